@@ -1,0 +1,85 @@
+"""The work item and what it demands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tierqueue.router.money import NanoUSD
+
+
+class Tier(StrEnum):
+    """Where work is done, cheapest first; ``TIERS`` holds the order."""
+
+    GPU = "gpu"
+    OPEN_WEIGHT = "open_weight"
+    FRONTIER = "frontier"
+
+
+TIERS: tuple[Tier, ...] = (Tier.GPU, Tier.OPEN_WEIGHT, Tier.FRONTIER)
+
+
+class Risk(StrEnum):
+    """Who is hurt by a wrong answer, mildest first."""
+
+    INTERNAL = "internal"
+    CUSTOMER_FACING = "customer_facing"
+    AUTO_APPLIED = "auto_applied"
+
+
+class Sensitivity(StrEnum):
+    """Who may see the payload, laxest first; the order is the declaration's."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+    REGULATED = "regulated"
+
+
+def strictest(levels: list[Sensitivity]) -> Sensitivity:
+    """The strictest of ``levels`` (at least one)."""
+    order = list(Sensitivity)
+    return max(levels, key=order.index)
+
+
+class Latency(StrEnum):
+    """Whether somebody waits for the answer."""
+
+    INTERACTIVE = "interactive"
+    BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What an item asks for; ``None`` means "not stated" until the policy's defaults are applied.
+
+    ``deadline`` is epoch microseconds once resolved; ``max_cost`` nano-dollars over all attempts.
+    """
+
+    risk: Risk | None = None
+    sensitivity: Sensitivity | None = None
+    latency: Latency | None = None
+    deadline: int | None = None
+    max_cost: NanoUSD | None = None
+    floor: Tier | None = None
+    budget: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkItem:
+    """One piece of work as the router sees it: what it is and demands, never what it says.
+
+    ``prompt_bytes`` is the UTF-8 size of the whole prompt, ``output_limit`` the most tokens the
+    answer may have; ``refused_by`` holds the tiers whose answers validation has rejected;
+    ``spent`` what the item has cost so far, in nano-dollars.
+    """
+
+    id: str
+    task: str
+    demands: Demands
+    prompt_bytes: int
+    messages: int = 2
+    output_limit: int
+    refused_by: tuple[Tier, ...] = ()
+    spent: NanoUSD = NanoUSD(0)
+    metadata: Mapping[str, Any] = field(default_factory=dict)

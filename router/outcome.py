@@ -1,0 +1,121 @@
+"""The closed union of what a call can come back as, and the usage it reports.
+
+Every engine answers with exactly one of these and raises nothing; anything else is loud.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call as the provider counted them.
+
+    The input classes are disjoint: ``input_tokens`` excludes cache reads and writes.
+    ``reasoning_tokens`` is the part of ``output_tokens`` spent on reasoning.
+    ``engine_seconds`` is the engine time a house call took, shared fairly among calls in flight.
+    """
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    engine_seconds: float = 0.0
+    service_tier: str | None = None
+
+    @property
+    def total_input(self) -> int:
+        """All input tokens, whatever their class."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_5m_tokens
+            + self.cache_write_1h_tokens
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The engine answered; whether the answer is accepted is for validation to say.
+
+    ``finish`` is ``stop``, ``length`` or ``filtered``; ``simulated`` is true when the answer says
+    of itself that it comes from a simulation.
+    """
+
+    text: str
+    usage: Usage
+    model_served: str
+    finish: str = "stop"
+    seconds: float = 0.0
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttled:
+    """The provider said "not now"; ``after`` is its Retry-After in seconds, where it gave one.
+
+    Not an attempt: nothing was done and nothing is charged.
+    """
+
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The call did not work and was certainly not billed, or is billed exactly by ``usage``.
+
+    ``transient`` failures (5xx, refused connection) may be tried again, permanent ones (bad
+    request, bad key) never. ``message`` holds no prompt, answer or secret.
+    """
+
+    kind: str
+    message: str
+    transient: bool
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """An answer came and validation refuses it; it is charged all the same."""
+
+    reasons: tuple[str, ...]
+    usage: Usage
+    model_served: str
+    seconds: float = 0.0
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The call may have been billed and its reply is lost; its hold is booked as spent."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """We ended the call ourselves (drain, cancel, lost lease) on an engine of the house.
+
+    Nothing is owed to a vendor; ``usage.engine_seconds`` is what the engine spent on it.
+    """
+
+    kind: str
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A completed call whose answer validation accepts; ``output`` is plain JSON."""
+
+    output: Any
+    completed: Completed
+
+
+Reply = Completed | Throttled | Failed | Unknown | Interrupted
+"""What an engine may answer."""
+
+Outcome = Accepted | Rejected | Throttled | Failed | Unknown | Interrupted
+"""What a claimed attempt may end as, after validation."""

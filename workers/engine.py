@@ -1,0 +1,48 @@
+"""The contract of an engine: one call in, one reply out, nothing raised, nothing retried."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tierqueue.router.outcome import Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to a deployment.
+
+    ``system`` and ``prefix`` come first and are shared by the items of a slice, ``question``
+    last, so that a prompt cache can serve the shared part. ``schema`` is the JSON schema the
+    answer must follow, or ``None`` for free text. ``output_limit`` is in tokens, ``timeout`` in
+    seconds. ``labels`` travel as request headers (item, fence, attempt); never a payload.
+    """
+
+    item: str
+    fence: int
+    model: str
+    system: str
+    prefix: str
+    question: str
+    schema: Mapping[str, Any] | None
+    schema_name: str
+    output_limit: int
+    timeout: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """A way to reach one deployment's models. All methods run on the worker's one event loop."""
+
+    async def start(self) -> None:
+        """Make ready to serve; raises ``Misconfigured`` when that is impossible."""
+
+    async def complete(self, call: Call) -> Reply:
+        """Make one call and say what came of it.
+
+        Never raises for what a provider or network does, never retries, never sleeps for a
+        Retry-After. A call that is cancelled (``asyncio.CancelledError``) aborts the request and
+        lets the cancellation through: only the caller knows whether it must be booked.
+        """
+
+    async def close(self) -> None:
+        """Release what ``start`` took; safe to call twice."""
