@@ -1,0 +1,86 @@
+# What can be done with this checkout; `make` alone lists it. Needs Python 3.11 or newer and make.
+# Everything made here lands in .venv/ and build/, both ignored by git.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ROOMS := router ledger tasks workers migrations
+ARGS ?=
+
+# No test may reach a provider, whatever the shell around it holds.
+PROVIDER_VARIABLES := $(sort $(filter %_API_KEY %_API_KEYS %_API_TOKEN %_AUTH_TOKEN \
+	OPENAI_% ANTHROPIC_% OPENROUTER_% AWS_% AZURE_% GOOGLE_%,$(.VARIABLES)))
+WITHOUT_KEYS := env $(PROVIDER_VARIABLES:%=-u %)
+
+# One lock for every Python and platform the project supports, by markers; the GPU image alone has
+# one Python and one platform, and hundreds of packages that exist for no other.
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links $(ARGS)
+ANYWHERE := --universal --python-version 3.11
+GPU_IMAGE := --python-version 3.12 --python-platform x86_64-manylinux_2_28
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint format check types engine lock bench clean
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.package types ## Make .venv: every dependency by hash, tierqueue itself editable
+
+demo: setup ## Run the sample, end to end: LIVE=1 (real keys), TICKETS=<csv> COLUMN=<name>
+	@$(BIN)/python -m examples.demo $(ARGS)
+
+up: setup ## The same processes without the sample, until Ctrl-C
+	@$(BIN)/python -m examples.demo --up $(ARGS)
+
+test: setup ## Run the tests, without provider keys: ARGS="tests/router -x"
+	@$(WITHOUT_KEYS) $(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Format, ruff, mypy --strict, import contracts, Dockerfiles
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(ROOMS:%=-p tierqueue.%)
+	$(BIN)/mypy tests bench examples sandbox
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/hadolint docker/Dockerfile docker/Dockerfile.gpu
+
+format: setup ## Rewrite the sources as lint wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test ## Is it good? Lint and tests
+
+types: ## Link the rooms under build/types, where type checkers find them by their import names
+	@mkdir -p build/types/tierqueue && for room in $(ROOMS); do ln -sfn ../../../$$room build/types/tierqueue/$$room; done
+
+engine: setup ## Install vLLM for this machine: the CUDA build where there is a GPU, else the CPU build
+	@$(BIN)/python -m tierqueue.workers.engines.install $(ARGS); \
+	status=$$?; echo $$status > build/engine.status; exit $$status
+
+lock: setup ## Lock the dependencies again: ARGS=--upgrade moves to current releases
+	$(LOCK) $(ANYWHERE) --extra dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) $(ANYWHERE) -c requirements/dev.txt -o requirements/base.txt pyproject.toml
+	$(LOCK) $(ANYWHERE) -c requirements/dev.txt --extra workers --extra flower -o requirements/workers.txt pyproject.toml
+	$(LOCK) $(ANYWHERE) -c requirements/dev.txt --extra demo -o requirements/demo.txt pyproject.toml
+	$(LOCK) $(ANYWHERE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
+	$(LOCK) $(GPU_IMAGE) -c requirements/dev.txt --extra gpu -o requirements/gpu.txt pyproject.toml
+
+bench: setup ## List the benches; make bench-NAME runs one: ARGS=--quick
+	@for bench in $$(grep -l __main__ bench/*.py); do \
+	printf '  make bench-%-12s %s\n' "$$(basename $$bench .py)" "$$(sed -n '1s/^"""//p' $$bench | tr -d '"')"; done
+
+bench-%: setup ## Run one bench; its last line is one JSON object
+	@$(BIN)/python -m bench.$* $(ARGS)
+
+clean: ## Remove everything made here, .venv included
+	rm -rf .venv build dist *.egg-info .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.locked: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("tierqueue needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/.package: .venv/.locked pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
