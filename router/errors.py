@@ -156,5 +156,5 @@ BY_REASON: dict[str, type[TierqueueError]] = {
 
 
 def of_reason(reason: str, message: str, fields: Mapping[str, Any] | None = None) -> TierqueueError:
-    """The error for a dead letter's ``reason``; raises ``KeyError`` for a reason nobody declared."""
+    """The error for a dead letter's ``reason``; ``KeyError`` for a reason nobody declared."""
     return BY_REASON[reason](message, fields)

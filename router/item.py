@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tierqueue.router.money import NanoUSD
+from tierqueue.router.money import NOTHING, NanoUSD
 
 
 class Tier(StrEnum):
@@ -81,5 +81,5 @@ class WorkItem:
     messages: int = 2
     output_limit: int
     refused_by: tuple[Tier, ...] = ()
-    spent: NanoUSD = NanoUSD(0)
+    spent: NanoUSD = NOTHING
     metadata: Mapping[str, Any] = field(default_factory=dict)

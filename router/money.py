@@ -14,11 +14,12 @@ from tierqueue.router.errors import InvalidItem
 
 NanoUSD = NewType("NanoUSD", int)
 
+NOTHING = NanoUSD(0)
 NANO_PER_USD = 1_000_000_000
 _MONEY = re.compile(r"^\s*\$?\s*(?P<amount>\d+(?:\.\d+)?)\s*(?:usd)?\s*$", re.IGNORECASE)
 
 
-def parse_usd(text: str | int | float | Decimal) -> NanoUSD:
+def parse_usd(text: str | float | Decimal) -> NanoUSD:
     """``"2usd"``, ``"$0.05"``, ``"0.05"`` or a number of dollars, as nano-dollars.
 
     Raises ``InvalidItem`` for anything else, for a negative amount, and for an amount finer than

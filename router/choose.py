@@ -1,0 +1,211 @@
+"""The routing decision: the cheapest deployment that satisfies everything an item demands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.duration import MICROSECONDS
+from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
+from tierqueue.router.escalation import rank_after
+from tierqueue.router.item import TIERS, Sensitivity, Tier, WorkItem
+from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy import Policy
+from tierqueue.router.pricing import dearest
+from tierqueue.router.rates import Dearest
+from tierqueue.router.signals import Signals
+
+_DAY = 86_400 * MICROSECONDS
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_ONLY_HOUSE = frozenset({Sensitivity.CONFIDENTIAL, Sensitivity.REGULATED})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the router is told of the world.
+
+    ``now`` is the time in epoch microseconds; ``unavailable`` holds the deployments that nobody
+    can use now, each with the reason (``{"best": "its worker has no key"}``).
+    """
+
+    now: int
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A deployment that was not chosen and the first rule it breaks.
+
+    Rules, in their order: ``boundary context_window token_limit floor unavailable unpriced
+    max_cost dearer``.
+    """
+
+    deployment: str
+    rule: str
+    why: str
+
+    def to_json(self) -> dict[str, str]:
+        """The refusal as plain JSON."""
+        return {"deployment": self.deployment, "rule": self.rule, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an item goes; ``bound`` is the most the call can cost, in nano-dollars."""
+
+    tier: Tier
+    deployment: str
+    bound: NanoUSD
+    input_tokens: int
+    output_tokens: int
+    reasons: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+
+    def explain(self) -> list[str]:
+        """The decision in lines for people."""
+        chosen = f"{self.deployment} ({self.tier}), at most {format_usd(self.bound)}"
+        others = [f"not {each.deployment}: {each.why}" for each in self.refusals]
+        return [chosen, *self.reasons, *others]
+
+    def to_json(self) -> dict[str, Any]:
+        """The decision as plain JSON."""
+        return {
+            "tier": self.tier.value,
+            "deployment": self.deployment,
+            "bound": int(self.bound),
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "reasons": list(self.reasons),
+            "refusals": [each.to_json() for each in self.refusals],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A deployment and what is known of it before any item of a kind is looked at."""
+
+    name: str
+    tier: Tier
+    boundary: Refusal | None
+    context_window: int
+    burst: int | None
+    floor: Refusal | None
+    price: Dearest | Refusal
+
+
+@lru_cache(maxsize=256)
+def _candidates(
+    policy: Policy, sensitivity: Sensitivity, rank: int, day: int
+) -> tuple[_Candidate, ...]:
+    """What does not depend on the item but on its kind; thousands of items a second share it."""
+    return tuple(
+        _candidate(deployment, sensitivity, rank, date.fromordinal(_EPOCH_DAY + day))
+        for deployment in policy.deployments.values()
+    )
+
+
+def _candidate(
+    deployment: Deployment, sensitivity: Sensitivity, rank: int, since: date
+) -> _Candidate:
+    name, boundary, floor = deployment.name, None, None
+    if sensitivity in _ONLY_HOUSE and deployment.boundary != "house":
+        why = f"{sensitivity} data stays in the house and this is {deployment.boundary}"
+        boundary = Refusal(name, "boundary", why)
+    if TIERS.index(deployment.tier) < rank:
+        least = f"{TIERS[rank]} or better is needed" if rank < len(TIERS) else "no tier is left"
+        floor = Refusal(name, "floor", f"{least} and this is {deployment.tier}")
+    price: Dearest | Refusal
+    try:
+        price = dearest(deployment, since)
+    except Unpriced as wrong:
+        price = Refusal(name, "unpriced", wrong.message)
+    window, burst = deployment.context_window, deployment.token_burst
+    return _Candidate(name, deployment.tier, boundary, window, burst, floor, price)
+
+
+def choose(
+    item: WorkItem, signals: Signals, policy: Policy, standing: Standing
+) -> Route | NoRoute | CostCeilingExceeded | Unpriced:
+    """The cheapest deployment by upper bound that breaks no rule (ties: lower tier, then name).
+
+    The item's demands must be resolved. An error is returned, not raised: ``CostCeilingExceeded``
+    where something would do but for the item's ``max_cost``, else ``Unpriced`` where something
+    would do had it a price, else ``NoRoute``.
+    """
+    demands = item.demands
+    if demands.sensitivity is None or demands.floor is None:
+        raise ValueError(f"item {item.id}: its demands are not resolved")
+    rank = max(TIERS.index(demands.floor), rank_after(item.refused_by))
+    left = None if demands.max_cost is None else demands.max_cost - item.spent
+    input_tokens, output_tokens = signals.input_tokens_bound, signals.output_tokens_bound
+    tokens = input_tokens + output_tokens
+    fitting: list[tuple[NanoUSD, int, str]] = []
+    too_dear: list[NanoUSD] = []
+    refusals: list[Refusal] = []
+    for each in _candidates(policy, demands.sensitivity, rank, standing.now // _DAY):
+        if each.boundary is not None:
+            refusals.append(each.boundary)
+        elif tokens > each.context_window:
+            why = f"up to {tokens} tokens do not fit its context window of {each.context_window}"
+            refusals.append(Refusal(each.name, "context_window", why))
+        elif each.burst is not None and tokens > each.burst:
+            why = f"up to {tokens} tokens are more than its limiter ever grants ({each.burst})"
+            refusals.append(Refusal(each.name, "token_limit", why))
+        elif each.floor is not None:
+            refusals.append(each.floor)
+        elif each.name in standing.unavailable:
+            why = f"unavailable: {standing.unavailable[each.name]}"
+            refusals.append(Refusal(each.name, "unavailable", why))
+        elif isinstance(each.price, Refusal):
+            refusals.append(each.price)
+        else:
+            bound = each.price.bound(input_tokens, output_tokens)
+            if left is not None and bound > left:
+                too_dear.append(bound)
+                why = f"it can cost {format_usd(bound)} and {format_usd(max(left, 0))} is left"
+                refusals.append(Refusal(each.name, "max_cost", why))
+            else:
+                fitting.append((bound, TIERS.index(each.tier), each.name))
+    if not fitting:
+        return _nothing_left(item, too_dear, refusals)
+    fitting.sort()
+    bound, tier_rank, name = fitting[0]
+    cheapest = format_usd(bound)
+    for dearer, _, other in fitting[1:]:
+        why = f"it can cost {format_usd(dearer)}, the chosen one {cheapest}"
+        refusals.append(Refusal(other, "dearer", why))
+    reasons = (
+        f"the cheapest of {len(fitting)} that satisfy every demand",
+        f"{demands.sensitivity} data, {TIERS[rank]} or better",
+    )
+    return Route(
+        TIERS[tier_rank], name, bound, input_tokens, output_tokens, reasons, tuple(refusals)
+    )
+
+
+def _nothing_left(
+    item: WorkItem, too_dear: list[NanoUSD], refusals: list[Refusal]
+) -> NoRoute | CostCeilingExceeded | Unpriced:
+    fields = {"item": item.id, "refusals": [each.to_json() for each in refusals]}
+    if too_dear and item.demands.max_cost is not None:
+        limit, needed = item.demands.max_cost, min(too_dear)
+        message = (
+            f"Item {item.id} ({item.task}): a call can cost {format_usd(needed)}, its max_cost is "
+            f"{format_usd(limit)} and {format_usd(item.spent)} is spent. Nothing was sent: replay "
+            "it with a higher max_cost, or shorten the prompt or the answer."
+        )
+        ceiling = {"ceiling": f"item:{item.id}", "limit": int(limit), "spent": int(item.spent)}
+        return CostCeilingExceeded(message, ceiling | {"held": 0, "needed": int(needed)} | fields)
+    unpriced = [each for each in refusals if each.rule == "unpriced"]
+    if unpriced:
+        message = f"Item {item.id} ({item.task}): {unpriced[0].why}"
+        return Unpriced(message, {"deployment": unpriced[0].deployment} | fields)
+    whys = "; ".join(f"{each.deployment}: {each.why}" for each in refusals)
+    message = (
+        f"Item {item.id} ({item.task}): no deployment satisfies what it demands "
+        f"({whys or 'the policy has none'}). Nothing was sent: change what it demands or add a "
+        "deployment to tierqueue.toml, then replay it."
+    )
+    return NoRoute(message, fields)

@@ -1,0 +1,64 @@
+"""What pydantic found wrong with a policy, in words that say which key and what to do."""
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"``, or the empty string where nothing is near."""
+    close = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def complaint(wrong: ValidationError, model: type[BaseModel]) -> tuple[str, str]:
+    """The most telling error as (the key's path, what is wrong with it and what to do)."""
+    errors = wrong.errors(include_url=False)
+    # A misspelt key explains why another is missing, so it is told first.
+    error = min(errors, key=lambda each: each["type"] != "extra_forbidden")
+    where = [part for part in error["loc"] if part != "[key]"]
+    path = ".".join(_spelt(part) for part in where)
+    word = str(where[-1]) if where else ""
+    match error["type"]:
+        case "extra_forbidden":
+            keys = _keys_beside(where, model)
+            return path, "unknown key" + (nearest(word, keys) or f"; known are {', '.join(keys)}")
+        case "missing":
+            return path, "is missing"
+        case "dict_type" | "model_type":
+            return path, "is not a table"
+        case "tuple_type":
+            return path, "is not an array"
+        case "enum" | "literal_error":
+            expected = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+            why = f"{error['input']!r} is not one of {', '.join(expected)}"
+            return path, why + nearest(str(error["input"]), expected)
+        case "value_error":
+            return path, str(error["ctx"]["error"])
+        case _:
+            return path, f"{error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _spelt(part: object) -> str:
+    """A key as TOML wants it written: quoted where it has dots."""
+    return f'"{part}"' if "." in str(part) else str(part)
+
+
+def _keys_beside(where: list[Any], model: type[BaseModel]) -> list[str]:
+    """The keys that are valid in the table where the last part of ``where`` stands."""
+    for part in where[:-1]:
+        if part in model.model_fields:
+            model = _table_in(model.model_fields[part].annotation) or model
+    filled_in = {"digest", "policy", "name"} if "digest" in model.model_fields else {"policy"}
+    return [key for key in model.model_fields if key not in filled_in]
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """The table that ``annotation`` is, holds or maps names to."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_table_in(part) for part in get_args(annotation))
+    return next((table for table in found if table is not None), None)

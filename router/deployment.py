@@ -1,0 +1,152 @@
+"""A deployment: one model behind one engine, at one data boundary, at one price."""
+
+import re
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tierqueue.router.item import Tier
+from tierqueue.router.money import NANO_PER_USD
+
+TOKENS_PER_PRICE = 1_000_000
+"""Token prices are written in dollars per so many tokens."""
+
+
+class Table(BaseModel):
+    """One table of tierqueue.toml: unknown keys refused, never changed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+PositiveCount = Annotated[int, Field(strict=True, gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def _dollars(text: Any) -> Fraction:
+    """A decimal string of dollars, in exact nano-dollars."""
+    try:
+        amount = Decimal(text) if isinstance(text, str) else None
+    except InvalidOperation:
+        amount = None
+    if amount is None or not amount.is_finite() or amount < 0:
+        raise ValueError(f'{text!r} is not a price: write dollars as a string, like "0.40"')
+    return Fraction(amount) * NANO_PER_USD
+
+
+def _per_token(text: Any) -> Fraction:
+    return _dollars(text) / TOKENS_PER_PRICE
+
+
+def _per_second(text: Any) -> Fraction:
+    return _dollars(text) / 3_600
+
+
+TokenPrice = Annotated[Fraction, BeforeValidator(_per_token)]
+"""Written in dollars per million tokens, kept in nano-dollars per token."""
+
+HourPrice = Annotated[Fraction, BeforeValidator(_per_second)]
+"""Written in dollars per hour, kept in nano-dollars per second."""
+
+
+class Prices(Table):
+    """A price list by token class; a class without a price costs what plain input costs."""
+
+    input: TokenPrice
+    cache_read: TokenPrice | None = None
+    cache_write_5m: TokenPrice | None = None
+    cache_write_1h: TokenPrice | None = None
+    output: TokenPrice
+
+
+class GenaiPrice(Table):
+    """Where genai-prices lists the model's price."""
+
+    provider: str = Field(min_length=1)
+    model: str = Field(min_length=1)
+
+
+class Limits(Table):
+    """What the provider allows over all workers; ``None`` is no limit of ours."""
+
+    requests_per_minute: PositiveCount | None = None
+    tokens_per_minute: PositiveCount | None = None
+    in_flight: PositiveCount | None = None
+
+
+def token_burst(tokens_per_minute: int, context_window: int) -> int:
+    """The most tokens the limiter can ever grant at once: a call above it would wait for ever."""
+    return max(tokens_per_minute // 10, min(context_window, tokens_per_minute // 2))
+
+
+class Deployment(Table):
+    """One way to have work done.
+
+    ``timeout`` is seconds a call; ``boundary`` says who sees the payload: ``house`` or
+    ``vendor:<name>``; ``gpu_hour`` is nano-dollars per second of engine time. ``name`` and
+    ``policy`` (the policy's digest) are filled in by ``parse_policy``.
+    """
+
+    name: str
+    policy: str
+    tier: Tier
+    engine: Literal["vllm", "openai", "anthropic"]
+    model: str = Field(min_length=1)
+    boundary: str
+    context_window: PositiveCount
+    base_url: str | None = None
+    key_env: str | None = Field(default=None, min_length=1)
+    simulated: Flag = False
+    timeout: float = Field(default=60.0, gt=0, le=86_400)
+    engine_options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    prices: Prices | None = None
+    genai_price: GenaiPrice | None = None
+    gpu_hour: HourPrice | None = None
+    limits: Limits = Limits()
+
+    def __hash__(self) -> int:
+        return hash((self.policy, self.name))
+
+    @property
+    def metered(self) -> bool:
+        """Whether a vendor counts the calls, so that a lost reply may be billed."""
+        return self.boundary != "house"
+
+    @property
+    def provider(self) -> str:
+        """``house`` or the vendor's name."""
+        return self.boundary.removeprefix("vendor:")
+
+    @property
+    def token_burst(self) -> int | None:
+        """The most tokens one call may reserve at the limiter; ``None`` where nothing limits."""
+        per_minute = self.limits.tokens_per_minute
+        return None if per_minute is None else token_burst(per_minute, self.context_window)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise ValueError("a deployment's name has letters, digits, '.', '_' and '-' only")
+        if not re.fullmatch(r"house|vendor:[a-z0-9][a-z0-9._-]*", self.boundary):
+            raise ValueError(f'boundary {self.boundary!r} is not "house" or "vendor:<name>"')
+        if self.engine == "vllm" and self.key_env is not None:
+            raise ValueError("key_env is for openai and anthropic engines; vllm has no key")
+        if self.engine != "vllm" and self.key_env is None:
+            raise ValueError(f"key_env is missing: which variable holds the {self.engine} key?")
+        if self.engine != "vllm" and self.engine_options:
+            raise ValueError("engine_options are for vllm engines only")
+        ways = ("prices", "genai_price", "gpu_hour")
+        stated = [key for key in ways if getattr(self, key) is not None]
+        if len(stated) > 1:
+            raise ValueError(f"{' and '.join(stated)} are both stated: keep exactly one")
+        if self.gpu_hour is not None and self.metered:
+            raise ValueError('gpu_hour prices our own engines: it needs boundary = "house"')
+        if self.base_url is not None:
+            url = urlsplit(self.base_url)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("base_url is not an http:// or https:// address")
+            if url.username or url.password:
+                raise ValueError("base_url holds a login: keys belong in the variable of key_env")
+        return self

@@ -1,0 +1,17 @@
+"""Durations as people write them: ``30s``, ``5m``, ``24h``, ``7d``."""
+
+import re
+
+MICROSECONDS = 1_000_000
+"""Microseconds in a second: every time in the ledger counts them."""
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"^(?P<count>[0-9]+)(?P<unit>[smhd])$")
+
+
+def parse_duration(text: str) -> int:
+    """A whole number and its unit, as microseconds; raises ``ValueError`` for anything else."""
+    match = _DURATION.match(text) if isinstance(text, str) else None
+    if match is None or not int(match["count"]):
+        raise ValueError(f"{text!r} is not a duration: write it like 30s, 5m, 24h or 7d")
+    return int(match["count"]) * _SECONDS[match["unit"]] * MICROSECONDS

@@ -1,0 +1,82 @@
+"""What a call can cost at the most, before it; and what it did cost, after it."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+
+from tierqueue.router import listed
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.errors import Unpriced
+from tierqueue.router.money import NanoUSD, round_up
+from tierqueue.router.outcome import Usage
+from tierqueue.router.rates import Dearest, Rates
+from tierqueue.router.signals import Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call cost, in nano-dollars, and the price list (with its version) that says so."""
+
+    cost: NanoUSD
+    source: str
+
+
+def upper_bound(deployment: Deployment, signals: Signals, since: date = date.min) -> NanoUSD:
+    """The most a call within ``signals`` can cost, at the dearest rate that can apply.
+
+    Prices that were superseded before ``since`` (a day, UTC) are left out; by default none is.
+    A deployment priced by engine time is bounded by its timeout. Raises ``Unpriced``.
+    """
+    most = dearest(deployment, since)
+    return most.bound(signals.input_tokens_bound, signals.output_tokens_bound)
+
+
+def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
+    """What ``usage`` cost at ``at`` (UTC), rounded up once. Raises ``Unpriced``."""
+    if deployment.prices is not None:
+        return Charge(_rates(deployment).cost(usage), f"policy:{deployment.policy}")
+    if deployment.gpu_hour is not None:
+        seconds = Fraction(usage.engine_seconds)
+        return Charge(round_up(seconds * deployment.gpu_hour), "gpu_hour")
+    if deployment.genai_price is None:
+        raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
+    try:
+        cost = listed.cost(deployment.genai_price, usage, at)
+        return Charge(cost, listed.source(deployment.genai_price))
+    except listed.NotListed as wrong:
+        raise _unpriced(deployment, f"has no price: genai-prices {wrong}") from None
+
+
+@lru_cache(maxsize=1024)
+def dearest(deployment: Deployment, since: date) -> Dearest:
+    """The rates behind ``upper_bound``. Raises ``Unpriced``."""
+    if deployment.prices is not None:
+        rates = _rates(deployment)
+        inputs = (rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h)
+        dear, output = Fraction(max(inputs), rates.scale), Fraction(rates.output, rates.scale)
+        return Dearest.of([(-1, dear, output, Fraction(0))])
+    if deployment.gpu_hour is not None:
+        seconds = Fraction(Decimal(str(deployment.timeout)))
+        return Dearest.of([(-1, Fraction(0), Fraction(0), seconds * deployment.gpu_hour)])
+    if deployment.genai_price is None:
+        raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
+    try:
+        return listed.dearest(deployment.genai_price, since)
+    except listed.NotListed as wrong:
+        raise _unpriced(deployment, f"has no price: genai-prices {wrong}") from None
+
+
+@lru_cache(maxsize=1024)
+def _rates(deployment: Deployment) -> Rates:
+    assert deployment.prices is not None
+    return Rates.of(deployment.prices)
+
+
+def _unpriced(deployment: Deployment, why: str) -> Unpriced:
+    message = (
+        f"Deployment {deployment.name} {why}. Nothing is sent where a call cannot be bounded: "
+        "give it a price in tierqueue.toml."
+    )
+    return Unpriced(message, {"deployment": deployment.name})

@@ -1,0 +1,106 @@
+"""After a call that brought no answer: again when, or the end. Decisions are values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from tierqueue.router.outcome import Failed, Throttled
+from tierqueue.router.policy import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try again in ``delay`` seconds; the item waits in the ledger, not in a worker."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A dead letter with this reason; ``message`` and ``fields`` are its error's."""
+
+    reason: str
+    message: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _backoff(policy: RetryPolicy, times: int) -> float:
+    """Seconds before the ``times``-th next try at the most (``times`` counts from 1)."""
+    return min(policy.cap, policy.base * 2.0 ** min(times - 1, 64))
+
+
+def after_failure(failed: Failed, calls: int, policy: RetryPolicy, draw: float) -> Again | End:
+    """What follows a failed call.
+
+    ``calls`` counts the calls made over the item's life, this one included; ``draw`` is uniform
+    in [0, 1): the delay is full jitter, anywhere between nothing and the backoff.
+    """
+    last = {"last": {"kind": failed.kind, "message": failed.message}, "calls": calls}
+    why = f"{failed.kind}: {failed.message}"
+    if not failed.transient:
+        message = f"The call failed for good ({why}). Mend the cause, then replay the dead letter."
+        return End("exhausted", message, last)
+    if calls >= policy.calls:
+        message = (
+            f"All {policy.calls} calls that the policy allows are used up; the last failed "
+            f"({why}). Replay the dead letter when the cause is gone."
+        )
+        return End("exhausted", message, last)
+    return Again(draw * _backoff(policy, calls))
+
+
+def after_throttle(throttled: Throttled, throttles: int, policy: RetryPolicy, draw: float) -> Again:
+    """When to ask again after "not now"; it is not an attempt, so it never ends the item.
+
+    ``throttles`` counts those in a row, this one included. Never sooner than a stated
+    Retry-After; without one, between half the backoff and the whole.
+    """
+    after = throttled.after
+    if after is not None and isfinite(after) and after >= 0:
+        return Again(after + draw * policy.base)
+    return Again(_backoff(policy, throttles) * (1 + draw) / 2)
+
+
+def after_unknown(policy: RetryPolicy, calls: int, draw: float, metered: bool) -> Again | End:
+    """What follows a call whose reply is lost.
+
+    Where a vendor may have billed it (``metered``) the policy says whether another call may be
+    paid for; a lost call to an engine of the house is tried again within the retry budget.
+    """
+    if metered and policy.unknown == "dead_letter":
+        message = (
+            "A paid call may have been billed and its reply is lost; its hold is booked as spent. "
+            "Replay the dead letter if a second charge is acceptable."
+        )
+        return End("unknown", message, {"calls": calls})
+    if calls >= policy.calls:
+        message = (
+            f"All {policy.calls} calls that the policy allows are used up; the last one's reply "
+            "is lost. Replay the dead letter to try again."
+        )
+        return End("unknown" if metered else "exhausted", message, {"calls": calls})
+    return Again(draw * _backoff(policy, calls))
+
+
+def after_lost_claim(
+    lost: int, policy: RetryPolicy, draw: float, *, paid_call_begun: bool = False
+) -> Again | End:
+    """What follows a claim that ended without a settle (its worker died or hung).
+
+    ``lost`` counts them over the item's life, this one included. ``paid_call_begun``: a metered
+    call had been started under the claim, so that its charge is unknown.
+    """
+    if paid_call_begun and policy.unknown == "dead_letter":
+        message = (
+            "A worker was lost during a paid call, which may have been billed; its hold is booked "
+            "as spent. Replay the dead letter if a second charge is acceptable."
+        )
+        return End("unknown", message, {"lost_claims": lost})
+    if lost >= policy.poison:
+        message = (
+            f"{lost} workers were lost while they held this item, so it is kept away from others. "
+            "Look at the attempts, then replay or discard the dead letter."
+        )
+        return End("poison", message, {"lost_claims": lost})
+    return Again(draw * _backoff(policy, lost))

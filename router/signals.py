@@ -1,0 +1,30 @@
+"""What can be known of an item before it runs."""
+
+from dataclasses import dataclass
+
+from tierqueue.router.item import WorkItem
+
+TOKENS_PER_MESSAGE = 16
+"""Most tokens a chat template adds around one message (role, begin and end marks)."""
+
+TOKENS_PER_REQUEST = 256
+"""Most tokens a template or provider adds to a request (dates, a built-in system prompt)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Upper bounds, in tokens, on what one call can use."""
+
+    input_tokens_bound: int
+    output_tokens_bound: int
+
+
+def measure(item: WorkItem) -> Signals:
+    """The bounds for ``item``.
+
+    A byte-level tokenizer spends at most one token on each UTF-8 byte; the template around the
+    text is covered by the stated overheads. A tokenizer that rewrites text before cutting it has
+    no such proof: what it uses above the bound is booked as overage, never clipped.
+    """
+    overhead = TOKENS_PER_MESSAGE * item.messages + TOKENS_PER_REQUEST
+    return Signals(item.prompt_bytes + overhead, item.output_limit)
