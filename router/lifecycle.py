@@ -27,7 +27,7 @@ class State(StrEnum):
 
     WAITING = "waiting"
     """In: throttled, to be tried again, or a ceiling is full of others' holds; `not_before` says
-    until when. Out: the routing stage puts it into a slice when it is due."""
+    until when. Out: when it is due, back to `routed`, or to `submitted` if it has no route yet."""
 
     HANDED_OVER = "handed_over"
     """In: given to a provider's batch API. Out: its result is collected."""
@@ -62,7 +62,7 @@ MOVES: dict[State, frozenset[State]] = {
             State.CANCELLED,
         }
     ),
-    State.WAITING: frozenset({State.QUEUED, State.SUBMITTED, State.DEAD, State.CANCELLED}),
+    State.WAITING: frozenset({State.ROUTED, State.SUBMITTED, State.DEAD, State.CANCELLED}),
     State.HANDED_OVER: frozenset(
         {State.SUCCEEDED, State.SUBMITTED, State.WAITING, State.DEAD, State.CANCELLED}
     ),

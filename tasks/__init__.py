@@ -1,0 +1,19 @@
+"""What producers import: ``from tierqueue.tasks import classify``."""
+
+from tierqueue.tasks.base import Doubt, ItemTask, item_task
+from tierqueue.tasks.kinds.classify import classify
+from tierqueue.tasks.kinds.complete import complete
+from tierqueue.tasks.kinds.extract import extract
+from tierqueue.tasks.kinds.summarize import summarize
+from tierqueue.tasks.prompt import Prompt
+
+__all__ = [
+    "Doubt",
+    "ItemTask",
+    "Prompt",
+    "classify",
+    "complete",
+    "extract",
+    "item_task",
+    "summarize",
+]

@@ -1,0 +1,266 @@
+"""Claim and lease: one transaction a slice takes its items, raises their fences and holds money."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from tierqueue.ledger import ceilings
+from tierqueue.ledger.ceilings import Full, Held, Need, Scope
+from tierqueue.ledger.items import Death, die
+from tierqueue.ledger.models import attempts, items
+from tierqueue.ledger.promises import Ending
+from tierqueue.router.lifecycle import State
+
+_WANTED = (
+    select(items)
+    .where(items.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(items.c.id)
+    .with_for_update()
+)
+_RUN = (
+    update(items)
+    .where(items.c.id == bindparam("b_id"))
+    .values(
+        state=State.RUNNING.value,
+        fence=bindparam("b_fence"),
+        lease_until=bindparam("b_lease"),
+        held=bindparam("b_held"),
+    )
+)
+_WAIT = (
+    update(items)
+    .where(items.c.id == bindparam("b_id"))
+    .values(state=State.WAITING.value, ready_at=bindparam("b_ready"), reason=bindparam("b_reason"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who claims, and for which deployment; ``lease`` and ``patience`` in microseconds.
+
+    ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
+    item waits before it asks again for room in a ceiling that is full of others' holds.
+    """
+
+    worker: str
+    tier: str
+    deployment: str
+    provider: str
+    metered: bool
+    lease: int
+    patience: int = 500_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One claimed item: its row as it stood, the new fence, and what is held for it where."""
+
+    item: Row[Any]
+    fence: int
+    held: int
+    balances: tuple[str, ...]
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What became of a slice: claimed, dead at the claim (promises are owed), or left."""
+
+    claimed: list[Claim]
+    ended: list[Ending]
+    waiting: int
+    stale: int
+
+
+def scopes_of(row: Row[Any], claimant: Claimant) -> list[Scope]:
+    """Every scope whose ceilings cover a call of this item on the claimant's deployment."""
+    scopes: list[Scope] = [
+        ("budget", row.budget),
+        ("tier", claimant.tier),
+        ("deployment", claimant.deployment),
+        ("provider", claimant.provider),
+        ("everything", "*"),
+    ]
+    if row.job_id is not None:
+        scopes.append(("job", row.job_id))
+    return scopes
+
+
+def claim(
+    connection: Connection, claimant: Claimant, wanted: Mapping[str, int], now: int
+) -> Claims:
+    """Claim the items of ``wanted`` (id -> fence as dispatched), each for itself.
+
+    An item is claimed if it is still queued for this deployment under that fence and its bound
+    fits everything that covers it. It waits if only others' holds stand in its way; it dies with
+    ``cost_ceiling`` or ``deadline`` if it can never go.
+    """
+    rows = connection.execute(_WANTED, {"ids": sorted(wanted)}).all()
+    result = Claims([], [], 0, len(wanted))
+    deaths: list[Death] = []
+    able: list[Row[Any]] = []
+    for row in rows:
+        if (row.state, row.fence, row.deployment) != (
+            State.QUEUED,
+            wanted[row.id],
+            claimant.deployment,
+        ):
+            continue
+        if row.deadline < now:
+            deaths.append(expired(row.id, row.deadline, now))
+        elif row.max_cost is not None and row.spent + row.bound > row.max_cost:
+            full = Full(f"item:{row.id}", row.max_cost, row.spent, row.held, row.bound)
+            deaths.append(ceiling_exceeded(row.id, full))
+        else:
+            able.append(row)
+    needs = [Need(row.id, row.fence + 1, row.bound, scopes_of(row, claimant)) for row in able]
+    waits: list[dict[str, Any]] = []
+    for row, decision in zip(able, ceilings.hold(connection, now, needs), strict=True):
+        match decision:
+            case Held(balances):
+                result.claimed.append(
+                    Claim(
+                        item=row,
+                        fence=row.fence + 1,
+                        held=row.bound,
+                        balances=balances,
+                        started_at=now,
+                    )
+                )
+            case Full() if decision.hopeless:
+                deaths.append(ceiling_exceeded(row.id, decision))
+            case Full():
+                waits.append(
+                    {
+                        "b_id": row.id,
+                        "b_ready": now + claimant.patience,
+                        "b_reason": f"ceiling {decision.ceiling}",
+                    }
+                )
+    _write_claims(connection, claimant, result.claimed, now)
+    if waits:
+        connection.execute(_WAIT, waits)
+    ended = die(connection, deaths, now)
+    left = len(wanted) - len(result.claimed) - len(ended) - len(waits)
+    return Claims(result.claimed, ended, len(waits), left)
+
+
+def _write_claims(
+    connection: Connection, claimant: Claimant, claimed: Sequence[Claim], now: int
+) -> None:
+    if not claimed:
+        return
+    connection.execute(
+        _RUN,
+        [
+            {
+                "b_id": each.item.id,
+                "b_fence": each.fence,
+                "b_lease": now + claimant.lease,
+                "b_held": each.held,
+            }
+            for each in claimed
+        ],
+    )
+    connection.execute(
+        insert(attempts),
+        [
+            {
+                "item_id": each.item.id,
+                "fence": each.fence,
+                "tier": claimant.tier,
+                "deployment": claimant.deployment,
+                "worker": claimant.worker,
+                "metered": claimant.metered,
+                "balances": list(each.balances),
+                "held": each.held,
+                "started_at": now,
+            }
+            for each in claimed
+        ],
+    )
+
+
+def expired(item_id: str, deadline: int, now: int) -> Death:
+    """The dead letter of an item whose deadline has passed."""
+    late = (now - deadline) / 1e6
+    return Death(
+        item_id,
+        "deadline",
+        f"item {item_id} missed its deadline by {late:.1f} s: replay it with a later one",
+        {"item": item_id, "deadline": deadline, "late_seconds": late},
+    )
+
+
+def ceiling_exceeded(item_id: str, full: Full) -> Death:
+    """The dead letter of an item that a ceiling can never cover."""
+    return Death(
+        item_id,
+        "cost_ceiling",
+        f"item {item_id} needs up to {full.needed} nano-dollars, but ceiling {full.ceiling} of"
+        f" {full.limit} has {full.spent} spent and {full.held} held: raise it and replay",
+        {
+            "item": item_id,
+            "ceiling": full.ceiling,
+            "limit": full.limit,
+            "spent": full.spent,
+            "held": full.held,
+            "needed": full.needed,
+        },
+    )
+
+
+_RENEW = (
+    update(items)
+    .where(
+        items.c.id == bindparam("b_id"),
+        items.c.fence == bindparam("b_fence"),
+        items.c.state == State.RUNNING.value,
+    )
+    .values(lease_until=bindparam("b_lease"))
+)
+_RUNNING = select(items.c.id, items.c.fence, items.c.state, items.c.cancel_requested).where(
+    items.c.id.in_(bindparam("ids", expanding=True))
+)
+
+
+def renew(
+    connection: Connection, held: Mapping[str, int], lease_until: int
+) -> tuple[set[str], set[str]]:
+    """Renew the leases of ``held`` (id -> fence); returns (lost, to be cancelled) item ids."""
+    if not held:
+        return set(), set()
+    connection.execute(
+        _RENEW,
+        [
+            {"b_id": item_id, "b_fence": fence, "b_lease": lease_until}
+            for item_id, fence in sorted(held.items())
+        ],
+    )
+    rows = {row.id: row for row in connection.execute(_RUNNING, {"ids": sorted(held)})}
+    mine = {
+        item_id
+        for item_id, fence in held.items()
+        if item_id in rows and rows[item_id].fence == fence and rows[item_id].state == State.RUNNING
+    }
+    return set(held) - mine, {item_id for item_id in mine if rows[item_id].cancel_requested}
+
+
+def lapsed(connection: Connection, now: int, most: int) -> list[tuple[Row[Any], Row[Any]]]:
+    """Running items whose lease has ended, each with its open attempt, locked."""
+    rows = connection.execute(
+        select(items)
+        .where(items.c.state == State.RUNNING.value, items.c.lease_until < now)
+        .order_by(items.c.id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not rows:
+        return []
+    found = connection.execute(
+        select(attempts).where(attempts.c.item_id.in_([row.id for row in rows]))
+    ).all()
+    open_attempts = {(row.item_id, row.fence): row for row in found}
+    return [(row, open_attempts[row.id, row.fence]) for row in rows]

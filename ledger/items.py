@@ -1,0 +1,223 @@
+"""Items: how they come in, how they are looked at, how they end without having run."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+
+from tierqueue.ledger import promises
+from tierqueue.ledger.models import attempts, items
+from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.lifecycle import ENDS, MOVES, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewItem:
+    """A work item to be committed; demands that are ``None`` were not stated.
+
+    ``deadline`` and ``not_before`` are epoch microseconds, ``max_cost`` nano-dollars;
+    ``prefix`` names the prompt prefix that items of one slice share; ``fingerprint`` tells two
+    uses of one idempotency key apart.
+    """
+
+    id: str
+    task: str
+    arguments: Mapping[str, Any]
+    fingerprint: str
+    prefix: str
+    prompt_bytes: int
+    messages: int
+    output_limit: int
+    risk: str | None = None
+    sensitivity: str | None = None
+    latency: str | None = None
+    deadline: int | None = None
+    max_cost: int | None = None
+    floor: str | None = None
+    budget: str | None = None
+    priority: int = 0
+    not_before: int | None = None
+    metadata: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+    job_id: str | None = None
+    job_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An end without an answer for an item that is not running: a dead letter's reason."""
+
+    item_id: str
+    reason: str
+    message: str
+    fields: Mapping[str, Any]
+
+    def error(self) -> dict[str, Any]:
+        """The dead letter as it is stored and as its promises carry it."""
+        return {"reason": self.reason, "message": self.message, "fields": dict(self.fields)}
+
+
+def new_id() -> str:
+    """A UUID of version 7: unique, and in the order of time, so that inserts stay local."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+_BY_KEY = select(items.c.id, items.c.fingerprint).where(items.c.idempotency_key == bindparam("key"))
+
+
+def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str:
+    """Commit one item and what its producer is owed; returns the item's id.
+
+    An idempotency key that is known gives the item it belongs to one more promise; raises
+    ``InvalidItem`` when it came with other arguments or demands. A promise id that is known (a
+    message delivered twice) changes nothing.
+    """
+    at = database_now(connection)
+    if promise is not None and promises.exists(connection, promise.id):
+        return promises.items_of(connection, [promise.id])[0]
+    item_id = new.id
+    if new.idempotency_key is None:
+        connection.execute(insert(items), _row(new, at))
+    else:
+        item_id = _submit_once(connection, new, at)
+    if promise is not None:
+        owed = promise if item_id == promise.item_id else _moved(promise, item_id)
+        promises.make(connection, [owed], at)
+    return item_id
+
+
+def submit_many(connection: Connection, new: Sequence[NewItem]) -> None:
+    """Commit items that nobody waits for by name (a job's rows); no key, no promise."""
+    if new:
+        at = database_now(connection)
+        connection.execute(insert(items), [_row(each, at) for each in new])
+
+
+def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as upsert
+    else:
+        from sqlalchemy.dialects.postgresql import insert as upsert  # type: ignore[assignment]
+    connection.execute(upsert(items).on_conflict_do_nothing(), _row(new, at))
+    held = connection.execute(_BY_KEY, {"key": new.idempotency_key}).one()
+    if held.fingerprint != new.fingerprint:
+        raise InvalidItem(
+            f"idempotency key {new.idempotency_key!r} belongs to item {held.id}, which was"
+            " submitted with other arguments or demands: use another key",
+            {"item": held.id, "idempotency_key": new.idempotency_key},
+        )
+    return str(held.id)
+
+
+def _moved(promise: Promise, item_id: str) -> Promise:
+    return Promise(
+        **{name: getattr(promise, name) for name in Promise.__slots__ if name != "item_id"},
+        item_id=item_id,
+    )
+
+
+def _row(new: NewItem, at: int) -> dict[str, Any]:
+    delayed = new.not_before is not None and new.not_before > at
+    row: dict[str, Any] = {
+        name: getattr(new, name) for name in NewItem.__slots__ if name != "not_before"
+    }
+    row.update(
+        state=State.WAITING.value if delayed else State.SUBMITTED.value,
+        reason="not_before" if delayed else None,
+        ready_at=new.not_before or at,
+        fence=0,
+        calls=0,
+        lost_claims=0,
+        throttles=0,
+        spent=0,
+        held=0,
+        cancel_requested=False,
+        submitted_at=at,
+    )
+    return row
+
+
+_END = (
+    update(items)
+    .where(items.c.id == bindparam("b_id"))
+    .values(
+        state=bindparam("b_state"),
+        reason=bindparam("b_reason"),
+        error=bindparam("b_error", type_=items.c.error.type),
+        ended_at=bindparam("b_at"),
+        lease_until=None,
+    )
+)
+
+
+def die(connection: Connection, deaths: Sequence[Death], at: int) -> list[Ending]:
+    """End items that are not running and whose rows the caller has locked."""
+    return _end(connection, deaths, State.DEAD, at)
+
+
+def _end(connection: Connection, deaths: Sequence[Death], state: State, at: int) -> list[Ending]:
+    if not deaths:
+        return []
+    connection.execute(
+        _END,
+        [
+            {
+                "b_id": death.item_id,
+                "b_state": state.value,
+                "b_reason": death.reason,
+                "b_error": death.error(),
+                "b_at": at,
+            }
+            for death in deaths
+        ],
+    )
+    return [
+        Ending(item_id=death.item_id, state=state.value, answer=None, error=death.error())
+        for death in deaths
+    ]
+
+
+def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> list[Ending]:
+    """Cancel items: those not running end at once, a running one when its call is aborted.
+
+    Items that have ended are left as they are. Returns the endings, whose promises are owed.
+    """
+    at = database_now(connection)
+    rows = connection.execute(
+        select(items.c.id, items.c.state)
+        .where(items.c.id.in_(list(item_ids)))
+        .order_by(items.c.id)
+        .with_for_update()
+    ).all()
+    running = [row.id for row in rows if row.state == State.RUNNING]
+    if running:
+        connection.execute(
+            update(items).where(items.c.id.in_(running)).values(cancel_requested=True)
+        )
+    deaths = [
+        Death(row.id, "cancelled", f"item {row.id} was cancelled by {by}", {"item": row.id})
+        for row in rows
+        if State(row.state) not in ENDS and State.CANCELLED in MOVES[State(row.state)]
+        if row.state != State.RUNNING
+    ]
+    return _end(connection, deaths, State.CANCELLED, at)
+
+
+def get(connection: Connection, item_id: str) -> RowMapping | None:
+    """One item's row, or ``None``."""
+    return connection.execute(select(items).where(items.c.id == item_id)).mappings().first()
+
+
+def history(connection: Connection, item_id: str) -> list[RowMapping]:
+    """The item's attempts in the order of their fences, each with its outcome and cost."""
+    found = select(attempts).where(attempts.c.item_id == item_id).order_by(attempts.c.fence)
+    return list(connection.execute(found).mappings())

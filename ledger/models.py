@@ -1,0 +1,285 @@
+"""The tables. Money is integer nano-dollars, time is integer microseconds since the epoch, both
+on the database's own clock; JSON is JSON. SQLite and PostgreSQL alike.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives a rowid (and so auto-increment) only to a column of type INTEGER.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+# A Python None in a JSON column is SQL NULL: "no value", never the JSON word null.
+_Json = JSON(none_as_null=True)
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("arguments", _Json),
+    Column("prefix", Text, nullable=False),
+    Column("prompt_bytes", Integer, nullable=False),
+    Column("messages", Integer, nullable=False),
+    Column("output_limit", Integer, nullable=False),
+    Column("risk", Text),
+    Column("sensitivity", Text),
+    Column("latency", Text),
+    Column("deadline", BigInteger),
+    Column("max_cost", BigInteger),
+    Column("floor", Text),
+    Column("budget", Text),
+    Column("priority", Integer, nullable=False),
+    Column("metadata", _Json),
+    Column("idempotency_key", Text),
+    Column("fingerprint", Text, nullable=False),
+    Column("job_id", Text),
+    Column("job_index", Integer),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("tier", Text),
+    Column("deployment", Text),
+    Column("route", _Json),
+    Column("bound", BigInteger),
+    Column("token_bound", Integer),
+    Column("ready_at", BigInteger, nullable=False),
+    Column("lease_until", BigInteger),
+    Column("fence", Integer, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("lost_claims", Integer, nullable=False),
+    Column("throttles", Integer, nullable=False),
+    Column("refused_by", _Json),
+    Column("spent", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("output", _Json),
+    Column("receipt", _Json),
+    Column("error", _Json),
+    Column("submitted_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    # One small index a state: a move touches only the two it concerns.
+    Index(
+        "ix_items_submitted",
+        text("priority DESC"),
+        "id",
+        postgresql_where=text("state = 'submitted'"),
+        sqlite_where=text("state = 'submitted'"),
+    ),
+    Index(
+        "ix_items_routed",
+        "tier",
+        text("priority DESC"),
+        "id",
+        postgresql_where=text("state = 'routed'"),
+        sqlite_where=text("state = 'routed'"),
+    ),
+    Index(
+        "ix_items_queued",
+        "tier",
+        "ready_at",
+        postgresql_where=text("state = 'queued'"),
+        sqlite_where=text("state = 'queued'"),
+    ),
+    Index(
+        "ix_items_waiting",
+        "ready_at",
+        postgresql_where=text("state = 'waiting'"),
+        sqlite_where=text("state = 'waiting'"),
+    ),
+    Index(
+        "ix_items_running",
+        "lease_until",
+        postgresql_where=text("state = 'running'"),
+        sqlite_where=text("state = 'running'"),
+    ),
+    Index(
+        "ix_items_dead",
+        "ended_at",
+        postgresql_where=text("state = 'dead'"),
+        sqlite_where=text("state = 'dead'"),
+    ),
+    Index(
+        "ix_items_deadline",
+        "deadline",
+        postgresql_where=text("ended_at IS NULL"),
+        sqlite_where=text("ended_at IS NULL"),
+    ),
+    Index(
+        "ix_items_job",
+        "job_id",
+        "job_index",
+        unique=True,
+        postgresql_where=text("job_id IS NOT NULL"),
+        sqlite_where=text("job_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_items_idempotency_key",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+        sqlite_where=text("idempotency_key IS NOT NULL"),
+    ),
+)
+"""One row a work item, from submission to its end."""
+
+promises = Table(
+    "promises",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("item_id", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("group_id", Text),
+    Column("group_index", Integer),
+    Column("chord", _Json),
+    Column("chain", _Json),
+    Column("callbacks", _Json),
+    Column("errbacks", _Json),
+    Column("root_id", Text),
+    Column("parent_id", Text),
+    Column("made_at", BigInteger, nullable=False),
+    Column("kept_at", BigInteger),
+    Index(
+        "ix_promises_unkept",
+        "item_id",
+        postgresql_where=text("kept_at IS NULL"),
+        sqlite_where=text("kept_at IS NULL"),
+    ),
+)
+"""One row a Celery task id: everything Celery must be told when the item ends."""
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("item_id", Text, primary_key=True),
+    Column("fence", Integer, primary_key=True),
+    Column("tier", Text, nullable=False),
+    Column("deployment", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("metered", Boolean, nullable=False),
+    Column("balances", _Json, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("outcome", Text),
+    Column("cost", BigInteger),
+    Column("price_source", Text),
+    Column("usage", _Json),
+    Column("seconds", Double),
+    Column("simulated", Boolean),
+    Column("detail", _Json),
+    Index(
+        "ix_attempts_open",
+        "started_at",
+        postgresql_where=text("ended_at IS NULL"),
+        sqlite_where=text("ended_at IS NULL"),
+    ),
+)
+"""One row a claim. While ``ended_at`` is null its ``held`` stands in every balance it names."""
+
+ceilings = Table(
+    "ceilings",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("window", Text, primary_key=True),
+    Column("timezone", Text, nullable=False),
+    Column("limit", BigInteger, nullable=False),
+    Column("set_by", Text, nullable=False),
+)
+"""What may be spent: ``name`` ``*`` stands for each name of the scope by itself."""
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("window", Text, nullable=False),
+    Column("start", Text, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("peak", BigInteger, nullable=False),
+)
+"""What one ceiling has spent and holds in one window; ``peak`` is the highest spent + held."""
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("balance_id", Text, nullable=False),
+    Column("item_id", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""Append-only: every change of every balance. The sums over a balance's entries are its figures."""
+
+ceiling_changes = Table(
+    "ceiling_changes",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("window", Text, nullable=False),
+    Column("before", BigInteger),
+    Column("after", BigInteger, nullable=False),
+)
+"""Append-only: who changed which ceiling, when, from what to what."""
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("max_cost", BigInteger),
+    Column("submitted_at", BigInteger, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("cancelled_at", BigInteger),
+)
+"""One row a job file; ``complete`` once every one of its ``total`` rows is an item."""
+
+tiers = Table(
+    "tiers",
+    metadata,
+    Column("tier", Text, primary_key=True),
+    Column("concurrency", Integer),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""What operators set of a tier at run time, over the policy's starting value."""
+
+raw_messages = Table(
+    "raw_messages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("queue", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("headers", _Json),
+    Column("error", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+"""Messages that could not be read, with the bytes as they came."""

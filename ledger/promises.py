@@ -1,0 +1,160 @@
+"""Promises: everything Celery must be told when an item ends, one row a Celery task id."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from tierqueue.ledger.models import items, promises
+from tierqueue.router.lifecycle import ENDS
+
+_UNKEPT = select(promises).where(
+    promises.c.item_id.in_(bindparam("ids", expanding=True)), promises.c.kept_at.is_(None)
+)
+_KEPT = (
+    update(promises)
+    .where(promises.c.id == bindparam("b_id"), promises.c.kept_at.is_(None))
+    .values(kept_at=bindparam("b_at"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What one ``.delay()`` is owed. ``id`` is its Celery task id; signatures are plain JSON."""
+
+    id: str
+    item_id: str
+    task: str
+    group_id: str | None = None
+    group_index: int | None = None
+    chord: Any = None
+    chain: Sequence[Any] | None = None
+    callbacks: Sequence[Any] | None = None
+    errbacks: Sequence[Any] | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether only a result is owed: no chord to count, nothing to send."""
+        return not (self.chord or self.chain or self.callbacks or self.errbacks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an item ended, as its promises need to know it.
+
+    ``answer`` is ``{"output": …, "receipt": …}`` of a success, ``error`` the dead letter's
+    ``{"reason", "message", "fields"}`` otherwise.
+    """
+
+    item_id: str
+    state: str
+    answer: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+
+
+def make(connection: Connection, made: Sequence[Promise], now: int) -> None:
+    """Write promises; their items are written in the same transaction."""
+    if made:
+        connection.execute(
+            insert(promises),
+            [
+                {
+                    "id": promise.id,
+                    "item_id": promise.item_id,
+                    "task": promise.task,
+                    "group_id": promise.group_id,
+                    "group_index": promise.group_index,
+                    "chord": promise.chord,
+                    "chain": promise.chain,
+                    "callbacks": promise.callbacks,
+                    "errbacks": promise.errbacks,
+                    "root_id": promise.root_id,
+                    "parent_id": promise.parent_id,
+                    "made_at": now,
+                    "kept_at": None,
+                }
+                for promise in made
+            ],
+        )
+
+
+def exists(connection: Connection, promise_id: str) -> bool:
+    """Whether a promise of that id was ever made (a redelivered call by name finds its own)."""
+    found = select(promises.c.id).where(promises.c.id == promise_id)
+    return connection.execute(found).first() is not None
+
+
+def unkept(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
+    """The promises of these items that are still owed."""
+    if not item_ids:
+        return []
+    return [_promise(row) for row in connection.execute(_UNKEPT, {"ids": list(item_ids)})]
+
+
+def keep(connection: Connection, promise_ids: Sequence[str], now: int) -> None:
+    """Write down that these promises came true."""
+    if promise_ids:
+        connection.execute(_KEPT, [{"b_id": each, "b_at": now} for each in sorted(promise_ids)])
+
+
+def overdue(connection: Connection, before: int, limit: int) -> list[tuple[Promise, Ending]]:
+    """Promises still owed although their item ended before ``before`` (epoch microseconds)."""
+    rows = connection.execute(
+        select(
+            promises,
+            items.c.state,
+            items.c.output,
+            items.c.receipt,
+            items.c.error,
+        )
+        .join(items, items.c.id == promises.c.item_id)
+        .where(
+            promises.c.kept_at.is_(None),
+            promises.c.made_at < before,
+            items.c.state.in_([state.value for state in ENDS]),
+            items.c.ended_at < before,
+        )
+        .limit(limit)
+        .with_for_update(of=promises, skip_locked=True)
+    ).all()
+    return [
+        (
+            _promise(row),
+            Ending(
+                item_id=row.item_id,
+                state=row.state,
+                answer={"output": row.output, "receipt": row.receipt}
+                if row.state == "succeeded"
+                else None,
+                error=row.error,
+            ),
+        )
+        for row in rows
+    ]
+
+
+def items_of(connection: Connection, promise_ids: Sequence[str]) -> list[str]:
+    """The items behind these Celery task ids; unknown ids are left out."""
+    rows = connection.execute(
+        select(promises.c.item_id).where(promises.c.id.in_(list(promise_ids))).distinct()
+    )
+    return [row.item_id for row in rows]
+
+
+def _promise(row: Any) -> Promise:
+    return Promise(
+        id=row.id,
+        item_id=row.item_id,
+        task=row.task,
+        group_id=row.group_id,
+        group_index=row.group_index,
+        chord=row.chord,
+        chain=row.chain,
+        callbacks=row.callbacks,
+        errbacks=row.errbacks,
+        root_id=row.root_id,
+        parent_id=row.parent_id,
+    )

@@ -1,0 +1,187 @@
+"""The routing stage's moves: submitted -> routed -> queued, and what the tick finds.
+
+Many routing stages may run at once: each takes only rows that no other has locked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from tierqueue.ledger.models import items
+from tierqueue.router.lifecycle import State
+
+_WAITS = (State.SUBMITTED.value, State.ROUTED.value, State.WAITING.value, State.QUEUED.value)
+
+_SUBMITTED = (
+    select(
+        items.c.id,
+        items.c.task,
+        items.c.risk,
+        items.c.sensitivity,
+        items.c.latency,
+        items.c.deadline,
+        items.c.max_cost,
+        items.c.floor,
+        items.c.budget,
+        items.c.prompt_bytes,
+        items.c.messages,
+        items.c.output_limit,
+        items.c.refused_by,
+        items.c.spent,
+        items.c.priority,
+        items.c.prefix,
+        items.c.fence,
+        items.c.submitted_at,
+    )
+    .where(items.c.state == State.SUBMITTED.value)
+    .order_by(items.c.priority.desc(), items.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_ROUTE = (
+    update(items)
+    .where(items.c.id == bindparam("b_id"))
+    .values(
+        state=State.ROUTED.value,
+        risk=bindparam("risk"),
+        sensitivity=bindparam("sensitivity"),
+        latency=bindparam("latency"),
+        deadline=bindparam("deadline"),
+        max_cost=bindparam("max_cost"),
+        floor=bindparam("floor"),
+        budget=bindparam("budget"),
+        tier=bindparam("tier"),
+        deployment=bindparam("deployment"),
+        route=bindparam("route", type_=items.c.route.type),
+        bound=bindparam("bound"),
+        token_bound=bindparam("token_bound"),
+        reason=None,
+    )
+)
+_READY = (
+    select(
+        items.c.id,
+        items.c.fence,
+        items.c.deployment,
+        items.c.prefix,
+        items.c.token_bound,
+        items.c.priority,
+    )
+    .where(items.c.state == State.ROUTED.value, items.c.tier == bindparam("tier"))
+    .order_by(items.c.priority.desc(), items.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_QUEUE = (
+    update(items)
+    .where(items.c.id.in_(bindparam("ids", expanding=True)))
+    .values(state=State.QUEUED.value, ready_at=bindparam("again_at"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A routed item on its way into a slice."""
+
+    id: str
+    fence: int
+    deployment: str
+    prefix: str
+    token_bound: int
+
+
+def submitted(connection: Connection, most: int) -> Sequence[Row[Any]]:
+    """Up to ``most`` submitted items, most urgent first, locked for this transaction."""
+    return connection.execute(_SUBMITTED, {"most": most}).all()
+
+
+def route(connection: Connection, routed: Sequence[Mapping[str, Any]]) -> None:
+    """Write chosen routes: one mapping an item, keyed as the columns, with ``b_id`` its id."""
+    if routed:
+        connection.execute(_ROUTE, [dict(each) for each in routed])
+
+
+def queued(connection: Connection, tier: str) -> int:
+    """How many items of a tier were sent to its queue and not yet claimed."""
+    return connection.execute(
+        select(func.count()).where(items.c.state == State.QUEUED.value, items.c.tier == tier)
+    ).scalar_one()
+
+
+def queue(connection: Connection, tier: str, most: int, again_at: int) -> list[Ready]:
+    """Move up to ``most`` routed items of a tier to ``queued``, most urgent first.
+
+    The caller sends their slices after the commit; an item not claimed by ``again_at`` (epoch
+    microseconds) is found by ``unclaimed``.
+    """
+    rows = connection.execute(_READY, {"tier": tier, "most": most}).all()
+    if rows:
+        connection.execute(_QUEUE, {"ids": [row.id for row in rows], "again_at": again_at})
+    return [Ready(r.id, r.fence, r.deployment, r.prefix, r.token_bound) for r in rows]
+
+
+def unclaimed(
+    connection: Connection, now: int, again_at: int, most: int
+) -> list[tuple[str, Ready]]:
+    """Queued items whose slice was not claimed in time, as (tier, item), to be sent again."""
+    rows = connection.execute(
+        select(items)
+        .where(items.c.state == State.QUEUED.value, items.c.ready_at < now)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if rows:
+        connection.execute(_QUEUE, {"ids": [row.id for row in rows], "again_at": again_at})
+    return [
+        (row.tier, Ready(row.id, row.fence, row.deployment, row.prefix, row.token_bound))
+        for row in rows
+    ]
+
+
+def wake_due(connection: Connection, now: int) -> int:
+    """Bring back waiting items whose time has come; returns how many."""
+    return connection.execute(
+        update(items)
+        .where(items.c.state == State.WAITING.value, items.c.ready_at <= now)
+        .values(
+            state=case(
+                (items.c.deployment.is_(None), State.SUBMITTED.value), else_=State.ROUTED.value
+            )
+        )
+    ).rowcount
+
+
+def past_deadline(connection: Connection, now: int, most: int) -> Sequence[Row[Any]]:
+    """Items not running whose deadline has passed, locked for this transaction."""
+    return connection.execute(
+        select(items.c.id, items.c.deadline, items.c.state)
+        .where(items.c.deadline < now, items.c.ended_at.is_(None), items.c.state.in_(_WAITS))
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def next_due(connection: Connection) -> int | None:
+    """When the next waiting item is due (epoch microseconds), if any waits."""
+    return connection.execute(
+        select(func.min(items.c.ready_at)).where(items.c.state == State.WAITING.value)
+    ).scalar()
+
+
+def has_work(connection: Connection) -> bool:
+    """Whether anything is submitted or routed and so wants this stage's attention."""
+    found = select(items.c.id).where(
+        or_(items.c.state == State.SUBMITTED.value, items.c.state == State.ROUTED.value)
+    )
+    return connection.execute(found.limit(1)).first() is not None

@@ -1,0 +1,117 @@
+"""Connections: one write transaction at a time on SQLite, row locks on PostgreSQL.
+
+SQLite's own driver begins a transaction lazily and upgrades it on the first write, which loses
+updates and raises busy errors between processes; every write here starts with BEGIN IMMEDIATE.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+
+from tierqueue.router.errors import Misconfigured
+
+_BUSY_SECONDS = 30
+_NOW = {
+    "sqlite": text(
+        "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+    ),
+    "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"),
+}
+
+
+class Ledger:
+    """The database that remembers every item and every nano-dollar.
+
+    ``url`` is ``sqlite:///path`` or ``postgresql://…``; raises ``Misconfigured`` for another.
+    Connections are made on first use, are safe between threads and must not cross a fork.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        try:
+            parsed = make_url(url)
+            dialect = parsed.get_backend_name()
+        except ArgumentError:
+            raise Misconfigured("TIERQUEUE_LEDGER_URL is not a database URL") from None
+        if dialect not in _NOW or (dialect == "sqlite" and not parsed.database):
+            raise Misconfigured(
+                f"TIERQUEUE_LEDGER_URL names a {dialect} database without a file or of a kind"
+                " that is not supported: use sqlite:///path or postgresql://…"
+            )
+        self.dialect = dialect
+        self._serial = threading.Lock() if dialect == "sqlite" else None
+        if dialect == "sqlite":
+            self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", read_only=False)
+            self._reader = _sqlite(url, pool_size, "BEGIN", read_only=True)
+        else:
+            options = {"pool_pre_ping": True, "pool_size": pool_size, "pool_timeout": 10}
+            self._writer = create_engine(url, **options)
+            self._reader = self._writer.execution_options(postgresql_readonly=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A write transaction: committed when the block ends, rolled back when it raises."""
+        if self._serial is None:
+            with self._writer.begin() as connection:
+                yield connection
+        else:
+            # Threads of one process queue here in order instead of racing for SQLite's lock.
+            with self._serial, self._writer.begin() as connection:
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that cannot write and blocks no writer."""
+        with self._reader.begin() as connection:
+            yield connection
+
+    @property
+    def engine(self) -> Engine:
+        """The writing engine, for migrations and for callers with sessions of their own."""
+        return self._writer
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+def now(connection: Connection) -> int:
+    """The database's clock, microseconds since the epoch."""
+    return int(connection.execute(_NOW[connection.dialect.name]).scalar_one())
+
+
+def unreachable(error: BaseException) -> bool:
+    """Whether ``error`` says that the database could not be asked (as opposed to: said no)."""
+    return isinstance(error, OperationalError | InterfaceError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
+def _sqlite(url: str, pool_size: int, begin: str, *, read_only: bool) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA cache_size = -65536")
+        if read_only:
+            cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,106 @@
+"""The Celery application, the same for producers, the routing stage and the workers."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.item import TIERS
+from tierqueue.tasks import names
+from tierqueue.tasks.settings import Settings, read_settings
+from tierqueue.tasks.wake import Wakes
+
+_ON_THE_WAY = 3600
+"""Seconds before Celery delivers an unacknowledged message again: far above the longest slice,
+because on Redis this is a deadline and not a lease; the ledger's tick is what finds lost work."""
+
+
+class TierqueueApp(Celery):
+    """Celery, plus what ``.delay()`` needs: settings, the ledger and the wakes.
+
+    Each is made on first use, so that importing the tasks reads no environment and opens nothing,
+    and again after a fork, because connections must not cross one.
+    """
+
+    _made: dict[str, Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._made = {}
+        super().__init__(*args, **kwargs)
+        self.add_defaults(self._configuration)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    @property
+    def settings(self) -> Settings:
+        """This process's settings; raises ``Misconfigured``."""
+        if "settings" not in self._made:
+            self._made["settings"] = read_settings()
+        found: Settings = self._made["settings"]
+        return found
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger; raises ``Misconfigured`` where its URL is missing or wrong."""
+        if "ledger" not in self._made:
+            self._made["ledger"] = Ledger(self.settings.ledger_url)
+        found: Ledger = self._made["ledger"]
+        return found
+
+    @property
+    def wakes(self) -> Wakes:
+        """How this process tells the routing stage to look."""
+        if "wakes" not in self._made:
+            self._made["wakes"] = Wakes(self._send_wake)
+        found: Wakes = self._made["wakes"]
+        return found
+
+    def _send_wake(self) -> None:
+        self.send_task(names.WAKE, queue=names.ROUTE, ignore_result=True, retry=False)
+
+    def _forget(self) -> None:
+        self._made = {key: made for key, made in self._made.items() if key == "settings"}
+
+    def _configuration(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "broker_url": settings.broker_url,
+            "result_backend": settings.broker_url,
+            "imports": settings.imports,
+            "result_expires": settings.result_expires,
+            "task_serializer": "json",
+            "result_serializer": "json",
+            "accept_content": ["json"],
+            "task_queues": [
+                Queue(names.ROUTE),
+                *(Queue(names.tier_queue(tier)) for tier in TIERS),
+            ],
+            "task_default_queue": names.ROUTE,
+            "task_acks_late": True,
+            "task_reject_on_worker_lost": True,
+            "worker_prefetch_multiplier": 1,
+            "worker_hijack_root_logger": False,
+            "worker_send_task_events": True,
+            "worker_enable_soft_shutdown_on_idle": False,
+            "broker_connection_retry_on_startup": True,
+            "broker_connection_max_retries": None,
+            "broker_pool_limit": 20,
+            "broker_pool_acquire_timeout": 5,
+            "broker_transport_options": {
+                "visibility_timeout": _ON_THE_WAY,
+                "unacked_restore_interval": 1,
+                "unacked_restore_throttle": 1,
+                "socket_keepalive": True,
+                "socket_connect_timeout": 2,
+                "health_check_interval": 25,
+            },
+            "redis_socket_connect_timeout": 2,
+            "redis_socket_keepalive": True,
+            "redis_backend_health_check_interval": 25,
+        }
+
+
+app = TierqueueApp("tierqueue", set_as_current=False)
+"""The application of this process."""

@@ -1,0 +1,276 @@
+"""``ItemTask``: a Celery task whose ``.delay()`` commits a work item instead of sending a message."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from celery import Task
+from celery.exceptions import Ignore
+from celery.result import AsyncResult
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from tierqueue.ledger.items import NewItem, new_id, submit
+from tierqueue.ledger.promises import Promise
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks import names, predecessors
+from tierqueue.tasks.app import TierqueueApp, app
+from tierqueue.tasks.demands import NAMES, StatedDemands, invalid, moment
+from tierqueue.tasks.prompt import Prompt
+
+OutputModel = type[BaseModel]
+Check = Callable[[Mapping[str, Any], Any], str | None]
+"""Given the arguments and the parsed output, says why the output is wrong, or ``None``."""
+
+_OFF_THE_ROAD = frozenset({"exchange", "routing_key", "priority", "time_limit", "soft_time_limit"})
+
+
+class Doubt(str):
+    """What a ``Check`` returns when the answer may be right but is not sure enough."""
+
+    __slots__ = ()
+
+
+class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
+    """A task type. Declare one with ``item_task``; call it with ``.delay()``.
+
+    ``build`` makes the prompt from the arguments; ``output`` is the pydantic model of the answer,
+    a function of the arguments giving one, or ``None`` for free text; ``checks`` judge a parsed
+    answer; ``output_limit`` is in tokens; ``defaults`` are demands of items that state none.
+    """
+
+    abstract = True
+    build: Callable[..., Prompt]
+    arguments_model: type[BaseModel]
+    output: OutputModel | Callable[[Mapping[str, Any]], OutputModel] | None
+    checks: Sequence[Check]
+    output_limit: int
+    prompt_version: str
+    defaults: Mapping[str, Any]
+
+    def prompt(self, arguments: Mapping[str, Any]) -> Prompt:
+        """The prompt of one item, from its stored arguments."""
+        return type(self).build(**arguments)
+
+    def output_model(self, arguments: Mapping[str, Any]) -> OutputModel | None:
+        """The model an answer to these arguments must fit; ``None`` for free text."""
+        output = type(self).output
+        if output is None or isinstance(output, type):
+            return output
+        return output(arguments)
+
+    def new_item(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        item_id: str,
+        not_before: int | None = None,
+        expires: int | None = None,
+    ) -> NewItem:
+        """Check one call and make its item; raises ``InvalidItem`` naming what is wrong."""
+        args, kwargs, inherited = predecessors.take(args, kwargs)
+        given = {name: value for name, value in kwargs.items() if name in NAMES}
+        stated = StatedDemands.read({**self.defaults, **given}, self.name)
+        own = {name: value for name, value in kwargs.items() if name not in NAMES}
+        arguments = self._arguments(args, own)
+        try:
+            prompt = self.prompt(arguments)
+        except (ValueError, TypeError) as error:
+            raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
+        demands = stated.model_dump(mode="json")
+        demands["sensitivity"] = inherited.strictest_with(stated.sensitivity)
+        if expires is not None:
+            demands["deadline"] = min(expires, demands["deadline"] or expires)
+        key = demands.pop("idempotency_key")
+        # The deadline is left out: a repeated call states it relative to another now.
+        stable = {name: value for name, value in demands.items() if name != "deadline"}
+        told = json.dumps([arguments, stable], sort_keys=True)
+        limit = arguments.get("max_output_tokens") or self.output_limit
+        priority = demands.pop("priority")
+        return NewItem(
+            id=item_id,
+            task=self.name,
+            arguments=arguments,
+            fingerprint=hashlib.sha256(told.encode()).hexdigest()[:32],
+            prefix=prompt.shared(self.name, self.prompt_version),
+            prompt_bytes=prompt.size,
+            messages=2,
+            output_limit=limit,
+            priority=5 if priority is None else priority,
+            not_before=not_before,
+            idempotency_key=None if key is None else f"{self.name}:{key}",
+            **demands,
+        )
+
+    def apply_async(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        shadow: str | None = None,
+        **options: Any,
+    ) -> AsyncResult:
+        """Commit the item and what its caller is owed, then wake the routing stage.
+
+        Raises ``InvalidItem`` for bad input and the database's own error when the ledger cannot be
+        reached; a broker that is down neither raises nor delays. ``countdown`` and ``eta`` become
+        "not before", ``expires`` the deadline; options that would leave the road are refused.
+        """
+        self._refuse_other_roads(options)
+        item_id = task_id or new_id()
+        expires = options.get("expires")
+        not_before = (
+            options.get("eta") if options.get("countdown") is None else options["countdown"]
+        )
+        new = self.new_item(
+            args or (),
+            kwargs or {},
+            item_id=item_id,
+            not_before=None if not_before is None else moment(not_before, self.name, "countdown"),
+            expires=None if expires is None else moment(expires, self.name, "expires"),
+        )
+        parent = self.app.current_worker_task
+        request = parent.request if parent else None
+        promise = Promise(
+            id=item_id,
+            item_id=item_id,
+            task=self.name,
+            group_id=options.get("group_id"),
+            group_index=options.get("group_index"),
+            chord=_plain(options.get("chord")),
+            chain=_plain(options.get("chain")),
+            callbacks=_plain(_listed(link)),
+            errbacks=_plain(_listed(link_error)),
+            root_id=options.get("root_id")
+            or (request.root_id or request.id if request else item_id),
+            parent_id=options.get("parent_id") or (request.id if request else None),
+        )
+        road = self._road
+        with road.ledger.write() as connection:
+            submit(connection, new, promise)
+        road.wakes.call()
+        result = self.AsyncResult(item_id)
+        if parent is not None and options.get("add_to_parent", True):
+            parent.add_trail(result)
+        return result
+
+    def run(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """The intake: a call by name arrived at the routing stage with its full arguments.
+
+        Commits item and promise and then raises ``Ignore``, because the answer comes later.
+        """
+        request = self.request
+        new = self.new_item(args, kwargs, item_id=request.id)
+        promise = Promise(
+            id=request.id,
+            item_id=request.id,
+            task=self.name,
+            group_id=request.group,
+            group_index=request.group_index,
+            chord=_plain(request.chord),
+            chain=_plain(request.chain),
+            callbacks=_plain(request.callbacks),
+            errbacks=_plain(request.errbacks),
+            root_id=request.root_id,
+            parent_id=request.parent_id,
+        )
+        with self._road.ledger.write() as connection:
+            submit(connection, new, promise)
+        self._road.wakes.call()
+        raise Ignore
+
+    @property
+    def _road(self) -> TierqueueApp:
+        road: TierqueueApp = self.app
+        return road
+
+    def _arguments(self, args: Sequence[Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            bound = inspect.signature(type(self).build).bind_partial(*args, **own)
+        except TypeError as error:
+            raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
+        try:
+            checked = self.arguments_model.model_validate(bound.arguments)
+        except ValidationError as error:
+            raise invalid(self.name, error) from None
+        return checked.model_dump(mode="json")
+
+    def _refuse_other_roads(self, options: Mapping[str, Any]) -> None:
+        refused = sorted(name for name in _OFF_THE_ROAD if options.get(name) is not None)
+        if options.get("queue") not in (None, names.ROUTE):
+            refused.append("queue")
+        if refused:
+            raise InvalidItem(
+                f"{self.name}: {', '.join(refused)} would leave the road: the policy decides where"
+                " an item goes; say what it demands instead (priority, deadline, floor)",
+                {"task": self.name, "options": refused},
+            )
+
+
+def item_task(
+    name: str,
+    *,
+    output: OutputModel | Callable[[Mapping[str, Any]], OutputModel] | None,
+    checks: Sequence[Check] = (),
+    output_limit: int = 256,
+    prompt_version: str = "1",
+    **defaults: Any,
+) -> Callable[[Callable[..., Prompt]], ItemTask]:
+    """Declare a task type from the function that builds its prompt.
+
+    The function's signature is the task's signature, checked at every call. ``name`` is explicit
+    and travels, so that moving the file changes nothing. Raises ``InvalidItem`` at the declaration
+    for a parameter without a type or one named like a demand.
+    """
+
+    def declare(build: Callable[..., Prompt]) -> ItemTask:
+        StatedDemands.read(defaults, name)
+        members = {
+            "name": name,
+            "build": staticmethod(build),
+            "arguments_model": _arguments_model(name, build),
+            "output": output
+            if output is None or isinstance(output, type)
+            else staticmethod(output),
+            "checks": tuple(checks),
+            "output_limit": output_limit,
+            "prompt_version": prompt_version,
+            "defaults": defaults,
+            "__doc__": build.__doc__,
+            "__module__": build.__module__,
+            "abstract": False,
+        }
+        task: ItemTask = app.register_task(type(build.__name__, (ItemTask,), members)())
+        return task
+
+    return declare
+
+
+def _arguments_model(name: str, build: Callable[..., Prompt]) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(build, eval_str=True).parameters.values():
+        if parameter.annotation is parameter.empty or parameter.name in NAMES:
+            raise InvalidItem(
+                f"{name}: parameter {parameter.name} needs a type and must not be named like a demand"
+            )
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (parameter.annotation, default)
+    return create_model(
+        f"{build.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
+    )
+
+
+def _listed(signatures: Any) -> list[Any] | None:
+    if not signatures:
+        return None
+    return list(signatures) if isinstance(signatures, list | tuple) else [signatures]
+
+
+def _plain(signature: Any) -> Any:
+    """A signature (or several) as the JSON that Celery would have sent."""
+    return None if signature is None else json.loads(json.dumps(signature, default=dict))

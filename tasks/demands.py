@@ -1,0 +1,93 @@
+"""The demands any item may carry, checked at the call."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tierqueue.router.duration import parse_duration
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import Latency, Risk, Sensitivity, Tier
+from tierqueue.router.money import NanoUSD, parse_usd
+
+
+def _money(value: Any) -> NanoUSD:
+    try:
+        return parse_usd(value)
+    except InvalidItem as error:
+        raise ValueError(error.message) from None
+
+
+def _moment(value: Any) -> int:
+    """A time as epoch microseconds: a datetime or its ISO text, a duration, or seconds from now."""
+    if isinstance(value, bool):
+        raise ValueError("write a deadline like 30s, 5m, 24h, 7d, in seconds, or as a datetime")
+    now = datetime.now(UTC)
+    if isinstance(value, str):
+        try:
+            value = timedelta(microseconds=parse_duration(value))
+        except ValueError:
+            value = datetime.fromisoformat(value)
+    if isinstance(value, int | float):
+        value = timedelta(seconds=value)
+    if isinstance(value, timedelta):
+        value = now + value
+    if not isinstance(value, datetime):
+        raise ValueError("write a deadline like 30s, 5m, 24h, 7d, in seconds, or as a datetime")
+    at = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return round(at.timestamp() * 1_000_000)
+
+
+Moment = Annotated[int, BeforeValidator(_moment)]
+Money = Annotated[NanoUSD, BeforeValidator(_money)]
+
+
+class StatedDemands(BaseModel):
+    """What a caller states; ``None`` is "not stated" and the policy's defaults apply.
+
+    ``deadline`` and ``not_before`` become epoch microseconds, ``max_cost`` nano-dollars;
+    ``priority`` is 0 (least urgent) to 9.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    risk: Risk | None = None
+    sensitivity: Sensitivity | None = None
+    latency: Latency | None = None
+    deadline: Moment | None = None
+    max_cost: Money | None = None
+    floor: Tier | None = None
+    budget: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    metadata: dict[str, str | int | float | bool | None] | None = None
+
+    @classmethod
+    def read(cls, stated: Mapping[str, Any], task: str) -> Self:
+        """Check what was stated; raises ``InvalidItem`` naming the demand."""
+        try:
+            return cls.model_validate(dict(stated))
+        except ValidationError as error:
+            raise invalid(task, error) from None
+
+
+NAMES = frozenset(StatedDemands.model_fields)
+"""The keyword arguments that are demands and not a task type's own."""
+
+
+def moment(value: Any, task: str, option: str) -> int:
+    """``value`` as epoch microseconds; raises ``InvalidItem`` naming the option."""
+    try:
+        return _moment(value)
+    except ValueError as error:
+        raise InvalidItem(f"{task}: {option}: {error}", {"task": task}) from None
+
+
+def invalid(task: str, error: ValidationError) -> InvalidItem:
+    """A validation error as ``InvalidItem``: it names the arguments and never their values."""
+    problems = [
+        f"{'.'.join(str(part) for part in each['loc']) or 'arguments'}: {each['msg']}"
+        for each in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    return InvalidItem(f"{task}: {'; '.join(problems)}", {"task": task, "problems": problems})

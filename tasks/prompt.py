@@ -1,0 +1,27 @@
+"""What a task type says to a model."""
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One request in three parts, the most widely shared first.
+
+    ``system``: the task type's instruction. ``prefix``: what many items have in common (labels, a
+    document), so that a prompt cache can serve it. ``question``: what is this item's own.
+    """
+
+    system: str
+    prefix: str
+    question: str
+
+    @property
+    def size(self) -> int:
+        """UTF-8 bytes of the whole prompt, the base of its bound in tokens."""
+        return sum(len(part.encode()) for part in (self.system, self.prefix, self.question))
+
+    def shared(self, task: str, version: str) -> str:
+        """A short name of the shared part: equal names may share a slice."""
+        text = "\0".join((task, version, self.system, self.prefix))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

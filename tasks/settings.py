@@ -1,0 +1,86 @@
+"""Settings from the environment, read when first needed and never at import."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tierqueue.router.errors import InvalidPolicy, Misconfigured
+from tierqueue.router.policy import Policy, parse_policy
+
+PREFIX = "TIERQUEUE_"
+
+
+class Settings(BaseSettings):
+    """Where this process finds what it needs; each field is the variable ``TIERQUEUE_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    broker_url: str = "redis://127.0.0.1:6379/0"
+    """The Redis or Valkey that carries wakes, slices and results; a unix socket is
+    ``redis+socket:///path``."""
+
+    ledger_url: str
+    """The database: ``sqlite:///path`` or ``postgresql://user@host/name``."""
+
+    policy: Path = Path("tierqueue.toml")
+    """The policy file; needed by the routing stage and the workers, not by producers."""
+
+    imports: Annotated[tuple[str, ...], NoDecode] = ()
+    """Modules with a team's own task types, separated by commas."""
+
+    lease: float = Field(default=10.0, ge=1.0, le=600.0)
+    """Seconds after which a silent worker's claims are taken from it."""
+
+    grace: float = Field(default=30.0, ge=1.0, le=3600.0)
+    """Seconds from SIGTERM to the end; the same as compose's stop_grace_period."""
+
+    result_expires: float = Field(default=86_400.0, gt=0)
+    """Seconds a result stays with the broker; it stays in the ledger beyond that."""
+
+    @field_validator("imports", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    def read_policy(self) -> Policy:
+        """The policy in force; raises ``InvalidPolicy`` naming the file and what is wrong."""
+        try:
+            text = self.policy.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InvalidPolicy(
+                f"cannot read the policy {self.policy}: {error.strerror}. Set TIERQUEUE_POLICY"
+            ) from None
+        return parse_policy(text, str(self.policy))
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process; raises ``Misconfigured`` naming the variable.
+
+    A variable that begins with ``TIERQUEUE_`` and is none of ours is refused: it is a typo.
+    """
+    names = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    for given in os.environ if environ is None else environ:
+        if given.startswith(PREFIX) and given not in names:
+            near = difflib.get_close_matches(given, names, n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise Misconfigured(f"{given} is not a setting of tierqueue{hint}")
+    try:
+        if environ is None:
+            return Settings()
+        return Settings.model_validate(
+            {
+                key.removeprefix(PREFIX).lower(): value
+                for key, value in environ.items()
+                if key in names
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = PREFIX + str(first["loc"][0]).upper()
+        what = "is not set" if first["type"] == "missing" else f"is wrong: {first['msg']}"
+        raise Misconfigured(f"{variable} {what}", {"variable": variable}) from None
