@@ -1,0 +1,92 @@
+"""``python -m sandbox``: the simulated provider as a process."""
+
+import argparse
+import ipaddress
+import socket
+from pathlib import Path
+
+from sandbox.app import Application
+from sandbox.limits import Limit
+from sandbox.log import Log
+from sandbox.plan import Plan, read_plan
+from sandbox.server import BACKLOG, serve
+from sandbox.serving import Desk
+
+_EXAMPLE = """\
+example:
+  python -m sandbox --port 8089 --log /tmp/sandbox.jsonl --latency-ms 50 --rpm 600
+  OPENAI_BASE_URL=http://127.0.0.1:8089/v1    ANTHROPIC_BASE_URL=http://127.0.0.1:8089
+
+Prints {"port": N} on stdout once it listens; --port 0 takes a free port. GET /healthz and
+GET /log/summary need no key. The markers are described in sandbox/faults.py, the faults file in
+sandbox/plan.py, the prices in sandbox/prices.toml. Everything it answers is simulated.
+"""
+
+
+def main() -> None:
+    """Parse the command line and serve. Exit status 2 for what cannot be served as asked."""
+    parser = _parser()
+    asked = parser.parse_args()
+    try:
+        plan = read_plan(asked.faults) if asked.faults is not None else Plan()
+        limit = Limit(asked.rpm, asked.tpm, asked.concurrent)
+        listening = _listen(asked.host, asked.port)
+        with listening, Log(asked.log) as log:
+            application = Application(Desk(plan, limit), log, asked.latency_ms / 1000)
+            serve(application, listening)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"sandbox: {error}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox",
+        description="A simulated OpenAI and Anthropic provider, on loopback only.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
+    parser.add_argument("--log", type=Path, required=True, help="JSONL, appended to")
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (127.0.0.1)")
+    parser.add_argument("--latency-ms", type=_wait, default=0, help="of every served call (0)")
+    parser.add_argument("--faults", type=Path, help="TOML: seeded faults, outputs, limits")
+    parser.add_argument("--rpm", type=_count, help="requests a minute, each model")
+    parser.add_argument("--tpm", type=_count, help="tokens a minute, each model")
+    parser.add_argument("--concurrent", type=_count, help="calls at the same time, each model")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _wait(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 3_600_000:
+        raise ValueError
+    return value
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ``ValueError`` for anything but loopback."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise ValueError(f"{host!r} is not an IP address") from None
+    if not address.is_loopback:
+        raise ValueError(f"{host} is not a loopback address: simulated answers stay on the machine")
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    # The protocol is named because asyncio turns Nagle off only for sockets that name it.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((str(address), port))
+    listening.listen(BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Answers by hash: the same model, prompt and schema always give the same text.
+
+A JSON schema is filled field by field, from the words of the prompt where that is plausible and
+by hash where not. The answer validates against the schema; a schema that asks for what cannot be
+promised (``pattern``, for one) is refused rather than answered wrongly.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from sandbox.call import Call, Json
+from sandbox.fill import Fill
+from sandbox.words import Words
+
+INVALID_LABEL = "sandbox-invalid"
+
+
+def answer(call: Call) -> str:
+    """The text a model would have written: JSON where JSON was asked for, else a short sentence.
+
+    Raises ``Refused`` 400 for a schema that cannot be satisfied here.
+    """
+    words = Words(call.subject)
+    fill = Fill(_seed(call), words, call.schema or {})
+    if call.schema is not None:
+        return _dump(fill.value(call.schema, "$"))
+    said = " ".join(words.list[: 8 + fill.draw("length", 17)])
+    if call.wants_json:
+        return _dump({"answer": said})
+    return f"Simulated answer: {said}."
+
+
+def broken(call: Call) -> str:
+    """An answer that parses as JSON and violates the schema.
+
+    A label outside its list, where the schema has one at the top; else a required field is left
+    out; else the whole is of the wrong type. Without a schema: text that is not JSON.
+    """
+    if call.schema is None:
+        return "Simulated answer that is not JSON: {"
+    fill = Fill(_seed(call), Words(call.subject), call.schema)
+    value = fill.value(call.schema, "$")
+    top = fill.resolve(call.schema)
+    if not isinstance(value, dict):
+        return _dump({INVALID_LABEL: True})
+    for name, field in top.get("properties", {}).items():
+        if name in value and "enum" in fill.resolve(field):
+            return _dump({**value, name: INVALID_LABEL})
+    for name in top.get("required", []):
+        return _dump({key: kept for key, kept in value.items() if key != name})
+    return _dump([value])
+
+
+def _seed(call: Call) -> bytes:
+    schema: Json | str = "json" if call.wants_json and call.schema is None else call.schema or ""
+    asked = json.dumps([call.model, call.pieces, schema], sort_keys=True)
+    return hashlib.sha256(asked.encode()).digest()
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

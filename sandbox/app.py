@@ -1,0 +1,204 @@
+"""The ASGI application: the road of one request, from arrival to log line to reply."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from math import ceil
+from typing import Any
+
+from sandbox.call import Call, Json, Refused, Served
+from sandbox.log import Entry, Log
+from sandbox.serving import Desk, Model, input_tokens, prompt_sha256
+from sandbox.wire import Headers, Remaining, Wire
+from sandbox.wire_anthropic import AnthropicWire
+from sandbox.wire_openai import OpenAIWire
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Drop = Callable[[], None]
+
+GARBAGE = b"<html><body>simulated gateway page, not JSON</body></html>"
+_JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+_HTML: tuple[bytes, bytes] = (b"content-type", b"text/html")
+_WIRES: dict[str, Wire] = {"/v1/chat/completions": OpenAIWire(), "/v1/messages": AnthropicWire()}
+
+
+class Application:
+    """``scope["state"]["drop"]`` must be a callable that cuts the request's connection."""
+
+    def __init__(self, desk: Desk, log: Log, latency: float) -> None:
+        self._desk = desk
+        self._log = log
+        self._latency = latency
+        self._waiting: set[asyncio.Task[Any]] = set()
+
+    def stop(self) -> None:
+        """Cut off every call that is waiting, so that the process can end at once."""
+        for task in list(self._waiting):
+            task.cancel()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answers one HTTP request."""
+        path, method = scope["path"], scope["method"]
+        wire = _WIRES.get(path)
+        if wire is not None and method == "POST":
+            await self._call(wire, scope, receive, send)
+        elif path == "/healthz" and method == "GET":
+            await _reply(send, 200, [_JSON], _dump({"status": "ok", "simulated": True}))
+        elif path == "/log/summary" and method == "GET":
+            await _reply(send, 200, [_JSON], _dump(self._log.summary()))
+        elif path == "/v1/models" and method == "GET":
+            await self._list(dict(scope["headers"]), send)
+        else:
+            missing = Refused(404, f"the sandbox has no {method} {path}")
+            await _reply(send, 404, [_JSON], _dump(OpenAIWire().error(missing, "")))
+
+    async def _list(self, headers: dict[bytes, bytes], send: Send) -> None:
+        wire: Wire = OpenAIWire()
+        if not AnthropicWire().key(headers):
+            refused = Refused(401, "the sandbox wants a key too: any that is not empty")
+            await _reply(send, 401, [_JSON], _dump(wire.error(refused, "")))
+            return
+        names = [price.match.rstrip("*") for price in self._desk.prices.prices]
+        found = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "sandbox"} for name in names
+        ]
+        await _reply(send, 200, [_JSON], _dump({"object": "list", "data": found}))
+
+    async def _call(self, wire: Wire, scope: Message, receive: Receive, send: Send) -> None:
+        """Read, admit, play the fault, log, reply."""
+        headers = dict(scope["headers"])
+        entry = Entry(
+            wire.api,
+            time.time(),
+            item=_text(headers, b"x-tierqueue-item"),
+            fence=_text(headers, b"x-tierqueue-fence"),
+            attempt=_text(headers, b"x-tierqueue-attempt"),
+        )
+        remaining: Remaining = (None, None)
+        more: Headers = []
+        try:
+            call, model = self._admit(wire, headers, await _body(receive), entry)
+            try:
+                served = await self._serve(call, model, entry, receive)
+                seq = self._log.seq + 1
+                body = _dump(wire.answer(call, served, seq))
+            finally:
+                model.gate.leave()
+            remaining = model.gate.remaining(time.monotonic())
+        except Refused as refused:
+            entry.status, entry.fault = refused.status, refused.fault or entry.fault
+            body = _dump(wire.error(refused, f"req_sandbox_{self._log.seq + 1}"))
+            more = _retry_after(refused)
+        except (asyncio.CancelledError, ConnectionAbortedError) as cut:
+            entry.fault = "stopped" if isinstance(cut, asyncio.CancelledError) else "hung_up"
+            body = b""
+        seq = self._log.write(entry, time.time())
+        if entry.status == 0:
+            await _cut(scope["state"]["drop"], receive)
+            return
+        more = [*wire.headers(seq, remaining), *more]
+        if entry.fault == "garbage":
+            await _reply(send, entry.status, [_HTML, *more], GARBAGE)
+        else:
+            await _reply(send, entry.status, [_JSON, *more], body)
+
+    def _admit(
+        self, wire: Wire, headers: dict[bytes, bytes], body: bytes, entry: Entry
+    ) -> tuple[Call, Model]:
+        """The call, admitted by its model's limits."""
+        if not wire.key(headers):
+            raise Refused(401, "the sandbox wants a key too: any that is not empty")
+        try:
+            asked = json.loads(body)
+        except ValueError:
+            raise Refused(400, "the body is not JSON") from None
+        if not isinstance(asked, dict):
+            raise Refused(400, "the body is not a JSON object")
+        call = wire.read(asked)
+        entry.model, entry.prompt_sha256 = call.model, prompt_sha256(call)
+        model = self._desk.model(call.model)
+        model.max_in_flight = max(model.max_in_flight, self._log.max_in_flight(call.model))
+        entry.max_in_flight = model.max_in_flight
+        model.gate.enter(time.monotonic(), input_tokens(call))
+        model.max_in_flight = max(model.max_in_flight, model.gate.in_flight)
+        entry.max_in_flight = model.max_in_flight
+        return call, model
+
+    async def _serve(self, call: Call, model: Model, entry: Entry, receive: Receive) -> Served:
+        """Play the fault, work out the answer, fill in what the log will say of it."""
+        fault = self._desk.fault(call, model, entry.prompt_sha256 or "")
+        ordinal = model.ordinal
+        seconds = self._latency
+        if fault is not None:
+            entry.fault = fault.kind
+            fault.refuse()
+            if fault.kind == "hang" and fault.amount is not None:
+                seconds = fault.amount
+        gone = bool(seconds) and await self._wait(seconds, receive)
+        served = self._desk.serve(call, model, ordinal, fault)
+        entry.usage, entry.cost_nanousd = served.usage, model.price.cost(served.usage)
+        entry.status = 0 if gone or entry.fault == "charged_lost" else 200
+        return served
+
+    async def _wait(self, seconds: float, receive: Receive) -> bool:
+        """Wait, or until the caller hangs up; whether it did.
+
+        A call under way is billed in full all the same, as providers do.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        gone = asyncio.ensure_future(receive())
+        self._waiting.add(task)
+        try:
+            await asyncio.wait({gone}, timeout=seconds)
+            return gone.done()
+        finally:
+            self._waiting.discard(task)
+            gone.cancel()
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body. Raises ``ConnectionAbortedError`` if the caller leaves before its end."""
+    read = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionAbortedError
+        read += bytes(message["body"])
+        if not message["more_body"]:
+            return read
+
+
+async def _cut(drop: Drop, receive: Receive) -> None:
+    """Close the connection without a byte of reply, and wait until it is closed."""
+    drop()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _reply(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    whole = [*headers, (b"content-length", b"%d" % len(body)), (b"x-simulated", b"true")]
+    await send({"type": "http.response.start", "status": status, "headers": whole})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _retry_after(refused: Refused) -> Headers:
+    """Whole seconds rounded up, and the exact wait in milliseconds."""
+    if refused.after is None:
+        return []
+    return [
+        (b"retry-after", b"%d" % ceil(refused.after)),
+        (b"retry-after-ms", b"%d" % ceil(refused.after * 1000)),
+    ]
+
+
+def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def _dump(value: Json) -> bytes:
+    return json.dumps(value, ensure_ascii=True).encode()

@@ -1,0 +1,54 @@
+"""The prompt cache: which prefixes were served lately. In memory; a restart forgets it all.
+
+As the real ones: OpenAI keeps the texts before the last one by itself and bills writing as plain
+input, in steps of 128 tokens; Anthropic keeps what the request marks, and bills writing apart.
+Neither keeps a prefix under 1,024 tokens. This makes cached tokens depend on what was served
+before, the only part of an answer that does.
+"""
+
+import hashlib
+
+from sandbox.call import Call, Usage, tokens_of
+
+SMALLEST = 1024
+OPENAI_STEP = 128
+HOUR = 3600
+KEPT_AT_MOST = 50_000
+
+
+class PromptCache:
+    """Splits a call's input tokens into plain, cached and written ones."""
+
+    def __init__(self) -> None:
+        self._until: dict[bytes, float] = {}
+
+    def use(self, call: Call, input_tokens: int, now: float) -> Usage:
+        """The input side of the call's usage; remembers its marked prefixes. ``now`` in seconds."""
+        cached, reached, written, written_1h = 0, 0, 0, 0
+        for mark in call.marks:
+            prefix = "\n\n".join(call.pieces[: mark.pieces])
+            tokens = tokens_of(prefix)
+            if not mark.written_is_billed:
+                tokens -= tokens % OPENAI_STEP
+            if tokens < SMALLEST:
+                continue
+            named = f"{call.api}/{call.model}/{prefix}".encode("utf-8", "surrogatepass")
+            key = hashlib.sha256(named).digest()
+            if self._until.get(key, 0.0) > now:
+                cached, reached, written, written_1h = tokens, tokens, 0, 0
+            elif mark.written_is_billed:
+                if mark.ttl >= HOUR:
+                    written_1h += tokens - reached
+                else:
+                    written += tokens - reached
+                reached = tokens
+            self._keep(key, now, mark.ttl)
+        plain = input_tokens - cached - written - written_1h
+        return Usage(input=plain, cached=cached, written=written, written_1h=written_1h)
+
+    def _keep(self, key: bytes, now: float, ttl: int) -> None:
+        if len(self._until) >= KEPT_AT_MOST:
+            self._until = {kept: until for kept, until in self._until.items() if until > now}
+            if len(self._until) >= KEPT_AT_MOST:
+                self._until.clear()
+        self._until[key] = now + ttl

@@ -1,0 +1,95 @@
+"""What was asked, whichever wire it came by, and what it used. Tokens are counted by our own rule.
+
+The rule is ``ceil(UTF-8 bytes / 4)`` over the prompt and, where there is one, the schema: simple
+enough that anyone can repeat it, and named in every log line.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+TOKEN_RULE = "ceil(utf8_bytes/4)"
+BYTES_PER_TOKEN = 4
+
+Api = Literal["openai", "anthropic"]
+Finish = Literal["stop", "length"]
+Json = dict[str, Any]
+
+
+def tokens_of(text: str) -> int:
+    """The tokens of ``text`` by ``TOKEN_RULE``."""
+    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMark:
+    """A prefix that a provider may keep: its first ``pieces`` texts, for ``ttl`` seconds."""
+
+    pieces: int
+    ttl: int
+    written_is_billed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.
+
+    ``pieces`` are the texts of system and messages in order; ``subject`` is the last user text,
+    whose words fill the answer. ``max_output`` is in tokens.
+    """
+
+    api: Api
+    model: str
+    pieces: tuple[str, ...]
+    subject: str
+    schema: Json | None
+    wants_json: bool
+    max_output: int
+    marks: tuple[CacheMark, ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        """All texts, joined by an empty line: what is hashed, counted and searched for markers."""
+        return "\n\n".join(self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens in classes that do not overlap, save that output includes reasoning.
+
+    ``input`` is uncached input; ``written`` and ``written_1h`` went into the cache for five
+    minutes and for an hour.
+    """
+
+    input: int = 0
+    cached: int = 0
+    written: int = 0
+    written_1h: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+    @property
+    def all_input(self) -> int:
+        """Every input token, cached or not."""
+        return self.input + self.cached + self.written + self.written_1h
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A served call: the text, why it ended, the usage billed."""
+
+    text: str
+    finish: Finish
+    usage: Usage
+
+
+class Refused(Exception):
+    """The call is answered with an error. ``after`` is the wait in seconds it advises, if any."""
+
+    def __init__(
+        self, status: int, message: str, *, after: float | None = None, fault: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.after = after
+        self.fault = fault

@@ -1,0 +1,109 @@
+"""Faults on demand: what can go wrong, and the markers in a prompt that ask for it.
+
+A marker stands anywhere in the prompt: ``[[sandbox:429 after=1]]``. Every marker may say
+``times=N`` (only the first N calls with this exact prompt and model) and ``model=NAME`` (only
+when NAME is asked). Of several markers the first that applies is played, so that
+``[[sandbox:500 times=1]][[sandbox:429 times=1]]`` fails twice and then succeeds. A marker that
+cannot be understood is answered with 400: a misspelt fault must not look like a success.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+from sandbox.call import Call, Refused
+
+# Which number each fault takes, and its value where none is given.
+KINDS: dict[str, tuple[str, float | None] | None] = {
+    "429": ("after", None),
+    "500": None,
+    "503": None,
+    "bad_request": None,
+    "hang": ("seconds", 30.0),
+    "garbage": None,
+    "truncated": None,
+    "charged_lost": None,
+    "invalid": None,
+    "overage": ("factor", 3.0),
+}
+REFUSALS = {"429": 429, "500": 500, "503": 503, "bad_request": 400}
+_MARKER = re.compile(r"\[\[sandbox:([^\]]*)\]\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong.
+
+    ``amount`` is its number: seconds to wait or to hang, or how many times the output limit is
+    billed.
+    """
+
+    kind: str
+    amount: float | None = None
+
+    def refuse(self) -> None:
+        """Raise ``Refused`` where the fault is an error reply; nothing is billed for those."""
+        status = REFUSALS.get(self.kind)
+        if status is not None:
+            raise Refused(
+                status, f"simulated fault: {self.kind}", after=self.amount, fault=self.kind
+            )
+
+
+def fault(kind: str, given: dict[str, float]) -> Fault:
+    """A fault by name. Raises ``ValueError`` for a kind or a number it does not know."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown fault {kind!r}: know {', '.join(KINDS)}")
+    takes = KINDS[kind]
+    name, amount = takes if takes is not None else (None, None)
+    unknown = given.keys() - {name}
+    if unknown:
+        raise ValueError(f"fault {kind}: unknown {sorted(unknown)}")
+    if name in given:
+        amount = float(given[name])
+        if not (math.isfinite(amount) and amount >= 0):
+            raise ValueError(f"fault {kind}: {name} is not a number from 0 up")
+    return Fault(kind, amount)
+
+
+class Markers:
+    """Plays the markers of prompts. Counts calls in memory: a restart begins anew."""
+
+    def __init__(self) -> None:
+        self._played: dict[tuple[str, str, int], int] = {}
+
+    def next(self, call: Call, prompt: str, prompt_sha256: str) -> Fault | None:
+        """The fault this call is to have, if any. Raises ``Refused`` 400 for a bad marker."""
+        if "[[sandbox:" not in prompt:
+            return None
+        for at, marker in enumerate(_MARKER.findall(prompt)):
+            try:
+                found, times, model = _read(marker)
+            except ValueError as error:
+                raise Refused(400, f"sandbox marker: {error}", fault="bad_marker") from None
+            if model not in (None, call.model):
+                continue
+            if times is not None:
+                key = (prompt_sha256, call.model, at)
+                played = self._played.get(key, 0)
+                if played >= times:
+                    continue
+                self._played[key] = played + 1
+            return found
+        return None
+
+
+def _read(marker: str) -> tuple[Fault, int | None, str | None]:
+    kind, *settings = marker.split() or [""]
+    given: dict[str, float] = {}
+    times: int | None = None
+    model: str | None = None
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name == "model" and value:
+            model = value
+        elif name == "times" and value.isdecimal():
+            times = int(value)
+        else:
+            given[name] = float(value)
+    return fault(kind, given), times, model

@@ -1,0 +1,82 @@
+"""What a call comes to: its text, how it ends, what it used and what that costs."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+from math import ceil
+
+from sandbox.answers import answer, broken
+from sandbox.cache import PromptCache
+from sandbox.call import BYTES_PER_TOKEN, Call, Finish, Served, tokens_of
+from sandbox.faults import Fault, Markers
+from sandbox.limits import Gate, Limit
+from sandbox.plan import Plan
+from sandbox.prices import Price, PriceList
+
+
+@dataclass(slots=True)
+class Model:
+    """What is remembered of one model while the process lives."""
+
+    price: Price
+    gate: Gate
+    ordinal: int = 0
+    max_in_flight: int = 0
+
+
+class Desk:
+    """Admits calls, draws their faults and works out what they come to."""
+
+    def __init__(self, plan: Plan, limit: Limit) -> None:
+        self.prices = PriceList()
+        self._plan = plan
+        self._limit = limit
+        self._markers = Markers()
+        self._cache = PromptCache()
+        self._models: dict[str, Model] = {}
+
+    def model(self, name: str) -> Model:
+        """The model of that name; ``Refused`` 404 where it has no price."""
+        known = self._models.get(name)
+        if known is None:
+            gate = Gate(self._plan.limit(name, self._limit))
+            known = self._models[name] = Model(self.prices.of(name), gate)
+        return known
+
+    def fault(self, call: Call, model: Model, prompt_sha256: str) -> Fault | None:
+        """The fault this call is to have: a marker's, else the plan's. Counts the call."""
+        model.ordinal += 1
+        marked = self._markers.next(call, call.prompt, prompt_sha256)
+        return marked or self._plan.fault(call.model, model.ordinal)
+
+    def serve(self, call: Call, model: Model, ordinal: int, fault: Fault | None) -> Served:
+        """Write the answer and count it. ``Refused`` 400 for a schema we cannot answer."""
+        kind = fault.kind if fault is not None else None
+        text = broken(call) if kind == "invalid" else answer(call)
+        finish: Finish = "stop"
+        if kind == "truncated":
+            text, finish = text[: len(text) // 2], "length"
+        if tokens_of(text) > call.max_output:
+            whole = text.encode("utf-8", "surrogatepass")[: call.max_output * BYTES_PER_TOKEN]
+            text, finish = whole.decode("utf-8", "ignore"), "length"
+        written = tokens_of(text)
+        drawn = self._plan.output_tokens(call.model, ordinal)
+        output = written if drawn is None else min(drawn, call.max_output)
+        if kind == "overage" and fault is not None and fault.amount is not None:
+            output = max(output, ceil(call.max_output * fault.amount))
+        usage = self._cache.use(call, input_tokens(call), time.time())
+        usage = replace(usage, output=output, reasoning=max(0, output - written))
+        model.gate.spend(time.monotonic(), output)
+        return Served(text, finish, usage)
+
+
+def input_tokens(call: Call) -> int:
+    """The prompt's tokens and, where there is one, the schema's."""
+    schema = 0 if call.schema is None else tokens_of(json.dumps(call.schema))
+    return tokens_of(call.prompt) + schema
+
+
+def prompt_sha256(call: Call) -> str:
+    """The hash the log names the prompt by: of all texts, joined by an empty line."""
+    return hashlib.sha256(call.prompt.encode("utf-8", "surrogatepass")).hexdigest()

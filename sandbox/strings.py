@@ -1,0 +1,54 @@
+"""A string for a JSON schema: a run of the prompt's words, cut to the schema's lengths."""
+
+import uuid
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from sandbox.call import Json, Refused
+from sandbox.words import Words
+
+PAD = "simulated"
+LONGEST = 100_000
+
+
+def string(schema: Json, words: Words, draw: Callable[[int], int]) -> str:
+    """``draw(below)`` gives a number under ``below``, always the same for this field."""
+    least, most = schema.get("minLength", 0), schema.get("maxLength")
+    if least > LONGEST or (most is not None and least > most):
+        raise Refused(400, "the schema's string lengths cannot be met")
+    if "format" in schema:
+        made = _formatted(schema["format"], words, draw)
+    else:
+        made = _phrase(words, draw)
+        while len(made) < least:
+            made += f" {PAD}"
+        made = made[:most]
+    if len(made) < least or (most is not None and len(made) > most):
+        raise Refused(400, "the schema's string lengths do not suit its format")
+    return made
+
+
+def _phrase(words: Words, draw: Callable[[int], int]) -> str:
+    if not words.list:
+        return f"{PAD} {draw(1000)}"
+    at = draw(len(words.list))
+    return " ".join(words.list[at : at + 1 + draw(6)])
+
+
+def _formatted(kind: str, words: Words, draw: Callable[[int], int]) -> str:
+    seen = words.dates()
+    day = seen[draw(len(seen))] if seen else str(date(2020, 1, 1) + timedelta(days=draw(1800)))
+    if kind == "date":
+        return day
+    if kind == "date-time":
+        return f"{day}T00:00:00Z"
+    if kind == "time":
+        return f"{draw(24):02d}:00:00Z"
+    if kind == "email":
+        mails = words.emails()
+        return mails[draw(len(mails))] if mails else f"simulated{draw(1000)}@example.com"
+    if kind == "uri":
+        return f"https://example.com/simulated/{draw(1000)}"
+    if kind == "uuid":
+        return str(uuid.UUID(int=draw(1 << 63), version=4))
+    raise Refused(400, f"the sandbox does not answer strings of format {kind!r}")

@@ -1,0 +1,98 @@
+"""What the two wire formats have in common: reading fields strictly, and the shape they share."""
+
+from typing import Any, Protocol
+
+from sandbox.call import Api, Call, Json, Refused, Served
+
+Headers = list[tuple[bytes, bytes]]
+Remaining = tuple[int | None, int | None]
+
+
+class Wire(Protocol):
+    """One provider's format: requests to ``Call``, answers and errors to JSON."""
+
+    api: Api
+
+    def key(self, headers: dict[bytes, bytes]) -> str:
+        """The caller's key, empty where there is none."""
+
+    def read(self, body: Json) -> Call:
+        """The call. Raises ``Refused`` 400 for what this provider would refuse as well."""
+
+    def answer(self, call: Call, served: Served, seq: int) -> Json:
+        """The reply to a served call."""
+
+    def error(self, refused: Refused, request: str, /) -> Json:
+        """The reply to a refused one."""
+
+    def headers(self, seq: int, remaining: Remaining) -> Headers:
+        """The request's id, and what is left of requests and tokens in this minute."""
+
+
+def field(body: Json, name: str, kind: type, otherwise: Any = None) -> Any:
+    """``body[name]`` if it is of that kind, ``otherwise`` if absent or null, else 400."""
+    value = body.get(name)
+    if value is None:
+        return otherwise
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise Refused(400, f"{name}: expected {kind.__name__}")
+    return value
+
+
+def positive(body: Json, name: str) -> int | None:
+    """A token limit, from 1 up; ``None`` where it is absent."""
+    value: int | None = field(body, name, int)
+    if value is not None and value < 1:
+        raise Refused(400, f"{name}: must be at least 1")
+    return value
+
+
+def text_parts(content: Any, where: str) -> list[Json]:
+    """A message's content as text parts; a plain string is one part."""
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise Refused(400, f"{where}: expected text or a list of parts")
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text":
+            raise Refused(400, f"{where}: the sandbox reads text parts only")
+        if not isinstance(part.get("text"), str):
+            raise Refused(400, f"{where}: a part without text")
+    return content
+
+
+def messages(body: Json) -> list[Json]:
+    """The request's messages, at least one, each with a role."""
+    found: list[Json] = field(body, "messages", list, [])
+    if not found:
+        raise Refused(400, "messages: at least one message is required")
+    if not all(isinstance(turn, dict) and isinstance(turn.get("role"), str) for turn in found):
+        raise Refused(400, "messages: every message needs a role")
+    return found
+
+
+def model(body: Json) -> str:
+    """The model's name."""
+    name: str = field(body, "model", str, "")
+    if not name:
+        raise Refused(400, "model: a model name is required")
+    return name
+
+
+def refuse_streams_and_tools(body: Json) -> None:
+    """400 for what the sandbox would have to pretend."""
+    for name in ("stream", "tools", "functions"):
+        if body.get(name):
+            raise Refused(400, f"{name}: the sandbox does not offer it")
+
+
+def known_limits(remaining: Remaining, requests: bytes, tokens: bytes) -> Headers:
+    """The headers for those limits that exist."""
+    names = (requests, tokens)
+    return [
+        (name, str(left).encode())
+        for name, left in zip(names, remaining, strict=True)
+        if left is not None
+    ]

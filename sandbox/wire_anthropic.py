@@ -1,0 +1,131 @@
+"""Anthropic's ``POST /v1/messages``, without streaming and tools."""
+
+from sandbox.cache import HOUR
+from sandbox.call import Api, CacheMark, Call, Json, Refused, Served
+from sandbox.wire import (
+    Headers,
+    Remaining,
+    field,
+    known_limits,
+    messages,
+    model,
+    positive,
+    refuse_streams_and_tools,
+    text_parts,
+)
+
+MINUTES_5 = 300
+_TTL = {"5m": MINUTES_5, "1h": HOUR}
+_STOP = {"stop": "end_turn", "length": "max_tokens"}
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+class AnthropicWire:
+    """Messages."""
+
+    api: Api = "anthropic"
+
+    def key(self, headers: dict[bytes, bytes]) -> str:
+        """``x-api-key``, or a bearer token."""
+        key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
+        kind, _, bearer = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        return key or (bearer.strip() if kind.lower() == "bearer" else "")
+
+    def read(self, body: Json) -> Call:
+        """The call; a part with ``cache_control`` ends a cacheable prefix."""
+        refuse_streams_and_tools(body)
+        max_output = positive(body, "max_tokens")
+        if max_output is None:
+            raise Refused(400, "max_tokens: Field required")
+        pieces: list[str] = []
+        marks: list[CacheMark] = []
+        subject = ""
+        turns = messages(body)
+        if any(turn["role"] not in ("user", "assistant") for turn in turns):
+            raise Refused(400, "messages: a role is user or assistant; system stands apart")
+        for turn in [{"role": "system", "content": body.get("system")}, *turns]:
+            for part in text_parts(turn.get("content"), turn["role"]):
+                pieces.append(part["text"])
+                subject = part["text"] if turn["role"] == "user" else subject
+                _mark(part, len(pieces), marks)
+        _mark(body, len(pieces), marks)
+        return Call(
+            api="anthropic",
+            model=model(body),
+            pieces=tuple(pieces),
+            subject=subject,
+            schema=_schema(field(body, "output_config", dict, {})),
+            wants_json=False,
+            max_output=max_output,
+            marks=tuple(marks),
+        )
+
+    def answer(self, call: Call, served: Served, seq: int) -> Json:
+        """A ``message``; ``input_tokens`` leaves out what was cached or written to the cache."""
+        usage = served.usage
+        return {
+            "id": f"msg_sandbox_{seq}",
+            "type": "message",
+            "role": "assistant",
+            "model": f"sandbox/{call.model}",
+            "content": [{"type": "text", "text": served.text}],
+            "stop_reason": _STOP[served.finish],
+            "stop_sequence": None,
+            "usage": {
+                "input_tokens": usage.input,
+                "cache_read_input_tokens": usage.cached,
+                "cache_creation_input_tokens": usage.written + usage.written_1h,
+                "cache_creation": {
+                    "ephemeral_5m_input_tokens": usage.written,
+                    "ephemeral_1h_input_tokens": usage.written_1h,
+                },
+                "output_tokens": usage.output,
+                "output_tokens_details": {"thinking_tokens": usage.reasoning},
+                "service_tier": "standard",
+            },
+        }
+
+    def error(self, refused: Refused, request: str, /) -> Json:
+        """Anthropic's error object."""
+        kind = _TYPES.get(refused.status, "api_error")
+        return {
+            "type": "error",
+            "error": {"type": kind, "message": refused.message},
+            "request_id": request,
+        }
+
+    def headers(self, seq: int, remaining: Remaining) -> Headers:
+        """``request-id`` and ``anthropic-ratelimit-*-remaining``."""
+        return [
+            (b"request-id", b"req_sandbox_%d" % seq),
+            *known_limits(
+                remaining,
+                b"anthropic-ratelimit-requests-remaining",
+                b"anthropic-ratelimit-tokens-remaining",
+            ),
+        ]
+
+
+def _mark(part: Json, pieces: int, marks: list[CacheMark]) -> None:
+    asked: Json | None = field(part, "cache_control", dict)
+    if asked is None:
+        return
+    ttl = asked.get("ttl", "5m")
+    if asked.get("type") != "ephemeral" or ttl not in _TTL:
+        raise Refused(400, "cache_control: expected ephemeral with a ttl of 5m or 1h")
+    marks.append(CacheMark(pieces, _TTL[ttl], written_is_billed=True))
+
+
+def _schema(output_config: Json) -> Json | None:
+    asked: Json | None = field(output_config, "format", dict)
+    if asked is None:
+        return None
+    schema: Json | None = field(asked, "schema", dict)
+    if asked.get("type") != "json_schema" or schema is None:
+        raise Refused(400, "output_config.format: expected a json_schema with a schema")
+    return schema

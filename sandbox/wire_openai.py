@@ -1,0 +1,111 @@
+"""OpenAI's ``POST /v1/chat/completions``, without streaming and tools."""
+
+import time
+
+from sandbox.cache import HOUR
+from sandbox.call import Api, CacheMark, Call, Json, Refused, Served
+from sandbox.wire import (
+    Headers,
+    Remaining,
+    field,
+    known_limits,
+    messages,
+    model,
+    positive,
+    refuse_streams_and_tools,
+    text_parts,
+)
+
+# OpenAI's own default is the model's maximum; ours is this many tokens.
+DEFAULT_MAX_OUTPUT = 4096
+_TYPES = {401: "authentication_error", 429: "requests"}
+_CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
+
+
+class OpenAIWire:
+    """Chat completions."""
+
+    api: Api = "openai"
+
+    def key(self, headers: dict[bytes, bytes]) -> str:
+        """The bearer token."""
+        kind, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        return key.strip() if kind.lower() == "bearer" else ""
+
+    def read(self, body: Json) -> Call:
+        """The call; its cacheable prefix is everything before the last text."""
+        refuse_streams_and_tools(body)
+        if field(body, "n", int, 1) != 1:
+            raise Refused(400, "n: the sandbox gives one choice")
+        pieces: list[str] = []
+        subject = ""
+        for turn in messages(body):
+            for part in text_parts(turn.get("content"), "messages"):
+                pieces.append(part["text"])
+                subject = part["text"] if turn["role"] == "user" else subject
+        schema, wants_json = _format(field(body, "response_format", dict, {}))
+        return Call(
+            api="openai",
+            model=model(body),
+            pieces=tuple(pieces),
+            subject=subject,
+            schema=schema,
+            wants_json=wants_json,
+            max_output=positive(body, "max_completion_tokens")
+            or positive(body, "max_tokens")
+            or DEFAULT_MAX_OUTPUT,
+            marks=(CacheMark(len(pieces) - 1, HOUR, written_is_billed=False),),
+        )
+
+    def answer(self, call: Call, served: Served, seq: int) -> Json:
+        """A ``chat.completion``; ``prompt_tokens`` includes the cached ones."""
+        usage = served.usage
+        message = {"role": "assistant", "content": served.text, "refusal": None}
+        return {
+            "id": f"chatcmpl-sandbox-{seq}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": f"sandbox/{call.model}",
+            "choices": [
+                {"index": 0, "message": message, "logprobs": None, "finish_reason": served.finish}
+            ],
+            "usage": {
+                "prompt_tokens": usage.all_input,
+                "completion_tokens": usage.output,
+                "total_tokens": usage.all_input + usage.output,
+                "prompt_tokens_details": {"cached_tokens": usage.cached},
+                "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+            },
+        }
+
+    def error(self, refused: Refused, _request: str, /) -> Json:
+        """OpenAI's error object."""
+        status = refused.status
+        kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
+        code = _CODES.get(status)
+        return {"error": {"message": refused.message, "type": kind, "param": None, "code": code}}
+
+    def headers(self, seq: int, remaining: Remaining) -> Headers:
+        """``x-request-id`` and ``x-ratelimit-remaining-*``."""
+        return [
+            (b"x-request-id", b"req_sandbox_%d" % seq),
+            *known_limits(
+                remaining, b"x-ratelimit-remaining-requests", b"x-ratelimit-remaining-tokens"
+            ),
+        ]
+
+
+def _format(asked: Json) -> tuple[Json | None, bool]:
+    """The schema, if any, and whether JSON is wanted at all."""
+    kind = asked.get("type", "text")
+    if kind == "text":
+        return None, False
+    if kind == "json_object":
+        return None, True
+    if kind != "json_schema":
+        raise Refused(400, "response_format: expected text, json_object or json_schema")
+    named: Json = field(asked, "json_schema", dict, {})
+    schema: Json | None = field(named, "schema", dict)
+    if schema is None or not field(named, "name", str):
+        raise Refused(400, "response_format: json_schema needs a name and a schema")
+    return schema, True
