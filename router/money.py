@@ -16,7 +16,11 @@ NanoUSD = NewType("NanoUSD", int)
 
 NOTHING = NanoUSD(0)
 NANO_PER_USD = 1_000_000_000
-_MONEY = re.compile(r"^\s*\$?\s*(?P<amount>\d+(?:\.\d+)?)\s*(?:usd)?\s*$", re.IGNORECASE)
+_MONEY = re.compile(
+    # Commas only where a point follows: "1,234" alone means a thousandth of it in half the world.
+    r"^\s*\$?\s*(?P<amount>[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+|[0-9]+(?:\.[0-9]+)?)\s*(?:usd)?\s*$",
+    re.IGNORECASE,
+)
 
 
 def parse_usd(text: str | float | Decimal) -> NanoUSD:
@@ -25,10 +29,11 @@ def parse_usd(text: str | float | Decimal) -> NanoUSD:
     Raises ``InvalidItem`` for anything else, for a negative amount, and for an amount finer than
     a nano-dollar, since a limit that is silently rounded is not the limit that was asked for.
     """
-    match = _MONEY.match(str(text)) if not isinstance(text, bool) else None
+    written = format(Decimal(str(text)), "f") if isinstance(text, float | Decimal) else str(text)
+    match = _MONEY.match(written) if not isinstance(text, bool) else None
     if match is None:
         raise InvalidItem(f"{text!r} is not an amount of money: write it like 2usd, $0.05 or 0.05")
-    nano = Decimal(match["amount"]) * NANO_PER_USD
+    nano = Decimal(match["amount"].replace(",", "")) * NANO_PER_USD
     if nano != int(nano):
         raise InvalidItem(f"{text!r} is finer than a nano-dollar (0.000000001 usd)")
     return NanoUSD(int(nano))

@@ -1,0 +1,224 @@
+"""tierqueue.toml: what it may say, and what is said back where it is wrong."""
+
+import pytest
+from tierqueue.router.duration import MICROSECONDS
+from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.item import Demands, Latency, Risk, Sensitivity, Tier
+from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy import Policy, parse_policy, resolve
+
+HOUSE = """
+[deployments.house]
+tier = "gpu"
+engine = "vllm"
+model = "tiny"
+boundary = "house"
+context_window = 32768
+gpu_hour = "3.60"
+"""
+CLOSED = """
+[deployments.closed]
+tier = "frontier"
+engine = "anthropic"
+model = "large"
+boundary = "vendor:anthropic"
+key_env = "ANTHROPIC_API_KEY"
+context_window = 200000
+prices = { input = "3", cache_read = "0.3", output = "15" }
+limits = { tokens_per_minute = 400000 }
+"""
+
+
+def _policy(text: str) -> Policy:
+    return parse_policy(text, "tierqueue.toml")
+
+
+def _refusal(text: str) -> str:
+    with pytest.raises(InvalidPolicy) as caught:
+        _policy(text)
+    return caught.value.message
+
+
+def test_a_policy_is_read_with_all_tiers_and_every_default() -> None:
+    policy = _policy(HOUSE + CLOSED + "[tiers.gpu]\nconcurrency = 4\n")
+    assert set(policy.tiers) == set(Tier)
+    assert (policy.tiers[Tier.GPU].concurrency, policy.tiers[Tier.GPU].slice) == (4, 64)
+    assert policy.tiers[Tier.FRONTIER].concurrency == 32
+    assert (policy.retry.calls, policy.retry.poison, policy.retry.unknown) == (4, 3, "dead_letter")
+    assert (policy.default_sensitivity, policy.allow_regulated_by_name) == (None, False)
+    house, closed = policy.deployments["house"], policy.deployments["closed"]
+    assert (house.name, house.provider, house.metered) == ("house", "house", False)
+    assert (closed.name, closed.provider, closed.metered) == ("closed", "anthropic", True)
+    assert house.gpu_hour == 1_000_000  # nano-dollars a second
+    assert closed.prices is not None
+    assert (closed.prices.input, closed.prices.cache_read) == (3000, 300)  # nano-dollars a token
+
+
+def test_an_empty_policy_allows_nothing_and_is_the_strictest() -> None:
+    policy = _policy("")
+    assert (policy.deployments, policy.allow_simulated) == ({}, False)
+    assert resolve(Demands(), "t", policy, 0).sensitivity is Sensitivity.REGULATED
+
+
+def test_the_digest_follows_the_text() -> None:
+    assert _policy(HOUSE).digest == _policy(HOUSE).digest != _policy(HOUSE + "\n").digest
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        ("allow_simulatd = true", "allow_simulatd", "allow_simulated"),
+        (HOUSE.replace("gpu_hour", "gpu_hours"), "deployments.house.gpu_hours", "gpu_hour"),
+        (HOUSE.replace('"gpu"', '"gpuu"'), "deployments.house.tier", "gpu"),
+        (HOUSE.replace('"vllm"', '"vlm"'), "deployments.house.engine", "vllm"),
+        (CLOSED.replace("cache_read", "cached_read"), "prices.cached_read", "cache_read"),
+        (CLOSED.replace("tokens_per_minute", "tokens_per_min"), "limits.", "tokens_per_minute"),
+        ("[tiers.open_wait]\nslice = 1", "tiers.open_wait", "open_weight"),
+        ('[tasks."a.b"]\ndeadlin = "1h"', 'tasks."a.b".deadlin', "deadline"),
+        ('[[floors]]\nflor = "gpu"', "floors.0.flor", "floor"),
+        ('[[ceilings]]\nscope = "budgt"\nlimit = "1usd"', "ceilings.0.scope", "budget"),
+        ('[[ceilings]]\nscope = "tier"\nname = "gpv"\nlimit = "1usd"', "ceilings.0.name", "gpu"),
+        (
+            HOUSE + '[[ceilings]]\nscope = "deployment"\nname = "hose"\nlimit = "1usd"',
+            "ceilings.0.name",
+            "house",
+        ),
+        ("[retry]\nposion = 1", "retry.posion", "poison"),
+        ('[retry]\nunknown = "retyr"', "retry.unknown", "retry"),
+    ],
+)
+def test_a_typo_is_answered_with_its_key_and_the_nearest_valid_word(
+    text: str, key: str, hint: str
+) -> None:
+    message = _refusal(text)
+    assert message.startswith("tierqueue.toml: ")
+    assert key in message
+    assert f"did you mean {hint!r}?" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = ", "tierqueue.toml is not TOML"),
+        ("deployments = 3", "deployments: is not a table"),
+        ("floors = 3", "floors: is not an array"),
+        ('digest = "mine"', "digest: is not a key"),
+        (HOUSE + 'name = "other"', "deployments.house.name: is not a key"),
+        (HOUSE.replace('boundary = "house"\n', ""), "deployments.house.boundary: is missing"),
+        (HOUSE.replace('"house"', '"home"'), '\'home\' is not "house" or "vendor:<name>"'),
+        (HOUSE.replace("32768", "true"), "context_window"),
+        (HOUSE.replace("32768", "0"), "greater than 0"),
+        (HOUSE + 'key_env = "K"', "vllm has no key"),
+        (CLOSED.replace('key_env = "ANTHROPIC_API_KEY"\n', ""), "key_env is missing"),
+        (CLOSED + "engine_options = { a = 1 }", "engine_options"),
+        (HOUSE + 'prices = { input = "1", output = "1" }', "keep exactly one"),
+        (CLOSED.replace("prices = {", 'gpu_hour = "1" #'), "our own engines"),
+        (CLOSED.replace('"15"', "15.0"), "write dollars as a string"),
+        (CLOSED.replace('"15"', '"-15"'), "is not a price"),
+        (CLOSED.replace('"15"', '"NaN"'), "is not a price"),
+        (CLOSED.replace(', output = "15"', ""), "deployments.closed.prices.output: is missing"),
+        (CLOSED + 'base_url = "ftp://x"', "http:// or https://"),
+        (CLOSED + 'base_url = "http://me:hunter2@x"', "holds a login"),
+        ('[tasks.a]\ndeadline = "1 hour"', "write it like 30s, 5m, 24h or 7d"),
+        ('[tasks.a]\ndeadline = "0s"', "is not a duration"),
+        ('[tasks.a]\nmax_cost = "much"', "not an amount of money"),
+        ('[[ceilings]]\nscope = "job"\nlimit = "1usd"\ntimezone = "Mars"', "not a time zone"),
+        ('[[ceilings]]\nscope = "everything"\nname = "x"\nlimit = "1usd"', "has no name"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_words(text: str, said: str) -> None:
+    assert said in _refusal(text)
+
+
+def test_a_login_in_an_address_is_not_repeated_in_the_error() -> None:
+    assert "hunter2" not in _refusal(CLOSED + 'base_url = "http://me:hunter2@x"')
+
+
+def test_a_simulated_deployment_needs_the_policy_to_say_so() -> None:
+    simulated = HOUSE + "simulated = true\n"
+    assert "allow_simulated = true" in _refusal(simulated)
+    assert _policy("allow_simulated = true" + simulated).deployments["house"].simulated
+
+
+def test_a_deployment_may_be_unpriced_and_a_price_of_zero_is_a_price() -> None:
+    assert _policy(HOUSE.replace("gpu_hour", "# gpu_hour")).deployments["house"].gpu_hour is None
+    assert _policy(HOUSE.replace("3.60", "0")).deployments["house"].gpu_hour == 0
+    both = HOUSE.replace("3.60", "0") + 'prices = { input = "0", output = "0" }'
+    assert "keep exactly one" in _refusal(both)
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "window", "burst"),
+    [(400_000, 200_000, 200_000), (100_000, 200_000, 50_000), (10_000_000, 1_000, 1_000_000)],
+)
+def test_a_burst_is_a_context_window_or_what_the_minute_can_give(
+    per_minute: int, window: int, burst: int
+) -> None:
+    text = CLOSED.replace("400000", str(per_minute)).replace("200000", str(window))
+    assert _policy(text).deployments["closed"].token_burst == burst
+    assert _policy(HOUSE).deployments["house"].token_burst is None
+
+
+TASKS = """
+default_sensitivity = "internal"
+[tasks."tierqueue.classify"]
+risk = "customer_facing"
+sensitivity = "public"
+latency = "interactive"
+deadline = "1h"
+floor = "gpu"
+max_cost = "0.01usd"
+budget = "support"
+[[floors]]
+risk = "customer_facing"
+floor = "open_weight"
+[[floors]]
+task = "tierqueue.extract"
+risk = "auto_applied"
+floor = "frontier"
+"""
+
+
+def test_a_task_types_defaults_fill_what_an_item_does_not_say() -> None:
+    assert resolve(Demands(), "tierqueue.classify", _policy(TASKS), 10) == Demands(
+        risk=Risk.CUSTOMER_FACING,
+        sensitivity=Sensitivity.PUBLIC,
+        latency=Latency.INTERACTIVE,
+        deadline=10 + 3_600 * MICROSECONDS,
+        max_cost=NanoUSD(10_000_000),
+        floor=Tier.OPEN_WEIGHT,
+        budget="support",
+    )
+
+
+def test_an_items_own_demands_win_except_over_a_higher_floor() -> None:
+    own = Demands(
+        risk=Risk.INTERNAL,
+        sensitivity=Sensitivity.REGULATED,
+        latency=Latency.BACKGROUND,
+        deadline=7,
+        max_cost=NanoUSD(0),
+        floor=Tier.FRONTIER,
+        budget="own",
+    )
+    assert resolve(own, "tierqueue.classify", _policy(TASKS), 10) == own
+    low = Demands(risk=Risk.AUTO_APPLIED, floor=Tier.GPU)
+    assert resolve(low, "tierqueue.extract", _policy(TASKS), 10).floor is Tier.FRONTIER
+
+
+def test_what_nobody_states_is_the_strictest() -> None:
+    assert resolve(Demands(), "other", _policy(TASKS), 0) == Demands(
+        risk=Risk.AUTO_APPLIED,
+        sensitivity=Sensitivity.INTERNAL,
+        latency=Latency.BACKGROUND,
+        deadline=24 * 3_600 * MICROSECONDS,
+        max_cost=None,
+        floor=Tier.GPU,
+        budget="default",
+    )
+
+
+def test_resolving_twice_changes_nothing() -> None:
+    policy = _policy(TASKS)
+    once = resolve(Demands(), "tierqueue.extract", policy, 5)
+    assert resolve(once, "tierqueue.extract", policy, 999) == once
