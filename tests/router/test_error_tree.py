@@ -5,6 +5,7 @@ import pickle
 import re
 
 import pytest
+
 from tierqueue.router import errors
 
 
@@ -60,5 +61,5 @@ def test_an_error_is_rebuilt_from_its_args_in_plain_json(
     error = kind("message", {"limit": 5, "refusals": [{"why": "x"}]})
     rebuilt = kind(*json.loads(json.dumps(error.args)))
     assert (rebuilt.message, rebuilt.fields) == (error.message, error.fields)
-    copied = pickle.loads(pickle.dumps(error))  # noqa: S301 - what pools do between processes
+    copied = pickle.loads(pickle.dumps(error))
     assert (copied.message, copied.fields) == (error.message, error.fields)

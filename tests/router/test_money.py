@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd, parse_usd, round_up
 

@@ -1,6 +1,7 @@
 """tierqueue.toml: what it may say, and what is said back where it is wrong."""
 
 import pytest
+
 from tierqueue.router.duration import MICROSECONDS
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Demands, Latency, Risk, Sensitivity, Tier
