@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any
 
-from sandbox.call import Call, Json
+from sandbox.call import Call, Json, Refused
 from sandbox.fill import Fill
 from sandbox.words import Words
 
@@ -24,7 +24,7 @@ def answer(call: Call) -> str:
     words = Words(call.subject)
     fill = Fill(_seed(call), words, call.schema or {})
     if call.schema is not None:
-        return _dump(fill.value(call.schema, "$"))
+        return _dump(_whole(fill, call.schema))
     said = " ".join(words.list[: 8 + fill.draw("length", 17)])
     if call.wants_json:
         return _dump({"answer": said})
@@ -40,7 +40,7 @@ def broken(call: Call) -> str:
     if call.schema is None:
         return "Simulated answer that is not JSON: {"
     fill = Fill(_seed(call), Words(call.subject), call.schema)
-    value = fill.value(call.schema, "$")
+    value = _whole(fill, call.schema)
     top = fill.resolve(call.schema)
     if not isinstance(value, dict):
         return _dump({INVALID_LABEL: True})
@@ -50,6 +50,14 @@ def broken(call: Call) -> str:
     for name in top.get("required", []):
         return _dump({key: kept for key, kept in value.items() if key != name})
     return _dump([value])
+
+
+def _whole(fill: Fill, schema: Json) -> Any:
+    """The filled schema; what only looks like a schema fails in ways of its own."""
+    try:
+        return fill.value(schema, "$")
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise Refused(400, f"not a JSON schema: {type(error).__name__}") from None
 
 
 def _seed(call: Call) -> bytes:

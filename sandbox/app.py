@@ -46,7 +46,8 @@ class Application:
         if wire is not None and method == "POST":
             await self._call(wire, scope, receive, send)
         elif path == "/healthz" and method == "GET":
-            await _reply(send, 200, [_JSON], _dump({"status": "ok", "simulated": True}))
+            health = {"status": "ok", "simulated": True, "in_flight": self._desk.in_flight}
+            await _reply(send, 200, [_JSON], _dump(health))
         elif path == "/log/summary" and method == "GET":
             await _reply(send, 200, [_JSON], _dump(self._log.summary()))
         elif path == "/v1/models" and method == "GET":

@@ -92,6 +92,8 @@ class Fill:
         return dict(found)
 
     def _choice(self, options: list[Any], path: str, rank: int) -> Any:
+        if not options:
+            raise Refused(400, "the schema has an empty enum")
         share = self.words.affinity([str(option) for option in options])
         order = sorted(
             range(len(options)), key=lambda at: (-share[at], self.draw(f"{path}?{at}", 1 << 30))

@@ -44,6 +44,11 @@ class Desk:
             known = self._models[name] = Model(self.prices.of(name), gate)
         return known
 
+    @property
+    def in_flight(self) -> int:
+        """Admitted calls of all models that have not ended."""
+        return sum(model.gate.in_flight for model in self._models.values())
+
     def fault(self, call: Call, model: Model, prompt_sha256: str) -> Fault | None:
         """The fault this call is to have: a marker's, else the plan's. Counts the call."""
         model.ordinal += 1

@@ -1,0 +1,97 @@
+"""Rate limits: the sliding minute, tokens, concurrency, and the 429s they lead to."""
+
+import asyncio
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from sandbox.call import Refused
+from sandbox.limits import Gate, Limit
+
+
+def test_requests_are_admitted_again_when_the_minute_has_slid_past() -> None:
+    gate = Gate(Limit(rpm=2))
+    gate.enter(0.0, 10)
+    gate.enter(20.0, 10)
+    with pytest.raises(Refused) as refused:
+        gate.enter(50.0, 10)
+    assert refused.value.after == pytest.approx(10.0)
+    gate.enter(60.0, 10)
+    with pytest.raises(Refused):
+        gate.enter(79.9, 10)
+
+
+def test_a_refused_call_counts_nowhere() -> None:
+    gate = Gate(Limit(rpm=1))
+    gate.enter(0.0, 10)
+    for now in range(1, 60):
+        with pytest.raises(Refused):
+            gate.enter(float(now), 10)
+    gate.enter(60.0, 10)
+    assert gate.in_flight == 2
+
+
+def test_output_counts_towards_the_tokens_of_the_minute() -> None:
+    gate = Gate(Limit(tpm=100))
+    gate.enter(0.0, 30)
+    gate.spend(5.0, 60)
+    assert gate.remaining(5.0) == (None, 10)
+    with pytest.raises(Refused) as refused:
+        gate.enter(10.0, 11)
+    assert refused.value.after == pytest.approx(50.0)
+    gate.enter(60.0, 11)
+
+
+def test_a_call_too_large_for_any_minute_is_told_to_wait_a_minute() -> None:
+    with pytest.raises(Refused) as refused:
+        Gate(Limit(tpm=100)).enter(0.0, 101)
+    assert refused.value.after == 60.0
+
+
+def test_the_provider_refuses_past_its_requests_a_minute_and_logs_it(start: Any) -> None:
+    provider = start("--rpm", "2")
+    left = [
+        provider.ask_openai("hello").headers["x-ratelimit-remaining-requests"] for _ in range(2)
+    ]
+    assert left == ["1", "0"]
+    with pytest.raises(openai.RateLimitError) as raised:
+        provider.ask_openai("hello")
+    assert 50 < int(raised.value.response.headers["retry-after"]) <= 60
+    assert provider.ask_openai("hello", model="open-large").status_code == 200
+    line = provider.lines()[2]
+    assert (line["status"], line["fault"], line["cost_nanousd"]) == (429, "limit", 0)
+    summary = provider.openai.get("/../log/summary", cast_to=object)
+    assert summary["models"]["open-small"]["throttled"] == 1
+    assert summary["models"]["open-small"]["calls"] == 3
+    assert summary["total"]["throttled"] == 1
+
+
+def test_the_provider_refuses_past_its_tokens_a_minute(start: Any) -> None:
+    provider = start("--tpm", "100")
+    assert provider.ask_anthropic("a" * 320).status_code == 200
+    with pytest.raises(anthropic.RateLimitError) as raised:
+        provider.ask_anthropic("a" * 320)
+    assert int(raised.value.response.headers["retry-after"]) > 50
+
+
+def test_calls_at_the_same_time_are_bounded_and_the_most_is_logged(start: Any) -> None:
+    provider = start("--concurrent", "3", "--latency-ms", "300")
+
+    async def burst() -> list[Any]:
+        client = openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="any", max_retries=0)
+        async with client:
+            asked = [
+                client.chat.completions.create(
+                    model="open-small", messages=[{"role": "user", "content": f"call {n}"}]
+                )
+                for n in range(8)
+            ]
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = asyncio.run(burst())
+    refused = [one for one in answers if isinstance(one, openai.RateLimitError)]
+    assert len(refused) == 5
+    assert {one.response.headers["retry-after"] for one in refused} == {"1"}
+    assert max(line["max_in_flight"] for line in provider.lines()) == 3
