@@ -1,0 +1,199 @@
+"""How many calls run at once: the gate of this process, and the tier's bound in the ledger.
+
+Three bounds hold together: the gate (this process; ``-c N``, then Flower's grow and shrink), the
+tier's calls in flight (all processes; ``tierqueue concurrency set``) and the deployment's. The
+last two are kept by the limiter.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from celery.concurrency.thread import TaskPool
+
+log = logging.getLogger(__name__)
+
+Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]
+
+
+class Gate:
+    """Lets ``size`` calls through at once, first come, first served; ``async with gate: ...``.
+
+    Entered on the worker's event loop; left, resized and read from any thread. A smaller size
+    interrupts nothing: calls in flight end by themselves before another gets in. At size 0 nobody
+    gets in. Raises ``ValueError`` for a negative size.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[Waiter] = deque()
+        self._in_flight = 0
+        self._size = 0
+        self.resize(size)
+
+    @property
+    def size(self) -> int:
+        """The most calls that may be in flight."""
+        return self._size
+
+    @property
+    def in_flight(self) -> int:
+        """The calls in flight now; above ``size`` for a while after a shrink."""
+        return self._in_flight
+
+    def resize(self, n: int) -> None:
+        """Let ``n`` calls through from now on."""
+        if n < 0:
+            raise ValueError(f"a gate cannot let {n} calls through")
+        with self._lock:
+            self._size = n
+            self._admit()
+
+    async def acquire(self, most: int = 1) -> int:
+        """Wait for a place; take it and what else is free, ``most`` in all; say how many.
+
+        A slice asks for all it holds, so that the limiter and the ledger are asked only for what
+        can run at once.
+        """
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if taken := self._take(most):
+                return taken
+            waiter = (loop, loop.create_future())
+            self._waiting.append(waiter)
+        try:
+            await waiter[1]
+        except asyncio.CancelledError:
+            with self._lock:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+                else:  # the place had been given to us already: pass it on
+                    self._in_flight -= 1
+                    self._admit()
+            raise
+        with self._lock:
+            return 1 + self._take(most - 1)
+
+    def release(self, n: int = 1) -> None:
+        """Give ``n`` places back."""
+        with self._lock:
+            if not 0 <= n <= self._in_flight:
+                raise ValueError(f"{n} places given back, but {self._in_flight} are taken")
+            self._in_flight -= n
+            self._admit()
+
+    async def __aenter__(self) -> None:
+        await self.acquire()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _take(self, most: int) -> int:
+        if self._waiting:
+            return 0
+        taken = max(0, min(most, self._size - self._in_flight))
+        self._in_flight += taken
+        return taken
+
+    def _admit(self) -> None:
+        while self._waiting and self._in_flight < self._size:
+            loop, place = self._waiting.popleft()
+            self._in_flight += 1
+            loop.call_soon_threadsafe(_give, place)
+
+
+def _give(place: asyncio.Future[None]) -> None:
+    if not place.done():
+        place.set_result(None)
+
+
+GATE = Gate(1)
+"""The gate of this worker process.
+
+A global, because Celery builds the pool itself, from a name in the environment, and hands it to
+nobody: a name is all that pool and entrance share. Only entrances read it; they pass it on.
+"""
+
+
+class GatePool(TaskPool):  # type: ignore[misc]
+    """Celery's threads pool, whose size is the gate's: ``-c N``, then Flower's grow and shrink.
+
+    Chosen with ``CELERY_CUSTOM_WORKER_POOL=tierqueue.workers.concurrency:GatePool`` and
+    ``-P custom``. Each thread carries one slice; the calls of all slices share the gate. The size
+    never falls below 1: at 0 Celery would leave the prefetch count behind, and to pause is for
+    the tier's bound in the ledger. A change to less raises ``ValueError``, which Celery and Flower
+    show to whoever asked, and changes nothing.
+    """
+
+    gate = GATE
+    limit: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gate.resize(self.limit)
+
+    def grow(self, n: int = 1) -> None:
+        """Let ``n`` more calls through."""
+        self._resize(n, self.limit + n)
+
+    def shrink(self, n: int = 1) -> None:
+        """Let ``n`` fewer calls through; those in flight end by themselves."""
+        self._resize(n, self.limit - n)
+
+    def _resize(self, n: int, size: int) -> None:
+        if n < 1 or size < 1:
+            raise ValueError(
+                f"the pool has {self.limit}; it can grow by 1 or more and shrink by at most "
+                f"{self.limit - 1}, not by {n}"
+            )
+        self.limit = size
+        # The executor starts a thread only for a slice that finds none idle; it has no public way
+        # to raise the most it may start. Threads left over after a shrink wait at the gate.
+        self.executor._max_workers = size  # noqa: SLF001
+        self.gate.resize(size)
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super()._get_info(), "calls-in-flight": self.gate.in_flight}
+
+
+class TierConcurrency:
+    """The tier's bound on calls in flight, as the ledger keeps it; safe for threads.
+
+    ``read`` asks the ledger and answers ``None`` for "not bounded". It is asked at most once in
+    ``EVERY`` seconds, so a change is in force within two for whoever asks that often.
+    """
+
+    EVERY = 1.0
+
+    def __init__(
+        self, read: Callable[[], int | None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked: float | None = None
+        self._bound: int | None = 0
+
+    def now(self) -> int | None:
+        """The bound in force; 0 when the ledger gave no answer: no ledger, no spending."""
+        with self._lock:
+            asked = self._clock()
+            if self._asked is None or asked - self._asked >= self.EVERY:
+                self._bound = 0
+                try:
+                    self._bound = self._read()
+                except Exception as error:  # noqa: BLE001 - whatever it was, it is no answer
+                    log.warning("no answer on the tier's concurrency: %s", type(error).__name__)
+                # From before the question: what took long to answer is already old.
+                self._asked = asked
+            return self._bound
