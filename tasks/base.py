@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from celery import Task
+from celery._state import connect_on_app_finalize
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -42,6 +43,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
 
     abstract = True
     build: Callable[..., Prompt]
+    signature_of_build: inspect.Signature
     arguments_model: type[BaseModel]
     output: OutputModel | Callable[[Mapping[str, Any]], OutputModel] | None
     checks: Sequence[Check]
@@ -191,7 +193,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
 
     def _arguments(self, args: Sequence[Any], own: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            bound = inspect.signature(type(self).build).bind_partial(*args, **own)
+            bound = self.signature_of_build.bind_partial(*args, **own)
         except TypeError as error:
             raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
         try:
@@ -233,6 +235,7 @@ def item_task(
         members = {
             "name": name,
             "build": staticmethod(build),
+            "signature_of_build": inspect.signature(build),
             "arguments_model": _arguments_model(name, build),
             "output": output
             if output is None or isinstance(output, type)
@@ -244,8 +247,14 @@ def item_task(
             "__doc__": build.__doc__,
             "__module__": build.__module__,
             "abstract": False,
+            "_app": app,
         }
-        task: ItemTask = app.register_task(type(build.__name__, (ItemTask,), members)())
+        task: ItemTask = type(build.__name__, (ItemTask,), members)()
+        if app.finalized:
+            app.register_task(task)
+        else:
+            # Registering reads the configuration, and importing a task must read no environment.
+            connect_on_app_finalize(lambda ready: ready is app and app.register_task(task))
         return task
 
     return declare

@@ -29,8 +29,8 @@ def take(
 
     def opened(value: Any) -> Any:
         if isinstance(value, list):
-            return [opened(each) for each in value]
-        if isinstance(value, Mapping) and value.keys() == {"output", "receipt"}:
+            return [each if isinstance(each, str) else opened(each) for each in value]
+        if isinstance(value, dict) and value.keys() == {"output", "receipt"}:
             level = (value["receipt"] or {}).get("sensitivity", Sensitivity.REGULATED)
             inherited.levels.append(Sensitivity(level))
             return value["output"]
