@@ -11,12 +11,13 @@ PROVIDER_VARIABLES := $(sort $(filter %_API_KEY %_API_KEYS %_API_TOKEN %_AUTH_TO
 	OPENAI_% ANTHROPIC_% OPENROUTER_% AWS_% AZURE_% GOOGLE_%,$(.VARIABLES)))
 WITHOUT_KEYS := env $(PROVIDER_VARIABLES:%=-u %)
 
-# One lock for every Python and platform the project supports, by markers; the GPU image alone has
-# one Python and one platform, and hundreds of packages that exist for no other.
+# One lock for every Python and platform the project supports, by markers; the engines alone have one
+# platform, and hundreds of packages that exist for no other. The CPU build's torch is found where
+# this machine's pip is told to look, so its lock comes last.
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(ARGS)
 ANYWHERE := --universal --python-version 3.11
-GPU_IMAGE := --python-version 3.12 --python-platform x86_64-manylinux_2_28
+ENGINE := --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -28,10 +29,10 @@ help: ## List what can be made
 setup: .venv/.package types ## Make .venv: every dependency by hash, tierqueue itself editable
 
 demo: setup ## Run the sample, end to end: LIVE=1 (real keys), TICKETS=<csv> COLUMN=<name>
-	@$(BIN)/python -m examples.demo $(ARGS)
+	@TICKETS='$(TICKETS)' COLUMN='$(COLUMN)' LIVE='$(LIVE)' $(BIN)/python -m examples.demo $(ARGS)
 
 up: setup ## The same processes without the sample, until Ctrl-C
-	@$(BIN)/python -m examples.demo --up $(ARGS)
+	@LIVE='$(LIVE)' $(BIN)/python -m examples.demo --up $(ARGS)
 
 test: setup ## Run the tests, without provider keys: ARGS="tests/router -x"
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest $(ARGS)
@@ -63,7 +64,8 @@ lock: setup ## Lock the dependencies again: ARGS=--upgrade moves to current rele
 	$(LOCK) $(ANYWHERE) -c requirements/dev.txt --extra workers --extra flower -o requirements/workers.txt pyproject.toml
 	$(LOCK) $(ANYWHERE) -c requirements/dev.txt --extra demo -o requirements/demo.txt pyproject.toml
 	$(LOCK) $(ANYWHERE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
-	$(LOCK) $(GPU_IMAGE) -c requirements/dev.txt --extra gpu -o requirements/gpu.txt pyproject.toml
+	$(LOCK) $(ENGINE) -c requirements/dev.txt --extra gpu -o requirements/gpu.txt pyproject.toml
+	UV_FIND_LINKS="$$PIP_FIND_LINKS" $(LOCK) $(ENGINE) -c requirements/dev.txt --override requirements/cpu.in --extra cpu -o requirements/cpu.txt pyproject.toml
 
 bench: setup ## List the benches; make bench-NAME runs one: ARGS=--quick
 	@for bench in $$(grep -l __main__ bench/*.py); do \
@@ -82,5 +84,5 @@ clean: ## Remove everything made here, .venv included
 	@touch $@
 
 .venv/.package: .venv/.locked pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@

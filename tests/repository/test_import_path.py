@@ -1,0 +1,99 @@
+"""The rooms have one import path. A bare name loads a module twice: two apps, tables twice."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOMS = frozenset({"router", "ledger", "tasks", "workers", "migrations"})
+DOTTED = re.compile(r"(router|ledger|tasks|workers|migrations)((?:\.\w+)+)(?::\w+)?")
+
+
+def bare_names(source: str, root: Path) -> Iterator[tuple[int, str]]:
+    """Line and name of each import of a room by its bare name, in statements and in strings.
+
+    A string counts where it names a module that exists, as in ``celery -A`` or ``import_module``.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (
+                (node.lineno, alias.name)
+                for alias in node.names
+                if alias.name.split(".")[0] in ROOMS
+            )
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+            if node.module.split(".")[0] in ROOMS:
+                yield node.lineno, node.module
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = DOTTED.fullmatch(node.value)
+            if found and _is_module(root, node.value.split(":")[0].split(".")):
+                yield node.lineno, node.value
+
+
+def _is_module(root: Path, parts: list[str]) -> bool:
+    """Whether the path, or the path without a last attribute, is a module of the checkout."""
+    return any(
+        (root / Path(*path)).with_suffix(".py").is_file() or (root / Path(*path)).is_dir()
+        for path in (parts, parts[:-1])
+        if len(path) > 1
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import tasks",
+        "import router.money as money",
+        "from ledger import models",
+        "from workers.engines import vllm",
+        "def late():\n    from tasks.settings import read_settings",
+        "import_module('router.money')",
+        "['celery', '-A', 'router.money:app']",
+    ],
+)
+def test_a_bare_import_is_found(source: str, root: Path) -> None:
+    assert list(bare_names(source, root))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from tierqueue.router import money",
+        "import tierqueue.tasks",
+        "from . import money",
+        "column = 'tasks.no_such_module.field'",
+        "import asyncio.tasks",
+    ],
+)
+def test_what_is_no_bare_import_is_left_alone(source: str, root: Path) -> None:
+    assert list(bare_names(source, root)) == []
+
+
+def test_no_file_imports_a_room_by_its_bare_name(root: Path, tree: list[Path]) -> None:
+    sources = [path for path in tree if path.suffix == ".py"]
+    found = [
+        f"{path}:{line}: {name}"
+        for path in sources
+        for line, name in bare_names((root / path).read_text(encoding="utf-8"), root)
+        if path != Path(__file__).relative_to(root)
+    ]
+    assert sources
+    assert found == []
+
+
+def test_the_router_reads_no_clock_and_no_environment(root: Path, tree: list[Path]) -> None:
+    forbidden = {"now", "utcnow", "today", "monotonic", "perf_counter", "environ", "getenv", "open"}
+    found = [
+        f"{path}:{node.lineno}: {ast.unparse(node)}"
+        for path in tree
+        if path.parts[0] == "router" and path.suffix == ".py"
+        for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and (
+            (isinstance(node.func, ast.Attribute) and node.func.attr in forbidden)
+            or (isinstance(node.func, ast.Name) and node.func.id in forbidden)
+        )
+    ]
+    assert found == []

@@ -1,0 +1,81 @@
+"""The tree is what the house's plan says: these rooms, these files, pages read in one sitting."""
+
+import re
+from pathlib import Path
+from statistics import median
+
+ROOMS = {"router", "ledger", "tasks", "workers", "migrations"}
+BESIDE = {"tests", "bench", "examples", "sandbox", "docs", "docker", "requirements", ".ci"}
+FILES = {
+    ".env.example",
+    ".gitignore",
+    ".pre-commit-config.yaml",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "Makefile",
+    "Procfile",
+    "README.md",
+    "alembic.ini",
+    "pyproject.toml",
+}
+OPTIONAL = {".editorconfig", ".gitattributes", "tierqueue.toml"}
+VAGUE = re.compile(r"utils?|helpers?|managers?|services?|handlers?|common|core|data|processors?")
+
+
+def test_the_top_level_holds_what_it_should_and_nothing_else(tree: list[Path]) -> None:
+    top = {path.parts[0] for path in tree}
+    assert top >= ROOMS | BESIDE | FILES
+    assert top - ROOMS - BESIDE - FILES - OPTIONAL == set()
+
+
+def test_nearly_every_module_is_read_in_one_sitting(root: Path, tree: list[Path]) -> None:
+    lines = {
+        path: len((root / path).read_text(encoding="utf-8").splitlines())
+        for path in tree
+        if path.suffix == ".py" and path.name != "__init__.py"
+    }
+    rooms = {path: count for path, count in lines.items() if path.parts[0] in ROOMS}
+    long = {str(path): count for path, count in lines.items() if count > 300}
+    assert len(long) <= len(lines) // 50, long
+    assert all(count <= 400 for count in lines.values()), long
+    assert median(rooms.values()) <= 130
+
+
+def test_no_module_has_a_name_that_says_nothing(tree: list[Path]) -> None:
+    vague = [
+        str(path)
+        for path in tree
+        if path.suffix == ".py"
+        and any(VAGUE.fullmatch(word) for part in path.parts for word in Path(part).stem.split("_"))
+    ]
+    assert vague == []
+
+
+def test_no_two_test_files_share_a_name(tree: list[Path]) -> None:
+    names = [path.name for path in tree if path.parts[0] == "tests" and path.suffix == ".py"]
+    twice = {name for name in names if names.count(name) > 1} - {"conftest.py"}
+    assert twice == set()
+    assert "__init__.py" not in names
+
+
+def test_the_changelog_begins_with_what_is_unreleased(root: Path) -> None:
+    headings = re.findall(r"^## (.*)$", (root / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert headings
+    assert headings[0] == "[Unreleased]"
+
+
+def test_the_license_is_the_full_apache_license(root: Path) -> None:
+    text = (root / "LICENSE").read_text(encoding="utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "9. Accepting Warranty or Additional Liability" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_contributing_begins_with_the_three_commands_of_a_newcomer(root: Path) -> None:
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    first = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert first is not None
+    commands = [line.split("#")[0].strip() for line in first.group(1).splitlines()]
+    assert commands == ["make setup", "make demo", "make check"]
+    assert text.index("```sh") < 400
