@@ -4,7 +4,8 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from functools import lru_cache
+from typing import Any, ClassVar, NoReturn
 
 from celery import Task
 from celery._state import connect_on_app_finalize
@@ -42,6 +43,9 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
     """
 
     abstract = True
+    declared: ClassVar[dict[str, "ItemTask"]] = {}
+    """Every task type that was imported, by name."""
+
     build: Callable[..., Prompt]
     signature_of_build: inspect.Signature
     arguments_model: type[BaseModel]
@@ -61,6 +65,11 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         if output is None or isinstance(output, type):
             return output
         return output(arguments)
+
+    @staticmethod
+    def json_schema(model: OutputModel) -> Mapping[str, Any]:
+        """The JSON schema an engine is asked to follow for ``model``."""
+        return _json_schema(model)
 
     def new_item(
         self,
@@ -250,6 +259,7 @@ def item_task(
             "_app": app,
         }
         task: ItemTask = type(build.__name__, (ItemTask,), members)()
+        ItemTask.declared[name] = task
         if app.finalized:
             app.register_task(task)
         else:
@@ -272,6 +282,11 @@ def _arguments_model(name: str, build: Callable[..., Prompt]) -> type[BaseModel]
     return create_model(
         f"{build.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
     )
+
+
+@lru_cache(maxsize=1024)
+def _json_schema(model: OutputModel) -> Mapping[str, Any]:
+    return model.model_json_schema()
 
 
 def _listed(signatures: Any) -> list[Any] | None:

@@ -1,0 +1,94 @@
+"""The command ``tierqueue``: each group of commands is a file here, loaded when it is called.
+
+Exit codes: 0 yes, 1 no (a check that failed, a job that did not end well), 2 it could not be done.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from tierqueue.router.errors import TierqueueError
+
+_COMMANDS = {
+    "audit": ("money", "Prove that the books balance"),
+    "ceilings": ("money", "What may be spent, and what is"),
+    "concurrency": ("concurrency", "A tier's calls in flight"),
+    "dead-letters": ("dead_letters", "What ended without an answer, and the way back"),
+    "flower": ("flower", "Watch workers, queues and items in a browser"),
+    "item": ("item", "One work item and its attempts"),
+    "job": ("job", "Files of work: submit, watch, results, cancel"),
+    "migrate": ("migrate", "Bring the ledger's tables up to date"),
+    "policy": ("policy", "Check a policy file"),
+    "route": ("route", "Where an item would go, and why"),
+    "spend": ("money", "What was spent, by tier, deployment, task type, budget"),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command's file when the command is called, and not before.
+
+    The signatures are click's.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
+        found: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in sorted(_COMMANDS.items())])
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: tierqueue job submit tickets.csv --task tierqueue.classify --column text"
+    " --set labels=billing,login --max-cost 2usd --watch",
+)
+@click.version_option(package_name="tierqueue", prog_name="tierqueue")
+def root() -> None:
+    """Route AI work to the cheapest tier that is good enough, within its ceilings.
+
+    Settings come from the environment: TIERQUEUE_LEDGER_URL, TIERQUEUE_BROKER_URL,
+    TIERQUEUE_POLICY.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit; what goes wrong is one line on stderr, never a traceback."""
+    try:
+        status: Any = root.main(arguments, prog_name="tierqueue", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except TierqueueError as error:
+        _complain(error.message)
+    except BrokenPipeError:
+        # Whoever read our lines has closed: nothing more can be said, and nothing went wrong.
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        from tierqueue.tasks.cli.opened import ledger_complaint
+
+        complaint = ledger_complaint(error)
+        if complaint is None:
+            raise
+        _complain(complaint)
+    else:
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(message: str) -> None:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)

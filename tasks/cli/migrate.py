@@ -1,0 +1,12 @@
+"""``tierqueue migrate``."""
+
+import click
+
+
+@click.command(epilog="Example: TIERQUEUE_LEDGER_URL=sqlite:///ledger.db tierqueue migrate")
+def migrate() -> None:
+    """Bring the ledger's tables up to date; a ledger that is up to date is left alone."""
+    from tierqueue.migrations import upgrade
+    from tierqueue.tasks.app import app
+
+    click.echo(f"the ledger is at revision {upgrade(app.settings.ledger_url)}")

@@ -1,0 +1,79 @@
+"""``tierqueue route``: a routing decision, without running anything."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from tierqueue.ledger.items import new_id
+from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.item import Demands, Latency, Risk, Sensitivity, Tier, WorkItem
+from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy import resolve
+from tierqueue.router.signals import measure
+from tierqueue.tasks.cli.policy import read_policy
+from tierqueue.tasks.cli.printing import emit, json_option
+from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
+
+
+@click.command(
+    epilog='Example: tierqueue route --explain --task tierqueue.classify --arg "text=My card is'
+    ' lost" --arg labels=card,login --risk internal --sensitivity public'
+)
+@click.option("--task", "name", required=True, help="Such as tierqueue.classify.")
+@click.option("--arg", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
+@click.option("--policy", "path", type=click.Path(dir_okay=False), help="Else TIERQUEUE_POLICY.")
+@click.option("--max-cost", help="Of this item, such as 0.01usd.")
+@click.option("--explain", is_flag=True, help="Say why, and why not the others.")
+@demand_options
+@json_option
+def route(
+    name: str,
+    texts: tuple[str, ...],
+    path: str | None,
+    explain: bool,
+    as_json: bool,
+    **demands: Any,
+) -> None:
+    """Print where an item would go: exit 0 with a route, 1 with the reason why there is none."""
+    policy, _ = read_policy(path)
+    task = task_named(name)
+    new = task.new_item((), {**read_arguments(task, texts), **given(demands)}, item_id=new_id())
+    stated = Demands(
+        risk=Risk(new.risk) if new.risk else None,
+        sensitivity=Sensitivity(new.sensitivity) if new.sensitivity else None,
+        latency=Latency(new.latency) if new.latency else None,
+        deadline=new.deadline,
+        max_cost=None if new.max_cost is None else NanoUSD(new.max_cost),
+        floor=Tier(new.floor) if new.floor else None,
+        budget=new.budget,
+    )
+    now = round(datetime.now(UTC).timestamp() * 1_000_000)
+    item = WorkItem(
+        id=new.id,
+        task=new.task,
+        demands=resolve(stated, new.task, policy, now),
+        prompt_bytes=new.prompt_bytes,
+        messages=new.messages,
+        output_limit=new.output_limit,
+    )
+    decision = choose(item, measure(item), policy, Standing(now=now))
+    if isinstance(decision, Route):
+        if as_json:
+            emit({"route": decision.to_json(), "error": None})
+        else:
+            lines = decision.explain()
+            click.echo("\n".join(lines if explain else lines[:1]))
+        return
+    if as_json:
+        refusal = {
+            "reason": decision.reason,
+            "message": decision.message,
+            "fields": decision.fields,
+        }
+        emit({"route": None, "error": refusal})
+    else:
+        click.echo(decision.message)
+        for refused in decision.fields.get("refusals", []) if explain else []:
+            click.echo(f"not {refused['deployment']}: {refused['why']}")
+    raise click.exceptions.Exit(1)

@@ -1,0 +1,101 @@
+"""Options that several commands share: a task type, its arguments, and demands."""
+
+import difflib
+import importlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_origin
+
+import click
+
+from tierqueue.router.errors import InvalidItem, Misconfigured
+from tierqueue.router.item import TIERS, Latency, Risk, Sensitivity
+from tierqueue.tasks.base import ItemTask
+from tierqueue.tasks.settings import PREFIX
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--risk", {"type": click.Choice([each.value for each in Risk])}),
+    ("--sensitivity", {"type": click.Choice([each.value for each in Sensitivity])}),
+    ("--latency", {"type": click.Choice([each.value for each in Latency])}),
+    ("--deadline", {"help": "Such as 5m or 24h, or a date and time."}),
+    ("--floor", {"type": click.Choice([each.value for each in TIERS])}),
+    ("--budget", {"help": "Whose money it is: a team, a tenant, a project."}),
+    ("--priority", {"type": click.IntRange(0, 9), "help": "9 is the most urgent."}),
+)
+
+
+def demand_options(command: F) -> F:
+    """The demands any item may carry, as options; they arrive as ``**demands``."""
+    for name, options in reversed(_DEMANDS):
+        command = click.option(name, **options)(command)
+    return command
+
+
+def given(demands: Mapping[str, Any]) -> dict[str, Any]:
+    """The demands that were stated."""
+    return {name: value for name, value in demands.items() if value is not None}
+
+
+def task_named(name: str) -> ItemTask:
+    """A task type by its name, a team's own too (``TIERQUEUE_IMPORTS``).
+
+    Raises ``InvalidItem`` naming those there are, ``Misconfigured`` for a module that is not there.
+    """
+    importlib.import_module("tierqueue.tasks")
+    for module in os.environ.get(f"{PREFIX}IMPORTS", "").replace(",", " ").split():
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise Misconfigured(f"{PREFIX}IMPORTS names {module}: {error}") from None
+    known = ItemTask.declared
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f": did you mean {near[0]}?" if near else f": there are {', '.join(sorted(known))}"
+        raise InvalidItem(f"there is no task type {name!r}{hint}")
+    return known[name]
+
+
+def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` as arguments of ``task``; ``name=@file`` takes the value from a file.
+
+    A list is separated by commas (in a file by lines, or JSON), a mapping is JSON. Raises
+    ``InvalidItem`` for a name the task does not know and for a file that cannot be read.
+    """
+    arguments: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise InvalidItem(f"{text!r} is not an argument: write it like name=value")
+        field = task.arguments_model.model_fields.get(name)
+        if field is None:
+            takes = ", ".join(task.arguments_model.model_fields)
+            raise InvalidItem(f"{task.name} has no argument {name!r}: it takes {takes}")
+        kind = get_origin(field.annotation) or field.annotation
+        from_file = value.startswith("@")
+        arguments[name] = _value(kind, _read(value[1:]) if from_file else value, name, from_file)
+    return arguments
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidItem(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise InvalidItem(f"cannot read {path}: {error.strerror}") from None
+
+
+def _value(kind: Any, text: str, name: str, from_file: bool) -> Any:
+    if kind is dict or (kind is list and text.lstrip().startswith("[")):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InvalidItem(f"{name} is not JSON: {error}") from None
+    if kind is list:
+        parts = text.splitlines() if from_file else text.split(",")
+        return [part.strip() for part in parts if part.strip()]
+    return text
