@@ -43,7 +43,7 @@ def _spec(name: str, tier: Tier = GPU, **stated: Any) -> Spec:
 
 
 def _item(**stated: Any) -> WorkItem:
-    own = {"sensitivity": Sensitivity.INTERNAL, "floor": GPU}
+    own: dict[str, Any] = {"sensitivity": Sensitivity.INTERNAL, "floor": GPU}
     for key in ("sensitivity", "floor", "max_cost"):
         if key in stated:
             own[key] = stated.pop(key)
@@ -212,7 +212,8 @@ def test_a_deployment_that_nobody_can_use_is_passed_over_with_its_reason() -> No
 
 def test_an_item_larger_than_the_limiter_ever_grants_is_refused_rather_than_left_waiting() -> None:
     policy = _policy([_spec("slow", per_minute=2_000)])
-    error = choose(_item(), SIGNALS, policy, NOW)
+    assert isinstance(choose(_item(), Signals(900, 100), policy, NOW), Route)
+    error = choose(_item(), Signals(900, 101), policy, NOW)
     assert isinstance(error, NoRoute)
     assert error.fields["refusals"][0]["rule"] == "token_limit"
 

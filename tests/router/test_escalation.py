@@ -34,7 +34,8 @@ def test_a_tier_without_a_deployment_is_passed_over() -> None:
 
 
 def test_every_road_of_escalation_ends_and_asks_each_tier_once() -> None:
-    policy, asked = _serving(*TIERS), ()
+    policy = _serving(*TIERS)
+    asked: tuple[Tier, ...] = ()
     while (tier := after_rejection(asked, policy)) is not None:
         asked += (tier,)
     assert asked == TIERS

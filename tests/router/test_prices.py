@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from hashlib import sha256
+from importlib.metadata import version
 from math import ceil
 
 import pytest
@@ -10,7 +12,6 @@ from genai_prices.data import providers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tierqueue.router import listed
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.outcome import Usage
@@ -19,6 +20,15 @@ from tierqueue.router.signals import Signals
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LISTED = sorted((provider.id, model.id) for provider in providers for model in provider.models)
+UNUSUAL = sorted(
+    (provider.id, model.id)
+    for provider in providers
+    for model in provider.models
+    if isinstance(model.prices, list)
+    or {"requests_kcount", "output_reasoning_mtok"} & vars(model.prices).keys()
+)
+"""Listed models whose price changes by day or hour, or that charge for more than tokens."""
+
 prices = st.decimals(min_value=0, max_value=1000, places=6).map(str)
 tokens = st.integers(min_value=0, max_value=2_000_000)
 
@@ -27,7 +37,7 @@ def _deployment(**stated: object) -> Deployment:
     house = "gpu_hour" in stated
     own: dict[str, object] = {
         "name": "d",
-        "policy": "abc",
+        "policy": sha256(repr(stated).encode()).hexdigest()[:12],
         "tier": "gpu" if house else "frontier",
         "engine": "vllm" if house else "openai",
         "model": "m",
@@ -90,7 +100,7 @@ def test_a_policys_bound_covers_every_usage_within_it_and_the_charge_is_exact(
     signals, usage = drawn
     deployment = _deployment(prices=rates)
     charged = charge(deployment, usage, AT)
-    assert charged.source == "policy:abc"
+    assert charged.source == f"policy:{deployment.policy}"
     assert charged.cost == _by_hand(rates, usage)
     assert charged.cost <= upper_bound(deployment, signals)
 
@@ -100,16 +110,23 @@ def test_a_bound_is_reached_by_the_dearest_class_and_no_wider(
     rates: dict[str, str], input_tokens: int, output_tokens: int
 ) -> None:
     deployment = _deployment(prices=rates)
-    classes = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens")
-    dearest = max(
-        charge(deployment, Usage(**{each: input_tokens}, output_tokens=output_tokens), AT).cost
-        for each in (*classes, "cache_write_1h_tokens")
+    alike = (
+        Usage(input_tokens=input_tokens, output_tokens=output_tokens),
+        Usage(cache_read_tokens=input_tokens, output_tokens=output_tokens),
+        Usage(cache_write_5m_tokens=input_tokens, output_tokens=output_tokens),
+        Usage(cache_write_1h_tokens=input_tokens, output_tokens=output_tokens),
     )
+    dearest = max(charge(deployment, usage, AT).cost for usage in alike)
     assert upper_bound(deployment, Signals(input_tokens, output_tokens)) == dearest
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.sampled_from(LISTED), usages(), st.integers(0, 3 * 365 * 24), st.integers(0, 400))
+@given(
+    st.one_of(st.sampled_from(LISTED), st.sampled_from(UNUSUAL)),
+    usages(),
+    st.integers(0, 3 * 365 * 24),
+    st.integers(0, 400),
+)
 def test_a_listed_models_bound_covers_every_usage_hour_and_service_tier_from_its_day_on(
     model: tuple[str, str], drawn: tuple[Signals, Usage], hours: int, later: int
 ) -> None:
@@ -154,7 +171,7 @@ def test_every_listed_model_of_a_text_vendor_has_a_price(vendor: str) -> None:
 def test_a_listed_price_is_charged_to_the_last_nano_dollar(usage: Usage, nano: int) -> None:
     charged = charge(_listed("anthropic", "claude-sonnet-4-5"), usage, AT)
     assert charged.cost == nano
-    assert charged.source == f"genai-prices {listed.__version__} anthropic/claude-sonnet-4-5"
+    assert charged.source == f"genai-prices {version('genai-prices')} anthropic/claude-sonnet-4-5"
 
 
 def test_a_long_context_bound_counts_the_dearer_step_only_where_it_can_be_reached() -> None:
@@ -172,6 +189,23 @@ def test_a_price_by_the_hour_of_the_day_is_bounded_by_the_dearer_hour() -> None:
     assert charge(deployment, usage, night).cost < charge(deployment, usage, day).cost
     bound = upper_bound(deployment, Signals(1_000_000, 0), AT.date())
     assert bound == charge(deployment, usage, day).cost
+
+
+def test_a_superseded_price_is_held_for_only_before_the_day_of_the_change() -> None:
+    # The long-context step of claude-sonnet-4-6 was given up on 13 March 2026.
+    deployment, signals = _listed("anthropic", "claude-sonnet-4-6"), Signals(300_000, 0)
+    before = upper_bound(deployment, signals, date(2026, 3, 12))
+    after = upper_bound(deployment, signals, date(2026, 3, 13))
+    assert (before, after) == (300_000 * 12_000, 300_000 * 6_000)
+    assert upper_bound(deployment, signals) == before
+
+
+def test_a_fee_for_each_request_is_bounded_and_charged_once_where_a_call_was_made() -> None:
+    deployment = _listed("perplexity", "sonar-pro")  # $14 for 1,000 requests, $3 and $15
+    usage = Usage(input_tokens=10, output_tokens=1)
+    assert charge(deployment, usage, AT).cost == 14_000_000 + 30_000 + 15_000
+    assert upper_bound(deployment, Signals(10, 1)) == 14_000_000 + 30_000 + 15_000
+    assert charge(deployment, Usage(), AT).cost == 0
 
 
 def test_a_service_tier_that_the_provider_chose_is_charged_and_within_the_bound() -> None:

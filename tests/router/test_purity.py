@@ -1,0 +1,53 @@
+"""The router is told everything: it asks no clock, environment, file, database or network."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tierqueue.router
+
+ROOM = Path(tierqueue.router.__path__[0])
+MODULES = sorted(ROOM.glob("*.py"))
+ALLOWED = {
+    "bisect",
+    "collections",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "difflib",
+    "enum",
+    "fractions",
+    "functools",
+    "genai_prices",
+    "hashlib",
+    "math",
+    "pydantic",
+    "re",
+    "tierqueue",
+    "tomllib",
+    "typing",
+    "urllib",
+    "zoneinfo",
+}
+ASKING = {"now", "utcnow", "today", "open", "read_text", "urlopen", "getenv", "print", "input"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_a_module_of_the_router_only_thinks(module: Path) -> None:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            assert {name.name.split(".")[0] for name in node.names} <= ALLOWED
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            assert node.module.split(".")[0] in ALLOWED
+            assert not node.module.startswith("tierqueue.") or "router" in node.module
+            assert node.module not in {"urllib.request", "genai_prices.update_prices"}
+        elif isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else None
+            called = node.func.id if isinstance(node.func, ast.Name) else called
+            assert called not in ASKING, f"{module.name}:{node.lineno}"
+
+
+def test_the_room_was_found() -> None:
+    assert {"choose", "errors", "policy"} <= {module.stem for module in MODULES}
