@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from tierqueue.ledger import ceilings
 from tierqueue.ledger.ceilings import Full, Held, Need, Scope
 from tierqueue.ledger.items import Death, die
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending
+from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
 
 _WANTED = (
@@ -57,7 +58,7 @@ class Claimant:
 class Claim:
     """One claimed item: its row as it stood, the new fence, and what is held for it where."""
 
-    item: Row[Any]
+    item: ItemRow
     fence: int
     held: int
     balances: tuple[str, ...]
@@ -74,7 +75,7 @@ class Claims:
     stale: int
 
 
-def scopes_of(row: Row[Any], claimant: Claimant) -> list[Scope]:
+def scopes_of(row: ItemRow, claimant: Claimant) -> list[Scope]:
     """Every scope whose ceilings cover a call of this item on the claimant's deployment."""
     scopes: list[Scope] = [
         ("budget", row.budget),
@@ -100,7 +101,7 @@ def claim(
     rows = connection.execute(_WANTED, {"ids": sorted(wanted)}).all()
     result = Claims([], [], 0, len(wanted))
     deaths: list[Death] = []
-    able: list[Row[Any]] = []
+    able: list[ItemRow] = []
     for row in rows:
         if (row.state, row.fence, row.deployment) != (
             State.QUEUED,
@@ -248,7 +249,7 @@ def renew(
     return set(held) - mine, {item_id for item_id in mine if rows[item_id].cancel_requested}
 
 
-def lapsed(connection: Connection, now: int, most: int) -> list[tuple[Row[Any], Row[Any]]]:
+def lapsed(connection: Connection, now: int, most: int) -> list[tuple[ItemRow, ItemRow]]:
     """Running items whose lease has ended, each with its open attempt, locked."""
     rows = connection.execute(
         select(items)

@@ -118,7 +118,6 @@ def overdue(connection: Connection, before: int, limit: int) -> list[tuple[Promi
             items.c.ended_at < before,
         )
         .limit(limit)
-        .with_for_update(of=promises, skip_locked=True)
     ).all()
     return [
         (

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Row,
     bindparam,
     case,
     func,
@@ -19,6 +18,7 @@ from sqlalchemy import (
 )
 
 from tierqueue.ledger.models import items
+from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
 
 _WAITS = (State.SUBMITTED.value, State.ROUTED.value, State.WAITING.value, State.QUEUED.value)
@@ -101,7 +101,7 @@ class Ready:
     token_bound: int
 
 
-def submitted(connection: Connection, most: int) -> Sequence[Row[Any]]:
+def submitted(connection: Connection, most: int) -> Sequence[ItemRow]:
     """Up to ``most`` submitted items, most urgent first, locked for this transaction."""
     return connection.execute(_SUBMITTED, {"most": most}).all()
 
@@ -162,7 +162,7 @@ def wake_due(connection: Connection, now: int) -> int:
     ).rowcount
 
 
-def past_deadline(connection: Connection, now: int, most: int) -> Sequence[Row[Any]]:
+def past_deadline(connection: Connection, now: int, most: int) -> Sequence[ItemRow]:
     """Items not running whose deadline has passed, locked for this transaction."""
     return connection.execute(
         select(items.c.id, items.c.deadline, items.c.state)
@@ -185,3 +185,38 @@ def has_work(connection: Connection) -> bool:
         or_(items.c.state == State.SUBMITTED.value, items.c.state == State.ROUTED.value)
     )
     return connection.execute(found.limit(1)).first() is not None
+
+
+_GIVE_BACK = (
+    update(items)
+    .where(
+        items.c.id == bindparam("b_id"),
+        items.c.fence == bindparam("b_fence"),
+        items.c.state == State.QUEUED.value,
+    )
+    .values(state=bindparam("b_state"), ready_at=bindparam("b_ready"), reason=bindparam("b_reason"))
+)
+
+
+def give_back(
+    connection: Connection, fences: Mapping[str, int], until: int | None, reason: str | None
+) -> None:
+    """Queued items that a worker will not claim now: ready again, or waiting until ``until``.
+
+    No trace in the books: nothing was held. Items that moved on in the meantime are left alone.
+    """
+    if fences:
+        state = State.ROUTED if until is None else State.WAITING
+        connection.execute(
+            _GIVE_BACK,
+            [
+                {
+                    "b_id": item_id,
+                    "b_fence": fence,
+                    "b_state": state.value,
+                    "b_ready": until or 0,
+                    "b_reason": reason,
+                }
+                for item_id, fence in sorted(fences.items())
+            ],
+        )

@@ -9,11 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Row, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
 from tierqueue.router.errors import Misconfigured
+
+Transaction = Connection
+"""One open transaction, as the rooms above hold it."""
+
+ItemRow = Row[*tuple[Any, ...]]
+"""One item as it stood when its row was read, by column name."""
 
 _BUSY_SECONDS = 30
 _NOW = {

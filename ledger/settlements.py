@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger import ceilings
 from tierqueue.ledger.ceilings import Entry
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending
+from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import ENDS, MOVES, State
 
 
@@ -71,27 +72,44 @@ _FENCES = (
     .order_by(items.c.id)
     .with_for_update()
 )
-_COLUMNS = (
-    "state reason ready_at spent calls lost_claims throttles refused_by"
-    " output receipt error ended_at"
-).split()
+_ITEM_COLUMNS = [
+    "state",
+    "reason",
+    "ready_at",
+    "spent",
+    "calls",
+    "lost_claims",
+    "throttles",
+    "refused_by",
+    "output",
+    "receipt",
+    "error",
+    "ended_at",
+]
+_ATTEMPT_COLUMNS = [
+    "ended_at",
+    "outcome",
+    "cost",
+    "price_source",
+    "usage",
+    "seconds",
+    "simulated",
+    "detail",
+]
 _SETTLE_ITEM = (
     update(items)
     .where(items.c.id == bindparam("b_id"))
     .values(
         held=0,
         lease_until=None,
-        **{name: bindparam(f"b_{name}", type_=items.c[name].type) for name in _COLUMNS},
+        **{name: bindparam(f"b_{name}", type_=items.c[name].type) for name in _ITEM_COLUMNS},
     )
 )
 _SETTLE_ATTEMPT = (
     update(attempts)
     .where(attempts.c.item_id == bindparam("b_id"), attempts.c.fence == bindparam("b_fence"))
     .values(
-        {
-            name: bindparam(f"b_{name}", type_=attempts.c[name].type)
-            for name in "ended_at outcome cost price_source usage seconds simulated detail".split()
-        }
+        {name: bindparam(f"b_{name}", type_=attempts.c[name].type) for name in _ATTEMPT_COLUMNS}
     )
 )
 
@@ -126,7 +144,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: int) 
     return result
 
 
-def _moved(each: Settlement, row: Row[Any], now: int, *, ends: bool) -> dict[str, Any]:
+def _moved(each: Settlement, row: ItemRow, now: int, *, ends: bool) -> dict[str, Any]:
     return {
         "b_id": each.item_id,
         "b_state": each.next_state.value,

@@ -67,24 +67,30 @@ class Failed:
     """The call did not work and was certainly not billed, or is billed exactly by ``usage``.
 
     ``transient`` failures (5xx, refused connection) may be tried again, permanent ones (bad
-    request, bad key) never. ``message`` holds no prompt, answer or secret.
+    request, bad key) never. ``message`` holds no prompt, answer or secret; ``reason`` is the dead
+    letter's, should the failure end the item.
     """
 
     kind: str
     message: str
     transient: bool
+    reason: str = "exhausted"
     usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """An answer came and validation refuses it; it is charged all the same."""
+    """An answer came and validation refuses it; it is charged all the same.
+
+    ``doubtful``: nothing is wrong with it but that it is not sure enough.
+    """
 
     reasons: tuple[str, ...]
     usage: Usage
     model_served: str
     seconds: float = 0.0
     simulated: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

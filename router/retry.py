@@ -40,7 +40,7 @@ def after_failure(failed: Failed, calls: int, policy: RetryPolicy, draw: float) 
     why = f"{failed.kind}: {failed.message}"
     if not failed.transient:
         message = f"The call failed for good ({why}). Mend the cause, then replay the dead letter."
-        return End("exhausted", message, last)
+        return End(failed.reason, message, last)
     if calls >= policy.calls:
         message = (
             f"All {policy.calls} calls that the policy allows are used up; the last failed "

@@ -35,7 +35,7 @@ class TierqueueApp(Celery):
 
     @property
     def settings(self) -> Settings:
-        """This process's settings; raises ``Misconfigured``."""
+        """The settings of this process; raises ``Misconfigured``."""
         if "settings" not in self._made:
             self._made["settings"] = read_settings()
         found: Settings = self._made["settings"]

@@ -1,0 +1,202 @@
+"""The routing stage: submitted -> routed -> slices on the tiers' queues, and the tick.
+
+It looks when a wake says so and by itself: whatever the broker loses, the next look finds. Many
+routing stages may run side by side; each takes rows that no other has locked.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from tierqueue.ledger import ceilings, promises, routes, tiers
+from tierqueue.ledger.items import Death, die
+from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.errors import DeadLettered
+from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Tier, WorkItem
+from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy import Policy, resolve
+from tierqueue.router.signals import measure
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.slices import Slice, cut
+from tierqueue.tasks.sweep import Sweep
+
+_log = structlog.get_logger(__name__)
+
+BATCH = 512
+"""Most items routed in one transaction."""
+
+TICK = 1.0
+"""Seconds between two sweeps for what was lost, and between two looks when nothing happens."""
+
+BUSY = 0.05
+"""Seconds between two looks while work waits for room in a tier's queue."""
+
+Send = Callable[[Tier, Slice], None]
+Received = Callable[[Sequence[Promise]], None]
+
+
+class RoutingStage:
+    """Routes what was submitted, keeps each tier's queue a little deeper than its capacity.
+
+    ``send`` publishes one slice, ``received`` tells Flower. ``resend`` is how many seconds a slice may stay unclaimed.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        policy: Policy,
+        send: Send,
+        delivery: Delivery,
+        received: Received,
+        resend: float,
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._send = send
+        self._delivery = delivery
+        self._received = received
+        self._resend = round(resend * 1_000_000)
+        self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
+        self._wanted = threading.Event()
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Bring the policy's ceilings into the ledger; raises when the ledger cannot be asked."""
+        with self._ledger.write() as connection:
+            ceilings.seed(connection, self._policy.ceilings, database_now(connection))
+
+    def wake(self) -> None:
+        """Look soon; returns at once."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """End ``run`` after the look under way."""
+        self._stopping.set()
+        self._wanted.set()
+
+    def run(self) -> None:
+        """Look and sweep until ``stop``. A ledger that cannot be asked is tried again each tick."""
+        swept = 0.0
+        while not self._stopping.is_set():
+            self._wanted.clear()
+            pause = TICK
+            try:
+                if time.monotonic() - swept >= TICK:
+                    swept = time.monotonic()
+                    self._sweep()
+                pause = 0.0 if self.look() else BUSY if self._backlog else TICK
+            except Exception as error:
+                if not unreachable(error):
+                    _log.exception("look_failed", error=type(error).__name__)
+                else:
+                    _log.warning("ledger_unreachable", error=type(error).__name__)
+            self._wanted.wait(pause)
+
+    _backlog = False
+
+    def look(self) -> bool:
+        """Route one batch and fill the tiers' queues; returns whether more is there to route."""
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            due = routes.wake_due(connection, now)
+            rows = routes.submitted(connection, BATCH)
+            ended, routed = self._route(connection, rows, now)
+            told = promises.unkept(connection, [row["b_id"] for row in routed])
+            owed = promises.unkept(connection, [each.item_id for each in ended])
+            slices, full = self._fill(connection, now)
+            waiting = due == 0 and routes.next_due(connection) is not None
+        for tier, each in slices:
+            self._send(tier, each)
+        self._received([*told, *owed])
+        self._delivery.ended(ended, owed)
+        self._backlog = full or waiting
+        return len(rows) == BATCH
+
+    def _route(
+        self, connection: Transaction, rows: Sequence[ItemRow], now: int
+    ) -> tuple[list[Ending], list[dict[str, Any]]]:
+        routed: list[dict[str, Any]] = []
+        deaths: list[Death] = []
+        standing = Standing(now=now)
+        for row in rows:
+            item = _work_item(row, self._policy, now)
+            if item.demands.deadline is not None and item.demands.deadline < now:
+                message = f"item {item.id} missed its deadline before it was routed"
+                deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
+                continue
+            match choose(item, measure(item), self._policy, standing):
+                case Route() as route:
+                    routed.append(_routed(item, route))
+                case DeadLettered() as error:
+                    deaths.append(Death(item.id, error.reason, error.message, error.fields))
+        routes.route(connection, routed)
+        return die(connection, deaths, now), routed
+
+    def _fill(self, connection: Transaction, now: int) -> tuple[list[tuple[Tier, Slice]], bool]:
+        """Queue what there is room for; returns the slices to send and whether some queue is full."""
+        filled: list[tuple[Tier, Slice]] = []
+        full = False
+        in_force = tiers.all_concurrency(connection)
+        for tier in TIERS:
+            stated = self._policy.tiers[tier]
+            room = depth(in_force.get(tier, stated.concurrency), stated.slice)
+            room -= routes.queued(connection, tier)
+            if room <= 0:
+                full = True
+                continue
+            ready = routes.queue(connection, tier, room, now + self._resend)
+            full = full or len(ready) == room
+            filled += [(tier, each) for each in cut(ready, stated.slice)]
+        return filled, full
+
+
+def depth(concurrency: int, slice_size: int) -> int:
+    """How many items of a tier may be queued: what can run, and the slices that come next."""
+    return 0 if concurrency == 0 else concurrency + 4 * slice_size
+
+
+def _work_item(row: ItemRow, policy: Policy, now: int) -> WorkItem:
+    stated = Demands(
+        risk=row.risk and Risk(row.risk),
+        sensitivity=row.sensitivity and Sensitivity(row.sensitivity),
+        latency=row.latency and Latency(row.latency),
+        deadline=row.deadline,
+        max_cost=row.max_cost,
+        floor=row.floor and Tier(row.floor),
+        budget=row.budget,
+    )
+    return WorkItem(
+        id=row.id,
+        task=row.task,
+        demands=resolve(stated, row.task, policy, now),
+        prompt_bytes=row.prompt_bytes,
+        messages=row.messages,
+        output_limit=row.output_limit,
+        refused_by=tuple(Tier(each) for each in row.refused_by or ()),
+        spent=NanoUSD(row.spent),
+    )
+
+
+def _routed(item: WorkItem, route: Route) -> dict[str, Any]:
+    demands = item.demands
+    return {
+        "b_id": item.id,
+        "risk": demands.risk,
+        "sensitivity": demands.sensitivity,
+        "latency": demands.latency,
+        "deadline": demands.deadline,
+        "max_cost": demands.max_cost,
+        "floor": demands.floor,
+        "budget": demands.budget,
+        "tier": route.tier.value,
+        "deployment": route.deployment,
+        "route": route.to_json(),
+        "bound": route.bound,
+        "token_bound": route.input_tokens + route.output_tokens,
+    }

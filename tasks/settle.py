@@ -1,0 +1,258 @@
+"""The one match over outcomes: what an attempt cost, and where its item goes next."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.settlements import Settlement
+from tierqueue.router import escalation, retry
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.item import Tier
+from tierqueue.router.lifecycle import State
+from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.outcome import (
+    Accepted,
+    Failed,
+    Interrupted,
+    Outcome,
+    Rejected,
+    Throttled,
+    Unknown,
+    Usage,
+)
+from tierqueue.router.policy import Policy
+from tierqueue.router.pricing import charge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One claimed attempt, as it must be known to settle it.
+
+    ``item`` is the item's row as it stood at the claim; money in nano-dollars, ``now`` in epoch
+    microseconds; ``draw`` is uniform in [0, 1) and spreads retries.
+    """
+
+    item: ItemRow
+    fence: int
+    held: int
+    balances: tuple[str, ...]
+    started_at: int
+    deployment: Deployment
+    prompt_version: str
+    now: int
+    draw: float
+    cancelled: bool = False
+
+
+def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement:
+    """What the ledger must write for this outcome. Anything that is not an outcome is loud."""
+    item, calls = attempt.item, attempt.item.calls + 1
+    match outcome:
+        case Accepted(output=output, completed=done):
+            cost, source = _charged(attempt, done.usage)
+            receipt = _receipt(
+                attempt, done.usage, cost, done.seconds, done.model_served, done.simulated
+            )
+            return _settled(
+                attempt,
+                "accepted",
+                State.SUCCEEDED,
+                cost=cost,
+                price_source=source,
+                usage=done.usage,
+                seconds=done.seconds,
+                simulated=done.simulated,
+                output=output,
+                receipt=receipt,
+                calls_more=1,
+            )
+        case Rejected(reasons=reasons, usage=usage):
+            cost, source = _charged(attempt, usage)
+            refused_by = [*(item.refused_by or ()), attempt.deployment.tier.value]
+            spent: dict[str, Any] = {
+                "cost": cost,
+                "price_source": source,
+                "usage": usage,
+                "seconds": outcome.seconds,
+                "simulated": outcome.simulated,
+                "detail": {"reasons": list(reasons), "model_served": outcome.model_served},
+                "calls_more": 1,
+                "refused_by": refused_by,
+            }
+            above = escalation.after_rejection(tuple(Tier(each) for each in refused_by), policy)
+            if above is not None and calls < policy.retry.calls:
+                return _settled(attempt, "rejected", State.SUBMITTED, reason="escalated", **spent)
+            reason = "low_confidence" if outcome.doubtful else "rejected"
+            message = (
+                f"item {item.id}: the answer of {attempt.deployment.name} was refused"
+                f" ({'; '.join(reasons)}) and no tier above may try: replay it with another floor"
+            )
+            return _dead(attempt, "rejected", reason, message, {"reasons": list(reasons)}, **spent)
+        case Throttled():
+            again = retry.after_throttle(outcome, item.throttles + 1, policy.retry, attempt.draw)
+            return _again(attempt, "throttled", again, "throttled", cost=0, throttles_more=1)
+        case Failed(kind=kind, message=why, usage=usage):
+            cost, source = _charged(attempt, usage)
+            next_step = retry.after_failure(outcome, calls, policy.retry, attempt.draw)
+            detail = {"kind": kind, "message": why}
+            return _again(
+                attempt,
+                "failed",
+                next_step,
+                kind,
+                cost=cost,
+                price_source=source,
+                usage=usage,
+                detail=detail,
+                calls_more=1,
+            )
+        case Unknown(kind=kind, message=why):
+            metered = attempt.deployment.metered
+            cost = attempt.held if metered else _engine_time(attempt, attempt.now)
+            unknown = retry.after_unknown(policy.retry, calls, attempt.draw, metered)
+            return _again(
+                attempt,
+                "unknown",
+                unknown,
+                kind,
+                cost=cost,
+                detail={"kind": kind, "message": why},
+                calls_more=1,
+            )
+        case Interrupted(kind=kind, usage=usage):
+            cost, source = _charged(attempt, usage)
+            return _settled(
+                attempt,
+                "interrupted",
+                State.CANCELLED if attempt.cancelled else State.ROUTED,
+                cost=cost,
+                price_source=source,
+                usage=usage,
+                detail={"kind": kind},
+                error=_cancelled(item.id) if attempt.cancelled else None,
+            )
+        case _:
+            assert_never(outcome)
+
+
+def lost(attempt: Attempt, policy: Policy, *, cancel_requested: bool) -> Settlement:
+    """What becomes of a claim whose lease ended without a settle.
+
+    A metered call may have been billed: its hold is booked as ``unknown``. A house engine's time
+    is charged for the whole lease, at most the hold.
+    """
+    metered = attempt.deployment.metered
+    number = attempt.item.lost_claims + 1
+    step = retry.after_lost_claim(number, policy.retry, attempt.draw, paid_call_begun=metered)
+    cost = attempt.held if metered else _engine_time(attempt, attempt.now)
+    outcome = "unknown" if metered else "lost"
+    extra: dict[str, Any] = {"cost": cost, "lost_more": 1, "detail": {"kind": "lease ended"}}
+    if cancel_requested:
+        return _settled(
+            attempt, outcome, State.CANCELLED, error=_cancelled(attempt.item.id), **extra
+        )
+    return _again(attempt, outcome, step, "lost claim", **extra)
+
+
+def _again(
+    attempt: Attempt, outcome: str, step: retry.Again | retry.End, reason: str, **more: Any
+) -> Settlement:
+    """Wait and try again, end as a dead letter, or honour a cancellation."""
+    if attempt.cancelled:
+        error = _cancelled(attempt.item.id)
+        return _settled(attempt, outcome, State.CANCELLED, error=error, **more)
+    match step:
+        case retry.Again(delay=delay):
+            ready_at = attempt.now + round(delay * 1_000_000)
+            return _settled(
+                attempt, outcome, State.WAITING, reason=reason, ready_at=ready_at, **more
+            )
+        case retry.End(reason=end, message=message, fields=fields):
+            return _dead(
+                attempt, outcome, end, f"item {attempt.item.id}: {message}", fields, **more
+            )
+        case _:
+            assert_never(step)
+
+
+def _dead(
+    attempt: Attempt,
+    outcome: str,
+    reason: str,
+    message: str,
+    fields: Mapping[str, Any],
+    **more: Any,
+) -> Settlement:
+    error = {
+        "reason": reason,
+        "message": message,
+        "fields": {"item": attempt.item.id, "deployment": attempt.deployment.name, **fields},
+    }
+    return _settled(attempt, outcome, State.DEAD, reason=reason, error=error, **more)
+
+
+def _settled(
+    attempt: Attempt,
+    outcome: str,
+    next_state: State,
+    *,
+    cost: int,
+    usage: Usage | None = None,
+    **more: Any,
+) -> Settlement:
+    return Settlement(
+        item_id=attempt.item.id,
+        fence=attempt.fence,
+        held=attempt.held,
+        balances=attempt.balances,
+        outcome=outcome,
+        next_state=next_state,
+        cost=cost,
+        usage=None if usage is None else asdict(usage),
+        **more,
+    )
+
+
+def _cancelled(item_id: str) -> dict[str, Any]:
+    message = f"item {item_id} was cancelled while it ran"
+    return {"reason": "cancelled", "message": message, "fields": {"item": item_id}}
+
+
+def _charged(attempt: Attempt, usage: Usage) -> tuple[int, str]:
+    at = datetime.fromtimestamp(attempt.started_at / 1e6, UTC)
+    priced = charge(attempt.deployment, usage, at)
+    return priced.cost, priced.source
+
+
+def _engine_time(attempt: Attempt, until: int) -> int:
+    """A house engine's time from the claim until ``until``, never more than was held."""
+    seconds = max(0, until - attempt.started_at) / 1e6
+    at = datetime.fromtimestamp(attempt.started_at / 1e6, UTC)
+    cost = charge(attempt.deployment, Usage(engine_seconds=seconds), at).cost
+    return min(cost, NanoUSD(attempt.held))
+
+
+def _receipt(
+    attempt: Attempt, usage: Usage, cost: int, seconds: float, model_served: str, simulated: bool
+) -> dict[str, Any]:
+    item = attempt.item
+    spent = item.spent + cost
+    return {
+        "item": item.id,
+        "task": item.task,
+        "tier": attempt.deployment.tier.value,
+        "deployment": attempt.deployment.name,
+        "model_asked": attempt.deployment.model,
+        "model_served": model_served,
+        "attempts": item.calls + 1,
+        "tokens": {"input": usage.total_input, "output": usage.output_tokens},
+        "cost": format_usd(spent),
+        "cost_nanousd": spent,
+        "seconds": round(seconds, 6),
+        "why": (item.route or {}).get("reasons", []),
+        "prompt_version": attempt.prompt_version,
+        "sensitivity": item.sensitivity,
+        "simulated": simulated,
+    }

@@ -1,0 +1,107 @@
+"""The tick: what was lost on the way is found again, by any routing stage, in the ledger."""
+
+import random
+from collections.abc import Callable
+
+import structlog
+
+from tierqueue.ledger import claims, promises, routes, settlements
+from tierqueue.ledger.items import die
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.settlements import Settlement
+from tierqueue.router.item import Tier
+from tierqueue.router.policy import Policy
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.settle import Attempt, lost
+from tierqueue.tasks.slices import Slice, cut
+
+_log = structlog.get_logger(__name__)
+
+MOST = 500
+"""Most rows one sweep takes of each kind; the next takes the rest."""
+
+OVERDUE = 2_000_000
+"""Microseconds after an item's end in which its worker keeps its promises without our help."""
+
+
+class Sweep:
+    """Finds ended leases, unclaimed slices, passed deadlines and promises not kept."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        send: Callable[[Tier, Slice], None],
+        delivery: Delivery,
+        resend: int,
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._send = send
+        self._delivery = delivery
+        self._resend = resend
+
+    def __call__(self) -> None:
+        """Sweep once; every part is one transaction, so that one failure stops no other's work."""
+        self._lapsed()
+        self._late()
+        self._unclaimed()
+        self._overdue()
+
+    def _lapsed(self) -> None:
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            found = claims.lapsed(connection, now, MOST)
+            settled: list[Settlement] = []
+            for item, attempt in found:
+                known = self._policy.deployments.get(attempt.deployment)
+                if known is None:
+                    _log.error("deployment_unknown", item=item.id, deployment=attempt.deployment)
+                    continue
+                settled.append(
+                    lost(
+                        Attempt(
+                            item=item,
+                            fence=item.fence,
+                            held=attempt.held,
+                            balances=tuple(attempt.balances),
+                            started_at=attempt.started_at,
+                            deployment=known,
+                            prompt_version="",
+                            now=now,
+                            draw=random.random(),  # noqa: S311 - spreads retries, guards nothing
+                        ),
+                        self._policy,
+                        cancel_requested=item.cancel_requested,
+                    )
+                )
+            ended = settlements.settle(connection, settled, now).ended
+            owed = promises.unkept(connection, [each.item_id for each in ended])
+        for item, attempt in found:
+            _log.warning("lease_ended", item=item.id, fence=item.fence, worker=attempt.worker)
+        self._delivery.ended(ended, owed)
+
+    def _late(self) -> None:
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            rows = routes.past_deadline(connection, now, MOST)
+            deaths = [claims.expired(row.id, row.deadline, now) for row in rows]
+            ended = die(connection, deaths, now)
+            owed = promises.unkept(connection, [each.item_id for each in ended])
+        self._delivery.ended(ended, owed)
+
+    def _unclaimed(self) -> None:
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            found = routes.unclaimed(connection, now, now + self._resend, MOST)
+        for tier in {tier for tier, _ in found}:
+            size = self._policy.tiers[Tier(tier)].slice
+            for each in cut((ready for at, ready in found if at == tier), size):
+                self._send(Tier(tier), each)
+
+    def _overdue(self) -> None:
+        with self._ledger.read() as connection:
+            before = database_now(connection) - OVERDUE
+            owed = promises.overdue(connection, before, MOST)
+        self._delivery.keep(owed)

@@ -1,0 +1,342 @@
+"""A slice on its way through a tier worker: limiter, claim, call, validation, outcome, settle."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from tierqueue.ledger import promises, routes
+from tierqueue.ledger.claims import Claim, Claimant, claim
+from tierqueue.ledger.promises import Promise
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.errors import EgressRefused, SpendingRefused
+from tierqueue.router.item import Sensitivity
+from tierqueue.router.outcome import Completed, Failed, Interrupted, Outcome, Unknown
+from tierqueue.tasks.base import ItemTask
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.settle import Attempt
+from tierqueue.tasks.slices import Slice
+from tierqueue.workers import egress
+from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.concurrency import Gate
+from tierqueue.workers.engine import Call, Engine
+from tierqueue.workers.leases import Holding, Leases
+from tierqueue.workers.limiter import Bounds, Limiter, Want
+from tierqueue.workers.loop import EventLoopThread
+from tierqueue.workers.settler import Ended, Settler
+from tierqueue.workers.validation import validate
+
+_log = structlog.get_logger(__name__)
+
+PATIENCE = 5.0
+"""Seconds a slice waits for calls in flight to end before it gives its items back."""
+
+BUSY = 0.2
+"""Seconds between two looks for room that calls of other workers take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """What one deployment is worked with in this process."""
+
+    deployment: Deployment
+    engine: Engine
+    breaker: Breaker
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why items may not be claimed now, and for how many seconds.
+
+    ``busy``: only because calls are in flight, so that the next one to end makes room.
+    """
+
+    wait: float
+    why: str
+    busy: bool = False
+
+
+class Executor:
+    """Walks slices down the road. One a process; ``run`` is called from Celery's threads.
+
+    ``concurrency`` says the tier's calls in flight in force over all workers, ``started`` tells
+    Flower, ``checkpoint`` is called with the name of each point at which a test may end the
+    process and does nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        ledger: Ledger,
+        stations: Mapping[str, Station],
+        types: Mapping[str, Any],
+        limiter: Limiter,
+        gate: Gate,
+        loop: EventLoopThread,
+        leases: Leases,
+        settler: Settler,
+        delivery: Delivery,
+        started: Callable[[Sequence[Promise]], None],
+        concurrency: Callable[[], int | None],
+        lease: float,
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._worker = worker
+        self._ledger = ledger
+        self._stations = stations
+        self._types = types
+        self._limiter = limiter
+        self._gate = gate
+        self._loop = loop
+        self._leases = leases
+        self._settler = settler
+        self._delivery = delivery
+        self._started = started
+        self._concurrency = concurrency
+        self._lease = round(lease * 1_000_000)
+        self._checkpoint = checkpoint
+        self._draining = threading.Event()
+        self._freed = threading.Event()
+
+    def drain(self) -> None:
+        """Claim nothing more; what has not started is given back as its slice comes up."""
+        self._draining.set()
+
+    def run(self, work: Slice) -> None:
+        """Do what can be done of a slice now; returns when each claimed item is settled.
+
+        Items that are not claimed are left in the ledger, given back or postponed: never lost.
+        """
+        station = self._stations.get(work.deployment)
+        if station is None:
+            _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
+            self._give_back(work.items, Refused(5.0, "deployment not served here"))
+            return
+        left = dict(work.items)
+        pending: list[threading.Event] = []
+        refused: Refused | None = None
+        patient_until = time.monotonic() + PATIENCE
+        while left and not self._draining.is_set():
+            places = self._places(len(left))
+            if not places:
+                break
+            self._freed.clear()
+            some = {key: left[key] for key in list(left)[:places]}
+            granted, settled, refused = self._start(station, some, places)
+            for key in granted:
+                del left[key]
+            if settled is not None:
+                pending.append(settled)
+            if refused is None:
+                continue
+            if not refused.busy or time.monotonic() > patient_until:
+                break
+            # Only calls in flight stand in the way: one that ends makes room.
+            self._freed.wait(BUSY)
+        if left:
+            self._give_back(left, refused)
+        for each in pending:
+            each.wait()
+
+    def _places(self, most: int) -> int:
+        """Take places at the gate; none after ``PATIENCE`` seconds without room."""
+        with contextlib.suppress(TimeoutError):
+            return self._loop.run(self._gate.acquire(most), timeout=PATIENCE)
+        return 0
+
+    def _start(
+        self, station: Station, some: Mapping[str, tuple[int, int]], places: int
+    ) -> tuple[list[str], threading.Event | None, Refused | None]:
+        """Grant, claim and start: which were granted, what to wait for, why the others were not."""
+        deployment = station.deployment
+        slots: dict[str, str] = {}
+        claims: list[Claim] = []
+        try:
+            if not station.breaker.allows():
+                wait = max(station.breaker.retry_after(), BUSY)
+                return [], None, Refused(wait, "breaker open")
+            wanted = {f"{key}:{fence + 1}": key for key, (fence, _) in some.items()}
+            wants = [Want(slot, some[key][1]) for slot, key in wanted.items()]
+            grant = self._limiter.grant(self._bounds(deployment), wants)
+            slots = {wanted[slot]: slot for slot in grant.granted}
+            claims = self._claim(station, {key: some[key][0] for key in slots})
+            settled = self._launch(station, claims, slots) if claims else None
+            refused = None
+            if grant.never:
+                self._give_back(
+                    {wanted[slot]: some[wanted[slot]] for slot in grant.never},
+                    Refused(60.0, "more tokens than the limiter ever grants"),
+                )
+            if len(slots) + len(grant.never) < len(some):
+                busy = set(grant.why.split(", ")) <= {"in_flight", "tier_in_flight"}
+                refused = Refused(max(grant.retry_after, BUSY), grant.why, busy=busy)
+            return [*slots, *(wanted[slot] for slot in grant.never)], settled, refused
+        except SpendingRefused as error:
+            _log.warning("spending_refused", why=error.message)
+            return [], None, Refused(1.0, "no answer from the limiter")
+        finally:
+            claimed = {each.item.id for each in claims}
+            self._gate.release(places - len(claimed))
+            unused = [slot for key, slot in slots.items() if key not in claimed]
+            self._limiter.release(deployment.name, deployment.tier.value, unused)
+
+    def _bounds(self, deployment: Deployment) -> Bounds:
+        limits = deployment.limits
+        return Bounds(
+            deployment=deployment.name,
+            tier=deployment.tier.value,
+            requests_per_minute=limits.requests_per_minute,
+            tokens_per_minute=limits.tokens_per_minute,
+            token_burst=deployment.token_burst,
+            in_flight=limits.in_flight,
+            tier_in_flight=self._concurrency(),
+        )
+
+    def _claim(self, station: Station, wanted: Mapping[str, int]) -> list[Claim]:
+        if not wanted:
+            return []
+        deployment = station.deployment
+        claimant = Claimant(
+            worker=self._worker,
+            tier=deployment.tier.value,
+            deployment=deployment.name,
+            provider=deployment.provider,
+            metered=deployment.metered,
+            lease=self._lease,
+        )
+        self._checkpoint("before_claim")
+        with self._ledger.write() as connection:
+            claims = claim(connection, claimant, wanted, database_now(connection))
+            ids = [each.item.id for each in claims.claimed]
+            told = promises.unkept(connection, ids)
+            owed = promises.unkept(connection, [each.item_id for each in claims.ended])
+        self._checkpoint("after_claim")
+        self._started(told)
+        self._delivery.ended(claims.ended, owed)
+        return claims.claimed
+
+    def _launch(
+        self, station: Station, claims: Sequence[Claim], slots: Mapping[str, str]
+    ) -> threading.Event:
+        """Start the calls of claimed items; the event is set when the last is settled."""
+        all_settled = threading.Event()
+        countdown = iter(range(len(claims) - 1, -1, -1))
+
+        def settled() -> None:
+            # Called from the settler's one thread only.
+            self._freed.set()
+            if next(countdown) == 0:
+                all_settled.set()
+
+        async def all_calls() -> None:
+            async with asyncio.TaskGroup() as group:
+                for each in claims:
+                    group.create_task(self._one(station, each, slots[each.item.id], settled))
+
+        self._checkpoint("before_call")
+        self._loop.submit(all_calls())
+        return all_settled
+
+    async def _one(
+        self, station: Station, each: Claim, slot: str, settled: Callable[[], None]
+    ) -> None:
+        """Make one call and hand its outcome to the settler, whatever happens."""
+        deployment = station.deployment
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        aborted: list[str] = []
+
+        def abort(why: str) -> None:
+            if not aborted:
+                aborted.append(why)
+                loop.call_soon_threadsafe(task.cancel)
+
+        self._leases.take(deployment.name, each.item.id, Holding(each.fence, slot, abort))
+        kind: ItemTask | None = self._types.get(each.item.task)
+        try:
+            outcome = await self._call(station, each, kind)
+        except asyncio.CancelledError:
+            task.uncancel()
+            why = aborted[0] if aborted else "drain"
+            if deployment.metered:
+                outcome = Unknown(kind=why, message=f"the worker ended the call: {why}")
+            else:
+                outcome = Interrupted(kind=why)
+        except Exception as error:
+            _log.exception("call_failed", item=each.item.id, error=type(error).__name__)
+            outcome = Unknown(kind="internal error", message=type(error).__name__)
+        station.breaker.record(outcome)
+        self._gate.release()
+        attempt = Attempt(
+            item=each.item,
+            fence=each.fence,
+            held=each.held,
+            balances=each.balances,
+            started_at=each.started_at,
+            deployment=deployment,
+            prompt_version="" if kind is None else kind.prompt_version,
+            now=each.started_at,
+            draw=0.0,
+            cancelled=aborted == ["cancelled"],
+        )
+        self._settler.put(Ended(attempt, outcome, slot, settled))
+
+    async def _call(self, station: Station, each: Claim, kind: ItemTask | None) -> Outcome:
+        item, deployment = each.item, station.deployment
+        if kind is None:
+            message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
+            return Failed(kind="unknown task type", message=message, transient=False)
+        try:
+            egress.check(Sensitivity(item.sensitivity), deployment.boundary, item.id)
+        except EgressRefused as error:
+            return Failed(
+                kind="egress", message=error.message, transient=False, reason=error.reason
+            )
+        try:
+            prompt = kind.prompt(item.arguments)
+            model = kind.output_model(item.arguments)
+        except Exception as error:  # a team's own code, and nothing was sent yet
+            message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
+            return Failed(kind="task type", message=message, transient=False)
+        call = Call(
+            item=item.id,
+            fence=each.fence,
+            model=deployment.model,
+            system=prompt.system,
+            prefix=prompt.prefix,
+            question=prompt.question,
+            schema=None if model is None else kind.json_schema(model),
+            schema_name="" if model is None else model.__name__,
+            output_limit=item.output_limit,
+            timeout=deployment.timeout,
+            labels={
+                "x-tierqueue-item": item.id,
+                "x-tierqueue-fence": str(each.fence),
+                "x-tierqueue-attempt": str(item.calls + 1),
+            },
+        )
+        reply = await station.engine.complete(call)
+        if not isinstance(reply, Completed):
+            return reply
+        try:
+            return validate(kind, item.arguments, reply)
+        except Exception as error:  # a team's own check; the call is charged all the same
+            message = f"a check of {item.task} raised {type(error).__name__}"
+            return Failed(kind="check", message=message, transient=False, usage=reply.usage)
+
+    def _give_back(self, items: Mapping[str, tuple[int, int]], refused: Refused | None) -> None:
+        """Hand unclaimed items back: ready at once, or waiting for as long as they were refused."""
+        fences = {key: fence for key, (fence, _) in items.items()}
+        with self._ledger.write() as connection:
+            until = None
+            if refused is not None:
+                until = database_now(connection) + round(refused.wait * 1_000_000)
+            routes.give_back(connection, fences, until, refused.why if refused else None)

@@ -1,0 +1,10 @@
+"""The entrance of the ``gpu`` tier's worker: ``celery -A tierqueue.workers.gpu worker``."""
+
+import tierqueue.tasks  # noqa: F401 - registers the task types
+from tierqueue.router.item import Tier
+from tierqueue.tasks.app import app
+from tierqueue.workers.tier_worker import TierWorker
+
+worker = TierWorker(app, Tier.GPU)
+
+__all__ = ["app", "worker"]

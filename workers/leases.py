@@ -1,0 +1,92 @@
+"""Leases: what this worker holds, kept alive by one heartbeat for all of it."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from tierqueue.ledger.claims import renew
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.workers.limiter import Limiter
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One claimed item in flight: its fence, its limiter slot, and how to end its call."""
+
+    fence: int
+    slot: str
+    abort: Callable[[str], None]
+
+
+class Leases:
+    """Renews every lease of this process each third of ``lease`` seconds.
+
+    A claim that was lost, or whose item is to be cancelled, has its call aborted with the reason.
+    """
+
+    def __init__(
+        self, ledger: Ledger, limiter: Limiter, deployment_tier: dict[str, str], lease: float
+    ) -> None:
+        self._ledger = ledger
+        self._limiter = limiter
+        self._tiers = deployment_tier
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._held: dict[str, dict[str, Holding]] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Start the heartbeat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the heartbeat; what is still held lapses."""
+        self._stopping.set()
+
+    def take(self, deployment: str, item_id: str, holding: Holding) -> None:
+        """Keep this claim alive from now on."""
+        with self._lock:
+            self._held.setdefault(deployment, {})[item_id] = holding
+
+    def drop(self, deployment: str, item_ids: Iterable[str]) -> None:
+        """These are settled or given up."""
+        with self._lock:
+            held = self._held.get(deployment, {})
+            for item_id in item_ids:
+                held.pop(item_id, None)
+
+    def abort_all(self, why: str) -> None:
+        """End every call in flight."""
+        for held in self._snapshot().values():
+            for holding in held.values():
+                holding.abort(why)
+
+    def _snapshot(self) -> dict[str, dict[str, Holding]]:
+        with self._lock:
+            return {deployment: dict(held) for deployment, held in self._held.items() if held}
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._lease / 3):
+            for deployment, held in self._snapshot().items():
+                try:
+                    self._beat(deployment, held)
+                except Exception as error:  # the next beat tries again, until the lease ends
+                    _log.warning("heartbeat_failed", error=type(error).__name__)
+
+    def _beat(self, deployment: str, held: dict[str, Holding]) -> None:
+        with self._ledger.write() as connection:
+            until = database_now(connection) + round(self._lease * 1_000_000)
+            fences = {item_id: holding.fence for item_id, holding in held.items()}
+            lost, cancelled = renew(connection, fences, until)
+        for item_id in lost:
+            held[item_id].abort("lost lease")
+        for item_id in cancelled:
+            held[item_id].abort("cancelled")
+        slots = [holding.slot for item_id, holding in held.items() if item_id not in lost]
+        self._limiter.renew(deployment, self._tiers[deployment], slots)

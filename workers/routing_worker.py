@@ -1,0 +1,80 @@
+"""The routing stage's process: Celery takes wakes and calls by name, one thread does the looking."""
+
+import socket
+import sys
+import threading
+from typing import Any
+
+import structlog
+from celery.signals import worker_init, worker_shutting_down
+
+from tierqueue.router.errors import TierqueueError
+from tierqueue.router.item import Tier
+from tierqueue.tasks import names, promises
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.dispatch import RoutingStage
+from tierqueue.tasks.events import ItemEvents
+from tierqueue.tasks.slices import Slice
+
+_log = structlog.get_logger(__name__)
+
+RESEND_AFTER_LEASES = 2
+"""How many leases a slice may stay unclaimed before it is sent again."""
+
+
+class RoutingWorker:
+    """One routing stage in one Celery worker; many may run side by side."""
+
+    def __init__(self, app: TierqueueApp) -> None:
+        self._app = app
+        self._stage: RoutingStage | None = None
+        app.task(self._wake, name=names.WAKE, ignore_result=True)
+        worker_init.connect(self._start, weak=False)
+        worker_shutting_down.connect(self._stop, weak=False)
+
+    def _wake(self) -> None:
+        if self._stage is not None:
+            self._stage.wake()
+
+    def _start(self, **_: Any) -> None:
+        # Celery only logs what a signal's receiver raises and would live on without a stage.
+        try:
+            self._stage = self._build()
+            self._stage.start()
+        except TierqueueError as error:
+            print(f"routing stage cannot start: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except Exception as error:
+            _log.exception("routing_stage_cannot_start")
+            raise SystemExit(1) from error
+        threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
+
+    def _stop(self, **_: Any) -> None:
+        if self._stage is not None:
+            self._stage.stop()
+
+    def _build(self) -> RoutingStage:
+        app = self._app
+        settings, ledger = app.settings, app.ledger
+        events = ItemEvents(app, f"routing@{socket.gethostname()}")
+        return RoutingStage(
+            ledger=ledger,
+            policy=settings.read_policy(),
+            send=self._send,
+            delivery=Delivery(ledger, lambda owed: promises.keep(app, owed)),
+            received=events.received,
+            resend=settings.lease * RESEND_AFTER_LEASES,
+        )
+
+    def _send(self, tier: Tier, work: Slice) -> None:
+        try:
+            self._app.send_task(
+                names.SLICE,
+                kwargs=work.to_json(),
+                queue=names.tier_queue(tier),
+                ignore_result=True,
+                retry=False,
+            )
+        except Exception as error:  # its items stay queued, and the tick sends them again
+            _log.warning("slice_not_sent", tier=tier.value, error=type(error).__name__)

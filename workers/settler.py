@@ -1,0 +1,135 @@
+"""The settler: attempts end one by one, and are settled together in one transaction."""
+
+import queue
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from tierqueue.ledger import promises, settlements
+from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.session import Ledger, unreachable
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.settlements import Settlement
+from tierqueue.router.outcome import Outcome
+from tierqueue.router.policy import Policy
+from tierqueue.tasks.settle import Attempt, settlement
+
+_log = structlog.get_logger(__name__)
+
+MOST = 256
+"""Most attempts settled in one transaction."""
+
+AGAIN = 0.5
+"""Seconds before a ledger that could not be asked is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt, what came of it and its limiter slot; ``done`` is called once it is settled."""
+
+    attempt: Attempt
+    outcome: Outcome
+    slot: str
+    done: Callable[[], None]
+
+
+class Settler:
+    """One thread a process. What ends while a transaction runs is settled by the next one.
+
+    ``free`` gives the limiter slots of a batch back; ``told`` is called after each commit with the
+    items that ended, their promises, and all that was settled.
+    A ledger that cannot be asked is asked again until it answers or the process ends: by then the
+    lease has ended and the tick has booked the attempt.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        free: Callable[[Sequence[Ended]], None],
+        told: Callable[[Sequence[Ending], Sequence[Promise], Sequence[Settlement]], None],
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._free = free
+        self._told = told
+        self._checkpoint = checkpoint
+        self._queue: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+        self.stale = 0
+
+    def start(self) -> None:
+        """Start settling."""
+        self._thread.start()
+
+    def put(self, ended: Ended) -> None:
+        """Settle this soon; returns at once, from any thread."""
+        self._queue.put(ended)
+
+    def stop(self, timeout: float) -> None:
+        """Settle what was put, then end; waits at most ``timeout`` seconds."""
+        self._queue.put(None)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            batch: list[Ended] = []
+            each = self._queue.get()
+            while True:
+                if each is None:
+                    stopping = True
+                else:
+                    batch.append(each)
+                if len(batch) >= MOST or stopping or self._queue.empty():
+                    break
+                each = self._queue.get()
+            if batch:
+                self._free(batch)
+                self._settle(batch)
+
+    def _settle(self, batch: list[Ended]) -> None:
+        self._checkpoint("after_call")
+        pause = threading.Event()
+        while True:
+            try:
+                self._write(batch)
+                break
+            except Exception as error:
+                if not unreachable(error):
+                    _log.exception("settle_failed", items=[each.attempt.item.id for each in batch])
+                    if len(batch) > 1:
+                        # One attempt that cannot be written must not hold up its neighbours.
+                        for each in batch:
+                            self._settle([each])
+                        return
+                    break
+                _log.warning("ledger_unreachable", error=type(error).__name__)
+                pause.wait(AGAIN)
+        for each in batch:
+            each.done()
+
+    def _write(self, batch: Sequence[Ended]) -> None:
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            written = [
+                settlement(
+                    replace(each.attempt, now=now, draw=random.random()),  # noqa: S311 - jitter
+                    each.outcome,
+                    self._policy,
+                )
+                for each in batch
+            ]
+            result = settlements.settle(connection, written, now)
+            owed = promises.unkept(connection, [each.item_id for each in result.ended])
+        self._checkpoint("after_settle")
+        if result.stale:
+            self.stale += len(result.stale)
+            for stale in result.stale:
+                _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
+        self._told(result.ended, owed, written)

@@ -1,0 +1,180 @@
+"""A tier's worker: builds everything once, passes it in, and stops in order.
+
+Time limits and draining are ours: on Celery's threads pool nothing of Celery's ends a task.
+"""
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_shutdown as worker_stopped
+
+from tierqueue.ledger import tiers
+from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.settlements import Settlement
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.errors import TierqueueError
+from tierqueue.router.item import Tier
+from tierqueue.tasks import names, promises
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.events import ItemEvents
+from tierqueue.tasks.slices import Slice
+from tierqueue.workers import engines
+from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.concurrency import GATE, TierConcurrency
+from tierqueue.workers.engine import Engine
+from tierqueue.workers.execute import Executor, Station
+from tierqueue.workers.leases import Leases
+from tierqueue.workers.limiter import Limiter
+from tierqueue.workers.loop import EventLoopThread
+from tierqueue.workers.settler import Ended, Settler
+
+_log = structlog.get_logger(__name__)
+
+BEFORE_THE_END = 3.0
+"""Seconds before the grace period ends at which what still runs is ended and settled."""
+
+BuildEngine = Callable[[Deployment, Mapping[str, str]], Engine]
+
+
+def _nothing(_: str) -> None:
+    """The checkpoint of a worker that nobody tests."""
+
+
+class TierWorker:
+    """One worker process of one tier, from Celery's ``worker_init`` to its shutdown."""
+
+    def __init__(
+        self,
+        app: TierqueueApp,
+        tier: Tier,
+        build_engine: BuildEngine = engines.build,
+        checkpoint: Callable[[str], None] = _nothing,
+    ) -> None:
+        self.app = app
+        self._tier = tier
+        self._build_engine = build_engine
+        self._checkpoint = checkpoint
+        self._loop = EventLoopThread()
+        self._executor: Executor | None = None
+        self._engines: list[Engine] = []
+        app.task(self._slice, name=names.SLICE, ignore_result=True, acks_late=True)
+        worker_init.connect(self._start, weak=False)
+        worker_shutting_down.connect(self._drain, weak=False)
+        worker_stopped.connect(self._stop, weak=False)
+
+    def _slice(self, **message: Any) -> None:
+        if self._executor is None:
+            raise RuntimeError("a slice came before the worker was ready")
+        self._executor.run(Slice.read(message))
+        self._checkpoint("before_ack")
+
+    def _start(self, **_: Any) -> None:
+        # Celery only logs what a signal's receiver raises and would live on without an engine.
+        try:
+            self._build()
+        except TierqueueError as error:
+            print(f"{self._tier} worker cannot start: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except Exception as error:
+            _log.exception("worker_cannot_start", tier=self._tier.value)
+            raise SystemExit(1) from error
+
+    def _build(self) -> None:
+        settings, ledger = self.app.settings, self.app.ledger
+        policy = settings.read_policy()
+        deployments = [each for each in policy.deployments.values() if each.tier is self._tier]
+        built = [(each, self._build_engine(each, os.environ)) for each in deployments]
+        # A silent Redis must not hold a slice longer than a grant may take to reach the provider.
+        client = redis.Redis.from_url(
+            redis_url(settings.broker_url),
+            socket_timeout=1,
+            socket_connect_timeout=1,
+            retry=Retry(NoBackoff(), 1),
+        )
+        limiter = Limiter(client, "tierqueue:limiter", settings.lease)
+        self._loop.start()
+        for _, engine in built:
+            self._loop.run(engine.start())
+            self._engines.append(engine)
+        stations = {
+            each.name: Station(deployment=each, engine=engine, breaker=Breaker())
+            for each, engine in built
+        }
+        events = ItemEvents(self.app, f"{self._tier}@{socket.gethostname()}")
+        delivery = Delivery(ledger, lambda owed: promises.keep(self.app, owed))
+        serves = {each.name: each.tier.value for each in deployments}
+        self._leases = Leases(ledger, limiter, serves, settings.lease)
+
+        def free(batch: Sequence[Ended]) -> None:
+            slots: dict[str, list[str]] = {}
+            for each in batch:
+                slots.setdefault(each.attempt.deployment.name, []).append(each.slot)
+            for deployment, given_back in slots.items():
+                limiter.release(deployment, self._tier.value, given_back)
+
+        def told(
+            ended: Sequence[Ending], owed: Sequence[Promise], settled: Sequence[Settlement]
+        ) -> None:
+            events.ended(ended, owed, settled)
+            delivery.ended(ended, owed)
+            self.app.wakes.call()
+
+        def concurrency() -> int | None:
+            with ledger.read() as connection:
+                stated = tiers.concurrency(connection, self._tier)
+            return policy.tiers[self._tier].concurrency if stated is None else stated
+
+        self._settler = Settler(ledger, policy, free, told, self._checkpoint)
+        self._executor = Executor(
+            worker=f"{self._tier}@{socket.gethostname()}:{os.getpid()}",
+            ledger=ledger,
+            stations=stations,
+            types=self.app.tasks,
+            limiter=limiter,
+            gate=GATE,
+            loop=self._loop,
+            leases=self._leases,
+            settler=self._settler,
+            delivery=delivery,
+            started=events.started,
+            concurrency=TierConcurrency(concurrency).now,
+            lease=settings.lease,
+            checkpoint=self._checkpoint,
+        )
+        self._settler.start()
+        self._leases.start()
+        _log.info("worker_ready", tier=self._tier.value, deployments=sorted(stations))
+
+    def _drain(self, **_: Any) -> None:
+        """SIGTERM: claim nothing more; end what still runs shortly before the grace period does."""
+        if self._executor is None:
+            return
+        self._executor.drain()
+        wait = max(0.5, self.app.settings.grace - BEFORE_THE_END)
+        last_call = threading.Timer(wait, self._leases.abort_all, args=["drain"])
+        last_call.daemon = True
+        last_call.start()
+
+    def _stop(self, **_: Any) -> None:
+        if self._executor is None:
+            return
+        self._settler.stop(timeout=BEFORE_THE_END)
+        self._leases.stop()
+        for engine in self._engines:
+            self._loop.run(engine.close(), timeout=BEFORE_THE_END)
+        self._loop.stop(timeout=1.0)
+
+
+def redis_url(broker_url: str) -> str:
+    """Celery's way to write a unix socket, in redis-py's."""
+    return broker_url.replace("redis+socket://", "unix://", 1)
