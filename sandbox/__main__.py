@@ -57,16 +57,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
 
 
 def _wait(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 3_600_000:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to 3600000 milliseconds")
     return value
 
 

@@ -114,7 +114,7 @@ class Application:
             raise Refused(401, "the sandbox wants a key too: any that is not empty")
         try:
             asked = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refused(400, "the body is not JSON") from None
         if not isinstance(asked, dict):
             raise Refused(400, "the body is not a JSON object")

@@ -5,9 +5,9 @@ from collections import Counter
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
-_NUMBER = re.compile(r"(?<![\w.])-?\d{1,15}(?:\.\d{1,9})?(?!\w|\.\d)")
+_NUMBER = re.compile(r"(?<![\w.])-?[0-9]{1,15}(?:\.[0-9]{1,9})?(?!\w|\.[0-9])")
 _MARKER = re.compile(r"\[\[sandbox:[^\]]*\]\]")
-_DATE = re.compile(r"\b\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])\b")
+_DATE = re.compile(r"\b[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])\b")
 _EMAIL = re.compile(r"\b[A-Za-z0-9]+@[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)+\b")
 
 

@@ -138,7 +138,7 @@ def test_a_call_without_a_key_is_refused_in_the_providers_own_shape(
     assert ("code" in error) == (path == "/v1/chat/completions")
 
 
-@pytest.mark.parametrize("body", ["", "[]", "{", '"text"', "{}", '{"model": 3}'])
+@pytest.mark.parametrize("body", ["", "[]", "{", '"text"', "{}", '{"model": 3}', '{"a":' * 9000])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
 def test_a_body_that_is_no_request_is_refused(provider: Any, path: str, body: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", provider.port)
