@@ -2,11 +2,10 @@
 
 import difflib
 import importlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +13,7 @@ from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.item import TIERS, Latency, Risk, Sensitivity
 from tierqueue.tasks.base import ItemTask
 from tierqueue.tasks.settings import PREFIX
+from tierqueue.tasks.values import value_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,9 +74,13 @@ def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
         if field is None:
             takes = ", ".join(task.arguments_model.model_fields)
             raise InvalidItem(f"{task.name} has no argument {name!r}: it takes {takes}")
-        kind = get_origin(field.annotation) or field.annotation
         from_file = value.startswith("@")
-        arguments[name] = _value(kind, _read(value[1:]) if from_file else value, name, from_file)
+        try:
+            arguments[name] = value_of(
+                field, _read(value[1:]) if from_file else value, lines=from_file
+            )
+        except InvalidItem as error:
+            raise InvalidItem(f"{name}: {error.message}") from None
     return arguments
 
 
@@ -87,15 +91,3 @@ def _read(path: str) -> str:
         raise InvalidItem(f"{path} is not UTF-8 text") from None
     except OSError as error:
         raise InvalidItem(f"cannot read {path}: {error.strerror}") from None
-
-
-def _value(kind: Any, text: str, name: str, from_file: bool) -> Any:
-    if kind is dict or (kind is list and text.lstrip().startswith("[")):
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InvalidItem(f"{name} is not JSON: {error}") from None
-    if kind is list:
-        parts = text.splitlines() if from_file else text.split(",")
-        return [part.strip() for part in parts if part.strip()]
-    return text
