@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, bindparam, case, insert, select, tuple_, update
 
+from tierqueue.ledger.batch import insert_many, upsert
 from tierqueue.ledger.models import balances, ceiling_changes, ceilings, entries
 from tierqueue.router.policy import CeilingRule
 
@@ -100,29 +101,31 @@ def seed(connection: Connection, rules: Iterable[CeilingRule], now: int) -> None
     known = {(row.scope, row.name, row.window): row for row in connection.execute(select(ceilings))}
     for rule in rules:
         row = known.get((rule.scope, rule.name, rule.window))
-        if row is None or (row.set_by == "policy" and row.limit != rule.limit):
+        wanted = (rule.limit, rule.timezone)
+        if row is None or (row.set_by == "policy" and (row.limit, row.timezone) != wanted):
             put(connection, rule, by="policy", now=now)
 
 
 def put(connection: Connection, rule: CeilingRule, *, by: str, now: int) -> int | None:
     """Set a ceiling and write down who did it; returns the limit before, if there was one."""
-    key = (rule.scope, rule.name, rule.window)
-    where = tuple_(ceilings.c.scope, ceilings.c.name, ceilings.c.window) == key
-    before = connection.execute(select(ceilings.c.limit).where(where).with_for_update()).scalar()
+    key = {"scope": rule.scope, "name": rule.name, "window": rule.window}
     values = {"timezone": rule.timezone, "limit": rule.limit, "set_by": by}
-    if before is None:
-        connection.execute(
-            insert(ceilings).values(scope=rule.scope, name=rule.name, window=rule.window, **values)
-        )
-    else:
+    # Inserted first: of two processes that set the same new ceiling, one inserts and one updates.
+    inserted = connection.execute(
+        upsert(connection, ceilings).values(**key, **values).on_conflict_do_nothing()
+    ).rowcount
+    before = None
+    if not inserted:
+        where = tuple_(ceilings.c.scope, ceilings.c.name, ceilings.c.window) == tuple(key.values())
+        before = connection.execute(
+            select(ceilings.c.limit).where(where).with_for_update()
+        ).scalar_one()
         connection.execute(update(ceilings).where(where).values(**values))
     connection.execute(
         insert(ceiling_changes).values(
             at=now,
             by=by,
-            scope=rule.scope,
-            name=rule.name,
-            window=rule.window,
+            **key,
             before=before,
             after=rule.limit,
         )
@@ -139,7 +142,8 @@ def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held |
     written: list[Entry] = []
     for need in needs:
         ids = tuple(sorted(key for scope in need.scopes for key, _ in covering[scope]))
-        tight = [key for key in ids if _room(standing[key]) < need.bound]
+        # What costs nothing fits everywhere, also where a bill came in above its bound.
+        tight = [key for key in ids if need.bound and _room(standing[key]) < need.bound]
         if tight:
             # A ceiling that can never fit is the one to name: waiting for it is in vain.
             worst = min(tight, key=lambda key: standing[key].limit - standing[key].spent)
@@ -163,8 +167,9 @@ def write(connection: Connection, now: int, changes: Sequence[Entry]) -> None:
         total = sums.setdefault(change.balance_id, [0, 0])
         total[0] += change.held
         total[1] += change.spent
-    connection.execute(
-        insert(entries),
+    insert_many(
+        connection,
+        entries,
         [
             {
                 "balance_id": change.balance_id,
@@ -222,19 +227,14 @@ def _lock(connection: Connection, limits: Mapping[str, int]) -> dict[str, _Stand
 
 
 def _create(connection: Connection, ids: Sequence[str]) -> None:
-    # The same two methods exist on both dialects' insert, but not on the generic one.
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as upsert
-    else:
-        from sqlalchemy.dialects.postgresql import insert as upsert  # type: ignore[assignment]
     for key in ids:
         kind, rest = key.split(":", 1)
         name, window, start = rest.rsplit(":", 2)
         values = {"id": key, "scope": kind, "name": name, "window": window, "start": start}
         connection.execute(
-            upsert(balances)
+            upsert(connection, balances)
             .values(spent=0, held=0, peak=0, **values)
-            .on_conflict_do_nothing(index_elements=["id"])
+            .on_conflict_do_nothing()
         )
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger import ceilings
+from tierqueue.ledger.batch import insert_many
 from tierqueue.ledger.ceilings import Full, Held, Need, Scope
 from tierqueue.ledger.items import Death, die
 from tierqueue.ledger.models import attempts, items
@@ -22,12 +23,13 @@ _WANTED = (
 )
 _RUN = (
     update(items)
-    .where(items.c.id == bindparam("b_id"))
+    .where(items.c.id.in_(bindparam("ids", expanding=True)))
     .values(
         state=State.RUNNING.value,
-        fence=bindparam("b_fence"),
-        lease_until=bindparam("b_lease"),
-        held=bindparam("b_held"),
+        fence=items.c.fence + 1,
+        lease_until=bindparam("lease_until"),
+        held=items.c.bound,
+        reason=None,
     )
 )
 _WAIT = (
@@ -153,20 +155,11 @@ def _write_claims(
 ) -> None:
     if not claimed:
         return
-    connection.execute(
-        _RUN,
-        [
-            {
-                "b_id": each.item.id,
-                "b_fence": each.fence,
-                "b_lease": now + claimant.lease,
-                "b_held": each.held,
-            }
-            for each in claimed
-        ],
-    )
-    connection.execute(
-        insert(attempts),
+    ids = [each.item.id for each in claimed]
+    connection.execute(_RUN, {"ids": ids, "lease_until": now + claimant.lease})
+    insert_many(
+        connection,
+        attempts,
         [
             {
                 "item_id": each.item.id,

@@ -102,6 +102,38 @@ def submit_many(connection: Connection, new: Sequence[NewItem]) -> None:
         connection.execute(insert(items), [_row(each, at) for each in new])
 
 
+def refuse(
+    connection: Connection,
+    task: str,
+    arguments: Mapping[str, Any],
+    promise: Promise,
+    error: InvalidItem,
+) -> Ending | None:
+    """Commit a call that cannot become an item as a dead letter ``invalid``, with its promise.
+
+    ``arguments`` are kept as they came. Returns the ending, which is owed to the promise, or
+    ``None`` where the promise is known (a message delivered twice).
+    """
+    if promises.exists(connection, promise.id):
+        return None
+    at = database_now(connection)
+    fields = {"item": promise.item_id, **error.fields}
+    death = Death(promise.item_id, error.reason, error.message, fields)
+    refused = NewItem(
+        id=promise.item_id,
+        task=task,
+        arguments=arguments,
+        fingerprint="",
+        prefix="",
+        prompt_bytes=0,
+        messages=0,
+        output_limit=0,
+    )
+    connection.execute(insert(items), _row(refused, at))
+    promises.make(connection, [promise], at)
+    return _end(connection, [death], State.DEAD, at)[0]
+
+
 def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
     if connection.dialect.name == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as upsert

@@ -27,13 +27,15 @@ metadata = MetaData(
 
 # SQLite gives a rowid (and so auto-increment) only to a column of type INTEGER.
 _Serial = BigInteger().with_variant(Integer, "sqlite")
+# Ids sort by their bytes on every server: rows are locked in that order, by SQL and by Python.
+_Id = Text().with_variant(Text(collation="C"), "postgresql")
 # A Python None in a JSON column is SQL NULL: "no value", never the JSON word null.
 _Json = JSON(none_as_null=True)
 
 items = Table(
     "items",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", _Id, primary_key=True),
     Column("task", Text, nullable=False),
     Column("arguments", _Json),
     Column("prefix", Text, nullable=False),
@@ -51,7 +53,7 @@ items = Table(
     Column("metadata", _Json),
     Column("idempotency_key", Text),
     Column("fingerprint", Text, nullable=False),
-    Column("job_id", Text),
+    Column("job_id", _Id),
     Column("job_index", Integer),
     Column("state", Text, nullable=False),
     Column("reason", Text),
@@ -143,8 +145,8 @@ items = Table(
 promises = Table(
     "promises",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("item_id", Text, nullable=False),
+    Column("id", _Id, primary_key=True),
+    Column("item_id", _Id, nullable=False),
     Column("task", Text, nullable=False),
     Column("group_id", Text),
     Column("group_index", Integer),
@@ -168,7 +170,7 @@ promises = Table(
 attempts = Table(
     "attempts",
     metadata,
-    Column("item_id", Text, primary_key=True),
+    Column("item_id", _Id, primary_key=True),
     Column("fence", Integer, primary_key=True),
     Column("tier", Text, nullable=False),
     Column("deployment", Text, nullable=False),
@@ -209,7 +211,7 @@ ceilings = Table(
 balances = Table(
     "balances",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", _Id, primary_key=True),
     Column("scope", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("window", Text, nullable=False),
@@ -224,8 +226,8 @@ entries = Table(
     "entries",
     metadata,
     Column("id", _Serial, primary_key=True, autoincrement=True),
-    Column("balance_id", Text, nullable=False),
-    Column("item_id", Text, nullable=False),
+    Column("balance_id", _Id, nullable=False),
+    Column("item_id", _Id, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("kind", Text, nullable=False),
     Column("held", BigInteger, nullable=False),
@@ -251,7 +253,7 @@ ceiling_changes = Table(
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", _Id, primary_key=True),
     Column("task", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("max_cost", BigInteger),

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 
 from tierqueue.router.errors import Misconfigured
 
@@ -96,6 +96,16 @@ def unreachable(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
+
+
+def unstorable(error: BaseException) -> bool:
+    """Whether ``error`` says that the database can never hold these values (a NUL in a text)."""
+    return isinstance(error, DataError)
+
+
+def refused(error: BaseException) -> bool:
+    """Whether the database said ``error``, for whatever cause."""
+    return isinstance(error, DBAPIError)
 
 
 def _sqlite(url: str, pool_size: int, begin: str, *, read_only: bool) -> Engine:

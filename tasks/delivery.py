@@ -8,6 +8,7 @@ from tierqueue.ledger import promises
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.tasks.events import ItemEvents
 
 _log = structlog.get_logger(__name__)
 
@@ -23,9 +24,10 @@ class Delivery:
     is not kept here stays owed, and a routing stage's tick tries again.
     """
 
-    def __init__(self, ledger: Ledger, keep: Keep) -> None:
+    def __init__(self, ledger: Ledger, keep: Keep, events: ItemEvents) -> None:
         self._ledger = ledger
         self._keep = keep
+        self._events = events
 
     def ended(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
         """Keep ``owed``, the promises of these endings; says each dead letter in one log line."""
@@ -34,7 +36,9 @@ class Delivery:
                 reason = (each.error or {}).get("reason")
                 _log.error("dead_letter", item=each.item_id, reason=reason)
         by_item = {each.item_id: each for each in endings}
-        self.keep([(promise, by_item[promise.item_id]) for promise in owed])
+        pairs = [(promise, by_item[promise.item_id]) for promise in owed]
+        self._events.ended(pairs)
+        self.keep(pairs)
 
     def keep(self, owed: Sequence[Owed]) -> None:
         """Keep these promises and write down which came true."""

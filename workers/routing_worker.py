@@ -1,6 +1,5 @@
 """The routing stage's process: Celery takes wakes and calls by name, one thread does the looking."""
 
-import socket
 import sys
 import threading
 from typing import Any
@@ -8,13 +7,13 @@ from typing import Any
 import structlog
 from celery.signals import worker_init, worker_shutting_down
 
+from tierqueue import migrations
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
 from tierqueue.tasks import names, promises
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.dispatch import RoutingStage
-from tierqueue.tasks.events import ItemEvents
 from tierqueue.tasks.slices import Slice
 
 _log = structlog.get_logger(__name__)
@@ -57,12 +56,13 @@ class RoutingWorker:
     def _build(self) -> RoutingStage:
         app = self._app
         settings, ledger = app.settings, app.ledger
-        events = ItemEvents(app, f"routing@{socket.gethostname()}")
+        migrations.check(ledger)
+        events = app.item_events
         return RoutingStage(
             ledger=ledger,
-            policy=settings.read_policy(),
+            policy=app.policy,
             send=self._send,
-            delivery=Delivery(ledger, lambda owed: promises.keep(app, owed)),
+            delivery=Delivery(ledger, lambda owed: promises.keep(app, owed), events),
             received=events.received,
             resend=settings.lease * RESEND_AFTER_LEASES,
         )

@@ -13,7 +13,6 @@ from tierqueue.ledger import promises, settlements
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.settlements import Settlement
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.settle import Attempt, settlement
@@ -41,7 +40,7 @@ class Settler:
     """One thread a process. What ends while a transaction runs is settled by the next one.
 
     ``free`` gives the limiter slots of a batch back; ``told`` is called after each commit with the
-    items that ended, their promises, and all that was settled.
+    items that ended and their promises.
     A ledger that cannot be asked is asked again until it answers or the process ends: by then the
     lease has ended and the tick has booked the attempt.
     """
@@ -51,7 +50,7 @@ class Settler:
         ledger: Ledger,
         policy: Policy,
         free: Callable[[Sequence[Ended]], None],
-        told: Callable[[Sequence[Ending], Sequence[Promise], Sequence[Settlement]], None],
+        told: Callable[[Sequence[Ending], Sequence[Promise]], None],
         checkpoint: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
@@ -132,4 +131,4 @@ class Settler:
             self.stale += len(result.stale)
             for stale in result.stale:
                 _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
-        self._told(result.ended, owed, written)
+        self._told(result.ended, owed)

@@ -17,16 +17,15 @@ from redis.retry import Retry
 from celery.signals import worker_init, worker_shutting_down
 from celery.signals import worker_shutdown as worker_stopped
 
+from tierqueue import migrations
 from tierqueue.ledger import tiers
 from tierqueue.ledger.promises import Ending, Promise
-from tierqueue.ledger.settlements import Settlement
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
 from tierqueue.tasks import names, promises
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.events import ItemEvents
 from tierqueue.tasks.slices import Slice
 from tierqueue.workers import engines
 from tierqueue.workers.breaker import Breaker
@@ -91,7 +90,8 @@ class TierWorker:
 
     def _build(self) -> None:
         settings, ledger = self.app.settings, self.app.ledger
-        policy = settings.read_policy()
+        migrations.check(ledger)
+        policy = self.app.policy
         deployments = [each for each in policy.deployments.values() if each.tier is self._tier]
         built = [(each, self._build_engine(each, os.environ)) for each in deployments]
         # A silent Redis must not hold a slice longer than a grant may take to reach the provider.
@@ -110,8 +110,8 @@ class TierWorker:
             each.name: Station(deployment=each, engine=engine, breaker=Breaker())
             for each, engine in built
         }
-        events = ItemEvents(self.app, f"{self._tier}@{socket.gethostname()}")
-        delivery = Delivery(ledger, lambda owed: promises.keep(self.app, owed))
+        events = self.app.item_events
+        delivery = Delivery(ledger, lambda owed: promises.keep(self.app, owed), events)
         serves = {each.name: each.tier.value for each in deployments}
         self._leases = Leases(ledger, limiter, serves, settings.lease)
 
@@ -122,10 +122,7 @@ class TierWorker:
             for deployment, given_back in slots.items():
                 limiter.release(deployment, self._tier.value, given_back)
 
-        def told(
-            ended: Sequence[Ending], owed: Sequence[Promise], settled: Sequence[Settlement]
-        ) -> None:
-            events.ended(ended, owed, settled)
+        def told(ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
             delivery.ended(ended, owed)
             self.app.wakes.call()
 
@@ -146,7 +143,7 @@ class TierWorker:
             leases=self._leases,
             settler=self._settler,
             delivery=delivery,
-            started=events.started,
+            started=lambda told: events.started(each.id for each in told),
             concurrency=TierConcurrency(concurrency).now,
             lease=settings.lease,
             checkpoint=self._checkpoint,

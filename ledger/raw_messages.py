@@ -1,0 +1,30 @@
+"""Messages nobody could read, with the bytes as they came."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import insert
+
+from tierqueue.ledger.items import new_id
+from tierqueue.ledger.models import raw_messages
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+
+
+def keep(
+    connection: Transaction, *, queue: str, body: bytes, headers: Mapping[str, Any], error: str
+) -> str:
+    """Commit one message; ``error`` says why it could not be read. Returns its id."""
+    kept = new_id()
+    connection.execute(
+        insert(raw_messages),
+        {
+            "id": kept,
+            "queue": queue,
+            "body": body,
+            "headers": dict(headers),
+            "error": error,
+            "received_at": database_now(connection),
+        },
+    )
+    return kept
