@@ -1,12 +1,14 @@
 """``tierqueue policy``: is this file a policy?"""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.errors import InvalidPolicy, Unpriced
 from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.pricing import dearest
 from tierqueue.tasks.cli.printing import emit, json_option, table
 from tierqueue.tasks.settings import PREFIX
 
@@ -35,10 +37,16 @@ def policy() -> None:
 @click.argument("file", required=False, type=click.Path(dir_okay=False))
 @json_option
 def check(file: str | None, as_json: bool) -> None:
-    """Check FILE (else TIERQUEUE_POLICY): exit 0 where it holds, 1 with what is wrong with it."""
+    """Check FILE (else TIERQUEUE_POLICY): exit 0 where it holds, 1 with what is wrong with it.
+
+    A deployment whose model has no price is wrong too: nothing would ever be sent there.
+    """
     try:
         found, path = read_policy(file)
-    except InvalidPolicy as error:
+        today = datetime.now(UTC).date()
+        for each in found.deployments.values():
+            dearest(each, today)
+    except (InvalidPolicy, Unpriced) as error:
         if as_json:
             emit({"valid": False, "error": error.message, **error.fields})
         else:
