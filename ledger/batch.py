@@ -17,6 +17,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 Rows = Sequence[Mapping[str, Any]]
 """Rows of one table by column name, all with the same columns (two or more)."""
 
+_json = json.JSONEncoder(separators=(",", ":")).encode
+_POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
+
 
 def insert_many(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert ``rows``; columns left out are null."""
@@ -40,20 +43,17 @@ def _run(connection: Connection, table: Table, keys: tuple[str, ...], rows: Rows
         return
     columns = tuple(sorted(rows[0], key=lambda name: name in keys))
     encoded = [name for name in columns if isinstance(table.c[name].type, JSON)]
-    written = [
-        {**row, **{name: _json(row[name]) for name in encoded if row[name] is not None}}
-        for row in rows
-    ]
+    if encoded:
+        rows = [
+            {**row, **{name: _json(row[name]) for name in encoded if row[name] is not None}}
+            for row in rows
+        ]
     if connection.dialect.name == "sqlite":
-        values = list(map(itemgetter(*columns), written))
+        values = list(map(itemgetter(*columns), rows))
         connection.exec_driver_sql(_sqlite(table, keys, columns), values)
     else:
         statement = _postgresql(table, keys, columns)
-        connection.exec_driver_sql(statement, {"rows": json.dumps(written)})
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+        connection.exec_driver_sql(statement, {"rows": _json(rows)})
 
 
 @lru_cache(maxsize=64)
@@ -68,7 +68,7 @@ def _sqlite(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> st
 
 @lru_cache(maxsize=64)
 def _postgresql(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> str:
-    kinds = {name: table.c[name].type.compile(postgresql.dialect()) for name in columns}
+    kinds = {name: table.c[name].type.compile(_POSTGRESQL) for name in columns}
     # JSON within the JSON travels as text: PostgreSQL would read its escapes, and refuse \u0000.
     given = ", ".join(
         f'"{name}" {"TEXT" if kind == "JSON" else kind}' for name, kind in kinds.items()

@@ -20,6 +20,7 @@ from tierqueue.router.policy import CeilingRule
 Scope = tuple[str, str]
 """A scope's kind and name, such as ``("budget", "acme")``."""
 
+_KNOWN = select(balances.c.id).where(balances.c.id.in_(bindparam("ids", expanding=True)))
 _LOCK = (
     select(balances)
     .where(balances.c.id.in_(bindparam("ids", expanding=True)))
@@ -138,10 +139,14 @@ def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held |
     covering = _covering(connection, now, {scope for need in needs for scope in need.scopes})
     limits = dict(pair for pairs in covering.values() for pair in pairs)
     standing = _lock(connection, limits)
+    ids_of: dict[tuple[Scope, ...], tuple[str, ...]] = {}
     decisions: list[Held | Full] = []
     written: list[Entry] = []
     for need in needs:
-        ids = tuple(sorted(key for scope in need.scopes for key, _ in covering[scope]))
+        scopes = tuple(need.scopes)
+        if (ids := ids_of.get(scopes)) is None:
+            ids = tuple(sorted(key for scope in scopes for key, _ in covering[scope]))
+            ids_of[scopes] = ids
         # What costs nothing fits everywhere, also where a bill came in above its bound.
         tight = [key for key in ids if need.bound and _room(standing[key]) < need.bound]
         if tight:
@@ -218,11 +223,10 @@ def _lock(connection: Connection, limits: Mapping[str, int]) -> dict[str, _Stand
     if not limits:
         return {}
     ids = sorted(limits)
+    # New windows are made before anything is locked, or the locks would not be taken in order.
+    known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
+    _create(connection, [key for key in ids if key not in known])
     rows = {row.id: row for row in connection.execute(_LOCK, {"ids": ids})}
-    missing = [key for key in ids if key not in rows]
-    if missing:
-        _create(connection, missing)
-        rows = {row.id: row for row in connection.execute(_LOCK, {"ids": ids})}
     return {key: _Standing(limits[key], rows[key].spent, rows[key].held) for key in ids}
 
 

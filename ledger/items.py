@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from tierqueue.ledger import promises
+from tierqueue.ledger.batch import insert_many
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import now as database_now
@@ -99,7 +100,7 @@ def submit_many(connection: Connection, new: Sequence[NewItem]) -> None:
     """Commit items that nobody waits for by name (a job's rows); no key, no promise."""
     if new:
         at = database_now(connection)
-        connection.execute(insert(items), [_row(each, at) for each in new])
+        insert_many(connection, items, [_row(each, at) for each in new])
 
 
 def refuse(

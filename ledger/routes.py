@@ -17,6 +17,7 @@ from sqlalchemy import (
     update,
 )
 
+from tierqueue.ledger.batch import update_many
 from tierqueue.ledger.models import items
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
@@ -48,26 +49,6 @@ _SUBMITTED = (
     .order_by(items.c.priority.desc(), items.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
-)
-_ROUTE = (
-    update(items)
-    .where(items.c.id == bindparam("b_id"))
-    .values(
-        state=State.ROUTED.value,
-        risk=bindparam("risk"),
-        sensitivity=bindparam("sensitivity"),
-        latency=bindparam("latency"),
-        deadline=bindparam("deadline"),
-        max_cost=bindparam("max_cost"),
-        floor=bindparam("floor"),
-        budget=bindparam("budget"),
-        tier=bindparam("tier"),
-        deployment=bindparam("deployment"),
-        route=bindparam("route", type_=items.c.route.type),
-        bound=bindparam("bound"),
-        token_bound=bindparam("token_bound"),
-        reason=None,
-    )
 )
 _READY = (
     select(
@@ -108,8 +89,19 @@ def submitted(connection: Connection, most: int) -> Sequence[ItemRow]:
 
 def route(connection: Connection, routed: Sequence[Mapping[str, Any]]) -> None:
     """Write chosen routes: one mapping an item, keyed as the columns, with ``b_id`` its id."""
-    if routed:
-        connection.execute(_ROUTE, [dict(each) for each in routed])
+    update_many(
+        connection,
+        items,
+        ("id",),
+        [
+            {
+                "state": State.ROUTED.value,
+                "reason": None,
+                **{"id" if name == "b_id" else name: value for name, value in each.items()},
+            }
+            for each in routed
+        ],
+    )
 
 
 def queued(connection: Connection, tier: str) -> int:
@@ -151,14 +143,16 @@ def unclaimed(
 
 def wake_due(connection: Connection, now: int) -> int:
     """Bring back waiting items whose time has come; returns how many."""
-    return connection.execute(
-        update(items)
+    # Chosen and locked first: an update alone locks in an order of its own and may deadlock.
+    due = (
+        select(items.c.id)
         .where(items.c.state == State.WAITING.value, items.c.ready_at <= now)
-        .values(
-            state=case(
-                (items.c.deployment.is_(None), State.SUBMITTED.value), else_=State.ROUTED.value
-            )
-        )
+        .with_for_update(skip_locked=True)
+    )
+    unrouted = items.c.deployment.is_(None)
+    back = case((unrouted, State.SUBMITTED.value), else_=State.ROUTED.value)
+    return connection.execute(
+        update(items).where(items.c.id.in_(due)).values(state=back, reason=None)
     ).rowcount
 
 

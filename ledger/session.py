@@ -5,13 +5,14 @@ updates and raises busy errors between processes; every write here starts with B
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tierqueue.router.errors import Misconfigured
 
@@ -55,7 +56,7 @@ class Ledger:
             self._reader = _sqlite(url, pool_size, "BEGIN", read_only=True)
         else:
             options = {"pool_pre_ping": True, "pool_size": pool_size, "pool_timeout": 10}
-            self._writer = create_engine(url, **options)
+            self._writer = _postgresql(url, options)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
 
     @contextmanager
@@ -93,7 +94,7 @@ def now(connection: Connection) -> int:
 
 def unreachable(error: BaseException) -> bool:
     """Whether ``error`` says that the database could not be asked (as opposed to: said no)."""
-    return isinstance(error, OperationalError | InterfaceError) or (
+    return isinstance(error, OperationalError | InterfaceError | PoolTimeout) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
 
@@ -106,6 +107,18 @@ def unstorable(error: BaseException) -> bool:
 def refused(error: BaseException) -> bool:
     """Whether the database said ``error``, for whatever cause."""
     return isinstance(error, DBAPIError)
+
+
+def _postgresql(url: str, options: Mapping[str, Any]) -> Engine:
+    engine = create_engine(url, **options)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # A plan made while a table was small would go on scanning it whole as it grows.
+        connection.execute("SET plan_cache_mode = force_custom_plan")
+        connection.commit()
+
+    return engine
 
 
 def _sqlite(url: str, pool_size: int, begin: str, *, read_only: bool) -> Engine:

@@ -5,12 +5,13 @@ only the charge of its own attempt is brought from what was booked to what is kn
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger import ceilings
+from tierqueue.ledger.batch import update_many
 from tierqueue.ledger.ceilings import Entry
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending
@@ -57,6 +58,9 @@ class Settled:
     stale: list[Settlement] = field(default_factory=list)
 
 
+_BOOKED = ("unknown", "lost")
+"""Outcomes whose cost was booked without the provider's word, and may be corrected by it."""
+
 _FENCES = (
     select(
         items.c.id,
@@ -67,50 +71,11 @@ _FENCES = (
         items.c.lost_claims,
         items.c.throttles,
         items.c.refused_by,
+        items.c.cancel_requested,
     )
     .where(items.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(items.c.id)
     .with_for_update()
-)
-_ITEM_COLUMNS = [
-    "state",
-    "reason",
-    "ready_at",
-    "spent",
-    "calls",
-    "lost_claims",
-    "throttles",
-    "refused_by",
-    "output",
-    "receipt",
-    "error",
-    "ended_at",
-]
-_ATTEMPT_COLUMNS = [
-    "ended_at",
-    "outcome",
-    "cost",
-    "price_source",
-    "usage",
-    "seconds",
-    "simulated",
-    "detail",
-]
-_SETTLE_ITEM = (
-    update(items)
-    .where(items.c.id == bindparam("b_id"))
-    .values(
-        held=0,
-        lease_until=None,
-        **{name: bindparam(f"b_{name}", type_=items.c[name].type) for name in _ITEM_COLUMNS},
-    )
-)
-_SETTLE_ATTEMPT = (
-    update(attempts)
-    .where(attempts.c.item_id == bindparam("b_id"), attempts.c.fence == bindparam("b_fence"))
-    .values(
-        {name: bindparam(f"b_{name}", type_=attempts.c[name].type) for name in _ATTEMPT_COLUMNS}
-    )
 )
 
 
@@ -121,59 +86,74 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: int) 
         return result
     ids = sorted({each.item_id for each in settlements})
     rows = {row.id: row for row in connection.execute(_FENCES, {"ids": ids})}
-    moved: list[dict[str, Any]] = []
-    fresh: list[Settlement] = []
+    fresh: dict[str, Settlement] = {}
     for each in settlements:
-        row = rows[each.item_id]
-        if row.fence != each.fence or row.state != State.RUNNING:
+        row = rows.get(each.item_id)
+        held = row is not None and row.state == State.RUNNING and row.fence == each.fence
+        if row is None or not held or each.item_id in fresh:
             result.stale.append(each)
             continue
         if each.next_state not in MOVES[State.RUNNING]:
             raise ValueError(f"item {each.item_id}: no move from running to {each.next_state}")
-        fresh.append(each)
-        ends = each.next_state in ENDS
-        moved.append(_moved(each, row, now, ends=ends))
-        if ends:
-            result.ended.append(_ending(each))
-    if fresh:
-        connection.execute(_SETTLE_ITEM, moved)
-        connection.execute(_SETTLE_ATTEMPT, [_closed(each, now) for each in fresh])
-        ceilings.write(connection, now, [entry for each in fresh for entry in _entries(each)])
+        stopped = row.cancel_requested and each.next_state not in ENDS
+        fresh[each.item_id] = _cancelled(each) if stopped else each
+    settled = list(fresh.values())
+    update_many(
+        connection, items, ("id",), [_moved(each, rows[each.item_id], now) for each in settled]
+    )
+    update_many(
+        connection, attempts, ("item_id", "fence"), [_closed(each, now) for each in settled]
+    )
+    written = [entry for each in settled for entry in _entries(each)]
     for each in result.stale:
-        _correct(connection, each, now)
+        written += _correct(connection, each)
+    ceilings.write(connection, now, written)
+    result.ended = [_ending(each) for each in settled if each.next_state in ENDS]
     return result
 
 
-def _moved(each: Settlement, row: ItemRow, now: int, *, ends: bool) -> dict[str, Any]:
+def _cancelled(each: Settlement) -> Settlement:
+    """An item that somebody cancelled while it ran does not go on, whatever became of the call."""
+    error = {
+        "reason": "cancelled",
+        "message": f"item {each.item_id} was cancelled while it ran",
+        "fields": {"item": each.item_id},
+    }
+    return replace(each, next_state=State.CANCELLED, reason="cancelled", ready_at=None, error=error)
+
+
+def _moved(each: Settlement, row: ItemRow, now: int) -> dict[str, Any]:
     return {
-        "b_id": each.item_id,
-        "b_state": each.next_state.value,
-        "b_reason": each.reason,
-        "b_ready_at": each.ready_at if each.ready_at is not None else now,
-        "b_spent": row.spent + each.cost,
-        "b_calls": row.calls + each.calls_more,
-        "b_lost_claims": row.lost_claims + each.lost_more,
-        "b_throttles": row.throttles + each.throttles_more,
-        "b_refused_by": row.refused_by if each.refused_by is None else list(each.refused_by),
-        "b_output": each.output,
-        "b_receipt": each.receipt,
-        "b_error": each.error,
-        "b_ended_at": now if ends else None,
+        "id": each.item_id,
+        "state": each.next_state.value,
+        "reason": each.reason,
+        "ready_at": each.ready_at if each.ready_at is not None else now,
+        "lease_until": None,
+        "spent": row.spent + each.cost,
+        "held": 0,
+        "calls": row.calls + each.calls_more,
+        "lost_claims": row.lost_claims + each.lost_more,
+        "throttles": row.throttles + each.throttles_more,
+        "refused_by": row.refused_by if each.refused_by is None else list(each.refused_by),
+        "output": each.output,
+        "receipt": each.receipt,
+        "error": each.error,
+        "ended_at": now if each.next_state in ENDS else None,
     }
 
 
-def _closed(each: Settlement, now: int) -> dict[str, Any]:
+def _closed(each: Settlement, ended_at: int) -> dict[str, Any]:
     return {
-        "b_id": each.item_id,
-        "b_fence": each.fence,
-        "b_ended_at": now,
-        "b_outcome": each.outcome,
-        "b_cost": each.cost,
-        "b_price_source": each.price_source,
-        "b_usage": each.usage,
-        "b_seconds": each.seconds,
-        "b_simulated": each.simulated,
-        "b_detail": each.detail,
+        "item_id": each.item_id,
+        "fence": each.fence,
+        "ended_at": ended_at,
+        "outcome": each.outcome,
+        "cost": each.cost,
+        "price_source": each.price_source,
+        "usage": each.usage,
+        "seconds": each.seconds,
+        "simulated": each.simulated,
+        "detail": each.detail,
     }
 
 
@@ -194,27 +174,26 @@ def _entries(each: Settlement) -> list[Entry]:
     ]
 
 
-def _correct(connection: Connection, each: Settlement, now: int) -> None:
-    """A late reply under an old fence: the attempt's booked charge becomes the actual one."""
+def _correct(connection: Connection, each: Settlement) -> list[Entry]:
+    """A late reply under an old fence: the attempt's booked charge becomes the actual one.
+
+    The attempt's outcome becomes ``late``: what its reply would have been is kept in its detail,
+    since it was not accepted.
+    """
     attempt = connection.execute(
-        select(attempts)
-        .where(attempts.c.item_id == each.item_id, attempts.c.fence == each.fence)
-        .with_for_update()
-    ).one()
-    if attempt.ended_at is None or attempt.outcome not in ("unknown", "lost"):
-        # Settled before under the same fence (a repeated message): nothing is owed any more.
-        return
-    difference = each.cost - attempt.cost
-    connection.execute(_SETTLE_ATTEMPT, [_closed(each, attempt.ended_at)])
+        select(attempts).where(attempts.c.item_id == each.item_id, attempts.c.fence == each.fence)
+    ).one_or_none()
+    if attempt is None or attempt.outcome not in _BOOKED or each.outcome in _BOOKED:
+        # Settled before under the same fence (a repeated message), or no wiser than the books.
+        return []
+    late = replace(each, outcome="late", detail={**(each.detail or {}), "came_as": each.outcome})
+    update_many(connection, attempts, ("item_id", "fence"), [_closed(late, attempt.ended_at)])
+    if not (difference := each.cost - attempt.cost):
+        return []
     connection.execute(
         update(items).where(items.c.id == each.item_id).values(spent=items.c.spent + difference)
     )
-    if difference:
-        ceilings.write(
-            connection,
-            now,
-            [
-                Entry(balance, each.item_id, each.fence, "correct", 0, difference)
-                for balance in attempt.balances
-            ],
-        )
+    return [
+        Entry(balance, each.item_id, each.fence, "correct", 0, difference)
+        for balance in attempt.balances
+    ]
