@@ -1,0 +1,179 @@
+"""Promises come true: results, links, chains, groups and chords, told as Celery tells them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+from celery import states
+from celery.app.task import Context
+from celery.canvas import signature
+from celery.result import ResultBase
+
+from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.router.errors import BY_REASON, DeadLettered, TierqueueError, of_reason
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.signatures import named, opened
+
+_log = structlog.get_logger(__name__)
+
+Owed = tuple[Promise, Ending]
+
+_SENDING_SECONDS = 60
+"""How long one keeper may take to send what follows before another may try."""
+
+_unattended: ContextVar[bool] = ContextVar("unattended", default=False)
+
+
+def unattended() -> bool:
+    """Whether a call is made on behalf of a producer who is not there to see it raise."""
+    return _unattended.get()
+
+
+def keep(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
+    """Make promises come true; returns the ids of those that did, and raises nothing.
+
+    What could not be told (the broker is down) is logged without its payload and stays owed.
+    Keeping a promise twice stores the same result again and sends nothing again. Takes one round
+    trip for all promises that are owed a result alone.
+    """
+    plain = [each for each in owed if each[0].plain]
+    others = [each for each in owed if not each[0].plain]
+    kept: list[str] = []
+    try:
+        _store(app, plain)
+        kept += [promise.id for promise, _ in plain]
+        if others:
+            # Celery's own calls below retry for many seconds; without a broker none is begun.
+            app.backend.client.ping()
+    except Exception as error:
+        _log.warning("promises_not_kept", count=len(owed) - len(kept), error=type(error).__name__)
+        return kept
+    for promise, ending in others:
+        try:
+            _tell(app, promise, ending)
+        except Exception as error:
+            _log.warning("promise_not_kept", promise=promise.id, error=type(error).__name__)
+        else:
+            kept.append(promise.id)
+    return kept
+
+
+def told(ending: Ending) -> tuple[str, Any]:
+    """The Celery state of an ending, and its result or the exception that ``.get()`` raises.
+
+    A cancelled item is ``REVOKED``, as Celery and Flower name it, and raises ``Cancelled``, which
+    says by whom and is one of our dead letters.
+    """
+    if ending.state == "succeeded":
+        return states.SUCCESS, ending.answer
+    state = states.REVOKED if ending.state == "cancelled" else states.FAILURE
+    return state, _exception(ending.error or {})
+
+
+def _exception(error: Mapping[str, Any]) -> TierqueueError:
+    reason = str(error.get("reason"))
+    message, fields = str(error.get("message", reason)), error.get("fields")
+    if reason not in BY_REASON:
+        # Written by a newer version: the producer is told all the same.
+        return DeadLettered(message, {**(fields or {}), "reason": reason})
+    return of_reason(reason, message, fields)
+
+
+def _context(promise: Promise) -> Context:
+    return Context(
+        {
+            "id": promise.id,
+            "task": promise.task,
+            "group": promise.group_id,
+            "group_index": promise.group_index,
+            "chord": opened(promise.chord),
+            "chain": opened(promise.chain),
+            "errbacks": [
+                named(opened(each), f"{promise.id}/error/{index}")
+                for index, each in enumerate(promise.errbacks or ())
+            ],
+            "root_id": promise.root_id or promise.id,
+            "parent_id": promise.parent_id,
+            "delivery_info": {},
+        }
+    )
+
+
+def _store(app: TierqueueApp, plain: Sequence[Owed]) -> None:
+    """What ``RedisBackend.store_result`` writes and publishes, for many results at once."""
+    if not plain:
+        return
+    backend = app.backend
+    with backend.client.pipeline(transaction=False) as pipe:
+        for promise, ending in plain:
+            state, result = told(ending)
+            meta = backend._get_result_meta(
+                backend.encode_result(result, state), state, None, _context(promise)
+            )
+            meta["task_id"] = promise.id
+            key, value = backend.get_key_for_task(promise.id), backend.encode(meta)
+            expires = backend.failure_expires if state == states.FAILURE else backend.expires
+            pipe.set(key, value, ex=expires or None)
+            pipe.publish(key, value)
+        pipe.execute()
+
+
+def _tell(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
+    """A promise with more to it than a result; raises what the broker or the ledger raises."""
+    state, result = told(ending)
+    context = _context(promise)
+    with _once(app, promise) as first:
+        if state == states.SUCCESS:
+            if first:
+                context.children.extend(_send(app, promise, result))
+            app.backend.mark_as_done(promise.id, result, request=context)
+        else:
+            app.backend.mark_as_failure(
+                promise.id, result, request=context, state=state, call_errbacks=first
+            )
+
+
+@contextmanager
+def _once(app: TierqueueApp, promise: Promise) -> Iterator[bool]:
+    """Whether this is the first to send what follows; raises while another is about it.
+
+    Celery counts a chord's part and stores a result once however often it is told, but sends
+    links, chains and errbacks each time. A sender that dies is followed by another in a minute.
+    """
+    client, key = app.backend.client, f"tierqueue-promise-{promise.id}"
+    first = bool(client.set(key, "sending", nx=True, ex=_SENDING_SECONDS))
+    if not first and client.get(key) != b"sent":
+        raise RuntimeError("another process is keeping this promise")
+    unseen = _unattended.set(True)
+    try:
+        yield first
+        if first:
+            client.set(key, "sent", ex=app.backend.expires or None)
+    except BaseException:
+        if first:
+            client.delete(key)
+        raise
+    finally:
+        _unattended.reset(unseen)
+
+
+def _send(app: TierqueueApp, promise: Promise, answer: Any) -> list[ResultBase]:
+    """Send links, then the chain's next step, each with ids that a second time would repeat."""
+    options = {
+        "parent_id": promise.id,
+        "root_id": promise.root_id or promise.id,
+        "add_to_parent": False,
+    }
+    sent = [
+        signature(named(opened(callback), f"{promise.id}/link/{index}"), app=app).apply_async(
+            (answer,), **options
+        )
+        for index, callback in enumerate(promise.callbacks or ())
+    ]
+    if promise.chain:
+        *rest, following = opened(promise.chain)
+        step = signature(named(following, f"{promise.id}/chain/{len(rest)}"), app=app)
+        sent.append(step.apply_async((answer,), chain=rest, **options))
+    return sent

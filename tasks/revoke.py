@@ -1,0 +1,76 @@
+"""``AsyncResult.revoke()`` and Flower's revoke cancel the items behind these Celery ids.
+
+Imported by every worker of ours: each one hears a revoke, and Celery's own answer to it would tell
+the producer "revoked" of an item that is still being worked on.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+from celery.utils.functional import maybe_list
+from celery.worker import control
+
+from tierqueue.ledger import items, promises
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.promises import keep
+
+_log = structlog.get_logger(__name__)
+
+
+def cancel_behind(app: TierqueueApp, task_ids: Sequence[str]) -> set[str]:
+    """Cancel the items these Celery ids were promised; returns the ids that are promises of ours.
+
+    An item that waits ends at once and its producers are told; one that runs ends when its call
+    is aborted; one that has ended stays as it is.
+    """
+    with app.ledger.write() as connection:
+        known = [each for each in task_ids if promises.exists(connection, each)]
+        cancelled = items.cancel(connection, promises.items_of(connection, known), "a revoke")
+        owed = promises.unkept(connection, [each.item_id for each in cancelled])
+    Delivery(app.ledger, partial(keep, app), app.item_events).ended(cancelled, owed)
+    return set(known)
+
+
+def _revoke(state: Any, task_id: Any, terminate: bool, signal: Any, **kwargs: Any) -> Any:
+    ids: set[str] = set(maybe_list(task_id) or [])
+    if isinstance(state.app, TierqueueApp):
+        try:
+            ids -= (ours := cancel_behind(state.app, sorted(ids)))
+        except Exception as error:  # the command's answer says so
+            # Nothing is known of the ids, so nothing is said of them: least of all "revoked".
+            _log.error("revoke_failed", error=type(error).__name__)
+            return {"error": f"nothing was revoked: {type(error).__name__}"}
+        if not ids:
+            return {"ok": f"cancelled: {_listed(ours)}"}
+    return _CELERY_REVOKE(state, sorted(ids), terminate=terminate, signal=signal, **kwargs)
+
+
+def _listed(ids: Iterable[str]) -> str:
+    return ", ".join(sorted(ids)) or "nothing"
+
+
+_CELERY_REVOKE = control.revoke
+
+
+@control.control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")  # type: ignore[untyped-decorator]
+def revoke(
+    state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **kwargs: Any
+) -> Any:
+    """Revoke task by task id (or list of ids); work items among them are cancelled.
+
+    Keyword Arguments:
+        terminate (bool): Also terminate what is active; a work item's call is aborted either way.
+        signal (str): Name of signal to use for terminate (e.g., ``KILL``).
+    """
+    return _revoke(state, task_id, terminate, signal, **kwargs)
+
+
+@control.control_command(  # type: ignore[untyped-decorator]
+    variadic="task_id", args=[("signal", str)], signature="<signal> [id1 [id2 [... [idN]]]]"
+)
+def terminate(state: Any, signal: Any, task_id: Any, **kwargs: Any) -> Any:
+    """Terminate task by task id (or list of ids); work items among them are cancelled."""
+    return _revoke(state, task_id, True, signal)

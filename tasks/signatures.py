@@ -1,0 +1,81 @@
+"""Celery signatures as the plain JSON that promises keep."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from celery import Celery
+from celery.canvas import Signature
+from kombu.utils import json as celery_json
+
+_INSIDE = ("tasks", "header", "body")
+_DIRECTIONS = frozenset({"queue", "exchange", "routing_key"})
+
+
+def plain(signature: Any) -> Any:
+    """A signature (or several) as the JSON that Celery would have sent; ``None`` stays ``None``.
+
+    A task of another application gets the queue that application would send it to: later it is
+    sent from a process that knows nothing of that application's routes.
+    """
+    if signature is None:
+        return None
+    return json.loads(celery_json.dumps(_routed(signature)))
+
+
+def opened(signature: Any) -> Any:
+    """A plain signature with dates and the like as Celery would have read them."""
+    return None if signature is None else celery_json.loads(json.dumps(signature))
+
+
+def _routed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        inside = {name: _routed(each) for name, each in value.items()}
+        if isinstance(value, Signature) and not value.get("subtask_type"):
+            options = inside["options"]
+            if value._app is not None and not _DIRECTIONS & options.keys():
+                inside["options"] = {**options, "queue": _queue(value._app, value["task"])}
+        return inside
+    if isinstance(value, list | tuple):
+        return [_routed(each) for each in value]
+    return value
+
+
+def _queue(app: Celery, task: str) -> str:
+    registered = app.tasks.get(task)
+    options = registered._get_exec_options() if registered else {}
+    stated = {name: option for name, option in options.items() if option is not None}
+    queue = app.amqp.router.route(stated, task)["queue"]
+    return str(getattr(queue, "name", queue))
+
+
+def listed(signatures: Any) -> list[Any] | None:
+    """What Celery takes as ``link``: one signature, several, or none."""
+    if not signatures:
+        return None
+    return list(signatures) if isinstance(signatures, list | tuple) else [signatures]
+
+
+def named(signature: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A plain signature in which everything to be sent has a task id, the same for each ``name``.
+
+    Ids that are there stay. Sent twice, such a signature makes one item.
+    """
+    result = dict(signature)
+    task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+    result["options"] = {"task_id": task_id, **(signature.get("options") or {})}
+    if result.get("subtask_type"):
+        kwargs = dict(signature.get("kwargs") or {})
+        for part in _INSIDE:
+            kwargs[part] = _named_inside(kwargs.get(part), f"{name}/{part}")
+        result["kwargs"] = {part: value for part, value in kwargs.items() if value is not None}
+    return result
+
+
+def _named_inside(inside: Any, name: str) -> Any:
+    if isinstance(inside, list | tuple):
+        return [_named_inside(each, f"{name}/{index}") for index, each in enumerate(inside)]
+    if isinstance(inside, Mapping) and "task" in inside:
+        return named(inside, name)
+    return inside
