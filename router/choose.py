@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.duration import MICROSECONDS
@@ -93,6 +93,17 @@ class _Candidate:
     burst: int | None
     floor: Refusal | None
     price: Dearest | Refusal
+    by_the_hour: bool
+
+
+class _Fit(NamedTuple):
+    """A candidate that breaks no rule; the least of them is chosen. Money in nano-dollars."""
+
+    costs_more: NanoUSD
+    rank: int
+    name: str
+    bound: NanoUSD
+    by_the_hour: bool
 
 
 @lru_cache(maxsize=256)
@@ -122,7 +133,8 @@ def _candidate(
     except Unpriced as wrong:
         price = Refusal(name, "unpriced", wrong.message)
     window, burst = deployment.context_window, deployment.token_burst
-    return _Candidate(name, deployment.tier, boundary, window, burst, floor, price)
+    hourly = deployment.gpu_hour is not None
+    return _Candidate(name, deployment.tier, boundary, window, burst, floor, price, hourly)
 
 
 def choose(
@@ -130,6 +142,8 @@ def choose(
 ) -> Route | NoRoute | CostCeilingExceeded | Unpriced:
     """The cheapest deployment by upper bound that breaks no rule (ties: lower tier, then name).
 
+    An engine paid by the hour costs nothing more for one more item, so it counts as free here;
+    what is held for it stays its bound.
     The item's demands must be resolved. An error is returned, not raised: ``CostCeilingExceeded``
     where something would do but for the item's ``max_cost``, else ``Unpriced`` where something
     would do had it a price, else ``NoRoute``.
@@ -141,7 +155,7 @@ def choose(
     left = None if demands.max_cost is None else demands.max_cost - item.spent
     input_tokens, output_tokens = signals.input_tokens_bound, signals.output_tokens_bound
     tokens = input_tokens + output_tokens
-    fitting: list[tuple[NanoUSD, int, str]] = []
+    fitting: list[_Fit] = []
     too_dear: list[NanoUSD] = []
     refusals: list[Refusal] = []
     for each in _candidates(policy, demands.sensitivity, rank, standing.now // _DAY):
@@ -167,21 +181,37 @@ def choose(
                 why = f"it can cost {format_usd(bound)} and {format_usd(max(left, 0))} is left"
                 refusals.append(Refusal(each.name, "max_cost", why))
             else:
-                fitting.append((bound, TIERS.index(each.tier), each.name))
+                more = NanoUSD(0) if each.by_the_hour else bound
+                rank_of = TIERS.index(each.tier)
+                fitting.append(_Fit(more, rank_of, each.name, bound, each.by_the_hour))
     if not fitting:
         return _nothing_left(item, too_dear, refusals)
-    fitting.sort()
-    bound, tier_rank, name = fitting[0]
-    cheapest = format_usd(bound)
-    for dearer, _, other in fitting[1:]:
-        why = f"it can cost {format_usd(dearer)}, the chosen one {cheapest}"
-        refusals.append(Refusal(other, "dearer", why))
+    return _cheapest(sorted(fitting), item, signals, refusals)
+
+
+def _cheapest(
+    fitting: list[_Fit], item: WorkItem, signals: Signals, refusals: list[Refusal]
+) -> Route:
+    best = fitting[0]
+    hourly = "its engine is paid by the hour: one more item costs nothing more"
+    cheapest = "nothing more" if best.by_the_hour else format_usd(best.bound)
+    for other in fitting[1:]:
+        why = hourly if other.by_the_hour else f"it can cost {format_usd(other.bound)}"
+        refusals.append(Refusal(other.name, "dearer", f"{why}, the chosen one {cheapest}"))
+    rank = max(TIERS.index(item.demands.floor or TIERS[0]), rank_after(item.refused_by))
     reasons = (
         f"the cheapest of {len(fitting)} that satisfy every demand",
-        f"{demands.sensitivity} data, {TIERS[rank]} or better",
+        f"{item.demands.sensitivity} data, {TIERS[rank]} or better",
+        *([hourly] if best.by_the_hour else []),
     )
     return Route(
-        TIERS[tier_rank], name, bound, input_tokens, output_tokens, reasons, tuple(refusals)
+        TIERS[best.rank],
+        best.name,
+        best.bound,
+        signals.input_tokens_bound,
+        signals.output_tokens_bound,
+        reasons,
+        tuple(refusals),
     )
 
 

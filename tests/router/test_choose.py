@@ -21,6 +21,10 @@ Spec = dict[str, Any]
 
 
 def _policy(specs: list[Spec]) -> Policy:
+    return parse_policy(_policy_text(specs), "test")
+
+
+def _policy_text(specs: list[Spec]) -> str:
     text = ""
     for spec in specs:
         engine = "vllm" if spec["boundary"] == "house" else "openai"
@@ -34,7 +38,7 @@ def _policy(specs: list[Spec]) -> Policy:
             text += f'prices = {{ input = "{price[0]}", output = "{price[1]}" }}\n'
         if spec["per_minute"] is not None:
             text += f"limits = {{ tokens_per_minute = {spec['per_minute']} }}\n"
-    return parse_policy(text, "test")
+    return text
 
 
 def _spec(name: str, tier: Tier = GPU, **stated: Any) -> Spec:
@@ -245,3 +249,30 @@ def test_a_route_is_told_to_people_and_to_programs_alike() -> None:
 def test_demands_that_were_never_resolved_are_refused() -> None:
     with pytest.raises(ValueError, match="not resolved"):
         choose(_item(sensitivity=None), SIGNALS, _policy([_spec("a")]), NOW)
+
+
+def _hourly(bound: str, price: tuple[str, str]) -> Policy:
+    """A house engine by the hour whose bound is ``bound`` dollars, beside a cheaper-bound API."""
+    house = _spec("house", price=None)
+    text = _policy_text([house, _spec("api", OPEN, boundary="vendor:a", price=price)])
+    where = "[deployments.house]\n"
+    return parse_policy(text.replace(where, f'{where}gpu_hour = "{bound}"\ntimeout = 3600\n'), "t")
+
+
+def test_an_engine_paid_by_the_hour_goes_before_an_api_with_a_lower_bound() -> None:
+    signals = Signals(1_000, 1_000)
+    route = choose(_item(), signals, _hourly("2", ("0.10", "0.40")), Standing(0))
+    assert isinstance(route, Route)
+    assert (route.deployment, route.bound) == ("house", 2 * 10**9)
+    assert any("paid by the hour" in reason for reason in route.reasons)
+    assert [each.why for each in route.refusals] == [
+        "it can cost $0.0005, the chosen one nothing more"
+    ]
+
+
+def test_what_is_held_for_an_engine_paid_by_the_hour_must_still_fit_the_items_max_cost() -> None:
+    item = _item(max_cost=NanoUSD(10**9))
+    route = choose(item, Signals(1_000, 1_000), _hourly("2", ("0.10", "0.40")), Standing(0))
+    assert isinstance(route, Route)
+    assert route.deployment == "api"
+    assert [each.rule for each in route.refusals] == ["max_cost"]
