@@ -200,8 +200,12 @@ def _settled(
     *,
     cost: int,
     usage: Usage | None = None,
+    detail: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Settlement:
+    if cost > attempt.held:
+        # A bill above the bound is booked in full, never clipped to what was held.
+        detail = {**(detail or {}), "overage": cost - attempt.held}
     return Settlement(
         item_id=attempt.item.id,
         fence=attempt.fence,
@@ -211,6 +215,7 @@ def _settled(
         next_state=next_state,
         cost=cost,
         usage=None if usage is None else asdict(usage),
+        detail=detail,
         **more,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tierqueue.router.outcome import Reply
+from tierqueue.router.outcome import Reply, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class Call:
     ``system`` and ``prefix`` come first and are shared by the items of a slice, ``question``
     last, so that a prompt cache can serve the shared part. ``schema`` is the JSON schema the
     answer must follow, or ``None`` for free text. ``output_limit`` is in tokens, ``timeout`` in
-    seconds. ``labels`` travel as request headers (item, fence, attempt); never a payload.
+    seconds. ``labels`` travel as request headers beside item and fence; never a payload.
     """
 
     item: str
@@ -43,6 +43,9 @@ class Engine(Protocol):
         Retry-After. A call that is cancelled (``asyncio.CancelledError``) aborts the request and
         lets the cancellation through: only the caller knows whether it must be booked.
         """
+
+    def spent(self, call: Call) -> Usage:
+        """What a call that was cancelled has taken of an engine of the house; asked once."""
 
     async def close(self) -> None:
         """Release what ``start`` took; safe to call twice."""

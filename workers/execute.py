@@ -18,7 +18,15 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import EgressRefused, SpendingRefused
 from tierqueue.router.item import Sensitivity
-from tierqueue.router.outcome import Completed, Failed, Interrupted, Outcome, Unknown
+from tierqueue.router.outcome import (
+    Completed,
+    Failed,
+    Interrupted,
+    Outcome,
+    Reply,
+    Unknown,
+    Usage,
+)
 from tierqueue.tasks.base import ItemTask
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.settle import Attempt
@@ -261,15 +269,21 @@ class Executor:
 
         self._leases.take(deployment.name, each.item.id, Holding(each.fence, slot, abort))
         kind: ItemTask | None = self._types.get(each.item.task)
+        call: Call | Failed | None = None
         try:
-            outcome = await self._call(station, each, kind)
+            call = _prepared(deployment, each, kind)
+            if isinstance(call, Failed):
+                outcome: Outcome = call
+            else:
+                outcome = _judged(await station.engine.complete(call), each, kind)
         except asyncio.CancelledError:
             task.uncancel()
             why = aborted[0] if aborted else "drain"
             if deployment.metered:
                 outcome = Unknown(kind=why, message=f"the worker ended the call: {why}")
             else:
-                outcome = Interrupted(kind=why)
+                taken = station.engine.spent(call) if isinstance(call, Call) else Usage()
+                outcome = Interrupted(kind=why, usage=taken)
         except Exception as error:
             _log.exception("call_failed", item=each.item.id, error=type(error).__name__)
             outcome = Unknown(kind="internal error", message=type(error).__name__)
@@ -289,49 +303,6 @@ class Executor:
         )
         self._settler.put(Ended(attempt, outcome, slot, settled))
 
-    async def _call(self, station: Station, each: Claim, kind: ItemTask | None) -> Outcome:
-        item, deployment = each.item, station.deployment
-        if kind is None:
-            message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
-            return Failed(kind="unknown task type", message=message, transient=False)
-        try:
-            egress.check(Sensitivity(item.sensitivity), deployment.boundary, item.id)
-        except EgressRefused as error:
-            return Failed(
-                kind="egress", message=error.message, transient=False, reason=error.reason
-            )
-        try:
-            prompt = kind.prompt(item.arguments)
-            model = kind.output_model(item.arguments)
-        except Exception as error:  # a team's own code, and nothing was sent yet
-            message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
-            return Failed(kind="task type", message=message, transient=False)
-        call = Call(
-            item=item.id,
-            fence=each.fence,
-            model=deployment.model,
-            system=prompt.system,
-            prefix=prompt.prefix,
-            question=prompt.question,
-            schema=None if model is None else kind.json_schema(model),
-            schema_name="" if model is None else model.__name__,
-            output_limit=item.output_limit,
-            timeout=deployment.timeout,
-            labels={
-                "x-tierqueue-item": item.id,
-                "x-tierqueue-fence": str(each.fence),
-                "x-tierqueue-attempt": str(item.calls + 1),
-            },
-        )
-        reply = await station.engine.complete(call)
-        if not isinstance(reply, Completed):
-            return reply
-        try:
-            return validate(kind, item.arguments, reply)
-        except Exception as error:  # a team's own check; the call is charged all the same
-            message = f"a check of {item.task} raised {type(error).__name__}"
-            return Failed(kind="check", message=message, transient=False, usage=reply.usage)
-
     def _give_back(self, items: Mapping[str, tuple[int, int]], refused: Refused | None) -> None:
         """Hand unclaimed items back: ready at once, or waiting for as long as they were refused."""
         fences = {key: fence for key, (fence, _) in items.items()}
@@ -340,3 +311,45 @@ class Executor:
             if refused is not None:
                 until = database_now(connection) + round(refused.wait * 1_000_000)
             routes.give_back(connection, fences, until, refused.why if refused else None)
+
+
+def _prepared(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call | Failed:
+    """The call to make, or why none may be made; nothing has been sent yet."""
+    item = each.item
+    if kind is None:
+        message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
+        return Failed(kind="unknown task type", message=message, transient=False)
+    try:
+        egress.check(Sensitivity(item.sensitivity), deployment.boundary, item.id)
+    except EgressRefused as error:
+        return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
+    try:
+        prompt = kind.prompt(item.arguments)
+        model = kind.output_model(item.arguments)
+    except Exception as error:  # noqa: BLE001 - a team's own code
+        message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
+        return Failed(kind="task type", message=message, transient=False)
+    return Call(
+        item=item.id,
+        fence=each.fence,
+        model=deployment.model,
+        system=prompt.system,
+        prefix=prompt.prefix,
+        question=prompt.question,
+        schema=None if model is None else kind.json_schema(model),
+        schema_name="" if model is None else model.__name__,
+        output_limit=item.output_limit,
+        timeout=deployment.timeout,
+        labels={"attempt": str(item.calls + 1)},
+    )
+
+
+def _judged(reply: Reply, each: Claim, kind: ItemTask | None) -> Outcome:
+    if not isinstance(reply, Completed):
+        return reply
+    assert kind is not None
+    try:
+        return validate(kind, each.item.arguments, reply)
+    except Exception as error:  # noqa: BLE001 - a team's own check
+        message = f"a check of {each.item.task} raised {type(error).__name__}"
+        return Failed(kind="check", message=message, transient=False, usage=reply.usage)

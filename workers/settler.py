@@ -5,7 +5,6 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 
@@ -127,6 +126,16 @@ class Settler:
             result = settlements.settle(connection, written, now)
             owed = promises.unkept(connection, [each.item_id for each in result.ended])
         self._checkpoint("after_settle")
+        for each, settled in zip(batch, written, strict=True):
+            if over := (settled.detail or {}).get("overage"):
+                _log.error(
+                    "overage",
+                    item=settled.item_id,
+                    fence=settled.fence,
+                    deployment=each.attempt.deployment.name,
+                    held_nanousd=settled.held,
+                    over_nanousd=over,
+                )
         if result.stale:
             self.stale += len(result.stale)
             for stale in result.stale:
