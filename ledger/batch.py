@@ -11,14 +11,66 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Table
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Table,
+    Text,
+    TypeDecorator,
+    bindparam,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType, TypeEngine
 
 Rows = Sequence[Mapping[str, Any]]
 """Rows of one table by column name, all with the same columns (two or more)."""
 
 _json = json.JSONEncoder(separators=(",", ":")).encode
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+class _Texts(TypeDecorator[Sequence[str]]):
+    """Any number of texts in one parameter."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        kind = postgresql.ARRAY(Text) if dialect.name == "postgresql" else Text()
+        return dialect.type_descriptor(kind)
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+        texts = list(value or ())
+        return texts if dialect.name == "postgresql" else _json(texts)
+
+
+class _Among(FunctionElement[Any]):
+    # A Boolean would become `… = 1` on SQLite, which reads the whole table.
+    type = NullType()
+    inherit_cache = True
+
+
+def among(column: Column[Any], name: str = "ids") -> ColumnElement[Any]:
+    """Whether ``column`` is one of the texts given as parameter ``name``, however many."""
+    return _Among(column, bindparam(name, type_=_Texts()))
+
+
+@compiles(_Among, "sqlite")
+def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    column, texts = (compiler.process(each, **how) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({texts}))"  # noqa: S608
+
+
+@compiles(_Among, "postgresql")
+def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    column, texts = (compiler.process(each, **how) for each in element.clauses)
+    return f"{column} = ANY({texts})"
 
 
 def insert_many(connection: Connection, table: Table, rows: Rows) -> None:

@@ -13,20 +13,15 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, bindparam, case, insert, select, tuple_, update
 
-from tierqueue.ledger.batch import insert_many, upsert
+from tierqueue.ledger.batch import among, insert_many, upsert
 from tierqueue.ledger.models import balances, ceiling_changes, ceilings, entries
 from tierqueue.router.policy import CeilingRule
 
 Scope = tuple[str, str]
 """A scope's kind and name, such as ``("budget", "acme")``."""
 
-_KNOWN = select(balances.c.id).where(balances.c.id.in_(bindparam("ids", expanding=True)))
-_LOCK = (
-    select(balances)
-    .where(balances.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(balances.c.id)
-    .with_for_update()
-)
+_KNOWN = select(balances.c.id).where(among(balances.c.id))
+_LOCK = select(balances).where(among(balances.c.id)).order_by(balances.c.id).with_for_update()
 _NEW_SPENT = balances.c.spent + bindparam("b_spent")
 _NEW_HELD = balances.c.held + bindparam("b_held")
 _MOVE = (

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger import ceilings
-from tierqueue.ledger.batch import insert_many
+from tierqueue.ledger.batch import among, insert_many
 from tierqueue.ledger.ceilings import Full, Held, Need, Scope
 from tierqueue.ledger.items import Death, die
 from tierqueue.ledger.models import attempts, items
@@ -15,15 +15,10 @@ from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
 
-_WANTED = (
-    select(items)
-    .where(items.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(items.c.id)
-    .with_for_update()
-)
+_WANTED = select(items).where(among(items.c.id)).order_by(items.c.id).with_for_update()
 _RUN = (
     update(items)
-    .where(items.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(items.c.id))
     .values(
         state=State.RUNNING.value,
         fence=items.c.fence + 1,
@@ -216,7 +211,7 @@ _RENEW = (
     .values(lease_until=bindparam("b_lease"))
 )
 _RUNNING = select(items.c.id, items.c.fence, items.c.state, items.c.cancel_requested).where(
-    items.c.id.in_(bindparam("ids", expanding=True))
+    among(items.c.id)
 )
 
 

@@ -6,12 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from tierqueue.ledger.batch import among
 from tierqueue.ledger.models import items, promises
 from tierqueue.router.lifecycle import ENDS
 
-_UNKEPT = select(promises).where(
-    promises.c.item_id.in_(bindparam("ids", expanding=True)), promises.c.kept_at.is_(None)
-)
+_UNKEPT = select(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
 _KEPT = (
     update(promises)
     .where(promises.c.id == bindparam("b_id"), promises.c.kept_at.is_(None))

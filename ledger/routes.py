@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from tierqueue.ledger.batch import update_many
+from tierqueue.ledger.batch import among, update_many
 from tierqueue.ledger.models import items
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
@@ -66,7 +66,7 @@ _READY = (
 )
 _QUEUE = (
     update(items)
-    .where(items.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(items.c.id))
     .values(state=State.QUEUED.value, ready_at=bindparam("again_at"))
 )
 

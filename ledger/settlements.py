@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select, update
 
 from tierqueue.ledger import ceilings
-from tierqueue.ledger.batch import update_many
+from tierqueue.ledger.batch import among, update_many
 from tierqueue.ledger.ceilings import Entry
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending
@@ -73,7 +73,7 @@ _FENCES = (
         items.c.refused_by,
         items.c.cancel_requested,
     )
-    .where(items.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(items.c.id))
     .order_by(items.c.id)
     .with_for_update()
 )
