@@ -77,6 +77,9 @@ items = Table(
     Column("error", _Json),
     Column("submitted_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    Column("announced_at", BigInteger),
+    Column("key_expires_at", BigInteger),
+    Column("erased_at", BigInteger),
     # One small index a state: a move touches only the two it concerns.
     Index(
         "ix_items_submitted",
@@ -119,6 +122,18 @@ items = Table(
         sqlite_where=text("state = 'dead'"),
     ),
     Index(
+        "ix_items_unannounced",
+        "ended_at",
+        postgresql_where=text("state = 'dead' AND announced_at IS NULL"),
+        sqlite_where=text("state = 'dead' AND announced_at IS NULL"),
+    ),
+    Index(
+        "ix_items_retained",
+        "ended_at",
+        postgresql_where=text("ended_at IS NOT NULL AND erased_at IS NULL"),
+        sqlite_where=text("ended_at IS NOT NULL AND erased_at IS NULL"),
+    ),
+    Index(
         "ix_items_deadline",
         "deadline",
         postgresql_where=text("ended_at IS NULL"),
@@ -139,8 +154,18 @@ items = Table(
         postgresql_where=text("idempotency_key IS NOT NULL"),
         sqlite_where=text("idempotency_key IS NOT NULL"),
     ),
+    Index(
+        "ix_items_key_expires_at",
+        "key_expires_at",
+        postgresql_where=text("key_expires_at IS NOT NULL"),
+        sqlite_where=text("key_expires_at IS NOT NULL"),
+    ),
 )
-"""One row a work item, from submission to its end."""
+"""One row a work item, from submission to its end.
+
+``announced_at``: its dead letter stood on a ``dead.…`` queue; ``key_expires_at``: its idempotency
+key is free from then on; ``erased_at``: its payloads are gone, by retention or by an erasure.
+"""
 
 promises = Table(
     "promises",
@@ -158,14 +183,35 @@ promises = Table(
     Column("parent_id", Text),
     Column("made_at", BigInteger, nullable=False),
     Column("kept_at", BigInteger),
+    Column("followed_at", BigInteger),
     Index(
         "ix_promises_unkept",
         "item_id",
         postgresql_where=text("kept_at IS NULL"),
         sqlite_where=text("kept_at IS NULL"),
     ),
+    Index(
+        "ix_promises_group_id",
+        "group_id",
+        postgresql_where=text("group_id IS NOT NULL"),
+        sqlite_where=text("group_id IS NOT NULL"),
+    ),
 )
-"""One row a Celery task id: everything Celery must be told when the item ends."""
+"""One row a Celery task id: everything Celery must be told when the item ends.
+
+``followed_at``: the broker lost a result that had been told; what follows it was sent by then, and
+the result alone is owed again.
+"""
+
+chords = Table(
+    "chords",
+    metadata,
+    Column("group_id", _Id, primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("body_sent_at", BigInteger),
+)
+"""One row a chord whose header is all ours, from the end of its last part."""
 
 attempts = Table(
     "attempts",
@@ -273,6 +319,28 @@ tiers = Table(
     Column("changed_by", Text, nullable=False),
 )
 """What operators set of a tier at run time, over the policy's starting value."""
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+)
+"""What operators hold back: a tier, a task type, a budget or a job."""
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("room", Text, nullable=False),
+    Column("tier", Text),
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("detail", _Json, nullable=False),
+)
+"""One row a running process, renewed every few seconds with what it has done so far."""
 
 raw_messages = Table(
     "raw_messages",
