@@ -1,0 +1,53 @@
+"""The kinds of engine, and the one place that builds them."""
+
+from collections.abc import Mapping
+
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.errors import Misconfigured
+from tierqueue.workers.engine import Engine
+
+
+def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
+    """The engine of ``deployment``, not yet started.
+
+    ``environ`` holds the variable that ``key_env`` names; raises ``Misconfigured``, naming it,
+    when it is missing or empty: a missing key never brings about another engine.
+    """
+    # Imported where they are needed: a worker carries the SDKs of its own deployments alone.
+    if deployment.engine == "vllm":
+        from tierqueue.workers.engines.vllm import VllmEngine
+
+        return VllmEngine(
+            deployment=deployment.name, model=deployment.model, options=deployment.engine_options
+        )
+    key = _key(deployment, environ)
+    if deployment.engine == "openai":
+        from tierqueue.workers.engines.openai import OpenAIEngine
+
+        return OpenAIEngine(
+            deployment=deployment.name,
+            base_url=deployment.base_url,
+            key=key,
+            simulated=deployment.simulated,
+            metered=deployment.metered,
+        )
+    from tierqueue.workers.engines.anthropic import AnthropicEngine
+
+    return AnthropicEngine(
+        deployment=deployment.name,
+        base_url=deployment.base_url,
+        key=key,
+        simulated=deployment.simulated,
+        metered=deployment.metered,
+    )
+
+
+def _key(deployment: Deployment, environ: Mapping[str, str]) -> str:
+    name = deployment.key_env or ""
+    key = environ.get(name, "").strip()
+    if not key:
+        raise Misconfigured(
+            f"deployment {deployment.name} needs its key: set the environment variable {name}",
+            {"deployment": deployment.name, "variable": name},
+        )
+    return key

@@ -1,0 +1,125 @@
+"""The messages API as Anthropic speaks it."""
+
+import anthropic
+import httpx2
+from anthropic.types import OutputConfigParam, TextBlockParam
+
+from tierqueue.router.outcome import Usage
+from tierqueue.workers.engine import Call
+from tierqueue.workers.engines import wire
+from tierqueue.workers.engines.api import Answer, ApiEngine
+from tierqueue.workers.engines.wire import Unreadable
+
+DEFAULT_URL = "https://api.anthropic.com"
+"""Stated, because the SDK would otherwise let ``ANTHROPIC_BASE_URL`` send payloads elsewhere."""
+
+CACHED_FROM_BYTES = 16_384
+"""From this size on the shared part is marked for the prompt cache: about 4,096 tokens, the most
+that any of Anthropic's models demands before it caches at all."""
+
+FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "filtered",
+}
+
+
+class AnthropicEngine(ApiEngine):
+    """One deployment that speaks the messages API."""
+
+    def __init__(
+        self, *, deployment: str, base_url: str | None, key: str, simulated: bool, metered: bool
+    ) -> None:
+        super().__init__(deployment=deployment, simulated=simulated, metered=metered)
+        self._url = base_url or DEFAULT_URL
+        self._key = key
+        self._client: anthropic.AsyncAnthropic | None = None
+
+    async def start(self) -> None:
+        """Open the client; calls nobody."""
+        self._client = anthropic.AsyncAnthropic(
+            base_url=self._url,
+            api_key=self._key,
+            max_retries=0,
+            http_client=self._open("anthropic"),
+        )
+
+    async def _send(self, call: Call) -> httpx2.Response:
+        assert self._client is not None
+        try:
+            raw = await self._client.messages.with_raw_response.create(
+                model=call.model,
+                system=call.system or anthropic.omit,
+                messages=[{"role": "user", "content": _blocks(call)}],
+                max_tokens=call.output_limit,
+                output_config=_format(call) or anthropic.omit,
+                extra_headers=self._headers(call),
+                timeout=self._timeout(call),
+            )
+        except anthropic.APIStatusError as error:
+            return error.response
+        return raw.http_response
+
+    def _throttles(self, status: int, words: list[str]) -> bool:
+        return status in (503, 529) or (status == 429 and wire.PERMANENT_429.isdisjoint(words))
+
+    def _read(self, response: httpx2.Response) -> Answer:
+        body = wire.body_of(response)
+        usage = _usage(body)
+        content = body.get("content")
+        blocks = content if isinstance(content, list) else []
+        texts = [
+            block["text"]
+            for block in blocks
+            if isinstance(block, dict)
+            and block.get("type") == "text"
+            and isinstance(block.get("text"), str)
+        ]
+        said = str(body.get("stop_reason"))
+        finish = FINISH.get(said, said)
+        empty = finish in ("length", "filtered") and isinstance(content, list)
+        answer = "".join(texts) if texts or empty else None
+        return Answer(text=answer, finish=finish, model=wire.text(body, "model"), usage=usage)
+
+
+def _blocks(call: Call) -> list[TextBlockParam]:
+    blocks: list[TextBlockParam] = []
+    if call.prefix:
+        shared: TextBlockParam = {"type": "text", "text": call.prefix}
+        if len(call.system.encode()) + len(call.prefix.encode()) >= CACHED_FROM_BYTES:
+            shared["cache_control"] = {"type": "ephemeral", "ttl": "5m"}
+        blocks.append(shared)
+    if call.question:
+        blocks.append({"type": "text", "text": call.question})
+    return blocks
+
+
+def _format(call: Call) -> OutputConfigParam | None:
+    if call.schema is None:
+        return None
+    return {"format": {"type": "json_schema", "schema": dict(call.schema)}}
+
+
+def _usage(body: dict[str, object]) -> Usage:
+    told = wire.table(body, "usage", required=True)
+    written = wire.count(told, "cache_creation_input_tokens")
+    kinds = wire.table(told, "cache_creation")
+    hour = wire.count(kinds, "ephemeral_1h_input_tokens")
+    five = wire.count(kinds, "ephemeral_5m_input_tokens") if kinds else written
+    if kinds and five + hour != written:
+        raise Unreadable("the cache writes do not add up")
+    output = wire.count(told, "output_tokens", required=True)
+    thinking = wire.count(wire.table(told, "output_tokens_details"), "thinking_tokens")
+    if thinking > output:
+        raise Unreadable("more thinking than output tokens")
+    return Usage(
+        input_tokens=wire.count(told, "input_tokens", required=True),
+        cache_read_tokens=wire.count(told, "cache_read_input_tokens"),
+        cache_write_5m_tokens=five,
+        cache_write_1h_tokens=hour,
+        output_tokens=output,
+        reasoning_tokens=thinking,
+        service_tier=wire.text(told, "service_tier"),
+    )

@@ -1,0 +1,212 @@
+"""What the engines behind a provider's API share: one call out, one reply in, every end named."""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import anyio
+import httpx2
+import structlog
+
+from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unknown, Usage
+from tierqueue.workers.engine import Call
+from tierqueue.workers.engines import wire
+from tierqueue.workers.engines.engine_time import Clock, EngineTime
+from tierqueue.workers.engines.wire import Sending, Unreadable
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 10.0
+"""How long a connection may take; a request that waits longer has certainly not been sent."""
+
+NETWORK = (OSError, httpx2.TransportError, anyio.EndOfStream, anyio.BrokenResourceError)
+"""What a network does; httpx2 lets some of anyio's TLS errors through unmapped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole reply as read from the wire. ``finish`` is ``stop``, ``length``, ``filtered`` or the
+    provider's own word for an end that no call of ours asks for.
+    """
+
+    text: str | None
+    finish: str
+    model: str | None
+    usage: Usage
+
+
+class ApiEngine(ABC):
+    """One deployment behind HTTP.
+
+    ``metered`` says that a vendor bills calls, so that a lost reply is ``Unknown``; on an endpoint
+    of the house it is ``Failed`` and charged its share of engine time, as seen from this process.
+    """
+
+    def __init__(
+        self, *, deployment: str, simulated: bool, metered: bool, clock: Clock = time.monotonic
+    ) -> None:
+        self._deployment = deployment
+        self._simulated = simulated
+        self._metered = metered
+        self._clock = clock
+        self._time = EngineTime(clock)
+        self._http: httpx2.AsyncClient | None = None
+
+    @abstractmethod
+    async def _send(self, call: Call) -> httpx2.Response:
+        """Make the request through the provider's SDK; any status is a response, none an error."""
+
+    @abstractmethod
+    def _read(self, response: httpx2.Response) -> Answer:
+        """Read a 200. Raises ``Unreadable``."""
+
+    @abstractmethod
+    def _throttles(self, status: int, words: list[str]) -> bool:
+        """Whether an error status means "not now, and nothing was done"."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether calls can be made: an API engine has no state of its own that could break."""
+        return self._http is not None and not self._http.is_closed
+
+    async def failed(self) -> str:
+        """Return why the engine can serve no more; an API engine recovers, so this never does."""
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    def _open(self, sdk_logger: str) -> httpx2.AsyncClient:
+        # At DEBUG the SDKs write whole requests, prompts included, into the log.
+        for name in (sdk_logger, "httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._http = wire.http_client()
+        return self._http
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        named = {"item": call.item, "fence": str(call.fence), **call.labels}
+        return {f"x-tierqueue-{name}": value for name, value in named.items()}
+
+    def _timeout(self, call: Call) -> httpx2.Timeout:
+        return httpx2.Timeout(call.timeout, connect=min(CONNECT_SECONDS, call.timeout))
+
+    async def complete(self, call: Call) -> Reply:
+        """One call; see ``Engine.complete``."""
+        if not self.healthy:
+            return Failed(
+                kind="engine_dead",
+                message=f"{self._deployment}: the engine is not running",
+                transient=True,
+            )
+        sending = Sending()
+        token = wire.SENDING.set(sending)
+        began, mark = self._clock(), self._time.enter()
+        try:
+            async with asyncio.timeout(call.timeout):
+                response = await self._send(call)
+            reply = self._judge(call, response)
+        except asyncio.CancelledError:
+            self._time.cut(call.item, call.fence, mark)
+            raise
+        except Exception as error:  # noqa: BLE001 - every end of a call is an outcome
+            reply = self._without_reply(call, sending, error)
+        finally:
+            wire.SENDING.reset(token)
+            engine_seconds = self._time.leave(mark)
+        return self._timed(reply, self._clock() - began, engine_seconds)
+
+    def spent(self, call: Call) -> Usage:
+        """What a call that was cancelled has taken of an engine of the house; asked once."""
+        seconds = self._time.was_cut(call.item, call.fence)
+        return Usage() if self._metered else Usage(engine_seconds=seconds)
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    def _judge(self, call: Call, response: httpx2.Response) -> Reply:
+        labelled = response.headers.get("x-simulated", "").lower() == "true"
+        if labelled and not self._simulated:
+            return Failed(
+                kind="undeclared_simulation",
+                message=f"the endpoint of deployment {self._deployment} is a simulation and the "
+                "policy does not declare it: state simulated = true or correct base_url",
+                transient=False,
+            )
+        if response.status_code != httpx2.codes.OK:
+            return self._refused(response)
+        try:
+            answer = self._read(response)
+        except Unreadable as error:
+            return self._lost("garbage", f"a 200 whose bill cannot be read: {error}")
+        if answer.text is None or answer.finish not in ("stop", "length", "filtered"):
+            return Failed(
+                kind="no_answer",
+                message=f"{self._deployment}: a billed reply without a text",
+                transient=False,
+                usage=answer.usage,
+            )
+        return Completed(
+            text=answer.text,
+            usage=answer.usage,
+            model_served=answer.model or call.model,
+            finish=answer.finish,
+            simulated=labelled,
+        )
+
+    def _refused(self, response: httpx2.Response) -> Reply:
+        status, error = response.status_code, wire.error_of(response)
+        words = wire.words_of(error)
+        if self._throttles(status, words):
+            return Throttled(after=wire.retry_after(response.headers))
+        if status in wire.GATEWAY_LOST and error is None:
+            return self._lost("gateway", f"HTTP {status} from a gateway, not from the provider")
+        said = ", ".join([f"HTTP {status}", *words])
+        return Failed(
+            kind=f"http_{status}",
+            message=f"{self._deployment}: {said}",
+            transient=status >= 500 or status in wire.TRANSIENT_4XX,
+        )
+
+    def _without_reply(self, call: Call, sending: Sending, error: Exception) -> Reply:
+        cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
+        named = type(cause).__name__
+        timed_out = isinstance(cause, TimeoutError | httpx2.TimeoutException)
+        # A request that breaks the protocol on our side was never written to the wire.
+        ours = isinstance(cause, httpx2.LocalProtocolError)
+        expected = not ours and isinstance(cause, NETWORK)
+        if not expected:
+            # The type alone: an unexpected error's text may quote the payload.
+            log.error(
+                "engine.unexpected",
+                deployment=self._deployment,
+                item=call.item,
+                error=named,
+                sent=sending.begun,
+            )
+        if sending.begun and not ours:
+            kind = "timeout" if timed_out else "connection_lost" if expected else "unexpected"
+            return self._lost(kind, f"no reply after the request was sent: {named}")
+        return Failed(
+            kind="unreachable" if expected else "unexpected",
+            message=f"{self._deployment}: the request was not sent: {named}",
+            transient=expected,
+        )
+
+    def _lost(self, kind: str, said: str) -> Reply:
+        message = f"{self._deployment}: {said}"
+        if self._metered:
+            log.warning("engine.unknown", deployment=self._deployment, kind=kind)
+            return Unknown(kind=kind, message=message)
+        return Failed(kind=kind, message=message, transient=True)
+
+    def _timed(self, reply: Reply, seconds: float, engine_seconds: float) -> Reply:
+        if isinstance(reply, Completed):
+            usage = reply.usage
+            if not self._metered:
+                usage = replace(usage, engine_seconds=engine_seconds)
+            return replace(reply, usage=usage, seconds=seconds)
+        if isinstance(reply, Failed) and not self._metered and reply.kind != "unreachable":
+            return replace(reply, usage=replace(reply.usage, engine_seconds=engine_seconds))
+        return reply

@@ -1,0 +1,47 @@
+"""Whose time an engine's seconds are: each call in flight gets an equal share of each instant."""
+
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+"""Seconds that only grow, such as ``time.monotonic``."""
+
+
+class EngineTime:
+    """Shares an engine's busy seconds among its calls, so that the shares add up to the whole.
+
+    ``clock`` returns seconds. With n calls in flight each is charged 1/n of the time that passes.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._in_flight = 0
+        self._share = 0.0
+        self._at = 0.0
+        self._cut: dict[tuple[str, int], float] = {}
+
+    def enter(self) -> float:
+        """A call begins; returns the mark that ``leave`` and ``cut`` take."""
+        self._advance()
+        self._in_flight += 1
+        return self._share
+
+    def leave(self, mark: float) -> float:
+        """The call ends; returns its seconds."""
+        self._advance()
+        self._in_flight -= 1
+        return self._share - mark
+
+    def cut(self, item: str, fence: int, mark: float) -> None:
+        """The call was cancelled; keeps its seconds for whoever books it."""
+        self._advance()
+        self._cut[item, fence] = self._share - mark
+
+    def was_cut(self, item: str, fence: int) -> float:
+        """The seconds of a cancelled call, once; 0 for any other."""
+        return self._cut.pop((item, fence), 0.0)
+
+    def _advance(self) -> None:
+        now = self._clock()
+        if self._in_flight:
+            self._share += (now - self._at) / self._in_flight
+        self._at = now

@@ -1,0 +1,116 @@
+"""Chat completions as OpenAI speaks them, at any base URL."""
+
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+from openai.types.shared_params import ResponseFormatJSONSchema
+
+from tierqueue.router.outcome import Usage
+from tierqueue.workers.engine import Call
+from tierqueue.workers.engines import wire
+from tierqueue.workers.engines.api import Answer, ApiEngine
+from tierqueue.workers.engines.wire import Unreadable
+
+DEFAULT_URL = "https://api.openai.com/v1"
+"""Stated, because the SDK would otherwise let ``OPENAI_BASE_URL`` send payloads elsewhere."""
+
+FINISH = {"stop": "stop", "length": "length", "content_filter": "filtered"}
+
+
+class OpenAIEngine(ApiEngine):
+    """One deployment that speaks chat completions."""
+
+    def __init__(
+        self, *, deployment: str, base_url: str | None, key: str, simulated: bool, metered: bool
+    ) -> None:
+        super().__init__(deployment=deployment, simulated=simulated, metered=metered)
+        self._url = base_url or DEFAULT_URL
+        self._key = key
+        # OpenAI's reasoning models refuse max_tokens; other servers may not know the new name,
+        # and one that ignored the limit would break the call's upper bound.
+        self._newer_limit = urlsplit(self._url).hostname == "api.openai.com"
+        self._client: openai.AsyncOpenAI | None = None
+
+    async def start(self) -> None:
+        """Open the client; calls nobody."""
+        self._client = openai.AsyncOpenAI(
+            base_url=self._url,
+            api_key=self._key,
+            max_retries=0,
+            http_client=self._open("openai"),
+        )
+
+    async def _send(self, call: Call) -> httpx2.Response:
+        assert self._client is not None
+        messages: list[ChatCompletionMessageParam] = [
+            {"role": "user", "content": call.prefix + call.question}
+        ]
+        if call.system:
+            messages.insert(0, {"role": "system", "content": call.system})
+        limit, none = call.output_limit, openai.omit
+        try:
+            raw = await self._client.chat.completions.with_raw_response.create(
+                model=call.model,
+                messages=messages,
+                response_format=_format(call) or none,
+                max_completion_tokens=limit if self._newer_limit else none,
+                max_tokens=none if self._newer_limit else limit,
+                extra_headers=self._headers(call),
+                timeout=self._timeout(call),
+            )
+        except openai.APIStatusError as error:
+            return error.response
+        return raw.http_response
+
+    def _throttles(self, status: int, words: list[str]) -> bool:
+        return status == 429 and wire.PERMANENT_429.isdisjoint(words)
+
+    def _read(self, response: httpx2.Response) -> Answer:
+        body = wire.body_of(response)
+        usage = _usage(body)
+        choices = body.get("choices")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        choice = first if isinstance(first, dict) else {}
+        message = choice.get("message")
+        message = message if isinstance(message, dict) else {}
+        said = choice.get("finish_reason")
+        finish, answer = FINISH.get(str(said), str(said)), wire.text(message, "content")
+        if wire.text(message, "refusal"):
+            finish, answer = "filtered", answer or ""
+        if answer is None and finish in ("length", "filtered"):
+            answer = ""  # the limit went into reasoning, or the filter took all of it
+        return Answer(text=answer, finish=finish, model=wire.text(body, "model"), usage=usage)
+
+
+def _format(call: Call) -> ResponseFormatJSONSchema | None:
+    if call.schema is None:
+        return None
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": call.schema_name, "schema": dict(call.schema), "strict": True},
+    }
+
+
+def _usage(body: dict[str, object]) -> Usage:
+    told = wire.table(body, "usage", required=True)
+    prompt = wire.count(told, "prompt_tokens", required=True)
+    output = wire.count(told, "completion_tokens", required=True)
+    kept = wire.table(told, "prompt_tokens_details")
+    read, written = wire.count(kept, "cached_tokens"), wire.count(kept, "cache_write_tokens")
+    reasoning = wire.count(wire.table(told, "completion_tokens_details"), "reasoning_tokens")
+    if read + written > prompt:
+        raise Unreadable("more cached than prompt tokens")
+    if reasoning and wire.count(told, "total_tokens") == prompt + output + reasoning:
+        output += reasoning  # some providers leave reasoning out of completion_tokens
+    if reasoning > output:
+        raise Unreadable("more reasoning than completion tokens")
+    return Usage(
+        input_tokens=prompt - read - written,
+        cache_read_tokens=read,
+        cache_write_5m_tokens=written,
+        output_tokens=output,
+        reasoning_tokens=reasoning,
+        service_tier=wire.text(body, "service_tier"),
+    )

@@ -1,0 +1,240 @@
+"""vLLM inside the worker process: prompts go to the engine core without a server between."""
+
+import asyncio
+import contextlib
+import dataclasses
+import difflib
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from tierqueue.router.errors import Misconfigured
+from tierqueue.router.outcome import Completed, Failed, Reply, Usage
+from tierqueue.workers.engine import Call
+from tierqueue.workers.engines import orphans
+from tierqueue.workers.engines.engine_time import Clock, EngineTime
+
+log = structlog.get_logger(__name__)
+
+SETTINGS = {
+    "HF_HUB_OFFLINE": "1",  # a worker serves what is on its disk, and downloads nothing
+    "OMP_NUM_THREADS": "1",  # the largest single factor on a CPU: 41 -> 175 requests/s
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one child process instead of two
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_NO_USAGE_STATS": "1",  # its telemetry would leave the house's boundary
+}
+"""Environment set before vLLM is imported, where the environment does not say otherwise."""
+
+FINISH = {"stop": "stop", "length": "length"}
+
+
+class VllmEngine:
+    """One model on this machine. ``options`` are arguments of vLLM's ``AsyncEngineArgs``.
+
+    Answers are greedy, so that the same call gives the same text. ``clock`` returns seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        deployment: str,
+        model: str,
+        options: Mapping[str, Any] | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._deployment = deployment
+        self._model = model
+        self._options = dict(options or {})
+        self._clock = clock
+        self._time = EngineTime(clock)
+        self._llm: Any = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+        self._closing = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether calls can be made; never true again once the engine core has died."""
+        return self._llm is not None and not self._closing and not self._llm.errored
+
+    async def start(self) -> None:
+        """Load the model and start the engine core, a child process: 8 to 15 s and more.
+
+        Holds the loop meanwhile, as nothing can be served before. Raises ``Misconfigured`` when
+        vLLM is missing, an option is unknown or the core does not come up: end the process then.
+        """
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
+        try:
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.platforms import current_platform
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as error:
+            raise Misconfigured(
+                f"deployment {self._deployment} needs vLLM, which cannot be imported "
+                f"({error}): run `make engine`"
+            ) from error
+        self._refuse_unknown({field.name for field in dataclasses.fields(AsyncEngineArgs)})
+        logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
+        arguments = {
+            "enforce_eager": current_platform.is_cpu(),
+            "disable_log_stats": True,
+            # Compact JSON: a model that may write whitespace pays for it, or never stops.
+            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+            **self._options,
+            "model": self._model,
+            "enable_log_requests": False,
+        }
+        try:
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+            cores = self._llm.engine_core.resources.engine_manager.processes
+            self._watcher = orphans.watch(core.pid for core in cores)
+        except Exception as error:
+            raise Misconfigured(
+                f"vLLM did not start for deployment {self._deployment}, model {self._model}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    async def complete(self, call: Call) -> Reply:
+        """One call; see ``Engine.complete``. Nothing here is billed by a vendor, so no reply is
+        ``Unknown``: a lost one is ``Failed`` and carries the engine time it took.
+        """
+        began, mark = self._clock(), self._time.enter()
+        try:
+            async with asyncio.timeout(call.timeout):
+                reply = await self._generate(call)
+        except asyncio.CancelledError:
+            self._time.cut(call.item, call.fence, mark)
+            raise
+        except Exception as error:  # noqa: BLE001 - every end of a call is an outcome
+            reply = self._without_answer(call, error)
+        finally:
+            engine_seconds = self._time.leave(mark)
+        usage = dataclasses.replace(reply.usage, engine_seconds=engine_seconds)
+        if isinstance(reply, Completed):
+            return dataclasses.replace(reply, usage=usage, seconds=self._clock() - began)
+        return dataclasses.replace(reply, usage=usage)
+
+    def spent(self, call: Call) -> Usage:
+        """What a call that was cancelled has taken of the engine; asked once."""
+        return Usage(engine_seconds=self._time.was_cut(call.item, call.fence))
+
+    async def failed(self) -> str:
+        """Return why the engine can serve no more, once that is so: end the process then."""
+        if self._llm is not None and self._llm.output_handler is not None:
+            await asyncio.wait([self._llm.output_handler])
+        if self._closing:
+            return f"the engine of {self._deployment} was closed"
+        return f"the vLLM engine core of {self._deployment} died"
+
+    async def close(self) -> None:
+        """Stop the engine core; safe to call twice."""
+        llm, self._closing = self._llm, True
+        if llm is not None:
+            self._llm = None
+            await asyncio.to_thread(llm.shutdown)  # about 5 s
+            if self._watcher is not None:
+                orphans.unwatch(self._watcher)
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                if llm.output_handler is not None:
+                    await asyncio.wait([llm.output_handler], timeout=5)
+
+    async def _generate(self, call: Call) -> Completed | Failed:
+        if self._llm is None:
+            return self._failure("engine_dead", "the engine is not running", transient=True)
+        if call.model != self._model:
+            return self._failure("bad_request", f"serves {self._model} alone", transient=False)
+        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+        sampling = SamplingParams(
+            temperature=0.0,
+            max_tokens=call.output_limit,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            structured_outputs=(
+                None
+                if call.schema is None
+                else StructuredOutputsParams(json=dict(call.schema), disable_any_whitespace=True)
+            ),
+        )
+        stream = self._llm.generate(
+            await self._rendered(call), sampling, request_id=f"{call.item}.{call.fence}"
+        )
+        last = None
+        # Closing the stream aborts the request in the engine core.
+        async with contextlib.aclosing(stream):
+            async for output in stream:
+                last = output
+        answer = last.outputs[0] if last is not None else None
+        finish = FINISH.get(str(answer.finish_reason)) if answer is not None else None
+        if last is None or answer is None or finish is None:
+            return self._failure("engine_error", "the request ended unfinished", transient=True)
+        cached = last.num_cached_tokens or 0
+        return Completed(
+            text=answer.text,
+            usage=Usage(
+                input_tokens=len(last.prompt_token_ids) - cached,
+                cache_read_tokens=cached,
+                output_tokens=len(answer.token_ids),
+            ),
+            model_served=self._model,
+            finish=finish,
+        )
+
+    async def _rendered(self, call: Call) -> Any:
+        """The prompt as tokens; the tokenizer works on a thread of vLLM's."""
+        from vllm.renderers.inputs.preprocess import parse_model_prompt
+
+        tokenizer, asked = self._llm.get_tokenizer(), call.prefix + call.question
+        templated = bool(getattr(tokenizer, "chat_template", None))
+        if templated:
+            messages = [{"role": "user", "content": asked}]
+            if call.system:
+                messages.insert(0, {"role": "system", "content": call.system})
+            # Templates that know no thinking ignore the word; a thinking model would spend the
+            # output limit before it answers.
+            prompt = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+        else:
+            prompt = call.system + asked
+        renderer = self._llm.renderer
+        # A chat template writes the special tokens itself.
+        how = renderer.default_cmpl_tok_params.with_kwargs(add_special_tokens=not templated)
+        parsed = parse_model_prompt(self._llm.model_config, {"prompt": prompt})
+        (rendered,) = await renderer.render_cmpl_async([parsed], how)
+        return rendered
+
+    def _without_answer(self, call: Call, error: Exception) -> Failed:
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        # The types alone: vLLM's validation errors quote the values they refuse.
+        named = type(error).__name__
+        match error:
+            case TimeoutError():
+                return self._failure("timeout", f"no answer in {call.timeout} s", transient=True)
+            case EngineDeadError():
+                log.error("engine.dead", deployment=self._deployment)
+                return self._failure("engine_dead", "the engine core died", transient=True)
+            case VLLMClientError() | ValueError():
+                return self._failure("bad_request", f"vLLM refuses it: {named}", transient=False)
+            case EngineGenerateError():
+                named = f"{named} from {type(error.__cause__).__name__}"
+        log.error("engine.unexpected", deployment=self._deployment, item=call.item, error=named)
+        return self._failure("engine_error", named, transient=True)
+
+    def _failure(self, kind: str, said: str, *, transient: bool) -> Failed:
+        return Failed(kind=kind, message=f"{self._deployment}: {said}", transient=transient)
+
+    def _refuse_unknown(self, known: set[str]) -> None:
+        for option in self._options:
+            if option not in known:
+                close = difflib.get_close_matches(option, known, n=1)
+                hint = f": did you mean {close[0]}?" if close else ""
+                raise Misconfigured(
+                    f"deployment {self._deployment}: vLLM has no engine option {option!r}{hint}"
+                )
