@@ -3,13 +3,13 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from tierqueue.ledger import promises
-from tierqueue.ledger.batch import insert_many
+from tierqueue.ledger.batch import among, insert_many, update_many, upsert
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import now as database_now
@@ -83,17 +83,16 @@ def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str
     message delivered twice) changes nothing.
     """
     at = database_now(connection)
-    if promise is not None and promises.exists(connection, promise.id):
-        return promises.items_of(connection, [promise.id])[0]
-    item_id = new.id
-    if new.idempotency_key is None:
-        connection.execute(insert(items), _row(new, at))
-    else:
+    if new.idempotency_key is not None:
         item_id = _submit_once(connection, new, at)
-    if promise is not None:
-        owed = promise if item_id == promise.item_id else _moved(promise, item_id)
-        promises.make(connection, [owed], at)
-    return item_id
+        if promise is not None:
+            owed = promise if item_id == promise.item_id else replace(promise, item_id=item_id)
+            promises.make_once(connection, owed, at)
+        return item_id
+    if promise is not None and not promises.make_once(connection, promise, at):
+        return promises.items_of(connection, [promise.id])[0]
+    connection.execute(insert(items), _row(new, at))
+    return new.id
 
 
 def submit_many(connection: Connection, new: Sequence[NewItem]) -> None:
@@ -115,9 +114,9 @@ def refuse(
     ``arguments`` are kept as they came. Returns the ending, which is owed to the promise, or
     ``None`` where the promise is known (a message delivered twice).
     """
-    if promises.exists(connection, promise.id):
-        return None
     at = database_now(connection)
+    if not promises.make_once(connection, promise, at):
+        return None
     fields = {"item": promise.item_id, **error.fields}
     death = Death(promise.item_id, error.reason, error.message, fields)
     refused = NewItem(
@@ -131,16 +130,11 @@ def refuse(
         output_limit=0,
     )
     connection.execute(insert(items), _row(refused, at))
-    promises.make(connection, [promise], at)
-    return _end(connection, [death], State.DEAD, at)[0]
+    return end(connection, [death], State.DEAD, at)[0]
 
 
 def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as upsert
-    else:
-        from sqlalchemy.dialects.postgresql import insert as upsert  # type: ignore[assignment]
-    connection.execute(upsert(items).on_conflict_do_nothing(), _row(new, at))
+    connection.execute(upsert(connection, items).on_conflict_do_nothing(), _row(new, at))
     held = connection.execute(_BY_KEY, {"key": new.idempotency_key}).one()
     if held.fingerprint != new.fingerprint:
         raise InvalidItem(
@@ -149,13 +143,6 @@ def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
             {"item": held.id, "idempotency_key": new.idempotency_key},
         )
     return str(held.id)
-
-
-def _moved(promise: Promise, item_id: str) -> Promise:
-    return Promise(
-        **{name: getattr(promise, name) for name in Promise.__slots__ if name != "item_id"},
-        item_id=item_id,
-    )
 
 
 def _row(new: NewItem, at: int) -> dict[str, Any]:
@@ -179,36 +166,25 @@ def _row(new: NewItem, at: int) -> dict[str, Any]:
     return row
 
 
-_END = (
-    update(items)
-    .where(items.c.id == bindparam("b_id"))
-    .values(
-        state=bindparam("b_state"),
-        reason=bindparam("b_reason"),
-        error=bindparam("b_error", type_=items.c.error.type),
-        ended_at=bindparam("b_at"),
-        lease_until=None,
-    )
-)
-
-
 def die(connection: Connection, deaths: Sequence[Death], at: int) -> list[Ending]:
     """End items that are not running and whose rows the caller has locked."""
-    return _end(connection, deaths, State.DEAD, at)
+    return end(connection, deaths, State.DEAD, at)
 
 
-def _end(connection: Connection, deaths: Sequence[Death], state: State, at: int) -> list[Ending]:
-    if not deaths:
-        return []
-    connection.execute(
-        _END,
+def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) -> list[Ending]:
+    """Put locked items that are not running into an end without an answer."""
+    update_many(
+        connection,
+        items,
+        ("id",),
         [
             {
-                "b_id": death.item_id,
-                "b_state": state.value,
-                "b_reason": death.reason,
-                "b_error": death.error(),
-                "b_at": at,
+                "id": death.item_id,
+                "state": state.value,
+                "reason": death.reason,
+                "error": death.error(),
+                "ended_at": at,
+                "lease_until": None,
             }
             for death in deaths
         ],
@@ -227,14 +203,15 @@ def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> list[End
     at = database_now(connection)
     rows = connection.execute(
         select(items.c.id, items.c.state)
-        .where(items.c.id.in_(list(item_ids)))
+        .where(among(items.c.id))
         .order_by(items.c.id)
-        .with_for_update()
+        .with_for_update(),
+        {"ids": sorted(set(item_ids))},
     ).all()
     running = [row.id for row in rows if row.state == State.RUNNING]
     if running:
         connection.execute(
-            update(items).where(items.c.id.in_(running)).values(cancel_requested=True)
+            update(items).where(among(items.c.id)).values(cancel_requested=True), {"ids": running}
         )
     deaths = [
         Death(row.id, "cancelled", f"item {row.id} was cancelled by {by}", {"item": row.id})
@@ -242,7 +219,7 @@ def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> list[End
         if State(row.state) not in ENDS and State.CANCELLED in MOVES[State(row.state)]
         if row.state != State.RUNNING
     ]
-    return _end(connection, deaths, State.CANCELLED, at)
+    return end(connection, deaths, State.CANCELLED, at)
 
 
 def get(connection: Connection, item_id: str) -> RowMapping | None:

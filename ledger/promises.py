@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from tierqueue.ledger.batch import among
+from tierqueue.ledger.batch import among, upsert
 from tierqueue.ledger.models import items, promises
 from tierqueue.router.lifecycle import ENDS
 
@@ -54,30 +54,15 @@ class Ending:
     error: Mapping[str, Any] | None
 
 
-def make(connection: Connection, made: Sequence[Promise], now: int) -> None:
-    """Write promises; their items are written in the same transaction."""
-    if made:
-        connection.execute(
-            insert(promises),
-            [
-                {
-                    "id": promise.id,
-                    "item_id": promise.item_id,
-                    "task": promise.task,
-                    "group_id": promise.group_id,
-                    "group_index": promise.group_index,
-                    "chord": promise.chord,
-                    "chain": promise.chain,
-                    "callbacks": promise.callbacks,
-                    "errbacks": promise.errbacks,
-                    "root_id": promise.root_id,
-                    "parent_id": promise.parent_id,
-                    "made_at": now,
-                    "kept_at": None,
-                }
-                for promise in made
-            ],
-        )
+def make_once(connection: Connection, promise: Promise, now: int) -> bool:
+    """Write a promise, its item in the same transaction; false where its id is known already.
+
+    Two deliveries of one call at the same time wait for each other here.
+    """
+    row = {name: getattr(promise, name) for name in Promise.__slots__}
+    row["made_at"] = now
+    made = connection.execute(upsert(connection, promises).on_conflict_do_nothing(), row)
+    return made.rowcount == 1
 
 
 def exists(connection: Connection, promise_id: str) -> bool:

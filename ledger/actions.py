@@ -1,0 +1,23 @@
+"""What operators did: append-only, written in the transaction that does it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, insert, select
+
+from tierqueue.ledger.models import actions
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+
+
+def note(connection: Transaction, *, by: str, what: str, detail: Mapping[str, Any]) -> None:
+    """Write down who does what, to which items, jobs or tiers (``detail``, plain JSON)."""
+    connection.execute(
+        insert(actions).values(at=database_now(connection), by=by, what=what, detail=dict(detail))
+    )
+
+
+def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
+    """The last actions, the newest first."""
+    found = select(actions).order_by(actions.c.id.desc()).limit(limit)
+    return connection.execute(found).mappings().all()

@@ -1,0 +1,147 @@
+"""Dead letters: what ended without an answer, and the two ways out: replay and discard."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import RowMapping, Select, and_, case, or_, select, update
+
+from tierqueue.ledger import actions
+from tierqueue.ledger import items as work
+from tierqueue.ledger.batch import among
+from tierqueue.ledger.items import Death
+from tierqueue.ledger.models import items
+from tierqueue.ledger.promises import Ending
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.lifecycle import State
+
+_SHOWN = (
+    *("id", "task", "reason", "tier", "deployment", "budget", "job_id", "job_index"),
+    *("error", "spent", "calls", "submitted_at", "ended_at"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which dead letters are meant; ``None`` is any. ``since``: ended then or later (epoch µs)."""
+
+    reason: str | None = None
+    task: str | None = None
+    tier: str | None = None
+    budget: str | None = None
+    job: str | None = None
+    since: int | None = None
+
+
+Place = tuple[int, str]
+"""Where a page ended: its last row's ``ended_at`` and ``id``."""
+
+
+def listed(
+    connection: Transaction, wanted: Wanted, limit: int, before: Place | None = None
+) -> Sequence[RowMapping]:
+    """A page of dead letters, the newest first; the next page begins ``before`` its last row."""
+    found = _matching(select(*(items.c[name] for name in _SHOWN)), wanted)
+    if before is not None:
+        ended_at, item_id = before
+        older = and_(items.c.ended_at == ended_at, items.c.id < item_id)
+        found = found.where(or_(items.c.ended_at < ended_at, older))
+    ordered = found.order_by(items.c.ended_at.desc(), items.c.id.desc())
+    return connection.execute(ordered.limit(limit)).mappings().all()
+
+
+def matching(connection: Transaction, wanted: Wanted, limit: int) -> list[str]:
+    """Ids of up to ``limit`` dead letters, for a replay or a discard of many."""
+    found = _matching(select(items.c.id), wanted).order_by(items.c.id).limit(limit)
+    return list(connection.execute(found).scalars())
+
+
+def show(connection: Transaction, item_id: str) -> tuple[RowMapping, list[RowMapping]] | None:
+    """One item, whatever its state, and its attempts; ``None`` if there is no such item."""
+    if (item := work.get(connection, item_id)) is None:
+        return None
+    return item, work.history(connection, item_id)
+
+
+def replay(connection: Transaction, item_ids: Sequence[str], by: str) -> list[str]:
+    """Put dead letters back on the road at ``submitted``; returns which were dead and are not now.
+
+    The fence, what was spent and the attempts stay, so that no charge is forgotten; the retry,
+    poison and escalation counts begin anew, and a deadline that has passed is cleared, to be
+    resolved again when it is routed. Promises that were kept with the error stay kept: a producer
+    is not told twice. What is submitted under the same idempotency key gets the new answer.
+    """
+    at = database_now(connection)
+    dead = _locked(connection, item_ids)
+    connection.execute(
+        update(items)
+        .where(among(items.c.id))
+        .values(
+            state=State.SUBMITTED.value,
+            reason=None,
+            error=None,
+            output=None,
+            receipt=None,
+            ended_at=None,
+            ready_at=at,
+            calls=0,
+            lost_claims=0,
+            throttles=0,
+            refused_by=None,
+            tier=None,
+            deployment=None,
+            route=None,
+            bound=None,
+            token_bound=None,
+            cancel_requested=False,
+            deadline=case((items.c.deadline < at, None), else_=items.c.deadline),
+        ),
+        {"ids": dead},
+    )
+    _note(connection, by, "replay", dead)
+    return dead
+
+
+def discard(connection: Transaction, item_ids: Sequence[str], by: str) -> list[Ending]:
+    """Cancel dead letters for good; those that are dead no more are left as they are."""
+    dead = _locked(connection, item_ids)
+    deaths = [
+        Death(item_id, "cancelled", f"item {item_id} was discarded by {by}", {"item": item_id})
+        for item_id in dead
+    ]
+    _note(connection, by, "discard", dead)
+    return work.end(connection, deaths, State.CANCELLED, database_now(connection))
+
+
+def note_filters(connection: Transaction, wanted: Wanted, by: str, what: str) -> None:
+    """Write down which filters chose the items of a replay or discard of many."""
+    stated = {name: value for name, value in asdict(wanted).items() if value is not None}
+    actions.note(connection, by=by, what=what, detail={"filters": stated})
+
+
+def _matching(found: Select, wanted: Wanted) -> Select:  # type: ignore[type-arg]
+    found = found.where(items.c.state == State.DEAD.value)
+    stated = {
+        items.c.reason: wanted.reason,
+        items.c.task: wanted.task,
+        items.c.tier: wanted.tier,
+        items.c.budget: wanted.budget,
+        items.c.job_id: wanted.job,
+    }
+    found = found.where(*(column == value for column, value in stated.items() if value is not None))
+    return found if wanted.since is None else found.where(items.c.ended_at >= wanted.since)
+
+
+def _locked(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
+    found = (
+        select(items.c.id)
+        .where(among(items.c.id), items.c.state == State.DEAD.value)
+        .order_by(items.c.id)
+        .with_for_update()
+    )
+    return list(connection.execute(found, {"ids": sorted(set(item_ids))}).scalars())
+
+
+def _note(connection: Transaction, by: str, what: str, dead: Sequence[str]) -> None:
+    if dead:
+        actions.note(connection, by=by, what=what, detail={"items": list(dead)})
