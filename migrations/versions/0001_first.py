@@ -10,6 +10,7 @@ down_revision: str | None = None
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
+_ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _JSON = sa.JSON(none_as_null=True)
 
@@ -31,7 +32,7 @@ def upgrade() -> None:
 def _items() -> None:
     op.create_table(
         "items",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", _ID, nullable=False),
         sa.Column("task", sa.Text(), nullable=False),
         sa.Column("arguments", _JSON),
         sa.Column("prefix", sa.Text(), nullable=False),
@@ -49,7 +50,7 @@ def _items() -> None:
         sa.Column("metadata", _JSON),
         sa.Column("idempotency_key", sa.Text()),
         sa.Column("fingerprint", sa.Text(), nullable=False),
-        sa.Column("job_id", sa.Text()),
+        sa.Column("job_id", _ID),
         sa.Column("job_index", sa.Integer()),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text()),
@@ -136,8 +137,8 @@ def _items() -> None:
 def _promises() -> None:
     op.create_table(
         "promises",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("item_id", sa.Text(), nullable=False),
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("item_id", _ID, nullable=False),
         sa.Column("task", sa.Text(), nullable=False),
         sa.Column("group_id", sa.Text()),
         sa.Column("group_index", sa.Integer()),
@@ -162,7 +163,7 @@ def _promises() -> None:
 def _attempts() -> None:
     op.create_table(
         "attempts",
-        sa.Column("item_id", sa.Text(), nullable=False),
+        sa.Column("item_id", _ID, nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("tier", sa.Text(), nullable=False),
         sa.Column("deployment", sa.Text(), nullable=False),
@@ -205,7 +206,7 @@ def _ceilings() -> None:
 def _balances() -> None:
     op.create_table(
         "balances",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", _ID, nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("window", sa.Text(), nullable=False),
@@ -221,8 +222,8 @@ def _entries() -> None:
     op.create_table(
         "entries",
         sa.Column("id", _SERIAL, nullable=False),
-        sa.Column("balance_id", sa.Text(), nullable=False),
-        sa.Column("item_id", sa.Text(), nullable=False),
+        sa.Column("balance_id", _ID, nullable=False),
+        sa.Column("item_id", _ID, nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("held", sa.BigInteger(), nullable=False),
@@ -250,7 +251,7 @@ def _ceiling_changes() -> None:
 def _jobs() -> None:
     op.create_table(
         "jobs",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", _ID, nullable=False),
         sa.Column("task", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("max_cost", sa.BigInteger()),
