@@ -84,10 +84,12 @@ def update_many(connection: Connection, table: Table, keys: tuple[str, ...], row
 
 
 def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that knows ``on_conflict_do_nothing``, which the generic one does not."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+    """An insert that knows ``on_conflict_do_nothing``, and whose ``rowcount`` can be believed.
+
+    Without the option PostgreSQL's says -1 whatever was inserted.
+    """
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return insert(table).execution_options(preserve_rowcount=True)
 
 
 def _run(connection: Connection, table: Table, keys: tuple[str, ...], rows: Rows) -> None:

@@ -17,8 +17,10 @@ from sqlalchemy import (
     update,
 )
 
+from tierqueue.ledger import pauses
 from tierqueue.ledger.batch import among, update_many
 from tierqueue.ledger.models import items
+from tierqueue.ledger.pauses import Pause
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
 
@@ -111,13 +113,16 @@ def queued(connection: Connection, tier: str) -> int:
     ).scalar_one()
 
 
-def queue(connection: Connection, tier: str, most: int, again_at: int) -> list[Ready]:
+def queue(
+    connection: Connection, tier: str, most: int, again_at: int, paused: Sequence[Pause] = ()
+) -> list[Ready]:
     """Move up to ``most`` routed items of a tier to ``queued``, most urgent first.
 
     The caller sends their slices after the commit; an item not claimed by ``again_at`` (epoch
-    microseconds) is found by ``unclaimed``.
+    microseconds) is found by ``unclaimed``. What is ``paused`` stays ``routed``.
     """
-    rows = connection.execute(_READY, {"tier": tier, "most": most}).all()
+    ready = _READY.where(*pauses.free(paused)) if paused else _READY
+    rows = connection.execute(ready, {"tier": tier, "most": most}).all()
     if rows:
         connection.execute(_QUEUE, {"ids": [row.id for row in rows], "again_at": again_at})
     return [Ready(r.id, r.fence, r.deployment, r.prefix, r.token_bound) for r in rows]

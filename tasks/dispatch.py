@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from tierqueue.ledger import ceilings, promises, routes, tiers
+
+from tierqueue.ledger import ceilings, pauses, promises, routes, tiers
 from tierqueue.ledger.items import Death, die
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
@@ -43,7 +44,9 @@ Received = Callable[[Sequence[Promise]], None]
 class RoutingStage:
     """Routes what was submitted, keeps each tier's queue a little deeper than its capacity.
 
-    ``send`` publishes one slice, ``received`` tells Flower. ``resend`` is how many seconds a slice may stay unclaimed.
+    ``send`` publishes one slice, ``received`` tells Flower. ``resend`` is how many seconds a slice
+    may stay unclaimed. ``checkpoint`` is called with the name of each point at which a test may
+    end the process and does nothing otherwise.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class RoutingStage:
         delivery: Delivery,
         received: Received,
         resend: float,
+        checkpoint: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._policy = policy
@@ -62,7 +66,8 @@ class RoutingStage:
         self._delivery = delivery
         self._received = received
         self._resend = round(resend * 1_000_000)
-        self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
+        self._checkpoint = checkpoint
+        self._sweep = Sweep(ledger, policy, send, delivery, self._resend, checkpoint)
         self._wanted = threading.Event()
         self._stopping = threading.Event()
 
@@ -102,6 +107,7 @@ class RoutingStage:
 
     def look(self) -> bool:
         """Route one batch and fill the tiers' queues; returns whether more is there to route."""
+        self._checkpoint("before_route")
         with self._ledger.write() as connection:
             now = database_now(connection)
             due = routes.wake_due(connection, now)
@@ -111,8 +117,10 @@ class RoutingStage:
             owed = promises.unkept(connection, [each.item_id for each in ended])
             slices, full = self._fill(connection, now)
             waiting = due == 0 and routes.next_due(connection) is not None
+        self._checkpoint("after_route")
         for tier, each in slices:
             self._send(tier, each)
+        self._checkpoint("after_send")
         self._received([*told, *owed])
         self._delivery.ended(ended, owed)
         self._backlog = full or waiting
@@ -139,18 +147,23 @@ class RoutingStage:
         return die(connection, deaths, now), routed
 
     def _fill(self, connection: Transaction, now: int) -> tuple[list[tuple[Tier, Slice]], bool]:
-        """Queue what there is room for; returns the slices to send and whether some queue is full."""
+        """Queue what there is room for; returns the slices to send, and whether a queue is full."""
         filled: list[tuple[Tier, Slice]] = []
         full = False
         in_force = tiers.all_concurrency(connection)
+        paused = pauses.standing(connection)
+        # Queued while somebody paused them.
+        pauses.pull_back(connection, paused)
         for tier in TIERS:
+            if any((each.kind, each.name) == ("tier", tier) for each in paused):
+                continue
             stated = self._policy.tiers[tier]
             room = depth(in_force.get(tier, stated.concurrency), stated.slice)
             room -= routes.queued(connection, tier)
             if room <= 0:
                 full = True
                 continue
-            ready = routes.queue(connection, tier, room, now + self._resend)
+            ready = routes.queue(connection, tier, room, now + self._resend, paused)
             full = full or len(ready) == room
             filled += [(tier, each) for each in cut(ready, stated.slice)]
         return filled, full

@@ -20,7 +20,9 @@ _COMMANDS = {
     "item": ("item", "One work item and its attempts"),
     "job": ("job", "Files of work: submit, watch, results, cancel"),
     "migrate": ("migrate", "Bring the ledger's tables up to date"),
+    "pause": ("pause", "Hold back a tier, a task type, a budget or a job"),
     "policy": ("policy", "Check a policy file"),
+    "resume": ("pause", "Let what was paused go on"),
     "route": ("route", "Where an item would go, and why"),
     "spend": ("money", "What was spent, by tier, deployment, task type, budget"),
 }

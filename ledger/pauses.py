@@ -1,0 +1,114 @@
+"""Pauses: a tier, a task type, a budget or a job whose items stay in the ledger until resumed.
+
+What is paused is routed as ever and not sent to a tier's queue; what runs ends by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, delete, or_, select, update
+
+from tierqueue.ledger import actions
+from tierqueue.ledger.batch import upsert
+from tierqueue.ledger.models import items, jobs, pauses
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import TIERS
+from tierqueue.router.lifecycle import State
+
+KINDS = ("tier", "task", "budget", "job")
+"""What can be paused."""
+
+_COLUMNS = {
+    "tier": items.c.tier,
+    "task": items.c.task,
+    "budget": items.c.budget,
+    "job": items.c.job_id,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """One pause; ``at`` in epoch microseconds."""
+
+    kind: str
+    name: str
+    at: int
+    by: str
+
+
+def pause(connection: Transaction, kind: str, name: str, by: str) -> bool:
+    """Hold these items back; returns whether they were not paused before.
+
+    Items queued and not yet claimed come back to ``routed`` in the same transaction; running ones
+    end by themselves. Raises ``InvalidItem`` for a tier or a job that is not there.
+    """
+    _refuse_unknown(connection, kind, name)
+    at = database_now(connection)
+    stated = upsert(connection, pauses).values(kind=kind, name=name, at=at, by=by)
+    new = connection.execute(stated.on_conflict_do_nothing()).rowcount > 0
+    pull_back(connection, [Pause(kind, name, at, by)])
+    if new:
+        actions.note(connection, by=by, what="pause", detail={"kind": kind, "name": name})
+    return new
+
+
+def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
+    """Let these items go on; returns whether they were paused."""
+    gone = delete(pauses).where(pauses.c.kind == kind, pauses.c.name == name)
+    found = connection.execute(gone).rowcount > 0
+    if found:
+        actions.note(connection, by=by, what="resume", detail={"kind": kind, "name": name})
+    return found
+
+
+def standing(connection: Transaction) -> list[Pause]:
+    """Every pause in force, by kind and name."""
+    rows = connection.execute(select(pauses).order_by(pauses.c.kind, pauses.c.name))
+    return [Pause(row.kind, row.name, row.at, row.by) for row in rows]
+
+
+def free(paused: Sequence[Pause]) -> list[ColumnElement[bool]]:
+    """Conditions under which an item is held back by none of these."""
+    named = _by_kind(paused)
+    return [
+        or_(_COLUMNS[kind].is_(None), _COLUMNS[kind].not_in(names)) for kind, names in named.items()
+    ]
+
+
+def pull_back(connection: Transaction, paused: Sequence[Pause]) -> int:
+    """Bring paused items that no worker has claimed back to ``routed``; returns how many.
+
+    A worker that holds their slice finds them gone and leaves them.
+    """
+    if not paused:
+        return 0
+    held = or_(*(_COLUMNS[kind].in_(names) for kind, names in _by_kind(paused).items()))
+    found = (
+        select(items.c.id)
+        .where(items.c.state == State.QUEUED.value, held)
+        .order_by(items.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    ids = connection.execute(found).scalars().all()
+    if ids:
+        back = update(items).where(items.c.id.in_(ids), items.c.state == State.QUEUED.value)
+        connection.execute(back.values(state=State.ROUTED.value))
+    return len(ids)
+
+
+def _by_kind(paused: Sequence[Pause]) -> dict[str, list[str]]:
+    named: dict[str, list[str]] = {}
+    for each in paused:
+        named.setdefault(each.kind, []).append(each.name)
+    return named
+
+
+def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
+    if kind not in KINDS:
+        raise InvalidItem(f"{kind!r} cannot be paused: there are {', '.join(KINDS)}")
+    if kind == "tier" and name not in set(TIERS):
+        raise InvalidItem(f"there is no tier {name!r}: there are {', '.join(TIERS)}")
+    if kind == "job" and not connection.execute(select(jobs.c.id).where(jobs.c.id == name)).first():
+        raise InvalidItem(f"there is no job {name!r}")

@@ -1,0 +1,52 @@
+"""Items placed in a ledger as a test needs them."""
+
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from tierqueue.ledger.items import new_id
+from tierqueue.ledger.models import items
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+
+
+def place(ledger: Ledger, state: str, **columns: Any) -> str:
+    """Put one item into ``state``; returns its id."""
+    with ledger.write() as connection:
+        at = database_now(connection)
+        row: dict[str, Any] = {
+            "id": new_id(),
+            "task": "tierqueue.complete",
+            "arguments": {"prompt": "hello"},
+            "prefix": "p",
+            "prompt_bytes": 5,
+            "messages": 2,
+            "output_limit": 16,
+            "priority": 5,
+            "fingerprint": "f",
+            "state": state,
+            "tier": "gpu",
+            "deployment": "house",
+            "budget": "default",
+            "bound": 0,
+            "token_bound": 32,
+            "ready_at": at,
+            "fence": 0,
+            "calls": 0,
+            "lost_claims": 0,
+            "throttles": 0,
+            "spent": 0,
+            "held": 0,
+            "cancel_requested": False,
+            "submitted_at": at,
+            "ended_at": at if state in ("succeeded", "dead", "cancelled") else None,
+            **columns,
+        }
+        connection.execute(insert(items), row)
+    return str(row["id"])
+
+
+def column(ledger: Ledger, item_id: str, name: str) -> Any:
+    """One column of one item."""
+    with ledger.read() as connection:
+        return connection.execute(select(items.c[name]).where(items.c.id == item_id)).scalar_one()
