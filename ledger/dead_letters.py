@@ -13,12 +13,16 @@ from tierqueue.ledger.models import items
 from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import InvalidItem, Undecodable
 from tierqueue.router.lifecycle import State
 
 _SHOWN = (
     *("id", "task", "reason", "tier", "deployment", "budget", "job_id", "job_index"),
     *("error", "spent", "calls", "submitted_at", "ended_at"),
 )
+
+NO_WAY_BACK = (InvalidItem.reason, Undecodable.reason)
+"""Reasons of dead letters that hold no call: it has to be made again, corrected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +73,11 @@ def replay(connection: Transaction, item_ids: Sequence[str], by: str) -> list[st
     The fence, what was spent and the attempts stay, so that no charge is forgotten; the retry,
     poison and escalation counts begin anew, and a deadline that has passed is cleared, to be
     resolved again when it is routed. Promises that were kept with the error stay kept: a producer
-    is not told twice. What is submitted under the same idempotency key gets the new answer.
+    is not told twice. What is submitted under the same idempotency key gets the new answer. What
+    was never a work item (``NO_WAY_BACK``) stays dead: there is nothing to run.
     """
     at = database_now(connection)
-    dead = _locked(connection, item_ids)
+    dead = _locked(connection, item_ids, but_not=NO_WAY_BACK)
     connection.execute(
         update(items)
         .where(among(items.c.id))
@@ -132,10 +137,12 @@ def _matching(found: Select, wanted: Wanted) -> Select:  # type: ignore[type-arg
     return found if wanted.since is None else found.where(items.c.ended_at >= wanted.since)
 
 
-def _locked(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
+def _locked(
+    connection: Transaction, item_ids: Sequence[str], but_not: Sequence[str] = ()
+) -> list[str]:
     found = (
         select(items.c.id)
-        .where(among(items.c.id), items.c.state == State.DEAD.value)
+        .where(among(items.c.id), items.c.state == State.DEAD.value, items.c.reason.not_in(but_not))
         .order_by(items.c.id)
         .with_for_update()
     )

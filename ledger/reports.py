@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Integer, func, select, true
 
-from tierqueue.ledger.models import attempts, balances, entries, items
+from tierqueue.ledger.ceilings import window_start
+from tierqueue.ledger.models import attempts, balances, ceilings, entries, items
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.lifecycle import State
 
@@ -111,6 +112,57 @@ def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
         )
         for tier, deployment, outcome, simulated, count, cost, held, *counts in rows
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeilingStanding:
+    """A ceiling in its present window, in nano-dollars; ``name`` ``*`` where nobody spent yet."""
+
+    scope: str
+    name: str
+    window: str
+    start: str
+    limit: int
+    spent: int
+    held: int
+    set_by: str
+
+
+def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding]:
+    """Every ceiling as it stands ``now`` (epoch microseconds); one for each name seen under
+    a ``*`` that no ceiling of its own covers.
+    """
+    rules = connection.execute(select(ceilings).order_by(*ceilings.primary_key)).all()
+    exact = {(rule.scope, rule.name, rule.window) for rule in rules}
+    found: list[CeilingStanding] = []
+    for rule in rules:
+        start = window_start(rule.window, rule.timezone, now)
+        of_window = select(balances.c.name, balances.c.spent, balances.c.held).where(
+            balances.c.scope == rule.scope,
+            balances.c.window == rule.window,
+            balances.c.start == start,
+        )
+        if rule.name != "*":
+            of_window = of_window.where(balances.c.name == rule.name)
+        rows = [
+            tuple(row)
+            for row in connection.execute(of_window.order_by(balances.c.name))
+            if row.name == rule.name or (rule.scope, row.name, rule.window) not in exact
+        ]
+        for name, spent, held in rows or [(rule.name, 0, 0)]:
+            found.append(
+                CeilingStanding(
+                    scope=rule.scope,
+                    name=name,
+                    window=rule.window,
+                    start=start,
+                    limit=rule.limit,
+                    spent=spent,
+                    held=held,
+                    set_by=rule.set_by,
+                )
+            )
+    return found
 
 
 def audit(connection: Transaction) -> list[Discrepancy]:

@@ -57,7 +57,7 @@ def cases() -> Iterator[Call]:
     yield Call(
         classify,
         {
-            "text": "The blue one never came. [[sandbox:invalid model=open-small]]",
+            "text": "The blue one never came. [[sandbox:invalid model=house-tiny]]",
             "labels": LABELS,
             "sensitivity": "public",
         },

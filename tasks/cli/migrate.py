@@ -7,6 +7,10 @@ import click
 def migrate() -> None:
     """Bring the ledger's tables up to date; a ledger that is up to date is left alone."""
     from tierqueue.migrations import upgrade
+    from tierqueue.router.errors import Misconfigured
     from tierqueue.tasks.app import app
 
-    click.echo(f"the ledger is at revision {upgrade(app.settings.ledger_url)}")
+    url = app.settings.ledger_url
+    if url is None:
+        raise Misconfigured("TIERQUEUE_LEDGER_URL is not set")
+    click.echo(f"the ledger is at revision {upgrade(url)}")

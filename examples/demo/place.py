@@ -1,0 +1,109 @@
+"""Where a run of the demo takes place: its folder, its policy, its processes, its keys."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from examples.house import ROOT, House
+from tierqueue.router.errors import Misconfigured
+from tierqueue.router.money import format_usd
+from tierqueue.router.policy import Policy, parse_policy
+
+HERE = Path(__file__).parent
+_PORT = "127.0.0.1:8089"
+"""Where tierqueue.toml says the sandbox is; a run has a port of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``keys`` are the only provider keys that the processes of the house get to see."""
+
+    folder: Path
+    template: Path
+    processes: Sequence[str]
+    keys: Mapping[str, str]
+    live: bool
+
+    @property
+    def policy_file(self) -> Path:
+        """The policy of this run."""
+        return self.folder / "tierqueue.toml"
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of this run, read; raises ``InvalidPolicy``."""
+        return parse_policy(self.template.read_text(encoding="utf-8"), str(self.template))
+
+    def house(self, processes: Sequence[str]) -> House:
+        """The house, not yet started, its policy written for the ports it will have."""
+        house = House(self.folder, policy=self.policy_file, processes=processes, environ=self.keys)
+        text = self.template.read_text(encoding="utf-8")
+        self.policy_file.write_text(text.replace(_PORT, f"127.0.0.1:{house.sandbox_port}"))
+        return house
+
+    def clear(self) -> None:
+        """Forget what earlier runs left here."""
+        for name in ("broker", "ledger.db", "ledger.db-wal", "ledger.db-shm", "sandbox.jsonl"):
+            path = self.folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def claim_folder() -> Iterator[Path]:
+    """``.demo``, or the next one that no other run is using."""
+    number = 1
+    while True:
+        folder = ROOT / ".demo" / ("" if number == 1 else str(number))
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                number += 1
+                continue
+            yield folder
+            return
+
+
+def sandbox_place(folder: Path) -> Place:
+    """The sandbox answers for every tier; no key of the shell around it is passed on."""
+    return Place(
+        folder=folder,
+        template=HERE / "tierqueue.toml",
+        processes=("sandbox", "routing", "gpu", "open_weight", "frontier"),
+        keys={"SANDBOX_KEY": "sandbox"},
+        live=False,
+    )
+
+
+def live_place(folder: Path, console: Console) -> Place:
+    """Real providers; says first what is at stake. Raises ``Misconfigured`` for a missing key."""
+    template = HERE / "live.toml"
+    policy = parse_policy(template.read_text(encoding="utf-8"), str(template))
+    wanted = {each.key_env for each in policy.deployments.values() if each.key_env}
+    for name in sorted(wanted):
+        if not os.environ.get(name, "").strip():
+            raise Misconfigured(f"LIVE=1 calls real providers: set {name}, or leave LIVE out")
+    for rule in policy.ceilings:
+        console.print(
+            f"LIVE: real keys, real money. No more than {format_usd(rule.limit)} a {rule.window}"
+            f" will be spent on {rule.scope}.",
+            style="bold yellow",
+        )
+    tiers = dict.fromkeys(each.tier.value for each in policy.deployments.values())
+    return Place(
+        folder=folder,
+        template=template,
+        processes=("routing", *tiers),
+        keys={name: os.environ[name] for name in wanted},
+        live=True,
+    )

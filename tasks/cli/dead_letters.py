@@ -1,0 +1,212 @@
+"""``tierqueue dead-letters``: what ended without an answer, and the two ways out."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from tierqueue.ledger import dead_letters as letters
+from tierqueue.ledger.dead_letters import Wanted
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.duration import parse_duration
+from tierqueue.router.errors import BY_REASON, InvalidItem
+from tierqueue.router.item import TIERS
+from tierqueue.router.lifecycle import State
+from tierqueue.router.money import format_usd
+from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.item import show_item
+from tierqueue.tasks.cli.opened import opened
+from tierqueue.tasks.cli.printing import emit, json_option, moment, table
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BATCH = 500
+"""Dead letters in one transaction."""
+
+_FILTERS = (
+    click.option("--reason", type=click.Choice(sorted(BY_REASON))),
+    click.option("--task", help="Such as tierqueue.classify."),
+    click.option("--tier", type=click.Choice([each.value for each in TIERS])),
+    click.option("--budget"),
+    click.option("--job", help="Of this job alone."),
+    click.option("--since", help="Ended in the last 1h, 24h, 7d, …"),
+)
+
+
+def _filters(command: F) -> F:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def _wanted(
+    *,
+    reason: str | None,
+    task: str | None,
+    tier: str | None,
+    budget: str | None,
+    job: str | None,
+    since: str | None,
+) -> Wanted:
+    try:
+        after = None if since is None else _now() - parse_duration(since)
+    except ValueError as error:
+        raise InvalidItem(str(error)) from None
+    return Wanted(reason=reason, task=task, tier=tier, budget=budget, job=job, since=after)
+
+
+def _now() -> int:
+    return round(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+@click.group()
+def dead_letters() -> None:
+    """What ended without an answer: list it, look at it, replay it, discard it."""
+
+
+@dead_letters.command(name="list", epilog="Example: tierqueue dead-letters list --reason no_route")
+@_filters
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@json_option
+def list_(limit: int, as_json: bool, **filters: str | None) -> None:
+    """List dead letters, the newest first."""
+    with opened() as ledger, ledger.read() as connection:
+        rows = letters.listed(connection, _wanted(**filters), limit)
+    if as_json:
+        emit([dict(row) for row in rows])
+        return
+    table(
+        ["id", "ended", "reason", "task", "tier", "cost>", "why"],
+        [
+            (
+                row["id"],
+                moment(row["ended_at"]),
+                row["reason"],
+                row["task"],
+                row["tier"],
+                format_usd(row["spent"]),
+                _short((row["error"] or {}).get("message", "")),
+            )
+            for row in rows
+        ],
+    )
+    if len(rows) == limit:
+        click.echo(f"the newest {limit}; there may be more: --limit")
+
+
+@dead_letters.command(
+    epilog="Example: tierqueue dead-letters show 01a1fb7f-603c-71c9-9671-39b7af6c"
+)
+@click.argument("item_id", metavar="ID")
+@click.option("--payload", is_flag=True, help="Its arguments too.")
+@json_option
+def show(item_id: str, payload: bool, as_json: bool) -> None:
+    """Show one dead letter: why it is dead, its attempts, what they cost."""
+    show_item(item_id, payload=payload, as_json=as_json)
+
+
+@dead_letters.command(
+    epilog="Example: tierqueue dead-letters replay --reason cost_ceiling --since 24h --yes"
+)
+@click.argument("item_ids", metavar="[ID]...", nargs=-1)
+@_filters
+@click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
+@json_option
+def replay(item_ids: tuple[str, ...], yes: bool, as_json: bool, **filters: str | None) -> None:
+    """Put dead letters back on the road: those of these IDs, or all that the filters choose.
+
+    What was never a work item (invalid, undecodable) has no way back: submit it again, corrected.
+    """
+
+    def once(ledger: Ledger, ids: list[str]) -> int:
+        with ledger.write() as connection:
+            return len(letters.replay(connection, ids, operator()))
+
+    _each("replay", once, item_ids, _wanted(**filters), yes=yes, as_json=as_json)
+
+
+@dead_letters.command(epilog="Example: tierqueue dead-letters discard --job 01a1fb7f-603c --yes")
+@click.argument("item_ids", metavar="[ID]...", nargs=-1)
+@_filters
+@click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
+@json_option
+def discard(item_ids: tuple[str, ...], yes: bool, as_json: bool, **filters: str | None) -> None:
+    """Cancel dead letters for good: those of these IDs, or all that the filters choose."""
+
+    def once(ledger: Ledger, ids: list[str]) -> int:
+        with ledger.write() as connection:
+            return len(letters.discard(connection, ids, operator()))
+
+    _each("discard", once, item_ids, _wanted(**filters), yes=yes, as_json=as_json)
+
+
+def _each(
+    what: str,
+    once: Callable[[Ledger, list[str]], int],
+    item_ids: tuple[str, ...],
+    wanted: Wanted,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Do it to every dead letter that is meant, a batch in a transaction; else only count them."""
+    if bool(item_ids) == (wanted != Wanted()):
+        raise click.UsageError(
+            f"{what} either dead letters by their IDs or all that filters choose"
+        )
+    with opened() as ledger:
+        found = _named(ledger, item_ids) if item_ids else _matching(ledger, wanted)
+        ids = [
+            item_id
+            for item_id, reason in found
+            if what != "replay" or reason not in letters.NO_WAY_BACK
+        ]
+        done = 0
+        if yes:
+            if not item_ids:
+                with ledger.write() as connection:
+                    letters.note_filters(connection, wanted, operator(), what)
+            done = sum(
+                once(ledger, ids[start : start + _BATCH]) for start in range(0, len(ids), _BATCH)
+            )
+        if done and what == "replay":
+            from tierqueue.tasks.app import app
+
+            app.wakes.call()
+            app.wakes.flush()
+    if as_json:
+        emit({"action": what, "matching": len(ids), "done": done, "dry_run": not yes})
+    elif yes:
+        click.echo(f"{what}: {done} of {len(ids)} dead letters")
+    else:
+        click.echo(f"would {what} {len(ids)} dead letters; say --yes to do it")
+
+
+def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The dead letters of these ids, each with its reason; raises ``InvalidItem`` for others."""
+    found = []
+    with ledger.read() as connection:
+        for item_id in item_ids:
+            shown = letters.show(connection, item_id)
+            if shown is None or shown[0]["state"] != State.DEAD:
+                raise InvalidItem(f"{item_id} is not a dead letter")
+            found.append((item_id, shown[0]["reason"]))
+    return found
+
+
+def _matching(ledger: Ledger, wanted: Wanted) -> list[tuple[str, str]]:
+    """All dead letters that are meant, each with its reason."""
+    found: list[tuple[str, str]] = []
+    last: tuple[int, str] | None = None
+    while True:
+        with ledger.read() as connection:
+            page = letters.listed(connection, wanted, _BATCH, before=last)
+        if not page:
+            return found
+        found += [(row["id"], row["reason"]) for row in page]
+        last = (page[-1]["ended_at"], page[-1]["id"])
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= 100 else f"{message[:99]}…"

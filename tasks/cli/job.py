@@ -1,0 +1,162 @@
+"""``tierqueue job``: files of work."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.cli.opened import opened
+from tierqueue.tasks.cli.printing import emit, json_option
+from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
+
+
+@click.group()
+def job() -> None:
+    """Hand over a file of work, watch it, read its results, cancel it."""
+
+
+@job.command(
+    epilog="Example: tierqueue job submit tickets.csv --task tierqueue.classify --column text"
+    " --set labels=@labels.txt --max-cost 2usd --watch"
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--task", "name", required=True, help="Such as tierqueue.classify.")
+@click.option("--column", help="Read this column alone, as the task's first argument.")
+@click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
+@click.option("--max-cost", help="Of the whole job, such as 2usd.")
+@demand_options
+@click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
+@json_option
+def submit(
+    file: Path,
+    name: str,
+    column: str | None,
+    texts: tuple[str, ...],
+    max_cost: str | None,
+    watching: bool,
+    as_json: bool,
+    **demands: Any,
+) -> None:
+    """Submit FILE (.csv with a header, or .jsonl): one work item a row.
+
+    Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
+    row. A malformed row becomes a dead letter `invalid` that names its line; with a file that
+    cannot be read nothing is submitted.
+    """
+    from tierqueue.router.money import parse_usd
+    from tierqueue.tasks.app import app
+    from tierqueue.tasks.jobs import Submission
+
+    task = task_named(name)
+    fixed = {**read_arguments(task, texts), **given(demands)}
+    submission = Submission(task, file, fixed, column=column)
+    limit = None if max_cost is None else parse_usd(max_cost)
+
+    def told(committed: int, total: int) -> None:
+        if not as_json and sys.stderr.isatty():
+            click.echo(f"\r{committed} of {total} rows submitted", nl=committed == total, err=True)
+
+    with opened() as ledger:
+        submitted = submission.submit(ledger, app.wakes.call, max_cost=limit, progress=told)
+        app.wakes.flush()
+        if as_json:
+            emit(
+                {
+                    "job": submitted.id,
+                    "total": submitted.total,
+                    "malformed": submitted.malformed,
+                }
+            )
+        else:
+            malformed = f", {submitted.malformed} malformed" if submitted.malformed else ""
+            click.echo(f"job {submitted.id}: {submitted.total} rows{malformed}")
+        if watching:
+            _watch(submitted.id, as_json)
+
+
+@job.command(epilog="Example: tierqueue job watch 01a1fb7f-603c-71c9-9671-39b7af6c9a05")
+@click.argument("job_id", metavar="ID")
+@json_option
+def watch(job_id: str, as_json: bool) -> None:
+    """Wait until every row of job ID has ended: exit 0 where all succeeded, 1 where not."""
+    _watch(job_id, as_json)
+
+
+def _watch(job_id: str, as_json: bool) -> None:
+    from rich.console import Console
+
+    from tierqueue.tasks.cli.watching import watch as follow
+
+    with opened() as ledger:
+        last = follow(ledger, job_id, console=Console(soft_wrap=True), as_json=as_json)
+    if last.states.get("succeeded", 0) != last.total:
+        raise click.exceptions.Exit(1)
+
+
+@job.command(
+    epilog="Example: tierqueue job results 01a1fb7f-603c-71c9-9671-39b7af6c9a05 -o out.jsonl"
+)
+@click.argument("job_id", metavar="ID")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Else stdout."
+)
+def results(job_id: str, output: Path | None) -> None:
+    """Write one JSON line a row of job ID: its index, state, output and receipt, or its error.
+
+    Rows that have not ended yet are there too, with their state alone.
+    """
+    from tierqueue.tasks.cli.watching import progress
+    from tierqueue.tasks.jobs import every_result
+
+    with opened() as ledger:
+        with ledger.read() as connection:
+            progress(connection, job_id)  # a job that is not there is said before a file is made
+        try:
+            sink = sys.stdout if output is None else output.open("w", encoding="utf-8")
+        except OSError as error:
+            raise InvalidItem(f"cannot write {output}: {error.strerror}") from None
+        try:
+            for row in every_result(ledger, job_id):
+                shown = {
+                    "index": row["job_index"],
+                    "item": row["id"],
+                    "state": row["state"],
+                    "output": row["output"],
+                    "receipt": row["receipt"],
+                    "error": row["error"],
+                }
+                sink.write(json.dumps(shown, ensure_ascii=False) + "\n")
+        finally:
+            if output is not None:
+                sink.close()
+
+
+@job.command(epilog="Example: tierqueue job cancel 01a1fb7f-603c-71c9-9671-39b7af6c9a05")
+@click.argument("job_id", metavar="ID")
+@json_option
+def cancel(job_id: str, as_json: bool) -> None:
+    """Cancel what of job ID has not ended; calls that are running are aborted."""
+    from tierqueue.ledger import jobs
+    from tierqueue.tasks.app import app
+    from tierqueue.tasks.cli.concurrency import operator
+
+    cancelled = 0
+    with opened() as ledger:
+        while True:
+            with ledger.write() as connection:
+                try:
+                    ended = jobs.cancel(connection, job_id, operator())
+                except KeyError:
+                    raise InvalidItem(f"there is no job {job_id}") from None
+            if ended is None:
+                break
+            cancelled += len(ended)
+        app.wakes.call()
+        app.wakes.flush()
+    if as_json:
+        emit({"job": job_id, "cancelled": cancelled})
+    else:
+        click.echo(f"job {job_id}: {cancelled} rows cancelled; running calls are being aborted")

@@ -1,0 +1,27 @@
+"""Text as a value: what a command line and a CSV cell say, before the task type checks it."""
+
+import json
+from typing import Any, get_origin
+
+from pydantic.fields import FieldInfo
+
+from tierqueue.router.errors import InvalidItem
+
+
+def value_of(field: FieldInfo | type | None, text: str, *, lines: bool = False) -> Any:
+    """``text`` for an argument of this type; anything but a list or a mapping stays text.
+
+    A list is JSON, or separated by commas (``lines``: by line ends); a mapping is JSON. Raises
+    ``InvalidItem`` for text that should be JSON and is not.
+    """
+    kind = field.annotation if isinstance(field, FieldInfo) else field
+    kind = get_origin(kind) or kind
+    if kind is dict or (kind is list and text.lstrip().startswith("[")):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InvalidItem(f"not JSON: {error}") from None
+    if kind is list:
+        parts = text.splitlines() if lines else text.split(",")
+        return [part.strip() for part in parts if part.strip()]
+    return text
