@@ -1,0 +1,116 @@
+"""SIGKILLs at workers in the middle of a call, spread over a run's spending."""
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from examples.house import House
+from tierqueue.ledger.models import attempts
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+
+GIVE_UP = 120.0
+"""Seconds without a chance to kill after which the run goes on without."""
+
+
+class ProviderLog:
+    """The sandbox's log as it grows: one mapping a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self.lines: list[dict[str, Any]] = []
+
+    def look(self) -> list[dict[str, Any]]:
+        """Every line so far."""
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                self.lines.append(json.loads(line))
+        return self.lines
+
+
+@dataclass(slots=True)
+class Killer:
+    """Kills one worker for each step of spending, ``wanted`` of them during a call.
+
+    A worker is stopped first, so that the ledger can be asked what it is doing and the answer is
+    still true when the SIGKILL comes; then it is started again.
+    """
+
+    house: House
+    ledger: Ledger
+    log: ProviderLog
+    workers: list[str]
+    wanted: int
+    most: int
+    young: float
+    progress: Callable[[], float]
+    during: int = 0
+    beside: int = 0
+    _dice: random.Random = field(default_factory=lambda: random.Random(11))
+
+    def step(self) -> None:
+        """Kill a worker if it is time for the next one."""
+        if self.during < self.wanted and self.progress() >= (self.during + 1) / (self.wanted + 2):
+            self._kill_one()
+
+    def _kill_one(self) -> None:
+        pause, until = threading.Event(), time.monotonic() + GIVE_UP
+        while time.monotonic() < until:
+            name = self._dice.choice(self.workers)
+            process = self.house.processes[name]
+            pid = process.popen.pid
+            os.kill(pid, signal.SIGSTOP)
+            calls = self._open(pid)
+            if not calls:
+                os.kill(pid, signal.SIGCONT)
+                pause.wait(0.02)
+                continue
+            killed = time.time()
+            process.popen.kill()
+            process.wait(10)
+            self.house.spawn(name)
+            if self._seen(calls, killed):
+                self.during += 1
+            else:
+                self.beside += 1
+            return
+        raise TimeoutError("no worker was in a call that could be killed")
+
+    def _open(self, pid: int) -> set[tuple[str, str]]:
+        """The calls of a stopped worker, where it has some and not more than may be lost."""
+        with self.ledger.read() as connection:
+            rows = connection.execute(
+                select(attempts.c.item_id, attempts.c.fence, attempts.c.started_at).where(
+                    attempts.c.ended_at.is_(None), attempts.c.worker.endswith(f":{pid}")
+                )
+            ).all()
+            now = database_now(connection)
+        calls = {(row.item_id, str(row.fence)) for row in rows}
+        done = {(line["item"], line["fence"]) for line in self.log.look()[-500:]}
+        old = any(now - row.started_at >= self.young * 1e6 for row in rows)
+        return calls if old and len(calls) <= self.most and calls - done else set()
+
+    def _seen(self, calls: set[tuple[str, str]], killed: float) -> bool:
+        """Whether the provider was serving one of ``calls`` at that moment, by its own log."""
+        pause, until = threading.Event(), time.monotonic() + 5.0
+        while time.monotonic() < until:
+            for line in self.log.look()[-500:]:
+                mine = (line["item"], line["fence"]) in calls
+                if mine and line["started"] <= killed <= line["ended"] + 0.001:
+                    return True
+            pause.wait(0.05)
+        return False

@@ -1,0 +1,128 @@
+"""One run: a house with the sandbox behind it, its items, the kills, until every item has ended."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from bench.ceilings import work
+from bench.ceilings.books import claim_times, verdict
+from bench.ceilings.kills import Killer, ProviderLog
+from bench.ceilings.work import CEILING, OVERAGE, Shape
+from bench.stage import say
+from examples.house import House, procfile
+from tierqueue.ledger.models import balances, items
+from tierqueue.ledger.session import Ledger
+
+
+def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
+    """The run that must hold, and in the same house the run whose bills come in above the bound."""
+    with _house(folder, ledger_url, shape) as (house, ledger):
+        log = ProviderLog(house.sandbox_log)
+        began = time.monotonic()
+        work.submit(ledger, shape.items, shape.lost, CEILING)
+        killer = Killer(
+            house=house,
+            ledger=ledger,
+            log=log,
+            workers=[name for name, _ in shape.names()],
+            wanted=shape.kills,
+            most=shape.concurrency,
+            young=shape.latency / 4,
+            progress=lambda: _spent(ledger, CEILING) / shape.limit,
+        )
+        _until_ended(ledger, killer, 180 + shape.items / 20)
+        seconds = time.monotonic() - began
+        work.submit(ledger, shape.overage, 0, OVERAGE)
+        _until_ended(ledger, None, 120 + shape.overage / 5)
+        result = verdict(ledger, log.look(), CEILING, shape.limit)
+        over = verdict(ledger, log.look(), OVERAGE, shape.overage_limit)
+        over["overage_alarms"] = sum(
+            '"event": "overage"' in line
+            for process in house.processes.values()
+            for line in process.said().splitlines()
+        )
+    result |= {"kills_during_calls": killer.during, "kills_beside_calls": killer.beside}
+    result |= {"seconds": round(seconds, 1), **claim_times(folder / "claims"), "overage_run": over}
+    return result
+
+
+def without_hold(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
+    """The negative control: the same work by workers that hold nothing."""
+    with _house(folder, ledger_url, shape, hold="off") as (house, ledger):
+        work.submit(ledger, shape.items, shape.lost, CEILING)
+        _until_ended(ledger, None, 180 + shape.items / 20)
+        return verdict(ledger, ProviderLog(house.sandbox_log).look(), CEILING, shape.limit)
+
+
+@contextmanager
+def _house(
+    folder: Path, ledger_url: str, shape: Shape, hold: str = "on"
+) -> Iterator[tuple[House, Ledger]]:
+    lines, known = {}, procfile()
+    for name, tier in shape.names():
+        line = known["frontier"].replace("tierqueue.workers.frontier", "bench.ceilings.worker")
+        line = line.replace("-Q frontier -n frontier@", f"-Q {tier} -n {name}@")
+        lines[name] = f"BENCH_TIER={tier} {line.replace('-c 8', f'-c {shape.concurrency}')}"
+        assert f"-c {shape.concurrency} -Q {tier}" in lines[name], "the Procfile has changed"
+    plan = folder / "faults.toml"
+    lines["sandbox"] = f"{known['sandbox']} --latency-ms {shape.latency * 1000:g} --faults {plan}"
+    (folder / "claims").mkdir(parents=True)
+    plan.write_text(work.faults(), encoding="utf-8")
+    house = House(
+        folder,
+        policy=folder / "tierqueue.toml",
+        ledger_url=ledger_url,
+        processes=["sandbox", "routing", *(name for name, _ in shape.names())],
+        lines=lines,
+        environ={
+            "SANDBOX_KEY": "none",
+            "BENCH_CLAIMS": str(folder / "claims"),
+            "BENCH_HOLD": hold,
+            "TIERQUEUE_LEASE": f"{shape.lease:g}",
+        },
+    )
+    work.write_policy(shape, house.sandbox_port, folder / "tierqueue.toml")
+    with house:
+        ledger = Ledger(house.ledger_url)
+        try:
+            yield house, ledger
+        finally:
+            ledger.close()
+
+
+def _spent(ledger: Ledger, budget: str) -> int:
+    with ledger.read() as connection:
+        found = connection.execute(
+            select(func.sum(balances.c.spent)).where(
+                balances.c.scope == "budget", balances.c.name == budget
+            )
+        ).scalar_one()
+    return int(found or 0)
+
+
+def _until_ended(ledger: Ledger, killer: Killer | None, most: float) -> None:
+    """Return once every item has ended; raises ``TimeoutError`` after ``most`` seconds."""
+    pause, began, said = threading.Event(), time.monotonic(), 0.0
+    while True:
+        with ledger.read() as connection:
+            states = connection.execute(
+                select(items.c.state, func.count())
+                .where(items.c.ended_at.is_(None))
+                .group_by(items.c.state)
+            ).all()
+        if not states:
+            return
+        if time.monotonic() - began > most:
+            raise TimeoutError(f"items that do not end: {dict(map(tuple, states))}")
+        if time.monotonic() - said > 10:
+            said = time.monotonic()
+            kills = f", {killer.during} kills" if killer else ""
+            say(f"{', '.join(f'{count} {state}' for state, count in states)}{kills}")
+        if killer is not None:
+            killer.step()
+        pause.wait(0.1)
