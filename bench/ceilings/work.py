@@ -57,7 +57,7 @@ class Shape:
 
     def names(self) -> list[tuple[str, str]]:
         """The worker processes: each one's name and tier; every fourth serves the upper tier."""
-        tiers = ["frontier" if at % 4 == 3 else "open_weight" for at in range(self.processes)]
+        tiers = ["frontier" if at % 4 == 1 else "open_weight" for at in range(self.processes)]
         return [(f"{tier}{at}", tier) for at, tier in enumerate(tiers)]
 
 
