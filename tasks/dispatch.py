@@ -103,7 +103,12 @@ class RoutingStage:
                     _log.warning("ledger_unreachable", error=type(error).__name__)
             self._wanted.wait(pause)
 
+    def told(self) -> dict[str, Any]:
+        """What the heartbeat says of this stage."""
+        return {"counts": {"resent": self._sweep.resent}, "moments": {"looked": self._looked_at}}
+
     _backlog = False
+    _looked_at = 0
 
     def look(self) -> bool:
         """Route one batch and fill the tiers' queues; returns whether more is there to route."""
@@ -124,6 +129,7 @@ class RoutingStage:
         self._received([*told, *owed])
         self._delivery.ended(ended, owed)
         self._backlog = full or waiting
+        self._looked_at = now
         return len(rows) == BATCH
 
     def _route(

@@ -7,7 +7,7 @@ import structlog
 
 from tierqueue.ledger import claims, promises, routes, settlements
 from tierqueue.ledger.items import die
-from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.settlements import Settlement
 from tierqueue.router.item import Tier
@@ -26,7 +26,10 @@ OVERDUE = 2_000_000
 
 
 class Sweep:
-    """Finds ended leases, unclaimed slices, passed deadlines and promises not kept."""
+    """Finds ended leases, unclaimed slices, passed deadlines and promises not kept.
+
+    ``resent``: how many items it has sent again so far.
+    """
 
     def __init__(
         self,
@@ -35,21 +38,28 @@ class Sweep:
         send: Callable[[Tier, Slice], None],
         delivery: Delivery,
         resend: int,
+        checkpoint: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._send = send
         self._delivery = delivery
         self._resend = resend
+        self._checkpoint = checkpoint
+        self.resent = 0
 
     def __call__(self) -> None:
-        """Sweep once; every part is one transaction, so that one failure stops no other's work."""
-        self._lapsed()
-        self._late()
-        self._unclaimed()
-        self._overdue()
+        """Sweep once; a part that fails stops no other. Raises what says the ledger is away."""
+        for part in (self._lapsed, self._late, self._unclaimed, self._overdue):
+            try:
+                part()
+            except Exception as error:
+                if unreachable(error):
+                    raise
+                _log.exception("sweep_failed", part=part.__name__, error=type(error).__name__)
 
     def _lapsed(self) -> None:
+        self._checkpoint("before_sweep")
         with self._ledger.write() as connection:
             now = database_now(connection)
             found = claims.lapsed(connection, now, MOST)
@@ -78,6 +88,7 @@ class Sweep:
                 )
             ended = settlements.settle(connection, settled, now).ended
             owed = promises.unkept(connection, [each.item_id for each in ended])
+        self._checkpoint("after_sweep")
         for item, attempt in found:
             _log.warning("lease_ended", item=item.id, fence=item.fence, worker=attempt.worker)
         self._delivery.ended(ended, owed)
@@ -95,6 +106,7 @@ class Sweep:
         with self._ledger.write() as connection:
             now = database_now(connection)
             found = routes.unclaimed(connection, now, now + self._resend, MOST)
+        self.resent += len(found)
         for tier in {tier for tier, _ in found}:
             size = self._policy.tiers[Tier(tier)].slice
             for each in cut((ready for at, ready in found if at == tier), size):

@@ -72,6 +72,12 @@ class Breaker:
             self._trial = self._clock()
             return True
 
+    @property
+    def closed(self) -> bool:
+        """Whether calls go through as usual: neither open nor on trial."""
+        with self._lock:
+            return self._opened is None
+
     def record(self, outcome: Reply | Outcome) -> None:
         """Take note of how a call ended. Any answer closes the breaker, whichever call it ends."""
         answered = alive(outcome)

@@ -113,6 +113,12 @@ class Executor:
         self._checkpoint = checkpoint
         self._draining = threading.Event()
         self._freed = threading.Event()
+        self.claimed_at = 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing more is claimed."""
+        return self._draining.is_set()
 
     def drain(self) -> None:
         """Claim nothing more; what has not started is given back as its slice comes up."""
@@ -227,6 +233,8 @@ class Executor:
             told = promises.unkept(connection, ids)
             owed = promises.unkept(connection, [each.item_id for each in claims.ended])
         self._checkpoint("after_claim")
+        if claims.claimed:
+            self.claimed_at = claims.claimed[-1].started_at
         self._started(told)
         self._delivery.ended(claims.ended, owed)
         return claims.claimed

@@ -2,19 +2,21 @@
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from tierqueue import migrations
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
-from tierqueue.tasks import names, promises
+from tierqueue.tasks import logs, names, promises
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.dispatch import RoutingStage
 from tierqueue.tasks.slices import Slice
+from tierqueue.workers.heartbeat import Heartbeat
 
 _log = structlog.get_logger(__name__)
 
@@ -22,15 +24,23 @@ RESEND_AFTER_LEASES = 2
 """How many leases a slice may stay unclaimed before it is sent again."""
 
 
+def _nothing(_: str) -> None:
+    """The checkpoint of a routing stage that nobody tests."""
+
+
 class RoutingWorker:
     """One routing stage in one Celery worker; many may run side by side."""
 
-    def __init__(self, app: TierqueueApp) -> None:
+    def __init__(self, app: TierqueueApp, checkpoint: Callable[[str], None] = _nothing) -> None:
         self._app = app
+        self._checkpoint = checkpoint
         self._stage: RoutingStage | None = None
+        self._heartbeat: Heartbeat | None = None
         app.task(self._wake, name=names.WAKE, ignore_result=True)
+        logs.configure()
         worker_init.connect(self._start, weak=False)
         worker_shutting_down.connect(self._stop, weak=False)
+        worker_shutdown.connect(self._goodbye, weak=False)
 
     def _wake(self) -> None:
         if self._stage is not None:
@@ -48,10 +58,16 @@ class RoutingWorker:
             _log.exception("routing_stage_cannot_start")
             raise SystemExit(1) from error
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
+        self._heartbeat = Heartbeat(self._app.ledger, "routing", None, self._stage.told)
+        self._heartbeat.start()
 
     def _stop(self, **_: Any) -> None:
         if self._stage is not None:
             self._stage.stop()
+
+    def _goodbye(self, **_: Any) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
 
     def _build(self) -> RoutingStage:
         app = self._app
@@ -65,6 +81,7 @@ class RoutingWorker:
             delivery=Delivery(ledger, lambda owed: promises.keep(app, owed), events),
             received=events.received,
             resend=settings.lease * RESEND_AFTER_LEASES,
+            checkpoint=self._checkpoint,
         )
 
     def _send(self, tier: Tier, work: Slice) -> None:

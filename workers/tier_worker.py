@@ -23,7 +23,7 @@ from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
-from tierqueue.tasks import names, promises
+from tierqueue.tasks import logs, names, promises
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.slices import Slice
@@ -32,6 +32,7 @@ from tierqueue.workers.breaker import Breaker
 from tierqueue.workers.concurrency import GATE, TierConcurrency
 from tierqueue.workers.engine import Engine
 from tierqueue.workers.execute import Executor, Station
+from tierqueue.workers.heartbeat import Heartbeat
 from tierqueue.workers.leases import Leases
 from tierqueue.workers.limiter import Limiter
 from tierqueue.workers.loop import EventLoopThread
@@ -67,6 +68,7 @@ class TierWorker:
         self._executor: Executor | None = None
         self._engines: list[Engine] = []
         app.task(self._slice, name=names.SLICE, ignore_result=True, acks_late=True)
+        logs.configure()
         worker_init.connect(self._start, weak=False)
         worker_shutting_down.connect(self._drain, weak=False)
         worker_stopped.connect(self._stop, weak=False)
@@ -106,7 +108,7 @@ class TierWorker:
         for _, engine in built:
             self._loop.run(engine.start())
             self._engines.append(engine)
-        stations = {
+        self._stations = stations = {
             each.name: Station(deployment=each, engine=engine, breaker=Breaker())
             for each, engine in built
         }
@@ -150,7 +152,21 @@ class TierWorker:
         )
         self._settler.start()
         self._leases.start()
+        self._heartbeat = Heartbeat(ledger, "worker", self._tier.value, self._told)
+        self._heartbeat.start()
         _log.info("worker_ready", tier=self._tier.value, deployments=sorted(stations))
+
+    def _told(self) -> dict[str, Any]:
+        """What the heartbeat says of this worker."""
+        assert self._executor is not None
+        return {
+            "counts": {"stale_fences": self._settler.stale},
+            "moments": {"claimed": self._executor.claimed_at},
+            "draining": self._executor.draining,
+            "breakers_open": sorted(
+                name for name, each in self._stations.items() if not each.breaker.closed
+            ),
+        }
 
     def _drain(self, **_: Any) -> None:
         """SIGTERM: claim nothing more; end what still runs shortly before the grace period does."""
@@ -167,6 +183,7 @@ class TierWorker:
             return
         self._settler.stop(timeout=BEFORE_THE_END)
         self._leases.stop()
+        self._heartbeat.stop()
         for engine in self._engines:
             self._loop.run(engine.close(), timeout=BEFORE_THE_END)
         self._loop.stop(timeout=1.0)

@@ -1,0 +1,93 @@
+"""Progress as watchdogs see it: who lives, what waits and since when."""
+
+from placed import place
+
+from tierqueue.ledger import pauses, progress
+from tierqueue.ledger.progress import Progress
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+
+SECOND = 1_000_000
+
+
+def _now(ledger: Ledger) -> int:
+    with ledger.read() as connection:
+        return database_now(connection)
+
+
+def _standing(ledger: Ledger) -> Progress:
+    with ledger.read() as connection:
+        return progress.standing(connection)
+
+
+def test_a_process_that_beats_is_alive_and_one_that_left_is_not_missed(ledger: Ledger) -> None:
+    at = _now(ledger)
+    for _ in range(2):
+        with ledger.write() as connection:
+            progress.beat(
+                connection,
+                "gpu@here:1",
+                room="worker",
+                tier="gpu",
+                detail={
+                    "counts": {"stale_fences": 2},
+                    "moments": {"claimed": at - 3 * SECOND},
+                    "breakers_open": ["house"],
+                },
+            )
+    [each] = _standing(ledger).processes
+    assert (each.room, each.tier, each.counts) == ("worker", "gpu", {"stale_fences": 2})
+    assert each.detail == {"breakers_open": ["house"]}
+    assert each.silent < 2
+    assert 3 <= each.since["claimed"] < 6
+    with ledger.write() as connection:
+        progress.leave(connection, "gpu@here:1")
+    assert _standing(ledger).processes == []
+
+
+def test_a_process_that_fell_silent_is_forgotten_in_the_end(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        progress.beat(connection, "x", room="routing", tier=None, detail={})
+        assert progress.forget_silent(connection, database_now(connection) - SECOND) == 0
+        assert progress.forget_silent(connection, database_now(connection) + SECOND) == 1
+
+
+def test_the_oldest_ready_item_of_each_tier_is_told_with_its_age(ledger: Ledger) -> None:
+    at = _now(ledger)
+    place(ledger, "routed", ready_at=at - 5 * SECOND)
+    place(ledger, "routed", ready_at=at - 60 * SECOND)
+    place(ledger, "routed", ready_at=0, submitted_at=at - 90 * SECOND, tier="frontier")
+    place(ledger, "submitted", ready_at=at - 7 * SECOND, tier=None)
+    backlog = _standing(ledger).backlog
+    assert {name: each.ready for name, each in backlog.items()} == {
+        "gpu": 2,
+        "frontier": 1,
+        "route": 1,
+    }
+    assert 60 <= backlog["gpu"].oldest < 70
+    assert 90 <= backlog["frontier"].oldest < 100
+    assert 7 <= backlog["route"].oldest < 17
+
+
+def test_what_is_paused_is_no_backlog(ledger: Ledger) -> None:
+    place(ledger, "routed", budget="acme")
+    with ledger.write() as connection:
+        pauses.pause(connection, "budget", "acme", "ada")
+    found = _standing(ledger)
+    assert found.backlog == {}
+    assert [(each.kind, each.name) for each in found.paused] == [("budget", "acme")]
+
+
+def test_items_that_wait_are_counted_by_reason(ledger: Ledger) -> None:
+    place(ledger, "waiting", reason="breaker open")
+    place(ledger, "waiting", reason="breaker open")
+    place(ledger, "waiting", reason=None)
+    assert _standing(ledger).waiting == {"breaker open": 2, "unsaid": 1}
+
+
+def test_ended_leases_and_dead_letters_are_counted(ledger: Ledger) -> None:
+    place(ledger, "running", fence=1, lease_until=_now(ledger) - SECOND)
+    place(ledger, "running", fence=1, lease_until=_now(ledger) + 60 * SECOND)
+    place(ledger, "dead", reason="exhausted")
+    found = _standing(ledger)
+    assert (found.running, found.overdue_leases, found.dead) == (2, 1, 1)
