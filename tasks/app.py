@@ -4,11 +4,14 @@ import os
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from tierqueue.ledger.session import Ledger
+from tierqueue.router.errors import Misconfigured
 from tierqueue.router.item import TIERS
+from tierqueue.router.policy import Policy
 from tierqueue.tasks import names
+from tierqueue.tasks.events import ItemEvents
 from tierqueue.tasks.settings import Settings, read_settings
 from tierqueue.tasks.wake import Wakes
 
@@ -45,8 +48,28 @@ class TierqueueApp(Celery):
     def ledger(self) -> Ledger:
         """The ledger; raises ``Misconfigured`` where its URL is missing or wrong."""
         if "ledger" not in self._made:
+            if self.settings.ledger_url is None:
+                raise Misconfigured(
+                    "TIERQUEUE_LEDGER_URL is not set", {"variable": "TIERQUEUE_LEDGER_URL"}
+                )
             self._made["ledger"] = Ledger(self.settings.ledger_url)
         found: Ledger = self._made["ledger"]
+        return found
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force when this process first asked; raises ``InvalidPolicy``."""
+        if "policy" not in self._made:
+            self._made["policy"] = self.settings.read_policy()
+        found: Policy = self._made["policy"]
+        return found
+
+    @property
+    def item_events(self) -> ItemEvents:
+        """How this process shows Flower what happens to items."""
+        if "events" not in self._made:
+            self._made["events"] = ItemEvents(self)
+        found: ItemEvents = self._made["events"]
         return found
 
     @property
@@ -74,14 +97,16 @@ class TierqueueApp(Celery):
             "result_serializer": "json",
             "accept_content": ["json"],
             "task_queues": [
-                Queue(names.ROUTE),
-                *(Queue(names.tier_queue(tier)) for tier in TIERS),
+                _queue(names.ROUTE),
+                *(_queue(names.tier_queue(tier)) for tier in TIERS),
             ],
-            "task_default_queue": names.ROUTE,
+            # Callbacks that state no queue are other applications' tasks: Celery's own default.
+            "task_default_queue": "celery",
             "task_acks_late": True,
             "task_reject_on_worker_lost": True,
             "worker_prefetch_multiplier": 1,
-            "worker_hijack_root_logger": False,
+            "worker_consumer": "tierqueue.tasks.consumer:ItemConsumer",
+            "worker_redirect_stdouts": False,
             "worker_send_task_events": True,
             "worker_enable_soft_shutdown_on_idle": False,
             "broker_connection_retry_on_startup": True,
@@ -100,6 +125,11 @@ class TierqueueApp(Celery):
             "redis_socket_keepalive": True,
             "redis_backend_health_check_interval": 25,
         }
+
+
+def _queue(name: str) -> Queue:
+    """A queue with an exchange of its own: on a shared one each message would reach every queue."""
+    return Queue(name, Exchange(name), routing_key=name)
 
 
 app = TierqueueApp("tierqueue", set_as_current=False)

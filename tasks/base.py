@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, NoReturn
 
-from celery import Task
+from celery import Signature, Task
 from celery._state import connect_on_app_finalize
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from tierqueue.ledger.items import NewItem, new_id, submit
 from tierqueue.ledger.promises import Promise
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks import names, predecessors
+from tierqueue.tasks import intake, names, predecessors, promises
 from tierqueue.tasks.app import TierqueueApp, app
 from tierqueue.tasks.demands import NAMES, StatedDemands, invalid, moment
 from tierqueue.tasks.prompt import Prompt
+from tierqueue.tasks.signatures import listed, plain
 
 OutputModel = type[BaseModel]
 Check = Callable[[Mapping[str, Any], Any], str | None]
@@ -43,6 +44,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
     """
 
     abstract = True
+    Request = "tierqueue.tasks.request:ItemRequest"
     declared: ClassVar[dict[str, "ItemTask"]] = {}
     """Every task type that was imported, by name."""
 
@@ -87,8 +89,9 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         own = {name: value for name, value in kwargs.items() if name not in NAMES}
         arguments = self._arguments(args, own)
         try:
-            prompt = self.prompt(arguments)
-        except (ValueError, TypeError) as error:
+            prompt, model = self.prompt(arguments), self.output_model(arguments)
+            schema_bytes = 0 if model is None else _schema_bytes(model)
+        except (ValueError, TypeError, NameError, RuntimeError) as error:
             raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
         demands = stated.model_dump(mode="json")
         demands["sensitivity"] = inherited.strictest_with(stated.sensitivity)
@@ -106,7 +109,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             arguments=arguments,
             fingerprint=hashlib.sha256(told.encode()).hexdigest()[:32],
             prefix=prompt.shared(self.name, self.prompt_version),
-            prompt_bytes=prompt.size,
+            prompt_bytes=prompt.size + schema_bytes,
             messages=2,
             output_limit=limit,
             priority=5 if priority is None else priority,
@@ -114,6 +117,32 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             idempotency_key=None if key is None else f"{self.name}:{key}",
             **demands,
         )
+
+    def called(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        item_id: str,
+        not_before: Any,
+        expires: Any,
+    ) -> NewItem:
+        """``new_item`` with Celery's times: durations, seconds from now, datetimes or ISO text."""
+        return self.new_item(
+            args,
+            kwargs,
+            item_id=item_id,
+            not_before=None if not_before is None else moment(not_before, self.name, "countdown"),
+            expires=None if expires is None else moment(expires, self.name, "expires"),
+        )
+
+    def signature(self, args: Any = None, *more: Any, **options: Any) -> Signature:
+        """As Celery's; it names our queue, for whoever sends it on without knowing this task."""
+        made = super().signature(args, *more, **options)
+        made.options.setdefault("queue", names.ROUTE)
+        return made
+
+    subtask = signature
 
     def apply_async(
         self,
@@ -132,18 +161,9 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         reached; a broker that is down neither raises nor delays. ``countdown`` and ``eta`` become
         "not before", ``expires`` the deadline; options that would leave the road are refused.
         """
-        self._refuse_other_roads(options)
         item_id = task_id or new_id()
-        expires = options.get("expires")
         not_before = (
             options.get("eta") if options.get("countdown") is None else options["countdown"]
-        )
-        new = self.new_item(
-            args or (),
-            kwargs or {},
-            item_id=item_id,
-            not_before=None if not_before is None else moment(not_before, self.name, "countdown"),
-            expires=None if expires is None else moment(expires, self.name, "expires"),
         )
         parent = self.app.current_worker_task
         request = parent.request if parent else None
@@ -153,18 +173,32 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             task=self.name,
             group_id=options.get("group_id"),
             group_index=options.get("group_index"),
-            chord=_plain(options.get("chord")),
-            chain=_plain(options.get("chain")),
-            callbacks=_plain(_listed(link)),
-            errbacks=_plain(_listed(link_error)),
+            chord=plain(options.get("chord")),
+            chain=plain(options.get("chain")),
+            callbacks=plain(listed(link)),
+            errbacks=plain(listed(link_error)),
             root_id=options.get("root_id")
             or (request.root_id or request.id if request else item_id),
             parent_id=options.get("parent_id") or (request.id if request else None),
         )
         road = self._road
-        with road.ledger.write() as connection:
-            submit(connection, new, promise)
-        road.wakes.call()
+        try:
+            self._refuse_other_roads(options)
+            new = self.called(
+                args or (),
+                kwargs or {},
+                item_id=item_id,
+                not_before=not_before,
+                expires=options.get("expires"),
+            )
+            with road.ledger.write() as connection:
+                submit(connection, new, promise)
+        except InvalidItem as error:
+            if not promises.unattended():
+                raise
+            intake.refuse(road, self.name, args or (), kwargs or {}, promise, error)
+        else:
+            road.wakes.call()
         result = self.AsyncResult(item_id)
         if parent is not None and options.get("add_to_parent", True):
             parent.add_trail(result)
@@ -173,25 +207,25 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
     def run(self, *args: Any, **kwargs: Any) -> NoReturn:
         """The intake: a call by name arrived at the routing stage with its full arguments.
 
-        Commits item and promise and then raises ``Ignore``, because the answer comes later.
+        Commits item and promise and then raises ``Ignore``, because the answer comes later; bad
+        input becomes a dead letter, whose producer is told. Raises ``Reject`` with requeue while
+        the ledger cannot be asked.
         """
         request = self.request
-        new = self.new_item(args, kwargs, item_id=request.id)
         promise = Promise(
             id=request.id,
             item_id=request.id,
             task=self.name,
             group_id=request.group,
             group_index=request.group_index,
-            chord=_plain(request.chord),
-            chain=_plain(request.chain),
-            callbacks=_plain(request.callbacks),
-            errbacks=_plain(request.errbacks),
+            chord=plain(request.chord),
+            chain=plain(request.chain),
+            callbacks=plain(request.callbacks),
+            errbacks=plain(request.errbacks),
             root_id=request.root_id,
             parent_id=request.parent_id,
         )
-        with self._road.ledger.write() as connection:
-            submit(connection, new, promise)
+        intake.take_in(self, args, kwargs, promise, not_before=request.eta, expires=request.expires)
         self._road.wakes.call()
         raise Ignore
 
@@ -205,8 +239,13 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             bound = self.signature_of_build.bind_partial(*args, **own)
         except TypeError as error:
             raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
+        fields = self.arguments_model.model_fields
+        given = {
+            name: predecessors.fit(value, as_text=name in fields and fields[name].annotation is str)
+            for name, value in bound.arguments.items()
+        }
         try:
-            checked = self.arguments_model.model_validate(bound.arguments)
+            checked = self.arguments_model.model_validate(given)
         except ValidationError as error:
             raise invalid(self.name, error) from None
         return checked.model_dump(mode="json")
@@ -289,12 +328,7 @@ def _json_schema(model: OutputModel) -> Mapping[str, Any]:
     return model.model_json_schema()
 
 
-def _listed(signatures: Any) -> list[Any] | None:
-    if not signatures:
-        return None
-    return list(signatures) if isinstance(signatures, list | tuple) else [signatures]
-
-
-def _plain(signature: Any) -> Any:
-    """A signature (or several) as the JSON that Celery would have sent."""
-    return None if signature is None else json.loads(json.dumps(signature, default=dict))
+@lru_cache(maxsize=1024)
+def _schema_bytes(model: OutputModel) -> int:
+    """The schema's size, which providers bill as input: name and text in its longest usual form."""
+    return len(model.__name__.encode()) + len(json.dumps(_json_schema(model)))

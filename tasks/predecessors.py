@@ -1,9 +1,18 @@
 """What an item takes over from items before it in a chain or chord."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tierqueue.router.item import Sensitivity, strictest
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A predecessor's output among the arguments, until it is known what is wanted there."""
+
+    value: Any
 
 
 class Inherited:
@@ -21,7 +30,7 @@ class Inherited:
 def take(
     args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any], Inherited]:
-    """The arguments with each predecessor's answer replaced by its ``output``.
+    """The arguments with each predecessor's answer replaced by its ``Output``.
 
     A list of answers (a chord's header) becomes the list of their outputs.
     """
@@ -31,9 +40,8 @@ def take(
         if isinstance(value, list):
             return [each if isinstance(each, str) else opened(each) for each in value]
         if isinstance(value, dict) and value.keys() == {"output", "receipt"}:
-            level = (value["receipt"] or {}).get("sensitivity", Sensitivity.REGULATED)
-            inherited.levels.append(Sensitivity(level))
-            return value["output"]
+            inherited.levels.append(_sensitivity(value["receipt"]))
+            return Output(value["output"])
         return value
 
     return (
@@ -41,3 +49,26 @@ def take(
         {name: opened(value) for name, value in kwargs.items()},
         inherited,
     )
+
+
+def fit(value: Any, *, as_text: bool) -> Any:
+    """An argument as its task type wants it: outputs as they are, or written out as one text."""
+    if isinstance(value, Output):
+        return _text(value.value) if as_text else value.value
+    if isinstance(value, list) and any(isinstance(each, Output) for each in value):
+        parts = [fit(each, as_text=as_text) for each in value]
+        return "\n\n".join(map(_text, parts)) if as_text else parts
+    return value
+
+
+def _text(output: Any) -> str:
+    """A text, the only text of an object such as ``{"summary": …}``, or else JSON."""
+    if isinstance(output, dict) and len(output) == 1:
+        (output,) = output.values()
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+
+
+def _sensitivity(receipt: Any) -> Sensitivity:
+    stated = receipt.get("sensitivity") if isinstance(receipt, Mapping) else None
+    # A receipt that does not say, or not in our words, is of the strictest.
+    return Sensitivity(stated) if stated in list(Sensitivity) else Sensitivity.REGULATED

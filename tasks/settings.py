@@ -24,8 +24,9 @@ class Settings(BaseSettings):
     """The Redis or Valkey that carries wakes, slices and results; a unix socket is
     ``redis+socket:///path``."""
 
-    ledger_url: str
-    """The database: ``sqlite:///path`` or ``postgresql://user@host/name``."""
+    ledger_url: str | None = None
+    """The database: ``sqlite:///path`` or ``postgresql://user@host/name``; needed by whoever
+    calls ``.delay()`` and by every process of the house."""
 
     policy: Path = Path("tierqueue.toml")
     """The policy file; needed by the routing stage and the workers, not by producers."""

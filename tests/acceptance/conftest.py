@@ -1,0 +1,61 @@
+"""The whole house as real processes, and this process as its producer."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acceptance_house import POLICY, Build, Standing
+from examples.house import House
+
+from tierqueue.ledger.session import Ledger
+from tierqueue.tasks.app import app
+
+
+@pytest.fixture(scope="module")
+def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+    """Starts houses on the session's broker, and makes this process their producer."""
+    started: list[tuple[House, Ledger]] = []
+    before, app._made = app._made, {}
+    patch = pytest.MonkeyPatch()
+
+    def build(ledger_url: str | None = None, more: str = "", **options: Any) -> Standing:
+        client = valkey_server.client()
+        client.flushall()
+        client.close()
+        folder = tmp_path_factory.mktemp("house")
+        policy = folder / "tierqueue.toml"
+        environ = {"SANDBOX_KEY": "a key", "TIERQUEUE_LEASE": "3", **options.pop("environ", {})}
+        house = House(
+            folder,
+            policy=policy,
+            ledger_url=ledger_url,
+            broker_url=valkey_server.url,
+            environ=environ,
+            **options,
+        )
+        policy.write_text(POLICY.format(port=house.sandbox_port, more=more), encoding="utf-8")
+        started.append((house, ledger := Ledger(house.ledger_url)))
+        house.start()
+        for name in ("BROKER_URL", "LEDGER_URL", "POLICY"):
+            patch.setenv(f"TIERQUEUE_{name}", house.environ[f"TIERQUEUE_{name}"])
+        app._made = {}
+        app.conf.update(broker_url=house.broker_url)
+        return Standing(house, ledger)
+
+    yield build
+    if "wakes" in app._made:
+        app.wakes.flush()
+    for house, ledger in started:
+        ledger.close()
+        house.stop()
+    app._made = before
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def log_of() -> Callable[[Standing, str], str]:
+    """What a process of the house has logged."""
+    return lambda standing, name: Path(standing.house.folder / f"{name}.log").read_text(
+        encoding="utf-8"
+    )

@@ -1,0 +1,203 @@
+"""From ``.delay()`` to an answer, a receipt or a loud failure, through real processes."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from acceptance_house import Build, Standing, until
+from celery import Celery, chain, chord, group
+
+from tierqueue.router.errors import (
+    CostCeilingExceeded,
+    DeadlineExceeded,
+    Exhausted,
+    InvalidItem,
+    NoRoute,
+    Rejected,
+)
+from tierqueue.tasks import classify, complete, extract, summarize
+
+LABELS = ["lost card", "refund", "other"]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def standing(request: pytest.FixtureRequest, build_house: Build) -> Iterator[Standing]:
+    """The Procfile's stages and workers on each database."""
+    url = None
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").empty_database()
+    yield build_house(url)
+
+
+def test_a_ticket_is_classified_and_the_receipt_says_how(standing: Standing) -> None:
+    answer = classify.delay("my card is lost", labels=LABELS).get(timeout=15)
+    assert answer["output"]["label"] in LABELS
+    receipt = answer["receipt"]
+    assert (receipt["tier"], receipt["deployment"]) == ("gpu", "house")
+    assert (receipt["model_asked"], receipt["model_served"]) == (
+        "house-tiny",
+        "sandbox/house-tiny",
+    )
+    assert receipt["simulated"] is True
+    assert receipt["attempts"] == 1
+    assert receipt["tokens"]["input"] > 0
+    assert receipt["why"]
+    row = standing.item(receipt["item"])
+    assert (row.state, row.held) == ("succeeded", 0)
+
+
+def test_each_task_type_brings_its_own_form_of_answer(standing: Standing) -> None:
+    waiting = [
+        extract.delay("Invoice 7 over 12 EUR", fields={"number": "integer", "paid": "boolean"}),
+        summarize.delay("A long report about the weather. " * 20, max_words=50),
+        complete.delay("Say hello", max_output_tokens=50),
+    ]
+    extracted, summary, text = (each.get(timeout=15)["output"] for each in waiting)
+    assert extracted.keys() == {"number", "paid"}
+    assert len(summary["summary"].split()) <= 50
+    assert text["text"]
+
+
+def test_an_answer_that_fails_validation_is_escalated_one_tier(standing: Standing) -> None:
+    text = "[[sandbox:invalid model=house-tiny]] where is my money"
+    receipt = classify.delay(text, labels=LABELS).get(timeout=15)["receipt"]
+    assert (receipt["tier"], receipt["attempts"]) == ("open_weight", 2)
+    tried = standing.attempts(receipt["item"])
+    assert [(each.deployment, each.outcome) for each in tried] == [
+        ("house", "rejected"),
+        ("open", "accepted"),
+    ]
+
+
+def test_an_answer_no_tier_gets_right_is_rejected_after_one_call_each(standing: Standing) -> None:
+    with pytest.raises(Rejected) as refused:
+        classify.delay("[[sandbox:invalid]] what", labels=LABELS).get(timeout=15)
+    tried = standing.attempts(refused.value.fields["item"])
+    assert [each.tier for each in tried] == ["gpu", "open_weight", "frontier"]
+    assert standing.item(refused.value.fields["item"]).spent == sum(each.cost for each in tried)
+
+
+def test_an_item_over_its_own_ceiling_is_never_sent(standing: Standing) -> None:
+    with pytest.raises(CostCeilingExceeded) as refused:
+        classify.delay("x", labels=LABELS, floor="frontier", max_cost="0.000001usd").get(timeout=15)
+    fields = refused.value.fields
+    assert fields["limit"] == 1000
+    assert fields["needed"] > fields["limit"]
+    assert standing.attempts(fields["item"]) == []
+
+
+def test_data_no_deployment_may_see_has_no_route(standing: Standing) -> None:
+    with pytest.raises(NoRoute) as refused:
+        classify.delay("x", labels=LABELS, sensitivity="regulated", floor="frontier").get(
+            timeout=15
+        )
+    assert {each["deployment"] for each in refused.value.fields["refusals"]} == {
+        "house",
+        "open",
+        "best",
+    }
+
+
+def test_bad_input_is_refused_at_the_call(standing: Standing) -> None:
+    with pytest.raises(InvalidItem, match="labels"):
+        classify.delay("x", labels=["only one"])
+    with pytest.raises(InvalidItem, match="risk"):
+        classify.delay("x", labels=LABELS, risk="none at all")
+    with pytest.raises(InvalidItem, match="queue"):
+        classify.apply_async(["x", LABELS], queue="gpu")
+
+
+def test_a_transient_failure_is_tried_again_and_every_call_is_counted(standing: Standing) -> None:
+    text = "[[sandbox:500 times=1]] my refund"
+    receipt = classify.delay(text, labels=LABELS).get(timeout=15)["receipt"]
+    assert receipt["attempts"] == 2
+    assert [each.outcome for each in standing.attempts(receipt["item"])] == ["failed", "accepted"]
+
+
+def test_a_failure_that_stays_ends_in_a_dead_letter(standing: Standing) -> None:
+    with pytest.raises(Exhausted) as refused:
+        classify.delay("[[sandbox:503]] my refund", labels=LABELS).get(timeout=15)
+    assert len(standing.attempts(refused.value.fields["item"])) == 3
+
+
+def test_a_bad_request_is_never_tried_again(standing: Standing) -> None:
+    with pytest.raises(Exhausted) as refused:
+        classify.delay("[[sandbox:bad_request]]", labels=LABELS).get(timeout=15)
+    assert len(standing.attempts(refused.value.fields["item"])) == 1
+
+
+def test_throttling_waits_in_the_ledger_and_is_not_an_attempt(standing: Standing) -> None:
+    begun = time.monotonic()
+    receipt = classify.delay("[[sandbox:429 after=1 times=1]] hm", labels=LABELS).get(timeout=15)
+    assert time.monotonic() - begun >= 1
+    assert receipt["receipt"]["attempts"] == 1
+
+
+def test_an_item_past_its_deadline_is_not_done(standing: Standing) -> None:
+    with pytest.raises(DeadlineExceeded):
+        classify.apply_async(["late", LABELS], countdown=3, expires=1).get(timeout=15)
+
+
+def test_the_same_idempotency_key_is_one_item_and_one_charge(standing: Standing) -> None:
+    twice = [
+        classify.delay("once", labels=LABELS, idempotency_key="order 7", floor="open_weight")
+        for _ in range(2)
+    ]
+    first, second = (each.get(timeout=15) for each in twice)
+    assert first == second
+    assert len(standing.attempts(first["receipt"]["item"])) == 1
+    with pytest.raises(InvalidItem, match="order 7"):
+        classify.delay("other", labels=LABELS, idempotency_key="order 7", floor="open_weight")
+
+
+def test_a_service_with_only_celery_calls_by_name(standing: Standing) -> None:
+    with Celery("stranger", set_as_current=False) as stranger:
+        stranger.conf.update(
+            broker_url=standing.house.broker_url, result_backend=standing.house.broker_url
+        )
+        arguments = {"text": "card", "labels": LABELS, "sensitivity": "public"}
+        wanted = stranger.signature("tierqueue.classify", kwargs=arguments, queue="route")
+        assert wanted.delay().get(timeout=15)["output"]["label"] in LABELS
+        poor = stranger.signature("tierqueue.classify", kwargs={"text": "card"}, queue="route")
+        with pytest.raises(Exception, match="labels") as refused:
+            poor.delay().get(timeout=15)
+        assert type(refused.value).__name__ == "InvalidItem"
+
+
+def test_groups_chains_and_chords_come_true(standing: Standing) -> None:
+    many = group(classify.s(f"card {n}", LABELS) for n in range(4)).apply_async()
+    assert len(many.get(timeout=15)) == 4
+    after = chain(
+        complete.s("First say something", sensitivity="confidential"),
+        summarize.s(max_words=40),
+    ).apply_async()
+    receipt = after.get(timeout=15)["receipt"]
+    assert receipt["task"] == "tierqueue.summarize"
+    assert receipt["sensitivity"] == "confidential"
+    both = chord([summarize.s(f"Text number {n}.", max_words=30) for n in range(3)])
+    joined = complete.s(system="Join these texts.", max_output_tokens=50)
+    assert both(joined).get(timeout=15)["output"]["text"]
+
+
+def test_a_revoked_item_is_cancelled(standing: Standing) -> None:
+    waiting = classify.apply_async(["later", LABELS], countdown=60)
+    waiting.revoke()
+    until(lambda: standing.item(waiting.id).state == "cancelled")
+
+
+def test_a_running_call_is_aborted_when_its_item_is_revoked(standing: Standing) -> None:
+    waiting = classify.delay("[[sandbox:hang seconds=15]]", labels=LABELS)
+    until(lambda: standing.item(waiting.id).state == "running")
+    waiting.revoke()
+    until(lambda: standing.item(waiting.id).state == "cancelled", seconds=8)
+
+
+def test_no_prompt_and_no_answer_is_in_any_log(
+    standing: Standing, log_of: Callable[[Standing, str], str]
+) -> None:
+    secret = "xylophone-orchid"
+    classify.delay(f"my {secret} card", labels=LABELS).get(timeout=15)
+    with pytest.raises(Exhausted):
+        classify.delay(f"[[sandbox:bad_request]] {secret}", labels=LABELS).get(timeout=15)
+    for name in standing.house.processes:
+        assert secret not in log_of(standing, name)
