@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import importlib.util
 import json
 from collections.abc import Iterator
@@ -85,7 +84,6 @@ def standing(
     loop.run(engine.start(), timeout=170)
     yield Standing(engine, loop, model, metered=request.param in ("openai", "anthropic"))
     loop.run(engine.close(), timeout=30)
-    gc.collect()  # vLLM leaves its ZeroMQ context to the collector, which warns
     assert loop.stop()
 
 

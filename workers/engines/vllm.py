@@ -137,6 +137,7 @@ class VllmEngine:
         if llm is not None:
             self._llm = None
             await asyncio.to_thread(llm.shutdown)  # about 5 s
+            _end_messaging(llm.engine_core.resources)
             if self._watcher is not None:
                 orphans.unwatch(self._watcher)
             with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -238,3 +239,13 @@ class VllmEngine:
                 raise Misconfigured(
                     f"deployment {self._deployment}: vLLM has no engine option {option!r}{hint}"
                 )
+
+
+def _end_messaging(resources: Any) -> None:
+    """Terminate the ZeroMQ context, which vLLM leaves to the garbage collector.
+
+    Only with its sockets closed: terminating waits for them for ever.
+    """
+    sockets = (resources.input_socket, resources.output_socket)
+    if all(socket is None or socket.closed for socket in sockets):
+        resources.ctx.term()
