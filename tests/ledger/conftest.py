@@ -1,0 +1,33 @@
+"""What the ledger's tests share."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from tests.ledger.road import Road
+from tierqueue.ledger.session import Ledger
+
+
+@pytest.fixture
+def road(ledger: Ledger) -> Road:
+    """The ledger's moves over a fresh ledger, once on each database."""
+    return Road(ledger)
+
+
+Everywhere = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
+
+
+@pytest.fixture(scope="session")
+def everywhere() -> Everywhere:
+    """Run a function at once in one real process for each argument; returns what they return."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.ledger.road"])
+
+    def run(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+        given = list(arguments)
+        with context.Pool(len(given)) as pool:
+            return pool.map(function, given, chunksize=1)
+
+    return run

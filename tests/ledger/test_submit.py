@@ -1,0 +1,140 @@
+"""How items come in: once, whatever is delivered twice."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.ledger.road import SECOND, Road, new_item, promise_of
+from tierqueue.ledger import items, models, promises, routes
+from tierqueue.ledger.items import new_id, submit
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.lifecycle import State
+
+if TYPE_CHECKING:
+    from tests.ledger.conftest import Everywhere
+
+
+def _count(ledger: Ledger) -> int:
+    with ledger.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(models.items)).scalar_one())
+
+
+def test_a_submitted_item_is_there_with_its_promise(road: Road) -> None:
+    new = new_item(priority=3, metadata={"ticket": 7})
+    promise = promise_of(new.id)
+    with road.ledger.write() as connection:
+        assert submit(connection, new, promise) == new.id
+    row = road.row(new.id)
+    assert (row.state, row.fence, row.priority, row.metadata) == ("submitted", 0, 3, {"ticket": 7})
+    with road.ledger.read() as connection:
+        assert promises.unkept(connection, [new.id]) == [promise]
+
+
+def test_a_call_delivered_twice_is_one_item(road: Road) -> None:
+    first = new_item()
+    promise = promise_of(first.id)
+    again = new_item()
+    with road.ledger.write() as connection:
+        submit(connection, first, promise)
+    with road.ledger.write() as connection:
+        assert submit(connection, again, replace(promise, item_id=again.id)) == first.id
+    assert _count(road.ledger) == 1
+
+
+def test_the_same_idempotency_key_is_one_item_with_a_promise_for_each(road: Road) -> None:
+    first, second = (new_item(idempotency_key="order-1") for _ in range(2))
+    with road.ledger.write() as connection:
+        assert submit(connection, first, promise_of(first.id, "a")) == first.id
+        assert submit(connection, second, promise_of(second.id, "b")) == first.id
+        owed = promises.unkept(connection, [first.id])
+    assert sorted(each.id for each in owed) == ["a", "b"]
+    assert _count(road.ledger) == 1
+
+
+def test_an_idempotency_key_with_other_arguments_is_refused_and_leaves_nothing(road: Road) -> None:
+    first = new_item(idempotency_key="order-1")
+    other = new_item(idempotency_key="order-1", fingerprint="another")
+    with road.ledger.write() as connection:
+        submit(connection, first, None)
+    with (
+        pytest.raises(InvalidItem, match="belongs to item"),
+        road.ledger.write() as connection,
+    ):
+        submit(connection, other, promise_of(other.id, "p"))
+    with road.ledger.read() as connection:
+        assert not promises.exists(connection, "p")
+
+
+def test_an_item_with_a_start_in_the_future_waits_for_it(road: Road) -> None:
+    later = road.now() + 3_600 * SECOND
+    [item_id] = road.submit(not_before=later)
+    assert road.row(item_id).state == State.WAITING
+    with road.ledger.write() as connection:
+        assert routes.wake_due(connection, later - 1) == 0
+        assert routes.next_due(connection) == later
+        assert routes.wake_due(connection, later) == 1
+    assert (road.row(item_id).state, road.row(item_id).reason) == (State.SUBMITTED, None)
+
+
+def test_many_items_are_submitted_at_once_and_keep_every_character(road: Road) -> None:
+    awkward = {"text": 'null \u0000, quote ", backslash \\, emoji 🙂, percent %s %(rows)s :x'}
+    many = [new_item(arguments=awkward, job_id="job", job_index=index) for index in range(100)]
+    with road.ledger.write() as connection:
+        items.submit_many(connection, many)
+    assert road.row(many[99].id).arguments == awkward
+    assert road.row(many[99].id).metadata is None
+
+
+def test_ids_are_unique_and_in_the_order_of_time() -> None:
+    made = [new_id() for _ in range(1_000)]
+    assert len(set(made)) == 1_000
+    assert [each[:13] for each in made] == sorted(each[:13] for each in made)
+
+
+def test_a_kept_promise_is_owed_no_more(road: Road) -> None:
+    new = new_item()
+    with road.ledger.write() as connection:
+        submit(connection, new, promise_of(new.id, "p"))
+        promises.keep(connection, ["p"], 5)
+        promises.keep(connection, ["p"], 9)
+        assert promises.unkept(connection, [new.id]) == []
+        row = connection.execute(select(models.promises)).one()
+    assert row.kept_at == 5
+
+
+def test_a_promise_is_overdue_once_its_item_has_ended(road: Road) -> None:
+    new = new_item()
+    with road.ledger.write() as connection:
+        submit(connection, new, promise_of(new.id, "p"))
+    far = road.now() + 60 * SECOND
+    with road.ledger.read() as connection:
+        assert promises.overdue(connection, far, 10) == []
+    with road.ledger.write() as connection:
+        items.cancel(connection, [new.id], "ada")
+    with road.ledger.read() as connection:
+        [(promise, ending)] = promises.overdue(connection, far, 10)
+    assert (promise.id, ending.state) == ("p", "cancelled")
+    assert ending.error is not None
+    assert ending.error["reason"] == "cancelled"
+
+
+def _submit_with_key(url: str) -> str:
+    ledger = Ledger(url)
+    new = new_item(idempotency_key="the same for all")
+    with ledger.write() as connection:
+        item_id = submit(connection, new, promise_of(new.id))
+    ledger.close()
+    return item_id
+
+
+def test_ten_processes_with_one_idempotency_key_are_one_item(
+    ledger: Ledger, ledger_url: str, everywhere: "Everywhere"
+) -> None:
+    ids = everywhere(_submit_with_key, [ledger_url] * 10)
+    assert len(set(ids)) == 1
+    assert _count(ledger) == 1
+    with ledger.read() as connection:
+        assert len(promises.unkept(connection, ids[:1])) == 10
