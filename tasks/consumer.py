@@ -26,15 +26,15 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         """Its body is not what its content type says."""
         self._keep(message, f"cannot be decoded: {type(exc).__name__}")
 
-    def on_unknown_message(self, body: Any, message: Message) -> None:
+    def on_unknown_message(self, _body: Any, message: Message) -> None:
         """It is no Celery message."""
         self._keep(message, "is not a task message")
 
-    def on_invalid_task(self, body: Any, message: Message, exc: Exception) -> None:
+    def on_invalid_task(self, _body: Any, message: Message, exc: Exception) -> None:
         """It is a task message with something wrong in it."""
         self._keep(message, f"is not a valid task message: {type(exc).__name__}")
 
-    def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:
+    def on_unknown_task(self, _body: Any, message: Message, _exc: Exception) -> None:
         """It asks for a task that is not registered here."""
         name = task_name(message)
         self._keep(message, f"asks for a task unknown here: {str(name)[:200]}")
@@ -42,7 +42,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
     def _keep(self, message: Message, error: str) -> None:
         try:
             keep_raw(self.app, message, error)
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - tried again until it is kept
             _log.error("undecodable_not_kept", error=type(failure).__name__)
             self.timer.call_after(_AGAIN, self._keep, (message, error))
             return

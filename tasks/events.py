@@ -108,7 +108,7 @@ class ItemEvents:
             try:
                 with self._app.connection_for_write() as connection:
                     self._publish(connection, pause)
-            except Exception as error:  # an event is a courtesy: it is dropped
+            except Exception as error:  # noqa: BLE001 - an event is a courtesy
                 if not self._broken:
                     _log.warning("events_not_sent", error=type(error).__name__)
                 self._broken = True

@@ -62,7 +62,7 @@ def take_in(
             refuse(app, task.name, (), {}, promise, fault)
         else:
             _revoked_meanwhile(app, promise.id)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the broker keeps what was not committed
         _try_again(promise.id, error)
 
 
@@ -71,8 +71,7 @@ def _checked(task: "ItemTask", *call: Any, **times: Any) -> NewItem:
         return task.called(*call, **times)
     except InvalidItem:
         raise
-    except Exception as error:
-        # A task type's own code failed on these arguments, and would again.
+    except Exception as error:  # noqa: BLE001 - a team's own code, which would fail again
         raise InvalidItem(
             f"{task.name}: its prompt raised {type(error).__name__}", {"task": task.name}
         ) from None

@@ -47,13 +47,13 @@ def keep(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
         if others:
             # Celery's own calls below retry for many seconds; without a broker none is begun.
             app.backend.client.ping()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what is not kept stays owed
         _log.warning("promises_not_kept", count=len(owed) - len(kept), error=type(error).__name__)
         return kept
     for promise, ending in others:
         try:
             _tell(app, promise, ending)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what is not kept stays owed
             _log.warning("promise_not_kept", promise=promise.id, error=type(error).__name__)
         else:
             kept.append(promise.id)
@@ -109,7 +109,7 @@ def _store(app: TierqueueApp, plain: Sequence[Owed]) -> None:
     with backend.client.pipeline(transaction=False) as pipe:
         for promise, ending in plain:
             state, result = told(ending)
-            meta = backend._get_result_meta(
+            meta = backend._get_result_meta(  # noqa: SLF001 - Celery's shape is its promise
                 backend.encode_result(result, state), state, None, _context(promise)
             )
             meta["task_id"] = promise.id

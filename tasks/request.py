@@ -21,7 +21,7 @@ class ItemRequest(Request):  # type: ignore[misc]  # celery ships no types
         self._request_dict.update(argsrepr=HIDDEN, kwargsrepr=HIDDEN)
         self._eta = self._expires = None
 
-    def info(self, safe: bool = False) -> dict[str, Any]:
+    def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002 - never otherwise
         """What ``inspect active`` and Flower show of it."""
         shown: dict[str, Any] = super().info(safe=True)
         return shown

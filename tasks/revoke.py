@@ -39,7 +39,7 @@ def _revoke(state: Any, task_id: Any, terminate: bool, signal: Any, **kwargs: An
     if isinstance(state.app, TierqueueApp):
         try:
             ids -= (ours := cancel_behind(state.app, sorted(ids)))
-        except Exception as error:  # the command's answer says so
+        except Exception as error:  # noqa: BLE001 - the answer says so
             # Nothing is known of the ids, so nothing is said of them: least of all "revoked".
             _log.error("revoke_failed", error=type(error).__name__)
             return {"error": f"nothing was revoked: {type(error).__name__}"}
@@ -61,9 +61,7 @@ def revoke(
 ) -> Any:
     """Revoke task by task id (or list of ids); work items among them are cancelled.
 
-    Keyword Arguments:
-        terminate (bool): Also terminate what is active; a work item's call is aborted either way.
-        signal (str): Name of signal to use for terminate (e.g., ``KILL``).
+    ``terminate`` (with ``signal``) also ends what is active; an item's call is aborted either way.
     """
     return _revoke(state, task_id, terminate, signal, **kwargs)
 
@@ -71,6 +69,6 @@ def revoke(
 @control.control_command(  # type: ignore[untyped-decorator]
     variadic="task_id", args=[("signal", str)], signature="<signal> [id1 [id2 [... [idN]]]]"
 )
-def terminate(state: Any, signal: Any, task_id: Any, **kwargs: Any) -> Any:
+def terminate(state: Any, signal: Any, task_id: Any, **_: Any) -> Any:
     """Terminate task by task id (or list of ids); work items among them are cancelled."""
     return _revoke(state, task_id, True, signal)

@@ -34,8 +34,9 @@ def _routed(value: Any) -> Any:
         inside = {name: _routed(each) for name, each in value.items()}
         if isinstance(value, Signature) and not value.get("subtask_type"):
             options = inside["options"]
-            if value._app is not None and not _DIRECTIONS & options.keys():
-                inside["options"] = {**options, "queue": _queue(value._app, value["task"])}
+            app = value._app  # noqa: SLF001 - its public name falls back to any current application
+            if app is not None and not _DIRECTIONS & options.keys():
+                inside["options"] = {**options, "queue": _queue(app, value["task"])}
         return inside
     if isinstance(value, list | tuple):
         return [_routed(each) for each in value]
@@ -44,7 +45,7 @@ def _routed(value: Any) -> Any:
 
 def _queue(app: Celery, task: str) -> str:
     registered = app.tasks.get(task)
-    options = registered._get_exec_options() if registered else {}
+    options = registered._get_exec_options() if registered else {}  # noqa: SLF001
     stated = {name: option for name, option in options.items() if option is not None}
     queue = app.amqp.router.route(stated, task)["queue"]
     return str(getattr(queue, "name", queue))

@@ -38,7 +38,7 @@ def tell_unknown(app: TierqueueApp, message: Message, name: str) -> None:
     """Fail an unknown task for its producer, as Celery does; a broker that is down is ignored."""
     try:
         app.backend.mark_as_failure(message.headers["id"], NotRegistered(name))
-    except Exception as error:  # its message is kept; nothing else can be done for it
+    except Exception as error:  # noqa: BLE001 - its message is kept all the same
         _log.warning("unknown_task_not_told", error=type(error).__name__)
 
 

@@ -1,0 +1,10 @@
+"""The routing stage's worker with its intake alone: nothing here routes or answers an item."""
+
+import tierqueue.tasks  # noqa: F401
+from tierqueue.tasks import names
+from tierqueue.tasks.app import app
+
+
+@app.task(name=names.WAKE, ignore_result=True)  # type: ignore[untyped-decorator]
+def wake() -> None:
+    """Nobody looks: the test plays the routing stage."""

@@ -1,0 +1,130 @@
+"""A producer on the road, workers beside it, and the test in the place of the stages behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import update
+
+from tierqueue.ledger import promises as ledger_promises
+from tierqueue.ledger.items import Death, die
+from tierqueue.ledger.models import items
+from tierqueue.ledger.promises import Ending
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.tasks import promises
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.delivery import Delivery
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def until(met: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Wait for a state; fails when it does not come."""
+    end = time.monotonic() + seconds
+    while not (found := met()):
+        assert time.monotonic() < end, "the awaited state did not come"
+        time.sleep(0.02)
+    return found
+
+
+class Road:
+    """A producer on the road, and this test in the place of the stages behind it."""
+
+    def __init__(self, app: TierqueueApp, ledger: Ledger) -> None:
+        self.app = app
+        self.ledger = ledger
+
+    def item(self, item_id: str) -> Any:
+        """The item's row, or ``None``."""
+        with self.ledger.read() as connection:
+            found = connection.execute(items.select().where(items.c.id == item_id))
+            return found.first()
+
+    def all_items(self) -> list[Any]:
+        """Every item's row."""
+        with self.ledger.read() as connection:
+            return list(connection.execute(items.select().order_by(items.c.id)))
+
+    def answer(self, item_id: str, output: Any, **receipt: Any) -> Ending:
+        """A tier accepts an answer: only the ledger knows yet."""
+        receipt = {"sensitivity": "public", **receipt}
+        until(lambda: self.item(item_id))
+        with self.ledger.write() as connection:
+            connection.execute(
+                update(items)
+                .where(items.c.id == item_id)
+                .values(
+                    state="succeeded",
+                    output=output,
+                    receipt=receipt,
+                    ended_at=database_now(connection),
+                )
+            )
+        answer = {"output": output, "receipt": receipt}
+        return Ending(item_id=item_id, state="succeeded", answer=answer, error=None)
+
+    def kill(self, item_id: str, reason: str, **fields: Any) -> Ending:
+        """A stage declares the item dead: only the ledger knows yet."""
+        until(lambda: self.item(item_id))
+        with self.ledger.write() as connection:
+            death = Death(item_id, reason, f"died of {reason}", fields)
+            return die(connection, [death], database_now(connection))[0]
+
+    def tell(self, *endings: Ending) -> None:
+        """The stage keeps what is owed."""
+        with self.ledger.read() as connection:
+            owed = ledger_promises.unkept(connection, [each.item_id for each in endings])
+        Delivery(self.ledger, partial(promises.keep, self.app), self.app.item_events).ended(
+            endings, owed
+        )
+
+    def tell_twice(self, ending: Ending) -> None:
+        """The stage and the tick keep the same promise, one after the other."""
+        with self.ledger.read() as connection:
+            owed = ledger_promises.unkept(connection, [ending.item_id])
+        pairs = [(promise, ending) for promise in owed]
+        for _ in range(2):
+            assert promises.keep(self.app, pairs) == [promise.id for promise in owed]
+
+    def notes(self) -> list[list[Any]]:
+        """What the foreign tasks wrote down."""
+        lines = self.app.backend.client.lrange("foreign-notes", 0, -1)
+        return [json.loads(line) for line in lines]
+
+
+class Worker:
+    """A real worker process; its log is ``log``."""
+
+    def __init__(self, name: str, module: str, queue: str, log: Path, environment: dict[str, str]):
+        self.log = log
+        self._out = log.open("wb")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "celery", "-A", module, "worker", "-P", "threads"),
+                *("-c", "2", "-Q", queue, "-n", f"{name}@test", "-E", "-l", "INFO"),
+                *("--without-gossip", "--without-mingle"),
+            ],
+            stdout=self._out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
+        )
+        until(lambda: self.process.poll() is not None or b"ready." in log.read_bytes(), 60)
+        assert self.process.poll() is None, log.read_text()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL where that is not heard."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._out.close()

@@ -1,0 +1,89 @@
+"""What Flower sees of items."""
+
+import time
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.events.state import State
+
+from tests.tasks.producer import Road, until
+from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.tasks.events import ItemEvents
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def promise(call_id: str) -> Promise:
+    return Promise(id=call_id, item_id=call_id, task="tierqueue.complete", root_id="root")
+
+
+def ending(call_id: str, state: str, reason: str | None = None) -> Ending:
+    error = {"reason": reason, "message": "Quillfeather", "fields": {}} if reason else None
+    return Ending(item_id=call_id, state=state, answer={"output": "Quillfeather"}, error=error)
+
+
+def ours(event: dict[str, Any]) -> bool:
+    return event["hostname"] == "gpu@test"
+
+
+def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
+    road: Road, stranger: Celery
+) -> None:
+    events = ItemEvents(road.app, hostname="gpu@test")
+    seen: list[Any] = []
+    flower = State()
+    with stranger.connection_for_read() as connection:
+        receiver = stranger.events.Receiver(
+            connection, handlers={"*": lambda event: ours(event) and seen.append(event)}
+        )
+        consuming = receiver.itercapture(limit=None, timeout=10, wakeup=False)
+        next(consuming, None)
+        names = ["done", "dead", "stopped", "again", "running"]
+        events.received([promise(name) for name in names])
+        events.started(names)
+        events.retried(["again"], "throttled")
+        events.ended([(promise("done"), ending("done", "succeeded"))], runtime=0.5)
+        events.ended([(promise("dead"), ending("dead", "dead", "cost_ceiling"))])
+        events.ended([(promise("stopped"), ending("stopped", "cancelled", "cancelled"))])
+
+        def all_came() -> bool:
+            next(consuming, None)
+            return len(seen) >= 14
+
+        until(all_came)
+    for event in seen:
+        flower.event(event)
+    states = {task.uuid: task.state for task in flower.tasks.values()}
+    assert states == {
+        "done": "SUCCESS",
+        "dead": "FAILURE",
+        "stopped": "REVOKED",
+        "again": "RETRY",
+        "running": "STARTED",
+    }
+    assert {task.name for task in flower.tasks.values()} == {"tierqueue.complete"}
+    assert flower.tasks["dead"].exception == "CostCeilingExceeded"
+    assert flower.tasks["done"].runtime == 0.5
+    assert {task.root_id for task in flower.tasks.values()} == {"root"}
+    assert set(flower.workers) == {"gpu@test"}
+    assert "Quillfeather" not in repr(seen)
+
+
+def test_without_a_broker_events_cost_their_sender_nothing() -> None:
+    nowhere = Celery("nowhere", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    nowhere.conf.worker_send_task_events = True
+    events = ItemEvents(nowhere)
+    before = time.monotonic()
+    for _ in range(100):
+        events.started(["someone"] * 64)
+    events.flush()
+    assert time.monotonic() - before < 2
+
+
+def test_no_event_is_sent_where_they_are_switched_off(road: Road) -> None:
+    quiet = Celery("quiet", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    quiet.conf.worker_send_task_events = False
+    events = ItemEvents(quiet)
+    events.started(["someone"])
+    assert events._thread is None

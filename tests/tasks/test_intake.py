@@ -1,0 +1,248 @@
+"""Calls by name, from a service that has only Celery, through a real intake process."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import Celery, chain, chord, group
+from celery.exceptions import Reject
+from sqlalchemy import text
+
+from tests.tasks.producer import Road, Worker, until
+from tierqueue.ledger.models import items, raw_messages
+from tierqueue.ledger.promises import Promise
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks import complete, intake
+from tierqueue.tasks.intake import take_in
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
+    # Celery leaves sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+SECRET = "the patient's name is Quillfeather"
+
+
+def by_name(stranger: Celery, prompt: str = "hello", **kwargs: Any) -> Any:
+    return stranger.signature(
+        "tierqueue.complete", kwargs={"prompt": prompt, **kwargs}, queue="route"
+    )
+
+
+def take(road: Road, call_id: str, kwargs: dict[str, Any], **times: Any) -> None:
+    promise = Promise(id=call_id, item_id=call_id, task=complete.name, root_id=call_id)
+    times = {"not_before": None, "expires": None, **times}
+    take_in(complete, [], kwargs, promise, **times)
+
+
+@pytest.fixture
+def either_road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
+    """A producer on each database in turn."""
+    return road_to(ledger_url)
+
+
+def test_calls_by_name_come_true(road: Road, stranger: Celery, intake: Worker) -> None:
+    asked = by_name(stranger).delay()
+    road.tell(road.answer(asked.id, {"text": "hi"}))
+    assert asked.get(timeout=10)["output"] == {"text": "hi"}
+
+    together = group(by_name(stranger, f"g{n}") for n in range(3)).apply_async()
+    for each in together.results:
+        road.tell(road.answer(each.id, {"text": each.id}))
+    assert [r["output"]["text"] for r in together.get(timeout=10)] == [
+        each.id for each in together.results
+    ]
+
+    following = stranger.signature(
+        "tierqueue.complete", kwargs={"prompt": "next"}, queue="route", immutable=True
+    )
+    steps = chain(by_name(stranger, "first"), following).apply_async()
+    road.tell(road.answer(steps.parent.id, {"text": "x"}))
+    road.tell(road.answer(steps.id, {"text": "end"}))
+    assert steps.get(timeout=10)["output"] == {"text": "end"}
+
+    counted = chord([by_name(stranger, "h1"), by_name(stranger, "h2")], following).apply_async()
+    for each in counted.parent.results:
+        road.tell_twice(road.answer(each.id, {"text": "h"}))
+    road.tell(road.answer(counted.id, {"text": "body"}))
+    assert counted.get(timeout=10)["output"] == {"text": "body"}
+    assert len(road.all_items()) == 9
+
+
+def test_bad_input_by_name_is_a_dead_letter_and_raises_at_the_producer(
+    road: Road, stranger: Celery, intake: Worker
+) -> None:
+    asked = by_name(stranger, priority="urgent").delay()
+    with pytest.raises(Exception, match="priority") as raised:
+        asked.get(timeout=10)
+    assert type(raised.value).__name__ == "InvalidItem"
+    row = road.item(asked.id)
+    assert (row.state, row.reason) == ("dead", "invalid")
+    assert row.arguments == {"args": [], "kwargs": {"prompt": "hello", "priority": "urgent"}}
+
+    body = stranger.signature("tierqueue.complete", kwargs={"prompt": "b"}, queue="route")
+    counted = chord([by_name(stranger, "fine"), by_name(stranger, floor="x")], body).apply_async()
+    fine, _ = counted.parent.results
+    road.tell(road.answer(fine.id, {"text": "ok"}))
+    with pytest.raises(Exception, match="floor"):
+        counted.get(timeout=10)
+
+
+def test_a_call_by_name_says_nothing_in_events_or_logs(
+    road: Road, stranger: Celery, intake: Worker
+) -> None:
+    seen: list[Any] = []
+    with stranger.connection_for_read() as connection:
+        receiver = stranger.events.Receiver(connection, handlers={"*": seen.append})
+        consuming = receiver.itercapture(limit=None, timeout=10, wakeup=False)
+        next(consuming, None)
+        good, bad = (
+            by_name(stranger, SECRET).delay(),
+            by_name(stranger, SECRET, floor=SECRET).delay(),
+        )
+
+        def failed() -> bool:
+            next(consuming, None)
+            return any(e["type"] == "task-failed" and e["uuid"] == bad.id for e in seen)
+
+        until(failed)
+    received = {e["uuid"] for e in seen if e["type"] == "task-received"}
+    assert {good.id, bad.id} <= received
+    ends = [e for e in seen if e["type"] == "task-failed"]
+    assert [(e["uuid"], e["exception"], e["hostname"]) for e in ends] == [
+        (bad.id, "InvalidItem", "intake@test")
+    ]
+    assert "Quillfeather" not in repr(seen)
+    until(lambda: bad.id.encode() in intake.log.read_bytes())
+    assert good.id in intake.log.read_text()
+    assert "Quillfeather" not in intake.log.read_text()
+
+
+def test_undecodable_and_unknown_messages_are_kept_with_their_bytes(
+    road: Road, stranger: Celery, intake: Worker
+) -> None:
+    with stranger.producer_or_acquire() as producer:
+        headers = {"task": "tierqueue.complete", "id": "garbled", "lang": "py"}
+        sent = {"routing_key": "route", "content_encoding": "utf-8"}
+        producer.publish(b"\xff{not json", content_type="application/json", headers=headers, **sent)
+        producer.publish(SECRET.encode(), content_type="text/plain", headers={}, **sent)
+        producer.publish(b"\x80\x04}", content_type="application/x-python-serialize", **sent)
+    unknown = stranger.signature("tierqueue.abolished", args=[SECRET], queue="route").delay()
+    with pytest.raises(Exception, match=r"tierqueue\.abolished"):
+        unknown.get(timeout=10)
+
+    def kept() -> list[Any]:
+        with road.ledger.read() as connection:
+            return list(connection.execute(raw_messages.select()))
+
+    until(lambda: len(kept()) == 4)
+    bodies = {row.body for row in kept()}
+    assert {b"\xff{not json", SECRET.encode(), b"\x80\x04}"} < bodies
+    assert any(SECRET.encode() in body and body.startswith(b"[[") for body in bodies)
+    assert {row.queue for row in kept()} == {"route"}
+    assert all("Quillfeather" not in json.dumps(row.headers) + row.error for row in kept())
+    assert "Quillfeather" not in intake.log.read_text()
+    # The intake lives on, and the queue is empty.
+    asked = by_name(stranger, "still there?").delay()
+    until(lambda: road.item(asked.id))
+    until(lambda: road.app.backend.client.hlen("unacked") == 0)
+
+
+def test_a_countdown_by_name_waits_in_the_ledger_and_an_expiry_is_its_deadline(
+    road: Road, stranger: Celery, intake: Worker
+) -> None:
+    later = by_name(stranger, "later").apply_async(countdown=600, expires=1200)
+    row = until(lambda: road.item(later.id))
+    assert (row.state, row.reason) == ("waiting", "not_before")
+    assert abs(row.ready_at - row.submitted_at - 600e6) < 20e6
+    assert abs(row.deadline - row.submitted_at - 1200e6) < 20e6
+
+
+def test_a_revoke_cancels_what_waits_and_does_not_lie_about_what_runs(
+    road: Road, stranger: Celery, intake: Worker
+) -> None:
+    waiting, running = by_name(stranger).delay(), by_name(stranger).delay()
+    until(lambda: road.item(waiting.id) and road.item(running.id))
+    with road.ledger.write() as connection:
+        connection.execute(items.update().where(items.c.id == running.id).values(state="running"))
+    waiting.revoke()
+    running.revoke(terminate=True)
+    with pytest.raises(Exception, match="cancelled by a revoke"):
+        waiting.get(timeout=10)
+    assert waiting.state == "REVOKED"
+    until(lambda: road.item(running.id).cancel_requested)
+    assert running.state == "PENDING"
+    replies = stranger.control.revoke("not-yet-sent", reply=True, timeout=5)
+    assert "flagged as revoked" in str(replies)
+    assert stranger.AsyncResult("not-yet-sent").state == "REVOKED"
+
+
+def test_a_refused_call_is_refused_once_however_often_it_is_delivered(either_road: Road) -> None:
+    for _ in range(2):
+        take(either_road, "call-1", {"prompt": ""})
+    row = either_road.item("call-1")
+    assert (row.state, row.reason, len(either_road.all_items())) == ("dead", "invalid", 1)
+    assert row.error["fields"]["item"] == "call-1"
+    with pytest.raises(InvalidItem):
+        complete.AsyncResult("call-1").get(timeout=5)
+
+
+def test_an_accepted_call_is_accepted_once_however_often_it_is_delivered(either_road: Road) -> None:
+    for _ in range(2):
+        take(either_road, "call-1", {"prompt": "hello"})
+    assert [row.state for row in either_road.all_items()] == ["submitted"]
+
+
+def test_a_text_the_database_cannot_hold_is_refused_and_not_tried_for_ever(
+    either_road: Road,
+) -> None:
+    take(either_road, "call-1", {"prompt": "hello", "budget": "team\0one"})
+    row = either_road.item("call-1")
+    expected = "submitted" if either_road.ledger.dialect == "sqlite" else "dead"
+    assert row.state == expected
+
+
+def test_regulated_data_by_name_is_refused_unless_the_policy_allows_it(
+    road: Road, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(road, "stated", {"prompt": "x", "sensitivity": "regulated"})
+    take(road, "by-default", {"prompt": "x"})
+    assert (road.item("stated").reason, road.item("by-default").state) == ("invalid", "submitted")
+
+    strict = tmp_path / "strict.toml"
+    strict.write_text("")
+    lax = tmp_path / "lax.toml"
+    lax.write_text("allow_regulated_by_name = true\n")
+    for path, state in ((strict, "dead"), (lax, "submitted")):
+        monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
+        del road.app._made["settings"], road.app._made["policy"]
+        take(road, f"unstated-{state}", {"prompt": "x"})
+        assert road.item(f"unstated-{state}").state == state
+
+
+def test_while_the_ledger_cannot_be_asked_the_message_goes_back_after_a_wait(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "_WAIT", 0.05)
+    with road.ledger.write() as connection:
+        connection.execute(text("ALTER TABLE items RENAME TO gone"))
+    with pytest.raises(Reject) as raised:
+        take(road, "call-1", {"prompt": "hello"})
+    assert raised.value.requeue
+    with road.ledger.write() as connection:
+        connection.execute(text("ALTER TABLE gone RENAME TO items"))
+    take(road, "call-1", {"prompt": "hello"})
+    assert road.item("call-1").state == "submitted"
+
+
+def test_a_refusal_is_logged_without_its_arguments(
+    road: Road, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        take(road, "call-1", {"prompt": SECRET, "floor": SECRET})
+    said = capsys.readouterr()
+    assert "call-1" in said.out + said.err + caplog.text
+    assert "Quillfeather" not in said.out + said.err + caplog.text

@@ -1,0 +1,281 @@
+"""What producers get: results, links, chains, groups and chords, in code."""
+
+from typing import Any
+
+import pytest
+from celery import chain, chord, group
+from celery.exceptions import ChordError
+from sqlalchemy import text
+
+from tests.tasks.foreign_app import autopsy, echo, mourn, tally
+from tests.tasks.foreign_app import foreign as foreign_app
+from tests.tasks.producer import Road, until
+from tierqueue.ledger import promises as ledger_promises
+from tierqueue.router.errors import Cancelled, CostCeilingExceeded, InvalidItem, NoRoute
+from tierqueue.tasks import classify, complete, extract, promises, summarize
+from tierqueue.tasks.promises import keep
+from tierqueue.tasks.revoke import cancel_behind
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
+    # Celery leaves sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _foreign_tasks_know_the_broker(valkey: Any) -> None:
+    foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
+
+
+def test_a_result_is_the_answer_with_its_receipt(road: Road) -> None:
+    asked = complete.delay("Say hello")
+    road.tell(road.answer(asked.id, {"text": "hello"}, tier="gpu"))
+    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+    assert asked.state == "SUCCESS"
+
+
+def test_a_dead_letter_raises_its_own_error_with_its_fields(road: Road) -> None:
+    asked = complete.delay("Say hello")
+    road.tell(road.kill(asked.id, "cost_ceiling", limit=5, needed=7))
+    with pytest.raises(CostCeilingExceeded) as raised:
+        asked.get(timeout=5)
+    assert raised.value.fields == {"limit": 5, "needed": 7}
+    assert asked.state == "FAILURE"
+
+
+def test_a_producer_without_tierqueue_gets_an_error_of_the_same_name(
+    road: Road, stranger: Any
+) -> None:
+    asked = complete.delay("Say hello")
+    road.tell(road.kill(asked.id, "cost_ceiling", limit=5))
+    stored = stranger.backend.decode(
+        stranger.backend.get(stranger.backend.get_key_for_task(asked.id))
+    )["result"]
+    # As it reads where the module is not installed.
+    elsewhere = stranger.backend.exception_to_python({**stored, "exc_module": "not.installed"})
+    assert type(elsewhere).__name__ == "CostCeilingExceeded"
+    assert elsewhere.args == ("died of cost_ceiling", {"limit": 5})
+
+
+def test_a_cancelled_item_reads_revoked_and_raises_cancelled(road: Road) -> None:
+    asked = complete.delay("Say hello")
+    assert cancel_behind(road.app, [asked.id, "nobody's"]) == {asked.id}
+    with pytest.raises(Cancelled):
+        asked.get(timeout=5)
+    assert asked.state == "REVOKED"
+
+
+def test_many_plain_promises_take_one_round_trip(road: Road, valkey: Any) -> None:
+    asked = [complete.delay(f"number {index}") for index in range(50)]
+    endings = [road.answer(each.id, {"text": each.id}) for each in asked]
+    client = valkey.client()
+    road.app.backend.client.ping()
+    before = client.info("stats")["total_reads_processed"]
+    road.tell(*endings)
+    after = client.info("stats")["total_reads_processed"]
+    client.close()
+    assert after - before < 25
+    assert [each.get(timeout=5)["output"]["text"] for each in asked] == [each.id for each in asked]
+
+
+def test_without_a_broker_nothing_is_kept_and_nothing_raises(road: Road) -> None:
+    asked = complete.delay("Say hello")
+    ending = road.answer(asked.id, {"text": "hello"})
+    with road.ledger.read() as connection:
+        owed = [(each, ending) for each in ledger_promises.unkept(connection, [asked.id])]
+
+    class Broken:
+        def pipeline(self, **_: Any) -> Any:
+            raise ConnectionError("no broker")
+
+    class App:
+        class backend:  # noqa: N801
+            client = Broken()
+
+    assert keep(App, owed) == []  # type: ignore[arg-type]
+    assert keep(road.app, owed) == [asked.id]
+
+
+def test_a_group_of_items_gives_its_answers_in_order(road: Road) -> None:
+    asked = group(complete.s(f"number {index}") for index in range(3)).apply_async()
+    for each in reversed(asked.results):
+        road.tell(road.answer(each.id, {"text": each.id}))
+    answers = asked.get(timeout=5)
+    assert [each["output"]["text"] for each in answers] == [each.id for each in asked.results]
+
+
+def test_a_chain_of_items_hands_the_output_on(road: Road) -> None:
+    asked = chain(
+        extract.s("Ada, 36", {"age": "integer"}),
+        complete.si("and now?"),
+        summarize.si("a long text"),
+    ).apply_async()
+    first = asked.parent.parent.id
+    road.tell(road.answer(first, {"age": 36}))
+    second = road.item(asked.parent.id)
+    assert second.task == "tierqueue.complete"
+    road.tell(road.answer(asked.parent.id, {"text": "next"}))
+    road.tell(road.answer(asked.id, {"summary": "short"}))
+    assert asked.get(timeout=5)["output"] == {"summary": "short"}
+
+
+def test_a_chain_fails_to_its_end_when_a_step_dies(road: Road) -> None:
+    asked = chain(complete.s("one"), complete.si("two"), complete.si("three")).apply_async()
+    road.tell(road.kill(asked.parent.parent.id, "exhausted"))
+    with pytest.raises(Exception, match="died of exhausted"):
+        asked.get(timeout=5)
+    assert len(road.all_items()) == 1
+
+
+def test_a_chain_whose_next_step_cannot_take_the_answer_fails_loudly(road: Road) -> None:
+    asked = chain(complete.s("one"), classify.s(labels=["one"]), complete.si("x")).apply_async()
+    road.tell(road.answer(asked.parent.parent.id, {"text": "fine"}))
+    with pytest.raises(InvalidItem):
+        asked.parent.get(timeout=5)
+    with pytest.raises(InvalidItem):
+        asked.get(timeout=5)
+    assert {row.reason for row in road.all_items()} == {None, "invalid"}
+    assert road.item(asked.parent.id).arguments["kwargs"] == {"labels": ["one"]}
+
+
+def test_a_chord_of_items_runs_a_body_of_ours_once(road: Road) -> None:
+    asked = chord(
+        [extract.s("one", {"n": "integer"}), extract.s("two", {"n": "integer"})],
+        complete.si("both are in"),
+    ).apply_async()
+    for each in asked.parent.results:
+        road.tell_twice(road.answer(each.id, {"n": 1}))
+    bodies = [row for row in road.all_items() if row.task == "tierqueue.complete"]
+    assert [row.id for row in bodies] == [asked.id]
+    road.tell(road.answer(asked.id, {"text": "done"}))
+    assert asked.get(timeout=5)["output"] == {"text": "done"}
+
+
+def test_a_chord_with_a_dead_header_fails_its_body(road: Road) -> None:
+    asked = chord([complete.s("one"), complete.s("two")], complete.si("both are in")).apply_async()
+    first, second = asked.parent.results
+    road.tell_twice(road.kill(first.id, "no_route"))
+    road.tell(road.answer(second.id, {"text": "fine"}))
+    with pytest.raises(NoRoute):
+        asked.get(timeout=5)
+    assert isinstance(asked.result, ChordError)
+    assert road.item(asked.id) is None
+
+
+def test_a_chord_in_a_chain_comes_true(road: Road) -> None:
+    asked = (
+        complete.s("start") | group(complete.si("a"), complete.si("b")) | complete.si("end")
+    ).apply_async()
+    start = next(row.id for row in road.all_items())
+    road.tell_twice(road.answer(start, {"text": "go"}))
+    header = [row.id for row in road.all_items() if row.id != start]
+    assert len(header) == 2
+    for each in header:
+        road.tell_twice(road.answer(each, {"text": "ok"}))
+    road.tell(road.answer(asked.id, {"text": "the end"}))
+    assert asked.get(timeout=5)["output"] == {"text": "the end"}
+    assert len(road.all_items()) == 4
+
+
+def test_a_chord_within_a_chord_comes_true(road: Road) -> None:
+    inner = chord([complete.s("i1"), complete.s("i2")], complete.si("inner body"))
+    asked = chord([inner, complete.s("o1")], complete.si("outer body")).apply_async()
+
+    def ready(prompt: str) -> str:
+        return str(next(r.id for r in road.all_items() if r.arguments["prompt"] == prompt))
+
+    for prompt in ("i1", "i2", "o1"):
+        road.tell_twice(road.answer(ready(prompt), {"text": prompt}))
+    assert road.item(asked.id) is None
+    road.tell_twice(road.answer(ready("inner body"), {"text": "in"}))
+    road.tell(road.answer(ready("outer body"), {"text": "out"}))
+    assert asked.get(timeout=5)["output"] == {"text": "out"}
+
+
+def test_a_link_told_twice_makes_one_item_with_its_parent_and_root(road: Road) -> None:
+    asked = complete.apply_async(("one",), link=[complete.si("linked"), complete.si("too")])
+    road.tell_twice(road.answer(asked.id, {"text": "done"}))
+    linked = [row for row in road.all_items() if row.id != asked.id]
+    assert len(linked) == 2
+    with road.ledger.read() as connection:
+        made = ledger_promises.unkept(connection, [row.id for row in linked])
+    assert {(each.parent_id, each.root_id) for each in made} == {(asked.id, asked.id)}
+    assert sorted(child.id for child in asked.children) == sorted(row.id for row in linked)
+
+
+def test_a_linked_chain_and_group_told_twice_make_their_items_once(road: Road) -> None:
+    asked = complete.apply_async(
+        ("one",),
+        link=[
+            chain(complete.si("c1"), complete.si("c2")),
+            group(complete.si("g1"), complete.si("g2")),
+        ],
+    )
+    road.tell_twice(road.answer(asked.id, {"text": "done"}))
+    # Past the marker's life: only the ids stand between this and a second item.
+    road.app.backend.client.delete(f"tierqueue-promise-{asked.id}")
+    with road.ledger.write() as connection:
+        connection.execute(text("UPDATE promises SET kept_at = NULL"))
+    road.tell_twice(road.answer(asked.id, {"text": "done"}))
+    prompts = sorted(row.arguments["prompt"] for row in road.all_items())
+    assert prompts == ["c1", "g1", "g2", "one"]
+
+
+def test_an_answer_inherits_the_strictest_sensitivity(road: Road) -> None:
+    first = complete.apply_async(
+        ("one",), link=complete.s(system="the other", sensitivity="internal")
+    )
+    road.tell(road.answer(first.id, "plain text", sensitivity="confidential"))
+    linked = next(row for row in road.all_items() if row.id != first.id)
+    assert (linked.sensitivity, linked.arguments["prompt"]) == ("confidential", "plain text")
+
+
+def test_callbacks_to_another_team_go_to_its_own_queue(road: Road, foreign: Any) -> None:
+    asked = complete.apply_async(
+        ("one",),
+        link=echo.s(tag="linked"),
+        link_error=[mourn.s(), autopsy.s()],
+    )
+    road.tell_twice(road.answer(asked.id, {"text": "done"}))
+    until(road.notes)
+    assert asked.children[0].get(timeout=5)["output"] == {"text": "done"}
+    assert road.notes() == [["echo", "linked", asked.id, asked.id]]
+    dead = complete.apply_async(("two",), link_error=[mourn.s()])
+    road.tell_twice(road.kill(dead.id, "exhausted"))
+    until(lambda: ["mourn", dead.id] in road.notes())
+    assert road.notes().count(["mourn", dead.id]) == 1
+
+
+def test_a_chord_mixed_with_another_teams_tasks_comes_true(road: Road, foreign: Any) -> None:
+    asked = chord([complete.s("ours"), echo.s("theirs")], tally.s()).apply_async()
+    ours, theirs = asked.parent.results
+    assert theirs.get(timeout=10) == "theirs"
+    road.tell_twice(road.answer(ours.id, {"text": "mine"}))
+    tallied = asked.get(timeout=10)["tallied"]
+    assert [tallied[0]["output"], tallied[1]] == [{"text": "mine"}, "theirs"]
+    assert [each for each in road.notes() if each[0] == "tally"] == [["tally", 2]]
+
+
+def test_a_chain_through_another_teams_task_comes_true(
+    road: Road, foreign: Any, intake: Any
+) -> None:
+    asked = chain(complete.s("ours"), echo.s(), complete.si("ours again")).apply_async()
+    road.tell(road.answer(asked.parent.parent.id, {"text": "x"}))
+    # Their worker sends the last step by name, to the queue its signature states.
+    until(lambda: road.item(asked.id))
+    road.tell(road.answer(asked.id, {"text": "end"}))
+    assert asked.get(timeout=5)["output"] == {"text": "end"}
+
+
+def test_a_promise_being_kept_elsewhere_is_left_alone(road: Road) -> None:
+    asked = complete.apply_async(("one",), link=complete.si("linked"))
+    ending = road.answer(asked.id, {"text": "done"})
+    marker = f"tierqueue-promise-{asked.id}"
+    road.app.backend.client.set(marker, "sending")
+    road.tell(ending)
+    assert len(road.all_items()) == 1
+    road.app.backend.client.delete(marker)
+    road.tell(ending)
+    assert len(road.all_items()) == 2
+    assert not promises.unattended()
