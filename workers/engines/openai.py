@@ -95,11 +95,14 @@ def _format(call: Call) -> ResponseFormatJSONSchema | None:
 
 def _usage(body: dict[str, object]) -> Usage:
     told = wire.table(body, "usage", required=True)
-    prompt = wire.count(told, "prompt_tokens", required=True)
-    output = wire.count(told, "completion_tokens", required=True)
-    kept = wire.table(told, "prompt_tokens_details")
+    # Chat completions and responses count alike under different names; servers behind a base URL
+    # use either.
+    asked, said = ("prompt", "completion") if "prompt_tokens" in told else ("input", "output")
+    prompt = wire.count(told, f"{asked}_tokens", required=True)
+    output = wire.count(told, f"{said}_tokens", required=True)
+    kept = wire.table(told, f"{asked}_tokens_details")
     read, written = wire.count(kept, "cached_tokens"), wire.count(kept, "cache_write_tokens")
-    reasoning = wire.count(wire.table(told, "completion_tokens_details"), "reasoning_tokens")
+    reasoning = wire.count(wire.table(told, f"{said}_tokens_details"), "reasoning_tokens")
     if read + written > prompt:
         raise Unreadable("more cached than prompt tokens")
     if reasoning and wire.count(told, "total_tokens") == prompt + output + reasoning:
