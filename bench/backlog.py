@@ -1,0 +1,116 @@
+"""One job from ``tierqueue job submit`` to the last item's committed end, and proof that it was
+the real road: every row, entry and receipt is counted.
+"""
+
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from bench import tickets
+from examples.house import ROOT, House
+from tierqueue.ledger.models import attempts, entries, items
+from tierqueue.ledger.session import Ledger
+
+PATIENCE = 600.0
+"""Seconds a job may take."""
+
+LOOK = 0.1
+"""Seconds between two looks at whether the job has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What one job took: ``seconds`` from the command's start to the last committed end."""
+
+    items: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Items a second."""
+        return self.items / self.seconds
+
+
+def run_job(house: House, count: int) -> Backlog:
+    """Submit a file of ``count`` tickets and wait until all have ended.
+
+    Raises ``AssertionError`` unless every item succeeded and left each of its rows.
+    """
+    path = house.folder / f"tickets{count}.csv"
+    tickets.write(path, count)
+    ledger = Ledger(house.ledger_url)
+    try:
+        before = _books(ledger)
+        started = time.time()
+        command = subprocess.Popen(
+            [
+                *("tierqueue", "job", "submit", str(path)),
+                *("--task", "tierqueue.classify", "--column", "text"),
+                *("--set", f"labels={','.join(tickets.LABELS)}"),
+            ],
+            cwd=ROOT,
+            env=house.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        _wait(ledger, command, started)
+        after = _books(ledger)
+        with ledger.read() as connection:
+            ended = connection.execute(select(func.max(items.c.ended_at))).scalar_one()
+    finally:
+        ledger.close()
+    # An item: its row, one attempt, a hold and a settle in the one ceiling that covers it.
+    assert after - before == _Books(count, count, count, 2 * count), (before, after)
+    return Backlog(count, ended / 1e6 - started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    succeeded: int
+    receipts: int
+    attempts: int
+    entries: int
+
+    def __sub__(self, other: "_Books") -> "_Books":
+        return _Books(
+            self.succeeded - other.succeeded,
+            self.receipts - other.receipts,
+            self.attempts - other.attempts,
+            self.entries - other.entries,
+        )
+
+
+def _books(ledger: Ledger) -> _Books:
+    succeeded = items.c.state == "succeeded"
+    settled = attempts.c.outcome == "accepted"
+    with ledger.read() as connection:
+        return _Books(
+            connection.execute(select(func.count()).where(succeeded)).scalar_one(),
+            connection.execute(
+                select(func.count()).where(succeeded, items.c.receipt.is_not(None))
+            ).scalar_one(),
+            connection.execute(select(func.count()).where(settled)).scalar_one(),
+            connection.execute(select(func.count()).select_from(entries)).scalar_one(),
+        )
+
+
+def _wait(ledger: Ledger, command: "subprocess.Popen[str]", started: float) -> None:
+    """Until the command has ended and no item is open."""
+    is_open = select(items.c.id).where(items.c.ended_at.is_(None)).limit(1)
+    while True:
+        status = command.poll()
+        if status:
+            assert command.stderr is not None
+            raise RuntimeError(f"job submit failed:\n{command.stderr.read()[-2000:]}")
+        if status is not None:
+            with ledger.read() as connection:
+                if connection.execute(is_open).first() is None:
+                    return
+        if time.time() - started > PATIENCE:
+            command.kill()
+            raise TimeoutError(f"the job has not ended in {PATIENCE:.0f} s")
+        time.sleep(LOOK)

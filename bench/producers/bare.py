@@ -1,0 +1,15 @@
+"""Bare Celery's producer."""
+
+from typing import Any
+
+from bench.bare import noop
+from bench.producers.loop import produce
+
+
+def call(_: int) -> Any:
+    """One no-op."""
+    return noop.delay()
+
+
+if __name__ == "__main__":
+    produce(call)
