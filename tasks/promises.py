@@ -1,5 +1,6 @@
 """Promises come true: results, links, chains, groups and chords, told as Celery tells them."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,21 @@ Owed = tuple[Promise, Ending]
 
 _SENDING_SECONDS = 60
 """How long one keeper may take to send what follows before another may try."""
+
+_AT_ONCE = 256
+"""Results one script call stores; the broker serves nobody else meanwhile."""
+
+_STORE = """
+for index, key in ipairs(KEYS) do
+    local value, expires = ARGV[2 * index - 1], tonumber(ARGV[2 * index])
+    if expires > 0 then
+        redis.call('SET', key, value, 'EX', expires)
+    else
+        redis.call('SET', key, value)
+    end
+    redis.call('PUBLISH', key, value)
+end
+"""
 
 _unattended: ContextVar[bool] = ContextVar("unattended", default=False)
 
@@ -103,21 +119,42 @@ def _context(promise: Promise) -> Context:
 
 def _store(app: TierqueueApp, plain: Sequence[Owed]) -> None:
     """What ``RedisBackend.store_result`` writes and publishes, for many results at once."""
-    if not plain:
-        return
     backend = app.backend
-    with backend.client.pipeline(transaction=False) as pipe:
-        for promise, ending in plain:
+    store = backend.client.register_script(_STORE)
+    done = app.now().isoformat()
+    for start in range(0, len(plain), _AT_ONCE):
+        keys: list[bytes] = []
+        values: list[Any] = []
+        for promise, ending in plain[start : start + _AT_ONCE]:
             state, result = told(ending)
-            meta = backend._get_result_meta(  # noqa: SLF001 - Celery's shape is its promise
-                backend.encode_result(result, state), state, None, _context(promise)
-            )
-            meta["task_id"] = promise.id
-            key, value = backend.get_key_for_task(promise.id), backend.encode(meta)
             expires = backend.failure_expires if state == states.FAILURE else backend.expires
-            pipe.set(key, value, ex=expires or None)
-            pipe.publish(key, value)
-        pipe.execute()
+            keys.append(backend.get_key_for_task(promise.id))
+            values += (json.dumps(_meta(promise, state, result, done)), expires or 0)
+        store(keys=keys, args=values)
+
+
+def _meta(promise: Promise, state: str, result: Any, done: str) -> dict[str, Any]:
+    """A result as Celery stores it (``Backend._get_result_meta``, ``prepare_exception``)."""
+    if isinstance(result, Exception):
+        kind = type(result)
+        result = {
+            "exc_type": kind.__qualname__,
+            "exc_message": result.args,
+            "exc_module": kind.__module__,
+        }
+    meta = {
+        "status": state,
+        "result": result,
+        "traceback": None,
+        "children": [],
+        "date_done": done,
+        "task_id": promise.id,
+    }
+    if promise.group_id:
+        meta["group_id"] = promise.group_id
+    if promise.parent_id:
+        meta["parent_id"] = promise.parent_id
+    return meta
 
 
 def _tell(app: TierqueueApp, promise: Promise, ending: Ending) -> None:

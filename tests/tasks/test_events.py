@@ -23,20 +23,19 @@ def ending(call_id: str, state: str, reason: str | None = None) -> Ending:
     return Ending(item_id=call_id, state=state, answer={"output": "Quillfeather"}, error=error)
 
 
-def ours(event: dict[str, Any]) -> bool:
-    return event["hostname"] == "gpu@test"
-
-
 def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
     road: Road, stranger: Celery
 ) -> None:
     events = ItemEvents(road.app, hostname="gpu@test")
-    seen: list[Any] = []
+    seen: list[dict[str, Any]] = []
+
+    def see(event: dict[str, Any]) -> None:
+        if event["hostname"] == "gpu@test":
+            seen.append(event)
+
     flower = State()
     with stranger.connection_for_read() as connection:
-        receiver = stranger.events.Receiver(
-            connection, handlers={"*": lambda event: ours(event) and seen.append(event)}
-        )
+        receiver = stranger.events.Receiver(connection, handlers={"*": see})
         consuming = receiver.itercapture(limit=None, timeout=10, wakeup=False)
         next(consuming, None)
         names = ["done", "dead", "stopped", "again", "running"]

@@ -1,9 +1,11 @@
 """What producers get: results, links, chains, groups and chords, in code."""
 
+import json
 from typing import Any
 
 import pytest
 from celery import chain, chord, group
+from celery.app.task import Context
 from celery.exceptions import ChordError
 from sqlalchemy import text
 
@@ -11,6 +13,7 @@ from tests.tasks.foreign_app import autopsy, echo, mourn, tally
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.producer import Road, until
 from tierqueue.ledger import promises as ledger_promises
+from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.router.errors import Cancelled, CostCeilingExceeded, InvalidItem, NoRoute
 from tierqueue.tasks import classify, complete, extract, promises, summarize
 from tierqueue.tasks.promises import keep
@@ -79,6 +82,34 @@ def test_many_plain_promises_take_one_round_trip(road: Road, valkey: Any) -> Non
     assert [each.get(timeout=5)["output"]["text"] for each in asked] == [each.id for each in asked]
 
 
+def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
+    backend = road.app.backend
+    context = {"id": "x", "group": "the-group", "parent_id": "the-parent", "delivery_info": {}}
+    promise = Promise(
+        id="x", item_id="x", task="t", group_id="the-group", parent_id="the-parent", root_id="r"
+    )
+    answer = {"output": {"text": "h\u00e9"}, "receipt": {"cost": 1}}
+    error = {"reason": "cost_ceiling", "message": "too dear", "fields": {"limit": 5}}
+    endings = [
+        Ending(item_id="x", state="succeeded", answer=answer, error=None),
+        Ending(item_id="x", state="dead", answer=None, error=error),
+        Ending(item_id="x", state="cancelled", answer=None, error={**error, "reason": "cancelled"}),
+    ]
+    for ending in endings:
+        ours, theirs = "celery-task-meta-x", "celery-task-meta-y"
+        assert keep(road.app, [(promise, ending)]) == ["x"]
+        state, result = promises.told(ending)
+        backend.client.delete(theirs)
+        backend.store_result("y", result, state, request=Context(context))
+        stored = [json.loads(backend.client.get(key)) for key in (ours, theirs)]
+        for each in stored:
+            assert each.pop("date_done")
+            each.pop("task_id")
+        assert stored[0] == stored[1]
+        lives = [backend.client.ttl(key) for key in (ours, theirs)]
+        assert abs(lives[0] - lives[1]) <= 2
+
+
 def test_without_a_broker_nothing_is_kept_and_nothing_raises(road: Road) -> None:
     asked = complete.delay("Say hello")
     ending = road.answer(asked.id, {"text": "hello"})
@@ -86,7 +117,7 @@ def test_without_a_broker_nothing_is_kept_and_nothing_raises(road: Road) -> None
         owed = [(each, ending) for each in ledger_promises.unkept(connection, [asked.id])]
 
     class Broken:
-        def pipeline(self, **_: Any) -> Any:
+        def register_script(self, _: str) -> Any:
             raise ConnectionError("no broker")
 
     class App:
