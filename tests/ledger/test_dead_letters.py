@@ -1,0 +1,138 @@
+"""Dead letters: found, looked at, replayed and discarded, exactly once and on record."""
+
+from typing import Any
+
+import pytest
+
+from tests.ledger.road import SECOND, Road, ceiling, promise_of, settlement
+from tierqueue.ledger import actions, dead_letters, items, promises
+from tierqueue.ledger.dead_letters import Wanted
+from tierqueue.router.lifecycle import State
+
+
+def _dead(road: Road, reason: str = "rejected", **stated: Any) -> str:
+    [claim] = road.running(**stated)
+    road.settle(
+        settlement(
+            claim,
+            outcome="rejected",
+            next_state=State.DEAD,
+            reason=reason,
+            error={"reason": reason, "message": "no", "fields": {}},
+            output=None,
+            receipt=None,
+            refused_by=["gpu"],
+            lost_more=1,
+            throttles_more=1,
+        )
+    )
+    return str(claim.item.id)
+
+
+def _listed(road: Road, **wanted: Any) -> list[str]:
+    with road.ledger.read() as connection:
+        return [row.id for row in dead_letters.listed(connection, Wanted(**wanted), 100)]
+
+
+def test_dead_letters_are_listed_by_what_one_asks_for(road: Road) -> None:
+    first = _dead(road, "rejected", budget="acme")
+    second = _dead(road, "exhausted", budget="other", task="tierqueue.extract")
+    third = _dead(road, "exhausted", budget="acme", job_id="job", job_index=0)
+    road.ready()
+    assert set(_listed(road)) == {first, second, third}
+    assert set(_listed(road, reason="exhausted")) == {second, third}
+    assert _listed(road, reason="exhausted", budget="acme") == [third]
+    assert _listed(road, task="tierqueue.extract") == [second]
+    assert _listed(road, job="job") == [third]
+    assert _listed(road, tier="frontier") == []
+    assert _listed(road, since=road.now() + SECOND) == []
+
+
+def test_pages_of_dead_letters_neither_repeat_nor_leave_out(road: Road) -> None:
+    ids = {_dead(road) for _ in range(5)}
+    seen: list[str] = []
+    before = None
+    with road.ledger.read() as connection:
+        while page := dead_letters.listed(connection, Wanted(), 2, before):
+            seen += [row.id for row in page]
+            before = (page[-1].ended_at, page[-1].id)
+    assert len(seen) == 5
+    assert set(seen) == ids
+
+
+def test_a_dead_letter_shows_its_whole_history(road: Road) -> None:
+    item_id = _dead(road)
+    with road.ledger.read() as connection:
+        shown = dead_letters.show(connection, item_id)
+        assert dead_letters.show(connection, "nothing") is None
+    assert shown is not None
+    item, attempts = shown
+    assert item.reason == "rejected"
+    assert [(each.fence, each.cost, each.outcome) for each in attempts] == [(1, 70, "rejected")]
+
+
+def test_a_replay_begins_anew_and_forgets_no_charge(road: Road) -> None:
+    item_id = _dead(road)
+    with road.ledger.write() as connection:
+        assert dead_letters.replay(connection, [item_id, "nothing"], "ada") == [item_id]
+        assert dead_letters.replay(connection, [item_id], "ada") == []
+    row = road.row(item_id)
+    assert (row.state, row.fence, row.spent) == ("submitted", 1, 70)
+    assert (row.calls, row.lost_claims, row.throttles, row.refused_by) == (0, 0, 0, None)
+    assert (row.reason, row.error, row.ended_at, row.deployment) == (None, None, None, None)
+    road.route()
+    [claim] = road.claim(road.queue()).claimed
+    road.settle(settlement(claim))
+    assert (claim.fence, road.row(item_id).spent) == (2, 140)
+    road.books()
+    with road.ledger.read() as connection:
+        [action] = actions.newest(connection, 10)
+    assert (action.by, action.what, action.detail) == ("ada", "replay", {"items": [item_id]})
+
+
+@pytest.mark.parametrize("ahead", [-SECOND, 3_600 * SECOND])
+def test_a_replay_clears_a_deadline_only_if_it_has_passed(road: Road, ahead: int) -> None:
+    deadline = road.now() + ahead
+    [item_id] = road.submit(deadline=deadline)
+    with road.ledger.write() as connection:
+        items.die(connection, [items.Death(item_id, "no_route", "none", {})], 1)
+        dead_letters.replay(connection, [item_id], "ada")
+    assert road.row(item_id).deadline == (None if ahead < 0 else deadline)
+
+
+def test_a_promise_kept_with_the_error_stays_kept_after_a_replay(road: Road) -> None:
+    item_id = _dead(road)
+    with road.ledger.write() as connection:
+        promises.make_once(connection, promise_of(item_id, "told"), 1)
+        promises.make_once(connection, promise_of(item_id, "not told"), 1)
+        promises.keep(connection, ["told"], 2)
+        dead_letters.replay(connection, [item_id], "ada")
+        assert [each.id for each in promises.unkept(connection, [item_id])] == ["not told"]
+
+
+def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(road: Road) -> None:
+    item_id = _dead(road)
+    [alive] = road.ready()
+    with road.ledger.write() as connection:
+        [ending] = dead_letters.discard(connection, [item_id, alive], "ada")
+        assert dead_letters.discard(connection, [item_id], "ada") == []
+        [action] = actions.newest(connection, 10)
+    assert ending.state == "cancelled"
+    assert road.row(item_id).error["message"] == f"item {item_id} was discarded by ada"
+    assert road.row(alive).state == State.QUEUED
+    assert (action.what, action.detail) == ("discard", {"items": [item_id]})
+
+
+def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(road: Road) -> None:
+    road.ceilings(ceiling("everything", 50))
+    road.claim(road.ready(3, bound=100))
+    road.ceilings(ceiling("everything", 500), by="ada")
+    wanted = Wanted(reason="cost_ceiling")
+    with road.ledger.write() as connection:
+        found = dead_letters.matching(connection, wanted, 100)
+        dead_letters.note_filters(connection, wanted, "ada", "replay")
+        assert dead_letters.replay(connection, found, "ada") == found
+        noted = actions.newest(connection, 2)[1]
+    assert noted.detail == {"filters": {"reason": "cost_ceiling"}}
+    road.route(bound=100)
+    assert len(road.claim(road.queue()).claimed) == 3

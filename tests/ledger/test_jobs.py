@@ -1,0 +1,105 @@
+"""Jobs: one file's items, counted, paid for, read back and cancelled together."""
+
+import pytest
+
+from tests.ledger.road import Road, new_item, settlement
+from tierqueue.ledger import actions, items, jobs
+from tierqueue.router.errors import Cancelled
+from tierqueue.router.lifecycle import State
+
+
+def _job(road: Road, rows: int, max_cost: int | None = None) -> str:
+    with road.ledger.write() as connection:
+        job_id = jobs.create(
+            connection, task="tierqueue.classify", source="tickets.csv", max_cost=max_cost, now=1
+        )
+        made = [new_item(job_id=job_id, job_index=index) for index in range(rows)]
+        items.submit_many(connection, made)
+    return job_id
+
+
+def _progress(road: Road, job_id: str) -> jobs.Progress:
+    with road.ledger.read() as connection:
+        return jobs.progress(connection, job_id)
+
+
+def test_a_job_tells_where_its_items_are_and_what_they_cost(road: Road) -> None:
+    job_id = _job(road, 4)
+    road.route(bound=100)
+    done, dead, running = road.claim(dict(list(road.queue().items())[:3])).claimed
+    road.settle(
+        settlement(done),
+        settlement(dead, outcome="rejected", next_state=State.DEAD, reason="rejected", cost=30),
+    )
+    progress = _progress(road, job_id)
+    assert progress.states == {"succeeded": 1, "dead": 1, "running": 1, "queued": 1}
+    assert progress.dead == {"rejected": 1}
+    assert (progress.spent, progress.held, progress.ended) == (100, running.held, 2)
+    assert (progress.complete, progress.over, progress.total) == (False, False, 4)
+
+
+def test_a_job_is_over_when_the_last_row_of_a_whole_file_has_ended(road: Road) -> None:
+    job_id = _job(road, 2)
+    road.route(bound=100)
+    road.settle(*(settlement(each) for each in road.claim(road.queue()).claimed))
+    assert not _progress(road, job_id).over
+    with road.ledger.write() as connection:
+        jobs.complete(connection, job_id, 2)
+    progress = _progress(road, job_id)
+    assert (progress.over, progress.total) == (True, 2)
+
+
+def test_a_jobs_highest_cost_is_a_ceiling_over_all_its_items(road: Road) -> None:
+    _job(road, 3, max_cost=250)
+    road.route(bound=100)
+    result = road.claim(road.queue())
+    assert (len(result.claimed), result.waiting) == (2, 1)
+    assert [held for held, _, _ in road.books().values()] == [200]
+
+
+def test_results_come_in_the_order_of_the_file_page_by_page(road: Road) -> None:
+    job_id = _job(road, 5)
+    _job(road, 5)
+    read, after = [], -1
+    with road.ledger.read() as connection:
+        while page := jobs.results(connection, job_id, after, 2):
+            assert len(page) <= 2
+            read += [row.job_index for row in page]
+            after = read[-1]
+    assert read == [0, 1, 2, 3, 4]
+
+
+def test_a_cancelled_job_ends_its_items_and_takes_no_more_rows(road: Road) -> None:
+    job_id = _job(road, 5)
+    road.route(bound=100)
+    [first, *_] = wanted = road.queue()
+    [running] = road.claim({first: wanted[first]}).claimed
+    ended = []
+    with road.ledger.write() as connection:
+        jobs.accepting(connection, job_id)
+        while (some := jobs.cancel(connection, job_id, "ada", batch=1)) is not None:
+            ended += some
+    assert len(ended) == 4
+    with pytest.raises(Cancelled, match="cancelled"), road.ledger.write() as connection:
+        jobs.accepting(connection, job_id)
+    road.settle(settlement(running, outcome="interrupted", next_state=State.ROUTED, cost=0))
+    progress = _progress(road, job_id)
+    assert (progress.states, progress.over, progress.cancelled) == ({"cancelled": 5}, True, True)
+    with road.ledger.read() as connection:
+        [action] = actions.newest(connection, 10)
+    assert (action.by, action.what, action.detail) == ("ada", "cancel job", {"job": job_id})
+
+
+def test_a_job_nobody_knows_is_no_job(road: Road) -> None:
+    with road.ledger.write() as connection:
+        assert jobs.get(connection, "nothing") is None
+        with pytest.raises(KeyError):
+            jobs.progress(connection, "nothing")
+        with pytest.raises(KeyError):
+            jobs.cancel(connection, "nothing", "ada")
+
+
+def test_the_newest_job_is_listed_first(road: Road) -> None:
+    ids = [_job(road, 0) for _ in range(3)]
+    with road.ledger.read() as connection:
+        assert [row.id for row in jobs.newest(connection, 2)] == ids[:0:-1]

@@ -1,0 +1,95 @@
+"""Reports add up, and the audit finds what does not."""
+
+from dataclasses import asdict
+
+from sqlalchemy import delete, insert, update
+
+from tests.ledger.road import Road, ceiling, settlement
+from tierqueue.ledger import models, reports
+from tierqueue.ledger.reports import Discrepancy
+from tierqueue.router.lifecycle import State
+from tierqueue.router.outcome import Usage
+
+
+def test_a_report_counts_attempts_tokens_and_money_by_tier_and_outcome(road: Road) -> None:
+    usage = asdict(
+        Usage(input_tokens=100, cache_read_tokens=7, output_tokens=9, reasoning_tokens=4)
+    )
+    first, second, third, fourth = road.running(4)
+    road.settle(
+        settlement(first, usage=usage, simulated=True),
+        settlement(second, usage=usage, simulated=True, cost=30),
+        settlement(third, outcome="failed", next_state=State.DEAD, reason="exhausted", cost=0),
+    )
+    with road.ledger.read() as connection:
+        report = reports.report(connection)
+    assert report.states == {"succeeded": 2, "dead": 1, "running": 1}
+    assert report.dead == {"exhausted": 1}
+    lines = {line.outcome: line for line in report.lines}
+    accepted = lines["accepted"]
+    assert (accepted.tier, accepted.deployment, accepted.simulated) == ("gpu", "small", True)
+    assert (accepted.attempts, accepted.cost, accepted.held) == (2, 100, 0)
+    assert accepted.tokens == {
+        "input_tokens": 200,
+        "cache_read_tokens": 14,
+        "cache_write_5m_tokens": 0,
+        "cache_write_1h_tokens": 0,
+        "output_tokens": 18,
+        "reasoning_tokens": 8,
+    }
+    assert (lines["failed"].simulated, lines["failed"].cost) == (None, 0)
+    assert (lines[None].attempts, lines[None].held) == (1, fourth.held)
+    assert (report.cost, report.tokens) == (100, 232)
+
+
+def test_a_report_covers_the_job_or_the_time_it_was_asked_for(road: Road) -> None:
+    road.running(job_id="job", job_index=0)
+    road.running()
+    later = road.now() + 1
+    with road.ledger.read() as connection:
+        assert reports.report(connection, job="job").states == {"running": 1}
+        assert reports.report(connection).states == {"running": 2}
+        assert reports.report(connection, since=later).states == {}
+        assert reports.report(connection, since=later).lines == []
+
+
+def test_the_audit_of_honest_books_finds_nothing(road: Road) -> None:
+    road.ceilings(ceiling("everything", 1_000), ceiling("budget", 1_000))
+    first, _ = road.running(2)
+    road.settle(settlement(first))
+    assert road.books()
+
+
+def test_the_audit_finds_each_figure_that_was_tampered_with(road: Road) -> None:
+    road.ceilings(ceiling("everything", 1_000))
+    spent, held = road.running(2)
+    road.settle(settlement(spent))
+    balance = "everything:*:total:all"
+    with road.ledger.write() as connection:
+        connection.execute(update(models.balances).values(spent=71, held=99))
+        connection.execute(
+            update(models.items).where(models.items.c.id == spent.item.id).values(spent=5)
+        )
+        connection.execute(
+            update(models.items).where(models.items.c.id == held.item.id).values(held=0)
+        )
+        stray = {"balance_id": "gone", "item_id": "x", "fence": 1, "kind": "hold", "at": 1}
+        connection.execute(insert(models.entries).values(**stray, held=0, spent=8))
+    with road.ledger.read() as connection:
+        found = reports.audit(connection)
+    assert found == [
+        Discrepancy("balance held", balance, 99, 100),
+        Discrepancy("balance spent", balance, 71, 70),
+        Discrepancy("entries without a balance", "gone", 0, 8),
+        Discrepancy("item spent", spent.item.id, 5, 70),
+        Discrepancy("item held", held.item.id, 0, 100),
+    ]
+
+
+def test_the_audit_finds_an_entry_that_is_missing(road: Road) -> None:
+    road.ceilings(ceiling("everything", 1_000))
+    road.running()
+    with road.ledger.write() as connection:
+        connection.execute(delete(models.entries))
+        [found] = reports.audit(connection)
+    assert (found.what, found.stands, found.should_be) == ("balance held", 100, 0)
