@@ -1,0 +1,312 @@
+"""The ledger's moves in any order, under a simulated clock and a broker that loses, doubles and
+reorders: nothing lost, nothing accepted twice, no stale write, no nano-dollar over a ceiling.
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import event, func, select
+
+from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, new_item, settlement
+from tierqueue.ledger import ceilings, claims, dead_letters, items, models, reports, routes
+from tierqueue.ledger.claims import Claim
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.lifecycle import ENDS, State
+
+BOUND = 100
+BUDGETS = ("acme", "other")
+AFTER = {
+    "accepted": State.SUCCEEDED,
+    "failed": State.WAITING,
+    "rejected": State.SUBMITTED,
+    "throttled": State.WAITING,
+    "interrupted": State.ROUTED,
+    "refused": State.DEAD,
+}
+
+
+class Moves(RuleBasedStateMachine):
+    """Every move of the ledger; beside it, in plain dictionaries, what must be true."""
+
+    migrated: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="tierqueue-machine-"))
+        shutil.copyfile(self.migrated, self.folder / "ledger.db")
+        self.ledger = Ledger(f"sqlite:///{self.folder / 'ledger.db'}", pool_size=1)
+        # No crash is simulated here, so nothing has to reach the disk.
+        event.listen(
+            self.ledger.engine,
+            "connect",
+            lambda connection, _: connection.execute("PRAGMA synchronous = OFF"),
+        )
+        self.now = 1_800_000_000 * SECOND
+        self.clock = pytest.MonkeyPatch()
+        for module in (items, dead_letters):
+            self.clock.setattr(module, "database_now", lambda _: self.now)
+        self.road = Road(self.ledger)
+        self.limits = {("everything", "*"): 700, **{("budget", name): 400 for name in BUDGETS}}
+        for (scope, name), limit in self.limits.items():
+            self._put(scope, name, limit)
+        self.keys: dict[str, str] = {}
+        self.most: dict[str, int | None] = {}
+        self.messages: list[dict[str, int]] = []
+        self.given: list[Claim] = []
+        self.charged: dict[tuple[str, int], int] = {}
+        self.doubtful: set[tuple[str, int]] = set()
+        self.answers: dict[str, int] = {}
+        self.ends: dict[str, str] = {}
+
+    def _put(self, scope: str, name: str, limit: int) -> None:
+        with self.ledger.write() as connection:
+            ceilings.put(connection, ceiling(scope, limit, name=name), by="ada", now=self.now)
+
+    def _ended(self, endings: list[Any]) -> None:
+        for ending in endings:
+            assert ending.item_id not in self.ends, "an item has ended twice"
+            self.ends[ending.item_id] = ending.state
+
+    @rule(
+        key=st.sampled_from([None, "a", "b"]),
+        budget=st.sampled_from(BUDGETS),
+        max_cost=st.sampled_from([None, 150, 250]),
+        delay=st.sampled_from([None, 30 * SECOND]),
+    )
+    def submit(self, key: str | None, budget: str, max_cost: int | None, delay: int | None) -> None:
+        later = None if delay is None else self.now + delay
+        new = new_item(
+            idempotency_key=key,
+            budget=budget,
+            max_cost=max_cost,
+            not_before=later,
+            fingerprint=f"{budget} {max_cost}",
+        )
+        known = None if key is None else self.keys.get(key)
+        try:
+            with self.ledger.write() as connection:
+                item_id = items.submit(connection, new, None)
+        except InvalidItem:
+            assert known is not None
+            return
+        assert item_id == (known or new.id)
+        if known is None:
+            self.most[item_id] = max_cost
+            if key is not None:
+                self.keys[key] = item_id
+
+    @rule()
+    def route(self) -> None:
+        with self.ledger.write() as connection:
+            rows = routes.submitted(connection, 3)
+            chosen = {
+                "risk": "internal",
+                "sensitivity": "internal",
+                "latency": "background",
+                "floor": "gpu",
+                "tier": WORKER.tier,
+                "deployment": WORKER.deployment,
+                "route": {"reasons": []},
+                "bound": BOUND,
+                "token_bound": 1,
+            }
+            routes.route(
+                connection,
+                [
+                    {
+                        **chosen,
+                        "b_id": row.id,
+                        "deadline": row.deadline or self.now + 300 * SECOND,
+                        "max_cost": row.max_cost,
+                        "budget": row.budget,
+                    }
+                    for row in rows
+                ],
+            )
+
+    @rule(most=st.integers(1, 4))
+    def queue(self, most: int) -> None:
+        with self.ledger.write() as connection:
+            ready = routes.queue(connection, "gpu", most, self.now + 20 * SECOND)
+        if ready:
+            self.messages.append({each.id: each.fence for each in ready})
+
+    @rule()
+    def send_again(self) -> None:
+        with self.ledger.write() as connection:
+            found = routes.unclaimed(connection, self.now, self.now + 20 * SECOND, 4)
+        if found:
+            self.messages.append({each.id: each.fence for _, each in found})
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data())
+    def lose_a_message(self, data: st.DataObject) -> None:
+        self.messages.pop(data.draw(st.integers(0, len(self.messages) - 1)))
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data())
+    def claim(self, data: st.DataObject) -> None:
+        """A message arrives, whichever and however often: it stays and may come again."""
+        wanted = data.draw(st.sampled_from(self.messages))
+        with self.ledger.write() as connection:
+            result = claims.claim(connection, WORKER, wanted, self.now)
+        for each in result.claimed:
+            assert (each.item.id, each.fence) not in {(c.item.id, c.fence) for c in self.given}
+        self.given += result.claimed
+        self._ended(result.ended)
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        each = data.draw(st.sampled_from(self.given))
+        row = self.road.row(each.item.id)
+        mine = row.state == State.RUNNING and row.fence == each.fence
+        with self.ledger.write() as connection:
+            lost, _ = claims.renew(connection, {each.item.id: each.fence}, self.now + LEASE)
+        assert (each.item.id in lost) is not mine
+
+    @rule(then=st.sampled_from([State.ROUTED, State.WAITING, State.DEAD]))
+    def expire(self, then: State) -> None:
+        """The tick finds claims whose lease has ended and books their holds as unknown."""
+        with self.ledger.write() as connection:
+            found = claims.lapsed(connection, self.now, 10)
+        for item, attempt in found:
+            claim = next(c for c in self.given if (c.item.id, c.fence) == (item.id, attempt.fence))
+            self._ended(self.road.expire(claim, cost=attempt.held, next_state=then).ended)
+            self.charged[item.id, item.fence] = attempt.held
+            self.doubtful.add((item.id, item.fence))
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), outcome=st.sampled_from(sorted(AFTER)), cost=st.integers(0, BOUND))
+    def settle(self, data: st.DataObject, outcome: str, cost: int) -> None:
+        """Any claim there ever was comes back with an outcome: in time, late, or once more."""
+        each = data.draw(st.sampled_from(self.given))
+        key = (each.item.id, each.fence)
+        before = self.road.row(each.item.id)
+        fresh = before.state == State.RUNNING and before.fence == each.fence
+        accepted = outcome == "accepted"
+        cost = 0 if outcome == "throttled" else cost
+        changed: dict[str, Any] = {
+            "outcome": outcome,
+            "cost": cost,
+            "next_state": AFTER[outcome],
+            "output": {"by": each.fence} if accepted else None,
+            "receipt": {"cost": cost} if accepted else None,
+            "ready_at": self.now + 5 * SECOND,
+        }
+        result = self.road.settle(settlement(each, **changed), now=self.now)
+        self._ended(result.ended)
+        after = self.road.row(each.item.id)
+        assert bool(result.stale) is not fresh
+        if fresh:
+            self.charged[key] = cost
+            if accepted:
+                self.answers[each.item.id] = each.fence
+            return
+        unchanged = ("state", "fence", "output", "receipt", "error", "ended_at", "held", "reason")
+        assert [before[name] for name in unchanged] == [after[name] for name in unchanged]
+        if key in self.doubtful:
+            self.doubtful.discard(key)
+            self.charged[key] = cost
+
+    @precondition(lambda self: self.most)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        item_id = data.draw(st.sampled_from(sorted(self.most)))
+        with self.ledger.write() as connection:
+            self._ended(items.cancel(connection, [item_id], "ada"))
+
+    @rule()
+    def replay(self) -> None:
+        with self.ledger.write() as connection:
+            dead = dead_letters.matching(connection, dead_letters.Wanted(), 2)
+            for item_id in dead_letters.replay(connection, dead, "ada"):
+                assert self.ends.pop(item_id) == State.DEAD
+
+    @rule(scope=st.sampled_from([("everything", "*"), ("budget", "acme")]))
+    def raise_a_ceiling(self, scope: tuple[str, str]) -> None:
+        self.limits[scope] += 100
+        self._put(*scope, self.limits[scope])
+
+    @rule(seconds=st.sampled_from([1, 6, 11, 60, 400]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds * SECOND
+
+    @rule()
+    def wake(self) -> None:
+        with self.ledger.write() as connection:
+            routes.wake_due(connection, self.now)
+
+    @rule()
+    def bury_the_late(self) -> None:
+        with self.ledger.write() as connection:
+            late = routes.past_deadline(connection, self.now, 10)
+            deaths = [claims.expired(row.id, row.deadline, self.now) for row in late]
+            self._ended(items.die(connection, deaths, self.now))
+
+    @invariant()
+    def nothing_is_lost_and_every_end_is_the_only_one(self) -> None:
+        with self.ledger.read() as connection:
+            rows = connection.execute(
+                select(models.items.c.id, models.items.c.state, models.items.c.output)
+            ).all()
+            fences = select(models.attempts.c.item_id, func.max(models.attempts.c.fence))
+            grouped = connection.execute(fences.group_by(models.attempts.c.item_id))
+            newest = {item_id: fence for item_id, fence in grouped}  # noqa: C416 - rows, not pairs
+        assert {row.id for row in rows} == self.most.keys()
+        assert {row.id: row.state for row in rows if State(row.state) in ENDS} == self.ends
+        answered = {row.id: row.output["by"] for row in rows if row.output is not None}
+        assert answered == self.answers
+        assert {row.id for row in rows if row.state == State.SUCCEEDED} == answered.keys()
+        assert all(newest[item_id] == fence for item_id, fence in answered.items())
+
+    @invariant()
+    def no_ceiling_is_passed_and_the_books_balance(self) -> None:
+        with self.ledger.read() as connection:
+            assert reports.audit(connection) == []
+            for row in connection.execute(select(models.balances)):
+                limit = self.limits[row.scope, row.name]
+                assert 0 <= row.spent + row.held <= row.peak <= limit
+                assert row.held >= 0
+            spent = {
+                row.id: row.spent
+                for row in connection.execute(select(models.items.c.id, models.items.c.spent))
+            }
+        charged = Counter[str]()
+        for (item_id, _), cost in self.charged.items():
+            charged[item_id] += cost
+        for item_id, cost in spent.items():
+            assert cost == charged[item_id]
+            most = self.most[item_id]
+            assert most is None or cost <= most
+
+    def teardown(self) -> None:
+        try:
+            self.now += 10**12
+            self.expire(State.DEAD)
+            with self.ledger.read() as connection:
+                held = connection.execute(select(func.sum(models.balances.c.held))).scalar()
+            assert not held, "after quiet, nothing is held"
+        finally:
+            self.clock.undo()
+            self.ledger.close()
+            shutil.rmtree(self.folder)
+
+
+def test_no_order_of_moves_breaks_a_promise(migrated_sqlite: Path) -> None:
+    Moves.migrated = migrated_sqlite
+    Moves.TestCase.settings = settings(
+        max_examples=60,
+        stateful_step_count=50,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    Moves.TestCase().runTest()
