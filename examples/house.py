@@ -50,7 +50,12 @@ def broker(folder: Path) -> ValkeyServer:
         data_dir=str(folder),
         config={"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"},
     )
-    server.start()
+    # Inherited: a Ctrl-C reaches the whole terminal, and the broker is to outlive the workers.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        server.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return server
 
 

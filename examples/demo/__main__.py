@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from examples.demo import sending
-from examples.demo.place import Place, claim_folder, live_place, sandbox_place
+from examples.demo.place import Place, claim_folder, forget_keys, live_place, sandbox_place
 from examples.house import House, NotReady
 from tierqueue.router.errors import TierqueueError
 
@@ -36,6 +36,7 @@ def main() -> int:
     try:
         with claim_folder() as folder:
             place = live_place(folder, console) if asked.live else sandbox_place(folder)
+            forget_keys()
             if not asked.up:
                 place.clear()
             return _run(asked, place, console)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ from tierqueue.router.policy import Policy, parse_policy
 HERE = Path(__file__).parent
 _PORT = "127.0.0.1:8089"
 """Where tierqueue.toml says the sandbox is; a run has a port of its own."""
+
+
+_KEYS = re.compile(
+    r"_(API_KEYS?|API_TOKEN|AUTH_TOKEN)$|^(OPENAI|ANTHROPIC|OPENROUTER|AWS|AZURE|GOOGLE)_"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,12 @@ def claim_folder() -> Iterator[Path]:
                 continue
             yield folder
             return
+
+
+def forget_keys() -> None:
+    """Take provider keys out of this process's environment: what it starts inherits none."""
+    for name in [name for name in os.environ if _KEYS.search(name)]:
+        del os.environ[name]
 
 
 def sandbox_place(folder: Path) -> Place:

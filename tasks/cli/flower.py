@@ -34,7 +34,7 @@ def flower(address: str, port: int) -> None:
             f" FLOWER_BASIC_AUTH=user:password, or {_FILE}"
         )
     assert app.settings  # a missing setting is said here, before the process is replaced
-    words = [sys.executable, "-m", "celery", "-A", "tierqueue.tasks.app", "flower"]
+    words = [sys.executable, "-m", "celery", "-A", "tierqueue.tasks.watch", "flower"]
     os.execve(  # noqa: S606  # no shell: the process becomes Flower
         sys.executable, [*words, f"--address={address}", f"--port={port}"], environment
     )

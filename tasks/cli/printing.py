@@ -28,7 +28,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
 
     shown = Table(title=title or None, title_justify="left")
     for column in columns:
-        shown.add_column(column.removesuffix(">"), justify="right" if column[-1] == ">" else "left")
+        shown.add_column(
+            column.removesuffix(">"), justify="right" if column[-1:] == ">" else "left"
+        )
     for row in rows:
         # Text, so that brackets in what people wrote are not read as markup.
         shown.add_row(*(Text("" if cell is None else str(cell)) for cell in row))

@@ -45,7 +45,10 @@ def watch(
             ledger,
             job_id,
             _every(
-                _SAY, lambda now: console.print(line(job_id, now), markup=False, highlight=False)
+                _SAY,
+                lambda now: console.print(
+                    line(job_id, now), markup=False, highlight=False, soft_wrap=True
+                ),
             ),
             patience,
         )
