@@ -38,9 +38,11 @@ class Ledger:
 
     ``url`` is ``sqlite:///path`` or ``postgresql://…``; raises ``Misconfigured`` for another.
     Connections are made on first use, are safe between threads and must not cross a fork.
+    ``frozen`` is how many seconds PostgreSQL lets a process that was stopped in the middle of a
+    transaction hold its locks; then it is rolled back, and the process told when it goes on.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, frozen: float = 5.0) -> None:
         try:
             parsed = make_url(url)
             dialect = parsed.get_backend_name()
@@ -58,7 +60,7 @@ class Ledger:
             self._reader = _sqlite(url, pool_size, "BEGIN", read_only=True)
         else:
             options = {"pool_pre_ping": True, "pool_size": pool_size, "pool_timeout": 10}
-            self._writer = _postgresql(url, options)
+            self._writer = _postgresql(url, options, frozen)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
 
     @contextmanager
@@ -147,13 +149,14 @@ def refused(error: BaseException) -> bool:
     return isinstance(error, DBAPIError)
 
 
-def _postgresql(url: str, options: Mapping[str, Any]) -> Engine:
+def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
     engine = create_engine(url, **options)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         # A plan made while a table was small would go on scanning it whole as it grows.
         connection.execute("SET plan_cache_mode = force_custom_plan")
+        connection.execute(f"SET idle_in_transaction_session_timeout = {round(frozen * 1000)}")
         connection.commit()
 
     return engine

@@ -19,8 +19,11 @@ _ON_THE_WAY = 3600
 """Seconds before Celery delivers an unacknowledged message again: far above the longest slice,
 because on Redis this is a deadline and not a lease; the ledger's tick is what finds lost work."""
 
+_AWAKE_MILLISECONDS = 1000
+"""How long a routing stage that died while it was looking keeps wakes from being sent."""
 
-class TierqueueApp(Celery):
+
+class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     """Celery, plus what ``.delay()`` needs: settings, the ledger and the wakes.
 
     Each is made on first use, so that importing the tasks reads no environment and opens nothing,
@@ -52,7 +55,9 @@ class TierqueueApp(Celery):
                 raise Misconfigured(
                     "TIERQUEUE_LEDGER_URL is not set", {"variable": "TIERQUEUE_LEDGER_URL"}
                 )
-            self._made["ledger"] = Ledger(self.settings.ledger_url)
+            # A worker that freezes in a transaction must not hold the others up for a whole lease.
+            frozen = self.settings.lease / 2
+            self._made["ledger"] = Ledger(self.settings.ledger_url, frozen=frozen)
         found: Ledger = self._made["ledger"]
         return found
 
@@ -80,7 +85,20 @@ class TierqueueApp(Celery):
         found: Wakes = self._made["wakes"]
         return found
 
+    def say_awake(self, awake: bool) -> None:
+        """Tell producers whether a routing stage is looking anyway; good for a second at most.
+
+        Raises the broker's own error: whoever is not told sends a wake too many, or a tick passes.
+        """
+        if awake:
+            self.backend.client.set(names.AWAKE, 1, px=_AWAKE_MILLISECONDS)
+        else:
+            self.backend.client.delete(names.AWAKE)
+
     def _send_wake(self) -> None:
+        # A message costs its receiver twenty times what this question costs the broker.
+        if self.backend.client.exists(names.AWAKE):
+            return
         self.send_task(names.WAKE, queue=names.ROUTE, ignore_result=True, retry=False)
 
     def _forget(self) -> None:
