@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from tierqueue.ledger import ceilings
 from tierqueue.ledger.batch import among, insert_many
 from tierqueue.ledger.ceilings import Full, Held, Need, Scope
-from tierqueue.ledger.items import Death, die
+from tierqueue.ledger.items import Death, die, fall_back, fallen
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import ItemRow
@@ -32,6 +32,8 @@ _WAIT = (
     .where(items.c.id == bindparam("b_id"))
     .values(state=State.WAITING.value, ready_at=bindparam("b_ready"), reason=bindparam("b_reason"))
 )
+
+_ROUTE_AGAIN = update(items).where(among(items.c.id)).values(state=State.SUBMITTED.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,7 @@ def claim(
             able.append(row)
     needs = [Need(row.id, row.fence + 1, row.bound, scopes_of(row, claimant)) for row in able]
     waits: list[dict[str, Any]] = []
+    falling: dict[str, dict[str, str]] = {}
     for row, decision in zip(able, ceilings.hold(connection, now, needs), strict=True):
         match decision:
             case Held(balances):
@@ -127,6 +130,8 @@ def claim(
                         started_at=now,
                     )
                 )
+            case Full() if decision.hopeless and row.degraded is None and _may_fall(row):
+                falling[row.id] = fallen(row.fallback["on_ceiling"], row.deployment, "ceiling")
             case Full() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Full():
@@ -140,9 +145,16 @@ def claim(
     _write_claims(connection, claimant, result.claimed, now)
     if waits:
         connection.execute(_WAIT, waits)
+    fall_back(connection, falling)
+    if falling:
+        connection.execute(_ROUTE_AGAIN, {"ids": sorted(falling)})
     ended = die(connection, deaths, now)
-    left = len(wanted) - len(result.claimed) - len(ended) - len(waits)
+    left = len(wanted) - len(result.claimed) - len(ended) - len(waits) - len(falling)
     return Claims(result.claimed, ended, len(waits), left)
+
+
+def _may_fall(row: ItemRow) -> bool:
+    return bool(row.fallback and "on_ceiling" in row.fallback)
 
 
 def _write_claims(
@@ -241,8 +253,8 @@ def lapsed(connection: Connection, now: int, most: int) -> list[tuple[ItemRow, I
     """Running items whose lease has ended, each with its open attempt, locked."""
     rows = connection.execute(
         select(items)
-        .where(items.c.state == State.RUNNING.value, items.c.lease_until < now)
-        .order_by(items.c.id)
+        .where(items.c.state == literal_column("'running'"), items.c.lease_until < now)
+        .order_by(items.c.lease_until)
         .limit(most)
         .with_for_update(skip_locked=True)
     ).all()

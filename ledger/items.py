@@ -40,6 +40,7 @@ class NewItem:
     deadline: int | None = None
     max_cost: int | None = None
     floor: str | None = None
+    fallback: Mapping[str, str] | None = None
     budget: str | None = None
     priority: int = 0
     not_before: int | None = None
@@ -164,6 +165,21 @@ def _row(new: NewItem, at: int) -> dict[str, Any]:
         submitted_at=at,
     )
     return row
+
+
+def fallen(to: str, deployment: str, on: str) -> dict[str, str]:
+    """What an item's row says of a fallback: to which tier, from which deployment, on what."""
+    return {"to": str(to), "from": deployment, "on": on}
+
+
+def fall_back(connection: Connection, degraded: Mapping[str, Mapping[str, str]]) -> None:
+    """Mark items (id -> ``fallen``) whose next route is in the tier they may fall back to."""
+    update_many(
+        connection,
+        items,
+        ("id",),
+        [{"id": item_id, "degraded": dict(each)} for item_id, each in degraded.items()],
+    )
 
 
 def die(connection: Connection, deaths: Sequence[Death], at: int) -> list[Ending]:

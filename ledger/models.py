@@ -48,6 +48,8 @@ items = Table(
     Column("deadline", BigInteger),
     Column("max_cost", BigInteger),
     Column("floor", Text),
+    Column("fallback", _Json),
+    Column("degraded", _Json),
     Column("budget", Text),
     Column("priority", Integer, nullable=False),
     Column("metadata", _Json),

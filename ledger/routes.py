@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     bindparam,
     case,
     func,
+    literal_column,
     or_,
     select,
+    union_all,
     update,
 )
 
@@ -22,9 +25,16 @@ from tierqueue.ledger.batch import among, update_many
 from tierqueue.ledger.models import items
 from tierqueue.ledger.pauses import Pause
 from tierqueue.ledger.session import ItemRow
+from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
 
 _WAITS = (State.SUBMITTED.value, State.ROUTED.value, State.WAITING.value, State.QUEUED.value)
+
+
+def _is(state: State) -> ColumnElement[bool]:
+    """The state as a literal: neither database uses a partial index for a parameter gladly."""
+    return items.c.state == literal_column(f"'{state.value}'")
+
 
 _SUBMITTED = (
     select(
@@ -36,6 +46,8 @@ _SUBMITTED = (
         items.c.deadline,
         items.c.max_cost,
         items.c.floor,
+        items.c.fallback,
+        items.c.degraded,
         items.c.budget,
         items.c.prompt_bytes,
         items.c.messages,
@@ -47,7 +59,7 @@ _SUBMITTED = (
         items.c.fence,
         items.c.submitted_at,
     )
-    .where(items.c.state == State.SUBMITTED.value)
+    .where(_is(State.SUBMITTED))
     .order_by(items.c.priority.desc(), items.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
@@ -61,7 +73,7 @@ _READY = (
         items.c.token_bound,
         items.c.priority,
     )
-    .where(items.c.state == State.ROUTED.value, items.c.tier == bindparam("tier"))
+    .where(_is(State.ROUTED), items.c.tier == bindparam("tier"))
     .order_by(items.c.priority.desc(), items.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
@@ -70,6 +82,24 @@ _QUEUE = (
     update(items)
     .where(among(items.c.id))
     .values(state=State.QUEUED.value, ready_at=bindparam("again_at"))
+)
+
+
+_FILLINGS = union_all(
+    *(
+        select(
+            literal_column(f"'{tier.value}'").label("tier"),
+            select(func.count())
+            .where(_is(State.QUEUED), items.c.tier == tier.value)
+            .scalar_subquery()
+            .label("queued"),
+            select(items.c.id)
+            .where(_is(State.ROUTED), items.c.tier == tier.value)
+            .exists()
+            .label("routed"),
+        )
+        for tier in TIERS
+    )
 )
 
 
@@ -106,11 +136,17 @@ def route(connection: Connection, routed: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def queued(connection: Connection, tier: str) -> int:
-    """How many items of a tier were sent to its queue and not yet claimed."""
-    return connection.execute(
-        select(func.count()).where(items.c.state == State.QUEUED.value, items.c.tier == tier)
-    ).scalar_one()
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """A tier's queue: how many items were sent and not yet claimed, and whether more are routed."""
+
+    queued: int
+    routed: bool
+
+
+def fillings(connection: Connection) -> dict[str, Filling]:
+    """Every tier's queue, by the tier's name."""
+    return {row.tier: Filling(row.queued, bool(row.routed)) for row in connection.execute(_FILLINGS)}
 
 
 def queue(
@@ -134,7 +170,7 @@ def unclaimed(
     """Queued items whose slice was not claimed in time, as (tier, item), to be sent again."""
     rows = connection.execute(
         select(items)
-        .where(items.c.state == State.QUEUED.value, items.c.ready_at < now)
+        .where(_is(State.QUEUED), items.c.ready_at < now)
         .limit(most)
         .with_for_update(skip_locked=True)
     ).all()
@@ -151,7 +187,7 @@ def wake_due(connection: Connection, now: int) -> int:
     # Chosen and locked first: an update alone locks in an order of its own and may deadlock.
     due = (
         select(items.c.id)
-        .where(items.c.state == State.WAITING.value, items.c.ready_at <= now)
+        .where(_is(State.WAITING), items.c.ready_at <= now)
         .with_for_update(skip_locked=True)
     )
     unrouted = items.c.deployment.is_(None)
@@ -174,7 +210,7 @@ def past_deadline(connection: Connection, now: int, most: int) -> Sequence[ItemR
 def next_due(connection: Connection) -> int | None:
     """When the next waiting item is due (epoch microseconds), if any waits."""
     return connection.execute(
-        select(func.min(items.c.ready_at)).where(items.c.state == State.WAITING.value)
+        select(func.min(items.c.ready_at)).where(_is(State.WAITING))
     ).scalar()
 
 

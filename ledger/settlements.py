@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, update
 from tierqueue.ledger import ceilings
 from tierqueue.ledger.batch import among, update_many
 from tierqueue.ledger.ceilings import Entry
+from tierqueue.ledger.items import fall_back
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import ItemRow
@@ -45,6 +46,7 @@ class Settlement:
     receipt: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     refused_by: Sequence[str] | None = None
+    degraded: Mapping[str, str] | None = None
     calls_more: int = 0
     lost_more: int = 0
     throttles_more: int = 0
@@ -103,6 +105,9 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: int) 
     )
     update_many(
         connection, attempts, ("item_id", "fence"), [_closed(each, now) for each in settled]
+    )
+    fall_back(
+        connection, {each.item_id: each.degraded for each in settled if each.degraded is not None}
     )
     written = [entry for each in settled for entry in _entries(each)]
     for each in result.stale:

@@ -38,8 +38,8 @@ class Standing:
 class Refusal:
     """A deployment that was not chosen and the first rule it breaks.
 
-    Rules, in their order: ``boundary context_window token_limit floor unavailable unpriced
-    max_cost dearer``.
+    Rules, in their order: ``boundary context_window token_limit floor fallback unavailable
+    unpriced max_cost dearer``.
     """
 
     deployment: str
@@ -169,6 +169,8 @@ def choose(
             refusals.append(Refusal(each.name, "token_limit", why))
         elif each.floor is not None:
             refusals.append(each.floor)
+        elif item.only is not None and each.tier is not item.only:
+            refusals.append(Refusal(each.name, "fallback", f"the item fell back to {item.only}"))
         elif each.name in standing.unavailable:
             why = f"unavailable: {standing.unavailable[each.name]}"
             refusals.append(Refusal(each.name, "unavailable", why))

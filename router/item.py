@@ -50,6 +50,38 @@ class Latency(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """The tier an item may fall back to, each only where somebody allowed it in so many words.
+
+    Floor, data boundary and context window hold there all the same.
+    """
+
+    on_ceiling: Tier | None = None
+    on_throttle: Tier | None = None
+    on_outage: Tier | None = None
+
+    def to_json(self) -> dict[str, str] | None:
+        """What is allowed as plain JSON; ``None`` where nothing is."""
+        allowed = {
+            "on_ceiling": self.on_ceiling,
+            "on_throttle": self.on_throttle,
+            "on_outage": self.on_outage,
+        }
+        return {name: tier.value for name, tier in allowed.items() if tier is not None} or None
+
+    @classmethod
+    def of_json(cls, stored: Mapping[str, str] | None) -> "Fallback":
+        """The fallback that ``to_json`` wrote."""
+        if not stored:
+            return NO_FALLBACK
+        return cls(**{name: Tier(tier) for name, tier in stored.items()})
+
+
+NO_FALLBACK = Fallback()
+"""The default: what cannot be done as asked fails loudly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Demands:
     """What an item asks for; ``None`` means "not stated" until the policy's defaults are applied.
 
@@ -63,6 +95,7 @@ class Demands:
     max_cost: NanoUSD | None = None
     floor: Tier | None = None
     budget: str | None = None
+    fallback: Fallback = NO_FALLBACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +104,7 @@ class WorkItem:
 
     ``prompt_bytes`` is the UTF-8 size of the whole prompt, ``output_limit`` the most tokens the
     answer may have; ``refused_by`` holds the tiers whose answers validation has rejected;
-    ``spent`` what the item has cost so far, in nano-dollars.
+    ``spent`` what the item has cost so far, in nano-dollars; ``only`` is the tier it fell back to.
     """
 
     id: str
@@ -82,4 +115,5 @@ class WorkItem:
     output_limit: int
     refused_by: tuple[Tier, ...] = ()
     spent: NanoUSD = NOTHING
+    only: Tier | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

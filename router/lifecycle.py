@@ -49,7 +49,14 @@ MOVES: dict[State, frozenset[State]] = {
     State.SUBMITTED: frozenset({State.ROUTED, State.DEAD, State.CANCELLED}),
     State.ROUTED: frozenset({State.QUEUED, State.SUBMITTED, State.DEAD, State.CANCELLED}),
     State.QUEUED: frozenset(
-        {State.RUNNING, State.ROUTED, State.WAITING, State.DEAD, State.CANCELLED}
+        {
+            State.RUNNING,
+            State.ROUTED,
+            State.WAITING,
+            State.SUBMITTED,
+            State.DEAD,
+            State.CANCELLED,
+        }
     ),
     State.RUNNING: frozenset(
         {

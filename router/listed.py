@@ -70,7 +70,9 @@ def cost(price: GenaiPrice, usage: Usage, at: datetime) -> NanoUSD:
         output_tokens=usage.output_tokens,
         output_reasoning_tokens=min(usage.reasoning_tokens, usage.output_tokens),
     )
-    context = {"service_tier": usage.service_tier} if usage.service_tier else None
+    tier = usage.service_tier
+    # Providers report "batch" among their service tiers; the list keeps it as a way of processing.
+    context = {"processing" if tier == "batch" else "service_tier": tier} if tier else None
     priced = model.calc_price(counted, provider, genai_request_timestamp=at, price_context=context)
     return round_up(priced.total_price * NANO_PER_USD)
 

@@ -11,7 +11,7 @@ from tierqueue.router.complaints import complaint, nearest
 from tierqueue.router.deployment import Deployment, Flag, PositiveCount, Table
 from tierqueue.router.duration import MICROSECONDS, parse_duration
 from tierqueue.router.errors import InvalidItem, InvalidPolicy
-from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Tier
+from tierqueue.router.item import TIERS, Demands, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
 
 DEFAULT_DEADLINE = 24 * 3_600 * MICROSECONDS
@@ -49,6 +49,17 @@ class TaskDefaults(Table):
     floor: Tier | None = None
     max_cost: Money | None = None
     budget: str | None = Field(default=None, min_length=1)
+    on_ceiling: Tier | None = None
+    on_throttle: Tier | None = None
+    on_outage: Tier | None = None
+
+    @model_validator(mode="after")
+    def _falls_no_deeper_than_its_floor(self) -> Self:
+        for name in ("on_ceiling", "on_throttle", "on_outage"):
+            tier: Tier | None = getattr(self, name)
+            if tier is not None and TIERS.index(tier) < TIERS.index(self.floor or tier):
+                raise ValueError(f"{name} = {tier.value!r} is below the floor {self.floor!r}")
+        return self
 
 
 class FloorRule(Table):
@@ -202,6 +213,11 @@ def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
         max_cost=usual.max_cost if demands.max_cost is None else demands.max_cost,
         floor=max(floors, key=TIERS.index),
         budget=demands.budget or usual.budget or DEFAULT_BUDGET,
+        fallback=Fallback(
+            on_ceiling=demands.fallback.on_ceiling or usual.on_ceiling,
+            on_throttle=demands.fallback.on_throttle or usual.on_throttle,
+            on_outage=demands.fallback.on_outage or usual.on_outage,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""``ItemTask``: a Celery task whose ``.delay()`` commits a work item instead of sending a message."""
+"""``ItemTask``: a Celery task whose ``.delay()`` commits a work item and sends no message."""
 
 import hashlib
 import inspect
@@ -93,7 +93,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             schema_bytes = 0 if model is None else _schema_bytes(model)
         except (ValueError, TypeError, NameError, RuntimeError) as error:
             raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
-        demands = stated.model_dump(mode="json")
+        demands = stated.to_columns()
         demands["sensitivity"] = inherited.strictest_with(stated.sensitivity)
         if expires is not None:
             demands["deadline"] = min(expires, demands["deadline"] or expires)
@@ -149,10 +149,10 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
-        producer: Any = None,
+        producer: Any = None,  # noqa: ARG002 - Celery passes its own; nothing is published with it
         link: Any = None,
         link_error: Any = None,
-        shadow: str | None = None,
+        shadow: str | None = None,  # noqa: ARG002 - Celery's name for logs; an item has its task
         **options: Any,
     ) -> AsyncResult:
         """Commit the item and what its caller is owed, then wake the routing stage.
@@ -314,7 +314,7 @@ def _arguments_model(name: str, build: Callable[..., Prompt]) -> type[BaseModel]
     for parameter in inspect.signature(build, eval_str=True).parameters.values():
         if parameter.annotation is parameter.empty or parameter.name in NAMES:
             raise InvalidItem(
-                f"{name}: parameter {parameter.name} needs a type and must not be named like a demand"
+                f"{name}: parameter {parameter.name} needs a type, and a name that is no demand"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (parameter.annotation, default)

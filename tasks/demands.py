@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tierqueue.router.duration import parse_duration
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.item import Latency, Risk, Sensitivity, Tier
+from tierqueue.router.item import TIERS, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
 
 
@@ -58,10 +58,31 @@ class StatedDemands(BaseModel):
     deadline: Moment | None = None
     max_cost: Money | None = None
     floor: Tier | None = None
+    on_ceiling: Tier | None = None
+    on_throttle: Tier | None = None
+    on_outage: Tier | None = None
     budget: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     priority: Annotated[int, Field(ge=0, le=9)] | None = None
     idempotency_key: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     metadata: dict[str, str | int | float | bool | None] | None = None
+
+    @model_validator(mode="after")
+    def _falls_no_deeper_than_its_floor(self) -> Self:
+        for name in ("on_ceiling", "on_throttle", "on_outage"):
+            tier: Tier | None = getattr(self, name)
+            if tier is not None and TIERS.index(tier) < TIERS.index(self.floor or tier):
+                raise ValueError(f"{name} {tier.value!r} is below the floor {self.floor!r}")
+        return self
+
+    def to_columns(self) -> dict[str, Any]:
+        """The demands as an item stores them, by column name."""
+        stated = self.model_dump(mode="json")
+        fallback = Fallback(
+            on_ceiling=self.on_ceiling, on_throttle=self.on_throttle, on_outage=self.on_outage
+        )
+        for name in ("on_ceiling", "on_throttle", "on_outage"):
+            del stated[name]
+        return {**stated, "fallback": fallback.to_json()}
 
     @classmethod
     def read(cls, stated: Mapping[str, Any], task: str) -> Self:

@@ -7,18 +7,28 @@ routing stages may run side by side; each takes rows that no other has locked.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from tierqueue.ledger import ceilings, pauses, promises, routes, tiers
-from tierqueue.ledger.items import Death, die
+from tierqueue.ledger.items import Death, die, fallen
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.choose import Route, Standing, choose
-from tierqueue.router.errors import DeadLettered
-from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Tier, WorkItem
+from tierqueue.router.errors import CostCeilingExceeded, DeadLettered
+from tierqueue.router.item import (
+    TIERS,
+    Demands,
+    Fallback,
+    Latency,
+    Risk,
+    Sensitivity,
+    Tier,
+    WorkItem,
+)
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import Policy, resolve
 from tierqueue.router.signals import measure
@@ -37,15 +47,22 @@ TICK = 1.0
 BUSY = 0.05
 """Seconds between two looks while work waits for room in a tier's queue."""
 
+GATHER = 0.010
+"""Seconds after a look that found work in which more gathers for the next."""
+
 Send = Callable[[Tier, Slice], None]
 Received = Callable[[Sequence[Promise]], None]
+
+
+def _to_nobody(_: bool) -> None:
+    """A routing stage that says to nobody whether it is awake."""
 
 
 class RoutingStage:
     """Routes what was submitted, keeps each tier's queue a little deeper than its capacity.
 
-    ``send`` publishes one slice, ``received`` tells Flower. ``resend`` is how many seconds a slice
-    may stay unclaimed. ``checkpoint`` is called with the name of each point at which a test may
+    ``send`` publishes one slice, ``received`` tells Flower, ``awake`` tells producers whether a wake
+    would change anything. ``resend`` is how many seconds a slice may stay unclaimed. ``checkpoint`` is called with the name of each point at which a test may
     end the process and does nothing otherwise.
     """
 
@@ -59,6 +76,7 @@ class RoutingStage:
         received: Received,
         resend: float,
         checkpoint: Callable[[str], None],
+        awake: Callable[[bool], None] = _to_nobody,
     ) -> None:
         self._ledger = ledger
         self._policy = policy
@@ -68,6 +86,7 @@ class RoutingStage:
         self._resend = round(resend * 1_000_000)
         self._checkpoint = checkpoint
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend, checkpoint)
+        self._awake = awake
         self._wanted = threading.Event()
         self._stopping = threading.Event()
 
@@ -88,6 +107,7 @@ class RoutingStage:
     def run(self) -> None:
         """Look and sweep until ``stop``. A ledger that cannot be asked is tried again each tick."""
         swept = 0.0
+        awake = False
         while not self._stopping.is_set():
             self._wanted.clear()
             pause = TICK
@@ -95,19 +115,33 @@ class RoutingStage:
                 if time.monotonic() - swept >= TICK:
                     swept = time.monotonic()
                     self._sweep()
-                pause = 0.0 if self.look() else BUSY if self._backlog else TICK
-            except Exception as error:
+                more = self.look()
+                if self._moved:
+                    pause = 0.0 if more else GATHER
+                    self._awake(True)
+                elif awake:
+                    # Whoever saw us awake sent no wake: one look more, now that we are not.
+                    pause = 0.0
+                    self._awake(False)
+                else:
+                    pause = BUSY if self._backlog else TICK
+                awake = self._moved
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
                 if not unreachable(error):
                     _log.exception("look_failed", error=type(error).__name__)
                 else:
                     _log.warning("ledger_unreachable", error=type(error).__name__)
-            self._wanted.wait(pause)
+            if awake:
+                self._stopping.wait(pause)
+            else:
+                self._wanted.wait(pause)
 
     def told(self) -> dict[str, Any]:
         """What the heartbeat says of this stage."""
         return {"counts": {"resent": self._sweep.resent}, "moments": {"looked": self._looked_at}}
 
     _backlog = False
+    _moved = False
     _looked_at = 0
 
     def look(self) -> bool:
@@ -129,6 +163,7 @@ class RoutingStage:
         self._received([*told, *owed])
         self._delivery.ended(ended, owed)
         self._backlog = full or waiting
+        self._moved = bool(rows or slices)
         self._looked_at = now
         return len(rows) == BATCH
 
@@ -144,9 +179,15 @@ class RoutingStage:
                 message = f"item {item.id} missed its deadline before it was routed"
                 deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
                 continue
-            match choose(item, measure(item), self._policy, standing):
+            chosen, degraded = choose(item, measure(item), self._policy, standing), row.degraded
+            allowed = item.demands.fallback.on_ceiling
+            if isinstance(chosen, CostCeilingExceeded) and degraded is None and allowed:
+                degraded = fallen(allowed, chosen.fields["refusals"][0]["deployment"], "ceiling")
+                again = replace(item, only=allowed)
+                chosen = choose(again, measure(item), self._policy, standing)
+            match chosen:
                 case Route() as route:
-                    routed.append(_routed(item, route))
+                    routed.append({**_routed(item, route), "degraded": degraded})
                 case DeadLettered() as error:
                     deaths.append(Death(item.id, error.reason, error.message, error.fields))
         routes.route(connection, routed)
@@ -160,14 +201,17 @@ class RoutingStage:
         paused = pauses.standing(connection)
         # Queued while somebody paused them.
         pauses.pull_back(connection, paused)
+        fillings = routes.fillings(connection)
         for tier in TIERS:
             if any((each.kind, each.name) == ("tier", tier) for each in paused):
                 continue
             stated = self._policy.tiers[tier]
             room = depth(in_force.get(tier, stated.concurrency), stated.slice)
-            room -= routes.queued(connection, tier)
+            room -= fillings[tier].queued
             if room <= 0:
                 full = True
+                continue
+            if not fillings[tier].routed:
                 continue
             ready = routes.queue(connection, tier, room, now + self._resend, paused)
             full = full or len(ready) == room
@@ -189,6 +233,7 @@ def _work_item(row: ItemRow, policy: Policy, now: int) -> WorkItem:
         max_cost=row.max_cost,
         floor=row.floor and Tier(row.floor),
         budget=row.budget,
+        fallback=Fallback.of_json(row.fallback),
     )
     return WorkItem(
         id=row.id,
@@ -199,6 +244,7 @@ def _work_item(row: ItemRow, policy: Policy, now: int) -> WorkItem:
         output_limit=row.output_limit,
         refused_by=tuple(Tier(each) for each in row.refused_by or ()),
         spent=NanoUSD(row.spent),
+        only=Tier(row.degraded["to"]) if row.degraded else None,
     )
 
 
@@ -212,6 +258,7 @@ def _routed(item: WorkItem, route: Route) -> dict[str, Any]:
         "deadline": demands.deadline,
         "max_cost": demands.max_cost,
         "floor": demands.floor,
+        "fallback": demands.fallback.to_json(),
         "budget": demands.budget,
         "tier": route.tier.value,
         "deployment": route.deployment,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
+from tierqueue.ledger.items import fallen
 from tierqueue.ledger.session import ItemRow
 from tierqueue.ledger.settlements import Settlement
 from tierqueue.router import escalation, retry
@@ -82,7 +83,8 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
                 "refused_by": refused_by,
             }
             above = escalation.after_rejection(tuple(Tier(each) for each in refused_by), policy)
-            if above is not None and calls < policy.retry.calls:
+            may_climb = above is not None and item.degraded is None
+            if may_climb and calls < policy.retry.calls:
                 return _settled(attempt, "rejected", State.SUBMITTED, reason="escalated", **spent)
             reason = "low_confidence" if outcome.doubtful else "rejected"
             message = (
@@ -90,24 +92,25 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
                 f" ({'; '.join(reasons)}) and no tier above may try: replay it with another floor"
             )
             return _dead(attempt, "rejected", reason, message, {"reasons": list(reasons)}, **spent)
+        case Throttled() if (to := _may_fall(attempt, "on_throttle")) is not None:
+            return _fallen(attempt, "throttled", to, "throttle", cost=0, throttles_more=1)
         case Throttled():
             again = retry.after_throttle(outcome, item.throttles + 1, policy.retry, attempt.draw)
             return _again(attempt, "throttled", again, "throttled", cost=0, throttles_more=1)
         case Failed(kind=kind, message=why, usage=usage):
             cost, source = _charged(attempt, usage)
             next_step = retry.after_failure(outcome, calls, policy.retry, attempt.draw)
-            detail = {"kind": kind, "message": why}
-            return _again(
-                attempt,
-                "failed",
-                next_step,
-                kind,
-                cost=cost,
-                price_source=source,
-                usage=usage,
-                detail=detail,
-                calls_more=1,
-            )
+            charged: dict[str, Any] = {
+                "cost": cost,
+                "price_source": source,
+                "usage": usage,
+                "detail": {"kind": kind, "message": why},
+                "calls_more": 1,
+            }
+            to = _may_fall(attempt, "on_outage")
+            if outcome.transient and to is not None and isinstance(next_step, retry.End):
+                return _fallen(attempt, "failed", to, "outage", **charged)
+            return _again(attempt, "failed", next_step, kind, **charged)
         case Unknown(kind=kind, message=why):
             metered = attempt.deployment.metered
             cost = attempt.held if metered else _engine_time(attempt, attempt.now)
@@ -154,6 +157,21 @@ def lost(attempt: Attempt, policy: Policy, *, cancel_requested: bool) -> Settlem
             attempt, outcome, State.CANCELLED, error=_cancelled(attempt.item.id), **extra
         )
     return _again(attempt, outcome, step, "lost claim", **extra)
+
+
+def _may_fall(attempt: Attempt, event: str) -> Tier | None:
+    """The tier this item may fall back to on ``event``: only if somebody said so, and only once."""
+    allowed = attempt.item.fallback or {}
+    if attempt.cancelled or attempt.item.degraded is not None or event not in allowed:
+        return None
+    return Tier(allowed[event])
+
+
+def _fallen(attempt: Attempt, outcome: str, to: Tier, on: str, **more: Any) -> Settlement:
+    degraded = fallen(to, attempt.deployment.name, on)
+    return _settled(
+        attempt, outcome, State.SUBMITTED, reason=f"fallback on {on}", degraded=degraded, **more
+    )
 
 
 def _again(
@@ -259,5 +277,6 @@ def _receipt(
         "why": (item.route or {}).get("reasons", []),
         "prompt_version": attempt.prompt_version,
         "sensitivity": item.sensitivity,
+        "degraded_from": item.degraded,
         "simulated": simulated,
     }

@@ -1,4 +1,4 @@
-"""Slices: a message that names 1..K items of one deployment, those sharing a prefix side by side."""
+"""Slices: a message names 1..K items of one deployment, those sharing a prefix side by side."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -58,7 +58,7 @@ class Wakes:
             self._wanted.clear()
             try:
                 self._send()
-            except Exception as error:  # the item is committed: a wake is only a courtesy
+            except Exception as error:  # noqa: BLE001 - the item is committed, a wake a courtesy
                 if not self._broken:
                     _log.warning("wake_not_sent", error=type(error).__name__)
                 self._broken = True

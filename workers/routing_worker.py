@@ -1,4 +1,4 @@
-"""The routing stage's process: Celery takes wakes and calls by name, one thread does the looking."""
+"""The routing stage's process: Celery takes wakes and calls by name, one thread looks."""
 
 import sys
 import threading
@@ -36,7 +36,7 @@ class RoutingWorker:
         self._checkpoint = checkpoint
         self._stage: RoutingStage | None = None
         self._heartbeat: Heartbeat | None = None
-        app.task(self._wake, name=names.WAKE, ignore_result=True)
+        app.task(self._wake, name=names.WAKE, ignore_result=True, send_events=False)
         logs.configure()
         worker_init.connect(self._start, weak=False)
         worker_shutting_down.connect(self._stop, weak=False)
@@ -82,7 +82,14 @@ class RoutingWorker:
             received=events.received,
             resend=settings.lease * RESEND_AFTER_LEASES,
             checkpoint=self._checkpoint,
+            awake=self._say_awake,
         )
+
+    def _say_awake(self, awake: bool) -> None:
+        try:
+            self._app.say_awake(awake)
+        except Exception as error:  # a wake too many is sent, or a tick passes
+            _log.warning("awake_not_said", error=type(error).__name__)
 
     def _send(self, tier: Tier, work: Slice) -> None:
         try:

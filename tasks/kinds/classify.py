@@ -16,12 +16,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @lru_cache(maxsize=256)
 def _model(labels: tuple[str, ...]) -> type[BaseModel]:
-    return create_model(
-        "Classification",
-        __config__=ConfigDict(extra="forbid"),
-        label=(Literal[labels], ...),
-        confidence=(Share, ...),
-    )
+    fields: dict[str, Any] = {"label": (Literal[labels], ...), "confidence": (Share, ...)}
+    return create_model("Classification", __config__=ConfigDict(extra="forbid"), **fields)
 
 
 def _output(arguments: Mapping[str, Any]) -> type[BaseModel]:

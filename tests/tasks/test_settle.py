@@ -1,0 +1,207 @@
+"""The one match over outcomes: what is charged, and where the item goes."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tierqueue.router.lifecycle import State
+from tierqueue.router.outcome import (
+    Accepted,
+    Completed,
+    Failed,
+    Interrupted,
+    Rejected,
+    Throttled,
+    Unknown,
+    Usage,
+)
+from tierqueue.router.policy import parse_policy
+from tierqueue.tasks.settle import Attempt, lost, settlement
+
+POLICY = parse_policy(
+    """
+[deployments.house]
+tier = "gpu"
+engine = "vllm"
+model = "m"
+boundary = "house"
+context_window = 1000
+gpu_hour = "3.6"
+[deployments.open]
+tier = "open_weight"
+engine = "openai"
+model = "m"
+key_env = "KEY"
+boundary = "vendor:v"
+context_window = 1000
+prices = { input = "1", output = "2" }
+[retry]
+calls = 3
+poison = 2
+""",
+    "test",
+)
+USAGE = Usage(input_tokens=100, output_tokens=10)
+SECOND = 1_000_000
+GPU_SECOND = 1_000_000
+"""Nano-dollars: 3.60 dollars an hour is a thousandth of a dollar a second."""
+
+
+def attempt(deployment: str, *, cancelled: bool = False, **row: Any) -> Attempt:
+    """One attempt of an item, two seconds after its claim."""
+    item: Any = SimpleNamespace(
+        **{
+            "id": "i",
+            "task": "t",
+            "calls": 0,
+            "lost_claims": 0,
+            "throttles": 0,
+            "refused_by": None,
+            "spent": 0,
+            "route": None,
+            "sensitivity": "public",
+            "fallback": None,
+            "degraded": None,
+            **row,
+        }
+    )
+    return Attempt(
+        item=item,
+        fence=1,
+        held=5_000_000,
+        balances=("b",),
+        started_at=10 * SECOND,
+        deployment=POLICY.deployments[deployment],
+        prompt_version="1",
+        now=12 * SECOND,
+        draw=0.5,
+        cancelled=cancelled,
+    )
+
+
+def done(usage: Usage = USAGE) -> Completed:
+    return Completed(text="{}", usage=usage, model_served="m-1", seconds=0.5)
+
+
+def test_an_accepted_answer_is_charged_to_the_provider_s_own_usage() -> None:
+    made = settlement(attempt("open", spent=7), Accepted(output={"a": 1}, completed=done()), POLICY)
+    assert made.next_state is State.SUCCEEDED
+    assert made.cost == 100 * 1000 + 10 * 2000
+    assert made.receipt is not None
+    assert made.receipt["cost_nanousd"] == 7 + made.cost
+    assert made.receipt["model_served"] == "m-1"
+    assert made.calls_more == 1
+
+
+def test_a_rejected_answer_is_charged_and_goes_one_tier_up() -> None:
+    refused = Rejected(reasons=("too long",), usage=USAGE, model_served="m")
+    made = settlement(attempt("house"), refused, POLICY)
+    assert (made.next_state, made.refused_by) == (State.SUBMITTED, ["gpu"])
+    last = settlement(attempt("open", refused_by=["gpu"]), refused, POLICY)
+    assert (last.next_state, last.reason) == (State.DEAD, "rejected")
+    assert last.cost == 120_000
+
+
+def test_an_answer_that_is_only_doubtful_ends_as_low_confidence() -> None:
+    refused = Rejected(reasons=("unsure",), usage=USAGE, model_served="m", doubtful=True)
+    assert settlement(attempt("open"), refused, POLICY).reason == "low_confidence"
+
+
+def test_throttling_costs_nothing_and_is_no_call() -> None:
+    made = settlement(attempt("open"), Throttled(after=3), POLICY)
+    assert (made.next_state, made.cost, made.calls_more) == (State.WAITING, 0, 0)
+    assert made.ready_at is not None
+    assert made.ready_at >= 15 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("calls", "transient", "state"),
+    [(0, True, State.WAITING), (2, True, State.DEAD), (0, False, State.DEAD)],
+)
+def test_a_failure_is_tried_again_within_the_budget_only_if_it_may_pass(
+    calls: int, transient: bool, state: State
+) -> None:
+    failed = Failed(kind="server error", message="503", transient=transient)
+    made = settlement(attempt("open", calls=calls), failed, POLICY)
+    assert (made.next_state, made.cost) == (state, 0)
+    assert made.reason == ("exhausted" if state is State.DEAD else "server error")
+
+
+def test_a_lost_reply_of_a_metered_call_books_the_hold_and_ends() -> None:
+    made = settlement(attempt("open"), Unknown(kind="read", message="lost"), POLICY)
+    assert (made.outcome, made.cost, made.next_state) == ("unknown", made.held, State.DEAD)
+    assert made.reason == "unknown"
+
+
+def test_a_lost_call_of_a_house_engine_is_charged_its_time_and_tried_again() -> None:
+    made = settlement(attempt("house"), Unknown(kind="read", message="lost"), POLICY)
+    assert (made.cost, made.next_state) == (2 * GPU_SECOND, State.WAITING)
+
+
+def test_house_work_that_was_interrupted_is_given_back_and_counts_towards_nothing() -> None:
+    made = settlement(
+        attempt("house"), Interrupted(kind="drain", usage=Usage(engine_seconds=1)), POLICY
+    )
+    assert (made.next_state, made.cost) == (State.ROUTED, GPU_SECOND)
+    assert (made.calls_more, made.lost_more, made.throttles_more) == (0, 0, 0)
+
+
+def test_a_cancelled_call_is_charged_and_ends_the_item() -> None:
+    house = settlement(attempt("house", cancelled=True), Interrupted(kind="cancelled"), POLICY)
+    paid = settlement(
+        attempt("open", cancelled=True), Unknown(kind="cancelled", message="ended"), POLICY
+    )
+    assert house.next_state is paid.next_state is State.CANCELLED
+    assert paid.cost == paid.held
+
+
+def test_a_bill_above_the_bound_is_booked_in_full() -> None:
+    big = Usage(input_tokens=10_000, output_tokens=10_000)
+    made = settlement(attempt("open"), Accepted(output={}, completed=done(big)), POLICY)
+    assert made.cost == 30_000_000
+    assert made.detail is not None
+    assert made.detail["overage"] == 25_000_000
+
+
+def test_a_worker_lost_with_house_work_counts_towards_poison() -> None:
+    first = lost(attempt("house"), POLICY, cancel_requested=False)
+    assert (first.next_state, first.lost_more, first.outcome) == (State.WAITING, 1, "lost")
+    second = lost(attempt("house", lost_claims=1), POLICY, cancel_requested=False)
+    assert (second.next_state, second.reason) == (State.DEAD, "poison")
+
+
+def test_a_worker_lost_during_a_paid_call_is_unknown_at_the_first() -> None:
+    made = lost(attempt("open"), POLICY, cancel_requested=False)
+    assert (made.next_state, made.reason, made.cost) == (State.DEAD, "unknown", made.held)
+
+
+def test_a_fallback_is_taken_once_and_only_where_somebody_allowed_it() -> None:
+    throttled = Throttled(after=3)
+    assert settlement(attempt("open"), throttled, POLICY).next_state is State.WAITING
+    allowed = {"on_throttle": "gpu"}
+    made = settlement(attempt("open", fallback=allowed), throttled, POLICY)
+    assert made.next_state is State.SUBMITTED
+    assert made.degraded == {"to": "gpu", "from": "open", "on": "throttle"}
+    again = settlement(
+        attempt("house", fallback=allowed, degraded=made.degraded), throttled, POLICY
+    )
+    assert again.next_state is State.WAITING
+
+
+def test_an_outage_falls_back_when_the_retry_budget_is_used_up() -> None:
+    failed = Failed(kind="server error", message="503", transient=True)
+    allowed = {"on_outage": "gpu"}
+    first = settlement(attempt("open", fallback=allowed), failed, POLICY)
+    assert first.next_state is State.WAITING
+    last = settlement(attempt("open", fallback=allowed, calls=2), failed, POLICY)
+    assert (last.next_state, last.calls_more) == (State.SUBMITTED, 1)
+    bad = Failed(kind="bad request", message="400", transient=False)
+    assert settlement(attempt("open", fallback=allowed), bad, POLICY).next_state is State.DEAD
+
+
+def test_a_refused_answer_of_a_fallback_climbs_no_further() -> None:
+    refused = Rejected(reasons=("wrong",), usage=USAGE, model_served="m")
+    degraded = {"to": "gpu", "from": "open", "on": "ceiling"}
+    made = settlement(attempt("house", degraded=degraded), refused, POLICY)
+    assert (made.next_state, made.reason) == (State.DEAD, "rejected")
