@@ -35,7 +35,9 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What waits for one tier and is not paused: how many items, how many seconds the oldest."""
+    """What is ready for one tier, not paused and not claimed: how many items, and for how many
+    seconds the oldest.
+    """
 
     ready: int
     oldest: float
@@ -109,22 +111,28 @@ def _count(connection: Transaction, state: State) -> int:
 
 
 def _backlog(connection: Transaction, now: int, paused: list[Pause]) -> dict[str, Backlog]:
-    # Given back by a worker, an item is ready again at once and carries no time.
-    since = func.min(case((items.c.ready_at > 0, items.c.ready_at), else_=items.c.submitted_at))
-    ready = (
-        select(items.c.tier, func.count().label("ready"), since.label("since"))
-        .where(items.c.state == State.ROUTED.value, *pauses.free(paused))
-        .group_by(items.c.tier)
-    )
-    found = {
-        str(row.tier): Backlog(ready=row.ready, oldest=max(0, now - row.since) / 1e6)
-        for row in connection.execute(ready)
-    }
-    unrouted = select(func.count(), since).where(items.c.state == State.SUBMITTED.value)
-    count, oldest = connection.execute(unrouted).one()
+    # Given back by a worker, an item is ready again at once and carries no time; that of a queued
+    # one says when its slice is sent again.
+    ready_at = case((items.c.ready_at > 0, items.c.ready_at), else_=items.c.submitted_at)
+    counts: dict[str, int] = {}
+    since: dict[str, int] = {}
+    for state, at in ((State.ROUTED, ready_at), (State.QUEUED, items.c.submitted_at)):
+        counted = (
+            select(items.c.tier, func.count(), func.min(at))
+            .where(items.c.state == state.value, *pauses.free(paused))
+            .group_by(items.c.tier)
+        )
+        for tier, count, oldest in connection.execute(counted):
+            counts[tier] = counts.get(tier, 0) + count
+            since[tier] = min(oldest, since.get(tier, oldest))
+    unrouted = select(func.count(), func.min(items.c.ready_at))
+    count, oldest = connection.execute(unrouted.where(items.c.state == State.SUBMITTED.value)).one()
     if count:
-        found["route"] = Backlog(ready=count, oldest=max(0, now - oldest) / 1e6)
-    return found
+        counts["route"], since["route"] = count, oldest
+    return {
+        name: Backlog(ready=count, oldest=max(0, now - since[name]) / 1e6)
+        for name, count in counts.items()
+    }
 
 
 def _waiting(connection: Transaction) -> dict[str, int]:

@@ -1,9 +1,9 @@
 """Pauses hold work back in the ledger, and nothing else."""
 
 import pytest
-from placed import column, place
 from sqlalchemy import insert
 
+from tests.ledger.placed import column, place
 from tierqueue.ledger import actions, pauses, routes
 from tierqueue.ledger.claims import Claimant, claim
 from tierqueue.ledger.models import jobs

@@ -1,7 +1,6 @@
 """Progress as watchdogs see it: who lives, what waits and since when."""
 
-from placed import place
-
+from tests.ledger.placed import place
 from tierqueue.ledger import pauses, progress
 from tierqueue.ledger.progress import Progress
 from tierqueue.ledger.session import Ledger
