@@ -1,0 +1,70 @@
+"""The Procfile's entrances with the crash hook passed in; nothing else differs from the product.
+
+``twin`` names a deliberately broken worker (see ``twins``), for the negative controls.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from celery.signals import task_postrun, task_prerun
+
+import tierqueue.tasks  # noqa: F401 - registers the task types
+from bench.chaos import twins
+from bench.chaos.hook import Hook
+from bench.chaos.null_engine import NullEngine
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.item import Tier
+from tierqueue.tasks import names
+from tierqueue.tasks.app import app
+from tierqueue.workers import engines
+from tierqueue.workers.engine import Engine
+from tierqueue.workers.routing_worker import RoutingWorker
+from tierqueue.workers.tier_worker import TierWorker
+
+NULL_SECONDS = 0.25
+"""How long the null engine takes for a call: long enough to be killed in."""
+
+_QUIET = ("-E", "-l", "INFO", "--without-gossip", "--without-mingle")
+
+
+def serve(kind: str, name: str, twin: str, folder: Path) -> None:
+    """Be one worker process: ``routing`` or a tier's; returns when Celery ends it."""
+    if twin:
+        twins.TWINS[twin]()
+    hook = Hook(folder, name)
+    worker: object
+    if kind == "routing":
+        worker = RoutingWorker(app, hook)
+        _watch_the_intake(hook)
+        pool = ("-P", "threads", "-c", "4", "-Q", names.ROUTE)
+    else:
+        worker = TierWorker(app, Tier(kind), build_engine=_builder(folder), checkpoint=hook)
+        # The pool's class is named in the environment, which Celery reads as it is imported.
+        pool = ("-P", "custom", "-c", "8", "-Q", kind)
+    app.worker_main(["worker", *pool, "-n", f"{name}@%h", *_QUIET])
+    del worker
+
+
+def _watch_the_intake(hook: Hook) -> None:
+    # The intake is a task like any other to Celery, so that its signals are points enough.
+    def before(task: object = None, **_: object) -> None:
+        if getattr(task, "name", None) != names.WAKE:
+            hook("before_intake")
+
+    def after(task: object = None, **_: object) -> None:
+        if getattr(task, "name", None) != names.WAKE:
+            hook("after_intake")
+
+    task_prerun.connect(before, weak=False)
+    task_postrun.connect(after, weak=False)
+
+
+def _builder(folder: Path) -> "type[object] | object":
+    def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
+        if deployment.engine == "vllm":
+            log = folder / f"engine-{os.getpid()}.jsonl"
+            return NullEngine(deployment.model, log, NULL_SECONDS)
+        return engines.build(deployment, environ)
+
+    return build

@@ -1,0 +1,68 @@
+"""A house engine without a model. It keeps its own books outside the system."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from bench.chaos.hook import note
+from tierqueue.router.outcome import Completed, Reply, Usage
+from tierqueue.workers.engine import Call
+from tierqueue.workers.engines.engine_time import EngineTime
+
+
+class NullEngine:
+    """Answers after ``seconds`` with the item and the fence it was asked under (simulated).
+
+    ``log`` gets one JSON line as a call begins and one as it ends: item, fence, attempt, the
+    process, epoch seconds, tokens, and the cost in nano-dollars that a vendor would bill: none.
+    """
+
+    def __init__(self, model: str, log: Path, seconds: float) -> None:
+        self._model = model
+        self._log = log
+        self._seconds = seconds
+        self._time = EngineTime(time.monotonic)
+        self.healthy = False
+
+    async def start(self) -> None:
+        """Be ready."""
+        self.healthy = True
+
+    async def complete(self, call: Call) -> Reply:
+        """One call."""
+        line = {
+            "model": self._model,
+            "item": call.item,
+            "fence": str(call.fence),
+            "attempt": call.labels.get("x-tierqueue-attempt") or call.labels.get("attempt"),
+            "pid": os.getpid(),
+            "started": time.time(),
+        }
+        note(self._log, line)
+        mark = self._time.enter()
+        try:
+            await asyncio.sleep(self._seconds)
+        except asyncio.CancelledError:
+            self._time.cut(call.item, call.fence, mark)
+            raise
+        finally:
+            engine_seconds = self._time.leave(mark)
+        tokens = {"input_tokens": len(call.question) // 4 + 1, "output_tokens": 12}
+        note(self._log, {**line, **tokens, "ended": time.time(), "cost_nanousd": 0})
+        usage = Usage(**tokens, engine_seconds=engine_seconds)
+        text = f"{call.item}/{call.fence}"
+        return Completed(text=text, usage=usage, model_served=self._model, simulated=True)
+
+    def spent(self, call: Call) -> Usage:
+        """What a cancelled call has taken."""
+        return Usage(engine_seconds=self._time.was_cut(call.item, call.fence))
+
+    async def failed(self) -> str:
+        """Never returns."""
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        """Stop."""
+        self.healthy = False

@@ -1,0 +1,173 @@
+"""The faults of a run: kills at random and at named points, and what befalls broker and database."""
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import redis
+
+from bench.chaos.plant import WORKERS, Plant
+from bench.chaos.watch import Watch
+
+TIER_POINTS = (
+    "before_claim",
+    "after_claim",
+    "before_call",
+    "after_call",
+    "after_settle",
+    "before_ack",
+)
+ROUTING_POINTS = (
+    "before_route",
+    "after_route",
+    "after_send",
+    "before_intake",
+    "after_intake",
+    "before_sweep",
+    "after_sweep",
+)
+TIERS = [name for name, kind in WORKERS.items() if kind != "routing"]
+ROUTING = [name for name, kind in WORKERS.items() if kind == "routing"]
+
+GAP = (0.3, 0.9)
+"""Seconds between two faults, drawn evenly."""
+
+AT_A_POINT = 8.0
+"""Seconds in which somebody must come by an armed point."""
+
+STORM_SECONDS = 3.0
+STORM_EVERY = 0.25
+
+
+class Storm:
+    """A schedule drawn from ``seed``: ``kills`` kills and the other faults among them."""
+
+    def __init__(self, plant: Plant, watch: Watch, seed: int, kills: int) -> None:
+        self._plant = plant
+        self._watch = watch
+        self._draw = random.Random(seed)
+        self._kills = kills
+        self._pause = threading.Event()
+        self._seen = 0
+        self.by_kind: Counter[str] = Counter()
+        self.with_claim = 0
+        self.missed: list[str] = []
+
+    def run(self, until: float) -> None:
+        """Play the schedule; what is left of it at ``until`` (monotonic seconds) is left out."""
+        for act in self._schedule():
+            if time.monotonic() > until:
+                self.missed.append("time")
+                return
+            act()
+            self._pause.wait(self._draw.uniform(*GAP))
+
+    def _schedule(self) -> list[Callable[[], None]]:
+        rounds = max(1, self._kills // 60)
+        routing = list(ROUTING_POINTS)
+        self._draw.shuffle(routing)
+        points = [*TIER_POINTS, *routing[: self._kills // 4]] * rounds
+        acts: list[Callable[[], None]] = [self._at(point) for point in points[: self._kills]]
+        while len(acts) < self._kills:
+            acts.append(self._routing if self._draw.random() < 0.1 else self._random)
+        others: list[Callable[[], None]] = [self._flushall, self._connections, self._zombie]
+        if self._plant.database == "postgresql":
+            others.append(self._database)
+        acts += [*others, self._zombie] * rounds
+        self._draw.shuffle(acts)
+        return acts
+
+    def _random(self) -> None:
+        """SIGKILL to a tier worker, nearly always one that holds claims."""
+        name = self._busy() if self._draw.random() < 0.95 else self._draw.choice(TIERS)
+        self._kill(name or self._draw.choice(TIERS), "random")
+
+    def _routing(self) -> None:
+        """SIGKILL to a routing stage; now and then to both at once, which is two kills."""
+        both = self._draw.random() < 0.3
+        for name in ROUTING if both else [self._draw.choice(ROUTING)]:
+            self._kill(name, "routing")
+
+    def _busy(self) -> str | None:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            holders = self._watch.holders()
+            names = [name for name in TIERS if holders.get(self._plant.pid(name) or 0)]
+            if names:
+                return self._draw.choice(names)
+            self._pause.wait(0.05)
+        return None
+
+    def _kill(self, name: str, how: str) -> None:
+        pid = self._plant.pid(name)
+        if pid is None:
+            return
+        at = time.time()
+        os.kill(pid, signal.SIGKILL)
+        self._plant.nursery.wait(pid, 10)
+        self._killed(pid, name, how, at)
+
+    def _killed(self, pid: int, name: str, how: str, at: float) -> None:
+        claims = self._watch.killed(pid, at)
+        self.by_kind[how] += 1
+        self.with_claim += claims > 0
+        self._watch.fault("kill", how=how, worker=name, claims=claims)
+
+    def _at(self, point: str) -> Callable[[], None]:
+        def act() -> None:
+            armed = self._plant.folder / "armed" / point
+            armed.touch()
+            until = time.monotonic() + AT_A_POINT
+            while armed.exists() and time.monotonic() < until:
+                self._pause.wait(0.01)
+            if armed.exists():
+                armed.unlink(missing_ok=True)
+                self.missed.append(point)
+            for crash in self._crashes():
+                self._plant.nursery.wait(crash["pid"], 10)
+                self._killed(crash["pid"], crash["worker"], crash["point"], crash["at"])
+
+        return act
+
+    def _crashes(self) -> Sequence[dict[str, object]]:
+        path = self._plant.folder / "crashes.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        fresh, self._seen = lines[self._seen :], len(lines)
+        return [json.loads(line) for line in fresh]
+
+    def _flushall(self) -> None:
+        """The broker forgets everything: messages, results, slots and buckets."""
+        self._watch.fault("flushall")
+        with redis.Redis.from_url(self._plant.broker_url) as client:
+            client.flushall()
+
+    def _connections(self) -> None:
+        """Every connection to the broker is cut, again and again."""
+        self._watch.fault("client_kill")
+        until = time.monotonic() + STORM_SECONDS
+        while time.monotonic() < until:
+            with redis.Redis.from_url(self._plant.broker_url) as client:
+                for kind in ("normal", "pubsub"):
+                    client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            self._pause.wait(STORM_EVERY)
+
+    def _zombie(self) -> None:
+        """A worker sleeps through its leases and then wants to write."""
+        name = self._busy()
+        pid = self._plant.pid(name) if name else None
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGSTOP)
+        self._watch.fault("zombie", worker=name)
+        self._pause.wait(self._plant.lease + 1.5)
+        os.kill(pid, signal.SIGCONT)
+
+    def _database(self) -> None:
+        """PostgreSQL stops as in a crash and comes back."""
+        self._watch.fault("database_restart")
+        self._plant.restart_database()

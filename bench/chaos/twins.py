@@ -1,0 +1,58 @@
+"""Deliberately broken workers: each has one guard taken out, to show that the checker sees it.
+
+A twin is made by patching its own process before the worker is built. The product has no switch.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import update
+
+from tierqueue.ledger import ceilings, settlements
+from tierqueue.ledger.models import items
+from tierqueue.tasks.sweep import Sweep
+
+
+def without_fence() -> None:
+    """A settle that ignores fences: whoever comes last is believed."""
+    real = settlements.settle
+
+    def settle(connection: Any, given: Sequence[Any], now: int) -> Any:
+        for each in given:
+            connection.execute(
+                update(items)
+                .where(items.c.id == each.item_id)
+                .values(state="running", fence=each.fence)
+            )
+        return real(connection, given, now)
+
+    settlements.settle = settle
+
+
+def without_tick() -> None:
+    """A routing stage that never sweeps: what is lost stays lost."""
+
+    def nothing(_: Sweep) -> None:
+        return
+
+    Sweep.__call__ = nothing  # type: ignore[method-assign]
+
+
+def without_hold() -> None:
+    """A claim that holds nothing and asks no ceiling."""
+
+    def hold(_connection: Any, _now: int, needs: Sequence[Any], **_: Any) -> list[Any]:
+        return [_HELD_NOWHERE(need) for need in needs]
+
+    ceilings.hold = hold
+
+
+def _HELD_NOWHERE(_: Any) -> Any:
+    return ceilings.Held(())
+
+
+TWINS: Mapping[str, Callable[[], None]] = {
+    "fence": without_fence,
+    "tick": without_tick,
+    "hold": without_hold,
+}

@@ -1,0 +1,132 @@
+"""Watches the ledger from outside: samples its states, and times how soon killed claims recover."""
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.chaos.hook import note
+from bench.checker_run import Row, connect
+
+LOOK = 0.1
+"""Seconds between two looks, and so the precision of a recovery."""
+
+SAMPLE = 0.5
+"""Seconds between two samples of the states."""
+
+GIVEN_UP = 60.0
+"""Seconds after which a claim counts as never recovered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An item that a process held when it was killed at ``at`` (epoch seconds)."""
+
+    item: str
+    fence: int
+    at: float
+
+
+class Watch:
+    """One thread over one ledger; what it finds goes to ``faults.jsonl`` and ``samples.jsonl``."""
+
+    def __init__(self, ledger_url: str, folder: Path) -> None:
+        self._ask = connect(ledger_url)
+        self._url = ledger_url
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._pending: list[Claim] = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking; whatever is still pending is written down as not recovered."""
+        self._stopping.set()
+        self._thread.join(10)
+        for claim in self._pending:
+            note(self._folder / "faults.jsonl", {"kind": "not_recovered", "item": claim.item})
+
+    def fault(self, kind: str, **more: Any) -> None:
+        """Write down what was done to the system, and when."""
+        note(self._folder / "faults.jsonl", {"kind": kind, "at": time.time(), **more})
+
+    def ask(self, query: str) -> list[Row]:
+        """One query; empty while the database is away."""
+        try:
+            return connect(self._url)(query)
+        except Exception:  # noqa: BLE001 - it was stopped on purpose
+            return []
+
+    def holders(self) -> dict[int, int]:
+        """How many claims each process holds, by pid."""
+        rows = self.ask(
+            "SELECT worker, count(*) AS n FROM attempts WHERE ended_at IS NULL GROUP BY worker"
+        )
+        return {int(row["worker"].rpartition(":")[2]): row["n"] for row in rows}
+
+    def killed(self, pid: int, at: float) -> int:
+        """A process was killed at ``at``; returns how many claims it held, which are now timed."""
+        rows = self.ask(
+            f"SELECT item_id, fence FROM attempts WHERE ended_at IS NULL AND worker LIKE '%:{pid}'"
+        )
+        with self._lock:
+            self._pending += [Claim(row["item_id"], row["fence"], at) for row in rows]
+        return len(rows)
+
+    def open_items(self) -> int | None:
+        """Items that have not ended, and promises of ended items that are not kept."""
+        rows = self.ask(
+            "SELECT (SELECT count(*) FROM items WHERE ended_at IS NULL)"
+            " + (SELECT count(*) FROM promises WHERE kept_at IS NULL) AS n"
+        )
+        return rows[0]["n"] if rows else None
+
+    def _run(self) -> None:
+        sampled = 0.0
+        while not self._stopping.wait(LOOK):
+            self._recoveries()
+            if time.monotonic() - sampled >= SAMPLE:
+                sampled = time.monotonic()
+                self._sample()
+
+    def _recoveries(self) -> None:
+        with self._lock:
+            pending = list(self._pending)
+        if not pending:
+            return
+        ids = ", ".join(f"'{claim.item}'" for claim in pending)
+        rows = self.ask(f"SELECT id, state, fence, ready_at FROM items WHERE id IN ({ids})")
+        found = {row["id"]: row for row in rows}
+        now = time.time()
+        done = [claim for claim in pending if _ready(claim, found.get(claim.item), now)]
+        for claim in done:
+            seconds = round(now - claim.at, 3)
+            self.fault("recovered", item=claim.item, seconds=seconds)
+        with self._lock:
+            self._pending = [claim for claim in self._pending if claim not in set(done)]
+
+    def _sample(self) -> None:
+        # One statement sees one state of the ledger.
+        rows = self.ask(
+            "SELECT state, count(*) AS n, (SELECT count(*) FROM items) AS total FROM items"
+            " GROUP BY state"
+        )
+        if rows:
+            states = {row["state"]: row["n"] for row in rows}
+            line = {"at": time.time(), "states": states, "total": rows[0]["total"]}
+            note(self._folder / "samples.jsonl", line)
+
+
+def _ready(claim: Claim, row: Row | None, now: float) -> bool:
+    """Whether the item may be worked on again, or has ended."""
+    if row is None:
+        return False
+    if row["fence"] > claim.fence:
+        return True
+    waiting = row["state"] == "waiting" and row["ready_at"] > now * 1e6
+    return row["state"] != "running" and not waiting

@@ -1,0 +1,191 @@
+"""Kill everything, again and again, and count what was lost: real workers, both databases."""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from bench import checker
+from bench.chaos.hook import note
+from bench.chaos.plant import Plant
+from bench.chaos.storm import Storm
+from bench.chaos.watch import Watch
+from bench.checker_run import connect, open_run, percentile
+
+LEASE = 2.0
+"""Seconds; the shortest that leaves a heartbeat room on a busy machine."""
+
+BACKLOG = 150
+"""Open items below which the producers submit more."""
+
+SECONDS_A_KILL = 4.0
+"""The most a kill may take on average, waiting for an armed point included."""
+
+QUIET_SECONDS = 90.0
+"""How long the system may take to end everything once the producers have stopped."""
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def run(
+    folder: Path,
+    database: str,
+    *,
+    seed: int,
+    kills: int,
+    lease: float = LEASE,
+    tight: str = "0.02",
+    twins: dict[str, str] | None = None,
+) -> tuple[checker.Violations, dict[str, Any]]:
+    """One database's run, from start to verdict; what it left stays in ``folder``."""
+    began = time.monotonic()
+    plant = Plant(folder, database, lease=lease, tight=tight, twins=twins)
+    with plant.running():
+        watch = Watch(plant.ledger_url, folder)
+        watch.start()
+        producers = [plant.produce(f"producer-{n}", seed * 10 + n, BACKLOG) for n in (1, 2)]
+        storm = Storm(plant, watch, seed, kills)
+        threading.Event().wait(1.0)
+        storm.run(time.monotonic() + 30 + kills * SECONDS_A_KILL)
+        stormed = time.monotonic() - began
+        (folder / "stop").touch()
+        for pid in producers:
+            plant.nursery.wait(pid, 30)
+        quiet = _quiet(plant, watch)
+        watch.stop()
+        _export_results(plant)
+        found, figures = checker.check(open_run(folder, plant.ledger_url), lease)
+    if storm.missed:
+        found.add("bite", "schedule", f"not reached: {', '.join(storm.missed)}")
+    figures |= {
+        "kills": dict(sorted(storm.by_kind.items())),
+        "kills_total": storm.by_kind.total(),
+        "kills_with_claim": storm.with_claim,
+        "missed": storm.missed,
+        "quiet": quiet,
+        "storm_s": round(stormed, 1),
+        "wall_s": round(time.monotonic() - began, 1),
+    }
+    return found, figures
+
+
+def _quiet(plant: Plant, watch: Watch) -> bool:
+    """Wait until nothing is open and no call by name is on its way; whether that came."""
+    until = time.monotonic() + QUIET_SECONDS
+    pause = threading.Event()
+    still = 0
+    while time.monotonic() < until and still < 3:
+        with redis.Redis.from_url(plant.broker_url) as client:
+            on_its_way = client.llen("route")
+        still = still + 1 if not on_its_way and watch.open_items() == 0 else 0
+        pause.wait(0.3)
+    return still >= 3
+
+
+def _export_results(plant: Plant) -> None:
+    """Write down what the broker tells producers, for the checker to compare."""
+    keys = [row["id"] for row in connect(plant.ledger_url)("SELECT id FROM promises")]
+    with redis.Redis.from_url(plant.broker_url) as client:
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            for key, told in zip(
+                some, client.mget([f"celery-task-meta-{key}" for key in some]), strict=True
+            ):
+                if told is not None:
+                    meta = json.loads(told)
+                    line = {"key": key, "status": meta["status"], "result": meta["result"]}
+                    note(plant.folder / "results.jsonl", line)
+
+
+def total(by_database: dict[str, dict[str, Any]], folders: list[Path]) -> dict[str, Any]:
+    """The figures of all databases together; percentiles are taken over all recoveries."""
+    summed: dict[str, Any] = {}
+    for name in (
+        "kills_total",
+        "kills_with_claim",
+        "accepted",
+        "lost",
+        "accepted_twice",
+        "stale_writes_attempted",
+        "stale_writes_accepted",
+        "unknown_charges",
+        "unknown_nanousd",
+        "calls",
+    ):
+        summed[name] = sum(each[name] for each in by_database.values())
+    for name in ("kills", "ends"):
+        counted: Counter[str] = Counter()
+        for each in by_database.values():
+            counted.update(each[name])
+        summed[name] = dict(sorted(counted.items()))
+    summed["over_ceiling_nanousd"] = max(
+        each["over_ceiling_nanousd"] for each in by_database.values()
+    )
+    seconds = sorted(
+        line["seconds"]
+        for folder in folders
+        for line in open_run(folder, None).faults
+        if line["kind"] == "recovered"
+    )
+    summed["recovery_p50_s"], summed["recovery_p99_s"] = (
+        percentile(seconds, 50),
+        percentile(seconds, 99),
+    )
+    return summed
+
+
+def main() -> None:
+    """Run, judge, print one JSON line last; exit status 1 if an invariant is broken."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.faults")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=60, help="over all databases")
+    parser.add_argument("--databases", default=",".join(DATABASES))
+    parser.add_argument("--lease", type=float, default=LEASE)
+    parser.add_argument("--keep", type=Path, help="keep the run's logs in this folder")
+    asked = parser.parse_args()
+    databases = asked.databases.split(",")
+    if unknown := set(databases) - set(DATABASES):
+        parser.error(f"no such database: {', '.join(sorted(unknown))}")
+    began = time.monotonic()
+    top = asked.keep or Path(tempfile.mkdtemp(prefix="tierqueue-faults-"))
+    by_database: dict[str, dict[str, Any]] = {}
+    broken: dict[str, list[str]] = {}
+    for database in databases:
+        found, figures = run(
+            top / database,
+            database,
+            seed=asked.seed,
+            kills=asked.kills // len(databases),
+            lease=asked.lease,
+        )
+        by_database[database] = figures
+        checker.report(found, [f"== {database}: {json.dumps(figures)}"])
+        if found.by_invariant:
+            broken[database] = sorted(found.by_invariant)
+    line = {
+        "bench": "faults",
+        "seed": asked.seed,
+        "lease_s": asked.lease,
+        **total(by_database, [top / database for database in databases]),
+        "broken": broken,
+        "wall_s": round(time.monotonic() - began, 1),
+        "databases": by_database,
+    }
+    if asked.keep is None and not broken:
+        shutil.rmtree(top)
+    elif broken:
+        print(f"the logs of the run are in {top}")
+    print(json.dumps(line))
+    sys.exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    main()
