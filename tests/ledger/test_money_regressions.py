@@ -1,0 +1,413 @@
+"""What users of other systems complain of about money, each as a test that it is not so here."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.ledger.road import LEASE, WORKER, Road, ceiling, settlement
+from tierqueue.ledger import claims, routes, settlements
+from tierqueue.ledger.claims import Claim
+from tierqueue.router import errors
+from tierqueue.router.choose import Standing, choose
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.errors import Unpriced
+from tierqueue.router.item import Demands, Sensitivity, Tier, WorkItem
+from tierqueue.router.lifecycle import State
+from tierqueue.router.outcome import (
+    Accepted,
+    Completed,
+    Failed,
+    Interrupted,
+    Outcome,
+    Rejected,
+    Throttled,
+    Unknown,
+    Usage,
+)
+from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.pricing import charge, upper_bound
+from tierqueue.router.signals import Signals, measure
+from tierqueue.tasks import classify, complete
+from tierqueue.tasks.settle import Attempt, lost
+from tierqueue.tasks.settle import settlement as settled_as
+from tierqueue.workers.engines.anthropic import AnthropicEngine
+from tierqueue.workers.engines.openai import OpenAIEngine
+
+ACME = "budget:acme:total:all"
+AT = datetime(2026, 11, 20, tzinfo=UTC)
+PAID = replace(WORKER, tier="frontier", deployment="best", provider="v", metered=True)
+
+POLICY = """
+[deployments.small]
+tier = "gpu"
+engine = "vllm"
+model = "m"
+boundary = "house"
+context_window = 100000
+timeout = 60
+gpu_hour = "3.60"
+
+[deployments.best]
+tier = "frontier"
+engine = "openai"
+model = "m"
+boundary = "vendor:v"
+key_env = "KEY"
+context_window = 100000
+prices = { input = "5", cache_read = "0.5", output = "25" }
+"""
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return parse_policy(POLICY, "test")
+
+
+def attempt(claim: Claim, deployment: Deployment, **changed: Any) -> Attempt:
+    """The claim as its worker knows it when the call has ended."""
+    filled: dict[str, Any] = {
+        "item": claim.item,
+        "fence": claim.fence,
+        "held": claim.held,
+        "balances": claim.balances,
+        "started_at": claim.started_at,
+        "deployment": deployment,
+        "prompt_version": "1",
+        "now": claim.started_at,
+        "draw": 0.5,
+    }
+    return Attempt(**{**filled, **changed})
+
+
+def done(usage: Usage) -> Accepted:
+    completed = Completed(text="yes", usage=usage, model_served="m")
+    return Accepted(output={"text": "yes"}, completed=completed)
+
+
+def paid(road: Road, count: int = 1, *, bound: int = 100, **stated: Any) -> list[Claim]:
+    """``count`` new items, claimed by a worker of the paid deployment."""
+    road.submit(count, **stated)
+    road.route(bound=bound, tier="frontier", deployment="best")
+    return road.claim(road.queue("frontier"), by=PAID).claimed
+
+
+def test_a_hold_is_never_shrunk_to_what_is_left(road: Road) -> None:
+    road.ceilings(ceiling("budget", 450))
+    result = road.claim(road.ready(2, bound=300))
+    assert (len(result.claimed), result.waiting) == (1, 1)
+    assert road.books() == {ACME: (300, 0, 300)}
+
+
+def test_claims_at_the_same_moment_do_not_pass_the_limit_together(road: Road) -> None:
+    road.ceilings(ceiling("budget", 100), ceiling("provider", 70))
+    wanted = list(road.ready(40, bound=10).items())
+    with ThreadPoolExecutor(8) as pool:
+        slices = [dict(wanted[start::8]) for start in range(8)]
+        results = list(pool.map(road.claim, slices))
+    assert sum(len(each.claimed) for each in results) == 7
+    assert road.books() == {ACME: (70, 0, 70), "provider:house:total:all": (70, 0, 70)}
+
+
+def test_a_dead_workers_holds_come_back_and_block_nobody(road: Road, policy: Policy) -> None:
+    road.ceilings(ceiling("budget", 100_000_000))
+    [gone] = road.running(1, bound=100_000_000)
+    waiting = road.ready(bound=60_000_000)
+    assert road.claim(waiting).waiting == 1
+    with road.ledger.write() as connection:
+        now = gone.started_at + LEASE + 1
+        [(item, opened)] = claims.lapsed(connection, now, 10)
+        dead = Attempt(
+            item=item,
+            fence=opened.fence,
+            held=opened.held,
+            balances=tuple(opened.balances),
+            started_at=opened.started_at,
+            deployment=policy.deployments["small"],
+            prompt_version="",
+            now=now,
+            draw=0.5,
+        )
+        settlements.settle(connection, [lost(dead, policy, cancel_requested=False)], now)
+        routes.wake_due(connection, now)
+    # The engine costs a nano-dollar a microsecond, and was held for a lease and one more.
+    assert road.books() == {ACME: (0, LEASE + 1, 100_000_000)}
+    assert list(waiting) == [each.item.id for each in road.claim(road.queue()).claimed]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Throttled(after=1.0),
+        Failed(kind="http_503", message="", transient=True),
+        Failed(kind="http_400", message="", transient=False),
+    ],
+    ids=["throttled", "failed", "failed for good"],
+)
+def test_a_call_that_was_not_billed_gives_its_hold_back(
+    road: Road, policy: Policy, outcome: Throttled | Failed
+) -> None:
+    road.ceilings(ceiling("budget", 100))
+    [claim] = paid(road)
+    road.settle(settled_as(attempt(claim, policy.deployments["best"]), outcome, policy))
+    assert road.books() == {ACME: (0, 0, 100)}
+
+
+def test_a_model_without_a_price_is_refused_and_never_free(policy: Policy) -> None:
+    text = POLICY.replace('prices = { input = "5", cache_read = "0.5", output = "25" }', "")
+    unpriced = parse_policy(text, "test")
+    demands = Demands(sensitivity=Sensitivity.PUBLIC, floor=Tier.FRONTIER)
+    item = WorkItem(id="i", task="t", demands=demands, prompt_bytes=9, output_limit=9)
+    assert isinstance(choose(item, measure(item), unpriced, Standing(0)), Unpriced)
+    with pytest.raises(Unpriced):
+        charge(unpriced.deployments["best"], Usage(input_tokens=1), AT)
+
+
+def test_a_free_call_is_still_in_the_books(road: Road) -> None:
+    road.ceilings(ceiling("budget", 100))
+    [claim] = road.running(bound=0)
+    road.settle(settlement(claim, cost=0))
+    assert [row.cost for row in road.history(claim.item.id)] == [0]
+    assert road.books() == {ACME: (0, 0, 0)}
+
+
+def test_the_items_of_a_batch_hold_like_any_other(road: Road) -> None:
+    road.ceilings(ceiling("job", 250, name="job-1"), ceiling("budget", 10_000))
+    for index in range(4):
+        road.submit(job_id="job-1", job_index=index)
+    road.route(bound=100)
+    assert len(road.claim(road.queue()).claimed) == 2
+    assert road.books() == {"job:job-1:total:all": (200, 0, 200), ACME: (200, 0, 200)}
+
+
+def test_a_bill_above_the_bound_is_booked_whole_marked_and_ends_the_spending(
+    road: Road, policy: Policy
+) -> None:
+    road.ceilings(ceiling("budget", 1_000_000))
+    [claim] = paid(road, bound=400_000)
+    usage = Usage(input_tokens=100, output_tokens=40_000)
+    road.settle(settled_as(attempt(claim, policy.deployments["best"]), done(usage), policy))
+    bill = 100 * 5_000 + 40_000 * 25_000
+    assert road.books() == {ACME: (0, bill, bill)}
+    [row] = road.history(claim.item.id)
+    assert (row.cost, row.detail) == (bill, {"overage": bill - 400_000})
+    road.submit()
+    road.route(bound=1, tier="frontier", deployment="best")
+    [ending] = road.claim(road.queue("frontier"), by=PAID).ended
+    assert ending.error is not None
+    assert ending.error["reason"] == "cost_ceiling"
+    assert ending.error["fields"]["spent"] == bill
+
+
+def test_a_bill_within_the_bound_is_not_called_overage(road: Road, policy: Policy) -> None:
+    [claim] = paid(road, bound=30_000)
+    written = settled_as(
+        attempt(claim, policy.deployments["best"]), done(Usage(input_tokens=6)), policy
+    )
+    assert (written.cost, written.detail) == (30_000, None)
+
+
+def openai_usage(usage: dict[str, Any]) -> Usage:
+    engine = OpenAIEngine(
+        deployment="d", base_url="http://127.0.0.1:1", key="k", simulated=False, metered=True
+    )
+    found: Usage = engine._read(httpx2.Response(200, json={"usage": usage, "choices": []})).usage
+    return found
+
+
+def test_cached_tokens_are_charged_once_and_at_their_own_price(policy: Policy) -> None:
+    usage = openai_usage(
+        {
+            "prompt_tokens": 1000,
+            "completion_tokens": 0,
+            "prompt_tokens_details": {"cached_tokens": 800},
+        }
+    )
+    assert charge(policy.deployments["best"], usage, AT).cost == 200 * 5_000 + 800 * 500
+
+
+@pytest.mark.parametrize(("total", "billed"), [(150, 50), (190, 90)], ids=["inside", "beside"])
+def test_reasoning_tokens_are_charged_once_whether_counted_inside_the_output_or_beside_it(
+    policy: Policy, total: int, billed: int
+) -> None:
+    usage = openai_usage(
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 50,
+            "total_tokens": total,
+            "completion_tokens_details": {"reasoning_tokens": 40},
+        }
+    )
+    assert charge(policy.deployments["best"], usage, AT).cost == 100 * 5_000 + billed * 25_000
+
+
+def test_the_batch_price_is_not_lost() -> None:
+    listed = Deployment.model_validate(
+        {
+            "name": "claude",
+            "policy": "p",
+            "tier": "frontier",
+            "engine": "anthropic",
+            "model": "claude-sonnet-4-5",
+            "boundary": "vendor:anthropic",
+            "key_env": "KEY",
+            "context_window": 200_000,
+            "genai_price": {"provider": "anthropic", "model": "claude-sonnet-4-5"},
+        }
+    )
+    engine = AnthropicEngine(
+        deployment="d", base_url="http://127.0.0.1:1", key="k", simulated=False, metered=True
+    )
+    told = {"input_tokens": 1001, "output_tokens": 101}
+    costs = {}
+    for tier in ("standard", "batch"):
+        body = {"usage": {**told, "service_tier": tier}, "content": []}
+        usage = engine._read(httpx2.Response(200, json=body)).usage
+        costs[tier] = charge(listed, usage, AT).cost
+    assert costs == {"standard": 1001 * 3_000 + 101 * 15_000, "batch": 1001 * 1_500 + 101 * 7_500}
+    assert costs["batch"] < upper_bound(listed, Signals(1001, 101))
+
+
+def test_ninety_nine_calls_on_a_limit_of_thirty_spend_thirty(road: Road) -> None:
+    road.ceilings(ceiling("budget", 30))
+    wanted = list(road.ready(99, bound=1).items())
+    for start in range(0, 99, 11):
+        for claim in road.claim(dict(wanted[start : start + 11])).claimed:
+            road.settle(settlement(claim, cost=1))
+    assert road.books() == {ACME: (0, 30, 30)}
+
+
+def test_an_exhausted_budget_does_not_stop_a_free_model_of_the_house(road: Road) -> None:
+    road.ceilings(ceiling("budget", 100))
+    [claim] = road.running(bound=100)
+    road.settle(settlement(claim, cost=100))
+    assert road.claim(road.ready(bound=1)).claimed == []
+    assert len(road.claim(road.ready(bound=0)).claimed) == 1
+
+
+def test_one_tiers_exhausted_ceiling_does_not_stop_another_tier(road: Road) -> None:
+    road.ceilings(ceiling("tier", 50, name="frontier"))
+    assert paid(road) == []
+    assert len(road.running(bound=100)) == 1
+
+
+def test_an_exhausted_budget_spends_nothing_through_another_paid_deployment(road: Road) -> None:
+    road.ceilings(ceiling("budget", 100))
+    [claim] = road.running(bound=100)
+    road.settle(settlement(claim, cost=100))
+    [item_id] = road.submit()
+    road.route(bound=1, tier="frontier", deployment="best")
+    [ending] = road.claim(road.queue("frontier"), by=PAID).ended
+    row = road.row(item_id)
+    assert (ending.item_id, row.state, row.reason) == (item_id, "dead", "cost_ceiling")
+    assert (row.tier, row.deployment, row.spent) == ("frontier", "best", 0)
+    assert road.books() == {ACME: (0, 100, 100)}
+
+
+def test_worst_case_holds_do_not_pin_a_budget_that_is_hardly_spent(road: Road) -> None:
+    road.ceilings(ceiling("budget", 190))
+    wanted = road.ready(10, bound=100)
+    finished = 0
+    while wanted:
+        result = road.claim(wanted)
+        assert (len(result.claimed), result.ended) == (1, [])
+        for claim in result.claimed:
+            finished += len(road.settle(settlement(claim, cost=10)).ended)
+        with road.ledger.write() as connection:
+            routes.wake_due(connection, road.now() + LEASE)
+        wanted = road.queue()
+    assert finished == 10
+    assert road.books() == {ACME: (0, 100, 190)}
+
+
+def test_a_budget_error_is_terminal_and_never_comes_back_by_itself(road: Road) -> None:
+    road.ceilings(ceiling("budget", 50))
+    [item_id] = wanted = road.ready(bound=100)
+    [ending] = road.claim(wanted).ended
+    with road.ledger.write() as connection:
+        assert routes.wake_due(connection, road.now() + 1_000 * LEASE) == 0
+    assert road.queue() == {}
+    assert road.claim(wanted).stale == 1
+    assert (road.row(item_id).state, road.row(item_id).calls) == (State.DEAD, 0)
+    assert ending.error is not None
+    assert ending.error["reason"] == errors.CostCeilingExceeded.reason
+
+
+def test_without_an_output_limit_one_is_set_and_the_bound_is_not_the_whole_window() -> None:
+    free = complete.new_item((), {"prompt": "hello"}, item_id="i")
+    label = classify.new_item((), {"text": "hello", "labels": ["a", "b"]}, item_id="j")
+    assert (free.output_limit, label.output_limit) == (1024, 64)
+
+
+def test_the_answers_schema_is_in_the_bound_because_providers_bill_it() -> None:
+    few = {"text": "hello", "labels": ["a", "b"]}
+    many = {"text": "hello", "labels": [f"a label of some length {at}" for at in range(50)]}
+    sizes = []
+    for arguments in (few, many):
+        new = classify.new_item((), arguments, item_id="i")
+        prompt = classify.prompt(new.arguments)
+        model = classify.output_model(new.arguments)
+        assert model is not None
+        schema = classify.json_schema(model)
+        sizes.append(new.prompt_bytes - prompt.size)
+        assert sizes[-1] >= len(str(schema)) - 50
+    assert sizes[1] > sizes[0] + 50 * 20
+
+
+def test_failed_rejected_and_lost_calls_are_counted(road: Road, policy: Policy) -> None:
+    road.ceilings(ceiling("budget", 1_000_000))
+    best = policy.deployments["best"]
+    usage = Usage(input_tokens=2)
+    outcomes: list[tuple[Outcome, int]] = [
+        (Failed(kind="check", message="", transient=False, usage=usage), 10_000),
+        (Rejected(reasons=("no",), usage=usage, model_served="m"), 10_000),
+        (Unknown(kind="timeout", message=""), 50_000),
+    ]
+    for claim, (outcome, cost) in zip(paid(road, 3, bound=50_000), outcomes, strict=True):
+        road.settle(settled_as(attempt(claim, best), outcome, policy))
+        assert [row.cost for row in road.history(claim.item.id)] == [cost]
+    assert road.books() == {ACME: (0, 70_000, 150_000)}
+
+
+def test_a_cancelled_call_of_the_house_is_charged_its_engine_time(
+    road: Road, policy: Policy
+) -> None:
+    road.ceilings(ceiling("budget", 60_000_000))
+    [claim] = road.running(bound=60_000_000)
+    cut = Interrupted(kind="cancelled", usage=Usage(engine_seconds=2.5))
+    written = settled_as(attempt(claim, policy.deployments["small"], cancelled=True), cut, policy)
+    assert [each.state for each in road.settle(written).ended] == ["cancelled"]
+    assert road.books() == {ACME: (0, 2_500_000, 60_000_000)}
+
+
+@pytest.mark.parametrize(("seconds", "cost"), [(4, 4_000_000), (400, 60_000_000)])
+def test_a_lost_call_of_the_house_is_charged_its_engine_time_and_at_most_its_hold(
+    road: Road, policy: Policy, seconds: int, cost: int
+) -> None:
+    road.ceilings(ceiling("budget", 60_000_000))
+    [claim] = road.running(bound=60_000_000)
+    later = claim.started_at + seconds * 1_000_000
+    small = policy.deployments["small"]
+    gone = settled_as(attempt(claim, small, now=later), Unknown(kind="lost", message=""), policy)
+    assert (gone.cost, gone.next_state) == (cost, State.WAITING)
+    road.settle(gone)
+    assert road.books() == {ACME: (0, cost, 60_000_000)}
+
+
+def test_the_calls_of_one_request_are_bounded_whatever_failed(road: Road, policy: Policy) -> None:
+    [claim] = paid(road)
+    failure = Failed(kind="http_503", message="", transient=True)
+    calls = 0
+    while True:
+        calls += 1
+        written = settled_as(attempt(claim, policy.deployments["best"]), failure, policy)
+        road.settle(written)
+        if written.next_state is State.DEAD:
+            break
+        with road.ledger.write() as connection:
+            routes.wake_due(connection, road.now() + 100 * LEASE)
+        [claim] = road.claim(road.queue("frontier"), by=PAID).claimed
+    assert calls == policy.retry.calls == 4
