@@ -118,6 +118,12 @@ items = Table(
         sqlite_where=text("state = 'running'"),
     ),
     Index(
+        "ix_items_suspect",
+        "tier",
+        postgresql_where=text("lost_claims > 0 AND ended_at IS NULL"),
+        sqlite_where=text("lost_claims > 0 AND ended_at IS NULL"),
+    ),
+    Index(
         "ix_items_dead",
         "ended_at",
         postgresql_where=text("state = 'dead'"),

@@ -73,7 +73,11 @@ _READY = (
         items.c.token_bound,
         items.c.priority,
     )
-    .where(_is(State.ROUTED), items.c.tier == bindparam("tier"))
+    .where(
+        _is(State.ROUTED),
+        items.c.tier == bindparam("tier"),
+        items.c.lost_claims < bindparam("last"),
+    )
     .order_by(items.c.priority.desc(), items.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
@@ -101,6 +105,10 @@ _FILLINGS = union_all(
         for tier in TIERS
     )
 )
+
+
+MANY = 2**31 - 1
+"""More claims than an item ever loses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +158,22 @@ def fillings(connection: Connection) -> dict[str, Filling]:
 
 
 def queue(
-    connection: Connection, tier: str, most: int, again_at: int, paused: Sequence[Pause] = ()
+    connection: Connection,
+    tier: str,
+    most: int,
+    again_at: int,
+    paused: Sequence[Pause] = (),
+    last: int = MANY,
 ) -> list[Ready]:
     """Move up to ``most`` routed items of a tier to ``queued``, most urgent first.
+
+    Those that have lost ``last`` claims or more are left to ``suspects.queue``.
 
     The caller sends their slices after the commit; an item not claimed by ``again_at`` (epoch
     microseconds) is found by ``unclaimed``. What is ``paused`` stays ``routed``.
     """
     ready = _READY.where(*pauses.free(paused)) if paused else _READY
-    rows = connection.execute(ready, {"tier": tier, "most": most}).all()
+    rows = connection.execute(ready, {"tier": tier, "most": most, "last": last}).all()
     if rows:
         connection.execute(_QUEUE, {"ids": [row.id for row in rows], "again_at": again_at})
     return [Ready(r.id, r.fence, r.deployment, r.prefix, r.token_bound) for r in rows]

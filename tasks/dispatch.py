@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from tierqueue.ledger import ceilings, pauses, promises, routes, tiers
+from tierqueue.ledger import ceilings, pauses, promises, routes, suspects, tiers
 from tierqueue.ledger.items import Death, die, fallen
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
@@ -202,6 +202,9 @@ class RoutingStage:
         # Queued while somebody paused them.
         pauses.pull_back(connection, paused)
         fillings = routes.fillings(connection)
+        last = suspects.last_chance(self._policy.retry.poison)
+        again_at = now + self._resend
+        open_tiers: list[Tier] = []
         for tier in TIERS:
             if any((each.kind, each.name) == ("tier", tier) for each in paused):
                 continue
@@ -213,9 +216,14 @@ class RoutingStage:
                 continue
             if not fillings[tier].routed:
                 continue
-            ready = routes.queue(connection, tier, room, now + self._resend, paused)
+            open_tiers.append(tier)
+            ready = routes.queue(connection, tier, room, again_at, paused, last)
             full = full or len(ready) == room
             filled += [(tier, each) for each in cut(ready, stated.slice)]
+        if open_tiers:
+            alone, more = suspects.queue(connection, open_tiers, last, again_at, paused)
+            filled += [(Tier(tier), each) for tier, item in alone for each in cut([item], 1)]
+            full = full or more
         return filled, full
 
 

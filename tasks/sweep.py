@@ -1,6 +1,7 @@
 """The tick: what was lost on the way is found again, by any routing stage, in the ledger."""
 
 import random
+import time
 from collections.abc import Callable
 
 import structlog
@@ -28,6 +29,8 @@ OVERDUE = 2_000_000
 class Sweep:
     """Finds ended leases, unclaimed slices, passed deadlines and promises not kept.
 
+    ``resend``: microseconds a slice may stay unclaimed, two leases. When the ledger was away nobody
+    could renew a lease: its workers then get half a lease to say that they live.
     ``resent``: how many items it has sent again so far.
     """
 
@@ -46,6 +49,8 @@ class Sweep:
         self._delivery = delivery
         self._resend = resend
         self._checkpoint = checkpoint
+        self._grace = resend / 4_000_000
+        self._sparing_until = 0.0
         self.resent = 0
 
     def __call__(self) -> None:
@@ -55,11 +60,14 @@ class Sweep:
                 part()
             except Exception as error:
                 if unreachable(error):
+                    self._sparing_until = time.monotonic() + self._grace
                     raise
                 _log.exception("sweep_failed", part=part.__name__, error=type(error).__name__)
 
     def _lapsed(self) -> None:
         self._checkpoint("before_sweep")
+        if time.monotonic() < self._sparing_until:
+            return
         with self._ledger.write() as connection:
             now = database_now(connection)
             found = claims.lapsed(connection, now, MOST)

@@ -127,6 +127,12 @@ def _items() -> None:
         "state = 'submitted'",
     )
     _partial_index(
+        "ix_items_suspect",
+        "items",
+        ["tier"],
+        "lost_claims > 0 AND ended_at IS NULL",
+    )
+    _partial_index(
         "ix_items_waiting",
         "items",
         ["ready_at"],
