@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
@@ -17,7 +16,6 @@ from tierqueue.router.item import Demands, Sensitivity
 from tierqueue.router.policy import resolve
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.promises import keep
 
 if TYPE_CHECKING:
     from tierqueue.tasks.base import ItemTask
@@ -90,7 +88,7 @@ def refuse(
     with app.ledger.write() as connection:
         ending = items.refuse(connection, task, arguments, promise, error)
     if ending is not None:
-        Delivery(app.ledger, partial(keep, app), app.item_events).ended([ending], [promise])
+        Delivery(app).ended([ending], [promise])
 
 
 def _may_come_by_name(app: TierqueueApp, new: NewItem) -> None:

@@ -8,8 +8,14 @@ ROUTE = "route"
 WAKE = "tierqueue.wake"
 """A message that says "look" and carries nothing."""
 
+AWAKE = "tierqueue:awake"
+"""A key at the broker: a routing stage is looking, and no wake would change anything."""
+
 SLICE = "tierqueue.slice"
 """A message that names 1..K items of one deployment."""
+
+DEAD = "tierqueue.dead_letter"
+"""A message that names one dead letter and its reason, on the queue of its tier."""
 
 
 def tier_queue(tier: Tier) -> str:

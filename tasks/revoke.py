@@ -5,7 +5,6 @@ the producer "revoked" of an item that is still being worked on.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import structlog
@@ -15,7 +14,6 @@ from celery.worker import control
 from tierqueue.ledger import items, promises
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.promises import keep
 
 _log = structlog.get_logger(__name__)
 
@@ -30,7 +28,7 @@ def cancel_behind(app: TierqueueApp, task_ids: Sequence[str]) -> set[str]:
         known = [each for each in task_ids if promises.exists(connection, each)]
         cancelled = items.cancel(connection, promises.items_of(connection, known), "a revoke")
         owed = promises.unkept(connection, [each.item_id for each in cancelled])
-    Delivery(app.ledger, partial(keep, app), app.item_events).ended(cancelled, owed)
+    Delivery(app).ended(cancelled, owed)
     return set(known)
 
 

@@ -11,7 +11,7 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from tierqueue import migrations
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
-from tierqueue.tasks import logs, names, promises
+from tierqueue.tasks import logs, names
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.dispatch import RoutingStage
@@ -78,7 +78,7 @@ class RoutingWorker:
             ledger=ledger,
             policy=app.policy,
             send=self._send,
-            delivery=Delivery(ledger, lambda owed: promises.keep(app, owed), events),
+            delivery=Delivery(app),
             received=events.received,
             resend=settings.lease * RESEND_AFTER_LEASES,
             checkpoint=self._checkpoint,

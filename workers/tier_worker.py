@@ -23,7 +23,7 @@ from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
-from tierqueue.tasks import logs, names, promises
+from tierqueue.tasks import logs, names
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.slices import Slice
@@ -113,7 +113,7 @@ class TierWorker:
             for each, engine in built
         }
         events = self.app.item_events
-        delivery = Delivery(ledger, lambda owed: promises.keep(self.app, owed), events)
+        delivery = Delivery(self.app)
         serves = {each.name: each.tier.value for each in deployments}
         self._leases = Leases(ledger, limiter, serves, settings.lease)
 

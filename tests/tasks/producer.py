@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +81,7 @@ class Road:
         """The stage keeps what is owed."""
         with self.ledger.read() as connection:
             owed = ledger_promises.unkept(connection, [each.item_id for each in endings])
-        Delivery(self.ledger, partial(promises.keep, self.app), self.app.item_events).ended(
-            endings, owed
-        )
+        Delivery(self.app).ended(endings, owed)
 
     def tell_twice(self, ending: Ending) -> None:
         """The stage and the tick keep the same promise, one after the other."""
