@@ -29,7 +29,16 @@ class Delivery:
         self._ledger = app.ledger
 
     def ended(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
-        """Keep ``owed``, the promises of these endings; says each dead letter in one log line."""
+        """Keep ``owed``, the promises of these endings; says each dead letter in one log line.
+
+        Raises nothing: the end is committed, and whoever committed it has calls to make.
+        """
+        try:
+            self._tell(endings, owed)
+        except Exception as error:
+            _log.warning("delivery_postponed", error=type(error).__name__)
+
+    def _tell(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
         dead = [each for each in endings if each.state == "dead"]
         for each in dead:
             reason = (each.error or {}).get("reason")

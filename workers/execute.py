@@ -1,7 +1,6 @@
 """A slice on its way through a tier worker: limiter, claim, call, validation, outcome, settle."""
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -162,9 +161,16 @@ class Executor:
 
     def _places(self, most: int) -> int:
         """Take places at the gate; none after ``PATIENCE`` seconds without room."""
-        with contextlib.suppress(TimeoutError):
-            return self._loop.run(self._gate.acquire(most), timeout=PATIENCE)
-        return 0
+
+        async def take() -> int:
+            # The time limit stands on the loop: one from outside could miss places just given.
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await self._gate.acquire(most)
+            except TimeoutError:
+                return 0
+
+        return self._loop.run(take())
 
     def _start(
         self, station: Station, some: Mapping[str, tuple[int, int]], places: int
@@ -275,6 +281,10 @@ class Executor:
                 aborted.append(why)
                 loop.call_soon_threadsafe(task.cancel)
 
+        def done() -> None:
+            self._leases.drop(deployment.name, each.item.id, each.fence)
+            settled()
+
         self._leases.take(deployment.name, each.item.id, Holding(each.fence, slot, abort))
         kind: ItemTask | None = self._types.get(each.item.task)
         call: Call | Failed | None = None
@@ -309,7 +319,7 @@ class Executor:
             draw=0.0,
             cancelled=aborted == ["cancelled"],
         )
-        self._settler.put(Ended(attempt, outcome, slot, settled))
+        self._settler.put(Ended(attempt, outcome, slot, done))
 
     def _give_back(self, items: Mapping[str, tuple[int, int]], refused: Refused | None) -> None:
         """Hand unclaimed items back: ready at once, or waiting for as long as they were refused."""

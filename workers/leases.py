@@ -1,7 +1,7 @@
 """Leases: what this worker holds, kept alive by one heartbeat for all of it."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -54,12 +54,12 @@ class Leases:
         with self._lock:
             self._held.setdefault(deployment, {})[item_id] = holding
 
-    def drop(self, deployment: str, item_ids: Iterable[str]) -> None:
-        """These are settled or given up."""
+    def drop(self, deployment: str, item_id: str, fence: int) -> None:
+        """Let go of a claim that is settled; a newer one of the same item stays."""
         with self._lock:
             held = self._held.get(deployment, {})
-            for item_id in item_ids:
-                held.pop(item_id, None)
+            if item_id in held and held[item_id].fence == fence:
+                del held[item_id]
 
     def abort_all(self, why: str) -> None:
         """End every call in flight."""
