@@ -73,14 +73,18 @@ class Killer:
             name = self._dice.choice(self.workers)
             process = self.house.processes[name]
             pid = process.popen.pid
+            calls: set[tuple[str, str]] = set()
             os.kill(pid, signal.SIGSTOP)
-            calls = self._open(pid)
-            if not calls:
+            try:
+                calls = self._open(pid)
+                killed = time.time()
+                if calls:
+                    process.popen.kill()
+            finally:
                 os.kill(pid, signal.SIGCONT)
+            if not calls:
                 pause.wait(0.02)
                 continue
-            killed = time.time()
-            process.popen.kill()
             process.wait(10)
             self.house.spawn(name)
             if self._seen(calls, killed):
