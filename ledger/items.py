@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from tierqueue.ledger import promises
 from tierqueue.ledger.batch import among, insert_many, update_many, upsert
@@ -92,7 +92,7 @@ def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str
         return item_id
     if promise is not None and not promises.make_once(connection, promise, at):
         return promises.items_of(connection, [promise.id])[0]
-    connection.execute(insert(items), _row(new, at))
+    insert_many(connection, items, [_row(new, at)])
     return new.id
 
 
@@ -130,7 +130,7 @@ def refuse(
         messages=0,
         output_limit=0,
     )
-    connection.execute(insert(items), _row(refused, at))
+    insert_many(connection, items, [_row(refused, at)])
     return end(connection, [death], State.DEAD, at)[0]
 
 
