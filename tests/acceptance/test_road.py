@@ -1,7 +1,7 @@
 """From ``.delay()`` to an answer, a receipt or a loud failure, through real processes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from acceptance_house import Build, Standing, until
@@ -21,12 +21,12 @@ LABELS = ["lost card", "refund", "other"]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def standing(request: pytest.FixtureRequest, build_house: Build) -> Iterator[Standing]:
+def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
     """The Procfile's stages and workers on each database."""
     url = None
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").empty_database()
-    yield build_house(url)
+    return build_house(url)
 
 
 def test_a_ticket_is_classified_and_the_receipt_says_how(standing: Standing) -> None:

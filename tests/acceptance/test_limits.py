@@ -1,0 +1,90 @@
+"""A deployment's limits hold over all workers, as the provider's own log shows."""
+
+from itertools import pairwise
+
+import pytest
+from acceptance_house import Build, Standing, until
+from examples.house import procfile
+
+from tierqueue.ledger import tiers
+from tierqueue.ledger.models import items
+from tierqueue.router.item import Tier
+from tierqueue.tasks import classify
+
+LABELS = ["lost card", "refund"]
+PER_MINUTE = 60
+IN_FLIGHT = 3
+LIMITED = f"""
+[deployments.limited]
+tier = "frontier"
+engine = "openai"
+model = "frontier-mini"
+base_url = "http://127.0.0.1:{{port}}/v1"
+key_env = "SANDBOX_KEY"
+context_window = 100000
+boundary = "vendor:limited"
+simulated = true
+prices = {{{{ input = "0.50", cache_read = "0.05", output = "2.00" }}}}
+limits = {{{{ requests_per_minute = {PER_MINUTE}, in_flight = {IN_FLIGHT} }}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def standing(build_house: Build) -> Standing:
+    """Two frontier workers in front of a provider that throttles harder than its limits say."""
+    return build_house(
+        more=LIMITED,
+        lines={"frontier_2": _second_worker(), "sandbox": _strict_sandbox()},
+        processes=("sandbox", "routing", "frontier", "frontier_2"),
+    )
+
+
+def _second_worker() -> str:
+    return procfile()["frontier"].replace("-n frontier@%h", "-n frontier_2@%h")
+
+
+def _strict_sandbox() -> str:
+    return procfile()["sandbox"] + f" --rpm {PER_MINUTE} --concurrent {IN_FLIGHT} --latency-ms 100"
+
+
+def test_two_workers_pass_no_limit_and_every_item_ends(standing: Standing) -> None:
+    waiting = [classify.delay(f"card {n}", labels=LABELS, floor="frontier") for n in range(20)]
+    for each in waiting:
+        assert each.get(timeout=60)["receipt"]["deployment"] == "limited"
+    served = standing.served()
+    assert not [line for line in served if line["fault"] == "limit"]
+    assert max(line["max_in_flight"] for line in served) <= IN_FLIGHT
+    workers = {attempt.worker for each in waiting for attempt in standing.attempts(each.id)}
+    assert len(workers) == 2
+    starts = sorted(line["started"] for line in served)
+    for first, beyond in zip(starts, starts[PER_MINUTE:], strict=False):
+        assert beyond - first > 60
+
+
+def test_what_the_limiter_does_not_grant_leaves_no_trace_in_the_books(standing: Standing) -> None:
+    with standing.ledger.read() as connection:
+        rows = connection.execute(items.select()).all()
+    assert all(len(standing.attempts(row.id)) == 1 for row in rows)
+    assert all(row.throttles == 0 for row in rows)
+
+
+def test_a_tier_s_concurrency_is_in_force_within_two_seconds(standing: Standing) -> None:
+    with standing.ledger.write() as connection:
+        tiers.set_concurrency(connection, Tier.FRONTIER, 0, by="a test")
+    try:
+        waiting = classify.delay("stopped", labels=LABELS, floor="frontier")
+        until(lambda: standing.item(waiting.id).state in {"routed", "waiting", "queued"})
+    finally:
+        with standing.ledger.write() as connection:
+            tiers.set_concurrency(connection, Tier.FRONTIER, 2, by="a test")
+    many = [classify.delay(f"two {n}", labels=LABELS, floor="frontier") for n in range(6)]
+    assert waiting.get(timeout=40)
+    for each in many:
+        each.get(timeout=40)
+    spans = [
+        (attempt.started_at, attempt.ended_at)
+        for each in many
+        for attempt in standing.attempts(each.id)
+    ]
+    for (_, ended), (started, _) in pairwise(sorted(spans, key=lambda span: span[0])[::2]):
+        assert started >= ended - 2_000_000

@@ -1,0 +1,71 @@
+"""SIGTERM: claim nothing more, finish what ends in time, give the rest back or book it."""
+
+from typing import Any
+
+import pytest
+from acceptance_house import Build, Standing, until
+
+from tierqueue.router.errors import ChargeUnknown
+from tierqueue.tasks import classify
+
+LABELS = ["lost card", "refund"]
+GRACE = 6
+
+
+@pytest.fixture(scope="module")
+def standing(build_house: Build) -> Standing:
+    """A house whose grace period is short."""
+    return build_house(environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "10"})
+
+
+def _running(standing: Standing, text: str, **demands: Any) -> Any:
+    waiting = classify.delay(text, labels=LABELS, **demands)
+    until(lambda: standing.item(waiting.id).state == "running")
+    return waiting
+
+
+def test_a_call_that_ends_within_the_grace_period_is_settled(standing: Standing) -> None:
+    waiting = _running(standing, "[[sandbox:hang seconds=1.5]] one")
+    worker = standing.house.processes["gpu"]
+    worker.end()
+    assert worker.wait(GRACE + 5) == 0
+    assert standing.item(waiting.id).state == "succeeded"
+    standing.house.spawn("gpu").wait_ready(60)
+
+
+def test_house_work_that_outlasts_the_grace_period_is_given_back(standing: Standing) -> None:
+    waiting = _running(standing, "[[sandbox:hang seconds=18 times=1]] two")
+    worker = standing.house.processes["gpu"]
+    worker.end()
+    assert worker.wait(GRACE + 5) == 0
+    row = standing.item(waiting.id)
+    assert row.state in {"routed", "queued"}
+    assert (row.held, row.calls, row.lost_claims) == (0, 0, 0)
+    standing.house.spawn("gpu").wait_ready(60)
+    assert waiting.get(timeout=30)["receipt"]["attempts"] == 1
+
+
+def test_a_paid_call_that_outlasts_the_grace_period_is_booked_as_unknown(
+    standing: Standing,
+) -> None:
+    waiting = _running(standing, "[[sandbox:hang seconds=18]] three", floor="open_weight")
+    worker = standing.house.processes["open_weight"]
+    worker.end()
+    assert worker.wait(GRACE + 5) == 0
+    with pytest.raises(ChargeUnknown):
+        waiting.get(timeout=15)
+    (attempt,) = standing.attempts(waiting.id)
+    assert attempt.outcome == "unknown"
+    assert attempt.cost == attempt.held > 0
+    standing.house.spawn("open_weight").wait_ready(60)
+
+
+def test_nothing_new_is_claimed_after_the_signal(standing: Standing) -> None:
+    _running(standing, "[[sandbox:hang seconds=2]] four")
+    worker = standing.house.processes["gpu"]
+    worker.end()
+    late = classify.delay("five", labels=LABELS)
+    assert worker.wait(GRACE + 5) == 0
+    assert standing.attempts(late.id) == []
+    standing.house.spawn("gpu").wait_ready(60)
+    assert late.get(timeout=30)["output"]
