@@ -7,7 +7,8 @@ from celery.worker.consumer import Consumer
 from kombu import Message
 
 from tierqueue.tasks import revoke as _revoke_is_ours  # noqa: F401  # registers the command
-from tierqueue.tasks.undecodable import keep_raw, task_name, tell_unknown
+from tierqueue.tasks.envelopes import keep_unopenable
+from tierqueue.tasks.undecodable import keep_bytes, keep_raw, task_name, tell_unknown
 
 _log = structlog.get_logger(__name__)
 
@@ -21,6 +22,12 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app.item_events.hostname = self.hostname
+
+    def connection_for_read(self, heartbeat: Any = None) -> Any:
+        """A connection that outlives what is no message at all."""
+        connection = self.app.connection_for_read(heartbeat=heartbeat)
+        keep_unopenable(connection.transport, self._keep_entry)
+        return self.ensure_connected(connection)
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Its body is not what its content type says."""
@@ -50,3 +57,10 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         if name is not None and "id" in message.headers and name not in self.app.tasks:
             tell_unknown(self.app, message, name)
         message.ack_log_error(_log, self.connection_errors)
+
+    def _keep_entry(self, entry: bytes, queue: str, error: str) -> None:
+        try:
+            keep_bytes(self.app, entry, queue, {}, f"is no message: {error}")
+        except Exception as failure:  # noqa: BLE001 - tried again until it is kept
+            _log.error("undecodable_not_kept", error=type(failure).__name__)
+            self.timer.call_after(_AGAIN, self._keep_entry, (entry, queue, error))

@@ -1,5 +1,6 @@
 """Messages nobody can read: kept with their raw bytes in the ledger, then taken off the queue."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -14,8 +15,8 @@ _log = structlog.get_logger(__name__)
 _CONTENTS = frozenset({"argsrepr", "kwargsrepr"})
 
 
-def keep_raw(app: TierqueueApp, message: Message, error: str) -> str:
-    """Commit the message as it came; returns its id in the ledger. Raises what the ledger raises.
+def keep_raw(app: TierqueueApp, message: Message, error: str) -> None:
+    """Commit the message as it came; raises what the ledger raises.
 
     ``error`` says why it could not be read and holds nothing of what it says.
     """
@@ -28,10 +29,16 @@ def keep_raw(app: TierqueueApp, message: Message, error: str) -> str:
         for name, value in headers.items()
         if name not in _CONTENTS
     }
+    keep_bytes(app, raw, queue, shown, error)
+
+
+def keep_bytes(
+    app: TierqueueApp, raw: bytes, queue: str, headers: Mapping[str, Any], error: str
+) -> None:
+    """Commit bytes that came on ``queue``; raises what the ledger raises."""
     with app.ledger.write() as connection:
-        kept = raw_messages.keep(connection, queue=queue, body=raw, headers=shown, error=error)
+        kept = raw_messages.keep(connection, queue=queue, body=raw, headers=headers, error=error)
     _log.error("undecodable", kept=kept, queue=queue, error=error, bytes=len(raw))
-    return kept
 
 
 def tell_unknown(app: TierqueueApp, message: Message, name: str) -> None:

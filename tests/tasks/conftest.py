@@ -12,6 +12,14 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 
 
+def _hang_up(celery: Celery) -> None:
+    """Results that are collected after the broker has stopped have nothing to unsubscribe from."""
+    consumer = celery.backend.result_consumer
+    consumer.stop()
+    consumer._pubsub = None
+    consumer.subscribed_to.clear()
+
+
 def _policy(folder: Path, text: str) -> Path:
     path = folder / "tierqueue.toml"
     path.write_text(text)
@@ -39,6 +47,7 @@ def road_to(
     yield on
     if "wakes" in app._made:
         app.wakes.flush()
+    _hang_up(app)
     for ledger in opened:
         ledger.close()
     app._made = before
@@ -55,7 +64,7 @@ def stranger(valkey: Any) -> Iterator[Celery]:
     """A service that has only Celery."""
     only_celery = Celery("stranger", broker=valkey.url, backend=valkey.url, set_as_current=False)
     yield only_celery
-    only_celery.backend.result_consumer.stop()
+    _hang_up(only_celery)
     only_celery.backend.client.connection_pool.disconnect()
     only_celery.close()
 

@@ -130,6 +130,8 @@ def test_undecodable_and_unknown_messages_are_kept_with_their_bytes(
         producer.publish(b"\xff{not json", content_type="application/json", headers=headers, **sent)
         producer.publish(SECRET.encode(), content_type="text/plain", headers={}, **sent)
         producer.publish(b"\x80\x04}", content_type="application/x-python-serialize", **sent)
+    broken = [b"no envelope", b"5", b'{"body": "x"}', b"\xff\xfe"]
+    road.app.backend.client.lpush("route", *broken)
     unknown = stranger.signature("tierqueue.abolished", args=[SECRET], queue="route").delay()
     with pytest.raises(Exception, match=r"tierqueue\.abolished"):
         unknown.get(timeout=10)
@@ -138,9 +140,9 @@ def test_undecodable_and_unknown_messages_are_kept_with_their_bytes(
         with road.ledger.read() as connection:
             return list(connection.execute(raw_messages.select()))
 
-    until(lambda: len(kept()) == 4)
+    until(lambda: len(kept()) == 8)
     bodies = {row.body for row in kept()}
-    assert {b"\xff{not json", SECRET.encode(), b"\x80\x04}"} < bodies
+    assert {b"\xff{not json", SECRET.encode(), b"\x80\x04}", *broken} < bodies
     assert any(SECRET.encode() in body and body.startswith(b"[[") for body in bodies)
     assert {row.queue for row in kept()} == {"route"}
     assert all("Quillfeather" not in json.dumps(row.headers) + row.error for row in kept())
