@@ -2,6 +2,8 @@
 on the database's own clock; JSON is JSON. SQLite and PostgreSQL alike.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -32,6 +34,12 @@ _Id = Text().with_variant(Text(collation="C"), "postgresql")
 # A Python None in a JSON column is SQL NULL: "no value", never the JSON word null.
 _Json = JSON(none_as_null=True)
 
+
+def _where(condition: str) -> dict[str, Any]:
+    """A partial index: on rows under ``condition`` alone."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
 items = Table(
     "items",
     metadata,
@@ -48,8 +56,6 @@ items = Table(
     Column("deadline", BigInteger),
     Column("max_cost", BigInteger),
     Column("floor", Text),
-    Column("fallback", _Json),
-    Column("degraded", _Json),
     Column("budget", Text),
     Column("priority", Integer, nullable=False),
     Column("metadata", _Json),
@@ -82,97 +88,93 @@ items = Table(
     Column("announced_at", BigInteger),
     Column("key_expires_at", BigInteger),
     Column("erased_at", BigInteger),
+    Column("fallback", _Json),
+    Column("degraded", _Json),
+    Column("hooked_at", BigInteger),
     # One small index a state: a move touches only the two it concerns.
     Index(
         "ix_items_submitted",
         text("priority DESC"),
         "id",
-        postgresql_where=text("state = 'submitted'"),
-        sqlite_where=text("state = 'submitted'"),
+        **_where("state = 'submitted'"),
     ),
     Index(
         "ix_items_routed",
         "tier",
         text("priority DESC"),
         "id",
-        postgresql_where=text("state = 'routed'"),
-        sqlite_where=text("state = 'routed'"),
+        **_where("state = 'routed'"),
     ),
     Index(
         "ix_items_queued",
         "tier",
         "ready_at",
-        postgresql_where=text("state = 'queued'"),
-        sqlite_where=text("state = 'queued'"),
+        **_where("state = 'queued'"),
     ),
     Index(
         "ix_items_waiting",
         "ready_at",
-        postgresql_where=text("state = 'waiting'"),
-        sqlite_where=text("state = 'waiting'"),
+        **_where("state = 'waiting'"),
     ),
     Index(
         "ix_items_running",
         "lease_until",
-        postgresql_where=text("state = 'running'"),
-        sqlite_where=text("state = 'running'"),
+        **_where("state = 'running'"),
     ),
     Index(
         "ix_items_suspect",
         "tier",
-        postgresql_where=text("lost_claims > 0 AND ended_at IS NULL"),
-        sqlite_where=text("lost_claims > 0 AND ended_at IS NULL"),
+        **_where("lost_claims > 0 AND ended_at IS NULL"),
     ),
     Index(
         "ix_items_dead",
         "ended_at",
-        postgresql_where=text("state = 'dead'"),
-        sqlite_where=text("state = 'dead'"),
+        **_where("state = 'dead'"),
     ),
     Index(
         "ix_items_unannounced",
         "ended_at",
-        postgresql_where=text("state = 'dead' AND announced_at IS NULL"),
-        sqlite_where=text("state = 'dead' AND announced_at IS NULL"),
+        **_where("state = 'dead' AND announced_at IS NULL"),
+    ),
+    Index(
+        "ix_items_unhooked",
+        "ended_at",
+        **_where("state = 'dead' AND reason = 'cost_ceiling' AND hooked_at IS NULL"),
     ),
     Index(
         "ix_items_retained",
         "ended_at",
-        postgresql_where=text("ended_at IS NOT NULL AND erased_at IS NULL"),
-        sqlite_where=text("ended_at IS NOT NULL AND erased_at IS NULL"),
+        **_where("ended_at IS NOT NULL AND erased_at IS NULL"),
     ),
     Index(
         "ix_items_deadline",
         "deadline",
-        postgresql_where=text("ended_at IS NULL"),
-        sqlite_where=text("ended_at IS NULL"),
+        **_where("ended_at IS NULL"),
     ),
     Index(
         "ix_items_job",
         "job_id",
         "job_index",
         unique=True,
-        postgresql_where=text("job_id IS NOT NULL"),
-        sqlite_where=text("job_id IS NOT NULL"),
+        **_where("job_id IS NOT NULL"),
     ),
     Index(
         "ix_items_idempotency_key",
         "idempotency_key",
         unique=True,
-        postgresql_where=text("idempotency_key IS NOT NULL"),
-        sqlite_where=text("idempotency_key IS NOT NULL"),
+        **_where("idempotency_key IS NOT NULL"),
     ),
     Index(
         "ix_items_key_expires_at",
         "key_expires_at",
-        postgresql_where=text("key_expires_at IS NOT NULL"),
-        sqlite_where=text("key_expires_at IS NOT NULL"),
+        **_where("key_expires_at IS NOT NULL"),
     ),
 )
 """One row a work item, from submission to its end.
 
 ``announced_at``: its dead letter stood on a ``dead.…`` queue; ``key_expires_at``: its idempotency
-key is free from then on; ``erased_at``: its payloads are gone, by retention or by an erasure.
+key is free from then on; ``erased_at``: its payloads are gone, by retention or by an erasure;
+``hooked_at``: the hook was told that a ceiling ended it.
 """
 
 promises = Table(
@@ -195,14 +197,12 @@ promises = Table(
     Index(
         "ix_promises_unkept",
         "item_id",
-        postgresql_where=text("kept_at IS NULL"),
-        sqlite_where=text("kept_at IS NULL"),
+        **_where("kept_at IS NULL"),
     ),
     Index(
         "ix_promises_group_id",
         "group_id",
-        postgresql_where=text("group_id IS NOT NULL"),
-        sqlite_where=text("group_id IS NOT NULL"),
+        **_where("group_id IS NOT NULL"),
     ),
 )
 """One row a Celery task id: everything Celery must be told when the item ends.
@@ -244,8 +244,7 @@ attempts = Table(
     Index(
         "ix_attempts_open",
         "started_at",
-        postgresql_where=text("ended_at IS NULL"),
-        sqlite_where=text("ended_at IS NULL"),
+        **_where("ended_at IS NULL"),
     ),
 )
 """One row a claim. While ``ended_at`` is null its ``held`` stands in every balance it names."""
@@ -273,6 +272,7 @@ balances = Table(
     Column("spent", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
     Column("peak", BigInteger, nullable=False),
+    Index("ix_balances_start", "start"),
 )
 """What one ceiling has spent and holds in one window; ``peak`` is the highest spent + held."""
 
@@ -303,6 +303,28 @@ ceiling_changes = Table(
     Column("after", BigInteger, nullable=False),
 )
 """Append-only: who changed which ceiling, when, from what to what."""
+
+ceiling_warnings = Table(
+    "ceiling_warnings",
+    metadata,
+    Column("balance_id", _Id, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("limit", BigInteger, primary_key=True),
+    Column("spent", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""One row a warning, given once: a share of the limit is spent (``0.8``), or it is spent too fast
+(``burn_rate``). A limit that was changed is warned of again.
+"""
+
+ceiling_marks = Table(
+    "ceiling_marks",
+    metadata,
+    Column("balance_id", _Id, primary_key=True),
+    Column("spent", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""What a balance had spent at a moment not long ago: the rate of spending is measured from it."""
 
 jobs = Table(
     "jobs",
