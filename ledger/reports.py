@@ -6,8 +6,16 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Integer, func, select, true
 
+from tierqueue.ledger.batch import among
 from tierqueue.ledger.ceilings import window_start
-from tierqueue.ledger.models import attempts, balances, ceilings, entries, items
+from tierqueue.ledger.models import (
+    attempts,
+    balances,
+    ceiling_warnings,
+    ceilings,
+    entries,
+    items,
+)
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.lifecycle import State
 
@@ -116,7 +124,10 @@ def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CeilingStanding:
-    """A ceiling in its present window, in nano-dollars; ``name`` ``*`` where nobody spent yet."""
+    """A ceiling in its present window, in nano-dollars; ``name`` ``*`` where nobody spent yet.
+
+    ``warnings``: what was warned of since the limit stands as it does.
+    """
 
     scope: str
     name: str
@@ -126,6 +137,15 @@ class CeilingStanding:
     spent: int
     held: int
     set_by: str
+    timezone: str = "UTC"
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """How much of the limit is spent; infinite where nothing may be spent and something is."""
+        if not self.limit:
+            return float("inf") if self.spent else 0.0
+        return self.spent / self.limit
 
 
 def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding]:
@@ -137,7 +157,7 @@ def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding
     found: list[CeilingStanding] = []
     for rule in rules:
         start = window_start(rule.window, rule.timezone, now)
-        of_window = select(balances.c.name, balances.c.spent, balances.c.held).where(
+        of_window = select(balances.c.id, balances.c.name, balances.c.spent, balances.c.held).where(
             balances.c.scope == rule.scope,
             balances.c.window == rule.window,
             balances.c.start == start,
@@ -149,7 +169,8 @@ def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding
             for row in connection.execute(of_window.order_by(balances.c.name))
             if row.name == rule.name or (rule.scope, row.name, rule.window) not in exact
         ]
-        for name, spent, held in rows or [(rule.name, 0, 0)]:
+        warned = _warned(connection, [row[0] for row in rows], rule.limit)
+        for balance, name, spent, held in rows or [("", rule.name, 0, 0)]:
             found.append(
                 CeilingStanding(
                     scope=rule.scope,
@@ -160,8 +181,24 @@ def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding
                     spent=spent,
                     held=held,
                     set_by=rule.set_by,
+                    timezone=rule.timezone,
+                    warnings=tuple(warned.get(balance, ())),
                 )
             )
+    return found
+
+
+def _warned(connection: Transaction, ids: list[str], limit: int) -> dict[str, list[str]]:
+    """What each of these balances was warned of under ``limit``, the first warning first."""
+    found: dict[str, list[str]] = {}
+    if ids:
+        asked = (
+            select(ceiling_warnings.c.balance_id, ceiling_warnings.c.what)
+            .where(among(ceiling_warnings.c.balance_id), ceiling_warnings.c.limit == limit)
+            .order_by(ceiling_warnings.c.at, ceiling_warnings.c.what)
+        )
+        for balance, what in connection.execute(asked, {"ids": ids}):
+            found.setdefault(balance, []).append(what)
     return found
 
 

@@ -13,7 +13,7 @@ from tierqueue.router.errors import TierqueueError
 
 _COMMANDS = {
     "audit": ("money", "Prove that the books balance"),
-    "ceilings": ("money", "What may be spent, and what is"),
+    "ceilings": ("ceilings", "What may be spent, and what is: list, set, raise, history"),
     "concurrency": ("concurrency", "A tier's calls in flight"),
     "dead-letters": ("dead_letters", "What ended without an answer, and the way back"),
     "doctor": ("health", "What is wrong, in plain words, and what to do"),

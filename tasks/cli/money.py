@@ -1,4 +1,4 @@
-"""``tierqueue ceilings``, ``spend`` and ``audit``: what may be spent, what was, and the proof."""
+"""``tierqueue spend`` and ``audit``: what was spent, and the proof."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -6,45 +6,11 @@ from datetime import UTC, datetime
 import click
 
 from tierqueue.ledger import reports
-from tierqueue.ledger.session import now as database_now
 from tierqueue.router.duration import parse_duration
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.printing import emit, json_option, table
-
-
-@click.group()
-def ceilings() -> None:
-    """What may be spent, what is held for running calls, and what is spent."""
-
-
-@ceilings.command(name="list", epilog="Example: tierqueue ceilings list")
-@json_option
-def list_(as_json: bool) -> None:
-    """List every ceiling as it stands in its present window."""
-    with opened() as ledger, ledger.read() as connection:
-        standings = reports.ceiling_standings(connection, database_now(connection))
-    if as_json:
-        emit([asdict(each) for each in standings])
-        return
-    table(
-        ["scope", "name", "window", "since", "limit>", "spent>", "held>", "left>", "set by"],
-        [
-            (
-                each.scope,
-                each.name,
-                each.window,
-                each.start,
-                format_usd(each.limit),
-                format_usd(each.spent),
-                format_usd(each.held),
-                format_usd(each.limit - each.spent - each.held),
-                each.set_by,
-            )
-            for each in standings
-        ],
-    )
 
 
 @click.command(epilog="Example: tierqueue spend --since 24h")

@@ -35,7 +35,10 @@ prices = { input = "5", output = "25" }
 COMMANDS = [
     "audit",
     "ceilings",
+    "ceilings history",
     "ceilings list",
+    "ceilings raise",
+    "ceilings set",
     "concurrency",
     "concurrency set",
     "concurrency show",

@@ -1,0 +1,241 @@
+"""``tierqueue ceilings``: what may be spent, by whom it was set, and what is spent of it."""
+
+from dataclasses import asdict
+
+import click
+
+from tierqueue.ledger import ceiling_changes, jobs, reports
+from tierqueue.ledger.session import Ledger, Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import TIERS
+from tierqueue.router.money import NanoUSD, format_usd, parse_usd
+from tierqueue.router.policy import CeilingRule
+from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.opened import opened
+from tierqueue.tasks.cli.policy import read_policy
+from tierqueue.tasks.cli.printing import emit, json_option, moment, table
+
+SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider")
+WINDOWS = ("total", "hour", "day", "week", "month")
+
+_by = click.option("--by", help="Who does this, for the record; else the user of this process.")
+
+
+@click.group()
+def ceilings() -> None:
+    """What may be spent, what is held for running calls, and what is spent.
+
+    A ceiling is named by its scope, such as `budget:acme`, `tier:frontier` or `everything`
+    (a scope alone, such as `budget`, means each name of it by itself), and by its window.
+    """
+
+
+@ceilings.command(name="list", epilog="Example: tierqueue ceilings list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List every ceiling as it stands in its present window."""
+    with opened() as ledger, ledger.read() as connection:
+        standings = reports.ceiling_standings(connection, database_now(connection))
+    if as_json:
+        emit(
+            [
+                {**asdict(each), "share": round(each.share, 4) if each.limit else None}
+                for each in standings
+            ]
+        )
+        return
+    table(
+        [
+            *("scope", "name", "window", "since", "limit>", "spent>", "share>"),
+            *("held>", "left>", "set by", "warned of"),
+        ],
+        [
+            (
+                each.scope,
+                each.name,
+                each.window,
+                each.start,
+                format_usd(each.limit),
+                format_usd(each.spent),
+                f"{each.share:.0%}" if each.limit else "",
+                format_usd(each.held),
+                format_usd(each.limit - each.spent - each.held),
+                each.set_by,
+                ", ".join(each.warnings),
+            )
+            for each in standings
+        ],
+    )
+
+
+@ceilings.command(name="set", epilog="Example: tierqueue ceilings set budget:acme day 50usd")
+@click.argument("scope")
+@click.argument("window", type=click.Choice(WINDOWS))
+@click.argument("limit")
+@click.option("--timezone", help="Whose midnight begins a day, week or month, like Europe/Berlin.")
+@_by
+@json_option
+def set_(
+    scope: str, window: str, limit: str, timezone: str | None, by: str | None, as_json: bool
+) -> None:
+    """Set the ceiling of SCOPE and WINDOW to LIMIT, in force from the next claim on.
+
+    It stays over whatever the policy says. A limit below what is spent lets nothing more go.
+    """
+    kind, name = _scope(scope)
+    amount = parse_usd(limit)
+    with opened() as ledger, ledger.write() as connection:
+        _refuse_unknown(connection, kind, name)
+        former = ceiling_changes.in_force(connection, kind, name, window)
+        zone = timezone or (former.timezone if former is not None else "UTC")
+        rule = _rule(kind, name, window, amount, zone)
+        ceiling_changes.change(connection, rule, by or operator())
+    _say(rule, former, None, as_json)
+
+
+@ceilings.command(
+    name="raise", epilog="Example: tierqueue ceilings raise everything day 100usd --replay"
+)
+@click.argument("scope")
+@click.argument("window", type=click.Choice(WINDOWS))
+@click.argument("limit")
+@click.option("--replay", is_flag=True, help="And replay the dead letters that it ended.")
+@_by
+@json_option
+def raise_(
+    scope: str, window: str, limit: str, replay: bool, by: str | None, as_json: bool
+) -> None:
+    """Raise the ceiling of SCOPE and WINDOW to LIMIT; refused where that would lower it.
+
+    With --replay every dead letter `cost_ceiling` of this very ceiling goes back on the road in
+    the same transaction.
+    """
+    kind, name = _scope(scope)
+    amount = parse_usd(limit)
+    who = by or operator()
+    with opened() as ledger:
+        rule, former, replayed = _raise(ledger, kind, name, window, amount, who, replay)
+        if replayed:
+            from tierqueue.tasks.app import app
+
+            app.wakes.call()
+            app.wakes.flush()
+    _say(rule, former, replayed, as_json)
+
+
+def _raise(
+    ledger: Ledger, kind: str, name: str, window: str, amount: NanoUSD, by: str, replay: bool
+) -> tuple[CeilingRule, CeilingRule, int | None]:
+    with ledger.write() as connection:
+        former = ceiling_changes.in_force(connection, kind, name, window)
+        if former is None:
+            raise InvalidItem(
+                f"there is no ceiling {kind}:{name} {window} to raise: see `tierqueue ceilings"
+                " list`, or make one with `tierqueue ceilings set`"
+            )
+        if amount <= former.limit:
+            raise InvalidItem(
+                f"{format_usd(amount)} is not above the {format_usd(former.limit)} of"
+                f" {ceiling_changes.label(former)}: lower it with `tierqueue ceilings set`"
+            )
+        rule = _rule(kind, name, window, amount, former.timezone)
+        ceiling_changes.change(connection, rule, by)
+        replayed = None
+        if replay:
+            replayed = len(ceiling_changes.replay_stopped_by(connection, rule, by))
+    return rule, former, replayed
+
+
+@ceilings.command(epilog="Example: tierqueue ceilings history budget:acme")
+@click.argument("scope", required=False)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@json_option
+def history(scope: str | None, limit: int, as_json: bool) -> None:
+    """Show who changed which ceiling, when, from what to what, the newest first."""
+    kind, name = (None, None) if scope is None else _scope(scope)
+    with opened() as ledger, ledger.read() as connection:
+        changes = ceiling_changes.history(
+            connection, kind, None if name == "*" and kind != "everything" else name, limit
+        )
+    if as_json:
+        emit([dict(each) for each in changes])
+        return
+    table(
+        ["at", "by", "scope", "name", "window", "from>", "to>"],
+        [
+            (
+                moment(each["at"]),
+                each["by"],
+                each["scope"],
+                each["name"],
+                each["window"],
+                "" if each["before"] is None else format_usd(each["before"]),
+                format_usd(each["after"]),
+            )
+            for each in changes
+        ],
+    )
+
+
+def _scope(text: str) -> tuple[str, str]:
+    """``budget:acme`` -> its kind and name; a kind alone stands for each name of it."""
+    kind, separator, name = text.partition(":")
+    if kind not in SCOPES or (separator and not name) or (kind == "everything" and separator):
+        raise InvalidItem(
+            f"{text!r} is not a scope: write it like everything, budget, budget:acme, job:ID,"
+            " tier:frontier, deployment:NAME or provider:NAME"
+        )
+    return kind, name or "*"
+
+
+def _rule(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -> CeilingRule:
+    from pydantic import ValidationError
+
+    stated = {"scope": kind, "name": name, "window": window, "timezone": timezone}
+    try:
+        return CeilingRule.model_validate({**stated, "limit": format_usd(amount)})
+    except ValidationError as error:
+        why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise InvalidItem(why) from None
+
+
+def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
+    """A ceiling over a name that is nowhere would bound nothing."""
+    if name == "*" or kind == "budget":
+        return
+    if kind == "job":
+        if jobs.get(connection, name) is None:
+            raise InvalidItem(f"there is no job {name}")
+        return
+    if kind == "tier":
+        known = {tier.value for tier in TIERS}
+    else:
+        deployments = read_policy(None)[0].deployments
+        known = (
+            set(deployments)
+            if kind == "deployment"
+            else {each.provider for each in deployments.values()}
+        )
+    if name not in known:
+        raise InvalidItem(f"there is no {kind} {name!r}: there are {', '.join(sorted(known))}")
+
+
+def _say(rule: CeilingRule, former: CeilingRule | None, replayed: int | None, json: bool) -> None:
+    if json:
+        emit(
+            {
+                "scope": rule.scope,
+                "name": rule.name,
+                "window": rule.window,
+                "timezone": rule.timezone,
+                "from": None if former is None else former.limit,
+                "to": rule.limit,
+                "replayed": replayed,
+            }
+        )
+        return
+    was = "" if former is None else f", was {format_usd(former.limit)}"
+    click.echo(f"{ceiling_changes.label(rule)}: {format_usd(rule.limit)}{was}")
+    if replayed is not None:
+        click.echo(f"replayed {replayed} dead letters")
