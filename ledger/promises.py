@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 
 from tierqueue.ledger.batch import among, upsert
 from tierqueue.ledger.models import items, promises
@@ -86,37 +86,41 @@ def keep(connection: Connection, promise_ids: Sequence[str], now: int) -> None:
 
 def overdue(connection: Connection, before: int, limit: int) -> list[tuple[Promise, Ending]]:
     """Promises still owed although their item ended before ``before`` (epoch microseconds)."""
-    rows = connection.execute(
-        select(
-            promises,
-            items.c.state,
-            items.c.output,
-            items.c.receipt,
-            items.c.error,
-        )
+    where = (
+        promises.c.kept_at.is_(None),
+        promises.c.made_at < before,
+        items.c.state.in_([state.value for state in ENDS]),
+        items.c.ended_at < before,
+    )
+    return read_owed(connection, where, {}, limit)
+
+
+def read_owed(
+    connection: Connection,
+    where: Sequence[ColumnElement[bool]],
+    parameters: Mapping[str, Any],
+    limit: int | None = None,
+) -> list[tuple[Promise, Ending]]:
+    """Promises with their items' endings, as ``where`` over both tables chooses them."""
+    found = (
+        select(promises, items.c.state, items.c.output, items.c.receipt, items.c.error)
         .join(items, items.c.id == promises.c.item_id)
-        .where(
-            promises.c.kept_at.is_(None),
-            promises.c.made_at < before,
-            items.c.state.in_([state.value for state in ENDS]),
-            items.c.ended_at < before,
-        )
+        .where(*where)
         .limit(limit)
-    ).all()
-    return [
-        (
-            _promise(row),
-            Ending(
-                item_id=row.item_id,
-                state=row.state,
-                answer={"output": row.output, "receipt": row.receipt}
-                if row.state == "succeeded"
-                else None,
-                error=row.error,
-            ),
-        )
-        for row in rows
-    ]
+    )
+    rows = connection.execute(found, parameters).all()
+    return [(_promise(row), ending_of(row, row.item_id)) for row in rows]
+
+
+def ending_of(row: Any, item_id: str | None = None) -> Ending:
+    """How an item ended, from a row with its columns."""
+    answer = {"output": row.output, "receipt": row.receipt}
+    return Ending(
+        item_id=row.id if item_id is None else item_id,
+        state=row.state,
+        answer=answer if row.state == "succeeded" else None,
+        error=row.error,
+    )
 
 
 def items_of(connection: Connection, promise_ids: Sequence[str]) -> list[str]:
@@ -128,16 +132,18 @@ def items_of(connection: Connection, promise_ids: Sequence[str]) -> list[str]:
 
 
 def _promise(row: Any) -> Promise:
+    # What follows was sent before the broker lost the result: only that is owed.
+    followed = row.followed_at is not None
     return Promise(
         id=row.id,
         item_id=row.item_id,
         task=row.task,
         group_id=row.group_id,
         group_index=row.group_index,
-        chord=row.chord,
-        chain=row.chain,
-        callbacks=row.callbacks,
-        errbacks=row.errbacks,
+        chord=None if followed else row.chord,
+        chain=None if followed else row.chain,
+        callbacks=None if followed else row.callbacks,
+        errbacks=None if followed else row.errbacks,
         root_id=row.root_id,
         parent_id=row.parent_id,
     )

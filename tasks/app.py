@@ -36,6 +36,9 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
         self._made = {}
         super().__init__(*args, **kwargs)
         self.add_defaults(self._configuration)
+        self.loader.override_backends = dict.fromkeys(
+            ("redis", "rediss"), "tierqueue.tasks.results:LedgerBackend"
+        )
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 

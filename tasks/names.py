@@ -11,6 +11,12 @@ WAKE = "tierqueue.wake"
 AWAKE = "tierqueue:awake"
 """A key at the broker: a routing stage is looking, and no wake would change anything."""
 
+EPOCH = "tierqueue:epoch"
+"""A key at the broker: gone, the broker has forgotten everything else too."""
+
+MENDING = "tierqueue:mending"
+"""A key at the broker: somebody is telling it again what it forgot."""
+
 SLICE = "tierqueue.slice"
 """A message that names 1..K items of one deployment."""
 

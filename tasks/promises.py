@@ -10,10 +10,13 @@ import structlog
 from celery import states
 from celery.app.task import Context
 from celery.canvas import signature
+from celery.exceptions import ChordError
 from celery.result import ResultBase
 
+from tierqueue.ledger import chords
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.router.errors import BY_REASON, DeadLettered, TierqueueError, of_reason
+from tierqueue.router.item import Sensitivity
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.signatures import named, opened
 
@@ -23,6 +26,9 @@ Owed = tuple[Promise, Ending]
 
 _SENDING_SECONDS = 60
 """How long one keeper may take to send what follows before another may try."""
+
+REGULATED_EXPIRES = 300
+"""Seconds an answer of a regulated item stays with the broker; the ledger has it beyond that."""
 
 _AT_ONCE = 256
 """Results one script call stores; the broker serves nobody else meanwhile."""
@@ -127,13 +133,22 @@ def _store(app: TierqueueApp, plain: Sequence[Owed]) -> None:
         values: list[Any] = []
         for promise, ending in plain[start : start + _AT_ONCE]:
             state, result = told(ending)
-            expires = backend.failure_expires if state == states.FAILURE else backend.expires
+            usual = backend.failure_expires if state == states.FAILURE else backend.expires
+            expires = _expires(ending, usual)
             keys.append(backend.get_key_for_task(promise.id))
-            values += (json.dumps(_meta(promise, state, result, done)), expires or 0)
+            values += (json.dumps(stored(promise, state, result, done)), expires or 0)
         store(keys=keys, args=values)
 
 
-def _meta(promise: Promise, state: str, result: Any, done: str) -> dict[str, Any]:
+def _expires(ending: Ending, usual: int | None) -> int | None:
+    """Seconds the broker holds a result; answers of regulated items are soon gone from there."""
+    receipt = (ending.answer or {}).get("receipt") or {}
+    if ending.answer is None or receipt.get("sensitivity") != Sensitivity.REGULATED:
+        return usual
+    return min(usual or REGULATED_EXPIRES, REGULATED_EXPIRES)
+
+
+def stored(promise: Promise, state: str, result: Any, done: str) -> dict[str, Any]:
     """A result as Celery stores it (``Backend._get_result_meta``, ``prepare_exception``)."""
     if isinstance(result, Exception):
         kind = type(result)
@@ -161,15 +176,63 @@ def _tell(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
     """A promise with more to it than a result; raises what the broker or the ledger raises."""
     state, result = told(ending)
     context = _context(promise)
+    group_id = promise.group_id if promise.chord else None
+    if group_id is not None:
+        with app.ledger.read() as connection:
+            if not chords.is_ours(connection, group_id):
+                group_id = None
+    if group_id is not None:
+        # Counted in the ledger: the broker's count would be lost with the broker.
+        context.update(chord=None)
     with _once(app, promise) as first:
         if state == states.SUCCESS:
             if first:
                 context.children.extend(_send(app, promise, result))
             app.backend.mark_as_done(promise.id, result, request=context)
+            if (expires := _expires(ending, None)) is not None:
+                app.backend.client.expire(app.backend.get_key_for_task(promise.id), expires)
         else:
             app.backend.mark_as_failure(
                 promise.id, result, request=context, state=state, call_errbacks=first
             )
+    if group_id is not None:
+        # Behind the marker: what was sent above is not sent again if this fails.
+        _end_part(app, group_id, promise.chord)
+
+
+def _joined(parts: Sequence[Ending]) -> list[Any]:
+    """The answers of a chord's parts; raises ``ChordError`` as Celery does for one that failed."""
+    for each in parts:
+        if each.state != "succeeded":
+            _, error = told(each)
+            raise ChordError(f"Dependency {each.item_id} raised {error!r}")
+    return [each.answer for each in parts]
+
+
+def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
+    """Send a chord's body once its last part has ended; its ids make a second sending harmless."""
+    with app.ledger.write() as connection:
+        parts = chords.parts(connection, group_id)
+        begun = None if parts is None else chords.begin(connection, group_id)
+    if parts is None or begun is None:
+        return
+    if not begun:
+        raise RuntimeError("another process is sending this chord's body")
+    unseen = _unattended.set(True)
+    try:
+        callback = signature(opened(body), app=app)
+        try:
+            callback.delay(_joined(parts))
+        except ChordError as error:
+            app.backend.chord_error_from_stack(callback, error)
+    except BaseException:
+        with app.ledger.write() as connection:
+            chords.give_up(connection, group_id)
+        raise
+    finally:
+        _unattended.reset(unseen)
+    with app.ledger.write() as connection:
+        chords.sent(connection, group_id)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.dispatch import RoutingStage
 from tierqueue.tasks.slices import Slice
+from tierqueue.tasks.upkeep import Upkeep
 from tierqueue.workers.heartbeat import Heartbeat
 
 _log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ class RoutingWorker:
         self._checkpoint = checkpoint
         self._stage: RoutingStage | None = None
         self._heartbeat: Heartbeat | None = None
+        self._stopping = threading.Event()
         app.task(self._wake, name=names.WAKE, ignore_result=True, send_events=False)
         logs.configure()
         worker_init.connect(self._start, weak=False)
@@ -58,10 +60,13 @@ class RoutingWorker:
             _log.exception("routing_stage_cannot_start")
             raise SystemExit(1) from error
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
+        run, args = Upkeep(self._app).run, (self._stopping,)
+        threading.Thread(target=run, args=args, name="upkeep", daemon=True).start()
         self._heartbeat = Heartbeat(self._app.ledger, "routing", None, self._stage.told)
         self._heartbeat.start()
 
     def _stop(self, **_: Any) -> None:
+        self._stopping.set()
         if self._stage is not None:
             self._stage.stop()
 

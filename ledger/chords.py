@@ -1,0 +1,79 @@
+"""Chords whose header is all ours: counted here, so that the broker may forget everything."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, func, insert, select, update
+
+from tierqueue.ledger.models import chords, items, promises
+from tierqueue.ledger.promises import Ending, ending_of
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.lifecycle import ENDS
+
+_SENDING = 60_000_000
+"""Microseconds one sender may take before another may try."""
+
+
+def announce(connection: Transaction, group_id: str, size: int) -> None:
+    """A chord of ``size`` parts is about to be complete; told again, its size is the new one."""
+    known = update(chords).where(chords.c.group_id == group_id)
+    fresh = {"size": size, "begun_at": 0, "body_sent_at": None}
+    if connection.execute(known.values(**fresh)).rowcount == 0:
+        connection.execute(insert(chords).values(group_id=group_id, **fresh))
+
+
+def is_ours(connection: Transaction, group_id: str) -> bool:
+    """Whether every part of this chord is an item's promise, each with a place of its own."""
+    size = connection.execute(select(chords.c.size).where(chords.c.group_id == group_id)).scalar()
+    if size is None:
+        return False
+    places = select(
+        func.count(),
+        func.count(promises.c.group_index.distinct()),
+        func.min(promises.c.group_index),
+        func.max(promises.c.group_index),
+    ).where(promises.c.group_id == group_id, promises.c.chord.is_not(None))
+    return tuple(connection.execute(places).one()) == (size, size, 0, size - 1)
+
+
+def parts(connection: Transaction, group_id: str) -> Sequence[Ending] | None:
+    """How the parts ended, in their order in the header; ``None`` while some have not."""
+    of_group = (promises.c.group_id == group_id, promises.c.chord.is_not(None))
+    still = items.c.state.not_in([state.value for state in ENDS])
+    joined = items.join(promises, promises.c.item_id == items.c.id)
+    unended = select(items.c.id).select_from(joined).where(*of_group, still).limit(1)
+    if connection.execute(unended).first():
+        return None
+    found = select(items).select_from(joined).where(*of_group).order_by(promises.c.group_index)
+    return [ending_of(row) for row in connection.execute(found)]
+
+
+def begin(connection: Transaction, group_id: str) -> bool | None:
+    """Whether the caller is to send the body; ``None`` where it has been sent.
+
+    Somebody who began and did not finish is followed by another in a minute.
+    """
+    now = database_now(connection)
+    free = (chords.c.body_sent_at.is_(None), chords.c.begun_at < now - _SENDING)
+    begun = update(chords).where(chords.c.group_id == group_id, *free).values(begun_at=now)
+    if connection.execute(begun).rowcount:
+        return True
+    sent = select(chords.c.body_sent_at).where(chords.c.group_id == group_id)
+    return False if connection.execute(sent).scalar() is None else None
+
+
+def sent(connection: Transaction, group_id: str) -> None:
+    """The body was sent."""
+    where = chords.c.group_id == group_id
+    connection.execute(update(chords).where(where).values(body_sent_at=database_now(connection)))
+
+
+def give_up(connection: Transaction, group_id: str) -> None:
+    """The body could not be sent: whoever comes next may try."""
+    where = (chords.c.group_id == group_id, chords.c.body_sent_at.is_(None))
+    connection.execute(update(chords).where(*where).values(begun_at=0))
+
+
+def forget_sent(connection: Transaction, before: int) -> int:
+    """Forget chords whose body was sent before ``before`` (epoch µs); returns how many."""
+    return connection.execute(delete(chords).where(chords.c.body_sent_at < before)).rowcount

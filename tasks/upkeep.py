@@ -1,0 +1,111 @@
+"""The tick's slower half: dead letters nobody announced, a broker that forgot, what has its time.
+
+Runs beside the looking, on a thread of its own, in every routing stage; each part is safe to run
+many times over and in many places at once.
+"""
+
+import threading
+import uuid
+
+import structlog
+
+from tierqueue.ledger import announcements, recall
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.session import unreachable
+from tierqueue.tasks import names
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.promises import REGULATED_EXPIRES
+
+_log = structlog.get_logger(__name__)
+
+TICK = 1.0
+"""Seconds between two rounds."""
+
+_LATE = 2_000_000
+"""Microseconds after a dead letter's end in which its worker announces it without our help."""
+
+_MOST = 500
+_PAGE = 5_000
+_MENDING = 60
+"""Seconds one stage may take for a page of mending before another begins."""
+
+
+class Upkeep:
+    """``run`` until ``stopping`` is set."""
+
+    def __init__(self, app: TierqueueApp) -> None:
+        self._app = app
+        self._ledger = app.ledger
+        self._delivery = Delivery(app)
+        self._missed: int | None = None
+
+    def run(self, stopping: threading.Event) -> None:
+        """One round a second; a part that fails stops no other."""
+        while not stopping.wait(TICK):
+            self.round()
+
+    def round(self) -> None:
+        """Do everything once."""
+        for part in (self._announce, self._mend):
+            try:
+                part()
+            except Exception as error:
+                if unreachable(error):
+                    _log.warning("ledger_unreachable", error=type(error).__name__)
+                else:
+                    _log.exception("upkeep_failed", part=part.__name__, error=type(error).__name__)
+
+    def _announce(self) -> None:
+        with self._ledger.read() as connection:
+            before = database_now(connection) - _LATE
+            letters = announcements.overdue(connection, before, _MOST)
+        self._delivery.announce(letters)
+
+    def _mend(self) -> None:
+        """Notice by its missing epoch that the broker forgot everything, and tell it again.
+
+        It is told a round after it was noticed: what was being told at the moment of the loss is
+        in the ledger by then.
+        """
+        client = self._app.backend.client
+        if client.exists(names.EPOCH):
+            self._missed = None
+            return
+        if self._missed is None:
+            with self._ledger.read() as connection:
+                self._missed = database_now(connection)
+            return
+        mine = uuid.uuid4().hex
+        if not client.set(names.MENDING, mine, nx=True, ex=_MENDING):
+            return
+        again, dead = self._owe_again(mine)
+        client.set(names.EPOCH, mine, nx=True)
+        client.delete(names.MENDING)
+        self._missed = None
+        if again or dead:
+            _log.warning("broker_forgot", results_told_again=again, dead_letters_again=dead)
+
+    def _owe_again(self, mine: str) -> tuple[int, int]:
+        app = self._app
+        lost_at = self._missed
+        assert lost_at is not None
+        told_before = lost_at + round(TICK * 1_000_000)
+        again, last = 0, ""
+        while True:
+            with self._ledger.write() as connection:
+                count, seen = recall.forget_told(
+                    connection,
+                    told_before=told_before,
+                    told_after=lost_at - round(app.settings.result_expires * 1_000_000),
+                    regulated_after=lost_at - REGULATED_EXPIRES * 1_000_000,
+                    last_id=last,
+                    most=_PAGE,
+                )
+            again += count
+            app.backend.client.set(names.MENDING, mine, ex=_MENDING)
+            if seen is None:
+                break
+            last = seen
+        with self._ledger.write() as connection:
+            return again, announcements.forget(connection, told_before)

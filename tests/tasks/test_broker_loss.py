@@ -1,0 +1,287 @@
+"""The broker forgets everything: results, chords and announcements come true all the same."""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import Celery, chord
+from celery.exceptions import ChordError
+from sqlalchemy import text
+
+from tests.tasks.foreign_app import foreign as foreign_app
+from tests.tasks.foreign_app import tally
+from tests.tasks.producer import Road, until
+from tierqueue.ledger import promises as ledger_promises
+from tierqueue.router.errors import CostCeilingExceeded
+from tierqueue.tasks import complete, names, promises
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.upkeep import Upkeep
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
+    # Celery leaves sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture
+def road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
+    """A road on each database."""
+    return road_to(ledger_url)
+
+
+def _flush(valkey: Any) -> None:
+    client = valkey.client()
+    client.flushall()
+    client.close()
+
+
+def _a_while_ago(road: Road) -> None:
+    """What has ended and was told, ended and was told five seconds earlier."""
+    with road.ledger.write() as connection:
+        connection.execute(text("UPDATE items SET ended_at = ended_at - 5000000"))
+        connection.execute(text("UPDATE promises SET kept_at = kept_at - 5000000"))
+
+
+def _mend(road: Road) -> None:
+    """The routing stage's tick notices the loss, and a round later tells everything again."""
+    upkeep = Upkeep(road.app)
+    upkeep.round()
+    upkeep.round()
+
+
+def _depth(road: Road, queue: str) -> int:
+    return int(road.app.backend.client.llen(queue))
+
+
+def test_get_returns_although_the_broker_forgot_everything_while_it_waited(
+    road: Road, valkey: Any
+) -> None:
+    asked = complete.delay("Say hello")
+    got: list[Any] = []
+    waiting = threading.Thread(target=lambda: got.append(asked.get(timeout=20)))
+    waiting.start()
+    until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
+    road.tell(road.answer(asked.id, {"text": "before"}, tier="gpu"))
+    waiting.join(10)
+    assert got[0]["output"] == {"text": "before"}
+
+    second = complete.delay("Say hello again")
+    waiting = threading.Thread(target=lambda: got.append(second.get(timeout=20)))
+    waiting.start()
+    until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
+    # The stage commits the answer and dies before it tells; the broker loses all else.
+    road.answer(second.id, {"text": "hello"}, tier="gpu")
+    _flush(valkey)
+    waiting.join(15)
+    assert [each["output"]["text"] for each in got] == ["before", "hello"]
+
+
+def test_a_result_that_redis_lost_is_read_from_the_ledger(road: Road, valkey: Any) -> None:
+    answered, dead = complete.delay("one"), complete.delay("two")
+    road.tell(
+        road.answer(answered.id, {"text": "one"}), road.kill(dead.id, "cost_ceiling", limit=5)
+    )
+    _flush(valkey)
+    _a_while_ago(road)
+    assert road.app.AsyncResult(answered.id).get(timeout=5)["output"] == {"text": "one"}
+    assert road.app.AsyncResult(answered.id).state == "SUCCESS"
+    with pytest.raises(CostCeilingExceeded) as raised:
+        road.app.AsyncResult(dead.id).get(timeout=5)
+    assert raised.value.fields == {"limit": 5}
+    assert road.app.AsyncResult("nobody's").state == "PENDING"
+
+
+def test_a_result_without_a_ledger_waits_as_celery_does(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = complete.delay("one")
+    road.answer(asked.id, {"text": "one"})
+    _a_while_ago(road)
+    monkeypatch.delenv("TIERQUEUE_LEDGER_URL")
+    road.app._made.pop("settings")
+    assert road.app.AsyncResult(asked.id).state == "PENDING"
+
+
+def test_after_a_loss_a_caller_that_has_only_celery_is_told_again(
+    road: Road, valkey: Any, stranger: Celery
+) -> None:
+    asked = complete.delay("one")
+    road.tell(road.answer(asked.id, {"text": "one"}))
+    _mend(road)
+    _flush(valkey)
+    _a_while_ago(road)
+    theirs = stranger.AsyncResult(asked.id)
+    assert theirs.state == "PENDING"
+    _mend(road)
+
+    with road.ledger.read() as connection:
+        owed = ledger_promises.overdue(connection, 2**62, 10)
+    assert [promise.id for promise, _ in owed] == [asked.id]
+    Delivery(road.app).keep(owed)
+    assert theirs.get(timeout=5)["output"] == {"text": "one"}
+
+
+def test_after_a_loss_links_are_not_sent_a_second_time(road: Road, valkey: Any) -> None:
+    foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
+    asked = complete.apply_async(("one",), link=tally.s())
+    road.tell(road.answer(asked.id, {"text": "one"}))
+    assert _depth(road, "foreign") == 1
+    _mend(road)
+    _flush(valkey)
+    _a_while_ago(road)
+    _mend(road)
+    with road.ledger.read() as connection:
+        owed = ledger_promises.overdue(connection, 2**62, 10)
+    assert [promise.id for promise, _ in owed] == [asked.id]
+    assert promises.keep(road.app, owed) == [asked.id]
+    assert _depth(road, "foreign") == 0
+    assert road.app.backend.client.exists(f"celery-task-meta-{asked.id}")
+
+
+def test_without_a_loss_nothing_is_told_again(road: Road) -> None:
+    asked = complete.delay("one")
+    _mend(road)
+    road.tell(road.answer(asked.id, {"text": "one"}))
+    _a_while_ago(road)
+    _mend(road)
+    with road.ledger.read() as connection:
+        kept = text("SELECT count(*) FROM promises WHERE kept_at IS NOT NULL")
+        assert connection.execute(kept).scalar() == 1
+
+
+def test_the_answer_of_a_regulated_item_soon_leaves_the_broker(road: Road) -> None:
+    usual, regulated = complete.delay("a"), complete.delay("b")
+    linked = complete.apply_async(("c",), link=complete.si("next"))
+    road.tell(
+        road.answer(usual.id, {}),
+        road.answer(regulated.id, {}, sensitivity="regulated"),
+        road.answer(linked.id, {}, sensitivity="regulated"),
+    )
+    ttl = {
+        each.id: road.app.backend.client.ttl(f"celery-task-meta-{each.id}")
+        for each in (usual, regulated, linked)
+    }
+    assert ttl[usual.id] > 80_000
+    assert 0 < ttl[regulated.id] <= 300
+    assert 0 < ttl[linked.id] <= 300
+
+
+def test_a_chord_of_items_comes_true_although_the_broker_forgot_its_first_part(
+    road: Road, valkey: Any
+) -> None:
+    asked = chord([complete.s("a"), complete.s("b"), complete.s("c")], complete.si("body"))()
+    first, second, third = asked.parent.results
+    road.tell_twice(road.answer(first.id, {"text": "1"}))
+    _flush(valkey)
+    road.tell_twice(road.answer(third.id, {"text": "3"}))
+    _flush(valkey)
+    assert road.item(asked.id) is None
+    road.tell_twice(road.answer(second.id, {"text": "2"}))
+    body = road.item(asked.id)
+    assert body.arguments["prompt"] == "body"
+    assert len(road.all_items()) == 4
+    road.tell(road.answer(asked.id, {"text": "end"}))
+    assert asked.get(timeout=5)["output"] == {"text": "end"}
+
+
+def test_a_foreign_body_of_a_chord_of_items_is_sent_once_with_the_answers_in_order(
+    road: Road, valkey: Any
+) -> None:
+    foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
+    asked = chord([complete.s("a"), complete.s("b")], tally.s())()
+    first, second = asked.parent.results
+    road.tell_twice(road.answer(second.id, {"text": "2"}))
+    _flush(valkey)
+    road.tell_twice(road.answer(first.id, {"text": "1"}))
+    _flush_markers(road)
+    road.tell_twice(road.answer(second.id, {"text": "2"}))
+    message = json.loads(road.app.backend.client.lrange("foreign", 0, -1)[0])
+    assert _depth(road, "foreign") == 1
+    assert message["headers"]["id"] == asked.id
+
+
+def _flush_markers(road: Road) -> None:
+    for key in road.app.backend.client.scan_iter("tierqueue-promise-*"):
+        road.app.backend.client.delete(key)
+
+
+def test_a_dead_part_fails_the_body_of_a_chord_that_the_broker_forgot(
+    road: Road, valkey: Any
+) -> None:
+    asked = chord([complete.s("a"), complete.s("b")], complete.si("body"))()
+    first, second = asked.parent.results
+    road.tell(road.kill(first.id, "no_route"))
+    _flush(valkey)
+    road.tell(road.answer(second.id, {"text": "2"}))
+    with pytest.raises(ChordError, match="died of no_route"):
+        road.app.AsyncResult(asked.id).get(timeout=5)
+    assert road.item(asked.id) is None
+
+
+def test_a_dead_letter_is_announced_once_on_the_queue_of_its_tier(road: Road) -> None:
+    asked = complete.delay("one")
+    ending = road.kill(asked.id, "no_route")
+    road.tell(ending)
+    _mend(road)
+    road.tell(ending)
+    [raw] = road.app.backend.client.lrange(names.dead_queue(None), 0, -1)
+    message = json.loads(raw)
+    assert message["headers"]["task"] == "tierqueue.dead_letter"
+    _, told, _ = json.loads(base64.b64decode(message["body"]))
+    assert told == {"item": asked.id, "reason": "no_route"}
+
+
+def test_a_dead_letter_nobody_announced_is_announced_by_the_tick(road: Road) -> None:
+    asked = complete.delay("one")
+    road.kill(asked.id, "no_route")
+    _mend(road)
+    assert _depth(road, "dead.route") == 0
+    _a_while_ago(road)
+    _mend(road)
+    _mend(road)
+    assert _depth(road, "dead.route") == 1
+
+
+def test_consuming_an_announcement_changes_nothing_and_a_loss_repeats_it(
+    road: Road, valkey: Any
+) -> None:
+    _mend(road)
+    asked = complete.delay("one")
+    road.tell(road.kill(asked.id, "no_route"))
+    road.app.backend.client.delete("dead.route")
+    before = road.item(asked.id)
+    _mend(road)
+    assert _depth(road, "dead.route") == 0
+    assert road.item(asked.id) == before
+    _flush(valkey)
+    _a_while_ago(road)
+    with road.ledger.write() as connection:
+        connection.execute(text("UPDATE items SET announced_at = announced_at - 5000000"))
+    _mend(road)
+    _mend(road)
+    assert _depth(road, "dead.route") == 1
+
+
+def test_announcing_waits_for_the_broker_and_raises_nothing(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = complete.delay("one")
+    ending = road.kill(asked.id, "no_route")
+
+    def down(*_: Any, **__: Any) -> None:
+        raise ConnectionError("refused")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(road.app.backend.client, "pipeline", down)
+        started = time.monotonic()
+        road.tell(ending)
+        assert time.monotonic() - started < 5
+    assert road.item(asked.id).announced_at is None
+    _a_while_ago(road)
+    Upkeep(road.app).round()
+    assert road.item(asked.id).announced_at is not None
