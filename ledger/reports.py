@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Integer, func, select, true
+from sqlalchemy import ColumnElement, Integer, case, func, select, true
 
 from tierqueue.ledger.batch import among
 from tierqueue.ledger.ceilings import window_start
@@ -204,7 +204,12 @@ def _warned(connection: Transaction, ids: list[str], limit: int) -> dict[str, li
 
 def audit(connection: Transaction) -> list[Discrepancy]:
     """Every figure of the books that differs from the sum it should be; empty if they balance."""
-    return [*_balances(connection), *_spent(connection), *_held(connection)]
+    return [
+        *_balances(connection),
+        *_attempts(connection),
+        *_spent(connection),
+        *_held(connection),
+    ]
 
 
 def _balances(connection: Transaction) -> list[Discrepancy]:
@@ -233,6 +238,38 @@ def _balances(connection: Transaction) -> list[Discrepancy]:
     return found + [
         Discrepancy("entries without a balance", name, 0, int(total))
         for name, total in connection.execute(orphans.group_by(entries.c.balance_id))
+    ]
+
+
+def _attempts(connection: Transaction) -> list[Discrepancy]:
+    """Each attempt stands in each ceiling with its cost, or with its hold while it is open."""
+    each = (entries.c.item_id, entries.c.fence, entries.c.balance_id)
+    booked = (
+        select(
+            *each, func.sum(entries.c.held).label("held"), func.sum(entries.c.spent).label("spent")
+        )
+        .group_by(*each)
+        .subquery()
+    )
+    held = case((attempts.c.ended_at.is_(None), attempts.c.held), else_=0)
+    spent = func.coalesce(attempts.c.cost, 0)
+    rows = connection.execute(
+        select(*booked.c, held, spent)
+        .join(
+            attempts,
+            (attempts.c.item_id == booked.c.item_id) & (attempts.c.fence == booked.c.fence),
+        )
+        .where((booked.c.held != held) | (booked.c.spent != spent))
+        .order_by(booked.c.item_id, booked.c.fence, booked.c.balance_id)
+    )
+    return [
+        Discrepancy(
+            f"attempt in {row[2]}",
+            f"{row[0]}:{row[1]}",
+            int(row[3] + row[4]),
+            int(row[5] + row[6]),
+        )
+        for row in rows
     ]
 
 

@@ -93,3 +93,15 @@ def test_the_audit_finds_an_entry_that_is_missing(road: Road) -> None:
         connection.execute(delete(models.entries))
         [found] = reports.audit(connection)
     assert (found.what, found.stands, found.should_be) == ("balance held", 100, 0)
+
+
+def test_the_audit_finds_an_attempt_whose_charge_is_not_in_the_books(road: Road) -> None:
+    road.ceilings(ceiling("everything", 1_000))
+    [claim] = road.running()
+    road.settle(settlement(claim))
+    with road.ledger.write() as connection:
+        connection.execute(update(models.attempts).values(cost=60))
+        connection.execute(update(models.items).values(spent=60))
+        found = reports.audit(connection)
+    key = f"{claim.item.id}:1"
+    assert found == [Discrepancy("attempt in everything:*:total:all", key, 70, 60)]
