@@ -13,6 +13,7 @@ from examples.demo import sending
 from examples.demo.place import Place, claim_folder, forget_keys, live_place, sandbox_place
 from examples.house import House, NotReady
 from tierqueue.router.errors import TierqueueError
+from tierqueue.tasks.cli import log_to_stderr
 
 _EXAMPLE = """\
 examples:
@@ -32,6 +33,7 @@ def main() -> int:
     console = Console(stderr=asked.json)
     if not console.is_terminal:
         console = Console(stderr=asked.json, width=120)
+    log_to_stderr()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with claim_folder() as folder:

@@ -1,5 +1,6 @@
 """Sends the demo's work and waits until every item of it has ended."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ def sample(place: Place, console: Console) -> Summary:
     else:
         job_id = _job(samples.TICKETS, fixed, None, console)
     cases = []
+    until = time.monotonic() + _PATIENCE
     for call, result in sent:
-        ended, right = _ended(result, call.case)
+        ended, right = _ended(result, call.case, until)
         if call.case is not None:
             cases.append(Case(call.case, ended, right))
     rows = list(every_result(app.ledger, job_id))
@@ -66,14 +68,14 @@ def _quiet(committed: int, total: int) -> None:
     """The progress bar that follows says more."""
 
 
-def _ended(result: Any, case: str | None) -> tuple[str, bool]:
+def _ended(result: Any, case: str | None, until: float) -> tuple[str, bool]:
     """How a call ended, in words, and whether that is how its case should end."""
     wanted: dict[str | None, Callable[[str], bool]] = {
         samples.OVER_CEILING: lambda said: said == "CostCeilingExceeded",
         samples.NO_ROUTE: lambda said: said == "NoRoute",
     }
     try:
-        receipt = result.get(timeout=_PATIENCE)["receipt"]
+        receipt = result.get(timeout=max(0.1, until - time.monotonic()))["receipt"]
     except (TierqueueError, exceptions.TimeoutError) as error:
         name = type(error).__name__
         return f"{name}, a dead letter", case in wanted and wanted[case](name)

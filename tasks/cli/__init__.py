@@ -68,6 +68,7 @@ def root() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit; what goes wrong is one line on stderr, never a traceback."""
+    log_to_stderr()
     try:
         status: Any = root.main(arguments, prog_name="tierqueue", standalone_mode=False)
     except click.ClickException as error:
@@ -91,6 +92,13 @@ def main(arguments: list[str] | None = None) -> None:
         _complain(complaint)
     else:
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def log_to_stderr() -> None:
+    """Log lines go to stderr: what scripts read stands alone on stdout."""
+    import structlog
+
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _complain(message: str) -> None:

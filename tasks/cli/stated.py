@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,7 +47,10 @@ def task_named(name: str) -> ItemTask:
     Raises ``InvalidItem`` naming those there are, ``Misconfigured`` for a module that is not there.
     """
     importlib.import_module("tierqueue.tasks")
-    for module in os.environ.get(f"{PREFIX}IMPORTS", "").replace(",", " ").split():
+    modules = os.environ.get(f"{PREFIX}IMPORTS", "").replace(",", " ").split()
+    if modules and (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # as Celery does for the workers, which find the same modules
+    for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as error:
