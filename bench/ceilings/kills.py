@@ -18,9 +18,6 @@ from tierqueue.ledger.models import attempts
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 
-GIVE_UP = 120.0
-"""Seconds without a chance to kill after which the run goes on without."""
-
 
 class ProviderLog:
     """The sandbox's log as it grows: one mapping a line."""
@@ -63,36 +60,36 @@ class Killer:
     _dice: random.Random = field(default_factory=lambda: random.Random(11))
 
     def step(self) -> None:
-        """Kill a worker if it is time for the next one."""
-        if self.during < self.wanted and self.progress() >= (self.during + 1) / (self.wanted + 2):
-            self._kill_one()
-
-    def _kill_one(self) -> None:
-        pause, until = threading.Event(), time.monotonic() + GIVE_UP
-        while time.monotonic() < until:
-            name = self._dice.choice(self.workers)
-            process = self.house.processes[name]
-            pid = process.popen.pid
-            calls: set[tuple[str, str]] = set()
-            os.kill(pid, signal.SIGSTOP)
-            try:
-                calls = self._open(pid)
-                killed = time.time()
-                if calls:
-                    process.popen.kill()
-            finally:
-                os.kill(pid, signal.SIGCONT)
-            if not calls:
-                pause.wait(0.02)
-                continue
-            process.wait(10)
-            self.house.spawn(name)
-            if self._seen(calls, killed):
-                self.during += 1
-            else:
-                self.beside += 1
+        """Kill a worker in a call if it is time for the next one and there is one."""
+        if self.during >= self.wanted:
             return
-        raise TimeoutError("no worker was in a call that could be killed")
+        if self.progress() < (self.during + 1) / (self.wanted + 2):
+            return
+        for name in self._dice.sample(self.workers, len(self.workers)):
+            if self._killed(name):
+                return
+
+    def _killed(self, name: str) -> bool:
+        process = self.house.processes[name]
+        pid = process.popen.pid
+        calls: set[tuple[str, str]] = set()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            calls = self._open(pid)
+            killed = time.time()
+            if calls:
+                process.popen.kill()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        if not calls:
+            return False
+        process.wait(10)
+        self.house.spawn(name)
+        if self._seen(calls, killed):
+            self.during += 1
+        else:
+            self.beside += 1
+        return True
 
     def _open(self, pid: int) -> set[tuple[str, str]]:
         """The calls of a stopped worker, where it has some and not more than may be lost."""
