@@ -33,13 +33,14 @@ def check(run: Run, lease: float) -> tuple[Violations, dict[str, Any]]:
         "accepted": len(run.items),
         "ends": _ends(run),
         "lost": _no_loss(run, found),
-        "accepted_twice": _one_result(run, found),
+        "accepted_twice": one_result(run, found),
         **stale,
         "over_ceiling_nanousd": _money(run, found),
         **_charges(run, found),
         **_recovery(run, found, lease),
         "calls": len(run.calls),
     }
+    figures["condemned"] = _poison(run, found)
     _limits(run, found, lease)
     _always(run, found)
     return found, figures
@@ -77,7 +78,7 @@ def _no_loss(run: Run, found: Violations) -> int:
     return lost
 
 
-def _one_result(run: Run, found: Violations) -> int:
+def one_result(run: Run, found: Violations) -> int:
     """I2: one accepted result an item, under the highest fence, from one call a fence."""
     twice = 0
     for item in run.items.values():
@@ -115,15 +116,17 @@ def _stale(run: Run, found: Violations) -> dict[str, int]:
         if fence == item["fence"] and outcome not in ("unknown", "lost", "late"):
             continue
         tried += 1
-        if outcome == "accepted" and fence < item["fence"]:
-            accepted += 1
-            found.add("I3", item_id, f"took the result of fence {fence}, it is at {item['fence']}")
     for item in run.items.values():
+        highest = max((row["fence"] for row in run.attempts[item["id"]]), default=0)
+        for row in run.attempts[item["id"]]:
+            if row["outcome"] == "accepted" and row["fence"] < highest:
+                tried, accepted = tried + 1, accepted + 1
+                found.add("I3", item["id"], f"took a result under {row['fence']} of {highest}")
         said = (item["output"] or {}).get("text", "") if item["state"] == "succeeded" else ""
-        whose, slash, fence = str(said).rpartition("/")
-        if slash and whose == item["id"] and fence != str(item["fence"]):
+        whose, slash, under = str(said).rpartition("/")
+        if slash and whose == item["id"] and under != str(item["fence"]):
             accepted += 1
-            found.add("I3", item["id"], f"has the answer of fence {fence}, not {item['fence']}")
+            found.add("I3", item["id"], f"has the answer of fence {under}, not {item['fence']}")
     for line in run.results:
         item = run.item_of(line["key"])
         answer = line["result"] if line["status"] == "SUCCESS" else None
@@ -196,7 +199,7 @@ def _charges(run: Run, found: Violations) -> dict[str, int]:
                     found.add("I4", item["id"], f"was billed {billed}, booked {row['cost']}")
             elif row["metered"] and billed != row["cost"]:
                 found.add("I4", item["id"], f"was billed {billed}, charged {row['cost']}")
-    for (item_id, fence), _ in run.calls_by_fence.items():
+    for item_id, fence in list(run.calls_by_fence):
         if fence not in {row["fence"] for row in run.attempts[item_id]}:
             found.add("I4", item_id, f"was called under fence {fence}, which nobody claimed")
     return {"unknown_charges": unknown, "unknown_nanousd": declared}
@@ -211,12 +214,32 @@ def _recovery(run: Run, found: Violations, lease: float) -> dict[str, Any]:
     p99 = percentile(seconds, 99)
     if p99 is not None and p99 > lease + RECOVERY:
         found.add("I7", "p99", f"{p99} s until ready again, lease {lease} s")
+    across = [line["seconds"] for line in run.faults if line["kind"] == "recovered_after_outage"]
     return {
         "recovered": len(seconds),
+        "recovered_after_outage": len(across),
+        "recovery_after_outage_max_s": max(across, default=None),
         "recovery_p50_s": percentile(seconds, 50),
         "recovery_p99_s": p99,
         "recovery_max_s": seconds[-1] if seconds else None,
     }
+
+
+def _poison(run: Run, found: Violations) -> int:
+    """I9: what kills its workers is dead as poison, what stood beside it is not.
+
+    Returns how many others were lost with as many workers as poison is allowed (by chance).
+    """
+    poison = {line["key"] for line in run.keys if line["how"] == "poison"}
+    beside = {line["key"] for line in run.keys if line["how"] == "neighbour"}
+    dead = {item["id"] for item in run.items.values() if item["reason"] == "poison"}
+    for key in poison:
+        if (item := run.item_of(key)) is not None and item["id"] not in dead:
+            found.add("I9", key, f"killed its workers and is {item['state']}")
+    for key in beside:
+        if (item := run.item_of(key)) is not None and item["id"] in dead:
+            found.add("I9", key, "was condemned with its neighbour")
+    return len(dead) - sum(run.item_of(key) is not None for key in poison)
 
 
 def _limits(run: Run, found: Violations, lease: float) -> None:

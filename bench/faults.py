@@ -18,7 +18,7 @@ from bench.chaos.hook import note
 from bench.chaos.plant import Plant
 from bench.chaos.storm import Storm
 from bench.chaos.watch import Watch
-from bench.checker_run import connect, open_run, percentile
+from bench.checker_run import Violations, connect, open_run, percentile
 
 LEASE = 2.0
 """Seconds; the shortest that leaves a heartbeat room on a busy machine."""
@@ -44,7 +44,8 @@ def run(
     lease: float = LEASE,
     tight: str = "0.02",
     twins: dict[str, str] | None = None,
-) -> tuple[checker.Violations, dict[str, Any]]:
+    quiet_seconds: float = QUIET_SECONDS,
+) -> tuple[Violations, dict[str, Any]]:
     """One database's run, from start to verdict; what it left stays in ``folder``."""
     began = time.monotonic()
     plant = Plant(folder, database, lease=lease, tight=tight, twins=twins)
@@ -59,7 +60,7 @@ def run(
         (folder / "stop").touch()
         for pid in producers:
             plant.nursery.wait(pid, 30)
-        quiet = _quiet(plant, watch)
+        quiet = _quiet(plant, watch, quiet_seconds)
         watch.stop()
         _export_results(plant)
         found, figures = checker.check(open_run(folder, plant.ledger_url), lease)
@@ -77,9 +78,9 @@ def run(
     return found, figures
 
 
-def _quiet(plant: Plant, watch: Watch) -> bool:
+def _quiet(plant: Plant, watch: Watch, seconds: float) -> bool:
     """Wait until nothing is open and no call by name is on its way; whether that came."""
-    until = time.monotonic() + QUIET_SECONDS
+    until = time.monotonic() + seconds
     pause = threading.Event()
     still = 0
     while time.monotonic() < until and still < 3:

@@ -44,7 +44,5 @@ def serve(name: str, folder: Path) -> None:
         note(folder / "accepted.jsonl", {**line, "ended": time.time()})
 
     app.task(slow, name="bare.slow")
-    app.worker_main(
-        ["worker", "-P", "threads", "-c", "4", "-n", f"{name}@%h", "-l", "WARNING"]
-        + ["--without-gossip", "--without-mingle"]
-    )
+    options = ("-P", "threads", "-c", "4", "-n", f"{name}@%h", "-l", "WARNING")
+    app.worker_main(["worker", *options, "--without-gossip", "--without-mingle"])

@@ -20,7 +20,7 @@ from tierqueue.tasks.app import app
 from tierqueue.workers import engines
 from tierqueue.workers.engine import Engine
 from tierqueue.workers.routing_worker import RoutingWorker
-from tierqueue.workers.tier_worker import TierWorker
+from tierqueue.workers.tier_worker import BuildEngine, TierWorker
 
 NULL_SECONDS = 0.25
 """How long the null engine takes for a call: long enough to be killed in."""
@@ -39,7 +39,7 @@ def serve(kind: str, name: str, twin: str, folder: Path) -> None:
         _watch_the_intake(hook)
         pool = ("-P", "threads", "-c", "4", "-Q", names.ROUTE)
     else:
-        worker = TierWorker(app, Tier(kind), build_engine=_builder(folder), checkpoint=hook)
+        worker = TierWorker(app, Tier(kind), build_engine=_builder(folder, hook), checkpoint=hook)
         # The pool's class is named in the environment, which Celery reads as it is imported.
         pool = ("-P", "custom", "-c", "8", "-Q", kind)
     app.worker_main(["worker", *pool, "-n", f"{name}@%h", *_QUIET])
@@ -60,11 +60,11 @@ def _watch_the_intake(hook: Hook) -> None:
     task_postrun.connect(after, weak=False)
 
 
-def _builder(folder: Path) -> "type[object] | object":
+def _builder(folder: Path, hook: Hook) -> BuildEngine:
     def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
         if deployment.engine == "vllm":
             log = folder / f"engine-{os.getpid()}.jsonl"
-            return NullEngine(deployment.model, log, NULL_SECONDS)
+            return NullEngine(deployment.model, log, NULL_SECONDS, hook)
         return engines.build(deployment, environ)
 
     return build

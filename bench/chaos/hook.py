@@ -36,6 +36,10 @@ class Hook:
             (self._armed / point).unlink()
         except FileNotFoundError:
             return
+        self.die(point)
+
+    def die(self, point: str) -> None:
+        """Note when and where, and end this process."""
         line = {"at": time.time(), "point": point, "pid": os.getpid(), "worker": self._worker}
         note(self._crashes, line)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -5,10 +5,13 @@ import os
 import time
 from pathlib import Path
 
-from bench.chaos.hook import note
+from bench.chaos.hook import Hook, note
 from tierqueue.router.outcome import Completed, Reply, Usage
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines.engine_time import EngineTime
+
+POISON = "[[kills its worker]]"
+"""In a prompt: the call takes the whole process with it."""
 
 
 class NullEngine:
@@ -18,8 +21,9 @@ class NullEngine:
     process, epoch seconds, tokens, and the cost in nano-dollars that a vendor would bill: none.
     """
 
-    def __init__(self, model: str, log: Path, seconds: float) -> None:
+    def __init__(self, model: str, log: Path, seconds: float, hook: Hook) -> None:
         self._model = model
+        self._hook = hook
         self._log = log
         self._seconds = seconds
         self._time = EngineTime(time.monotonic)
@@ -42,15 +46,22 @@ class NullEngine:
         note(self._log, line)
         mark = self._time.enter()
         try:
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(self._seconds / 2)
+            if POISON in call.question:
+                self._hook.die("poison")
+            await asyncio.sleep(self._seconds / 2)
         except asyncio.CancelledError:
             self._time.cut(call.item, call.fence, mark)
             raise
         finally:
             engine_seconds = self._time.leave(mark)
-        tokens = {"input_tokens": len(call.question) // 4 + 1, "output_tokens": 12}
+        usage = Usage(
+            input_tokens=len(call.question) // 4 + 1,
+            output_tokens=12,
+            engine_seconds=engine_seconds,
+        )
+        tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         note(self._log, {**line, **tokens, "ended": time.time(), "cost_nanousd": 0})
-        usage = Usage(**tokens, engine_seconds=engine_seconds)
         text = f"{call.item}/{call.fence}"
         return Completed(text=text, usage=usage, model_served=self._model, simulated=True)
 

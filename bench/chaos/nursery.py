@@ -79,7 +79,7 @@ def _fork(asked: dict[str, Any], folder: Path) -> int:
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it was, it ends here
         traceback.print_exc()
     finally:
         sys.stdout.flush()

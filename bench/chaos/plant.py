@@ -35,6 +35,20 @@ WORKERS = {
 SANDBOX_LATENCY_MS = 250
 
 
+def base_environ(broker_url: str, folder: Path) -> dict[str, str]:
+    """What every process of a run needs, and no key of the shell around it."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": os.environ.get("HOME", "/"),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "TIERQUEUE_BROKER_URL": broker_url,
+        "SANDBOX_KEY": "simulated",
+        "CHAOS_FOLDER": str(folder),
+        "CELERY_CUSTOM_WORKER_POOL": "tierqueue.workers.concurrency:GatePool",
+    }
+
+
 class Nursery:
     """The process that forks the others; see ``bench.chaos.nursery``."""
 
@@ -173,17 +187,10 @@ class Plant:
         text = (HERE / "policy.toml").read_text(encoding="utf-8")
         policy.write_text(text.replace("@PORT@", str(port)).replace("@TIGHT@", self._tight))
         environ = {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": os.environ.get("HOME", "/"),
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "TIERQUEUE_BROKER_URL": self.broker_url,
+            **base_environ(self.broker_url, self.folder),
             "TIERQUEUE_LEDGER_URL": self.ledger_url,
             "TIERQUEUE_POLICY": str(policy),
             "TIERQUEUE_LEASE": str(self.lease),
-            "SANDBOX_KEY": "simulated",
-            "CHAOS_FOLDER": str(self.folder),
-            "CELERY_CUSTOM_WORKER_POOL": "tierqueue.workers.concurrency:GatePool",
         }
         line = (
             f"{sys.executable} -m sandbox --port {port} --log {self.folder / 'sandbox.jsonl'}"

@@ -19,6 +19,7 @@ from celery import Celery, chord, group
 from sqlalchemy import text
 
 from bench.chaos.hook import note
+from bench.chaos.null_engine import POISON
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import complete
 from tierqueue.tasks.app import app
@@ -30,7 +31,7 @@ SHARES = (50, 40, 10)
 TIGHT_SHARE = 0.08
 """Share of the items that are billed to the budget that the run uses up."""
 
-_WORDS = "invoice printer order refund login parcel contract password delay crash".split()
+_WORDS = ("invoice", "printer", "order", "refund", "login", "parcel", "contract", "password")
 
 
 def produce(name: str, folder: Path, *, seed: int, backlog: int) -> None:
@@ -64,6 +65,7 @@ class _Producer:
         shares = [share for share, _ in ways]
         pause = threading.Event()
         while not (self._folder / "stop").exists():
+            self._poison()
             if self._open() >= backlog:
                 pause.wait(0.05)
                 continue
@@ -151,6 +153,26 @@ class _Producer:
         # The body is sent by whoever ends the last part; nobody has promised it yet.
         note(self._log, {"key": body_key, "how": "body", "at": time.time(), "status": "unknown"})
         self._noted("chord", keys, lambda: chord(parts)(body))
+
+    def _poison(self) -> None:
+        """Where a storm asked for it: an item that kills its worker, among neighbours."""
+        asked = self._folder / "poison"
+        taken = self._folder / f"poison-{self._name}"
+        try:
+            asked.rename(taken)
+        except FileNotFoundError:
+            return
+        key = taken.read_text(encoding="utf-8")
+        options = {"max_output_tokens": OUTPUT_TOKENS, "floor": "gpu", "priority": 9}
+        for each in (_key(), _key(), key, _key(), _key(), _key()):
+            prompt = self._prompt() + (POISON if each == key else "")
+            self._noted(
+                "poison" if each == key else "neighbour",
+                [each],
+                lambda prompt=prompt, each=each: complete.apply_async(  # type: ignore[misc]
+                    (prompt,), options, task_id=each
+                ),
+            )
 
     def _job(self) -> None:
         name = f"{_key()}.jsonl"

@@ -1,4 +1,4 @@
-"""The faults of a run: kills at random and at named points, and what befalls broker and database."""
+"""The faults of a run: kills at random and at named points; broker and database fail too."""
 
 import json
 import os
@@ -6,8 +6,10 @@ import random
 import signal
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import redis
 
@@ -40,6 +42,11 @@ GAP = (0.3, 0.9)
 AT_A_POINT = 8.0
 """Seconds in which somebody must come by an armed point."""
 
+POISON_KILLS = 3
+"""Workers that an item kills before it is dead: the policy's ``poison``."""
+
+POISON_SECONDS = 40.0
+
 STORM_SECONDS = 3.0
 STORM_EVERY = 0.25
 
@@ -69,23 +76,24 @@ class Storm:
 
     def _schedule(self) -> list[Callable[[], None]]:
         rounds = max(1, self._kills // 60)
+        poisons = rounds if self._kills >= 12 else 0
+        kills = self._kills - poisons * POISON_KILLS
         routing = list(ROUTING_POINTS)
         self._draw.shuffle(routing)
-        points = [*TIER_POINTS, *routing[: self._kills // 4]] * rounds
-        acts: list[Callable[[], None]] = [self._at(point) for point in points[: self._kills]]
-        while len(acts) < self._kills:
-            acts.append(self._routing if self._draw.random() < 0.1 else self._random)
+        points = [*TIER_POINTS, *routing[: kills // 4]] * rounds
+        acts: list[Callable[[], None]] = [self._at(point) for point in points[:kills]]
+        while len(acts) < kills:
+            acts.append(self._routing if self._draw.random() < 0.08 else self._random)
         others: list[Callable[[], None]] = [self._flushall, self._connections, self._zombie]
         if self._plant.database == "postgresql":
             others.append(self._database)
-        acts += [*others, self._zombie] * rounds
+        acts += [*others, self._zombie] * rounds + [self._poison] * poisons
         self._draw.shuffle(acts)
         return acts
 
     def _random(self) -> None:
-        """SIGKILL to a tier worker, nearly always one that holds claims."""
-        name = self._busy() if self._draw.random() < 0.95 else self._draw.choice(TIERS)
-        self._kill(name or self._draw.choice(TIERS), "random")
+        """SIGKILL to a tier worker that holds claims, if any does."""
+        self._kill(self._busy() or self._draw.choice(TIERS), "random")
 
     def _routing(self) -> None:
         """SIGKILL to a routing stage; now and then to both at once, which is two kills."""
@@ -128,13 +136,16 @@ class Storm:
             if armed.exists():
                 armed.unlink(missing_ok=True)
                 self.missed.append(point)
-            for crash in self._crashes():
-                self._plant.nursery.wait(crash["pid"], 10)
-                self._killed(crash["pid"], crash["worker"], crash["point"], crash["at"])
+            self._note_crashes()
 
         return act
 
-    def _crashes(self) -> Sequence[dict[str, object]]:
+    def _note_crashes(self) -> None:
+        for crash in self._crashes():
+            self._plant.nursery.wait(crash["pid"], 10)
+            self._killed(crash["pid"], crash["worker"], crash["point"], crash["at"])
+
+    def _crashes(self) -> Sequence[dict[str, Any]]:
         path = self._plant.folder / "crashes.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         fresh, self._seen = lines[self._seen :], len(lines)
@@ -156,13 +167,41 @@ class Storm:
                     client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
             self._pause.wait(STORM_EVERY)
 
+    def _poison(self) -> None:
+        """An item that kills its worker comes in among others; nothing else happens meanwhile."""
+        key = str(uuid.UUID(int=self._draw.getrandbits(128), version=4))
+        self._watch.fault("poison", key=key)
+        asked = self._plant.folder / "poison-asked"
+        asked.write_text(key, encoding="utf-8")
+        asked.rename(self._plant.folder / "poison")
+        until = time.monotonic() + POISON_SECONDS
+        query = (
+            "SELECT state FROM items JOIN promises ON promises.item_id = items.id"
+            f" WHERE promises.id = '{key}' AND items.ended_at IS NOT NULL"
+        )
+        while not self._watch.ask(query):
+            if time.monotonic() > until:
+                self.missed.append("poison")
+                break
+            self._note_crashes()
+            self._pause.wait(0.1)
+        self._note_crashes()
+
     def _zombie(self) -> None:
         """A worker sleeps through its leases and then wants to write."""
         name = self._busy()
         pid = self._plant.pid(name) if name else None
         if pid is None:
+            self.missed.append("zombie")
             return
         os.kill(pid, signal.SIGSTOP)
+        if not self._watch.writable():
+            # It stopped in the middle of a write: nobody could take its items over, and it would
+            # be no zombie. (PostgreSQL rolls it back in time; a SQLite file has to wait for it.)
+            os.kill(pid, signal.SIGCONT)
+            self._pause.wait(0.1)
+            self._zombie()
+            return
         self._watch.fault("zombie", worker=name)
         self._pause.wait(self._plant.lease + 1.5)
         os.kill(pid, signal.SIGCONT)
@@ -170,4 +209,6 @@ class Storm:
     def _database(self) -> None:
         """PostgreSQL stops as in a crash and comes back."""
         self._watch.fault("database_restart")
+        began = time.time()
         self._plant.restart_database()
+        self._watch.outage(began)

@@ -1,5 +1,7 @@
 """Watches the ledger from outside: samples its states, and times how soon killed claims recover."""
 
+import fcntl
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ class Watch:
         self._folder = folder
         self._lock = threading.Lock()
         self._pending: list[Claim] = []
+        self._outages: list[tuple[float, float]] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -50,6 +53,10 @@ class Watch:
         self._thread.join(10)
         for claim in self._pending:
             note(self._folder / "faults.jsonl", {"kind": "not_recovered", "item": claim.item})
+
+    def outage(self, began: float) -> None:
+        """Remember that the database was away from ``began`` until now."""
+        self._outages.append((began, time.time()))
 
     def fault(self, kind: str, **more: Any) -> None:
         """Write down what was done to the system, and when."""
@@ -77,6 +84,29 @@ class Watch:
         with self._lock:
             self._pending += [Claim(row["item_id"], row["fence"], at) for row in rows]
         return len(rows)
+
+    def writable(self) -> bool:
+        """Whether nobody who was stopped holds the ledger's locks."""
+        if not self._url.startswith("sqlite:///"):
+            time.sleep(0.2)
+            frozen = self.ask(
+                "SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'idle in transaction'"
+                " AND clock_timestamp() - state_change > interval '150 ms'"
+            )
+            return not frozen or frozen[0]["n"] == 0
+        path = self._url.removeprefix("sqlite:///")
+        turns = os.open(f"{path}-turns", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            for _ in range(20):
+                try:
+                    fcntl.flock(turns, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    time.sleep(0.02)
+                else:
+                    return True
+            return False
+        finally:
+            os.close(turns)
 
     def open_items(self) -> int | None:
         """Items that have not ended, and promises of ended items that are not kept."""
@@ -106,7 +136,10 @@ class Watch:
         done = [claim for claim in pending if _ready(claim, found.get(claim.item), now)]
         for claim in done:
             seconds = round(now - claim.at, 3)
-            self.fault("recovered", item=claim.item, seconds=seconds)
+            # Nobody can take anything over while the ledger itself is away: counted apart.
+            away = any(began < now and claim.at < ended for began, ended in self._outages)
+            kind = "recovered_after_outage" if away else "recovered"
+            self.fault(kind, item=claim.item, seconds=seconds)
         with self._lock:
             self._pending = [claim for claim in self._pending if claim not in set(done)]
 

@@ -1,0 +1,55 @@
+"""Whatever is killed, nothing is lost and nothing accepted twice; the checker sees when it is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.checker import check
+from bench.checker_run import open_run
+from bench.controls import bare_celery
+from bench.faults import LEASE, run
+
+pytestmark = pytest.mark.timeout(300)
+
+KILLS = 15
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_nothing_is_lost_or_doubled_under_kills_and_other_faults(
+    tmp_path: Path, database: str
+) -> None:
+    found, figures = run(tmp_path / database, database, seed=7, kills=KILLS)
+    assert found.by_invariant == {}, figures
+    assert figures["kills_total"] <= KILLS + 1
+    assert figures["kills_with_claim"] >= figures["kills_total"] / 2
+    assert figures["accepted"] > 300
+    assert figures["stale_writes_attempted"] > 0
+    assert figures["ends"]["succeeded"] > figures["accepted"] / 2
+    assert figures["ends"]["dead:poison"] >= 1
+    assert figures["recovery_p99_s"] <= LEASE + 2
+
+
+def test_bare_celery_with_late_acks_does_what_the_checker_is_there_to_see(tmp_path: Path) -> None:
+    found = bare_celery(tmp_path / "bare")
+    assert set(found.by_invariant) == {"I2"}
+
+
+def test_the_checker_misses_nothing_that_a_producer_was_promised(tmp_path: Path) -> None:
+    line = '{"key": "k1", "how": "delay", "at": 1.0, "status": "%s"}\n'
+    (tmp_path / "keys-1.jsonl").write_text(line % "ok", encoding="utf-8")
+    found, figures = check(open_run(tmp_path, None), LEASE)
+    assert figures["lost"] == 1
+    assert _keys(found.by_invariant, "I1") == ["k1"]
+
+
+def test_a_call_by_name_that_never_arrived_is_not_called_lost(tmp_path: Path) -> None:
+    line = '{"key": "k1", "how": "name", "at": 1.0, "status": "unknown"}\n'
+    (tmp_path / "keys-1.jsonl").write_text(line, encoding="utf-8")
+    found, figures = check(open_run(tmp_path, None), LEASE)
+    assert figures["lost"] == 0
+    assert found.by_invariant == {}
+
+
+def _keys(broken: dict[str, list[tuple[str, Any]]], invariant: str) -> list[str]:
+    return [key for key, _ in broken[invariant]]
