@@ -3,6 +3,7 @@
 import tomllib
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -33,7 +34,9 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class TierPolicy(Table):
-    """``concurrency``: calls in flight over all workers; ``slice``: most items in one slice."""
+    """``concurrency``: calls in flight over all workers (``gpu``: 256 unless stated otherwise);
+    ``slice``: most items in one slice.
+    """
 
     concurrency: PositiveCount = 32
     slice: PositiveCount = 64
@@ -92,6 +95,43 @@ class CeilingRule(Table):
         return self
 
 
+class WarningPolicy(Table):
+    """When a ceiling warns before it is reached; once for each window and limit.
+
+    ``shares``: of the limit, spent; none warns never. ``burn_rate``: how many times as fast as
+    would just last for the window; 0 warns never.
+    """
+
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.8, 0.95)
+    burn_rate: float = Field(default=3.0, ge=0, le=1_000)
+
+
+class HookPolicy(Table):
+    """Who is told of warnings and of what a ceiling ended: a command, which reads JSON on its
+    standard input, or an address that JSON is posted to.
+    """
+
+    command: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    webhook: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if self.command and self.webhook is not None:
+            raise ValueError("command and webhook are both stated: keep exactly one")
+        if self.webhook is not None:
+            url = urlsplit(self.webhook)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("webhook is not an http:// or https:// address")
+            if url.username or url.password:
+                raise ValueError("webhook holds a login: let a command post it instead")
+        return self
+
+    @property
+    def stated(self) -> bool:
+        """Whether anybody is to be told."""
+        return bool(self.command) or self.webhook is not None
+
+
 class RetryPolicy(Table):
     """When work is tried again.
 
@@ -120,6 +160,8 @@ class Policy(Table):
     floors: tuple[FloorRule, ...] = ()
     ceilings: tuple[CeilingRule, ...] = ()
     retry: RetryPolicy = RetryPolicy()
+    warnings: WarningPolicy = WarningPolicy()
+    hooks: HookPolicy = HookPolicy()
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -164,7 +206,7 @@ def parse_policy(text: str, source: str) -> Policy:
             for name, table in tables.items()
         }
     if isinstance(tables := raw.get("tiers", {}), dict):
-        ours["tiers"] = {tier.value: {} for tier in TIERS} | tables
+        ours["tiers"] = {tier.value: _SHIPPED.get(tier, {}) for tier in TIERS} | tables
     raw.pop("deployments", None) if "deployments" in ours else None
     raw.pop("tiers", None) if "tiers" in ours else None
     try:
@@ -222,3 +264,6 @@ def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
 
 
 _NOTHING_STATED = TaskDefaults()
+
+# What one engine of the house batches by itself; a vendor's limits are lower.
+_SHIPPED: dict[Tier, dict[str, int]] = {Tier.GPU: {"concurrency": 256}}

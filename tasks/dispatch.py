@@ -211,7 +211,8 @@ class RoutingStage:
             stated = self._policy.tiers[tier]
             room = depth(in_force.get(tier, stated.concurrency), stated.slice)
             room -= fillings[tier].queued
-            if room <= 0:
+            if room < stated.slice:
+                # Room for a whole slice is waited for: a message costs what many items cost.
                 full = True
                 continue
             if not fillings[tier].routed:

@@ -18,7 +18,8 @@ from celery.concurrency.thread import TaskPool
 
 log = logging.getLogger(__name__)
 
-Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]
+Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Future[None], list[int]]
+"""The loop to wake, what is waited for, and how many places: wanted, then given."""
 
 
 class Gate:
@@ -64,7 +65,8 @@ class Gate:
         with self._lock:
             if taken := self._take(most):
                 return taken
-            waiter = (loop, loop.create_future())
+            places = [most]
+            waiter = (loop, loop.create_future(), places)
             self._waiting.append(waiter)
         try:
             await waiter[1]
@@ -72,12 +74,11 @@ class Gate:
             with self._lock:
                 if waiter in self._waiting:
                     self._waiting.remove(waiter)
-                else:  # the place had been given to us already: pass it on
-                    self._in_flight -= 1
+                else:  # places had been given to us already: pass them on
+                    self._in_flight -= places[0]
                     self._admit()
             raise
-        with self._lock:
-            return 1 + self._take(most - 1)
+        return places[0]
 
     def release(self, n: int = 1) -> None:
         """Give ``n`` places back."""
@@ -107,8 +108,10 @@ class Gate:
 
     def _admit(self) -> None:
         while self._waiting and self._in_flight < self._size:
-            loop, place = self._waiting.popleft()
-            self._in_flight += 1
+            # All that is free to the first: in places for one each, slices would go item by item.
+            loop, place, places = self._waiting.popleft()
+            places[0] = min(places[0], self._size - self._in_flight)
+            self._in_flight += places[0]
             loop.call_soon_threadsafe(_give, place)
 
 

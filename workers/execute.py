@@ -306,7 +306,6 @@ class Executor:
             _log.exception("call_failed", item=each.item.id, error=type(error).__name__)
             outcome = Unknown(kind="internal error", message=type(error).__name__)
         station.breaker.record(outcome)
-        self._gate.release()
         attempt = Attempt(
             item=each.item,
             fence=each.fence,

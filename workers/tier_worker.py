@@ -121,6 +121,8 @@ class TierWorker:
             slots: dict[str, list[str]] = {}
             for each in batch:
                 slots.setdefault(each.attempt.deployment.name, []).append(each.slot)
+            # Together, as the slots: one by one, the next slices would be claimed item by item.
+            GATE.release(len(batch))
             for deployment, given_back in slots.items():
                 limiter.release(deployment, self._tier.value, given_back)
 
