@@ -1,9 +1,10 @@
 """Dead letters: what ended without an answer, and the two ways out: replay and discard."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, or_, select, update
 
 from tierqueue.ledger import actions
 from tierqueue.ledger import items as work
@@ -14,6 +15,7 @@ from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem, Undecodable
+from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
 
 _SHOWN = (
@@ -27,7 +29,10 @@ NO_WAY_BACK = (InvalidItem.reason, Undecodable.reason)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which dead letters are meant; ``None`` is any. ``since``: ended then or later (epoch µs)."""
+    """Which dead letters are meant; ``None`` is any.
+
+    ``since``: ended then or later, ``before``: ended earlier (epoch µs).
+    """
 
     reason: str | None = None
     task: str | None = None
@@ -35,6 +40,7 @@ class Wanted:
     budget: str | None = None
     job: str | None = None
     since: int | None = None
+    before: int | None = None
 
 
 Place = tuple[int, str]
@@ -67,17 +73,26 @@ def show(connection: Transaction, item_id: str) -> tuple[RowMapping, list[RowMap
     return item, work.history(connection, item_id)
 
 
-def replay(connection: Transaction, item_ids: Sequence[str], by: str) -> list[str]:
+def replay(
+    connection: Transaction,
+    item_ids: Sequence[str],
+    by: str,
+    *,
+    floor: Tier | None = None,
+    max_cost: int | None = None,
+) -> list[str]:
     """Put dead letters back on the road at ``submitted``; returns which were dead and are not now.
 
     The fence, what was spent and the attempts stay, so that no charge is forgotten; the retry,
     poison and escalation counts begin anew, and a deadline that has passed is cleared, to be
     resolved again when it is routed. Promises that were kept with the error stay kept: a producer
     is not told twice. What is submitted under the same idempotency key gets the new answer. What
-    was never a work item (``NO_WAY_BACK``) stays dead: there is nothing to run.
+    was never a work item (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to
+    run. ``floor`` raises the items' floor, an own higher one stays; ``max_cost`` (nano-dollars, over
+    everything the item has spent) takes the place of theirs.
     """
     at = database_now(connection)
-    dead = _locked(connection, item_ids, but_not=NO_WAY_BACK)
+    dead = _locked(connection, item_ids, but_not=NO_WAY_BACK, whole=True)
     connection.execute(
         update(items)
         .where(among(items.c.id))
@@ -88,6 +103,7 @@ def replay(connection: Transaction, item_ids: Sequence[str], by: str) -> list[st
             output=None,
             receipt=None,
             ended_at=None,
+            hooked_at=None,
             ready_at=at,
             calls=0,
             lost_claims=0,
@@ -99,11 +115,15 @@ def replay(connection: Transaction, item_ids: Sequence[str], by: str) -> list[st
             bound=None,
             token_bound=None,
             cancel_requested=False,
+            announced_at=None,
+            floor=items.c.floor if floor is None else _raised(floor),
+            max_cost=items.c.max_cost if max_cost is None else max_cost,
             deadline=case((items.c.deadline < at, None), else_=items.c.deadline),
         ),
         {"ids": dead},
     )
-    _note(connection, by, "replay", dead)
+    changed = {"floor": floor, "max_cost": max_cost}
+    _note(connection, by, "replay", dead, {k: v for k, v in changed.items() if v is not None})
     return dead
 
 
@@ -124,6 +144,11 @@ def note_filters(connection: Transaction, wanted: Wanted, by: str, what: str) ->
     actions.note(connection, by=by, what=what, detail={"filters": stated})
 
 
+def _raised(floor: Tier) -> ColumnElement[str]:
+    higher = [tier.value for tier in TIERS[TIERS.index(floor) :]]
+    return case((items.c.floor.in_(higher), items.c.floor), else_=floor.value)
+
+
 def _matching(found: Select, wanted: Wanted) -> Select:  # type: ignore[type-arg]
     found = found.where(items.c.state == State.DEAD.value)
     stated = {
@@ -134,11 +159,17 @@ def _matching(found: Select, wanted: Wanted) -> Select:  # type: ignore[type-arg
         items.c.job_id: wanted.job,
     }
     found = found.where(*(column == value for column, value in stated.items() if value is not None))
-    return found if wanted.since is None else found.where(items.c.ended_at >= wanted.since)
+    if wanted.since is not None:
+        found = found.where(items.c.ended_at >= wanted.since)
+    return found if wanted.before is None else found.where(items.c.ended_at < wanted.before)
 
 
 def _locked(
-    connection: Transaction, item_ids: Sequence[str], but_not: Sequence[str] = ()
+    connection: Transaction,
+    item_ids: Sequence[str],
+    but_not: Sequence[str] = (),
+    *,
+    whole: bool = False,
 ) -> list[str]:
     found = (
         select(items.c.id)
@@ -146,9 +177,17 @@ def _locked(
         .order_by(items.c.id)
         .with_for_update()
     )
+    if whole:
+        found = found.where(items.c.erased_at.is_(None))
     return list(connection.execute(found, {"ids": sorted(set(item_ids))}).scalars())
 
 
-def _note(connection: Transaction, by: str, what: str, dead: Sequence[str]) -> None:
+def _note(
+    connection: Transaction,
+    by: str,
+    what: str,
+    dead: Sequence[str],
+    changed: Mapping[str, Any] | None = None,
+) -> None:
     if dead:
-        actions.note(connection, by=by, what=what, detail={"items": list(dead)})
+        actions.note(connection, by=by, what=what, detail={"items": list(dead), **(changed or {})})

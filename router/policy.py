@@ -147,6 +147,16 @@ class RetryPolicy(Table):
     unknown: Literal["dead_letter", "retry"] = "dead_letter"
 
 
+class RetentionPolicy(Table):
+    """How long after its end an item's payloads are kept; where nothing is stated, for ever.
+
+    Receipts, attempts and the books stay in any case. ``succeeded`` is for cancelled items too.
+    """
+
+    succeeded: Duration | None = None
+    dead: Duration | None = None
+
+
 class Policy(Table):
     """A whole tierqueue.toml, checked. ``digest`` names its text in prices and receipts."""
 
@@ -160,6 +170,7 @@ class Policy(Table):
     floors: tuple[FloorRule, ...] = ()
     ceilings: tuple[CeilingRule, ...] = ()
     retry: RetryPolicy = RetryPolicy()
+    retention: RetentionPolicy = RetentionPolicy()
     warnings: WarningPolicy = WarningPolicy()
     hooks: HookPolicy = HookPolicy()
 

@@ -13,6 +13,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.settlements import Settlement
 from tierqueue.router.item import Tier
 from tierqueue.router.policy import Policy
+from tierqueue.tasks.alarm import Alarm
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.settle import Attempt, lost
 from tierqueue.tasks.slices import Slice, cut
@@ -27,7 +28,8 @@ OVERDUE = 2_000_000
 
 
 class Sweep:
-    """Finds ended leases, unclaimed slices, passed deadlines and promises not kept.
+    """Finds ended leases, unclaimed slices, passed deadlines, promises not kept, and what
+    ceilings have to warn of.
 
     ``resend``: microseconds a slice may stay unclaimed, two leases. When the ledger was away nobody
     could renew a lease: its workers then get half a lease to say that they live.
@@ -51,11 +53,12 @@ class Sweep:
         self._checkpoint = checkpoint
         self._grace = resend / 4_000_000
         self._sparing_until = 0.0
+        self._alarm = Alarm(ledger, policy).look
         self.resent = 0
 
     def __call__(self) -> None:
         """Sweep once; a part that fails stops no other. Raises what says the ledger is away."""
-        for part in (self._lapsed, self._late, self._unclaimed, self._overdue):
+        for part in (self._lapsed, self._late, self._unclaimed, self._overdue, self._alarm):
             try:
                 part()
             except Exception as error:

@@ -1,0 +1,90 @@
+"""The alarm: ceilings that are nearly spent or burn too fast, and items that a ceiling ended."""
+
+import time
+from typing import Any
+
+import structlog
+
+from tierqueue.ledger import ceiling_warnings
+from tierqueue.ledger.ceiling_warnings import BURN_RATE, CeilingWarning
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy import Policy
+from tierqueue.tasks.hook import Hook
+
+_log = structlog.get_logger(__name__)
+
+EVERY = 5.0
+"""Seconds between two looks at the ceilings."""
+
+_TOLD = ("ceiling", "limit", "spent", "held", "needed")
+
+
+class Alarm:
+    """Looks at the ceilings and tells the log and the hook, each thing once.
+
+    Many routing stages may look at once: the ledger says who was first. A process that dies
+    between writing down and telling has told nobody.
+    """
+
+    def __init__(self, ledger: Ledger, policy: Policy, hook: Hook | None = None) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._hook = Hook(policy.hooks) if hook is None else hook
+        self._looked = float("-inf")
+
+    def look(self) -> None:
+        """Tell what there is to tell; called with every tick."""
+        self._ended()
+        if time.monotonic() - self._looked >= EVERY:
+            self._looked = time.monotonic()
+            self._warn()
+
+    def _ended(self) -> None:
+        if not (most := self._hook.room):
+            return
+        with self._ledger.read() as connection:
+            found = ceiling_warnings.untold(connection, database_now(connection), most)
+        if not found:
+            return
+        with self._ledger.write() as connection:
+            taken = ceiling_warnings.tell(connection, found, database_now(connection))
+        for row in taken:
+            fields = (row["error"] or {}).get("fields", {})
+            self._hook.tell(
+                {
+                    "what": "cost_ceiling",
+                    "item": row["id"],
+                    "task": row["task"],
+                    "budget": row["budget"],
+                    "job": row["job_id"],
+                    **{name: fields.get(name) for name in _TOLD},
+                }
+            )
+
+    def _warn(self) -> None:
+        with self._ledger.read() as connection:
+            found = ceiling_warnings.look(
+                connection, self._policy.warnings, database_now(connection)
+            )
+        if not found.reached and not found.marks:
+            return
+        with self._ledger.write() as connection:
+            new = ceiling_warnings.note(connection, found, database_now(connection))
+        for each in new:
+            said = _said(each)
+            _log.warning("ceiling_warning", **said)
+            self._hook.tell({"what": "ceiling_warning", **said})
+
+
+def _said(each: CeilingWarning) -> dict[str, Any]:
+    """The warning as the log and the hook tell it; money in nano-dollars."""
+    of_rate = each.what == BURN_RATE
+    return {
+        "ceiling": each.balance_id,
+        "warning": BURN_RATE if of_rate else "share",
+        "share": None if of_rate else float(each.what),
+        "limit": each.limit,
+        "spent": each.spent,
+        "held": each.held,
+    }

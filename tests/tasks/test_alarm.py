@@ -1,0 +1,301 @@
+"""Ceilings are loud: warnings once each, and a hook that never holds anything up."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tierqueue.ledger import ceiling_warnings, ceilings, dead_letters, reports
+from tierqueue.ledger.ceilings import Entry, Need
+from tierqueue.ledger.items import Death, NewItem, die, new_id, submit_many
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy import CeilingRule, HookPolicy, Policy, WarningPolicy, parse_policy
+from tierqueue.tasks.alarm import Alarm
+from tierqueue.tasks.hook import ROOM, Hook
+
+DAY = 86_400_000_000
+MIDNIGHT = 20_000 * DAY
+ACME = "budget:acme:day:2024-10-04"
+DEFAULT = WarningPolicy()
+
+
+class Told:
+    """A hook that keeps what it was told."""
+
+    room = ROOM
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def tell(self, message: dict[str, Any]) -> None:
+        self.messages.append(message)
+
+
+def limit(ledger: Ledger, amount: int, window: str = "day", at: int = MIDNIGHT) -> None:
+    rule = CeilingRule.model_construct(
+        scope="budget", name="*", window=window, timezone="UTC", limit=NanoUSD(amount)
+    )
+    with ledger.write() as connection:
+        ceilings.put(connection, rule, by="test", now=at)
+
+
+def spend(ledger: Ledger, amount: int, at: int, balance: str = ACME) -> None:
+    item_id = new_id()
+    with ledger.write() as connection:
+        ceilings.hold(connection, at, [Need(item_id, 1, 0, [("budget", "acme")])])
+        ceilings.write(connection, at, [Entry(balance, item_id, 1, "settle", 0, amount)])
+
+
+def warned(ledger: Ledger, at: int, policy: WarningPolicy = DEFAULT) -> list[str]:
+    """What a routing stage that looks at that moment warns of."""
+    with ledger.write() as connection:
+        found = ceiling_warnings.look(connection, policy, at)
+        return [each.what for each in ceiling_warnings.note(connection, found, at)]
+
+
+def test_each_share_is_warned_of_once(ledger: Ledger) -> None:
+    limit(ledger, 1_000)
+    noon = MIDNIGHT + DAY // 2
+    slow = WarningPolicy(burn_rate=0)
+    assert warned(ledger, noon, slow) == []
+    spend(ledger, 499, noon)
+    assert warned(ledger, noon, slow) == []
+    spend(ledger, 1, noon)
+    assert [warned(ledger, noon, slow) for _ in range(2)] == [["0.5"], []]
+    spend(ledger, 460, noon)
+    # Of two shares that were passed at once, the higher says it all.
+    assert [warned(ledger, noon, slow) for _ in range(2)] == [["0.95"], []]
+
+
+def test_of_two_routing_stages_that_look_at_once_one_warns(ledger: Ledger) -> None:
+    limit(ledger, 1_000)
+    noon = MIDNIGHT + DAY // 2
+    spend(ledger, 500, noon)
+    with ledger.read() as connection:
+        looks = [ceiling_warnings.look(connection, DEFAULT, noon) for _ in range(2)]
+    given = []
+    for found in looks:
+        with ledger.write() as connection:
+            given += [each.what for each in ceiling_warnings.note(connection, found, noon)]
+    assert given == ["0.5"]
+
+
+def test_a_raised_ceiling_warns_again_and_a_new_window_too(ledger: Ledger) -> None:
+    limit(ledger, 1_000)
+    noon = MIDNIGHT + DAY // 2
+    spend(ledger, 800, noon)
+    assert warned(ledger, noon) == ["0.8"]
+    limit(ledger, 1_500)
+    assert warned(ledger, noon) == ["0.5"]
+    tomorrow = noon + DAY
+    spend(ledger, 800, tomorrow, "budget:acme:day:2024-10-05")
+    assert warned(ledger, tomorrow) == ["0.5"]
+
+
+def test_yesterdays_spending_warns_nobody_today(ledger: Ledger) -> None:
+    limit(ledger, 1_000)
+    spend(ledger, 990, MIDNIGHT - 1, "budget:acme:day:2024-10-03")
+    assert warned(ledger, MIDNIGHT + 1) == []
+
+
+def test_spending_three_times_as_fast_as_lasts_is_warned_of_once(ledger: Ledger) -> None:
+    limit(ledger, 24_000)
+    hour = DAY // 24
+    # 1,000 an hour just last for the day.
+    for number in range(1, 12):
+        spend(ledger, 1_000, MIDNIGHT + number * hour)
+        assert warned(ledger, MIDNIGHT + number * hour) == []
+    spend(ledger, 2_900, MIDNIGHT + 11 * hour + hour // 2)
+    assert "burn_rate" not in warned(ledger, MIDNIGHT + 11 * hour + hour // 2)
+    spend(ledger, 200, MIDNIGHT + 11 * hour + hour // 2)
+    assert "burn_rate" in warned(ledger, MIDNIGHT + 11 * hour + hour // 2)
+    spend(ledger, 5_000, MIDNIGHT + 11 * hour + hour // 2)
+    assert "burn_rate" not in warned(ledger, MIDNIGHT + 11 * hour + hour // 2)
+
+
+def test_a_ceiling_without_a_window_burns_at_no_rate(ledger: Ledger) -> None:
+    limit(ledger, 1_000, window="total")
+    spend(ledger, 499, MIDNIGHT, "budget:acme:total:all")
+    assert warned(ledger, MIDNIGHT) == []
+
+
+def test_a_warning_is_a_log_line_a_call_of_the_hook_and_in_the_list(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        now = database_now(connection)
+    limit(ledger, 1_000, window="total", at=now)
+    spend(ledger, 850, now, "budget:acme:total:all")
+    told = Told()
+    alarm = Alarm(ledger, Policy(digest="d"), told)  # type: ignore[arg-type]
+    with capture_logs() as logs:
+        alarm.look()
+        alarm.look()
+    said = {
+        "ceiling": "budget:acme:total:all",
+        "warning": "share",
+        "share": 0.8,
+        "limit": 1_000,
+        "spent": 850,
+        "held": 0,
+    }
+    assert logs == [{"event": "ceiling_warning", "log_level": "warning", **said}]
+    assert told.messages == [{"what": "ceiling_warning", **said}]
+    with ledger.read() as connection:
+        (standing,) = reports.ceiling_standings(connection, now)
+    assert standing.warnings == ("0.5", "0.8")
+
+
+def stopped(ledger: Ledger, reason: str = "cost_ceiling") -> str:
+    new = NewItem(
+        id=new_id(),
+        task="tierqueue.complete",
+        arguments={"prompt": "a secret"},
+        fingerprint="",
+        prefix="",
+        prompt_bytes=1,
+        messages=1,
+        output_limit=1,
+        budget="acme",
+    )
+    fields = {"ceiling": ACME, "limit": 5, "spent": 4, "held": 0, "needed": 2}
+    with ledger.write() as connection:
+        submit_many(connection, [new])
+        died = Death(new.id, reason, "a secret", {**fields, "refusals": [{"why": "a secret"}]})
+        die(connection, [died], database_now(connection))
+    return new.id
+
+
+def test_the_hook_hears_once_of_each_item_that_a_ceiling_ended(ledger: Ledger) -> None:
+    item_id = stopped(ledger)
+    stopped(ledger, "no_route")
+    told = Told()
+    for _ in range(2):
+        Alarm(ledger, Policy(digest="d"), told).look()  # type: ignore[arg-type]
+    (message,) = told.messages
+    assert (message["what"], message["item"], message["needed"]) == ("cost_ceiling", item_id, 2)
+    assert "secret" not in json.dumps(message)
+    with ledger.write() as connection:
+        dead_letters.replay(connection, [item_id], "test")
+        died = Death(item_id, "cost_ceiling", "again", {"ceiling": ACME})
+        die(connection, [died], database_now(connection))
+    Alarm(ledger, Policy(digest="d"), told).look()  # type: ignore[arg-type]
+    assert [each["item"] for each in told.messages] == [item_id, item_id]
+
+
+def wait(until: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not until():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def test_a_command_reads_one_json_value(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    script = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read() + '\\n')"
+    Hook(HookPolicy(command=(sys.executable, "-c", script))).tell({"what": "x", "limit": 5})
+    wait(lambda: out.exists() and out.read_text().endswith("\n"))
+    assert json.loads(out.read_text()) == {"what": "x", "limit": 5}
+
+
+@pytest.fixture
+def posted() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+    """An address, and what was posted to it."""
+    found: list[tuple[str, Any]] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            size = int(self.headers["Content-Length"])
+            found.append((self.path, json.loads(self.rfile.read(size))))
+            self.send_response(204 if self.path == "/a?b=c" else 500)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing on stderr."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_webhook_is_posted_to(posted: tuple[str, list[tuple[str, Any]]]) -> None:
+    address, found = posted
+    Hook(HookPolicy(webhook=f"{address}/a?b=c")).tell({"what": "x"})
+    wait(lambda: found)
+    assert found == [("/a?b=c", {"what": "x"})]
+
+
+def test_a_hook_that_fails_is_a_log_line_without_its_address(
+    posted: tuple[str, list[tuple[str, Any]]],
+) -> None:
+    address, _ = posted
+    hooks = [
+        HookPolicy(webhook=f"{address}/token"),
+        HookPolicy(webhook="http://127.0.0.1:1/token"),
+        HookPolicy(command=(sys.executable, "-c", "raise SystemExit(3)")),
+        HookPolicy(command=("/no/such/command",)),
+        HookPolicy(command=(sys.executable, "-c", "import time; time.sleep(60)")),
+    ]
+    with capture_logs() as logs:
+        for policy in hooks:
+            Hook(policy, seconds=1.0).tell({"what": "ceiling_warning", "ceiling": ACME})
+        wait(lambda: len(logs) == len(hooks))
+    assert {(each["event"], each["ceiling"]) for each in logs} == {("hook_failed", ACME)}
+    assert {each["why"] for each in logs} == {
+        "status 500",
+        "ConnectionRefusedError",
+        "exit status 3",
+        "FileNotFoundError",
+        "TimeoutExpired",
+    }
+    assert "token" not in str(logs)
+
+
+def test_a_hook_that_hangs_holds_nobody_up_and_takes_no_more_than_it_has_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hook, released = Hook(HookPolicy(command=("true",))), threading.Event()
+    monkeypatch.setattr(hook, "_call", lambda _: released.wait(60))
+    began = time.monotonic()
+    with capture_logs() as logs:
+        for _ in range(ROOM + 5):
+            hook.tell({"what": "x"})
+    assert time.monotonic() - began < 1.0
+    assert {each["why"] for each in logs} == {"too many messages wait"}
+    assert hook.room == 0
+    released.set()
+    wait(lambda: hook.room == ROOM)
+
+
+def test_nobody_is_told_where_no_hook_is_stated() -> None:
+    hook = Hook(HookPolicy())
+    hook.tell({"what": "x"})
+    assert hook.room == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[hooks]\ncommand = ["a"]\nwebhook = "https://a"', "both stated"),
+        ('[hooks]\nwebhook = "ftp://a"', "is not an http"),
+        ('[hooks]\nwebhook = "https://u:p@a"', "holds a login"),
+        ('[hooks]\nweb = "https://a"', "hooks.web"),
+        ("[warnings]\nshares = [1.5]", "shares"),
+        ("[warnings]\nburn_rate = -1", "burn_rate"),
+    ],
+)
+def test_a_hook_or_a_warning_that_cannot_be_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(InvalidPolicy, match=complaint):
+        parse_policy(text, "tierqueue.toml")
