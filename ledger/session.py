@@ -59,7 +59,12 @@ class Ledger:
             self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", read_only=False)
             self._reader = _sqlite(url, pool_size, "BEGIN", read_only=True)
         else:
-            options = {"pool_pre_ping": True, "pool_size": pool_size, "pool_timeout": 10}
+            options = {
+                "pool_pre_ping": True,
+                "pool_size": pool_size,
+                "pool_timeout": 10,
+                "hide_parameters": True,
+            }
             self._writer = _postgresql(url, options, frozen)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
 
@@ -166,6 +171,8 @@ def _sqlite(url: str, pool_size: int, begin: str, *, read_only: bool) -> Engine:
     engine = create_engine(
         url,
         pool_size=pool_size,
+        # An error that quotes its parameters would carry prompts into logs.
+        hide_parameters=True,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
     )
 

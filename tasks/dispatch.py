@@ -61,9 +61,10 @@ def _to_nobody(_: bool) -> None:
 class RoutingStage:
     """Routes what was submitted, keeps each tier's queue a little deeper than its capacity.
 
-    ``send`` publishes one slice, ``received`` tells Flower, ``awake`` tells producers whether a wake
-    would change anything. ``resend`` is how many seconds a slice may stay unclaimed. ``checkpoint`` is called with the name of each point at which a test may
-    end the process and does nothing otherwise.
+    ``send`` publishes one slice, ``received`` tells Flower, ``awake`` tells producers whether a
+    wake would change anything. ``resend`` is how many seconds a slice may stay unclaimed.
+    ``checkpoint`` is called with the name of each point at which a test may end the process and
+    does nothing otherwise.
     """
 
     def __init__(
