@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -264,7 +265,7 @@ class Executor:
                     group.create_task(self._one(station, each, slots[each.item.id], settled))
 
         self._checkpoint("before_call")
-        self._loop.submit(all_calls())
+        self._loop.submit(all_calls()).add_done_callback(_loud)
         return all_settled
 
     async def _one(
@@ -328,6 +329,12 @@ class Executor:
             if refused is not None:
                 until = database_now(connection) + round(refused.wait * 1_000_000)
             routes.give_back(connection, fences, until, refused.why if refused else None)
+
+
+def _loud(calls: Future[None]) -> None:
+    """What went wrong beside the calls themselves; their leases end, and the tick books them."""
+    if not calls.cancelled() and (error := calls.exception()) is not None:
+        _log.error("calls_not_settled", exc_info=error)
 
 
 def _prepared(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call | Failed:
