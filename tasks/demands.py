@@ -12,11 +12,18 @@ from tierqueue.router.item import TIERS, Fallback, Latency, Risk, Sensitivity, T
 from tierqueue.router.money import NanoUSD, parse_usd
 
 
+_MOST_MONEY = 2**63 - 1
+"""The largest whole number both databases keep exactly."""
+
+
 def _money(value: Any) -> NanoUSD:
     try:
-        return parse_usd(value)
+        amount = parse_usd(value)
     except InvalidItem as error:
         raise ValueError(error.message) from None
+    if amount > _MOST_MONEY:
+        raise ValueError(f"{value!r} is more than the books can hold")
+    return amount
 
 
 def _moment(value: Any) -> int:
@@ -50,7 +57,7 @@ class StatedDemands(BaseModel):
     ``priority`` is 0 (least urgent) to 9.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     risk: Risk | None = None
     sensitivity: Sensitivity | None = None

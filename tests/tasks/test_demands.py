@@ -1,0 +1,44 @@
+"""Demands are checked at the call: what cannot be meant is refused, and named."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.demands import StatedDemands, moment
+
+
+@pytest.mark.parametrize(
+    ("demand", "value"),
+    [
+        ("risk", "none"),
+        ("sensitivity", "secret"),
+        ("max_cost", "-1usd"),
+        ("max_cost", "99999999999usd"),
+        ("priority", 10),
+        ("deadline", "soon"),
+        ("deadline", True),
+        ("metadata", {"score": math.nan}),
+        ("metadata", {"nested": {"a": 1}}),
+        ("budget", ""),
+        ("rsik", "internal"),
+    ],
+)
+def test_a_demand_that_cannot_be_meant_is_refused_by_name(demand: str, value: object) -> None:
+    with pytest.raises(InvalidItem, match=demand):
+        StatedDemands.read({demand: value}, "a.task")
+
+
+def test_a_deadline_is_a_duration_seconds_or_a_datetime() -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    expected = soon.timestamp() * 1e6
+    for stated in ("1h", 3600, soon, soon.isoformat()):
+        assert moment(stated, "a.task", "deadline") == pytest.approx(expected, abs=5e6)
+
+
+def test_a_fallback_below_the_floor_is_refused_where_it_is_declared() -> None:
+    with pytest.raises(InvalidItem, match="below the floor"):
+        StatedDemands.read({"floor": "frontier", "on_ceiling": "gpu"}, "a.task")
+    allowed = StatedDemands.read({"floor": "gpu", "on_ceiling": "gpu"}, "a.task")
+    assert allowed.to_columns()["fallback"] == {"on_ceiling": "gpu"}
