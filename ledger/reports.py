@@ -31,6 +31,7 @@ class Line:
     """Attempts of one tier, deployment, outcome and truth: how many, tokens, nano-dollars.
 
     ``outcome`` is ``None`` while the call runs; ``simulated`` is ``None`` where no reply said.
+    ``overage`` is the part of ``cost`` that bills came in above what had been held.
     """
 
     tier: str
@@ -40,6 +41,7 @@ class Line:
     attempts: int
     cost: int
     held: int
+    overage: int
     tokens: dict[str, int]
 
 
@@ -55,6 +57,11 @@ class Report:
     def cost(self) -> int:
         """What all attempts cost, in nano-dollars."""
         return sum(line.cost for line in self.lines)
+
+    @property
+    def overage(self) -> int:
+        """What bills came in above their bounds, in nano-dollars; 0 unless a bound is wrong."""
+        return sum(line.overage for line in self.lines)
 
     @property
     def tokens(self) -> int:
@@ -100,8 +107,9 @@ def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
     keys = (attempts.c.tier, attempts.c.deployment, attempts.c.outcome, attempts.c.simulated)
     tokens = [func.sum(attempts.c.usage[name].as_string().cast(Integer)) for name in TOKENS]
     open_hold = func.sum(attempts.c.held).filter(attempts.c.ended_at.is_(None))
+    over = func.sum(attempts.c.cost - attempts.c.held).filter(attempts.c.cost > attempts.c.held)
     rows = connection.execute(
-        select(*keys, func.count(), func.sum(attempts.c.cost), open_hold, *tokens)
+        select(*keys, func.count(), func.sum(attempts.c.cost), open_hold, over, *tokens)
         .join(items, items.c.id == attempts.c.item_id)
         .where(meant)
         .group_by(*keys)
@@ -116,9 +124,10 @@ def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
             attempts=count,
             cost=int(cost or 0),
             held=int(held or 0),
+            overage=int(above or 0),
             tokens={name: int(each or 0) for name, each in zip(TOKENS, counts, strict=True)},
         )
-        for tier, deployment, outcome, simulated, count, cost, held, *counts in rows
+        for tier, deployment, outcome, simulated, count, cost, held, above, *counts in rows
     ]
 
 

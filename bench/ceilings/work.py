@@ -31,7 +31,7 @@ class Shape:
     """One run: ``items`` on a ceiling for half of them, and what happens to it on the way.
 
     ``kills``: SIGKILLs during calls; ``lost``: replies the provider bills and drops;
-    ``overage``: items of the second budget, a tenth of them billed above their bound;
+    ``overage``: items of the second budget, a third of them billed above their bound;
     ``concurrency``: calls in flight of each of ``processes`` workers; ``latency`` and ``lease`` in
     seconds.
     """
@@ -53,7 +53,7 @@ class Shape:
     @property
     def overage_limit(self) -> int:
         """The second budget's ceiling in nano-dollars."""
-        return max(1, self.overage) * NANO_PER_ITEM
+        return max(1, self.overage) * 2 * NANO_PER_ITEM
 
     def names(self) -> list[tuple[str, str]]:
         """The worker processes: each one's name and tier; every fourth serves the upper tier."""
@@ -120,7 +120,7 @@ def submit(ledger: Ledger, count: int, lost: int, budget: str) -> None:
 def _prompt(at: int, count: int, lost: int, budget: str) -> str:
     text = f"{budget} {at:05d}"
     if budget == OVERAGE:
-        return f"{text} [[sandbox:overage factor=2]]" if at % 10 == 0 else text
+        return f"{text} [[sandbox:overage factor=2]]" if at % 3 == 0 else text
     # Lost replies come early, so that the ceiling still has room for them.
     if lost and at % max(1, count // (4 * lost)) == 1 and at < count // 4:
         return f"{text} [[sandbox:charged_lost times=1]]"

@@ -23,7 +23,9 @@ def spend(job: str | None, since: str | None, as_json: bool) -> None:
     with opened() as ledger, ledger.read() as connection:
         report = reports.report(connection, job=job, since=after)
     if as_json:
-        emit({**asdict(report), "cost_nanousd": report.cost, "tokens": report.tokens})
+        sums = {"cost": report.cost, "overage": report.overage}
+        nano = {f"{name}_nanousd": amount for name, amount in sums.items()}
+        emit({**asdict(report), **nano, "tokens": report.tokens})
         return
     table(
         ["tier", "deployment", "outcome", "calls>", "tokens in>", "tokens out>", "cost>"],
@@ -42,6 +44,8 @@ def spend(job: str | None, since: str | None, as_json: bool) -> None:
     )
     states = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items()))
     click.echo(f"items: {states or 'none'}; cost {format_usd(report.cost)}")
+    if report.overage:
+        click.echo(f"overage: bills came in {format_usd(report.overage)} above their upper bounds")
     if report.dead:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dead.items()))
         click.echo(f"dead letters: {reasons}")

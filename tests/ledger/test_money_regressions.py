@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.ledger.road import LEASE, WORKER, Road, ceiling, settlement
-from tierqueue.ledger import claims, routes, settlements
+from tierqueue.ledger import claims, reports, routes, settlements
 from tierqueue.ledger.claims import Claim
 from tierqueue.router import errors
 from tierqueue.router.choose import Standing, choose
@@ -194,6 +194,8 @@ def test_a_bill_above_the_bound_is_booked_whole_marked_and_ends_the_spending(
     assert road.books() == {ACME: (0, bill, bill)}
     [row] = road.history(claim.item.id)
     assert (row.cost, row.detail) == (bill, {"overage": bill - 400_000})
+    with road.ledger.read() as connection:
+        assert reports.report(connection).overage == bill - 400_000
     road.submit()
     road.route(bound=1, tier="frontier", deployment="best")
     [ending] = road.claim(road.queue("frontier"), by=PAID).ended
