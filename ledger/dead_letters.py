@@ -88,8 +88,8 @@ def replay(
     resolved again when it is routed. Promises that were kept with the error stay kept: a producer
     is not told twice. What is submitted under the same idempotency key gets the new answer. What
     was never a work item (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to
-    run. ``floor`` raises the items' floor, an own higher one stays; ``max_cost`` (nano-dollars, over
-    everything the item has spent) takes the place of theirs.
+    run. ``floor`` raises the items' floor, an own higher one stays; ``max_cost`` (nano-dollars,
+    over all the item has spent and will spend) takes the place of theirs.
     """
     at = database_now(connection)
     dead = _locked(connection, item_ids, but_not=NO_WAY_BACK, whole=True)

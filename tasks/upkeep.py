@@ -5,13 +5,15 @@ many times over and in many places at once.
 """
 
 import threading
+import time
 import uuid
 
 import structlog
 
-from tierqueue.ledger import announcements, recall
+from tierqueue.ledger import announcements, chords, erasure, progress, recall
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.session import unreachable
+from tierqueue.router.lifecycle import State
 from tierqueue.tasks import names
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
@@ -27,6 +29,15 @@ _LATE = 2_000_000
 
 _MOST = 500
 _PAGE = 5_000
+_SLOW = 30.0
+"""Seconds between two rounds of what has time."""
+
+_FORGET_PROCESS = 3_600_000_000
+"""Microseconds without a heartbeat after which a process is no longer shown."""
+
+_FORGET_CHORD = 7 * 86_400_000_000
+"""Microseconds after which nobody tells a chord's last part again."""
+
 _MENDING = 60
 """Seconds one stage may take for a page of mending before another begins."""
 
@@ -39,6 +50,7 @@ class Upkeep:
         self._ledger = app.ledger
         self._delivery = Delivery(app)
         self._missed: int | None = None
+        self._retained = -_SLOW
 
     def run(self, stopping: threading.Event) -> None:
         """One round a second; a part that fails stops no other."""
@@ -47,7 +59,7 @@ class Upkeep:
 
     def round(self) -> None:
         """Do everything once."""
-        for part in (self._announce, self._mend):
+        for part in (self._announce, self._mend, self._retain):
             try:
                 part()
             except Exception as error:
@@ -85,6 +97,26 @@ class Upkeep:
         self._missed = None
         if again or dead:
             _log.warning("broker_forgot", results_told_again=again, dead_letters_again=dead)
+
+    def _retain(self) -> None:
+        """Take away what has had its time; the books and receipts stay."""
+        if time.monotonic() - self._retained < _SLOW:
+            return
+        retention = self._app.policy.retention
+        full = False
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            for states, kept in (
+                ((State.SUCCEEDED, State.CANCELLED), retention.succeeded),
+                ((State.DEAD,), retention.dead),
+            ):
+                if kept is not None:
+                    full |= erasure.expire(connection, states, now - kept, _MOST) == _MOST
+            full |= erasure.free_keys(connection, now, _MOST) == _MOST
+            progress.forget_silent(connection, now - _FORGET_PROCESS)
+            chords.forget_sent(connection, now - _FORGET_CHORD)
+        if not full:
+            self._retained = time.monotonic()
 
     def _owe_again(self, mine: str) -> tuple[int, int]:
         app = self._app

@@ -12,11 +12,12 @@ import click
 from tierqueue.router.errors import TierqueueError
 
 _COMMANDS = {
-    "audit": ("money", "Prove that the books balance"),
+    "audit": ("audit", "Prove that the books balance"),
     "ceilings": ("ceilings", "What may be spent, and what is: list, set, raise, history"),
     "concurrency": ("concurrency", "A tier's calls in flight"),
     "dead-letters": ("dead_letters", "What ended without an answer, and the way back"),
     "doctor": ("health", "What is wrong, in plain words, and what to do"),
+    "erase": ("erase", "Payloads and answers of items, gone everywhere"),
     "flower": ("flower", "Watch workers, queues and items in a browser"),
     "health": ("health", "Whether work gets on, for scripts and health checks"),
     "item": ("item", "One work item and its attempts"),
@@ -26,7 +27,7 @@ _COMMANDS = {
     "policy": ("policy", "Check a policy file"),
     "resume": ("pause", "Let what was paused go on"),
     "route": ("route", "Where an item would go, and why"),
-    "spend": ("money", "What was spent, by tier, deployment, task type, budget"),
+    "spend": ("spend", "What was spent, by tier, deployment, task type, budget, job, day"),
 }
 
 

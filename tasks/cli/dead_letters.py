@@ -1,7 +1,9 @@
 """``tierqueue dead-letters``: what ended without an answer, and the two ways out."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -11,9 +13,9 @@ from tierqueue.ledger.dead_letters import Wanted
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.duration import parse_duration
 from tierqueue.router.errors import BY_REASON, InvalidItem
-from tierqueue.router.item import TIERS
+from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
-from tierqueue.router.money import format_usd
+from tierqueue.router.money import format_usd, parse_usd
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.item import show_item
 from tierqueue.tasks.cli.opened import opened
@@ -31,6 +33,7 @@ _FILTERS = (
     click.option("--budget"),
     click.option("--job", help="Of this job alone."),
     click.option("--since", help="Ended in the last 1h, 24h, 7d, …"),
+    click.option("--older-than", help="Ended longer ago than 1h, 24h, 7d, …"),
 )
 
 
@@ -41,23 +44,18 @@ def _filters(command: F) -> F:
 
 
 def _wanted(
-    *,
-    reason: str | None,
-    task: str | None,
-    tier: str | None,
-    budget: str | None,
-    job: str | None,
-    since: str | None,
+    since: str | None = None, older_than: str | None = None, **stated: str | None
 ) -> Wanted:
+    return Wanted(**stated, since=_ago(since), before=_ago(older_than))
+
+
+def _ago(duration: str | None) -> int | None:
+    if duration is None:
+        return None
     try:
-        after = None if since is None else _now() - parse_duration(since)
+        return round(datetime.now(UTC).timestamp() * 1_000_000) - parse_duration(duration)
     except ValueError as error:
         raise InvalidItem(str(error)) from None
-    return Wanted(reason=reason, task=task, tier=tier, budget=budget, job=job, since=after)
-
-
-def _now() -> int:
-    return round(datetime.now(UTC).timestamp() * 1_000_000)
 
 
 @click.group()
@@ -111,19 +109,65 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 )
 @click.argument("item_ids", metavar="[ID]...", nargs=-1)
 @_filters
+@click.option("--floor", type=click.Choice([t.value for t in TIERS]), help="Raise theirs to this.")
+@click.option("--max-cost", help="Instead of theirs, such as 0.05usd; what was spent counts.")
 @click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
 @json_option
-def replay(item_ids: tuple[str, ...], yes: bool, as_json: bool, **filters: str | None) -> None:
+def replay(
+    item_ids: tuple[str, ...],
+    floor: str | None,
+    max_cost: str | None,
+    yes: bool,
+    as_json: bool,
+    **filters: str | None,
+) -> None:
     """Put dead letters back on the road: those of these IDs, or all that the filters choose.
 
     What was never a work item (invalid, undecodable) has no way back: submit it again, corrected.
     """
+    raised = None if floor is None else Tier(floor)
+    cost = None if max_cost is None else parse_usd(max_cost)
 
     def once(ledger: Ledger, ids: list[str]) -> int:
         with ledger.write() as connection:
-            return len(letters.replay(connection, ids, operator()))
+            back = letters.replay(connection, ids, operator(), floor=raised, max_cost=cost)
+        return len(back)
 
     _each("replay", once, item_ids, _wanted(**filters), yes=yes, as_json=as_json)
+
+
+@dead_letters.command(epilog="Example: tierqueue dead-letters export dead.jsonl --since 7d")
+@click.argument("file", type=click.Path(dir_okay=False))
+@_filters
+@click.option("--payload", is_flag=True, help="Their arguments too.")
+def export(file: str, payload: bool, **filters: str | None) -> None:
+    """Write dead letters with their attempts to FILE, one JSON object a line, the newest first.
+
+    A file that is there already is left alone.
+    """
+    wanted = _wanted(**filters)
+    count = 0
+    try:
+        with opened() as ledger, Path(file).open("x", encoding="utf-8") as lines:
+            for page in _pages(ledger, wanted):
+                for row in page:
+                    lines.write(json.dumps(_exported(ledger, row, payload=payload)) + "\n")
+                    count += 1
+    except FileExistsError:
+        raise InvalidItem(f"{file} is there already") from None
+    except OSError as error:
+        raise InvalidItem(f"cannot write {file}: {error.strerror}") from None
+    click.echo(f"{count} dead letters in {file}")
+
+
+def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
+    with ledger.read() as connection:
+        shown = letters.show(connection, row["id"])
+    item, attempts = shown if shown is not None else (row, [])
+    told = {**row, "attempts": [dict(each) for each in attempts]}
+    return (
+        {**told, "arguments": item["arguments"], "metadata": item["metadata"]} if payload else told
+    )
 
 
 @dead_letters.command(epilog="Example: tierqueue dead-letters discard --job 01a1fb7f-603c --yes")
@@ -197,14 +241,17 @@ def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _matching(ledger: Ledger, wanted: Wanted) -> list[tuple[str, str]]:
     """All dead letters that are meant, each with its reason."""
-    found: list[tuple[str, str]] = []
+    return [(row["id"], row["reason"]) for page in _pages(ledger, wanted) for row in page]
+
+
+def _pages(ledger: Ledger, wanted: Wanted) -> Iterator[Sequence[Any]]:
     last: tuple[int, str] | None = None
     while True:
         with ledger.read() as connection:
             page = letters.listed(connection, wanted, _BATCH, before=last)
         if not page:
-            return found
-        found += [(row["id"], row["reason"]) for row in page]
+            return
+        yield page
         last = (page[-1]["ended_at"], page[-1]["id"])
 
 

@@ -1,0 +1,52 @@
+"""Erasure over ledger and broker: what has not ended is cancelled first, then payloads go."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from tierqueue.ledger import erasure, items, promises
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.delivery import Delivery
+
+_BATCH = 200
+_LOOK = 0.5
+"""Seconds between two looks whether a running item has ended."""
+
+
+def erase(
+    app: TierqueueApp, item_ids: Sequence[str], *, by: str, why: str, patience: float
+) -> tuple[int, list[str]]:
+    """Erase items; returns how many were, and those that still ran after ``patience`` seconds.
+
+    ``why`` is recorded and holds no payload.
+    """
+    for batch in _batches(item_ids):
+        with app.ledger.write() as connection:
+            cancelled = items.cancel(connection, batch, by)
+            owed = promises.unkept(connection, [each.item_id for each in cancelled])
+        # Now: afterwards nothing is left to tell.
+        Delivery(app).ended(cancelled, owed)
+    until, pause = time.monotonic() + patience, threading.Event()
+    erased, left = 0, list(item_ids)
+    while True:
+        for batch in _batches(left):
+            with app.ledger.write() as connection:
+                gone = erasure.erase(connection, batch, by, why)
+                told = erasure.promise_ids(connection, batch)
+            erased += len(gone)
+            _from_broker(app, told)
+        with app.ledger.read() as connection:
+            left = erasure.still_going(connection, left)
+        if not left or time.monotonic() > until:
+            return erased, left
+        pause.wait(_LOOK)
+
+
+def _from_broker(app: TierqueueApp, promise_ids: Sequence[str]) -> None:
+    backend = app.backend
+    if promise_ids:
+        backend.client.delete(*(backend.get_key_for_task(each) for each in promise_ids))
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
