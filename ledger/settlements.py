@@ -60,7 +60,7 @@ class Settled:
     stale: list[Settlement] = field(default_factory=list)
 
 
-_BOOKED = ("unknown", "lost")
+BOOKED = ("unknown", "lost")
 """Outcomes whose cost was booked without the provider's word, and may be corrected by it."""
 
 _FENCES = (
@@ -188,7 +188,7 @@ def _correct(connection: Connection, each: Settlement) -> list[Entry]:
     attempt = connection.execute(
         select(attempts).where(attempts.c.item_id == each.item_id, attempts.c.fence == each.fence)
     ).one_or_none()
-    if attempt is None or attempt.outcome not in _BOOKED or each.outcome in _BOOKED:
+    if attempt is None or attempt.outcome not in BOOKED or each.outcome in BOOKED:
         # Settled before under the same fence (a repeated message), or no wiser than the books.
         return []
     late = replace(each, outcome="late", detail={**(each.detail or {}), "came_as": each.outcome})

@@ -1,0 +1,30 @@
+"""``tierqueue audit``: the proof that the books balance."""
+
+from dataclasses import asdict
+
+import click
+
+from tierqueue.ledger import reports
+from tierqueue.router.money import format_usd
+from tierqueue.tasks.cli.opened import opened
+from tierqueue.tasks.cli.printing import emit, json_option, table
+
+
+@click.command(epilog="Example: tierqueue audit || page the person on call")
+@json_option
+def audit(as_json: bool) -> None:
+    """Prove that the books balance: exit 0 where they do, 1 where a figure is not its sum."""
+    with opened() as ledger, ledger.read() as connection:
+        wrong = reports.audit(connection)
+    if as_json:
+        emit({"balanced": not wrong, "discrepancies": [asdict(each) for each in wrong]})
+    elif not wrong:
+        click.echo("the books balance")
+    else:
+        rows = [
+            (each.what, each.name, format_usd(each.stands), format_usd(each.should_be))
+            for each in wrong
+        ]
+        table(["figure", "of", "stands>", "should be>"], rows)
+    if wrong:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,186 @@
+"""``tierqueue spend``: what was spent, on what, and what it would have cost elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tierqueue.ledger import reports, spending
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.spending import DIMENSIONS, Asked, Spent
+from tierqueue.router.duration import parse_duration
+from tierqueue.router.errors import InvalidItem, InvalidPolicy
+from tierqueue.router.money import format_usd
+from tierqueue.router.policy import Policy
+from tierqueue.tasks.cli.opened import opened
+from tierqueue.tasks.cli.policy import read_policy
+from tierqueue.tasks.cli.printing import emit, json_option, table
+from tierqueue.tasks.spending import Elsewhere, Idle, all_on_frontier, idle
+
+_BAR = 24
+"""Characters of the longest bar."""
+
+
+@click.command(epilog="Example: tierqueue spend --by day --since 7d --plot spend.png")
+@click.option("--by", type=click.Choice(DIMENSIONS), default="tier", show_default=True)
+@click.option("--job", help="Of this job alone.")
+@click.option("--since", help="Calls begun and items submitted in the last 1h, 24h, 7d, …")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it to a .png or .svg."
+)
+@json_option
+def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_json: bool) -> None:
+    """Show what was spent, what an accepted item cost, and what all on frontier would have cost.
+
+    The last is for the accepted answers' own token counts at today's prices of the cheapest
+    frontier deployment of the policy. Days are UTC's.
+    """
+    if plot is not None:
+        from tierqueue.tasks.cli.plot import refuse_unusable
+
+        refuse_unusable(plot)
+    policy = _policy()
+    asked = Asked(
+        since=None if since is None else _ago(since),
+        job=job,
+        simulated=frozenset(each.name for each in policy.deployments.values() if each.simulated),
+    )
+    with opened() as ledger, ledger.read() as connection:
+        report = reports.report(connection, job=job, since=asked.since)
+        groups = spending.spending(connection, by, asked)
+        used = list(spending.usages(connection, by, asked))
+        deployments = spending.spending(connection, "deployment", asked)
+        begin = asked.since or spending.first_call(connection, asked)
+        now = database_now(connection)
+    at = datetime.fromtimestamp(now / 1e6, UTC)
+    frontier = all_on_frontier(used, policy, at)
+    seconds = 0.0 if job is not None or begin is None else (now - begin) / 1e6
+    engines = idle(policy, deployments, used, seconds, at)
+    if plot is not None:
+        from tierqueue.tasks.cli.plot import draw
+
+        draw(plot, by, groups, frontier)
+    if as_json:
+        _emit(report, by, groups, frontier, engines)
+    else:
+        _print(report, by, groups, frontier)
+        _print_engines(engines)
+        if plot is not None:
+            click.echo(f"drawn to {plot}")
+
+
+def _policy() -> Policy:
+    """The policy, for its prices; without one nothing is compared, and that is said."""
+    try:
+        return read_policy(None)[0]
+    except InvalidPolicy as error:
+        click.echo(f"no comparison with frontier: {error.message}", err=True)
+        return Policy(digest="")
+
+
+def _emit(
+    report: reports.Report,
+    by: str,
+    groups: Sequence[Spent],
+    frontier: Elsewhere | None,
+    engines: Sequence[Idle],
+) -> None:
+    told: list[dict[str, Any]] = []
+    for each in groups:
+        there = frontier and frontier.costs.get((each.key, each.simulated), 0)
+        told.append({**asdict(each), "per_accepted": each.per_accepted, "all_on_frontier": there})
+    emit(
+        {
+            **asdict(report),
+            "cost_nanousd": report.cost,
+            "tokens": report.tokens,
+            "by": by,
+            "groups": told,
+            "all_on_frontier": frontier
+            and {
+                "deployment": frontier.deployment,
+                "simulated": frontier.simulated,
+                "cost": frontier.total,
+            },
+            "engines": [asdict(each) for each in engines],
+        }
+    )
+
+
+def _print(
+    report: reports.Report, by: str, groups: Sequence[Spent], frontier: Elsewhere | None
+) -> None:
+    most = max((each.cost for each in groups), default=0)
+    there = {} if frontier is None else frontier.costs
+    table(
+        [
+            *(by, "", "cost>", "items>", "accepted>", "per accepted>", "tokens in>"),
+            *("tokens out>", "all on frontier>", "unknown>", "overage>", "degraded>"),
+        ],
+        [
+            (
+                each.key + (" (simulated)" if each.simulated else ""),
+                bar(each.cost, most),
+                format_usd(each.cost),
+                f"{each.items:,}",
+                f"{each.accepted:,}",
+                None if each.per_accepted is None else format_usd(each.per_accepted),
+                f"{each.input_tokens:,}",
+                f"{each.output_tokens:,}",
+                "" if frontier is None else format_usd(there.get((each.key, each.simulated), 0)),
+                format_usd(each.unknown) if each.unknown_calls else "",
+                format_usd(each.overage) if each.overage else "",
+                each.degraded or "",
+            )
+            for each in groups
+        ],
+    )
+    states = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items()))
+    click.echo(f"items: {states or 'none'}; cost {format_usd(report.cost)}")
+    if report.dead:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dead.items()))
+        click.echo(f"dead letters: {reasons}")
+    if frontier is None:
+        click.echo("all on frontier: unknown, no frontier deployment has token prices")
+    else:
+        whose = f"{frontier.deployment}{' (simulated)' if frontier.simulated else ''}"
+        spent = sum(each.cost for each in groups)
+        click.echo(
+            f"all on frontier: {format_usd(frontier.total)} at today's prices of {whose},"
+            f" against {format_usd(spent)} spent"
+        )
+
+
+def _print_engines(engines: Sequence[Idle]) -> None:
+    for each in engines:
+        click.echo(
+            f"{each.deployment}: {format_usd(each.per_hour)} an hour over"
+            f" {each.seconds / 3600:.1f} h for one engine; {each.busy:.0%} of it charged, idle"
+            f" {format_usd(each.idle_cost)}; {each.tokens_per_hour:,} tokens an hour"
+        )
+        for other in each.break_even:
+            label = " (simulated)" if other.simulated else ""
+            click.echo(
+                f"  pays off against {other.against}{label} from"
+                f" {other.tokens_per_hour:,} tokens an hour"
+            )
+        if not each.break_even:
+            click.echo("  break-even unknown: no accepted call has shown which tokens are used")
+
+
+def bar(value: int, most: int) -> str:
+    """``value`` as a bar, the longest for ``most``; whatever is above 0 is seen."""
+    if value <= 0 or most <= 0:
+        return ""
+    eighths = max(1, round(value * _BAR * 8 / most))
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def _ago(text: str) -> int:
+    try:
+        return round(datetime.now(UTC).timestamp() * 1_000_000) - parse_duration(text)
+    except ValueError as error:
+        raise InvalidItem(str(error)) from None
