@@ -1,9 +1,9 @@
 """Messages nobody could read, with the bytes as they came."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import RowMapping, insert, select
 
 from tierqueue.ledger.items import new_id
 from tierqueue.ledger.models import raw_messages
@@ -28,3 +28,10 @@ def keep(
         },
     )
     return kept
+
+
+def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
+    """The messages kept last, the newest first."""
+    order = (raw_messages.c.received_at.desc(), raw_messages.c.id.desc())
+    found = select(raw_messages).order_by(*order).limit(limit)
+    return connection.execute(found).mappings().all()

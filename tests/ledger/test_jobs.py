@@ -8,10 +8,10 @@ from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import State
 
 
-def _job(road: Road, rows: int, max_cost: int | None = None) -> str:
+def _job(road: Road, rows: int, max_cost: int | None = None, at: int = 1) -> str:
     with road.ledger.write() as connection:
         job_id = jobs.create(
-            connection, task="tierqueue.classify", source="tickets.csv", max_cost=max_cost, now=1
+            connection, task="tierqueue.classify", source="tickets.csv", max_cost=max_cost, now=at
         )
         made = [new_item(job_id=job_id, job_index=index) for index in range(rows)]
         items.submit_many(connection, made)
@@ -100,6 +100,6 @@ def test_a_job_nobody_knows_is_no_job(road: Road) -> None:
 
 
 def test_the_newest_job_is_listed_first(road: Road) -> None:
-    ids = [_job(road, 0) for _ in range(3)]
+    ids = [_job(road, 0, at=at) for at in range(3)]
     with road.ledger.read() as connection:
         assert [row.id for row in jobs.newest(connection, 2)] == ids[:0:-1]
