@@ -213,18 +213,13 @@ def ceiling_exceeded(item_id: str, full: Full) -> Death:
     )
 
 
-_RENEW = (
-    update(items)
-    .where(
-        items.c.id == bindparam("b_id"),
-        items.c.fence == bindparam("b_fence"),
-        items.c.state == State.RUNNING.value,
-    )
-    .values(lease_until=bindparam("b_lease"))
+_HELD = (
+    select(items.c.id, items.c.fence, items.c.state, items.c.cancel_requested)
+    .where(among(items.c.id))
+    .order_by(items.c.id)
+    .with_for_update()
 )
-_RUNNING = select(items.c.id, items.c.fence, items.c.state, items.c.cancel_requested).where(
-    among(items.c.id)
-)
+_RENEW = update(items).where(among(items.c.id)).values(lease_until=bindparam("lease"))
 
 
 def renew(
@@ -233,20 +228,15 @@ def renew(
     """Renew the leases of ``held`` (id -> fence); returns (lost, to be cancelled) item ids."""
     if not held:
         return set(), set()
-    connection.execute(
-        _RENEW,
-        [
-            {"b_id": item_id, "b_fence": fence, "b_lease": lease_until}
-            for item_id, fence in sorted(held.items())
-        ],
-    )
-    rows = {row.id: row for row in connection.execute(_RUNNING, {"ids": sorted(held)})}
+    rows = connection.execute(_HELD, {"ids": sorted(held)}).all()
     mine = {
-        item_id
-        for item_id, fence in held.items()
-        if item_id in rows and rows[item_id].fence == fence and rows[item_id].state == State.RUNNING
+        row.id: bool(row.cancel_requested)
+        for row in rows
+        if row.fence == held[row.id] and row.state == State.RUNNING
     }
-    return set(held) - mine, {item_id for item_id in mine if rows[item_id].cancel_requested}
+    if mine:
+        connection.execute(_RENEW, {"ids": sorted(mine), "lease": lease_until})
+    return held.keys() - mine.keys(), {item_id for item_id, stop in mine.items() if stop}
 
 
 def lapsed(connection: Connection, now: int, most: int) -> list[tuple[ItemRow, ItemRow]]:

@@ -11,11 +11,13 @@ from tierqueue.ledger.models import items, promises
 from tierqueue.router.lifecycle import ENDS
 
 _UNKEPT = select(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
-_KEPT = (
-    update(promises)
-    .where(promises.c.id == bindparam("b_id"), promises.c.kept_at.is_(None))
-    .values(kept_at=bindparam("b_at"))
+_OWED = (
+    select(promises.c.id)
+    .where(among(promises.c.id), promises.c.kept_at.is_(None))
+    .order_by(promises.c.id)
+    .with_for_update()
 )
+_KEPT = update(promises).where(promises.c.id.in_(_OWED)).values(kept_at=bindparam("at"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ def unkept(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
 def keep(connection: Connection, promise_ids: Sequence[str], now: int) -> None:
     """Write down that these promises came true."""
     if promise_ids:
-        connection.execute(_KEPT, [{"b_id": each, "b_at": now} for each in sorted(promise_ids)])
+        connection.execute(_KEPT, {"ids": sorted(promise_ids), "at": now})
 
 
 def overdue(connection: Connection, before: int, limit: int) -> list[tuple[Promise, Ending]]:

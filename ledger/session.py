@@ -164,6 +164,14 @@ def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
         connection.execute(f"SET idle_in_transaction_session_timeout = {round(frozen * 1000)}")
         connection.commit()
 
+    @event.listens_for(engine, "do_executemany")
+    def _one_by_one(cursor: Any, statement: str, rows: Any, _context: Any) -> bool:
+        # The driver would send them as a pipeline, after which PostgreSQL does not count the time
+        # of a process that is stopped: it would hold its locks for ever.
+        for row in rows:
+            cursor.execute(statement, row)
+        return True
+
     return engine
 
 
