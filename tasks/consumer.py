@@ -12,6 +12,9 @@ from tierqueue.tasks.undecodable import keep_bytes, keep_raw, task_name, tell_un
 
 _log = structlog.get_logger(__name__)
 
+_GATHER = 0.05
+"""Seconds in which Celery's own events gather into one message; it would send each by itself."""
+
 _AGAIN = 2.0
 """Seconds until the next try while the ledger cannot be asked; the message is not acknowledged."""
 
@@ -22,6 +25,20 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app.item_events.hostname = self.hostname
+        self._gathering = False
+
+    def on_send_event_buffered(self) -> None:
+        """An event waits to be sent; called from any thread."""
+        if self.hub and not self._gathering:
+            self._gathering = True
+            self.hub.call_soon(self._flush_later)
+
+    def _flush_later(self) -> None:
+        self.hub.call_later(_GATHER, self._flush_gathered)
+
+    def _flush_gathered(self) -> None:
+        self._gathering = False
+        self._flush_events()
 
     def connection_for_read(self, heartbeat: Any = None) -> Any:
         """A connection that outlives what is no message at all."""

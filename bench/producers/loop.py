@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-OUTSTANDING = 500
+OUTSTANDING = 200
 """Calls a producer has made and not yet got the result of."""
 
 PATIENCE = 120
@@ -29,9 +29,11 @@ def produce(call: Callable[[int], Any]) -> None:
     cpu = 0.0
     now = time.monotonic()
     while now < end:
-        while len(outstanding) < OUTSTANDING:
+        if len(outstanding) < OUTSTANDING:
             outstanding.append(call(calls))
             calls += 1
+            now = time.monotonic()
+            continue
         outstanding.popleft().get(timeout=PATIENCE)
         now = time.monotonic()
         if now < begin:
