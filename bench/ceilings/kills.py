@@ -44,7 +44,8 @@ class Killer:
     """Kills one worker for each step of spending, ``wanted`` of them during a call.
 
     A worker is stopped first, so that the ledger can be asked what it is doing and the answer is
-    still true when the SIGKILL comes; then it is started again.
+    still true when the SIGKILL comes; then it is started again. ``spare`` more may miss, ``most``
+    calls may be lost by one, and a call is ``young`` for so many seconds.
     """
 
     house: House
@@ -52,6 +53,7 @@ class Killer:
     log: ProviderLog
     workers: list[str]
     wanted: int
+    spare: int
     most: int
     young: float
     progress: Callable[[], float]
@@ -61,9 +63,10 @@ class Killer:
 
     def step(self) -> None:
         """Kill a worker in a call if it is time for the next one and there is one."""
-        if self.during >= self.wanted:
+        if self.during >= self.wanted or self.during + self.beside >= self.wanted + self.spare:
             return
-        if self.progress() < (self.during + 1) / (self.wanted + 2):
+        # Spread over the first seven tenths of the spending.
+        if self.progress() < 0.7 * (self.during + 1) / self.wanted:
             return
         for name in self._dice.sample(self.workers, len(self.workers)):
             if self._killed(name):

@@ -31,8 +31,9 @@ def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
             log=log,
             workers=[name for name, _ in shape.names()],
             wanted=shape.kills,
+            spare=shape.kills // 10,
             most=shape.concurrency,
-            young=shape.latency / 4,
+            young=shape.latency / 2,
             progress=lambda: _spent(ledger, CEILING) / shape.limit,
         )
         _until_ended(ledger, killer, 180 + shape.items / 20)
@@ -125,4 +126,4 @@ def _until_ended(ledger: Ledger, killer: Killer | None, most: float) -> None:
             say(f"{', '.join(f'{count} {state}' for state, count in states)}{kills}")
         if killer is not None:
             killer.step()
-        pause.wait(0.1)
+        pause.wait(0.2)
