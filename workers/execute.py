@@ -289,6 +289,7 @@ class Executor:
         self._leases.take(deployment.name, each.item.id, Holding(each.fence, slot, abort))
         kind: ItemTask | None = self._types.get(each.item.task)
         call: Call | Failed | None = None
+        cut = False
         try:
             call = _prepared(deployment, each, kind)
             if isinstance(call, Failed):
@@ -297,6 +298,7 @@ class Executor:
                 outcome = _judged(await station.engine.complete(call), each, kind)
         except asyncio.CancelledError:
             task.uncancel()
+            cut = True
             why = aborted[0] if aborted else "drain"
             if deployment.metered:
                 outcome = Unknown(kind=why, message=f"the worker ended the call: {why}")

@@ -64,13 +64,15 @@ class _Producer:
         ]
         shares = [share for share, _ in ways]
         pause = threading.Event()
-        while not (self._folder / "stop").exists():
+        stop = self._folder / "stop"
+        while not stop.exists():
             self._poison()
             if self._open() >= backlog:
                 pause.wait(0.05)
                 continue
             for _, way in self._draw.choices(ways, shares, k=10):
-                way()
+                if not stop.exists():
+                    way()
 
     def _open(self) -> int:
         try:

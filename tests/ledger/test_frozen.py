@@ -16,12 +16,17 @@ def test_whoever_stops_in_a_transaction_on_postgresql_loses_its_locks(
     stopped, other = Ledger(postgresql_url, frozen=0.2), Ledger(postgresql_url)
     ids = [place(other, "routed") for _ in range(2)]
     urgent = update(items).where(items.c.id == bindparam("b_id")).values(priority=9)
-    with pytest.raises(DBAPIError) as ended, stopped.write() as connection:
-        connection.execute(urgent, [{"b_id": each} for each in ids[:rows]])
-        with other.write() as second:
-            # Waits for the locks of the first, who says nothing any more.
-            second.execute(update(items).values(priority=1))
-        connection.execute(select(items.c.id))
+
+    def stop_in_a_transaction() -> None:
+        with stopped.write() as connection:
+            connection.execute(urgent, [{"b_id": each} for each in ids[:rows]])
+            with other.write() as second:
+                # Waits for the locks of the first, who says nothing any more.
+                second.execute(update(items).values(priority=1))
+            connection.execute(select(items.c.id))
+
+    with pytest.raises(DBAPIError) as ended:
+        stop_in_a_transaction()
     assert unreachable(ended.value)
     assert column(other, ids[0], "priority") == 1
     stopped.close()
