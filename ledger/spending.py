@@ -151,6 +151,48 @@ def usages(connection: Transaction, by: str, asked: Asked) -> Iterator[Used]:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What one deployment's calls for one task type were like.
+
+    ``cost`` is of all its calls, in nano-dollars; ``seconds`` and ``tokens`` are the mean of the
+    accepted ones, ``seconds`` ``None`` where no call was timed.
+    """
+
+    accepted: int
+    cost: int
+    seconds: float | None
+    tokens: float
+
+
+def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bool], Past]:
+    """The past of a task type, by deployment and whether its answers were simulated."""
+    simulated, accepted = _simulated(asked), attempts.c.outcome == "accepted"
+    tokens = sum((_tokens(name) for name in (*_INPUT, "output_tokens")), literal(0))
+    rows = connection.execute(
+        select(
+            attempts.c.deployment,
+            simulated,
+            func.count().filter(accepted),
+            _sum(attempts.c.cost),
+            func.avg(case((accepted, attempts.c.seconds))),
+            func.coalesce(func.avg(case((accepted, tokens))), 0),
+        )
+        .join(items, items.c.id == attempts.c.item_id)
+        .where(*_meant(asked), items.c.task == task)
+        .group_by(attempts.c.deployment, simulated)
+    )
+    return {
+        (row[0], bool(row[1])): Past(
+            accepted=row[2],
+            cost=int(row[3]),
+            seconds=None if row[4] is None else float(row[4]),
+            tokens=float(row[5]),
+        )
+        for row in rows
+    }
+
+
 def first_call(connection: Transaction, asked: Asked) -> int | None:
     """When the first of these calls began, in epoch microseconds; ``None`` where there is none."""
     found = (

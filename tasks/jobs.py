@@ -94,6 +94,13 @@ class Submission:
             jobs.complete(connection, job_id, committed)
         return Submitted(job_id, committed, malformed)
 
+    def made(self) -> Iterator[tuple[NewItem, Death | None]]:
+        """What every row becomes, in the file's order: an item, dead from the start where the row
+        is malformed. Commits nothing.
+        """
+        for row in self.file.rows():
+            yield self._made(row, None)
+
     def _commit(self, ledger: Ledger, job_id: str, made: Sequence[_Made]) -> int:
         """Commit rows in one transaction; returns how many of them are dead from the start.
 
@@ -120,7 +127,7 @@ class Submission:
             return self._commit(ledger, job_id, [_unusable(new, "the database cannot hold it")])
         return len(deaths)
 
-    def _made(self, row: Row, job_id: str) -> _Made:
+    def _made(self, row: Row, job_id: str | None) -> _Made:
         item_id = new_id()
         wrong = row.wrong
         if row.values is not None:

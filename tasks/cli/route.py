@@ -7,13 +7,11 @@ import click
 
 from tierqueue.ledger.items import new_id
 from tierqueue.router.choose import Route, Standing, choose
-from tierqueue.router.item import Demands, Latency, Risk, Sensitivity, Tier, WorkItem
-from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import resolve
 from tierqueue.router.signals import measure
 from tierqueue.tasks.cli.policy import read_policy
 from tierqueue.tasks.cli.printing import emit, json_option
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
+from tierqueue.tasks.quote import work_item
 
 
 @click.command(
@@ -39,24 +37,8 @@ def route(
     policy, _ = read_policy(path)
     task = task_named(name)
     new = task.new_item((), {**read_arguments(task, texts), **given(demands)}, item_id=new_id())
-    stated = Demands(
-        risk=Risk(new.risk) if new.risk else None,
-        sensitivity=Sensitivity(new.sensitivity) if new.sensitivity else None,
-        latency=Latency(new.latency) if new.latency else None,
-        deadline=new.deadline,
-        max_cost=None if new.max_cost is None else NanoUSD(new.max_cost),
-        floor=Tier(new.floor) if new.floor else None,
-        budget=new.budget,
-    )
     now = round(datetime.now(UTC).timestamp() * 1_000_000)
-    item = WorkItem(
-        id=new.id,
-        task=new.task,
-        demands=resolve(stated, new.task, policy, now),
-        prompt_bytes=new.prompt_bytes,
-        messages=new.messages,
-        output_limit=new.output_limit,
-    )
+    item = work_item(new, policy, now)
     decision = choose(item, measure(item), policy, Standing(now=now))
     if isinstance(decision, Route):
         if as_json:
