@@ -23,7 +23,8 @@ class NewItem:
 
     ``deadline`` and ``not_before`` are epoch microseconds, ``max_cost`` nano-dollars;
     ``prefix`` names the prompt prefix that items of one slice share; ``fingerprint`` tells two
-    uses of one idempotency key apart.
+    uses of one idempotency key apart; ``key_lifetime``: microseconds until the key is free again,
+    ``None`` for ever.
     """
 
     id: str
@@ -46,6 +47,7 @@ class NewItem:
     not_before: int | None = None
     metadata: Mapping[str, Any] | None = None
     idempotency_key: str | None = None
+    key_lifetime: int | None = None
     job_id: str | None = None
     job_index: int | None = None
 
@@ -135,6 +137,10 @@ def refuse(
 
 
 def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
+    if new.key_lifetime is not None:
+        expired = (items.c.idempotency_key == new.idempotency_key, items.c.key_expires_at < at)
+        freed = {"idempotency_key": None, "key_expires_at": None}
+        connection.execute(update(items).where(*expired).values(**freed))
     connection.execute(upsert(connection, items).on_conflict_do_nothing(), _row(new, at))
     held = connection.execute(_BY_KEY, {"key": new.idempotency_key}).one()
     if held.fingerprint != new.fingerprint:
@@ -146,11 +152,17 @@ def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
     return str(held.id)
 
 
+_RELATIVE = ("not_before", "key_lifetime")
+"""What a new item states relative to the moment it is committed."""
+
+
 def _row(new: NewItem, at: int) -> dict[str, Any]:
     delayed = new.not_before is not None and new.not_before > at
     row: dict[str, Any] = {
-        name: getattr(new, name) for name in NewItem.__slots__ if name != "not_before"
+        name: getattr(new, name) for name in NewItem.__slots__ if name not in _RELATIVE
     }
+    if new.key_lifetime is not None and new.idempotency_key is not None:
+        row["key_expires_at"] = at + new.key_lifetime
     row.update(
         state=State.WAITING.value if delayed else State.SUBMITTED.value,
         reason="not_before" if delayed else None,

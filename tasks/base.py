@@ -5,7 +5,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn, get_args
 
 from celery import Signature, Task
 from celery._state import connect_on_app_finalize
@@ -13,8 +13,10 @@ from celery.exceptions import Ignore
 from celery.result import AsyncResult
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from tierqueue.ledger import outbox
 from tierqueue.ledger.items import NewItem, new_id, submit
 from tierqueue.ledger.promises import Promise
+from tierqueue.router.duration import parse_duration
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import intake, names, predecessors, promises
 from tierqueue.tasks.app import TierqueueApp, app
@@ -25,6 +27,9 @@ from tierqueue.tasks.signatures import listed, plain
 OutputModel = type[BaseModel]
 Check = Callable[[Mapping[str, Any], Any], str | None]
 """Given the arguments and the parsed output, says why the output is wrong, or ``None``."""
+
+KeyScope = Literal["task", "budget"]
+"""Among which items one idempotency key is one item."""
 
 _OFF_THE_ROAD = frozenset({"exchange", "routing_key", "priority", "time_limit", "soft_time_limit"})
 
@@ -56,6 +61,8 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
     output_limit: int
     prompt_version: str
     defaults: Mapping[str, Any]
+    key_scope: KeyScope
+    key_lifetime: int | None
 
     def prompt(self, arguments: Mapping[str, Any]) -> Prompt:
         """The prompt of one item, from its stored arguments."""
@@ -114,7 +121,8 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             output_limit=limit,
             priority=5 if priority is None else priority,
             not_before=not_before,
-            idempotency_key=None if key is None else f"{self.name}:{key}",
+            idempotency_key=None if key is None else self._key(key, demands["budget"]),
+            key_lifetime=self.key_lifetime,
             **demands,
         )
 
@@ -204,6 +212,19 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             parent.add_trail(result)
         return result
 
+    def submit_in(self, session: Any, *args: Any, **kwargs: Any) -> AsyncResult:
+        """As ``delay``, but in the caller's own SQLAlchemy session or connection.
+
+        The item is there once that transaction commits, and never was if it is rolled back; it
+        must be on the ledger's database. The routing stage is woken after the commit. Raises
+        ``InvalidItem`` for bad input, ``Misconfigured`` for what is no session.
+        """
+        item_id = new_id()
+        new = self.called(args, kwargs, item_id=item_id, not_before=None, expires=None)
+        promise = Promise(id=item_id, item_id=item_id, task=self.name, root_id=item_id)
+        outbox.submit_in(session, new, promise, self._road.wakes.call)
+        return self.AsyncResult(item_id)
+
     def run(self, *args: Any, **kwargs: Any) -> NoReturn:
         """The intake: a call by name arrived at the routing stage with its full arguments.
 
@@ -250,6 +271,10 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             raise invalid(self.name, error) from None
         return checked.model_dump(mode="json")
 
+    def _key(self, key: str, budget: str | None) -> str:
+        # Quoted, so that no budget and key together read like others.
+        return f"{self.name}:{key}" if self.key_scope == "task" else f"{self.name}:{budget!r}:{key}"
+
     def _refuse_other_roads(self, options: Mapping[str, Any]) -> None:
         refused = sorted(name for name in _OFF_THE_ROAD if options.get(name) is not None)
         if options.get("queue") not in (None, names.ROUTE):
@@ -269,17 +294,27 @@ def item_task(
     checks: Sequence[Check] = (),
     output_limit: int = 256,
     prompt_version: str = "1",
+    idempotency_scope: KeyScope = "task",
+    idempotency_lifetime: str | None = None,
     **defaults: Any,
 ) -> Callable[[Callable[..., Prompt]], ItemTask]:
     """Declare a task type from the function that builds its prompt.
 
     The function's signature is the task's signature, checked at every call. ``name`` is explicit
-    and travels, so that moving the file changes nothing. Raises ``InvalidItem`` at the declaration
-    for a parameter without a type or one named like a demand.
+    and travels, so that moving the file changes nothing. One idempotency key is one item of the
+    type, or of the type and the item's stated budget (``idempotency_scope="budget"``), for ever
+    or for ``idempotency_lifetime`` (``"7d"``) from its submission. Raises ``InvalidItem`` at the
+    declaration for a parameter without a type or one named like a demand.
     """
 
     def declare(build: Callable[..., Prompt]) -> ItemTask:
         StatedDemands.read(defaults, name)
+        if idempotency_scope not in get_args(KeyScope):
+            raise InvalidItem(f"{name}: idempotency_scope is task or budget")
+        try:
+            lifetime = idempotency_lifetime and parse_duration(idempotency_lifetime)
+        except ValueError as error:
+            raise InvalidItem(f"{name}: idempotency_lifetime: {error}") from None
         members = {
             "name": name,
             "build": staticmethod(build),
@@ -292,6 +327,8 @@ def item_task(
             "output_limit": output_limit,
             "prompt_version": prompt_version,
             "defaults": defaults,
+            "key_scope": idempotency_scope,
+            "key_lifetime": lifetime,
             "__doc__": build.__doc__,
             "__module__": build.__module__,
             "abstract": False,

@@ -1,0 +1,133 @@
+"""One idempotency key is one item, whoever comes with it, as wide and as long as was declared."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text, update
+
+from tests.tasks.producer import CHECKOUT, Road, until
+from tierqueue.ledger.models import items
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks import Prompt, complete, item_task
+from tierqueue.tasks.app import app
+from tierqueue.tasks.base import ItemTask
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+# Ten processes that wait for each other, then call, then wait for the answer.
+TEN = """
+import json, multiprocessing, sys
+from tierqueue.tasks import complete
+
+def call(barrier, said):
+    barrier.wait()
+    asked = complete.delay("Say hello", idempotency_key="order-7")
+    said.put([asked.id, asked.get(timeout=60)["output"]])
+
+fork = multiprocessing.get_context("fork")
+barrier, said = fork.Barrier(10), fork.Queue()
+ten = [fork.Process(target=call, args=(barrier, said)) for _ in range(10)]
+for each in ten: each.start()
+answers = [said.get(timeout=90) for _ in ten]
+for each in ten: each.join()
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture
+def road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
+    """A road on each database."""
+    return road_to(ledger_url)
+
+
+@pytest.fixture
+def declare() -> Iterator[Callable[..., ItemTask]]:
+    """Declares a task type for one test."""
+    made: list[str] = []
+
+    def of(name: str, **options: Any) -> ItemTask:
+        def build(word: str) -> Prompt:
+            return Prompt(system="s", prefix="p", question=word)
+
+        made.append(name)
+        return item_task(name, output=None, **options)(build)
+
+    yield of
+    for name in made:
+        ItemTask.declared.pop(name, None)
+        app.tasks.pop(name, None)
+
+
+def test_ten_processes_at_once_with_one_key_are_one_item_and_ten_equal_answers(
+    road: Road, ledger_url: str
+) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", TEN], env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def promised() -> int:
+            assert process.poll() is None
+            with road.ledger.read() as connection:
+                count = connection.execute(text("SELECT count(*) FROM promises")).scalar()
+            return int(count or 0)
+
+        until(lambda: promised() == 10, 60)
+        [row] = road.all_items()
+        road.tell(road.answer(row.id, {"text": "hello"}))
+        out, _ = process.communicate(timeout=90)
+    answers = json.loads(out)
+    assert len({asked for asked, _ in answers}) == 10
+    assert [answer for _, answer in answers] == [{"text": "hello"}] * 10
+
+
+def test_a_key_is_one_item_of_its_task_type(road: Road, declare: Callable[..., ItemTask]) -> None:
+    one, other = declare("tests.one"), declare("tests.other")
+    for each in (one, one, other):
+        each.delay("x", idempotency_key="k")
+    assert sorted(row.task for row in road.all_items()) == ["tests.one", "tests.other"]
+    with pytest.raises(InvalidItem, match="other arguments or demands"):
+        one.delay("x", idempotency_key="k", budget="acme")
+
+
+def test_a_key_may_be_one_item_of_each_budget(road: Road, declare: Callable[..., ItemTask]) -> None:
+    task = declare("tests.tenants", idempotency_scope="budget")
+    for budget in ("acme", "acme", "zenith", None):
+        stated = {} if budget is None else {"budget": budget}
+        task.delay("x", idempotency_key="k", **stated)
+    budgets = [row.budget for row in road.all_items()]
+    assert sorted(str(each) for each in budgets) == ["None", "acme", "zenith"]
+
+
+def test_a_key_whose_lifetime_has_passed_is_another_item(
+    road: Road, declare: Callable[..., ItemTask]
+) -> None:
+    task = declare("tests.weekly", idempotency_lifetime="7d")
+    for _ in range(2):
+        task.delay("x", idempotency_key="k")
+    [row] = road.all_items()
+    assert row.key_expires_at - row.submitted_at == 7 * 86_400_000_000
+    with road.ledger.write() as connection:
+        connection.execute(update(items).values(key_expires_at=items.c.submitted_at - 1))
+    task.delay("y", idempotency_key="k")
+    assert [row.arguments["word"] for row in road.all_items()] == ["x", "y"]
+
+
+def test_a_key_without_a_lifetime_is_never_free(road: Road) -> None:
+    complete.delay("x", idempotency_key="k")
+    assert road.all_items()[0].key_expires_at is None
+
+
+@pytest.mark.parametrize(
+    "options", [{"idempotency_scope": "galaxy"}, {"idempotency_lifetime": "soon"}]
+)
+def test_a_scope_or_lifetime_that_is_none_is_refused_at_the_declaration(
+    declare: Callable[..., ItemTask], options: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidItem, match="idempotency_"):
+        declare("tests.wrong", **options)

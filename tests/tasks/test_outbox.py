@@ -1,0 +1,126 @@
+"""``submit_in``: an item in the caller's own transaction, there with it or not at all."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+from tests.tasks.producer import Road
+from tierqueue.router.errors import InvalidItem, Misconfigured
+from tierqueue.tasks import classify, complete
+from tierqueue.tasks.wake import Wakes
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+class CountedWakes(Wakes):
+    """Counts what is asked for and sends nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+        self.asked = 0
+
+    def call(self) -> None:
+        self.asked += 1
+
+
+@pytest.fixture
+def road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
+    """A road on each database."""
+    return road_to(ledger_url)
+
+
+@pytest.fixture
+def wakes(road: Road) -> CountedWakes:
+    """The wakes this producer asks for."""
+    counted = CountedWakes()
+    road.app._made["wakes"] = counted
+    return counted
+
+
+@pytest.fixture
+def engine(ledger_url: str, road: Road) -> Iterator[Engine]:
+    """The caller's own engine and table on the ledger's database."""
+    own = create_engine(ledger_url)
+    with own.begin() as connection:
+        connection.execute(text("CREATE TABLE orders (item TEXT)"))
+    yield own
+    own.dispose()
+
+
+def _orders(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT item FROM orders")).scalars())
+
+
+def _order(caller: Any, item_id: str) -> None:
+    caller.execute(text("INSERT INTO orders VALUES (:item)"), {"item": item_id})
+
+
+def test_an_item_is_there_once_the_session_commits_and_wakes_then(
+    road: Road, engine: Engine, wakes: CountedWakes
+) -> None:
+    with Session(engine) as session:
+        asked = complete.submit_in(session, "Say hello", budget="acme")
+        _order(session, asked.id)
+        assert (road.all_items(), wakes.asked) == ([], 0)
+        session.commit()
+        assert wakes.asked == 1
+        session.execute(text("SELECT 1"))
+        session.commit()
+    assert wakes.asked == 1
+    [row] = road.all_items()
+    assert (row.id, row.budget, row.state) == (asked.id, "acme", "submitted")
+    assert _orders(engine) == [asked.id]
+    road.tell(road.answer(asked.id, {"text": "hello"}))
+    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+
+
+def test_a_rollback_leaves_no_item_and_no_promise_and_wakes_nobody(
+    road: Road, engine: Engine, wakes: CountedWakes
+) -> None:
+    with Session(engine) as session:
+        _order(session, complete.submit_in(session, "Say hello").id)
+        session.rollback()
+        session.execute(text("SELECT 1"))
+        session.commit()
+    assert (road.all_items(), _orders(engine), wakes.asked) == ([], [], 0)
+    with road.ledger.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM promises")).scalar() == 0
+
+
+def test_a_core_connection_commits_and_rolls_back_with_its_items(
+    road: Road, engine: Engine, wakes: CountedWakes
+) -> None:
+    with engine.begin() as connection:
+        asked = complete.submit_in(connection, "Say hello")
+    with engine.connect() as connection:
+        complete.submit_in(connection, "Say no more")
+        connection.rollback()
+    assert [row.id for row in road.all_items()] == [asked.id]
+    assert wakes.asked == 1
+
+
+def test_many_items_in_one_transaction_come_together(
+    road: Road, engine: Engine, wakes: CountedWakes
+) -> None:
+    with Session(engine) as session, session.begin():
+        asked = [classify.submit_in(session, f"text {n}", labels=["a", "b"]) for n in range(3)]
+    assert [row.id for row in road.all_items()] == sorted(each.id for each in asked)
+    assert wakes.asked >= 1
+
+
+def test_bad_input_is_refused_and_the_session_lives_on(road: Road, engine: Engine) -> None:
+    with Session(engine) as session:
+        with pytest.raises(InvalidItem):
+            complete.submit_in(session)
+        _order(session, "other work")
+        session.commit()
+    assert (road.all_items(), _orders(engine)) == ([], ["other work"])
+
+
+def test_what_is_no_session_is_refused(road: Road) -> None:
+    with pytest.raises(Misconfigured, match="Session or Connection"):
+        complete.submit_in(object(), "Say hello")
