@@ -305,10 +305,15 @@ class Executor:
             else:
                 taken = station.engine.spent(call) if isinstance(call, Call) else Usage()
                 outcome = Interrupted(kind=why, usage=taken)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the claim must be settled
             _log.exception("call_failed", item=each.item.id, error=type(error).__name__)
-            outcome = Unknown(kind="internal error", message=type(error).__name__)
-        station.breaker.record(outcome)
+            kind_of, said = "internal error", type(error).__name__
+            if isinstance(call, Call):
+                outcome = Unknown(kind=kind_of, message=said)
+            else:  # nothing was sent, so nothing can be billed
+                outcome = Failed(kind=kind_of, message=said, transient=False)
+        # What we ended ourselves says nothing of the deployment.
+        station.breaker.record(Interrupted(kind="ended by us") if cut else outcome)
         attempt = Attempt(
             item=each.item,
             fence=each.fence,

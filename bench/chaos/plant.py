@@ -65,7 +65,8 @@ class Nursery:
             stdout=subprocess.PIPE,
             stderr=self._output,
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def fork(self, kind: str, name: str, **more: Any) -> int:
         """Start a process; returns its pid once it runs."""
@@ -89,18 +90,20 @@ class Nursery:
         assert self._popen.stdin is not None
         self._popen.stdin.close()
         self._popen.wait(20)
+        self._listener.join(5)
         self._output.close()
 
     def _listen(self) -> None:
         assert self._popen.stdout is not None
-        for text in self._popen.stdout:
-            told = json.loads(text)
-            with self._changed:
-                if "ended" in told:
-                    self.ended[told["pid"]] = told["ended"]
-                else:
-                    self.pids[told["name"]] = told["pid"]
-                self._changed.notify_all()
+        with self._popen.stdout as told_by_it:
+            for text in told_by_it:
+                told = json.loads(text)
+                with self._changed:
+                    if "ended" in told:
+                        self.ended[told["pid"]] = told["ended"]
+                    else:
+                        self.pids[told["name"]] = told["pid"]
+                    self._changed.notify_all()
 
 
 class Plant:
