@@ -1,0 +1,79 @@
+"""The settler: what a bill above its bound sets off."""
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.ledger.road import WORKER, Road, ceiling
+from tierqueue.ledger.claims import Claim
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.outcome import Accepted, Completed, Usage
+from tierqueue.router.policy import parse_policy
+from tierqueue.router.pricing import charge
+from tierqueue.tasks.settle import Attempt
+from tierqueue.workers.settler import Ended, Settler
+
+POLICY = parse_policy(
+    """
+[deployments.small]
+tier = "gpu"
+engine = "openai"
+model = "m"
+boundary = "vendor:v"
+key_env = "KEY"
+context_window = 1000
+prices = { input = "1", output = "2" }
+""",
+    "test",
+)
+
+
+def settled(ledger: Ledger, claim: Claim, usage: Usage) -> list[dict[str, object]]:
+    """Settle an accepted call of that usage; what was logged."""
+    done = threading.Event()
+    settler = Settler(
+        ledger, POLICY, free=lambda _: None, told=lambda *_: None, checkpoint=lambda _: None
+    )
+    attempt = Attempt(
+        item=claim.item,
+        fence=claim.fence,
+        held=claim.held,
+        balances=claim.balances,
+        started_at=claim.started_at,
+        deployment=POLICY.deployments["small"],
+        prompt_version="1",
+        now=claim.started_at,
+        draw=0.0,
+    )
+    completed = Completed(text="yes", usage=usage, model_served="m")
+    with capture_logs() as logged:
+        settler.start()
+        settler.put(Ended(attempt, Accepted(output={}, completed=completed), "slot", done.set))
+        settler.stop(timeout=30)
+    assert done.is_set()
+    return [dict(each) for each in logged]
+
+
+@pytest.mark.parametrize(("bound", "over"), [(5_000, 0), (4_999, 1), (100, 4_900)])
+def test_a_bill_above_its_bound_is_alarmed_at_once_and_booked_in_full(
+    ledger: Ledger, bound: int, over: int
+) -> None:
+    road = Road(ledger)
+    road.ceilings(ceiling("everything", 10_000))
+    [claim] = road.running(bound=bound)
+    usage = Usage(input_tokens=3, output_tokens=1)
+    cost = charge(POLICY.deployments["small"], usage, datetime(2026, 11, 20, tzinfo=UTC)).cost
+    alarms = [each for each in settled(ledger, claim, usage) if each["event"] == "overage"]
+    alarm = {
+        "event": "overage",
+        "log_level": "error",
+        "item": claim.item.id,
+        "fence": 1,
+        "deployment": WORKER.deployment,
+        "held_nanousd": bound,
+        "over_nanousd": over,
+    }
+    assert alarms == ([alarm] if over else [])
+    assert road.books()["everything:*:total:all"][:2] == (0, cost) == (0, 5_000)
