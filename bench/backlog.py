@@ -5,7 +5,6 @@ the real road: every row, entry and receipt is counted.
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import func, select
 

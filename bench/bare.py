@@ -1,4 +1,4 @@
-"""Bare Celery, to be measured against: a no-op with a result, on as many worker processes as ours."""
+"""Bare Celery, to be measured against: no-ops with results, on as many processes as ours."""
 
 import os
 from collections.abc import Iterator

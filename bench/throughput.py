@@ -31,7 +31,7 @@ class Plan:
 
 
 FULL = Plan(pairs=5, warming=3.0, counting=20.0, job=20_000, job_seconds=20.0)
-QUICK = Plan(pairs=1, warming=1.0, counting=3.0, job=8_000, job_seconds=0.0)
+QUICK = Plan(pairs=1, warming=0.5, counting=2.5, job=5_000, job_seconds=0.0)
 
 Rates = dict[str, list[float]]
 
