@@ -25,6 +25,8 @@ _COMMANDS = {
     "migrate": ("migrate", "Bring the ledger's tables up to date"),
     "pause": ("pause", "Hold back a tier, a task type, a budget or a job"),
     "policy": ("policy", "Check a policy file"),
+    "quote": ("quote", "What a file of work would cost, before anything runs"),
+    "reconcile": ("reconcile", "The books against a provider's usage export"),
     "resume": ("pause", "Let what was paused go on"),
     "route": ("route", "Where an item would go, and why"),
     "spend": ("spend", "What was spent, by tier, deployment, task type, budget, job, day"),

@@ -68,6 +68,8 @@ COMMANDS = [
     "pause tier",
     "policy",
     "policy check",
+    "quote",
+    "reconcile",
     "resume",
     "route",
     "spend",

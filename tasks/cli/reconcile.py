@@ -1,0 +1,149 @@
+"""``tierqueue reconcile``: the books against a provider's usage export."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tierqueue.ledger import reconciliation
+from tierqueue.ledger.reconciliation import Resolved
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.complaints import nearest
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.money import format_usd
+from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.opened import opened
+from tierqueue.tasks.cli.policy import read_policy
+from tierqueue.tasks.cli.printing import emit, json_option, table
+from tierqueue.tasks.export import read
+from tierqueue.tasks.reconcile import Day, Unresolved, days, of_model, resolve
+
+
+@click.command(epilog="Example: tierqueue reconcile usage.csv --deployment best --apply")
+@click.argument("export", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--deployment", required=True, help="Whose calls the export lists.")
+@click.option("--apply", is_flag=True, help="Correct unknown charges; without it only say so.")
+@click.option("--by", help="Who does this, for the record; else the user of this process.")
+@json_option
+def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_json: bool) -> None:
+    """Compare EXPORT with the books day by day (UTC), and settle what unknown charges were.
+
+    EXPORT is .csv with a header, .json (one list) or .jsonl. Each row has a `date` and a `cost` in
+    dollars (or `cost_nanousd`); `model`, `input_tokens`, `output_tokens` and the `item` and
+    `fence` of a call are read where they are there. Exit 1 where the books and the export still
+    differ, or a charge stays unknown.
+    """
+    policy, _ = read_policy(None)
+    if (found := policy.deployments.get(deployment)) is None:
+        near = nearest(deployment, policy.deployments)
+        raise InvalidItem(f"there is no deployment {deployment!r}{near}")
+    rows = of_model(read(export), found.model)
+    if not rows:
+        raise InvalidItem(f"{export} has no row of the model {found.model}")
+    first, last = min(each.day for each in rows), max(each.day for each in rows)
+    with opened() as ledger:
+        with ledger.read() as connection:
+            booked = reconciliation.booked(connection, deployment, first, last)
+            unknown = reconciliation.unknown_charges(connection, deployment, first, last)
+            named = sorted({charge.call[0] for charge in unknown})
+            fences = reconciliation.fences(connection, deployment, named)
+        resolved, unresolved = resolve(rows, unknown, fences)
+        moved = 0
+        if apply:
+            with ledger.write() as connection:
+                moved = reconciliation.resolve(
+                    connection,
+                    resolved,
+                    source=export.name,
+                    by=by or operator(),
+                    now=database_now(connection),
+                )
+    compared = days(rows, booked, resolved)
+    if as_json:
+        _emit(compared, resolved, unresolved, moved, apply)
+    else:
+        _print(compared, resolved, unresolved, moved, apply)
+    if unresolved or any(each.drift for each in compared):
+        raise click.exceptions.Exit(1)
+
+
+def _emit(
+    compared: Sequence[Day],
+    resolved: Sequence[Resolved],
+    unresolved: Sequence[Unresolved],
+    moved: int,
+    applied: bool,
+) -> None:
+    emit(
+        {
+            "days": [
+                {
+                    "day": each.day.isoformat(),
+                    "booked": each.booked,
+                    "unknown": each.unknown,
+                    "corrected": each.corrected,
+                    "billed": each.billed,
+                    "drift": each.drift,
+                }
+                for each in compared
+            ],
+            "resolved": [
+                {
+                    "item": each.charge.call[0],
+                    "fence": each.charge.call[1],
+                    "booked": each.charge.cost,
+                    "billed": each.cost,
+                }
+                for each in resolved
+            ],
+            "unresolved": [
+                {
+                    "item": each.charge.call[0],
+                    "fence": each.charge.call[1],
+                    "booked": each.charge.cost,
+                    "why": each.why,
+                }
+                for each in unresolved
+            ],
+            "moved": moved,
+            "dry_run": not applied,
+        }
+    )
+
+
+def _print(
+    compared: Sequence[Day],
+    resolved: Sequence[Resolved],
+    unresolved: Sequence[Unresolved],
+    moved: int,
+    applied: bool,
+) -> None:
+    table(
+        ["day", "booked>", "of it unknown>", "corrected by>", "billed>", "drift>"],
+        [
+            (
+                each.day.isoformat(),
+                format_usd(each.booked),
+                format_usd(each.unknown),
+                format_usd(each.corrected),
+                format_usd(each.billed),
+                format_usd(each.drift),
+            )
+            for each in compared
+        ],
+    )
+    for each in resolved:
+        item, fence = each.charge.call
+        click.echo(
+            f"{item} fence {fence}: booked {format_usd(each.charge.cost)},"
+            f" billed {format_usd(each.cost)}"
+        )
+    for left in unresolved:
+        item, fence = left.charge.call
+        click.echo(
+            f"{item} fence {fence}: {format_usd(left.charge.cost)} stays unknown: {left.why}"
+        )
+    if applied:
+        click.echo(f"corrected {len(resolved)} charges: the books moved by {format_usd(moved)}")
+    elif resolved:
+        click.echo(f"would correct {len(resolved)} charges; say --apply to do it")
