@@ -41,7 +41,7 @@ _log = structlog.get_logger(__name__)
 BATCH = 512
 """Most items routed in one transaction."""
 
-TICK = 1.0
+TICK = 0.5
 """Seconds between two sweeps for what was lost, and between two looks when nothing happens."""
 
 BUSY = 0.05
