@@ -42,6 +42,7 @@ def run(
     seed: int,
     kills: int,
     lease: float = LEASE,
+    named: bool = False,
     tight: str = "0.02",
     twins: dict[str, str] | None = None,
     quiet_seconds: float = QUIET_SECONDS,
@@ -53,7 +54,7 @@ def run(
         watch = Watch(plant.ledger_url, folder)
         watch.start()
         producers = [plant.produce(f"producer-{n}", seed * 10 + n, BACKLOG) for n in (1, 2)]
-        storm = Storm(plant, watch, seed, kills)
+        storm = Storm(plant, watch, seed, kills, named=named)
         threading.Event().wait(1.0)
         storm.run(time.monotonic() + 30 + kills * SECONDS_A_KILL)
         stormed = time.monotonic() - began
@@ -148,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.faults")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=60, help="over all databases")
+    parser.add_argument("--named", action="store_true", help="every crash point at least once")
     parser.add_argument("--databases", default=",".join(DATABASES))
     parser.add_argument("--lease", type=float, default=LEASE)
     parser.add_argument("--keep", type=Path, help="keep the run's logs in this folder")
@@ -166,6 +168,7 @@ def main() -> None:
             seed=asked.seed,
             kills=asked.kills // len(databases),
             lease=asked.lease,
+            named=asked.named,
         )
         by_database[database] = figures
         checker.report(found, [f"== {database}: {json.dumps(figures)}"])

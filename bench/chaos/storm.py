@@ -52,13 +52,20 @@ STORM_EVERY = 0.25
 
 
 class Storm:
-    """A schedule drawn from ``seed``: ``kills`` kills and the other faults among them."""
+    """A schedule drawn from ``seed``: ``kills`` kills and the other faults among them.
 
-    def __init__(self, plant: Plant, watch: Watch, seed: int, kills: int) -> None:
+    ``named``: every crash point at least once; otherwise some of the routing stage's are left out
+    where there are few kills.
+    """
+
+    def __init__(
+        self, plant: Plant, watch: Watch, seed: int, kills: int, *, named: bool = False
+    ) -> None:
         self._plant = plant
         self._watch = watch
         self._draw = random.Random(seed)
         self._kills = kills
+        self._named = named
         self._pause = threading.Event()
         self._seen = 0
         self.by_kind: Counter[str] = Counter()
@@ -80,7 +87,7 @@ class Storm:
         kills = self._kills - poisons * POISON_KILLS
         routing = list(ROUTING_POINTS)
         self._draw.shuffle(routing)
-        points = [*TIER_POINTS, *routing[: kills // 4]] * rounds
+        points = [*TIER_POINTS, *(routing if self._named else routing[: kills // 4])] * rounds
         acts: list[Callable[[], None]] = [self._at(point) for point in points[:kills]]
         while len(acts) < kills:
             acts.append(self._routing if self._draw.random() < 0.08 else self._random)
