@@ -14,6 +14,9 @@ from tierqueue.router.outcome import Usage
 from tierqueue.router.rates import Dearest, Rates
 from tierqueue.router.signals import Signals
 
+LATE = 1
+"""Seconds of engine time that a call may take to end after its timeout."""
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -27,7 +30,7 @@ def upper_bound(deployment: Deployment, signals: Signals, since: date = date.min
     """The most a call within ``signals`` can cost, at the dearest rate that can apply.
 
     Prices that were superseded before ``since`` (a day, UTC) are left out; by default none is.
-    A deployment priced by engine time is bounded by its timeout. Raises ``Unpriced``.
+    A deployment priced by engine time is bounded by its timeout and ``LATE``. Raises ``Unpriced``.
     """
     most = dearest(deployment, since)
     return most.bound(signals.input_tokens_bound, signals.output_tokens_bound)
@@ -58,7 +61,7 @@ def dearest(deployment: Deployment, since: date) -> Dearest:
         dear, output = Fraction(max(inputs), rates.scale), Fraction(rates.output, rates.scale)
         return Dearest.of([(-1, dear, output, Fraction(0))])
     if deployment.gpu_hour is not None:
-        seconds = Fraction(Decimal(str(deployment.timeout)))
+        seconds = Fraction(Decimal(str(deployment.timeout))) + LATE
         return Dearest.of([(-1, Fraction(0), Fraction(0), seconds * deployment.gpu_hour)])
     if deployment.genai_price is None:
         raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")

@@ -256,7 +256,7 @@ def _hourly(bound: str, price: tuple[str, str]) -> Policy:
     house = _spec("house", price=None)
     text = _policy_text([house, _spec("api", OPEN, boundary="vendor:a", price=price)])
     where = "[deployments.house]\n"
-    return parse_policy(text.replace(where, f'{where}gpu_hour = "{bound}"\ntimeout = 3600\n'), "t")
+    return parse_policy(text.replace(where, f'{where}gpu_hour = "{bound}"\ntimeout = 3599\n'), "t")
 
 
 def test_an_engine_paid_by_the_hour_goes_before_an_api_with_a_lower_bound() -> None:

@@ -30,7 +30,7 @@ model = "tiny"
 boundary = "house"
 context_window = 700
 gpu_hour = "3.60"
-timeout = 10
+timeout = 9
 
 [deployments.best]
 tier = "frontier"
