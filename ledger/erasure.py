@@ -50,9 +50,6 @@ def erase(connection: Transaction, item_ids: Sequence[str], by: str, why: str) -
         _strip(connection, ended, now)
         owed = update(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
         connection.execute(owed.values(kept_at=now), {"ids": ended})
-        connection.execute(
-            update(attempts).where(among(attempts.c.item_id)).values(detail=None), {"ids": ended}
-        )
         known = promise_ids(connection, ended)
         connection.execute(
             delete(raw_messages).where(raw_messages.c.headers["id"].as_string().in_(known))
@@ -126,7 +123,8 @@ def _ended(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
 
 
 def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
-    # A dead letter's message may quote an answer, a key or a fingerprint tell what was asked.
+    # A dead letter's message and an attempt's detail may quote an answer; a key or a fingerprint
+    # may tell what was asked.
     connection.execute(
         update(items)
         .where(among(items.c.id))
@@ -141,6 +139,9 @@ def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
             erased_at=now,
         ),
         {"ids": list(ids)},
+    )
+    connection.execute(
+        update(attempts).where(among(attempts.c.item_id)).values(detail=None), {"ids": list(ids)}
     )
     connection.execute(
         update(promises)

@@ -9,6 +9,7 @@ import time
 import uuid
 
 import structlog
+from redis.exceptions import RedisError
 
 from tierqueue.ledger import announcements, chords, erasure, progress, recall
 from tierqueue.ledger.session import now as database_now
@@ -63,8 +64,8 @@ class Upkeep:
             try:
                 part()
             except Exception as error:
-                if unreachable(error):
-                    _log.warning("ledger_unreachable", error=type(error).__name__)
+                if unreachable(error) or isinstance(error, RedisError):
+                    _log.warning("upkeep_waits", part=part.__name__, error=type(error).__name__)
                 else:
                     _log.exception("upkeep_failed", part=part.__name__, error=type(error).__name__)
 

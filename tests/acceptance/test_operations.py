@@ -1,0 +1,103 @@
+"""A house under its operators' hands: paused, emptied of its broker, asked how it is."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from acceptance_house import Build, Standing, until
+from celery import chord
+
+from tierqueue.ledger import pauses, progress
+from tierqueue.router.errors import NoRoute
+from tierqueue.tasks import classify, complete, names
+from tierqueue.tasks.app import app
+from tierqueue.tasks.health import look
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+LABELS = ["billing", "login"]
+OPEN = {"floor": "open_weight", "sensitivity": "public"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
+    """A house with a routing stage and one tier, on each database."""
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+    url = None if server is None else server.empty_database()
+    return build_house(url, processes=("sandbox", "routing", "open_weight"))
+
+
+def _states(standing: Standing, ids: list[str]) -> set[str]:
+    return {standing.item(each).state for each in ids}
+
+
+def test_a_paused_budget_waits_through_a_restart_and_goes_on_when_it_is_resumed(
+    standing: Standing,
+) -> None:
+    with standing.ledger.write() as connection:
+        pauses.pause(connection, "budget", "acme", "ada")
+    time.sleep(2)
+    held = [classify.delay(f"held {n}", LABELS, budget="acme", **OPEN) for n in range(5)]
+    free = [classify.delay(f"free {n}", LABELS, **OPEN) for n in range(5)]
+    for each in free:
+        each.get(timeout=30)
+    ids = [each.id for each in held]
+    assert _states(standing, ids) == {"routed"}
+    old = standing.house.processes["routing"]
+    old.end()
+    old.wait(30)
+    standing.house.spawn("routing").wait_ready(60)
+    classify.delay("free again", LABELS, **OPEN).get(timeout=30)
+    assert _states(standing, ids) == {"routed"}
+    with standing.ledger.write() as connection:
+        pauses.resume(connection, "budget", "acme", "ada")
+    for each in held:
+        each.get(timeout=30)
+    assert _states(standing, ids) == {"succeeded"}
+
+
+def test_get_and_chords_come_true_although_the_broker_forgets_everything(
+    standing: Standing,
+) -> None:
+    asked = [classify.delay(f"text {n}", LABELS, **OPEN) for n in range(40)]
+    open_chord = chord(
+        [complete.s(f"part {n}", **OPEN) for n in range(8)], complete.si("body", **OPEN)
+    )()
+    until(lambda: "succeeded" in _states(standing, [each.id for each in asked]))
+    client = app.backend.client
+    client.flushall()
+    for each in asked:
+        assert each.get(timeout=60)["output"]["label"] in LABELS
+    assert open_chord.get(timeout=60)["receipt"]["simulated"]
+    until(lambda: client.exists(names.EPOCH))
+
+
+def test_the_house_says_that_it_is_well_and_who_does_what(standing: Standing) -> None:
+    until(lambda: look(app).well)
+
+    def rooms() -> set[tuple[str, str | None]]:
+        with standing.ledger.read() as connection:
+            now = progress.standing(connection)
+        assert all(each.silent < 10 for each in now.processes)
+        return {(each.room, each.tier) for each in now.processes if each.since}
+
+    assert until(lambda: rooms() == {("routing", None), ("worker", "open_weight")})
+
+
+def test_a_dead_letter_stands_on_its_queue_once(standing: Standing) -> None:
+    asked = classify.delay("a secret", LABELS, floor="frontier", sensitivity="regulated")
+    with pytest.raises(NoRoute):
+        asked.get(timeout=30)
+
+    def standing_there() -> list[Any]:
+        raw = app.backend.client.lrange(names.dead_queue(None), 0, -1)
+        return [each for each in map(json.loads, raw) if asked.id in each["headers"]["kwargsrepr"]]
+
+    until(standing_there)
+    time.sleep(4)
+    assert len(standing_there()) == 1
