@@ -28,7 +28,7 @@ context_window = 32768
 boundary = "house"
 simulated = true
 timeout = 20
-prices = {{ input = "0", output = "0" }}
+prices = { input = "0", output = "0" }
 
 [deployments.open]
 tier = "open_weight"
@@ -40,7 +40,7 @@ context_window = 32768
 boundary = "vendor:opens"
 simulated = true
 timeout = 20
-prices = {{ input = "0.10", output = "0.40" }}
+prices = { input = "0.10", output = "0.40" }
 
 [deployments.best]
 tier = "frontier"
@@ -52,7 +52,7 @@ context_window = 200000
 boundary = "vendor:closed"
 simulated = true
 timeout = 20
-prices = {{ input = "5", cache_read = "0.5", cache_write_5m = "6.25", cache_write_1h = "10", output = "25" }}
+prices = { input = "5", cache_read = "0.5", cache_write_5m = "6.25", cache_write_1h = "10", output = "25" }
 {more}
 [[ceilings]]
 scope = "budget"

@@ -14,18 +14,18 @@ from tierqueue.tasks import classify
 LABELS = ["lost card", "refund"]
 PER_MINUTE = 60
 IN_FLIGHT = 3
-LIMITED = f"""
+LIMITED = """
 [deployments.limited]
 tier = "frontier"
 engine = "openai"
 model = "frontier-mini"
-base_url = "http://127.0.0.1:{{port}}/v1"
+base_url = "http://127.0.0.1:{port}/v1"
 key_env = "SANDBOX_KEY"
 context_window = 100000
 boundary = "vendor:limited"
 simulated = true
-prices = {{{{ input = "0.50", cache_read = "0.05", output = "2.00" }}}}
-limits = {{{{ requests_per_minute = {PER_MINUTE}, in_flight = {IN_FLIGHT} }}}}
+prices = { input = "0.50", cache_read = "0.05", output = "2.00" }
+limits = { requests_per_minute = 60, in_flight = 3 }
 """
 
 
