@@ -154,7 +154,9 @@ class Filling:
 
 def fillings(connection: Connection) -> dict[str, Filling]:
     """Every tier's queue, by the tier's name."""
-    return {row.tier: Filling(row.queued, bool(row.routed)) for row in connection.execute(_FILLINGS)}
+    return {
+        row.tier: Filling(row.queued, bool(row.routed)) for row in connection.execute(_FILLINGS)
+    }
 
 
 def queue(
@@ -224,9 +226,7 @@ def past_deadline(connection: Connection, now: int, most: int) -> Sequence[ItemR
 
 def next_due(connection: Connection) -> int | None:
     """When the next waiting item is due (epoch microseconds), if any waits."""
-    return connection.execute(
-        select(func.min(items.c.ready_at)).where(_is(State.WAITING))
-    ).scalar()
+    return connection.execute(select(func.min(items.c.ready_at)).where(_is(State.WAITING))).scalar()
 
 
 def has_work(connection: Connection) -> bool:

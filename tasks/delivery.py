@@ -35,7 +35,7 @@ class Delivery:
         """
         try:
             self._tell(endings, owed)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what is not kept stays owed
             _log.warning("delivery_postponed", error=type(error).__name__)
 
     def _tell(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:

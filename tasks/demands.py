@@ -11,7 +11,6 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
 
-
 _MOST_MONEY = 2**63 - 1
 """The largest whole number both databases keep exactly."""
 

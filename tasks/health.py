@@ -106,7 +106,7 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
 def _broker(app: TierqueueApp) -> list[Finding]:
     try:
         app.backend.client.ping()
-    except Exception as error:  # whatever it is, the broker does not answer
+    except Exception as error:  # noqa: BLE001 - whatever it is, the broker does not answer
         what = f"the broker cannot be reached ({type(error).__name__}): work waits in the ledger"
         return [Finding(True, what, "is Redis up, and TIERQUEUE_BROKER_URL right?")]
     return []

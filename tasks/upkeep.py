@@ -63,7 +63,7 @@ class Upkeep:
         for part in (self._announce, self._mend, self._retain):
             try:
                 part()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the next tick tries again
                 if unreachable(error) or isinstance(error, RedisError):
                     _log.warning("upkeep_waits", part=part.__name__, error=type(error).__name__)
                 else:

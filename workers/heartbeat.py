@@ -52,7 +52,7 @@ class Heartbeat:
         try:
             with self._ledger.write() as connection:
                 progress.leave(connection, self.id)
-        except Exception as error:  # a row that stays is found silent, and forgotten
+        except Exception as error:  # noqa: BLE001 - a row that stays is found silent, and forgotten
             _log.warning("goodbye_failed", error=type(error).__name__)
 
     def _run(self) -> None:
@@ -63,7 +63,7 @@ class Heartbeat:
                     progress.beat(
                         connection, self.id, room=self._room, tier=self._tier, detail=detail
                     )
-            except Exception as error:  # the next beat tries again
+            except Exception as error:  # noqa: BLE001 - the next beat tries again
                 _log.warning("beat_failed", error=type(error).__name__)
             if self._stopping.wait(BEAT):
                 return

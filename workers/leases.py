@@ -76,7 +76,7 @@ class Leases:
             for deployment, held in self._snapshot().items():
                 try:
                     self._beat(deployment, held)
-                except Exception as error:  # the next beat tries again, until the lease ends
+                except Exception as error:  # noqa: BLE001 - the next beat tries again, until the lease ends
                     _log.warning("heartbeat_failed", error=type(error).__name__)
 
     def _beat(self, deployment: str, held: dict[str, Holding]) -> None:

@@ -54,7 +54,7 @@ class RoutingWorker:
             self._stage = self._build()
             self._stage.start()
         except TierqueueError as error:
-            print(f"routing stage cannot start: {error}", file=sys.stderr)
+            sys.stderr.write(f"routing stage cannot start: {error}\n")
             raise SystemExit(2) from None
         except Exception as error:
             _log.exception("routing_stage_cannot_start")
@@ -93,7 +93,7 @@ class RoutingWorker:
     def _say_awake(self, awake: bool) -> None:
         try:
             self._app.say_awake(awake)
-        except Exception as error:  # a wake too many is sent, or a tick passes
+        except Exception as error:  # noqa: BLE001 - a wake too many is sent, or a tick passes
             _log.warning("awake_not_said", error=type(error).__name__)
 
     def _send(self, tier: Tier, work: Slice) -> None:
@@ -105,5 +105,5 @@ class RoutingWorker:
                 ignore_result=True,
                 retry=False,
             )
-        except Exception as error:  # its items stay queued, and the tick sends them again
+        except Exception as error:  # noqa: BLE001 - its items stay queued, and the tick sends them again
             _log.warning("slice_not_sent", tier=tier.value, error=type(error).__name__)

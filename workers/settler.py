@@ -98,7 +98,7 @@ class Settler:
             try:
                 self._write(batch)
                 break
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - looked at below: tried again, or loud
                 if not unreachable(error):
                     _log.exception("settle_failed", items=[each.attempt.item.id for each in batch])
                     if len(batch) > 1:

@@ -12,10 +12,10 @@ from typing import Any
 
 import redis
 import structlog
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from celery.signals import worker_init, worker_shutting_down
 from celery.signals import worker_shutdown as worker_stopped
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tierqueue import migrations
 from tierqueue.ledger import tiers
@@ -84,7 +84,7 @@ class TierWorker:
         try:
             self._build()
         except TierqueueError as error:
-            print(f"{self._tier} worker cannot start: {error}", file=sys.stderr)
+            sys.stderr.write(f"{self._tier} worker cannot start: {error}\n")
             raise SystemExit(2) from None
         except Exception as error:
             _log.exception("worker_cannot_start", tier=self._tier.value)

@@ -19,6 +19,9 @@ from tierqueue.tasks.cli.printing import emit, json_option, moment, table
 SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider")
 WINDOWS = ("total", "hour", "day", "week", "month")
 
+_MOST = 2**63 - 1
+"""Nano-dollars that a column of the ledger holds."""
+
 _by = click.option("--by", help="Who does this, for the record; else the user of this process.")
 
 
@@ -84,7 +87,7 @@ def set_(
     It stays over whatever the policy says. A limit below what is spent lets nothing more go.
     """
     kind, name = _scope(scope)
-    amount = parse_usd(limit)
+    amount = _amount(limit)
     with opened() as ledger, ledger.write() as connection:
         _refuse_unknown(connection, kind, name)
         former = ceiling_changes.in_force(connection, kind, name, window)
@@ -112,7 +115,7 @@ def raise_(
     the same transaction.
     """
     kind, name = _scope(scope)
-    amount = parse_usd(limit)
+    amount = _amount(limit)
     who = by or operator()
     with opened() as ledger:
         rule, former, replayed = _raise(ledger, kind, name, window, amount, who, replay)
@@ -187,6 +190,13 @@ def _scope(text: str) -> tuple[str, str]:
             " tier:frontier, deployment:NAME or provider:NAME"
         )
     return kind, name or "*"
+
+
+def _amount(text: str) -> NanoUSD:
+    amount = parse_usd(text)
+    if amount > _MOST:
+        raise InvalidItem(f"{text!r} is more than the ledger can count")
+    return amount
 
 
 def _rule(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -> CeilingRule:

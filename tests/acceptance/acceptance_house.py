@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from examples.house import House
-
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.session import Ledger
 
@@ -52,7 +51,12 @@ context_window = 200000
 boundary = "vendor:closed"
 simulated = true
 timeout = 20
-prices = { input = "5", cache_read = "0.5", cache_write_5m = "6.25", cache_write_1h = "10", output = "25" }
+[deployments.best.prices]
+input = "5"
+cache_read = "0.5"
+cache_write_5m = "6.25"
+cache_write_1h = "10"
+output = "25"
 {more}
 [[ceilings]]
 scope = "budget"

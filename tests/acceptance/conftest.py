@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from acceptance_house import POLICY, Build, Standing
-from examples.house import House
 
+from examples.house import House
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 

@@ -18,7 +18,8 @@ def test_an_error_of_the_database_does_not_quote_what_was_written(ledger: Ledger
         "complete": False,
         "total": 0,
     }
-    with pytest.raises(IntegrityError) as refused, ledger.write() as connection:
+    with ledger.write() as connection:
         connection.execute(insert(jobs).values(**row))
-        connection.execute(insert(jobs).values(**row))
+        with pytest.raises(IntegrityError) as refused, connection.begin_nested():
+            connection.execute(insert(jobs).values(**row))
     assert secret not in str(refused.value)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -21,7 +22,9 @@ from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import CeilingRule, HookPolicy, Policy, WarningPolicy, parse_policy
 from tierqueue.tasks.alarm import Alarm
+from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.hook import ROOM, Hook
+from tierqueue.tasks.sweep import Sweep
 
 DAY = 86_400_000_000
 MIDNIGHT = 20_000 * DAY
@@ -152,6 +155,22 @@ def test_a_warning_is_a_log_line_a_call_of_the_hook_and_in_the_list(ledger: Ledg
     with ledger.read() as connection:
         (standing,) = reports.ceiling_standings(connection, now)
     assert standing.warnings == ("0.5", "0.8")
+
+
+def test_the_routing_stages_tick_looks_at_the_ceilings(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        now = database_now(connection)
+    limit(ledger, 1_000, window="total", at=now)
+    spend(ledger, 850, now, "budget:acme:total:all")
+    delivery = Mock(spec=Delivery)
+    sweeps = [
+        Sweep(ledger, Policy(digest="d"), lambda *_: None, delivery, 1, lambda _: None)
+        for _ in range(2)
+    ]
+    with capture_logs() as logs:
+        for each in sweeps:
+            each()
+    assert [each["event"] for each in logs] == ["ceiling_warning"]
 
 
 def stopped(ledger: Ledger, reason: str = "cost_ceiling") -> str:

@@ -156,6 +156,7 @@ def test_a_list_shows_the_share_that_is_spent(tierqueue: Command, ledger: Ledger
         (("budget:", "day", "1usd"), "is not a scope"),
         (("everything:x", "day", "1usd"), "is not a scope"),
         (("budget:acme", "day", "much"), "is not an amount of money"),
+        (("budget:acme", "day", "99999999999"), "more than the ledger can count"),
         (("budget:acme", "fortnight", "1usd"), "is not one of"),
         (("budget:acme", "day", "1usd", "--timezone", "Berlin"), "is not a time zone"),
         (("tier:gqu", "day", "1usd"), "there is no tier 'gqu'"),
