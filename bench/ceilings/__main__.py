@@ -3,8 +3,8 @@
     python -m bench.ceilings            1,000 items on $5 and 20,000 on $100, each on both databases
     python -m bench.ceilings --quick    300 items on $1.50, on both databases
 
-Each run: concurrent items on a ceiling for about half of them by actual cost, bounds four times
-the mean actual cost, actual costs spread 10:1, eight worker processes, SIGKILLs during calls,
+Each run: concurrent items on a ceiling for about half of them by actual cost, bounds about four
+times the mean actual cost, actual costs spread 10:1, eight worker processes, SIGKILLs during calls,
 5xx replies, refused answers and lost replies. Then a second budget whose bills come in above their
 bounds, and a negative control whose workers hold nothing. Progress goes to stderr; the one JSON
 line at the end has the worst figure over all runs, and every run. Exits 1 where a promise is
@@ -16,6 +16,7 @@ import json
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ SHAPES = {
     1_000: Shape(1_000, kills=10, lost=1, overage=100, concurrency=1, latency=0.4, lease=10),
     20_000: Shape(20_000, kills=20, lost=40, overage=400, concurrency=4, latency=0.1, lease=10),
 }
-CONTROL = Shape(60, kills=0, lost=0, overage=0, concurrency=4, latency=0.05, lease=10, processes=2)
+CONTROL = replace(SHAPES[1_000], kills=0, latency=0.05)
+QUICK_CONTROL = replace(CONTROL, items=60, concurrency=4, processes=2)
 KILLS = 10
 """Kills during calls that a run must have seen; ``--quick`` has fewer, since a ceiling that small
 has no room for so many unknown charges."""
@@ -61,7 +63,8 @@ def main() -> int:
                 if chosen.quick and controls:
                     continue
                 say(f"negative control on {kind}: the hold is switched off")
-                control = without_hold(folder / f"{kind}-control", fresh.url(kind), CONTROL)
+                shape = QUICK_CONTROL if chosen.quick else CONTROL
+                control = without_hold(folder / f"{kind}-control", fresh.url(kind), shape)
                 controls.append({"database": kind} | control)
     line = summary(runs, controls)
     broken = complaints(line, 1 if sizes == [300] else KILLS)

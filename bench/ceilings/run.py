@@ -31,7 +31,7 @@ def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
             log=log,
             workers=[name for name, _ in shape.names()],
             wanted=shape.kills,
-            spare=shape.kills // 10,
+            spare=shape.kills // 5,
             most=shape.concurrency,
             young=shape.latency / 2,
             progress=lambda: _spent(ledger, CEILING) / shape.limit,
