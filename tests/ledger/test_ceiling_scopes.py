@@ -1,5 +1,7 @@
 """Every scope and window: what is exhausted stops what it covers, and nothing beside it."""
 
+from typing import Any
+
 import pytest
 
 from tests.ledger.road import SECOND, Road, ceiling, settlement
@@ -22,14 +24,14 @@ OPEN = Claimant(
 EVERYBODY = (HOUSE, ACME, OTHER, OPEN)
 
 
-def goes(road: Road, by: Claimant, *, now: int | None = None, **stated: object) -> Claims:
+def goes(road: Road, by: Claimant, *, now: int | None = None, **stated: Any) -> Claims:
     """What becomes of one more item for this deployment, at most 100 nano-dollars."""
     road.submit(**stated)
     road.route(tier=by.tier, deployment=by.deployment, bound=100)
     return road.claim(road.queue(by.tier), by=by, now=now)
 
 
-def spends(road: Road, by: Claimant, **stated: object) -> None:
+def spends(road: Road, by: Claimant, **stated: Any) -> None:
     """One item for this deployment costs all that was held for it."""
     [claim] = goes(road, by, **stated).claimed
     road.settle(settlement(claim, cost=100))

@@ -19,7 +19,7 @@ from tierqueue.ledger.items import Death, NewItem, die, new_id, submit_many
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.money import NanoUSD
+from tierqueue.router.money import format_usd
 from tierqueue.router.policy import CeilingRule, HookPolicy, Policy, WarningPolicy, parse_policy
 from tierqueue.tasks.alarm import Alarm
 from tierqueue.tasks.delivery import Delivery
@@ -45,9 +45,8 @@ class Told:
 
 
 def limit(ledger: Ledger, amount: int, window: str = "day", at: int = MIDNIGHT) -> None:
-    rule = CeilingRule.model_construct(
-        scope="budget", name="*", window=window, timezone="UTC", limit=NanoUSD(amount)
-    )
+    stated = {"scope": "budget", "window": window, "limit": format_usd(amount)}
+    rule = CeilingRule.model_validate(stated)
     with ledger.write() as connection:
         ceilings.put(connection, rule, by="test", now=at)
 
