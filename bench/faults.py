@@ -51,7 +51,7 @@ def run(
     began = time.monotonic()
     plant = Plant(folder, database, lease=lease, tight=tight, twins=twins)
     with plant.running():
-        watch = Watch(plant.ledger_url, folder)
+        watch = Watch(plant.ledger_url, folder, plant.attended)
         watch.start()
         producers = [plant.produce(f"producer-{n}", seed * 10 + n, BACKLOG) for n in (1, 2)]
         storm = Storm(plant, watch, seed, kills, named=named)

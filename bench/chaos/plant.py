@@ -128,7 +128,8 @@ class Plant:
         self._tight = tight
         self._twins = dict(twins or {})
         self._stopping = threading.Event()
-        self._held_back: set[str] = set()
+        self._begins: dict[int, int] = {}
+        self._ready: set[int] = set()
         self._postgres: Any = None
         self._keeper: threading.Thread | None = None
 
@@ -211,15 +212,32 @@ class Plant:
 
     def _fork(self, name: str) -> None:
         kind = WORKERS[name]
-        self.nursery.fork(kind, name, twin=self._twins.get(kind, ""))
+        log = self.folder / f"{name}.log"
+        begins = log.stat().st_size if log.exists() else 0
+        pid = self.nursery.fork(kind, name, twin=self._twins.get(kind, ""))
+        self._begins[pid] = begins
+
+    def attended(self) -> bool:
+        """Whether a routing stage is there that could find what was lost."""
+        return any(self._is_ready(name) for name, kind in WORKERS.items() if kind == "routing")
+
+    def _is_ready(self, name: str) -> bool:
+        pid = self.pid(name)
+        if pid is None or pid not in self._begins:
+            return False
+        if pid not in self._ready:
+            with (self.folder / f"{name}.log").open("rb") as log:
+                log.seek(self._begins[pid])
+                if b"ready." in log.read():
+                    self._ready.add(pid)
+        return pid in self._ready
 
     def _wait_ready(self, name: str) -> None:
         until = time.monotonic() + 60
-        log = self.folder / f"{name}.log"
         pause = threading.Event()
-        while not (log.exists() and "ready." in log.read_text(encoding="utf-8", errors="replace")):
+        while not self._is_ready(name):
             if time.monotonic() > until or self.pid(name) is None:
-                told = log.read_text(encoding="utf-8") if log.exists() else ""
+                told = (self.folder / f"{name}.log").read_text(encoding="utf-8")
                 raise RuntimeError(f"{name} did not start:\n{told[-2000:]}")
             pause.wait(0.05)
 

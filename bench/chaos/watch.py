@@ -4,6 +4,7 @@ import fcntl
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,11 @@ class Claim:
 class Watch:
     """One thread over one ledger; what it finds goes to ``faults.jsonl`` and ``samples.jsonl``."""
 
-    def __init__(self, ledger_url: str, folder: Path) -> None:
+    def __init__(self, ledger_url: str, folder: Path, attended: Callable[[], bool]) -> None:
         self._ask = connect(ledger_url)
         self._url = ledger_url
+        self._attended = attended
+        self._alone_since: float | None = None
         self._folder = folder
         self._lock = threading.Lock()
         self._pending: list[Claim] = []
@@ -55,7 +58,7 @@ class Watch:
             note(self._folder / "faults.jsonl", {"kind": "not_recovered", "item": claim.item})
 
     def outage(self, began: float) -> None:
-        """Remember that the database was away from ``began`` until now."""
+        """Remember that there was no database, or no routing stage, from ``began`` until now."""
         self._outages.append((began, time.time()))
 
     def fault(self, kind: str, **more: Any) -> None:
@@ -119,10 +122,19 @@ class Watch:
     def _run(self) -> None:
         sampled = 0.0
         while not self._stopping.wait(LOOK):
+            self._look_for_routing()
             self._recoveries()
             if time.monotonic() - sampled >= SAMPLE:
                 sampled = time.monotonic()
                 self._sample()
+
+    def _look_for_routing(self) -> None:
+        if self._attended():
+            if self._alone_since is not None:
+                self.outage(self._alone_since)
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = time.time()
 
     def _recoveries(self) -> None:
         with self._lock:
@@ -136,8 +148,11 @@ class Watch:
         done = [claim for claim in pending if _ready(claim, found.get(claim.item), now)]
         for claim in done:
             seconds = round(now - claim.at, 3)
-            # Nobody can take anything over while the ledger itself is away: counted apart.
-            away = any(began < now and claim.at < ended for began, ended in self._outages)
+            # Nobody can take anything over while the ledger or all routing stages are away: counted
+            # apart.
+            away = self._alone_since is not None or any(
+                began < now and claim.at < ended for began, ended in self._outages
+            )
             kind = "recovered_after_outage" if away else "recovered"
             self.fault(kind, item=claim.item, seconds=seconds)
         with self._lock:
