@@ -30,6 +30,7 @@ def verdict(
                 attempts.c.fence,
                 attempts.c.outcome,
                 attempts.c.cost,
+                attempts.c.held,
                 attempts.c.detail,
             )
             .join(items, items.c.id == attempts.c.item_id)
@@ -59,6 +60,8 @@ def verdict(
     replies = sum(
         row.outcome == "unknown" and (row.detail or {}).get("kind") != "lease ended" for row in made
     )
+    served = [row for row in made if row.outcome == "accepted"]
+    costs = [row.cost for row in served] or [1]
     over = [(row.detail or {}).get("overage", 0) for row in made]
     return {
         "items": sum(ends.values()),
@@ -70,6 +73,8 @@ def verdict(
         "books_off_by_nanousd": book["off"] + abs(book["spent"] - settled - booked),
         "used_share": round(settled / max(1, limit - booked), 4),
         "unknown_share": round(booked / limit, 4),
+        "bound_over_mean_cost": round(sum(row.held for row in served) / sum(costs), 2),
+        "dearest_over_cheapest": round(max(costs) / min(costs), 1),
         "provider_billed_nanousd": total,
         "unknown_booked_nanousd": booked,
         "unknown_billed_nanousd": sum(billed[call] for call in unknown),

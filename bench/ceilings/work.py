@@ -2,7 +2,8 @@
 
 Prices are the sandbox's own for ``frontier-large``: 5 dollars per million input tokens and 25 per
 million output tokens. Its answers are billed at 100 to 1,000 output tokens, log-uniform, so that
-actual costs spread 10:1 around about a cent; the output limit makes the bound nearly four times the mean.
+actual costs spread 10:1 around about a cent; the output limit makes the bound nearly four times the
+mean.
 """
 
 from dataclasses import dataclass
