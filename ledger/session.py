@@ -7,16 +7,20 @@ updates and raises busy errors between processes; every write here starts with B
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, Row, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tierqueue.router.errors import Misconfigured
+
+_log = structlog.get_logger(__name__)
 
 Transaction = Connection
 """One open transaction, as the rooms above hold it."""
@@ -25,6 +29,7 @@ ItemRow = Row[*tuple[Any, ...]]
 """One item as it stood when its row was read, by column name."""
 
 _BUSY_SECONDS = 30
+_START_PATIENCE = 30.0
 _NOW = {
     "sqlite": text(
         "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
@@ -83,6 +88,25 @@ class Ledger:
         """A transaction that cannot write and blocks no writer."""
         with self._reader.begin() as connection:
             yield connection
+
+    def await_answer(self) -> None:
+        """Return once the database answers; raises its error when it has not in half a minute.
+
+        For a process that starts while the database does: it must not end for that.
+        """
+        until = time.monotonic() + _START_PATIENCE
+        pause = threading.Event()
+        while True:
+            try:
+                with self.read() as connection:
+                    now(connection)
+            except DBAPIError as error:
+                if not unreachable(error) or time.monotonic() > until:
+                    raise
+                _log.warning("ledger_unreachable", error=type(error).__name__)
+                pause.wait(1.0)
+            else:
+                return
 
     @property
     def engine(self) -> Engine:

@@ -1,8 +1,10 @@
 """A process that is stopped in the middle of a transaction does not stop the others."""
 
+from contextlib import AbstractContextManager
+
 import pytest
-from sqlalchemy import bindparam, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.ledger.placed import column, place
 from tierqueue.ledger.models import items
@@ -31,3 +33,21 @@ def test_whoever_stops_in_a_transaction_on_postgresql_loses_its_locks(
     assert column(other, ids[0], "priority") == 1
     stopped.close()
     other.close()
+
+
+def test_whoever_starts_before_the_database_waits_for_it(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(postgresql_url)
+    refusals = iter([True, True, False])
+    read = ledger.read
+
+    def sometimes() -> AbstractContextManager[Connection]:
+        if next(refusals):
+            raise OperationalError("SELECT 1", {}, ConnectionRefusedError())
+        return read()
+
+    monkeypatch.setattr(ledger, "read", sometimes)
+    ledger.await_answer()
+    assert next(refusals, None) is None
+    ledger.close()
