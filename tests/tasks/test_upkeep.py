@@ -1,0 +1,93 @@
+"""The tick's slower half: what has had its time goes, and nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text, update
+
+from tests.tasks.producer import Road
+from tierqueue.ledger import chords, progress
+from tierqueue.ledger.models import items
+from tierqueue.tasks import complete
+from tierqueue.tasks.upkeep import Upkeep
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+DAY = 86_400_000_000
+
+
+@pytest.fixture
+def road(
+    road_to: Callable[[str], Road],
+    ledger_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Road:
+    """A road on each database, whose policy keeps answers for 30 days and dead letters for 90."""
+    path = tmp_path / "retention.toml"
+    path.write_text('[retention]\nsucceeded = "30d"\ndead = "90d"\n')
+    monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
+    return road_to(ledger_url)
+
+
+def _age(road: Road, item_id: str, days: int) -> None:
+    older = items.c.ended_at - days * DAY
+    with road.ledger.write() as connection:
+        connection.execute(update(items).where(items.c.id == item_id).values(ended_at=older))
+
+
+def test_payloads_of_old_answers_and_dead_letters_go_each_after_its_own_time(road: Road) -> None:
+    asked = [complete.delay(f"secret {n}") for n in range(4)]
+    endings = [road.answer(each.id, {"text": "x"}) for each in asked[:2]]
+    endings += [road.kill(each.id, "exhausted") for each in asked[2:]]
+    road.tell(*endings)
+    for each, days in zip(asked, (31, 29, 91, 31), strict=True):
+        _age(road, each.id, days)
+    Upkeep(road.app).round()
+    gone = [road.item(each.id).arguments is None for each in asked]
+    assert gone == [True, False, True, False]
+    old = road.item(asked[0].id)
+    assert (old.state, old.output, old.receipt is None) == ("succeeded", None, False)
+    assert road.item(asked[2].id).reason == "exhausted"
+
+
+def test_an_answer_its_producer_was_not_told_of_is_kept_however_old(road: Road) -> None:
+    asked = complete.delay("secret")
+    road.answer(asked.id, {"text": "x"})
+    _age(road, asked.id, 400)
+    Upkeep(road.app).round()
+    assert road.item(asked.id).arguments is not None
+
+
+def test_expired_keys_silent_processes_and_sent_chords_are_forgotten(road: Road) -> None:
+    complete.delay("x", idempotency_key="k")
+    with road.ledger.write() as connection:
+        connection.execute(text("UPDATE items SET key_expires_at = 1"))
+        progress.beat(connection, "gone", room="routing", tier=None, detail={})
+        connection.execute(text("UPDATE processes SET seen_at = 1"))
+        progress.beat(connection, "here", room="routing", tier=None, detail={})
+        for name in ("old", "open"):
+            chords.announce(connection, name, 2)
+        connection.execute(text("UPDATE chords SET body_sent_at = 1 WHERE group_id = 'old'"))
+    Upkeep(road.app).round()
+    assert road.all_items()[0].idempotency_key is None
+    with road.ledger.read() as connection:
+        left = connection.execute(text("SELECT id FROM processes")).scalars().all()
+        counted = connection.execute(text("SELECT group_id FROM chords")).scalars().all()
+    assert (left, counted) == (["here"], ["open"])
+
+
+def test_a_part_that_fails_stops_no_other(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = complete.delay("secret")
+    road.tell(road.answer(asked.id, {"text": "x"}))
+    _age(road, asked.id, 31)
+    upkeep = Upkeep(road.app)
+
+    def broken() -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(upkeep, "_announce", broken)
+    broken.__name__ = "_announce"
+    upkeep.round()
+    assert road.item(asked.id).arguments is None
