@@ -6,16 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Integer, case, func, select, true
 
-from tierqueue.ledger.batch import among
-from tierqueue.ledger.ceilings import window_start
-from tierqueue.ledger.models import (
-    attempts,
-    balances,
-    ceiling_warnings,
-    ceilings,
-    entries,
-    items,
-)
+from tierqueue.ledger.models import attempts, balances, entries, items
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.lifecycle import State
 
@@ -129,86 +120,6 @@ def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
         )
         for tier, deployment, outcome, simulated, count, cost, held, above, *counts in rows
     ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CeilingStanding:
-    """A ceiling in its present window, in nano-dollars; ``name`` ``*`` where nobody spent yet.
-
-    ``warnings``: what was warned of since the limit stands as it does.
-    """
-
-    scope: str
-    name: str
-    window: str
-    start: str
-    limit: int
-    spent: int
-    held: int
-    set_by: str
-    timezone: str = "UTC"
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def share(self) -> float:
-        """How much of the limit is spent; infinite where nothing may be spent and something is."""
-        if not self.limit:
-            return float("inf") if self.spent else 0.0
-        return self.spent / self.limit
-
-
-def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding]:
-    """Every ceiling as it stands ``now`` (epoch microseconds); one for each name seen under
-    a ``*`` that no ceiling of its own covers.
-    """
-    rules = connection.execute(select(ceilings).order_by(*ceilings.primary_key)).all()
-    exact = {(rule.scope, rule.name, rule.window) for rule in rules}
-    found: list[CeilingStanding] = []
-    for rule in rules:
-        start = window_start(rule.window, rule.timezone, now)
-        of_window = select(balances.c.id, balances.c.name, balances.c.spent, balances.c.held).where(
-            balances.c.scope == rule.scope,
-            balances.c.window == rule.window,
-            balances.c.start == start,
-        )
-        if rule.name != "*":
-            of_window = of_window.where(balances.c.name == rule.name)
-        rows = [
-            tuple(row)
-            for row in connection.execute(of_window.order_by(balances.c.name))
-            if row.name == rule.name or (rule.scope, row.name, rule.window) not in exact
-        ]
-        warned = _warned(connection, [row[0] for row in rows], rule.limit)
-        for balance, name, spent, held in rows or [("", rule.name, 0, 0)]:
-            found.append(
-                CeilingStanding(
-                    scope=rule.scope,
-                    name=name,
-                    window=rule.window,
-                    start=start,
-                    limit=rule.limit,
-                    spent=spent,
-                    held=held,
-                    set_by=rule.set_by,
-                    timezone=rule.timezone,
-                    warnings=tuple(warned.get(balance, ())),
-                )
-            )
-    return found
-
-
-def _warned(connection: Transaction, ids: list[str], limit: int) -> dict[str, list[str]]:
-    """What each of these balances was warned of under ``limit``, the first warning first."""
-    found: dict[str, list[str]] = {}
-    if ids:
-        asked = (
-            select(ceiling_warnings.c.balance_id, ceiling_warnings.c.what)
-            .where(among(ceiling_warnings.c.balance_id), ceiling_warnings.c.limit == limit)
-            .order_by(ceiling_warnings.c.at, ceiling_warnings.c.what)
-        )
-        for balance, what in connection.execute(asked, {"ids": ids}):
-            found.setdefault(balance, []).append(what)
-    return found
 
 
 def audit(connection: Transaction) -> list[Discrepancy]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tierqueue.ledger.progress import Process, Progress
-from tierqueue.ledger.reports import CeilingStanding
+from tierqueue.ledger.standings import CeilingStanding
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.money import NanoUSD, format_usd
 

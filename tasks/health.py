@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tierqueue.ledger import progress as ledger_progress
-from tierqueue.ledger import reports, tiers
+from tierqueue.ledger import tiers
 from tierqueue.ledger.progress import Progress
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.standings import ceiling_standings
 from tierqueue.router.errors import LedgerMismatch, TierqueueError, Unpriced
 from tierqueue.router.policy import Policy
 from tierqueue.router.pricing import dearest
@@ -98,7 +99,7 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
     with ledger.read() as connection:
         standing = ledger_progress.standing(connection)
         stated = tiers.all_concurrency(connection)
-        ceilings = reports.ceiling_standings(connection, database_now(connection))
+        ceilings = ceiling_standings(connection, database_now(connection))
     in_force = {tier: stated.get(tier, each.concurrency) for tier, each in policy.tiers.items()}
     return standing, findings(standing, in_force, ceilings)
 

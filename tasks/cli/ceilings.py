@@ -4,9 +4,10 @@ from dataclasses import asdict
 
 import click
 
-from tierqueue.ledger import ceiling_changes, jobs, reports
+from tierqueue.ledger import ceiling_changes, jobs
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.standings import ceiling_standings
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
@@ -39,7 +40,7 @@ def ceilings() -> None:
 def list_(as_json: bool) -> None:
     """List every ceiling as it stands in its present window."""
     with opened() as ledger, ledger.read() as connection:
-        standings = reports.ceiling_standings(connection, database_now(connection))
+        standings = ceiling_standings(connection, database_now(connection))
     if as_json:
         emit(
             [

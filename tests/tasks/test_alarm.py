@@ -1,29 +1,22 @@
 """Ceilings are loud: warnings once each, and a hook that never holds anything up."""
 
 import json
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import pytest
 from structlog.testing import capture_logs
 
-from tierqueue.ledger import ceiling_warnings, ceilings, dead_letters, reports
+from tierqueue.ledger import ceiling_warnings, ceilings, dead_letters
 from tierqueue.ledger.ceilings import Entry, Need
 from tierqueue.ledger.items import Death, NewItem, die, new_id, submit_many
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.errors import InvalidPolicy
+from tierqueue.ledger.standings import ceiling_standings
 from tierqueue.router.money import format_usd
-from tierqueue.router.policy import CeilingRule, HookPolicy, Policy, WarningPolicy, parse_policy
+from tierqueue.router.policy import CeilingRule, Policy, WarningPolicy
 from tierqueue.tasks.alarm import Alarm
 from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.hook import ROOM, Hook
+from tierqueue.tasks.hook import ROOM
 from tierqueue.tasks.sweep import Sweep
 
 DAY = 86_400_000_000
@@ -152,7 +145,7 @@ def test_a_warning_is_a_log_line_a_call_of_the_hook_and_in_the_list(ledger: Ledg
     assert logs == [{"event": "ceiling_warning", "log_level": "warning", **said}]
     assert told.messages == [{"what": "ceiling_warning", **said}]
     with ledger.read() as connection:
-        (standing,) = reports.ceiling_standings(connection, now)
+        (standing,) = ceiling_standings(connection, now)
     assert standing.warnings == ("0.5", "0.8")
 
 
@@ -207,113 +200,3 @@ def test_the_hook_hears_once_of_each_item_that_a_ceiling_ended(ledger: Ledger) -
         die(connection, [died], database_now(connection))
     Alarm(ledger, Policy(digest="d"), told).look()  # type: ignore[arg-type]
     assert [each["item"] for each in told.messages] == [item_id, item_id]
-
-
-def wait(until: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not until():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
-
-
-def test_a_command_reads_one_json_value(tmp_path: Path) -> None:
-    out = tmp_path / "out.json"
-    script = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read() + '\\n')"
-    Hook(HookPolicy(command=(sys.executable, "-c", script))).tell({"what": "x", "limit": 5})
-    wait(lambda: out.exists() and out.read_text().endswith("\n"))
-    assert json.loads(out.read_text()) == {"what": "x", "limit": 5}
-
-
-@pytest.fixture
-def posted() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    """An address, and what was posted to it."""
-    found: list[tuple[str, Any]] = []
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            size = int(self.headers["Content-Length"])
-            found.append((self.path, json.loads(self.rfile.read(size))))
-            self.send_response(204 if self.path == "/a?b=c" else 500)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing on stderr."""
-
-    server = HTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", found
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_webhook_is_posted_to(posted: tuple[str, list[tuple[str, Any]]]) -> None:
-    address, found = posted
-    Hook(HookPolicy(webhook=f"{address}/a?b=c")).tell({"what": "x"})
-    wait(lambda: found)
-    assert found == [("/a?b=c", {"what": "x"})]
-
-
-def test_a_hook_that_fails_is_a_log_line_without_its_address(
-    posted: tuple[str, list[tuple[str, Any]]],
-) -> None:
-    address, _ = posted
-    hooks = [
-        HookPolicy(webhook=f"{address}/token"),
-        HookPolicy(webhook="http://127.0.0.1:1/token"),
-        HookPolicy(command=(sys.executable, "-c", "raise SystemExit(3)")),
-        HookPolicy(command=("/no/such/command",)),
-        HookPolicy(command=(sys.executable, "-c", "import time; time.sleep(60)")),
-    ]
-    with capture_logs() as logs:
-        for policy in hooks:
-            Hook(policy, seconds=1.0).tell({"what": "ceiling_warning", "ceiling": ACME})
-        wait(lambda: len(logs) == len(hooks))
-    assert {(each["event"], each["ceiling"]) for each in logs} == {("hook_failed", ACME)}
-    assert {each["why"] for each in logs} == {
-        "status 500",
-        "ConnectionRefusedError",
-        "exit status 3",
-        "FileNotFoundError",
-        "TimeoutExpired",
-    }
-    assert "token" not in str(logs)
-
-
-def test_a_hook_that_hangs_holds_nobody_up_and_takes_no_more_than_it_has_room_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    hook, released = Hook(HookPolicy(command=("true",))), threading.Event()
-    monkeypatch.setattr(hook, "_call", lambda _: released.wait(60))
-    began = time.monotonic()
-    with capture_logs() as logs:
-        for _ in range(ROOM + 5):
-            hook.tell({"what": "x"})
-    assert time.monotonic() - began < 1.0
-    assert {each["why"] for each in logs} == {"too many messages wait"}
-    assert hook.room == 0
-    released.set()
-    wait(lambda: hook.room == ROOM)
-
-
-def test_nobody_is_told_where_no_hook_is_stated() -> None:
-    hook = Hook(HookPolicy())
-    hook.tell({"what": "x"})
-    assert hook.room == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ('[hooks]\ncommand = ["a"]\nwebhook = "https://a"', "both stated"),
-        ('[hooks]\nwebhook = "ftp://a"', "is not an http"),
-        ('[hooks]\nwebhook = "https://u:p@a"', "holds a login"),
-        ('[hooks]\nweb = "https://a"', "hooks.web"),
-        ("[warnings]\nshares = [1.5]", "shares"),
-        ("[warnings]\nburn_rate = -1", "burn_rate"),
-    ],
-)
-def test_a_hook_or_a_warning_that_cannot_be_is_refused(text: str, complaint: str) -> None:
-    with pytest.raises(InvalidPolicy, match=complaint):
-        parse_policy(text, "tierqueue.toml")

@@ -6,7 +6,7 @@ import pytest
 
 from tierqueue.ledger.pauses import Pause
 from tierqueue.ledger.progress import Backlog, Process, Progress
-from tierqueue.ledger.reports import CeilingStanding
+from tierqueue.ledger.standings import CeilingStanding
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.tasks.findings import findings
 
