@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.log import Entry, Log
 from tests.ledger.road import Road, ceiling, settlement
 from tests.tasks.test_cli_ledger import Command
 from tierqueue.ledger.claims import Claim, Claimant
@@ -217,6 +218,17 @@ def test_a_log_of_calls_in_json_is_an_export_too(tmp_path: Path, name: str) -> N
     assert read(tmp_path / name) == [
         Billed(day=date(2025, 11, 20), cost=26, input_tokens=3, model="best", item="i", fence=2)
     ]
+
+
+def test_the_sandboxs_own_log_is_an_export(tierqueue: Command, road: Road, tmp_path: Path) -> None:
+    claim, began = lost(road), datetime.now(UTC).timestamp()
+    with Log(tmp_path / "calls.jsonl") as log:
+        call: dict[str, Any] = {"api": "messages", "started": began, "model": "best", "status": 200}
+        headers = {"item": claim.item.id, "fence": str(claim.fence)}
+        log.write(Entry(**call, **headers, cost_nanousd=260), began + 1)
+        log.write(Entry(**{**call, "model": "another"}, cost_nanousd=99), began + 1)
+    tierqueue("reconcile", "calls.jsonl", "--deployment", "best", "--apply")
+    assert road.books()[ACME][:2] == (0, 260)
 
 
 @pytest.mark.parametrize(
