@@ -111,7 +111,8 @@ class House:
     """The product on this machine, from ``start`` to ``stop``; use it with ``with``.
 
     ``lines`` replaces or adds command lines by process name; ``environ`` is added to a small
-    environment that holds no key of the shell around it.
+    environment that holds no key of the shell around it. ``ready_within``: seconds each process
+    may take to start.
     """
 
     def __init__(
@@ -124,8 +125,10 @@ class House:
         processes: Sequence[str] = ("sandbox", "routing", "gpu", "open_weight", "frontier"),
         lines: Mapping[str, str] | None = None,
         environ: Mapping[str, str] | None = None,
+        ready_within: float = 60.0,
     ) -> None:
         self.folder = folder
+        self._ready_within = ready_within
         self._own_broker = broker_url is None
         self._server: ValkeyServer | None = None
         self.broker_url = broker_url or ""
@@ -182,7 +185,7 @@ class House:
         for name in self._names:
             self.spawn(name)
         for process in self.processes.values():
-            process.wait_ready(timeout=60)
+            process.wait_ready(self._ready_within)
 
     def spawn(self, name: str) -> Process:
         """Start one process of the Procfile (again); does not wait for it."""

@@ -47,5 +47,8 @@ class Engine(Protocol):
     def spent(self, call: Call) -> Usage:
         """What a call that was cancelled has taken of an engine of the house; asked once."""
 
+    async def failed(self) -> str:
+        """Return why the engine can serve no more, once that is so; most engines never do."""
+
     async def close(self) -> None:
         """Release what ``start`` took; safe to call twice."""

@@ -4,6 +4,7 @@ Time limits and draining are ours: on Celery's threads pool nothing of Celery's 
 """
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -43,6 +44,9 @@ _log = structlog.get_logger(__name__)
 BEFORE_THE_END = 3.0
 """Seconds before the grace period ends at which what still runs is ended and settled."""
 
+CLOSING = 10.0
+"""Seconds an engine may take to close; vLLM takes about five."""
+
 BuildEngine = Callable[[Deployment, Mapping[str, str]], Engine]
 
 
@@ -67,6 +71,7 @@ class TierWorker:
         self._loop = EventLoopThread()
         self._executor: Executor | None = None
         self._engines: list[Engine] = []
+        self._stopping = False
         app.task(self._slice, name=names.SLICE, ignore_result=True, acks_late=True)
         logs.configure()
         worker_init.connect(self._start, weak=False)
@@ -92,6 +97,7 @@ class TierWorker:
 
     def _build(self) -> None:
         settings, ledger = self.app.settings, self.app.ledger
+        ledger.await_answer()
         migrations.check(ledger)
         policy = self.app.policy
         deployments = [each for each in policy.deployments.values() if each.tier is self._tier]
@@ -108,6 +114,7 @@ class TierWorker:
         for _, engine in built:
             self._loop.run(engine.start())
             self._engines.append(engine)
+            self._loop.submit(self._watch(engine))
         self._stations = stations = {
             each.name: Station(deployment=each, engine=engine, breaker=Breaker())
             for each, engine in built
@@ -186,9 +193,20 @@ class TierWorker:
         self._settler.stop(timeout=BEFORE_THE_END)
         self._leases.stop()
         self._heartbeat.stop()
+        self._stopping = True
         for engine in self._engines:
-            self._loop.run(engine.close(), timeout=BEFORE_THE_END)
+            try:
+                self._loop.run(engine.close(), timeout=CLOSING)
+            except Exception as error:  # noqa: BLE001 - the other engines are closed all the same
+                _log.warning("engine_not_closed", error=type(error).__name__)
         self._loop.stop(timeout=1.0)
+
+    async def _watch(self, engine: Engine) -> None:
+        """An engine that is dead ends the worker: a supervisor starts both afresh."""
+        why = await engine.failed()
+        if not self._stopping:
+            _log.critical("engine_failed", tier=self._tier.value, why=why)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def redis_url(broker_url: str) -> str:

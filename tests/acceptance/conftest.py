@@ -29,7 +29,9 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
             house.stop()
         started.clear()
 
-    def build(ledger_url: str | None = None, more: str = "", **options: Any) -> Standing:
+    def build(
+        ledger_url: str | None = None, more: str = "", policy_text: str = POLICY, **options: Any
+    ) -> Standing:
         # One house at a time: two would take each other's messages.
         end()
         client = valkey_server.client()
@@ -46,7 +48,7 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
             environ=environ,
             **options,
         )
-        text = POLICY.replace("{more}", more).replace("{port}", str(house.sandbox_port))
+        text = policy_text.replace("{more}", more).replace("{port}", str(house.sandbox_port))
         policy.write_text(text, encoding="utf-8")
         started.append((house, ledger := Ledger(house.ledger_url)))
         house.start()

@@ -1,0 +1,87 @@
+"""The gpu tier with a real engine: vLLM in the worker, on a tiny model with random weights."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from acceptance_house import Build, Standing, until
+
+from tests.tiny_model import make_tiny_model
+from tierqueue.tasks import classify
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+
+LABELS = ["lost card", "refund"]
+OWN_GPU = """
+default_sensitivity = "internal"
+
+[deployments.own]
+tier = "gpu"
+engine = "vllm"
+model = "{model}"
+boundary = "house"
+context_window = 2048
+timeout = 60
+gpu_hour = "2.10"
+
+[deployments.own.engine_options]
+enforce_eager = true
+max_model_len = 2048
+kv_cache_memory_bytes = 67108864
+"""
+
+
+@pytest.fixture(scope="module")
+def standing(build_house: Build, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    """A house whose gpu worker runs the engine."""
+    model: Path = make_tiny_model(tmp_path_factory.mktemp("model"), chat=True)
+    return build_house(
+        policy_text=OWN_GPU.replace("{model}", str(model)),
+        processes=("routing", "gpu"),
+        environ={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TIERQUEUE_LEASE": "10"},
+        ready_within=150,
+    )
+
+
+def test_a_ticket_is_done_by_the_house_s_own_engine(standing: Standing) -> None:
+    answer = classify.delay("my card is lost", labels=LABELS, sensitivity="regulated")
+    receipt = answer.get(timeout=60)["receipt"]
+    assert (receipt["tier"], receipt["deployment"]) == ("gpu", "own")
+    assert receipt["simulated"] is False
+    assert receipt["tokens"]["output"] > 0
+    assert receipt["cost_nanousd"] > 0
+    (attempt,) = standing.attempts(receipt["item"])
+    assert attempt.price_source == "gpu_hour"
+    assert attempt.usage["engine_seconds"] > 0
+
+
+def test_many_items_share_the_engine_s_time(standing: Standing) -> None:
+    waiting = [classify.delay(f"card {n}", labels=LABELS) for n in range(24)]
+    receipts = [each.get(timeout=90)["receipt"] for each in waiting]
+    assert {receipt["deployment"] for receipt in receipts} == {"own"}
+    spans = [attempt for each in receipts for attempt in standing.attempts(each["item"])]
+    wall = max(each.ended_at for each in spans) - min(each.started_at for each in spans)
+    assert sum(each.usage["engine_seconds"] for each in spans) <= wall / 1e6 * 1.05
+
+
+def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(standing: Standing) -> None:
+    worker = standing.house.processes["gpu"]
+    for core in _cores(worker.popen.pid):
+        os.kill(core, signal.SIGKILL)
+    assert worker.wait(60) is not None
+    waiting = classify.delay("after the crash", labels=LABELS)
+    standing.house.spawn("gpu").wait_ready(150)
+    assert waiting.get(timeout=60)["receipt"]["deployment"] == "own"
+    assert until(lambda: standing.item(waiting.id).held == 0)
+
+
+def _cores(worker: int) -> list[int]:
+    shown = subprocess.run(
+        ["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split(None, 2) for line in shown.splitlines()]
+    return [
+        int(pid) for pid, parent, name in rows if int(parent) == worker and "orphans" not in name
+    ]
