@@ -10,6 +10,9 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.lifecycle import ENDS
 
+_OURS = 1
+"""``begun_at`` of a chord that is known to be ours, and whose body nobody is sending."""
+
 _SENDING = 60_000_000
 """Microseconds one sender may take before another may try."""
 
@@ -24,25 +27,33 @@ def announce(connection: Transaction, group_id: str, size: int) -> None:
 
 def is_ours(connection: Transaction, group_id: str) -> bool:
     """Whether every part of this chord is an item's promise, each with a place of its own."""
-    size = connection.execute(select(chords.c.size).where(chords.c.group_id == group_id)).scalar()
-    if size is None:
+    found = select(chords.c.size, chords.c.begun_at).where(chords.c.group_id == group_id)
+    if (row := connection.execute(found).first()) is None:
         return False
+    if row.begun_at >= _OURS:
+        return True
     places = select(
         func.count(),
         func.count(promises.c.group_index.distinct()),
         func.min(promises.c.group_index),
         func.max(promises.c.group_index),
     ).where(promises.c.group_id == group_id, promises.c.chord.is_not(None))
-    return tuple(connection.execute(places).one()) == (size, size, 0, size - 1)
+    return tuple(connection.execute(places).one()) == (row.size, row.size, 0, row.size - 1)
 
 
 def parts(connection: Transaction, group_id: str) -> Sequence[Ending] | None:
-    """How the parts ended, in their order in the header; ``None`` while some have not."""
+    """How the parts of a chord of ours ended, in the header's order; ``None`` while some have not.
+
+    Remembers that the chord is ours, so that its parts are not counted again at each end.
+    """
+    known = (chords.c.group_id == group_id, chords.c.begun_at < _OURS)
+    connection.execute(update(chords).where(*known).values(begun_at=_OURS))
     of_group = (promises.c.group_id == group_id, promises.c.chord.is_not(None))
     still = items.c.state.not_in([state.value for state in ENDS])
     joined = items.join(promises, promises.c.item_id == items.c.id)
-    unended = select(items.c.id).select_from(joined).where(*of_group, still).limit(1)
-    if connection.execute(unended).first():
+    # From behind, where the last ones are most likely still under way.
+    unended = select(items.c.id).select_from(joined).where(*of_group, still)
+    if connection.execute(unended.order_by(promises.c.group_index.desc()).limit(1)).first():
         return None
     found = select(items).select_from(joined).where(*of_group).order_by(promises.c.group_index)
     return [ending_of(row) for row in connection.execute(found)]
@@ -71,7 +82,7 @@ def sent(connection: Transaction, group_id: str) -> None:
 def give_up(connection: Transaction, group_id: str) -> None:
     """The body could not be sent: whoever comes next may try."""
     where = (chords.c.group_id == group_id, chords.c.body_sent_at.is_(None))
-    connection.execute(update(chords).where(*where).values(begun_at=0))
+    connection.execute(update(chords).where(*where).values(begun_at=_OURS))
 
 
 def forget_sent(connection: Transaction, before: int) -> int:

@@ -202,6 +202,7 @@ promises = Table(
     Index(
         "ix_promises_group_id",
         "group_id",
+        "group_index",
         **_where("group_id IS NOT NULL"),
     ),
 )

@@ -93,8 +93,9 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
             with ledger.write() as connection:
                 chords.announce(connection, group_id, chord_size)
 
-    def _get_task_meta_for(self, task_id: str) -> Any:
-        meta = super()._get_task_meta_for(task_id)
+    def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
+        """As Celery's, then the ledger; what stores results asks the broker alone."""
+        meta = super().get_task_meta(task_id, cache=cache)
         if meta["status"] == states.PENDING and (found := self.from_ledger([task_id])):
             return found[0]
         return meta

@@ -19,12 +19,13 @@ def upgrade() -> None:
         op.add_column("items", sa.Column(name, sa.BigInteger()))
     op.add_column("promises", sa.Column("followed_at", sa.BigInteger()))
     unannounced = "state = 'dead' AND announced_at IS NULL"
-    _partial_index("ix_items_unannounced", "items", "ended_at", unannounced)
+    _partial_index("ix_items_unannounced", "items", "ended_at", where=unannounced)
     retained = "ended_at IS NOT NULL AND erased_at IS NULL"
-    _partial_index("ix_items_retained", "items", "ended_at", retained)
+    _partial_index("ix_items_retained", "items", "ended_at", where=retained)
     expiring = "key_expires_at IS NOT NULL"
-    _partial_index("ix_items_key_expires_at", "items", "key_expires_at", expiring)
-    _partial_index("ix_promises_group_id", "promises", "group_id", "group_id IS NOT NULL")
+    _partial_index("ix_items_key_expires_at", "items", "key_expires_at", where=expiring)
+    in_group = ("group_id", "group_index")
+    _partial_index("ix_promises_group_id", "promises", *in_group, where="group_id IS NOT NULL")
     op.create_table(
         "chords",
         sa.Column("group_id", _ID, nullable=False),
@@ -53,11 +54,11 @@ def upgrade() -> None:
     )
 
 
-def _partial_index(name: str, table: str, column: str, where: str) -> None:
+def _partial_index(name: str, table: str, *columns: str, where: str) -> None:
     op.create_index(
         name,
         table,
-        [column],
+        list(columns),
         postgresql_where=sa.text(where),
         sqlite_where=sa.text(where),
     )

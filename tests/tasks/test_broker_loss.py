@@ -126,6 +126,17 @@ def test_after_a_loss_a_caller_that_has_only_celery_is_told_again(
     assert theirs.get(timeout=5)["output"] == {"text": "one"}
 
 
+def test_a_promise_with_links_that_is_told_late_reaches_a_caller_that_has_only_celery(
+    road: Road, stranger: Celery
+) -> None:
+    asked = complete.apply_async(("one",), link=complete.si("next"))
+    ending = road.answer(asked.id, {"text": "one"})
+    _a_while_ago(road)
+    assert asked.state == "SUCCESS"
+    road.tell(ending)
+    assert stranger.AsyncResult(asked.id).get(timeout=5)["output"] == {"text": "one"}
+
+
 def test_after_a_loss_links_are_not_sent_a_second_time(road: Road, valkey: Any) -> None:
     foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
     asked = complete.apply_async(("one",), link=tally.s())
