@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import redis
@@ -71,6 +72,7 @@ class TierWorker:
         self._loop = EventLoopThread()
         self._executor: Executor | None = None
         self._engines: list[Engine] = []
+        self._watches: list[Future[None]] = []
         self._stopping = False
         app.task(self._slice, name=names.SLICE, ignore_result=True, acks_late=True)
         logs.configure()
@@ -114,7 +116,8 @@ class TierWorker:
         for _, engine in built:
             self._loop.run(engine.start())
             self._engines.append(engine)
-            self._loop.submit(self._watch(engine))
+            # Kept: the loop itself holds its tasks by weak references only.
+            self._watches.append(self._loop.submit(self._watch(engine)))
         self._stations = stations = {
             each.name: Station(deployment=each, engine=engine, breaker=Breaker())
             for each, engine in built
