@@ -174,6 +174,36 @@ def _fallen(attempt: Attempt, outcome: str, to: Tier, on: str, **more: Any) -> S
     )
 
 
+def lost_astray(item: ItemRow, attempt: ItemRow, policy: Policy, draw: float) -> Settlement:
+    """What becomes of a lost claim on a deployment that the policy does not name any more.
+
+    Nothing can be priced, so all that was held is booked; the item is routed anew.
+    """
+    number = item.lost_claims + 1
+    step = retry.after_lost_claim(number, policy.retry, draw, paid_call_begun=attempt.metered)
+    state, error, reason = State.SUBMITTED, None, "lost claim"
+    if item.cancel_requested:
+        state, error, reason = State.CANCELLED, _cancelled(item.id), "cancelled"
+    elif isinstance(step, retry.End):
+        fields = {"item": item.id, "deployment": attempt.deployment, **step.fields}
+        message = f"item {item.id}: {step.message}"
+        error = {"reason": step.reason, "message": message, "fields": fields}
+        state, reason = State.DEAD, step.reason
+    return Settlement(
+        item_id=item.id,
+        fence=attempt.fence,
+        held=attempt.held,
+        balances=tuple(attempt.balances),
+        outcome="unknown" if attempt.metered else "lost",
+        cost=attempt.held,
+        detail={"kind": "lease ended"},
+        next_state=state,
+        reason=reason,
+        error=error,
+        lost_more=1,
+    )
+
+
 def _again(
     attempt: Attempt, outcome: str, step: retry.Again | retry.End, reason: str, **more: Any
 ) -> Settlement:

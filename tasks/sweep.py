@@ -15,7 +15,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.alarm import Alarm
 from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.settle import Attempt, lost
+from tierqueue.tasks.settle import Attempt, lost, lost_astray
 from tierqueue.tasks.slices import Slice, cut
 
 _log = structlog.get_logger(__name__)
@@ -79,6 +79,8 @@ class Sweep:
                 known = self._policy.deployments.get(attempt.deployment)
                 if known is None:
                     _log.error("deployment_unknown", item=item.id, deployment=attempt.deployment)
+                    draw = random.random()  # noqa: S311 - spreads retries, guards nothing
+                    settled.append(lost_astray(item, attempt, self._policy, draw))
                     continue
                 settled.append(
                     lost(

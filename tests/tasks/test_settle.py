@@ -17,7 +17,7 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.router.policy import parse_policy
-from tierqueue.tasks.settle import Attempt, lost, settlement
+from tierqueue.tasks.settle import Attempt, lost, lost_astray, settlement
 
 POLICY = parse_policy(
     """
@@ -205,3 +205,24 @@ def test_a_refused_answer_of_a_fallback_climbs_no_further() -> None:
     degraded = {"to": "gpu", "from": "open", "on": "ceiling"}
     made = settlement(attempt("house", degraded=degraded), refused, POLICY)
     assert (made.next_state, made.reason) == (State.DEAD, "rejected")
+
+
+@pytest.mark.parametrize(
+    ("metered", "losses", "cancel", "state", "reason"),
+    [
+        (False, 0, False, State.SUBMITTED, "lost claim"),
+        (False, 1, False, State.DEAD, "poison"),
+        (True, 0, False, State.DEAD, "unknown"),
+        (False, 0, True, State.CANCELLED, "cancelled"),
+    ],
+)
+def test_a_claim_lost_on_a_deployment_that_is_gone_is_booked_and_routed_anew(
+    metered: bool, losses: int, cancel: bool, state: State, reason: str
+) -> None:
+    item: Any = SimpleNamespace(id="i", lost_claims=losses, cancel_requested=cancel)
+    row: Any = SimpleNamespace(
+        deployment="gone", metered=metered, fence=3, held=700, balances=["b"]
+    )
+    settled = lost_astray(item, row, POLICY, 0.5)
+    assert (settled.next_state, settled.reason) == (state, reason)
+    assert (settled.cost, settled.held, settled.fence, settled.lost_more) == (700, 700, 3, 1)
