@@ -16,14 +16,11 @@ from tierqueue.ledger.promises import Promise
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.deployment import Deployment
-from tierqueue.router.errors import EgressRefused, SpendingRefused
-from tierqueue.router.item import Sensitivity
+from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.outcome import (
-    Completed,
     Failed,
     Interrupted,
     Outcome,
-    Reply,
     Unknown,
     Usage,
 )
@@ -31,15 +28,14 @@ from tierqueue.tasks.base import ItemTask
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.settle import Attempt
 from tierqueue.tasks.slices import Slice
-from tierqueue.workers import egress
 from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.calls import judge, prepare
 from tierqueue.workers.concurrency import Gate
 from tierqueue.workers.engine import Call, Engine
 from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.limiter import Bounds, Limiter, Want
 from tierqueue.workers.loop import EventLoopThread
 from tierqueue.workers.settler import Ended, Settler
-from tierqueue.workers.validation import validate
 
 _log = structlog.get_logger(__name__)
 
@@ -291,11 +287,11 @@ class Executor:
         call: Call | Failed | None = None
         cut = False
         try:
-            call = _prepared(deployment, each, kind)
+            call = prepare(deployment, each, kind)
             if isinstance(call, Failed):
                 outcome: Outcome = call
             else:
-                outcome = _judged(await station.engine.complete(call), each, kind)
+                outcome = judge(await station.engine.complete(call), each, kind)
         except asyncio.CancelledError:
             task.uncancel()
             cut = True
@@ -342,45 +338,3 @@ def _loud(calls: Future[None]) -> None:
     """What went wrong beside the calls themselves; their leases end, and the tick books them."""
     if not calls.cancelled() and (error := calls.exception()) is not None:
         _log.error("calls_not_settled", exc_info=error)
-
-
-def _prepared(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call | Failed:
-    """The call to make, or why none may be made; nothing has been sent yet."""
-    item = each.item
-    if kind is None:
-        message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
-        return Failed(kind="unknown task type", message=message, transient=False)
-    try:
-        egress.check(Sensitivity(item.sensitivity), deployment.boundary, item.id)
-    except EgressRefused as error:
-        return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
-    try:
-        prompt = kind.prompt(item.arguments)
-        model = kind.output_model(item.arguments)
-    except Exception as error:  # noqa: BLE001 - a team's own code
-        message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
-        return Failed(kind="task type", message=message, transient=False)
-    return Call(
-        item=item.id,
-        fence=each.fence,
-        model=deployment.model,
-        system=prompt.system,
-        prefix=prompt.prefix,
-        question=prompt.question,
-        schema=None if model is None else kind.json_schema(model),
-        schema_name="" if model is None else model.__name__,
-        output_limit=item.output_limit,
-        timeout=deployment.timeout,
-        labels={"attempt": str(item.calls + 1)},
-    )
-
-
-def _judged(reply: Reply, each: Claim, kind: ItemTask | None) -> Outcome:
-    if not isinstance(reply, Completed):
-        return reply
-    assert kind is not None
-    try:
-        return validate(kind, each.item.arguments, reply)
-    except Exception as error:  # noqa: BLE001 - a team's own check
-        message = f"a check of {each.item.task} raised {type(error).__name__}"
-        return Failed(kind="check", message=message, transient=False, usage=reply.usage)
