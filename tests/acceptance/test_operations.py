@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 import pytest
-from acceptance_house import Build, Standing, until
 from celery import chord
 
+from tests.acceptance.acceptance_house import Build, Standing, until
 from tierqueue.ledger import pauses, progress
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import classify, complete, names
