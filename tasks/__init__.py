@@ -1,6 +1,7 @@
 """What producers import: ``from tierqueue.tasks import classify``."""
 
-from tierqueue.tasks.base import Doubt, ItemTask, item_task
+from tierqueue.tasks.base import Doubt, ItemTask
+from tierqueue.tasks.declare import item_task
 from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.kinds.complete import complete
 from tierqueue.tasks.kinds.extract import extract

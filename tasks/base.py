@@ -5,21 +5,19 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, NoReturn, get_args
+from typing import Any, ClassVar, Literal, NoReturn
 
 from celery import Signature, Task
-from celery._state import connect_on_app_finalize
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 
 from tierqueue.ledger import outbox
 from tierqueue.ledger.items import NewItem, new_id, submit
 from tierqueue.ledger.promises import Promise
-from tierqueue.router.duration import parse_duration
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import intake, names, predecessors, promises
-from tierqueue.tasks.app import TierqueueApp, app
+from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.demands import NAMES, StatedDemands, invalid, moment
 from tierqueue.tasks.prompt import Prompt
 from tierqueue.tasks.signatures import listed, plain
@@ -285,79 +283,6 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
                 " an item goes; say what it demands instead (priority, deadline, floor)",
                 {"task": self.name, "options": refused},
             )
-
-
-def item_task(
-    name: str,
-    *,
-    output: OutputModel | Callable[[Mapping[str, Any]], OutputModel] | None,
-    checks: Sequence[Check] = (),
-    output_limit: int = 256,
-    prompt_version: str = "1",
-    idempotency_scope: KeyScope = "task",
-    idempotency_lifetime: str | None = None,
-    **defaults: Any,
-) -> Callable[[Callable[..., Prompt]], ItemTask]:
-    """Declare a task type from the function that builds its prompt.
-
-    The function's signature is the task's signature, checked at every call. ``name`` is explicit
-    and travels, so that moving the file changes nothing. One idempotency key is one item of the
-    type, or of the type and the item's stated budget (``idempotency_scope="budget"``), for ever
-    or for ``idempotency_lifetime`` (``"7d"``) from its submission. Raises ``InvalidItem`` at the
-    declaration for a parameter without a type or one named like a demand.
-    """
-
-    def declare(build: Callable[..., Prompt]) -> ItemTask:
-        StatedDemands.read(defaults, name)
-        if idempotency_scope not in get_args(KeyScope):
-            raise InvalidItem(f"{name}: idempotency_scope is task or budget")
-        try:
-            lifetime = idempotency_lifetime and parse_duration(idempotency_lifetime)
-        except ValueError as error:
-            raise InvalidItem(f"{name}: idempotency_lifetime: {error}") from None
-        members = {
-            "name": name,
-            "build": staticmethod(build),
-            "signature_of_build": inspect.signature(build),
-            "arguments_model": _arguments_model(name, build),
-            "output": output
-            if output is None or isinstance(output, type)
-            else staticmethod(output),
-            "checks": tuple(checks),
-            "output_limit": output_limit,
-            "prompt_version": prompt_version,
-            "defaults": defaults,
-            "key_scope": idempotency_scope,
-            "key_lifetime": lifetime,
-            "__doc__": build.__doc__,
-            "__module__": build.__module__,
-            "abstract": False,
-            "_app": app,
-        }
-        task: ItemTask = type(build.__name__, (ItemTask,), members)()
-        ItemTask.declared[name] = task
-        if app.finalized:
-            app.register_task(task)
-        else:
-            # Registering reads the configuration, and importing a task must read no environment.
-            connect_on_app_finalize(lambda ready: ready is app and app.register_task(task))
-        return task
-
-    return declare
-
-
-def _arguments_model(name: str, build: Callable[..., Prompt]) -> type[BaseModel]:
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(build, eval_str=True).parameters.values():
-        if parameter.annotation is parameter.empty or parameter.name in NAMES:
-            raise InvalidItem(
-                f"{name}: parameter {parameter.name} needs a type, and a name that is no demand"
-            )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (parameter.annotation, default)
-    return create_model(
-        f"{build.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
-    )
 
 
 @lru_cache(maxsize=1024)

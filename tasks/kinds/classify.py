@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from tierqueue.tasks.base import Doubt, item_task
+from tierqueue.tasks.base import Doubt
+from tierqueue.tasks.declare import item_task
 from tierqueue.tasks.prompt import Prompt
 
 Text = Annotated[str, Field(min_length=1)]

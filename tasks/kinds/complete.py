@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tierqueue.tasks.base import item_task
+from tierqueue.tasks.declare import item_task
 from tierqueue.tasks.prompt import Prompt
 
 

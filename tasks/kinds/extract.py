@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from tierqueue.tasks.base import item_task
+from tierqueue.tasks.declare import item_task
 from tierqueue.tasks.prompt import Prompt
 
 FieldType = Literal["string", "number", "integer", "boolean"]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tierqueue.tasks.base import item_task
+from tierqueue.tasks.declare import item_task
 from tierqueue.tasks.prompt import Prompt
 
 
