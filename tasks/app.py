@@ -58,8 +58,9 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
                 raise Misconfigured(
                     "TIERQUEUE_LEDGER_URL is not set", {"variable": "TIERQUEUE_LEDGER_URL"}
                 )
-            # A worker that freezes in a transaction must not hold the others up for a whole lease.
-            frozen = self.settings.lease / 2
+            # A worker that freezes in a transaction must not hold the others up for a whole lease,
+            # nor may its threads, whose turns come one after the other.
+            frozen = max(0.5, self.settings.lease / 10)
             self._made["ledger"] = Ledger(self.settings.ledger_url, frozen=frozen)
         found: Ledger = self._made["ledger"]
         return found

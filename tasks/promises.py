@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 Owed = tuple[Promise, Ending]
 
-_SENDING_SECONDS = 60
+_SENDING_SECONDS = 15
 """How long one keeper may take to send what follows before another may try."""
 
 REGULATED_EXPIRES = 300
@@ -240,7 +240,7 @@ def _once(app: TierqueueApp, promise: Promise) -> Iterator[bool]:
     """Whether this is the first to send what follows; raises while another is about it.
 
     Celery counts a chord's part and stores a result once however often it is told, but sends
-    links, chains and errbacks each time. A sender that dies is followed by another in a minute.
+    links, chains and errbacks each time. A sender that dies is followed by another within seconds.
     """
     client, key = app.backend.client, f"tierqueue-promise-{promise.id}"
     first = bool(client.set(key, "sending", nx=True, ex=_SENDING_SECONDS))

@@ -47,6 +47,8 @@ POISON_KILLS = 3
 
 POISON_SECONDS = 40.0
 
+ZOMBIE_TRIES = 6
+
 STORM_SECONDS = 3.0
 STORM_EVERY = 0.25
 
@@ -195,23 +197,36 @@ class Storm:
         self._note_crashes()
 
     def _zombie(self) -> None:
-        """A worker sleeps through its leases and then wants to write."""
-        name = self._busy()
-        pid = self._plant.pid(name) if name else None
-        if pid is None:
-            self.missed.append("zombie")
-            return
-        os.kill(pid, signal.SIGSTOP)
-        if not self._watch.writable():
-            # It stopped in the middle of a write: nobody could take its items over, and it would
-            # be no zombie. (PostgreSQL rolls it back in time; a SQLite file has to wait for it.)
+        """A worker sleeps through its leases and then wants to write.
+
+        One that stopped with the ledger's locks in its hands is no zombie: nobody can take its
+        items over. (PostgreSQL rolls it back in time; a SQLite file has to wait for it.) It goes
+        on at once, and another is stopped.
+        """
+        for _ in range(ZOMBIE_TRIES):
+            name = self._busy()
+            pid = self._plant.pid(name) if name else None
+            if pid is None:
+                continue
+            began = time.time()
+            os.kill(pid, signal.SIGSTOP)
+            slept = self._sleep(began + self._plant.lease + 1.5)
             os.kill(pid, signal.SIGCONT)
-            self._pause.wait(0.1)
-            self._zombie()
-            return
-        self._watch.fault("zombie", worker=name)
-        self._pause.wait(self._plant.lease + 1.5)
-        os.kill(pid, signal.SIGCONT)
+            if slept:
+                self._watch.fault("zombie", worker=name)
+                return
+            self._watch.fault("frozen_with_locks", worker=name)
+            self._watch.outage(began)
+            self._pause.wait(0.5)
+        self.missed.append("zombie")
+
+    def _sleep(self, until: float) -> bool:
+        """Wait until then; false as soon as somebody who was stopped holds the ledger's locks."""
+        while time.time() < until:
+            if not self._watch.writable():
+                return False
+            self._pause.wait(0.2)
+        return True
 
     def _database(self) -> None:
         """PostgreSQL stops as in a crash and comes back."""
