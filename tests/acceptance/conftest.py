@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance_house import POLICY, Build, Standing
 
 from examples.house import House
+from tests.acceptance.acceptance_house import POLICY, Build, Standing
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 

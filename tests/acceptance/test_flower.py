@@ -5,8 +5,8 @@ import urllib.request
 from typing import Any
 
 import pytest
-from acceptance_house import Build, Standing, until
 
+from tests.acceptance.acceptance_house import Build, Standing, until
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import classify
 

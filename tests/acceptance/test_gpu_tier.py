@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from acceptance_house import Build, Standing, until
 
+from tests.acceptance.acceptance_house import Build, Standing, until
 from tests.tiny_model import make_tiny_model
 from tierqueue.tasks import classify
 

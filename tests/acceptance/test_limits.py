@@ -3,9 +3,9 @@
 from itertools import pairwise
 
 import pytest
-from acceptance_house import Build, Standing, until
 
 from examples.house import procfile
+from tests.acceptance.acceptance_house import Build, Standing, until
 from tierqueue.ledger import tiers
 from tierqueue.ledger.models import items
 from tierqueue.router.item import Tier

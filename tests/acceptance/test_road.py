@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from acceptance_house import Build, Standing, until
 from celery import Celery, chain, chord, group
 
+from tests.acceptance.acceptance_house import Build, Standing, until
 from tierqueue.router.errors import (
     CostCeilingExceeded,
     DeadlineExceeded,

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from acceptance_house import Build, Standing, until
 
+from tests.acceptance.acceptance_house import Build, Standing, until
 from tierqueue.router.errors import ChargeUnknown
 from tierqueue.tasks import classify
 
