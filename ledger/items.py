@@ -37,6 +37,7 @@ class NewItem:
     output_limit: int
     risk: str | None = None
     sensitivity: str | None = None
+    inherits: str | None = None
     latency: str | None = None
     deadline: int | None = None
     max_cost: int | None = None

@@ -91,6 +91,7 @@ items = Table(
     Column("fallback", _Json),
     Column("degraded", _Json),
     Column("hooked_at", BigInteger),
+    Column("inherits", Text),
     # One small index a state: a move touches only the two it concerns.
     Index(
         "ix_items_submitted",

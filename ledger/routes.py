@@ -42,6 +42,7 @@ _SUBMITTED = (
         items.c.task,
         items.c.risk,
         items.c.sensitivity,
+        items.c.inherits,
         items.c.latency,
         items.c.deadline,
         items.c.max_cost,

@@ -99,7 +99,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         except (ValueError, TypeError, NameError, RuntimeError) as error:
             raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
         demands = stated.to_columns()
-        demands["sensitivity"] = inherited.strictest_with(stated.sensitivity)
+        demands["inherits"] = inherited.strictest()
         if expires is not None:
             demands["deadline"] = min(expires, demands["deadline"] or expires)
         key = demands.pop("idempotency_key")

@@ -28,6 +28,7 @@ from tierqueue.router.item import (
     Sensitivity,
     Tier,
     WorkItem,
+    strictest,
 )
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import Policy, resolve
@@ -175,7 +176,7 @@ class RoutingStage:
         deaths: list[Death] = []
         standing = Standing(now=now)
         for row in rows:
-            item = _work_item(row, self._policy, now)
+            item = work_item_of(row, self._policy, now)
             if item.demands.deadline is not None and item.demands.deadline < now:
                 message = f"item {item.id} missed its deadline before it was routed"
                 deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
@@ -234,7 +235,8 @@ def depth(concurrency: int, slice_size: int) -> int:
     return 0 if concurrency == 0 else concurrency + 4 * slice_size
 
 
-def _work_item(row: ItemRow, policy: Policy, now: int) -> WorkItem:
+def work_item_of(row: ItemRow, policy: Policy, now: int) -> WorkItem:
+    """An item as the router sees it, every default applied; ``now`` in epoch microseconds."""
     stated = Demands(
         risk=row.risk and Risk(row.risk),
         sensitivity=row.sensitivity and Sensitivity(row.sensitivity),
@@ -245,10 +247,15 @@ def _work_item(row: ItemRow, policy: Policy, now: int) -> WorkItem:
         budget=row.budget,
         fallback=Fallback.of_json(row.fallback),
     )
+    demands = resolve(stated, row.task, policy, now)
+    if row.inherits is not None and demands.sensitivity is not None:
+        # Never laxer than what it says itself, or the policy's default, for having predecessors.
+        inherited = Sensitivity(row.inherits)
+        demands = replace(demands, sensitivity=strictest([demands.sensitivity, inherited]))
     return WorkItem(
         id=row.id,
         task=row.task,
-        demands=resolve(stated, row.task, policy, now),
+        demands=demands,
         prompt_bytes=row.prompt_bytes,
         messages=row.messages,
         output_limit=row.output_limit,

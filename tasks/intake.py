@@ -95,6 +95,8 @@ def _may_come_by_name(app: TierqueueApp, new: NewItem) -> None:
     policy = app.policy
     stated = None if new.sensitivity is None else Sensitivity(new.sensitivity)
     sensitivity = resolve(Demands(sensitivity=stated), new.task, policy, 0).sensitivity
+    if new.inherits == Sensitivity.REGULATED:
+        sensitivity = Sensitivity.REGULATED
     if sensitivity is Sensitivity.REGULATED and not policy.allow_regulated_by_name:
         raise InvalidItem(
             f"{new.task}: a call by name passes its arguments through the broker, which regulated"

@@ -21,10 +21,9 @@ class Inherited:
     def __init__(self) -> None:
         self.levels: list[Sensitivity] = []
 
-    def strictest_with(self, stated: Sensitivity | None) -> Sensitivity | None:
-        """The strictest of what was stated and inherited; ``None`` where there is neither."""
-        levels = self.levels + ([stated] if stated is not None else [])
-        return strictest(levels) if levels else None
+    def strictest(self) -> Sensitivity | None:
+        """The strictest of them; ``None`` where there is no predecessor."""
+        return strictest(self.levels) if self.levels else None
 
 
 def take(

@@ -55,6 +55,7 @@ class Upkeep:
 
     def run(self, stopping: threading.Event) -> None:
         """One round a second; a part that fails stops no other."""
+        self.round()
         while not stopping.wait(TICK):
             self.round()
 

@@ -259,7 +259,8 @@ def test_an_answer_inherits_the_strictest_sensitivity(road: Road) -> None:
     )
     road.tell(road.answer(first.id, "plain text", sensitivity="confidential"))
     linked = next(row for row in road.all_items() if row.id != first.id)
-    assert (linked.sensitivity, linked.arguments["prompt"]) == ("confidential", "plain text")
+    assert (linked.sensitivity, linked.inherits) == ("internal", "confidential")
+    assert linked.arguments["prompt"] == "plain text"
 
 
 def test_callbacks_to_another_team_go_to_its_own_queue(road: Road, foreign: Any) -> None:
