@@ -5,6 +5,7 @@ Bare Celery, and tierqueue without its fence, its tick or its hold. Passes when 
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import threading
@@ -87,6 +88,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=sorted(GUARDS))
     asked = parser.parse_args()
+    # Whoever ends us early must find nothing of ours running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     top = Path(tempfile.mkdtemp(prefix="tierqueue-controls-"))
     controls: dict[str, Callable[[], Violations]] = {
         "bare": lambda: bare_celery(top / "bare"),

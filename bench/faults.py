@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -154,6 +155,8 @@ def main() -> None:
     parser.add_argument("--lease", type=float, default=LEASE)
     parser.add_argument("--keep", type=Path, help="keep the run's logs in this folder")
     asked = parser.parse_args()
+    # Whoever ends us early must find nothing of ours running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     databases = asked.databases.split(",")
     if unknown := set(databases) - set(DATABASES):
         parser.error(f"no such database: {', '.join(sorted(unknown))}")

@@ -41,6 +41,7 @@ def base_environ(broker_url: str, folder: Path) -> dict[str, str]:
         "PATH": os.environ.get("PATH", ""),
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "PYTHONUNBUFFERED": "1",
         "TIERQUEUE_BROKER_URL": broker_url,
         "SANDBOX_KEY": "simulated",

@@ -199,9 +199,9 @@ class Storm:
     def _zombie(self) -> None:
         """A worker sleeps through its leases and then wants to write.
 
-        One that stopped with the ledger's locks in its hands is no zombie: nobody can take its
-        items over. (PostgreSQL rolls it back in time; a SQLite file has to wait for it.) It goes
-        on at once, and another is stopped.
+        One that stopped with the ledger's locks in its hands is no zombie yet: nobody can take its
+        items over. PostgreSQL rolls it back in time; a SQLite file has to wait for it, so there it
+        goes on and another is stopped.
         """
         for _ in range(ZOMBIE_TRIES):
             name = self._busy()
@@ -210,23 +210,28 @@ class Storm:
                 continue
             began = time.time()
             os.kill(pid, signal.SIGSTOP)
-            slept = self._sleep(began + self._plant.lease + 1.5)
+            freed = self._sleep(began)
             os.kill(pid, signal.SIGCONT)
-            if slept:
+            if freed is None or freed > began:
+                self._watch.fault("frozen_with_locks", worker=name)
+                self._watch.outage(began)
+            if freed is not None:
                 self._watch.fault("zombie", worker=name)
                 return
-            self._watch.fault("frozen_with_locks", worker=name)
-            self._watch.outage(began)
             self._pause.wait(0.5)
         self.missed.append("zombie")
 
-    def _sleep(self, until: float) -> bool:
-        """Wait until then; false as soon as somebody who was stopped holds the ledger's locks."""
-        while time.time() < until:
-            if not self._watch.writable():
-                return False
+    def _sleep(self, began: float) -> float | None:
+        """Wait until others have had the time to take over; since when they could, if they can."""
+        freed = began
+        asleep = self._plant.lease + 1.5
+        while time.time() < freed + asleep:
+            if self._watch.locked():
+                freed = time.time()
+                if self._plant.database == "sqlite" or freed > began + 3 * asleep:
+                    return None
             self._pause.wait(0.2)
-        return True
+        return freed
 
     def _database(self) -> None:
         """PostgreSQL stops as in a crash and comes back."""

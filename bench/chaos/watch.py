@@ -88,15 +88,16 @@ class Watch:
             self._pending += [Claim(row["item_id"], row["fence"], at) for row in rows]
         return len(rows)
 
-    def writable(self) -> bool:
-        """Whether nobody who was stopped holds the ledger's locks."""
+    def locked(self) -> bool:
+        """Whether somebody who says nothing any more holds locks that others wait for."""
         if not self._url.startswith("sqlite:///"):
-            time.sleep(0.2)
-            frozen = self.ask(
-                "SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'idle in transaction'"
-                " AND clock_timestamp() - state_change > interval '150 ms'"
+            rows = self.ask(
+                "SELECT count(*) AS n FROM pg_stat_activity AS silent, pg_stat_activity AS waiting"
+                " WHERE silent.state = 'idle in transaction'"
+                " AND clock_timestamp() - silent.state_change > interval '300 ms'"
+                " AND silent.pid = ANY(pg_blocking_pids(waiting.pid))"
             )
-            return not frozen or frozen[0]["n"] == 0
+            return bool(rows) and rows[0]["n"] > 0
         path = self._url.removeprefix("sqlite:///")
         turns = os.open(f"{path}-turns", os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -106,8 +107,8 @@ class Watch:
                 except BlockingIOError:
                     time.sleep(0.02)
                 else:
-                    return True
-            return False
+                    return False
+            return True
         finally:
             os.close(turns)
 
