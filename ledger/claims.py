@@ -1,10 +1,10 @@
 """Claim and lease: one transaction a slice takes its items, raises their fences and holds money."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
 from tierqueue.ledger import ceilings
 from tierqueue.ledger.batch import among, insert_many
@@ -255,3 +255,14 @@ def lapsed(connection: Connection, now: int, most: int) -> list[tuple[ItemRow, I
     ).all()
     open_attempts = {(row.item_id, row.fence): row for row in found}
     return [(row, open_attempts[row.id, row.fence]) for row in rows]
+
+
+def most_lost(connection: Connection, workers: Collection[str]) -> dict[str, int]:
+    """For each of these workers the most claims that any item it still holds has lost before."""
+    found = connection.execute(
+        select(attempts.c.worker, func.max(items.c.lost_claims).label("most"))
+        .join(items, items.c.id == attempts.c.item_id)
+        .where(attempts.c.ended_at.is_(None), attempts.c.worker.in_(sorted(workers)))
+        .group_by(attempts.c.worker)
+    )
+    return {row.worker: row.most for row in found}

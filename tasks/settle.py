@@ -140,18 +140,26 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
             assert_never(outcome)
 
 
-def lost(attempt: Attempt, policy: Policy, *, cancel_requested: bool) -> Settlement:
+def lost(
+    attempt: Attempt, policy: Policy, *, cancel_requested: bool, blamed: bool = True
+) -> Settlement:
     """What becomes of a claim whose lease ended without a settle.
+
+    ``blamed``: the item may be what killed its worker, so that the loss counts towards poison.
 
     A metered call may have been billed: its hold is booked as ``unknown``. A house engine's time
     is charged for the whole lease, at most the hold.
     """
     metered = attempt.deployment.metered
-    number = attempt.item.lost_claims + 1
+    number = attempt.item.lost_claims + blamed
     step = retry.after_lost_claim(number, policy.retry, attempt.draw, paid_call_begun=metered)
     cost = attempt.held if metered else _engine_time(attempt, attempt.now)
     outcome = "unknown" if metered else "lost"
-    extra: dict[str, Any] = {"cost": cost, "lost_more": 1, "detail": {"kind": "lease ended"}}
+    extra: dict[str, Any] = {
+        "cost": cost,
+        "lost_more": int(blamed),
+        "detail": {"kind": "lease ended"},
+    }
     if cancel_requested:
         return _settled(
             attempt, outcome, State.CANCELLED, error=_cancelled(attempt.item.id), **extra
@@ -174,12 +182,14 @@ def _fallen(attempt: Attempt, outcome: str, to: Tier, on: str, **more: Any) -> S
     )
 
 
-def lost_astray(item: ItemRow, attempt: ItemRow, policy: Policy, draw: float) -> Settlement:
+def lost_astray(
+    item: ItemRow, attempt: ItemRow, policy: Policy, draw: float, *, blamed: bool = True
+) -> Settlement:
     """What becomes of a lost claim on a deployment that the policy does not name any more.
 
     Nothing can be priced, so all that was held is booked; the item is routed anew.
     """
-    number = item.lost_claims + 1
+    number = item.lost_claims + blamed
     step = retry.after_lost_claim(number, policy.retry, draw, paid_call_begun=attempt.metered)
     state, error, reason = State.SUBMITTED, None, "lost claim"
     if item.cancel_requested:
@@ -200,7 +210,7 @@ def lost_astray(item: ItemRow, attempt: ItemRow, policy: Policy, draw: float) ->
         next_state=state,
         reason=reason,
         error=error,
-        lost_more=1,
+        lost_more=int(blamed),
     )
 
 

@@ -74,13 +74,17 @@ class Sweep:
         with self._ledger.write() as connection:
             now = database_now(connection)
             found = claims.lapsed(connection, now, MOST)
+            # Of all that a worker held, what was lost most often before is what may have killed
+            # it; fresh neighbours of a suspect are not made suspects by it.
+            most = claims.most_lost(connection, {attempt.worker for _, attempt in found})
             settled: list[Settlement] = []
             for item, attempt in found:
+                blamed = item.lost_claims >= most.get(attempt.worker, 0)
                 known = self._policy.deployments.get(attempt.deployment)
                 if known is None:
                     _log.error("deployment_unknown", item=item.id, deployment=attempt.deployment)
                     draw = random.random()  # noqa: S311 - spreads retries, guards nothing
-                    settled.append(lost_astray(item, attempt, self._policy, draw))
+                    settled.append(lost_astray(item, attempt, self._policy, draw, blamed=blamed))
                     continue
                 settled.append(
                     lost(
@@ -97,6 +101,7 @@ class Sweep:
                         ),
                         self._policy,
                         cancel_requested=item.cancel_requested,
+                        blamed=blamed,
                     )
                 )
             ended = settlements.settle(connection, settled, now).ended

@@ -5,8 +5,8 @@ import threading
 from sqlalchemy import update
 
 from tests.ledger.placed import column, place
-from tests.ledger.road import SECOND
-from tierqueue.ledger import pauses, routes, suspects
+from tests.ledger.road import SECOND, WORKER, Road, settlement
+from tierqueue.ledger import claims, pauses, routes, suspects
 from tierqueue.ledger.models import items
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -79,3 +79,18 @@ def test_two_routing_stages_at_once_queue_one_suspect(ledger: Ledger) -> None:
 
 def test_the_last_chance_comes_before_the_last_lost_claim() -> None:
     assert [suspects.last_chance(poison) for poison in (1, 2, 3, 5)] == [1, 1, 2, 4]
+
+
+def test_of_all_that_a_worker_held_the_most_often_lost_is_to_blame(road: Road) -> None:
+    worn, fresh = road.running(2)
+    with road.ledger.write() as connection:
+        often = update(items).where(items.c.id == worn.item.id).values(lost_claims=2)
+        connection.execute(often)
+    settled = road.running()[0]
+    road.settle(settlement(settled))
+    with road.ledger.read() as connection:
+        assert claims.most_lost(connection, {WORKER.worker, "another"}) == {WORKER.worker: 2}
+    road.settle(settlement(worn))
+    with road.ledger.read() as connection:
+        assert claims.most_lost(connection, {WORKER.worker}) == {WORKER.worker: 0}
+    road.settle(settlement(fresh))

@@ -226,3 +226,8 @@ def test_a_claim_lost_on_a_deployment_that_is_gone_is_booked_and_routed_anew(
     settled = lost_astray(item, row, POLICY, 0.5)
     assert (settled.next_state, settled.reason) == (state, reason)
     assert (settled.cost, settled.held, settled.fence, settled.lost_more) == (700, 700, 3, 1)
+
+
+def test_what_was_lost_beside_a_likelier_killer_is_tried_again_and_not_blamed() -> None:
+    settled = lost(attempt("house", lost_claims=1), POLICY, cancel_requested=False, blamed=False)
+    assert (settled.next_state, settled.lost_more) == (State.WAITING, 0)
