@@ -6,6 +6,7 @@ size to the ledger, which counts it if all its parts are items.
 
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,10 +32,21 @@ _MOST = 1000
 """Results asked for at once."""
 
 
+_asks_ledger: ContextVar[bool] = ContextVar("asks_ledger", default=True)
+
+
 class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no types
     """Waits for results at the broker, and asks the ledger once a second."""
 
     _looked_at = 0.0
+
+    def on_wait_for_pending(self, result: Any, **kwargs: Any) -> None:
+        """The look before the waiting, at the broker alone: the waiting itself asks the ledger."""
+        asking = _asks_ledger.set(False)
+        try:
+            super().on_wait_for_pending(result, **kwargs)
+        finally:
+            _asks_ledger.reset(asking)
 
     def drain_events(self, timeout: float | None = None) -> None:
         """Take what the broker tells; then, once a second, what the ledger knows."""
@@ -96,9 +108,10 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
     def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
         """As Celery's, then the ledger; what stores results asks the broker alone."""
         meta = super().get_task_meta(task_id, cache=cache)
-        if meta["status"] == states.PENDING and (found := self.from_ledger([task_id])):
-            return found[0]
-        return meta
+        if meta["status"] != states.PENDING or not _asks_ledger.get():
+            return meta
+        found = self.from_ledger([task_id])
+        return found[0] if found else meta
 
     @property
     def _ledger(self) -> Ledger | None:
