@@ -98,16 +98,16 @@ class Watch:
                 " AND silent.pid = ANY(pg_blocking_pids(waiting.pid))"
             )
             return bool(rows) and rows[0]["n"] > 0
+        # Where nobody can take a turn and nothing is written for a second, its holder is stopped.
         path = self._url.removeprefix("sqlite:///")
         turns = os.open(f"{path}-turns", os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            for _ in range(20):
-                try:
-                    fcntl.flock(turns, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    time.sleep(0.02)
-                else:
+            before = _written(path)
+            until = time.monotonic() + 1.0
+            while time.monotonic() < until:
+                if _written(path) != before or _free(turns):
                     return False
+                time.sleep(0.02)
             return True
         finally:
             os.close(turns)
@@ -169,6 +169,21 @@ class Watch:
             states = {row["state"]: row["n"] for row in rows}
             line = {"at": time.time(), "states": states, "total": rows[0]["total"]}
             note(self._folder / "samples.jsonl", line)
+
+
+def _written(path: str) -> int:
+    """When something was last written to a SQLite file, in its log or in itself."""
+    log = Path(f"{path}-wal")
+    return log.stat().st_mtime_ns if log.exists() else Path(path).stat().st_mtime_ns
+
+
+def _free(turns: int) -> bool:
+    try:
+        fcntl.flock(turns, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(turns, fcntl.LOCK_UN)
+    return True
 
 
 def _ready(claim: Claim, row: Row | None, now: float) -> bool:
