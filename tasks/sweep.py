@@ -52,20 +52,28 @@ class Sweep:
         self._resend = resend
         self._checkpoint = checkpoint
         self._grace = resend / 4_000_000
-        self._sparing_until = 0.0
+        self._away_since = self._sparing_until = 0.0
         self._alarm = Alarm(ledger, policy).look
         self.resent = 0
 
     def __call__(self) -> None:
         """Sweep once; a part that fails stops no other. Raises what says the ledger is away."""
-        for part in (self._lapsed, self._late, self._unclaimed, self._overdue, self._alarm):
+        for part in (self._late, self._lapsed, self._unclaimed, self._overdue, self._alarm):
             try:
                 part()
             except Exception as error:
                 if unreachable(error):
-                    self._sparing_until = time.monotonic() + self._grace
+                    self._away_since = self._away_since or time.monotonic()
                     raise
                 _log.exception("sweep_failed", part=part.__name__, error=type(error).__name__)
+            else:
+                self._back()
+
+    def _back(self) -> None:
+        """The ledger answers; if it was away for long, workers are given time to renew."""
+        if self._away_since and time.monotonic() - self._away_since > self._grace:
+            self._sparing_until = time.monotonic() + self._grace
+        self._away_since = 0.0
 
     def _lapsed(self) -> None:
         self._checkpoint("before_sweep")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 import structlog
@@ -180,7 +181,9 @@ class Executor:
             if not station.breaker.allows():
                 wait = max(station.breaker.retry_after(), BUSY)
                 return [], None, Refused(wait, "breaker open")
-            wanted = {f"{key}:{fence + 1}": key for key, (fence, _) in some.items()}
+            # A slice may come twice: who finds an item claimed gives back its own slot only.
+            mine = token_hex(6)
+            wanted = {f"{key}:{fence + 1}:{mine}": key for key, (fence, _) in some.items()}
             wants = [Want(slot, some[key][1]) for slot, key in wanted.items()]
             grant = self._limiter.grant(self._bounds(deployment), wants)
             slots = {wanted[slot]: slot for slot in grant.granted}

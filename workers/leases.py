@@ -80,13 +80,17 @@ class Leases:
                     _log.warning("heartbeat_failed", error=type(error).__name__)
 
     def _beat(self, deployment: str, held: dict[str, Holding]) -> None:
-        with self._ledger.write() as connection:
-            until = database_now(connection) + round(self._lease * 1_000_000)
-            fences = {item_id: holding.fence for item_id, holding in held.items()}
-            lost, cancelled = renew(connection, fences, until)
-        for item_id in lost:
-            held[item_id].abort("lost lease")
-        for item_id in cancelled:
-            held[item_id].abort("cancelled")
-        slots = [holding.slot for item_id, holding in held.items() if item_id not in lost]
-        self._limiter.renew(deployment, self._tiers[deployment], slots)
+        fences = {item_id: holding.fence for item_id, holding in held.items()}
+        lost: set[str] = set()
+        try:
+            with self._ledger.write() as connection:
+                until = database_now(connection) + round(self._lease * 1_000_000)
+                lost, cancelled = renew(connection, fences, until)
+            for item_id in lost:
+                held[item_id].abort("lost lease")
+            for item_id in cancelled:
+                held[item_id].abort("cancelled")
+        finally:
+            # Whatever the ledger says, these calls are in flight at the provider.
+            slots = [holding.slot for item_id, holding in held.items() if item_id not in lost]
+            self._limiter.renew(deployment, self._tiers[deployment], slots)
