@@ -45,13 +45,15 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How the house gets on. ``backlog`` is by tier, with ``route`` for what is not routed yet."""
+    """How the house gets on. ``backlog`` is by tier, with ``route`` for what is not routed yet;
+    ``dead`` counts dead letters by reason.
+    """
 
     processes: list[Process]
     backlog: Mapping[str, Backlog]
     waiting: Mapping[str, int]
     paused: list[Pause]
-    dead: int
+    dead: Mapping[str, int]
     running: int
     overdue_leases: int
     promises_owed: int
@@ -97,12 +99,21 @@ def standing(connection: Transaction) -> Progress:
         backlog=_backlog(connection, now, paused),
         waiting=_waiting(connection),
         paused=paused,
-        dead=_count(connection, State.DEAD),
+        dead=_dead(connection),
         running=_count(connection, State.RUNNING),
         overdue_leases=connection.execute(select(func.count()).where(lapsed)).scalar_one(),
         promises_owed=connection.execute(owed.where(ended_late)).scalar_one(),
         unreadable=connection.execute(select(func.count()).select_from(raw_messages)).scalar_one(),
     )
+
+
+def _dead(connection: Transaction) -> dict[str, int]:
+    counted = (
+        select(items.c.reason, func.count())
+        .where(items.c.state == State.DEAD.value)
+        .group_by(items.c.reason)
+    )
+    return dict(connection.execute(counted))
 
 
 def _count(connection: Transaction, state: State) -> int:

@@ -90,9 +90,14 @@ class Figures(Collector):
             ["reason"],
             [((reason,), count) for reason, count in now.waiting.items()],
         )
+        yield _gauge(
+            "dead_letters",
+            "Dead letters, by reason",
+            ["reason"],
+            [((reason,), count) for reason, count in now.dead.items()],
+        )
         for name, help_text, value in (
             ("running_items", "Items whose call is in flight", now.running),
-            ("dead_letters", "Dead letters", now.dead),
             ("overdue_leases", "Items of workers that died, not found yet", now.overdue_leases),
             ("promises_owed", "Answers whose producers are not told", now.promises_owed),
             ("unreadable_messages", "Messages kept because nobody could read them", now.unreadable),

@@ -31,7 +31,7 @@ def standing(*processes: Process, **told: Any) -> Progress:
         "backlog": {},
         "waiting": {},
         "paused": [],
-        "dead": 0,
+        "dead": {},
         "running": 0,
         "overdue_leases": 0,
         "promises_owed": 0,
