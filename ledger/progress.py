@@ -109,11 +109,11 @@ def standing(connection: Transaction) -> Progress:
 
 def _dead(connection: Transaction) -> dict[str, int]:
     counted = (
-        select(items.c.reason, func.count())
+        select(items.c.reason, func.count().label("number"))
         .where(items.c.state == State.DEAD.value)
         .group_by(items.c.reason)
     )
-    return dict(connection.execute(counted))
+    return {row.reason: row.number for row in connection.execute(counted)}
 
 
 def _count(connection: Transaction, state: State) -> int:
