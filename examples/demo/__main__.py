@@ -92,8 +92,9 @@ def _stay(house: House, console: Console) -> int:
     console.print("For producers and for the command tierqueue:", markup=False)
     for name in shown:
         console.print(f"  export {name}={environ[name]}", soft_wrap=True, highlight=False)
-    console.print("Ctrl-C ends everything.")
     try:
+        # Said inside the try: a Ctrl-C right after the line is already an orderly end.
+        console.print("Ctrl-C ends everything.")
         while all(process.popen.poll() is None for process in house.processes.values()):
             signal.sigtimedwait([], 0.5)
     except KeyboardInterrupt:
