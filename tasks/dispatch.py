@@ -48,7 +48,7 @@ TICK = 0.5
 BUSY = 0.05
 """Seconds between two looks while work waits for room in a tier's queue."""
 
-GATHER = 0.010
+GATHER = 0.030
 """Seconds after a look that found work in which more gathers for the next."""
 
 Send = Callable[[Tier, Slice], None]
