@@ -20,6 +20,7 @@ from tierqueue.router.policy import CeilingRule
 Scope = tuple[str, str]
 """A scope's kind and name, such as ``("budget", "acme")``."""
 
+_OVER = select(ceilings).where(among(ceilings.c.name))
 _KNOWN = select(balances.c.id).where(among(balances.c.id))
 _LOCK = select(balances).where(among(balances.c.id)).order_by(balances.c.id).with_for_update()
 _NEW_SPENT = balances.c.spent + bindparam("b_spent")
@@ -201,7 +202,7 @@ def _covering(
 ) -> Mapping[Scope, list[tuple[str, int]]]:
     """For each scope the (balance id, limit) pairs of every ceiling over it."""
     names = sorted({name for _, name in scopes} | {"*"})
-    rows = connection.execute(select(ceilings).where(ceilings.c.name.in_(names))).all()
+    rows = connection.execute(_OVER, {"ids": names}).all()
     exact = {(row.scope, row.name, row.window) for row in rows}
     found: dict[Scope, list[tuple[str, int]]] = {scope: [] for scope in scopes}
     for kind, name in scopes:

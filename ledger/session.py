@@ -5,6 +5,7 @@ updates and raises busy errors between processes; every write here starts with B
 """
 
 import fcntl
+import math
 import os
 import threading
 import time
@@ -15,7 +16,14 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Engine, Row, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    InvalidatePoolError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tierqueue.router.errors import Misconfigured
@@ -30,12 +38,11 @@ ItemRow = Row[*tuple[Any, ...]]
 
 _BUSY_SECONDS = 30
 _START_PATIENCE = 30.0
-_NOW = {
-    "sqlite": text(
-        "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
-    ),
-    "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"),
-}
+_DIALECTS = ("sqlite", "postgresql")
+_FRESH = 0.25
+"""Seconds after a transaction in which its connection is taken to be alive still."""
+
+_NOW = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
 
 
 class Ledger:
@@ -53,7 +60,7 @@ class Ledger:
             dialect = parsed.get_backend_name()
         except ArgumentError:
             raise Misconfigured("TIERQUEUE_LEDGER_URL is not a database URL") from None
-        if dialect not in _NOW or (dialect == "sqlite" and not parsed.database):
+        if dialect not in _DIALECTS or (dialect == "sqlite" and not parsed.database):
             raise Misconfigured(
                 f"TIERQUEUE_LEDGER_URL names a {dialect} database without a file or of a kind"
                 " that is not supported: use sqlite:///path or postgresql://…"
@@ -63,15 +70,16 @@ class Ledger:
         if dialect == "sqlite":
             self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", read_only=False)
             self._reader = _sqlite(url, pool_size, "BEGIN", read_only=True)
+            self._clock = None
         else:
             options = {
-                "pool_pre_ping": True,
                 "pool_size": pool_size,
                 "pool_timeout": 10,
                 "hide_parameters": True,
             }
             self._writer = _postgresql(url, options, frozen)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
+            self._clock = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -88,6 +96,13 @@ class Ledger:
         """A transaction that cannot write and blocks no writer."""
         with self._reader.begin() as connection:
             yield connection
+
+    def now(self) -> int:
+        """The database's clock, asked outside a transaction; as ``now`` within one."""
+        if self._clock is None:
+            return _now_here()
+        with self._clock.connect() as connection:
+            return now(connection)
 
     def await_answer(self) -> None:
         """Return once the database answers; raises its error when it has not in half a minute.
@@ -157,8 +172,18 @@ class _Turns:
 
 
 def now(connection: Connection) -> int:
-    """The database's clock, microseconds since the epoch."""
-    return int(connection.execute(_NOW[connection.dialect.name]).scalar_one())
+    """The database's clock, microseconds since the epoch.
+
+    SQLite's is its machine's, which is also that of every process that can open the file.
+    """
+    if connection.dialect.name == "sqlite":
+        return _now_here()
+    return int(connection.execute(_NOW).scalar_one())
+
+
+def _now_here() -> int:
+    """The clock of this machine, microseconds since the epoch."""
+    return time.time_ns() // 1000
 
 
 def unreachable(error: BaseException) -> bool:
@@ -187,6 +212,20 @@ def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
         connection.execute("SET plan_cache_mode = force_custom_plan")
         connection.execute(f"SET idle_in_transaction_session_timeout = {round(frozen * 1000)}")
         connection.commit()
+
+    @event.listens_for(engine, "checkin")
+    def _rest(_connection: Any, record: Any) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ask(connection: Any, record: Any, _proxy: Any) -> None:
+        # As pre-ping, which asks before every transaction: one that ended just now needs no proof.
+        if time.monotonic() - record.info.get("rests_since", math.inf) < _FRESH:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError("the database has closed this connection") from error
 
     @event.listens_for(engine, "do_executemany")
     def _one_by_one(cursor: Any, statement: str, rows: Any, _context: Any) -> bool:

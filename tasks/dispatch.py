@@ -117,6 +117,7 @@ class RoutingStage:
                 if time.monotonic() - swept >= TICK:
                     swept = time.monotonic()
                     self._sweep()
+                    self._suspected = True
                 more = self.look()
                 if self._moved:
                     pause = 0.0 if more else GATHER
@@ -143,6 +144,8 @@ class RoutingStage:
         return {"counts": {"resent": self._sweep.resent}, "moments": {"looked": self._looked_at}}
 
     _backlog = False
+    _suspected = True
+    """Whether there may be suspects: they are few, so each tick asks, not each look."""
     _moved = False
     _looked_at = 0
 
@@ -151,13 +154,14 @@ class RoutingStage:
         self._checkpoint("before_route")
         with self._ledger.write() as connection:
             now = database_now(connection)
-            due = routes.wake_due(connection, now)
+            due_at = routes.next_due(connection)
+            woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
             rows = routes.submitted(connection, BATCH)
             ended, routed = self._route(connection, rows, now)
             told = promises.unkept(connection, [row["b_id"] for row in routed])
             owed = promises.unkept(connection, [each.item_id for each in ended])
             slices, full = self._fill(connection, now)
-            waiting = due == 0 and routes.next_due(connection) is not None
+            waiting = due_at is not None and not woken
         self._checkpoint("after_route")
         for tier, each in slices:
             self._send(tier, each)
@@ -223,8 +227,9 @@ class RoutingStage:
             ready = routes.queue(connection, tier, room, again_at, paused, last)
             full = full or len(ready) == room
             filled += [(tier, each) for each in cut(ready, stated.slice)]
-        if open_tiers:
+        if open_tiers and self._suspected:
             alone, more = suspects.queue(connection, open_tiers, last, again_at, paused)
+            self._suspected = more
             filled += [(Tier(tier), each) for tier, item in alone for each in cut([item], 1)]
             full = full or more
         return filled, full

@@ -105,6 +105,19 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
             with ledger.write() as connection:
                 chords.announce(connection, group_id, chord_size)
 
+    def add_pending_result(
+        self, result: Any, weak: bool = False, start_drainer: bool = True
+    ) -> Any:
+        """As Celery's; nothing is subscribed to for one result that is there already."""
+        if start_drainer and not weak:
+            asking = _asks_ledger.set(False)
+            try:
+                if result.ready():
+                    return result
+            finally:
+                _asks_ledger.reset(asking)
+        return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
+
     def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
         """As Celery's, then the ledger; what stores results asks the broker alone."""
         meta = super().get_task_meta(task_id, cache=cache)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -18,8 +19,18 @@ from celery.concurrency.thread import TaskPool
 
 log = logging.getLogger(__name__)
 
-Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Future[None], list[int]]
-"""The loop to wake, what is waited for, and how many places: wanted, then given."""
+GATHER = 0.010
+"""Seconds for which whoever got fewer places than asked for waits for more to come back."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """Who waits for places at the gate: how many are wanted, and how many were given so far."""
+
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+    wanted: int
+    given: int = 0
 
 
 class Gate:
@@ -32,7 +43,7 @@ class Gate:
 
     def __init__(self, size: int) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[Waiter] = deque()
+        self._waiting: deque[_Waiter] = deque()
         self._in_flight = 0
         self._size = 0
         self.resize(size)
@@ -59,26 +70,27 @@ class Gate:
         """Wait for a place; take it and what else is free, ``most`` in all; say how many.
 
         A slice asks for all it holds, so that the limiter and the ledger are asked only for what
-        can run at once.
+        can run at once, and waits a moment longer where only a part of it can.
         """
         loop = asyncio.get_running_loop()
         with self._lock:
-            if taken := self._take(most):
-                return taken
-            places = [most]
-            waiter = (loop, loop.create_future(), places)
+            if not self._waiting and self._in_flight + most <= self._size:
+                self._in_flight += most
+                return most
+            waiter = _Waiter(loop, loop.create_future(), most)
             self._waiting.append(waiter)
+            self._admit()
         try:
-            await waiter[1]
+            await waiter.done
         except asyncio.CancelledError:
             with self._lock:
                 if waiter in self._waiting:
                     self._waiting.remove(waiter)
-                else:  # places had been given to us already: pass them on
-                    self._in_flight -= places[0]
-                    self._admit()
+                # What had been given already is passed on.
+                self._in_flight -= waiter.given
+                self._admit()
             raise
-        return places[0]
+        return waiter.given
 
     def release(self, n: int = 1) -> None:
         """Give ``n`` places back."""
@@ -99,25 +111,34 @@ class Gate:
     ) -> None:
         self.release()
 
-    def _take(self, most: int) -> int:
-        if self._waiting:
-            return 0
-        taken = max(0, min(most, self._size - self._in_flight))
-        self._in_flight += taken
-        return taken
-
     def _admit(self) -> None:
         while self._waiting and self._in_flight < self._size:
             # All that is free to the first: in places for one each, slices would go item by item.
-            loop, place, places = self._waiting.popleft()
-            places[0] = min(places[0], self._size - self._in_flight)
-            self._in_flight += places[0]
-            loop.call_soon_threadsafe(_give, place)
+            first = self._waiting[0]
+            more = min(first.wanted - first.given, self._size - self._in_flight)
+            self._in_flight += more
+            first.given += more
+            if first.given == first.wanted:
+                self._waiting.popleft()
+                first.loop.call_soon_threadsafe(_let_go, first.done)
+            elif first.given == more:
+                first.loop.call_soon_threadsafe(self._settle_soon, first)
+
+    def _settle_soon(self, waiter: _Waiter) -> None:
+        waiter.loop.call_later(GATHER, self._settle_for, waiter)
+
+    def _settle_for(self, waiter: _Waiter) -> None:
+        """Let a waiter go with the places it has."""
+        with self._lock:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+                _let_go(waiter.done)
+                self._admit()
 
 
-def _give(place: asyncio.Future[None]) -> None:
-    if not place.done():
-        place.set_result(None)
+def _let_go(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 GATE = Gate(1)

@@ -1,5 +1,6 @@
 """The routing stage's process: Celery takes wakes and calls by name, one thread looks."""
 
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class RoutingWorker:
         except Exception as error:
             _log.exception("routing_stage_cannot_start")
             raise SystemExit(1) from error
+        # What has been loaded stays: the collector need not look through it again and again.
+        gc.freeze()
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
         run, args = Upkeep(self._app).run, (self._stopping,)
         threading.Thread(target=run, args=args, name="upkeep", daemon=True).start()

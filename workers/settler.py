@@ -11,7 +11,6 @@ import structlog
 from tierqueue.ledger import promises, settlements
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, unreachable
-from tierqueue.ledger.session import now as database_now
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.settle import Attempt, settlement
@@ -113,16 +112,17 @@ class Settler:
             each.done()
 
     def _write(self, batch: Sequence[Ended]) -> None:
+        # Before the transaction: on SQLite nobody else writes while it is open.
+        now = self._ledger.now()
+        written = [
+            settlement(
+                replace(each.attempt, now=now, draw=random.random()),  # noqa: S311 - jitter
+                each.outcome,
+                self._policy,
+            )
+            for each in batch
+        ]
         with self._ledger.write() as connection:
-            now = database_now(connection)
-            written = [
-                settlement(
-                    replace(each.attempt, now=now, draw=random.random()),  # noqa: S311 - jitter
-                    each.outcome,
-                    self._policy,
-                )
-                for each in batch
-            ]
             result = settlements.settle(connection, written, now)
             owed = promises.unkept(connection, [each.item_id for each in result.ended])
         self._checkpoint("after_settle")

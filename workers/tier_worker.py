@@ -3,6 +3,7 @@
 Time limits and draining are ours: on Celery's threads pool nothing of Celery's ends a task.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -131,10 +132,11 @@ class TierWorker:
             slots: dict[str, list[str]] = {}
             for each in batch:
                 slots.setdefault(each.attempt.deployment.name, []).append(each.slot)
-            # Together, as the slots: one by one, the next slices would be claimed item by item.
-            GATE.release(len(batch))
             for deployment, given_back in slots.items():
                 limiter.release(deployment, self._tier.value, given_back)
+            # After the slots, without which a place is no use, and together: one by one, the next
+            # slices would be claimed item by item.
+            GATE.release(len(batch))
 
         def told(ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
             delivery.ended(ended, owed)
@@ -166,6 +168,8 @@ class TierWorker:
         self._leases.start()
         self._heartbeat = Heartbeat(ledger, "worker", self._tier.value, self._told)
         self._heartbeat.start()
+        # What has been loaded stays: the collector need not look through it again and again.
+        gc.freeze()
         _log.info("worker_ready", tier=self._tier.value, deployments=sorted(stations))
 
     def _told(self) -> dict[str, Any]:
