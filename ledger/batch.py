@@ -7,6 +7,7 @@ Every name in a statement is a table's or a column's of ``models``; what a row s
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -73,14 +74,32 @@ def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str
     return f"{column} = ANY({texts})"
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows ready to be written: what took time was done before the transaction."""
+
+    statement: str
+    parameters: Any
+
+    def write(self, connection: Connection) -> None:
+        """Write the rows, on the dialect they were prepared for."""
+        if self.statement:
+            connection.exec_driver_sql(self.statement, self.parameters)
+
+
+def prepare_insert(dialect: str, table: Table, rows: Rows) -> Prepared:
+    """Make rows ready for ``insert_many``; ``dialect`` is the ledger's."""
+    return _prepare(dialect, table, (), rows)
+
+
 def insert_many(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert ``rows``; columns left out are null."""
-    _run(connection, table, (), rows)
+    _prepare(connection.dialect.name, table, (), rows).write(connection)
 
 
 def update_many(connection: Connection, table: Table, keys: tuple[str, ...], rows: Rows) -> None:
     """Set every other column of ``rows`` where ``keys`` match; the caller has locked the rows."""
-    _run(connection, table, keys, rows)
+    _prepare(connection.dialect.name, table, keys, rows).write(connection)
 
 
 def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -92,9 +111,9 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
     return insert(table).execution_options(preserve_rowcount=True)
 
 
-def _run(connection: Connection, table: Table, keys: tuple[str, ...], rows: Rows) -> None:
+def _prepare(dialect: str, table: Table, keys: tuple[str, ...], rows: Rows) -> Prepared:
     if not rows:
-        return
+        return Prepared("", None)
     columns = tuple(sorted(rows[0], key=lambda name: name in keys))
     encoded = [name for name in columns if isinstance(table.c[name].type, JSON)]
     if encoded:
@@ -102,12 +121,9 @@ def _run(connection: Connection, table: Table, keys: tuple[str, ...], rows: Rows
             {**row, **{name: _json(row[name]) for name in encoded if row[name] is not None}}
             for row in rows
         ]
-    if connection.dialect.name == "sqlite":
-        values = list(map(itemgetter(*columns), rows))
-        connection.exec_driver_sql(_sqlite(table, keys, columns), values)
-    else:
-        statement = _postgresql(table, keys, columns)
-        connection.exec_driver_sql(statement, {"rows": _json(rows)})
+    if dialect == "sqlite":
+        return Prepared(_sqlite(table, keys, columns), list(map(itemgetter(*columns), rows)))
+    return Prepared(_postgresql(table, keys, columns), {"rows": _json(rows)})
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
 """Claim and lease: one transaction a slice takes its items, raises their fences and holds money."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,27 @@ from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
 
-_WANTED = select(items).where(among(items.c.id)).order_by(items.c.id).with_for_update()
+_KNOWN = select(items).where(among(items.c.id))
+_WANTED = (
+    select(
+        items.c.id,
+        items.c.fence,
+        items.c.state,
+        items.c.deployment,
+        items.c.deadline,
+        items.c.max_cost,
+        items.c.spent,
+        items.c.held,
+        items.c.bound,
+        items.c.budget,
+        items.c.job_id,
+        items.c.fallback,
+        items.c.degraded,
+    )
+    .where(among(items.c.id))
+    .order_by(items.c.id)
+    .with_for_update()
+)
 _RUN = (
     update(items)
     .where(among(items.c.id))
@@ -55,7 +75,7 @@ class Claimant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One claimed item: its row as it stood, the new fence, and what is held for it where."""
+    """One claimed item: its row as it stood before, the new fence, and what is held where."""
 
     item: ItemRow
     fence: int
@@ -88,25 +108,36 @@ def scopes_of(row: ItemRow, claimant: Claimant) -> list[Scope]:
     return scopes
 
 
+def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, ItemRow]:
+    """The items of a slice, by id, with all that their calls need; locks nothing.
+
+    Asked before ``claim``, which looks again at whatever may have changed: what an item carries is
+    read from large columns, and on SQLite nobody else writes while a claim is open.
+    """
+    return {row.id: row for row in connection.execute(_KNOWN, {"ids": sorted(item_ids)})}
+
+
 def claim(
-    connection: Connection, claimant: Claimant, wanted: Mapping[str, int], now: int
+    connection: Connection,
+    claimant: Claimant,
+    wanted: Mapping[str, int],
+    known: Mapping[str, ItemRow],
+    now: int,
 ) -> Claims:
     """Claim the items of ``wanted`` (id -> fence as dispatched), each for itself.
 
-    An item is claimed if it is still queued for this deployment under that fence and its bound
-    fits everything that covers it. It waits if only others' holds stand in its way; it dies with
-    ``cost_ceiling`` or ``deadline`` if it can never go.
+    ``known`` is what ``read`` said of them. An item is claimed if it is still queued for this
+    deployment under that fence and its bound fits everything that covers it. It waits if only
+    others' holds stand in its way; it dies with ``cost_ceiling`` or ``deadline`` if it can never
+    go.
     """
     rows = connection.execute(_WANTED, {"ids": sorted(wanted)}).all()
     result = Claims([], [], 0, len(wanted))
     deaths: list[Death] = []
     able: list[ItemRow] = []
     for row in rows:
-        if (row.state, row.fence, row.deployment) != (
-            State.QUEUED,
-            wanted[row.id],
-            claimant.deployment,
-        ):
+        as_dispatched = (State.QUEUED, wanted[row.id], claimant.deployment)
+        if (row.state, row.fence, row.deployment) != as_dispatched or row.id not in known:
             continue
         if row.deadline < now:
             deaths.append(expired(row.id, row.deadline, now))
@@ -123,7 +154,7 @@ def claim(
             case Held(balances):
                 result.claimed.append(
                     Claim(
-                        item=row,
+                        item=known[row.id],
                         fence=row.fence + 1,
                         held=row.bound,
                         balances=balances,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from tierqueue.ledger import promises
-from tierqueue.ledger.batch import among, insert_many, update_many, upsert
+from tierqueue.ledger.batch import Prepared, among, insert_many, prepare_insert, update_many, upsert
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import now as database_now
@@ -99,11 +99,17 @@ def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str
     return new.id
 
 
+def prepare(dialect: str, new: Sequence[NewItem], at: int) -> Prepared:
+    """Make items ready for ``Prepared.write``: such as nobody waits for by name, a job's rows.
+
+    No key, no promise. ``at``: the ledger's clock, when they are submitted.
+    """
+    return prepare_insert(dialect, items, [_row(each, at) for each in new])
+
+
 def submit_many(connection: Connection, new: Sequence[NewItem]) -> None:
-    """Commit items that nobody waits for by name (a job's rows); no key, no promise."""
-    if new:
-        at = database_now(connection)
-        insert_many(connection, items, [_row(each, at) for each in new])
+    """``prepare`` and write in one go."""
+    prepare(connection.dialect.name, new, database_now(connection)).write(connection)
 
 
 def refuse(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tierqueue.ledger import jobs
-from tierqueue.ledger.items import Death, NewItem, die, new_id, submit_many
+from tierqueue.ledger.items import Death, NewItem, die, new_id, prepare
 from tierqueue.ledger.session import Ledger, unstorable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
@@ -107,11 +107,14 @@ class Submission:
         Raises ``Cancelled`` when the job was cancelled meanwhile.
         """
         deaths = [death for _, death in made if death is not None]
+        now = ledger.now()
         try:
+            # Before the transaction: on SQLite nobody else writes while it is open.
+            rows = prepare(ledger.dialect, [new for new, _ in made], now)
             with ledger.write() as connection:
                 jobs.accepting(connection, job_id)
-                submit_many(connection, [new for new, _ in made])
-                die(connection, deaths, database_now(connection))
+                rows.write(connection)
+                die(connection, deaths, now)
         except Exception as error:
             if not unstorable(error):
                 raise

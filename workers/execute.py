@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from tierqueue.ledger import promises, routes
-from tierqueue.ledger.claims import Claim, Claimant, claim
+from tierqueue.ledger.claims import Claim, Claimant, claim, read
 from tierqueue.ledger.promises import Promise
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -233,8 +233,10 @@ class Executor:
             lease=self._lease,
         )
         self._checkpoint("before_claim")
+        with self._ledger.read() as connection:
+            known = read(connection, wanted)
         with self._ledger.write() as connection:
-            claims = claim(connection, claimant, wanted, database_now(connection))
+            claims = claim(connection, claimant, wanted, known, database_now(connection))
             ids = [each.item.id for each in claims.claimed]
             told = promises.unkept(connection, ids)
             owed = promises.unkept(connection, [each.item_id for each in claims.ended])

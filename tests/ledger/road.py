@@ -138,7 +138,8 @@ class Road:
     ) -> Claims:
         with self.ledger.write() as connection:
             at = database_now(connection) if now is None else now
-            return claims.claim(connection, by, wanted, at)
+            known = claims.read(connection, wanted)
+            return claims.claim(connection, by, wanted, known, at)
 
     def running(self, count: int = 1, **stated: Any) -> list[Claim]:
         """``count`` new items, claimed."""

@@ -194,7 +194,8 @@ class Moves(RuleBasedStateMachine):
 
     def _claim(self, wanted: dict[str, int]) -> None:
         with self.ledger.write() as connection:
-            result = claims.claim(connection, WORKER, wanted, self.now)
+            known = claims.read(connection, wanted)
+            result = claims.claim(connection, WORKER, wanted, known, self.now)
         for each in result.claimed:
             assert (each.item.id, each.fence) not in {(c.item.id, c.fence) for c in self.given}
         self.given += result.claimed
@@ -218,6 +219,9 @@ class Moves(RuleBasedStateMachine):
     @rule(then=st.sampled_from([State.ROUTED, State.WAITING, State.DEAD]))
     def expire(self, then: State) -> None:
         """The tick finds claims whose lease has ended and books their holds as unknown."""
+        self._expire(then)
+
+    def _expire(self, then: State) -> bool:
         with self.ledger.write() as connection:
             found = claims.lapsed(connection, self.now, 10)
         for item, attempt in found:
@@ -225,6 +229,7 @@ class Moves(RuleBasedStateMachine):
             self._ended(self.road.expire(claim, cost=attempt.held, next_state=then).ended)
             self.charged[item.id, item.fence] = attempt.held
             self.doubtful.add((item.id, item.fence))
+        return bool(found)
 
     @precondition(lambda self: self.given)
     @rule(data=st.data(), outcome=st.sampled_from(sorted(AFTER)))
@@ -358,7 +363,8 @@ class Moves(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.now += 10**12
-            self.expire(State.DEAD)
+            while self._expire(State.DEAD):
+                pass
             with self.ledger.read() as connection:
                 held = connection.execute(select(func.sum(models.balances.c.held))).scalar()
             assert not held, "after quiet, nothing is held"
