@@ -218,12 +218,13 @@ class RoutingStage:
             room = depth(in_force.get(tier, stated.concurrency), stated.slice)
             room -= fillings[tier].queued
             if room < stated.slice:
-                # Room for a whole slice is waited for: a message costs what many items cost.
+                # Room for whole slices is waited for: a message costs what many items cost.
                 full = True
                 continue
             if not fillings[tier].routed:
                 continue
             open_tiers.append(tier)
+            room -= room % stated.slice
             ready = routes.queue(connection, tier, room, again_at, paused, last)
             full = full or len(ready) == room
             filled += [(tier, each) for each in cut(ready, stated.slice)]
