@@ -128,6 +128,20 @@ def submitted(connection: Connection, most: int) -> Sequence[ItemRow]:
     return connection.execute(_SUBMITTED, {"most": most}).all()
 
 
+_STILL = select(items.c.id, items.c.fence).where(among(items.c.id), _is(State.SUBMITTED))
+
+
+def still_submitted(connection: Connection, fences: Mapping[str, int]) -> set[str]:
+    """Which of these items (id -> fence when they were read) are submitted as they were then.
+
+    For where writers take turns, and rows are read without a lock.
+    """
+    if not fences:
+        return set()
+    rows = connection.execute(_STILL, {"ids": list(fences)})
+    return {row.id for row in rows if row.fence == fences[row.id]}
+
+
 def route(connection: Connection, routed: Sequence[Mapping[str, Any]]) -> None:
     """Write chosen routes: one mapping an item, keyed as the columns, with ``b_id`` its id."""
     update_many(

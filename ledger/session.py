@@ -124,6 +124,11 @@ class Ledger:
                 return
 
     @property
+    def one_writer(self) -> bool:
+        """Whether at most one write transaction is open at a time, over all processes."""
+        return self._turns is not None
+
+    @property
     def engine(self) -> Engine:
         """The writing engine, for migrations and for callers with sessions of their own."""
         return self._writer

@@ -6,15 +6,15 @@ routing stages may run side by side; each takes rows that no other has locked.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
 from tierqueue.ledger import ceilings, pauses, promises, routes, suspects, tiers
 from tierqueue.ledger.items import Death, die, fallen
-from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.promises import Promise
 from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.choose import Route, Standing, choose
@@ -152,12 +152,18 @@ class RoutingStage:
     def look(self) -> bool:
         """Route one batch and fill the tiers' queues; returns whether more is there to route."""
         self._checkpoint("before_route")
+        # Choosing takes long, and where writers take turns nobody else could write meanwhile.
+        ahead = self._choose_ahead() if self._ledger.one_writer else None
         with self._ledger.write() as connection:
             now = database_now(connection)
             due_at = routes.next_due(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
-            rows = routes.submitted(connection, BATCH)
-            ended, routed = self._route(connection, rows, now)
+            if ahead is None:
+                chosen = self._choose(routes.submitted(connection, BATCH), now)
+            else:
+                chosen = ahead.those(routes.still_submitted(connection, ahead.fences))
+            routes.route(connection, chosen.routed)
+            ended, routed = die(connection, chosen.deaths, now), chosen.routed
             told = promises.unkept(connection, [row["b_id"] for row in routed])
             owed = promises.unkept(connection, [each.item_id for each in ended])
             slices, full = self._fill(connection, now)
@@ -169,13 +175,16 @@ class RoutingStage:
         self._received([*told, *owed])
         self._delivery.ended(ended, owed)
         self._backlog = full or waiting
-        self._moved = bool(rows or slices)
+        self._moved = bool(chosen.fences or slices or woken)
         self._looked_at = now
-        return len(rows) == BATCH
+        return len(chosen.fences) == BATCH
 
-    def _route(
-        self, connection: Transaction, rows: Sequence[ItemRow], now: int
-    ) -> tuple[list[Ending], list[dict[str, Any]]]:
+    def _choose_ahead(self) -> "_Chosen":
+        with self._ledger.read() as connection:
+            now, rows = database_now(connection), routes.submitted(connection, BATCH)
+        return self._choose(rows, now)
+
+    def _choose(self, rows: Sequence[ItemRow], now: int) -> "_Chosen":
         routed: list[dict[str, Any]] = []
         deaths: list[Death] = []
         standing = Standing(now=now)
@@ -196,8 +205,7 @@ class RoutingStage:
                     routed.append({**_routed(item, route), "degraded": degraded})
                 case DeadLettered() as error:
                     deaths.append(Death(item.id, error.reason, error.message, error.fields))
-        routes.route(connection, routed)
-        return die(connection, deaths, now), routed
+        return _Chosen({row.id: row.fence for row in rows}, routed, deaths)
 
     def _fill(self, connection: Transaction, now: int) -> tuple[list[tuple[Tier, Slice]], bool]:
         """Queue what there is room for; returns the slices to send, and whether a queue is full."""
@@ -234,6 +242,23 @@ class RoutingStage:
             filled += [(Tier(tier), each) for tier, item in alone for each in cut([item], 1)]
             full = full or more
         return filled, full
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What was chosen for items (id -> fence): a route, as ``routes.route`` takes it, or death."""
+
+    fences: dict[str, int]
+    routed: list[dict[str, Any]]
+    deaths: list[Death]
+
+    def those(self, ids: Collection[str]) -> "_Chosen":
+        """The same for these ids alone."""
+        return _Chosen(
+            {key: fence for key, fence in self.fences.items() if key in ids},
+            [each for each in self.routed if each["b_id"] in ids],
+            [each for each in self.deaths if each.item_id in ids],
+        )
 
 
 def depth(concurrency: int, slice_size: int) -> int:

@@ -19,7 +19,7 @@ from celery.concurrency.thread import TaskPool
 
 log = logging.getLogger(__name__)
 
-GATHER = 0.025
+GATHER = 0.040
 """Seconds for which whoever got fewer places than asked for waits for more to come back."""
 
 
