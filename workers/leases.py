@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -16,10 +16,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One claimed item in flight: its fence, its limiter slot, and how to end its call."""
+    """One claimed item: its fence, its limiter slot while its call runs, how to end its call."""
 
     fence: int
-    slot: str
+    slot: str | None
     abort: Callable[[str], None]
 
 
@@ -53,6 +53,16 @@ class Leases:
         """Keep this claim alive from now on."""
         with self._lock:
             self._held.setdefault(deployment, {})[item_id] = holding
+
+    def call_ended(self, deployment: str, item_id: str, fence: int) -> None:
+        """The call is over and its slot free: from now on the lease alone is kept alive.
+
+        Said before the slot is given back, or a beat would take it again.
+        """
+        with self._lock:
+            held = self._held.get(deployment, {})
+            if item_id in held and held[item_id].fence == fence:
+                held[item_id] = replace(held[item_id], slot=None)
 
     def drop(self, deployment: str, item_id: str, fence: int) -> None:
         """Let go of a claim that is settled; a newer one of the same item stays."""
@@ -92,5 +102,17 @@ class Leases:
                 held[item_id].abort("cancelled")
         finally:
             # Whatever the ledger says, these calls are in flight at the provider.
-            slots = [holding.slot for item_id, holding in held.items() if item_id not in lost]
-            self._limiter.renew(deployment, self._tiers[deployment], slots)
+            self._renew(deployment, [key for key in held if key not in lost])
+
+    def _renew(self, deployment: str, item_ids: list[str]) -> None:
+        tier, slots = self._tiers[deployment], self._slots(deployment, item_ids)
+        self._limiter.renew(deployment, tier, slots)
+        # A slot that was given back meanwhile has come to life again, with no call to end it.
+        over = set(slots) - set(self._slots(deployment, item_ids))
+        self._limiter.release(deployment, tier, over)
+
+    def _slots(self, deployment: str, item_ids: list[str]) -> list[str]:
+        with self._lock:
+            held = self._held.get(deployment, {})
+            holdings = [held[key] for key in item_ids if key in held]
+        return [each.slot for each in holdings if each.slot is not None]

@@ -131,7 +131,9 @@ class TierWorker:
         def free(batch: Sequence[Ended]) -> None:
             slots: dict[str, list[str]] = {}
             for each in batch:
-                slots.setdefault(each.attempt.deployment.name, []).append(each.slot)
+                deployment = each.attempt.deployment.name
+                self._leases.call_ended(deployment, each.attempt.item.id, each.attempt.fence)
+                slots.setdefault(deployment, []).append(each.slot)
             for deployment, given_back in slots.items():
                 limiter.release(deployment, self._tier.value, given_back)
             # After the slots, without which a place is no use, and together: one by one, the next

@@ -1,0 +1,91 @@
+"""Leases: kept alive while their items are held, and nothing is kept alive beyond that."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import redis
+
+from tests.ledger.road import WORKER, Road
+from tierqueue.ledger.claims import Claim
+from tierqueue.ledger.session import Ledger
+from tierqueue.workers.leases import Holding, Leases
+from tierqueue.workers.limiter import Bounds, Limiter, Want
+
+LEASE = 60.0
+BOUNDS = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, in_flight=10, tier_in_flight=10)
+
+
+class Interrupted(Limiter):
+    """A limiter in whose renewals something else happens first."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def renew(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return super().renew(deployment, tier, ids)
+
+
+@pytest.fixture
+def client(valkey: str) -> redis.Redis:
+    client = redis.Redis.from_url(valkey)
+    client.flushall()
+    return client
+
+
+def held(ledger: Ledger, limiter: Limiter) -> tuple[Leases, Claim]:
+    """One claim in flight with its slot."""
+    [claim] = Road(ledger).running()
+    limiter.grant(BOUNDS, [Want("slot", 1)])
+    leases = Leases(ledger, limiter, {WORKER.deployment: WORKER.tier}, LEASE)
+    leases.take(WORKER.deployment, claim.item.id, Holding(claim.fence, "slot", lambda _: None))
+    return leases, claim
+
+
+def beat(leases: Leases) -> None:
+    """One beat of the heartbeat, at once."""
+    for deployment, holdings in leases._snapshot().items():
+        leases._beat(deployment, holdings)
+
+
+def slots(client: redis.Redis) -> list[Any]:
+    """The calls in flight as the limiter counts them: of the deployment, of the tier."""
+    return [client.zrange(key, 0, -1) for key in sorted(client.keys("*calls:*"))]
+
+
+def test_a_call_in_flight_keeps_its_slot_even_where_the_broker_forgot_it(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    leases, _ = held(ledger, Limiter(client, "t", LEASE))
+    client.flushall()
+    beat(leases)
+    assert slots(client) == [[b"slot"], [b"slot"]]
+
+
+def test_a_call_that_has_ended_keeps_its_lease_and_not_its_slot(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    limiter = Limiter(client, "t", LEASE)
+    leases, claim = held(ledger, limiter)
+    leases.call_ended(WORKER.deployment, claim.item.id, claim.fence)
+    limiter.release(WORKER.deployment, WORKER.tier, ["slot"])
+    before = Road(ledger).row(claim.item.id).lease_until
+    beat(leases)
+    assert Road(ledger).row(claim.item.id).lease_until > before
+    assert slots(client) == []
+
+
+def test_a_slot_given_back_in_the_middle_of_a_beat_stays_given_back(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    limiter = Interrupted(client, "t", LEASE)
+    leases, claim = held(ledger, limiter)
+
+    def end() -> None:
+        leases.call_ended(WORKER.deployment, claim.item.id, claim.fence)
+        limiter.release(WORKER.deployment, WORKER.tier, ["slot"])
+
+    limiter.meanwhile = end
+    beat(leases)
+    assert slots(client) == []
