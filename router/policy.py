@@ -34,8 +34,9 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class TierPolicy(Table):
-    """``concurrency``: calls in flight over all workers (``gpu``: 256 unless stated otherwise);
-    ``slice``: most items in one slice.
+    """``concurrency``: calls in flight over all workers; ``slice``: most items in one slice.
+
+    Where the policy says nothing, ``gpu`` has 256 and 128.
     """
 
     concurrency: PositiveCount = 32
@@ -217,7 +218,11 @@ def parse_policy(text: str, source: str) -> Policy:
             for name, table in tables.items()
         }
     if isinstance(tables := raw.get("tiers", {}), dict):
-        ours["tiers"] = {tier.value: _SHIPPED.get(tier, {}) for tier in TIERS} | tables
+        shipped: dict[str, Any] = {tier.value: _SHIPPED.get(tier, {}) for tier in TIERS}
+        ours["tiers"] = shipped | {
+            name: {**shipped.get(name, {}), **table} if isinstance(table, dict) else table
+            for name, table in tables.items()
+        }
     raw.pop("deployments", None) if "deployments" in ours else None
     raw.pop("tiers", None) if "tiers" in ours else None
     try:
@@ -277,4 +282,4 @@ def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
 _NOTHING_STATED = TaskDefaults()
 
 # What one engine of the house batches by itself; a vendor's limits are lower.
-_SHIPPED: dict[Tier, dict[str, int]] = {Tier.GPU: {"concurrency": 256}}
+_SHIPPED: dict[Tier, dict[str, int]] = {Tier.GPU: {"concurrency": 256, "slice": 128}}

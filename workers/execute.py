@@ -235,15 +235,15 @@ class Executor:
         self._checkpoint("before_claim")
         with self._ledger.read() as connection:
             known = read(connection, wanted)
+            promised = promises.unkept(connection, list(wanted))
         with self._ledger.write() as connection:
             claims = claim(connection, claimant, wanted, known, database_now(connection))
-            ids = [each.item.id for each in claims.claimed]
-            told = promises.unkept(connection, ids)
             owed = promises.unkept(connection, [each.item_id for each in claims.ended])
         self._checkpoint("after_claim")
         if claims.claimed:
             self.claimed_at = claims.claimed[-1].started_at
-        self._started(told)
+        ids = {each.item.id for each in claims.claimed}
+        self._started([each for each in promised if each.item_id in ids])
         self._delivery.ended(claims.ended, owed)
         return claims.claimed
 

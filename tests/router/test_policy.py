@@ -40,10 +40,15 @@ def _refusal(text: str) -> str:
     return caught.value.message
 
 
+def test_what_a_policy_says_of_a_tier_leaves_its_other_defaults_as_they_are() -> None:
+    gpu = _policy(HOUSE + CLOSED + "[tiers.gpu]\nslice = 32\n").tiers[Tier.GPU]
+    assert (gpu.concurrency, gpu.slice) == (256, 32)
+
+
 def test_a_policy_is_read_with_all_tiers_and_every_default() -> None:
     policy = _policy(HOUSE + CLOSED + "[tiers.gpu]\nconcurrency = 4\n")
     assert set(policy.tiers) == set(Tier)
-    assert (policy.tiers[Tier.GPU].concurrency, policy.tiers[Tier.GPU].slice) == (4, 64)
+    assert (policy.tiers[Tier.GPU].concurrency, policy.tiers[Tier.GPU].slice) == (4, 128)
     assert policy.tiers[Tier.FRONTIER].concurrency == 32
     assert (policy.retry.calls, policy.retry.poison, policy.retry.unknown) == (4, 3, "dead_letter")
     assert (policy.default_sensitivity, policy.allow_regulated_by_name) == (None, False)
