@@ -245,10 +245,14 @@ def _poison(run: Run, found: Violations) -> int:
 def _limits(run: Run, found: Violations, lease: float) -> None:
     """I5 and I6: a deployment's requests in any minute, and its calls at the same time.
 
-    A broker that forgot everything knows no calls in flight until they are renewed; the time of
-    one lease after that is left out of I6.
+    A broker that forgot everything knows no calls in flight until they are renewed, and one that
+    was away for long has seen their slots expire; that time and one lease more are left out of I6.
     """
-    forgot = [line["at"] for line in run.faults if line["kind"] == "flushall"]
+    forgot = [
+        (line.get("since") or line["at"], line["at"] + lease)
+        for line in run.faults
+        if line["kind"] in ("flushall", "broker_back")
+    ]
     for deployment in run.deployments.values():
         limits = deployment.get("limits", {})
         calls = [each for each in run.calls if each.get("model") == deployment["model"]]
@@ -261,7 +265,7 @@ def _limits(run: Run, found: Violations, lease: float) -> None:
         most = limits.get("in_flight")
         if most is not None:
             for at, count in _overlaps(calls):
-                excused = any(when <= at <= when + lease for when in forgot)
+                excused = any(since <= at <= until for since, until in forgot)
                 if count > most and not excused:
                     found.add("I6", deployment["model"], f"{count} calls at once at {at}")
 

@@ -66,6 +66,8 @@ def run(
         watch.stop()
         _export_results(plant)
         found, figures = checker.check(open_run(folder, plant.ledger_url), lease)
+    if storm.deploys.slow:
+        found.add("drain", "workers", f"did not end after SIGTERM: {storm.deploys.slow}")
     if storm.missed:
         found.add("bite", "schedule", f"not reached: {', '.join(storm.missed)}")
     figures |= {
@@ -73,6 +75,7 @@ def run(
         "kills_total": storm.by_kind.total(),
         "kills_with_claim": storm.with_claim,
         "missed": storm.missed,
+        "restarts": storm.deploys.restarts,
         "quiet": quiet,
         "storm_s": round(stormed, 1),
         "wall_s": round(time.monotonic() - began, 1),
@@ -114,6 +117,7 @@ def total(by_database: dict[str, dict[str, Any]], folders: list[Path]) -> dict[s
     for name in (
         "kills_total",
         "kills_with_claim",
+        "restarts",
         "accepted",
         "lost",
         "accepted_twice",

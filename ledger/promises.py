@@ -86,29 +86,42 @@ def keep(connection: Connection, promise_ids: Sequence[str], now: int) -> None:
         connection.execute(_KEPT, {"ids": sorted(promise_ids), "at": now})
 
 
-def overdue(connection: Connection, before: int, limit: int) -> list[tuple[Promise, Ending]]:
-    """Promises still owed although their item ended before ``before`` (epoch microseconds)."""
-    where = (
+def overdue(
+    connection: Connection, before: int, limit: int, after: str = ""
+) -> tuple[list[tuple[Promise, Ending]], str]:
+    """Promises still owed although their item ended before ``before`` (epoch microseconds).
+
+    Most promises not kept belong to items that have not ended, and there may be any number: a call
+    looks through those of ``limit`` items from behind ``after``, in the order of item ids, and
+    returns also from where the next call goes on; ``""``: from the beginning.
+    """
+    window = select(promises.c.item_id).where(
+        promises.c.kept_at.is_(None), promises.c.item_id > after
+    )
+    last = connection.execute(
+        window.order_by(promises.c.item_id).offset(limit - 1).limit(1)
+    ).scalar()
+    where = [
         promises.c.kept_at.is_(None),
-        promises.c.made_at < before,
+        promises.c.item_id > after,
         items.c.state.in_([state.value for state in ENDS]),
         items.c.ended_at < before,
-    )
-    return read_owed(connection, where, {}, limit)
+    ]
+    if last is not None:
+        where.append(promises.c.item_id <= last)
+    return read_owed(connection, where, {}), last or ""
 
 
 def read_owed(
     connection: Connection,
     where: Sequence[ColumnElement[bool]],
     parameters: Mapping[str, Any],
-    limit: int | None = None,
 ) -> list[tuple[Promise, Ending]]:
     """Promises with their items' endings, as ``where`` over both tables chooses them."""
     found = (
         select(promises, items.c.state, items.c.output, items.c.receipt, items.c.error)
         .join(items, items.c.id == promises.c.item_id)
         .where(*where)
-        .limit(limit)
     )
     rows = connection.execute(found, parameters).all()
     return [(_promise(row), ending_of(row, row.item_id)) for row in rows]

@@ -23,6 +23,9 @@ _log = structlog.get_logger(__name__)
 MOST = 500
 """Most rows one sweep takes of each kind; the next takes the rest."""
 
+LOOKED_AT = 2_000
+"""Promises not kept that one sweep looks through; the next goes on from there."""
+
 OVERDUE = 2_000_000
 """Microseconds after an item's end in which its worker keeps its promises without our help."""
 
@@ -54,6 +57,7 @@ class Sweep:
         self._grace = resend / 4_000_000
         self._away_since = self._sparing_until = 0.0
         self._alarm = Alarm(ledger, policy).look
+        self._looked_to = ""
         self.resent = 0
 
     def __call__(self) -> None:
@@ -141,5 +145,5 @@ class Sweep:
     def _overdue(self) -> None:
         with self._ledger.read() as connection:
             before = database_now(connection) - OVERDUE
-            owed = promises.overdue(connection, before, MOST)
+            owed, self._looked_to = promises.overdue(connection, before, LOOKED_AT, self._looked_to)
         self._delivery.keep(owed)

@@ -4,6 +4,7 @@
 """
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,10 +29,15 @@ NULL_SECONDS = 0.25
 _QUIET = ("-E", "-l", "INFO", "--without-gossip", "--without-mingle")
 
 
-def serve(kind: str, name: str, twin: str, folder: Path) -> None:
-    """Be one worker process: ``routing`` or a tier's; returns when Celery ends it."""
+def serve(kind: str, name: str, twin: str, folder: Path, skew: float = 0.0) -> None:
+    """Be one worker process: ``routing`` or a tier's; returns when Celery ends it.
+
+    ``skew``: by how many seconds the clock of this process is ahead of its machine's.
+    """
     if twin:
         twins.TWINS[twin]()
+    if skew:
+        _skew(skew)
     hook = Hook(folder, name)
     worker: object
     if kind == "routing":
@@ -44,6 +50,12 @@ def serve(kind: str, name: str, twin: str, folder: Path) -> None:
         pool = ("-P", "custom", "-c", "8", "-Q", kind)
     app.worker_main(["worker", *pool, "-n", f"{name}@%h", *_QUIET])
     del worker
+
+
+def _skew(seconds: float) -> None:
+    seconds_here, nanoseconds_here = time.time, time.time_ns
+    time.time = lambda: seconds_here() + seconds
+    time.time_ns = lambda: nanoseconds_here() + round(seconds * 1e9)
 
 
 def _watch_the_intake(hook: Hook) -> None:

@@ -93,7 +93,7 @@ def _be(asked: dict[str, Any], folder: Path) -> None:
     elif kind == "bare":
         bare.serve(name, folder)
     else:
-        entrances.serve(kind, name, asked.get("twin", ""), folder)
+        entrances.serve(kind, name, asked.get("twin", ""), folder, asked.get("skew", 0.0))
 
 
 if __name__ == "__main__":

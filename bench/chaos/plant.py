@@ -32,6 +32,11 @@ WORKERS = {
 }
 """Worker processes by name, and what each one is."""
 
+SKEWED = {"routing-2": 300.0, "gpu-2": -300.0, "open-2": 3600.0}
+"""Workers whose machine's clock is wrong, and by how many seconds. On PostgreSQL alone, where the
+server's clock is the ledger's; all who open one SQLite file share its machine's clock.
+"""
+
 SANDBOX_LATENCY_MS = 250
 
 
@@ -140,6 +145,7 @@ class Plant:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "armed").mkdir()
         self.server = broker(self.folder / "broker")
+        self.broker_url = f"redis://127.0.0.1:{self.server.port}/0"
         try:
             if self.database == "postgresql":
                 self._start_postgresql()
@@ -148,10 +154,6 @@ class Plant:
             yield self
         finally:
             self._stop()
-
-    @property
-    def broker_url(self) -> str:
-        return f"redis://127.0.0.1:{self.server.port}/0"
 
     def pid(self, name: str) -> int | None:
         """The pid of a worker that runs; ``None`` while it is being started again."""
@@ -191,7 +193,7 @@ class Plant:
         policy = self.folder / "policy.toml"
         text = (HERE / "policy.toml").read_text(encoding="utf-8")
         policy.write_text(text.replace("@PORT@", str(port)).replace("@TIGHT@", self._tight))
-        environ = {
+        self.environ = environ = {
             **base_environ(self.broker_url, self.folder),
             "TIERQUEUE_LEDGER_URL": self.ledger_url,
             "TIERQUEUE_POLICY": str(policy),
@@ -215,14 +217,16 @@ class Plant:
         kind = WORKERS[name]
         log = self.folder / f"{name}.log"
         begins = log.stat().st_size if log.exists() else 0
-        pid = self.nursery.fork(kind, name, twin=self._twins.get(kind, ""))
+        skew = SKEWED.get(name, 0.0) if self.database == "postgresql" else 0.0
+        pid = self.nursery.fork(kind, name, twin=self._twins.get(kind, ""), skew=skew)
         self._begins[pid] = begins
 
     def attended(self) -> bool:
         """Whether a routing stage is there that could find what was lost."""
-        return any(self._is_ready(name) for name, kind in WORKERS.items() if kind == "routing")
+        return any(self.is_ready(name) for name, kind in WORKERS.items() if kind == "routing")
 
-    def _is_ready(self, name: str) -> bool:
+    def is_ready(self, name: str) -> bool:
+        """Whether a worker has said that it is ready, and has not ended since."""
         pid = self.pid(name)
         if pid is None or pid not in self._begins:
             return False
@@ -236,7 +240,7 @@ class Plant:
     def _wait_ready(self, name: str) -> None:
         until = time.monotonic() + 60
         pause = threading.Event()
-        while not self._is_ready(name):
+        while not self.is_ready(name):
             if time.monotonic() > until or self.pid(name) is None:
                 told = (self.folder / f"{name}.log").read_text(encoding="utf-8")
                 raise RuntimeError(f"{name} did not start:\n{told[-2000:]}")
@@ -258,7 +262,8 @@ class Plant:
         if hasattr(self, "sandbox"):
             self.sandbox.end()
             self.sandbox.wait(10)
-        self.server.stop()
+        if self.server.is_running():
+            self.server.stop()
         if self._postgres is not None:
             self._postgres.cleanup()
 

@@ -1,4 +1,4 @@
-"""The faults of a run: kills at random and at named points; broker and database fail too."""
+"""The faults of a run: kills at random and at named points, and upheavals among them."""
 
 import json
 import os
@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import redis
-
 from bench.chaos.plant import WORKERS, Plant
+from bench.chaos.upheavals import Deploys, Upheavals
 from bench.chaos.watch import Watch
 
 TIER_POINTS = (
@@ -49,9 +48,6 @@ POISON_SECONDS = 40.0
 
 ZOMBIE_TRIES = 6
 
-STORM_SECONDS = 3.0
-STORM_EVERY = 0.25
-
 
 class Storm:
     """A schedule drawn from ``seed``: ``kills`` kills and the other faults among them.
@@ -69,6 +65,8 @@ class Storm:
         self._kills = kills
         self._named = named
         self._pause = threading.Event()
+        self._upheavals = Upheavals(plant, watch)
+        self.deploys = Deploys(plant, watch)
         self._seen = 0
         self.by_kind: Counter[str] = Counter()
         self.with_claim = 0
@@ -76,12 +74,16 @@ class Storm:
 
     def run(self, until: float) -> None:
         """Play the schedule; what is left of it at ``until`` (monotonic seconds) is left out."""
-        for act in self._schedule():
-            if time.monotonic() > until:
-                self.missed.append("time")
-                return
-            act()
-            self._pause.wait(self._draw.uniform(*GAP))
+        self.deploys.start()
+        try:
+            for act in self._schedule():
+                if time.monotonic() > until:
+                    self.missed.append("time")
+                    return
+                act()
+                self._pause.wait(self._draw.uniform(*GAP))
+        finally:
+            self.deploys.stop()
 
     def _schedule(self) -> list[Callable[[], None]]:
         rounds = max(1, self._kills // 60)
@@ -93,10 +95,13 @@ class Storm:
         acts: list[Callable[[], None]] = [self._at(point) for point in points[:kills]]
         while len(acts) < kills:
             acts.append(self._routing if self._draw.random() < 0.08 else self._random)
-        others: list[Callable[[], None]] = [self._flushall, self._connections, self._zombie]
+        other = self._upheavals
+        others = [self._zombie, self._zombie]
+        others += [other.flushall, other.broker_connections, other.broker_restart]
+        others += [other.broker_crash, other.broker_black_hole, other.migration]
         if self._plant.database == "postgresql":
-            others.append(self._database)
-        acts += [*others, self._zombie] * rounds + [self._poison] * poisons
+            others += [other.database_restart, other.database_connections]
+        acts += others * rounds + [self._poison] * poisons
         self._draw.shuffle(acts)
         return acts
 
@@ -160,24 +165,12 @@ class Storm:
         fresh, self._seen = lines[self._seen :], len(lines)
         return [json.loads(line) for line in fresh]
 
-    def _flushall(self) -> None:
-        """The broker forgets everything: messages, results, slots and buckets."""
-        self._watch.fault("flushall")
-        with redis.Redis.from_url(self._plant.broker_url) as client:
-            client.flushall()
-
-    def _connections(self) -> None:
-        """Every connection to the broker is cut, again and again."""
-        self._watch.fault("client_kill")
-        until = time.monotonic() + STORM_SECONDS
-        while time.monotonic() < until:
-            with redis.Redis.from_url(self._plant.broker_url) as client:
-                for kind in ("normal", "pubsub"):
-                    client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-            self._pause.wait(STORM_EVERY)
-
     def _poison(self) -> None:
         """An item that kills its worker comes in among others; nothing else happens meanwhile."""
+        with self.deploys.quiet:
+            self._be_poisoned()
+
+    def _be_poisoned(self) -> None:
         key = str(uuid.UUID(int=self._draw.getrandbits(128), version=4))
         self._watch.fault("poison", key=key)
         asked = self._plant.folder / "poison-asked"
@@ -203,6 +196,10 @@ class Storm:
         items over. PostgreSQL rolls it back in time; a SQLite file has to wait for it, so there it
         goes on and another is stopped.
         """
+        with self.deploys.quiet:
+            self._freeze()
+
+    def _freeze(self) -> None:
         for _ in range(ZOMBIE_TRIES):
             name = self._busy()
             pid = self._plant.pid(name) if name else None
@@ -232,10 +229,3 @@ class Storm:
                     return None
             self._pause.wait(0.2)
         return freed
-
-    def _database(self) -> None:
-        """PostgreSQL stops as in a crash and comes back."""
-        self._watch.fault("database_restart")
-        began = time.time()
-        self._plant.restart_database()
-        self._watch.outage(began)

@@ -111,14 +111,29 @@ def test_a_promise_is_overdue_once_its_item_has_ended(road: Road) -> None:
         submit(connection, new, promise_of(new.id, "p"))
     far = road.now() + 60 * SECOND
     with road.ledger.read() as connection:
-        assert promises.overdue(connection, far, 10) == []
+        assert promises.overdue(connection, far, 10) == ([], "")
     with road.ledger.write() as connection:
         items.cancel(connection, [new.id], "ada")
     with road.ledger.read() as connection:
-        [(promise, ending)] = promises.overdue(connection, far, 10)
+        [(promise, ending)], _ = promises.overdue(connection, far, 10)
     assert (promise.id, ending.state) == ("p", "cancelled")
     assert ending.error is not None
     assert ending.error["reason"] == "cancelled"
+
+
+def test_a_look_for_overdue_promises_goes_on_where_the_last_one_stopped(road: Road) -> None:
+    made = [new_item() for _ in range(5)]
+    with road.ledger.write() as connection:
+        for new in made:
+            submit(connection, new, promise_of(new.id))
+        items.cancel(connection, [made[0].id, made[3].id], "ada")
+    far, after, found = road.now() + 60 * SECOND, "", []
+    with road.ledger.read() as connection:
+        for _ in range(3):
+            owed, after = promises.overdue(connection, far, 2, after)
+            found.append([promise.item_id for promise, _ in owed])
+    assert found == [[made[0].id], [made[3].id], []]
+    assert after == ""
 
 
 def _submit_with_key(url: str) -> str:

@@ -120,7 +120,7 @@ def test_after_a_loss_a_caller_that_has_only_celery_is_told_again(
     _mend(road)
 
     with road.ledger.read() as connection:
-        owed = ledger_promises.overdue(connection, 2**62, 10)
+        owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]
     Delivery(road.app).keep(owed)
     assert theirs.get(timeout=5)["output"] == {"text": "one"}
@@ -147,7 +147,7 @@ def test_after_a_loss_links_are_not_sent_a_second_time(road: Road, valkey: Any) 
     _a_while_ago(road)
     _mend(road)
     with road.ledger.read() as connection:
-        owed = ledger_promises.overdue(connection, 2**62, 10)
+        owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]
     assert promises.keep(road.app, owed) == [asked.id]
     assert _depth(road, "foreign") == 0
