@@ -10,7 +10,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.item import TIERS
 from tierqueue.router.policy import Policy
-from tierqueue.tasks import names
+from tierqueue.tasks import logs, names
 from tierqueue.tasks.events import ItemEvents
 from tierqueue.tasks.settings import Settings, read_settings
 from tierqueue.tasks.wake import Wakes
@@ -34,6 +34,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._made = {}
+        logs.join_host()
         super().__init__(*args, **kwargs)
         self.add_defaults(self._configuration)
         self.loader.override_backends = dict.fromkeys(

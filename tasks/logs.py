@@ -29,6 +29,23 @@ def configure() -> None:
     after_setup_logger.connect(_take_over, weak=False)
 
 
+def join_host() -> None:
+    """In a service that calls us, speak through its own ``logging``; what it configured stands.
+
+    structlog by itself would print on the service's standard output.
+    """
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True),
+            ],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+
+
 def _take_over(logger: logging.Logger, **_: Any) -> None:
     form = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,

@@ -13,6 +13,7 @@ from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy import Policy
+from tierqueue.tasks.hook import Message
 from tierqueue.tasks.settle import Attempt, settlement
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class Settler:
     """One thread a process. What ends while a transaction runs is settled by the next one.
 
     ``free`` gives the limiter slots of a batch back; ``told`` is called after each commit with the
-    items that ended and their promises.
+    items that ended and their promises, ``hook`` of each bill above its bound (nano-dollars).
     A ledger that cannot be asked is asked again until it answers or the process ends: by then the
     lease has ended and the tick has booked the attempt.
     """
@@ -49,12 +50,14 @@ class Settler:
         policy: Policy,
         free: Callable[[Sequence[Ended]], None],
         told: Callable[[Sequence[Ending], Sequence[Promise]], None],
+        hook: Callable[[Message], None],
         checkpoint: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._free = free
         self._told = told
+        self._hook = hook
         self._checkpoint = checkpoint
         self._queue: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
@@ -128,14 +131,15 @@ class Settler:
         self._checkpoint("after_settle")
         for each, settled in zip(batch, written, strict=True):
             if over := (settled.detail or {}).get("overage"):
-                _log.error(
-                    "overage",
-                    item=settled.item_id,
-                    fence=settled.fence,
-                    deployment=each.attempt.deployment.name,
-                    held_nanousd=settled.held,
-                    over_nanousd=over,
-                )
+                said = {
+                    "item": settled.item_id,
+                    "fence": settled.fence,
+                    "deployment": each.attempt.deployment.name,
+                    "held": settled.held,
+                    "over": over,
+                }
+                _log.error("overage", **said)
+                self._hook({"what": "overage", **said})
         if result.stale:
             self.stale += len(result.stale)
             for stale in result.stale:

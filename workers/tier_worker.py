@@ -29,6 +29,7 @@ from tierqueue.router.item import Tier
 from tierqueue.tasks import logs, names
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.hook import Hook
 from tierqueue.tasks.slices import Slice
 from tierqueue.workers import engines
 from tierqueue.workers.breaker import Breaker
@@ -149,7 +150,9 @@ class TierWorker:
                 stated = tiers.concurrency(connection, self._tier)
             return policy.tiers[self._tier].concurrency if stated is None else stated
 
-        self._settler = Settler(ledger, policy, free, told, self._checkpoint)
+        self._settler = Settler(
+            ledger, policy, free, told, Hook(policy.hooks).tell, self._checkpoint
+        )
         self._executor = Executor(
             worker=f"{self._tier}@{socket.gethostname()}:{os.getpid()}",
             ledger=ledger,

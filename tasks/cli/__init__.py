@@ -101,6 +101,7 @@ def log_to_stderr() -> None:
     """Log lines go to stderr: what scripts read stands alone on stdout."""
     import structlog
 
+    structlog.reset_defaults()
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 

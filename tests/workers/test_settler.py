@@ -30,11 +30,19 @@ prices = { input = "1", output = "2" }
 )
 
 
-def settled(ledger: Ledger, claim: Claim, usage: Usage) -> list[dict[str, object]]:
-    """Settle an accepted call of that usage; what was logged."""
+def settled(
+    ledger: Ledger, claim: Claim, usage: Usage
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Settle an accepted call of that usage; what was logged, and what the hook was told."""
     done = threading.Event()
+    told: list[dict[str, object]] = []
     settler = Settler(
-        ledger, POLICY, free=lambda _: None, told=lambda *_: None, checkpoint=lambda _: None
+        ledger,
+        POLICY,
+        free=lambda _: None,
+        told=lambda *_: None,
+        hook=lambda message: told.append(dict(message)),
+        checkpoint=lambda _: None,
     )
     attempt = Attempt(
         item=claim.item,
@@ -53,7 +61,7 @@ def settled(ledger: Ledger, claim: Claim, usage: Usage) -> list[dict[str, object
         settler.put(Ended(attempt, Accepted(output={}, completed=completed), "slot", done.set))
         settler.stop(timeout=30)
     assert done.is_set()
-    return [dict(each) for each in logged]
+    return [dict(each) for each in logged], told
 
 
 @pytest.mark.parametrize(("bound", "over"), [(5_000, 0), (4_999, 1), (100, 4_900)])
@@ -65,15 +73,15 @@ def test_a_bill_above_its_bound_is_alarmed_at_once_and_booked_in_full(
     [claim] = road.running(bound=bound)
     usage = Usage(input_tokens=3, output_tokens=1)
     cost = charge(POLICY.deployments["small"], usage, datetime(2026, 11, 20, tzinfo=UTC)).cost
-    alarms = [each for each in settled(ledger, claim, usage) if each["event"] == "overage"]
-    alarm = {
-        "event": "overage",
-        "log_level": "error",
+    logged, told = settled(ledger, claim, usage)
+    said = {
         "item": claim.item.id,
         "fence": 1,
         "deployment": WORKER.deployment,
-        "held_nanousd": bound,
-        "over_nanousd": over,
+        "held": bound,
+        "over": over,
     }
-    assert alarms == ([alarm] if over else [])
+    alarms = [each for each in logged if each["event"] == "overage"]
+    assert alarms == ([{"event": "overage", "log_level": "error", **said}] if over else [])
+    assert told == ([{"what": "overage", **said}] if over else [])
     assert road.books()["everything:*:total:all"][:2] == (0, cost) == (0, 5_000)

