@@ -92,6 +92,13 @@ def prepare_insert(dialect: str, table: Table, rows: Rows) -> Prepared:
     return _prepare(dialect, table, (), rows)
 
 
+def prepare_update(
+    dialect: str, table: Table, keys: tuple[str, ...], rows: Rows, adding: tuple[str, ...] = ()
+) -> Prepared:
+    """Make rows ready for ``update_many``; what ``adding`` names is added to what stands there."""
+    return _prepare(dialect, table, keys, rows, adding)
+
+
 def insert_many(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert ``rows``; columns left out are null."""
     _prepare(connection.dialect.name, table, (), rows).write(connection)
@@ -111,7 +118,9 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
     return insert(table).execution_options(preserve_rowcount=True)
 
 
-def _prepare(dialect: str, table: Table, keys: tuple[str, ...], rows: Rows) -> Prepared:
+def _prepare(
+    dialect: str, table: Table, keys: tuple[str, ...], rows: Rows, adding: tuple[str, ...] = ()
+) -> Prepared:
     if not rows:
         return Prepared("", None)
     columns = tuple(sorted(rows[0], key=lambda name: name in keys))
@@ -122,22 +131,31 @@ def _prepare(dialect: str, table: Table, keys: tuple[str, ...], rows: Rows) -> P
             for row in rows
         ]
     if dialect == "sqlite":
-        return Prepared(_sqlite(table, keys, columns), list(map(itemgetter(*columns), rows)))
-    return Prepared(_postgresql(table, keys, columns), {"rows": _json(rows)})
+        statement = _sqlite(table, keys, columns, adding)
+        return Prepared(statement, list(map(itemgetter(*columns), rows)))
+    return Prepared(_postgresql(table, keys, columns, adding), {"rows": _json(rows)})
 
 
 @lru_cache(maxsize=64)
-def _sqlite(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> str:
+def _sqlite(
+    table: Table, keys: tuple[str, ...], columns: tuple[str, ...], adding: tuple[str, ...]
+) -> str:
     if not keys:
         places = ", ".join("?" * len(columns))
         return f"INSERT INTO {table.name} ({_names(columns)}) VALUES ({places})"  # noqa: S608
-    changes = ", ".join(f'"{name}" = ?' for name in columns if name not in keys)
+    changes = ", ".join(
+        f'"{name}" = "{name}" + ?' if name in adding else f'"{name}" = ?'
+        for name in columns
+        if name not in keys
+    )
     match = " AND ".join(f'"{name}" = ?' for name in columns if name in keys)
     return f"UPDATE {table.name} SET {changes} WHERE {match}"  # noqa: S608
 
 
 @lru_cache(maxsize=64)
-def _postgresql(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> str:
+def _postgresql(
+    table: Table, keys: tuple[str, ...], columns: tuple[str, ...], adding: tuple[str, ...]
+) -> str:
     kinds = {name: table.c[name].type.compile(_POSTGRESQL) for name in columns}
     # JSON within the JSON travels as text: PostgreSQL would read its escapes, and refuse \u0000.
     given = ", ".join(
@@ -151,7 +169,10 @@ def _postgresql(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -
     if not keys:
         values = ", ".join(value.values())
         return f"INSERT INTO {table.name} ({_names(columns)}) SELECT {values} FROM {source}"  # noqa: S608
-    changes = ", ".join(f'"{name}" = {value[name]}' for name in columns if name not in keys)
+    before = {name: f'{table.name}."{name}" + ' for name in adding}
+    changes = ", ".join(
+        f'"{name}" = {before.get(name, "")}{value[name]}' for name in columns if name not in keys
+    )
     match = " AND ".join(f'{table.name}."{name}" = v."{name}"' for name in keys)
     return f"UPDATE {table.name} SET {changes} FROM {source} WHERE {match}"  # noqa: S608
 

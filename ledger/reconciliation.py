@@ -13,7 +13,7 @@ from tierqueue.ledger import actions
 from tierqueue.ledger.batch import among
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.session import Transaction
-from tierqueue.ledger.settlements import BOOKED, Settlement, settle
+from tierqueue.ledger.settlements import BOOKED, Settlement, prepare, settle
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Usage
 
@@ -123,7 +123,8 @@ def resolve(
     """
     open_still = _still_unknown(connection, resolved)
     moved = sum(each.cost - each.charge.cost for each in open_still)
-    settle(connection, [_settlement(each, source) for each in open_still], now)
+    settlements = [_settlement(each, source) for each in open_still]
+    settle(connection, prepare(connection.dialect.name, settlements, now))
     if open_still:
         said = {"export": source, "calls": len(open_still), "moved": moved}
         actions.note(connection, by=by, what="reconcile", detail=said)

@@ -11,12 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from tierqueue.ledger import ceilings
-from tierqueue.ledger.batch import among, update_many
+from tierqueue.ledger.batch import Prepared, among, prepare_update, update_many
 from tierqueue.ledger.ceilings import Entry
 from tierqueue.ledger.items import fall_back
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending
-from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import ENDS, MOVES, State
 
 
@@ -63,16 +62,14 @@ class Settled:
 BOOKED = ("unknown", "lost")
 """Outcomes whose cost was booked without the provider's word, and may be corrected by it."""
 
+_COUNTS = ("spent", "calls", "lost_claims", "throttles")
+"""What a settlement adds to its item's row."""
+
 _FENCES = (
     select(
         items.c.id,
         items.c.fence,
         items.c.state,
-        items.c.spent,
-        items.c.calls,
-        items.c.lost_claims,
-        items.c.throttles,
-        items.c.refused_by,
         items.c.cancel_requested,
     )
     .where(among(items.c.id))
@@ -81,15 +78,39 @@ _FENCES = (
 )
 
 
-def settle(connection: Connection, settlements: Sequence[Settlement], now: int) -> Settled:
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Settlements ready to be written: what takes time was done before the transaction."""
+
+    settlements: Sequence[Settlement]
+    now: int
+    items: Prepared
+    attempts: Prepared
+
+
+def prepare(dialect: str, settlements: Sequence[Settlement], now: int) -> Ready:
+    """Make settlements ready for ``settle``; ``dialect`` and ``now`` are the ledger's."""
+    moved, closed = (
+        [_moved(each, now) for each in settlements],
+        [_closed(each, now) for each in settlements],
+    )
+    return Ready(
+        settlements,
+        now,
+        prepare_update(dialect, items, ("id",), moved, adding=_COUNTS),
+        prepare_update(dialect, attempts, ("item_id", "fence"), closed),
+    )
+
+
+def settle(connection: Connection, ready: Ready) -> Settled:
     """Settle attempts to what they cost and move their items on, each under its own fence."""
     result = Settled()
-    if not settlements:
+    if not ready.settlements:
         return result
-    ids = sorted({each.item_id for each in settlements})
+    ids = sorted({each.item_id for each in ready.settlements})
     rows = {row.id: row for row in connection.execute(_FENCES, {"ids": ids})}
     fresh: dict[str, Settlement] = {}
-    for each in settlements:
+    for each in ready.settlements:
         row = rows.get(each.item_id)
         held = row is not None and row.state == State.RUNNING and row.fence == each.fence
         if row is None or not held or each.item_id in fresh:
@@ -100,11 +121,16 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: int) 
         stopped = row.cancel_requested and each.next_state not in ENDS
         fresh[each.item_id] = _cancelled(each) if stopped else each
     settled = list(fresh.values())
+    if settled != list(ready.settlements):
+        ready = prepare(connection.dialect.name, settled, ready.now)
+    ready.items.write(connection)
+    ready.attempts.write(connection)
+    refused = [each for each in settled if each.refused_by is not None]
     update_many(
-        connection, items, ("id",), [_moved(each, rows[each.item_id], now) for each in settled]
-    )
-    update_many(
-        connection, attempts, ("item_id", "fence"), [_closed(each, now) for each in settled]
+        connection,
+        items,
+        ("id",),
+        [{"id": each.item_id, "refused_by": list(each.refused_by or ())} for each in refused],
     )
     fall_back(
         connection, {each.item_id: each.degraded for each in settled if each.degraded is not None}
@@ -112,7 +138,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement], now: int) 
     written = [entry for each in settled for entry in _entries(each)]
     for each in result.stale:
         written += _correct(connection, each)
-    ceilings.write(connection, now, written)
+    ceilings.write(connection, ready.now, written)
     result.ended = [_ending(each) for each in settled if each.next_state in ENDS]
     return result
 
@@ -127,19 +153,18 @@ def _cancelled(each: Settlement) -> Settlement:
     return replace(each, next_state=State.CANCELLED, reason="cancelled", ready_at=None, error=error)
 
 
-def _moved(each: Settlement, row: ItemRow, now: int) -> dict[str, Any]:
+def _moved(each: Settlement, now: int) -> dict[str, Any]:
     return {
         "id": each.item_id,
         "state": each.next_state.value,
         "reason": each.reason,
         "ready_at": each.ready_at if each.ready_at is not None else now,
         "lease_until": None,
-        "spent": row.spent + each.cost,
+        "spent": each.cost,
         "held": 0,
-        "calls": row.calls + each.calls_more,
-        "lost_claims": row.lost_claims + each.lost_more,
-        "throttles": row.throttles + each.throttles_more,
-        "refused_by": row.refused_by if each.refused_by is None else list(each.refused_by),
+        "calls": each.calls_more,
+        "lost_claims": each.lost_more,
+        "throttles": each.throttles_more,
         "output": each.output,
         "receipt": each.receipt,
         "error": each.error,

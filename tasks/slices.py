@@ -25,9 +25,14 @@ class Slice:
 
     @classmethod
     def read(cls, message: dict[str, Any]) -> Self:
-        """The slice of a message; raises ``Undecodable`` for anything else."""
+        """The slice of a message; raises ``Undecodable`` for anything else.
+
+        What a newer routing stage says beyond that is left alone.
+        """
         try:
-            items = {str(key): (int(fence), int(tokens)) for key, fence, tokens in message["items"]}
+            items = {
+                str(key): (int(fence), int(tokens)) for key, fence, tokens, *_ in message["items"]
+            }
             return cls(str(message["deployment"]), items)
         except (KeyError, TypeError, ValueError):
             raise Undecodable("a message on a tier's queue is not a slice") from None

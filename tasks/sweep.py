@@ -116,7 +116,8 @@ class Sweep:
                         blamed=blamed,
                     )
                 )
-            ended = settlements.settle(connection, settled, now).ended
+            ready = settlements.prepare(self._ledger.dialect, settled, now)
+            ended = settlements.settle(connection, ready).ended
             owed = promises.unkept(connection, [each.item_id for each in ended])
         self._checkpoint("after_sweep")
         for item, attempt in found:

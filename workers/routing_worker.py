@@ -45,7 +45,7 @@ class RoutingWorker:
         worker_shutting_down.connect(self._stop, weak=False)
         worker_shutdown.connect(self._goodbye, weak=False)
 
-    def _wake(self) -> None:
+    def _wake(self, **_: Any) -> None:
         if self._stage is not None:
             self._stage.wake()
 

@@ -125,8 +125,9 @@ class Settler:
             )
             for each in batch
         ]
+        ready = settlements.prepare(self._ledger.dialect, written, now)
         with self._ledger.write() as connection:
-            result = settlements.settle(connection, written, now)
+            result = settlements.settle(connection, ready)
             owed = promises.unkept(connection, [each.item_id for each in result.ended])
         self._checkpoint("after_settle")
         for each, settled in zip(batch, written, strict=True):

@@ -17,14 +17,14 @@ def without_fence() -> None:
     """A settle that ignores fences: whoever comes last is believed."""
     real = settlements.settle
 
-    def settle(connection: Any, given: Sequence[Any], now: int) -> Any:
-        for each in given:
+    def settle(connection: Any, ready: settlements.Ready) -> Any:
+        for each in ready.settlements:
             connection.execute(
                 update(items)
                 .where(items.c.id == each.item_id)
                 .values(state="running", fence=each.fence)
             )
-        return real(connection, given, now)
+        return real(connection, ready)
 
     setattr(settlements, "settle", settle)  # noqa: B010 - a patch, and meant as one
 

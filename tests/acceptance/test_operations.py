@@ -8,7 +8,8 @@ import pytest
 from celery import chord
 
 from tests.acceptance.acceptance_house import Build, Standing, until
-from tierqueue.ledger import pauses, progress
+from tierqueue.ledger import models, pauses, progress
+from tierqueue.migrations import head
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import classify, complete, names
 from tierqueue.tasks.app import app
@@ -101,3 +102,25 @@ def test_a_dead_letter_stands_on_its_queue_once(standing: Standing) -> None:
     until(standing_there)
     time.sleep(4)
     assert len(standing_there()) == 1
+
+
+def test_what_runs_goes_on_beside_a_newer_release(standing: Standing) -> None:
+    before = [classify.delay(f"before {n}", LABELS, **OPEN) for n in range(10)]
+    with standing.ledger.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE items ADD COLUMN of_a_newer_release TEXT")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'newer'")
+    try:
+        app.send_task(names.WAKE, kwargs={"newer": 1}, queue=names.ROUTE, ignore_result=True)
+        newer = {"deployment": "open", "items": [["nobody", 1, 1, "newer"]], "newer": 1}
+        app.send_task(names.SLICE, kwargs=newer, queue="open_weight", ignore_result=True)
+        after = [classify.delay(f"after {n}", LABELS, **OPEN) for n in range(10)]
+        for each in before + after:
+            assert each.get(timeout=60)["output"]["label"] in LABELS
+    finally:
+        with standing.ledger.write() as connection:
+            restored = "UPDATE alembic_version SET version_num = "
+            connection.exec_driver_sql(f"{restored}'{head()}'")
+    with standing.ledger.read() as connection:
+        assert connection.execute(models.raw_messages.select()).all() == []
+    for name in ("routing", "open_weight"):
+        assert "Undecodable" not in (standing.house.folder / f"{name}.log").read_text()

@@ -153,7 +153,8 @@ class Road:
     def settle(self, *settled: Settlement, now: int | None = None) -> Settled:
         with self.ledger.write() as connection:
             at = database_now(connection) if now is None else now
-            return settlements.settle(connection, settled, at)
+            ready = settlements.prepare(self.ledger.dialect, settled, at)
+            return settlements.settle(connection, ready)
 
     def expire(self, claim: Claim, *, cost: int, next_state: State = State.ROUTED) -> Settled:
         """What the tick does with a claim whose lease has ended: its hold is booked."""

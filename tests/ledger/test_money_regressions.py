@@ -128,7 +128,8 @@ def test_a_dead_workers_holds_come_back_and_block_nobody(road: Road, policy: Pol
             now=now,
             draw=0.5,
         )
-        settlements.settle(connection, [lost(dead, policy, cancel_requested=False)], now)
+        booked = [lost(dead, policy, cancel_requested=False)]
+        settlements.settle(connection, settlements.prepare(connection.dialect.name, booked, now))
         routes.wake_due(connection, now)
     # The engine costs a nano-dollar a microsecond, and was held for a lease and one more.
     assert road.books() == {ACME: (0, LEASE + 1, 100_000_000)}

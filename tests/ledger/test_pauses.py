@@ -5,7 +5,7 @@ from sqlalchemy import insert
 
 from tests.ledger.placed import column, place
 from tierqueue.ledger import actions, pauses, routes
-from tierqueue.ledger.claims import Claimant, claim
+from tierqueue.ledger.claims import Claimant, claim, read
 from tierqueue.ledger.models import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -68,7 +68,8 @@ def test_an_item_queued_when_its_budget_is_paused_cannot_be_claimed_any_more(
         worker="w", tier="gpu", deployment="house", provider="p", metered=False, lease=1_000_000
     )
     with ledger.write() as connection:
-        claims = claim(connection, claimant, {waiting: 0}, database_now(connection))
+        known = read(connection, [waiting])
+        claims = claim(connection, claimant, {waiting: 0}, known, database_now(connection))
     assert (claims.claimed, claims.stale) == ([], 1)
     assert column(ledger, waiting, "state") == "routed"
     assert column(ledger, running, "state") == "running"

@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,11 @@ def test_a_webhook_is_posted_to(posted: tuple[str, list[tuple[str, Any]]]) -> No
     assert found == [("/a?b=c", {"what": "x"})]
 
 
+def _of(ceiling: str, logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What was logged of this ceiling: hooks of other tests may still fail in their threads."""
+    return [each for each in logs if each.get("ceiling") == ceiling]
+
+
 def test_a_hook_that_fails_is_a_log_line_without_its_address(
     posted: tuple[str, list[tuple[str, Any]]],
 ) -> None:
@@ -79,11 +84,9 @@ def test_a_hook_that_fails_is_a_log_line_without_its_address(
     with capture_logs() as logs:
         for policy in hooks:
             Hook(policy, seconds=1.0).tell({"what": "ceiling_warning", "ceiling": ACME})
-        # Hooks of other tests may still be failing in their threads.
-        mine = lambda: [each for each in logs if each.get("ceiling") == ACME]  # noqa: E731
-        wait(lambda: len(mine()) == len(hooks))
-    assert {each["event"] for each in mine()} == {"hook_failed"}
-    assert {each["why"] for each in mine()} == {
+        wait(lambda: len(_of(ACME, logs)) == len(hooks))
+    assert {each["event"] for each in _of(ACME, logs)} == {"hook_failed"}
+    assert {each["why"] for each in _of(ACME, logs)} == {
         "status 500",
         "ConnectionRefusedError",
         "exit status 3",
