@@ -18,6 +18,11 @@ def note(path: Path, line: dict[str, Any]) -> None:
         os.close(file)
 
 
+def machine_time() -> float:
+    """Seconds since the epoch by the machine's clock, also where the process' own is skewed."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
+
+
 class Hook:
     """Kills its process with SIGKILL at a point that was armed.
 
@@ -40,6 +45,6 @@ class Hook:
 
     def die(self, point: str) -> None:
         """Note when and where, and end this process."""
-        line = {"at": time.time(), "point": point, "pid": os.getpid(), "worker": self._worker}
+        line = {"at": machine_time(), "point": point, "pid": os.getpid(), "worker": self._worker}
         note(self._crashes, line)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from bench.chaos.hook import Hook, note
+from bench.chaos.hook import Hook, machine_time, note
 from tierqueue.router.outcome import Completed, Reply, Usage
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines.engine_time import EngineTime
@@ -41,7 +41,7 @@ class NullEngine:
             "fence": str(call.fence),
             "attempt": call.labels.get("x-tierqueue-attempt") or call.labels.get("attempt"),
             "pid": os.getpid(),
-            "started": time.time(),
+            "started": machine_time(),
         }
         note(self._log, line)
         mark = self._time.enter()
@@ -61,7 +61,7 @@ class NullEngine:
             engine_seconds=engine_seconds,
         )
         tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-        note(self._log, {**line, **tokens, "ended": time.time(), "cost_nanousd": 0})
+        note(self._log, {**line, **tokens, "ended": machine_time(), "cost_nanousd": 0})
         text = f"{call.item}/{call.fence}"
         return Completed(text=text, usage=usage, model_served=self._model, simulated=True)
 

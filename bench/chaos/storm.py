@@ -41,6 +41,9 @@ GAP = (0.3, 0.9)
 AT_A_POINT = 8.0
 """Seconds in which somebody must come by an armed point."""
 
+FEW = 20
+"""Kills below which two other faults are drawn; from there on each of them comes."""
+
 POISON_KILLS = 3
 """Workers that an item kills before it is dead: the policy's ``poison``."""
 
@@ -96,11 +99,13 @@ class Storm:
         while len(acts) < kills:
             acts.append(self._routing if self._draw.random() < 0.08 else self._random)
         other = self._upheavals
-        others = [self._zombie, self._zombie]
-        others += [other.flushall, other.broker_connections, other.broker_restart]
+        others = [other.flushall, other.broker_connections, other.broker_restart]
         others += [other.broker_crash, other.broker_black_hole, other.migration]
         if self._plant.database == "postgresql":
             others += [other.database_restart, other.database_connections]
+        if self._kills < FEW:
+            others = self._draw.sample(others, 2)
+        others += [self._zombie, self._zombie]
         acts += others * rounds + [self._poison] * poisons
         self._draw.shuffle(acts)
         return acts
