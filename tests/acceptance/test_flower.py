@@ -1,6 +1,8 @@
 """Flower shows every item with its true state and none of its contents."""
 
 import json
+import socket
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -27,6 +29,41 @@ def _tasks(standing: Standing) -> dict[str, Any]:
     with urllib.request.urlopen(address, timeout=5) as reply:
         found: dict[str, Any] = json.load(reply)
     return found
+
+
+def _press(standing: Standing, button: str, **fields: Any) -> Any:
+    """What Flower answers to one of its own buttons."""
+    address = f"http://127.0.0.1:{standing.house.flower_port}/api/{button}"
+    data = urllib.parse.urlencode(fields).encode()
+    with urllib.request.urlopen(address, data=data, timeout=10) as reply:
+        return json.load(reply)
+
+
+def _calls_at_once(standing: Standing, worker: str) -> int:
+    """How many calls the worker lets through, as Flower shows it."""
+    address = f"http://127.0.0.1:{standing.house.flower_port}/api/workers?refresh=1"
+    with urllib.request.urlopen(address, timeout=10) as reply:
+        shown = json.load(reply)
+    return int(shown[worker]["stats"]["pool"]["max-concurrency"])
+
+
+def test_the_buttons_for_grow_and_shrink_change_how_many_calls_run_at_once(
+    standing: Standing,
+) -> None:
+    worker = f"gpu@{socket.gethostname()}"
+    before = _calls_at_once(standing, worker)
+    assert "Growing" in _press(standing, f"worker/pool/grow/{worker}", n=3)["message"]
+    assert until(lambda: _calls_at_once(standing, worker) == before + 3)
+    assert "Shrinking" in _press(standing, f"worker/pool/shrink/{worker}", n=3)["message"]
+    assert until(lambda: _calls_at_once(standing, worker) == before)
+    classify.delay("after all that", labels=LABELS).get(timeout=30)
+
+
+def test_the_button_for_revoke_cancels_the_item(standing: Standing) -> None:
+    later = classify.apply_async(("not now",), {"labels": LABELS}, countdown=3600)
+    until(lambda: standing.item(later.id).state == "waiting")
+    _press(standing, f"task/revoke/{later.id}", terminate="false")
+    until(lambda: standing.item(later.id).state == "cancelled")
 
 
 def test_items_have_their_names_and_their_true_states(standing: Standing) -> None:
