@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.checker_run import Run, Violations, open_run, percentile
+from bench.checker_run import Row, Run, Violations, open_run, percentile
 
 ENDS = ("succeeded", "dead", "cancelled")
 STATES = ("submitted", "routed", "queued", "running", "waiting", "handed_over", *ENDS)
@@ -226,9 +226,10 @@ def _recovery(run: Run, found: Violations, lease: float) -> dict[str, Any]:
 
 
 def _poison(run: Run, found: Violations) -> int:
-    """I9: what kills its workers is dead as poison, what stood beside it is not.
+    """I9: what kills its workers is dead as poison, what it took with it is not.
 
-    Returns how many others were lost with as many workers as poison is allowed (by chance).
+    Returns how many others were lost with as many workers as poison is allowed, by chance: also a
+    neighbour that stood beside it and then lost a worker to another fault.
     """
     poison = {line["key"] for line in run.keys if line["how"] == "poison"}
     beside = {line["key"] for line in run.keys if line["how"] == "neighbour"}
@@ -236,10 +237,18 @@ def _poison(run: Run, found: Violations) -> int:
     for key in poison:
         if (item := run.item_of(key)) is not None and item["id"] not in dead:
             found.add("I9", key, f"killed its workers and is {item['state']}")
+    killed = {worker for key in poison for worker in _lost_with(run, run.item_of(key))}
     for key in beside:
-        if (item := run.item_of(key)) is not None and item["id"] in dead:
+        item = run.item_of(key)
+        if item is not None and item["id"] in dead and _lost_with(run, item) <= killed:
             found.add("I9", key, "was condemned with its neighbour")
     return len(dead) - sum(run.item_of(key) is not None for key in poison)
+
+
+def _lost_with(run: Run, item: Row | None) -> set[str]:
+    """The workers that were lost while they held this item."""
+    tried = [] if item is None else run.attempts[item["id"]]
+    return {row["worker"] for row in tried if row["outcome"] in ("lost", "unknown")}
 
 
 def _limits(run: Run, found: Violations, lease: float) -> None:
