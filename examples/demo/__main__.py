@@ -35,6 +35,8 @@ def main() -> int:
         console = Console(stderr=asked.json, width=120)
     log_to_stderr()
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell starts what it puts into the background with this signal ignored.
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         with claim_folder() as folder:
             place = live_place(folder, console) if asked.live else sandbox_place(folder)
