@@ -39,19 +39,20 @@ def _press(standing: Standing, button: str, **fields: Any) -> Any:
         return json.load(reply)
 
 
-def _calls_at_once(standing: Standing, worker: str) -> int:
-    """How many calls the worker lets through, as Flower shows it."""
+def _calls_at_once(standing: Standing, worker: str) -> int | None:
+    """How many calls the worker lets through, as Flower shows it; ``None`` before it shows it."""
     address = f"http://127.0.0.1:{standing.house.flower_port}/api/workers?refresh=1"
     with urllib.request.urlopen(address, timeout=10) as reply:
         shown = json.load(reply)
-    return int(shown[worker]["stats"]["pool"]["max-concurrency"])
+    pool = shown.get(worker, {}).get("stats", {}).get("pool", {})
+    return None if "max-concurrency" not in pool else int(pool["max-concurrency"])
 
 
 def test_the_buttons_for_grow_and_shrink_change_how_many_calls_run_at_once(
     standing: Standing,
 ) -> None:
     worker = f"gpu@{socket.gethostname()}"
-    before = _calls_at_once(standing, worker)
+    before = until(lambda: _calls_at_once(standing, worker))
     assert "Growing" in _press(standing, f"worker/pool/grow/{worker}", n=3)["message"]
     assert until(lambda: _calls_at_once(standing, worker) == before + 3)
     assert "Shrinking" in _press(standing, f"worker/pool/shrink/{worker}", n=3)["message"]

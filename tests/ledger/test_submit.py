@@ -122,7 +122,7 @@ def test_a_promise_is_overdue_once_its_item_has_ended(road: Road) -> None:
 
 
 def test_a_look_for_overdue_promises_goes_on_where_the_last_one_stopped(road: Road) -> None:
-    made = [new_item() for _ in range(5)]
+    made = sorted((new_item() for _ in range(5)), key=lambda each: each.id)
     with road.ledger.write() as connection:
         for new in made:
             submit(connection, new, promise_of(new.id))
