@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Any
 
 import structlog
 
 from tierqueue.ledger import ceilings, pauses, promises, routes, suspects, tiers
 from tierqueue.ledger.items import Death, die, fallen
-from tierqueue.ledger.promises import Promise
+from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.choose import Route, Standing, choose
@@ -87,8 +88,9 @@ class RoutingStage:
         self._received = received
         self._resend = round(resend * 1_000_000)
         self._checkpoint = checkpoint
-        self._sweep = Sweep(ledger, policy, send, delivery, self._resend, checkpoint)
+        self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
         self._awake = awake
+        self._owed: SimpleQueue[tuple[Sequence[Ending], Sequence[Promise]]] = SimpleQueue()
         self._wanted = threading.Event()
         self._stopping = threading.Event()
 
@@ -100,6 +102,12 @@ class RoutingStage:
     def wake(self) -> None:
         """Look soon; returns at once."""
         self._wanted.set()
+
+    def ended(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
+        """Tell producers soon of items that ended elsewhere in this process; returns at once."""
+        if endings:
+            self._owed.put((endings, owed))
+            self._wanted.set()
 
     def stop(self) -> None:
         """End ``run`` after the look under way."""
@@ -114,6 +122,8 @@ class RoutingStage:
             self._wanted.clear()
             pause = TICK
             try:
+                while not self._owed.empty():
+                    self._delivery.ended(*self._owed.get())
                 if time.monotonic() - swept >= TICK:
                     swept = time.monotonic()
                     self._sweep()

@@ -15,7 +15,8 @@ from tierqueue.router.item import Tier
 from tierqueue.tasks import logs, names
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.dispatch import RoutingStage
+from tierqueue.tasks.dispatch import TICK, RoutingStage
+from tierqueue.tasks.expiry import Expiry
 from tierqueue.tasks.slices import Slice
 from tierqueue.tasks.upkeep import Upkeep
 from tierqueue.workers.heartbeat import Heartbeat
@@ -37,6 +38,7 @@ class RoutingWorker:
         self._app = app
         self._checkpoint = checkpoint
         self._stage: RoutingStage | None = None
+        self._expiry: Expiry | None = None
         self._heartbeat: Heartbeat | None = None
         self._stopping = threading.Event()
         app.task(self._wake, name=names.WAKE, ignore_result=True, send_events=False)
@@ -53,6 +55,7 @@ class RoutingWorker:
         # Celery only logs what a signal's receiver raises and would live on without a stage.
         try:
             self._stage = self._build()
+            self._expiry = self._build_expiry(self._stage)
             self._stage.start()
         except TierqueueError as error:
             sys.stderr.write(f"routing stage cannot start: {error}\n")
@@ -63,6 +66,7 @@ class RoutingWorker:
         # What has been loaded stays: the collector need not look through it again and again.
         gc.freeze()
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
+        threading.Thread(target=self._expiry.run, name="expiry", daemon=True).start()
         run, args = Upkeep(self._app).run, (self._stopping,)
         threading.Thread(target=run, args=args, name="upkeep", daemon=True).start()
         self._heartbeat = Heartbeat(self._app.ledger, "routing", None, self._stage.told)
@@ -72,6 +76,8 @@ class RoutingWorker:
         self._stopping.set()
         if self._stage is not None:
             self._stage.stop()
+        if self._expiry is not None:
+            self._expiry.stop()
 
     def _goodbye(self, **_: Any) -> None:
         if self._heartbeat is not None:
@@ -92,6 +98,17 @@ class RoutingWorker:
             resend=settings.lease * RESEND_AFTER_LEASES,
             checkpoint=self._checkpoint,
             awake=self._say_awake,
+        )
+
+    def _build_expiry(self, stage: RoutingStage) -> Expiry:
+        app = self._app
+        return Expiry(
+            ledger=app.ledger,
+            policy=app.policy,
+            lease=app.settings.lease,
+            tick=TICK,
+            ended=stage.ended,
+            checkpoint=self._checkpoint,
         )
 
     def _say_awake(self, awake: bool) -> None:

@@ -29,8 +29,8 @@ ROUTING_POINTS = (
     "after_send",
     "before_intake",
     "after_intake",
-    "before_sweep",
-    "after_sweep",
+    "before_expiry",
+    "after_expiry",
 )
 TIERS = [name for name, kind in WORKERS.items() if kind != "routing"]
 ROUTING = [name for name, kind in WORKERS.items() if kind == "routing"]
@@ -38,7 +38,7 @@ ROUTING = [name for name, kind in WORKERS.items() if kind == "routing"]
 GAP = (0.3, 0.9)
 """Seconds between two faults, drawn evenly."""
 
-AT_A_POINT = 8.0
+AT_A_POINT = 20.0
 """Seconds in which somebody must come by an armed point."""
 
 FEW = 20

@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from tierqueue.ledger import ceilings, settlements
 from tierqueue.ledger.models import items
+from tierqueue.tasks.expiry import Expiry
 from tierqueue.tasks.sweep import Sweep
 
 
@@ -30,12 +31,13 @@ def without_fence() -> None:
 
 
 def without_tick() -> None:
-    """A routing stage that never sweeps: what is lost stays lost."""
+    """A routing stage that never looks for what was lost: it stays lost."""
 
-    def nothing(_: Sweep) -> None:
+    def nothing(_: object) -> None:
         return
 
     setattr(Sweep, "__call__", nothing)  # noqa: B010 - a patch, and meant as one
+    setattr(Expiry, "look", nothing)  # noqa: B010 - a patch, and meant as one
 
 
 def without_hold() -> None:

@@ -155,10 +155,7 @@ def test_the_routing_stages_tick_looks_at_the_ceilings(ledger: Ledger) -> None:
     limit(ledger, 1_000, window="total", at=now)
     spend(ledger, 850, now, "budget:acme:total:all")
     delivery = Mock(spec=Delivery)
-    sweeps = [
-        Sweep(ledger, Policy(digest="d"), lambda *_: None, delivery, 1, lambda _: None)
-        for _ in range(2)
-    ]
+    sweeps = [Sweep(ledger, Policy(digest="d"), lambda *_: None, delivery, 1) for _ in range(2)]
     with capture_logs() as logs:
         for each in sweeps:
             each()

