@@ -14,7 +14,6 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
-    or_,
     select,
     union_all,
     update,
@@ -59,12 +58,13 @@ _SUBMITTED = (
         items.c.prefix,
         items.c.fence,
         items.c.submitted_at,
+        items.c.ready_at,
     )
     .where(_is(State.SUBMITTED))
     .order_by(items.c.priority.desc(), items.c.id)
     .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
 )
+_SUBMITTED_LOCKED = _SUBMITTED.with_for_update(skip_locked=True)
 _READY = (
     select(
         items.c.id,
@@ -123,23 +123,40 @@ class Ready:
     token_bound: int
 
 
-def submitted(connection: Connection, most: int) -> Sequence[ItemRow]:
-    """Up to ``most`` submitted items, most urgent first, locked for this transaction."""
-    return connection.execute(_SUBMITTED, {"most": most}).all()
+def submitted(connection: Connection, most: int, *, lock: bool = True) -> Sequence[ItemRow]:
+    """Up to ``most`` submitted items, most urgent first; with ``lock`` for this transaction."""
+    query = _SUBMITTED_LOCKED if lock else _SUBMITTED
+    return connection.execute(query, {"most": most}).all()
 
 
-_STILL = select(items.c.id, items.c.fence).where(among(items.c.id), _is(State.SUBMITTED))
+_STILL = (
+    select(items.c.id, items.c.fence, items.c.ready_at)
+    .where(among(items.c.id), _is(State.SUBMITTED))
+    .with_for_update(skip_locked=True)
+)
 
 
-def still_submitted(connection: Connection, fences: Mapping[str, int]) -> set[str]:
-    """Which of these items (id -> fence when they were read) are submitted as they were then.
+def still_submitted(connection: Connection, seen: Sequence[ItemRow]) -> set[str]:
+    """Which of these rows, read before without a lock, are as they were; locks them.
 
-    For where writers take turns, and rows are read without a lock.
+    What went on and came back has another fence, or another ``ready_at`` where it was replayed.
     """
-    if not fences:
+    if not seen:
         return set()
-    rows = connection.execute(_STILL, {"ids": list(fences)})
-    return {row.id for row in rows if row.fence == fences[row.id]}
+    now = connection.execute(_STILL, {"ids": [row.id for row in seen]})
+    same = {(row.id, row.fence, row.ready_at) for row in now}
+    return {row.id for row in seen if (row.id, row.fence, row.ready_at) in same}
+
+
+_ARGUMENTS = select(items.c.id, items.c.arguments).where(among(items.c.id))
+
+
+def arguments(connection: Connection, item_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """What these items were called with; erased ones are left out."""
+    if not item_ids:
+        return {}
+    rows = connection.execute(_ARGUMENTS, {"ids": list(item_ids)})
+    return {row.id: row.arguments for row in rows if row.arguments is not None}
 
 
 def route(connection: Connection, routed: Sequence[Mapping[str, Any]]) -> None:
@@ -242,14 +259,6 @@ def past_deadline(connection: Connection, now: int, most: int) -> Sequence[ItemR
 def next_due(connection: Connection) -> int | None:
     """When the next waiting item is due (epoch microseconds), if any waits."""
     return connection.execute(select(func.min(items.c.ready_at)).where(_is(State.WAITING))).scalar()
-
-
-def has_work(connection: Connection) -> bool:
-    """Whether anything is submitted or routed and so wants this stage's attention."""
-    found = select(items.c.id).where(
-        or_(items.c.state == State.SUBMITTED.value, items.c.state == State.ROUTED.value)
-    )
-    return connection.execute(found.limit(1)).first() is not None
 
 
 _GIVE_BACK = (

@@ -153,12 +153,13 @@ def choose(
         raise ValueError(f"item {item.id}: its demands are not resolved")
     rank = max(TIERS.index(demands.floor), rank_after(item.refused_by))
     left = None if demands.max_cost is None else demands.max_cost - item.spent
-    input_tokens, output_tokens = signals.input_tokens_bound, signals.output_tokens_bound
-    tokens = input_tokens + output_tokens
+    output_tokens = signals.output_tokens_bound
     fitting: list[_Fit] = []
     too_dear: list[NanoUSD] = []
     refusals: list[Refusal] = []
     for each in _candidates(policy, demands.sensitivity, rank, standing.now // _DAY):
+        input_tokens = signals.input_tokens(each.name)
+        tokens = input_tokens + output_tokens
         if each.boundary is not None:
             refusals.append(each.boundary)
         elif tokens > each.context_window:
@@ -201,16 +202,22 @@ def _cheapest(
         why = hourly if other.by_the_hour else f"it can cost {format_usd(other.bound)}"
         refusals.append(Refusal(other.name, "dearer", f"{why}, the chosen one {cheapest}"))
     rank = max(TIERS.index(item.demands.floor or TIERS[0]), rank_after(item.refused_by))
+    input_tokens = signals.input_tokens(best.name)
     reasons = (
         f"the cheapest of {len(fitting)} that satisfy every demand",
         f"{item.demands.sensitivity} data, {TIERS[rank]} or better",
         *([hourly] if best.by_the_hour else []),
+        *(
+            [f"its tokenizer counted {input_tokens} input tokens"]
+            if best.name in signals.counted
+            else []
+        ),
     )
     return Route(
         TIERS[best.rank],
         best.name,
         best.bound,
-        signals.input_tokens_bound,
+        input_tokens,
         signals.output_tokens_bound,
         reasons,
         tuple(refusals),

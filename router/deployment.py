@@ -85,8 +85,9 @@ class Deployment(Table):
     """One way to have work done.
 
     ``timeout`` is seconds a call; ``boundary`` says who sees the payload: ``house`` or
-    ``vendor:<name>``; ``gpu_hour`` is nano-dollars per second of engine time. ``name`` and
-    ``policy`` (the policy's digest) are filled in by ``parse_policy``.
+    ``vendor:<name>``; ``tokenizer`` is the path of the model's ``tokenizer.json``, with which its
+    input is counted instead of bounded; ``gpu_hour`` is nano-dollars per second of engine time.
+    ``name`` and ``policy`` (the policy's digest) are filled in by ``parse_policy``.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Deployment(Table):
     base_url: str | None = None
     key_env: str | None = Field(default=None, min_length=1)
     simulated: Flag = False
+    tokenizer: str | None = Field(default=None, min_length=1)
     timeout: float = Field(default=60.0, gt=0, le=86_400)
     engine_options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     prices: Prices | None = None

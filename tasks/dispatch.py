@@ -6,42 +6,33 @@ routing stages may run side by side; each takes rows that no other has locked.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from queue import SimpleQueue
 from typing import Any
 
 import structlog
 
 from tierqueue.ledger import ceilings, pauses, promises, routes, suspects, tiers
-from tierqueue.ledger.items import Death, die, fallen
+from tierqueue.ledger.items import die
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.choose import Route, Standing, choose
-from tierqueue.router.errors import CostCeilingExceeded, DeadLettered
-from tierqueue.router.item import (
-    TIERS,
-    Demands,
-    Fallback,
-    Latency,
-    Risk,
-    Sensitivity,
-    Tier,
-    WorkItem,
-    strictest,
-)
-from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import Policy, resolve
-from tierqueue.router.signals import measure
+from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.policy import Policy
+from tierqueue.tasks.choosing import Chosen, choose_all
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.slices import Slice, cut
 from tierqueue.tasks.sweep import Sweep
+from tierqueue.tasks.tokens import TokenCounter
 
 _log = structlog.get_logger(__name__)
 
 BATCH = 512
 """Most items routed in one transaction."""
+
+COUNTED = 2_000_000
+"""Most bytes of prompts that tokenizers count in one look; the next looks count the rest."""
 
 TICK = 0.5
 """Seconds between two sweeps for what was lost, and between two looks when nothing happens."""
@@ -88,6 +79,7 @@ class RoutingStage:
         self._received = received
         self._resend = round(resend * 1_000_000)
         self._checkpoint = checkpoint
+        self._counter = TokenCounter(policy)
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
         self._awake = awake
         self._owed: SimpleQueue[tuple[Sequence[Ending], Sequence[Promise]]] = SimpleQueue()
@@ -162,16 +154,18 @@ class RoutingStage:
     def look(self) -> bool:
         """Route one batch and fill the tiers' queues; returns whether more is there to route."""
         self._checkpoint("before_route")
-        # Choosing takes long, and where writers take turns nobody else could write meanwhile.
-        ahead = self._choose_ahead() if self._ledger.one_writer else None
+        # Choosing takes long where writers take turns, counting everywhere: nobody waits for it.
+        early = self._ledger.one_writer or bool(self._counter)
+        ahead = self._choose_ahead() if early else None
         with self._ledger.write() as connection:
             now = database_now(connection)
             due_at = routes.next_due(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
             if ahead is None:
-                chosen = self._choose(routes.submitted(connection, BATCH), now)
+                rows = routes.submitted(connection, BATCH)
+                chosen = choose_all(rows, self._policy, now, {})
             else:
-                chosen = ahead.those(routes.still_submitted(connection, ahead.fences))
+                chosen = ahead.those(routes.still_submitted(connection, ahead.rows))
             routes.route(connection, chosen.routed)
             ended, routed = die(connection, chosen.deaths, now), chosen.routed
             told = promises.unkept(connection, [row["b_id"] for row in routed])
@@ -185,37 +179,23 @@ class RoutingStage:
         self._received([*told, *owed])
         self._delivery.ended(ended, owed)
         self._backlog = full or waiting
-        self._moved = bool(chosen.fences or slices or woken)
+        self._moved = bool(chosen.rows or slices or woken)
         self._looked_at = now
-        return len(chosen.fences) == BATCH
+        return len(chosen.rows) == BATCH
 
-    def _choose_ahead(self) -> "_Chosen":
+    def _choose_ahead(self) -> Chosen:
         with self._ledger.read() as connection:
-            now, rows = database_now(connection), routes.submitted(connection, BATCH)
-        return self._choose(rows, now)
-
-    def _choose(self, rows: Sequence[ItemRow], now: int) -> "_Chosen":
-        routed: list[dict[str, Any]] = []
-        deaths: list[Death] = []
-        standing = Standing(now=now)
-        for row in rows:
-            item = work_item_of(row, self._policy, now)
-            if item.demands.deadline is not None and item.demands.deadline < now:
-                message = f"item {item.id} missed its deadline before it was routed"
-                deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
-                continue
-            chosen, degraded = choose(item, measure(item), self._policy, standing), row.degraded
-            allowed = item.demands.fallback.on_ceiling
-            if isinstance(chosen, CostCeilingExceeded) and degraded is None and allowed:
-                degraded = fallen(allowed, chosen.fields["refusals"][0]["deployment"], "ceiling")
-                again = replace(item, only=allowed)
-                chosen = choose(again, measure(item), self._policy, standing)
-            match chosen:
-                case Route() as route:
-                    routed.append({**_routed(item, route), "degraded": degraded})
-                case DeadLettered() as error:
-                    deaths.append(Death(item.id, error.reason, error.message, error.fields))
-        return _Chosen({row.id: row.fence for row in rows}, routed, deaths)
+            now = database_now(connection)
+            rows = routes.submitted(connection, BATCH, lock=False)
+            if self._counter:
+                rows = _countable(rows)
+            arguments = routes.arguments(connection, [row.id for row in rows if self._counter])
+        counted = {
+            row.id: self._counter.count(row.task, arguments[row.id])
+            for row in rows
+            if row.id in arguments
+        }
+        return choose_all(rows, self._policy, now, counted)
 
     def _fill(self, connection: Transaction, now: int) -> tuple[list[tuple[Tier, Slice]], bool]:
         """Queue what there is room for; returns the slices to send, and whether a queue is full."""
@@ -254,73 +234,13 @@ class RoutingStage:
         return filled, full
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What was chosen for items (id -> fence): a route, as ``routes.route`` takes it, or death."""
-
-    fences: dict[str, int]
-    routed: list[dict[str, Any]]
-    deaths: list[Death]
-
-    def those(self, ids: Collection[str]) -> "_Chosen":
-        """The same for these ids alone."""
-        return _Chosen(
-            {key: fence for key, fence in self.fences.items() if key in ids},
-            [each for each in self.routed if each["b_id"] in ids],
-            [each for each in self.deaths if each.item_id in ids],
-        )
-
-
 def depth(concurrency: int, slice_size: int) -> int:
     """How many items of a tier may be queued: what can run, and the slices that come next."""
     return 0 if concurrency == 0 else concurrency + 4 * slice_size
 
 
-def work_item_of(row: ItemRow, policy: Policy, now: int) -> WorkItem:
-    """An item as the router sees it, every default applied; ``now`` in epoch microseconds."""
-    stated = Demands(
-        risk=row.risk and Risk(row.risk),
-        sensitivity=row.sensitivity and Sensitivity(row.sensitivity),
-        latency=row.latency and Latency(row.latency),
-        deadline=row.deadline,
-        max_cost=row.max_cost,
-        floor=row.floor and Tier(row.floor),
-        budget=row.budget,
-        fallback=Fallback.of_json(row.fallback),
-    )
-    demands = resolve(stated, row.task, policy, now)
-    if row.inherits is not None and demands.sensitivity is not None:
-        # Never laxer than what it says itself, or the policy's default, for having predecessors.
-        inherited = Sensitivity(row.inherits)
-        demands = replace(demands, sensitivity=strictest([demands.sensitivity, inherited]))
-    return WorkItem(
-        id=row.id,
-        task=row.task,
-        demands=demands,
-        prompt_bytes=row.prompt_bytes,
-        messages=row.messages,
-        output_limit=row.output_limit,
-        refused_by=tuple(Tier(each) for each in row.refused_by or ()),
-        spent=NanoUSD(row.spent),
-        only=Tier(row.degraded["to"]) if row.degraded else None,
-    )
-
-
-def _routed(item: WorkItem, route: Route) -> dict[str, Any]:
-    demands = item.demands
-    return {
-        "b_id": item.id,
-        "risk": demands.risk,
-        "sensitivity": demands.sensitivity,
-        "latency": demands.latency,
-        "deadline": demands.deadline,
-        "max_cost": demands.max_cost,
-        "floor": demands.floor,
-        "fallback": demands.fallback.to_json(),
-        "budget": demands.budget,
-        "tier": route.tier.value,
-        "deployment": route.deployment,
-        "route": route.to_json(),
-        "bound": route.bound,
-        "token_bound": route.input_tokens + route.output_tokens,
-    }
+def _countable(rows: Sequence[ItemRow]) -> Sequence[ItemRow]:
+    """As many of ``rows`` as are counted in one look; the first whatever its size."""
+    sizes = accumulate(row.prompt_bytes for row in rows)
+    within = sum(size <= COUNTED for size in sizes)
+    return rows[: max(within, 1)]

@@ -19,6 +19,7 @@ from tierqueue.router.item import (
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import Policy, resolve
 from tierqueue.router.signals import measure
+from tierqueue.tasks.tokens import TokenCounter
 
 GUESS = 0.25
 """The share of its bound that a call costs where no history says: a guess, and labelled as one."""
@@ -91,21 +92,24 @@ def quote(
 ) -> Quote:
     """Route every row as it would be routed ``now`` (epoch microseconds); commits nothing.
 
+    Raises ``Misconfigured`` where a tokenizer that the policy states cannot be loaded.
+
     ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set.
     """
     found = Quote()
-    standing = Standing(now=now)
+    standing, counter = Standing(now=now), TokenCounter(policy)
     for index, (new, death) in enumerate(made):
         found.rows += 1
         if death is not None:
             _refuse(found, death.reason, index, death.message)
             continue
         item = work_item(new, policy, now)
-        chosen, degraded = choose(item, measure(item), policy, standing), False
+        signals = measure(item, counter.count(new.task, new.arguments))
+        chosen, degraded = choose(item, signals, policy, standing), False
         allowed = item.demands.fallback.on_ceiling
         if isinstance(chosen, CostCeilingExceeded) and allowed is not None:
             item, degraded = replace(item, only=allowed), True
-            chosen = choose(item, measure(item), policy, standing)
+            chosen = choose(item, signals, policy, standing)
         if not isinstance(chosen, Route):
             _refuse(found, chosen.reason, index, chosen.message)
             continue

@@ -12,6 +12,7 @@ from tierqueue.tasks.cli.policy import read_policy
 from tierqueue.tasks.cli.printing import emit, json_option
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
 from tierqueue.tasks.quote import work_item
+from tierqueue.tasks.tokens import TokenCounter
 
 
 @click.command(
@@ -39,7 +40,8 @@ def route(
     new = task.new_item((), {**read_arguments(task, texts), **given(demands)}, item_id=new_id())
     now = round(datetime.now(UTC).timestamp() * 1_000_000)
     item = work_item(new, policy, now)
-    decision = choose(item, measure(item), policy, Standing(now=now))
+    signals = measure(item, TokenCounter(policy).count(new.task, new.arguments))
+    decision = choose(item, signals, policy, Standing(now=now))
     if isinstance(decision, Route):
         if as_json:
             emit({"route": decision.to_json(), "error": None})

@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.acceptance_house import Build, Standing, until
 from tests.tiny_model import make_tiny_model
+from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
 from tierqueue.tasks import classify
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
@@ -25,6 +26,7 @@ boundary = "house"
 context_window = 2048
 timeout = 60
 gpu_hour = "2.10"
+tokenizer = "{model}/tokenizer.json"
 
 [deployments.own.engine_options]
 enforce_eager = true
@@ -55,6 +57,15 @@ def test_a_ticket_is_done_by_the_house_s_own_engine(standing: Standing) -> None:
     (attempt,) = standing.attempts(receipt["item"])
     assert attempt.price_source == "gpu_hour"
     assert attempt.usage["engine_seconds"] > 0
+
+
+def test_the_routing_stage_counts_what_the_engine_then_uses(standing: Standing) -> None:
+    answer = classify.delay("naïve ☃ card 😀 " * 20, labels=LABELS)
+    receipt = answer.get(timeout=60)["receipt"]
+    used = receipt["tokens"]["input"]
+    bound = standing.item(receipt["item"]).route["input_tokens"]
+    counted = bound - 2 * TOKENS_PER_MESSAGE - TOKENS_PER_REQUEST
+    assert counted < used <= bound, "all but the chat template's own marks"
 
 
 def test_many_items_share_the_engine_s_time(standing: Standing) -> None:

@@ -159,7 +159,7 @@ def test_a_model_without_a_price_is_refused_and_never_free(policy: Policy) -> No
     unpriced = parse_policy(text, "test")
     demands = Demands(sensitivity=Sensitivity.PUBLIC, floor=Tier.FRONTIER)
     item = WorkItem(id="i", task="t", demands=demands, prompt_bytes=9, output_limit=9)
-    assert isinstance(choose(item, measure(item), unpriced, Standing(0)), Unpriced)
+    assert isinstance(choose(item, measure(item, {}), unpriced, Standing(0)), Unpriced)
     with pytest.raises(Unpriced):
         charge(unpriced.deployments["best"], Usage(input_tokens=1), AT)
 

@@ -222,6 +222,18 @@ def test_an_item_larger_than_the_limiter_ever_grants_is_refused_rather_than_left
     assert error.fields["refusals"][0]["rule"] == "token_limit"
 
 
+def test_a_deployment_that_counted_the_input_is_judged_and_held_by_its_count_alone() -> None:
+    policy = _policy([_spec("counts", window=2_000), _spec("bounds", OPEN, window=2_000)])
+    route = choose(_item(), Signals(4_000, 100, {"counts": 900}), policy, NOW)
+    assert isinstance(route, Route)
+    assert (route.deployment, route.input_tokens) == ("counts", 900)
+    assert route.bound == 1000 * (900 * 1 + 100 * 2)
+    assert "its tokenizer counted 900 input tokens" in route.reasons
+    assert [(each.deployment, each.rule) for each in route.refusals] == [
+        ("bounds", "context_window")
+    ]
+
+
 def test_a_tie_goes_to_the_lower_tier_then_to_the_name() -> None:
     specs = [_spec("a", FRONTIER), _spec("c"), _spec("b")]
     route = choose(_item(), SIGNALS, _policy(specs), NOW)
