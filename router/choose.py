@@ -82,6 +82,10 @@ class Route:
         }
 
 
+Choice = Route | NoRoute | CostCeilingExceeded | Unpriced
+"""What ``choose`` decides: a route, or why there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A deployment and what is known of it before any item of a kind is looked at."""
@@ -137,9 +141,7 @@ def _candidate(
     return _Candidate(name, deployment.tier, boundary, window, burst, floor, price, hourly)
 
 
-def choose(
-    item: WorkItem, signals: Signals, policy: Policy, standing: Standing
-) -> Route | NoRoute | CostCeilingExceeded | Unpriced:
+def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing) -> Choice:
     """The cheapest deployment by upper bound that breaks no rule (ties: lower tier, then name).
 
     An engine paid by the hour costs nothing more for one more item, so it counts as free here;

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tierqueue.ledger.items import Death, fallen
+from tierqueue.ledger.items import Death, NewItem, fallen
 from tierqueue.ledger.session import ItemRow
-from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.choose import Choice, Route, Standing, choose
 from tierqueue.router.errors import CostCeilingExceeded, DeadLettered
 from tierqueue.router.item import (
     Demands,
@@ -20,7 +20,7 @@ from tierqueue.router.item import (
 )
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import Policy, resolve
-from tierqueue.router.signals import measure
+from tierqueue.router.signals import Signals, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +60,59 @@ def choose_all(
             deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
             continue
         signals = measure(item, counted.get(item.id, {}))
-        chosen, degraded = choose(item, signals, policy, standing), row.degraded
-        allowed = item.demands.fallback.on_ceiling
-        if isinstance(chosen, CostCeilingExceeded) and degraded is None and allowed:
-            degraded = fallen(allowed, chosen.fields["refusals"][0]["deployment"], "ceiling")
-            chosen = choose(replace(item, only=allowed), signals, policy, standing)
+        chosen, degraded = choose_or_fall_back(item, signals, policy, standing)
         match chosen:
             case Route() as route:
-                routed.append({**_routed(item, route), "degraded": degraded})
+                routed.append({**_routed(item, route), "degraded": degraded or row.degraded})
             case DeadLettered() as error:
                 deaths.append(Death(item.id, error.reason, error.message, error.fields))
     return Chosen(rows, routed, deaths)
 
 
+def choose_or_fall_back(
+    item: WorkItem, signals: Signals, policy: Policy, standing: Standing
+) -> tuple[Choice, dict[str, str] | None]:
+    """``choose``, and again for the tier that the item allows where its ``max_cost`` is too low.
+
+    The second part says what it fell back from, where it did.
+    """
+    chosen, allowed = choose(item, signals, policy, standing), item.demands.fallback.on_ceiling
+    if not isinstance(chosen, CostCeilingExceeded) or item.only is not None or allowed is None:
+        return chosen, None
+    degraded = fallen(allowed, chosen.fields["refusals"][0]["deployment"], "ceiling")
+    return choose(replace(item, only=allowed), signals, policy, standing), degraded
+
+
+def demands_of(stated: ItemRow | NewItem, policy: Policy, now: int) -> Demands:
+    """What an item demands, every default applied; ``now`` in epoch microseconds."""
+    demands = resolve(
+        Demands(
+            risk=Risk(stated.risk) if stated.risk else None,
+            sensitivity=Sensitivity(stated.sensitivity) if stated.sensitivity else None,
+            latency=Latency(stated.latency) if stated.latency else None,
+            deadline=stated.deadline,
+            max_cost=None if stated.max_cost is None else NanoUSD(stated.max_cost),
+            floor=Tier(stated.floor) if stated.floor else None,
+            budget=stated.budget,
+            fallback=Fallback.of_json(stated.fallback),
+        ),
+        stated.task,
+        policy,
+        now,
+    )
+    if stated.inherits is not None and demands.sensitivity is not None:
+        # Never laxer than what it says itself, or the policy's default, for having predecessors.
+        inherited = Sensitivity(stated.inherits)
+        demands = replace(demands, sensitivity=strictest([demands.sensitivity, inherited]))
+    return demands
+
+
 def work_item_of(row: ItemRow, policy: Policy, now: int) -> WorkItem:
     """An item as the router sees it, every default applied; ``now`` in epoch microseconds."""
-    stated = Demands(
-        risk=row.risk and Risk(row.risk),
-        sensitivity=row.sensitivity and Sensitivity(row.sensitivity),
-        latency=row.latency and Latency(row.latency),
-        deadline=row.deadline,
-        max_cost=row.max_cost,
-        floor=row.floor and Tier(row.floor),
-        budget=row.budget,
-        fallback=Fallback.of_json(row.fallback),
-    )
-    demands = resolve(stated, row.task, policy, now)
-    if row.inherits is not None and demands.sensitivity is not None:
-        # Never laxer than what it says itself, or the policy's default, for having predecessors.
-        inherited = Sensitivity(row.inherits)
-        demands = replace(demands, sensitivity=strictest([demands.sensitivity, inherited]))
     return WorkItem(
         id=row.id,
         task=row.task,
-        demands=demands,
+        demands=demands_of(row, policy, now),
         prompt_bytes=row.prompt_bytes,
         messages=row.messages,
         output_limit=row.output_limit,

@@ -1,24 +1,15 @@
 """A quote: what a file of work would cost and how long it would take, before anything runs."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tierqueue.ledger.items import Death, NewItem
 from tierqueue.ledger.spending import Past
-from tierqueue.router.choose import Route, Standing, choose
-from tierqueue.router.errors import CostCeilingExceeded
-from tierqueue.router.item import (
-    Demands,
-    Fallback,
-    Latency,
-    Risk,
-    Sensitivity,
-    Tier,
-    WorkItem,
-)
-from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import Policy, resolve
+from tierqueue.router.choose import Route, Standing
+from tierqueue.router.item import Tier, WorkItem
+from tierqueue.router.policy import Policy
 from tierqueue.router.signals import measure
+from tierqueue.tasks.choosing import choose_or_fall_back, demands_of
 from tierqueue.tasks.tokens import TokenCounter
 
 GUESS = 0.25
@@ -105,11 +96,7 @@ def quote(
             continue
         item = work_item(new, policy, now)
         signals = measure(item, counter.count(new.task, new.arguments))
-        chosen, degraded = choose(item, signals, policy, standing), False
-        allowed = item.demands.fallback.on_ceiling
-        if isinstance(chosen, CostCeilingExceeded) and allowed is not None:
-            item, degraded = replace(item, only=allowed), True
-            chosen = choose(item, signals, policy, standing)
+        chosen, degraded = choose_or_fall_back(item, signals, policy, standing)
         if not isinstance(chosen, Route):
             _refuse(found, chosen.reason, index, chosen.message)
             continue
@@ -122,27 +109,17 @@ def quote(
             found.parts[chosen.deployment] = part
         part.rows += 1
         part.bound += chosen.bound
-        part.degraded += degraded
+        part.degraded += degraded is not None
     found.seconds = _seconds(found, policy, concurrency)
     return found
 
 
 def work_item(new: NewItem, policy: Policy, now: int) -> WorkItem:
     """The item as the router sees it, its demands resolved ``now`` (epoch microseconds)."""
-    stated = Demands(
-        risk=Risk(new.risk) if new.risk else None,
-        sensitivity=Sensitivity(new.sensitivity) if new.sensitivity else None,
-        latency=Latency(new.latency) if new.latency else None,
-        deadline=new.deadline,
-        max_cost=None if new.max_cost is None else NanoUSD(new.max_cost),
-        floor=Tier(new.floor) if new.floor else None,
-        budget=new.budget,
-        fallback=Fallback.of_json(new.fallback),
-    )
     return WorkItem(
         id=new.id,
         task=new.task,
-        demands=resolve(stated, new.task, policy, now),
+        demands=demands_of(new, policy, now),
         prompt_bytes=new.prompt_bytes,
         messages=new.messages,
         output_limit=new.output_limit,
