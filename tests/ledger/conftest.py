@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.priced import PRICED
 from tests.ledger.road import Road
 from tierqueue.ledger.session import Ledger
+from tierqueue.router.policy import Policy, parse_policy
+
+
+@pytest.fixture(scope="session")
+def policy() -> Policy:
+    """A house engine by the hour, ``small``, and a vendor's model by the token, ``best``."""
+    return parse_policy(PRICED, "test")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.priced import PRICED
 from tests.ledger.road import LEASE, WORKER, Road, ceiling, settlement
 from tierqueue.ledger import claims, reports, routes, settlements
 from tierqueue.ledger.claims import Claim
@@ -37,31 +38,6 @@ from tierqueue.tasks.settle import settlement as settled_as
 ACME = "budget:acme:total:all"
 AT = datetime(2026, 11, 20, tzinfo=UTC)
 PAID = replace(WORKER, tier="frontier", deployment="best", provider="v", metered=True)
-
-POLICY = """
-[deployments.small]
-tier = "gpu"
-engine = "vllm"
-model = "m"
-boundary = "house"
-context_window = 100000
-timeout = 60
-gpu_hour = "3.60"
-
-[deployments.best]
-tier = "frontier"
-engine = "openai"
-model = "m"
-boundary = "vendor:v"
-key_env = "KEY"
-context_window = 100000
-prices = { input = "5", cache_read = "0.5", output = "25" }
-"""
-
-
-@pytest.fixture(scope="module")
-def policy() -> Policy:
-    return parse_policy(POLICY, "test")
 
 
 def attempt(claim: Claim, deployment: Deployment, **changed: Any) -> Attempt:
@@ -155,7 +131,7 @@ def test_a_call_that_was_not_billed_gives_its_hold_back(
 
 
 def test_a_model_without_a_price_is_refused_and_never_free(policy: Policy) -> None:
-    text = POLICY.replace('prices = { input = "5", cache_read = "0.5", output = "25" }', "")
+    text = PRICED.replace('prices = { input = "5", cache_read = "0.5", output = "25" }', "")
     unpriced = parse_policy(text, "test")
     demands = Demands(sensitivity=Sensitivity.PUBLIC, floor=Tier.FRONTIER)
     item = WorkItem(id="i", task="t", demands=demands, prompt_bytes=9, output_limit=9)

@@ -10,38 +10,13 @@ from tierqueue.router.deployment import Deployment
 from tierqueue.router.outcome import (
     Usage,
 )
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy import Policy
 from tierqueue.router.pricing import charge, upper_bound
 from tierqueue.router.signals import Signals
 from tierqueue.workers.engines.anthropic import AnthropicEngine
 from tierqueue.workers.engines.openai import OpenAIEngine
 
 AT = datetime(2026, 11, 20, tzinfo=UTC)
-
-POLICY = """
-[deployments.small]
-tier = "gpu"
-engine = "vllm"
-model = "m"
-boundary = "house"
-context_window = 100000
-timeout = 60
-gpu_hour = "3.60"
-
-[deployments.best]
-tier = "frontier"
-engine = "openai"
-model = "m"
-boundary = "vendor:v"
-key_env = "KEY"
-context_window = 100000
-prices = { input = "5", cache_read = "0.5", output = "25" }
-"""
-
-
-@pytest.fixture(scope="module")
-def policy() -> Policy:
-    return parse_policy(POLICY, "test")
 
 
 def openai_usage(usage: dict[str, Any]) -> Usage:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from tests.tasks.command import Command
 from tests.tasks.producer import Road, Worker
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
+from tierqueue.tasks.wake import Wakes
 
 
 def _hang_up(celery: Celery) -> None:
@@ -95,3 +97,30 @@ def foreign(valkey: Any, tmp_path: Path) -> Iterator[Worker]:
     )
     yield worker
     worker.stop()
+
+
+@pytest.fixture
+def command(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Callable[[str], Command]]:
+    """The command on the ledger of a URL, under the test module's ``POLICY``, else an empty one."""
+    _policy(tmp_path, getattr(request.module, "POLICY", ""))
+    monkeypatch.chdir(tmp_path)
+    before = app._made
+
+    def on(url: str) -> Command:
+        monkeypatch.setenv("TIERQUEUE_LEDGER_URL", url)
+        app._made = {"wakes": Wakes(lambda: None)}
+        return Command(capsys)
+
+    yield on
+    app._made = before
+
+
+@pytest.fixture
+def tierqueue(command: Callable[[str], Command], ledger_url: str) -> Command:
+    """The command on a fresh ledger, on either database."""
+    return command(ledger_url)

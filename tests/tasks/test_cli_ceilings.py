@@ -1,12 +1,11 @@
 """The commands that set, raise and record ceilings, on both databases."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tasks.test_cli_ledger import Command, dead, state
+from tests.tasks.command import Command
+from tests.tasks.test_cli_ledger import dead, state
 from tierqueue.ledger import ceilings
 from tierqueue.ledger.items import Death, die, new_id, submit_many
 from tierqueue.ledger.session import Ledger
@@ -14,25 +13,8 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import CeilingRule
 from tierqueue.tasks import classify
-from tierqueue.tasks.app import app
-from tierqueue.tasks.wake import Wakes
 
 USD = 1_000_000_000
-
-
-@pytest.fixture
-def tierqueue(
-    ledger_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Command]:
-    (tmp_path / "tierqueue.toml").write_text("")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TIERQUEUE_LEDGER_URL", ledger_url)
-    before, app._made = app._made, {"wakes": Wakes(lambda: None)}
-    yield Command(capsys)
-    app._made = before
 
 
 def stopped_by(ledger: Ledger, ceiling: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.tasks.command import Command
 from tierqueue.ledger import ceilings, items
 from tierqueue.ledger.items import Death, die, new_id, submit_many
 from tierqueue.ledger.models import balances
@@ -15,56 +16,8 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import CeilingRule
 from tierqueue.tasks import classify
-from tierqueue.tasks.app import app
-from tierqueue.tasks.cli import main
-from tierqueue.tasks.wake import Wakes
 
-
-class Command:
-    """The command in this process, on a ledger of the test's own; its wakes reach nobody."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *words: str, status: int = 0) -> str:
-        """Its stdout; fails where it ends with another status or complains."""
-        ended, out, err = self.run(*words)
-        assert ended == status, err
-        return out
-
-    def json(self, *words: str, status: int = 0) -> Any:
-        """What it tells scripts."""
-        return json.loads(self(*words, "--json", status=status))
-
-    def complaint(self, *words: str) -> str:
-        """What it says on stderr, and nothing else, with exit status 2."""
-        ended, out, err = self.run(*words)
-        assert (ended, out) == (2, "")
-        return err
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(words))
-        out, err = self._capsys.readouterr()
-        return int(str(ended.value.code)), out, err
-
-
-@pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[[str], Command]]:
-    """The command on the ledger of a URL."""
-    (tmp_path / "tierqueue.toml").write_text("[tiers.gpu]\nconcurrency = 7\n")
-    monkeypatch.chdir(tmp_path)
-    before = app._made
-
-    def on(url: str) -> Command:
-        monkeypatch.setenv("TIERQUEUE_LEDGER_URL", url)
-        app._made = {"wakes": Wakes(lambda: None)}
-        return Command(capsys)
-
-    yield on
-    app._made = before
+POLICY = "[tiers.gpu]\nconcurrency = 7\n"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What was spent, what it would have cost elsewhere, and what an idle engine costs."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,13 @@ import pytest
 from sqlalchemy import update
 
 from tests.ledger.road import Road, settlement
-from tests.tasks.test_cli_ledger import Command
+from tests.tasks.command import Command
 from tierqueue.ledger.claims import Claimant
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Usage
-from tierqueue.tasks.app import app
 from tierqueue.tasks.cli.spend import bar
-from tierqueue.tasks.wake import Wakes
 
 POLICY = """
 allow_simulated = true
@@ -55,21 +52,6 @@ BEST = Claimant(
 )
 USED = Usage(input_tokens=100, cache_read_tokens=20, output_tokens=10)
 AT_BEST = 100 * 5_000 + 20 * 500 + 10 * 25_000
-
-
-@pytest.fixture
-def tierqueue(
-    ledger_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Command]:
-    (tmp_path / "tierqueue.toml").write_text(POLICY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TIERQUEUE_LEDGER_URL", ledger_url)
-    before, app._made = app._made, {"wakes": Wakes(lambda: None)}
-    yield Command(capsys)
-    app._made = before
 
 
 @pytest.fixture

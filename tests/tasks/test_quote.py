@@ -1,6 +1,5 @@
 """A quote says what a file would come to, and leaves nothing behind."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,12 @@ from typing import Any
 import pytest
 
 from tests.ledger.road import Road, settlement
-from tests.tasks.test_cli_ledger import Command
+from tests.tasks.command import Command
 from tierqueue.ledger import tiers
 from tierqueue.ledger.claims import Claimant
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 from tierqueue.router.outcome import Usage
-from tierqueue.tasks.app import app
-from tierqueue.tasks.wake import Wakes
 
 POLICY = """
 default_sensitivity = "internal"
@@ -52,21 +49,13 @@ BEST = Claimant(
 FILE = ["quote", "work.csv", "--task", "tierqueue.complete"]
 
 
-@pytest.fixture
-def tierqueue(
-    ledger_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Command]:
-    (tmp_path / "tierqueue.toml").write_text(POLICY)
-    rows = ["hi,internal", "hello,auto_applied", f"{'x' * 9000},internal", "hi,reckless"]
-    (tmp_path / "work.csv").write_text("\n".join(["prompt,risk", *rows]) + "\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TIERQUEUE_LEDGER_URL", ledger_url)
-    before, app._made = app._made, {"wakes": Wakes(lambda: None)}
-    yield Command(capsys)
-    app._made = before
+ROWS = ["hi,internal", "hello,auto_applied", f"{'x' * 9000},internal", "hi,reckless"]
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path) -> None:
+    """The file that is quoted."""
+    (tmp_path / "work.csv").write_text("\n".join(["prompt,risk", *ROWS]) + "\n")
 
 
 def done(road: Road, cost: int, **changed: Any) -> None:

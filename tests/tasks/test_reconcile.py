@@ -1,7 +1,6 @@
 """A provider's export beside the books: drift by day, and unknown charges brought to their cost."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,13 @@ import pytest
 
 from sandbox.log import Entry, Log
 from tests.ledger.road import Road, ceiling, settlement
-from tests.tasks.test_cli_ledger import Command
+from tests.tasks.command import Command
 from tierqueue.ledger.claims import Claim, Claimant
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import State
-from tierqueue.tasks.app import app
 from tierqueue.tasks.export import Billed, read
 from tierqueue.tasks.reconcile import of_model
-from tierqueue.tasks.wake import Wakes
 
 POLICY = """
 [deployments.best]
@@ -36,21 +33,6 @@ BEST = Claimant(
 )
 TODAY = datetime.now(UTC).date().isoformat()
 ACME = "budget:acme:total:all"
-
-
-@pytest.fixture
-def tierqueue(
-    ledger_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Command]:
-    (tmp_path / "tierqueue.toml").write_text(POLICY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TIERQUEUE_LEDGER_URL", ledger_url)
-    before, app._made = app._made, {"wakes": Wakes(lambda: None)}
-    yield Command(capsys)
-    app._made = before
 
 
 @pytest.fixture
