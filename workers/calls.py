@@ -1,14 +1,165 @@
-"""One call: what is sent for a claimed item, and what its reply is worth."""
+"""The calls of claimed items: what is sent, what the reply is worth, and that each is settled."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
 
 from tierqueue.ledger.claims import Claim
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import EgressRefused
 from tierqueue.router.item import Sensitivity
-from tierqueue.router.outcome import Completed, Failed, Outcome, Reply
+from tierqueue.router.outcome import (
+    Completed,
+    Failed,
+    Interrupted,
+    Outcome,
+    Reply,
+    Unknown,
+    Usage,
+)
 from tierqueue.tasks.base import ItemTask
+from tierqueue.tasks.settle import Attempt
 from tierqueue.workers import egress
-from tierqueue.workers.engine import Call
+from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.engine import Call, Engine
+from tierqueue.workers.leases import Holding, Leases
+from tierqueue.workers.loop import EventLoopThread
+from tierqueue.workers.settler import Ended, Settler
 from tierqueue.workers.validation import validate
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """What one deployment is worked with in this process."""
+
+    deployment: Deployment
+    engine: Engine
+    breaker: Breaker
+
+
+class Caller:
+    """Makes the calls of claimed items and hands each outcome to the settler, whatever happens.
+
+    ``checkpoint`` is called with the name of each point at which a test may end the process and
+    does nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        types: Mapping[str, Any],
+        loop: EventLoopThread,
+        leases: Leases,
+        settler: Settler,
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._types = types
+        self._loop = loop
+        self._leases = leases
+        self._settler = settler
+        self._checkpoint = checkpoint
+
+    def start(
+        self,
+        station: Station,
+        claims: Sequence[Claim],
+        slots: Mapping[str, str],
+        freed: Callable[[], None],
+    ) -> threading.Event:
+        """Start the calls of claimed items; the event is set when the last is settled.
+
+        ``slots`` are the limiter's, by item id; ``freed`` is told of each call that is settled.
+        """
+        all_settled = threading.Event()
+        countdown = iter(range(len(claims) - 1, -1, -1))
+
+        def settled() -> None:
+            # Called from the settler's one thread only.
+            freed()
+            if next(countdown) == 0:
+                all_settled.set()
+
+        async def all_calls() -> None:
+            async with asyncio.TaskGroup() as group:
+                for each in claims:
+                    group.create_task(self._one(station, each, slots[each.item.id], settled))
+
+        self._checkpoint("before_call")
+        self._loop.submit(all_calls()).add_done_callback(_loud)
+        return all_settled
+
+    async def _one(
+        self, station: Station, each: Claim, slot: str, settled: Callable[[], None]
+    ) -> None:
+        """Make one call and hand its outcome to the settler, whatever happens."""
+        deployment = station.deployment
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        aborted: list[str] = []
+
+        def abort(why: str) -> None:
+            if not aborted:
+                aborted.append(why)
+                loop.call_soon_threadsafe(task.cancel)
+
+        def done() -> None:
+            self._leases.drop(deployment.name, each.item.id, each.fence)
+            settled()
+
+        self._leases.take(deployment.name, each.item.id, Holding(each.fence, slot, abort))
+        kind: ItemTask | None = self._types.get(each.item.task)
+        call: Call | Failed | None = None
+        cut = False
+        try:
+            call = prepare(deployment, each, kind)
+            if isinstance(call, Failed):
+                outcome: Outcome = call
+            else:
+                outcome = judge(await station.engine.complete(call), each, kind)
+        except asyncio.CancelledError:
+            task.uncancel()
+            cut = True
+            why = aborted[0] if aborted else "drain"
+            if deployment.metered:
+                outcome = Unknown(kind=why, message=f"the worker ended the call: {why}")
+            else:
+                taken = station.engine.spent(call) if isinstance(call, Call) else Usage()
+                outcome = Interrupted(kind=why, usage=taken)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the claim must be settled
+            _log.exception("call_failed", item=each.item.id, error=type(error).__name__)
+            kind_of, said = "internal error", type(error).__name__
+            if isinstance(call, Call):
+                outcome = Unknown(kind=kind_of, message=said)
+            else:  # nothing was sent, so nothing can be billed
+                outcome = Failed(kind=kind_of, message=said, transient=False)
+        # What we ended ourselves says nothing of the deployment.
+        station.breaker.record(Interrupted(kind="ended by us") if cut else outcome)
+        attempt = Attempt(
+            item=each.item,
+            fence=each.fence,
+            held=each.held,
+            balances=each.balances,
+            started_at=each.started_at,
+            deployment=deployment,
+            prompt_version="" if kind is None else kind.prompt_version,
+            now=each.started_at,
+            draw=0.0,
+            cancelled=aborted == ["cancelled"],
+        )
+        self._settler.put(Ended(attempt, outcome, slot, done))
+
+
+def _loud(calls: Future[None]) -> None:
+    """What went wrong beside the calls themselves; their leases end, and the tick books them."""
+    if not calls.cancelled() and (error := calls.exception()) is not None:
+        _log.error("calls_not_settled", exc_info=error)
 
 
 def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call | Failed:

@@ -1,13 +1,11 @@
-"""A slice on its way through a tier worker: limiter, claim, call, validation, outcome, settle."""
+"""A slice on its way through a tier worker: limiter, claim, calls; what is not claimed is left."""
 
 import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
 
 import structlog
 
@@ -18,25 +16,12 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import SpendingRefused
-from tierqueue.router.outcome import (
-    Failed,
-    Interrupted,
-    Outcome,
-    Unknown,
-    Usage,
-)
-from tierqueue.tasks.base import ItemTask
 from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.settle import Attempt
 from tierqueue.tasks.slices import Slice
-from tierqueue.workers.breaker import Breaker
-from tierqueue.workers.calls import judge, prepare
+from tierqueue.workers.calls import Caller, Station
 from tierqueue.workers.concurrency import Gate
-from tierqueue.workers.engine import Call, Engine
-from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.limiter import Bounds, Limiter, Want
 from tierqueue.workers.loop import EventLoopThread
-from tierqueue.workers.settler import Ended, Settler
 
 _log = structlog.get_logger(__name__)
 
@@ -45,15 +30,6 @@ PATIENCE = 5.0
 
 BUSY = 0.2
 """Seconds between two looks for room that calls of other workers take."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Station:
-    """What one deployment is worked with in this process."""
-
-    deployment: Deployment
-    engine: Engine
-    breaker: Breaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +58,10 @@ class Executor:
         worker: str,
         ledger: Ledger,
         stations: Mapping[str, Station],
-        types: Mapping[str, Any],
         limiter: Limiter,
         gate: Gate,
         loop: EventLoopThread,
-        leases: Leases,
-        settler: Settler,
+        caller: Caller,
         delivery: Delivery,
         started: Callable[[Sequence[Promise]], None],
         concurrency: Callable[[], int | None],
@@ -97,12 +71,10 @@ class Executor:
         self._worker = worker
         self._ledger = ledger
         self._stations = stations
-        self._types = types
         self._limiter = limiter
         self._gate = gate
         self._loop = loop
-        self._leases = leases
-        self._settler = settler
+        self._caller = caller
         self._delivery = delivery
         self._started = started
         self._concurrency = concurrency
@@ -188,7 +160,9 @@ class Executor:
             grant = self._limiter.grant(self._bounds(deployment), wants)
             slots = {wanted[slot]: slot for slot in grant.granted}
             claims = self._claim(station, {key: some[key][0] for key in slots})
-            settled = self._launch(station, claims, slots) if claims else None
+            settled = (
+                self._caller.start(station, claims, slots, self._freed.set) if claims else None
+            )
             refused = None
             if grant.never:
                 self._give_back(
@@ -247,88 +221,6 @@ class Executor:
         self._delivery.ended(claims.ended, owed)
         return claims.claimed
 
-    def _launch(
-        self, station: Station, claims: Sequence[Claim], slots: Mapping[str, str]
-    ) -> threading.Event:
-        """Start the calls of claimed items; the event is set when the last is settled."""
-        all_settled = threading.Event()
-        countdown = iter(range(len(claims) - 1, -1, -1))
-
-        def settled() -> None:
-            # Called from the settler's one thread only.
-            self._freed.set()
-            if next(countdown) == 0:
-                all_settled.set()
-
-        async def all_calls() -> None:
-            async with asyncio.TaskGroup() as group:
-                for each in claims:
-                    group.create_task(self._one(station, each, slots[each.item.id], settled))
-
-        self._checkpoint("before_call")
-        self._loop.submit(all_calls()).add_done_callback(_loud)
-        return all_settled
-
-    async def _one(
-        self, station: Station, each: Claim, slot: str, settled: Callable[[], None]
-    ) -> None:
-        """Make one call and hand its outcome to the settler, whatever happens."""
-        deployment = station.deployment
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None
-        aborted: list[str] = []
-
-        def abort(why: str) -> None:
-            if not aborted:
-                aborted.append(why)
-                loop.call_soon_threadsafe(task.cancel)
-
-        def done() -> None:
-            self._leases.drop(deployment.name, each.item.id, each.fence)
-            settled()
-
-        self._leases.take(deployment.name, each.item.id, Holding(each.fence, slot, abort))
-        kind: ItemTask | None = self._types.get(each.item.task)
-        call: Call | Failed | None = None
-        cut = False
-        try:
-            call = prepare(deployment, each, kind)
-            if isinstance(call, Failed):
-                outcome: Outcome = call
-            else:
-                outcome = judge(await station.engine.complete(call), each, kind)
-        except asyncio.CancelledError:
-            task.uncancel()
-            cut = True
-            why = aborted[0] if aborted else "drain"
-            if deployment.metered:
-                outcome = Unknown(kind=why, message=f"the worker ended the call: {why}")
-            else:
-                taken = station.engine.spent(call) if isinstance(call, Call) else Usage()
-                outcome = Interrupted(kind=why, usage=taken)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the claim must be settled
-            _log.exception("call_failed", item=each.item.id, error=type(error).__name__)
-            kind_of, said = "internal error", type(error).__name__
-            if isinstance(call, Call):
-                outcome = Unknown(kind=kind_of, message=said)
-            else:  # nothing was sent, so nothing can be billed
-                outcome = Failed(kind=kind_of, message=said, transient=False)
-        # What we ended ourselves says nothing of the deployment.
-        station.breaker.record(Interrupted(kind="ended by us") if cut else outcome)
-        attempt = Attempt(
-            item=each.item,
-            fence=each.fence,
-            held=each.held,
-            balances=each.balances,
-            started_at=each.started_at,
-            deployment=deployment,
-            prompt_version="" if kind is None else kind.prompt_version,
-            now=each.started_at,
-            draw=0.0,
-            cancelled=aborted == ["cancelled"],
-        )
-        self._settler.put(Ended(attempt, outcome, slot, done))
-
     def _give_back(self, items: Mapping[str, tuple[int, int]], refused: Refused | None) -> None:
         """Hand unclaimed items back: ready at once, or waiting for as long as they were refused."""
         fences = {key: fence for key, (fence, _) in items.items()}
@@ -337,9 +229,3 @@ class Executor:
             if refused is not None:
                 until = database_now(connection) + round(refused.wait * 1_000_000)
             routes.give_back(connection, fences, until, refused.why if refused else None)
-
-
-def _loud(calls: Future[None]) -> None:
-    """What went wrong beside the calls themselves; their leases end, and the tick books them."""
-    if not calls.cancelled() and (error := calls.exception()) is not None:
-        _log.error("calls_not_settled", exc_info=error)

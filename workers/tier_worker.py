@@ -33,9 +33,10 @@ from tierqueue.tasks.hook import Hook
 from tierqueue.tasks.slices import Slice
 from tierqueue.workers import engines
 from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.calls import Caller, Station
 from tierqueue.workers.concurrency import GATE, TierConcurrency
 from tierqueue.workers.engine import Engine
-from tierqueue.workers.execute import Executor, Station
+from tierqueue.workers.execute import Executor
 from tierqueue.workers.heartbeat import Heartbeat
 from tierqueue.workers.leases import Leases
 from tierqueue.workers.limiter import Limiter
@@ -157,12 +158,16 @@ class TierWorker:
             worker=f"{self._tier}@{socket.gethostname()}:{os.getpid()}",
             ledger=ledger,
             stations=stations,
-            types=self.app.tasks,
             limiter=limiter,
             gate=GATE,
             loop=self._loop,
-            leases=self._leases,
-            settler=self._settler,
+            caller=Caller(
+                types=self.app.tasks,
+                loop=self._loop,
+                leases=self._leases,
+                settler=self._settler,
+                checkpoint=self._checkpoint,
+            ),
             delivery=delivery,
             started=lambda told: events.started(each.id for each in told),
             concurrency=TierConcurrency(concurrency).now,
