@@ -96,10 +96,9 @@ class RoutingStage:
         self._wanted.set()
 
     def ended(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
-        """Tell producers soon of items that ended elsewhere in this process; returns at once."""
-        if endings:
-            self._owed.put((endings, owed))
-            self._wanted.set()
+        """Look soon, and tell producers of items that ended elsewhere in this process."""
+        self._owed.put((endings, owed))
+        self._wanted.set()
 
     def stop(self) -> None:
         """End ``run`` after the look under way."""
@@ -114,8 +113,7 @@ class RoutingStage:
             self._wanted.clear()
             pause = TICK
             try:
-                while not self._owed.empty():
-                    self._delivery.ended(*self._owed.get())
+                self._tell()
                 if time.monotonic() - swept >= TICK:
                     swept = time.monotonic()
                     self._sweep()
@@ -140,6 +138,11 @@ class RoutingStage:
                 self._stopping.wait(pause)
             else:
                 self._wanted.wait(pause)
+        self._tell()
+
+    def _tell(self) -> None:
+        while not self._owed.empty():
+            self._delivery.ended(*self._owed.get())
 
     def told(self) -> dict[str, Any]:
         """What the heartbeat says of this stage."""

@@ -30,9 +30,9 @@ class Expiry:
     """Ends leases and deadlines that have passed, once every ``tick`` seconds.
 
     When the ledger was away nobody could renew a lease: workers then get half a ``lease``
-    (seconds) to say that they live. ``ended`` is told of items that came to their end here, once
-    that is committed. ``checkpoint`` is called with the name of each point at which a test may end
-    the process and does nothing otherwise.
+    (seconds) to say that they live. ``ended`` is told once anything found here is committed: what
+    came to its end, and nothing where it is only ready again. ``checkpoint`` is called with the
+    name of each point at which a test may end the process and does nothing otherwise.
     """
 
     def __init__(
@@ -67,7 +67,8 @@ class Expiry:
 
     def look(self) -> None:
         """Look once; a part that fails stops no other, and nothing is raised."""
-        for part in (self._leases, self._deadlines):
+        # Deadlines first: their answer says that the ledger is back before a lease is ended.
+        for part in (self._deadlines, self._leases):
             try:
                 part()
             except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
@@ -104,7 +105,8 @@ class Expiry:
         self._checkpoint("after_expiry")
         for item, attempt in found:
             _log.warning("lease_ended", item=item.id, fence=item.fence, worker=attempt.worker)
-        self._ended(ended, owed)
+        if found:
+            self._ended(ended, owed)
 
     def _lost(self, item: ItemRow, attempt: ItemRow, now: int, blamed: bool) -> Settlement:
         draw = random.random()  # noqa: S311 - spreads retries, guards nothing
@@ -136,4 +138,5 @@ class Expiry:
             deaths = [claims.expired(row.id, row.deadline, now) for row in rows]
             ended = die(connection, deaths, now)
             owed = promises.unkept(connection, [each.item_id for each in ended])
-        self._ended(ended, owed)
+        if rows:
+            self._ended(ended, owed)

@@ -83,9 +83,8 @@ def quote(
 ) -> Quote:
     """Route every row as it would be routed ``now`` (epoch microseconds); commits nothing.
 
-    Raises ``Misconfigured`` where a tokenizer that the policy states cannot be loaded.
-
     ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set.
+    Raises ``Misconfigured`` where a tokenizer that the policy states cannot be loaded.
     """
     found = Quote()
     standing, counter = Standing(now=now), TokenCounter(policy)

@@ -4,13 +4,16 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tierqueue.router.deployment import Deployment
+import structlog
+
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.base import ItemTask
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+_log = structlog.get_logger(__name__)
 
 
 class TokenCounter:
@@ -20,41 +23,48 @@ class TokenCounter:
     """
 
     def __init__(self, policy: Policy) -> None:
-        stating = [each for each in policy.deployments.values() if each.tokenizer is not None]
-        self._tokenizers = {each.name: _load(each) for each in stating}
-        # vLLM is held to a schema by its sampler; the others bill it as input.
-        self._sent_schemas = {each.name for each in stating if each.engine != "vllm"}
+        self._tokenizers: dict[str, Tokenizer] = {}
+        self._stating: list[tuple[str, str, bool]] = []
+        for each in policy.deployments.values():
+            if each.tokenizer is None:
+                continue
+            if each.tokenizer not in self._tokenizers:
+                self._tokenizers[each.tokenizer] = _load(each.name, each.tokenizer)
+            # vLLM is held to a schema by its sampler; the others bill it as input.
+            self._stating.append((each.name, each.tokenizer, each.engine != "vllm"))
 
     def __bool__(self) -> bool:
-        return bool(self._tokenizers)
+        return bool(self._stating)
 
     def count(self, task: str, arguments: Mapping[str, Any]) -> dict[str, int]:
         """Tokens of one item's prompt by deployment, without what a chat template adds.
 
-        Empty where the task type is not known here: then the bound by bytes stands.
+        Empty where the task type is not known here or its prompt cannot be counted: then the bound
+        by bytes stands, and one log line says why.
         """
         kind = ItemTask.declared.get(task)
-        if kind is None or not self._tokenizers:
+        if kind is None or not self._stating:
             return {}
         try:
             prompt, model = kind.prompt(arguments), kind.output_model(arguments)
-        except Exception:  # noqa: BLE001 - a team's own code; the worker says what is wrong with it
+            asked = [prompt.system, prompt.prefix + prompt.question]
+            schema = [] if model is None else [model.__name__, json.dumps(kind.json_schema(model))]
+            counted = {
+                path: (_tokens(tokenizer, asked), _tokens(tokenizer, schema))
+                for path, tokenizer in self._tokenizers.items()
+            }
+        except Exception as error:  # noqa: BLE001 - a team's own code, or a text its tokenizer refuses
+            _log.warning("not_counted", task=task, error=type(error).__name__)
             return {}
-        asked = [prompt.system, prompt.prefix + prompt.question]
-        schema = [] if model is None else [model.__name__, json.dumps(kind.json_schema(model))]
-        return {
-            name: _tokens(tokenizer, [*asked, *schema] if name in self._sent_schemas else asked)
-            for name, tokenizer in self._tokenizers.items()
-        }
+        return {name: sum(counted[path][: 1 + sent]) for name, path, sent in self._stating}
 
 
 def _tokens(tokenizer: "Tokenizer", texts: Iterable[str]) -> int:
     return sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
 
 
-def _load(deployment: Deployment) -> "Tokenizer":
-    path, named = deployment.tokenizer, f"deployment {deployment.name} states a tokenizer"
-    assert path is not None
+def _load(deployment: str, path: str) -> "Tokenizer":
+    named = f"deployment {deployment} states a tokenizer"
     try:
         from tokenizers import Tokenizer
     except ImportError:
@@ -63,7 +73,7 @@ def _load(deployment: Deployment) -> "Tokenizer":
         tokenizer = Tokenizer.from_file(path)
     except Exception as error:  # noqa: BLE001 - the library raises plain Exception for everything
         message = f"{named}, and {path} cannot be read as a tokenizer.json: {error}"
-        raise Misconfigured(message, {"deployment": deployment.name}) from None
+        raise Misconfigured(message, {"deployment": deployment}) from None
     # A file may say how its training cut and filled texts; a prompt is counted whole.
     tokenizer.no_truncation()
     tokenizer.no_padding()

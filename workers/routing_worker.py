@@ -74,10 +74,10 @@ class RoutingWorker:
 
     def _stop(self, **_: Any) -> None:
         self._stopping.set()
-        if self._stage is not None:
-            self._stage.stop()
         if self._expiry is not None:
             self._expiry.stop()
+        if self._stage is not None:
+            self._stage.stop()
 
     def _goodbye(self, **_: Any) -> None:
         if self._heartbeat is not None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -58,30 +58,47 @@ def silent() -> Iterator[str]:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
 
 
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A real broker of the test's own, which may be stopped in the middle of its work."""
+
+    url: str
+    pid: int
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+
 @pytest.fixture
-def frozen() -> Iterator[str]:
-    """A real broker, stopped in the middle of its work."""
+def broker() -> Iterator[Broker]:
     with (
         tempfile.TemporaryDirectory(prefix="vk-") as folder,
         ValkeyServer(data_dir=Path(folder)) as server,
     ):
         url = f"redis://127.0.0.1:{server.port}/0"
         with redis.Redis.from_url(url) as client:
-            pid = int(client.info("server")["process_id"])
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            yield url
-        finally:
-            os.kill(pid, signal.SIGCONT)
+            own = Broker(url, int(client.info("server")["process_id"]))
+        yield own
+        own.go_on()
 
 
-@pytest.mark.parametrize("broker", ["refusing", "silent", "frozen"])
+@pytest.fixture
+def frozen(broker: Broker) -> str:
+    """A real broker, stopped in the middle of its work."""
+    broker.stop()
+    return broker.url
+
+
+@pytest.mark.parametrize("away", ["refusing", "silent", "frozen"])
 def test_a_producer_commits_its_items_and_is_not_held_up(
-    ledger: Ledger, ledger_url: str, broker: str, request: pytest.FixtureRequest
+    ledger: Ledger, ledger_url: str, away: str, request: pytest.FixtureRequest
 ) -> None:
     environ = {
         **os.environ,
-        "TIERQUEUE_BROKER_URL": request.getfixturevalue(broker),
+        "TIERQUEUE_BROKER_URL": request.getfixturevalue(away),
         "TIERQUEUE_LEDGER_URL": ledger_url,
     }
     done = subprocess.run(
@@ -104,31 +121,23 @@ def test_a_producer_commits_its_items_and_is_not_held_up(
 
 
 def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_held(
-    ledger: Ledger, ledger_url: str, tmp_path: Path
+    ledger: Ledger, ledger_url: str, broker: Broker, tmp_path: Path
 ) -> None:
     (tmp_path / "tierqueue.toml").write_text("")
-    moves = Moves(ledger)
-    with (
-        tempfile.TemporaryDirectory(prefix="vk-") as folder,
-        ValkeyServer(data_dir=Path(folder)) as server,
-    ):
-        url = f"redis://127.0.0.1:{server.port}/0"
-        with redis.Redis.from_url(url) as client:
-            broker = int(client.info("server")["process_id"])
-        environment = {
-            "TIERQUEUE_BROKER_URL": url,
-            "TIERQUEUE_LEDGER_URL": ledger_url,
-            "TIERQUEUE_POLICY": str(tmp_path / "tierqueue.toml"),
-        }
-        log = tmp_path / "routing.log"
-        stage = Worker("routing", "tierqueue.workers.routing", "route", log, environment)
-        os.kill(broker, signal.SIGSTOP)
-        try:
-            # Routed to nowhere: its dead letter cannot be announced, and the stage is held up.
-            unroutable = place(ledger, "submitted", tier=None, deployment=None)
-            until(lambda: column(ledger, unroutable, "state") == "dead")
-            (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=1)).claimed
-            until(lambda: column(ledger, held.item.id, "state") != "running", 3)
-        finally:
-            os.kill(broker, signal.SIGCONT)
-            stage.stop()
+    environment = {
+        "TIERQUEUE_BROKER_URL": broker.url,
+        "TIERQUEUE_LEDGER_URL": ledger_url,
+        "TIERQUEUE_POLICY": str(tmp_path / "tierqueue.toml"),
+    }
+    log, moves = tmp_path / "routing.log", Moves(ledger)
+    stage = Worker("routing", "tierqueue.workers.routing", "route", log, environment)
+    broker.stop()
+    try:
+        # Routed to nowhere: its dead letter cannot be announced, and the stage is held up.
+        unroutable = place(ledger, "submitted", tier=None, deployment=None)
+        until(lambda: column(ledger, unroutable, "state") == "dead")
+        (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=1)).claimed
+        until(lambda: column(ledger, held.item.id, "state") != "running", 3)
+    finally:
+        broker.go_on()
+        stage.stop()

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
+from tokenizers import Tokenizer, models
 
 import tierqueue.tasks  # noqa: F401 - declares the task types whose prompts are counted
 from tests.tasks.tokenizer import MARK, write_tokenizer
@@ -68,6 +70,16 @@ def test_a_schema_is_counted_where_the_engine_sends_it(path: str) -> None:
 
 def test_an_unknown_task_type_is_left_to_the_bound_by_bytes(path: str) -> None:
     assert TokenCounter(policy(house=path)).count("team.unknown", {"prompt": TEXT}) == {}
+
+
+def test_a_text_that_its_tokenizer_refuses_is_left_to_the_bound_by_bytes(tmp_path: Path) -> None:
+    knows_nothing = Tokenizer(models.WordLevel({"a": 0}, unk_token="[UNK]"))
+    knows_nothing.save(str(tmp_path / "words.json"))
+    counter = TokenCounter(policy(house=str(tmp_path / "words.json")))
+    with capture_logs() as logs:
+        assert counter.count("tierqueue.complete", {"prompt": TEXT}) == {}
+    assert [each["event"] for each in logs] == ["not_counted"]
+    assert TEXT not in str(logs)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "not json"])

@@ -1,0 +1,117 @@
+"""Ended leases and passed deadlines are found, and a ledger that was away is no worker's fault."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tests.ledger.placed import column, place
+from tests.ledger.road import WORKER, Road
+from tierqueue.ledger import routes
+from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.session import Ledger, Transaction
+from tierqueue.router.policy import Policy
+from tierqueue.tasks.expiry import Expiry
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    seconds = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class Told:
+    """The ids of the items that each call told of."""
+
+    def __init__(self) -> None:
+        self.ids: list[list[str]] = []
+
+    def __call__(self, endings: Sequence[Ending], _: Sequence[Promise]) -> None:
+        self.ids.append([each.item_id for each in endings])
+
+
+def expiry_on(ledger: Ledger, told: Told) -> Expiry:
+    return Expiry(
+        ledger=ledger,
+        policy=Policy(digest="d"),
+        lease=10.0,
+        tick=0.5,
+        ended=told,
+        checkpoint=lambda _: None,
+    )
+
+
+def lapsed(ledger: Ledger) -> str:
+    """A running item whose lease has ended."""
+    moves = Road(ledger)
+    (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=-1)).claimed
+    return str(held.item.id)
+
+
+@contextmanager
+def _away() -> Iterator[Transaction]:
+    raise OperationalError("", {}, Exception("the server is away"))
+    yield
+
+
+def test_after_the_ledger_was_away_workers_have_half_a_lease_to_say_that_they_live(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("tierqueue.tasks.expiry.time", clock)
+    expiry, item = expiry_on(ledger, Told()), lapsed(ledger)
+    with monkeypatch.context() as outage:
+        outage.setattr(ledger, "write", _away)
+        expiry.look()
+        clock.seconds += 6
+        expiry.look()
+    for passed in (0, 4.9):
+        clock.seconds += passed
+        expiry.look()
+        assert column(ledger, item, "state") == "running"
+    clock.seconds += 0.2
+    expiry.look()
+    assert column(ledger, item, "state") != "running"
+
+
+def test_a_moment_without_the_ledger_spares_nobody(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expiry, item = expiry_on(ledger, Told()), lapsed(ledger)
+    with monkeypatch.context() as outage:
+        outage.setattr(ledger, "write", _away)
+        expiry.look()
+    expiry.look()
+    assert column(ledger, item, "state") != "running"
+
+
+def test_what_goes_wrong_with_deadlines_holds_up_no_lease(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expiry, item = expiry_on(ledger, Told()), lapsed(ledger)
+
+    def broken(*_: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(routes, "past_deadline", broken)
+    expiry.look()
+    assert column(ledger, item, "state") != "running"
+
+
+def test_the_stage_is_told_once_of_what_ended_or_is_ready_again_and_never_of_nothing(
+    ledger: Ledger,
+) -> None:
+    told = Told()
+    expiry = expiry_on(ledger, told)
+    expiry.look()
+    assert told.ids == []
+    lapsed(ledger)
+    late = place(ledger, "waiting", deadline=1)
+    expiry.look()
+    expiry.look()
+    assert sorted(told.ids) == [[], [late]]
