@@ -204,16 +204,12 @@ def _cheapest(
         why = hourly if other.by_the_hour else f"it can cost {format_usd(other.bound)}"
         refusals.append(Refusal(other.name, "dearer", f"{why}, the chosen one {cheapest}"))
     rank = max(TIERS.index(item.demands.floor or TIERS[0]), rank_after(item.refused_by))
-    input_tokens = signals.input_tokens(best.name)
+    input_tokens, counted = signals.input_tokens(best.name), best.name in signals.counted
     reasons = (
         f"the cheapest of {len(fitting)} that satisfy every demand",
         f"{item.demands.sensitivity} data, {TIERS[rank]} or better",
         *([hourly] if best.by_the_hour else []),
-        *(
-            [f"its tokenizer counted {input_tokens} input tokens"]
-            if best.name in signals.counted
-            else []
-        ),
+        *([f"at most {input_tokens} input tokens, by its own tokenizer"] if counted else []),
     )
     return Route(
         TIERS[best.rank],

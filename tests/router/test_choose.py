@@ -228,7 +228,7 @@ def test_a_deployment_that_counted_the_input_is_judged_and_held_by_its_count_alo
     assert isinstance(route, Route)
     assert (route.deployment, route.input_tokens) == ("counts", 900)
     assert route.bound == 1000 * (900 * 1 + 100 * 2)
-    assert "its tokenizer counted 900 input tokens" in route.reasons
+    assert "at most 900 input tokens, by its own tokenizer" in route.reasons
     assert [(each.deployment, each.rule) for each in route.refusals] == [
         ("bounds", "context_window")
     ]

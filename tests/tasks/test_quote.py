@@ -8,6 +8,7 @@ import pytest
 
 from tests.ledger.road import Road, settlement
 from tests.tasks.command import Command
+from tests.tasks.tokenizer import write_tokenizer
 from tierqueue.ledger import tiers
 from tierqueue.ledger.claims import Claimant
 from tierqueue.ledger.session import Ledger
@@ -151,3 +152,23 @@ def test_history_of_simulated_answers_says_nothing_of_real_ones(
 def test_a_file_that_cannot_be_a_job_has_no_quote(tierqueue: Command, tmp_path: Path) -> None:
     (tmp_path / "work.csv").write_text("words\nhello\n")
     assert "knows no 'words'" in tierqueue.complaint(*FILE)
+
+
+def test_a_quote_and_a_route_count_with_the_tokenizer_that_the_policy_states(
+    tierqueue: Command, tmp_path: Path
+) -> None:
+    long = "where is my card? " * 60
+    (tmp_path / "work.csv").write_text(f"prompt,risk\n{long},internal\n")
+    asked = ["route", "--explain", "--task", "tierqueue.complete", "--risk", "internal"]
+    asked += ["--arg", f"prompt={long}", "--arg", "max_output_tokens=16"]
+    limited = [*FILE, "--set", "max_output_tokens=16"]
+    assert [each["deployment"] for each in tierqueue.json(*limited)["parts"]] == ["best"]
+    path = write_tokenizer(tmp_path / "tokenizer.json", long)
+    stated = POLICY.replace('model = "tiny"', f'model = "tiny"\ntokenizer = "{path}"')
+    (tmp_path / "tierqueue.toml").write_text(stated)
+    assert [each["deployment"] for each in tierqueue.json(*limited)["parts"]] == ["small"]
+    said = tierqueue(*asked)
+    assert said.startswith("small (gpu)")
+    assert "by its own tokenizer" in said
+    path.unlink()
+    assert "deployment small states a tokenizer" in tierqueue.complaint(*limited)
