@@ -4,12 +4,14 @@ Exit codes: 0 yes, 1 no (a check that failed, a job that did not end well), 2 it
 """
 
 import importlib
+import io
 import sys
 from typing import Any
 
 import click
 
 from tierqueue.router.errors import TierqueueError
+from tierqueue.tasks.cli.printing import say
 
 _COMMANDS = {
     "audit": ("audit", "Prove that the books balance"),
@@ -72,13 +74,18 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit; what goes wrong is one line on stderr, never a traceback."""
     log_to_stderr()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # whatever the locale cannot write
     try:
         status: Any = root.main(arguments, prog_name="tierqueue", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        say(*shown.getvalue().rstrip("\n").split("\n"), err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
         sys.exit(130)
     except TierqueueError as error:
         _complain(error.message)
@@ -86,6 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
         # Whoever read our lines has closed: nothing more can be said, and nothing went wrong.
         sys.stderr.close()
         sys.exit(0)
+    except UnicodeEncodeError as error:
+        _complain(f"{error.object!r} is not text: the ledger holds UTF-8 alone")
     except Exception as error:
         from tierqueue.tasks.cli.opened import ledger_complaint
 
@@ -106,5 +115,5 @@ def log_to_stderr() -> None:
 
 
 def _complain(message: str) -> None:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    say(f"error: {' '.join(message.split())}", err=True)
     sys.exit(2)

@@ -7,7 +7,7 @@ import click
 from tierqueue.ledger import reports
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import emit, json_option, table
+from tierqueue.tasks.cli.printing import emit, json_option, say, table
 
 
 @click.command(epilog="Example: tierqueue audit || page the person on call")
@@ -19,7 +19,7 @@ def audit(as_json: bool) -> None:
     if as_json:
         emit({"balanced": not wrong, "discrepancies": [asdict(each) for each in wrong]})
     elif not wrong:
-        click.echo("the books balance")
+        say("the books balance")
     else:
         rows = [
             (each.what, each.name, format_usd(each.stands), format_usd(each.should_be))

@@ -15,7 +15,7 @@ from tierqueue.router.policy import CeilingRule
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import emit, json_option, moment, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
 
 SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider")
 WINDOWS = ("total", "hour", "day", "week", "month")
@@ -51,8 +51,14 @@ def list_(as_json: bool) -> None:
         return
     table(
         [
-            *("scope", "name", "window", "since", "limit>", "spent>", "share>"),
-            *("held>", "left>", "set by", "warned of"),
+            *("scope", "name", "window"),
+            Column("since", rank=4),
+            *("limit>", "spent>"),
+            Column("share", right=True, rank=2),
+            Column("held", right=True, rank=3),
+            Column("left", right=True, rank=1),
+            Column("set by", rank=6),
+            Column("warned of", rank=5),
         ],
         [
             (
@@ -70,6 +76,7 @@ def list_(as_json: bool) -> None:
             )
             for each in standings
         ],
+        empty="no ceiling holds: set one with `tierqueue ceilings set`",
     )
 
 
@@ -95,7 +102,7 @@ def set_(
         zone = timezone or (former.timezone if former is not None else "UTC")
         rule = _rule(kind, name, window, amount, zone)
         ceiling_changes.change(connection, rule, by or operator())
-    _say(rule, former, None, as_json)
+    _report(rule, former, None, as_json)
 
 
 @ceilings.command(
@@ -125,7 +132,7 @@ def raise_(
 
             app.wakes.call()
             app.wakes.flush()
-    _say(rule, former, replayed, as_json)
+    _report(rule, former, replayed, as_json)
 
 
 def _raise(
@@ -166,7 +173,7 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
         emit([dict(each) for each in changes])
         return
     table(
-        ["at", "by", "scope", "name", "window", "from>", "to>"],
+        ["at", Column("by", rank=1), "scope", "name", "window", "from>", "to>"],
         [
             (
                 moment(each["at"]),
@@ -179,6 +186,7 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
             )
             for each in changes
         ],
+        empty="no ceiling was changed",
     )
 
 
@@ -232,8 +240,10 @@ def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
         raise InvalidItem(f"there is no {kind} {name!r}: there are {', '.join(sorted(known))}")
 
 
-def _say(rule: CeilingRule, former: CeilingRule | None, replayed: int | None, json: bool) -> None:
-    if json:
+def _report(
+    rule: CeilingRule, former: CeilingRule | None, replayed: int | None, as_json: bool
+) -> None:
+    if as_json:
         emit(
             {
                 "scope": rule.scope,
@@ -247,6 +257,6 @@ def _say(rule: CeilingRule, former: CeilingRule | None, replayed: int | None, js
         )
         return
     was = "" if former is None else f", was {format_usd(former.limit)}"
-    click.echo(f"{ceiling_changes.label(rule)}: {format_usd(rule.limit)}{was}")
+    say(f"{ceiling_changes.label(rule)}: {format_usd(rule.limit)}{was}")
     if replayed is not None:
-        click.echo(f"replayed {replayed} dead letters")
+        say(f"replayed {replayed} dead letters")

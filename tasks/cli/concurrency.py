@@ -8,7 +8,7 @@ from tierqueue.ledger import tiers
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import emit, json_option, table
+from tierqueue.tasks.cli.printing import emit, json_option, say, table
 
 
 def operator() -> str:
@@ -52,4 +52,4 @@ def set_(tier: str, calls: int) -> None:
     """Let TIER have at most CALLS in flight; 0 stops it, and what runs ends by itself."""
     with opened() as ledger, ledger.write() as connection:
         tiers.set_concurrency(connection, Tier(tier), calls, operator())
-    click.echo(f"{tier}: {calls} calls in flight")
+    say(f"{tier}: {calls} calls in flight")

@@ -19,7 +19,7 @@ from tierqueue.router.money import format_usd, parse_usd
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.item import show_item
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import emit, json_option, moment, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +75,15 @@ def list_(limit: int, as_json: bool, **filters: str | None) -> None:
         emit([dict(row) for row in rows])
         return
     table(
-        ["id", "ended", "reason", "task", "tier", "cost>", "why"],
+        [
+            "id",
+            Column("ended", rank=2),
+            "reason",
+            Column("task", rank=3),
+            Column("tier", rank=4),
+            "cost>",
+            Column("why", rank=1, long=True),
+        ],
         [
             (
                 row["id"],
@@ -84,13 +92,14 @@ def list_(limit: int, as_json: bool, **filters: str | None) -> None:
                 row["task"],
                 row["tier"],
                 format_usd(row["spent"]),
-                _short((row["error"] or {}).get("message", "")),
+                (row["error"] or {}).get("message"),
             )
             for row in rows
         ],
+        empty="no dead letter is meant",
     )
     if len(rows) == limit:
-        click.echo(f"the newest {limit}; there may be more: --limit")
+        say(f"the newest {limit}; there may be more: --limit")
 
 
 @dead_letters.command(
@@ -157,7 +166,7 @@ def export(file: str, payload: bool, **filters: str | None) -> None:
         raise InvalidItem(f"{file} is there already") from None
     except OSError as error:
         raise InvalidItem(f"cannot write {file}: {error.strerror}") from None
-    click.echo(f"{count} dead letters in {file}")
+    say(f"{count} dead letters in {file}")
 
 
 def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
@@ -222,9 +231,9 @@ def _each(
     if as_json:
         emit({"action": what, "matching": len(ids), "done": done, "dry_run": not yes})
     elif yes:
-        click.echo(f"{what}: {done} of {len(ids)} dead letters")
+        say(f"{what}: {done} of {len(ids)} dead letters")
     else:
-        click.echo(f"would {what} {len(ids)} dead letters; say --yes to do it")
+        say(f"would {what} {len(ids)} dead letters; say --yes to do it")
 
 
 def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -253,7 +262,3 @@ def _pages(ledger: Ledger, wanted: Wanted) -> Iterator[Sequence[Any]]:
             return
         yield page
         last = (page[-1]["ended_at"], page[-1]["id"])
-
-
-def _short(message: str) -> str:
-    return message if len(message) <= 100 else f"{message[:99]}…"

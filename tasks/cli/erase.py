@@ -7,7 +7,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import emit, json_option
+from tierqueue.tasks.cli.printing import emit, json_option, say
 
 _PAGE = 1000
 
@@ -41,9 +41,9 @@ def erase(
     if as_json:
         emit({"matching": len(ids), "erased": erased, "running": left, "dry_run": not yes})
     elif yes:
-        click.echo(f"erased {erased} items" + (f"; {len(left)} still run" if left else ""))
+        say(f"erased {erased} items" + (f"; {len(left)} still run" if left else ""))
     else:
-        click.echo(f"would erase {len(ids)} items; say --yes to do it")
+        say(f"would erase {len(ids)} items; say --yes to do it")
     if left:
         raise click.exceptions.Exit(1)
 

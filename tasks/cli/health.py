@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from tierqueue.tasks import health as looking
-from tierqueue.tasks.cli.printing import emit, json_option
+from tierqueue.tasks.cli.printing import emit, json_option, say
 from tierqueue.tasks.findings import Finding
 
 
@@ -31,7 +31,7 @@ def health(worker: str | None, as_json: bool) -> None:
         said = [asdict(each) for each in found]
         emit({"well": not wrong, "findings": said, "progress": shown})
     else:
-        click.echo("work gets on" if not wrong else "\n".join(each.what for each in wrong))
+        say(*([finding.what for finding in wrong] or ["work gets on"]))
     if wrong:
         raise click.exceptions.Exit(1)
 
@@ -47,14 +47,14 @@ def doctor(as_json: bool) -> None:
     if as_json:
         emit([asdict(each) for each in found])
     elif not found:
-        click.echo("nothing is wrong, and nothing is held back")
+        say("nothing is wrong, and nothing is held back")
     else:
         for each in found:
-            _say(each)
+            _tell(each)
     if wrong:
         raise click.exceptions.Exit(1)
 
 
-def _say(each: Finding) -> None:
-    click.echo(f"{'WRONG' if each.wrong else 'note '}  {each.what}")
-    click.echo(f"       {each.do}")
+def _tell(each: Finding) -> None:
+    say(f"{'WRONG' if each.wrong else 'note '}  {each.what}")
+    say(f"       {each.do}")

@@ -9,7 +9,7 @@ from tierqueue.ledger import dead_letters
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import emit, json_option, moment, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
 
 _HIDDEN = ("arguments", "output")
 """What customers wrote and what they are told: shown only to who asks for it."""
@@ -60,9 +60,16 @@ def _print(row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None
         shown["error"] = row["error"]["message"]
     if row["route"]:
         shown["route"] = "; ".join(row["route"].get("reasons", []))
-    table(["", ""], [(name, value) for name, value in shown.items() if value not in (None, "")])
+    say(*(f"{name}: {value}" for name, value in shown.items() if value not in (None, "")))
     table(
-        ["fence>", "deployment", "started", "outcome", "seconds>", "cost>", "price"],
+        [
+            *("fence>", "deployment"),
+            Column("started", rank=2),
+            "outcome",
+            Column("seconds", right=True, rank=1),
+            "cost>",
+            Column("price", rank=3),
+        ],
         [
             (
                 each["fence"],
@@ -75,4 +82,5 @@ def _print(row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None
             )
             for each in history
         ],
+        empty="no call was made for it",
     )

@@ -9,7 +9,7 @@ import click
 
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import emit, json_option
+from tierqueue.tasks.cli.printing import emit, json_option, say
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
 
 
@@ -72,7 +72,7 @@ def submit(
             )
         else:
             malformed = f", {submitted.malformed} malformed" if submitted.malformed else ""
-            click.echo(f"job {submitted.id}: {submitted.total} rows{malformed}")
+            say(f"job {submitted.id}: {submitted.total} rows{malformed}")
         if watching:
             _watch(submitted.id, as_json)
 
@@ -159,4 +159,4 @@ def cancel(job_id: str, as_json: bool) -> None:
     if as_json:
         emit({"job": job_id, "cancelled": cancelled})
     else:
-        click.echo(f"job {job_id}: {cancelled} rows cancelled; running calls are being aborted")
+        say(f"job {job_id}: {cancelled} rows cancelled; running calls are being aborted")

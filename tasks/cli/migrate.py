@@ -2,6 +2,8 @@
 
 import click
 
+from tierqueue.tasks.cli.printing import say
+
 
 @click.command(epilog="Example: TIERQUEUE_LEDGER_URL=sqlite:///ledger.db tierqueue migrate")
 def migrate() -> None:
@@ -13,4 +15,4 @@ def migrate() -> None:
     url = app.settings.ledger_url
     if url is None:
         raise Misconfigured("TIERQUEUE_LEDGER_URL is not set")
-    click.echo(f"the ledger is at revision {upgrade(url)}")
+    say(f"the ledger is at revision {upgrade(url)}")

@@ -5,7 +5,7 @@ import click
 from tierqueue.ledger import pauses
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import emit, json_option, moment, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
 from tierqueue.tasks.cli.stated import task_named
 
 
@@ -30,7 +30,7 @@ def _pausing(kind: str) -> click.Command:
             task_named(name)
         with opened() as ledger, ledger.write() as connection:
             new = pauses.pause(connection, kind, name, operator())
-        click.echo(f"{kind} {name} is paused" if new else f"{kind} {name} was paused already")
+        say(f"{kind} {name} is paused" if new else f"{kind} {name} was paused already")
 
     return one
 
@@ -55,7 +55,7 @@ def list_(as_json: bool) -> None:
         emit([{"kind": p.kind, "name": p.name, "at": p.at, "by": p.by} for p in found])
     else:
         rows = [(each.kind, each.name, moment(each.at), each.by) for each in found]
-        table(["kind", "name", "since", "by"], rows)
+        table(["kind", "name", "since", Column("by", rank=1)], rows, empty="nothing is held back")
 
 
 @click.command(epilog="Example: tierqueue resume budget acme")
@@ -65,6 +65,6 @@ def resume(kind: str, name: str) -> None:
     """Let the KIND called NAME go on."""
     with opened() as ledger, ledger.write() as connection:
         found = pauses.resume(connection, kind, name, operator())
-    click.echo(f"{kind} {name} goes on" if found else f"{kind} {name} was not paused")
+    say(f"{kind} {name} goes on" if found else f"{kind} {name} was not paused")
     if not found:
         raise click.exceptions.Exit(1)

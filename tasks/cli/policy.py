@@ -9,7 +9,7 @@ import click
 from tierqueue.router.errors import InvalidPolicy, Unpriced
 from tierqueue.router.policy import Policy, parse_policy
 from tierqueue.router.pricing import dearest
-from tierqueue.tasks.cli.printing import emit, json_option, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, say, table
 from tierqueue.tasks.settings import PREFIX
 
 
@@ -50,7 +50,7 @@ def check(file: str | None, as_json: bool) -> None:
         if as_json:
             emit({"valid": False, "error": error.message, **error.fields})
         else:
-            click.echo(f"error: {error.message}", err=True)
+            say(f"error: {error.message}", err=True)
         raise click.exceptions.Exit(1) from None
     deployments = found.deployments.values()
     if as_json:
@@ -58,9 +58,15 @@ def check(file: str | None, as_json: bool) -> None:
             {"valid": True, "policy": path, "digest": found.digest, "deployments": len(deployments)}
         )
         return
-    click.echo(f"{path} holds; its digest is {found.digest}")
+    say(f"{path} holds; its digest is {found.digest}")
     table(
-        ["deployment", "tier", "engine", "model", "boundary", "key"],
+        [
+            *("deployment", "tier"),
+            Column("engine", rank=2),
+            "model",
+            Column("boundary", rank=1),
+            Column("key", rank=3),
+        ],
         [
             (
                 each.name + (" (simulated)" if each.simulated else ""),
@@ -72,4 +78,5 @@ def check(file: str | None, as_json: bool) -> None:
             )
             for each in deployments
         ],
+        empty="it has no deployment",
     )

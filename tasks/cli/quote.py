@@ -13,7 +13,7 @@ from tierqueue.ledger.spending import Asked
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import emit, json_option, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, say, table
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
 from tierqueue.tasks.jobs import Submission
 from tierqueue.tasks.quote import GUESS, Quote
@@ -93,7 +93,13 @@ def _emit(found: Quote) -> None:
 
 def _print(found: Quote) -> None:
     table(
-        ["tier", "deployment", "rows>", "share>", "at most>", "expected>", "from"],
+        [
+            Column("tier", rank=2),
+            *("deployment", "rows>"),
+            Column("share", right=True, rank=3),
+            *("at most>", "expected>"),
+            Column("from", rank=1),
+        ],
         [
             (
                 each.tier.value,
@@ -110,14 +116,14 @@ def _print(found: Quote) -> None:
         ],
     )
     for reason, each in sorted(found.refused.items()):
-        click.echo(f"refused: {each.rows:,} rows {reason}, the first is row {each.first}:")
-        click.echo(f"  {each.why}")
+        say(f"refused: {each.rows:,} rows {reason}, the first is row {each.first}:")
+        say(f"  {each.why}")
     guess = " (partly a guess)" if found.guessed else ""
-    click.echo(
+    say(
         f"{found.rows:,} rows: at most {format_usd(found.bound)} for one call each,"
         f" expected {format_usd(found.expected)}{guess}"
     )
     if found.seconds is None:
-        click.echo("time: unknown without history")
+        say("time: unknown without history")
     else:
-        click.echo(f"time: about {timedelta(seconds=round(found.seconds))} once it begins")
+        say(f"time: about {timedelta(seconds=round(found.seconds))} once it begins")

@@ -14,7 +14,7 @@ from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import emit, json_option, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, say, table
 from tierqueue.tasks.export import read
 from tierqueue.tasks.reconcile import Day, Unresolved, days, of_model, resolve
 
@@ -119,7 +119,12 @@ def _print(
     applied: bool,
 ) -> None:
     table(
-        ["day", "booked>", "of it unknown>", "corrected by>", "billed>", "drift>"],
+        [
+            *("day", "booked>"),
+            Column("of it unknown", right=True, rank=2),
+            Column("corrected by", right=True, rank=1),
+            *("billed>", "drift>"),
+        ],
         [
             (
                 each.day.isoformat(),
@@ -134,16 +139,14 @@ def _print(
     )
     for each in resolved:
         item, fence = each.charge.call
-        click.echo(
+        say(
             f"{item} fence {fence}: booked {format_usd(each.charge.cost)},"
             f" billed {format_usd(each.cost)}"
         )
     for left in unresolved:
         item, fence = left.charge.call
-        click.echo(
-            f"{item} fence {fence}: {format_usd(left.charge.cost)} stays unknown: {left.why}"
-        )
+        say(f"{item} fence {fence}: {format_usd(left.charge.cost)} stays unknown: {left.why}")
     if applied:
-        click.echo(f"corrected {len(resolved)} charges: the books moved by {format_usd(moved)}")
+        say(f"corrected {len(resolved)} charges: the books moved by {format_usd(moved)}")
     elif resolved:
-        click.echo(f"would correct {len(resolved)} charges; say --apply to do it")
+        say(f"would correct {len(resolved)} charges; say --apply to do it")

@@ -9,7 +9,7 @@ from tierqueue.ledger.items import new_id
 from tierqueue.router.choose import Route, Standing, choose
 from tierqueue.router.signals import measure
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import emit, json_option
+from tierqueue.tasks.cli.printing import emit, json_option, say
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
 from tierqueue.tasks.quote import work_item
 from tierqueue.tasks.tokens import TokenCounter
@@ -47,7 +47,7 @@ def route(
             emit({"route": decision.to_json(), "error": None})
         else:
             lines = decision.explain()
-            click.echo("\n".join(lines if explain else lines[:1]))
+            say(*(lines if explain else lines[:1]))
         return
     if as_json:
         refusal = {
@@ -57,7 +57,7 @@ def route(
         }
         emit({"route": None, "error": refusal})
     else:
-        click.echo(decision.message)
+        say(decision.message)
         for refused in decision.fields.get("refusals", []) if explain else []:
-            click.echo(f"not {refused['deployment']}: {refused['why']}")
+            say(f"not {refused['deployment']}: {refused['why']}")
     raise click.exceptions.Exit(1)

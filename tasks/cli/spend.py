@@ -17,7 +17,7 @@ from tierqueue.router.money import format_usd
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import emit, json_option, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, on_terminal, say, table
 from tierqueue.tasks.spending import Elsewhere, Idle, all_on_frontier, idle
 
 _BAR = 24
@@ -69,7 +69,7 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
         _print(report, by, groups, frontier)
         _print_engines(engines)
         if plot is not None:
-            click.echo(f"drawn to {plot}")
+            say(f"drawn to {plot}")
 
 
 def _policy() -> Policy:
@@ -77,7 +77,7 @@ def _policy() -> Policy:
     try:
         return read_policy(None)[0]
     except InvalidPolicy as error:
-        click.echo(f"no comparison with frontier: {error.message}", err=True)
+        say(f"no comparison with frontier: {error.message}", err=True)
         return Policy(digest="")
 
 
@@ -117,13 +117,22 @@ def _print(
     there = {} if frontier is None else frontier.costs
     table(
         [
-            *(by, "", "cost>", "items>", "accepted>", "per accepted>", "tokens in>"),
-            *("tokens out>", "all on frontier>", "unknown>", "overage>", "degraded>"),
+            by,
+            *([Column("share", rank=8)] if on_terminal() else []),
+            *("cost>", "items>"),
+            Column("accepted", right=True, rank=2),
+            Column("per accepted", right=True, rank=1),
+            Column("tokens in", right=True, rank=6),
+            Column("tokens out", right=True, rank=7),
+            Column("all on frontier", right=True, rank=5),
+            Column("unknown", right=True, rank=3),
+            Column("overage", right=True, rank=4),
+            Column("degraded", right=True, rank=4),
         ],
         [
             (
                 each.key + (" (simulated)" if each.simulated else ""),
-                bar(each.cost, most),
+                *([bar(each.cost, most)] if on_terminal() else []),
                 format_usd(each.cost),
                 f"{each.items:,}",
                 f"{each.accepted:,}",
@@ -137,18 +146,19 @@ def _print(
             )
             for each in groups
         ],
+        empty="no call was made",
     )
     states = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items()))
-    click.echo(f"items: {states or 'none'}; cost {format_usd(report.cost)}")
+    say(f"items: {states or 'none'}; cost {format_usd(report.cost)}")
     if report.dead:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dead.items()))
-        click.echo(f"dead letters: {reasons}")
+        say(f"dead letters: {reasons}")
     if frontier is None:
-        click.echo("all on frontier: unknown, no frontier deployment has token prices")
+        say("all on frontier: unknown, no frontier deployment has token prices")
     else:
         whose = f"{frontier.deployment}{' (simulated)' if frontier.simulated else ''}"
         spent = sum(each.cost for each in groups)
-        click.echo(
+        say(
             f"all on frontier: {format_usd(frontier.total)} at today's prices of {whose},"
             f" against {format_usd(spent)} spent"
         )
@@ -156,19 +166,19 @@ def _print(
 
 def _print_engines(engines: Sequence[Idle]) -> None:
     for each in engines:
-        click.echo(
+        say(
             f"{each.deployment}: {format_usd(each.per_hour)} an hour over"
             f" {each.seconds / 3600:.1f} h for one engine; {each.busy:.0%} of it charged, idle"
             f" {format_usd(each.idle_cost)}; {each.tokens_per_hour:,} tokens an hour"
         )
         for other in each.break_even:
             label = " (simulated)" if other.simulated else ""
-            click.echo(
+            say(
                 f"  pays off against {other.against}{label} from"
                 f" {other.tokens_per_hour:,} tokens an hour"
             )
         if not each.break_even:
-            click.echo("  break-even unknown: no accepted call has shown which tokens are used")
+            say("  break-even unknown: no accepted call has shown which tokens are used")
 
 
 def bar(value: int, most: int) -> str:
