@@ -1,5 +1,8 @@
 """The messages API as Anthropic speaks it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import anthropic
 import httpx2
 from anthropic.types import OutputConfigParam, TextBlockParam
@@ -8,6 +11,7 @@ from tierqueue.router.outcome import Usage
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import wire
 from tierqueue.workers.engines.api import Answer, ApiEngine
+from tierqueue.workers.engines.refusals import PERMANENT_429, Refusal
 from tierqueue.workers.engines.wire import Unreadable
 
 DEFAULT_URL = "https://api.anthropic.com"
@@ -62,12 +66,15 @@ class AnthropicEngine(ApiEngine):
             return error.response
         return raw.http_response
 
-    def _throttles(self, status: int, words: list[str]) -> bool:
-        return status in (503, 529) or (status == 429 and wire.PERMANENT_429.isdisjoint(words))
+    def _throttles(self, refusal: Refusal) -> bool:
+        if refusal.status == 429:
+            return PERMANENT_429.isdisjoint(refusal.words)
+        return refusal.status in (503, 529)
 
-    def _read(self, response: httpx2.Response) -> Answer:
-        body = wire.body_of(response)
-        usage = _usage(body)
+    def _bill(self, body: Mapping[str, Any]) -> Usage:
+        return _usage(body)
+
+    def _read(self, body: Mapping[str, Any]) -> Answer:
         content = body.get("content")
         blocks = content if isinstance(content, list) else []
         texts = [
@@ -81,7 +88,7 @@ class AnthropicEngine(ApiEngine):
         finish = FINISH.get(said, said)
         empty = finish in ("length", "filtered") and isinstance(content, list)
         answer = "".join(texts) if texts or empty else None
-        return Answer(text=answer, finish=finish, model=wire.text(body, "model"), usage=usage)
+        return Answer(text=answer, finish=finish, model=wire.text(body, "model"))
 
 
 def _blocks(call: Call) -> list[TextBlockParam]:
@@ -102,7 +109,7 @@ def _format(call: Call) -> OutputConfigParam | None:
     return {"format": {"type": "json_schema", "schema": dict(call.schema)}}
 
 
-def _usage(body: dict[str, object]) -> Usage:
+def _usage(body: Mapping[str, Any]) -> Usage:
     told = wire.table(body, "usage", required=True)
     written = wire.count(told, "cache_creation_input_tokens")
     kinds = wire.table(told, "cache_creation")

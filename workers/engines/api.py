@@ -4,7 +4,9 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import anyio
 import httpx2
@@ -12,8 +14,9 @@ import structlog
 
 from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unknown, Usage
 from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import wire
+from tierqueue.workers.engines import refusals, wire
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
+from tierqueue.workers.engines.refusals import Refusal
 from tierqueue.workers.engines.wire import Sending, Unreadable
 
 log = structlog.get_logger(__name__)
@@ -27,14 +30,13 @@ NETWORK = (OSError, httpx2.TransportError, anyio.EndOfStream, anyio.BrokenResour
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole reply as read from the wire. ``finish`` is ``stop``, ``length``, ``filtered`` or the
-    provider's own word for an end that no call of ours asks for.
+    """A whole reply as read from the wire, without its bill. ``finish`` is ``stop``, ``length``,
+    ``filtered`` or the provider's own word for an end that no call of ours asks for.
     """
 
     text: str | None
     finish: str
     model: str | None
-    usage: Usage
 
 
 class ApiEngine(ABC):
@@ -59,12 +61,16 @@ class ApiEngine(ABC):
         """Make the request through the provider's SDK; any status is a response, none an error."""
 
     @abstractmethod
-    def _read(self, response: httpx2.Response) -> Answer:
-        """Read a 200. Raises ``Unreadable``."""
+    def _read(self, body: Mapping[str, Any]) -> Answer:
+        """The answer in the body of a 200."""
 
     @abstractmethod
-    def _throttles(self, status: int, words: list[str]) -> bool:
-        """Whether an error status means "not now, and nothing was done"."""
+    def _bill(self, body: Mapping[str, Any]) -> Usage:
+        """What the body of a 200 bills. Raises ``Unreadable``."""
+
+    @abstractmethod
+    def _throttles(self, refusal: Refusal) -> bool:
+        """Whether an error means "not now, and nothing was done"."""
 
     @property
     def healthy(self) -> bool:
@@ -126,7 +132,7 @@ class ApiEngine(ABC):
             await self._http.aclose()
 
     def _judge(self, call: Call, response: httpx2.Response) -> Reply:
-        labelled = response.headers.get("x-simulated", "").lower() == "true"
+        labelled = _labelled(response)
         if labelled and not self._simulated:
             return Failed(
                 kind="undeclared_simulation",
@@ -134,40 +140,66 @@ class ApiEngine(ABC):
                 "policy does not declare it: state simulated = true or correct base_url",
                 transient=False,
             )
-        if response.status_code != httpx2.codes.OK:
-            return self._refused(response)
         try:
-            answer = self._read(response)
+            refusal = refusals.read(response)
+            if refusal is not None:
+                return self._refused(call, refusal, response)
+            body = wire.body_of(response)
+            answer, usage = self._read(body), self._bill(body)
         except Unreadable as error:
-            return self._lost("garbage", f"a 200 whose bill cannot be read: {error}")
+            return self._lost("garbage", f"a 200 that cannot be read: {error}")
         if answer.text is None or answer.finish not in ("stop", "length", "filtered"):
             return Failed(
                 kind="no_answer",
                 message=f"{self._deployment}: a billed reply without a text",
                 transient=False,
-                usage=answer.usage,
+                usage=usage,
             )
         return Completed(
             text=answer.text,
-            usage=answer.usage,
+            usage=usage,
             model_served=answer.model or call.model,
             finish=answer.finish,
             simulated=labelled,
         )
 
-    def _refused(self, response: httpx2.Response) -> Reply:
-        status, error = response.status_code, wire.error_of(response)
-        words = wire.words_of(error)
-        if self._throttles(status, words):
-            return Throttled(after=wire.retry_after(response.headers))
-        if status in wire.GATEWAY_LOST and error is None:
-            return self._lost("gateway", f"HTTP {status} from a gateway, not from the provider")
-        said = ", ".join([f"HTTP {status}", *words])
-        return Failed(
+    def _refused(self, call: Call, refusal: Refusal, response: httpx2.Response) -> Reply:
+        """The outcome of an error, the same whether an HTTP status or a 200 brought it."""
+        status = refusal.status
+        said = ", ".join([f"HTTP {status}", *refusal.words])
+        failed = Failed(
             kind=f"http_{status}",
             message=f"{self._deployment}: {said}",
             transient=status >= 500 or status in wire.TRANSIENT_4XX,
         )
+        billed = self._billed_all_the_same(response)
+        if billed.total_input or billed.output_tokens:
+            return replace(failed, usage=billed)
+        if refusal.begun and self._metered:
+            return self._lost("garbage", "an answer broke off and its bill cannot be read")
+        if self._throttles(refusal):
+            return Throttled(after=refusal.after)
+        if status in wire.GATEWAY_LOST and not refusal.own:
+            return self._lost("gateway", f"HTTP {status} from a gateway, not from the provider")
+        if refusal.withheld:
+            # As where the filter is told by a finish reason; for a refused prompt nobody bills.
+            return Completed(
+                text="",
+                usage=Usage(),
+                model_served=call.model,
+                finish="filtered",
+                simulated=_labelled(response),
+            )
+        return failed
+
+    def _billed_all_the_same(self, response: httpx2.Response) -> Usage:
+        """What a 200 bills that holds an error: an answer may have broken off half-way."""
+        if response.status_code != httpx2.codes.OK:
+            return Usage()
+        try:
+            return self._bill(wire.body_of(response))
+        except Unreadable:
+            return Usage()
 
     def _without_reply(self, call: Call, sending: Sending, error: Exception) -> Reply:
         cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
@@ -210,3 +242,8 @@ class ApiEngine(ABC):
         if isinstance(reply, Failed) and not self._metered and reply.kind != "unreachable":
             return replace(reply, usage=replace(reply.usage, engine_seconds=engine_seconds))
         return reply
+
+
+def _labelled(response: httpx2.Response) -> bool:
+    """Whether the reply says of itself that it comes from a simulation."""
+    return response.headers.get("x-simulated", "").lower() == "true"

@@ -1,5 +1,7 @@
 """Chat completions as OpenAI speaks them, at any base URL."""
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -11,6 +13,7 @@ from tierqueue.router.outcome import Usage
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import wire
 from tierqueue.workers.engines.api import Answer, ApiEngine
+from tierqueue.workers.engines.refusals import PERMANENT_429, Refusal
 from tierqueue.workers.engines.wire import Unreadable
 
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -64,12 +67,13 @@ class OpenAIEngine(ApiEngine):
             return error.response
         return raw.http_response
 
-    def _throttles(self, status: int, words: list[str]) -> bool:
-        return status == 429 and wire.PERMANENT_429.isdisjoint(words)
+    def _throttles(self, refusal: Refusal) -> bool:
+        return refusal.status == 429 and PERMANENT_429.isdisjoint(refusal.words)
 
-    def _read(self, response: httpx2.Response) -> Answer:
-        body = wire.body_of(response)
-        usage = _usage(body)
+    def _bill(self, body: Mapping[str, Any]) -> Usage:
+        return _usage(body)
+
+    def _read(self, body: Mapping[str, Any]) -> Answer:
         choices = body.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         choice = first if isinstance(first, dict) else {}
@@ -81,7 +85,7 @@ class OpenAIEngine(ApiEngine):
             finish, answer = "filtered", answer or ""
         if answer is None and finish in ("length", "filtered"):
             answer = ""  # the limit went into reasoning, or the filter took all of it
-        return Answer(text=answer, finish=finish, model=wire.text(body, "model"), usage=usage)
+        return Answer(text=answer, finish=finish, model=wire.text(body, "model"))
 
 
 def _format(call: Call) -> ResponseFormatJSONSchema | None:
@@ -93,7 +97,7 @@ def _format(call: Call) -> ResponseFormatJSONSchema | None:
     }
 
 
-def _usage(body: dict[str, object]) -> Usage:
+def _usage(body: Mapping[str, Any]) -> Usage:
     told = wire.table(body, "usage", required=True)
     # Chat completions and responses count alike under different names; servers behind a base URL
     # use either.

@@ -1,7 +1,6 @@
 """What a provider's HTTP reply, or its absence, says about the call and its bill."""
 
 import json
-import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -11,18 +10,11 @@ from typing import Any
 
 import httpx2
 
-PERMANENT_429 = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error"}
-)
-"""Error codes that come with status 429 and that no waiting cures."""
-
 TRANSIENT_4XX = frozenset({408, 409, 425})
 
 GATEWAY_LOST = frozenset({502, 504, 520, 524})
 """A gateway passed the request on and got no whole reply: without the provider's own error in the
 body, nobody can say that the call was not served and billed."""
-
-_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,80}")
 
 
 class Unreadable(Exception):
@@ -81,30 +73,20 @@ def retry_after(headers: httpx2.Headers, now: datetime | None = None) -> float |
     return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
 
 
+def json_of(response: httpx2.Response) -> Any:
+    """The reply's JSON. Raises ``Unreadable`` when it is none, or nested beyond reason."""
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        raise Unreadable("the body is not JSON") from None
+
+
 def body_of(response: httpx2.Response) -> dict[str, Any]:
     """The reply's JSON object. Raises ``Unreadable`` when it is none."""
-    try:
-        body = json.loads(response.content)
-    except ValueError:
-        raise Unreadable("the body is not JSON") from None
+    body = json_of(response)
     if not isinstance(body, dict):
         raise Unreadable("the body is not a JSON object")
     return body
-
-
-def error_of(response: httpx2.Response) -> dict[str, Any] | None:
-    """The provider's own ``error`` object, or ``None`` where somebody else replied."""
-    try:
-        error = body_of(response).get("error")
-    except Unreadable:
-        return None
-    return error if isinstance(error, dict) else None
-
-
-def words_of(error: Mapping[str, Any] | None) -> list[str]:
-    """The error's code and type. Its message is left out: providers quote the prompt in it."""
-    said = [(error or {}).get(key) for key in ("code", "type")]
-    return [word for word in said if isinstance(word, str) and _WORD.fullmatch(word)]
 
 
 def count(holder: Mapping[str, Any], key: str, *, required: bool = False) -> int:
