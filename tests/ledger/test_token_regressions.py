@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx2
 import pytest
 
 from tierqueue.router.deployment import Deployment
@@ -23,8 +22,7 @@ def openai_usage(usage: dict[str, Any]) -> Usage:
     engine = OpenAIEngine(
         deployment="d", base_url="http://127.0.0.1:1", key="k", simulated=False, metered=True
     )
-    found: Usage = engine._read(httpx2.Response(200, json={"usage": usage, "choices": []})).usage
-    return found
+    return engine._bill({"usage": usage, "choices": []})
 
 
 def test_cached_tokens_are_charged_once_and_at_their_own_price(policy: Policy) -> None:
@@ -74,7 +72,7 @@ def test_the_batch_price_is_not_lost() -> None:
     costs = {}
     for tier in ("standard", "batch"):
         body = {"usage": {**told, "service_tier": tier}, "content": []}
-        usage = engine._read(httpx2.Response(200, json=body)).usage
+        usage = engine._bill(body)
         costs[tier] = charge(listed, usage, AT).cost
     assert costs == {"standard": 1001 * 3_000 + 101 * 15_000, "batch": 1001 * 1_500 + 101 * 7_500}
     assert costs["batch"] < upper_bound(listed, Signals(1001, 101))
