@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import genai_prices
-import httpx2
 import pytest
 
 from tierqueue.router.deployment import Deployment
@@ -58,7 +57,7 @@ def read(name: str) -> Usage:
     engine = ENGINES[record["engine"]](
         deployment=name, base_url="http://127.0.0.1:1", key="k", simulated=False, metered=True
     )
-    usage: Usage = engine._read(httpx2.Response(200, json=record["body"])).usage
+    usage: Usage = engine._bill(record["body"])
     return usage
 
 
