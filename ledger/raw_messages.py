@@ -20,10 +20,10 @@ def keep(
         insert(raw_messages),
         {
             "id": kept,
-            "queue": queue,
+            "queue": _shown(queue),
             "body": body,
-            "headers": dict(headers),
-            "error": error,
+            "headers": {_shown(name): _shown(value) for name, value in headers.items()},
+            "error": _shown(error),
             "received_at": database_now(connection),
         },
     )
@@ -35,3 +35,10 @@ def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
     order = (raw_messages.c.received_at.desc(), raw_messages.c.id.desc())
     found = select(raw_messages).order_by(*order).limit(limit)
     return connection.execute(found).mappings().all()
+
+
+def _shown(value: Any) -> Any:
+    """A text as both databases hold it: half an emoji and a NUL are written out."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -20,9 +20,11 @@ from sqlalchemy.exc import (
     ArgumentError,
     DataError,
     DBAPIError,
+    IntegrityError,
     InterfaceError,
     InvalidatePoolError,
     OperationalError,
+    StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -199,8 +201,14 @@ def unreachable(error: BaseException) -> bool:
 
 
 def unstorable(error: BaseException) -> bool:
-    """Whether ``error`` says that the database can never hold these values (a NUL in a text)."""
-    return isinstance(error, DataError)
+    """Whether ``error`` says that the database can never hold these values, however often asked.
+
+    A NUL in a text, a number beyond its column, an id that another row has, what is no JSON.
+    """
+    never = (DataError, IntegrityError, ValueError, TypeError, OverflowError, RecursionError)
+    return isinstance(error, never) or (
+        isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+    )
 
 
 def refused(error: BaseException) -> bool:

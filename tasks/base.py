@@ -19,6 +19,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import intake, names, predecessors, promises
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.demands import NAMES, StatedDemands, invalid, moment
+from tierqueue.tasks.outside import CallIds
 from tierqueue.tasks.prompt import Prompt
 from tierqueue.tasks.signatures import listed, plain
 
@@ -105,7 +106,13 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         key = demands.pop("idempotency_key")
         # The deadline is left out: a repeated call states it relative to another now.
         stable = {name: value for name, value in demands.items() if name != "deadline"}
-        told = json.dumps([arguments, stable], sort_keys=True)
+        try:
+            told = json.dumps([arguments, stable], sort_keys=True, allow_nan=False)
+        except ValueError:
+            raise InvalidItem(
+                f"{self.name}: a number among the arguments is none (NaN, an empty cell?)",
+                {"task": self.name},
+            ) from None
         limit = arguments.get("max_output_tokens") or self.output_limit
         priority = demands.pop("priority")
         return NewItem(
@@ -190,6 +197,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         road = self._road
         try:
             self._refuse_other_roads(options)
+            self._check_ids(promise)
             new = self.called(
                 args or (),
                 kwargs or {},
@@ -272,6 +280,12 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
     def _key(self, key: str, budget: str | None) -> str:
         # Quoted, so that no budget and key together read like others.
         return f"{self.name}:{key}" if self.key_scope == "task" else f"{self.name}:{budget!r}:{key}"
+
+    def _check_ids(self, promise: Promise) -> None:
+        try:
+            CallIds.model_validate({name: getattr(promise, name) for name in CallIds.model_fields})
+        except ValidationError as error:
+            raise invalid(self.name, error) from None
 
     def _refuse_other_roads(self, options: Mapping[str, Any]) -> None:
         refused = sorted(name for name in _OFF_THE_ROAD if options.get(name) is not None)

@@ -6,9 +6,12 @@ import structlog
 from celery.worker.consumer import Consumer
 from kombu import Message
 
+from tierqueue.router.errors import Undecodable
+from tierqueue.tasks import names, task_message
 from tierqueue.tasks import revoke as _revoke_is_ours  # noqa: F401  # registers the command
 from tierqueue.tasks.envelopes import keep_unopenable
-from tierqueue.tasks.undecodable import keep_bytes, keep_raw, task_name, tell_unknown
+from tierqueue.tasks.slices import Slice
+from tierqueue.tasks.undecodable import keep_bytes, keep_raw, tell_sender
 
 _log = structlog.get_logger(__name__)
 
@@ -20,7 +23,10 @@ _AGAIN = 2.0
 
 
 class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
-    """Keeps undecodable messages and unknown tasks in the ledger; logs none of their contents."""
+    """Keeps what it cannot read or does not know in the ledger, and tells its sender.
+
+    Every message is read whole before Celery acts on it; of none are the contents logged.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,6 +52,25 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         keep_unopenable(connection.transport, self._keep_entry)
         return self.ensure_connected(connection)
 
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+        """As Celery's, behind a look at the whole message: it would stumble half way."""
+        act = super().create_task_handler(*args, **kwargs)
+        of_the_broker = (*self.connection_errors, *self.connection.channel_errors)
+
+        def read_and_act(message: Message) -> None:
+            fault = fault_of(message)
+            if fault is not None:
+                self._keep(message, fault)
+                return
+            try:
+                act(message)
+            except of_the_broker:
+                raise
+            except Exception as error:  # noqa: BLE001 - no message ends a process
+                self._keep(message, f"cannot be acted on: {type(error).__name__}")
+
+        return read_and_act
+
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Its body is not what its content type says."""
         self._keep(message, f"cannot be decoded: {type(exc).__name__}")
@@ -60,19 +85,17 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
 
     def on_unknown_task(self, _body: Any, message: Message, _exc: Exception) -> None:
         """It asks for a task that is not registered here."""
-        name = task_name(message)
-        self._keep(message, f"asks for a task unknown here: {str(name)[:200]}")
+        name = str(message.headers.get("task"))
+        self._keep(message, f"asks for a task unknown here: {name[:200]}")
 
     def _keep(self, message: Message, error: str) -> None:
         try:
             keep_raw(self.app, message, error)
+            tell_sender(self.app, message, error)
         except Exception as failure:  # noqa: BLE001 - tried again until it is kept
             _log.error("undecodable_not_kept", error=type(failure).__name__)
             self.timer.call_after(_AGAIN, self._keep, (message, error))
             return
-        name = task_name(message)
-        if name is not None and "id" in message.headers and name not in self.app.tasks:
-            tell_unknown(self.app, message, name)
         message.ack_log_error(_log, self.connection_errors)
 
     def _keep_entry(self, entry: bytes, queue: str, error: str) -> None:
@@ -81,3 +104,21 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         except Exception as failure:  # noqa: BLE001 - tried again until it is kept
             _log.error("undecodable_not_kept", error=type(failure).__name__)
             self.timer.call_after(_AGAIN, self._keep_entry, (entry, queue, error))
+
+
+def fault_of(message: Message) -> str | None:
+    """What is wrong with a message, without a word of what it says."""
+    said = task_message.read(message)
+    if said.wrong:
+        return f"is not a valid task message: {', '.join(sorted(said.wrong))}"
+    if said.fields["task"] == names.SLICE:
+        return _fault_of_slice(said.kwargs)
+    return None
+
+
+def _fault_of_slice(kwargs: dict[str, Any]) -> str | None:
+    try:
+        Slice.read(kwargs)
+    except Undecodable as error:
+        return error.message
+    return None

@@ -10,6 +10,7 @@ from tierqueue.router.duration import parse_duration
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
+from tierqueue.tasks.outside import Text
 
 _MOST_MONEY = 2**63 - 1
 """The largest whole number both databases keep exactly."""
@@ -26,6 +27,14 @@ def _money(value: Any) -> NanoUSD:
 
 
 def _moment(value: Any) -> int:
+    """As ``_moment_of``; a time that no calendar has is an error like any other."""
+    try:
+        return _moment_of(value)
+    except (OverflowError, OSError):
+        raise ValueError("it is beyond any calendar") from None
+
+
+def _moment_of(value: Any) -> int:
     """A time as epoch microseconds: a datetime or its ISO text, a duration, or seconds from now."""
     if isinstance(value, bool):
         raise ValueError("write a deadline like 30s, 5m, 24h, 7d, in seconds, or as a datetime")
@@ -67,10 +76,10 @@ class StatedDemands(BaseModel):
     on_ceiling: Tier | None = None
     on_throttle: Tier | None = None
     on_outage: Tier | None = None
-    budget: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    budget: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
     priority: Annotated[int, Field(ge=0, le=9)] | None = None
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    metadata: dict[str, str | int | float | bool | None] | None = None
+    idempotency_key: Annotated[Text, Field(min_length=1, max_length=500)] | None = None
+    metadata: dict[Text, Text | int | float | bool | None] | None = None
 
     @model_validator(mode="after")
     def _falls_no_deeper_than_its_floor(self) -> Self:

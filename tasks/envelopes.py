@@ -1,55 +1,131 @@
-"""List entries on the broker that are no messages at all: kept too, and survived.
+"""What lies on the broker and is no message at all: looked through before kombu acts on it.
 
-kombu pops an entry before it looks at it; one that it cannot open is gone and ends the worker.
+kombu pops an entry before it looks at it, and what it cannot open ends the worker.
 """
 
+import bz2
+import lzma
+import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import structlog
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tierqueue.tasks.outside import Name, Text
+
+_log = structlog.get_logger(__name__)
 
 KeepBytes = Callable[[bytes, str, str], None]
 """Takes an entry's bytes, its queue, and what was wrong with it."""
 
-_UNOPENABLE = (ValueError, TypeError, KeyError, AttributeError)
+MOST_BYTES = 64 * 1024 * 1024
+"""Most bytes a compressed body may unfold to: a few kilobytes can hold any number."""
+
+_UNFOLD: dict[str, Callable[[], Any]] = {
+    **dict.fromkeys(("application/x-gzip", "gzip", "zlib"), zlib.decompressobj),
+    **dict.fromkeys(("application/x-bz2", "bzip2", "bzip"), bz2.BZ2Decompressor),
+    **dict.fromkeys(("application/x-lzma", "lzma", "xz"), lzma.LZMADecompressor),
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Address(_Strict):
+    exchange: Annotated[Text, Field(max_length=255)]
+    routing_key: Annotated[Text, Field(max_length=255)]
+
+
+class _Properties(_Strict):
+    delivery_tag: Name
+    delivery_info: _Address
+    body_encoding: Literal["base64"] | None = None
+
+
+class _Envelope(_Strict):
+    """What kombu wraps a message in, as far as it is looked at before the message is."""
+
+    body: str | None = None
+    properties: _Properties
+    headers: dict[str, Any] | None = None
+    content_type: str | None = Field(default=None, alias="content-type")
+    content_encoding: str | None = Field(default=None, alias="content-encoding")
+
+
+def fault_of(entry: Any, channel: Any) -> str | None:
+    """What kombu could not open in ``entry`` (bytes, or what they say), and nothing it holds."""
+    try:
+        said = loads(bytes_to_str(entry)) if isinstance(entry, bytes | str) else entry
+        envelope = _Envelope.model_validate(said)
+        body = channel.decode_body(envelope.body or "", envelope.properties.body_encoding)
+        compression = (envelope.headers or {}).get("compression")
+        if compression is not None:
+            _unfold(body, compression)
+    except ValidationError as error:
+        return ", ".join(".".join(map(str, each["loc"])) or "it" for each in error.errors())
+    except Exception as error:  # noqa: BLE001 - whatever it is, kombu would end of it
+        return type(error).__name__
+    return None
+
+
+def _unfold(body: Any, compression: Any) -> None:
+    unfold = _UNFOLD[compression]()
+    raw = body.encode() if isinstance(body, str) else body
+    if len(unfold.decompress(raw, MOST_BYTES)) >= MOST_BYTES:
+        raise OverflowError(f"more than {MOST_BYTES} bytes")
 
 
 def keep_unopenable(transport: Any, keep: KeepBytes) -> None:
     """Make a Redis transport's channels hand over what they cannot open; call it unconnected."""
     channel = transport.Channel
     if hasattr(channel, "_brpop_read"):
-        message = type("Message", (_Opened, channel.Message), {})
-        members = {"keep": staticmethod(keep), "Message": message}
-        transport.Channel = type("Channel", (_Keeping, channel), members)
-
-
-class _Opened:
-    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
-        super().__init__(payload, channel=channel, **kwargs)  # type: ignore[call-arg]
-        channel.opened = True
+        transport.Channel = type("Channel", (_Keeping, channel), {"keep": staticmethod(keep)})
 
 
 class _Keeping:
     keep: KeepBytes
     client: Any
-    opened = False
 
     def _brpop_read(self, **options: Any) -> Any:
-        self.opened = False
-        popped: list[Any] = []
         read = self.client.parse_response
 
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            popped.append(read(*args, **kwargs))
-            return popped[-1]
+        def only_messages(*args: Any, **kwargs: Any) -> Any:
+            popped = read(*args, **kwargs)
+            if not popped:
+                return popped
+            queue, entry = popped
+            fault = fault_of(entry, self)
+            if fault is None:
+                return popped
+            self.keep(entry, queue.decode(errors="replace"), fault)
+            # As where nothing came in time.
+            return None
 
-        self.client.parse_response = noted
+        self.client.parse_response = only_messages
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
-        except _UNOPENABLE as error:
-            # Once opened it is a message, and whatever failed is not its envelope.
-            if self.opened or not popped or not popped[-1]:
-                raise
-            queue, entry = popped[-1]
-            self.keep(entry, queue.decode(errors="replace"), type(error).__name__)
-            return True
         finally:
             self.client.parse_response = read
+
+    def _receive_one(self, client: Any) -> Any:
+        read = client.parse_response
+
+        def only_messages(*args: Any, **kwargs: Any) -> Any:
+            response = read(*args, **kwargs)
+            if isinstance(response, list | tuple) and response and isinstance(response[-1], bytes):
+                fault = fault_of(response[-1], self)
+                if bytes_to_str(response[0]).endswith("message") and fault is not None:
+                    # A broadcast is said to whoever listens; none is owed to anybody.
+                    _log.error("broadcast_unreadable", fault=fault, bytes=len(response[-1]))
+                    return None
+            return response
+
+        client.parse_response = only_messages
+        try:
+            return super()._receive_one(client)  # type: ignore[misc]
+        finally:
+            client.parse_response = read

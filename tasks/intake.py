@@ -1,15 +1,17 @@
 """The intake: a call by name becomes an item, or a dead letter that says why it cannot."""
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from celery.exceptions import Reject
+from kombu.utils import json as celery_json
 
 from tierqueue.ledger import items
 from tierqueue.ledger.items import NewItem
-from tierqueue.ledger.promises import Promise
+from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import unstorable
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Demands, Sensitivity
@@ -40,7 +42,8 @@ def take_in(
     """Commit a call by name; bad input becomes a dead letter whose producer is told.
 
     Raises ``Reject`` with requeue, after a wait, while the ledger cannot be asked: until it has
-    committed the item, the broker keeps the message.
+    committed the item, the broker keeps the message. Raises ``InvalidItem`` where not even the
+    refusal can be stored: Celery tells the producer.
     """
     app: TierqueueApp = task.app
     try:
@@ -56,11 +59,13 @@ def take_in(
         except Exception as error:
             if not unstorable(error):
                 raise
-            fault = InvalidItem(f"{task.name}: the database cannot hold these arguments")
+            fault = InvalidItem(f"{task.name}: the database cannot hold this call")
             refuse(app, task.name, (), {}, promise, fault)
         else:
             _revoked_meanwhile(app, promise.id)
     except Exception as error:  # noqa: BLE001 - the broker keeps what was not committed
+        if unstorable(error):
+            raise InvalidItem(f"{task.name}: the database cannot hold this call") from None
         _try_again(promise.id, error)
 
 
@@ -84,11 +89,28 @@ def refuse(
     error: InvalidItem,
 ) -> None:
     """Commit a dead letter ``invalid`` that keeps the arguments as they came; tell the producer."""
-    arguments = {"args": list(args), "kwargs": dict(kwargs)}
-    with app.ledger.write() as connection:
-        ending = items.refuse(connection, task, arguments, promise, error)
+    try:
+        # As Celery sends them: dates and the like are no JSON by themselves.
+        as_they_came = celery_json.dumps({"args": args, "kwargs": kwargs}, allow_nan=False)
+        ending = _commit_refusal(app, task, json.loads(as_they_came), promise, error)
+    except Exception as failure:
+        if not unstorable(failure):
+            raise
+        # The refusal counts for more than the arguments it is about.
+        ending = _commit_refusal(app, task, {"args": [], "kwargs": {}}, promise, error)
     if ending is not None:
         Delivery(app).ended([ending], [promise])
+
+
+def _commit_refusal(
+    app: TierqueueApp,
+    task: str,
+    arguments: Mapping[str, Any],
+    promise: Promise,
+    error: InvalidItem,
+) -> Ending | None:
+    with app.ledger.write() as connection:
+        return items.refuse(connection, task, arguments, promise, error)
 
 
 def _may_come_by_name(app: TierqueueApp, new: NewItem) -> None:

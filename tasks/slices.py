@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tierqueue.ledger.routes import Ready
 from tierqueue.router.errors import Undecodable
+from tierqueue.tasks.outside import INT4, storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,24 @@ class Slice:
         What a newer routing stage says beyond that is left alone.
         """
         try:
-            items = {
-                str(key): (int(fence), int(tokens)) for key, fence, tokens, *_ in message["items"]
-            }
-            return cls(str(message["deployment"]), items)
+            items = dict(_stated(each) for each in message["items"])
+            return cls(_name(message["deployment"]), items)
         except (KeyError, TypeError, ValueError):
-            raise Undecodable("a message on a tier's queue is not a slice") from None
+            raise Undecodable("is not a slice") from None
+
+
+def _stated(item: Any) -> tuple[str, tuple[int, int]]:
+    key, fence, tokens, *_ = item
+    for number in (fence, tokens):
+        if type(number) is not int or not 0 <= number < INT4:
+            raise ValueError("no number of ours")
+    return _name(key), (fence, tokens)
+
+
+def _name(said: Any) -> str:
+    if not isinstance(said, str) or not 0 < len(said) <= 255:
+        raise ValueError("no name of ours")
+    return storable(said)
 
 
 def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:

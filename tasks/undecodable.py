@@ -1,4 +1,4 @@
-"""Messages nobody can read: kept with their raw bytes in the ledger, then taken off the queue."""
+"""Messages nobody can read: kept with their raw bytes in the ledger, their senders told."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,19 @@ import structlog
 from celery.exceptions import NotRegistered
 from kombu import Message
 
-from tierqueue.ledger import raw_messages
+from tierqueue.ledger import promises, raw_messages
+from tierqueue.ledger.session import unstorable
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks import intake
 from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.base import ItemTask
+from tierqueue.tasks.task_message import read
 
 _log = structlog.get_logger(__name__)
 
 _CONTENTS = frozenset({"argsrepr", "kwargsrepr"})
+_MOST_SHOWN = 200
+"""Most characters of a header, and most headers, that are shown beside the bytes."""
 
 
 def keep_raw(app: TierqueueApp, message: Message, error: str) -> None:
@@ -21,12 +28,13 @@ def keep_raw(app: TierqueueApp, message: Message, error: str) -> None:
     ``error`` says why it could not be read and holds nothing of what it says.
     """
     body = message.body
-    raw = body.encode() if isinstance(body, str) else bytes(body or b"")
-    headers = message.headers if isinstance(message.headers, dict) else {}
+    raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body or b"")
     queue = (message.delivery_info or {}).get("routing_key") or "unknown"
     shown = {
-        str(name): value if isinstance(value, str | int | None) else repr(value)
-        for name, value in headers.items()
+        str(name)[:_MOST_SHOWN]: value
+        if isinstance(value, int | None) and abs(value or 0) < 2**63
+        else str(value)[:_MOST_SHOWN]
+        for name, value in list(message.headers.items())[:_MOST_SHOWN]
         if name not in _CONTENTS
     }
     keep_bytes(app, raw, queue, shown, error)
@@ -41,15 +49,34 @@ def keep_bytes(
     _log.error("undecodable", kept=kept, queue=queue, error=error, bytes=len(raw))
 
 
-def tell_unknown(app: TierqueueApp, message: Message, name: str) -> None:
-    """Fail an unknown task for its producer, as Celery does; a broker that is down is ignored."""
+def tell_sender(app: TierqueueApp, message: Message, error: str) -> None:
+    """Fail a call for its sender, where it says who that is; raises what the ledger raises.
+
+    One of ours becomes a dead letter ``invalid``; an unknown task fails as Celery lets it fail. A
+    broker that is down is ignored, and nothing is told in the name of a call that is known.
+    """
+    call = read(message)
+    if call.addressee is None:
+        return
+    name, call_id = call.addressee
+    task = app.tasks.get(name)
+    if isinstance(task, ItemTask):
+        fault = InvalidItem(f"{name}: its message {error}", {"task": name})
+        try:
+            intake.refuse(app, name, (), {}, call.promise(), fault)
+        except Exception as failure:
+            if not unstorable(failure):
+                raise
+            _log.warning("sender_not_told", error=type(failure).__name__)
+    elif task is None:
+        with app.ledger.read() as connection:
+            known = promises.exists(connection, call_id)
+        if not known:
+            _fail(app, call_id, name)
+
+
+def _fail(app: TierqueueApp, call_id: str, name: str) -> None:
     try:
-        app.backend.mark_as_failure(message.headers["id"], NotRegistered(name))
-    except Exception as error:  # noqa: BLE001 - its message is kept all the same
-        _log.warning("unknown_task_not_told", error=type(error).__name__)
-
-
-def task_name(message: Message) -> Any:
-    """The name of the task a message asks for, where it says so."""
-    headers = message.headers
-    return headers.get("task") if isinstance(headers, dict) else None
+        app.backend.mark_as_failure(call_id, NotRegistered(name))
+    except Exception as failure:  # noqa: BLE001 - its message is kept all the same
+        _log.warning("sender_not_told", error=type(failure).__name__)

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from celery.exceptions import Reject
 from sqlalchemy import text
 
 from tests.tasks.producer import Road, Worker, until
+from tierqueue.ledger.items import submit_many
 from tierqueue.ledger.models import items, raw_messages
 from tierqueue.ledger.promises import Promise
 from tierqueue.router.errors import InvalidItem
@@ -203,13 +205,50 @@ def test_an_accepted_call_is_accepted_once_however_often_it_is_delivered(either_
     assert [row.state for row in either_road.all_items()] == ["submitted"]
 
 
-def test_a_text_the_database_cannot_hold_is_refused_and_not_tried_for_ever(
+def test_a_text_that_one_database_cannot_hold_is_refused_on_both(
     either_road: Road,
 ) -> None:
     take(either_road, "call-1", {"prompt": "hello", "budget": "team\0one"})
     row = either_road.item("call-1")
-    expected = "submitted" if either_road.ledger.dialect == "sqlite" else "dead"
-    assert row.state == expected
+    assert (row.state, row.reason) == ("dead", "invalid")
+
+
+def test_the_id_of_an_item_that_is_there_is_refused_and_not_tried_for_ever(
+    either_road: Road,
+) -> None:
+    known = complete.new_item([], {"prompt": "a row of a job"}, item_id="row-1")
+    with either_road.ledger.write() as connection:
+        submit_many(connection, [known])
+    with pytest.raises(InvalidItem):
+        take(either_road, "row-1", {"prompt": "hello"})
+    assert either_road.item("row-1").state == "submitted"
+
+
+def test_a_refused_call_keeps_dates_among_its_arguments(either_road: Road) -> None:
+    at = datetime(2026, 11, 26, tzinfo=UTC)
+    take(either_road, "call-1", {"prompt": "hello", "floor": at})
+    row = either_road.item("call-1")
+    assert row.reason == "invalid"
+    assert "2026-11-26" in json.dumps(row.arguments)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"task_id": "a\0b"},
+        {"task_id": "\ud83d"},
+        {"task_id": "x" * 1000},
+        {"group_id": "g", "group_index": "first"},
+        {"root_id": 5},
+        {"kwargs": {"prompt": "x", "metadata": {"score": float("nan")}}},
+    ],
+)
+def test_what_no_database_can_hold_is_refused_at_the_call(
+    either_road: Road, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidItem):
+        complete.apply_async(**{"kwargs": {"prompt": "x"}, **wrong})
+    assert either_road.all_items() == []
 
 
 def test_regulated_data_by_name_is_refused_unless_the_policy_allows_it(
