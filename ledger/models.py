@@ -92,6 +92,7 @@ items = Table(
     Column("degraded", _Json),
     Column("hooked_at", BigInteger),
     Column("inherits", Text),
+    Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index(
         "ix_items_submitted",

@@ -13,6 +13,7 @@ from tierqueue.ledger.batch import among, upsert
 from tierqueue.ledger.models import items, jobs, pauses
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.complaints import there_is_no
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
@@ -107,6 +108,6 @@ def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
     if kind not in KINDS:
         raise InvalidItem(f"{kind!r} cannot be paused: there are {', '.join(KINDS)}")
     if kind == "tier" and name not in set(TIERS):
-        raise InvalidItem(f"there is no tier {name!r}: there are {', '.join(TIERS)}")
+        raise InvalidItem(there_is_no("tier", name, TIERS))
     if kind == "job" and not connection.execute(select(jobs.c.id).where(jobs.c.id == name)).first():
         raise InvalidItem(f"there is no job {name!r}")

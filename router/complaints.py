@@ -7,11 +7,24 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+_LISTED = 20
+"""Names that are told where none is near."""
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"``, or the empty string where nothing is near."""
     close = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {str(close[0])!r}?" if close else ""
+
+
+def there_is_no(what: str, name: str, known: Iterable[str]) -> str:
+    """That nothing is called ``name``, and the nearest that is, else those there are."""
+    listed = sorted(known)
+    hint = nearest(name, listed)
+    if not hint and listed:
+        more = ", …" if len(listed) > _LISTED else ""
+        hint = f": there are {', '.join(listed[:_LISTED])}{more}"
+    return f"there is no {what} {name!r}{hint}"
 
 
 def complaint(wrong: ValidationError, model: type[BaseModel]) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """Settings from the environment, read when first needed and never at import."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tierqueue.router.complaints import nearest
 from tierqueue.router.errors import InvalidPolicy, Misconfigured
 from tierqueue.router.policy import Policy, parse_policy
 
@@ -67,9 +67,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     names = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     for given in os.environ if environ is None else environ:
         if given.startswith(PREFIX) and given not in names:
-            near = difflib.get_close_matches(given, names, n=1)
-            hint = f": did you mean {near[0]}?" if near else ""
-            raise Misconfigured(f"{given} is not a setting of tierqueue{hint}")
+            raise Misconfigured(f"{given} is not a setting of tierqueue{nearest(given, names)}")
     try:
         if environ is None:
             return Settings()

@@ -4,15 +4,17 @@ from dataclasses import asdict
 
 import click
 
-from tierqueue.ledger import ceiling_changes, jobs
+from tierqueue.ledger import ceiling_changes
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.standings import ceiling_standings
+from tierqueue.router.complaints import nearest, there_is_no
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
 from tierqueue.router.policy import CeilingRule
 from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.named import job_named, one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
 from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
@@ -82,7 +84,7 @@ def list_(as_json: bool) -> None:
 
 @ceilings.command(name="set", epilog="Example: tierqueue ceilings set budget:acme day 50usd")
 @click.argument("scope")
-@click.argument("window", type=click.Choice(WINDOWS))
+@click.argument("window", type=one_of(WINDOWS))
 @click.argument("limit")
 @click.option("--timezone", help="Whose midnight begins a day, week or month, like Europe/Berlin.")
 @_by
@@ -94,10 +96,10 @@ def set_(
 
     It stays over whatever the policy says. A limit below what is spent lets nothing more go.
     """
-    kind, name = _scope(scope)
     amount = _amount(limit)
     with opened() as ledger, ledger.write() as connection:
-        _refuse_unknown(connection, kind, name)
+        kind, name = _scope(connection, scope)
+        _refuse_unknown(kind, name)
         former = ceiling_changes.in_force(connection, kind, name, window)
         zone = timezone or (former.timezone if former is not None else "UTC")
         rule = _rule(kind, name, window, amount, zone)
@@ -109,7 +111,7 @@ def set_(
     name="raise", epilog="Example: tierqueue ceilings raise everything day 100usd --replay"
 )
 @click.argument("scope")
-@click.argument("window", type=click.Choice(WINDOWS))
+@click.argument("window", type=one_of(WINDOWS))
 @click.argument("limit")
 @click.option("--replay", is_flag=True, help="And replay the dead letters that it ended.")
 @_by
@@ -122,11 +124,9 @@ def raise_(
     With --replay every dead letter `cost_ceiling` of this very ceiling goes back on the road in
     the same transaction.
     """
-    kind, name = _scope(scope)
     amount = _amount(limit)
-    who = by or operator()
     with opened() as ledger:
-        rule, former, replayed = _raise(ledger, kind, name, window, amount, who, replay)
+        rule, former, replayed = _raise(ledger, scope, window, amount, by or operator(), replay)
         if replayed:
             from tierqueue.tasks.app import app
 
@@ -136,14 +136,15 @@ def raise_(
 
 
 def _raise(
-    ledger: Ledger, kind: str, name: str, window: str, amount: NanoUSD, by: str, replay: bool
+    ledger: Ledger, scope: str, window: str, amount: NanoUSD, by: str, replay: bool
 ) -> tuple[CeilingRule, CeilingRule, int | None]:
     with ledger.write() as connection:
+        kind, name = _scope(connection, scope)
         former = ceiling_changes.in_force(connection, kind, name, window)
         if former is None:
             raise InvalidItem(
                 f"there is no ceiling {kind}:{name} {window} to raise: see `tierqueue ceilings"
-                " list`, or make one with `tierqueue ceilings set`"
+                f" list`, or make one with `tierqueue ceilings set`{_near(connection, kind, name)}"
             )
         if amount <= former.limit:
             raise InvalidItem(
@@ -158,14 +159,19 @@ def _raise(
     return rule, former, replayed
 
 
+def _near(connection: Transaction, kind: str, name: str) -> str:
+    standings = ceiling_standings(connection, database_now(connection))
+    return nearest(name, {standing.name for standing in standings if standing.scope == kind})
+
+
 @ceilings.command(epilog="Example: tierqueue ceilings history budget:acme")
 @click.argument("scope", required=False)
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
 def history(scope: str | None, limit: int, as_json: bool) -> None:
     """Show who changed which ceiling, when, from what to what, the newest first."""
-    kind, name = (None, None) if scope is None else _scope(scope)
     with opened() as ledger, ledger.read() as connection:
+        kind, name = (None, None) if scope is None else _scope(connection, scope)
         changes = ceiling_changes.history(
             connection, kind, None if name == "*" and kind != "everything" else name, limit
         )
@@ -190,14 +196,16 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
     )
 
 
-def _scope(text: str) -> tuple[str, str]:
+def _scope(connection: Transaction, text: str) -> tuple[str, str]:
     """``budget:acme`` -> its kind and name; a kind alone stands for each name of it."""
     kind, separator, name = text.partition(":")
     if kind not in SCOPES or (separator and not name) or (kind == "everything" and separator):
         raise InvalidItem(
             f"{text!r} is not a scope: write it like everything, budget, budget:acme, job:ID,"
-            " tier:frontier, deployment:NAME or provider:NAME"
+            f" tier:frontier, deployment:NAME or provider:NAME{nearest(kind, SCOPES)}"
         )
+    if kind == "job" and name:
+        name = job_named(connection, name)
     return kind, name or "*"
 
 
@@ -219,13 +227,9 @@ def _rule(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -> 
         raise InvalidItem(why) from None
 
 
-def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
+def _refuse_unknown(kind: str, name: str) -> None:
     """A ceiling over a name that is nowhere would bound nothing."""
-    if name == "*" or kind == "budget":
-        return
-    if kind == "job":
-        if jobs.get(connection, name) is None:
-            raise InvalidItem(f"there is no job {name}")
+    if name == "*" or kind in ("budget", "job"):
         return
     if kind == "tier":
         known = {tier.value for tier in TIERS}
@@ -237,7 +241,7 @@ def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
             else {each.provider for each in deployments.values()}
         )
     if name not in known:
-        raise InvalidItem(f"there is no {kind} {name!r}: there are {', '.join(sorted(known))}")
+        raise InvalidItem(there_is_no(kind, name, known))
 
 
 def _report(

@@ -6,6 +6,7 @@ import click
 
 from tierqueue.ledger import tiers
 from tierqueue.router.item import TIERS, Tier
+from tierqueue.tasks.cli.named import one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
 from tierqueue.tasks.cli.printing import emit, json_option, say, table
@@ -46,7 +47,7 @@ def show(as_json: bool) -> None:
 
 
 @concurrency.command(name="set", epilog="Example: tierqueue concurrency set frontier 4")
-@click.argument("tier", type=click.Choice([each.value for each in TIERS]))
+@click.argument("tier", type=one_of([each.value for each in TIERS]))
 @click.argument("calls", type=click.IntRange(0, 100_000))
 def set_(tier: str, calls: int) -> None:
     """Let TIER have at most CALLS in flight; 0 stops it, and what runs ends by itself."""

@@ -1,8 +1,7 @@
 """``tierqueue dead-letters``: what ended without an answer, and the two ways out."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,15 +10,16 @@ import click
 from tierqueue.ledger import dead_letters as letters
 from tierqueue.ledger.dead_letters import Wanted
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.duration import parse_duration
+from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import BY_REASON, InvalidItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd, parse_usd
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.item import show_item
+from tierqueue.tasks.cli.named import ago, item_named, job_named, misspelt, one_of
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
+from tierqueue.tasks.cli.printing import Column, age, emit, json_option, moment, say, table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,9 +27,9 @@ _BATCH = 500
 """Dead letters in one transaction."""
 
 _FILTERS = (
-    click.option("--reason", type=click.Choice(sorted(BY_REASON))),
+    click.option("--reason", type=one_of(sorted(BY_REASON))),
     click.option("--task", help="Such as tierqueue.classify."),
-    click.option("--tier", type=click.Choice([each.value for each in TIERS])),
+    click.option("--tier", type=one_of([each.value for each in TIERS])),
     click.option("--budget"),
     click.option("--job", help="Of this job alone."),
     click.option("--since", help="Ended in the last 1h, 24h, 7d, …"),
@@ -44,18 +44,15 @@ def _filters(command: F) -> F:
 
 
 def _wanted(
-    since: str | None = None, older_than: str | None = None, **stated: str | None
+    ledger: Ledger,
+    since: str | None = None,
+    older_than: str | None = None,
+    job: str | None = None,
+    **stated: str | None,
 ) -> Wanted:
-    return Wanted(**stated, since=_ago(since), before=_ago(older_than))
-
-
-def _ago(duration: str | None) -> int | None:
-    if duration is None:
-        return None
-    try:
-        return round(datetime.now(UTC).timestamp() * 1_000_000) - parse_duration(duration)
-    except ValueError as error:
-        raise InvalidItem(str(error)) from None
+    with ledger.read() as connection:
+        job_id = None if job is None else job_named(connection, job)
+    return Wanted(**stated, job=job_id, since=ago(since), before=ago(older_than))
 
 
 @click.group()
@@ -69,24 +66,30 @@ def dead_letters() -> None:
 @json_option
 def list_(limit: int, as_json: bool, **filters: str | None) -> None:
     """List dead letters, the newest first."""
-    with opened() as ledger, ledger.read() as connection:
-        rows = letters.listed(connection, _wanted(**filters), limit)
+    with opened() as ledger:
+        wanted = _wanted(ledger, **filters)
+        with ledger.read() as connection:
+            rows = letters.listed(connection, wanted, limit)
+            now = database_now(connection)
+            hint = "" if rows else misspelt(connection, filters)
     if as_json:
         emit([dict(row) for row in rows])
         return
     table(
         [
             "id",
-            Column("ended", rank=2),
+            Column("age", right=True, rank=1),
+            Column("ended", rank=4),
             "reason",
             Column("task", rank=3),
-            Column("tier", rank=4),
+            Column("tier", rank=5),
             "cost>",
-            Column("why", rank=1, long=True),
+            Column("why", rank=2, long=True),
         ],
         [
             (
                 row["id"],
+                age(row["ended_at"], now),
                 moment(row["ended_at"]),
                 row["reason"],
                 row["task"],
@@ -96,7 +99,7 @@ def list_(limit: int, as_json: bool, **filters: str | None) -> None:
             )
             for row in rows
         ],
-        empty="no dead letter is meant",
+        empty=f"no dead letter is meant{hint}",
     )
     if len(rows) == limit:
         say(f"the newest {limit}; there may be more: --limit")
@@ -118,7 +121,7 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 )
 @click.argument("item_ids", metavar="[ID]...", nargs=-1)
 @_filters
-@click.option("--floor", type=click.Choice([t.value for t in TIERS]), help="Raise theirs to this.")
+@click.option("--floor", type=one_of([t.value for t in TIERS]), help="Raise theirs to this.")
 @click.option("--max-cost", help="Instead of theirs, such as 0.05usd; what was spent counts.")
 @click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
 @json_option
@@ -142,7 +145,7 @@ def replay(
             back = letters.replay(connection, ids, operator(), floor=raised, max_cost=cost)
         return len(back)
 
-    _each("replay", once, item_ids, _wanted(**filters), yes=yes, as_json=as_json)
+    _each("replay", once, item_ids, filters, yes=yes, as_json=as_json)
 
 
 @dead_letters.command(epilog="Example: tierqueue dead-letters export dead.jsonl --since 7d")
@@ -154,14 +157,15 @@ def export(file: str, payload: bool, **filters: str | None) -> None:
 
     A file that is there already is left alone.
     """
-    wanted = _wanted(**filters)
     count = 0
     try:
-        with opened() as ledger, Path(file).open("x", encoding="utf-8") as lines:
-            for page in _pages(ledger, wanted):
-                for row in page:
-                    lines.write(json.dumps(_exported(ledger, row, payload=payload)) + "\n")
-                    count += 1
+        with opened() as ledger:
+            wanted = _wanted(ledger, **filters)
+            with Path(file).open("x", encoding="utf-8") as lines:
+                for page in _pages(ledger, wanted):
+                    for row in page:
+                        lines.write(json.dumps(_exported(ledger, row, payload=payload)) + "\n")
+                        count += 1
     except FileExistsError:
         raise InvalidItem(f"{file} is there already") from None
     except OSError as error:
@@ -191,24 +195,25 @@ def discard(item_ids: tuple[str, ...], yes: bool, as_json: bool, **filters: str 
         with ledger.write() as connection:
             return len(letters.discard(connection, ids, operator()))
 
-    _each("discard", once, item_ids, _wanted(**filters), yes=yes, as_json=as_json)
+    _each("discard", once, item_ids, filters, yes=yes, as_json=as_json)
 
 
 def _each(
     what: str,
     once: Callable[[Ledger, list[str]], int],
     item_ids: tuple[str, ...],
-    wanted: Wanted,
+    filters: Mapping[str, str | None],
     *,
     yes: bool,
     as_json: bool,
 ) -> None:
     """Do it to every dead letter that is meant, a batch in a transaction; else only count them."""
-    if bool(item_ids) == (wanted != Wanted()):
+    if bool(item_ids) == any(value is not None for value in filters.values()):
         raise click.UsageError(
             f"{what} either dead letters by their IDs or all that filters choose"
         )
     with opened() as ledger:
+        wanted = _wanted(ledger, **filters)
         found = _named(ledger, item_ids) if item_ids else _matching(ledger, wanted)
         ids = [
             item_id
@@ -240,7 +245,8 @@ def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[tuple[str, str]]:
     """The dead letters of these ids, each with its reason; raises ``InvalidItem`` for others."""
     found = []
     with ledger.read() as connection:
-        for item_id in item_ids:
+        for text in item_ids:
+            item_id = item_named(connection, text)
             shown = letters.show(connection, item_id)
             if shown is None or shown[0]["state"] != State.DEAD:
                 raise InvalidItem(f"{item_id} is not a dead letter")

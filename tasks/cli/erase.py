@@ -2,10 +2,11 @@
 
 import click
 
-from tierqueue.ledger import erasure, items
+from tierqueue.ledger import erasure
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.named import item_named
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.printing import emit, json_option, say
 
@@ -51,10 +52,7 @@ def erase(
 def _meant(ledger: Ledger, item_ids: tuple[str, ...], metadata: str | None) -> list[str]:
     if metadata is None:
         with ledger.read() as connection:
-            for each in item_ids:
-                if items.get(connection, each) is None:
-                    raise InvalidItem(f"there is no item {each}")
-        return sorted(set(item_ids))
+            return sorted({item_named(connection, text) for text in item_ids})
     key, separator, value = metadata.partition("=")
     if not separator or not key:
         raise InvalidItem(f"{metadata!r} is not metadata: write it like customer=4711")

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from tierqueue.ledger import dead_letters
-from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.cli.named import item_named
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
 
@@ -32,9 +32,8 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 def show_item(item_id: str, *, payload: bool, as_json: bool) -> None:
     """Print one item; raises ``InvalidItem`` where there is none of that id."""
     with opened() as ledger, ledger.read() as connection:
-        found = dead_letters.show(connection, item_id)
-    if found is None:
-        raise InvalidItem(f"there is no item {item_id}")
+        found = dead_letters.show(connection, item_named(connection, item_id))
+    assert found is not None
     row = {name: value for name, value in found[0].items() if payload or name not in _HIDDEN}
     history = [dict(each) for each in found[1]]
     if as_json:

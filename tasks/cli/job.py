@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.cli.named import job_named
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.printing import emit, json_option, say
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
@@ -91,6 +92,8 @@ def _watch(job_id: str, as_json: bool) -> None:
     from tierqueue.tasks.cli.watching import watch as follow
 
     with opened() as ledger:
+        with ledger.read() as connection:
+            job_id = job_named(connection, job_id)
         last = follow(ledger, job_id, console=Console(soft_wrap=True), as_json=as_json)
     if last.states.get("succeeded", 0) != last.total:
         raise click.exceptions.Exit(1)
@@ -108,12 +111,11 @@ def results(job_id: str, output: Path | None) -> None:
 
     Rows that have not ended yet are there too, with their state alone.
     """
-    from tierqueue.tasks.cli.watching import progress
     from tierqueue.tasks.jobs import every_result
 
     with opened() as ledger:
         with ledger.read() as connection:
-            progress(connection, job_id)  # a job that is not there is said before a file is made
+            job_id = job_named(connection, job_id)  # before a file is made
         try:
             sink = sys.stdout if output is None else output.open("w", encoding="utf-8")
         except OSError as error:
@@ -145,12 +147,11 @@ def cancel(job_id: str, as_json: bool) -> None:
 
     cancelled = 0
     with opened() as ledger:
+        with ledger.read() as connection:
+            job_id = job_named(connection, job_id)
         while True:
             with ledger.write() as connection:
-                try:
-                    ended = jobs.cancel(connection, job_id, operator())
-                except KeyError:
-                    raise InvalidItem(f"there is no job {job_id}") from None
+                ended = jobs.cancel(connection, job_id, operator())
             if ended is None:
                 break
             cancelled += len(ended)

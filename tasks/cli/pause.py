@@ -3,7 +3,11 @@
 import click
 
 from tierqueue.ledger import pauses
+from tierqueue.ledger.named import budgets
+from tierqueue.ledger.session import Transaction
+from tierqueue.router.complaints import nearest
 from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.named import job_named, one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
 from tierqueue.tasks.cli.stated import task_named
@@ -29,10 +33,22 @@ def _pausing(kind: str) -> click.Command:
         if kind == "task":
             task_named(name)
         with opened() as ledger, ledger.write() as connection:
-            new = pauses.pause(connection, kind, name, operator())
-        say(f"{kind} {name} is paused" if new else f"{kind} {name} was paused already")
+            meant = job_named(connection, name) if kind == "job" else name
+            new = pauses.pause(connection, kind, meant, operator())
+            hint = _hint(connection, meant) if kind == "budget" and new else None
+        say(f"{kind} {meant} is paused" if new else f"{kind} {meant} was paused already")
+        if hint is not None:
+            say(hint, err=True)
 
     return one
+
+
+def _hint(connection: Transaction, budget: str) -> str | None:
+    """That nothing has used this budget so far, which is allowed, and may be a typo."""
+    known = budgets(connection)
+    if budget in known:
+        return None
+    return f"note: nothing has used the budget {budget} lately{nearest(budget, known)}"
 
 
 _EXAMPLES = {
@@ -59,12 +75,16 @@ def list_(as_json: bool) -> None:
 
 
 @click.command(epilog="Example: tierqueue resume budget acme")
-@click.argument("kind", type=click.Choice(pauses.KINDS))
+@click.argument("kind", type=one_of(pauses.KINDS))
 @click.argument("name")
 def resume(kind: str, name: str) -> None:
     """Let the KIND called NAME go on."""
     with opened() as ledger, ledger.write() as connection:
-        found = pauses.resume(connection, kind, name, operator())
-    say(f"{kind} {name} goes on" if found else f"{kind} {name} was not paused")
+        paused = [stands.name for stands in pauses.standing(connection) if stands.kind == kind]
+        begun = [known for known in paused if known.startswith(name)] if kind == "job" else []
+        meant = begun[0] if len(begun) == 1 else name
+        found = pauses.resume(connection, kind, meant, operator())
+    near = "" if found else nearest(name, paused)
+    say(f"{kind} {meant} goes on" if found else f"{kind} {name} was not paused{near}")
     if not found:
         raise click.exceptions.Exit(1)

@@ -44,7 +44,7 @@ def say(*lines: str, err: bool = False) -> None:
 class Column:
     """A column of a table for people.
 
-    ``rank``: 0 is always shown; where the terminal is narrow, the highest rank is left out first.
+    ``rank``: 0 is always shown; others as far as there is room, the lowest first.
     ``long``: a text, which may be wrapped; all else (ids, money, names) stands whole or not at all.
     """
 
@@ -93,6 +93,17 @@ def moment(microseconds: int | None) -> str:
     return local.isoformat(" ", "seconds").replace("+00:00", "Z")
 
 
+def age(microseconds: int | None, now: int) -> str:
+    """How long before ``now``, in its largest unit: ``42 s``, ``3 min``, ``2 h``, ``4 d``."""
+    if microseconds is None:
+        return ""
+    seconds = max(0, now - microseconds) // 1_000_000
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {name}"
+    return f"{seconds} s"
+
+
 def duration(seconds: float) -> str:
     """``0.25 s``, ``42 s``, ``3 min 5 s``, ``2 h 10 min``, ``3 d 4 h``: the two largest units."""
     if seconds < 10:
@@ -129,19 +140,19 @@ def _draw(columns: list[Column], whole: list[list[str]], room: int) -> None:
         max(cell_len(text) for text in (column.name, *(row[place] for row in cells)))
         for place, column in enumerate(columns)
     ]
-    # A column without a word in it says nothing.
-    shown = [
-        place
-        for place, column in enumerate(columns)
-        if column.rank == 0 or any(row[place] for row in cells)
-    ]
-    before = shown
-    while _needed(columns, widest, shown) > room:
-        rank, place = max((columns[place].rank, place) for place in shown)
-        if rank == 0:
+    shown: list[int] = []
+    missing: list[str] = []
+    for place in sorted(range(len(columns)), key=lambda place: columns[place].rank):
+        column = columns[place]
+        if column.rank and not any(row[place] for row in cells):
+            continue  # a column without a word in it says nothing
+        if _needed(columns, widest, [*shown, place]) <= room:
+            shown = sorted([*shown, place])
+        elif column.rank:
+            missing.append(column.name)
+        else:
             _draw_records(columns, whole)
             return
-        shown = [other for other in shown if other != place]
     drawn = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
     for place in shown:
         column = columns[place]
@@ -155,7 +166,7 @@ def _draw(columns: list[Column], whole: list[list[str]], room: int) -> None:
     for row in cells:
         drawn.add_row(*(Text(row[place]) for place in shown))
     Console(file=sys.stdout, width=room, force_terminal=not _plain()).print(drawn)
-    if missing := [columns[place].name for place in before if place not in shown]:
+    if missing:
         click.echo(f"not shown, the terminal is too narrow: {', '.join(missing)}")
 
 

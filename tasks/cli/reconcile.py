@@ -8,7 +8,7 @@ import click
 from tierqueue.ledger import reconciliation
 from tierqueue.ledger.reconciliation import Resolved
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.complaints import nearest
+from tierqueue.router.complaints import there_is_no
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.concurrency import operator
@@ -35,8 +35,7 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
     """
     policy, _ = read_policy(None)
     if (found := policy.deployments.get(deployment)) is None:
-        near = nearest(deployment, policy.deployments)
-        raise InvalidItem(f"there is no deployment {deployment!r}{near}")
+        raise InvalidItem(there_is_no("deployment", deployment, policy.deployments))
     rows = of_model(read(export), found.model)
     if not rows:
         raise InvalidItem(f"{export} has no row of the model {found.model}")

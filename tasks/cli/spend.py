@@ -11,10 +11,10 @@ import click
 from tierqueue.ledger import reports, spending
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.spending import DIMENSIONS, Asked, Spent
-from tierqueue.router.duration import parse_duration
-from tierqueue.router.errors import InvalidItem, InvalidPolicy
+from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy import Policy
+from tierqueue.tasks.cli.named import ago, job_named, one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
 from tierqueue.tasks.cli.printing import Column, emit, json_option, on_terminal, say, table
@@ -25,7 +25,7 @@ _BAR = 24
 
 
 @click.command(epilog="Example: tierqueue spend --by day --since 7d --plot spend.png")
-@click.option("--by", type=click.Choice(DIMENSIONS), default="tier", show_default=True)
+@click.option("--by", type=one_of(DIMENSIONS), default="tier", show_default=True)
 @click.option("--job", help="Of this job alone.")
 @click.option("--since", help="Calls begun and items submitted in the last 1h, 24h, 7d, …")
 @click.option(
@@ -43,12 +43,11 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
 
         refuse_unusable(plot)
     policy = _policy()
-    asked = Asked(
-        since=None if since is None else _ago(since),
-        job=job,
-        simulated=frozenset(each.name for each in policy.deployments.values() if each.simulated),
-    )
+    begun = ago(since)
+    simulated = frozenset(each.name for each in policy.deployments.values() if each.simulated)
     with opened() as ledger, ledger.read() as connection:
+        job = None if job is None else job_named(connection, job)
+        asked = Asked(since=begun, job=job, simulated=simulated)
         report = reports.report(connection, job=job, since=asked.since)
         groups = spending.spending(connection, by, asked)
         used = list(spending.usages(connection, by, asked))
@@ -187,10 +186,3 @@ def bar(value: int, most: int) -> str:
         return ""
     eighths = max(1, round(value * _BAR * 8 / most))
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
-
-
-def _ago(text: str) -> int:
-    try:
-        return round(datetime.now(UTC).timestamp() * 1_000_000) - parse_duration(text)
-    except ValueError as error:
-        raise InvalidItem(str(error)) from None

@@ -1,6 +1,5 @@
 """Options that several commands share: a task type, its arguments, and demands."""
 
-import difflib
 import importlib
 import os
 import sys
@@ -10,20 +9,22 @@ from typing import Any, TypeVar
 
 import click
 
+from tierqueue.router.complaints import nearest, there_is_no
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.item import TIERS, Latency, Risk, Sensitivity
 from tierqueue.tasks.base import ItemTask
+from tierqueue.tasks.cli.named import one_of
 from tierqueue.tasks.settings import PREFIX
 from tierqueue.tasks.values import value_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("--risk", {"type": click.Choice([each.value for each in Risk])}),
-    ("--sensitivity", {"type": click.Choice([each.value for each in Sensitivity])}),
-    ("--latency", {"type": click.Choice([each.value for each in Latency])}),
+    ("--risk", {"type": one_of([each.value for each in Risk])}),
+    ("--sensitivity", {"type": one_of([each.value for each in Sensitivity])}),
+    ("--latency", {"type": one_of([each.value for each in Latency])}),
     ("--deadline", {"help": "Such as 5m or 24h, or a date and time."}),
-    ("--floor", {"type": click.Choice([each.value for each in TIERS])}),
+    ("--floor", {"type": one_of([each.value for each in TIERS])}),
     ("--budget", {"help": "Whose money it is: a team, a tenant, a project."}),
     ("--priority", {"type": click.IntRange(0, 9), "help": "9 is the most urgent."}),
 )
@@ -57,9 +58,7 @@ def task_named(name: str) -> ItemTask:
             raise Misconfigured(f"{PREFIX}IMPORTS names {module}: {error}") from None
     known = ItemTask.declared
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f": did you mean {near[0]}?" if near else f": there are {', '.join(sorted(known))}"
-        raise InvalidItem(f"there is no task type {name!r}{hint}")
+        raise InvalidItem(there_is_no("task type", name, known))
     return known[name]
 
 
@@ -76,8 +75,11 @@ def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
             raise InvalidItem(f"{text!r} is not an argument: write it like name=value")
         field = task.arguments_model.model_fields.get(name)
         if field is None:
-            takes = ", ".join(task.arguments_model.model_fields)
-            raise InvalidItem(f"{task.name} has no argument {name!r}: it takes {takes}")
+            takes = task.arguments_model.model_fields
+            raise InvalidItem(
+                f"{task.name} has no argument {name!r}: it takes {', '.join(takes)}"
+                + nearest(name, takes)
+            )
         from_file = value.startswith("@")
         try:
             arguments[name] = value_of(

@@ -211,7 +211,7 @@ def test_route_without_a_route_is_a_no(capsys: pytest.CaptureFixture[str], polic
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--task", "tierqueue.clasify"], "did you mean tierqueue.classify?"),
+        (["--task", "tierqueue.clasify"], "did you mean 'tierqueue.classify'?"),
         ([*CLASSIFY, "--arg", "txt=x"], "has no argument 'txt': it takes text, labels"),
         ([*CLASSIFY, "--arg", "text"], "write it like name=value"),
         (["--task", "tierqueue.classify", "--arg", "text=x"], "labels: Field required"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.road import Road
 from tests.tasks.command import Command
 from tierqueue.ledger import ceilings, items
 from tierqueue.ledger.items import Death, die, new_id, submit_many
@@ -104,8 +105,11 @@ def test_a_replay_of_nothing_in_particular_is_refused(tierqueue: Command) -> Non
 
 
 def test_an_item_that_is_not_dead_is_no_dead_letter(tierqueue: Command, ledger: Ledger) -> None:
+    (item_id,) = Road(ledger).submit()
+    complaint = tierqueue.complaint("dead-letters", "replay", item_id, "--yes")
+    assert complaint == f"error: {item_id} is not a dead letter\n"
     complaint = tierqueue.complaint("dead-letters", "replay", "no-such-item", "--yes")
-    assert complaint == "error: no-such-item is not a dead letter\n"
+    assert complaint == "error: there is no item no-such-item\n"
 
 
 def test_an_item_is_shown_without_what_it_says_unless_asked(

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import difflib
 import logging
 import os
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from tierqueue.router.complaints import nearest
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply, Usage
 from tierqueue.workers.engine import Call
@@ -234,10 +234,9 @@ class VllmEngine:
     def _refuse_unknown(self, known: set[str]) -> None:
         for option in self._options:
             if option not in known:
-                close = difflib.get_close_matches(option, known, n=1)
-                hint = f": did you mean {close[0]}?" if close else ""
                 raise Misconfigured(
-                    f"deployment {self._deployment}: vLLM has no engine option {option!r}{hint}"
+                    f"deployment {self._deployment}: vLLM has no engine option {option!r}"
+                    + nearest(option, known)
                 )
 
 
