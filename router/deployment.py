@@ -87,6 +87,7 @@ class Deployment(Table):
     ``timeout`` is seconds a call; ``boundary`` says who sees the payload: ``house`` or
     ``vendor:<name>``; ``tokenizer`` is the path of the model's ``tokenizer.json``, with which its
     input is counted instead of bounded; ``gpu_hour`` is nano-dollars per second of engine time.
+    ``served_as`` are further names, or patterns of them, under which the same model answers.
     ``name`` and ``policy`` (the policy's digest) are filled in by ``parse_policy``.
     """
 
@@ -97,6 +98,7 @@ class Deployment(Table):
     model: str = Field(min_length=1)
     boundary: str
     context_window: PositiveCount
+    served_as: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     base_url: str | None = None
     key_env: str | None = Field(default=None, min_length=1)
     simulated: Flag = False

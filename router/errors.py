@@ -12,7 +12,12 @@
         ├── DeadlineExceeded   the item's deadline passed before an answer was accepted
         ├── Rejected           the last answer allowed by the policy failed validation
         ├── LowConfidence      the last answer allowed by the policy was too doubtful
+        ├── WrongModel         another model answered than the one asked for
+        ├── ContextWindowExceeded  no model allowed has a context window that holds the item
         ├── Exhausted          the retry budget is used up
+        ├── RequestRefused     the deployment refuses the request, however often it is made
+        ├── TaskCodeFailed     the task type's own code raised, or a worker does not know it
+        ├── InternalError      a worker's own code raised
         ├── Poisoned           workers died holding the item as often as the policy allows
         ├── EgressRefused      a deployment outside the item's data boundary was about to be called
         ├── Unpriced           the deployment's model has no price
@@ -106,10 +111,40 @@ class LowConfidence(DeadLettered):
     reason = "low_confidence"
 
 
+class WrongModel(DeadLettered):
+    """Another model answered than the one asked for, and the item's demands forbid that."""
+
+    reason = "wrong_model"
+
+
+class ContextWindowExceeded(DeadLettered):
+    """A deployment says that its context window does not hold the item, and no tier is above."""
+
+    reason = "context_window"
+
+
 class Exhausted(DeadLettered):
     """The retry budget (calls) is used up; ``fields["last"]`` is the last failure."""
 
     reason = "exhausted"
+
+
+class RequestRefused(DeadLettered):
+    """The deployment refuses the request for good; ``fields["last"]`` says with which code."""
+
+    reason = "refused"
+
+
+class TaskCodeFailed(DeadLettered):
+    """The task type's prompt or a check raised, or the worker does not know the task type."""
+
+    reason = "task_code"
+
+
+class InternalError(DeadLettered):
+    """A worker's own code raised before anything was sent; its log has the traceback."""
+
+    reason = "internal"
 
 
 class Poisoned(DeadLettered):

@@ -14,6 +14,7 @@ class Usage:
     The input classes are disjoint: ``input_tokens`` excludes cache reads and writes.
     ``reasoning_tokens`` is the part of ``output_tokens`` spent on reasoning.
     ``engine_seconds`` is the engine time a house call took, shared fairly among calls in flight.
+    ``estimated``: an endpoint of the house counts nothing, and these tokens are our own guess.
     """
 
     input_tokens: int = 0
@@ -24,6 +25,7 @@ class Usage:
     reasoning_tokens: int = 0
     engine_seconds: float = 0.0
     service_tier: str | None = None
+    estimated: bool = False
 
     @property
     def total_input(self) -> int:
@@ -40,8 +42,11 @@ class Usage:
 class Completed:
     """The engine answered; whether the answer is accepted is for validation to say.
 
-    ``finish`` is ``stop``, ``length`` or ``filtered``; ``simulated`` is true when the answer says
-    of itself that it comes from a simulation.
+    ``finish`` is ``stop``; ``length`` (cut off at a limit); ``filtered`` (withheld by the
+    provider); ``too_long`` (the context window does not hold the request, nothing was done); or
+    ``other`` (for a reason nobody knows). ``simulated`` is true when the answer says of itself
+    that it comes from a simulation. ``other_model``: it is another model's than was asked for,
+    which the item's demands allow.
     """
 
     text: str
@@ -50,6 +55,7 @@ class Completed:
     finish: str = "stop"
     seconds: float = 0.0
     simulated: bool = False
+    other_model: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +73,14 @@ class Failed:
     """The call did not work and was certainly not billed, or is billed exactly by ``usage``.
 
     ``transient`` failures (5xx, refused connection) may be tried again, permanent ones (bad
-    request, bad key) never. ``message`` holds no prompt, answer or secret; ``reason`` is the dead
-    letter's, should the failure end the item.
+    request) never. ``message`` holds no prompt, answer or secret; ``reason`` is the dead letter's,
+    should a permanent failure end the item.
     """
 
     kind: str
     message: str
     transient: bool
-    reason: str = "exhausted"
+    reason: str = "refused"
     usage: Usage = field(default_factory=Usage)
 
 
@@ -82,7 +88,7 @@ class Failed:
 class Rejected:
     """An answer came and validation refuses it; it is charged all the same.
 
-    ``doubtful``: nothing is wrong with it but that it is not sure enough.
+    ``reason`` is the dead letter's, should no tier above be left to try.
     """
 
     reasons: tuple[str, ...]
@@ -90,7 +96,7 @@ class Rejected:
     model_served: str
     seconds: float = 0.0
     simulated: bool = False
-    doubtful: bool = False
+    reason: str = "rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

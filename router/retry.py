@@ -8,6 +8,9 @@ from typing import Any
 from tierqueue.router.outcome import Failed, Throttled
 from tierqueue.router.policy import RetryPolicy
 
+LONGEST_WAIT = 86_400.0
+"""The most seconds that a Retry-After is believed: after a day it may be asked again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Again:
@@ -54,11 +57,11 @@ def after_throttle(throttled: Throttled, throttles: int, policy: RetryPolicy, dr
     """When to ask again after "not now"; it is not an attempt, so it never ends the item.
 
     ``throttles`` counts those in a row, this one included. Never sooner than a stated
-    Retry-After; without one, between half the backoff and the whole.
+    Retry-After of up to ``LONGEST_WAIT``; without one, between half the backoff and the whole.
     """
     after = throttled.after
     if after is not None and isfinite(after) and after >= 0:
-        return Again(after + draw * policy.base)
+        return Again(min(after, LONGEST_WAIT) + draw * policy.base)
     return Again(_backoff(policy, throttles) * (1 + draw) / 2)
 
 

@@ -1,15 +1,12 @@
 """A provider's export beside the books: the drift of each day, and what unknown charges were."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from tierqueue.ledger.reconciliation import Booked, Call, Resolved, UnknownCharge
+from tierqueue.router.served import same_model
 from tierqueue.tasks.export import Billed
-
-_DATED = re.compile(r"[-@:](?:20\d{6}|20\d{2}-\d{2}-\d{2}|latest)")
-"""What providers append to a model's name when they say which of its versions answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +37,7 @@ class Unresolved:
 
 def of_model(rows: Sequence[Billed], model: str) -> list[Billed]:
     """The rows of one model, and those that name none."""
-    return [each for each in rows if each.model is None or _is(each.model, model)]
+    return [each for each in rows if each.model is None or same_model(model, each.model)]
 
 
 def resolve(
@@ -108,8 +105,3 @@ def days(
         )
         for day in sorted(billed.keys() | booked.keys())
     ]
-
-
-def _is(named: str, model: str) -> bool:
-    rest = named.removeprefix(model)
-    return named == model or (rest != named and _DATED.fullmatch(rest) is not None)

@@ -15,6 +15,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.outcome import (
     Accepted,
+    Completed,
     Failed,
     Interrupted,
     Outcome,
@@ -25,6 +26,15 @@ from tierqueue.router.outcome import (
 )
 from tierqueue.router.policy import Policy
 from tierqueue.router.pricing import charge
+
+_ANOTHER_FLOOR = "Replay it with another floor."
+_ADVICE = {
+    "context_window": "State the deployment's true context_window, or one with a larger window, "
+    "then replay it.",
+    "wrong_model": "List the name under served_as of the deployment if it is the same model, or "
+    "route to another deployment, then replay it.",
+}
+"""What to do about a dead letter, by its reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +63,7 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
     match outcome:
         case Accepted(output=output, completed=done):
             cost, source = _charged(attempt, done.usage)
-            receipt = _receipt(
-                attempt, done.usage, cost, done.seconds, done.model_served, done.simulated
-            )
+            receipt = _receipt(attempt, done, cost)
             return _settled(
                 attempt,
                 "accepted",
@@ -65,6 +73,7 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
                 usage=done.usage,
                 seconds=done.seconds,
                 simulated=done.simulated,
+                detail=_other_model(done.model_served) if done.other_model else None,
                 output=output,
                 receipt=receipt,
                 calls_more=1,
@@ -78,7 +87,11 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
                 "usage": usage,
                 "seconds": outcome.seconds,
                 "simulated": outcome.simulated,
-                "detail": {"reasons": list(reasons), "model_served": outcome.model_served},
+                "detail": {
+                    "reasons": list(reasons),
+                    "model_served": outcome.model_served,
+                    "other_model": outcome.reason == "wrong_model",
+                },
                 "calls_more": 1,
                 "refused_by": refused_by,
             }
@@ -86,12 +99,17 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
             may_climb = above is not None and item.degraded is None
             if may_climb and calls < policy.retry.calls:
                 return _settled(attempt, "rejected", State.SUBMITTED, reason="escalated", **spent)
-            reason = "low_confidence" if outcome.doubtful else "rejected"
-            message = (
-                f"item {item.id}: the answer of {attempt.deployment.name} was refused"
-                f" ({'; '.join(reasons)}) and no tier above may try: replay it with another floor"
+            left = (
+                f"all {policy.retry.calls} calls that the policy allows are used up"
+                if may_climb
+                else "no tier above may try"
             )
-            return _dead(attempt, "rejected", reason, message, {"reasons": list(reasons)}, **spent)
+            message = (
+                f"item {item.id}: the answer of {attempt.deployment.name} was refused "
+                f"({'; '.join(reasons)}) and {left}. {_ADVICE.get(outcome.reason, _ANOTHER_FLOOR)}"
+            )
+            said = {"reasons": list(reasons)}
+            return _dead(attempt, "rejected", outcome.reason, message, said, **spent)
         case Throttled() if (to := _may_fall(attempt, "on_throttle")) is not None:
             return _fallen(attempt, "throttled", to, "throttle", cost=0, throttles_more=1)
         case Throttled():
@@ -279,6 +297,10 @@ def _settled(
     )
 
 
+def _other_model(served: str) -> dict[str, Any]:
+    return {"other_model": True, "model_served": served}
+
+
 def _cancelled(item_id: str) -> dict[str, Any]:
     message = f"item {item_id} was cancelled while it ran"
     return {"reason": "cancelled", "message": message, "fields": {"item": item_id}}
@@ -298,10 +320,8 @@ def _engine_time(attempt: Attempt, until: int) -> int:
     return min(cost, NanoUSD(attempt.held))
 
 
-def _receipt(
-    attempt: Attempt, usage: Usage, cost: int, seconds: float, model_served: str, simulated: bool
-) -> dict[str, Any]:
-    item = attempt.item
+def _receipt(attempt: Attempt, done: Completed, cost: int) -> dict[str, Any]:
+    item, usage = attempt.item, done.usage
     spent = item.spent + cost
     return {
         "item": item.id,
@@ -309,15 +329,20 @@ def _receipt(
         "tier": attempt.deployment.tier.value,
         "deployment": attempt.deployment.name,
         "model_asked": attempt.deployment.model,
-        "model_served": model_served,
+        "model_served": done.model_served,
+        "other_model": done.other_model,
         "attempts": item.calls + 1,
-        "tokens": {"input": usage.total_input, "output": usage.output_tokens},
+        "tokens": {
+            "input": usage.total_input,
+            "output": usage.output_tokens,
+            "estimated": usage.estimated,
+        },
         "cost": format_usd(spent),
         "cost_nanousd": spent,
-        "seconds": round(seconds, 6),
+        "seconds": round(done.seconds, 6),
         "why": (item.route or {}).get("reasons", []),
         "prompt_version": attempt.prompt_version,
         "sensitivity": item.sensitivity,
         "degraded_from": item.degraded,
-        "simulated": simulated,
+        "simulated": done.simulated,
     }

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -22,6 +22,7 @@ from tierqueue.router.outcome import (
     Unknown,
     Usage,
 )
+from tierqueue.router.served import must_be_the_asked, same_model
 from tierqueue.tasks.base import ItemTask
 from tierqueue.tasks.settle import Attempt
 from tierqueue.workers import egress
@@ -30,7 +31,7 @@ from tierqueue.workers.engine import Call, Engine
 from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.loop import EventLoopThread
 from tierqueue.workers.settler import Ended, Settler
-from tierqueue.workers.validation import validate
+from tierqueue.workers.validation import rejected, validate
 
 _log = structlog.get_logger(__name__)
 
@@ -122,7 +123,7 @@ class Caller:
             if isinstance(call, Failed):
                 outcome: Outcome = call
             else:
-                outcome = judge(await station.engine.complete(call), each, kind)
+                outcome = judge(await station.engine.complete(call), each, kind, deployment)
         except asyncio.CancelledError:
             task.uncancel()
             cut = True
@@ -138,7 +139,7 @@ class Caller:
             if isinstance(call, Call):
                 outcome = Unknown(kind=kind_of, message=said)
             else:  # nothing was sent, so nothing can be billed
-                outcome = Failed(kind=kind_of, message=said, transient=False)
+                outcome = Failed(kind=kind_of, message=said, transient=False, reason="internal")
         # What we ended ourselves says nothing of the deployment.
         station.breaker.record(Interrupted(kind="ended by us") if cut else outcome)
         attempt = Attempt(
@@ -167,7 +168,9 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
     item = each.item
     if kind is None:
         message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
-        return Failed(kind="unknown task type", message=message, transient=False)
+        return Failed(
+            kind="unknown task type", message=message, transient=False, reason="task_code"
+        )
     try:
         egress.check(Sensitivity(item.sensitivity), deployment.boundary, item.id)
     except EgressRefused as error:
@@ -177,7 +180,7 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
         model = kind.output_model(item.arguments)
     except Exception as error:  # noqa: BLE001 - a team's own code
         message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
-        return Failed(kind="task type", message=message, transient=False)
+        return Failed(kind="task type", message=message, transient=False, reason="task_code")
     return Call(
         item=item.id,
         fence=each.fence,
@@ -193,13 +196,25 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
     )
 
 
-def judge(reply: Reply, each: Claim, kind: ItemTask | None) -> Outcome:
-    """The outcome of a reply: an answer is validated, anything else speaks for itself."""
+def judge(reply: Reply, each: Claim, kind: ItemTask | None, deployment: Deployment) -> Outcome:
+    """The outcome of a reply: an answer is validated, anything else speaks for itself.
+
+    Another model's answer is refused where the item's demands forbid it, and marked elsewhere.
+    """
     if not isinstance(reply, Completed):
         return reply
     assert kind is not None
+    item = each.item
+    if not same_model(deployment.model, reply.model_served, deployment.served_as):
+        if must_be_the_asked(item.risk, item.floor):
+            return rejected(
+                reply, ["another model answered than the one asked for"], reason="wrong_model"
+            )
+        reply = replace(reply, other_model=True)
     try:
-        return validate(kind, each.item.arguments, reply)
+        return validate(kind, item.arguments, reply)
     except Exception as error:  # noqa: BLE001 - a team's own check
-        message = f"a check of {each.item.task} raised {type(error).__name__}"
-        return Failed(kind="check", message=message, transient=False, usage=reply.usage)
+        message = f"a check of {item.task} raised {type(error).__name__}"
+        return Failed(
+            kind="check", message=message, transient=False, reason="task_code", usage=reply.usage
+        )

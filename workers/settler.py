@@ -11,6 +11,7 @@ import structlog
 from tierqueue.ledger import promises, settlements
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, unreachable
+from tierqueue.ledger.settlements import Settlement
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.hook import Message
@@ -39,7 +40,8 @@ class Settler:
     """One thread a process. What ends while a transaction runs is settled by the next one.
 
     ``free`` gives the limiter slots of a batch back; ``told`` is called after each commit with the
-    items that ended and their promises, ``hook`` of each bill above its bound (nano-dollars).
+    items that ended and their promises, ``hook`` of each bill above its bound (nano-dollars) and
+    of other models than were asked for.
     A ledger that cannot be asked is asked again until it answers or the process ends: by then the
     lease has ended and the tick has booked the attempt.
     """
@@ -61,6 +63,7 @@ class Settler:
         self._checkpoint = checkpoint
         self._queue: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+        self._other_models: set[tuple[str, str]] = set()
         self.stale = 0
 
     def start(self) -> None:
@@ -141,8 +144,26 @@ class Settler:
                 }
                 _log.error("overage", **said)
                 self._hook({"what": "overage", **said})
+            if (settled.detail or {}).get("other_model"):
+                self._tell_of_another_model(each, settled)
         if result.stale:
             self.stale += len(result.stale)
             for stale in result.stale:
                 _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
         self._told(result.ended, owed)
+
+    def _tell_of_another_model(self, each: Ended, settled: Settlement) -> None:
+        """Log it for each item; tell the hook of each deployment and name once a process."""
+        deployment, served = each.attempt.deployment, str((settled.detail or {})["model_served"])
+        said: dict[str, str | int] = {
+            "item": settled.item_id,
+            "fence": settled.fence,
+            "deployment": deployment.name,
+            "asked": deployment.model,
+            "served": served,
+            "outcome": settled.outcome,
+        }
+        _log.warning("other_model", **said)
+        if (deployment.name, served) not in self._other_models:
+            self._other_models.add((deployment.name, served))
+            self._hook({"what": "other_model", **said})

@@ -8,6 +8,15 @@ from pydantic import ValidationError
 
 from tierqueue.router.outcome import Accepted, Completed, Rejected
 from tierqueue.tasks.base import Doubt, ItemTask
+from tierqueue.workers import reasons
+from tierqueue.workers.thinking import spoken
+
+_ENDED = {
+    "length": "the answer was cut off at its output limit",
+    "filtered": "the provider withheld the answer",
+    "too_long": "the context window of the model does not hold the item",
+}
+"""Ends of a call that leave nothing to judge."""
 
 
 def validate(task: ItemTask, arguments: Mapping[str, Any], done: Completed) -> Accepted | Rejected:
@@ -16,38 +25,37 @@ def validate(task: ItemTask, arguments: Mapping[str, Any], done: Completed) -> A
     ``Accepted.output`` is plain JSON: the model's fields, or ``{"text": …}`` for free text. The
     reasons of a ``Rejected`` say what is wrong and hold nothing of the answer.
     """
-    if done.finish == "length":
-        return _rejected(done, ["the answer was cut off at its output limit"])
-    if done.finish == "filtered":
-        return _rejected(done, ["the provider withheld the answer"])
+    if done.finish in _ENDED:
+        reason = "context_window" if done.finish == "too_long" else "rejected"
+        return rejected(done, [_ENDED[done.finish]], reason)
     model = task.output_model(arguments)
+    text = spoken(done.text, as_json=model is not None)
+    if not text.strip():
+        return rejected(done, ["the answer is empty"])
     if model is None:
-        if not done.text.strip():
-            return _rejected(done, ["the answer is empty"])
-        return Accepted(output={"text": done.text}, completed=done)
+        if done.finish != "stop":
+            return rejected(done, ["the answer ended for a reason that is not known"])
+        return Accepted(output={"text": text}, completed=done)
     try:
-        answer = model.model_validate_json(done.text)
+        answer = model.model_validate_json(text)
     except ValidationError as error:
-        return _rejected(done, [_reason(each) for each in error.errors(include_input=False)])
+        return rejected(done, reasons.of_form(error, model))
     complaints = [why for check in task.checks if (why := check(arguments, answer)) is not None]
+    output = json.loads(answer.model_dump_json())
     if complaints:
         doubtful = all(isinstance(why, Doubt) for why in complaints)
-        return _rejected(done, complaints, doubtful=doubtful)
-    return Accepted(output=json.loads(answer.model_dump_json()), completed=done)
+        said = [reasons.without(output, str(why)) for why in complaints]
+        return rejected(done, said, "low_confidence" if doubtful else "rejected")
+    return Accepted(output=output, completed=done)
 
 
-def _reason(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "answer"
-    # pydantic's messages quote the input for some kinds of error; its kinds never do.
-    return f"{where}: {error['type'].replace('_', ' ')}"
-
-
-def _rejected(done: Completed, reasons: list[str], *, doubtful: bool = False) -> Rejected:
+def rejected(done: Completed, said: list[str], reason: str = "rejected") -> Rejected:
+    """An answer refused for what was ``said``; ``reason`` is the dead letter's."""
     return Rejected(
-        reasons=tuple(str(reason) for reason in reasons),
+        reasons=tuple(said[: reasons.MOST]),
         usage=done.usage,
         model_served=done.model_served,
         seconds=done.seconds,
         simulated=done.simulated,
-        doubtful=doubtful,
+        reason=reason,
     )

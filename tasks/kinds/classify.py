@@ -28,7 +28,7 @@ def _output(arguments: Mapping[str, Any]) -> type[BaseModel]:
 def _sure(arguments: Mapping[str, Any], answer: Any) -> str | None:
     wanted: float = arguments["min_confidence"]
     if answer.confidence < wanted:
-        return Doubt(f"confidence {answer.confidence} is below the {wanted} asked for")
+        return Doubt(f"the confidence is below the {wanted} asked for")
     return None
 
 

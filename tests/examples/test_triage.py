@@ -43,7 +43,7 @@ def test_an_alarm_that_does_not_say_why_is_doubtful() -> None:
         triage, ARGUMENTS, answered(urgency="now", team="building", reason="because")
     )
     assert isinstance(verdict, Rejected)
-    assert verdict.doubtful
+    assert verdict.reason == "low_confidence"
 
 
 def test_the_command_finds_it_through_the_settings() -> None:

@@ -8,6 +8,7 @@ from tierqueue.router.errors import BY_REASON
 from tierqueue.router.outcome import Failed, Throttled
 from tierqueue.router.policy import RetryPolicy
 from tierqueue.router.retry import (
+    LONGEST_WAIT,
     Again,
     End,
     after_failure,
@@ -44,7 +45,7 @@ def test_the_last_call_of_the_budget_is_the_last() -> None:
 
 def test_a_permanent_failure_ends_at_the_first_call_and_is_named() -> None:
     end = after_failure(REFUSED, 1, POLICY, 0.0)
-    assert _reason(end) == "exhausted"
+    assert _reason(end) == "refused"
     assert isinstance(end, End)
     assert "http_400: bad request" in end.message
 
@@ -57,8 +58,18 @@ def test_no_backoff_is_longer_than_the_cap_however_many_calls(calls: int, draw: 
 
 
 @given(st.floats(min_value=0, max_value=86_400), counts, draws)
-def test_a_retry_after_is_never_cut_short(after: float, throttles: int, draw: float) -> None:
+def test_a_retry_after_of_up_to_a_day_is_never_cut_short(
+    after: float, throttles: int, draw: float
+) -> None:
     assert after_throttle(Throttled(after=after), throttles, POLICY, draw).delay >= after
+
+
+@given(st.floats(), counts, draws)
+def test_no_retry_after_makes_anything_sleep_longer_than_a_day(
+    after: float, throttles: int, draw: float
+) -> None:
+    delay = after_throttle(Throttled(after=after), throttles, POLICY, draw).delay
+    assert 0 <= delay <= LONGEST_WAIT + POLICY.base
 
 
 @given(st.sampled_from([None, float("nan"), float("inf"), -1.0]), counts, draws)

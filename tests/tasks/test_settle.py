@@ -104,7 +104,7 @@ def test_a_rejected_answer_is_charged_and_goes_one_tier_up() -> None:
 
 
 def test_an_answer_that_is_only_doubtful_ends_as_low_confidence() -> None:
-    refused = Rejected(reasons=("unsure",), usage=USAGE, model_served="m", doubtful=True)
+    refused = Rejected(reasons=("unsure",), usage=USAGE, model_served="m", reason="low_confidence")
     assert settlement(attempt("open"), refused, POLICY).reason == "low_confidence"
 
 
@@ -125,7 +125,8 @@ def test_a_failure_is_tried_again_within_the_budget_only_if_it_may_pass(
     failed = Failed(kind="server error", message="503", transient=transient)
     made = settlement(attempt("open", calls=calls), failed, POLICY)
     assert (made.next_state, made.cost) == (state, 0)
-    assert made.reason == ("exhausted" if state is State.DEAD else "server error")
+    died_of = "exhausted" if transient else "refused"
+    assert made.reason == (died_of if state is State.DEAD else "server error")
 
 
 def test_a_lost_reply_of_a_metered_call_books_the_hold_and_ends() -> None:

@@ -228,10 +228,10 @@ LOST = {
     "no reply in time": (silent, "timeout"),
     "a reply that drips": (dripping, "timeout"),
     "not JSON": (replies(200, b"<html>hello</html>"), "garbage"),
-    "no usage": (replies(200, {"choices": [], "content": []}), "garbage"),
+    "no usage": (replies(200, {"choices": [], "content": []}), "unreadable_bill"),
     "a usage in words": (
         replies(200, {"usage": {"prompt_tokens": "many", "input_tokens": "many"}}),
-        "garbage",
+        "unreadable_bill",
     ),
 }
 

@@ -16,7 +16,7 @@ from tests.workers.engine_calls import (
     read_request,
     replies,
 )
-from tierqueue.router.outcome import Completed, Failed, Reply, Unknown
+from tierqueue.router.outcome import Completed, Reply, Unknown
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import wire
 from tierqueue.workers.engines.anthropic import CACHED_FROM_BYTES
@@ -177,9 +177,12 @@ def test_a_refusal_is_filtered_and_billed() -> None:
 
 
 @both
-def test_a_billed_reply_without_an_answer_fails_with_its_exact_usage(kind: str) -> None:
+def test_a_billed_reply_without_an_answer_is_an_empty_answer_at_its_exact_usage(
+    kind: str,
+) -> None:
     reply = usage_of(kind, GOOD[kind]["usage"], choices=[], content=[])
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Completed)
+    assert (reply.text, reply.finish) == ("", "stop")
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (10, 5)
 
 

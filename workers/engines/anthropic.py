@@ -9,8 +9,9 @@ from anthropic.types import OutputConfigParam, TextBlockParam
 
 from tierqueue.router.outcome import Usage
 from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import wire
+from tierqueue.workers.engines import bills, finishes, wire
 from tierqueue.workers.engines.api import Answer, ApiEngine
+from tierqueue.workers.engines.bills import count, table
 from tierqueue.workers.engines.refusals import PERMANENT_429, Refusal
 from tierqueue.workers.engines.wire import Unreadable
 
@@ -20,14 +21,6 @@ DEFAULT_URL = "https://api.anthropic.com"
 CACHED_FROM_BYTES = 16_384
 """From this size on the shared part is marked for the prompt cache: about 4,096 tokens, the most
 that any of Anthropic's models demands before it caches at all."""
-
-FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "filtered",
-}
 
 
 class AnthropicEngine(ApiEngine):
@@ -75,20 +68,11 @@ class AnthropicEngine(ApiEngine):
         return _usage(body)
 
     def _read(self, body: Mapping[str, Any]) -> Answer:
-        content = body.get("content")
-        blocks = content if isinstance(content, list) else []
-        texts = [
-            block["text"]
-            for block in blocks
-            if isinstance(block, dict)
-            and block.get("type") == "text"
-            and isinstance(block.get("text"), str)
-        ]
-        said = str(body.get("stop_reason"))
-        finish = FINISH.get(said, said)
-        empty = finish in ("length", "filtered") and isinstance(content, list)
-        answer = "".join(texts) if texts or empty else None
-        return Answer(text=answer, finish=finish, model=wire.text(body, "model"))
+        return Answer(
+            text=wire.parts(body, "content"),
+            finish=finishes.meaning(body.get("stop_reason")),
+            model=wire.name(body, "model"),
+        )
 
 
 def _blocks(call: Call) -> list[TextBlockParam]:
@@ -110,23 +94,29 @@ def _format(call: Call) -> OutputConfigParam | None:
 
 
 def _usage(body: Mapping[str, Any]) -> Usage:
-    told = wire.table(body, "usage", required=True)
-    written = wire.count(told, "cache_creation_input_tokens")
-    kinds = wire.table(told, "cache_creation")
-    hour = wire.count(kinds, "ephemeral_1h_input_tokens")
-    five = wire.count(kinds, "ephemeral_5m_input_tokens") if kinds else written
-    if kinds and five + hour != written:
-        raise Unreadable("the cache writes do not add up")
-    output = wire.count(told, "output_tokens", required=True)
-    thinking = wire.count(wire.table(told, "output_tokens_details"), "thinking_tokens")
+    told = table(body, "usage", required=True)
+    kinds = table(told, "cache_creation")
+    hour = count(kinds, "ephemeral_1h_input_tokens")
+    five = count(kinds, "ephemeral_5m_input_tokens")
+    if told.get("cache_creation_input_tokens") is not None:
+        written = count(told, "cache_creation_input_tokens")
+        five = five if kinds else written
+        if five + hour != written:
+            raise Unreadable("the cache writes do not add up")
+    asked = count(told, "input_tokens", required=True)
+    read = count(told, "cache_read_input_tokens")
+    output = count(told, "output_tokens", required=True)
+    thinking = count(table(told, "output_tokens_details"), "thinking_tokens")
+    hidden = bills.beyond(told, asked + read + five + hour + output)
+    output += hidden
     if thinking > output:
         raise Unreadable("more thinking than output tokens")
     return Usage(
-        input_tokens=wire.count(told, "input_tokens", required=True),
-        cache_read_tokens=wire.count(told, "cache_read_input_tokens"),
+        input_tokens=asked,
+        cache_read_tokens=read,
         cache_write_5m_tokens=five,
         cache_write_1h_tokens=hour,
         output_tokens=output,
-        reasoning_tokens=thinking,
-        service_tier=wire.text(told, "service_tier"),
+        reasoning_tokens=thinking or hidden,
+        service_tier=wire.name(told, "service_tier"),
     )

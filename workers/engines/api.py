@@ -14,7 +14,7 @@ import structlog
 
 from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unknown, Usage
 from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import refusals, wire
+from tierqueue.workers.engines import bills, finishes, refusals, wire
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
 from tierqueue.workers.engines.refusals import Refusal
 from tierqueue.workers.engines.wire import Sending, Unreadable
@@ -30,11 +30,9 @@ NETWORK = (OSError, httpx2.TransportError, anyio.EndOfStream, anyio.BrokenResour
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole reply as read from the wire, without its bill. ``finish`` is ``stop``, ``length``,
-    ``filtered`` or the provider's own word for an end that no call of ours asks for.
-    """
+    """A reply as read from the wire, without its bill; ``finish`` is a meaning of ``finishes``."""
 
-    text: str | None
+    text: str
     finish: str
     model: str | None
 
@@ -145,21 +143,31 @@ class ApiEngine(ABC):
             if refusal is not None:
                 return self._refused(call, refusal, response)
             body = wire.body_of(response)
-            answer, usage = self._read(body), self._bill(body)
         except Unreadable as error:
             return self._lost("garbage", f"a 200 that cannot be read: {error}")
-        if answer.text is None or answer.finish not in ("stop", "length", "filtered"):
+        answer = self._read(body)
+        try:
+            usage = self._bill(body)
+            bills.check(usage, call, answer.text)
+        except Unreadable as error:
+            if self._metered:
+                return self._lost("unreadable_bill", f"a 200 whose bill cannot be true: {error}")
+            usage = bills.estimate(call, answer.text)
+        finish = answer.finish
+        if finish == finishes.BROKEN:
             return Failed(
-                kind="no_answer",
-                message=f"{self._deployment}: a billed reply without a text",
-                transient=False,
+                kind="broken_off",
+                message=f"{self._deployment}: the provider broke its answer off",
+                transient=True,
                 usage=usage,
             )
+        if finish == finishes.UNSAID:
+            finish = "length" if usage.output_tokens >= call.output_limit else "stop"
         return Completed(
             text=answer.text,
             usage=usage,
             model_served=answer.model or call.model,
-            finish=answer.finish,
+            finish=finish,
             simulated=labelled,
         )
 
@@ -176,18 +184,18 @@ class ApiEngine(ABC):
         if billed.total_input or billed.output_tokens:
             return replace(failed, usage=billed)
         if refusal.begun and self._metered:
-            return self._lost("garbage", "an answer broke off and its bill cannot be read")
+            return self._lost("unreadable_bill", "an answer broke off without a bill")
         if self._throttles(refusal):
             return Throttled(after=refusal.after)
         if status in wire.GATEWAY_LOST and not refusal.own:
             return self._lost("gateway", f"HTTP {status} from a gateway, not from the provider")
-        if refusal.withheld:
-            # As where the filter is told by a finish reason; for a refused prompt nobody bills.
+        if refusal.withheld or refusal.too_long:
+            # As where a finish reason says so, but for a refused request nobody bills.
             return Completed(
                 text="",
                 usage=Usage(),
                 model_served=call.model,
-                finish="filtered",
+                finish="too_long" if refusal.too_long else "filtered",
                 simulated=_labelled(response),
             )
         return failed

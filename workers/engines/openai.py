@@ -11,15 +11,14 @@ from openai.types.shared_params import ResponseFormatJSONSchema
 
 from tierqueue.router.outcome import Usage
 from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import wire
+from tierqueue.workers.engines import bills, finishes, wire
 from tierqueue.workers.engines.api import Answer, ApiEngine
+from tierqueue.workers.engines.bills import count, table
 from tierqueue.workers.engines.refusals import PERMANENT_429, Refusal
 from tierqueue.workers.engines.wire import Unreadable
 
 DEFAULT_URL = "https://api.openai.com/v1"
 """Stated, because the SDK would otherwise let ``OPENAI_BASE_URL`` send payloads elsewhere."""
-
-FINISH = {"stop": "stop", "length": "length", "content_filter": "filtered"}
 
 
 class OpenAIEngine(ApiEngine):
@@ -79,13 +78,14 @@ class OpenAIEngine(ApiEngine):
         choice = first if isinstance(first, dict) else {}
         message = choice.get("message")
         message = message if isinstance(message, dict) else {}
-        said = choice.get("finish_reason")
-        finish, answer = FINISH.get(str(said), str(said)), wire.text(message, "content")
+        finish = finishes.meaning(choice.get("finish_reason"))
+        if finish == finishes.UNSAID:
+            finish = finishes.meaning(choice.get("native_finish_reason"))
         if wire.text(message, "refusal"):
-            finish, answer = "filtered", answer or ""
-        if answer is None and finish in ("length", "filtered"):
-            answer = ""  # the limit went into reasoning, or the filter took all of it
-        return Answer(text=answer, finish=finish, model=wire.text(body, "model"))
+            finish = "filtered"
+        return Answer(
+            text=wire.parts(message, "content"), finish=finish, model=wire.name(body, "model")
+        )
 
 
 def _format(call: Call) -> ResponseFormatJSONSchema | None:
@@ -98,19 +98,26 @@ def _format(call: Call) -> ResponseFormatJSONSchema | None:
 
 
 def _usage(body: Mapping[str, Any]) -> Usage:
-    told = wire.table(body, "usage", required=True)
+    told = table(body, "usage", required=True)
     # Chat completions and responses count alike under different names; servers behind a base URL
     # use either.
     asked, said = ("prompt", "completion") if "prompt_tokens" in told else ("input", "output")
-    prompt = wire.count(told, f"{asked}_tokens", required=True)
-    output = wire.count(told, f"{said}_tokens", required=True)
-    kept = wire.table(told, f"{asked}_tokens_details")
-    read, written = wire.count(kept, "cached_tokens"), wire.count(kept, "cache_write_tokens")
-    reasoning = wire.count(wire.table(told, f"{said}_tokens_details"), "reasoning_tokens")
+    prompt = count(told, f"{asked}_tokens", required=True)
+    output = count(told, f"{said}_tokens", required=True)
+    kept = table(told, f"{asked}_tokens_details")
+    # Moonshot and DeepSeek say it outside the details.
+    read = (
+        count(kept, "cached_tokens")
+        or count(told, "cached_tokens")
+        or count(told, "prompt_cache_hit_tokens")
+    )
+    written = count(kept, "cache_write_tokens")
     if read + written > prompt:
         raise Unreadable("more cached than prompt tokens")
-    if reasoning and wire.count(told, "total_tokens") == prompt + output + reasoning:
-        output += reasoning  # some providers leave reasoning out of completion_tokens
+    reasoning = count(table(told, f"{said}_tokens_details"), "reasoning_tokens")
+    # Some providers leave reasoning out of the completion, and a few out of the details too.
+    hidden = bills.beyond(told, prompt + output)
+    output += hidden
     if reasoning > output:
         raise Unreadable("more reasoning than completion tokens")
     return Usage(
@@ -118,6 +125,6 @@ def _usage(body: Mapping[str, Any]) -> Usage:
         cache_read_tokens=read,
         cache_write_5m_tokens=written,
         output_tokens=output,
-        reasoning_tokens=reasoning,
-        service_tier=wire.text(body, "service_tier"),
+        reasoning_tokens=reasoning or hidden,
+        service_tier=wire.name(body, "service_tier"),
     )

@@ -1,6 +1,7 @@
 """What a provider's HTTP reply, or its absence, says about the call and its bill."""
 
 import json
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,6 +10,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
+
+from tierqueue.router.retry import LONGEST_WAIT
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+ -]{0,199}")
 
 TRANSIENT_4XX = frozenset({408, 409, 425})
 
@@ -54,23 +59,23 @@ def http_client() -> httpx2.AsyncClient:
 
 
 def retry_after(headers: httpx2.Headers, now: datetime | None = None) -> float | None:
-    """The wait in seconds that ``retry-after-ms`` or ``retry-after`` (seconds or a date) asks for;
-    ``None`` where neither can be read.
+    """The wait in seconds that ``retry-after-ms`` or ``retry-after`` (seconds or a date) asks for,
+    at most ``LONGEST_WAIT``; ``None`` where neither can be read.
     """
-    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+    for name_of, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
-            seconds = float(headers.get(name, "")) / divisor
+            seconds = float(headers.get(name_of, "")) / divisor
         except ValueError:
             continue
         if 0 <= seconds < float("inf"):
-            return seconds
+            return min(seconds, LONGEST_WAIT)
     try:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except (TypeError, ValueError):
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        seconds = (date - (now or datetime.now(UTC))).total_seconds()
+    except (TypeError, ValueError, OverflowError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+    return min(max(0.0, seconds), LONGEST_WAIT)
 
 
 def json_of(response: httpx2.Response) -> Any:
@@ -89,30 +94,28 @@ def body_of(response: httpx2.Response) -> dict[str, Any]:
     return body
 
 
-def count(holder: Mapping[str, Any], key: str, *, required: bool = False) -> int:
-    """The token count at ``key``; a missing or null one is 0, unless it is ``required``.
-
-    Raises ``Unreadable`` for anything that is not a whole number from 0 up.
+def text(holder: Mapping[str, Any], key: str) -> str | None:
+    """The string at ``key``, or ``None``. Halves of characters become the replacement character:
+    no database and no terminal takes them.
     """
     value = holder.get(key)
-    if value is None and not required:
-        return 0
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise Unreadable(f"{key} is not a token count")
-    return value
+    if not isinstance(value, str):
+        return None
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def table(holder: Mapping[str, Any], key: str, *, required: bool = False) -> dict[str, Any]:
-    """The object at ``key``; a missing or null one is empty, unless it is ``required``."""
+def name(holder: Mapping[str, Any], key: str) -> str | None:
+    """The name at ``key``, ``None`` where there is none, ``"?"`` for what is no name."""
     value = holder.get(key)
-    if value is None and not required:
-        return {}
-    if not isinstance(value, dict):
-        raise Unreadable(f"{key} is not an object")
-    return value
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else "?"
 
 
-def text(holder: Mapping[str, Any], key: str) -> str | None:
-    """The string at ``key``, or ``None``."""
+def parts(holder: Mapping[str, Any], key: str) -> str:
+    """The text at ``key``, whole or in parts that say of themselves that they are text."""
     value = holder.get(key)
-    return value if isinstance(value, str) else None
+    if not isinstance(value, list):
+        return text(holder, key) or ""
+    found = (part for part in value if isinstance(part, dict) and part.get("type") == "text")
+    return "".join(text(part, "text") or "" for part in found)

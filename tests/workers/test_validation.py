@@ -1,0 +1,192 @@
+"""What is accepted of an answer, and that the reasons against one hold nothing of it."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tierqueue.router.outcome import Accepted, Completed, Rejected, Usage
+from tierqueue.tasks.declare import item_task
+from tierqueue.tasks.kinds.classify import classify
+from tierqueue.tasks.kinds.complete import complete
+from tierqueue.tasks.kinds.extract import extract
+from tierqueue.tasks.prompt import Prompt
+from tierqueue.workers.validation import validate
+
+LABELS = {"text": "t", "labels": ["billing", "bug"], "instructions": "", "min_confidence": 0.7}
+FREE = {"prompt": "p"}
+SECRET = "SSN 078-05-1120\x1b[2J"
+
+
+def done(text: str, finish: str = "stop") -> Completed:
+    return Completed(text=text, usage=Usage(), model_served="m", finish=finish)
+
+
+def reasons_of(verdict: Accepted | Rejected) -> str:
+    assert isinstance(verdict, Rejected), verdict
+    return "; ".join(verdict.reasons)
+
+
+THOUGHTS = [
+    "<think>\nLet me see.\n</think>\n\n",
+    "  <think></think>\n",
+    "<thinking>hm</thinking>",
+    "<seed:think>hm</seed:think>\n",
+    "[THINK]hm {not json}[/THINK]",
+    "◁think▷hm◁/think▷",
+    "Okay, the user wants it.\n</think>\n\n",
+    "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>",
+]
+
+
+@pytest.mark.parametrize("thought", THOUGHTS)
+def test_what_a_model_says_to_itself_is_no_part_of_the_answer(thought: str) -> None:
+    verdict = validate(complete, FREE, done(thought + "The lift is stuck."))
+    assert isinstance(verdict, Accepted)
+    assert verdict.output == {"text": "The lift is stuck."}
+    answer = {"label": "bug", "confidence": 0.9}
+    verdict = validate(classify, LABELS, done(thought + json.dumps(answer)))
+    assert isinstance(verdict, Accepted)
+    assert verdict.output == answer
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>for ever", "[THINK]for ever", "<think>a</think>", "", " "]
+)
+@pytest.mark.parametrize(("task", "arguments"), [(complete, FREE), (classify, LABELS)])
+def test_thoughts_without_an_answer_are_an_empty_answer(
+    text: str, task: Any, arguments: Mapping[str, Any]
+) -> None:
+    assert reasons_of(validate(task, arguments, done(text))) == "the answer is empty"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Close it with the </think> tag, then go on.",
+        "It writes <think>…</think> first.",
+        "The <thinking> person.",
+        "```\ncode\n```",
+    ],
+)
+def test_a_free_text_that_speaks_of_thoughts_is_left_as_it_is(text: str) -> None:
+    verdict = validate(complete, FREE, done(text))
+    assert isinstance(verdict, Accepted)
+    assert verdict.output == {"text": text}
+
+
+def test_a_tag_inside_of_a_json_answer_is_left_as_it_is() -> None:
+    answer = {"a": "first </think>\n then"}
+    arguments = {"text": "t", "fields": {"a": "string"}, "instructions": ""}
+    for text in (json.dumps(answer), "```json\n" + json.dumps(answer) + "\n```"):
+        verdict = validate(extract, arguments, done(text))
+        assert isinstance(verdict, Accepted)
+        assert verdict.output == answer
+
+
+def test_an_unknown_end_is_believed_where_the_form_proves_the_answer_whole() -> None:
+    good = json.dumps({"label": "bug", "confidence": 0.9})
+    assert isinstance(validate(classify, LABELS, done(good, "other")), Accepted)
+    assert isinstance(validate(complete, FREE, done("It is", "other")), Rejected)
+
+
+def test_a_request_that_no_window_holds_dies_of_that() -> None:
+    verdict = validate(complete, FREE, done("", "too_long"))
+    assert isinstance(verdict, Rejected)
+    assert verdict.reason == "context_window"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"label": "bug", "confidence": 0.9, SECRET: 1},
+        {"label": SECRET, "confidence": 0.9},
+        {"label": "bug", "confidence": SECRET},
+        {SECRET: SECRET},
+        [SECRET],
+        SECRET,
+        {"label": "bug", "confidence": 0.123},
+    ],
+)
+def test_no_key_and_no_value_of_an_answer_stands_in_a_reason(answer: Any) -> None:
+    said = reasons_of(validate(classify, LABELS, done(json.dumps(answer))))
+    for secret in ("078", "SSN", "\x1b", "0.123"):
+        assert secret not in said
+    assert said
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    names: dict[str, int]
+
+
+class Pet(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+    note: str = ""
+
+    @field_validator("note")
+    @classmethod
+    def _short(cls, note: str) -> str:
+        if note:
+            raise ValueError(f"what is {note}?")
+        return note
+
+
+def _quoting(_arguments: Mapping[str, Any], answer: Any) -> str | None:
+    return f"not\x1b[31m {json.dumps(answer.model_dump())} \u202e but something else" + "x" * 999
+
+
+@item_task("tests.pet", output=Pet, checks=[_quoting], output_limit=8)
+def pet(text: str) -> Prompt:
+    return Prompt(system="s", prefix="", question=text)
+
+
+def test_a_reason_names_the_place_by_what_the_task_type_declares() -> None:
+    said = {
+        json.dumps(
+            {"pet": {"kind": "dog", "names": {SECRET: "x"}}}
+        ): "pet.dog.names.…: int parsing",
+        json.dumps({"pet": {"kind": SECRET}}): "pet: union tag invalid",
+        json.dumps(
+            {"pet": {"kind": "cat"}, SECRET: 1}
+        ): "pet.cat.lives: missing; …: extra forbidden",
+        json.dumps({"pet": {"kind": "cat", "lives": 9}, "note": SECRET}): "note: value error",
+    }
+    for answer, reason in said.items():
+        assert reasons_of(validate(pet, {"text": "t"}, done(answer))) == reason
+
+
+def test_a_teams_own_check_cannot_quote_the_answer_or_steer_a_terminal() -> None:
+    answer = {"pet": {"kind": "dog", "names": {"Wilhelmina Secret": 78051120}}, "note": ""}
+    said = reasons_of(validate(pet, {"text": "t"}, done(json.dumps(answer))))
+    assert said.startswith("not")
+    assert "but something else" in said
+    assert len(said) <= 300
+    for secret in ("Wilhelmina", "78051120", "\x1b", "\u202e", "\n"):
+        assert secret not in said
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(ANY_JSON)
+def test_whatever_an_answer_is_it_is_judged_in_few_harmless_words(answer: Any) -> None:
+    for task, arguments in ((classify, LABELS), (pet, {"text": "t"})):
+        said = reasons_of(validate(task, arguments, done(json.dumps(answer))))
+        assert said.replace("…", ".").isascii()
+        assert said.isprintable()
+        assert len(said) < 20 * 302
