@@ -14,6 +14,7 @@ from tierqueue.router.errors import (
     InvalidItem,
     NoRoute,
     Rejected,
+    RequestRefused,
 )
 from tierqueue.tasks import classify, complete, extract, summarize
 
@@ -121,7 +122,7 @@ def test_a_failure_that_stays_ends_in_a_dead_letter(standing: Standing) -> None:
 
 
 def test_a_bad_request_is_never_tried_again(standing: Standing) -> None:
-    with pytest.raises(Exhausted) as refused:
+    with pytest.raises(RequestRefused) as refused:
         classify.delay("[[sandbox:bad_request]]", labels=LABELS).get(timeout=15)
     assert len(standing.attempts(refused.value.fields["item"])) == 1
 
@@ -197,7 +198,7 @@ def test_no_prompt_and_no_answer_is_in_any_log(
 ) -> None:
     secret = "xylophone-orchid"
     classify.delay(f"my {secret} card", labels=LABELS).get(timeout=15)
-    with pytest.raises(Exhausted):
+    with pytest.raises(RequestRefused):
         classify.delay(f"[[sandbox:bad_request]] {secret}", labels=LABELS).get(timeout=15)
     for name in standing.house.processes:
         assert secret not in log_of(standing, name)
