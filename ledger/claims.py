@@ -148,7 +148,7 @@ def claim(
             able.append(row)
     needs = [Need(row.id, row.fence + 1, row.bound, scopes_of(row, claimant)) for row in able]
     waits: list[dict[str, Any]] = []
-    falling: dict[str, dict[str, str]] = {}
+    falling: dict[str, dict[str, Any]] = {}
     for row, decision in zip(able, ceilings.hold(connection, now, needs), strict=True):
         match decision:
             case Held(balances):
@@ -161,8 +161,10 @@ def claim(
                         started_at=now,
                     )
                 )
-            case Full() if decision.hopeless and row.degraded is None and _may_fall(row):
-                falling[row.id] = fallen(row.fallback["on_ceiling"], row.deployment, "ceiling")
+            case Full() if decision.hopeless and _may_fall(row, claimant.tier):
+                refused = ceiling_exceeded(row.id, decision).fields
+                to = row.fallback["on_ceiling"]
+                falling[row.id] = {**fallen(to, row.deployment, "ceiling"), "refused": refused}
             case Full() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Full():
@@ -184,8 +186,9 @@ def claim(
     return Claims(result.claimed, ended, len(waits), left)
 
 
-def _may_fall(row: ItemRow) -> bool:
-    return bool(row.fallback and "on_ceiling" in row.fallback)
+def _may_fall(row: ItemRow, tier: str) -> bool:
+    to = (row.fallback or {}).get("on_ceiling")
+    return row.degraded is None and to not in (None, tier)
 
 
 def _write_claims(

@@ -191,7 +191,7 @@ def fallen(to: str, deployment: str, on: str) -> dict[str, str]:
     return {"to": str(to), "from": deployment, "on": on}
 
 
-def fall_back(connection: Connection, degraded: Mapping[str, Mapping[str, str]]) -> None:
+def fall_back(connection: Connection, degraded: Mapping[str, Mapping[str, Any]]) -> None:
     """Mark items (id -> ``fallen``) whose next route is in the tier they may fall back to."""
     update_many(
         connection,

@@ -186,6 +186,8 @@ class Policy(Table):
                 f"deployments.{simulated[0]} is simulated: say allow_simulated = true at the top, "
                 "or take it out"
             )
+        for task, usual in self.tasks.items():
+            self._fall_somewhere(task, usual)
         known: dict[str, set[str]] = {
             "tier": {tier.value for tier in TIERS},
             "deployment": set(self.deployments),
@@ -199,6 +201,22 @@ class Policy(Table):
                     + nearest(rule.name, names)
                 )
         return self
+
+    def _fall_somewhere(self, task: str, usual: TaskDefaults) -> None:
+        """A fallback that no item of the task type could ever use is no fallback."""
+        served = {deployment.tier for deployment in self.deployments.values()}
+        risks = list(Risk) if usual.risk is None else [usual.risk]
+        floors = [_floor(Demands(), risk, task, self) for risk in risks]
+        lowest = min(floors, key=TIERS.index)
+        for name in ("on_ceiling", "on_throttle", "on_outage"):
+            tier: Tier | None = getattr(usual, name)
+            if tier is None:
+                continue
+            where = f"tasks.{task}.{name} = {tier.value!r}"
+            if TIERS.index(tier) < TIERS.index(lowest):
+                raise ValueError(f"{where} is below the floor {lowest.value!r} that holds for it")
+            if served and tier not in served:
+                raise ValueError(f"{where}: no deployment is of that tier")
 
 
 def parse_policy(text: str, source: str) -> Policy:
@@ -251,16 +269,11 @@ def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
 
     The item's own value wins, then its task type's, then the policy's. What nobody states is the
     strictest: regulated, auto-applied. The floor is the highest of the item's and every matching
-    rule's; ``max_cost`` alone may stay ``None``.
+    rule's, and a fallback to a tier below it is none; ``max_cost`` alone may stay ``None``.
     """
     usual = policy.tasks.get(task) or _NOTHING_STATED
     risk = demands.risk or usual.risk or Risk.AUTO_APPLIED
-    floors = [
-        rule.floor
-        for rule in policy.floors
-        if rule.task in (None, task) and rule.risk in (None, risk)
-    ]
-    floors.append(demands.floor or usual.floor or Tier.GPU)
+    floor = _floor(demands, risk, task, policy)
     sensitivity = demands.sensitivity or usual.sensitivity or policy.default_sensitivity
     deadline = demands.deadline
     return Demands(
@@ -269,14 +282,29 @@ def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
         latency=demands.latency or usual.latency or Latency.BACKGROUND,
         deadline=now + (usual.deadline or DEFAULT_DEADLINE) if deadline is None else deadline,
         max_cost=usual.max_cost if demands.max_cost is None else demands.max_cost,
-        floor=max(floors, key=TIERS.index),
+        floor=floor,
         budget=demands.budget or usual.budget or DEFAULT_BUDGET,
         fallback=Fallback(
-            on_ceiling=demands.fallback.on_ceiling or usual.on_ceiling,
-            on_throttle=demands.fallback.on_throttle or usual.on_throttle,
-            on_outage=demands.fallback.on_outage or usual.on_outage,
+            on_ceiling=_at_least(floor, demands.fallback.on_ceiling or usual.on_ceiling),
+            on_throttle=_at_least(floor, demands.fallback.on_throttle or usual.on_throttle),
+            on_outage=_at_least(floor, demands.fallback.on_outage or usual.on_outage),
         ),
     )
+
+
+def _floor(demands: Demands, risk: Risk, task: str, policy: Policy) -> Tier:
+    usual = policy.tasks.get(task) or _NOTHING_STATED
+    floors = [
+        rule.floor
+        for rule in policy.floors
+        if rule.task in (None, task) and rule.risk in (None, risk)
+    ]
+    return max([demands.floor or usual.floor or Tier.GPU, *floors], key=TIERS.index)
+
+
+def _at_least(floor: Tier, tier: Tier | None) -> Tier | None:
+    """The tier, unless it is below the floor: then what would have fallen to it waits."""
+    return None if tier is None or TIERS.index(tier) < TIERS.index(floor) else tier
 
 
 _NOTHING_STATED = TaskDefaults()

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tierqueue.ledger.items import Death, NewItem, fallen
+from tierqueue.ledger.items import Death, NewItem
 from tierqueue.ledger.session import ItemRow
-from tierqueue.router.choose import Choice, Route, Standing, choose
-from tierqueue.router.errors import CostCeilingExceeded, DeadLettered
+from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.errors import DeadLettered
 from tierqueue.router.item import (
     Demands,
     Fallback,
@@ -20,7 +20,7 @@ from tierqueue.router.item import (
 )
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import Policy, resolve
-from tierqueue.router.signals import Signals, measure
+from tierqueue.router.signals import measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +60,49 @@ def choose_all(
             deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
             continue
         signals = measure(item, counted.get(item.id, {}))
-        chosen, degraded = choose_or_fall_back(item, signals, policy, standing)
+        chosen = choose(item, signals, policy, standing)
+        if item.only is not None and not isinstance(chosen, Route):
+            if row.degraded["on"] == "ceiling":
+                deaths.append(_nothing_below(item, row.degraded, chosen))
+                continue
+            # Back to where it came from: a fallback that leads nowhere is none.
+            item = replace(item, only=None)
+            chosen = choose(item, signals, policy, standing)
         match chosen:
             case Route() as route:
-                routed.append({**_routed(item, route), "degraded": degraded or row.degraded})
+                degraded = None if item.only is None else row.degraded
+                routed.append({**_routed(item, route), "degraded": degraded})
             case DeadLettered() as error:
                 deaths.append(Death(item.id, error.reason, error.message, error.fields))
     return Chosen(rows, routed, deaths)
 
 
-def choose_or_fall_back(
-    item: WorkItem, signals: Signals, policy: Policy, standing: Standing
-) -> tuple[Choice, dict[str, str] | None]:
-    """``choose``, and again for the tier that the item allows where its ``max_cost`` is too low.
+def _nothing_below(item: WorkItem, degraded: Mapping[str, Any], found: DeadLettered) -> Death:
+    """The end of an item that a ceiling sent to a tier where it cannot be done either."""
+    refused = degraded.get("refused") or {}
+    message = (
+        f"item {item.id}: ceiling {refused.get('ceiling', 'unknown')} cannot cover it on"
+        f" {degraded['from']}, and it has no route on {degraded['to']}: raise it and replay"
+    )
+    fields = {"item": item.id, **refused, "refusals": found.fields.get("refusals", [])}
+    return Death(item.id, "cost_ceiling", message, fields)
 
-    The second part says what it fell back from, where it did.
+
+def may_fall(row: ItemRow, event: str, spent: int, policy: Policy, now: int) -> Tier | None:
+    """The tier an item may fall back to on ``event`` (``on_throttle``, ``on_outage``), if any.
+
+    Only where somebody allowed it in so many words, only once, and only where it can be done: what
+    has no route there waits where it is. ``spent``: nano-dollars of the attempt that ends.
     """
-    chosen, allowed = choose(item, signals, policy, standing), item.demands.fallback.on_ceiling
-    if not isinstance(chosen, CostCeilingExceeded) or item.only is not None or allowed is None:
-        return chosen, None
-    degraded = fallen(allowed, chosen.fields["refusals"][0]["deployment"], "ceiling")
-    return choose(replace(item, only=allowed), signals, policy, standing), degraded
+    allowed = row.fallback or {}
+    if row.degraded is not None or event not in allowed:
+        return None
+    to = Tier(allowed[event])
+    item = work_item_of(row, policy, now)
+    item = replace(item, only=to, spent=NanoUSD(item.spent + spent))
+    # Bounded by its bytes where a tokenizer would count: at worst it waits.
+    found = choose(item, measure(item, {}), policy, Standing(now=now))
+    return to if isinstance(found, Route) else None
 
 
 def demands_of(stated: ItemRow | NewItem, policy: Policy, now: int) -> Demands:
@@ -109,17 +131,26 @@ def demands_of(stated: ItemRow | NewItem, policy: Policy, now: int) -> Demands:
 
 def work_item_of(row: ItemRow, policy: Policy, now: int) -> WorkItem:
     """An item as the router sees it, every default applied; ``now`` in epoch microseconds."""
+    demands = demands_of(row, policy, now)
     return WorkItem(
         id=row.id,
         task=row.task,
-        demands=demands_of(row, policy, now),
+        demands=demands,
         prompt_bytes=row.prompt_bytes,
         messages=row.messages,
         output_limit=row.output_limit,
         refused_by=tuple(Tier(each) for each in row.refused_by or ()),
         spent=NanoUSD(row.spent),
-        only=Tier(row.degraded["to"]) if row.degraded else None,
+        only=_fallen_to(row, demands),
     )
+
+
+def _fallen_to(row: ItemRow, demands: Demands) -> Tier | None:
+    """Where an item fell back to, as long as it still may."""
+    if not row.degraded:
+        return None
+    to = Tier(row.degraded["to"])
+    return to if getattr(demands.fallback, f"on_{row.degraded['on']}") is to else None
 
 
 def _routed(item: WorkItem, route: Route) -> dict[str, Any]:

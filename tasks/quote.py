@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from tierqueue.ledger.items import Death, NewItem
 from tierqueue.ledger.spending import Past
-from tierqueue.router.choose import Route, Standing
+from tierqueue.router.choose import Route, Standing, choose
 from tierqueue.router.item import Tier, WorkItem
 from tierqueue.router.policy import Policy
 from tierqueue.router.signals import measure
-from tierqueue.tasks.choosing import choose_or_fall_back, demands_of
+from tierqueue.tasks.choosing import demands_of
 from tierqueue.tasks.tokens import TokenCounter
 
 GUESS = 0.25
@@ -21,7 +21,7 @@ class Part:
     """The rows that go to one deployment; money in nano-dollars, for one call a row.
 
     ``expected`` is the mean cost of an accepted item of this task type there in the past, or
-    ``GUESS`` of the bound (``past`` is ``None``). ``degraded``: rows that fell back to it.
+    ``GUESS`` of the bound (``past`` is ``None``).
     """
 
     tier: Tier
@@ -30,7 +30,6 @@ class Part:
     past: Past | None
     rows: int = 0
     bound: int = 0
-    degraded: int = 0
 
     @property
     def expected(self) -> int:
@@ -95,7 +94,7 @@ def quote(
             continue
         item = work_item(new, policy, now)
         signals = measure(item, counter.count(new.task, new.arguments))
-        chosen, degraded = choose_or_fall_back(item, signals, policy, standing)
+        chosen = choose(item, signals, policy, standing)
         if not isinstance(chosen, Route):
             _refuse(found, chosen.reason, index, chosen.message)
             continue
@@ -108,7 +107,6 @@ def quote(
             found.parts[chosen.deployment] = part
         part.rows += 1
         part.bound += chosen.bound
-        part.degraded += degraded is not None
     found.seconds = _seconds(found, policy, concurrency)
     return found
 

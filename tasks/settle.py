@@ -26,6 +26,7 @@ from tierqueue.router.outcome import (
 )
 from tierqueue.router.policy import Policy
 from tierqueue.router.pricing import charge
+from tierqueue.tasks.choosing import may_fall
 
 _ANOTHER_FLOOR = "Replay it with another floor."
 _ADVICE = {
@@ -110,7 +111,7 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
             )
             said = {"reasons": list(reasons)}
             return _dead(attempt, "rejected", outcome.reason, message, said, **spent)
-        case Throttled() if (to := _may_fall(attempt, "on_throttle")) is not None:
+        case Throttled() if (to := _may_fall(attempt, "on_throttle", 0, policy)) is not None:
             return _fallen(attempt, "throttled", to, "throttle", cost=0, throttles_more=1)
         case Throttled():
             again = retry.after_throttle(outcome, item.throttles + 1, policy.retry, attempt.draw)
@@ -125,9 +126,10 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
                 "detail": {"kind": kind, "message": why},
                 "calls_more": 1,
             }
-            to = _may_fall(attempt, "on_outage")
-            if outcome.transient and to is not None and isinstance(next_step, retry.End):
-                return _fallen(attempt, "failed", to, "outage", **charged)
+            if outcome.transient and isinstance(next_step, retry.End):
+                to = _may_fall(attempt, "on_outage", cost, policy)
+                if to is not None:
+                    return _fallen(attempt, "failed", to, "outage", **charged)
             return _again(attempt, "failed", next_step, kind, **charged)
         case Unknown(kind=kind, message=why):
             metered = attempt.deployment.metered
@@ -185,12 +187,10 @@ def lost(
     return _again(attempt, outcome, step, "lost claim", **extra)
 
 
-def _may_fall(attempt: Attempt, event: str) -> Tier | None:
-    """The tier this item may fall back to on ``event``: only if somebody said so, and only once."""
-    allowed = attempt.item.fallback or {}
-    if attempt.cancelled or attempt.item.degraded is not None or event not in allowed:
+def _may_fall(attempt: Attempt, event: str, cost: int, policy: Policy) -> Tier | None:
+    if attempt.cancelled:
         return None
-    return Tier(allowed[event])
+    return may_fall(attempt.item, event, cost, policy, attempt.now)
 
 
 def _fallen(attempt: Attempt, outcome: str, to: Tier, on: str, **more: Any) -> Settlement:

@@ -79,7 +79,6 @@ def _emit(found: Quote) -> None:
                     "deployment": each.deployment,
                     "simulated": each.simulated,
                     "rows": each.rows,
-                    "degraded": each.degraded,
                     "bound": each.bound,
                     "expected": each.expected,
                     "past": None if each.past is None else asdict(each.past),
@@ -104,7 +103,7 @@ def _print(found: Quote) -> None:
             (
                 each.tier.value,
                 each.deployment + (" (simulated)" if each.simulated else ""),
-                f"{each.rows:,}" + (f" ({each.degraded:,} degraded)" if each.degraded else ""),
+                f"{each.rows:,}",
                 f"{each.rows / found.rows:.0%}",
                 format_usd(each.bound),
                 format_usd(each.expected),

@@ -1,10 +1,12 @@
 """tierqueue.toml: what it may say, and what is said back where it is wrong."""
 
+from dataclasses import replace
+
 import pytest
 
 from tierqueue.router.duration import MICROSECONDS
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.item import Demands, Latency, Risk, Sensitivity, Tier
+from tierqueue.router.item import Demands, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import Policy, parse_policy, resolve
 
@@ -135,6 +137,42 @@ def test_a_typo_is_answered_with_its_key_and_the_nearest_valid_word(
 )
 def test_what_cannot_be_used_is_refused_in_words(text: str, said: str) -> None:
     assert said in _refusal(text)
+
+
+@pytest.mark.parametrize("event", ["on_ceiling", "on_throttle", "on_outage"])
+@pytest.mark.parametrize(
+    ("table", "floor", "refused"),
+    [
+        ("", 'floor = "frontier"', True),
+        ("", 'task = "a"\nfloor = "frontier"', True),
+        ("", 'task = "b"\nfloor = "frontier"', False),
+        ('risk = "internal"', 'risk = "internal"\nfloor = "frontier"', True),
+        # Items of a milder risk may still use it.
+        ("", 'risk = "auto_applied"\nfloor = "frontier"', False),
+    ],
+)
+def test_a_fallback_below_the_floor_of_its_task_type_is_refused_where_it_is_declared(
+    event: str, table: str, floor: str, refused: bool
+) -> None:
+    text = f'[tasks.a]\n{table}\n{event} = "gpu"\n[[floors]]\n{floor}\n'
+    if refused:
+        assert f"tasks.a.{event} = 'gpu' is below the floor 'frontier'" in _refusal(text)
+    else:
+        assert _policy(text)
+
+
+def test_a_fallback_to_a_tier_without_a_deployment_is_refused_where_it_is_declared() -> None:
+    assert "no deployment is of that tier" in _refusal('[tasks.a]\non_outage = "gpu"\n' + CLOSED)
+    assert _policy('[tasks.a]\non_outage = "gpu"\n' + HOUSE + CLOSED)
+
+
+def test_a_fallback_below_the_floor_that_applies_is_none() -> None:
+    policy = _policy('[[floors]]\nrisk = "auto_applied"\nfloor = "open_weight"')
+    own = Demands(fallback=Fallback(on_throttle=Tier.GPU, on_outage=Tier.OPEN_WEIGHT))
+    fallback = resolve(own, "a", policy, 0).fallback
+    assert (fallback.on_throttle, fallback.on_outage) == (None, Tier.OPEN_WEIGHT)
+    mild = replace(own, risk=Risk.INTERNAL)
+    assert resolve(mild, "a", policy, 0).fallback == own.fallback
 
 
 def test_a_login_in_an_address_is_not_repeated_in_the_error() -> None:

@@ -39,7 +39,12 @@ def test_an_item_is_never_laxer_than_it_says_the_policy_says_or_its_predecessors
     assert item.demands.sensitivity == Sensitivity(resolved)
 
 
-def test_an_item_that_fell_back_may_be_routed_to_that_tier_only() -> None:
+def test_an_item_that_fell_back_may_be_routed_to_that_tier_only_as_long_as_it_still_may() -> None:
     degraded = {"to": "gpu", "from": "best", "on": "ceiling"}
-    assert work_item_of(row(degraded=degraded), POLICY, 0).only is Tier.GPU
+    allowed = {"degraded": degraded, "fallback": {"on_ceiling": "gpu"}, "risk": "internal"}
+    assert work_item_of(row(**allowed), POLICY, 0).only is Tier.GPU
     assert work_item_of(row(), POLICY, 0).only is None
+    withdrawn = {**allowed, "fallback": None}
+    assert work_item_of(row(**withdrawn), POLICY, 0).only is None
+    raised = parse_policy('[[floors]]\nfloor = "frontier"', "test")
+    assert work_item_of(row(**allowed), raised, 0).only is None

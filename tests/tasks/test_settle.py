@@ -63,6 +63,11 @@ def attempt(deployment: str, *, cancelled: bool = False, **row: Any) -> Attempt:
             "sensitivity": "public",
             "fallback": None,
             "degraded": None,
+            **dict.fromkeys(("risk", "latency", "deadline", "max_cost", "floor", "budget")),
+            "inherits": None,
+            "prompt_bytes": 50,
+            "messages": 2,
+            "output_limit": 16,
             **row,
         }
     )

@@ -1,0 +1,248 @@
+"""A fallback on its whole way: routed, claimed, refused by the world, routed again, settled."""
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from tests.ledger.placed import column
+from tierqueue.ledger import claims, items, routes, settlements
+from tierqueue.ledger.claims import Claim, Claimant
+from tierqueue.ledger.items import NewItem, new_id
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.item import Tier
+from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Throttled, Usage
+from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.dispatch import RoutingStage
+from tierqueue.tasks.settle import Attempt, settlement
+
+POLICY = """
+default_sensitivity = "internal"
+
+[tasks.ticket]
+risk = "internal"
+{fallback}
+
+[deployments.house]
+tier = "gpu"
+engine = "vllm"
+model = "small"
+boundary = "house"
+context_window = {window}
+gpu_hour = "3.60"
+
+[deployments.best]
+tier = "frontier"
+engine = "anthropic"
+model = "best"
+boundary = "vendor:acme"
+key_env = "ACME_KEY"
+context_window = 200000
+prices = {{ input = "5", output = "25" }}
+
+{more}
+[retry]
+calls = 1
+"""
+FALLEN_FROM_BEST = {"to": "gpu", "from": "best"}
+
+
+class Way:
+    """One item's way through the real stages of one ledger, the test in the provider's place."""
+
+    def __init__(self, ledger: Ledger, policy: Policy) -> None:
+        self.ledger = ledger
+        self.policy = policy
+        self.stage = RoutingStage(
+            ledger=ledger,
+            policy=policy,
+            send=lambda *_: None,
+            delivery=Mock(spec=Delivery),
+            received=lambda _: None,
+            resend=60.0,
+            checkpoint=lambda _: None,
+        )
+        self.stage.start()
+        self.item_id = ""
+
+    def submit(self, **stated: Any) -> None:
+        """One item, with as little in it as there can be, but for what is ``stated``."""
+        filled: dict[str, Any] = {"fingerprint": "f", "prefix": "p", "prompt_bytes": 500}
+        new = NewItem(
+            id=new_id(),
+            task="ticket",
+            arguments={"text": "x"},
+            messages=2,
+            output_limit=100,
+            **{**filled, **stated},
+        )
+        with self.ledger.write() as connection:
+            self.item_id = items.submit(connection, new, None)
+
+    def column(self, name: str) -> Any:
+        """What the item's row says."""
+        return column(self.ledger, self.item_id, name)
+
+    def claim(self) -> Claim | None:
+        """Route the item, and claim it for the deployment it was routed to."""
+        with self.ledger.write() as connection:
+            routes.wake_due(connection, database_now(connection) + 3_600_000_000)
+        self.stage.look()
+        if self.column("state") != "queued":
+            return None
+        deployment = self.policy.deployments[self.column("deployment")]
+        claimant = Claimant(
+            worker="w",
+            tier=deployment.tier.value,
+            deployment=deployment.name,
+            provider=deployment.provider,
+            metered=deployment.metered,
+            lease=60_000_000,
+        )
+        wanted = {self.item_id: self.column("fence")}
+        with self.ledger.write() as connection:
+            known = claims.read(connection, wanted)
+            made = claims.claim(connection, claimant, wanted, known, database_now(connection))
+        return made.claimed[0] if made.claimed else None
+
+    def settle(self, claim: Claim, outcome: Outcome) -> None:
+        """The provider's answer."""
+        now = self.ledger.now()
+        attempt = Attempt(
+            item=claim.item,
+            fence=claim.fence,
+            held=claim.held,
+            balances=claim.balances,
+            started_at=claim.started_at,
+            deployment=self.policy.deployments[claim.item.deployment],
+            prompt_version="1",
+            now=now,
+            draw=0.5,
+        )
+        made = settlement(attempt, outcome, self.policy)
+        with self.ledger.write() as connection:
+            ready = settlements.prepare(self.ledger.dialect, [made], now)
+            settlements.settle(connection, ready)
+
+
+def answered() -> Accepted:
+    usage = Usage(input_tokens=10, output_tokens=10, engine_seconds=0.001)
+    done = Completed(text="{}", usage=usage, model_served="m", seconds=0.1)
+    return Accepted(output={"label": "x"}, completed=done)
+
+
+def way(ledger: Ledger, fallback: str, *, more: str = "", window: int = 32_000) -> Way:
+    return Way(
+        ledger, parse_policy(POLICY.format(fallback=fallback, more=more, window=window), "test")
+    )
+
+
+REFUSED: dict[str, Outcome] = {
+    "on_throttle": Throttled(after=1),
+    "on_outage": Failed(kind="server error", message="503", transient=True),
+}
+
+
+def send_to_best(road: Way) -> None:
+    """Routed to the frontier first, as where the house was not there when it was routed."""
+    road.stage.look()
+    with road.ledger.write() as connection:
+        chosen = {
+            "b_id": road.item_id,
+            "tier": Tier.FRONTIER.value,
+            "deployment": "best",
+            "bound": 10_000_000,
+            "token_bound": 1000,
+        }
+        routes.route(connection, [chosen])
+
+
+@pytest.mark.parametrize("event", REFUSED)
+def test_a_call_refused_by_the_world_falls_back_and_its_receipt_says_so(
+    ledger: Ledger, event: str
+) -> None:
+    road = way(ledger, f'{event} = "gpu"')
+    road.submit()
+    send_to_best(road)
+    first = road.claim()
+    assert first is not None
+    assert first.item.deployment == "best"
+    road.settle(first, REFUSED[event])
+    second = road.claim()
+    assert second is not None
+    assert second.item.deployment == "house"
+    road.settle(second, answered())
+    assert road.column("state") == "succeeded"
+    fallen = {**FALLEN_FROM_BEST, "on": event.removeprefix("on_")}
+    assert road.column("receipt")["degraded_from"] == fallen
+    assert road.column("held") == 0
+
+
+@pytest.mark.parametrize("event", REFUSED)
+def test_a_fallback_that_leads_nowhere_is_none(ledger: Ledger, event: str) -> None:
+    road = way(ledger, f'{event} = "gpu"', window=200)
+    road.submit()
+    send_to_best(road)
+    claim = road.claim()
+    assert claim is not None
+    road.settle(claim, REFUSED[event])
+    assert road.column("degraded") is None
+    # Throttling waits; an outage that used up the calls ends as itself, not as "no route".
+    expected = ("waiting", "throttled") if event == "on_throttle" else ("dead", "exhausted")
+    assert (road.column("state"), road.column("reason")) == expected
+
+
+CEILING = '[[ceilings]]\nscope = "tier"\nname = "frontier"\nlimit = "0.000001usd"\n'
+
+
+def test_a_ceiling_over_a_tier_sends_to_the_tier_that_was_allowed(ledger: Ledger) -> None:
+    road = way(ledger, 'on_ceiling = "gpu"', more=CEILING)
+    road.submit()
+    send_to_best(road)
+    assert road.claim() is None
+    assert road.column("state") == "submitted"
+    claim = road.claim()
+    assert claim is not None
+    assert claim.item.deployment == "house"
+    road.settle(claim, answered())
+    told = road.column("receipt")["degraded_from"]
+    assert {name: told[name] for name in ("to", "from", "on")} == {
+        **FALLEN_FROM_BEST,
+        "on": "ceiling",
+    }
+    assert told["refused"]["ceiling"].startswith("tier:frontier")
+
+
+def test_a_ceiling_whose_fallback_has_no_route_is_what_the_item_died_of(ledger: Ledger) -> None:
+    road = way(ledger, 'on_ceiling = "gpu"', more=CEILING, window=200)
+    road.submit()
+    send_to_best(road)
+    assert road.claim() is None
+    assert road.claim() is None
+    assert (road.column("state"), road.column("reason")) == ("dead", "cost_ceiling")
+    fields = road.column("error")["fields"]
+    assert fields["ceiling"].startswith("tier:frontier")
+    assert fields["needed"] > fields["limit"]
+
+
+def test_an_item_s_own_limit_ends_it_as_a_ceiling_whatever_it_may_fall_to(ledger: Ledger) -> None:
+    road = way(ledger, 'on_ceiling = "gpu"')
+    road.submit(max_cost=1)
+    assert road.claim() is None
+    assert (road.column("state"), road.column("reason")) == ("dead", "cost_ceiling")
+    assert road.column("error")["fields"]["ceiling"] == f"item:{road.item_id}"
+
+
+def test_throttling_waits_where_the_policy_puts_the_floor_above_the_fallback(
+    ledger: Ledger,
+) -> None:
+    floors = '[[floors]]\nrisk = "auto_applied"\nfloor = "frontier"\n'
+    road = way(ledger, 'on_throttle = "gpu"', more=floors)
+    road.submit(risk="auto_applied", fallback={"on_throttle": "gpu"})
+    claim = road.claim()
+    assert claim is not None
+    assert claim.item.deployment == "best"
+    road.settle(claim, Throttled(after=1))
+    assert (road.column("state"), road.column("reason")) == ("waiting", "throttled")
