@@ -6,30 +6,14 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tierqueue.router.complaints import complaint, nearest
+from tierqueue.router.defaults import Duration, FloorRule, Money, TaskDefaults, floor_of
 from tierqueue.router.deployment import Deployment, Flag, PositiveCount, Table
-from tierqueue.router.duration import MICROSECONDS, parse_duration
-from tierqueue.router.errors import InvalidItem, InvalidPolicy
-from tierqueue.router.item import TIERS, Demands, Fallback, Latency, Risk, Sensitivity, Tier
-from tierqueue.router.money import NanoUSD, parse_usd
+from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.item import TIERS, Demands, Risk, Sensitivity, Tier
 
-DEFAULT_DEADLINE = 24 * 3_600 * MICROSECONDS
-"""Microseconds an item has where neither it nor its task type says."""
-
-DEFAULT_BUDGET = "default"
-
-
-def _money(text: Any) -> NanoUSD:
-    try:
-        return parse_usd(text)
-    except InvalidItem as wrong:
-        raise ValueError(wrong.message) from None
-
-
-Money = Annotated[NanoUSD, BeforeValidator(_money)]
-Duration = Annotated[int, BeforeValidator(parse_duration)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -41,37 +25,6 @@ class TierPolicy(Table):
 
     concurrency: PositiveCount = 32
     slice: PositiveCount = 64
-
-
-class TaskDefaults(Table):
-    """What items of a task type demand where they do not say; ``deadline`` in microseconds."""
-
-    risk: Risk | None = None
-    sensitivity: Sensitivity | None = None
-    latency: Latency | None = None
-    deadline: Duration | None = None
-    floor: Tier | None = None
-    max_cost: Money | None = None
-    budget: str | None = Field(default=None, min_length=1)
-    on_ceiling: Tier | None = None
-    on_throttle: Tier | None = None
-    on_outage: Tier | None = None
-
-    @model_validator(mode="after")
-    def _falls_no_deeper_than_its_floor(self) -> Self:
-        for name in ("on_ceiling", "on_throttle", "on_outage"):
-            tier: Tier | None = getattr(self, name)
-            if tier is not None and TIERS.index(tier) < TIERS.index(self.floor or tier):
-                raise ValueError(f"{name} = {tier.value!r} is below the floor {self.floor!r}")
-        return self
-
-
-class FloorRule(Table):
-    """No item of this task type and risk is done below ``floor``; ``None`` matches all."""
-
-    task: str | None = None
-    risk: Risk | None = None
-    floor: Tier
 
 
 class CeilingRule(Table):
@@ -206,7 +159,7 @@ class Policy(Table):
         """A fallback that no item of the task type could ever use is no fallback."""
         served = {deployment.tier for deployment in self.deployments.values()}
         risks = list(Risk) if usual.risk is None else [usual.risk]
-        floors = [_floor(Demands(), risk, task, self) for risk in risks]
+        floors = [floor_of(Demands(), risk, task, self) for risk in risks]
         lowest = min(floors, key=TIERS.index)
         for name in ("on_ceiling", "on_throttle", "on_outage"):
             tier: Tier | None = getattr(usual, name)
@@ -263,51 +216,6 @@ def _with(table: Any, filled_in: dict[str, Any], path: str, source: str) -> Any:
         )
     return table | filled_in
 
-
-def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
-    """``demands`` with every default applied; ``now`` and the deadline in epoch microseconds.
-
-    The item's own value wins, then its task type's, then the policy's. What nobody states is the
-    strictest: regulated, auto-applied. The floor is the highest of the item's and every matching
-    rule's, and a fallback to a tier below it is none; ``max_cost`` alone may stay ``None``.
-    """
-    usual = policy.tasks.get(task) or _NOTHING_STATED
-    risk = demands.risk or usual.risk or Risk.AUTO_APPLIED
-    floor = _floor(demands, risk, task, policy)
-    sensitivity = demands.sensitivity or usual.sensitivity or policy.default_sensitivity
-    deadline = demands.deadline
-    return Demands(
-        risk=risk,
-        sensitivity=sensitivity or Sensitivity.REGULATED,
-        latency=demands.latency or usual.latency or Latency.BACKGROUND,
-        deadline=now + (usual.deadline or DEFAULT_DEADLINE) if deadline is None else deadline,
-        max_cost=usual.max_cost if demands.max_cost is None else demands.max_cost,
-        floor=floor,
-        budget=demands.budget or usual.budget or DEFAULT_BUDGET,
-        fallback=Fallback(
-            on_ceiling=_at_least(floor, demands.fallback.on_ceiling or usual.on_ceiling),
-            on_throttle=_at_least(floor, demands.fallback.on_throttle or usual.on_throttle),
-            on_outage=_at_least(floor, demands.fallback.on_outage or usual.on_outage),
-        ),
-    )
-
-
-def _floor(demands: Demands, risk: Risk, task: str, policy: Policy) -> Tier:
-    usual = policy.tasks.get(task) or _NOTHING_STATED
-    floors = [
-        rule.floor
-        for rule in policy.floors
-        if rule.task in (None, task) and rule.risk in (None, risk)
-    ]
-    return max([demands.floor or usual.floor or Tier.GPU, *floors], key=TIERS.index)
-
-
-def _at_least(floor: Tier, tier: Tier | None) -> Tier | None:
-    """The tier, unless it is below the floor: then what would have fallen to it waits."""
-    return None if tier is None or TIERS.index(tier) < TIERS.index(floor) else tier
-
-
-_NOTHING_STATED = TaskDefaults()
 
 # What one engine of the house batches by itself; a vendor's limits are lower.
 _SHIPPED: dict[Tier, dict[str, int]] = {Tier.GPU: {"concurrency": 256, "slice": 128}}

@@ -7,6 +7,7 @@ from typing import Any
 from tierqueue.ledger.items import Death, NewItem
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.defaults import resolve
 from tierqueue.router.errors import DeadLettered
 from tierqueue.router.item import (
     Demands,
@@ -19,7 +20,7 @@ from tierqueue.router.item import (
     strictest,
 )
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import Policy, resolve
+from tierqueue.router.policy import Policy
 from tierqueue.router.signals import measure
 
 

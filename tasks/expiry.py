@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from tierqueue.ledger import claims, promises, routes, settlements
+from tierqueue.ledger import claims, leases, promises, routes, settlements
 from tierqueue.ledger.items import die
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, unreachable
@@ -91,10 +91,10 @@ class Expiry:
             return
         with self._ledger.write() as connection:
             now = database_now(connection)
-            found = claims.lapsed(connection, now, MOST)
+            found = leases.lapsed(connection, now, MOST)
             # Of all that a worker held, what was lost most often before is what may have killed
             # it; fresh neighbours of a suspect are not made suspects by it.
-            most = claims.most_lost(connection, {attempt.worker for _, attempt in found})
+            most = leases.most_lost(connection, {attempt.worker for _, attempt in found})
             settled = [
                 self._lost(item, attempt, now, item.lost_claims >= most.get(attempt.worker, 0))
                 for item, attempt in found

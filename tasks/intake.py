@@ -13,9 +13,9 @@ from tierqueue.ledger import items
 from tierqueue.ledger.items import NewItem
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import unstorable
+from tierqueue.router.defaults import resolve
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Demands, Sensitivity
-from tierqueue.router.policy import resolve
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
 

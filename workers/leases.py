@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from tierqueue.ledger.claims import renew
+from tierqueue.ledger.leases import renew
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.workers.limiter import Limiter

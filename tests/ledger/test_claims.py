@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, settlement
-from tierqueue.ledger import claims, items, routes
+from tierqueue.ledger import items, leases, routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
 
@@ -140,7 +140,7 @@ def test_a_renewed_lease_lasts_and_a_lost_one_is_told(road: Road) -> None:
         assert items.cancel(connection, [stopped.item.id], "ada") == []
         until = mine.started_at + 99 * SECOND
         held = {each.item.id: each.fence for each in (mine, lost, stopped)}
-        told = claims.renew(connection, held, until)
+        told = leases.renew(connection, held, until)
     assert told == ({lost.item.id}, {stopped.item.id})
     assert road.row(mine.item.id).lease_until == until
     assert road.row(lost.item.id).lease_until is None
@@ -150,8 +150,8 @@ def test_only_a_lease_that_has_ended_has_lapsed(road: Road) -> None:
     [claim] = road.running()
     until = claim.started_at + LEASE
     with road.ledger.write() as connection:
-        assert claims.lapsed(connection, until, 10) == []
-        [(item, attempt)] = claims.lapsed(connection, until + 1, 10)
+        assert leases.lapsed(connection, until, 10) == []
+        [(item, attempt)] = leases.lapsed(connection, until + 1, 10)
     assert (item.id, attempt.fence, attempt.held) == (claim.item.id, 1, 100)
 
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import event, func, select
 
 from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, new_item, settlement
-from tierqueue.ledger import ceilings, claims, dead_letters, items, models, reports, routes
+from tierqueue.ledger import ceilings, claims, dead_letters, items, leases, models, reports, routes
 from tierqueue.ledger.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
@@ -213,7 +213,7 @@ class Moves(RuleBasedStateMachine):
         row = self.road.row(each.item.id)
         mine = row.state == State.RUNNING and row.fence == each.fence
         with self.ledger.write() as connection:
-            lost, _ = claims.renew(connection, {each.item.id: each.fence}, self.now + LEASE)
+            lost, _ = leases.renew(connection, {each.item.id: each.fence}, self.now + LEASE)
         assert (each.item.id in lost) is not mine
 
     @rule(then=st.sampled_from([State.ROUTED, State.WAITING, State.DEAD]))
@@ -223,7 +223,7 @@ class Moves(RuleBasedStateMachine):
 
     def _expire(self, then: State) -> bool:
         with self.ledger.write() as connection:
-            found = claims.lapsed(connection, self.now, 10)
+            found = leases.lapsed(connection, self.now, 10)
         for item, attempt in found:
             claim = next(c for c in self.given if (c.item.id, c.fence) == (item.id, attempt.fence))
             self._ended(self.road.expire(claim, cost=attempt.held, next_state=then).ended)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.ledger.priced import PRICED
 from tests.ledger.road import LEASE, WORKER, Road, ceiling, settlement
-from tierqueue.ledger import claims, reports, routes, settlements
+from tierqueue.ledger import leases, reports, routes, settlements
 from tierqueue.ledger.claims import Claim
 from tierqueue.router import errors
 from tierqueue.router.choose import Standing, choose
@@ -92,7 +92,7 @@ def test_a_dead_workers_holds_come_back_and_block_nobody(road: Road, policy: Pol
     assert road.claim(waiting).waiting == 1
     with road.ledger.write() as connection:
         now = gone.started_at + LEASE + 1
-        [(item, opened)] = claims.lapsed(connection, now, 10)
+        [(item, opened)] = leases.lapsed(connection, now, 10)
         dead = Attempt(
             item=item,
             fence=opened.fence,

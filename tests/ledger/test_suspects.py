@@ -6,7 +6,7 @@ from sqlalchemy import update
 
 from tests.ledger.placed import column, place
 from tests.ledger.road import SECOND, WORKER, Road, settlement
-from tierqueue.ledger import claims, pauses, routes, suspects
+from tierqueue.ledger import leases, pauses, routes, suspects
 from tierqueue.ledger.models import items
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -89,8 +89,8 @@ def test_of_all_that_a_worker_held_the_most_often_lost_is_to_blame(road: Road) -
     settled = road.running()[0]
     road.settle(settlement(settled))
     with road.ledger.read() as connection:
-        assert claims.most_lost(connection, {WORKER.worker, "another"}) == {WORKER.worker: 2}
+        assert leases.most_lost(connection, {WORKER.worker, "another"}) == {WORKER.worker: 2}
     road.settle(settlement(worn))
     with road.ledger.read() as connection:
-        assert claims.most_lost(connection, {WORKER.worker}) == {WORKER.worker: 0}
+        assert leases.most_lost(connection, {WORKER.worker}) == {WORKER.worker: 0}
     road.settle(settlement(fresh))
