@@ -61,7 +61,7 @@ class FloorRule(Table):
     floor: Tier
 
 
-def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
+def resolve(demands: Demands, task: str, policy: "Policy", now: int) -> Demands:
     """``demands`` with every default applied; ``now`` and the deadline in epoch microseconds.
 
     The item's own value wins, then its task type's, then the policy's. What nobody states is the
@@ -89,7 +89,7 @@ def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
     )
 
 
-def floor_of(demands: Demands, risk: Risk, task: str, policy: Policy) -> Tier:
+def floor_of(demands: Demands, risk: Risk, task: str, policy: "Policy") -> Tier:
     usual = policy.tasks.get(task) or _NOTHING_STATED
     floors = [
         rule.floor
