@@ -4,7 +4,7 @@ Every engine answers with exactly one of these and raises nothing; anything else
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +68,50 @@ class Throttled:
     after: float | None = None
 
 
+Trouble = Literal[
+    "outage",
+    "unreachable",
+    "engine_dead",
+    "engine_died",
+    "unauthorized",
+    "quota",
+    "not_found",
+    "no_key",
+    "throttled",
+]
+"""Why a deployment cannot serve now.
+
+``outage``: it answers with errors of its own, or not at all. ``unreachable``: no connection.
+``engine_dead``: an engine of the house does not run; ``engine_died``: it went down during the
+call. ``unauthorized``: the key is refused. ``quota``: the account has no money or quota left.
+``not_found``: the model or the address is not there. ``no_key``: no worker has a key for it.
+``throttled``: too many calls.
+"""
+
+NEEDS_SOMEBODY: frozenset[Trouble] = frozenset({"unauthorized", "quota", "not_found", "no_key"})
+"""Troubles that last until a person mends something; the others pass by themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable:
+    """The deployment cannot serve anybody now, and nothing was billed beyond ``usage``.
+
+    ``after`` is its Retry-After in seconds, where it gave one. Not an attempt of the item, unless
+    ``condition.its_own`` finds that the item itself brings it about. ``message`` holds no prompt,
+    answer or secret.
+    """
+
+    kind: Trouble
+    message: str
+    after: float | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """The call did not work and was certainly not billed, or is billed exactly by ``usage``.
 
-    ``transient`` failures (5xx, refused connection) may be tried again, permanent ones (bad
+    ``transient`` failures (a time limit, a conflict) may be tried again, permanent ones (bad
     request) never. ``message`` holds no prompt, answer or secret; ``reason`` is the dead letter's,
     should a permanent failure end the item.
     """
@@ -126,8 +165,8 @@ class Accepted:
     completed: Completed
 
 
-Reply = Completed | Throttled | Failed | Unknown | Interrupted
+Reply = Completed | Throttled | Unavailable | Failed | Unknown | Interrupted
 """What an engine may answer."""
 
-Outcome = Accepted | Rejected | Throttled | Failed | Unknown | Interrupted
+Outcome = Accepted | Rejected | Throttled | Unavailable | Failed | Unknown | Interrupted
 """What a claimed attempt may end as, after validation."""

@@ -65,6 +65,14 @@ def after_throttle(throttled: Throttled, throttles: int, policy: RetryPolicy, dr
     return Again(_backoff(policy, throttles) * (1 + draw) / 2)
 
 
+def after_unavailable(times: int, policy: RetryPolicy, draw: float) -> Again:
+    """When to ask again a deployment that could not serve; it is no attempt and ends no item.
+
+    ``times`` counts how often the item was turned away, this time included.
+    """
+    return Again(_backoff(policy, times) * (1 + draw) / 2)
+
+
 def after_unknown(policy: RetryPolicy, calls: int, draw: float, metered: bool) -> Again | End:
     """What follows a call whose reply is lost.
 

@@ -9,6 +9,7 @@ from tierqueue.ledger.items import fallen
 from tierqueue.ledger.session import ItemRow
 from tierqueue.ledger.settlements import Settlement
 from tierqueue.router import escalation, retry
+from tierqueue.router.condition import Condition
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
@@ -21,6 +22,7 @@ from tierqueue.router.outcome import (
     Outcome,
     Rejected,
     Throttled,
+    Unavailable,
     Unknown,
     Usage,
 )
@@ -43,7 +45,8 @@ class Attempt:
     """One claimed attempt, as it must be known to settle it.
 
     ``item`` is the item's row as it stood at the claim; money in nano-dollars, ``now`` in epoch
-    microseconds; ``draw`` is uniform in [0, 1) and spreads retries.
+    microseconds; ``draw`` is uniform in [0, 1) and spreads retries. ``condition`` is the
+    deployment's after this attempt; ``own``: a fault is what the item itself brought about.
     """
 
     item: ItemRow
@@ -56,6 +59,8 @@ class Attempt:
     now: int
     draw: float
     cancelled: bool = False
+    condition: Condition | None = None
+    own: bool = False
 
 
 def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement:
@@ -116,21 +121,10 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
         case Throttled():
             again = retry.after_throttle(outcome, item.throttles + 1, policy.retry, attempt.draw)
             return _again(attempt, "throttled", again, "throttled", cost=0, throttles_more=1)
-        case Failed(kind=kind, message=why, usage=usage):
-            cost, source = _charged(attempt, usage)
-            next_step = retry.after_failure(outcome, calls, policy.retry, attempt.draw)
-            charged: dict[str, Any] = {
-                "cost": cost,
-                "price_source": source,
-                "usage": usage,
-                "detail": {"kind": kind, "message": why},
-                "calls_more": 1,
-            }
-            if outcome.transient and isinstance(next_step, retry.End):
-                to = _may_fall(attempt, "on_outage", cost, policy)
-                if to is not None:
-                    return _fallen(attempt, "failed", to, "outage", **charged)
-            return _again(attempt, "failed", next_step, kind, **charged)
+        case Unavailable():
+            return _unavailable(attempt, outcome, policy)
+        case Failed():
+            return _failed(attempt, outcome, policy)
         case Unknown(kind=kind, message=why):
             metered = attempt.deployment.metered
             cost = attempt.held if metered else _engine_time(attempt, attempt.now)
@@ -158,6 +152,42 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
             )
         case _:
             assert_never(outcome)
+
+
+def _failed(attempt: Attempt, failed: Failed, policy: Policy) -> Settlement:
+    calls = attempt.item.calls + 1
+    charged = {**_turned_away(attempt, failed), "calls_more": 1}
+    next_step = retry.after_failure(failed, calls, policy.retry, attempt.draw)
+    if failed.transient and isinstance(next_step, retry.End):
+        to = _may_fall(attempt, "on_outage", charged["cost"], policy)
+        if to is not None:
+            return _fallen(attempt, "failed", to, "outage", **charged)
+    return _again(attempt, "failed", next_step, failed.kind, **charged)
+
+
+def _unavailable(attempt: Attempt, outcome: Unavailable, policy: Policy) -> Settlement:
+    """A fault of the deployment's, which is no call of the item's unless it brings it about."""
+    item, kind, charged = attempt.item, outcome.kind, _turned_away(attempt, outcome)
+    if kind == "engine_died":
+        # Any of the items in its hands may have brought it down, as with a worker.
+        died = retry.after_lost_claim(item.lost_claims + 1, policy.retry, attempt.draw)
+        return _again(attempt, "unavailable", died, kind, lost_more=1, **charged)
+    if attempt.own:
+        own = Failed(kind=kind, message=outcome.message, transient=True, usage=outcome.usage)
+        return _failed(attempt, own, policy)
+    if attempt.condition is not None and attempt.condition.unavailable and not attempt.cancelled:
+        # The routing stage knows who may take over, and keeps back what nobody can.
+        return _settled(
+            attempt, "unavailable", State.SUBMITTED, reason=kind, throttles_more=1, **charged
+        )
+    again = retry.after_unavailable(item.throttles + 1, policy.retry, attempt.draw)
+    return _again(attempt, "unavailable", again, kind, throttles_more=1, **charged)
+
+
+def _turned_away(attempt: Attempt, outcome: Failed | Unavailable) -> dict[str, Any]:
+    cost, source = _charged(attempt, outcome.usage)
+    detail = {"kind": outcome.kind, "message": outcome.message}
+    return {"cost": cost, "price_source": source, "usage": outcome.usage, "detail": detail}
 
 
 def lost(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from tierqueue.router.outcome import Completed, Failed, Reply, Usage
+from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Usage
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines.engine_time import EngineTime
 
@@ -63,7 +63,7 @@ class TwinEngine:
     async def complete(self, call: Call) -> Reply:
         """Answer by the script."""
         if not self.healthy:
-            return Failed(kind="engine_dead", message="the twin is not running", transient=True)
+            return Unavailable(kind="engine_dead", message="the twin is not running")
         self.calls.append(call)
         self.in_flight += 1
         mark = self._time.enter()

@@ -21,6 +21,7 @@ from tierqueue.router.outcome import (
     Rejected,
     Reply,
     Throttled,
+    Unavailable,
     Unknown,
 )
 
@@ -40,7 +41,7 @@ def alive(outcome: Reply | Outcome) -> bool | None:
             return True
         case Failed(transient=transient):
             return not transient
-        case Unknown():
+        case Unknown() | Unavailable():
             return False
         case Interrupted():
             return None

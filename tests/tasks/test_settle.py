@@ -1,10 +1,12 @@
 """The one match over outcomes: what is charged, and where the item goes."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import (
     Accepted,
@@ -13,6 +15,7 @@ from tierqueue.router.outcome import (
     Interrupted,
     Rejected,
     Throttled,
+    Unavailable,
     Unknown,
     Usage,
 )
@@ -237,3 +240,38 @@ def test_a_claim_lost_on_a_deployment_that_is_gone_is_booked_and_routed_anew(
 def test_what_was_lost_beside_a_likelier_killer_is_tried_again_and_not_blamed() -> None:
     settled = lost(attempt("house", lost_claims=1), POLICY, cancel_requested=False, blamed=False)
     assert (settled.next_state, settled.lost_more) == (State.WAITING, 0)
+
+
+DOWN = Unavailable(kind="outage", message="open: HTTP 503")
+
+
+def test_what_a_deployment_cannot_serve_is_nobody_s_call_and_waits() -> None:
+    made = settlement(attempt("open", calls=2, throttles=70), DOWN, POLICY)
+    assert (made.next_state, made.reason, made.outcome) == (State.WAITING, "outage", "unavailable")
+    assert (made.cost, made.calls_more, made.throttles_more) == (0, 0, 1)
+    assert made.ready_at is not None
+    assert made.ready_at <= (12 + POLICY.retry.cap) * SECOND
+
+
+def test_what_a_deployment_that_is_held_back_cannot_serve_is_routed_anew() -> None:
+    held = Condition(deployment="open", code="outage", since=1, until=99, faults=5, rounds=1)
+    made = settlement(replace(attempt("open", calls=2), condition=held), DOWN, POLICY)
+    assert (made.next_state, made.reason, made.calls_more) == (State.SUBMITTED, "outage", 0)
+    stopped = settlement(replace(attempt("open", cancelled=True), condition=held), DOWN, POLICY)
+    assert stopped.next_state is State.CANCELLED
+
+
+def test_a_fault_that_the_item_itself_brings_about_is_its_call() -> None:
+    made = settlement(replace(attempt("open"), own=True), DOWN, POLICY)
+    assert (made.outcome, made.next_state, made.calls_more) == ("failed", State.WAITING, 1)
+    last = settlement(replace(attempt("open", calls=2), own=True), DOWN, POLICY)
+    assert (last.next_state, last.reason) == (State.DEAD, "exhausted")
+
+
+def test_an_engine_that_went_down_counts_towards_poison_and_its_time_is_charged() -> None:
+    died = Unavailable(kind="engine_died", message="it died", usage=Usage(engine_seconds=1))
+    made = settlement(attempt("house"), died, POLICY)
+    assert (made.next_state, made.lost_more, made.calls_more) == (State.WAITING, 1, 0)
+    assert made.cost == GPU_SECOND
+    last = settlement(attempt("house", lost_claims=1), died, POLICY)
+    assert (last.next_state, last.reason) == (State.DEAD, "poison")

@@ -18,7 +18,7 @@ from tests.workers.engine_calls import (
     read_request,
     replies,
 )
-from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unknown
+from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unavailable, Unknown
 from tierqueue.workers.engines import wire
 
 
@@ -47,13 +47,15 @@ def test_too_many_requests_is_throttled_for_as_long_as_asked(kind: str, sandbox:
 
 
 @both
-def test_a_server_error_may_be_tried_again_and_a_bad_request_never(kind: str, sandbox: str) -> None:
+def test_a_server_error_is_the_deployment_s_and_a_bad_request_the_item_s(
+    kind: str, sandbox: str
+) -> None:
     broken, refused = (
         at(kind, sandbox, "[[sandbox:500]]"),
         at(kind, sandbox, "[[sandbox:bad_request]]"),
     )
-    assert isinstance(broken, Failed)
-    assert broken.transient
+    assert isinstance(broken, Unavailable)
+    assert broken.kind == "outage"
     assert isinstance(refused, Failed)
     assert not refused.transient
 
@@ -88,7 +90,7 @@ def an_error(code: str | None = None, kind: str | None = None) -> dict[str, Any]
     return {"error": {"message": "You wrote: my secret prompt", "code": code, "type": kind}}
 
 
-PERMANENT = [400, 401, 402, 403, 404, 413, 422]
+PERMANENT = [400, 413, 422]
 
 
 @both
@@ -102,13 +104,32 @@ def test_what_is_wrong_with_the_request_fails_for_good(kind: str, status: int) -
 
 
 @both
-@pytest.mark.parametrize("status", [408, 409, 500, 502, 504])
-def test_what_the_provider_itself_says_went_wrong_may_be_tried_again(
-    kind: str, status: int
-) -> None:
+@pytest.mark.parametrize("status", [408, 409])
+def test_what_came_at_a_bad_moment_may_be_tried_again(kind: str, status: int) -> None:
     reply = played(kind, replies(status, an_error(kind="server_error")))
     assert isinstance(reply, Failed)
     assert reply.transient
+
+
+TROUBLES = {
+    401: "unauthorized",
+    402: "quota",
+    403: "unauthorized",
+    404: "not_found",
+    500: "outage",
+    502: "outage",
+    503: "outage",
+    504: "outage",
+    529: "outage",
+}
+
+
+@both
+@pytest.mark.parametrize("status", list(TROUBLES))
+def test_what_no_item_brings_about_is_the_deployment_s(kind: str, status: int) -> None:
+    reply = played(kind, replies(status, an_error("some_code"), {"retry-after": "25"}))
+    message = f"d: HTTP {status}, some_code"
+    assert reply == Unavailable(kind=TROUBLES[status], message=message, after=25.0)  # type: ignore[arg-type]
 
 
 @both
@@ -123,15 +144,8 @@ def test_a_gateway_that_lost_the_reply_leaves_the_charge_unknown(kind: str, stat
 @pytest.mark.parametrize("code", ["insufficient_quota", "billing_hard_limit_reached"])
 def test_an_empty_account_is_no_throttling(kind: str, code: str) -> None:
     reply = played(kind, replies(429, an_error(code), {"retry-after": "1"}))
-    assert isinstance(reply, Failed)
-    assert not reply.transient
-
-
-@pytest.mark.parametrize("status", [503, 529])
-def test_an_overloaded_anthropic_is_throttled(status: int) -> None:
-    reply = played("anthropic", replies(status, an_error(kind="overloaded_error")))
-    assert reply == Throttled(after=None)
-    assert isinstance(played("openai", replies(status, an_error())), Failed)
+    assert isinstance(reply, Unavailable)
+    assert reply.kind == "quota"
 
 
 @both
@@ -166,9 +180,8 @@ def test_a_refused_connection_was_certainly_not_billed(kind: str) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     reply = asked(kind, f"http://127.0.0.1:{port}")
-    assert isinstance(reply, Failed)
+    assert isinstance(reply, Unavailable)
     assert reply.kind == "unreachable"
-    assert reply.transient
 
 
 @both
@@ -192,9 +205,8 @@ def test_a_failed_tls_handshake_was_certainly_not_billed(kind: str) -> None:
                 await engine.close()
 
     reply = asyncio.run(once())
-    assert isinstance(reply, Failed), reply
+    assert isinstance(reply, Unavailable), reply
     assert reply.kind == "unreachable"
-    assert reply.transient
 
 
 async def cut_after_the_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -251,6 +263,14 @@ def test_a_reply_lost_by_the_house_is_failed_and_charged_engine_time(kind: str) 
     assert isinstance(reply, Failed)
     assert reply.transient
     assert reply.usage.engine_seconds == pytest.approx(0.2, abs=0.15)
+
+
+@both
+def test_a_connection_that_the_house_cut_is_the_deployment_s_fault(kind: str) -> None:
+    reply = played(kind, cut_after_the_request, metered=False)
+    assert isinstance(reply, Unavailable)
+    assert reply.kind == "outage"
+    assert reply.usage.engine_seconds > 0
 
 
 @both

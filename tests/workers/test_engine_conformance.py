@@ -15,7 +15,7 @@ import pytest
 from tests.engine_twin import TwinEngine
 from tests.tiny_model import make_tiny_model
 from tests.workers.engine_calls import SCHEMA, a_call, a_sandbox
-from tierqueue.router.outcome import Completed, Failed, Reply, Unknown
+from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Unknown
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines.anthropic import AnthropicEngine
 from tierqueue.workers.engines.openai import OpenAIEngine
@@ -199,7 +199,7 @@ def test_an_engine_that_serves_is_healthy_and_has_not_failed(standing: Standing)
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "twin"])
-def test_a_closed_engine_answers_failed_and_can_be_closed_again(kind: str, tmp_path: Path) -> None:
+def test_a_closed_engine_is_unavailable_and_can_be_closed_again(kind: str, tmp_path: Path) -> None:
     engine, model = made(kind, "http://127.0.0.1:9", tmp_path)
 
     async def closed() -> Reply:
@@ -210,6 +210,6 @@ def test_a_closed_engine_answers_failed_and_can_be_closed_again(kind: str, tmp_p
         return reply
 
     reply = asyncio.run(closed())
-    assert isinstance(reply, Failed)
-    assert reply.transient
+    assert isinstance(reply, Unavailable)
+    assert reply.kind == "engine_dead"
     assert not engine.healthy

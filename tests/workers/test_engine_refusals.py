@@ -8,7 +8,15 @@ import pytest
 
 from tests.workers.engine_asked import GOOD, both, played
 from tests.workers.engine_calls import replies
-from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unknown, Usage
+from tierqueue.router.outcome import (
+    Completed,
+    Failed,
+    Reply,
+    Throttled,
+    Unavailable,
+    Unknown,
+    Usage,
+)
 from tierqueue.workers.engines import refusals
 
 EMPTY = {"id": None, "choices": None, "content": None, "model": None, "usage": None}
@@ -44,10 +52,10 @@ def test_a_throttle_inside_a_200_is_a_throttle(kind: str, error: Any) -> None:
 @pytest.mark.parametrize("status", [400, 404, 422, 500, 502])
 def test_an_error_inside_a_200_is_what_its_status_would_have_been(kind: str, status: int) -> None:
     error = {"code": status, "message": "You wrote: my secret prompt"}
-    as_status = played(kind, replies(status, {"error": error}))
+    as_status = played(kind, replies(status, {"error": error}, {"retry-after": "7"}))
     assert inside_a_200(kind, error) == as_status
-    assert isinstance(as_status, Failed)
-    assert as_status.kind == f"http_{status}"
+    assert isinstance(as_status, Failed | Unavailable)
+    assert f"HTTP {status}" in as_status.message
     assert "secret" not in as_status.message
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.tiny_model import make_tiny_model
 from tests.workers.engine_calls import SCHEMA, a_call
 from tierqueue.router.errors import Misconfigured
-from tierqueue.router.outcome import Completed, Failed, Reply
+from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable
 from tierqueue.workers.engines import orphans
 from tierqueue.workers.engines.vllm import VllmEngine
 
@@ -104,9 +104,8 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
         assert not refused.transient
         assert "secret" not in refused.message
     for reply in lost:
-        assert isinstance(reply, Failed)
-        assert reply.kind == "engine_dead"
-        assert reply.transient
+        assert isinstance(reply, Unavailable)
+        assert reply.kind == "engine_died"
     assert why == "the vLLM engine core of tiny died"
 
 

@@ -12,7 +12,6 @@ from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import bills, finishes, wire
 from tierqueue.workers.engines.api import Answer, ApiEngine
 from tierqueue.workers.engines.bills import count, table
-from tierqueue.workers.engines.refusals import PERMANENT_429, Refusal
 from tierqueue.workers.engines.wire import Unreadable
 
 DEFAULT_URL = "https://api.anthropic.com"
@@ -58,11 +57,6 @@ class AnthropicEngine(ApiEngine):
         except anthropic.APIStatusError as error:
             return error.response
         return raw.http_response
-
-    def _throttles(self, refusal: Refusal) -> bool:
-        if refusal.status == 429:
-            return PERMANENT_429.isdisjoint(refusal.words)
-        return refusal.status in (503, 529)
 
     def _bill(self, body: Mapping[str, Any]) -> Usage:
         return _usage(body)

@@ -12,7 +12,15 @@ import anyio
 import httpx2
 import structlog
 
-from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unknown, Usage
+from tierqueue.router.outcome import (
+    Completed,
+    Failed,
+    Reply,
+    Throttled,
+    Unavailable,
+    Unknown,
+    Usage,
+)
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import bills, finishes, refusals, wire
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
@@ -66,10 +74,6 @@ class ApiEngine(ABC):
     def _bill(self, body: Mapping[str, Any]) -> Usage:
         """What the body of a 200 bills. Raises ``Unreadable``."""
 
-    @abstractmethod
-    def _throttles(self, refusal: Refusal) -> bool:
-        """Whether an error means "not now, and nothing was done"."""
-
     @property
     def healthy(self) -> bool:
         """Whether calls can be made: an API engine has no state of its own that could break."""
@@ -97,11 +101,8 @@ class ApiEngine(ABC):
     async def complete(self, call: Call) -> Reply:
         """One call; see ``Engine.complete``."""
         if not self.healthy:
-            return Failed(
-                kind="engine_dead",
-                message=f"{self._deployment}: the engine is not running",
-                transient=True,
-            )
+            message = f"{self._deployment}: the engine is not running"
+            return Unavailable(kind="engine_dead", message=message)
         sending = Sending()
         token = wire.SENDING.set(sending)
         began, mark = self._clock(), self._time.enter()
@@ -174,18 +175,16 @@ class ApiEngine(ABC):
     def _refused(self, call: Call, refusal: Refusal, response: httpx2.Response) -> Reply:
         """The outcome of an error, the same whether an HTTP status or a 200 brought it."""
         status = refusal.status
-        said = ", ".join([f"HTTP {status}", *refusal.words])
-        failed = Failed(
-            kind=f"http_{status}",
-            message=f"{self._deployment}: {said}",
-            transient=status >= 500 or status in wire.TRANSIENT_4XX,
-        )
+        message = f"{self._deployment}: {', '.join([f'HTTP {status}', *refusal.words])}"
+        transient = status in wire.TRANSIENT_4XX or (status >= 500 and not refusal.too_long)
+        failed = Failed(kind=f"http_{status}", message=message, transient=transient)
         billed = self._billed_all_the_same(response)
         if billed.total_input or billed.output_tokens:
             return replace(failed, usage=billed)
         if refusal.begun and self._metered:
             return self._lost("unreadable_bill", "an answer broke off without a bill")
-        if self._throttles(refusal):
+        trouble = refusals.trouble(refusal)
+        if trouble == "throttled":
             return Throttled(after=refusal.after)
         if status in wire.GATEWAY_LOST and not refusal.own:
             return self._lost("gateway", f"HTTP {status} from a gateway, not from the provider")
@@ -198,6 +197,8 @@ class ApiEngine(ABC):
                 finish="too_long" if refusal.too_long else "filtered",
                 simulated=_labelled(response),
             )
+        if trouble is not None:
+            return Unavailable(kind=trouble, message=message, after=refusal.after)
         return failed
 
     def _billed_all_the_same(self, response: httpx2.Response) -> Usage:
@@ -228,17 +229,19 @@ class ApiEngine(ABC):
         if sending.begun and not ours:
             kind = "timeout" if timed_out else "connection_lost" if expected else "unexpected"
             return self._lost(kind, f"no reply after the request was sent: {named}")
-        return Failed(
-            kind="unreachable" if expected else "unexpected",
-            message=f"{self._deployment}: the request was not sent: {named}",
-            transient=expected,
-        )
+        message = f"{self._deployment}: the request was not sent: {named}"
+        if expected:
+            return Unavailable(kind="unreachable", message=message)
+        return Failed(kind="unexpected", message=message, transient=False)
 
     def _lost(self, kind: str, said: str) -> Reply:
         message = f"{self._deployment}: {said}"
         if self._metered:
             log.warning("engine.unknown", deployment=self._deployment, kind=kind)
             return Unknown(kind=kind, message=message)
+        if kind in ("gateway", "connection_lost"):
+            return Unavailable(kind="outage", message=message)
+        # It took the request and its time, or answered nonsense: the item may be the cause.
         return Failed(kind=kind, message=message, transient=True)
 
     def _timed(self, reply: Reply, seconds: float, engine_seconds: float) -> Reply:
@@ -247,7 +250,9 @@ class ApiEngine(ABC):
             if not self._metered:
                 usage = replace(usage, engine_seconds=engine_seconds)
             return replace(reply, usage=usage, seconds=seconds)
-        if isinstance(reply, Failed) and not self._metered and reply.kind != "unreachable":
+        if isinstance(reply, Failed | Unavailable) and not self._metered:
+            if reply.kind in ("unreachable", "engine_dead"):
+                return reply
             return replace(reply, usage=replace(reply.usage, engine_seconds=engine_seconds))
         return reply
 

@@ -14,7 +14,6 @@ from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import bills, finishes, wire
 from tierqueue.workers.engines.api import Answer, ApiEngine
 from tierqueue.workers.engines.bills import count, table
-from tierqueue.workers.engines.refusals import PERMANENT_429, Refusal
 from tierqueue.workers.engines.wire import Unreadable
 
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -65,9 +64,6 @@ class OpenAIEngine(ApiEngine):
         except openai.APIStatusError as error:
             return error.response
         return raw.http_response
-
-    def _throttles(self, refusal: Refusal) -> bool:
-        return refusal.status == 429 and PERMANENT_429.isdisjoint(refusal.words)
 
     def _bill(self, body: Mapping[str, Any]) -> Usage:
         return _usage(body)

@@ -12,13 +12,14 @@ from typing import Any
 
 import httpx2
 
+from tierqueue.router.outcome import Trouble
 from tierqueue.workers.engines import wire
 from tierqueue.workers.engines.wire import Unreadable
 
-PERMANENT_429 = frozenset(
+NO_QUOTA = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error"}
 )
-"""Error codes that come with status 429 and that no waiting cures."""
+"""Codes, whatever the status, of an account without money or quota: no waiting cures it."""
 
 STATUS_OF = {
     "invalid_request_error": 400,
@@ -146,6 +147,20 @@ def read(response: httpx2.Response) -> Refusal | None:
     except Unreadable:
         error = None
     return _refusal(response.status_code, error, response.headers)
+
+
+def trouble(refusal: Refusal) -> Trouble | None:
+    """What an error says of the deployment; ``None`` where it speaks of the request alone."""
+    status = refusal.status
+    if status == 402 or not NO_QUOTA.isdisjoint(refusal.words):
+        return "quota"
+    if status == 429:
+        return "throttled"
+    if status in (401, 403):
+        return "unauthorized"
+    if status == 404:
+        return "not_found"
+    return "outage" if status >= 500 and not refusal.too_long else None
 
 
 def _inside(body: Mapping[str, Any], headers: httpx2.Headers) -> Refusal | None:

@@ -14,7 +14,7 @@ import structlog
 
 from tierqueue.router.complaints import nearest
 from tierqueue.router.errors import Misconfigured
-from tierqueue.router.outcome import Completed, Failed, Reply, Usage
+from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Usage
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import orphans
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
@@ -144,9 +144,10 @@ class VllmEngine:
                 if llm.output_handler is not None:
                     await asyncio.wait([llm.output_handler], timeout=5)
 
-    async def _generate(self, call: Call) -> Completed | Failed:
+    async def _generate(self, call: Call) -> Completed | Failed | Unavailable:
         if self._llm is None:
-            return self._failure("engine_dead", "the engine is not running", transient=True)
+            message = f"{self._deployment}: the engine is not running"
+            return Unavailable(kind="engine_dead", message=message)
         if call.model != self._model:
             return self._failure("bad_request", f"serves {self._model} alone", transient=False)
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
@@ -209,7 +210,7 @@ class VllmEngine:
         (rendered,) = await renderer.render_cmpl_async([parsed], how)
         return rendered
 
-    def _without_answer(self, call: Call, error: Exception) -> Failed:
+    def _without_answer(self, call: Call, error: Exception) -> Failed | Unavailable:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -220,7 +221,8 @@ class VllmEngine:
                 return self._failure("timeout", f"no answer in {call.timeout} s", transient=True)
             case EngineDeadError():
                 log.error("engine.dead", deployment=self._deployment)
-                return self._failure("engine_dead", "the engine core died", transient=True)
+                message = f"{self._deployment}: the engine core died"
+                return Unavailable(kind="engine_died", message=message)
             case VLLMClientError() | ValueError():
                 return self._failure("bad_request", f"vLLM refuses it: {named}", transient=False)
             case EngineGenerateError():
