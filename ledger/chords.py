@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, or_, select, update
 
+from tierqueue.ledger.batch import among
 from tierqueue.ledger.models import chords, items, promises
 from tierqueue.ledger.promises import Ending, ending_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.lifecycle import ENDS
+from tierqueue.router.lifecycle import ENDS, State
 
 _OURS = 1
 """``begun_at`` of a chord that is known to be ours, and whose body nobody is sending."""
@@ -20,7 +21,7 @@ _SENDING = 60_000_000
 def announce(connection: Transaction, group_id: str, size: int) -> None:
     """A chord of ``size`` parts is about to be complete; told again, its size is the new one."""
     known = update(chords).where(chords.c.group_id == group_id)
-    fresh = {"size": size, "begun_at": 0, "body_sent_at": None}
+    fresh = {"size": size, "begun_at": 0, "body_sent_at": None, "failed_at": None}
     if connection.execute(known.values(**fresh)).rowcount == 0:
         connection.execute(insert(chords).values(group_id=group_id, **fresh))
 
@@ -73,10 +74,25 @@ def begin(connection: Transaction, group_id: str) -> bool | None:
     return False if connection.execute(sent).scalar() is None else None
 
 
-def sent(connection: Transaction, group_id: str) -> None:
-    """The body was sent."""
-    where = chords.c.group_id == group_id
-    connection.execute(update(chords).where(where).values(body_sent_at=database_now(connection)))
+def sent(connection: Transaction, group_id: str, *, failed: bool) -> None:
+    """The body was sent, or told that a part of its header had ``failed``."""
+    now = database_now(connection)
+    told = {"body_sent_at": now, **({"failed_at": now} if failed else {})}
+    connection.execute(update(chords).where(chords.c.group_id == group_id).values(told))
+
+
+def has_failed(connection: Transaction, group_id: str) -> bool:
+    """Whether the body was told once already that a part had failed."""
+    found = select(chords.c.failed_at).where(chords.c.group_id == group_id)
+    return connection.execute(found).scalar() is not None
+
+
+def reopen(connection: Transaction, group_ids: Sequence[str]) -> None:
+    """Parts of these chords are replayed: the bodies are sent once all parts have ended again."""
+    known = case((chords.c.begun_at < _OURS, chords.c.begun_at), else_=_OURS)
+    again = update(chords).where(among(chords.c.group_id))
+    fresh = {"begun_at": known, "body_sent_at": None}
+    connection.execute(again.values(fresh), {"ids": sorted(set(group_ids))})
 
 
 def give_up(connection: Transaction, group_id: str) -> None:
@@ -86,5 +102,18 @@ def give_up(connection: Transaction, group_id: str) -> None:
 
 
 def forget_sent(connection: Transaction, before: int) -> int:
-    """Forget chords whose body was sent before ``before`` (epoch µs); returns how many."""
-    return connection.execute(delete(chords).where(chords.c.body_sent_at < before)).rowcount
+    """Forget chords whose body was sent before ``before`` (epoch µs); returns how many.
+
+    One that failed is kept for as long as a part of its header may be replayed.
+    """
+    replayable = (
+        select(promises.c.id)
+        .join(items, items.c.id == promises.c.item_id)
+        .where(
+            promises.c.group_id == chords.c.group_id,
+            items.c.state == State.DEAD.value,
+            items.c.erased_at.is_(None),
+        )
+    )
+    over = or_(chords.c.failed_at.is_(None), ~replayable.exists())
+    return connection.execute(delete(chords).where(chords.c.body_sent_at < before, over)).rowcount

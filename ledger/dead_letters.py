@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, or_, select, update
 
-from tierqueue.ledger import actions
+from tierqueue.ledger import actions, chords, promises
 from tierqueue.ledger import items as work
 from tierqueue.ledger.batch import among
 from tierqueue.ledger.items import Death
@@ -85,11 +85,11 @@ def replay(
 
     The fence, what was spent and the attempts stay, so that no charge is forgotten; the retry,
     poison and escalation counts begin anew, and a deadline that has passed is cleared, to be
-    resolved again when it is routed. Promises that were kept with the error stay kept: a producer
-    is not told twice. What is submitted under the same idempotency key gets the new answer. What
-    was never a work item (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to
-    run. ``floor`` raises the items' floor, an own higher one stays; ``max_cost`` (nano-dollars,
-    over all the item has spent and will spend) takes the place of theirs.
+    resolved again when it is routed. Its promises are owed anew, except for errbacks that were
+    sent, and a chord that failed of it waits for it again. What was never a work item
+    (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to run. ``floor`` raises
+    the items' floor, an own higher one stays; ``max_cost`` (nano-dollars, over all the item has
+    spent and will spend) takes the place of theirs.
     """
     at = database_now(connection)
     dead = _locked(connection, item_ids, but_not=NO_WAY_BACK, whole=True)
@@ -122,6 +122,9 @@ def replay(
         ),
         {"ids": dead},
     )
+    owed = promises.owe_anew(connection, dead)
+    if groups := [each.group_id for each in owed if each.group_id and each.chord]:
+        chords.reopen(connection, groups)
     changed = {"floor": floor, "max_cost": max_cost}
     _note(connection, by, "replay", dead, {k: v for k, v in changed.items() if v is not None})
     return dead

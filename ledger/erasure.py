@@ -10,6 +10,7 @@ from sqlalchemy import delete, select, update
 from tierqueue.ledger import actions
 from tierqueue.ledger.batch import among
 from tierqueue.ledger.models import attempts, items, promises, raw_messages
+from tierqueue.ledger.promises import ids_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.lifecycle import ENDS, State
@@ -48,9 +49,9 @@ def erase(connection: Transaction, item_ids: Sequence[str], by: str, why: str) -
     if ended:
         now = database_now(connection)
         _strip(connection, ended, now)
-        owed = update(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
-        connection.execute(owed.values(kept_at=now), {"ids": ended})
-        known = promise_ids(connection, ended)
+        known = ids_of(connection, ended)
+        owed = update(promises).where(among(promises.c.id), promises.c.kept_at.is_(None))
+        connection.execute(owed.values(kept_at=now), {"ids": known})
         connection.execute(
             delete(raw_messages).where(raw_messages.c.headers["id"].as_string().in_(known))
         )
@@ -106,12 +107,6 @@ def free_keys(connection: Transaction, now: int, most: int) -> int:
     return len(ids)
 
 
-def promise_ids(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
-    """Every Celery id under which somebody may hold these items' answers."""
-    found = select(promises.c.id).where(among(promises.c.item_id))
-    return list(connection.execute(found, {"ids": list(item_ids)}).scalars())
-
-
 def _ended(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
     found = (
         select(items.c.id)
@@ -145,9 +140,9 @@ def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
     )
     connection.execute(
         update(promises)
-        .where(among(promises.c.item_id))
+        .where(among(promises.c.id))
         .values(chord=None, chain=None, callbacks=None, errbacks=None),
-        {"ids": list(ids)},
+        {"ids": ids_of(connection, ids)},
     )
 
 

@@ -196,10 +196,16 @@ promises = Table(
     Column("made_at", BigInteger, nullable=False),
     Column("kept_at", BigInteger),
     Column("followed_at", BigInteger),
+    Column("replays", Integer),
     Index(
         "ix_promises_unkept",
         "item_id",
         **_where("kept_at IS NULL"),
+    ),
+    Index(
+        "ix_promises_joined",
+        "item_id",
+        **_where("id <> item_id"),
     ),
     Index(
         "ix_promises_group_id",
@@ -211,7 +217,8 @@ promises = Table(
 """One row a Celery task id: everything Celery must be told when the item ends.
 
 ``followed_at``: the broker lost a result that had been told; what follows it was sent by then, and
-the result alone is owed again.
+the result alone is owed again. ``replays``: how often its item was replayed meanwhile; what was
+told of an earlier end is owed anew.
 """
 
 chords = Table(
@@ -221,8 +228,12 @@ chords = Table(
     Column("size", Integer, nullable=False),
     Column("begun_at", BigInteger, nullable=False),
     Column("body_sent_at", BigInteger),
+    Column("failed_at", BigInteger),
 )
-"""One row a chord whose header is all ours, from the end of its last part."""
+"""One row a chord whose header is all ours, from the end of its last part.
+
+``failed_at``: its body was told that a part had failed; a replay of that part sends it after all.
+"""
 
 attempts = Table(
     "attempts",

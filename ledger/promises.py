@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
 from tierqueue.ledger.batch import among, upsert
 from tierqueue.ledger.models import items, promises
@@ -13,7 +13,11 @@ from tierqueue.router.lifecycle import ENDS
 _UNKEPT = select(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
 _OWED = (
     select(promises.c.id)
-    .where(among(promises.c.id), promises.c.kept_at.is_(None))
+    .where(
+        among(promises.c.id),
+        promises.c.kept_at.is_(None),
+        func.coalesce(promises.c.replays, 0) == bindparam("of_replay"),
+    )
     .order_by(promises.c.id)
     .with_for_update()
 )
@@ -22,7 +26,10 @@ _KEPT = update(promises).where(promises.c.id.in_(_OWED)).values(kept_at=bindpara
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """What one ``.delay()`` is owed. ``id`` is its Celery task id; signatures are plain JSON."""
+    """What one ``.delay()`` is owed. ``id`` is its Celery task id; signatures are plain JSON.
+
+    ``replays``: how often its item was replayed since; each time it is owed anew.
+    """
 
     id: str
     item_id: str
@@ -35,6 +42,7 @@ class Promise:
     errbacks: Sequence[Any] | None = None
     root_id: str | None = None
     parent_id: str | None = None
+    replays: int = 0
 
     @property
     def plain(self) -> bool:
@@ -80,10 +88,38 @@ def unkept(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
     return [_promise(row) for row in connection.execute(_UNKEPT, {"ids": list(item_ids)})]
 
 
-def keep(connection: Connection, promise_ids: Sequence[str], now: int) -> None:
-    """Write down that these promises came true."""
-    if promise_ids:
-        connection.execute(_KEPT, {"ids": sorted(promise_ids), "at": now})
+def keep(connection: Connection, kept: Sequence[Promise], now: int) -> None:
+    """Write down that these promises came true; what was replayed meanwhile stays owed."""
+    for replays in {promise.replays for promise in kept}:
+        ids = sorted(promise.id for promise in kept if promise.replays == replays)
+        connection.execute(_KEPT, {"ids": ids, "of_replay": replays, "at": now})
+
+
+def ids_of(connection: Connection, item_ids: Sequence[str]) -> list[str]:
+    """Every Celery id under which somebody may wait for these items or hold their answers."""
+    given = {"ids": list(item_ids)}
+    own = select(promises.c.id).where(among(promises.c.id), promises.c.item_id == promises.c.id)
+    joined = select(promises.c.id).where(
+        among(promises.c.item_id), promises.c.id != promises.c.item_id
+    )
+    return [each for found in (own, joined) for each in connection.execute(found, given).scalars()]
+
+
+def owe_anew(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
+    """Owe everything again to who waited for these items, which were dead and are replayed.
+
+    Errbacks that were sent are not sent again. Returns the promises.
+    """
+    ids = sorted(ids_of(connection, item_ids))
+    if not ids:
+        return []
+    known, given = among(promises.c.id), {"ids": ids}
+    once_more = func.coalesce(promises.c.replays, 0) + 1
+    told = or_(promises.c.kept_at.is_not(None), promises.c.followed_at.is_not(None))
+    connection.execute(update(promises).where(known, told).values(errbacks=None), given)
+    anew = update(promises).where(known)
+    connection.execute(anew.values(kept_at=None, followed_at=None, replays=once_more), given)
+    return [_promise(row) for row in connection.execute(select(promises).where(known), given)]
 
 
 def overdue(
@@ -109,22 +145,22 @@ def overdue(
     ]
     if last is not None:
         where.append(promises.c.item_id <= last)
-    return read_owed(connection, where, {}), last or ""
+    owed = [(promise, ending) for promise, ending, _ in read_ended(connection, where, {})]
+    return owed, last or ""
 
 
-def read_owed(
+def read_ended(
     connection: Connection,
     where: Sequence[ColumnElement[bool]],
     parameters: Mapping[str, Any],
-) -> list[tuple[Promise, Ending]]:
-    """Promises with their items' endings, as ``where`` over both tables chooses them."""
-    found = (
-        select(promises, items.c.state, items.c.output, items.c.receipt, items.c.error)
-        .join(items, items.c.id == promises.c.item_id)
-        .where(*where)
-    )
+) -> list[tuple[Promise, Ending, int | None]]:
+    """Promises, how their items stand and when they ended (epoch µs; ``None``: they have not), as
+    ``where`` over both tables chooses them.
+    """
+    columns = (items.c.state, items.c.output, items.c.receipt, items.c.error, items.c.ended_at)
+    found = select(promises, *columns).join(items, items.c.id == promises.c.item_id).where(*where)
     rows = connection.execute(found, parameters).all()
-    return [(_promise(row), ending_of(row, row.item_id)) for row in rows]
+    return [(_promise(row), ending_of(row, row.item_id), row.ended_at) for row in rows]
 
 
 def ending_of(row: Any, item_id: str | None = None) -> Ending:
@@ -161,4 +197,5 @@ def _promise(row: Any) -> Promise:
         errbacks=None if followed else row.errbacks,
         root_id=row.root_id,
         parent_id=row.parent_id,
+        replays=row.replays or 0,
     )

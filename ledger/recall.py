@@ -6,7 +6,7 @@ from sqlalchemy import and_, or_, select, update
 
 from tierqueue.ledger.batch import among
 from tierqueue.ledger.models import items, promises
-from tierqueue.ledger.promises import Ending, Promise, read_owed
+from tierqueue.ledger.promises import Ending, Promise, read_ended
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.item import Sensitivity
 from tierqueue.router.lifecycle import ENDS
@@ -15,14 +15,15 @@ _ENDED = items.c.state.in_([state.value for state in ENDS])
 
 
 def endings(
-    connection: Transaction, promise_ids: Sequence[str], before: int
-) -> list[tuple[Promise, Ending]]:
-    """How the items behind these Celery ids ended, of those that did before ``before`` (epoch µs).
+    connection: Transaction, promise_ids: Sequence[str], *, ended: bool = False
+) -> list[tuple[Promise, Ending, int | None]]:
+    """How the items behind these Celery ids ended, and when (epoch µs; ``None``: not yet).
 
-    Left out are unknown ids and items whose payloads were erased.
+    Left out are unknown ids and items whose payloads were erased; with ``ended`` all that have
+    not.
     """
-    where = (among(promises.c.id), items.c.ended_at < before, items.c.erased_at.is_(None), _ENDED)
-    return read_owed(connection, where, {"ids": list(promise_ids)})
+    where = [among(promises.c.id), items.c.erased_at.is_(None), *([_ENDED] if ended else [])]
+    return read_ended(connection, where, {"ids": list(promise_ids)})
 
 
 def forget_told(

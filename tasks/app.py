@@ -1,9 +1,11 @@
 """The Celery application, the same for producers, the routing stage and the workers."""
 
 import os
+from functools import cached_property
 from typing import Any
 
 from celery import Celery
+from celery.utils.functional import LRUCache
 from kombu import Exchange, Queue
 
 from tierqueue.ledger.session import Ledger
@@ -22,6 +24,9 @@ because on Redis this is a deadline and not a lease; the ledger's tick is what f
 _AWAKE_MILLISECONDS = 1000
 """How long a routing stage that died while it was looking keeps wakes from being sent."""
 
+_JOINED = 10_000
+"""Calls that joined an item and are remembered: what is forgotten waits a second longer."""
+
 
 class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     """Celery, plus what ``.delay()`` needs: settings, the ledger and the wakes.
@@ -31,9 +36,12 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     """
 
     _made: dict[str, Any]
+    joined: LRUCache
+    """Calls of this process that joined an item which was there: their answer may be there too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._made = {}
+        self.joined = LRUCache(limit=_JOINED)
         logs.join_host()
         super().__init__(*args, **kwargs)
         self.add_defaults(self._configuration)
@@ -42,6 +50,16 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
         )
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
+
+    @cached_property
+    def AsyncResult(self) -> Any:  # noqa: N802 - Celery's name
+        """As Celery's, for items that may be replayed."""
+        return self.subclass_with_self("tierqueue.tasks.results:ItemResult")
+
+    @cached_property
+    def GroupResult(self) -> Any:  # noqa: N802 - Celery's name
+        """As Celery's, for items that may be replayed."""
+        return self.subclass_with_self("tierqueue.tasks.results:ItemGroup")
 
     @property
     def settings(self) -> Settings:
@@ -145,6 +163,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
                 "health_check_interval": 25,
             },
             "redis_socket_connect_timeout": 2,
+            "redis_socket_timeout": 5,
             "redis_socket_keepalive": True,
             "redis_backend_health_check_interval": 25,
         }

@@ -206,13 +206,16 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
                 expires=options.get("expires"),
             )
             with road.ledger.write() as connection:
-                submit(connection, new, promise)
+                joined = submit(connection, new, promise) != item_id
         except InvalidItem as error:
             if not promises.unattended():
                 raise
             intake.refuse(road, self.name, args or (), kwargs or {}, promise, error)
+            joined = True
         else:
             road.wakes.call()
+        if joined:
+            road.joined[item_id] = True
         result = self.AsyncResult(item_id)
         if parent is not None and options.get("add_to_parent", True):
             parent.add_trail(result)
@@ -228,7 +231,9 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         item_id = new_id()
         new = self.called(args, kwargs, item_id=item_id, not_before=None, expires=None)
         promise = Promise(id=item_id, item_id=item_id, task=self.name, root_id=item_id)
-        outbox.submit_in(session, new, promise, self._road.wakes.call)
+        road = self._road
+        if outbox.submit_in(session, new, promise, road.wakes.call) != item_id:
+            road.joined[item_id] = True
         return self.AsyncResult(item_id)
 
     def run(self, *args: Any, **kwargs: Any) -> NoReturn:

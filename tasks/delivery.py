@@ -62,6 +62,7 @@ class Delivery:
         """Keep these promises and write down which came true."""
         if not owed:
             return
-        kept = keep(self._app, owed)
+        came_true = set(keep(self._app, owed))
+        kept = [promise for promise, _ in owed if promise.id in came_true]
         with self._ledger.write() as connection:
             promises.keep(connection, kept, database_now(connection))

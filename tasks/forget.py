@@ -32,7 +32,7 @@ def erase(
         for batch in _batches(left):
             with app.ledger.write() as connection:
                 gone = erasure.erase(connection, batch, by, why)
-                told = erasure.promise_ids(connection, batch)
+                told = promises.ids_of(connection, batch)
             erased += len(gone)
             _from_broker(app, told)
         with app.ledger.read() as connection:

@@ -18,7 +18,7 @@ from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.router.errors import BY_REASON, DeadLettered, TierqueueError, of_reason
 from tierqueue.router.item import Sensitivity
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.signatures import named, opened
+from tierqueue.tasks.signatures import named, opened, without_errbacks
 
 _log = structlog.get_logger(__name__)
 
@@ -34,16 +34,23 @@ _AT_ONCE = 256
 """Results one script call stores; the broker serves nobody else meanwhile."""
 
 _STORE = """
+local function succeeded(meta)
+    return string.find(meta, '{"status": "SUCCESS"', 1, true) == 1
+end
 for index, key in ipairs(KEYS) do
     local value, expires = ARGV[2 * index - 1], tonumber(ARGV[2 * index])
-    if expires > 0 then
-        redis.call('SET', key, value, 'EX', expires)
-    else
-        redis.call('SET', key, value)
+    local before = not succeeded(value) and redis.call('GET', key)
+    if not (before and succeeded(before)) then
+        if expires > 0 then
+            redis.call('SET', key, value, 'EX', expires)
+        else
+            redis.call('SET', key, value)
+        end
+        redis.call('PUBLISH', key, value)
     end
-    redis.call('PUBLISH', key, value)
 end
 """
+"""As Celery, it puts nothing over an answer: whoever tells late of a death that was replayed."""
 
 _unattended: ContextVar[bool] = ContextVar("unattended", default=False)
 
@@ -214,16 +221,19 @@ def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
     with app.ledger.write() as connection:
         parts = chords.parts(connection, group_id)
         begun = None if parts is None else chords.begin(connection, group_id)
+        told = chords.has_failed(connection, group_id)
     if parts is None or begun is None:
         return
     if not begun:
         raise RuntimeError("another process is sending this chord's body")
     unseen = _unattended.set(True)
     try:
-        callback = signature(opened(body), app=app)
+        callback = signature(opened(without_errbacks(body) if told else body), app=app)
+        failed = False
         try:
             callback.delay(_joined(parts))
         except ChordError as error:
+            failed = True
             app.backend.chord_error_from_stack(callback, error)
     except BaseException:
         with app.ledger.write() as connection:
@@ -232,7 +242,7 @@ def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
     finally:
         _unattended.reset(unseen)
     with app.ledger.write() as connection:
-        chords.sent(connection, group_id)
+        chords.sent(connection, group_id, failed=failed)
 
 
 @contextmanager
@@ -243,6 +253,8 @@ def _once(app: TierqueueApp, promise: Promise) -> Iterator[bool]:
     links, chains and errbacks each time. A sender that dies is followed by another within seconds.
     """
     client, key = app.backend.client, f"tierqueue-promise-{promise.id}"
+    if promise.replays:
+        key = f"{key}-{promise.replays}"
     first = bool(client.set(key, "sending", nx=True, ex=_SENDING_SECONDS))
     if not first and client.get(key) != b"sent":
         raise RuntimeError("another process is keeping this promise")

@@ -1,11 +1,12 @@
-"""The result backend of whoever reaches the ledger: Redis first, and what Redis forgot from there.
+"""The result backend of whoever reaches the ledger: the broker first, and the ledger where the
+broker does not know, knows only of a failure, or cannot be asked.
 
 ``.get()`` returns although the broker lost everything while it waited; a chord made here says its
 size to the ledger, which counts it if all its parts are items.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import structlog
 from celery import states
 from celery.backends.redis import RedisBackend, ResultConsumer
-from celery.result import GroupResult
+from celery.result import AsyncResult, GroupResult
+from redis.exceptions import RedisError
+from vine import promise
 
 from tierqueue.ledger import chords, recall
 from tierqueue.ledger.session import Ledger
@@ -22,17 +25,76 @@ from tierqueue.tasks.promises import stored, told
 
 _log = structlog.get_logger(__name__)
 
+Meta = dict[str, Any]
+"""A result as Celery's backends hold it."""
+
 LOOK = 1.0
 """Seconds between two questions to the ledger while results are waited for."""
 
 _FIRST = 2_000_000
-"""Microseconds after an item's end in which the broker alone tells of it."""
+"""Microseconds after an item's end in which the broker alone tells of its answer."""
+
+_AWAY = 5.0
+"""Seconds after the broker gave no answer in which the ledger is asked first."""
 
 _MOST = 1000
 """Results asked for at once."""
 
-
 _asks_ledger: ContextVar[bool] = ContextVar("asks_ledger", default=True)
+
+_BROKER_AWAY = (RedisError, OSError)
+
+
+class ItemResult(AsyncResult):  # type: ignore[misc]  # celery ships no types
+    """As Celery's; a failure it has read is not its last word, since an item may be replayed."""
+
+    failed_once = False
+    """Whether it has read a failure: groups that it is a part of have counted it."""
+
+    _cache: Meta | None
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """As Celery's; nothing is subscribed to for what is there already."""
+        asking = _asks_ledger.set(False)
+        try:
+            self.ready()
+        finally:
+            _asks_ledger.reset(asking)
+        return super().get(*args, **kwargs)
+
+    def _get_task_meta(self) -> Any:
+        failure = self._forget_failure()
+        try:
+            return super()._get_task_meta()
+        except _BROKER_AWAY:
+            if failure is None:
+                raise
+            return self._maybe_set_cache(failure)
+
+    def _forget_failure(self) -> Meta | None:
+        cached = self._cache
+        if cached is None or cached["status"] == states.SUCCESS:
+            return None
+        self._cache, self.failed_once = None, True
+        self.on_ready = promise(self._on_fulfilled, weak=True)
+        return cached
+
+
+class ItemGroup(GroupResult):  # type: ignore[misc]  # celery ships no types
+    """As Celery's; failures it has read are looked up again."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """As Celery's, by fresh results where one had failed: a group is counted out but once."""
+        if not any(map(_failed, self.results)):
+            return super().get(*args, **kwargs)
+        fresh = [self.app.AsyncResult(each.id) if _failed(each) else each for each in self.results]
+        return self.app.GroupResult(self.id, fresh, parent=self.parent).get(*args, **kwargs)
+
+
+def _failed(result: Any) -> bool:
+    cached = getattr(result, "_cache", None)
+    once: bool = getattr(result, "failed_once", False)
+    return once or (cached is not None and cached["status"] != states.SUCCESS)
 
 
 class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no types
@@ -50,6 +112,8 @@ class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no t
 
     def drain_events(self, timeout: float | None = None) -> None:
         """Take what the broker tells; then, once a second, what the ledger knows."""
+        if self._pubsub is None and self.subscribed_to and not self.backend.away:
+            self._reconnect()
         super().drain_events(timeout=timeout)
         if time.monotonic() - self._looked_at < LOOK:
             return
@@ -59,33 +123,70 @@ class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no t
             for meta in self.backend.from_ledger(waiting[start : start + _MOST]):
                 self.on_state_change(meta, None)
 
+    def _reconnect(self) -> None:
+        """One try, where the ledger can be asked meanwhile; Celery's own twenty where it cannot."""
+        if self.backend.ledger is None:
+            super()._reconnect()
+            return
+        try:
+            self._reconnect_pubsub()
+        except _BROKER_AWAY as error:
+            with self._locked():
+                self._pubsub = None
+            self.backend.is_away(error)
+
+    def consume_from(self, task_id: str) -> None:
+        """As Celery's; while the broker is away it is subscribed to later."""
+        if not self.backend.away:
+            super().consume_from(task_id)
+            return
+        with self._locked():
+            self._pubsub = None
+            self.subscribed_to.add(self._get_key_for_task(task_id))
+
 
 class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no types
-    """As Celery's for Redis; a result that is not there is looked up in the ledger."""
+    """As Celery's for Redis; the ledger is the truth of how an item ended.
+
+    What the broker remembers of an answer is final and is not looked up. A failure it remembers
+    may have been replayed since, or belong to an older copy of the broker; what it does not know
+    it may have forgotten; and it may be away.
+    """
 
     ResultConsumer = LedgerConsumer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._structured: set[str] = set()
+        self._away_until = 0.0
 
-    def from_ledger(self, task_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The results of these Celery ids whose items have ended, as Redis would hold them."""
-        ledger = self._ledger
-        if ledger is None or not task_ids:
+    @property
+    def ledger(self) -> Ledger | None:
+        """The ledger, for whoever reaches it."""
+        app = self.app
+        return app.ledger if app.settings.ledger_url is not None else None
+
+    @property
+    def away(self) -> bool:
+        """Whether the broker gave no answer a moment ago, so that the ledger is asked first."""
+        return self.ledger is not None and time.monotonic() < self._away_until
+
+    def is_away(self, error: BaseException) -> None:
+        """The broker gave no answer."""
+        if not self.away:
+            _log.warning("broker_away", error=type(error).__name__)
+        self._away_until = time.monotonic() + _AWAY
+
+    def from_ledger(self, task_ids: Sequence[str], *, at_once: bool = False) -> list[Meta]:
+        """The results of these Celery ids whose items have ended, as Redis would hold them.
+
+        An answer of the last two seconds is left to the broker, which tells of it in the order
+        that Celery promises, unless it is wanted ``at_once``.
+        """
+        if not task_ids:
             return []
-        try:
-            with ledger.read() as connection:
-                before = database_now(connection) - _FIRST
-                found = recall.endings(connection, task_ids, before)
-        except Exception as error:  # noqa: BLE001 - asked again in a second
-            _log.warning("ledger_not_asked", error=type(error).__name__)
-            return []
-        done = datetime.now(UTC).isoformat()
-        return [
-            self.meta_from_decoded(stored(promise, *told(ending), done))
-            for promise, ending in found
-        ]
+        known = self._known(task_ids, at_once=at_once, ended=True) or {}
+        return [each for each in known.values() if _ended(each)]
 
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
         """As Celery's; notes headers with groups inside, whose structure only Celery restores."""
@@ -101,32 +202,92 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
         super().set_chord_size(group_id, chord_size)
         if group_id in self._structured:
             self._structured.discard(group_id)
-        elif (ledger := self._ledger) is not None:
+        elif (ledger := self.ledger) is not None:
             with ledger.write() as connection:
                 chords.announce(connection, group_id, chord_size)
 
-    def add_pending_result(
-        self, result: Any, weak: bool = False, start_drainer: bool = True
-    ) -> Any:
-        """As Celery's; nothing is subscribed to for one result that is there already."""
-        if start_drainer and not weak:
-            asking = _asks_ledger.set(False)
-            try:
-                if result.ready():
-                    return result
-            finally:
-                _asks_ledger.reset(asking)
-        return super().add_pending_result(result, weak=weak, start_drainer=start_drainer)
-
     def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
-        """As Celery's, then the ledger; what stores results asks the broker alone."""
-        meta = super().get_task_meta(task_id, cache=cache)
-        if meta["status"] != states.PENDING or not _asks_ledger.get():
+        """As Celery's, corrected by the ledger; raises where neither of the two can tell."""
+        if known := self._without_broker([task_id]):
+            return known[task_id]
+        try:
+            meta = super().get_task_meta(task_id, cache=cache)
+        except _BROKER_AWAY as error:
+            self.is_away(error)
+            if known := self._without_broker([task_id]):
+                return known[task_id]
+            raise
+        joined = task_id in self.app.joined
+        wait = meta["status"] == states.PENDING and not (joined or _asks_ledger.get())
+        if wait or meta["status"] == states.SUCCESS:
             return meta
-        found = self.from_ledger([task_id])
-        return found[0] if found else meta
+        return (self._known([task_id], at_once=joined) or {}).get(task_id, meta)
 
-    @property
-    def _ledger(self) -> Ledger | None:
-        app = self.app
-        return app.ledger if app.settings.ledger_url is not None else None
+    def get_many(
+        self, task_ids: Iterable[str], max_iterations: int | None = None, **kwargs: Any
+    ) -> Iterator[tuple[str, Meta]]:
+        """As Celery's, corrected by the ledger; raises where neither of the two can tell."""
+        wanted = set(task_ids)
+        if max_iterations == 1:
+            # Celery would sleep after its only look.
+            kwargs["interval"] = 0
+        known = self._without_broker(sorted(wanted))
+        if known is None:
+            try:
+                told_of = dict(super().get_many(wanted, max_iterations=max_iterations, **kwargs))
+            except _BROKER_AWAY as error:
+                self.is_away(error)
+                known = self._without_broker(sorted(wanted))
+                if known is None:
+                    raise
+            else:
+                known = told_of | self._doubted(wanted, told_of)
+        yield from ((each, meta) for each, meta in known.items() if _ended(meta))
+
+    def _doubted(self, wanted: set[str], told_of: Mapping[str, Meta]) -> dict[str, Meta]:
+        """What the ledger says of failures that the broker told of, and of calls that joined."""
+        failed = [each for each, meta in told_of.items() if meta["status"] != states.SUCCESS]
+        for each in failed:
+            self._cache.pop(each, None)
+        joined = [each for each in wanted - told_of.keys() if each in self.app.joined]
+        corrected = (failed and self._known(failed)) or {}
+        return corrected | ((joined and self._known(joined, at_once=True)) or {})
+
+    def _without_broker(self, task_ids: Sequence[str]) -> dict[str, Meta] | None:
+        """What the ledger says of these, while the broker is away and if it knows all of them."""
+        if not self.away:
+            return None
+        known = self._known(task_ids, at_once=True)
+        return known if known and len(known) == len(task_ids) else None
+
+    def _known(
+        self, task_ids: Sequence[str], *, at_once: bool = False, ended: bool = False
+    ) -> dict[str, Meta] | None:
+        """What the ledger says of these Celery ids; ``None`` where it cannot be asked.
+
+        Left out are ids that it does not know, items whose payloads were erased, and where only
+        those that have ``ended`` are asked for, the others.
+        """
+        if (ledger := self.ledger) is None:
+            return None
+        try:
+            with ledger.read() as connection:
+                found = recall.endings(connection, task_ids, ended=ended)
+                settled = database_now(connection) - _FIRST
+        except Exception as error:  # noqa: BLE001 - asked again in a second
+            _log.warning("ledger_not_asked", error=type(error).__name__)
+            return None
+        done = datetime.now(UTC).isoformat()
+        known: dict[str, Meta] = {}
+        for owed, ending, ended_at in found:
+            late = at_once or ended_at is None or ending.answer is None or ended_at < settled
+            if ended_at is None or not late:
+                meta = {"task_id": owed.id, "status": states.PENDING, "result": None}
+            else:
+                meta = stored(owed, *told(ending), done)
+            known[owed.id] = self.meta_from_decoded(meta)
+        return known
+
+
+def _ended(meta: Meta) -> bool:
+    return meta["status"] in states.READY_STATES

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from celery import Celery
@@ -49,6 +49,31 @@ def _queue(app: Celery, task: str) -> str:
     stated = {name: option for name, option in options.items() if option is not None}
     queue = app.amqp.router.route(stated, task)["queue"]
     return str(getattr(queue, "name", queue))
+
+
+def without_errbacks(signature: Any) -> Any:
+    """A plain signature, and all inside it, without a ``link_error``."""
+    if isinstance(signature, Mapping):
+        return {
+            name: without_errbacks(inside)
+            for name, inside in signature.items()
+            if name != "link_error"
+        }
+    if isinstance(signature, list):
+        return [without_errbacks(each) for each in signature]
+    return signature
+
+
+def ids_in(signature: Any) -> Iterator[str]:
+    """The task ids of a plain signature and of all that is inside it."""
+    if isinstance(signature, Mapping):
+        if "task" in signature and (task_id := (signature.get("options") or {}).get("task_id")):
+            yield task_id
+        for part in ("options", "kwargs", "chord", "chain", *_INSIDE):
+            yield from ids_in(signature.get(part))
+    elif isinstance(signature, list | tuple):
+        for each in signature:
+            yield from ids_in(each)
 
 
 def listed(signatures: Any) -> list[Any] | None:

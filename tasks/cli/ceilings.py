@@ -129,15 +129,17 @@ def raise_(
         rule, former, replayed = _raise(ledger, scope, window, amount, by or operator(), replay)
         if replayed:
             from tierqueue.tasks.app import app
+            from tierqueue.tasks.replay import take_back
 
-            app.wakes.call()
+            take_back(app, replayed)
             app.wakes.flush()
-    _report(rule, former, replayed, as_json)
+            app.item_events.flush()
+    _report(rule, former, None if replayed is None else len(replayed), as_json)
 
 
 def _raise(
     ledger: Ledger, scope: str, window: str, amount: NanoUSD, by: str, replay: bool
-) -> tuple[CeilingRule, CeilingRule, int | None]:
+) -> tuple[CeilingRule, CeilingRule, list[str] | None]:
     with ledger.write() as connection:
         kind, name = _scope(connection, scope)
         former = ceiling_changes.in_force(connection, kind, name, window)
@@ -155,7 +157,7 @@ def _raise(
         ceiling_changes.change(connection, rule, by)
         replayed = None
         if replay:
-            replayed = len(ceiling_changes.replay_stopped_by(connection, rule, by))
+            replayed = ceiling_changes.replay_stopped_by(connection, rule, by)
     return rule, former, replayed
 
 

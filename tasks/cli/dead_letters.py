@@ -140,10 +140,11 @@ def replay(
     raised = None if floor is None else Tier(floor)
     cost = None if max_cost is None else parse_usd(max_cost)
 
-    def once(ledger: Ledger, ids: list[str]) -> int:
-        with ledger.write() as connection:
-            back = letters.replay(connection, ids, operator(), floor=raised, max_cost=cost)
-        return len(back)
+    def once(_: Ledger, ids: list[str]) -> int:
+        from tierqueue.tasks.app import app
+        from tierqueue.tasks.replay import replay as put_back
+
+        return len(put_back(app, ids, operator(), floor=raised, max_cost=cost))
 
     _each("replay", once, item_ids, filters, yes=yes, as_json=as_json)
 
@@ -231,8 +232,8 @@ def _each(
         if done and what == "replay":
             from tierqueue.tasks.app import app
 
-            app.wakes.call()
             app.wakes.flush()
+            app.item_events.flush()
     if as_json:
         emit({"action": what, "matching": len(ids), "done": done, "dry_run": not yes})
     elif yes:

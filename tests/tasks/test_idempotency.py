@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from celery import group
 from sqlalchemy import text, update
 
 from tests.tasks.producer import CHECKOUT, Road, until
@@ -16,6 +18,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import Prompt, complete, item_task
 from tierqueue.tasks.app import app
 from tierqueue.tasks.base import ItemTask
+from tierqueue.tasks.results import LOOK
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -131,3 +134,17 @@ def test_a_scope_or_lifetime_that_is_none_is_refused_at_the_declaration(
 ) -> None:
     with pytest.raises(InvalidItem, match="idempotency_"):
         declare("tests.wrong", **options)
+
+
+def test_the_answer_of_an_item_that_has_ended_is_there_at_once(
+    road: Road,
+) -> None:
+    first = complete.delay("Say hello", idempotency_key="k")
+    road.tell(road.answer(first.id, {"text": "hello"}))
+    complete.delay("warm").state  # noqa: B018 - the connections are made here
+    began = time.monotonic()
+    again = complete.delay("Say hello", idempotency_key="k")
+    assert again.get(timeout=5)["output"] == {"text": "hello"}
+    both = group(complete.s("Say hello", idempotency_key="k") for _ in range(2)).apply_async()
+    assert [each["output"] for each in both.get(timeout=5)] == [{"text": "hello"}] * 2
+    assert time.monotonic() - began < LOOK / 2

@@ -97,6 +97,7 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
     ]
     for ending in endings:
         ours, theirs = "celery-task-meta-x", "celery-task-meta-y"
+        backend.client.delete(ours)
         assert keep(road.app, [(promise, ending)]) == ["x"]
         state, result = promises.told(ending)
         backend.client.delete(theirs)

@@ -1,0 +1,240 @@
+"""Replay is the way back: whoever waited for a dead item is told its answer in the end."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import Celery, chain, chord, group
+from celery.exceptions import ChordError
+from sqlalchemy import text
+
+from tests.tasks.foreign_app import echo, mourn
+from tests.tasks.foreign_app import foreign as foreign_app
+from tests.tasks.producer import Road, until
+from tierqueue.ledger.promises import Ending, unkept
+from tierqueue.router.errors import Cancelled, NoRoute
+from tierqueue.tasks import complete
+from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.promises import keep
+from tierqueue.tasks.replay import replay
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
+    # Celery leaves sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture
+def road(road_to: Callable[[str], Road], ledger_url: str, valkey: Any) -> Road:
+    """A road on each database."""
+    foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
+    return road_to(ledger_url)
+
+
+def _die(road: Road, item_id: str, reason: str = "no_route") -> Ending:
+    """An item dies and everybody is told."""
+    ending = road.kill(item_id, reason)
+    road.tell(ending)
+    return ending
+
+
+def _a_while_ago(road: Road) -> None:
+    with road.ledger.write() as connection:
+        connection.execute(text("UPDATE items SET ended_at = ended_at - 5000000"))
+
+
+def _remembered(road: Road, task_id: str) -> bytes | None:
+    found: bytes | None = road.app.backend.client.get(f"celery-task-meta-{task_id}")
+    return found
+
+
+def test_a_replayed_item_tells_its_producers_its_answer(road: Road, stranger: Celery) -> None:
+    asked = complete.delay("Say hello")
+    theirs = stranger.AsyncResult(asked.id)
+    _die(road, asked.id)
+    with pytest.raises(NoRoute):
+        asked.get(timeout=5)
+    assert theirs.state == "FAILURE"
+    assert replay(road.app, [asked.id], "ada") == [asked.id]
+    theirs = stranger.AsyncResult(asked.id)
+    assert [asked.state, theirs.state, asked.ready()] == ["PENDING"] * 2 + [False]
+    got: list[Any] = []
+    waiting = threading.Thread(target=lambda: got.append(asked.get(timeout=20)))
+    waiting.start()
+    until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
+    road.tell(road.answer(asked.id, {"text": "hello"}))
+    waiting.join(10)
+    assert got[0]["output"] == {"text": "hello"}
+    assert theirs.get(timeout=5)["output"] == {"text": "hello"}
+    assert [asked.state, theirs.state] == ["SUCCESS"] * 2
+
+
+def test_a_replayed_item_that_dies_again_says_why_and_may_be_replayed_again(road: Road) -> None:
+    asked = complete.delay("Say hello")
+    for reason in ("no_route", "exhausted"):
+        _die(road, asked.id, reason)
+        assert asked.state == "FAILURE"
+        assert reason in str(asked.result)
+        replay(road.app, [asked.id], "ada")
+    road.tell(road.answer(asked.id, {"text": "hello"}))
+    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+
+
+def test_every_promise_of_a_replayed_item_is_owed_anew(road: Road) -> None:
+    first = complete.delay("one", idempotency_key="k")
+    second = complete.delay("one", idempotency_key="k")
+    _die(road, first.id)
+    third = complete.delay("one", idempotency_key="k")
+    assert third.state == "FAILURE"
+    replay(road.app, [first.id], "ada")
+    road.tell(road.answer(first.id, {"text": "hello"}))
+    for each in (first, second, third):
+        assert each.get(timeout=5)["output"] == {"text": "hello"}
+        assert _remembered(road, each.id)
+
+
+def test_an_older_copy_of_the_broker_does_not_deceive_whoever_reaches_the_ledger(
+    road: Road,
+) -> None:
+    answered, open_, cancelled = (complete.delay(word) for word in ("one", "two", "three"))
+    ended = [_die(road, each.id) for each in (answered, open_, cancelled)]
+    older = {each.id: _remembered(road, each.id) for each in (answered, open_, cancelled)}
+    replay(road.app, [each.item_id for each in ended], "ada")
+    road.tell(road.answer(answered.id, {"text": "hello"}))
+    road.kill(cancelled.id, "cancelled")
+    with road.ledger.write() as connection:
+        gone = text("UPDATE items SET state = 'cancelled' WHERE id = :id")
+        connection.execute(gone, {"id": cancelled.id})
+    _a_while_ago(road)
+    for task_id, remembered in older.items():
+        road.app.backend.client.set(f"celery-task-meta-{task_id}", remembered)
+    read = {each.id: road.app.AsyncResult(each.id) for each in (answered, open_, cancelled)}
+    states = [read[each.id].state for each in (answered, open_, cancelled)]
+    assert states == ["SUCCESS", "PENDING", "REVOKED"]
+    assert read[answered.id].get(timeout=5)["output"] == {"text": "hello"}
+    with pytest.raises(Cancelled):
+        read[cancelled.id].get(timeout=5)
+    both = road.app.GroupResult("g", [road.app.AsyncResult(answered.id)])
+    assert [each["output"] for each in both.get(timeout=5)] == [{"text": "hello"}]
+
+
+def test_whoever_tells_late_of_a_death_changes_no_answer(road: Road) -> None:
+    asked = complete.delay("Say hello")
+    ending = road.kill(asked.id, "no_route")
+    with road.ledger.read() as connection:
+        late = [(each, ending) for each in unkept(connection, [asked.id])]
+    replay(road.app, [asked.id], "ada")
+    Delivery(road.app).keep(late)
+    assert asked.state == "PENDING"
+    road.tell(road.answer(asked.id, {"text": "hello"}))
+    assert keep(road.app, late) == [asked.id]
+    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+
+
+def test_links_go_on_after_a_replay_and_errbacks_are_not_sent_again(
+    road: Road, foreign: Any
+) -> None:
+    asked = complete.apply_async(("one",), link=echo.s(tag="linked"), link_error=mourn.s())
+    for _ in range(2):
+        _die(road, asked.id)
+        replay(road.app, [asked.id], "ada")
+    road.tell_twice(road.answer(asked.id, {"text": "done"}))
+    until(lambda: ["echo", "linked", asked.id, asked.id] in road.notes())
+    assert sorted(each[0] for each in road.notes()) == ["echo", "mourn"]
+
+
+def test_a_chain_goes_on_after_the_replay_of_its_first_step(road: Road, stranger: Celery) -> None:
+    asked = chain(complete.s("one"), complete.si("two"), complete.si("three")).apply_async()
+    first = asked.parent.parent.id
+    _die(road, first)
+    assert {stranger.AsyncResult(each).state for each in (first, asked.parent.id, asked.id)} == {
+        "FAILURE"
+    }
+    replay(road.app, [first], "ada")
+    assert {stranger.AsyncResult(each).state for each in (first, asked.parent.id, asked.id)} == {
+        "PENDING"
+    }
+    for step in (first, asked.parent.id, asked.id):
+        road.tell_twice(road.answer(step, {"text": "done"}))
+    assert asked.get(timeout=5)["output"] == {"text": "done"}
+
+
+def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
+    road: Road, foreign: Any
+) -> None:
+    body = complete.si("body").on_error(mourn.s().set(queue="foreign"))
+    asked = chord([complete.s("a"), complete.s("b"), complete.s("c")], body).apply_async()
+    first, second, third = asked.parent.results
+    road.tell_twice(road.answer(first.id, {"text": "1"}))
+    for each in (second, third):
+        _die(road, each.id)
+    assert isinstance(asked.result, ChordError)
+    until(road.notes)
+    # A part of the chord alone: the body fails again, and nobody mourns it twice.
+    replay(road.app, [second.id], "ada")
+    assert asked.state == "PENDING"
+    road.tell_twice(road.answer(second.id, {"text": "2"}))
+    assert isinstance(asked.result, ChordError)
+    assert road.item(asked.id) is None
+    replay(road.app, [third.id], "ada")
+    road.tell_twice(road.answer(third.id, {"text": "3"}))
+    assert road.item(asked.id) is not None
+    road.tell(road.answer(asked.id, {"text": "the end"}))
+    assert asked.get(timeout=5)["output"] == {"text": "the end"}
+    assert [each[0] for each in road.notes()] == ["mourn"]
+
+
+def test_a_group_with_a_replayed_part_gives_all_its_answers(road: Road) -> None:
+    asked = group(complete.s("one"), complete.s("two")).apply_async()
+    first, second = asked.results
+    road.tell(road.answer(first.id, {"text": "1"}))
+    _die(road, second.id)
+    with pytest.raises(NoRoute):
+        asked.get(timeout=5)
+    replay(road.app, [second.id], "ada")
+    assert (asked.ready(), asked.failed()) == (False, False)
+    road.tell(road.answer(second.id, {"text": "2"}))
+    assert [each["output"]["text"] for each in asked.get(timeout=5)] == ["1", "2"]
+
+
+def test_a_replay_without_a_broker_raises_nothing_and_comes_true_later(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = complete.delay("Say hello")
+    _die(road, asked.id)
+
+    def down(*_: Any) -> None:
+        raise ConnectionError("refused")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(road.app.backend.client, "delete", down)
+        assert replay(road.app, [asked.id], "ada") == [asked.id]
+    assert b"FAILURE" in (_remembered(road, asked.id) or b"")
+    assert road.app.AsyncResult(asked.id).state == "PENDING"
+    road.tell(road.answer(asked.id, {"text": "hello"}))
+    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+
+
+def test_flower_shows_a_replayed_item_as_one_that_is_tried_again(
+    road: Road, stranger: Celery
+) -> None:
+    flower = stranger.events.State()
+    with stranger.connection_for_read() as connection:
+        receiver = stranger.events.Receiver(connection, handlers={"*": flower.event})
+        consuming = receiver.itercapture(limit=None, timeout=10, wakeup=False)
+        next(consuming, None)
+        asked = complete.delay("Say hello")
+
+        def shown() -> str | None:
+            next(consuming, None)
+            task = flower.tasks.get(asked.id)
+            return None if task is None else str(task.state)
+
+        _die(road, asked.id)
+        until(lambda: shown() == "FAILURE")
+        replay(road.app, [asked.id], "ada")
+        until(lambda: shown() == "RETRY")
+        road.tell(road.answer(asked.id, {"text": "hello"}))
+        until(lambda: shown() == "SUCCESS")
