@@ -94,83 +94,29 @@ items = Table(
     Column("inherits", Text),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
-    Index(
-        "ix_items_submitted",
-        text("priority DESC"),
-        "id",
-        **_where("state = 'submitted'"),
-    ),
-    Index(
-        "ix_items_routed",
-        "tier",
-        text("priority DESC"),
-        "id",
-        **_where("state = 'routed'"),
-    ),
-    Index(
-        "ix_items_queued",
-        "tier",
-        "ready_at",
-        **_where("state = 'queued'"),
-    ),
-    Index(
-        "ix_items_waiting",
-        "ready_at",
-        **_where("state = 'waiting'"),
-    ),
-    Index(
-        "ix_items_running",
-        "lease_until",
-        **_where("state = 'running'"),
-    ),
-    Index(
-        "ix_items_suspect",
-        "tier",
-        **_where("lost_claims > 0 AND ended_at IS NULL"),
-    ),
-    Index(
-        "ix_items_dead",
-        "ended_at",
-        **_where("state = 'dead'"),
-    ),
-    Index(
-        "ix_items_unannounced",
-        "ended_at",
-        **_where("state = 'dead' AND announced_at IS NULL"),
-    ),
+    Index("ix_items_submitted", text("priority DESC"), "id", **_where("state = 'submitted'")),
+    Index("ix_items_routed", "tier", text("priority DESC"), "id", **_where("state = 'routed'")),
+    Index("ix_items_queued", "tier", "ready_at", **_where("state = 'queued'")),
+    Index("ix_items_waiting", "ready_at", **_where("state = 'waiting'")),
+    Index("ix_items_running", "lease_until", **_where("state = 'running'")),
+    Index("ix_items_suspect", "tier", **_where("lost_claims > 0 AND ended_at IS NULL")),
+    Index("ix_items_dead", "ended_at", **_where("state = 'dead'")),
+    Index("ix_items_unannounced", "ended_at", **_where("state = 'dead' AND announced_at IS NULL")),
     Index(
         "ix_items_unhooked",
         "ended_at",
         **_where("state = 'dead' AND reason = 'cost_ceiling' AND hooked_at IS NULL"),
     ),
-    Index(
-        "ix_items_retained",
-        "ended_at",
-        **_where("ended_at IS NOT NULL AND erased_at IS NULL"),
-    ),
-    Index(
-        "ix_items_deadline",
-        "deadline",
-        **_where("ended_at IS NULL"),
-    ),
-    Index(
-        "ix_items_job",
-        "job_id",
-        "job_index",
-        unique=True,
-        **_where("job_id IS NOT NULL"),
-    ),
+    Index("ix_items_retained", "ended_at", **_where("ended_at IS NOT NULL AND erased_at IS NULL")),
+    Index("ix_items_deadline", "deadline", **_where("ended_at IS NULL")),
+    Index("ix_items_job", "job_id", "job_index", unique=True, **_where("job_id IS NOT NULL")),
     Index(
         "ix_items_idempotency_key",
         "idempotency_key",
         unique=True,
         **_where("idempotency_key IS NOT NULL"),
     ),
-    Index(
-        "ix_items_key_expires_at",
-        "key_expires_at",
-        **_where("key_expires_at IS NOT NULL"),
-    ),
+    Index("ix_items_key_expires_at", "key_expires_at", **_where("key_expires_at IS NOT NULL")),
 )
 """One row a work item, from submission to its end.
 
@@ -197,22 +143,9 @@ promises = Table(
     Column("kept_at", BigInteger),
     Column("followed_at", BigInteger),
     Column("replays", Integer),
-    Index(
-        "ix_promises_unkept",
-        "item_id",
-        **_where("kept_at IS NULL"),
-    ),
-    Index(
-        "ix_promises_joined",
-        "item_id",
-        **_where("id <> item_id"),
-    ),
-    Index(
-        "ix_promises_group_id",
-        "group_id",
-        "group_index",
-        **_where("group_id IS NOT NULL"),
-    ),
+    Index("ix_promises_unkept", "item_id", **_where("kept_at IS NULL")),
+    Index("ix_promises_joined", "item_id", **_where("id <> item_id")),
+    Index("ix_promises_group_id", "group_id", "group_index", **_where("group_id IS NOT NULL")),
 )
 """One row a Celery task id: everything Celery must be told when the item ends.
 
@@ -255,11 +188,7 @@ attempts = Table(
     Column("seconds", Double),
     Column("simulated", Boolean),
     Column("detail", _Json),
-    Index(
-        "ix_attempts_open",
-        "started_at",
-        **_where("ended_at IS NULL"),
-    ),
+    Index("ix_attempts_open", "started_at", **_where("ended_at IS NULL")),
 )
 """One row a claim. While ``ended_at`` is null its ``held`` stands in every balance it names."""
 
