@@ -99,7 +99,7 @@ class TaskMessage:
             name: None if name in self.wrong else self.fields.get(name)
             for name in ("group", "group_index", "root_id", "parent_id")
         }
-        after = {
+        after: dict[str, Any] = {
             name: None if name in self.wrong else plain(self.following.get(name))
             for name in Following.model_fields
         }
