@@ -303,6 +303,25 @@ pauses = Table(
 )
 """What operators hold back: a tier, a task type, a budget or a job."""
 
+conditions = Table(
+    "conditions",
+    metadata,
+    Column("deployment", _Id, primary_key=True),
+    Column("code", Text),
+    Column("detail", Text, nullable=False),
+    Column("since", BigInteger),
+    Column("until", BigInteger),
+    Column("faults", Integer, nullable=False),
+    Column("rounds", Integer, nullable=False),
+    Column("faulted_at", BigInteger),
+    Column("faulted_by", Text),
+    Column("served_at", BigInteger),
+    Column("probe", Text),
+    Column("probe_until", BigInteger),
+    Column("told_at", BigInteger),
+)
+"""One row a deployment that was called; its columns are ``router.condition.Condition``."""
+
 processes = Table(
     "processes",
     metadata,

@@ -10,15 +10,28 @@ After a single throttling there is no trial: everybody goes on.
 
 from dataclasses import dataclass, replace
 from math import isfinite
+from typing import assert_never
 
 from tierqueue.router.duration import MICROSECONDS
-from tierqueue.router.outcome import NEEDS_SOMEBODY, Trouble
+from tierqueue.router.outcome import (
+    NEEDS_SOMEBODY,
+    Accepted,
+    Failed,
+    Interrupted,
+    Outcome,
+    Rejected,
+    Throttled,
+    Trouble,
+    Unavailable,
+    Unknown,
+)
 
 FAULTS = 5
 """Faults in a row, over all items and workers, that hold a deployment back."""
 
 REFUSALS = 3
-"""As ``FAULTS``, where the last of them says that a person has to mend something."""
+"""As ``FAULTS``, where the last of them says that a person has to mend something; for want of a
+key it is one."""
 
 LONGEST_PAUSE = 15.0
 """The most seconds between two trials: a mended deployment is seen within as many."""
@@ -113,6 +126,31 @@ class Fault:
     draw: float = 0.0
 
 
+def seen_in(outcome: Outcome, item: str, begun: int, at: int, draw: float) -> Served | Fault | None:
+    """What the end of a call says of its deployment; ``None`` where it says nothing.
+
+    A refused request was answered all the same; what we ended ourselves says nothing. ``begun``
+    and ``at`` in epoch microseconds, ``draw`` uniform in [0, 1).
+    """
+    served = Served(item=item, begun=begun, at=at)
+    code: Trouble = "outage"
+    wait: float | None = None
+    match outcome:
+        case Accepted() | Rejected() | Failed(transient=False):
+            return served
+        case Interrupted():
+            return None
+        case Throttled(after=wait):
+            code, detail = "throttled", ""
+        case Unavailable(kind=code, message=detail, after=wait):
+            pass
+        case Failed(message=detail) | Unknown(message=detail):
+            pass
+        case _:
+            assert_never(outcome)
+    return Fault(item=item, at=at, code=code, detail=detail, after=wait, draw=draw)
+
+
 def its_own(condition: Condition, item: str, since: int) -> bool:
     """Whether a fault is what the item itself brings about, so that it is a call of its own.
 
@@ -170,6 +208,7 @@ def _faulted(condition: Condition, event: Fault) -> Condition:
             return changed
         return replace(changed, until=max(condition.until, event.at + _hold(stated)))
     few = REFUSALS if event.code in NEEDS_SOMEBODY else FAULTS
+    few = 1 if event.code == "no_key" else few
     if not (condition.held or event.code == "throttled" or stated is not None or faults >= few):
         return changed
     rounds = condition.rounds + 1
