@@ -19,6 +19,9 @@ from typing import Any
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NANO_PER_USD
 
+MOST = 10**18
+"""The largest number in a row: a billion dollars in nano-dollars."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Billed:
@@ -117,7 +120,7 @@ def _cost(row: Mapping[str, Any]) -> int:
     if dollars is None:
         raise ValueError("it has no cost and no cost_nanousd")
     amount = _number(str(dollars).strip().removeprefix("$"))
-    if amount is None or amount < 0:
+    if amount is None or not 0 <= amount <= MOST // NANO_PER_USD:
         raise ValueError(f"{dollars!r} is not an amount of dollars")
     # A provider may print more digits than it bills.
     return round(amount * NANO_PER_USD)
@@ -127,7 +130,7 @@ def _count(value: Any) -> int:
     if value is None:
         return 0
     number = _number(value)
-    if number is None or number < 0 or number != int(number):
+    if number is None or not 0 <= number <= MOST or number != int(number):
         raise ValueError(f"{value!r} is not a whole number")
     return int(number)
 

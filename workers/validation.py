@@ -41,7 +41,11 @@ def validate(task: ItemTask, arguments: Mapping[str, Any], done: Completed) -> A
     except ValidationError as error:
         return rejected(done, reasons.of_form(error, model))
     complaints = [why for check in task.checks if (why := check(arguments, answer)) is not None]
-    output = json.loads(answer.model_dump_json())
+    try:
+        output = json.loads(json.dumps(answer.model_dump(mode="json"), allow_nan=False))
+    except ValueError:
+        # JSON has no infinity: stored as null, the output would not fit its own model.
+        return rejected(done, ["the answer holds a number that is not finite"])
     if complaints:
         doubtful = all(isinstance(why, Doubt) for why in complaints)
         said = [reasons.without(output, str(why)) for why in complaints]

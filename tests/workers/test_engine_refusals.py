@@ -164,6 +164,17 @@ TOO_LONG: dict[str, tuple[int, Any]] = {
             "requested 9000 tokens.",
         },
     ),
+    "vLLM since its renderer": (
+        400,
+        {
+            "error": {
+                "code": 400,
+                "type": "BadRequestError",
+                "message": "You passed 9001 input tokens and requested 64 output tokens. However, "
+                "the model's context length is only 8192 tokens.",
+            }
+        },
+    ),
     "Mistral": (
         400,
         {

@@ -97,7 +97,9 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
     call = a_call(model)
     assert plain.usage.total_input == len((call.system + call.prefix + call.question).encode())
     assert isinstance(replies["structured"], Completed)
-    for name in ("too long", "bad schema", "other model"):
+    assert isinstance(too_long := replies["too long"], Completed)
+    assert (too_long.finish, too_long.text) == ("too_long", "")
+    for name in ("bad schema", "other model"):
         refused = replies[name]
         assert isinstance(refused, Failed), name
         assert refused.kind == "bad_request"

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.workers.engine_asked import GOOD, both, played
 from tests.workers.engine_calls import (
@@ -17,6 +19,7 @@ from tests.workers.engine_calls import (
     replies,
 )
 from tierqueue.router.outcome import Completed, Reply, Unknown
+from tierqueue.router.retry import LONGEST_WAIT
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import wire
 from tierqueue.workers.engines.anthropic import CACHED_FROM_BYTES
@@ -194,6 +197,16 @@ def test_a_billed_reply_without_an_answer_is_an_empty_answer_at_its_exact_usage(
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "inf"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "1e400"}, None),
+        ({"retry-after": "1e300"}, LONGEST_WAIT),
+        ({"retry-after-ms": "1e300"}, LONGEST_WAIT),
+        ({"retry-after-ms": "-5", "retry-after": "3"}, 3.0),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, LONGEST_WAIT),
+        ({"retry-after": "Mon, 01 Jan 1900 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00 +2359"}, 0.0),
+        ({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}, None),
+        ({"retry-after": "Fri, 31 Dec 2026 23:59:59 +9999"}, None),
         ({}, None),
     ],
 )
@@ -206,3 +219,12 @@ def test_a_retry_after_date_is_seconds_from_now_and_never_negative() -> None:
     for ahead, seconds in ((90, 90.0), (-90, 0.0)):
         date = format_datetime(now + timedelta(seconds=ahead), usegmt=True)
         assert wire.retry_after(httpx2.Headers({"retry-after": date}), now) == seconds
+
+
+@given(st.text(), st.text(), st.datetimes())
+def test_no_header_asks_for_more_than_a_day(seconds: str, millis: str, now: datetime) -> None:
+    headers = httpx2.Headers()
+    for name, said in (("retry-after", seconds), ("retry-after-ms", millis)):
+        headers[name] = said.encode("utf-8", "replace").decode("latin-1")
+    wait = wire.retry_after(headers, now.replace(tzinfo=UTC))
+    assert wait is None or 0 <= wait <= LONGEST_WAIT

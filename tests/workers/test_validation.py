@@ -100,6 +100,13 @@ def test_a_request_that_no_window_holds_dies_of_that() -> None:
     assert verdict.reason == "context_window"
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_number_that_json_does_not_know_is_no_answer(number: str) -> None:
+    arguments = {"text": "t", "fields": {"a": "number"}, "instructions": ""}
+    said = reasons_of(validate(extract, arguments, done(f'{{"a": {number}}}')))
+    assert said == "the answer holds a number that is not finite"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

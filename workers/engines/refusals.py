@@ -75,6 +75,7 @@ TOO_LONG = frozenset(
 
 _TOO_LONG = re.compile(
     r"maximum context length"
+    r"|model'?s context length is only"
     r"|prompt is too long"
     r"|prompt too long"
     r"|input is too long"
@@ -163,6 +164,11 @@ def trouble(refusal: Refusal) -> Trouble | None:
     return "outage" if status >= 500 and not refusal.too_long else None
 
 
+def says_too_long(message: str) -> bool:
+    """Whether an error's message says that the context window does not hold the request."""
+    return bool(_TOO_LONG.search(message[:_LOOKED_AT].lower()))
+
+
 def _inside(body: Mapping[str, Any], headers: httpx2.Headers) -> Refusal | None:
     error, begun = _error(body, alone=False), False
     if error is None:
@@ -210,7 +216,7 @@ def _refusal(
     known = {word.lower() for word in words}
     said = _said(error or {})
     about_request = status in (400, 403, 413, 422, 500)
-    too_long = not TOO_LONG.isdisjoint(known) or (about_request and bool(_TOO_LONG.search(said)))
+    too_long = not TOO_LONG.isdisjoint(known) or (about_request and says_too_long(said))
     metadata = (error or {}).get("metadata")
     flagged = isinstance(metadata, dict) and bool(metadata.get("reasons"))
     withheld = (
@@ -257,4 +263,4 @@ def _said(error: Mapping[str, Any]) -> str:
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     texts = [error.get("message"), raw if isinstance(raw, str) else json.dumps(raw)]
-    return " ".join(text[:_LOOKED_AT].lower() for text in texts if isinstance(text, str))
+    return " ".join(text[: _LOOKED_AT // 2].lower() for text in texts if isinstance(text, str))

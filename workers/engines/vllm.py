@@ -16,7 +16,7 @@ from tierqueue.router.complaints import nearest
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Usage
 from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import orphans
+from tierqueue.workers.engines import orphans, refusals
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
 
 log = structlog.get_logger(__name__)
@@ -210,7 +210,7 @@ class VllmEngine:
         (rendered,) = await renderer.render_cmpl_async([parsed], how)
         return rendered
 
-    def _without_answer(self, call: Call, error: Exception) -> Failed | Unavailable:
+    def _without_answer(self, call: Call, error: Exception) -> Completed | Failed | Unavailable:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -223,6 +223,10 @@ class VllmEngine:
                 log.error("engine.dead", deployment=self._deployment)
                 message = f"{self._deployment}: the engine core died"
                 return Unavailable(kind="engine_died", message=message)
+            case VLLMClientError() | ValueError() if refusals.says_too_long(str(error)):
+                return Completed(
+                    text="", usage=Usage(), model_served=self._model, finish="too_long"
+                )
             case VLLMClientError() | ValueError():
                 return self._failure("bad_request", f"vLLM refuses it: {named}", transient=False)
             case EngineGenerateError():

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,12 @@ import httpx2
 from tierqueue.router.retry import LONGEST_WAIT
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+ -]{0,199}")
+
+MOST_BYTES = 16 << 20
+"""The largest reply that is read: some four million tokens of text."""
+
+MOST_PACKED_BYTES = 256 << 10
+"""The largest compressed one; gzip unpacks to at most a thousand times as much."""
 
 TRANSIENT_4XX = frozenset({408, 409, 425})
 
@@ -45,14 +51,44 @@ async def _mark(request: httpx2.Request) -> None:
     request.extensions = {**request.extensions, "trace": _watch}
 
 
+class TooLarge(httpx2.ReadError):
+    """A reply has more bytes than any answer."""
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A reply's bytes, up to a limit."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, most: int) -> None:
+        self._stream = stream
+        self._most = most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self._most
+        async for chunk in self._stream:
+            left -= len(chunk)
+            if left < 0:
+                raise TooLarge("the reply is too large")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    packed = "content-encoding" in response.headers
+    response.stream = _Bounded(response.stream, MOST_PACKED_BYTES if packed else MOST_BYTES)
+
+
 def http_client() -> httpx2.AsyncClient:
-    """A client that notes in ``SENDING`` when a request leaves.
+    """A client that notes in ``SENDING`` when a request leaves, and bounds what comes back.
 
     It follows no redirect: the payload would go where no policy sent it. It bounds no
     connections: the worker's own limits do, and a queue in here would eat the call's timeout.
     """
     return httpx2.AsyncClient(
-        event_hooks={"request": [_mark]},
+        event_hooks={"request": [_mark], "response": [_bound]},
+        headers={"accept-encoding": "gzip"},
         follow_redirects=False,
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=256),
     )
