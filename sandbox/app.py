@@ -9,6 +9,7 @@ from typing import Any
 
 from sandbox.call import Call, Json, Refused, Served
 from sandbox.log import Entry, Log
+from sandbox.odd import altered
 from sandbox.serving import Desk, Model, input_tokens, prompt_sha256
 from sandbox.wire import Headers, Remaining, Wire
 from sandbox.wire_anthropic import AnthropicWire
@@ -85,12 +86,13 @@ class Application:
             try:
                 served = await self._serve(call, model, entry, receive)
                 seq = self._log.seq + 1
-                body = _dump(wire.answer(call, served, seq))
+                body = _dump(altered(wire.answer(call, served, seq), entry.fault))
             finally:
                 model.gate.leave()
             remaining = model.gate.remaining(time.monotonic())
         except Refused as refused:
-            entry.status, entry.fault = refused.status, refused.fault or entry.fault
+            entry.status = 200 if refused.inside else refused.status
+            entry.fault = refused.fault or entry.fault
             body = _dump(wire.error(refused, f"req_sandbox_{self._log.seq + 1}"))
             more = _retry_after(refused)
         except (asyncio.CancelledError, ConnectionAbortedError) as cut:

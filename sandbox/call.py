@@ -83,12 +83,25 @@ class Served:
 
 
 class Refused(Exception):
-    """The call is answered with an error. ``after`` is the wait in seconds it advises, if any."""
+    """The call is answered with an error.
+
+    ``after`` is the wait in seconds it advises, ``code`` the error's code, where it has one of its
+    own. ``inside``: the reply's status is 200, and the error names its own, as gateways do.
+    """
 
     def __init__(
-        self, status: int, message: str, *, after: float | None = None, fault: str | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        after: float | None = None,
+        fault: str | None = None,
+        code: str | None = None,
+        inside: bool = False,
     ) -> None:
         super().__init__(message)
+        self.code = code
+        self.inside = inside
         self.status = status
         self.message = message
         self.after = after

@@ -25,8 +25,30 @@ KINDS: dict[str, tuple[str, float | None] | None] = {
     "charged_lost": None,
     "invalid": None,
     "overage": ("factor", 3.0),
+    "error_in_200": ("status", 429.0),
+    "filtered": None,
+    "too_long": None,
+    "no_usage": None,
+    "zero_usage": None,
+    "no_finish": None,
+    "other_model": None,
+    "thinks": None,
 }
-REFUSALS = {"429": 429, "500": 500, "503": 503, "bad_request": 400}
+REFUSALS = {
+    "429": 429,
+    "500": 500,
+    "503": 503,
+    "bad_request": 400,
+    "error_in_200": 200,
+    "filtered": 400,
+    "too_long": 400,
+}
+# The first two as the vendors themselves say it; Anthropic has words for it and no code.
+CODES = {"filtered": "content_filter", "too_long": "context_length_exceeded"}
+MESSAGES = {
+    "filtered": "Output blocked by content filtering policy",
+    "too_long": "prompt is too long: 200001 tokens > 200000 maximum",
+}
 _MARKER = re.compile(r"\[\[sandbox:([^\]]*)\]\]")
 
 
@@ -34,8 +56,8 @@ _MARKER = re.compile(r"\[\[sandbox:([^\]]*)\]\]")
 class Fault:
     """One thing that goes wrong.
 
-    ``amount`` is its number: seconds to wait or to hang, or how many times the output limit is
-    billed.
+    ``amount`` is its number: seconds to wait or to hang, how many times the output limit is billed,
+    or the status of an error inside a 200.
     """
 
     kind: str
@@ -44,10 +66,19 @@ class Fault:
     def refuse(self) -> None:
         """Raise ``Refused`` where the fault is an error reply; nothing is billed for those."""
         status = REFUSALS.get(self.kind)
-        if status is not None:
-            raise Refused(
-                status, f"simulated fault: {self.kind}", after=self.amount, fault=self.kind
-            )
+        if status is None:
+            return
+        inside = self.kind == "error_in_200"
+        if inside:
+            status = int(self.amount or 0)
+        raise Refused(
+            status,
+            MESSAGES.get(self.kind, f"simulated fault: {self.kind}"),
+            after=None if inside else self.amount,
+            fault=self.kind,
+            code=CODES.get(self.kind),
+            inside=inside,
+        )
 
 
 def fault(kind: str, given: dict[str, float]) -> Fault:

@@ -65,6 +65,8 @@ class Desk:
         if tokens_of(text) > call.max_output:
             whole = text.encode("utf-8", "surrogatepass")[: call.max_output * BYTES_PER_TOKEN]
             text, finish = whole.decode("utf-8", "ignore"), "length"
+        if kind == "thinks":
+            text = f"<think>\nSimulated thoughts, no part of the answer.\n</think>\n\n{text}"
         written = tokens_of(text)
         drawn = self._plan.output_tokens(call.model, ordinal)
         output = written if drawn is None else min(drawn, call.max_output)

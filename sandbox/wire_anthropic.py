@@ -93,9 +93,10 @@ class AnthropicWire:
     def error(self, refused: Refused, request: str, /) -> Json:
         """Anthropic's error object."""
         kind = _TYPES.get(refused.status, "api_error")
+        inside = {"code": refused.status} if refused.inside else {}
         return {
             "type": "error",
-            "error": {"type": kind, "message": refused.message},
+            "error": {"type": kind, "message": refused.message, **inside},
             "request_id": request,
         }
 

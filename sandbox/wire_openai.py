@@ -82,7 +82,9 @@ class OpenAIWire:
         """OpenAI's error object."""
         status = refused.status
         kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-        code = _CODES.get(status)
+        code: str | int | None = refused.code or _CODES.get(status)
+        if refused.inside:
+            code = status
         return {"error": {"message": refused.message, "type": kind, "param": None, "code": code}}
 
     def headers(self, seq: int, remaining: Remaining) -> Headers:

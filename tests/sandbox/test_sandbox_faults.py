@@ -163,3 +163,48 @@ def test_a_fault_for_one_model_spares_the_next_tier(provider: Any) -> None:
 def test_a_marker_that_is_not_understood_is_refused(provider: Any, marker: str) -> None:
     with pytest.raises(openai.BadRequestError, match="sandbox marker"):
         provider.ask_openai(f"hello [[sandbox:{marker}]]")
+
+
+@pytest.mark.parametrize("api", SDKS)
+def test_an_error_inside_a_200_names_its_status_and_bills_nothing(provider: Any, api: str) -> None:
+    reply = provider.ask(api, "hello [[sandbox:error_in_200 status=503]]")
+    assert reply.http_response.status_code == 200
+    assert reply.http_response.json()["error"]["code"] == 503
+    assert (provider.lines()[-1]["status"], provider.lines()[-1]["cost_nanousd"]) == (200, 0)
+
+
+@pytest.mark.parametrize("api", SDKS)
+@pytest.mark.parametrize(
+    ("marker", "code", "words"),
+    [
+        ("filtered", "content_filter", "content filtering policy"),
+        ("too_long", "context_length_exceeded", "prompt is too long"),
+    ],
+)
+def test_a_prompt_is_refused_by_code_or_in_the_vendors_words(
+    provider: Any, api: str, marker: str, code: str, words: str
+) -> None:
+    with pytest.raises(SDKS[api].BadRequestError) as raised:
+        provider.ask(api, f"hello [[sandbox:{marker}]]")
+    error = raised.value.response.json()["error"]
+    assert words in error["message"]
+    assert error.get("code") == (code if api == "openai" else None)
+    assert provider.lines()[-1]["cost_nanousd"] == 0
+
+
+@pytest.mark.parametrize("api", SDKS)
+@pytest.mark.parametrize("marker", ["no_usage", "zero_usage", "no_finish", "other_model", "thinks"])
+def test_a_reply_that_lacks_something_is_served_and_logged_at_its_cost(
+    provider: Any, api: str, marker: str
+) -> None:
+    body = provider.ask(api, f"hello [[sandbox:{marker}]]").http_response.json()
+    end = body["choices"][0]["finish_reason"] if api == "openai" else body["stop_reason"]
+    text = body["choices"][0]["message"] if api == "openai" else body["content"][0]
+    assert (end is None) is (marker == "no_finish")
+    assert ("usage" not in body) is (marker == "no_usage")
+    assert (sum(n for n in body.get("usage", {}).values() if isinstance(n, int)) == 0) is (
+        marker in ("no_usage", "zero_usage")
+    )
+    assert (body["model"] == "sandbox-other-model") is (marker == "other_model")
+    assert ("<think>" in json.dumps(text)) is (marker == "thinks")
+    assert provider.lines()[-1]["cost_nanousd"] > 0
