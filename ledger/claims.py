@@ -14,6 +14,7 @@ from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
+from tierqueue.router.money import format_usd
 
 _KNOWN = select(items).where(among(items.c.id))
 _WANTED = (
@@ -234,8 +235,9 @@ def ceiling_exceeded(item_id: str, full: Full) -> Death:
     return Death(
         item_id,
         "cost_ceiling",
-        f"item {item_id} needs up to {full.needed} nano-dollars, but ceiling {full.ceiling} of"
-        f" {full.limit} has {full.spent} spent and {full.held} held: raise it and replay",
+        f"item {item_id} needs up to {format_usd(full.needed)}, but ceiling {full.ceiling} of"
+        f" {format_usd(full.limit)} has {format_usd(full.spent)} spent and"
+        f" {format_usd(full.held)} held: raise it and replay",
         {
             "item": item_id,
             "ceiling": full.ceiling,

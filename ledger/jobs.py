@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, func, insert, literal, select, tuple_, update
 
 from tierqueue.ledger import actions, ceilings, items
 from tierqueue.ledger import models as tables
@@ -93,9 +93,15 @@ def get(connection: Transaction, job_id: str) -> RowMapping | None:
     return connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).mappings().first()
 
 
-def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
-    """The jobs submitted last, the newest first."""
-    found = select(_JOBS).order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id.desc()).limit(limit)
+def newest(
+    connection: Transaction, limit: int, after: RowMapping | None = None
+) -> Sequence[RowMapping]:
+    """The jobs submitted last, the newest first; the next page comes ``after`` the last of one."""
+    found = select(_JOBS)
+    if after is not None:
+        place = tuple_(literal(after["submitted_at"]), literal(after["id"]))
+        found = found.where(tuple_(_JOBS.c.submitted_at, _JOBS.c.id) < place)
+    found = found.order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id.desc()).limit(limit)
     return connection.execute(found).mappings().all()
 
 

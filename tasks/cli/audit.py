@@ -7,7 +7,7 @@ import click
 from tierqueue.ledger import reports
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import emit, json_option, say, table
+from tierqueue.tasks.cli.printing import emit, json_option, record, say, table
 
 
 @click.command(epilog="Example: tierqueue audit || page the person on call")
@@ -17,7 +17,14 @@ def audit(as_json: bool) -> None:
     with opened() as ledger, ledger.read() as connection:
         wrong = reports.audit(connection)
     if as_json:
-        emit({"balanced": not wrong, "discrepancies": [asdict(each) for each in wrong]})
+        emit(
+            {
+                "balanced": not wrong,
+                "discrepancies": [
+                    record(asdict(each), money=("stands", "should_be")) for each in wrong
+                ],
+            }
+        )
     elif not wrong:
         say("the books balance")
     else:

@@ -17,7 +17,7 @@ from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.named import job_named, one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, record, say, table
 
 SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider")
 WINDOWS = ("total", "hour", "day", "week", "month")
@@ -46,7 +46,10 @@ def list_(as_json: bool) -> None:
     if as_json:
         emit(
             [
-                {**asdict(each), "share": round(each.share, 4) if each.limit else None}
+                {
+                    **record(asdict(each), money=("limit", "spent", "held")),
+                    "share": round(each.share, 4) if each.limit else None,
+                }
                 for each in standings
             ]
         )
@@ -178,7 +181,7 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
             connection, kind, None if name == "*" and kind != "everything" else name, limit
         )
     if as_json:
-        emit([dict(each) for each in changes])
+        emit([record(each, money=("before", "after"), times=("at",)) for each in changes])
         return
     table(
         ["at", Column("by", rank=1), "scope", "name", "window", "from>", "to>"],
@@ -256,8 +259,8 @@ def _report(
                 "name": rule.name,
                 "window": rule.window,
                 "timezone": rule.timezone,
-                "from": None if former is None else former.limit,
-                "to": rule.limit,
+                "from_nanousd": None if former is None else former.limit,
+                "to_nanousd": rule.limit,
                 "replayed": replayed,
             }
         )

@@ -16,10 +16,10 @@ from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd, parse_usd
 from tierqueue.tasks.cli.concurrency import operator
-from tierqueue.tasks.cli.item import show_item
+from tierqueue.tasks.cli.item import MONEY, TIMES, show_item
 from tierqueue.tasks.cli.named import ago, item_named, job_named, misspelt, one_of
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import Column, age, emit, json_option, moment, say, table
+from tierqueue.tasks.cli.printing import Column, age, emit, json_option, moment, record, say, table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def list_(limit: int, as_json: bool, **filters: str | None) -> None:
             now = database_now(connection)
             hint = "" if rows else misspelt(connection, filters)
     if as_json:
-        emit([dict(row) for row in rows])
+        emit([record(row, money=MONEY, times=TIMES) for row in rows])
         return
     table(
         [
@@ -178,7 +178,8 @@ def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
     with ledger.read() as connection:
         shown = letters.show(connection, row["id"])
     item, attempts = shown if shown is not None else (row, [])
-    told = {**row, "attempts": [dict(each) for each in attempts]}
+    told = record(row, money=MONEY, times=TIMES)
+    told["attempts"] = [record(attempt, money=MONEY, times=TIMES) for attempt in attempts]
     return (
         {**told, "arguments": item["arguments"], "metadata": item["metadata"]} if payload else told
     )

@@ -3,15 +3,28 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.cli.named import job_named
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import emit, json_option, say
+from tierqueue.tasks.cli.printing import (
+    Column,
+    age,
+    emit,
+    json_option,
+    moment,
+    on_terminal,
+    record,
+    say,
+    table,
+)
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.jobs import Progress
 
 
 @click.group()
@@ -76,6 +89,81 @@ def submit(
             say(f"job {submitted.id}: {submitted.total} rows{malformed}")
         if watching:
             _watch(submitted.id, as_json)
+
+
+@job.command(name="list", epilog="Example: tierqueue job list --limit 5")
+@click.option("--after", metavar="ID", help="The next page: what comes after this job.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@json_option
+def list_(after: str | None, limit: int, as_json: bool) -> None:
+    """List jobs, the newest first, with where their rows are and what they cost so far."""
+    from tierqueue.ledger import jobs
+    from tierqueue.ledger.session import now as database_now
+    from tierqueue.router.money import format_usd
+    from tierqueue.tasks.cli.watching import as_dict
+
+    with opened() as ledger, ledger.read() as connection:
+        last = None if after is None else jobs.get(connection, job_named(connection, after))
+        rows = jobs.newest(connection, limit, last)
+        found = [(row, jobs.progress(connection, row["id"])) for row in rows]
+        now = database_now(connection)
+    if as_json:
+        told = ("task", "source", "submitted_at", "cancelled_at", "max_cost")
+        emit(
+            [
+                {
+                    **as_dict(row["id"], progress),
+                    "state": _state(row, progress),
+                    **record(
+                        {name: row[name] for name in told},
+                        money=("max_cost",),
+                        times=("submitted_at", "cancelled_at"),
+                    ),
+                }
+                for row, progress in found
+            ]
+        )
+        return
+    table(
+        [
+            "id",
+            Column("file", rank=3),
+            Column("task", rank=4),
+            Column("rows", right=True),
+            Column("done", right=True, rank=1),
+            Column("failed", right=True, rank=1),
+            Column("cost", right=True),
+            Column("state", rank=1),
+            Column("age", right=True, rank=2),
+            Column("submitted", rank=5),
+        ],
+        [
+            (
+                row["id"],
+                row["source"],
+                row["task"],
+                f"{progress.total:,}",
+                f"{progress.states.get('succeeded', 0):,}",
+                f"{progress.states.get('dead', 0):,}",
+                format_usd(progress.spent),
+                _state(row, progress),
+                age(row["submitted_at"], now),
+                moment(row["submitted_at"]),
+            )
+            for row, progress in found
+        ],
+        empty="no job was submitted",
+    )
+    if len(found) == limit:
+        say(f"there may be more: --after {found[-1][0]['id']}", err=not on_terminal())
+
+
+def _state(row: Any, progress: "Progress") -> str:
+    if progress.cancelled:
+        return "cancelled"
+    if not row["complete"]:
+        return "incomplete"
+    return "ended" if progress.over else "running"
 
 
 @job.command(epilog="Example: tierqueue job watch 01a1fb7f-603c-71c9-9671-39b7af6c9a05")

@@ -1,5 +1,7 @@
 """``tierqueue pause`` and ``tierqueue resume``: hold work back, and let it go on."""
 
+from dataclasses import asdict
+
 import click
 
 from tierqueue.ledger import pauses
@@ -9,7 +11,7 @@ from tierqueue.router.complaints import nearest
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.named import job_named, one_of
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, record, say, table
 from tierqueue.tasks.cli.stated import task_named
 
 
@@ -68,7 +70,7 @@ def list_(as_json: bool) -> None:
     with opened() as ledger, ledger.read() as connection:
         found = pauses.standing(connection)
     if as_json:
-        emit([{"kind": p.kind, "name": p.name, "at": p.at, "by": p.by} for p in found])
+        emit([record(asdict(stands), times=("at",)) for stands in found])
     else:
         rows = [(each.kind, each.name, moment(each.at), each.by) for each in found]
         table(["kind", "name", "since", Column("by", rank=1)], rows, empty="nothing is held back")

@@ -6,9 +6,9 @@ Everything goes through here, so that no text from outside steers a terminal.
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -27,6 +27,22 @@ _LEAST, _MOST = 24, 120
 def json_option(command: F) -> F:
     """``--json``: the answer as JSON, for scripts."""
     return click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")(command)
+
+
+def record(
+    row: Mapping[Any, Any], *, money: Sequence[str] = (), times: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A row for scripts: ``money`` becomes ``…_nanousd``, ``times`` become ISO 8601 in UTC."""
+    told: dict[str, Any] = {}
+    for name, value in row.items():
+        if name in money:
+            told[f"{name}_nanousd"] = value
+        elif name in times and value is not None:
+            at = datetime.fromtimestamp(value / 1_000_000, UTC)
+            told[name] = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        else:
+            told[name] = value
+    return told
 
 
 def emit(value: Any) -> None:
@@ -91,6 +107,13 @@ def moment(microseconds: int | None) -> str:
         return ""
     local = datetime.fromtimestamp(microseconds / 1_000_000).astimezone()
     return local.isoformat(" ", "seconds").replace("+00:00", "Z")
+
+
+def clock(microseconds: int) -> tuple[str, str]:
+    """An epoch time on this machine's clock: its date with the zone, and its time of day."""
+    local = datetime.fromtimestamp(microseconds / 1_000_000).astimezone()
+    zone = "UTC" if local.tzname() == "UTC" else f"{local.tzname()}, UTC{local.isoformat()[-6:]}"
+    return f"{local.date().isoformat()} ({zone})", local.time().isoformat("milliseconds")
 
 
 def age(microseconds: int | None, now: int) -> str:

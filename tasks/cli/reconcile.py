@@ -78,11 +78,11 @@ def _emit(
             "days": [
                 {
                     "day": each.day.isoformat(),
-                    "booked": each.booked,
-                    "unknown": each.unknown,
-                    "corrected": each.corrected,
-                    "billed": each.billed,
-                    "drift": each.drift,
+                    "booked_nanousd": each.booked,
+                    "unknown_nanousd": each.unknown,
+                    "corrected_nanousd": each.corrected,
+                    "billed_nanousd": each.billed,
+                    "drift_nanousd": each.drift,
                 }
                 for each in compared
             ],
@@ -90,8 +90,8 @@ def _emit(
                 {
                     "item": each.charge.call[0],
                     "fence": each.charge.call[1],
-                    "booked": each.charge.cost,
-                    "billed": each.cost,
+                    "booked_nanousd": each.charge.cost,
+                    "billed_nanousd": each.cost,
                 }
                 for each in resolved
             ],
@@ -99,12 +99,12 @@ def _emit(
                 {
                     "item": each.charge.call[0],
                     "fence": each.charge.call[1],
-                    "booked": each.charge.cost,
+                    "booked_nanousd": each.charge.cost,
                     "why": each.why,
                 }
                 for each in unresolved
             ],
-            "moved": moved,
+            "moved_nanousd": moved,
             "dry_run": not applied,
         }
     )

@@ -9,7 +9,7 @@ from tierqueue.ledger.items import new_id
 from tierqueue.router.choose import Route, Standing, choose
 from tierqueue.router.signals import measure
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import emit, json_option, say
+from tierqueue.tasks.cli.printing import emit, json_option, record, say
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
 from tierqueue.tasks.quote import work_item
 from tierqueue.tasks.tokens import TokenCounter
@@ -44,7 +44,7 @@ def route(
     decision = choose(item, signals, policy, Standing(now=now))
     if isinstance(decision, Route):
         if as_json:
-            emit({"route": decision.to_json(), "error": None})
+            emit({"route": record(decision.to_json(), money=("bound",)), "error": None})
         else:
             lines = decision.explain()
             say(*(lines if explain else lines[:1]))

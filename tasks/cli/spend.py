@@ -17,8 +17,14 @@ from tierqueue.router.policy import Policy
 from tierqueue.tasks.cli.named import ago, job_named, one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import Column, emit, json_option, on_terminal, say, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, on_terminal, record, say, table
 from tierqueue.tasks.spending import Elsewhere, Idle, all_on_frontier, idle
+
+_MONEY = (
+    *("cost", "held", "unknown", "overage", "per_accepted", "all_on_frontier"),
+    *("per_hour", "charged", "idle_cost"),
+)
+"""Figures in nano-dollars."""
 
 _BAR = 24
 """Characters of the longest bar."""
@@ -90,10 +96,13 @@ def _emit(
     told: list[dict[str, Any]] = []
     for each in groups:
         there = frontier and frontier.costs.get((each.key, each.simulated), 0)
-        told.append({**asdict(each), "per_accepted": each.per_accepted, "all_on_frontier": there})
+        whole = {**asdict(each), "per_accepted": each.per_accepted, "all_on_frontier": there}
+        told.append(record(whole, money=_MONEY))
     emit(
         {
-            **asdict(report),
+            "states": report.states,
+            "dead": report.dead,
+            "lines": [record(asdict(line), money=_MONEY) for line in report.lines],
             "cost_nanousd": report.cost,
             "tokens": report.tokens,
             "by": by,
@@ -102,9 +111,9 @@ def _emit(
             and {
                 "deployment": frontier.deployment,
                 "simulated": frontier.simulated,
-                "cost": frontier.total,
+                "cost_nanousd": frontier.total,
             },
-            "engines": [asdict(each) for each in engines],
+            "engines": [record(asdict(each), money=_MONEY) for each in engines],
         }
     )
 

@@ -147,7 +147,11 @@ def test_ceilings_are_listed_as_they_stand(tierqueue: Command, ledger: Ledger) -
         ceilings.put(connection, rule, by="test", now=now)
         ceilings.hold(connection, now, [ceilings.Need("i", 1, 1_000_000_000, [("budget", "acme")])])
     (standing,) = tierqueue.json("ceilings", "list")
-    assert (standing["name"], standing["held"], standing["spent"]) == ("acme", 1_000_000_000, 0)
+    assert (standing["name"], standing["held_nanousd"], standing["spent_nanousd"]) == (
+        "acme",
+        1_000_000_000,
+        0,
+    )
     assert "$4.00" in tierqueue("ceilings", "list")
 
 

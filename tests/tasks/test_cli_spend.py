@@ -89,11 +89,16 @@ def test_spending_is_grouped_by_tier_with_the_cost_of_an_accepted_item(
     on_best(road, 10_000_000, "unknown")
     found = groups(tierqueue)
     gpu, frontier = found["gpu"], found["frontier"]
-    assert (gpu["items"], gpu["accepted"], gpu["cost"], gpu["per_accepted"]) == (3, 3, 63, 21)
+    assert (gpu["items"], gpu["accepted"], gpu["cost_nanousd"], gpu["per_accepted_nanousd"]) == (
+        3,
+        3,
+        63,
+        21,
+    )
     assert (gpu["input_tokens"], gpu["output_tokens"]) == (360, 30)
-    assert (frontier["items"], frontier["accepted"], frontier["cost"]) == (3, 1, 10_001_500)
-    assert (frontier["unknown"], frontier["unknown_calls"]) == (10_000_000, 1)
-    assert frontier["per_accepted"] == 10_001_500
+    assert (frontier["items"], frontier["accepted"], frontier["cost_nanousd"]) == (3, 1, 10_001_500)
+    assert (frontier["unknown_nanousd"], frontier["unknown_calls"]) == (10_000_000, 1)
+    assert frontier["per_accepted_nanousd"] == 10_001_500
 
 
 def test_all_on_frontier_is_the_same_usage_at_the_cheapest_frontier_price(
@@ -105,9 +110,9 @@ def test_all_on_frontier_is_the_same_usage_at_the_cheapest_frontier_price(
     assert told["all_on_frontier"] == {
         "deployment": "best",
         "simulated": False,
-        "cost": 3 * AT_BEST,
+        "cost_nanousd": 3 * AT_BEST,
     }
-    assert told["groups"][0]["all_on_frontier"] == 3 * AT_BEST
+    assert told["groups"][0]["all_on_frontier_nanousd"] == 3 * AT_BEST
     assert "at today's prices of best, against $0.00000003 spent" in tierqueue("spend")
 
 
@@ -126,7 +131,7 @@ def test_each_way_of_grouping_adds_up_to_the_same(tierqueue: Command, road: Road
     on_gpu(road, 20, budget="red")
     on_best(road, 300)
     found = groups(tierqueue, "--by", by)
-    assert sum(each["cost"] for each in found.values()) == 330
+    assert sum(each["cost_nanousd"] for each in found.values()) == 330
     assert sum(each["accepted"] for each in found.values()) == 3
     expected = {
         "task": {"tierqueue.classify"},
@@ -147,16 +152,16 @@ def test_days_are_named_and_what_is_older_is_left_out(tierqueue: Command, road: 
             .values(started_at=20_000 * 86_400_000_000 + 5)
         )
     found = groups(tierqueue, "--by", "day")
-    assert found["2024-10-04"]["cost"] == 10
+    assert found["2024-10-04"]["cost_nanousd"] == 10
     assert len(found) == 2
-    assert [each["cost"] for each in groups(tierqueue, "--since", "1h").values()] == [20]
+    assert [each["cost_nanousd"] for each in groups(tierqueue, "--since", "1h").values()] == [20]
 
 
 def test_simulated_money_stands_apart_from_real(tierqueue: Command, road: Road) -> None:
     on_best(road, 5, simulated=False)
     on_best(road, 7, simulated=True)
     found = tierqueue.json("spend")["groups"]
-    assert [(each["simulated"], each["cost"]) for each in found] == [(False, 5), (True, 7)]
+    assert [(each["simulated"], each["cost_nanousd"]) for each in found] == [(False, 5), (True, 7)]
     assert "frontier (simulated)" in tierqueue("spend")
 
 
@@ -178,7 +183,7 @@ def test_overage_and_fallbacks_are_shown(tierqueue: Command, road: Road) -> None
         told = {"to": "gpu", "from": "best", "on": "ceiling"}
         connection.execute(update(items).where(items.c.id == fallen).values(degraded=told))
     found = groups(tierqueue)
-    assert (found["frontier"]["overage"], found["gpu"]["overage"]) == (500, 0)
+    assert (found["frontier"]["overage_nanousd"], found["gpu"]["overage_nanousd"]) == (500, 0)
     assert (found["frontier"]["degraded"], found["gpu"]["degraded"]) == (0, 1)
 
 
@@ -190,10 +195,10 @@ def test_an_idle_engine_costs_what_no_call_was_charged(tierqueue: Command, road:
         moved = update(attempts).where(attempts.c.item_id == item_id)
         connection.execute(moved.values(started_at=at - 2 * 3_600_000_000))
     (engine,) = tierqueue.json("spend")["engines"]
-    assert engine["per_hour"] == an_hour
+    assert engine["per_hour_nanousd"] == an_hour
     assert engine["seconds"] == pytest.approx(7_200, abs=60)
-    assert engine["charged"] == an_hour // 4
-    assert engine["idle_cost"] == pytest.approx(2 * an_hour - an_hour // 4, rel=0.01)
+    assert engine["charged_nanousd"] == an_hour // 4
+    assert engine["idle_cost_nanousd"] == pytest.approx(2 * an_hour - an_hour // 4, rel=0.01)
     assert engine["tokens_per_hour"] == pytest.approx(65, abs=1)
     per_token = AT_BEST / 130
     best = next(each for each in engine["break_even"] if each["against"] == "best")

@@ -87,13 +87,18 @@ def test_books_that_agree_with_the_export_have_no_drift(
 ) -> None:
     file = export(tmp_path, (called(road, 70), 70), (called(road, 30), 30))
     (day,) = tierqueue.json("reconcile", file, "--deployment", "best")["days"]
-    assert (day["day"], day["booked"], day["billed"], day["drift"]) == (TODAY, 100, 100, 0)
+    assert (day["day"], day["booked_nanousd"], day["billed_nanousd"], day["drift_nanousd"]) == (
+        TODAY,
+        100,
+        100,
+        0,
+    )
 
 
 def test_drift_is_shown_by_day_and_is_a_no(tierqueue: Command, road: Road, tmp_path: Path) -> None:
     file = export(tmp_path, (called(road, 70), 71))
     told = tierqueue.json("reconcile", file, "--deployment", "best", status=1)
-    assert [each["drift"] for each in told["days"]] == [-1]
+    assert [each["drift_nanousd"] for each in told["days"]] == [-1]
     assert "-$0.000000001" in tierqueue("reconcile", file, "--deployment", "best", status=1)
 
 
@@ -104,9 +109,18 @@ def test_a_dry_run_says_what_an_unknown_charge_was_and_changes_nothing(
     file = export(tmp_path, (claim, 260))
     told = tierqueue.json("reconcile", file, "--deployment", "best")
     assert told["resolved"] == [
-        {"item": claim.item.id, "fence": claim.fence, "booked": 1_000, "billed": 260}
+        {
+            "item": claim.item.id,
+            "fence": claim.fence,
+            "booked_nanousd": 1_000,
+            "billed_nanousd": 260,
+        }
     ]
-    assert (told["dry_run"], told["moved"], told["days"][0]["drift"]) == (True, 0, 0)
+    assert (told["dry_run"], told["moved_nanousd"], told["days"][0]["drift_nanousd"]) == (
+        True,
+        0,
+        0,
+    )
     assert road.books()[ACME][:2] == (0, 1_000)
     assert "say --apply" in tierqueue("reconcile", file, "--deployment", "best")
 
@@ -117,7 +131,7 @@ def test_an_unknown_charge_is_corrected_to_what_was_billed_and_the_books_balance
     claim = lost(road)
     file = export(tmp_path, (claim, 260))
     words = ("reconcile", file, "--deployment", "best", "--apply", "--by", "ana")
-    assert tierqueue.json(*words)["moved"] == -740
+    assert tierqueue.json(*words)["moved_nanousd"] == -740
     assert road.books()[ACME][:2] == (0, 260)
     row, (attempt,) = road.row(claim.item.id), road.history(claim.item.id)
     assert (row.state, row.reason, row.spent) == ("dead", "unknown", 260)
@@ -126,7 +140,11 @@ def test_an_unknown_charge_is_corrected_to_what_was_billed_and_the_books_balance
     assert attempt.detail == {"kind": "timeout", "booked": 1_000, "came_as": "reconciled"}
     assert attempt.usage["input_tokens"] == 9
     again = tierqueue.json(*words)
-    assert (again["resolved"], again["moved"], again["days"][0]["drift"]) == ([], 0, 0)
+    assert (again["resolved"], again["moved_nanousd"], again["days"][0]["drift_nanousd"]) == (
+        [],
+        0,
+        0,
+    )
 
 
 def test_a_late_reply_after_the_reconciliation_is_charged_no_second_time(

@@ -1,0 +1,70 @@
+"""Items as they came in, the newest first, in pages that cost the same however deep they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping, literal, select, tuple_
+
+from tierqueue.ledger.models import actions, items, promises
+from tierqueue.ledger.session import Transaction
+
+_SHOWN = (
+    *("id", "task", "state", "reason", "tier", "deployment", "budget", "job_id", "job_index"),
+    *("calls", "spent", "held", "ready_at", "submitted_at", "ended_at"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """Which items; ``None`` is any. Submitted from ``since`` on, before ``until`` (epoch µs)."""
+
+    state: str | None = None
+    reason: str | None = None
+    task: str | None = None
+    tier: str | None = None
+    budget: str | None = None
+    job: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+def newest(
+    connection: Transaction, meant: Meant, limit: int, after: str | None = None
+) -> Sequence[RowMapping]:
+    """A page of items; the next one comes ``after`` the id of its last row."""
+    stated = {
+        items.c.state: meant.state,
+        items.c.reason: meant.reason,
+        items.c.task: meant.task,
+        items.c.tier: meant.tier,
+        items.c.budget: meant.budget,
+        items.c.job_id: meant.job,
+    }
+    found = select(*(items.c[name] for name in _SHOWN)).where(
+        *(column == value for column, value in stated.items() if value is not None)
+    )
+    if meant.since is not None:
+        found = found.where(items.c.submitted_at >= meant.since)
+    if meant.until is not None:
+        found = found.where(items.c.submitted_at < meant.until)
+    if after is not None:
+        asked = select(items.c.submitted_at).where(items.c.id == after)
+        at = connection.execute(asked).scalar_one()
+        place = tuple_(literal(at), literal(after))
+        found = found.where(tuple_(items.c.submitted_at, items.c.id) < place)
+    ordered = found.order_by(items.c.submitted_at.desc(), items.c.id.desc()).limit(limit)
+    return connection.execute(ordered).mappings().all()
+
+
+def owed(connection: Transaction, item_id: str) -> Sequence[RowMapping]:
+    """To which Celery task ids an item was promised, and when each was told."""
+    shown = (promises.c.id, promises.c.made_at, promises.c.kept_at)
+    found = select(*shown).where(promises.c.item_id == item_id).order_by(promises.c.made_at)
+    return connection.execute(found).mappings().all()
+
+
+def done_to(connection: Transaction, item_id: str, since: int) -> Sequence[RowMapping]:
+    """What operators did, ``since`` then (epoch µs), to this very item by its id."""
+    named = actions.c.detail["items"].as_string().contains(f'"{item_id}"', autoescape=True)
+    found = select(actions).where(actions.c.at >= since, named).order_by(actions.c.id)
+    return connection.execute(found).mappings().all()
