@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from tierqueue.ledger.sqlite_path import check_path
 from tierqueue.router.errors import Misconfigured
 
 _log = structlog.get_logger(__name__)
@@ -60,13 +62,22 @@ class Ledger:
         try:
             parsed = make_url(url)
             dialect = parsed.get_backend_name()
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise Misconfigured("TIERQUEUE_LEDGER_URL is not a database URL") from None
         if dialect not in _DIALECTS or (dialect == "sqlite" and not parsed.database):
             raise Misconfigured(
                 f"TIERQUEUE_LEDGER_URL names a {dialect} database without a file or of a kind"
                 " that is not supported: use sqlite:///path or postgresql://…"
             )
+        if dialect == "sqlite":
+            check_path(Path(str(parsed.database)))
+        try:
+            parsed.get_dialect().import_dbapi()
+        except (ArgumentError, ImportError):
+            raise Misconfigured(
+                f"TIERQUEUE_LEDGER_URL asks for {parsed.drivername}, which is not installed: write"
+                f" {dialect}:// alone"
+            ) from None
         self.dialect = dialect
         self._turns = _Turns(f"{parsed.database}-turns") if dialect == "sqlite" else None
         if dialect == "sqlite":

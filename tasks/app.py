@@ -9,7 +9,7 @@ from celery.utils.functional import LRUCache
 from kombu import Exchange, Queue
 
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.errors import Misconfigured
+from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.item import TIERS
 from tierqueue.router.policy import Policy
 from tierqueue.tasks import logs, names
@@ -35,6 +35,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     and again after a fork, because connections must not cross one.
     """
 
+    control_cls = "tierqueue.tasks.control:ItemControl"
     _made: dict[str, Any]
     joined: LRUCache
     """Calls of this process that joined an item which was there: their answer may be there too."""
@@ -107,6 +108,24 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
             self._made["wakes"] = Wakes(self._send_wake)
         found: Wakes = self._made["wakes"]
         return found
+
+    def send_task(self, name: str, *args: Any, **options: Any) -> Any:
+        """As Celery's. A task type of ours goes to the routing stage.
+
+        Raises ``InvalidItem`` for what Celery itself would run, such as ``chunks`` and ``map``:
+        no process of this house does.
+        """
+        if not (options.get("queue") or options.get("exchange") or options.get("routing_key")):
+            if name.startswith("celery."):
+                kind = name.removeprefix("celery.")
+                raise InvalidItem(
+                    f"{kind} would run in a process of Celery's own, which nobody starts here: use"
+                    " group(task.s(each) for each in …), whose calls run side by side",
+                    {"task": name},
+                )
+            if getattr(self.tasks.get(name), "arguments_model", None) is not None:
+                options["queue"] = names.ROUTE
+        return super().send_task(name, *args, **options)
 
     def say_awake(self, awake: bool) -> None:
         """Tell producers whether a routing stage is looking anyway; good for a second at most.

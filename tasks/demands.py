@@ -16,6 +16,12 @@ _MOST_MONEY = 2**63 - 1
 """The largest whole number both databases keep exactly."""
 
 
+_FARTHEST = timedelta(days=3650)
+"""How far away a deadline may be: what is farther was meant otherwise."""
+
+_WRITE = "write it like 30s, 5m, 24h, 7d, in seconds, or as a datetime with its time zone"
+
+
 def _money(value: Any) -> NanoUSD:
     try:
         amount = parse_usd(value)
@@ -29,29 +35,51 @@ def _money(value: Any) -> NanoUSD:
 def _moment(value: Any) -> int:
     """As ``_moment_of``; a time that no calendar has is an error like any other."""
     try:
-        return _moment_of(value)
+        at, now = _moment_of(value), datetime.now(UTC)
     except (OverflowError, OSError):
         raise ValueError("it is beyond any calendar") from None
+    if at > now + _FARTHEST:
+        raise ValueError(
+            f"it is {(at - now).days // 365:,} years away: a number is seconds from now, and no"
+            " time since 1970"
+        )
+    return round(at.timestamp() * 1_000_000)
 
 
-def _moment_of(value: Any) -> int:
-    """A time as epoch microseconds: a datetime or its ISO text, a duration, or seconds from now."""
+def _moment_of(value: Any) -> datetime:
+    """A time: a datetime or its ISO text, both with a time zone, a duration, or seconds from now.
+
+    Without a zone a time would mean one moment here, another to Celery and a third to whoever
+    reads the row: it is refused.
+    """
     if isinstance(value, bool):
-        raise ValueError("write a deadline like 30s, 5m, 24h, 7d, in seconds, or as a datetime")
-    now = datetime.now(UTC)
+        raise ValueError(_WRITE)
     if isinstance(value, str):
         try:
             value = timedelta(microseconds=parse_duration(value))
         except ValueError:
-            value = datetime.fromisoformat(value)
+            value = _iso(value)
     if isinstance(value, int | float):
         value = timedelta(seconds=value)
     if isinstance(value, timedelta):
-        value = now + value
+        if value < timedelta(0):
+            raise ValueError("it is in the past: a duration counts from now")
+        return datetime.now(UTC) + value
     if not isinstance(value, datetime):
-        raise ValueError("write a deadline like 30s, 5m, 24h, 7d, in seconds, or as a datetime")
-    at = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return round(at.timestamp() * 1_000_000)
+        raise ValueError(_WRITE)
+    if value.utcoffset() is None:
+        raise ValueError(
+            "it has no time zone, and this machine's may not be yours: write it like"
+            f" {value.replace(microsecond=0).isoformat()}+00:00, or make it with datetime.now(UTC)"
+        )
+    return value
+
+
+def _iso(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(_WRITE) from None
 
 
 Moment = Annotated[int, BeforeValidator(_moment)]

@@ -132,7 +132,7 @@ def _revoked_meanwhile(app: TierqueueApp, promise_id: str) -> None:
     # Only a worker comes here: a producer's import of this module must not load a worker's.
     from celery.worker import state
 
-    from tierqueue.tasks.revoke import cancel_behind
+    from tierqueue.tasks.control import cancel_behind
 
     if promise_id in state.revoked:
         cancel_behind(app, [promise_id])

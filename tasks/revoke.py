@@ -4,32 +4,17 @@ Imported by every worker of ours: each one hears a revoke, and Celery's own answ
 the producer "revoked" of an item that is still being worked on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 from celery.utils.functional import maybe_list
 from celery.worker import control
 
-from tierqueue.ledger import items, promises
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.control import cancel_behind
 
 _log = structlog.get_logger(__name__)
-
-
-def cancel_behind(app: TierqueueApp, task_ids: Sequence[str]) -> set[str]:
-    """Cancel the items these Celery ids were promised; returns the ids that are promises of ours.
-
-    An item that waits ends at once and its producers are told; one that runs ends when its call
-    is aborted; one that has ended stays as it is.
-    """
-    with app.ledger.write() as connection:
-        known = [each for each in task_ids if promises.exists(connection, each)]
-        cancelled = items.cancel(connection, promises.items_of(connection, known), "a revoke")
-        owed = promises.unkept(connection, [each.item_id for each in cancelled])
-    Delivery(app).ended(cancelled, owed)
-    return set(known)
 
 
 def _revoke(state: Any, task_id: Any, terminate: bool, signal: Any, **kwargs: Any) -> Any:

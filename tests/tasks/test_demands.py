@@ -22,6 +22,14 @@ from tierqueue.tasks.demands import StatedDemands, moment
         ("deadline", 1e300),
         ("deadline", math.inf),
         ("deadline", "99999999999d"),
+        ("deadline", datetime(2027, 1, 1, 12)),  # noqa: DTZ001
+        ("deadline", "2027-01-01T12:00:00"),
+        ("deadline", "2027-01-01"),
+        ("deadline", -5),
+        ("deadline", timedelta(seconds=-5)),
+        ("deadline", 1_800_000_000),
+        ("deadline", "tomorrow"),
+        ("deadline", None.__class__),
         ("budget", "a\0b"),
         ("budget", "half an emoji \ud83d"),
         ("idempotency_key", "a\0b"),
@@ -48,3 +56,17 @@ def test_a_fallback_below_the_floor_is_refused_where_it_is_declared() -> None:
         StatedDemands.read({"floor": "frontier", "on_ceiling": "gpu"}, "a.task")
     allowed = StatedDemands.read({"floor": "gpu", "on_ceiling": "gpu"}, "a.task")
     assert allowed.to_columns()["fallback"] == {"on_ceiling": "gpu"}
+
+
+def test_a_time_without_a_zone_says_how_it_is_written() -> None:
+    naive = datetime(2027, 1, 1, 12)  # noqa: DTZ001
+    for option in ("countdown", "expires"):
+        with pytest.raises(InvalidItem, match=r"2027-01-01T12:00:00\+00:00"):
+            moment(naive, "a.task", option)
+
+
+def test_a_deadline_that_has_passed_is_a_deadline() -> None:
+    # A call by name may have lain on its queue: it dies of its deadline, and can be replayed.
+    passed = datetime.now(UTC) - timedelta(hours=1)
+    stated = StatedDemands.read({"deadline": passed.isoformat()}, "a.task").deadline
+    assert stated == round(passed.timestamp() * 1e6)

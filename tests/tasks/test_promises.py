@@ -16,8 +16,8 @@ from tierqueue.ledger import promises as ledger_promises
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.router.errors import Cancelled, CostCeilingExceeded, InvalidItem, NoRoute
 from tierqueue.tasks import classify, complete, extract, promises, summarize
+from tierqueue.tasks.control import cancel_behind
 from tierqueue.tasks.promises import keep
-from tierqueue.tasks.revoke import cancel_behind
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),

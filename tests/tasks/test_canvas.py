@@ -1,0 +1,116 @@
+"""What Celery's canvas offers beside groups, chains and chords comes true or is refused."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import group
+from celery.canvas import chunks, xmap, xstarmap
+
+from tests.tasks.producer import Road
+from tierqueue.router.errors import Cancelled, InvalidItem
+from tierqueue.tasks import complete
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def _queues(road: Road) -> set[bytes]:
+    client = road.app.backend.client
+    kept = (b"_kombu", b"celery-task-meta", b"unacked")
+    return {key for key in client.scan_iter() if not key.startswith(kept)}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: complete.map(["one", "two"]).delay(),
+        lambda: complete.starmap([("one",), ("two",)]).apply_async(),
+        lambda: complete.chunks([("one",), ("two",)], 1)(),
+        lambda: complete.chunks([("one",), ("two",)], 1).group().delay(),
+        lambda: xmap(complete.s(), ["one"], app=complete.app).delay(),
+        lambda: xstarmap(complete.s(), [("one",)], app=complete.app).delay(),
+        lambda: chunks(complete.s(), [("one",)], 1, app=complete.app).delay(),
+    ],
+)
+def test_what_no_process_of_the_house_runs_is_refused_at_the_call(
+    road: Road, call: Callable[[], Any]
+) -> None:
+    with pytest.raises(InvalidItem, match="use group"):
+        call()
+    assert road.all_items() == []
+    assert _queues(road) <= {b"route"}
+
+
+def test_a_call_by_name_in_a_process_that_knows_the_task_goes_to_the_routing_stage(
+    road: Road,
+) -> None:
+    road.app.send_task("tierqueue.complete", ["one"])
+    road.app.send_task("another.team", ["one"])
+    depth = road.app.backend.client.llen
+    assert (depth("route"), depth("celery")) == (1, 1)
+
+
+def test_signatures_changed_after_they_were_made_come_true(road: Road) -> None:
+    made = complete.s("one").clone(kwargs={"priority": 7}).set(countdown=3600)
+    later = made.delay()
+    immutable = complete.si("two").apply_async(("left out",), ignore_result=True, retry=False)
+    row = road.item(later.id)
+    assert (row.state, row.priority) == ("waiting", 7)
+    assert road.item(immutable.id).arguments["prompt"] == "two"
+    skewed = group(complete.s(word) for word in ("a", "b", "c")).skew(start=3600, stop=7200)
+    rows = [road.item(each.id) for each in skewed.apply_async().results]
+    assert {row.state for row in rows} == {"waiting"}
+
+    assert rows[0].ready_at < rows[1].ready_at < rows[2].ready_at
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": "mine"},
+        {"exchange": "mine"},
+        {"routing_key": "mine"},
+        {"priority": 3},
+        {"time_limit": 3},
+        {"soft_time_limit": 3},
+    ],
+)
+def test_an_option_that_would_leave_the_road_is_refused(
+    road: Road, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidItem, match="leave the road"):
+        complete.s("one").set(**options).delay()
+
+
+def test_a_revoke_while_no_process_runs_cancels_what_it_names(road: Road) -> None:
+    one, two, three = (complete.delay(word) for word in ("one", "two", "three"))
+    both = group(complete.s("four"), complete.s("five")).apply_async()
+    one.revoke()
+    road.app.control.revoke([two.id, "nobody's"], terminate=True)
+    assert road.app.control.terminate(three.id, reply=True, timeout=0.1)[0]["ledger"]
+    both.revoke()
+    for each in (one, two, three, *both.results):
+        assert road.item(each.id).state == "cancelled"
+        with pytest.raises(Cancelled):
+            each.get(timeout=5)
+
+
+def test_a_revoke_without_the_ledger_raises_and_says_nothing_of_success(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = complete.delay("one")
+
+    def away() -> None:
+        raise OSError("the ledger is away")
+
+    monkeypatch.setattr(road.app.ledger, "write", away)
+    with pytest.raises(OSError, match="away"):
+        asked.revoke()
+
+
+def test_a_running_item_is_asked_to_end(road: Road) -> None:
+    asked = complete.delay("one")
+    with road.ledger.write() as connection:
+        connection.exec_driver_sql("UPDATE items SET state = 'running'")
+    asked.revoke(terminate=True)
+    assert road.item(asked.id).cancel_requested
