@@ -25,7 +25,7 @@ def _queues(road: Road) -> set[bytes]:
     [
         lambda: complete.map(["one", "two"]).delay(),
         lambda: complete.starmap([("one",), ("two",)]).apply_async(),
-        lambda: complete.chunks([("one",), ("two",)], 1)(),
+        lambda: complete.chunks([("one",), ("two",)], 1).delay(),
         lambda: complete.chunks([("one",), ("two",)], 1).group().delay(),
         lambda: xmap(complete.s(), ["one"], app=complete.app).delay(),
         lambda: xstarmap(complete.s(), [("one",)], app=complete.app).delay(),
