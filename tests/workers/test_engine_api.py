@@ -69,6 +69,32 @@ def test_a_reply_that_is_garbage_or_lost_leaves_the_charge_unknown(kind: str, sa
 
 
 @both
+def test_what_the_sandbox_does_as_real_servers_do_is_taken_for_what_it_is(
+    kind: str, sandbox: str
+) -> None:
+    assert at(kind, sandbox, "[[sandbox:error_in_200]]") == Throttled(after=None)
+    assert at(kind, sandbox, "[[sandbox:error_in_200 status=503]]") == at(
+        kind, sandbox, "[[sandbox:503]]"
+    )
+    for marker, finish in (
+        ("filtered", "filtered"),
+        ("too_long", "too_long"),
+        ("no_finish", "stop"),
+    ):
+        reply = at(kind, sandbox, f"[[sandbox:{marker}]]")
+        assert isinstance(reply, Completed), marker
+        assert (reply.finish, reply.simulated) == (finish, True)
+        assert (reply.usage.output_tokens > 0) is (finish == "stop")
+    for marker in ("no_usage", "zero_usage"):
+        lost = at(kind, sandbox, f"[[sandbox:{marker}]]")
+        assert isinstance(lost, Unknown), marker
+        assert lost.kind == "unreadable_bill"
+    other = at(kind, sandbox, "[[sandbox:other_model]]")
+    assert isinstance(other, Completed)
+    assert other.model_served == "sandbox-other-model"
+
+
+@both
 def test_a_truncated_answer_is_completed_and_says_so(kind: str, sandbox: str) -> None:
     reply = at(kind, sandbox, "[[sandbox:truncated]]")
     assert isinstance(reply, Completed)

@@ -257,3 +257,31 @@ def test_codes_are_kept_only_where_they_look_like_codes() -> None:
         refusal = refusals.read(httpx2.Response(400, json={"error": {"code": said}}))
         assert refusal is not None
         assert refusal.words == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "after"),
+    [
+        ({"metadata": {"headers": {"Retry-After": "12"}}}, 12.0),
+        ({"metadata": {"headers": {"retry-after-ms": 1500}}}, 1.5),
+        ({"details": [{"@type": "…/google.rpc.RetryInfo", "retryDelay": "31.5s"}]}, 31.5),
+        ({"metadata": {"headers": {"Retry-After": 10**400}}}, None),
+        ({"metadata": {"headers": {"Retry-After": {}}}}, None),
+        ({"metadata": {"headers": [1]}, "details": [7, {"retryDelay": 5}]}, None),
+    ],
+)
+def test_the_wait_that_a_gateway_passes_on_inside_of_an_error_is_kept(
+    error: dict[str, Any], after: float | None
+) -> None:
+    refusal = refusals.read(httpx2.Response(429, json={"error": {"code": 429, **error}}))
+    assert refusal is not None
+    assert refusal.after == after
+    stated = httpx2.Response(429, json={"error": error}, headers={"retry-after": "3"})
+    assert (refusals.read(stated) or refusal).after == 3.0
+
+
+@both
+@pytest.mark.parametrize("status", [201, 202, 203, 206])
+def test_any_success_is_read_as_one(kind: str, status: int) -> None:
+    assert isinstance(played(kind, replies(status, GOOD[kind])), Completed)
+    assert isinstance(played(kind, replies(status, b"")), Unknown)

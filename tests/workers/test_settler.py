@@ -1,4 +1,4 @@
-"""The settler: what a bill above its bound sets off."""
+"""The settler: what a bill above its bound sets off, and what another model's answer does."""
 
 import threading
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ prices = { input = "1", output = "2" }
 
 
 def settled(
-    ledger: Ledger, claim: Claim, usage: Usage
+    ledger: Ledger, claim: Claim, usage: Usage, completed: Completed | None = None
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """Settle an accepted call of that usage; what was logged, and what the hook was told."""
     done = threading.Event()
@@ -55,7 +55,7 @@ def settled(
         now=claim.started_at,
         draw=0.0,
     )
-    completed = Completed(text="yes", usage=usage, model_served="m")
+    completed = completed or Completed(text="yes", usage=usage, model_served="m")
     with capture_logs() as logged:
         settler.start()
         settler.put(Ended(attempt, Accepted(output={}, completed=completed), "slot", done.set))
@@ -85,3 +85,27 @@ def test_a_bill_above_its_bound_is_alarmed_at_once_and_booked_in_full(
     assert alarms == ([{"event": "overage", "log_level": "error", **said}] if over else [])
     assert told == ([{"what": "overage", **said}] if over else [])
     assert road.books()["everything:*:total:all"][:2] == (0, cost) == (0, 5_000)
+
+
+def test_another_models_answer_is_on_the_receipt_in_the_log_and_told_to_the_hook(
+    ledger: Ledger,
+) -> None:
+    road = Road(ledger)
+    [claim] = road.running(bound=5_000)
+    usage = Usage(input_tokens=3, output_tokens=1)
+    completed = Completed(text="yes", usage=usage, model_served="other", other_model=True)
+    logged, told = settled(ledger, claim, usage, completed)
+    said = {
+        "item": claim.item.id,
+        "fence": 1,
+        "deployment": "small",
+        "asked": "m",
+        "served": "other",
+        "outcome": "accepted",
+    }
+    assert told == [{"what": "other_model", **said}]
+    assert {"event": "other_model", "log_level": "warning", **said} in logged
+    receipt = road.row(claim.item.id)["receipt"]
+    assert (receipt["model_asked"], receipt["model_served"]) == ("m", "other")
+    assert receipt["other_model"] is True
+    assert road.history(claim.item.id)[0]["detail"]["other_model"] is True

@@ -203,7 +203,7 @@ class ApiEngine(ABC):
 
     def _billed_all_the_same(self, response: httpx2.Response) -> Usage:
         """What a 200 bills that holds an error: an answer may have broken off half-way."""
-        if response.status_code != httpx2.codes.OK:
+        if not response.is_success:
             return Usage()
         try:
             return self._bill(wire.body_of(response))

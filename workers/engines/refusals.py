@@ -141,7 +141,7 @@ def read(response: httpx2.Response) -> Refusal | None:
 
     Raises ``Unreadable`` for a 200 whose body is no JSON object or whose error names no code.
     """
-    if response.status_code == httpx2.codes.OK:
+    if response.is_success:
         return _inside(wire.body_of(response), response.headers)
     try:
         error = _error(wire.json_of(response), alone=True)
@@ -230,7 +230,7 @@ def _refusal(
         own=error is not None,
         too_long=too_long,
         withheld=withheld and not too_long,
-        after=wire.retry_after(headers),
+        after=_after(error or {}, headers),
         begun=begun,
     )
 
@@ -256,6 +256,23 @@ def _words(error: Mapping[str, Any]) -> Iterator[str]:
     inner = inner if isinstance(inner, dict) else {}
     said = [error.get(key) for key in ("code", "type", "status")] + [inner.get("code")]
     return (word for word in said if isinstance(word, str) and _CODE.fullmatch(word))
+
+
+def _after(error: Mapping[str, Any], headers: httpx2.Headers) -> float | None:
+    """The wait asked for, in seconds: by a header, by one that a gateway passes on inside of the
+    error, or by Google's ``RetryInfo``.
+    """
+    metadata, details = error.get("metadata"), error.get("details")
+    passed = metadata.get("headers") if isinstance(metadata, dict) else None
+    found = (
+        {name.lower(): value for name, value in passed.items()} if isinstance(passed, dict) else {}
+    )
+    for detail in details if isinstance(details, list) else []:
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str):
+            found.setdefault("retry-after", delay.removesuffix("s"))
+    after = wire.retry_after(headers)
+    return wire.retry_after(found) if after is None else after
 
 
 def _said(error: Mapping[str, Any]) -> str:

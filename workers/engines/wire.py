@@ -94,19 +94,19 @@ def http_client() -> httpx2.AsyncClient:
     )
 
 
-def retry_after(headers: httpx2.Headers, now: datetime | None = None) -> float | None:
+def retry_after(headers: Mapping[str, Any], now: datetime | None = None) -> float | None:
     """The wait in seconds that ``retry-after-ms`` or ``retry-after`` (seconds or a date) asks for,
     at most ``LONGEST_WAIT``; ``None`` where neither can be read.
     """
     for name_of, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name_of, "")) / divisor
-        except ValueError:
+        except (TypeError, ValueError, OverflowError):
             continue
         if 0 <= seconds < float("inf"):
             return min(seconds, LONGEST_WAIT)
     try:
-        date = parsedate_to_datetime(headers.get("retry-after", ""))
+        date = parsedate_to_datetime(str(headers.get("retry-after", "")))
         date = date if date.tzinfo else date.replace(tzinfo=UTC)
         seconds = (date - (now or datetime.now(UTC))).total_seconds()
     except (TypeError, ValueError, OverflowError):

@@ -1,0 +1,85 @@
+"""Replies as odd as real servers', through real processes: what is billed is booked, and said."""
+
+import pytest
+
+from tests.acceptance.acceptance_house import Build, Standing
+from tierqueue.router.errors import ChargeUnknown, ContextWindowExceeded, Rejected, WrongModel
+from tierqueue.tasks import classify, complete
+
+LABELS = ["lost card", "refund", "other"]
+
+
+@pytest.fixture(scope="module")
+def standing(build_house: Build) -> Standing:
+    return build_house()
+
+
+def test_a_throttle_inside_a_200_waits_and_costs_nothing(standing: Standing) -> None:
+    text = "[[sandbox:error_in_200 times=1]] my refund"
+    receipt = classify.delay(text, labels=LABELS, floor="frontier").get(timeout=30)["receipt"]
+    assert receipt["attempts"] == 1
+    tried = standing.attempts(receipt["item"])
+    assert [each.outcome for each in tried] == ["throttled", "accepted"]
+    assert tried[0].cost == 0
+
+
+@pytest.mark.parametrize("marker", ["no_usage", "zero_usage"])
+def test_a_vendors_bill_that_cannot_be_true_is_booked_at_the_hold(
+    standing: Standing, marker: str
+) -> None:
+    asked = classify.delay(f"[[sandbox:{marker}]] why", labels=LABELS, floor="frontier")
+    with pytest.raises(ChargeUnknown) as lost:
+        asked.get(timeout=30)
+    [tried] = standing.attempts(lost.value.fields["item"])
+    assert (tried.outcome, tried.detail["kind"]) == ("unknown", "unreadable_bill")
+    assert tried.cost == tried.held > 0
+
+
+def test_a_house_server_without_usage_is_served_by_an_estimate(standing: Standing) -> None:
+    receipt = classify.delay("[[sandbox:no_usage]] why", labels=LABELS).get(timeout=30)["receipt"]
+    assert (receipt["tier"], receipt["attempts"]) == ("gpu", 1)
+    assert receipt["tokens"]["estimated"] is True
+    assert receipt["tokens"]["input"] > 0
+
+
+@pytest.mark.parametrize("marker", ["filtered", "too_long"])
+def test_a_prompt_that_one_tier_refuses_is_done_by_the_next(
+    standing: Standing, marker: str
+) -> None:
+    text = f"[[sandbox:{marker} model=house-tiny]] my refund"
+    receipt = classify.delay(text, labels=LABELS).get(timeout=30)["receipt"]
+    assert (receipt["tier"], receipt["attempts"]) == ("open_weight", 2)
+    refused, accepted = standing.attempts(receipt["item"])
+    assert (refused.cost, refused.outcome, accepted.outcome) == (0, "rejected", "accepted")
+
+
+def test_a_prompt_that_no_tier_takes_dies_of_what_it_was_refused_for(standing: Standing) -> None:
+    with pytest.raises(ContextWindowExceeded, match="context window") as long:
+        classify.delay("[[sandbox:too_long]] x", labels=LABELS).get(timeout=30)
+    with pytest.raises(Rejected, match="withheld"):
+        classify.delay("[[sandbox:filtered]] x", labels=LABELS).get(timeout=30)
+    assert standing.item(long.value.fields["item"]).spent == 0
+
+
+def test_a_whole_answer_is_taken_without_a_reason_and_without_its_thoughts(
+    standing: Standing,
+) -> None:
+    for marker in ("no_finish", "thinks"):
+        text = f"[[sandbox:{marker}]] my refund"
+        answer = classify.delay(text, labels=LABELS, floor="frontier").get(timeout=30)
+        assert answer["output"]["label"] in LABELS
+    answer = complete.delay("[[sandbox:thinks]] Say hello").get(timeout=30)
+    assert answer["output"]["text"].startswith("Simulated answer")
+
+
+def test_another_models_answer_is_refused_unless_only_we_are_hurt(standing: Standing) -> None:
+    with pytest.raises(WrongModel) as refused:
+        classify.delay("[[sandbox:other_model]] x", labels=LABELS, risk="auto_applied").get(
+            timeout=30
+        )
+    tried = standing.attempts(refused.value.fields["item"])
+    assert {each.detail["model_served"] for each in tried} == {"sandbox-other-model"}
+    assert tried[-1].cost > 0
+    mild = classify.delay("[[sandbox:other_model]] y", labels=LABELS, risk="internal")
+    receipt = mild.get(timeout=30)["receipt"]
+    assert (receipt["model_served"], receipt["other_model"]) == ("sandbox-other-model", True)
