@@ -6,6 +6,7 @@ from math import ceil, floor
 from typing import Any
 
 from sandbox.call import Json, Refused
+from sandbox.described import with_bounds
 from sandbox.strings import string
 from sandbox.words import Words
 
@@ -49,7 +50,7 @@ class Fill:
 
     def value(self, schema: Any, path: str, depth: int = 0, rank: int = 0) -> Any:
         """A value that validates. ``rank`` asks for the next best where values must differ."""
-        schema = self.resolve(schema)
+        schema = with_bounds(self.resolve(schema))
         if depth > BOTTOM:
             raise Refused(400, "the schema nests without end")
         refused = _REFUSED & schema.keys()

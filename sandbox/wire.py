@@ -88,6 +88,13 @@ def refuse_streams_and_tools(body: Json) -> None:
             raise Refused(400, f"{name}: the sandbox does not offer it")
 
 
+def refuse_unknown(body: Json, known: set[str]) -> None:
+    """400 for a parameter the vendor does not know."""
+    unknown = sorted(body.keys() - known)
+    if unknown:
+        raise Refused(400, f"Unrecognized request argument supplied: {', '.join(unknown)}")
+
+
 def known_limits(remaining: Remaining, requests: bytes, tokens: bytes) -> Headers:
     """The headers for those limits that exist."""
     names = (requests, tokens)

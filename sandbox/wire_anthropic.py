@@ -11,12 +11,18 @@ from sandbox.wire import (
     model,
     positive,
     refuse_streams_and_tools,
+    refuse_unknown,
     text_parts,
 )
 
 MINUTES_5 = 300
 _TTL = {"5m": MINUTES_5, "1h": HOUR}
 _STOP = {"stop": "end_turn", "length": "max_tokens"}
+_PARAMETERS = {
+    *("model", "messages", "system", "max_tokens", "output_config", "metadata", "thinking"),
+    *("temperature", "top_p", "top_k", "stop_sequences", "service_tier", "stream", "tools"),
+    *("tool_choice", "cache_control", "inference_geo", "container", "context_management"),
+}
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -39,6 +45,7 @@ class AnthropicWire:
     def read(self, body: Json) -> Call:
         """The call; a part with ``cache_control`` ends a cacheable prefix."""
         refuse_streams_and_tools(body)
+        refuse_unknown(body, _PARAMETERS)
         max_output = positive(body, "max_tokens")
         if max_output is None:
             raise Refused(400, "max_tokens: Field required")

@@ -1,5 +1,6 @@
 """OpenAI's ``POST /v1/chat/completions``, without streaming and tools."""
 
+import re
 import time
 
 from sandbox.cache import HOUR
@@ -13,11 +14,20 @@ from sandbox.wire import (
     model,
     positive,
     refuse_streams_and_tools,
+    refuse_unknown,
     text_parts,
 )
 
 # OpenAI's own default is the model's maximum; ours is this many tokens.
 DEFAULT_MAX_OUTPUT = 4096
+_PARAMETERS = {
+    *("model", "messages", "max_tokens", "max_completion_tokens", "response_format", "n"),
+    *("temperature", "top_p", "stop", "seed", "user", "metadata", "store", "logprobs"),
+    *("top_logprobs", "presence_penalty", "frequency_penalty", "logit_bias", "service_tier"),
+    *("reasoning_effort", "verbosity", "prompt_cache_key", "prompt_cache_retention"),
+    *("safety_identifier", "stream", "stream_options", "tools", "tool_choice", "functions"),
+    *("parallel_tool_calls", "function_call", "modalities", "prediction", "web_search_options"),
+}
 _TYPES = {401: "authentication_error", 429: "requests"}
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 
@@ -35,6 +45,9 @@ class OpenAIWire:
     def read(self, body: Json) -> Call:
         """The call; its cacheable prefix is everything before the last text."""
         refuse_streams_and_tools(body)
+        refuse_unknown(body, _PARAMETERS)
+        if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
+            raise Refused(400, "max_tokens and max_completion_tokens cannot both be set")
         if field(body, "n", int, 1) != 1:
             raise Refused(400, "n: the sandbox gives one choice")
         pieces: list[str] = []
@@ -44,6 +57,10 @@ class OpenAIWire:
                 pieces.append(part["text"])
                 subject = part["text"] if turn["role"] == "user" else subject
         schema, wants_json = _format(field(body, "response_format", dict, {}))
+        if wants_json and schema is None and not any("json" in text.lower() for text in pieces):
+            raise Refused(
+                400, "'messages' must contain the word 'json' to use response_format json_object"
+            )
         return Call(
             api="openai",
             model=model(body),
@@ -110,4 +127,6 @@ def _format(asked: Json) -> tuple[Json | None, bool]:
     schema: Json | None = field(named, "schema", dict)
     if schema is None or not field(named, "name", str):
         raise Refused(400, "response_format: json_schema needs a name and a schema")
+    if re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", named["name"]) is None:
+        raise Refused(400, "response_format.json_schema.name: letters, digits, _ and - only")
     return schema, True

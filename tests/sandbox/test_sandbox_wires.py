@@ -47,7 +47,7 @@ def test_anthropic_parses_a_structured_answer(provider: Any) -> None:
 
 
 def test_a_json_object_is_an_object(provider: Any) -> None:
-    reply = provider.ask_openai("hello", response_format={"type": "json_object"}).parse()
+    reply = provider.ask_openai("hello, in JSON", response_format={"type": "json_object"}).parse()
     assert isinstance(json.loads(reply.choices[0].message.content), dict)
 
 
