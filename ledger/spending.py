@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, Double, Integer, case, cast, func, literal, select
 
 from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.session import Transaction
@@ -153,41 +153,68 @@ def usages(connection: Transaction, by: str, asked: Asked) -> Iterator[Used]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """What one deployment's calls for one task type were like.
+    """What one deployment's calls for one task type were like, those that have ended.
 
-    ``cost`` is of all its calls, in nano-dollars; ``seconds`` and ``tokens`` are the mean of the
-    accepted ones, ``seconds`` ``None`` where no call was timed.
+    ``items``: for how many items it was called at all; ``accepted`` and ``rejected``: answers;
+    ``cost``: of all these calls, in nano-dollars; ``squares``: the sum of the squares of what each
+    item cost here; ``seconds`` and ``tokens``: the mean of the answered ones, ``seconds`` ``None``
+    where no call was timed.
     """
 
+    items: int
     accepted: int
+    rejected: int
     cost: int
+    squares: float
     seconds: float | None
     tokens: float
 
 
 def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bool], Past]:
     """The past of a task type, by deployment and whether its answers were simulated."""
-    simulated, accepted = _simulated(asked), attempts.c.outcome == "accepted"
+    simulated, answered = _simulated(asked), attempts.c.outcome.in_(("accepted", "rejected"))
     tokens = sum((_tokens(name) for name in (*_INPUT, "output_tokens")), literal(0))
-    rows = connection.execute(
+    each = (
         select(
-            attempts.c.deployment,
-            simulated,
-            func.count().filter(accepted),
-            _sum(attempts.c.cost),
-            func.avg(case((accepted, attempts.c.seconds))),
-            func.coalesce(func.avg(case((accepted, tokens))), 0),
+            attempts.c.deployment.label("deployment"),
+            simulated.label("simulated"),
+            func.count().filter(attempts.c.outcome == "accepted").label("accepted"),
+            func.count().filter(attempts.c.outcome == "rejected").label("rejected"),
+            cast(_sum(attempts.c.cost), Double).label("cost"),
+            _sum(case((answered, attempts.c.seconds))).label("seconds"),
+            func.count(attempts.c.seconds).filter(answered).label("timed"),
+            _sum(case((answered, tokens))).label("tokens"),
+            func.count(attempts.c.usage).filter(answered).label("counted"),
         )
         .join(items, items.c.id == attempts.c.item_id)
-        .where(*_meant(asked), items.c.task == task)
-        .group_by(attempts.c.deployment, simulated)
+        .where(*_meant(asked), items.c.task == task, attempts.c.ended_at.is_not(None))
+        .group_by(attempts.c.deployment, simulated, attempts.c.item_id)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(
+            each.c.deployment,
+            each.c.simulated,
+            func.count().label("items"),
+            func.sum(each.c.accepted).label("accepted"),
+            func.sum(each.c.rejected).label("rejected"),
+            func.sum(each.c.cost).label("cost"),
+            func.sum(each.c.cost * each.c.cost).label("squares"),
+            func.sum(each.c.seconds).label("seconds"),
+            func.sum(each.c.timed).label("timed"),
+            func.sum(each.c.tokens).label("tokens"),
+            func.sum(each.c.counted).label("counted"),
+        ).group_by(each.c.deployment, each.c.simulated)
     )
     return {
-        (row[0], bool(row[1])): Past(
-            accepted=row[2],
-            cost=int(row[3]),
-            seconds=None if row[4] is None else float(row[4]),
-            tokens=float(row[5]),
+        (row.deployment, bool(row.simulated)): Past(
+            items=row.items,
+            accepted=int(row.accepted),
+            rejected=int(row.rejected),
+            cost=round(row.cost),
+            squares=float(row.squares),
+            seconds=float(row.seconds) / int(row.timed) if row.timed else None,
+            tokens=float(row.tokens) / int(row.counted) if row.counted else 0.0,
         )
         for row in rows
     }

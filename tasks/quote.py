@@ -1,27 +1,26 @@
 """A quote: what a file of work would cost and how long it would take, before anything runs."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from tierqueue.ledger.items import Death, NewItem
 from tierqueue.ledger.spending import Past
-from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.choose import Choice, Route, Standing, choose
+from tierqueue.router.escalation import after_rejection
 from tierqueue.router.item import Tier, WorkItem
 from tierqueue.router.policy import Policy
-from tierqueue.router.signals import measure
+from tierqueue.router.signals import Signals, measure
 from tierqueue.tasks.choosing import demands_of
+from tierqueue.tasks.expectation import Expected, expected
 from tierqueue.tasks.tokens import TokenCounter
-
-GUESS = 0.25
-"""The share of its bound that a call costs where no history says: a guess, and labelled as one."""
 
 
 @dataclass(slots=True)
 class Part:
-    """The rows that go to one deployment; money in nano-dollars, for one call a row.
+    """The rows that go to one deployment; money in nano-dollars.
 
-    ``expected`` is the mean cost of an accepted item of this task type there in the past, or
-    ``GUESS`` of the bound (``past`` is ``None``).
+    ``bound`` is that of one call a row; ``expected`` that of every call, retries and escalations
+    too, ``None`` where no item of this task type ran there.
     """
 
     tier: Tier
@@ -30,12 +29,7 @@ class Part:
     past: Past | None
     rows: int = 0
     bound: int = 0
-
-    @property
-    def expected(self) -> int:
-        if self.past is None:
-            return round(self.bound * GUESS)
-        return -(-self.past.cost * self.rows // self.past.accepted)
+    expected: Expected | None = None
 
 
 @dataclass(slots=True)
@@ -52,25 +46,33 @@ class Quote:
     """What a file would come to. ``seconds`` is ``None`` where no history says.
 
     The bound is that of one call a row: a retry or an escalation is held and paid for anew.
+    ``visits``: how many rows each deployment is expected to be asked for.
     """
 
     rows: int = 0
     parts: dict[str, Part] = field(default_factory=dict)
     refused: dict[str, Refused] = field(default_factory=dict)
     seconds: float | None = None
+    visits: dict[str, float] = field(default_factory=dict)
 
     @property
     def bound(self) -> int:
         return sum(each.bound for each in self.parts.values())
 
     @property
-    def expected(self) -> int:
-        return sum(each.expected for each in self.parts.values())
+    def expected(self) -> Expected | None:
+        """What all rows are expected to cost; ``None`` where nothing is known of some."""
+        whole = Expected()
+        for part in self.parts.values():
+            if part.expected is None:
+                return None
+            whole = whole + part.expected
+        return whole
 
     @property
-    def guessed(self) -> bool:
-        """Whether any of ``expected`` is a guess."""
-        return any(each.past is None for each in self.parts.values())
+    def learned_from(self) -> int:
+        """How many items the least known part is learned from."""
+        return min((0 if p.past is None else p.past.items for p in self.parts.values()), default=0)
 
 
 def quote(
@@ -87,6 +89,11 @@ def quote(
     """
     found = Quote()
     standing, counter = Standing(now=now), TokenCounter(policy)
+    known = {
+        name: there
+        for name, deployment in policy.deployments.items()
+        if (there := past.get((name, deployment.simulated))) is not None and there.items
+    }
     for index, (new, death) in enumerate(made):
         found.rows += 1
         if death is not None:
@@ -101,14 +108,34 @@ def quote(
         part = found.parts.get(chosen.deployment)
         if part is None:
             simulated = policy.deployments[chosen.deployment].simulated
-            known = past.get((chosen.deployment, simulated))
-            known = known if known is not None and known.accepted else None
-            part = Part(chosen.tier, chosen.deployment, simulated, known)
+            there = known.get(chosen.deployment)
+            part = Part(chosen.tier, chosen.deployment, simulated, there)
             found.parts[chosen.deployment] = part
         part.rows += 1
         part.bound += chosen.bound
-    found.seconds = _seconds(found, policy, concurrency)
+        steps = [chosen, *_escalations(item, chosen, signals, policy, standing)]
+        likely = expected([(step.deployment, step.bound) for step in steps], known)
+        if likely is not None:
+            cost, reached = likely
+            part.expected = cost if part.expected is None else part.expected + cost
+            for step, chance in zip(steps, reached, strict=True):
+                found.visits[step.deployment] = found.visits.get(step.deployment, 0.0) + chance
+    found.seconds = _seconds(found, policy, known, concurrency)
     return found
+
+
+def _escalations(
+    item: WorkItem, chosen: Choice, signals: Signals, policy: Policy, standing: Standing
+) -> Iterator[Route]:
+    """Where the item would go after each refusal, as far as its calls reach."""
+    refused_by: tuple[Tier, ...] = ()
+    while isinstance(chosen, Route) and len(refused_by) + 1 < policy.retry.calls:
+        refused_by = (*refused_by, chosen.tier)
+        if after_rejection(refused_by, policy) is None:
+            return
+        chosen = choose(replace(item, refused_by=refused_by), signals, policy, standing)
+        if isinstance(chosen, Route):
+            yield chosen
 
 
 def work_item(new: NewItem, policy: Policy, now: int) -> WorkItem:
@@ -130,20 +157,25 @@ def _refuse(found: Quote, reason: str, index: int, why: str) -> None:
         found.refused[reason] = Refused(1, index, why)
 
 
-def _seconds(found: Quote, policy: Policy, concurrency: Mapping[Tier, int]) -> float | None:
+def _seconds(
+    found: Quote, policy: Policy, known: Mapping[str, Past], concurrency: Mapping[Tier, int]
+) -> float | None:
     """How long it takes from when it begins: tiers work side by side, each within its limits."""
     busy: dict[Tier, float] = {}
     longest = 0.0
-    for part in found.parts.values():
-        if part.past is None or part.past.seconds is None:
+    if any(part.expected is None for part in found.parts.values()):
+        return None
+    for name, rows in found.visits.items():
+        deployment, past = policy.deployments[name], known.get(name)
+        if past is None or past.seconds is None:
             return None
-        limits = policy.deployments[part.deployment].limits
-        work = part.rows * part.past.seconds
-        busy[part.tier] = busy.get(part.tier, 0.0) + work
+        limits = deployment.limits
+        work = rows * past.seconds
+        busy[deployment.tier] = busy.get(deployment.tier, 0.0) + work
         longest = max(longest, work / (limits.in_flight or float("inf")))
         for rate, needed in (
-            (limits.requests_per_minute, part.rows),
-            (limits.tokens_per_minute, part.rows * part.past.tokens),
+            (limits.requests_per_minute, rows),
+            (limits.tokens_per_minute, rows * past.tokens),
         ):
             if rate is not None:
                 longest = max(longest, needed * 60 / rate)

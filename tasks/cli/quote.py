@@ -1,7 +1,6 @@
 """``tierqueue quote``: what a file of work would cost, before anything runs."""
 
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,15 @@ import click
 
 from tierqueue.ledger import spending, tiers
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.spending import Asked
+from tierqueue.ledger.spending import Asked, Past
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import Column, emit, json_option, say, table
+from tierqueue.tasks.cli.printing import Column, duration, emit, json_option, record, say, table
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
+from tierqueue.tasks.expectation import Expected
 from tierqueue.tasks.jobs import Submission
-from tierqueue.tasks.quote import GUESS, Quote
+from tierqueue.tasks.quote import Quote
 from tierqueue.tasks.quote import quote as quoted
 
 
@@ -41,8 +41,9 @@ def quote(
     """Say what FILE would come to as a job: where its rows would go, for how much, how long.
 
     FILE is read as `job submit` reads it; nothing is sent and nothing is written. The upper bound
-    is that of one call a row: retries and escalations come on top, each within every ceiling.
-    Exit 1 where a row would be refused.
+    is that of one call a row: retries and escalations come on top, each within every ceiling. What
+    is expected includes them, as items of this task type have needed them so far: the fewer these
+    are, the wider its range. Exit 1 where a row would be refused.
     """
     policy, _ = read_policy(None)
     task = task_named(name)
@@ -68,61 +69,92 @@ def _emit(found: Quote) -> None:
     emit(
         {
             "rows": found.rows,
-            "bound": found.bound,
-            "expected": found.expected,
-            "guessed": found.guessed,
-            "guess_share": GUESS,
+            "bound_nanousd": found.bound,
+            **_told(found.expected),
+            "learned_from_items": found.learned_from,
             "seconds": found.seconds,
             "parts": [
                 {
-                    "tier": each.tier.value,
-                    "deployment": each.deployment,
-                    "simulated": each.simulated,
-                    "rows": each.rows,
-                    "bound": each.bound,
-                    "expected": each.expected,
-                    "past": None if each.past is None else asdict(each.past),
+                    "tier": part.tier.value,
+                    "deployment": part.deployment,
+                    "simulated": part.simulated,
+                    "rows": part.rows,
+                    "bound_nanousd": part.bound,
+                    **_told(part.expected),
+                    "past": None if part.past is None else _past(part.past),
                 }
-                for each in found.parts.values()
+                for part in found.parts.values()
             ],
-            "refused": {reason: asdict(each) for reason, each in found.refused.items()},
+            "refused": {reason: asdict(refusal) for reason, refusal in found.refused.items()},
         }
     )
+
+
+def _told(expected: Expected | None) -> dict[str, int | None]:
+    return {
+        "expected_nanousd": None if expected is None else round(expected.value),
+        "low_nanousd": None if expected is None else round(expected.low),
+        "high_nanousd": None if expected is None else round(expected.high),
+    }
+
+
+def _past(past: Past) -> dict[str, Any]:
+    told = record(asdict(past), money=("cost",))
+    return {name: value for name, value in told.items() if name != "squares"}
 
 
 def _print(found: Quote) -> None:
     table(
         [
-            Column("tier", rank=2),
+            Column("tier", rank=3),
             *("deployment", "rows>"),
-            Column("share", right=True, rank=3),
+            Column("share", right=True, rank=4),
             *("at most>", "expected>"),
+            Column("between", rank=2),
             Column("from", rank=1),
         ],
         [
             (
-                each.tier.value,
-                each.deployment + (" (simulated)" if each.simulated else ""),
-                f"{each.rows:,}",
-                f"{each.rows / found.rows:.0%}",
-                format_usd(each.bound),
-                format_usd(each.expected),
-                f"a guess: {GUESS:.0%} of the bound"
-                if each.past is None
-                else f"{each.past.accepted:,} accepted items",
+                part.tier.value,
+                part.deployment + (" (simulated)" if part.simulated else ""),
+                f"{part.rows:,}",
+                f"{part.rows / found.rows:.0%}",
+                format_usd(part.bound),
+                "unknown" if part.expected is None else _dollars(part.expected.value),
+                "" if part.expected is None else _range(part.expected),
+                "nothing" if part.past is None else _items(part.past.items),
             )
-            for each in found.parts.values()
+            for part in found.parts.values()
         ],
+        empty="no row would go anywhere",
     )
-    for reason, each in sorted(found.refused.items()):
-        say(f"refused: {each.rows:,} rows {reason}, the first is row {each.first}:")
-        say(f"  {each.why}")
-    guess = " (partly a guess)" if found.guessed else ""
-    say(
-        f"{found.rows:,} rows: at most {format_usd(found.bound)} for one call each,"
-        f" expected {format_usd(found.expected)}{guess}"
-    )
+    for reason, refusal in sorted(found.refused.items()):
+        say(f"refused: {refusal.rows:,} rows {reason}, the first is row {refusal.first}:")
+        say(f"  {refusal.why}")
+    say(f"{found.rows:,} rows: at most {format_usd(found.bound)} for one call each")
+    if found.expected is not None:
+        say(
+            f"expected: {_dollars(found.expected.value)} with retries and escalations, between"
+            f" {_range(found.expected)} (95%), from {_items(found.learned_from)}"
+        )
+    else:
+        unknown = [part.deployment for part in found.parts.values() if part.expected is None]
+        say(f"expected: unknown, no item of this task type has ended on {', '.join(unknown)}")
     if found.seconds is None:
         say("time: unknown without history")
     else:
-        say(f"time: about {timedelta(seconds=round(found.seconds))} once it begins")
+        say(f"time: about {duration(found.seconds)} once it begins")
+
+
+def _dollars(nano: float) -> str:
+    """An estimate to three figures: more would say that it is known."""
+    whole = round(nano)
+    return format_usd(round(whole, 3 - len(str(whole)))) if whole > 0 else "$0.00"
+
+
+def _range(expected: Expected) -> str:
+    return f"{_dollars(expected.low)} and {_dollars(expected.high)}"
+
+
+def _items(count: int) -> str:
+    return f"{count:,} {'item' if count == 1 else 'items'}"
