@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, func, insert, select
 
 from tierqueue.ledger.models import actions
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
+
+_LOOKED_AT = 10_000
+"""Newest actions among which one is looked for."""
 
 
 def note(connection: Transaction, *, by: str, what: str, detail: Mapping[str, Any]) -> None:
@@ -21,3 +24,9 @@ def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
     """The last actions, the newest first."""
     found = select(actions).order_by(actions.c.id.desc()).limit(limit)
     return connection.execute(found).mappings().all()
+
+
+def last(connection: Transaction, what: str) -> int | None:
+    """When this was last done (epoch µs); ``None`` where it is not among the newest actions."""
+    new = select(actions).order_by(actions.c.id.desc()).limit(_LOOKED_AT).subquery()
+    return connection.execute(select(func.max(new.c.at)).where(new.c.what == what)).scalar_one()

@@ -5,8 +5,10 @@ What is paused is routed as ever and not sent to a tier's queue; what runs ends 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, literal_column, or_, select, update
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from tierqueue.ledger import actions
 from tierqueue.ledger.batch import among, upsert
@@ -21,12 +23,7 @@ from tierqueue.router.lifecycle import State
 KINDS = ("tier", "task", "budget", "job")
 """What can be paused."""
 
-_COLUMNS = {
-    "tier": items.c.tier,
-    "task": items.c.task,
-    "budget": items.c.budget,
-    "job": items.c.job_id,
-}
+_COLUMNS = {"tier": "tier", "task": "task", "budget": "budget", "job": "job_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +67,14 @@ def standing(connection: Transaction) -> list[Pause]:
     return [Pause(row.kind, row.name, row.at, row.by) for row in rows]
 
 
-def free(paused: Sequence[Pause]) -> list[ColumnElement[bool]]:
-    """Conditions under which an item is held back by none of these."""
-    named = _by_kind(paused)
+def free(
+    paused: Sequence[Pause],
+    columns: ReadOnlyColumnCollection[str, ColumnElement[Any]] = items.c,
+) -> list[ColumnElement[bool]]:
+    """Conditions under which an item, or a row with its ``columns``, is held back by none."""
     return [
-        or_(_COLUMNS[kind].is_(None), _COLUMNS[kind].not_in(names)) for kind, names in named.items()
+        or_(columns[_COLUMNS[kind]].is_(None), columns[_COLUMNS[kind]].not_in(names))
+        for kind, names in _by_kind(paused).items()
     ]
 
 
@@ -85,7 +85,7 @@ def pull_back(connection: Transaction, paused: Sequence[Pause]) -> int:
     """
     if not paused:
         return 0
-    held = or_(*(_COLUMNS[kind].in_(names) for kind, names in _by_kind(paused).items()))
+    held = or_(*(items.c[_COLUMNS[kind]].in_(names) for kind, names in _by_kind(paused).items()))
     # In no order: whoever skips locked rows waits for nobody, and the few queued rows are found by
     # their own small index, not along all ids.
     queued = items.c.state == literal_column(f"'{State.QUEUED.value}'")

@@ -4,14 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, case, delete, func, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, literal_column, select, update
 
-from tierqueue.ledger import pauses
+from tierqueue.ledger import backlog, deaths, pauses
+from tierqueue.ledger.backlog import Backlog, Running, Waiting
 from tierqueue.ledger.models import items, processes, promises, raw_messages
 from tierqueue.ledger.pauses import Pause
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.lifecycle import State
+
+_LATE = 10_000_000
+"""Microseconds after an item's end in which its producer is told without anybody's help."""
+
+_PROMISES = 20_000
+"""Promises not kept that a look goes through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,27 +40,17 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What is ready for one tier, not paused and not claimed: how many items, and for how many
-    seconds the oldest.
-    """
-
-    ready: int
-    oldest: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How the house gets on. ``backlog`` is by tier, with ``route`` for what is not routed yet;
-    ``dead`` counts dead letters by reason.
+    """How work gets on. ``backlog`` is by tier, with ``route`` for what is not routed yet;
+    ``dead`` counts dead letters by reason, of very many the newest.
     """
 
     processes: list[Process]
     backlog: Mapping[str, Backlog]
-    waiting: Mapping[str, int]
+    waiting: list[Waiting]
+    running: list[Running]
     paused: list[Pause]
     dead: Mapping[str, int]
-    running: int
     overdue_leases: int
     promises_owed: int
     unreadable: int
@@ -88,71 +84,41 @@ def forget_silent(connection: Transaction, before: int) -> int:
 
 
 def standing(connection: Transaction) -> Progress:
-    """How the house gets on now."""
+    """How work gets on now. What is counted is bounded, so that it costs the same at any size."""
     now = database_now(connection)
     paused = pauses.standing(connection)
-    ended_late = promises.c.kept_at.is_(None) & (items.c.ended_at < now - 10_000_000)
-    owed = select(func.count()).join_from(promises, items, promises.c.item_id == items.c.id)
-    lapsed = (items.c.state == State.RUNNING.value) & (items.c.lease_until < now)
+    lapsed = (items.c.state == literal_column("'running'")) & (items.c.lease_until < now)
     return Progress(
-        processes=[_process(row, now) for row in connection.execute(select(processes)).mappings()],
-        backlog=_backlog(connection, now, paused),
-        waiting=_waiting(connection),
+        processes=living(connection, now),
+        backlog=backlog.ready(connection, now, paused),
+        waiting=backlog.waiting(connection),
+        running=backlog.running(connection, now),
         paused=paused,
-        dead=_dead(connection),
-        running=_count(connection, State.RUNNING),
+        dead=deaths.by_reason(connection, 0),
         overdue_leases=connection.execute(select(func.count()).where(lapsed)).scalar_one(),
-        promises_owed=connection.execute(owed.where(ended_late)).scalar_one(),
+        promises_owed=_promises_owed(connection, now),
         unreadable=connection.execute(select(func.count()).select_from(raw_messages)).scalar_one(),
     )
 
 
-def _dead(connection: Transaction) -> dict[str, int]:
-    counted = (
-        select(items.c.reason, func.count().label("number"))
-        .where(items.c.state == State.DEAD.value)
-        .group_by(items.c.reason)
+def living(connection: Transaction, now: int) -> list[Process]:
+    """Every process that is known, also one that fell silent not long ago."""
+    rows = connection.execute(select(processes).order_by(processes.c.id))
+    return [_process(row, now) for row in rows.mappings()]
+
+
+def _promises_owed(connection: Transaction, now: int) -> int:
+    """Promises not kept of items that ended some time ago, among those of the oldest items."""
+    oldest = (
+        select(promises.c.item_id)
+        .where(promises.c.kept_at.is_(None))
+        .order_by(promises.c.item_id)
+        .limit(_PROMISES)
+        .subquery()
     )
-    return {row.reason: row.number for row in connection.execute(counted)}
-
-
-def _count(connection: Transaction, state: State) -> int:
-    counted = select(func.count()).where(items.c.state == state.value)
-    return connection.execute(counted).scalar_one()
-
-
-def _backlog(connection: Transaction, now: int, paused: list[Pause]) -> dict[str, Backlog]:
-    # Given back by a worker, an item is ready again at once and carries no time; that of a queued
-    # one says when its slice is sent again.
-    ready_at = case((items.c.ready_at > 0, items.c.ready_at), else_=items.c.submitted_at)
-    counts: dict[str, int] = {}
-    since: dict[str, int] = {}
-    for state, at in ((State.ROUTED, ready_at), (State.QUEUED, items.c.submitted_at)):
-        counted = (
-            select(items.c.tier, func.count(), func.min(at))
-            .where(items.c.state == state.value, *pauses.free(paused))
-            .group_by(items.c.tier)
-        )
-        for tier, count, oldest in connection.execute(counted):
-            counts[tier] = counts.get(tier, 0) + count
-            since[tier] = min(oldest, since.get(tier, oldest))
-    unrouted = select(func.count(), func.min(items.c.ready_at))
-    count, oldest = connection.execute(unrouted.where(items.c.state == State.SUBMITTED.value)).one()
-    if count:
-        counts["route"], since["route"] = count, oldest
-    return {
-        name: Backlog(ready=count, oldest=max(0, now - since[name]) / 1e6)
-        for name, count in counts.items()
-    }
-
-
-def _waiting(connection: Transaction) -> dict[str, int]:
-    counted = (
-        select(items.c.reason, func.count())
-        .where(items.c.state == State.WAITING.value)
-        .group_by(items.c.reason)
-    )
-    return {str(reason or "unsaid"): count for reason, count in connection.execute(counted)}
+    late = items.c.ended_at < now - _LATE
+    owed = select(func.count()).join_from(oldest, items, oldest.c.item_id == items.c.id)
+    return connection.execute(owed.where(late)).scalar_one()
 
 
 def _process(row: RowMapping, now: int) -> Process:

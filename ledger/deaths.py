@@ -1,0 +1,140 @@
+"""What died since when and why: dead letters nobody has dealt with, by what ended them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, literal_column, select
+
+from tierqueue.ledger import actions
+from tierqueue.ledger.models import items
+from tierqueue.ledger.session import Transaction
+from tierqueue.router.lifecycle import State
+
+NEWEST = 10_000
+"""Most dead letters that are told apart, the newest; of more the oldest are left out."""
+
+ENDED = 100_000
+"""Most ended items that are counted, the newest."""
+
+ACKNOWLEDGED = "acknowledge dead letters"
+"""The action by which somebody says that he has seen what died so far."""
+
+_DEAD = items.c.state == literal_column(f"'{State.DEAD.value}'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deaths:
+    """Dead letters of one reason, kind, task and deployment.
+
+    ``kind`` is what ended them within the reason: the last call's failure (``http_500``), the
+    ceiling that was full, or empty. ``example`` is the newest one's id; ``first_at`` and
+    ``last_at`` in epoch µs, ``spent`` in nano-dollars.
+    """
+
+    reason: str
+    kind: str
+    task: str
+    deployment: str | None
+    items: int
+    spent: int
+    first_at: int
+    last_at: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toll:
+    """What died after ``since`` (epoch µs), beside how many items ended in all since then.
+
+    ``acknowledged_at``: when somebody last said that he had seen what died so far.
+    """
+
+    since: int
+    acknowledged_at: int | None
+    deaths: list[Deaths]
+    ended: int
+
+    @property
+    def dead(self) -> int:
+        """How many died."""
+        return sum(group.items for group in self.deaths)
+
+
+def toll(connection: Transaction, since: int) -> Toll:
+    """What died after ``since`` (epoch µs), and after the last acknowledgement."""
+    acknowledged_at = actions.last(connection, ACKNOWLEDGED)
+    since = max(since, acknowledged_at or 0)
+    return Toll(
+        since=since,
+        acknowledged_at=acknowledged_at,
+        deaths=_deaths(connection, since),
+        ended=_ended(connection, since),
+    )
+
+
+def acknowledge(connection: Transaction, by: str, detail: Mapping[str, Any]) -> None:
+    """Somebody has seen what died so far; ``detail`` says what that was."""
+    actions.note(connection, by=by, what=ACKNOWLEDGED, detail=detail)
+
+
+def by_reason(connection: Transaction, since: int) -> dict[str, int]:
+    """How many died after ``since`` (epoch µs), by reason; of very many the newest."""
+    newest = _newest(since, items.c.reason).subquery()
+    counted = select(newest.c.reason, func.count()).group_by(newest.c.reason)
+    return {row.reason: row[1] for row in connection.execute(counted)}
+
+
+def _newest(since: int, *columns: ColumnElement[Any]) -> Any:
+    found = select(*columns).where(_DEAD, items.c.ended_at > since)
+    return found.order_by(items.c.ended_at.desc()).limit(NEWEST)
+
+
+def _deaths(connection: Transaction, since: int) -> list[Deaths]:
+    fields = items.c.error["fields"]
+    last, ceiling = fields["last"]["kind"].as_string(), fields["ceiling"].as_string()
+    kind = func.coalesce(last, ceiling, "").label("kind")
+    shown = (items.c.id, items.c.task, items.c.deployment, items.c.spent, items.c.ended_at)
+    newest = _newest(since, items.c.reason, kind, *shown).subquery().c
+    # An item's own max_cost is a ceiling of its own: one kind, not as many as items.
+    own = newest.kind.startswith("item:", autoescape=True)
+    kind = case((own, "item"), else_=newest.kind)
+    keys = (newest.reason, kind, newest.task, newest.deployment)
+    rows = connection.execute(
+        select(
+            *keys,
+            func.count(),
+            func.sum(newest.spent),
+            func.min(newest.ended_at),
+            func.max(newest.ended_at),
+            func.max(newest.id),
+        )
+        .group_by(*keys)
+        .order_by(func.count().desc(), *keys)
+    )
+    return [
+        Deaths(
+            reason=reason,
+            kind=what,
+            task=task,
+            deployment=deployment,
+            items=count,
+            spent=int(spent or 0),
+            first_at=first_at,
+            last_at=last_at,
+            example=example,
+        )
+        for reason, what, task, deployment, count, spent, first_at, last_at, example in rows
+    ]
+
+
+def _ended(connection: Transaction, since: int) -> int:
+    # The index's own conditions, word for word: it is a partial one.
+    ended = (
+        select(items.c.id)
+        .where(items.c.ended_at.is_not(None), items.c.erased_at.is_(None), items.c.ended_at > since)
+        .order_by(items.c.ended_at.desc())
+        .limit(ENDED)
+        .subquery()
+    )
+    return connection.execute(select(func.count()).select_from(ended)).scalar_one()
