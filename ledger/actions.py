@@ -29,4 +29,7 @@ def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
 def last(connection: Transaction, what: str) -> int | None:
     """When this was last done (epoch µs); ``None`` where it is not among the newest actions."""
     new = select(actions).order_by(actions.c.id.desc()).limit(_LOOKED_AT).subquery()
-    return connection.execute(select(func.max(new.c.at)).where(new.c.what == what)).scalar_one()
+    at: int | None = connection.execute(
+        select(func.max(new.c.at)).where(new.c.what == what)
+    ).scalar_one()
+    return at

@@ -228,14 +228,20 @@ def _lock(connection: Connection, limits: Mapping[str, int]) -> dict[str, _Stand
 
 def _create(connection: Connection, ids: Sequence[str]) -> None:
     for key in ids:
-        kind, rest = key.split(":", 1)
-        name, window, start = rest.rsplit(":", 2)
+        kind, name, window, start = balance_parts(key)
         values = {"id": key, "scope": kind, "name": name, "window": window, "start": start}
         connection.execute(
             upsert(connection, balances)
             .values(spent=0, held=0, peak=0, **values)
             .on_conflict_do_nothing()
         )
+
+
+def balance_parts(balance_id: str) -> tuple[str, str, str, str]:
+    """A balance's id as its ceiling's scope, name and window, and the window's start."""
+    scope, rest = balance_id.split(":", 1)
+    name, window, start = rest.rsplit(":", 2)
+    return scope, name, window, start
 
 
 def window_start(window: str, timezone: str, now: int) -> str:

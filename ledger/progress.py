@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, delete, func, insert, literal_column, select, update
 
-from tierqueue.ledger import backlog, deaths, pauses
+from tierqueue.ledger import backlog, endings, pauses
 from tierqueue.ledger.backlog import Backlog, Running, Waiting
 from tierqueue.ledger.models import items, processes, promises, raw_messages
 from tierqueue.ledger.pauses import Pause
@@ -94,7 +94,7 @@ def standing(connection: Transaction) -> Progress:
         waiting=backlog.waiting(connection),
         running=backlog.running(connection, now),
         paused=paused,
-        dead=deaths.by_reason(connection, 0),
+        dead=endings.by_reason(connection, 0),
         overdue_leases=connection.execute(select(func.count()).where(lapsed)).scalar_one(),
         promises_owed=_promises_owed(connection, now),
         unreadable=connection.execute(select(func.count()).select_from(raw_messages)).scalar_one(),

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, delete, func, insert, select
 
+from tierqueue.ledger import actions
 from tierqueue.ledger.items import new_id
 from tierqueue.ledger.models import raw_messages
 from tierqueue.ledger.session import Transaction
@@ -31,10 +32,26 @@ def keep(
 
 
 def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
-    """The messages kept last, the newest first."""
+    """The messages kept last, the newest first, each with its size in bytes and without them."""
     order = (raw_messages.c.received_at.desc(), raw_messages.c.id.desc())
-    found = select(raw_messages).order_by(*order).limit(limit)
+    columns = [column for column in raw_messages.c if column.name != "body"]
+    size = func.length(raw_messages.c.body).label("bytes")
+    found = select(*columns, size).order_by(*order).limit(limit)
     return connection.execute(found).mappings().all()
+
+
+def starting(connection: Transaction, beginning: str) -> Sequence[RowMapping]:
+    """The message whose id begins so, whole; two of them where more than one does."""
+    begins = raw_messages.c.id.startswith(beginning, autoescape=True)
+    return connection.execute(select(raw_messages).where(begins).limit(2)).mappings().all()
+
+
+def discard(connection: Transaction, message_ids: Sequence[str], by: str) -> int:
+    """Take messages away for good, and write down who did; returns how many there were."""
+    chosen = delete(raw_messages).where(raw_messages.c.id.in_(message_ids))
+    gone = connection.execute(chosen).rowcount
+    actions.note(connection, by=by, what="discard messages", detail={"messages": list(message_ids)})
+    return gone
 
 
 def _shown(value: Any) -> Any:

@@ -6,17 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tierqueue.ledger import endings, tiers
 from tierqueue.ledger import progress as ledger_progress
-from tierqueue.ledger import tiers
 from tierqueue.ledger.progress import Progress
-from tierqueue.ledger.session import Ledger, unreachable
+from tierqueue.ledger.session import Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.standings import ceiling_standings
 from tierqueue.router.errors import LedgerMismatch, TierqueueError, Unpriced
+from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy import Policy
 from tierqueue.router.pricing import dearest
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.findings import SILENT, STUCK, Finding, findings
+from tierqueue.tasks.findings import findings, in_order
+from tierqueue.tasks.findings.finding import SILENT_SECONDS, STUCK_SECONDS, Facts, Finding
+
+WINDOW = 86_400_000_000
+"""Microseconds for which what died is told, unless somebody acknowledged it sooner."""
 
 WORKERS = ("routing", "gpu", "open_weight", "frontier")
 """The Procfile's processes that do work."""
@@ -42,14 +47,24 @@ def look(app: TierqueueApp) -> Health:
     try:
         standing, said = _ledger(app.ledger, policy)
     except LedgerMismatch as error:
-        return Health(None, [Finding(True, error.message, "tierqueue migrate"), *found])
+        return Health(None, [_setting(error, "tierqueue migrate"), *found])
     except Exception as error:
         if not unreachable(error):
             raise
-        what = f"the ledger cannot be asked ({type(error).__name__}): nothing is spent until it can"
-        do = "is the database up, and TIERQUEUE_LEDGER_URL right?"
-        return Health(None, [Finding(True, what, do), *found])
-    return Health(standing, sorted([*found, *said], key=lambda each: not each.wrong))
+        away = Finding(
+            code="ledger_away",
+            wrong=True,
+            what=f"the ledger cannot be asked ({type(error).__name__}): nothing is accepted, and"
+            " nothing spent",
+            meanwhile="everything goes on once it answers",
+            do="is the database up, and TIERQUEUE_LEDGER_URL right?",
+        )
+        return Health(None, [away, *found])
+    return Health(standing, in_order([*found, *said]))
+
+
+def _setting(error: TierqueueError, do: str) -> Finding:
+    return Finding(code=type(error).__name__, wrong=True, what=error.message, do=do)
 
 
 def deployments(policy: Policy, environ: Mapping[str, str]) -> list[Finding]:
@@ -59,14 +74,18 @@ def deployments(policy: Policy, environ: Mapping[str, str]) -> list[Finding]:
         try:
             dearest(each, datetime.now(UTC).date())
         except Unpriced as error:
-            found.append(
-                Finding(True, error.message, f"state its prices under deployments.{each.name}")
-            )
+            found.append(_setting(error, f"state its prices under deployments.{each.name}"))
         if each.key_env is not None and not environ.get(each.key_env) and not each.simulated:
-            what = (
-                f"deployment {each.name} ({each.tier}) has no key here: {each.key_env} is not set"
+            found.append(
+                Finding(
+                    code="no_key_here",
+                    wrong=False,
+                    what=f"deployment {each.name} ({each.tier}) has no key here: {each.key_env} is"
+                    " not set",
+                    do="only the worker of that tier needs it",
+                    detail={"deployment": each.name, "key_env": each.key_env},
+                )
             )
-            found.append(Finding(False, what, "only the worker of that tier needs it"))
     return found
 
 
@@ -77,18 +96,19 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
     """
     host = socket.gethostname() if host is None else host
     with app.ledger.read() as connection:
-        standing = ledger_progress.standing(connection)
+        known = ledger_progress.living(connection, database_now(connection))
     room, tier = ("routing", None) if name == "routing" else ("worker", name)
     here = [
-        each
-        for each in standing.processes
-        if each.room == room and each.tier == tier and f"@{host}:" in each.id
+        each for each in known if each.room == room and each.tier == tier and f"@{host}:" in each.id
     ]
-    beating = [each for each in here if each.silent < SILENT]
+    beating = [each for each in here if each.silent < SILENT_SECONDS]
     if not beating:
-        return [Finding(True, f"no {name} process of {host} beats", "read its log")]
-    if name == "routing" and min(each.since.get("looked", each.up) for each in beating) > STUCK:
-        return [Finding(True, f"the routing stage of {host} looks at no item", "restart it")]
+        silent = f"no {name} process of {host} beats"
+        return [Finding(code="process_silent", wrong=True, what=silent, do="read its log")]
+    looked = min(each.since.get("looked", each.up) for each in beating)
+    if name == "routing" and looked > STUCK_SECONDS:
+        stuck = f"the routing stage of {host} looks at no item"
+        return [Finding(code="routing_stage_stuck", wrong=True, what=stuck, do="restart it")]
     return []
 
 
@@ -97,19 +117,47 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
 
     check(ledger)
     with ledger.read() as connection:
+        now = database_now(connection)
         standing = ledger_progress.standing(connection)
-        stated = tiers.all_concurrency(connection)
-        ceilings = ceiling_standings(connection, database_now(connection))
-    in_force = {tier: stated.get(tier, each.concurrency) for tier, each in policy.tiers.items()}
-    return standing, findings(standing, in_force, ceilings)
+        facts = Facts(
+            progress=standing,
+            concurrency=concurrency_in_force(connection, policy),
+            patience_seconds={
+                tier: max(
+                    (each.timeout for each in policy.deployments.values() if each.tier is tier),
+                    default=0.0,
+                )
+                for tier in TIERS
+            },
+            providers={each.name: each.provider for each in policy.deployments.values()},
+            ceilings=ceiling_standings(connection, now),
+            toll=endings.toll(connection, now - WINDOW),
+            lately=endings.lately(connection),
+            now=now,
+        )
+    return standing, findings(facts)
+
+
+def concurrency_in_force(connection: Transaction, policy: Policy) -> dict[Tier, int]:
+    """Calls in flight in force, by tier."""
+    stated = tiers.all_concurrency(connection)
+    return {tier: stated.get(tier, each.concurrency) for tier, each in policy.tiers.items()}
 
 
 def _broker(app: TierqueueApp) -> list[Finding]:
     try:
         app.backend.client.ping()
     except Exception as error:  # noqa: BLE001 - whatever it is, the broker does not answer
-        what = f"the broker cannot be reached ({type(error).__name__}): work waits in the ledger"
-        return [Finding(True, what, "is Redis up, and TIERQUEUE_BROKER_URL right?")]
+        return [
+            Finding(
+                code="broker_away",
+                wrong=True,
+                what=f"the broker cannot be reached ({type(error).__name__})",
+                meanwhile="work is accepted and waits in the ledger; it goes on once the broker"
+                " answers",
+                do="is Redis up, and TIERQUEUE_BROKER_URL right?",
+            )
+        ]
     return []
 
 
@@ -124,7 +172,7 @@ def diagnosis(app: TierqueueApp) -> list[Finding]:
         try:
             found += part()
         except TierqueueError as error:
-            each = Finding(True, error.message, "set it right, then look again")
+            each = _setting(error, "set it right, then look again")
             if each not in found:
                 found.append(each)
-    return sorted(found, key=lambda each: not each.wrong)
+    return in_order(found)

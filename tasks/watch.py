@@ -7,7 +7,9 @@ figures beside Flower's. Neither shows a payload, so Flower leaves both open to 
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 from flower.urls import handlers
 from prometheus_client import REGISTRY
@@ -16,6 +18,7 @@ from prometheus_client.registry import Collector
 from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler, url
 
+from tierqueue.ledger.progress import Progress
 from tierqueue.tasks.app import TierqueueApp, app
 from tierqueue.tasks.health import Health, look
 
@@ -51,7 +54,7 @@ class Healthz(RequestHandler):
         health = await IOLoop.current().run_in_executor(None, self._looks.now)
         self.set_status(200 if health.well else 503)
         self.set_header("Content-Type", "application/json")
-        found = [{"wrong": f.wrong, "what": f.what, "do": f.do} for f in health.findings]
+        found = [asdict(finding) for finding in health.findings]
         self.write(json.dumps({"well": health.well, "findings": found}))
 
 
@@ -68,7 +71,13 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         """One look, as gauges."""
         health = self._looks.now()
-        yield _gauge("well", "1 where work gets on", [], [((), health.well)])
+        yield _gauge("well", "1 where nothing is wrong: see findings", [], [((), health.well)])
+        yield _gauge(
+            "findings",
+            "What is to be known, by code; wrong: somebody is needed",
+            ["code", "wrong"],
+            list(_by_finding(health).items()),
+        )
         if (now := health.progress) is None:
             return
         backlog = now.backlog.items()
@@ -82,13 +91,13 @@ class Figures(Collector):
             "ready_oldest_seconds",
             "Age of the oldest ready item",
             ["tier"],
-            [((tier,), each.oldest) for tier, each in backlog],
+            [((tier,), each.oldest_seconds) for tier, each in backlog],
         )
         yield _gauge(
             "waiting_items",
-            "Items that wait, by reason",
+            "Items that wait, by the reason's code",
             ["reason"],
-            [((reason,), count) for reason, count in now.waiting.items()],
+            [((code,), count) for code, count in _by_code(now).items()],
         )
         yield _gauge(
             "dead_letters",
@@ -97,7 +106,7 @@ class Figures(Collector):
             [((reason,), count) for reason, count in now.dead.items()],
         )
         for name, help_text, value in (
-            ("running_items", "Items whose call is in flight", now.running),
+            ("running_items", "Items whose call is in flight", sum(r.calls for r in now.running)),
             ("overdue_leases", "Items of workers that died, not found yet", now.overdue_leases),
             ("promises_owed", "Answers whose producers are not told", now.promises_owed),
             ("unreadable_messages", "Messages kept because nobody could read them", now.unreadable),
@@ -122,6 +131,17 @@ class Figures(Collector):
         ):
             total = sum(each.last_minute.get(count, 0) for each in now.processes)
             yield _gauge(name, help_text, [], [((), total)])
+
+
+def _by_code(now: Progress) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for group in now.waiting:
+        counted[group.code] += group.items
+    return counted
+
+
+def _by_finding(health: Health) -> Counter[tuple[str, str]]:
+    return Counter((each.code, "1" if each.wrong else "0") for each in health.findings)
 
 
 def _gauge(

@@ -44,6 +44,9 @@ class Settler:
     of other models than were asked for.
     A ledger that cannot be asked is asked again until it answers or the process ends: by then the
     lease has ended and the tick has booked the attempt.
+
+    ``stale``: how many settlements came too late, ``ended``: how many items ended by one,
+    ``ended_at``: when the last did, in epoch microseconds.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Settler:
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
         self._other_models: set[tuple[str, str]] = set()
         self.stale = 0
+        self.ended = 0
+        self.ended_at = 0
 
     def start(self) -> None:
         """Start settling."""
@@ -146,6 +151,9 @@ class Settler:
                 self._hook({"what": "overage", **said})
             if (settled.detail or {}).get("other_model"):
                 self._tell_of_another_model(each, settled)
+        if result.ended:
+            self.ended += len(result.ended)
+            self.ended_at = now
         if result.stale:
             self.stale += len(result.stale)
             for stale in result.stale:

@@ -186,8 +186,8 @@ class TierWorker:
         """What the heartbeat says of this worker."""
         assert self._executor is not None
         return {
-            "counts": {"stale_fences": self._settler.stale},
-            "moments": {"claimed": self._executor.claimed_at},
+            "counts": {"stale_fences": self._settler.stale, "ended": self._settler.ended},
+            "moments": {"claimed": self._executor.claimed_at, "ended": self._settler.ended_at},
             "draining": self._executor.draining,
             "breakers_open": sorted(
                 name for name, each in self._stations.items() if not each.breaker.closed

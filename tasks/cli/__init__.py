@@ -14,6 +14,7 @@ from tierqueue.router.errors import TierqueueError
 from tierqueue.tasks.cli.printing import say
 
 _COMMANDS = {
+    "actions": ("actions", "What operators did to items, jobs and tiers, and when"),
     "audit": ("audit", "Prove that the books balance"),
     "ceilings": ("ceilings", "What may be spent, and what is: list, set, raise, history"),
     "concurrency": ("concurrency", "A tier's calls in flight"),
@@ -28,10 +29,13 @@ _COMMANDS = {
     "pause": ("pause", "Hold back a tier, a task type, a budget or a job"),
     "policy": ("policy", "Check a policy file"),
     "quote": ("quote", "What a file of work would cost, before anything runs"),
+    "raw-messages": ("raw_messages", "Messages nobody could read: list, show, discard"),
     "reconcile": ("reconcile", "The books against a provider's usage export"),
     "resume": ("pause", "Let what was paused go on"),
     "route": ("route", "Where an item would go, and why"),
+    "status": ("status", "What is ready, runs and waits, and how fast it goes: one screen"),
     "spend": ("spend", "What was spent, by tier, deployment, task type, budget, job, day"),
+    "top": ("status", "The screen of status, refreshed until you quit"),
 }
 
 

@@ -4,9 +4,11 @@ from dataclasses import asdict
 
 import click
 
+from tierqueue.ledger import endings
 from tierqueue.tasks import health as looking
-from tierqueue.tasks.cli.printing import emit, json_option, say
-from tierqueue.tasks.findings import Finding
+from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.printing import emit, json_option, paragraph, say
+from tierqueue.tasks.findings.finding import Finding
 
 
 @click.command(epilog="Example: tierqueue health --worker gpu")
@@ -25,10 +27,10 @@ def health(worker: str | None, as_json: bool) -> None:
     else:
         looked = looking.look(app)
         found, progress = looked.findings, looked.progress
-    wrong = [each for each in found if each.wrong]
+    wrong = [finding for finding in found if finding.wrong]
     if as_json:
         shown = None if progress is None else asdict(progress)
-        said = [asdict(each) for each in found]
+        said = [asdict(finding) for finding in found]
         emit({"well": not wrong, "findings": said, "progress": shown})
     else:
         say(*([finding.what for finding in wrong] or ["work gets on"]))
@@ -36,25 +38,40 @@ def health(worker: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command(epilog="Example: tierqueue doctor")
+@click.command(epilog="Example: tierqueue doctor || tierqueue status")
+@click.option(
+    "--acknowledge", is_flag=True, help="You have seen what died so far: it is told no more."
+)
 @json_option
-def doctor(as_json: bool) -> None:
-    """Say in plain words what is wrong and what to do; exit 1 where something is wrong."""
+def doctor(acknowledge: bool, as_json: bool) -> None:
+    """Say in plain words what is wrong and what to do; exit 1 where a person is needed.
+
+    Of each thing: what is so, what happens by itself (~), and what to do about it (>).
+    """
     from tierqueue.tasks.app import app
 
     found = looking.diagnosis(app)
-    wrong = any(each.wrong for each in found)
+    wrong = any(finding.wrong for finding in found)
     if as_json:
-        emit([asdict(each) for each in found])
+        emit([asdict(finding) for finding in found])
     elif not found:
         say("nothing is wrong, and nothing is held back")
     else:
-        for each in found:
-            _tell(each)
-    if wrong:
+        for finding in found:
+            _tell(finding)
+    if acknowledge:
+        died = [finding.detail for finding in found if finding.code == "died"]
+        seen = sum(detail["items"] for detail in died)
+        with app.ledger.write() as connection:
+            endings.acknowledge(connection, operator(), {"dead_letters": seen})
+        told = f"acknowledged: {seen:,} dead letters are told no more, and stay where they are"
+        say(told, err=as_json)
+    elif wrong:
         raise click.exceptions.Exit(1)
 
 
-def _tell(each: Finding) -> None:
-    say(f"{'WRONG' if each.wrong else 'note '}  {each.what}")
-    say(f"       {each.do}")
+def _tell(finding: Finding) -> None:
+    mark = "WRONG" if finding.wrong else "note "
+    for sign, text in ((mark, finding.what), ("    ~", finding.meanwhile), ("    >", finding.do)):
+        if text:
+            paragraph(f"{sign}  ", text)

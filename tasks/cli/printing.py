@@ -6,6 +6,7 @@ Everything goes through here, so that no text from outside steers a terminal.
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,6 +55,17 @@ def say(*lines: str, err: bool = False) -> None:
     """Each line as it stands, on stdout or stderr."""
     for line in lines:
         click.echo(visible(line), err=err)
+
+
+def paragraph(lead: str, text: str) -> None:
+    """A sentence behind ``lead``: wrapped under itself on a terminal, one line in a pipe."""
+    line = lead + visible(text)
+    if on_terminal():
+        indent = " " * len(lead)
+        line = textwrap.fill(
+            line, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    click.echo(line)
 
 
 @dataclass(frozen=True, slots=True)

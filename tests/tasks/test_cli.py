@@ -33,6 +33,7 @@ prices = { input = "5", output = "25" }
 """
 
 COMMANDS = [
+    "actions",
     "audit",
     "ceilings",
     "ceilings history",
@@ -71,10 +72,16 @@ COMMANDS = [
     "policy",
     "policy check",
     "quote",
+    "raw-messages",
+    "raw-messages discard",
+    "raw-messages list",
+    "raw-messages show",
     "reconcile",
     "resume",
     "route",
     "spend",
+    "status",
+    "top",
 ]
 
 

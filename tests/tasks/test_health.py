@@ -1,17 +1,21 @@
 """``tierqueue health`` and ``doctor`` on a real ledger and a real broker."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from tests.ledger.placed import place
 from tests.tasks.producer import Road
 from tests.tasks.test_cli import POLICY, run
 from tierqueue.ledger import pauses, progress
 from tierqueue.ledger.session import Ledger
-from tierqueue.tasks import complete
+from tierqueue.tasks import complete, findings
+from tierqueue.tasks.cli import root
 
 
 @pytest.fixture
@@ -121,3 +125,42 @@ def test_the_doctor_finds_a_deployment_without_a_price_or_a_key(
     assert status == 1
     assert "has no price" in out
     assert "ACME_KEY is not set" in out
+
+
+def _die(ledger: Ledger, items: int) -> None:
+    fields = {"last": {"kind": "http_500", "message": "m"}}
+    for _ in range(items):
+        error = {"reason": "exhausted", "message": "m", "fields": fields}
+        place(ledger, "dead", reason="exhausted", error=error, spent=1_000_000)
+
+
+def test_rows_that_died_need_a_person_until_somebody_has_seen_them(
+    house: Road, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _beat(house.ledger, "routing@here:1", "routing")
+    _die(house.ledger, 3)
+    status, out, _ = run(capsys, "doctor", "--json")
+    [died] = [finding for finding in json.loads(out) if finding["code"] == "died"]
+    assert (status, died["wrong"], died["detail"]["items"]) == (1, True, 3)
+    assert run(capsys, "health")[0] == 1
+    status, out, _ = run(capsys, "doctor", "--acknowledge")
+    assert (status, "acknowledged: 3 dead letters" in out) == (0, True)
+    assert run(capsys, "health") == (0, "work gets on\n", "")
+    _die(house.ledger, 1)
+    assert run(capsys, "health")[0] == 1
+
+
+def test_every_command_that_the_doctor_names_exists() -> None:
+    """Each finding's last line is what a person types at night."""
+    named = set()
+    for module in Path(findings.__file__).parent.glob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        named |= set(re.findall(r"tierqueue ([a-z-]+(?: (?:list|set|raise|show|replay)\b)?)", text))
+    assert {"doctor", "status", "raw-messages list", "dead-letters replay"} <= named
+    for words in sorted(named):
+        group, _, command = words.partition(" ")
+        found = root.get_command(click.Context(root), group)
+        assert found is not None, words
+        if command:
+            assert isinstance(found, click.Group)
+            assert command in found.commands, words

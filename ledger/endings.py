@@ -1,4 +1,4 @@
-"""What died since when and why: dead letters nobody has dealt with, by what ended them."""
+"""How items ended lately: what died and why, and what an item cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,9 @@ NEWEST = 10_000
 
 ENDED = 100_000
 """Most ended items that are counted, the newest."""
+
+SAMPLE = 500
+"""Items that ended last, by which is judged what the next ones will cost."""
 
 ACKNOWLEDGED = "acknowledge dead letters"
 """The action by which somebody says that he has seen what died so far."""
@@ -61,6 +64,17 @@ class Toll:
         return sum(group.items for group in self.deaths)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What an item that succeeded cost over all its calls (nano-dollars), and where."""
+
+    tier: str
+    deployment: str
+    budget: str | None
+    job: str | None
+    spent: int
+
+
 def toll(connection: Transaction, since: int) -> Toll:
     """What died after ``since`` (epoch µs), and after the last acknowledgement."""
     acknowledged_at = actions.last(connection, ACKNOWLEDGED)
@@ -85,6 +99,29 @@ def by_reason(connection: Transaction, since: int) -> dict[str, int]:
     return {row.reason: row[1] for row in connection.execute(counted)}
 
 
+def lately(connection: Transaction) -> list[Ended]:
+    """The items that succeeded among those that ended last."""
+    columns = (items.c.tier, items.c.deployment, items.c.budget, items.c.job_id, items.c.spent)
+    last = _last_ended(items.c.state, *columns).limit(SAMPLE).subquery()
+    rows = connection.execute(select(last).where(last.c.state == State.SUCCEEDED.value))
+    return [
+        Ended(
+            tier=row.tier,
+            deployment=row.deployment,
+            budget=row.budget,
+            job=row.job_id,
+            spent=row.spent,
+        )
+        for row in rows
+    ]
+
+
+def _last_ended(*columns: ColumnElement[Any]) -> Any:
+    # The index's own conditions, word for word: it is a partial one.
+    ended = select(*columns).where(items.c.ended_at.is_not(None), items.c.erased_at.is_(None))
+    return ended.order_by(items.c.ended_at.desc())
+
+
 def _newest(since: int, *columns: ColumnElement[Any]) -> Any:
     found = select(*columns).where(_DEAD, items.c.ended_at > since)
     return found.order_by(items.c.ended_at.desc()).limit(NEWEST)
@@ -98,8 +135,8 @@ def _deaths(connection: Transaction, since: int) -> list[Deaths]:
     newest = _newest(since, items.c.reason, kind, *shown).subquery().c
     # An item's own max_cost is a ceiling of its own: one kind, not as many as items.
     own = newest.kind.startswith("item:", autoescape=True)
-    kind = case((own, "item"), else_=newest.kind)
-    keys = (newest.reason, kind, newest.task, newest.deployment)
+    what_ended = case((own, "item"), else_=newest.kind)
+    keys = (newest.reason, what_ended, newest.task, newest.deployment)
     rows = connection.execute(
         select(
             *keys,
@@ -129,12 +166,5 @@ def _deaths(connection: Transaction, since: int) -> list[Deaths]:
 
 
 def _ended(connection: Transaction, since: int) -> int:
-    # The index's own conditions, word for word: it is a partial one.
-    ended = (
-        select(items.c.id)
-        .where(items.c.ended_at.is_not(None), items.c.erased_at.is_(None), items.c.ended_at > since)
-        .order_by(items.c.ended_at.desc())
-        .limit(ENDED)
-        .subquery()
-    )
+    ended = _last_ended(items.c.id).where(items.c.ended_at > since).limit(ENDED).subquery()
     return connection.execute(select(func.count()).select_from(ended)).scalar_one()

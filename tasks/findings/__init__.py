@@ -1,0 +1,27 @@
+"""What is wrong, in plain words, and what to do: judged by progress and by how items end."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from tierqueue.tasks.findings import ceilings, deaths, processes, tiers, waits
+from tierqueue.tasks.findings.finding import Facts, Finding
+
+_KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    processes.routing,
+    tiers.found,
+    deaths.found,
+    ceilings.full_of_holds,
+    ceilings.used_up,
+    waits.found,
+    processes.left_behind,
+    processes.paused,
+)
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """Everything that can be said from the ledger alone, what is wrong first."""
+    return in_order(finding for kind in _KINDS for finding in kind(facts))
+
+
+def in_order(found: Iterable[Finding]) -> list[Finding]:
+    """What is wrong first, else as it came."""
+    return sorted(found, key=lambda finding: not finding.wrong)

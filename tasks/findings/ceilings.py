@@ -1,0 +1,137 @@
+"""Ceilings: what waits for room, whether there will be room, and what a used-up one does."""
+
+from collections.abc import Iterator, Sequence
+
+from tierqueue.ledger.backlog import Waiting
+from tierqueue.ledger.ceilings import balance_parts
+from tierqueue.ledger.endings import Ended
+from tierqueue.ledger.standings import CeilingStanding
+from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.tasks.findings.finding import Facts, Finding, count
+
+NEAR = 0.8
+"""The share of a limit, spent and held, from which on a ceiling is near it."""
+
+
+def full_of_holds(facts: Facts) -> Iterator[Finding]:
+    """Items that wait for others' holds: some come back, and what does not fit then dies."""
+    groups: dict[str, list[Waiting]] = {}
+    for group in facts.progress.waiting:
+        if group.code == "ceiling":
+            groups.setdefault(group.detail, []).append(group)
+    for balance_id, waiting in sorted(groups.items()):
+        if (ceiling := _standing(facts.ceilings, balance_id)) is not None:
+            yield _waiting_for(facts, ceiling, waiting)
+
+
+def _waiting_for(facts: Facts, ceiling: CeilingStanding, waiting: Sequence[Waiting]) -> Finding:
+    items = sum(group.items for group in waiting)
+    least = min(group.least for group in waiting)
+    left = ceiling.limit - ceiling.spent
+    costs = [ended.spent for ended in facts.lately if _covers(ceiling, ended, facts)]
+    expected = round(sum(costs) / len(costs)) if costs else None
+    name, what = written(ceiling), ""
+    fit = items
+    if least > left:
+        fit = 0
+        what = "none fits any more"
+    elif expected:
+        # The last one still needs its whole bound.
+        fit = min(items, (left - least) // expected + 1)
+        what = f"the last ones cost {_usd(expected)} each, at which about {fit:,} fit"
+    return Finding(
+        code="ceiling_full",
+        wrong=fit < items,
+        what=f"{count(items, 'item')} wait for room in the ceiling {name}: {_usd(ceiling.spent)}"
+        f" of {_usd(ceiling.limit)} spent, {_usd(ceiling.held)} held by calls that run"
+        + (f"; {what}" if what else ""),
+        meanwhile=f"each goes on once there is room for its bound ({_usd(least)} at least); as"
+        " soon as what is spent leaves no room for it, it dies with cost_ceiling",
+        do=f"to let them all go on: {raise_command(ceiling)}",
+        detail={
+            "ceiling": name,
+            "waiting_items": items,
+            "fitting_items": fit if what else None,
+            "limit_nanousd": ceiling.limit,
+            "spent_nanousd": ceiling.spent,
+            "held_nanousd": ceiling.held,
+            "least_bound_nanousd": least,
+            "expected_cost_nanousd": expected,
+        },
+    )
+
+
+def used_up(facts: Facts) -> Iterator[Finding]:
+    """Ceilings that let nothing more go; what died of one is told by what died."""
+    dying = {
+        balance_parts(group.kind)[:3]
+        for group in facts.toll.deaths
+        if group.reason == "cost_ceiling" and group.kind.count(":") >= 3
+    }
+    for ceiling in facts.ceilings:
+        key = (ceiling.scope, ceiling.name, ceiling.window)
+        # A job's ceiling goes with its job; while one needs it, items die of it or wait for it.
+        if ceiling.scope == "job" or key in dying or ceiling.spent < ceiling.limit:
+            continue
+        window = "" if ceiling.window == "total" else f", also if the next {ceiling.window} is near"
+        yield Finding(
+            code="ceiling_used_up",
+            wrong=False,
+            what=f"the ceiling {written(ceiling)} is used up: {_usd(ceiling.spent)} of"
+            f" {_usd(ceiling.limit)}",
+            meanwhile="a new item under it that costs anything dies at once with cost_ceiling"
+            f"{window}, unless it allows a fallback",
+            do=f"{raise_command(ceiling)}, or hold its work back: tierqueue pause",
+            detail={
+                "ceiling": written(ceiling),
+                "limit_nanousd": ceiling.limit,
+                "spent_nanousd": ceiling.spent,
+            },
+        )
+
+
+def near(ceilings: Sequence[CeilingStanding]) -> list[CeilingStanding]:
+    """Those with at least ``NEAR`` of their limit spent or held, the fullest first."""
+    full = [
+        ceiling
+        for ceiling in ceilings
+        if ceiling.limit and ceiling.spent + ceiling.held >= NEAR * ceiling.limit
+    ]
+    return sorted(full, key=lambda ceiling: -(ceiling.spent + ceiling.held) / ceiling.limit)
+
+
+def written(ceiling: CeilingStanding) -> str:
+    """As people write it, such as ``budget:acme day``."""
+    scope = ceiling.scope if ceiling.name == "*" else f"{ceiling.scope}:{ceiling.name}"
+    return f"{scope} {ceiling.window}"
+
+
+def raise_command(ceiling: CeilingStanding) -> str:
+    """The command that raises it and brings back what it ended."""
+    return f"tierqueue ceilings raise {written(ceiling)} LIMIT --replay"
+
+
+def _standing(ceilings: Sequence[CeilingStanding], balance_id: str) -> CeilingStanding | None:
+    if balance_id.count(":") < 3:
+        return None
+    parts = balance_parts(balance_id)
+    for ceiling in ceilings:
+        if (ceiling.scope, ceiling.name, ceiling.window, ceiling.start) == parts:
+            return ceiling
+    return None
+
+
+def _covers(ceiling: CeilingStanding, ended: Ended, facts: Facts) -> bool:
+    names = {
+        "everything": "*",
+        "budget": ended.budget,
+        "tier": ended.tier,
+        "deployment": ended.deployment,
+        "provider": facts.providers.get(ended.deployment),
+        "job": ended.job,
+    }
+    return names.get(ceiling.scope) == ceiling.name
+
+
+def _usd(amount: int) -> str:
+    return format_usd(NanoUSD(amount))

@@ -1,0 +1,94 @@
+"""What died: since when, of what, and the way back."""
+
+from collections.abc import Iterator, Mapping
+
+from tierqueue.ledger.ceilings import balance_parts
+from tierqueue.ledger.dead_letters import NO_WAY_BACK
+from tierqueue.ledger.endings import Deaths
+from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.tasks.findings.finding import Facts, Finding, count
+
+_ITS_OWN = frozenset({"invalid", "no_route", "deadline", "rejected", "low_confidence"})
+"""Reasons that single items bring about themselves, and that their producers were told."""
+
+MANY, SHARE = 10, 0.05
+"""So many, and such a part of all that ended, are no single items any more."""
+
+_MEND: Mapping[str, str] = {
+    "exhausted": "see what its last call failed of",
+    "unknown": "a second charge is possible: decide",
+    "poison": "workers died holding it: read their log first",
+    "egress": "correct the policy first",
+    "unpriced": "state the deployment's price in the policy first",
+    "deadline": "too slow, or held back: see tierqueue status first",
+    "rejected": "read why its answer was refused; --floor raises the tier",
+    "low_confidence": "read why its answer was refused; --floor raises the tier",
+    "no_route": "read what no deployment satisfies, correct the policy or the call",
+}
+
+
+def found(facts: Facts) -> Iterator[Finding]:
+    """A finding for each thing that ended items."""
+    toll = facts.toll
+    for group in toll.deaths:
+        same = sum(each.items for each in toll.deaths if each.reason == group.reason)
+        own = group.reason in _ITS_OWN or group.kind == "item"
+        many = same >= MANY and same >= SHARE * max(toll.ended, 1)
+        seconds = max(0, facts.now - group.last_at) // 1_000_000
+        yield Finding(
+            code="died",
+            wrong=many or not own,
+            what=f"{count(group.items, 'item')} died: {_why(group)} ({group.task}"
+            + (f" on {group.deployment}" if group.deployment else "")
+            + f"), the last one {_ago(seconds)} ago; they had cost"
+            f" {format_usd(NanoUSD(group.spent))}",
+            meanwhile="nothing: a dead letter stays until somebody replays or discards it",
+            do=_do(group),
+            detail={
+                "reason": group.reason,
+                "kind": group.kind,
+                "task": group.task,
+                "deployment": group.deployment,
+                "items": group.items,
+                "spent_nanousd": group.spent,
+                "last_seconds_ago": seconds,
+                "example_item": group.example,
+                "ended_items": toll.ended,
+                "since_epoch_us": toll.since,
+            },
+        )
+
+
+def _why(group: Deaths) -> str:
+    if group.reason != "cost_ceiling":
+        return f"{group.reason}, {group.kind}" if group.kind else group.reason
+    if group.kind == "item":
+        return "cost_ceiling, their own max_cost"
+    return f"cost_ceiling, {_ceiling(group.kind)}" if group.kind else group.reason
+
+
+def _do(group: Deaths) -> str:
+    show = f"tierqueue dead-letters show {group.example}"
+    seen = "seen and left: tierqueue doctor --acknowledge"
+    if group.reason in NO_WAY_BACK:
+        return f"{show}; to call it again, its producer corrects it; {seen}"
+    replay = f"tierqueue dead-letters replay --reason {group.reason} --task {group.task} --yes"
+    if group.reason == "cost_ceiling":
+        if group.kind.count(":") >= 3:
+            return f"tierqueue ceilings raise {_ceiling(group.kind)} LIMIT --replay; {seen}"
+        return f"{replay} --max-cost AMOUNT; {seen}"
+    mend = f" ({_MEND[group.reason]})" if group.reason in _MEND else ""
+    return f"{show}{mend}; then {replay}; {seen}"
+
+
+def _ceiling(balance_id: str) -> str:
+    if balance_id.count(":") < 3:
+        return balance_id
+    scope, name, window, _ = balance_parts(balance_id)
+    return f"{scope if name == '*' else f'{scope}:{name}'} {window}"
+
+
+def _ago(seconds: int) -> str:
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7_200 else f"{seconds // 3_600} h"

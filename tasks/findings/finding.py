@@ -1,0 +1,73 @@
+"""One thing somebody should know, as a code with its figures, and in plain words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tierqueue.ledger.endings import Ended, Toll
+from tierqueue.ledger.progress import Process, Progress
+from tierqueue.ledger.standings import CeilingStanding
+from tierqueue.router.item import Tier
+
+SILENT_SECONDS = 15.0
+"""Without a heartbeat for so long a process counts as gone."""
+
+STUCK_SECONDS = 30.0
+"""In so long ready items must see some progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing somebody should know. ``wrong``: a person is needed, or work does not get on.
+
+    ``code`` and ``detail`` are for programs: figures carry their unit in their name. ``what`` is
+    so, ``meanwhile`` says what happens without anybody's help (empty where nothing does), ``do``
+    what a person does about it.
+    """
+
+    code: str
+    wrong: bool
+    what: str
+    do: str
+    meanwhile: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What findings are judged by, as it was at one moment.
+
+    ``concurrency``: calls in flight in force, by tier; ``patience_seconds``: how long a call of a
+    tier may take; ``providers``: whose each deployment is; ``lately``: what ended last.
+    """
+
+    progress: Progress
+    concurrency: Mapping[Tier, int]
+    patience_seconds: Mapping[Tier, float]
+    providers: Mapping[str, str]
+    ceilings: Sequence[CeilingStanding]
+    toll: Toll
+    lately: Sequence[Ended]
+    now: int
+
+
+def alive(known: Iterable[Process], room: str, tier: Tier | None = None) -> list[Process]:
+    """The processes of a room (and tier) that beat."""
+    return [
+        process
+        for process in known
+        if process.room == room and process.tier == tier and process.silent < SILENT_SECONDS
+    ]
+
+
+def pace(known: Iterable[Process], tier: Tier) -> float | None:
+    """Items of a tier that ended in a second, over the last minute; ``None`` if no worker says."""
+    workers = [each for each in alive(known, "worker", tier) if "ended" in each.last_minute]
+    if not workers:
+        return None
+    return sum(worker.last_minute["ended"] / min(60.0, max(worker.up, 1.0)) for worker in workers)
+
+
+def count(number: int, thing: str) -> str:
+    """``1 item``, ``2,000 items``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

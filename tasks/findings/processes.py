@@ -1,0 +1,103 @@
+"""Processes that are missing or do not get on, and what they left behind."""
+
+from collections.abc import Iterator
+
+from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count
+
+
+def routing(facts: Facts) -> Iterator[Finding]:
+    """Whether a routing stage routes."""
+    stages = alive(facts.progress.processes, "routing")
+    unrouted = facts.progress.backlog.get("route")
+    waiting = "" if unrouted is None else f"; {count(unrouted.ready, 'item')} wait for it"
+    detail = {"ready_items": unrouted.ready if unrouted else 0}
+    if not stages:
+        yield Finding(
+            code="no_routing_stage",
+            wrong=True,
+            what="no routing stage is alive: nothing is routed, sent to a tier or found again"
+            f"{waiting}",
+            meanwhile="work is accepted and stays in the ledger; nothing is lost",
+            do="start the Procfile's routing process, or read its log",
+            detail=detail,
+        )
+    elif min(stage.since.get("looked", stage.up) for stage in stages) > STUCK_SECONDS:
+        yield Finding(
+            code="routing_stage_stuck",
+            wrong=True,
+            what="the routing stage beats but has not looked at the ledger's items for"
+            f" {STUCK_SECONDS:.0f} seconds{waiting}",
+            do="read its log and restart it: nothing is lost by that",
+            detail=detail,
+        )
+    elif unrouted is not None and unrouted.oldest_seconds > STUCK_SECONDS:
+        yield Finding(
+            code="routing_behind",
+            wrong=True,
+            what=f"{count(unrouted.ready, 'submitted item')} not routed, the oldest for"
+            f" {unrouted.oldest_seconds:.0f} s",
+            do="start more routing stages, or read their log",
+            detail={**detail, "oldest_seconds": unrouted.oldest_seconds},
+        )
+
+
+def left_behind(facts: Facts) -> Iterator[Finding]:
+    """What died or was lost on the way, and who finds it."""
+    progress = facts.progress
+    if progress.overdue_leases and not alive(progress.processes, "routing"):
+        yield Finding(
+            code="leases_overdue",
+            wrong=True,
+            what=f"{count(progress.overdue_leases, 'item')} belong to workers that died",
+            do="start a routing stage: it finds them within a second",
+            detail={"items": progress.overdue_leases},
+        )
+    if progress.promises_owed:
+        yield Finding(
+            code="producers_not_told",
+            wrong=True,
+            what=f"{count(progress.promises_owed, 'answer')} in the ledger, and their producers"
+            " not told",
+            meanwhile="the routing stage tells them once the broker can be reached",
+            do="is the broker up, and a routing stage alive?",
+            detail={"promises": progress.promises_owed},
+        )
+    if resent := sum(each.last_minute.get("resent", 0) for each in progress.processes):
+        yield Finding(
+            code="slices_resent",
+            wrong=False,
+            what=f"{count(resent, 'item')} sent to their tier again in the last minute, because"
+            " nobody claimed them in time",
+            do="are there enough workers, and does the broker lose messages?",
+            detail={"items_last_minute": resent},
+        )
+    if stale := sum(each.last_minute.get("stale_fences", 0) for each in progress.processes):
+        yield Finding(
+            code="answers_too_late",
+            wrong=False,
+            what=f"{count(stale, 'answer')} came in the last minute after their lease had ended;"
+            " they were refused and their cost booked",
+            do="if this lasts, workers stall: give them more CPU, or set TIERQUEUE_LEASE higher",
+            detail={"answers_last_minute": stale},
+        )
+    if progress.unreadable:
+        yield Finding(
+            code="messages_unreadable",
+            wrong=False,
+            what=f"{count(progress.unreadable, 'message')} could not be read; the bytes are kept",
+            do="see who sends what no task here can read: tierqueue raw-messages list",
+            detail={"messages": progress.unreadable},
+        )
+
+
+def paused(facts: Facts) -> Iterator[Finding]:
+    """What operators hold back."""
+    for pause in facts.progress.paused:
+        yield Finding(
+            code="paused",
+            wrong=False,
+            what=f"{pause.kind} {pause.name} was paused by {pause.by}",
+            meanwhile="its items wait in the ledger, until their deadlines",
+            do=f"to let them go on: tierqueue resume {pause.kind} {pause.name}",
+            detail={"kind": pause.kind, "name": pause.name, "by": pause.by},
+        )

@@ -1,0 +1,117 @@
+"""Tiers that have work: is there a worker, does it get on, what keeps it from calling?"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tierqueue.ledger.backlog import Backlog
+from tierqueue.router.item import TIERS, Tier
+from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count, pace
+
+_HELD_BACK = ("requests_per_minute", "tokens_per_minute", "in_flight", "tier_in_flight")
+"""Parts of the reasons with which the limiter makes items wait: the tier is as fast as it may."""
+
+
+def found(facts: Facts) -> Iterator[Finding]:
+    """Every tier's."""
+    for tier in TIERS:
+        yield from _breakers(facts, tier)
+        backlog = facts.progress.backlog.get(tier)
+        if backlog is not None:
+            yield from _backlog(facts, tier, backlog)
+
+
+def _backlog(facts: Facts, tier: Tier, backlog: Backlog) -> Iterator[Finding]:
+    workers = alive(facts.progress.processes, "worker", tier)
+    rate = pace(facts.progress.processes, tier)
+    more = "more than " if backlog.more else ""
+    what = (
+        f"{more}{count(backlog.ready, 'item')} ready for tier {tier}, the oldest for"
+        f" {backlog.oldest_seconds:.0f} s"
+    )
+    detail: dict[str, Any] = {
+        "tier": tier.value,
+        "ready_items": backlog.ready,
+        "oldest_seconds": backlog.oldest_seconds,
+        "ended_per_second": rate,
+    }
+    if not workers:
+        yield Finding(
+            code="no_worker",
+            wrong=True,
+            what=f"{what}, and no worker of that tier is alive",
+            meanwhile="they wait in the ledger, until their deadlines",
+            do=f"start the Procfile's {tier} process, or read its log",
+            detail=detail,
+        )
+    elif facts.concurrency[tier] == 0:
+        yield Finding(
+            code="tier_stopped",
+            wrong=False,
+            what=f"{what}, and its calls in flight are set to 0",
+            meanwhile="they wait in the ledger, until their deadlines",
+            do=f"to let them go on: tierqueue concurrency set {tier} N",
+            detail=detail,
+        )
+    elif (idle := _idle(facts, tier)) is not None and backlog.oldest_seconds > STUCK_SECONDS:
+        yield Finding(
+            code="tier_stuck",
+            wrong=True,
+            what=f"{what}, and none ended in the last {idle:.0f} s",
+            do=f"read the log of the {tier} workers: do slices arrive, does the provider answer?"
+            " tierqueue status shows what waits for what",
+            detail={**detail, "nothing_ended_seconds": idle},
+        )
+    elif backlog.oldest_seconds > STUCK_SECONDS:
+        yield Finding(
+            code="backlog",
+            wrong=False,
+            what=what + _until_empty(backlog, rate),
+            do=f"for more calls at once: tierqueue concurrency set {tier} N",
+            detail=detail,
+        )
+
+
+def _idle(facts: Facts, tier: Tier) -> float | None:
+    """For how many seconds nothing of a tier ended although it might have; else ``None``.
+
+    What runs may take as long as the tier's deployments allow; a limiter's pace is no fault.
+    """
+    idle = min(
+        process.since.get("ended", process.since.get("claimed", process.up))
+        for process in alive(facts.progress.processes, "worker", tier)
+    )
+    limited = any(
+        waiting.tier == tier and set(waiting.code.split(", ")) <= set(_HELD_BACK)
+        for waiting in facts.progress.waiting
+    )
+    runs = any(running.tier == tier for running in facts.progress.running)
+    patience = facts.patience_seconds[tier] if runs or limited else 0.0
+    return idle if idle > STUCK_SECONDS + patience else None
+
+
+def _until_empty(backlog: Backlog, rate: float | None) -> str:
+    if not rate:
+        return ""
+    return f"; {rate:.2g} end a second, so that {backlog.ready / rate:,.0f} s are ahead"
+
+
+def _breakers(facts: Facts, tier: Tier) -> Iterator[Finding]:
+    stopped: dict[str, int] = {}
+    for worker in alive(facts.progress.processes, "worker", tier):
+        for deployment in worker.detail.get("breakers_open", ()):
+            stopped[deployment] = stopped.get(deployment, 0) + 1
+    for deployment, workers in sorted(stopped.items()):
+        waiting = sum(
+            group.items for group in facts.progress.waiting if group.deployment == deployment
+        )
+        ready = facts.progress.backlog.get(tier)
+        yield Finding(
+            code="deployment_stopped",
+            wrong=bool(waiting or ready),
+            what=f"{count(workers, 'worker')} stopped calling {deployment}, which failed several"
+            f" times in a row; {count(waiting, 'item')} wait for it",
+            meanwhile="it is tried again every few seconds; what waits goes on once it answers,"
+            " or ends at its deadline",
+            do=f"look at {deployment}: its address, its key, the provider's status page",
+            detail={"deployment": deployment, "workers": workers, "waiting_items": waiting},
+        )

@@ -1,0 +1,101 @@
+"""What is ready, waits and runs: counted, with its age, at a cost that a backlog does not raise."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert
+
+from tests.ledger.placed import place
+from tierqueue.ledger import backlog, endings, pauses, progress
+from tierqueue.ledger.backlog import Backlog
+from tierqueue.ledger.models import attempts
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+
+SECOND = 1_000_000
+
+
+def ready(ledger: Ledger) -> dict[str, Backlog]:
+    with ledger.read() as connection:
+        return backlog.ready(connection, database_now(connection), pauses.standing(connection))
+
+
+def test_more_than_are_counted_is_said_to_be_more(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        place(ledger, "routed")
+    assert (ready(ledger)["gpu"].ready, ready(ledger)["gpu"].more) == (3, False)
+    monkeypatch.setattr(backlog, "COUNTED", 2)
+    assert (ready(ledger)["gpu"].ready, ready(ledger)["gpu"].more) == (2, True)
+
+
+def test_what_was_sent_and_not_claimed_is_ready_too(ledger: Ledger) -> None:
+    at = ledger.now()
+    place(ledger, "queued", submitted_at=at - 40 * SECOND)
+    place(ledger, "routed", ready_at=at - 10 * SECOND)
+    [gpu] = [ready(ledger)["gpu"]]
+    assert gpu.ready == 2
+    assert 40 <= gpu.oldest_seconds < 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "left"),
+    [("tier", "gpu", {}), ("budget", "acme", {"gpu": 1}), ("task", "tierqueue.complete", {})],
+)
+def test_what_is_paused_is_not_ready(
+    ledger: Ledger, kind: str, name: str, left: dict[str, int]
+) -> None:
+    place(ledger, "routed", budget="acme")
+    place(ledger, "routed", budget="other")
+    with ledger.write() as connection:
+        pauses.pause(connection, kind, name, "ada")
+    assert {tier: each.ready for tier, each in ready(ledger).items()} == left
+
+
+def test_items_that_wait_are_told_apart_by_what_they_wait_for(ledger: Ledger) -> None:
+    place(ledger, "waiting", reason="breaker open")
+    place(ledger, "waiting", reason="breaker open")
+    place(ledger, "waiting", reason="ceiling budget:a b:day:2026-11-20", bound=7)
+    place(ledger, "waiting", reason="ceiling budget:a b:day:2026-11-20", bound=9)
+    place(ledger, "waiting", reason=None, tier=None, deployment=None)
+    with ledger.read() as connection:
+        found = backlog.waiting(connection)
+    assert {(group.code, group.detail, group.items, group.least) for group in found} == {
+        ("breaker open", "", 2, 0),
+        ("ceiling", "budget:a b:day:2026-11-20", 2, 7),
+        ("unsaid", "", 1, 0),
+    }
+
+
+def test_calls_in_flight_are_told_with_the_age_of_the_oldest(ledger: Ledger) -> None:
+    at = ledger.now()
+    row = {"tier": "gpu", "deployment": "house", "worker": "w", "metered": False, "balances": []}
+    with ledger.write() as connection:
+        for fence, began in enumerate((at - 9 * SECOND, at - SECOND)):
+            call = {**row, "item_id": "i", "fence": fence, "held": 0, "started_at": began}
+            connection.execute(insert(attempts), call)
+    with ledger.read() as connection:
+        [running] = backlog.running(connection, ledger.now())
+    assert (running.tier, running.deployment, running.calls) == ("gpu", "house", 2)
+    assert 9 <= running.oldest_seconds < 19
+
+
+def test_no_look_reads_the_whole_table_of_items(sqlite_url: str) -> None:
+    ledger = Ledger(sqlite_url)
+    asked: list[tuple[str, Any]] = []
+    event.listen(ledger._reader, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
+    with ledger.read() as connection:
+        progress.standing(connection)
+        endings.toll(connection, 1)
+        endings.lately(connection)
+    looks = list(asked)
+    plans = []
+    with ledger.read() as connection:
+        for statement, parameters in looks:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans += [str(line[3]) for line in plan]
+    ledger.close()
+    read = [line for line in plans if line.startswith(("SCAN items", "SEARCH items"))]
+    assert len(read) > 5
+    assert [line for line in read if "INDEX" not in line] == []
