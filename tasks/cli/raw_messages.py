@@ -3,7 +3,6 @@
 from typing import Any
 
 import click
-from sqlalchemy import RowMapping
 
 from tierqueue.ledger import raw_messages as kept
 from tierqueue.ledger.session import Transaction
@@ -78,7 +77,7 @@ def discard(message_ids: tuple[str, ...], yes: bool) -> None:
     say(f"{said} {len(ids)} of the messages nobody could read" + ("" if yes else ": --yes"))
 
 
-def _one(connection: Transaction, message_id: str) -> RowMapping:
+def _one(connection: Transaction, message_id: str) -> Any:
     found = kept.starting(connection, message_id)
     if not found:
         raise InvalidItem(f"there is no message {message_id}: see tierqueue raw-messages list")
@@ -87,7 +86,7 @@ def _one(connection: Transaction, message_id: str) -> RowMapping:
     return found[0]
 
 
-def _shown(row: RowMapping) -> dict[str, Any]:
+def _shown(row: Any) -> dict[str, Any]:
     fields = {name: row[name] for name in ("id", "queue", "error", "headers")}
     return {
         **fields,
