@@ -136,6 +136,8 @@ def seen_in(outcome: Outcome, item: str, begun: int, at: int, draw: float) -> Se
     code: Trouble = "outage"
     wait: float | None = None
     match outcome:
+        case Rejected(reason="wrong_model", model_served=served_model):
+            code, detail = "wrong_model", f"{served_model} answered"
         case Accepted() | Rejected() | Failed(transient=False):
             return served
         case Interrupted():
@@ -144,6 +146,8 @@ def seen_in(outcome: Outcome, item: str, begun: int, at: int, draw: float) -> Se
             code, detail = "throttled", ""
         case Unavailable(kind=code, message=detail, after=wait):
             pass
+        case Unknown(kind="unreadable_bill", message=detail):
+            code = "unreadable_bill"
         case Failed(message=detail) | Unknown(message=detail):
             pass
         case _:

@@ -78,6 +78,9 @@ Trouble = Literal[
     "not_found",
     "no_key",
     "throttled",
+    "undeclared_simulation",
+    "unreadable_bill",
+    "wrong_model",
 ]
 """Why a deployment cannot serve now.
 
@@ -85,10 +88,22 @@ Trouble = Literal[
 ``engine_dead``: an engine of the house does not run; ``engine_died``: it went down during the
 call. ``unauthorized``: the key is refused. ``quota``: the account has no money or quota left.
 ``not_found``: the model or the address is not there. ``no_key``: no worker has a key for it.
-``throttled``: too many calls.
+``throttled``: too many calls. ``undeclared_simulation``: it is a simulation, and the policy does
+not say so. ``unreadable_bill``: it answers, and its bills cannot be true. ``wrong_model``: another
+model answers than the one asked for.
 """
 
-NEEDS_SOMEBODY: frozenset[Trouble] = frozenset({"unauthorized", "quota", "not_found", "no_key"})
+NEEDS_SOMEBODY: frozenset[Trouble] = frozenset(
+    {
+        "unauthorized",
+        "quota",
+        "not_found",
+        "no_key",
+        "undeclared_simulation",
+        "unreadable_bill",
+        "wrong_model",
+    }
+)
 """Troubles that last until a person mends something; the others pass by themselves."""
 
 

@@ -17,8 +17,17 @@ from tierqueue.router.condition import (
     Served,
     after,
     its_own,
+    seen_in,
 )
-from tierqueue.router.outcome import NEEDS_SOMEBODY, Trouble
+from tierqueue.router.outcome import (
+    NEEDS_SOMEBODY,
+    Failed,
+    Outcome,
+    Rejected,
+    Trouble,
+    Unknown,
+    Usage,
+)
 
 SECOND = 1_000_000
 CLEAR = Condition(deployment="d")
@@ -221,3 +230,24 @@ def test_an_item_that_alone_fails_among_others_uses_up_its_calls(rounds: int) ->
         ended = now
     assert own == rounds
     assert not condition.held
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (Unknown(kind="unreadable_bill", message="d: no usage"), "unreadable_bill"),
+        (Unknown(kind="timeout", message="d: no reply"), "outage"),
+        (
+            Rejected(reasons=(), usage=Usage(), model_served="tiny", reason="wrong_model"),
+            "wrong_model",
+        ),
+        (Rejected(reasons=("too long",), usage=Usage(), model_served="m"), None),
+        (Failed(kind="http_400", message="d: HTTP 400", transient=False), None),
+    ],
+)
+def test_bills_that_cannot_be_true_and_other_models_are_the_deployments_fault(
+    outcome: Outcome, code: Trouble | None
+) -> None:
+    seen = seen_in(outcome, "i", 0, SECOND, 0.0)
+    assert isinstance(seen, Fault | Served)
+    assert (seen.code if isinstance(seen, Fault) else None) == code

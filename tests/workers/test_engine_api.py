@@ -106,9 +106,8 @@ def test_a_simulation_that_the_policy_does_not_declare_is_refused(kind: str, san
     url = f"{sandbox}/v1" if kind == "openai" else sandbox
     for marker in ("", "[[sandbox:500]]"):
         reply = asked(kind, url, a_call(MODELS[kind], marker + "?"), simulated=False)
-        assert isinstance(reply, Failed)
+        assert isinstance(reply, Unavailable)
         assert reply.kind == "undeclared_simulation"
-        assert not reply.transient
         assert "deployment d is a simulation and the policy does not declare it" in reply.message
 
 

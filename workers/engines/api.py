@@ -133,11 +133,10 @@ class ApiEngine(ABC):
     def _judge(self, call: Call, response: httpx2.Response) -> Reply:
         labelled = _labelled(response)
         if labelled and not self._simulated:
-            return Failed(
+            return Unavailable(
                 kind="undeclared_simulation",
                 message=f"the endpoint of deployment {self._deployment} is a simulation and the "
                 "policy does not declare it: state simulated = true or correct base_url",
-                transient=False,
             )
         try:
             refusal = refusals.read(response)
