@@ -98,6 +98,7 @@ class _Candidate:
     floor: Refusal | None
     price: Dearest | Refusal
     by_the_hour: bool
+    reasoning: int
 
 
 class _Fit(NamedTuple):
@@ -108,6 +109,7 @@ class _Fit(NamedTuple):
     name: str
     bound: NanoUSD
     by_the_hour: bool
+    reasoning: int
 
 
 @lru_cache(maxsize=256)
@@ -138,7 +140,10 @@ def _candidate(
         price = Refusal(name, "unpriced", wrong.message)
     window, burst = deployment.context_window, deployment.token_burst
     hourly = deployment.gpu_hour is not None
-    return _Candidate(name, deployment.tier, boundary, window, burst, floor, price, hourly)
+    reasoning = deployment.reasoning_tokens
+    return _Candidate(
+        name, deployment.tier, boundary, window, burst, floor, price, hourly, reasoning
+    )
 
 
 def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing) -> Choice:
@@ -155,12 +160,12 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
         raise ValueError(f"item {item.id}: its demands are not resolved")
     rank = max(TIERS.index(demands.floor), rank_after(item.refused_by))
     left = None if demands.max_cost is None else demands.max_cost - item.spent
-    output_tokens = signals.output_tokens_bound
     fitting: list[_Fit] = []
     too_dear: list[NanoUSD] = []
     refusals: list[Refusal] = []
     for each in _candidates(policy, demands.sensitivity, rank, standing.now // _DAY):
         input_tokens = signals.input_tokens(each.name)
+        output_tokens = signals.output_tokens_bound + each.reasoning
         tokens = input_tokens + output_tokens
         if each.boundary is not None:
             refusals.append(each.boundary)
@@ -188,7 +193,9 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
             else:
                 more = NanoUSD(0) if each.by_the_hour else bound
                 rank_of = TIERS.index(each.tier)
-                fitting.append(_Fit(more, rank_of, each.name, bound, each.by_the_hour))
+                fitting.append(
+                    _Fit(more, rank_of, each.name, bound, each.by_the_hour, each.reasoning)
+                )
     if not fitting:
         return _nothing_left(item, too_dear, refusals)
     return _cheapest(sorted(fitting), item, signals, refusals)
@@ -216,7 +223,7 @@ def _cheapest(
         best.name,
         best.bound,
         input_tokens,
-        signals.output_tokens_bound,
+        signals.output_tokens_bound + best.reasoning,
         reasons,
         tuple(refusals),
     )

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from tierqueue.router.hosts import LimitParameter, StructuredOutput, host_of
 from tierqueue.router.item import Tier
 from tierqueue.router.money import NANO_PER_USD
 
@@ -76,6 +77,13 @@ class Limits(Table):
     in_flight: PositiveCount | None = None
 
 
+_STRUCTURED_OUTPUTS: dict[str, tuple[str, ...]] = {
+    "vllm": ("json_schema",),
+    "openai": ("json_schema", "json_object", "none"),
+    "anthropic": ("json_schema", "none"),
+}
+
+
 def token_burst(tokens_per_minute: int, context_window: int) -> int:
     """The most tokens the limiter can ever grant at once: a call above it would wait for ever."""
     return max(tokens_per_minute // 10, min(context_window, tokens_per_minute // 2))
@@ -87,6 +95,9 @@ class Deployment(Table):
     ``timeout`` is seconds a call; ``boundary`` says who sees the payload: ``house`` or
     ``vendor:<name>``; ``tokenizer`` is the path of the model's ``tokenizer.json``, with which its
     input is counted instead of bounded; ``gpu_hour`` is nano-dollars per second of engine time.
+    ``limit_parameter`` and ``structured_output`` say what the provider takes; where nothing is
+    stated, what its host is known to take. ``reasoning_tokens``: output tokens that a call may use
+    beyond its answer's own limit, for a model that thinks; sent, held and limited with it.
     ``served_as`` are further names, or patterns of them, under which the same model answers.
     ``name`` and ``policy`` (the policy's digest) are filled in by ``parse_policy``.
     """
@@ -104,6 +115,9 @@ class Deployment(Table):
     simulated: Flag = False
     tokenizer: str | None = Field(default=None, min_length=1)
     timeout: float = Field(default=60.0, gt=0, le=86_400)
+    limit_parameter: LimitParameter = "max_tokens"
+    structured_output: StructuredOutput = "json_schema"
+    reasoning_tokens: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
     engine_options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     prices: Prices | None = None
     genai_price: GenaiPrice | None = None
@@ -129,18 +143,29 @@ class Deployment(Table):
         per_minute = self.limits.tokens_per_minute
         return None if per_minute is None else token_burst(per_minute, self.context_window)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_its_host(cls, stated: Any) -> Any:
+        if not isinstance(stated, dict) or stated.get("engine") != "openai":
+            return stated
+        url = stated.get("base_url")
+        try:
+            host = host_of(url if isinstance(url, str) else None)
+        except ValueError:  # no address at all, which is refused below
+            return stated
+        return {
+            "limit_parameter": host.limit_parameter,
+            "structured_output": host.structured_output,
+            **stated,
+        }
+
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError("a deployment's name has letters, digits, '.', '_' and '-' only")
         if not re.fullmatch(r"house|vendor:[a-z0-9][a-z0-9._-]*", self.boundary):
             raise ValueError(f'boundary {self.boundary!r} is not "house" or "vendor:<name>"')
-        if self.engine == "vllm" and self.key_env is not None:
-            raise ValueError("key_env is for openai and anthropic engines; vllm has no key")
-        if self.engine != "vllm" and self.key_env is None:
-            raise ValueError(f"key_env is missing: which variable holds the {self.engine} key?")
-        if self.engine != "vllm" and self.engine_options:
-            raise ValueError("engine_options are for vllm engines only")
+        self._refuse_what_the_engine_lacks()
         ways = ("prices", "genai_price", "gpu_hour")
         stated = [key for key in ways if getattr(self, key) is not None]
         if len(stated) > 1:
@@ -154,3 +179,16 @@ class Deployment(Table):
             if url.username or url.password:
                 raise ValueError("base_url holds a login: keys belong in the variable of key_env")
         return self
+
+    def _refuse_what_the_engine_lacks(self) -> None:
+        if self.engine == "vllm" and self.key_env is not None:
+            raise ValueError("key_env is for openai and anthropic engines; vllm has no key")
+        if self.engine != "vllm" and self.key_env is None:
+            raise ValueError(f"key_env is missing: which variable holds the {self.engine} key?")
+        if self.engine != "vllm" and self.engine_options:
+            raise ValueError("engine_options are for vllm engines only")
+        if self.engine != "openai" and self.limit_parameter != "max_tokens":
+            raise ValueError("limit_parameter is for openai engines only")
+        if self.structured_output not in _STRUCTURED_OUTPUTS[self.engine]:
+            known = " or ".join(_STRUCTURED_OUTPUTS[self.engine])
+            raise ValueError(f"structured_output of {self.engine} engines is {known}")

@@ -33,7 +33,8 @@ def upper_bound(deployment: Deployment, signals: Signals, since: date = date.min
     A deployment priced by engine time is bounded by its timeout and ``LATE``. Raises ``Unpriced``.
     """
     most = dearest(deployment, since)
-    return most.bound(signals.input_tokens(deployment.name), signals.output_tokens_bound)
+    output_tokens = signals.output_tokens_bound + deployment.reasoning_tokens
+    return most.bound(signals.input_tokens(deployment.name), output_tokens)
 
 
 def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:

@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Literal, NoReturn
 
 from celery import Signature, Task
@@ -16,7 +15,7 @@ from tierqueue.ledger import outbox
 from tierqueue.ledger.items import NewItem, new_id, submit
 from tierqueue.ledger.promises import Promise
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks import intake, names, predecessors, promises
+from tierqueue.tasks import answer_form, intake, names, predecessors, promises
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.demands import NAMES, StatedDemands, invalid, moment
 from tierqueue.tasks.outside import CallIds
@@ -74,11 +73,6 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             return output
         return output(arguments)
 
-    @staticmethod
-    def json_schema(model: OutputModel) -> Mapping[str, Any]:
-        """The JSON schema an engine is asked to follow for ``model``."""
-        return _json_schema(model)
-
     def new_item(
         self,
         args: Sequence[Any],
@@ -96,7 +90,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         arguments = self._arguments(args, own)
         try:
             prompt, model = self.prompt(arguments), self.output_model(arguments)
-            schema_bytes = 0 if model is None else _schema_bytes(model)
+            asking = answer_form.size(model)
         except (ValueError, TypeError, NameError, RuntimeError) as error:
             raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
         demands = stated.to_columns()
@@ -121,7 +115,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             arguments=arguments,
             fingerprint=hashlib.sha256(told.encode()).hexdigest()[:32],
             prefix=prompt.shared(self.name, self.prompt_version),
-            prompt_bytes=prompt.size + schema_bytes,
+            prompt_bytes=prompt.size + asking,
             messages=2,
             output_limit=limit,
             priority=5 if priority is None else priority,
@@ -302,14 +296,3 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
                 " an item goes; say what it demands instead (priority, deadline, floor)",
                 {"task": self.name, "options": refused},
             )
-
-
-@lru_cache(maxsize=1024)
-def _json_schema(model: OutputModel) -> Mapping[str, Any]:
-    return model.model_json_schema()
-
-
-@lru_cache(maxsize=1024)
-def _schema_bytes(model: OutputModel) -> int:
-    """The schema's size, which providers bill as input: name and text in its longest usual form."""
-    return len(model.__name__.encode()) + len(json.dumps(_json_schema(model)))

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from celery._state import connect_on_app_finalize
-from pydantic import ConfigDict, create_model
+from pydantic import ConfigDict, PydanticUndefinedAnnotation, create_model
 
 from tierqueue.router.duration import parse_duration
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks import answer_form
 from tierqueue.tasks.app import app
 from tierqueue.tasks.base import Check, ItemTask, KeyScope, OutputModel
 from tierqueue.tasks.demands import NAMES, StatedDemands
@@ -32,13 +33,15 @@ def item_task(
     and travels, so that moving the file changes nothing. One idempotency key is one item of the
     type, or of the type and the item's stated budget (``idempotency_scope="budget"``), for ever
     or for ``idempotency_lifetime`` (``"7d"``) from its submission. Raises ``InvalidItem`` at the
-    declaration for a parameter without a type or one named like a demand.
+    declaration for a parameter without a type or one named like a demand, and for an ``output``
+    that has no JSON schema.
     """
 
     def declare(build: Callable[..., Prompt]) -> ItemTask:
         StatedDemands.read(defaults, name)
         if idempotency_scope not in get_args(KeyScope):
             raise InvalidItem(f"{name}: idempotency_scope is task or budget")
+        _refuse_formless(name, output)
         try:
             lifetime = idempotency_lifetime and parse_duration(idempotency_lifetime)
         except ValueError as error:
@@ -72,6 +75,19 @@ def item_task(
         return task
 
     return declare
+
+
+def _refuse_formless(
+    name: str, output: OutputModel | Callable[[Mapping[str, Any]], OutputModel] | None
+) -> None:
+    if not isinstance(output, type):
+        return
+    try:
+        answer_form.schema_of(output)
+    except PydanticUndefinedAnnotation:
+        pass  # a name that the module defines further down; the first call sees it
+    except InvalidItem as error:
+        raise InvalidItem(f"{name}: {error.message}", {"task": name}) from None
 
 
 def _arguments_model(name: str, build: Callable[..., Prompt]) -> OutputModel:

@@ -1,6 +1,5 @@
 """Input tokens, counted by the tokenizer that a deployment states."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import structlog
 
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy import Policy
+from tierqueue.tasks import answer_form
 from tierqueue.tasks.base import ItemTask
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class TokenCounter:
                 continue
             if each.tokenizer not in self._tokenizers:
                 self._tokenizers[each.tokenizer] = _load(each.name, each.tokenizer)
-            # vLLM is held to a schema by its sampler; the others bill it as input.
+            # vLLM is held to a schema by its sampler; the others bill what asks for it.
             self._stating.append((each.name, each.tokenizer, each.engine != "vllm"))
 
     def __bool__(self) -> bool:
@@ -48,15 +48,19 @@ class TokenCounter:
         try:
             prompt, model = kind.prompt(arguments), kind.output_model(arguments)
             asked = [prompt.system, prompt.prefix + prompt.question]
-            schema = [] if model is None else [model.__name__, json.dumps(kind.json_schema(model))]
+            forms = [] if model is None else answer_form.texts(model)
             counted = {
-                path: (_tokens(tokenizer, asked), _tokens(tokenizer, schema))
+                path: (_tokens(tokenizer, asked), _most(tokenizer, forms))
                 for path, tokenizer in self._tokenizers.items()
             }
         except Exception as error:  # noqa: BLE001 - a team's own code, or a text its tokenizer refuses
             _log.warning("not_counted", task=task, error=type(error).__name__)
             return {}
         return {name: sum(counted[path][: 1 + sent]) for name, path, sent in self._stating}
+
+
+def _most(tokenizer: "Tokenizer", texts: Iterable[str]) -> int:
+    return max((_tokens(tokenizer, [text]) for text in texts), default=0)
 
 
 def _tokens(tokenizer: "Tokenizer", texts: Iterable[str]) -> int:

@@ -23,6 +23,7 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.router.served import must_be_the_asked, same_model
+from tierqueue.tasks import answer_form
 from tierqueue.tasks.base import ItemTask
 from tierqueue.tasks.settle import Attempt
 from tierqueue.workers import egress
@@ -177,7 +178,7 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
         return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
     try:
         prompt = kind.prompt(item.arguments)
-        model = kind.output_model(item.arguments)
+        form = answer_form.asked_of(deployment, kind.output_model(item.arguments))
     except Exception as error:  # noqa: BLE001 - a team's own code
         message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
         return Failed(kind="task type", message=message, transient=False, reason="task_code")
@@ -185,15 +186,23 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
         item=item.id,
         fence=each.fence,
         model=deployment.model,
-        system=prompt.system,
+        system="\n\n".join(filter(None, [prompt.system, form.words])),
         prefix=prompt.prefix,
         question=prompt.question,
-        schema=None if model is None else kind.json_schema(model),
-        schema_name="" if model is None else model.__name__,
-        output_limit=item.output_limit,
+        schema=form.schema,
+        schema_name=form.name,
+        json_object=form.json_object,
+        output_limit=_output_limit(deployment, each),
         timeout=deployment.timeout,
         labels={"attempt": str(item.calls + 1)},
     )
+
+
+def _output_limit(deployment: Deployment, each: Claim) -> int:
+    """The item's own limit and the deployment's head-room; never above what the route held."""
+    limit: int = each.item.output_limit + deployment.reasoning_tokens
+    held = (each.item.route or {}).get("output_tokens")
+    return limit if held is None else min(limit, held)
 
 
 def judge(reply: Reply, each: Claim, kind: ItemTask | None, deployment: Deployment) -> Outcome:

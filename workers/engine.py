@@ -12,9 +12,10 @@ class Call:
     """One request to a deployment.
 
     ``system`` and ``prefix`` come first and are shared by the items of a slice, ``question``
-    last, so that a prompt cache can serve the shared part. ``schema`` is the JSON schema the
-    answer must follow, or ``None`` for free text. ``output_limit`` is in tokens, ``timeout`` in
-    seconds. ``labels`` travel as request headers beside item and fence; never a payload.
+    last, so that a prompt cache can serve the shared part. ``schema`` is the JSON schema that the
+    provider is to enforce, in its own subset; without one, ``json_object`` asks for its JSON mode.
+    ``output_limit`` is in tokens, reasoning among them, ``timeout`` in seconds. ``labels`` travel
+    as request headers beside item and fence; never a payload.
     """
 
     item: str
@@ -27,6 +28,7 @@ class Call:
     schema_name: str
     output_limit: int
     timeout: float
+    json_object: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

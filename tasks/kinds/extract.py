@@ -5,15 +5,23 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from tierqueue.tasks.declare import item_task
 from tierqueue.tasks.prompt import Prompt
 
+
+def _a_name(name: str) -> str:
+    if not name.isprintable() or name != name.strip():
+        raise ValueError("a field's name is one line of visible text, without blanks around it")
+    return name
+
+
+FieldName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_a_name)]
 FieldType = Literal["string", "number", "integer", "boolean"]
 _TYPES: dict[str, Any] = {
     "string": Annotated[str, Field(max_length=2000)],
-    "number": float,
+    "number": Annotated[float, Field(allow_inf_nan=False)],
     "integer": int,
     "boolean": bool,
 }
@@ -21,10 +29,13 @@ _TYPES: dict[str, Any] = {
 
 @lru_cache(maxsize=256)
 def _model(fields: str) -> type[BaseModel]:
+    # A name may be anything, pydantic's own words and "_id" among them, so each is an alias.
     wanted: dict[str, Any] = {
-        name: (_TYPES[kind] | None, ...) for name, kind in json.loads(fields).items()
+        f"field_{at}": (_TYPES[kind] | None, Field(alias=name))
+        for at, (name, kind) in enumerate(json.loads(fields).items())
     }
-    return create_model("Extraction", __config__=ConfigDict(extra="forbid"), **wanted)
+    config = ConfigDict(extra="forbid", serialize_by_alias=True)
+    return create_model("Extraction", __config__=config, **wanted)
 
 
 def _output(arguments: Mapping[str, Any]) -> type[BaseModel]:
@@ -34,12 +45,13 @@ def _output(arguments: Mapping[str, Any]) -> type[BaseModel]:
 @item_task("tierqueue.extract", output=_output, output_limit=512)
 def extract(
     text: Annotated[str, Field(min_length=1)],
-    fields: Annotated[dict[str, FieldType], Field(min_length=1, max_length=100)],
+    fields: Annotated[dict[FieldName, FieldType], Field(min_length=1, max_length=100)],
     instructions: str = "",
 ) -> Prompt:
     """Fill ``fields`` (name -> string, number, integer or boolean) from ``text``.
 
-    The answer has exactly these fields, each ``null`` where the text does not say.
+    The answer has exactly these fields, whatever they are called, each ``null`` where the text
+    does not say.
     """
     rules = f"{instructions}\n\n" if instructions else ""
     asked = "\n".join(f"- {name} ({kind})" for name, kind in fields.items())

@@ -32,6 +32,7 @@ from tierqueue.router.policy import Policy, parse_policy
 from tierqueue.router.pricing import charge
 from tierqueue.router.signals import measure
 from tierqueue.tasks import classify, complete
+from tierqueue.tasks.answer_form import schema_of
 from tierqueue.tasks.settle import Attempt, lost
 from tierqueue.tasks.settle import settlement as settled_as
 
@@ -266,7 +267,7 @@ def test_the_answers_schema_is_in_the_bound_because_providers_bill_it() -> None:
         prompt = classify.prompt(new.arguments)
         model = classify.output_model(new.arguments)
         assert model is not None
-        schema = classify.json_schema(model)
+        schema = schema_of(model)
         sizes.append(new.prompt_bytes - prompt.size)
         assert sizes[-1] >= len(str(schema)) - 50
     assert sizes[1] > sizes[0] + 50 * 20

@@ -36,6 +36,7 @@ def _policy_text(specs: list[Spec]) -> str:
         if spec["price"] is not None:
             price = spec["price"]
             text += f'prices = {{ input = "{price[0]}", output = "{price[1]}" }}\n'
+        text += f"reasoning_tokens = {spec['reasoning']}\n"
         if spec["per_minute"] is not None:
             text += f"limits = {{ tokens_per_minute = {spec['per_minute']} }}\n"
     return text
@@ -43,6 +44,7 @@ def _policy_text(specs: list[Spec]) -> str:
 
 def _spec(name: str, tier: Tier = GPU, **stated: Any) -> Spec:
     plain = {"boundary": "house", "window": 8192, "price": ("1", "2"), "per_minute": None}
+    plain["reasoning"] = 0
     return plain | {"name": name, "tier": tier.value} | stated
 
 
@@ -57,15 +59,14 @@ def _item(**stated: Any) -> WorkItem:
 
 def _bound(spec: Spec, signals: Signals) -> int:
     rates = [Fraction(rate) for rate in spec["price"]]
-    return ceil(
-        1000 * (signals.input_tokens_bound * rates[0] + signals.output_tokens_bound * rates[1])
-    )
+    output: int = signals.output_tokens_bound + spec["reasoning"]
+    return ceil(1000 * (signals.input_tokens_bound * rates[0] + output * rates[1]))
 
 
 def _broken(spec: Spec, item: WorkItem, signals: Signals, away: set[str]) -> set[str]:
     """Every rule that ``spec`` breaks for ``item``: the oracle."""
     demands, order = item.demands, ["gpu", "open_weight", "frontier"]
-    tokens = signals.input_tokens_bound + signals.output_tokens_bound
+    tokens = signals.input_tokens_bound + signals.output_tokens_bound + spec["reasoning"]
     rules = set()
     if demands.sensitivity in ("confidential", "regulated") and spec["boundary"] != "house":
         rules.add("boundary")
@@ -97,6 +98,7 @@ spec_fields = st.fixed_dictionaries(
         "window": st.sampled_from([1_000, 8_000, 100_000]),
         "price": st.one_of(st.none(), st.tuples(dollars, dollars), st.just(("1", "1"))),
         "per_minute": st.sampled_from([None, None, 2_000, 60_000, 1_000_000]),
+        "reasoning": st.sampled_from([0, 0, 500, 5_000]),
     }
 )
 specs = st.lists(spec_fields, max_size=6).map(
@@ -130,6 +132,7 @@ def test_the_choice_breaks_no_rule_is_the_cheapest_and_fails_only_when_nothing_i
         assert isinstance(decision, Route)
         assert (decision.deployment, decision.tier) == (best["name"], best["tier"])
         assert decision.bound == _bound(best, signals)
+        assert decision.output_tokens == signals.output_tokens_bound + best["reasoning"]
         refused = {each.deployment: each.rule for each in decision.refusals}
         assert refused.keys() == {spec["name"] for spec in specs} - {best["name"]}
         for name, rule in refused.items():

@@ -30,6 +30,7 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
             key=key,
             simulated=deployment.simulated,
             metered=deployment.metered,
+            limit_parameter=deployment.limit_parameter,
         )
     from tierqueue.workers.engines.anthropic import AnthropicEngine
 

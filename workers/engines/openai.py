@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
 from openai.types.chat import ChatCompletionMessageParam
-from openai.types.shared_params import ResponseFormatJSONSchema
+from openai.types.shared_params import ResponseFormatJSONObject, ResponseFormatJSONSchema
 
+from tierqueue.router.hosts import OPENAI_URL, LimitParameter
 from tierqueue.router.outcome import Usage
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines import bills, finishes, wire
@@ -16,22 +16,24 @@ from tierqueue.workers.engines.api import Answer, ApiEngine
 from tierqueue.workers.engines.bills import count, table
 from tierqueue.workers.engines.wire import Unreadable
 
-DEFAULT_URL = "https://api.openai.com/v1"
-"""Stated, because the SDK would otherwise let ``OPENAI_BASE_URL`` send payloads elsewhere."""
-
 
 class OpenAIEngine(ApiEngine):
     """One deployment that speaks chat completions."""
 
     def __init__(
-        self, *, deployment: str, base_url: str | None, key: str, simulated: bool, metered: bool
+        self,
+        *,
+        deployment: str,
+        base_url: str | None,
+        key: str,
+        simulated: bool,
+        metered: bool,
+        limit_parameter: LimitParameter = "max_tokens",
     ) -> None:
         super().__init__(deployment=deployment, simulated=simulated, metered=metered)
-        self._url = base_url or DEFAULT_URL
+        self._url = base_url or OPENAI_URL
         self._key = key
-        # OpenAI's reasoning models refuse max_tokens; other servers may not know the new name,
-        # and one that ignored the limit would break the call's upper bound.
-        self._newer_limit = urlsplit(self._url).hostname == "api.openai.com"
+        self._limit_parameter = limit_parameter
         self._client: openai.AsyncOpenAI | None = None
 
     async def start(self) -> None:
@@ -51,13 +53,14 @@ class OpenAIEngine(ApiEngine):
         if call.system:
             messages.insert(0, {"role": "system", "content": call.system})
         limit, none = call.output_limit, openai.omit
+        newer = self._limit_parameter == "max_completion_tokens"
         try:
             raw = await self._client.chat.completions.with_raw_response.create(
                 model=call.model,
                 messages=messages,
                 response_format=_format(call) or none,
-                max_completion_tokens=limit if self._newer_limit else none,
-                max_tokens=none if self._newer_limit else limit,
+                max_completion_tokens=limit if newer else none,
+                max_tokens=none if newer else limit,
                 extra_headers=self._headers(call),
                 timeout=self._timeout(call),
             )
@@ -84,9 +87,9 @@ class OpenAIEngine(ApiEngine):
         )
 
 
-def _format(call: Call) -> ResponseFormatJSONSchema | None:
+def _format(call: Call) -> ResponseFormatJSONSchema | ResponseFormatJSONObject | None:
     if call.schema is None:
-        return None
+        return {"type": "json_object"} if call.json_object else None
     return {
         "type": "json_schema",
         "json_schema": {"name": call.schema_name, "schema": dict(call.schema), "strict": True},
