@@ -10,6 +10,7 @@ from tierqueue.ledger import jobs
 from tierqueue.ledger.items import Death, NewItem, die, new_id, prepare
 from tierqueue.ledger.session import Ledger, unstorable
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.complaints import nearest
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.base import ItemTask
 from tierqueue.tasks.demands import NAMES
@@ -191,7 +192,8 @@ class Submission:
         there = f"{self.file.path} has {', '.join(columns)}"
         if self._column is not None:
             if self._column not in columns:
-                raise InvalidItem(f"there is no column {self._column!r}: {there}")
+                near = nearest(self._column, columns)
+                raise InvalidItem(f"there is no column {self._column!r}: {there}{near}")
             has = {self._first}
         else:
             has = set(columns)
@@ -200,6 +202,7 @@ class Submission:
                 raise InvalidItem(
                     f"{self._task.name} knows no {', '.join(map(repr, unknown))}: {there};"
                     f" read one column alone with --column NAME, as {self._first!r}"
+                    f"{nearest(unknown[0], [*self._fields, *NAMES])}"
                 )
             twice = sorted(has & self._fixed.keys())
             if twice:

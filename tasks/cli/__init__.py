@@ -108,6 +108,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(0)
     except UnicodeEncodeError as error:
+        # Only what was typed is said again: another text may be a prompt or an answer.
+        if error.object not in (sys.argv[1:] if arguments is None else arguments):
+            raise
         _complain(f"{error.object!r} is not text: the ledger holds UTF-8 alone")
     except Exception as error:
         from tierqueue.tasks.cli.opened import ledger_complaint

@@ -7,6 +7,7 @@ from pathlib import Path
 from tierqueue.ledger.spending import Spent
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.money import NANO_PER_USD
+from tierqueue.tasks.cli.escapes import visible
 from tierqueue.tasks.spending import Elsewhere
 
 
@@ -25,7 +26,7 @@ def draw(path: Path, by: str, groups: Sequence[Spent], frontier: Elsewhere | Non
     """
     from matplotlib.figure import Figure
 
-    labels = [each.key + (" (simulated)" if each.simulated else "") for each in groups]
+    labels = [visible(each.key) + (" (simulated)" if each.simulated else "") for each in groups]
     figure = Figure(figsize=(8, 1.5 + 0.6 * max(1, len(groups))), layout="constrained")
     axes = figure.subplots()
     places = range(len(groups))
@@ -35,7 +36,8 @@ def draw(path: Path, by: str, groups: Sequence[Spent], frontier: Elsewhere | Non
         label = f"all on {frontier.deployment}" + (" (simulated)" if frontier.simulated else "")
         dollars = [cost / NANO_PER_USD for cost in there]
         axes.barh([place + 0.4 for place in places], dollars, 0.4, label=label)
-    axes.set_yticks([place + 0.2 for place in places], labels)
+    # Dollar signs in a name begin no formula.
+    axes.set_yticks([place + 0.2 for place in places], labels, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("US dollars")
     axes.set_title(f"Spending by {by}")

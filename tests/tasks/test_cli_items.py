@@ -115,6 +115,25 @@ def test_a_page_is_read_off_the_index_however_deep_it_is(ledger: Ledger) -> None
     assert "Sort" not in plan
 
 
+def test_the_few_items_of_a_state_are_found_by_it_and_not_along_all_others(ledger: Ledger) -> None:
+    rows = list(_rows(3_000))
+    for row in rows[1:]:
+        row.update(state="succeeded", ended_at=1)
+    with ledger.write() as connection:
+        connection.execute(insert(items), rows)
+    asked: list[tuple[str, Any]] = []
+    with ledger.read() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+        (only,) = listing.newest(connection, Meant(state="submitted"), 50)
+    assert only["id"] == "i000000"
+    statement, values = asked[-1]
+    explain = "EXPLAIN QUERY PLAN " if ledger.dialect == "sqlite" else "EXPLAIN "
+    with ledger.write() as connection:
+        plan = " ".join(str(row) for row in connection.exec_driver_sql(explain + statement, values))
+    assert "ix_items_submitted_at" not in plan
+    assert "ix_items_submitted" in plan
+
+
 def lived(road: Road) -> str:
     """An item that was refused below, throttled, and answered above."""
     new = new_item(

@@ -1,5 +1,6 @@
 """Ids by any beginning that only one has; typos of every kind of name are told the nearest."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -203,6 +204,22 @@ def test_a_typo_is_told_the_nearest(
         ceilings.put(connection, ceiling("budget", 5, name="acme"), by="test", now=1)
         ceilings.hold(connection, 1, [ceilings.Need("i", 1, 1, [("budget", "acme")])])
     assert near in " ".join(tierqueue.complaint(*words).split())
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["--column", "txet"], "did you mean 'text'?"),
+        (["--set", "labels=a,b", "--set", "lables=a"], "did you mean 'labels'?"),
+    ],
+)
+def test_a_typo_in_a_column_is_told_the_nearest(
+    tierqueue: Command, tmp_path: Path, words: list[str], near: str
+) -> None:
+    (tmp_path / "work.csv").write_text("text,budgte\nhello,a\n")
+    submit = ["job", "submit", "work.csv", "--task", "tierqueue.classify"]
+    assert near in tierqueue.complaint(*submit, *words)
+    assert "did you mean 'budget'?" in tierqueue.complaint(*submit, "--set", "labels=a,b")
 
 
 def test_a_budget_that_nothing_has_used_is_paused_with_a_note(

@@ -166,6 +166,17 @@ def test_no_error_says_a_text_from_outside_raw(tierqueue: Command, words: list[s
     assert raw(tierqueue.complaint(*words)) == []
 
 
+def test_no_other_text_is_said_in_an_error_about_its_encoding(
+    monkeypatch: pytest.MonkeyPatch, tierqueue: Command
+) -> None:
+    def fails(*_: object) -> None:
+        "a secret \ud83d".encode()
+
+    monkeypatch.setattr("tierqueue.ledger.reports.audit", fails)
+    with pytest.raises(UnicodeEncodeError):
+        tierqueue.run("audit")
+
+
 def test_a_text_that_the_locale_cannot_write_is_escaped(filled: list[str]) -> None:
     said = piped("pause", "budget", "☕", environment={"PYTHONIOENCODING": "latin-1"})
     assert said == "budget \\u2615 is paused\n"

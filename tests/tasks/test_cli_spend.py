@@ -218,8 +218,9 @@ def test_a_break_even_without_history_is_unknown(tierqueue: Command, road: Road)
 def test_spending_is_drawn_to_a_file(
     tierqueue: Command, road: Road, tmp_path: Path, kind: str, begin: bytes
 ) -> None:
-    on_gpu(road, 10)
-    assert f"drawn to spend.{kind}" in tierqueue("spend", "--plot", f"spend.{kind}")
+    on_gpu(road, 10, budget="costs $a^ and \x1b[31m")
+    words = ("spend", "--by", "budget", "--plot", f"spend.{kind}")
+    assert f"drawn to spend.{kind}" in tierqueue(*words)
     assert (tmp_path / f"spend.{kind}").read_bytes().startswith(begin)
 
 
