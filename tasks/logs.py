@@ -4,17 +4,59 @@ Fields are ids, reasons and numbers; prompts, answers and arguments never get he
 """
 
 import logging
+import sys
+import traceback
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import structlog
 from celery.signals import after_setup_logger
 
+from tierqueue.router.errors import TierqueueError
+
+LONGEST = 2000
+"""The most characters of an error's text."""
+
+SPEAKING = (TierqueueError, ImportError, OSError)
+"""Errors whose text is a setting's or the machine's; what other texts quote nobody knows."""
+
+UNREACHABLE = frozenset({"ConnectionError", "OperationalError"})
+"""As ``SPEAKING``: what the clients of brokers and databases call a server they cannot use."""
+
+
+def _raised_where(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Put where an exception was raised and its type in place of it.
+
+    Never what was passed to it or held in its frames, and its text only where it is known to hold
+    no payload: a database quotes the row it refuses, a parser the text.
+    """
+    told = event.pop("exc_info", None)
+    error = told if isinstance(told, BaseException) else None
+    if told and error is None:
+        error = told[1] if isinstance(told, tuple) else sys.exception()
+    if error is not None:
+        event["exception"] = "\n".join(_lines(error))
+    return event
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if earlier is not None:
+        yield from _lines(earlier)
+    for frame in traceback.extract_tb(error.__traceback__):
+        yield f"{frame.filename}:{frame.lineno} {frame.name}"
+    named = type(error).__name__
+    speaks = isinstance(error, SPEAKING) or named in UNREACHABLE
+    yield f"{named}: {error}"[:LONGEST] if speaks else named
+
+
 _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    # Only where an exception was raised, never what was passed to it or held in its frames.
-    structlog.processors.format_exc_info,
+    _raised_where,
 ]
 
 
@@ -38,7 +80,7 @@ def join_host() -> None:
         structlog.configure(
             processors=[
                 structlog.stdlib.filter_by_level,
-                structlog.processors.format_exc_info,
+                _raised_where,
                 structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True),
             ],
             logger_factory=structlog.stdlib.LoggerFactory(),
