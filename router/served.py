@@ -11,6 +11,7 @@ _ROUTING_TAG = re.compile(r":(?:free|nitro|floor|exacto|extended|online|beta|lat
 _VERSION = re.compile(
     r"[-@:](?:"
     r"20\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])"  # gpt-4o-2024-08-06, …-20250929
+    r"|(?:0[1-9]|1[0-2])-20\d\d"  # command-r-08-2024
     r"|(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"  # gemini-…-preview-05-06
     r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"  # gpt-4-0613
     r"|2\d(?:0[1-9]|1[0-2])"  # mistral-large-2411

@@ -285,3 +285,58 @@ def test_the_wait_that_a_gateway_passes_on_inside_of_an_error_is_kept(
 def test_any_success_is_read_as_one(kind: str, status: int) -> None:
     assert isinstance(played(kind, replies(status, GOOD[kind])), Completed)
     assert isinstance(played(kind, replies(status, b"")), Unknown)
+
+
+ACCOUNT: list[tuple[int, Any, str]] = [
+    (
+        400,
+        {
+            "type": "invalid_request_error",
+            "message": "Your credit balance is too low to access it.",
+        },
+        "quota",
+    ),
+    (
+        400,
+        {"status": "INVALID_ARGUMENT", "message": "API key not valid. Pass another."},
+        "unauthorized",
+    ),
+    (
+        400,
+        {"status": "FAILED_PRECONDITION", "message": "User location is not supported."},
+        "unauthorized",
+    ),
+]
+
+
+@both
+@pytest.mark.parametrize(("status", "error", "trouble"), ACCOUNT)
+def test_what_a_400_says_of_the_account_is_no_items_fault(
+    kind: str, status: int, error: Any, trouble: str
+) -> None:
+    reply = played(kind, replies(status, {"error": error}))
+    assert isinstance(reply, Unavailable)
+    assert reply.kind == trouble
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (1002, Throttled),
+        (1008, Unavailable),
+        (1013, Unavailable),
+        (9999, Unavailable),
+        (2013, Failed),
+        (1026, Completed),
+    ],
+)
+def test_minimax_says_its_errors_inside_a_200(code: int, expected: type[Reply]) -> None:
+    body = {"choices": None, "usage": None, "base_resp": {"status_code": code, "status_msg": "x"}}
+    assert isinstance(played("openai", replies(200, body)), expected)
+    good = {**GOOD["openai"], "base_resp": {"status_code": 0, "status_msg": "success"}}
+    assert isinstance(played("openai", replies(200, good)), Completed)
+
+
+@both
+def test_a_200_that_is_nothing_but_an_error_is_one(kind: str) -> None:
+    assert played(kind, replies(200, {"code": 429, "message": "slow"})) == Throttled(after=None)

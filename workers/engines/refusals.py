@@ -8,109 +8,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 
 from tierqueue.router.outcome import Trouble
-from tierqueue.workers.engines import wire
+from tierqueue.workers.engines import vendor_codes, wire
 from tierqueue.workers.engines.wire import Unreadable
-
-NO_QUOTA = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error"}
-)
-"""Codes, whatever the status, of an account without money or quota: no waiting cures it."""
-
-STATUS_OF = {
-    "invalid_request_error": 400,
-    "bad_request": 400,
-    "invalid_argument": 400,
-    "content_filter": 400,
-    "context_length_exceeded": 400,
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "unauthenticated": 401,
-    "unauthorized": 401,
-    "billing_error": 402,
-    "payment_required": 402,
-    "permission_error": 403,
-    "permission_denied": 403,
-    "not_found_error": 404,
-    "model_not_found": 404,
-    "not_found": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "rate_limited": 429,
-    "resource_exhausted": 429,
-    "resourceexhausted": 429,
-    "too_many_requests": 429,
-    "insufficient_quota": 429,
-    "api_error": 500,
-    "server_error": 500,
-    "internal": 500,
-    "internal_error": 500,
-    "internal_server_error": 500,
-    "bad_gateway": 502,
-    "service_unavailable": 503,
-    "unavailable": 503,
-    "gateway_timeout": 504,
-    "timeout_error": 504,
-    "deadline_exceeded": 504,
-    "overloaded": 529,
-    "overloaded_error": 529,
-}
-"""The status that vendors send with each of these codes, for errors that came with a 200."""
-
-TOO_LONG = frozenset(
-    {
-        "context_length_exceeded",
-        "context_window_exceeded",
-        "exceed_context_size_error",
-        "model_context_window_exceeded",
-        "model_max_prompt_tokens_exceeded",
-    }
-)
-"""Codes for an item that the model's context window does not hold."""
-
-_TOO_LONG = re.compile(
-    r"maximum context length"
-    r"|model'?s context length is only"
-    r"|prompt is too long"
-    r"|prompt too long"
-    r"|input is too long"
-    r"|maximum prompt length is \d"
-    r"|exceeds? the (?:model'?s )?(?:available )?context (?:window|size|length)"
-    r"|context (?:length|window) (?:exceeded|exceeds limit)"
-    r"|greater than the context length"
-    r"|longer than the model'?s context"
-    r"|reduce the length of the (?:messages|prompt|input)"
-    r"|input token count .{0,60}exceeds"
-    r"|token count of \d+ exceeds the limit"
-    r"|exceeded model token limit"
-    r"|range of input length should be"
-    r"|too large for model with \d"
-    r"|tokens \+ `?max_new_tokens`? must be"
-)
-"""What Anthropic, OpenAI, Gemini, Mistral, Groq, xAI, vLLM, TGI, llama.cpp, LM Studio, Ollama and
-others write, in lower case, where no code says it."""
-
-WITHHELD = frozenset(
-    {
-        "content_filter",
-        "content_filtered",
-        "content_policy_violation",
-        "data_inspection_failed",
-        "datainspectionfailed",
-        "invalid_prompt",
-        "moderation_blocked",
-        "prohibited_content",
-        "responsibleaipolicyviolation",
-    }
-)
-"""Codes for a prompt or an answer that the provider's filter stopped."""
-
-_WITHHELD = re.compile(r"content filtering policy|content management policy")
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _LOOKED_AT = 4096
@@ -134,6 +38,7 @@ class Refusal:
     withheld: bool = False
     after: float | None = None
     begun: bool = False
+    account: Literal["quota", "unauthorized"] | None = None
 
 
 def read(response: httpx2.Response) -> Refusal | None:
@@ -153,7 +58,9 @@ def read(response: httpx2.Response) -> Refusal | None:
 def trouble(refusal: Refusal) -> Trouble | None:
     """What an error says of the deployment; ``None`` where it speaks of the request alone."""
     status = refusal.status
-    if status == 402 or not NO_QUOTA.isdisjoint(refusal.words):
+    if refusal.account is not None:
+        return refusal.account
+    if status == 402 or not vendor_codes.NO_QUOTA.isdisjoint(refusal.words):
         return "quota"
     if status == 429:
         return "throttled"
@@ -166,11 +73,12 @@ def trouble(refusal: Refusal) -> Trouble | None:
 
 def says_too_long(message: str) -> bool:
     """Whether an error's message says that the context window does not hold the request."""
-    return bool(_TOO_LONG.search(message[:_LOOKED_AT].lower()))
+    return bool(vendor_codes.SAYS_TOO_LONG.search(message[:_LOOKED_AT].lower()))
 
 
 def _inside(body: Mapping[str, Any], headers: httpx2.Headers) -> Refusal | None:
-    error, begun = _error(body, alone=False), False
+    nothing_else = not body.get("choices") and not body.get("content")
+    error, begun = _minimax(body) or _error(body, alone=nothing_else), False
     if error is None:
         choices = body.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
@@ -181,6 +89,20 @@ def _inside(body: Mapping[str, Any], headers: httpx2.Headers) -> Refusal | None:
     if status is None:
         raise Unreadable("it holds an error without a code")
     return _refusal(status, error, headers, begun=begun)
+
+
+def _minimax(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """MiniMax's own error, in the shape of the others; all its replies have a ``base_resp``."""
+    told = body.get("base_resp")
+    code = told.get("status_code") if isinstance(told, dict) else None
+    if not isinstance(told, dict) or not isinstance(code, int) or code == 0:
+        return None
+    withheld = code in vendor_codes.MINIMAX_WITHHELD
+    return {
+        "status": vendor_codes.MINIMAX.get(code, 500),
+        "code": "content_filter" if withheld else None,
+        "message": told.get("status_msg"),
+    }
 
 
 def _has_text(choice: Any) -> bool:
@@ -216,13 +138,15 @@ def _refusal(
     known = {word.lower() for word in words}
     said = _said(error or {})
     about_request = status in (400, 403, 413, 422, 500)
-    too_long = not TOO_LONG.isdisjoint(known) or (about_request and says_too_long(said))
+    too_long = not vendor_codes.TOO_LONG.isdisjoint(known) or (
+        about_request and says_too_long(said)
+    )
     metadata = (error or {}).get("metadata")
     flagged = isinstance(metadata, dict) and bool(metadata.get("reasons"))
     withheld = (
-        not WITHHELD.isdisjoint(known)
+        not vendor_codes.WITHHELD.isdisjoint(known)
         or (status == httpx2.codes.FORBIDDEN and flagged)
-        or (about_request and bool(_WITHHELD.search(said)))
+        or (about_request and bool(vendor_codes.SAYS_WITHHELD.search(said)))
     )
     return Refusal(
         status=status,
@@ -232,7 +156,14 @@ def _refusal(
         withheld=withheld and not too_long,
         after=_after(error or {}, headers),
         begun=begun,
+        account=_account(said) if about_request else None,
     )
+
+
+def _account(said: str) -> Literal["quota", "unauthorized"] | None:
+    if vendor_codes.SAYS_NO_QUOTA.search(said):
+        return "quota"
+    return "unauthorized" if vendor_codes.SAYS_UNAUTHORIZED.search(said) else None
 
 
 def _status(error: Mapping[str, Any]) -> int | None:
@@ -244,8 +175,8 @@ def _status(error: Mapping[str, Any]) -> int | None:
         if isinstance(told, int) and not isinstance(told, bool) and 400 <= told < 600:
             return told
     words = [word.lower() for word in _words(error)]
-    known = (STATUS_OF[word] for word in words if word in STATUS_OF)
-    if not TOO_LONG.isdisjoint(words) or not WITHHELD.isdisjoint(words):
+    known = (vendor_codes.STATUS_OF[word] for word in words if word in vendor_codes.STATUS_OF)
+    if not vendor_codes.TOO_LONG.isdisjoint(words) or not vendor_codes.WITHHELD.isdisjoint(words):
         return 400
     return next(known, 500 if words else None)
 
