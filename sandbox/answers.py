@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from sandbox.call import Call, Json, Refused
+from sandbox.described import schema_of
 from sandbox.fill import Fill
 from sandbox.words import Words
 
@@ -21,10 +22,10 @@ def answer(call: Call) -> str:
 
     Raises ``Refused`` 400 for a schema that cannot be satisfied here.
     """
-    words = Words(call.subject)
-    fill = Fill(_seed(call), words, call.schema or {})
-    if call.schema is not None:
-        return _dump(_whole(fill, call.schema))
+    words, schema = Words(call.subject), schema_of(call)
+    fill = Fill(_seed(call), words, schema or {})
+    if schema is not None:
+        return _dump(_whole(fill, schema))
     said = " ".join(words.list[: 8 + fill.draw("length", 17)])
     if call.wants_json:
         return _dump({"answer": said})
@@ -37,11 +38,12 @@ def broken(call: Call) -> str:
     A label outside its list, where the schema has one at the top; else a required field is left
     out; else the whole is of the wrong type. Without a schema: text that is not JSON.
     """
-    if call.schema is None:
+    schema = schema_of(call)
+    if schema is None:
         return "Simulated answer that is not JSON: {"
-    fill = Fill(_seed(call), Words(call.subject), call.schema)
-    value = _whole(fill, call.schema)
-    top = fill.resolve(call.schema)
+    fill = Fill(_seed(call), Words(call.subject), schema)
+    value = _whole(fill, schema)
+    top = fill.resolve(schema)
     if not isinstance(value, dict):
         return _dump({INVALID_LABEL: True})
     for name, field in top.get("properties", {}).items():

@@ -34,7 +34,8 @@ class Call:
     """One request.
 
     ``pieces`` are the texts of system and messages in order; ``subject`` is the last user text,
-    whose words fill the answer. ``max_output`` is in tokens.
+    whose words fill the answer. ``max_output`` is in tokens. ``uses`` are what a host may not take,
+    by the names of ``sandbox.hosts``.
     """
 
     api: Api
@@ -45,6 +46,7 @@ class Call:
     wants_json: bool
     max_output: int
     marks: tuple[CacheMark, ...] = ()
+    uses: frozenset[str] = frozenset()
 
     @property
     def prompt(self) -> str:

@@ -19,6 +19,7 @@
     tpm = 20000
     concurrent = 4
 
+``[[refuses]]`` and ``[[reasoning]]`` are described in ``sandbox.hosts``.
 Draws depend on the seed, the model and the ordinal of the model's admitted calls, nothing else.
 """
 
@@ -31,6 +32,7 @@ from pathlib import Path
 
 from sandbox.call import Json
 from sandbox.faults import Fault, fault
+from sandbox.hosts import Hosts, read_hosts
 from sandbox.limits import Limit
 
 _UNIT = 1 << 53
@@ -62,6 +64,7 @@ class Plan:
     chances: tuple[Chance, ...] = ()
     outputs: tuple[Output, ...] = ()
     limits: tuple[tuple[str, Limit], ...] = field(default=())
+    hosts: Hosts = field(default_factory=Hosts)
 
     def fault(self, model: str, ordinal: int) -> Fault | None:
         """The fault drawn for the model's call number ``ordinal``, if one strikes."""
@@ -95,7 +98,7 @@ class Plan:
 def read_plan(path: Path) -> Plan:
     """Reads the file. Raises ``ValueError`` for anything in it that is not understood."""
     found = tomllib.loads(path.read_text(encoding="utf-8"))
-    _only(found, "file", {"seed", "fault", "output", "limit"})
+    _only(found, "file", {"seed", "fault", "output", "limit", "refuses", "reasoning"})
     if ("fault" in found or "output" in found) and not isinstance(found.get("seed"), int):
         raise ValueError("faults file: a whole number must be given as seed")
     return Plan(
@@ -103,6 +106,7 @@ def read_plan(path: Path) -> Plan:
         chances=tuple(_chance(row) for row in found.get("fault", [])),
         outputs=tuple(_output(row) for row in found.get("output", [])),
         limits=tuple(_limit(row) for row in found.get("limit", [])),
+        hosts=read_hosts(found.get("refuses", []), found.get("reasoning", [])),
     )
 
 

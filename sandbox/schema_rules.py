@@ -5,6 +5,7 @@ By their documents of 2026: OpenAI, "Structured model outputs", supported schema
 nothing the sandbox refuses, so that what passes here has been promised by somebody.
 """
 
+import re
 from typing import Any
 
 from sandbox.call import Api, Json, Refused
@@ -18,7 +19,10 @@ _TAKEN: dict[Api, set[str]] = {
     | _JOINED
     | {"pattern", "format", "multipleOf", "minimum", "maximum"}
     | {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"},
-    "anthropic": _ANNOTATIONS | _SHAPES | _JOINED | {"allOf", "format", "default", "pattern"},
+    "anthropic": _ANNOTATIONS
+    | _SHAPES
+    | _JOINED
+    | {"allOf", "format", "default", "pattern", "minItems"},
 }
 _BOTH_FORMATS = {
     *("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"),
@@ -31,6 +35,12 @@ _TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
 _DEEPEST = 10
 _MOST_PROPERTIES = 5_000
 _MOST_VALUES = 1_000
+_LONG_ENUM = 250
+_MOST_ENUM_CHARACTERS = 15_000
+_MOST_CHARACTERS = 120_000
+_MOST_UNIONS = 16
+_MOST_OPTIONAL = 24
+_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
 def check(api: Api, schema: Any) -> None:
@@ -45,6 +55,9 @@ class _Rules:
         self._definitions = schema.get("$defs", {}) if isinstance(schema, dict) else {}
         self._properties = 0
         self._values = 0
+        self._characters = 0
+        self._unions = 0
+        self._optional = 0
 
     def root(self) -> None:
         if self._api == "openai" and (
@@ -55,9 +68,15 @@ class _Rules:
         for name, definition in self._definitions.items():
             self._part(definition, ("$defs", name), (name,), 0)
         if self._api == "openai" and (
-            self._properties > _MOST_PROPERTIES or self._values > _MOST_VALUES
+            self._properties > _MOST_PROPERTIES
+            or self._values > _MOST_VALUES
+            or self._characters > _MOST_CHARACTERS
         ):
-            raise self._refused("too many properties or enum values", ())
+            raise self._refused("too many properties, enum values or characters", ())
+        if self._api == "anthropic" and (
+            self._unions > _MOST_UNIONS or self._optional > _MOST_OPTIONAL
+        ):
+            raise self._refused("Schema is too complex for compilation", ())
 
     def _part(self, part: Any, path: tuple[str, ...], inside: tuple[str, ...], depth: int) -> None:
         if not isinstance(part, dict):
@@ -72,16 +91,30 @@ class _Rules:
             return
         for option in [*part.get("anyOf", ()), *part.get("allOf", ())]:
             self._part(option, (*path, "anyOf"), inside, depth)
-        self._values += len(part.get("enum", ()))
+        self._enum(part, path)
+        self._unions += "anyOf" in part or isinstance(part.get("type"), list)
         if "format" in part and part["format"] not in _FORMATS[self._api]:
             raise self._refused(f"format {part['format']!r} is not supported", path)
         kinds = self._kinds(part, path)
         if "object" in kinds:
             self._object(part, path, inside, depth)
+        if self._api == "anthropic" and part.get("minItems", 0) not in (0, 1):
+            raise self._refused("minItems is 0 or 1", path)
         if "array" in kinds:
             if "items" not in part:
                 raise self._refused("array schema missing items", path)
             self._part(part["items"], (*path, "items"), inside, depth + 1)
+
+    def _enum(self, part: Json, path: tuple[str, ...]) -> None:
+        values = part.get("enum", ())
+        said = sum(len(value) for value in values if isinstance(value, str))
+        self._values += len(values)
+        self._characters += said
+        if self._api == "openai":
+            if len(values) > _LONG_ENUM and said > _MOST_ENUM_CHARACTERS:
+                raise self._refused("the enum's values are too long together", path)
+            if len({repr(value) for value in values}) < len(values):
+                raise self._refused("enum has a value twice", path)
 
     def _kinds(self, part: Json, path: tuple[str, ...]) -> list[str]:
         kind = part.get("type")
@@ -104,7 +137,11 @@ class _Rules:
             raise self._refused(
                 "'required' is required to be an array including every key in properties", path
             )
+        if self._api == "anthropic" and not all(map(_NAME.fullmatch, properties)):
+            raise self._refused("Property keys should match pattern " + _NAME.pattern, path)
+        self._optional += len(set(properties) - set(part.get("required", ())))
         self._properties += len(properties)
+        self._characters += sum(map(len, properties))
         for name, field in properties.items():
             self._part(field, (*path, "properties", name), inside, depth + 1)
 

@@ -50,7 +50,11 @@ class Desk:
         return sum(model.gate.in_flight for model in self._models.values())
 
     def fault(self, call: Call, model: Model, prompt_sha256: str) -> Fault | None:
-        """The fault this call is to have: a marker's, else the plan's. Counts the call."""
+        """The fault this call is to have: a marker's, else the plan's. Counts the call.
+
+        ``Refused`` for what the model's host does not take.
+        """
+        self._plan.hosts.admit(call)
         model.ordinal += 1
         marked = self._markers.next(call, call.prompt, prompt_sha256)
         return marked or self._plan.fault(call.model, model.ordinal)
@@ -62,14 +66,16 @@ class Desk:
         finish: Finish = "stop"
         if kind == "truncated":
             text, finish = text[: len(text) // 2], "length"
-        if tokens_of(text) > call.max_output:
-            whole = text.encode("utf-8", "surrogatepass")[: call.max_output * BYTES_PER_TOKEN]
+        thought = min(self._plan.hosts.reasoning(call.model), call.max_output)
+        left = call.max_output - thought
+        if tokens_of(text) > left:
+            whole = text.encode("utf-8", "surrogatepass")[: left * BYTES_PER_TOKEN]
             text, finish = whole.decode("utf-8", "ignore"), "length"
         if kind == "thinks":
             text = f"<think>\nSimulated thoughts, no part of the answer.\n</think>\n\n{text}"
         written = tokens_of(text)
         drawn = self._plan.output_tokens(call.model, ordinal)
-        output = written if drawn is None else min(drawn, call.max_output)
+        output = written + thought if drawn is None else min(drawn, call.max_output)
         if kind == "overage" and fault is not None and fault.amount is not None:
             output = max(output, ceil(call.max_output * fault.amount))
         usage = self._cache.use(call, input_tokens(call), time.time())

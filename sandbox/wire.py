@@ -8,6 +8,10 @@ Headers = list[tuple[bytes, bytes]]
 Remaining = tuple[int | None, int | None]
 
 
+MOST_OUTPUT = 128_000
+"""Output tokens of the largest models of both vendors."""
+
+
 class Wire(Protocol):
     """One provider's format: requests to ``Call``, answers and errors to JSON."""
 
@@ -40,10 +44,12 @@ def field(body: Json, name: str, kind: type, otherwise: Any = None) -> Any:
 
 
 def positive(body: Json, name: str) -> int | None:
-    """A token limit, from 1 up; ``None`` where it is absent."""
+    """A token limit, from 1 to ``MOST_OUTPUT``; ``None`` where it is absent."""
     value: int | None = field(body, name, int)
     if value is not None and value < 1:
         raise Refused(400, f"{name}: must be at least 1")
+    if value is not None and value > MOST_OUTPUT:
+        raise Refused(400, f"{name}: {value} > {MOST_OUTPUT}, the most output tokens of this model")
     return value
 
 

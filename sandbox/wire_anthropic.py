@@ -1,5 +1,6 @@
 """Anthropic's ``POST /v1/messages``, without streaming and tools."""
 
+from sandbox import schema_rules
 from sandbox.cache import HOUR
 from sandbox.call import Api, CacheMark, Call, Json, Refused, Served
 from sandbox.wire import (
@@ -61,15 +62,21 @@ class AnthropicWire:
                 subject = part["text"] if turn["role"] == "user" else subject
                 _mark(part, len(pieces), marks)
         _mark(body, len(pieces), marks)
+        schema = _schema(field(body, "output_config", dict, {}))
         return Call(
             api="anthropic",
             model=model(body),
             pieces=tuple(pieces),
             subject=subject,
-            schema=_schema(field(body, "output_config", dict, {})),
+            schema=schema,
             wants_json=False,
             max_output=max_output,
             marks=tuple(marks),
+            uses=frozenset(
+                {"max_tokens"}
+                | ({"system"} if body.get("system") else set())
+                | ({"json_schema"} if schema is not None else set())
+            ),
         )
 
     def answer(self, call: Call, served: Served, seq: int) -> Json:
@@ -136,4 +143,5 @@ def _schema(output_config: Json) -> Json | None:
     schema: Json | None = field(asked, "schema", dict)
     if asked.get("type") != "json_schema" or schema is None:
         raise Refused(400, "output_config.format: expected a json_schema with a schema")
+    schema_rules.check("anthropic", schema)
     return schema

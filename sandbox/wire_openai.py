@@ -3,6 +3,7 @@
 import re
 import time
 
+from sandbox import schema_rules
 from sandbox.cache import HOUR
 from sandbox.call import Api, CacheMark, Call, Json, Refused, Served
 from sandbox.wire import (
@@ -28,6 +29,7 @@ _PARAMETERS = {
     *("safety_identifier", "stream", "stream_options", "tools", "tool_choice", "functions"),
     *("parallel_tool_calls", "function_call", "modalities", "prediction", "web_search_options"),
 }
+_ROLES = {"system", "developer", "user", "assistant"}
 _TYPES = {401: "authentication_error", 429: "requests"}
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 
@@ -50,13 +52,17 @@ class OpenAIWire:
             raise Refused(400, "max_tokens and max_completion_tokens cannot both be set")
         if field(body, "n", int, 1) != 1:
             raise Refused(400, "n: the sandbox gives one choice")
+        turns = messages(body)
         pieces: list[str] = []
         subject = ""
-        for turn in messages(body):
+        for turn in turns:
+            if turn["role"] not in _ROLES:
+                raise Refused(400, f"messages: a role is one of {', '.join(sorted(_ROLES))}")
             for part in text_parts(turn.get("content"), "messages"):
                 pieces.append(part["text"])
                 subject = part["text"] if turn["role"] == "user" else subject
-        schema, wants_json = _format(field(body, "response_format", dict, {}))
+        asked = field(body, "response_format", dict, {})
+        schema, wants_json = _format(asked)
         if wants_json and schema is None and not any("json" in text.lower() for text in pieces):
             raise Refused(
                 400, "'messages' must contain the word 'json' to use response_format json_object"
@@ -72,6 +78,11 @@ class OpenAIWire:
             or positive(body, "max_tokens")
             or DEFAULT_MAX_OUTPUT,
             marks=(CacheMark(len(pieces) - 1, HOUR, written_is_billed=False),),
+            uses=frozenset(
+                {name for name in ("max_tokens", "max_completion_tokens") if body.get(name)}
+                | {str(asked.get("type", "text"))}
+                | {turn["role"] for turn in turns if turn["role"] == "system"}
+            ),
         )
 
     def answer(self, call: Call, served: Served, seq: int) -> Json:
@@ -129,4 +140,6 @@ def _format(asked: Json) -> tuple[Json | None, bool]:
         raise Refused(400, "response_format: json_schema needs a name and a schema")
     if re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", named["name"]) is None:
         raise Refused(400, "response_format.json_schema.name: letters, digits, _ and - only")
+    if field(named, "strict", bool, False):
+        schema_rules.check("openai", schema)
     return schema, True

@@ -58,6 +58,30 @@ def test_what_a_vendor_does_not_take_is_a_400_that_says_what_and_where(
     assert said in refused.value.message
 
 
+def test_each_vendor_has_a_most_of_its_own() -> None:
+    union = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    for many, fits in ((16, True), (17, False)):
+        schema = closed(**{f"f{at}": union for at in range(many)})
+        check("openai", schema)
+        if fits:
+            check("anthropic", schema)
+        else:
+            with pytest.raises(Refused, match="too complex"):
+                check("anthropic", schema)
+    optional = {**closed(**{f"f{at}": {"type": "string"} for at in range(25)}), "required": []}
+    with pytest.raises(Refused, match="too complex"):
+        check("anthropic", optional)
+    labels = [f"{at:03}{'x' * 60}" for at in range(251)]
+    with pytest.raises(Refused, match="too long together"):
+        check("openai", closed(label={"type": "string", "enum": labels}))
+    with pytest.raises(Refused, match="twice"):
+        check("openai", closed(label={"type": "string", "enum": ["a", "a"]}))
+    with pytest.raises(Refused, match="should match pattern"):
+        check("anthropic", closed(**{"a b": {"type": "string"}}))
+    with pytest.raises(Refused, match="minItems"):
+        check("anthropic", closed(a={"type": "array", "items": union, "minItems": 2}))
+
+
 def test_a_schema_within_itself_is_taken_by_openai_alone() -> None:
     node = closed(below={"type": "array", "items": {"$ref": "#/$defs/Node"}})
     schema = {**closed(top={"$ref": "#/$defs/Node"}), "$defs": {"Node": node}}
@@ -72,3 +96,4 @@ def test_bounds_told_in_a_description_are_read_and_a_schemas_own_win() -> None:
     own = with_bounds({"type": "number", "minimum": 5, "description": "{minimum: 0, pattern: x}"})
     assert own["minimum"] == 5
     assert "pattern" not in own
+    assert with_bounds({"type": "string", "description": "{format: date}"})["format"] == "date"

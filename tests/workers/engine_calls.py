@@ -15,11 +15,21 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "label": {"type": "string", "enum": ["billing", "bug", "other"]},
-        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "confidence": {"type": "number", "description": "{minimum: 0, maximum: 1}"},
     },
     "required": ["label", "confidence"],
     "additionalProperties": False,
 }
+"""As vendors take it."""
+
+BOUNDED: dict[str, Any] = {
+    **SCHEMA,
+    "properties": {
+        "label": SCHEMA["properties"]["label"],
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+    },
+}
+"""As a grammar of the house takes it."""
 
 
 def a_call(model: str, question: str = "Where is my invoice?\n", **changed: Any) -> Call:
@@ -40,9 +50,10 @@ def a_call(model: str, question: str = "Where is my invoice?\n", **changed: Any)
 
 
 @contextlib.contextmanager
-def a_sandbox(folder: Path) -> Iterator[str]:
+def a_sandbox(folder: Path, *flags: str) -> Iterator[str]:
     """The simulated provider as a process; yields its address."""
     command = [sys.executable, "-m", "sandbox", "--port", "0", "--log", str(folder / "log.jsonl")]
+    command += flags
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -14,7 +14,7 @@ import pytest
 
 from tests.engine_twin import TwinEngine
 from tests.tiny_model import make_tiny_model
-from tests.workers.engine_calls import SCHEMA, a_call, a_sandbox
+from tests.workers.engine_calls import BOUNDED, SCHEMA, a_call, a_sandbox
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Unknown
 from tierqueue.workers.engine import Call
 from tierqueue.workers.engines.anthropic import AnthropicEngine
@@ -104,7 +104,8 @@ def test_a_text_is_answered_with_its_usage(standing: Standing) -> None:
 
 
 def test_a_schema_is_followed(standing: Standing) -> None:
-    answer = completed(standing.complete(a_call(standing.model, schema=SCHEMA)))
+    schema = BOUNDED if isinstance(standing.engine, VllmEngine) else SCHEMA
+    answer = completed(standing.complete(a_call(standing.model, schema=schema)))
     assert answer.finish == "stop"
     said = json.loads(answer.text)
     assert said.keys() == {"label", "confidence"}

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.tiny_model import make_tiny_model
-from tests.workers.engine_calls import SCHEMA, a_call
+from tests.workers.engine_calls import BOUNDED, a_call
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable
 from tierqueue.workers.engines import orphans
@@ -68,7 +68,7 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
         await engine.start()
         asked = {
             "plain": a_call(model, output_limit=4),
-            "structured": a_call(model, schema=SCHEMA),
+            "structured": a_call(model, schema=BOUNDED),
             "too long": a_call(model, "secret word " * 500),
             "bad schema": a_call(model, schema={"type": "no such type"}),
             "other model": a_call("another/model"),
