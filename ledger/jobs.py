@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, literal, select, tuple_, update
+from sqlalchemy import RowMapping, bindparam, func, insert, literal, select, tuple_, update
 
 from tierqueue.ledger import actions, ceilings, items
 from tierqueue.ledger import models as tables
 from tierqueue.ledger.items import new_id
+from tierqueue.ledger.models import attempts
 from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.settlements import BOOKED
 from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NanoUSD
@@ -19,26 +22,42 @@ from tierqueue.router.policy import CeilingRule
 _ITEMS, _JOBS = tables.items, tables.jobs
 _OPEN = [state.value for state in State if state not in ENDS]
 
+_BOOKED = (
+    select(func.coalesce(func.sum(attempts.c.cost), 0))
+    .join(_ITEMS, _ITEMS.c.id == attempts.c.item_id)
+    .where(attempts.c.outcome.in_(BOOKED), _ITEMS.c.job_id == bindparam("job"))
+)
+
 _SHOWN = (
     *("id", "job_index", "state", "reason"),
     *("output", "receipt", "error", "metadata", "spent"),
 )
 
 
+SILENT = 60_000_000
+"""Microseconds without a new row after which a job's submission has stopped: it commits hundreds
+at once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Where a job's items are; money in nano-dollars.
 
-    ``states``: items by state; ``dead``: dead letters by reason; ``total``: rows of the file, or
-    those read so far while ``complete`` is false.
+    ``states``: items by state; ``dead``: dead letters by reason; ``total``: rows of the file, of
+    which ``submitted`` are items. ``stopped``: there are fewer, and nobody adds any. ``spent`` is
+    what providers have said, and never falls; ``booked`` stands for calls whose bill is not known
+    and may be corrected; ``held`` for calls under way.
     """
 
     states: dict[str, int]
     dead: dict[str, int]
     spent: int
+    booked: int
     held: int
     total: int
+    submitted: int
     complete: bool
+    stopped: bool
     cancelled: bool
 
     @property
@@ -48,14 +67,22 @@ class Progress:
 
     @property
     def over(self) -> bool:
-        """Whether nothing of the job is left to do."""
-        return self.complete and self.ended == sum(self.states.values())
+        """Whether nothing of the job is left to do, or will be."""
+        return (self.complete or self.stopped) and self.ended == self.submitted
 
 
 def create(
-    connection: Transaction, *, task: str, source: str, max_cost: int | None, now: int
+    connection: Transaction,
+    *,
+    task: str,
+    source: str,
+    max_cost: int | None,
+    now: int,
+    total: int = 0,
 ) -> str:
-    """Open a job; its ``max_cost`` (nano-dollars) is a ceiling over all its items."""
+    """Open a job of ``total`` rows (0: not known yet); its ``max_cost`` (nano-dollars) is a ceiling
+    over all its items.
+    """
     job_id = new_id()
     connection.execute(
         insert(_JOBS).values(
@@ -65,7 +92,7 @@ def create(
             max_cost=max_cost,
             submitted_at=now,
             complete=False,
-            total=0,
+            total=total,
         )
     )
     if max_cost is not None:
@@ -126,15 +153,48 @@ def progress(connection: Transaction, job_id: str) -> Progress:
         states[row.state] = states.get(row.state, 0) + row[2]
         if row.state == State.DEAD:
             dead[row.reason] = row[2]
+    submitted = sum(states.values())
+    booked = connection.execute(_BOOKED, {"job": job_id}).scalar_one()
+    complete = job.complete or job.cancelled_at is not None
     return Progress(
         states=states,
         dead=dead,
-        spent=int(sum(row.spent for row in counted)),
+        spent=int(sum(row.spent for row in counted)) - booked,
+        booked=booked,
         held=int(sum(row.held for row in counted)),
-        total=job.total if job.complete else sum(states.values()),
-        complete=job.complete or job.cancelled_at is not None,
+        total=max(job.total, submitted),
+        submitted=submitted,
+        complete=complete,
+        stopped=not complete and _silent(connection, job, database_now(connection)),
         cancelled=job.cancelled_at is not None,
     )
+
+
+def stopped(connection: Transaction, limit: int) -> list[tuple[dict[str, Any], int]]:
+    """Jobs whose submission ended before their file did, the newest first, and how many of their
+    rows are items.
+    """
+    open_ = select(_JOBS).where(_JOBS.c.complete.is_(False), _JOBS.c.cancelled_at.is_(None))
+    newest_first = open_.order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id.desc()).limit(limit)
+    now = database_now(connection)
+    count = select(func.count()).select_from(_ITEMS)
+    return [
+        (dict(job), connection.execute(count.where(_ITEMS.c.job_id == job.id)).scalar_one())
+        for job in connection.execute(newest_first).mappings().all()
+        if _silent(connection, job, now)
+    ]
+
+
+def _silent(connection: Transaction, job: RowMapping, now: int) -> bool:
+    """Whether no row of a job has been added for long."""
+    last = (
+        select(_ITEMS.c.submitted_at)
+        .where(_ITEMS.c.job_id == job.id)
+        .order_by(_ITEMS.c.job_index.desc())
+        .limit(1)
+    )
+    added: int = connection.execute(last).scalar() or 0
+    return max(int(job.submitted_at), added) < now - SILENT
 
 
 def results(

@@ -188,6 +188,7 @@ attempts = Table(
     Column("seconds", Double),
     Column("simulated", Boolean),
     Column("detail", _Json),
+    Index("ix_attempts_booked", "item_id", **_where("outcome IN ('unknown', 'lost')")),
     Index("ix_attempts_open", "started_at", **_where("ended_at IS NULL")),
 )
 """One row a claim. While ``ended_at`` is null its ``held`` stands in every balance it names."""
@@ -281,7 +282,9 @@ jobs = Table(
     Column("total", Integer, nullable=False),
     Column("cancelled_at", BigInteger),
 )
-"""One row a job file; ``complete`` once every one of its ``total`` rows is an item."""
+"""One row a job file; ``complete`` once every one of its ``total`` rows is an item. Jobs of older
+releases have no ``total`` until then.
+"""
 
 tiers = Table(
     "tiers",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tierqueue.ledger import endings, tiers
+from tierqueue.ledger import endings, jobs, tiers
 from tierqueue.ledger import progress as ledger_progress
 from tierqueue.ledger.progress import Progress
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
@@ -25,6 +25,10 @@ WINDOW = 86_400_000_000
 
 WORKERS = ("routing", "gpu", "open_weight", "frontier")
 """The Procfile's processes that do work."""
+
+_JOBS = 5
+"""Incomplete jobs that are named, the newest."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
             ceilings=ceiling_standings(connection, now),
             toll=endings.toll(connection, now - WINDOW),
             lately=endings.lately(connection),
+            stopped_jobs=jobs.stopped(connection, _JOBS),
             now=now,
         )
     return standing, findings(facts)

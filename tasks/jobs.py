@@ -1,5 +1,6 @@
 """Jobs: a file's rows become items of one task type, committed in batches as the file is read."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -80,7 +81,8 @@ class Submission:
             job_id = jobs.create(
                 connection,
                 task=self._task.name,
-                source=self.file.path.name,
+                source=_readable(self.file.path.name),
+                total=self.file.total,
                 max_cost=max_cost,
                 now=database_now(connection),
             )
@@ -228,6 +230,11 @@ class Submission:
             problems = error.fields.get("problems", ())
             if any(str(each).split(":")[0].split(".")[0] in self._fixed for each in problems):
                 raise
+
+
+def _readable(name: str) -> str:
+    """A file's name as text, whatever its bytes are."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _unusable(new: NewItem, wrong: str, **fields: Any) -> _Made:

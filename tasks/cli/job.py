@@ -1,14 +1,12 @@
 """``tierqueue job``: files of work."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks.cli.named import job_named
+from tierqueue.tasks.cli.named import job_named, one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.printing import (
     Column,
@@ -21,6 +19,7 @@ from tierqueue.tasks.cli.printing import (
     say,
     table,
 )
+from tierqueue.tasks.cli.result_files import KINDS, kind_of, written
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
                 f"{progress.total:,}",
                 f"{progress.states.get('succeeded', 0):,}",
                 f"{progress.states.get('dead', 0):,}",
-                format_usd(progress.spent),
+                format_usd(progress.spent + progress.booked),
                 _state(row, progress),
                 age(row["submitted_at"], now),
                 moment(row["submitted_at"]),
@@ -162,7 +161,7 @@ def _state(row: Any, progress: "Progress") -> str:
     if progress.cancelled:
         return "cancelled"
     if not row["complete"]:
-        return "incomplete"
+        return "incomplete" if progress.stopped else "submitting"
     return "ended" if progress.over else "running"
 
 
@@ -170,7 +169,11 @@ def _state(row: Any, progress: "Progress") -> str:
 @click.argument("job_id", metavar="ID")
 @json_option
 def watch(job_id: str, as_json: bool) -> None:
-    """Wait until every row of job ID has ended: exit 0 where all succeeded, 1 where not."""
+    """Wait until every row of job ID has ended: exit 0 where all succeeded, 1 where not.
+
+    A job whose submission ended early is incomplete, which is said and exits 1 once the rows that
+    there are have ended. Money is what providers have said; holds stand beside it.
+    """
     _watch(job_id, as_json)
 
 
@@ -183,45 +186,45 @@ def _watch(job_id: str, as_json: bool) -> None:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)
         last = follow(ledger, job_id, console=Console(soft_wrap=True), as_json=as_json)
+    if last.stopped:
+        say(
+            f"job {job_id} is incomplete: {last.submitted} of {last.total} rows were submitted, and"
+            f" nobody adds the others. Submit the file again, after: tierqueue job cancel {job_id}",
+            err=True,
+        )
     if last.states.get("succeeded", 0) != last.total:
         raise click.exceptions.Exit(1)
 
 
 @job.command(
-    epilog="Example: tierqueue job results 01a1fb7f-603c-71c9-9671-39b7af6c9a05 -o out.jsonl"
+    epilog="Example: tierqueue job results 01a1fb7f-603c-71c9-9671-39b7af6c9a05 -o out.csv"
 )
 @click.argument("job_id", metavar="ID")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Else stdout."
 )
-def results(job_id: str, output: Path | None) -> None:
-    """Write one JSON line a row of job ID: its index, state, output and receipt, or its error.
+@click.option(
+    "--format",
+    "kind",
+    type=one_of(list(KINDS)),
+    help="Else by the file's name, and JSON lines on stdout.",
+)
+def results(job_id: str, output: Path | None, kind: str | None) -> None:
+    """Write one line a row of job ID: its index, state, output and receipt, or its error.
 
-    Rows that have not ended yet are there too, with their state alone.
+    In CSV output, receipt and error are JSON. Rows that have not ended yet are there too, with
+    their state alone.
     """
     from tierqueue.tasks.jobs import every_result
 
+    chosen = kind or kind_of(output)
     with opened() as ledger:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)  # before a file is made
-        try:
-            sink = sys.stdout if output is None else output.open("w", encoding="utf-8")
-        except OSError as error:
-            raise InvalidItem(f"cannot write {output}: {error.strerror}") from None
-        try:
+        with written(output) as file:
+            write = KINDS[chosen](file)
             for row in every_result(ledger, job_id):
-                shown = {
-                    "index": row["job_index"],
-                    "item": row["id"],
-                    "state": row["state"],
-                    "output": row["output"],
-                    "receipt": row["receipt"],
-                    "error": row["error"],
-                }
-                sink.write(json.dumps(shown, ensure_ascii=False) + "\n")
-        finally:
-            if output is not None:
-                sink.close()
+                write(row)
 
 
 @job.command(epilog="Example: tierqueue job cancel 01a1fb7f-603c-71c9-9671-39b7af6c9a05")

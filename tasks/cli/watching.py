@@ -81,12 +81,17 @@ def as_dict(job_id: str, now: jobs.Progress) -> dict[str, object]:
     return {
         "job": job_id,
         "total": now.total,
+        "submitted": now.submitted,
         "complete": now.complete,
+        "incomplete": now.stopped,
         "ended": now.ended,
         "states": dict(now.states),
         "dead_letters": dict(now.dead),
         "cancelled": now.cancelled,
-        "cost_nanousd": now.spent,
+        "cost_nanousd": now.spent + now.booked,
+        "spent_nanousd": now.spent,
+        "booked_nanousd": now.booked,
+        "held_nanousd": now.held,
     }
 
 
@@ -97,7 +102,14 @@ def line(job_id: str, now: jobs.Progress) -> str:
 
 def _ends(now: jobs.Progress) -> str:
     states = ", ".join(f"{count} {state}" for state, count in sorted(now.states.items()))
-    return f"{states}; {format_usd(now.spent)}"
+    money = [f"{format_usd(now.spent)} spent"]
+    if now.booked:
+        money.append(f"{format_usd(now.booked)} booked for bills that are not known")
+    if now.held:
+        money.append(f"{format_usd(now.held)} held")
+    if now.submitted < now.total:
+        states = f"{states or 'none'}, {now.total - now.submitted} not submitted"
+    return f"{states}; {', '.join(money)}"
 
 
 def _every(seconds: float, say: Said) -> Said:

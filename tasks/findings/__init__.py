@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from tierqueue.tasks.findings import ceilings, deaths, processes, tiers, waits
+from tierqueue.tasks.findings import ceilings, deaths, jobs, processes, tiers, waits
 from tierqueue.tasks.findings.finding import Facts, Finding
 
 _KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
@@ -13,6 +13,7 @@ _KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     ceilings.used_up,
     waits.found,
     processes.left_behind,
+    jobs.incomplete,
     processes.paused,
 )
 

@@ -38,7 +38,8 @@ class Facts:
     """What findings are judged by, as it was at one moment.
 
     ``concurrency``: calls in flight in force, by tier; ``patience_seconds``: how long a call of a
-    tier may take; ``providers``: whose each deployment is; ``lately``: what ended last.
+    tier may take; ``providers``: whose each deployment is; ``lately``: what ended last;
+    ``stopped_jobs``: jobs whose submission ended early, each with how many of its rows are items.
     """
 
     progress: Progress
@@ -48,6 +49,7 @@ class Facts:
     ceilings: Sequence[CeilingStanding]
     toll: Toll
     lately: Sequence[Ended]
+    stopped_jobs: Sequence[tuple[Mapping[str, Any], int]] = ()
     now: int
 
 

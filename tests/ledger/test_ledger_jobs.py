@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ledger.road import Road, new_item, settlement
+from tests.ledger.road import SECOND, Road, new_item, settlement
 from tierqueue.ledger import actions, items, jobs
 from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import State
@@ -103,3 +103,51 @@ def test_the_newest_job_is_listed_first(road: Road) -> None:
     ids = [_job(road, 0, at=at) for at in range(3)]
     with road.ledger.read() as connection:
         assert [row.id for row in jobs.newest(connection, 2)] == ids[:0:-1]
+
+
+def _silent_for(road: Road, microseconds: int) -> None:
+    with road.ledger.write() as connection:
+        for table in ("jobs", "items"):
+            connection.exec_driver_sql(
+                f"UPDATE {table} SET submitted_at = submitted_at - {microseconds}"
+            )
+
+
+def test_a_job_whose_submission_ended_early_is_incomplete_and_over_when_its_rows_are(
+    road: Road,
+) -> None:
+    with road.ledger.write() as connection:
+        job_id = jobs.create(
+            connection, task="t", source="a.csv", max_cost=None, now=road.now(), total=40_000
+        )
+        made = [new_item(job_id=job_id, job_index=index) for index in range(2)]
+        items.submit_many(connection, made)
+        assert jobs.stopped(connection, 5) == []
+    progress = _progress(road, job_id)
+    assert (progress.submitted, progress.total, progress.stopped) == (2, 40_000, False)
+    _silent_for(road, jobs.SILENT + SECOND)
+    progress = _progress(road, job_id)
+    assert (progress.stopped, progress.over) == (True, False)
+    road.route(bound=100)
+    road.settle(*(settlement(each) for each in road.claim(road.queue()).claimed))
+    assert _progress(road, job_id).over
+    with road.ledger.write() as connection:
+        [(job, submitted)] = jobs.stopped(connection, 5)
+        assert (job["id"], submitted) == (job_id, 2)
+        jobs.cancel(connection, job_id, "ada")
+        assert jobs.stopped(connection, 5) == []
+    assert not _progress(road, job_id).stopped
+
+
+def test_what_a_job_has_spent_never_falls_when_a_booking_is_corrected(road: Road) -> None:
+    job_id = _job(road, 2)
+    road.route(bound=100)
+    one, other = road.claim(road.queue()).claimed
+    road.settle(
+        settlement(one, outcome="unknown", next_state=State.DEAD, reason="unknown", cost=100)
+    )
+    progress = _progress(road, job_id)
+    assert (progress.spent, progress.booked, progress.held) == (0, 100, other.held)
+    road.settle(settlement(one, cost=7))
+    progress = _progress(road, job_id)
+    assert (progress.spent, progress.booked) == (7, 0)

@@ -316,7 +316,7 @@ def test_jobs_are_listed_with_their_rows_and_their_cost(tierqueue: Command, road
         jobs.complete(connection, first, 2)
     second = job_of(road, 1)
     newest, oldest = tierqueue.json("job", "list")
-    assert (newest["job"], newest["state"], newest["total"]) == (second, "incomplete", 1)
+    assert (newest["job"], newest["state"], newest["total"]) == (second, "submitting", 1)
     assert (oldest["job"], oldest["state"], oldest["cost_nanousd"]) == (first, "ended", 11_000)
     assert (oldest["source"], oldest["max_cost_nanousd"]) == ("a.csv", 10**9)
     assert [row["job"] for row in tierqueue.json("job", "list", "--limit", "1")] == [second]

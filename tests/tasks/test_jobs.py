@@ -178,7 +178,8 @@ def test_a_job_that_is_cancelled_while_it_is_read_takes_no_more_rows(
         submit(ledger, submission, wake=cancel)
     with ledger.read() as connection:
         (job,) = jobs.newest(connection, 2)
-        assert jobs.progress(connection, job["id"]).total == BATCH
+        progress = jobs.progress(connection, job["id"])
+        assert (progress.submitted, progress.total, progress.stopped) == (BATCH, BATCH + 1, False)
 
 
 @pytest.mark.parametrize(
