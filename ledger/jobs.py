@@ -154,7 +154,7 @@ def progress(connection: Transaction, job_id: str) -> Progress:
         if row.state == State.DEAD:
             dead[row.reason] = row[2]
     submitted = sum(states.values())
-    booked = connection.execute(_BOOKED, {"job": job_id}).scalar_one()
+    booked = int(connection.execute(_BOOKED, {"job": job_id}).scalar_one())
     complete = job.complete or job.cancelled_at is not None
     return Progress(
         states=states,
