@@ -30,7 +30,6 @@ _JOBS = 5
 """Incomplete jobs that are named, the newest."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Health:
     """``progress`` is ``None`` where the ledger could not be asked."""

@@ -13,6 +13,9 @@ from tierqueue.ledger import items, jobs
 from tierqueue.ledger.models import items as rows
 from tierqueue.ledger.session import Ledger
 
+# A command ends with its process, and leaves its connections to that.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture
 def road(ledger: Ledger) -> Road:
