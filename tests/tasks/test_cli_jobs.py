@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,16 @@ from tests.tasks.command import Command
 from tierqueue.ledger import items, jobs
 from tierqueue.ledger.models import items as rows
 from tierqueue.ledger.session import Ledger
+from tierqueue.tasks.app import app
 
-# A command ends with its process, and leaves its connections to that.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+@pytest.fixture(autouse=True)
+def _doctor_leaves_its_connections_to_the_end_of_its_process(
+    tierqueue: Command,
+) -> Iterator[None]:
+    yield
+    if "ledger" in app._made:
+        app._made["ledger"].close()
 
 
 @pytest.fixture
