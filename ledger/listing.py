@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, RowMapping, func, literal, literal_column, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    and_,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
 from tierqueue.ledger.models import actions, items, promises
 from tierqueue.ledger.session import Transaction
@@ -79,7 +89,10 @@ def _few(connection: Transaction, in_state: ColumnElement[bool]) -> bool:
 def owed(connection: Transaction, item_id: str) -> Sequence[RowMapping]:
     """To which Celery task ids an item was promised, and when each was told."""
     shown = (promises.c.id, promises.c.made_at, promises.c.kept_at)
-    found = select(*shown).where(promises.c.item_id == item_id).order_by(promises.c.made_at)
+    # Its own promise by the primary key, those that joined it by the index that has them alone.
+    own = and_(promises.c.id == item_id, promises.c.item_id == item_id)
+    joined = and_(promises.c.item_id == item_id, promises.c.id != promises.c.item_id)
+    found = select(*shown).where(or_(own, joined)).order_by(promises.c.made_at)
     return connection.execute(found).mappings().all()
 
 

@@ -40,10 +40,11 @@ def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
     return connection.execute(found).mappings().all()
 
 
-def starting(connection: Transaction, beginning: str) -> Sequence[RowMapping]:
-    """The message whose id begins so, whole; two of them where more than one does."""
+def starting(connection: Transaction, beginning: str, limit: int) -> Sequence[RowMapping]:
+    """Up to ``limit`` messages whose ids begin so, the shortest id first, each with its bytes."""
     begins = raw_messages.c.id.startswith(beginning, autoescape=True)
-    return connection.execute(select(raw_messages).where(begins).limit(2)).mappings().all()
+    found = select(raw_messages).where(begins).order_by(func.length(raw_messages.c.id))
+    return connection.execute(found.limit(limit)).mappings().all()
 
 
 def discard(connection: Transaction, message_ids: Sequence[str], by: str) -> int:

@@ -7,6 +7,7 @@ import click
 from tierqueue.ledger import endings
 from tierqueue.tasks import health as looking
 from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.named import one_of
 from tierqueue.tasks.cli.printing import emit, json_option, paragraph, say
 from tierqueue.tasks.findings.finding import Finding
 
@@ -14,7 +15,7 @@ from tierqueue.tasks.findings.finding import Finding
 @click.command(epilog="Example: tierqueue health --worker gpu")
 @click.option(
     "--worker",
-    type=click.Choice(looking.WORKERS),
+    type=one_of(looking.WORKERS),
     help="Only whether this machine's process of that name does its work.",
 )
 @json_option

@@ -148,7 +148,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
                 "attempts": [record(each, money=MONEY, times=TIMES) for each in attempts],
                 "promises": [record(each, times=TIMES) for each in owed],
                 "actions": [
-                    {"at": told["at"], "by": told["by"], "what": told["what"]}
+                    {"at_epoch_us": told["at_epoch_us"], "by": told["by"], "what": told["what"]}
                     for told in (record(each, times=TIMES) for each in done)
                 ],
             }

@@ -1,6 +1,6 @@
 """Names as people give them: ids by any beginning that only one has, words with their typos."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from tierqueue.router.complaints import nearest
 from tierqueue.router.duration import parse_duration
 from tierqueue.router.errors import InvalidItem
 
-_SHOWN = 5
+SHOWN = 5
 """Ids that are named where a beginning is that of several."""
 
 
@@ -21,12 +21,12 @@ def item_named(connection: Transaction, text: str) -> str:
 
     Raises ``InvalidItem`` where there is none, and with the candidates where there are several.
     """
-    return _only("item", text, items_beginning(connection, text, _SHOWN + 1))
+    return only("item", text, items_beginning(connection, text, SHOWN + 1))
 
 
 def job_named(connection: Transaction, text: str) -> str:
     """The id of the job whose id begins with ``text``; raises as ``item_named``."""
-    return _only("job", text, jobs_beginning(connection, text, _SHOWN + 1))
+    return only("job", text, jobs_beginning(connection, text, SHOWN + 1))
 
 
 def ago(duration: str | None) -> int | None:
@@ -69,14 +69,17 @@ class _Word(click.Choice[str]):
         return said.removesuffix(".") + (nearest(str(value), self.choices) or ".")
 
 
-def _only(what: str, text: str, found: list[str]) -> str:
+def only(what: str, text: str, found: Sequence[str]) -> str:
+    """The one id that was ``found`` to begin with ``text``, or that is it; else ``InvalidItem``."""
     if not text or not found:
         raise InvalidItem(f"there is no {what} {text}" if text else f"say which {what}")
+    if text in found:
+        return text
     if len(found) > 1:
-        more = ", and more" if len(found) > _SHOWN else ""
+        more = ", and more" if len(found) > SHOWN else ""
         raise InvalidItem(
-            f"several {what}s begin with {text}: {', '.join(found[:_SHOWN])}{more};"
+            f"several {what}s begin with {text}: {', '.join(found[:SHOWN])}{more};"
             " say more of the id",
-            {"candidates": found},
+            {"candidates": list(found)},
         )
     return found[0]

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -33,14 +33,13 @@ def json_option(command: F) -> F:
 def record(
     row: Mapping[Any, Any], *, money: Sequence[str] = (), times: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A row for scripts: ``money`` becomes ``…_nanousd``, ``times`` become ISO 8601 in UTC."""
+    """A row for scripts: ``money`` becomes ``…_nanousd``, ``times`` become ``…_epoch_us``."""
     told: dict[str, Any] = {}
     for name, value in row.items():
         if name in money:
             told[f"{name}_nanousd"] = value
-        elif name in times and value is not None:
-            at = datetime.fromtimestamp(value / 1_000_000, UTC)
-            told[name] = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        elif name in times:
+            told[f"{name}_epoch_us"] = value
         else:
             told[name] = value
     return told

@@ -6,8 +6,8 @@ import click
 
 from tierqueue.ledger import raw_messages as kept
 from tierqueue.ledger.session import Transaction
-from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.cli.concurrency import operator
+from tierqueue.tasks.cli.named import SHOWN, only
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, say, table
 
@@ -78,12 +78,8 @@ def discard(message_ids: tuple[str, ...], yes: bool) -> None:
 
 
 def _one(connection: Transaction, message_id: str) -> Any:
-    found = kept.starting(connection, message_id)
-    if not found:
-        raise InvalidItem(f"there is no message {message_id}: see tierqueue raw-messages list")
-    if len(found) > 1:
-        raise InvalidItem(f"more than one message begins with {message_id}: write more of its id")
-    return found[0]
+    found = {row["id"]: row for row in kept.starting(connection, message_id, SHOWN + 1)}
+    return found[only("message", message_id, list(found))]
 
 
 def _shown(row: Any) -> dict[str, Any]:

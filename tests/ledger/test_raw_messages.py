@@ -11,7 +11,7 @@ def test_a_message_is_kept_byte_by_byte(ledger: Ledger) -> None:
             connection, queue="route", body=body, headers={"task": None}, error="not JSON"
         )
     with ledger.read() as connection:
-        [row] = raw_messages.starting(connection, kept)
+        [row] = raw_messages.starting(connection, kept, 2)
         [listed] = raw_messages.newest(connection, 10)
     assert (listed.id, listed.bytes) == (kept, 256)
     assert (row.id, row.queue, row.body) == (kept, "route", body)

@@ -39,7 +39,7 @@ def test_one_is_shown_by_the_beginning_of_its_id_and_its_bytes_only_when_asked(
     assert "\x1b" not in whole
     assert "there is no message" in tierqueue.complaint("raw-messages", "show", "nobody")
     kept(ledger_url, b"other")
-    assert "more than one" in tierqueue.complaint("raw-messages", "show", "0")
+    assert "several messages begin with 0: " in tierqueue.complaint("raw-messages", "show", "0")
 
 
 def test_a_discard_says_first_what_it_would_do_and_is_written_down(
