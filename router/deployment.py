@@ -96,8 +96,10 @@ class Deployment(Table):
     ``vendor:<name>``; ``tokenizer`` is the path of the model's ``tokenizer.json``, with which its
     input is counted instead of bounded; ``gpu_hour`` is nano-dollars per second of engine time.
     ``limit_parameter`` and ``structured_output`` say what the provider takes; where nothing is
-    stated, what its host is known to take. ``reasoning_tokens``: output tokens that a call may use
-    beyond its answer's own limit, for a model that thinks; sent, held and limited with it.
+    stated, what its host is known to take. Without ``system_message`` the instruction stands in
+    front of the user's message, for models that have no system role. ``reasoning_tokens``: output
+    tokens that a call may use beyond its answer's own limit, for a model that thinks; sent, held
+    and limited with it.
     ``served_as`` are further names, or patterns of them, under which the same model answers.
     ``name`` and ``policy`` (the policy's digest) are filled in by ``parse_policy``.
     """
@@ -117,6 +119,7 @@ class Deployment(Table):
     timeout: float = Field(default=60.0, gt=0, le=86_400)
     limit_parameter: LimitParameter = "max_tokens"
     structured_output: StructuredOutput = "json_schema"
+    system_message: Flag = True
     reasoning_tokens: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
     engine_options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     prices: Prices | None = None

@@ -99,6 +99,8 @@ def grammatical(schema: Any) -> Any:
             kept[key] = value
         elif key not in _NO_GRAMMAR:
             kept[key] = grammatical(value)
+    if len(kept.get("allOf", [])) > 1:
+        del kept["allOf"]
     if kept.get("format") not in _GRAMMAR_FORMATS:
         kept.pop("format", None)
     if _NO_GRAMMAR_PATTERN.search(str(kept.get("pattern", ""))):

@@ -182,12 +182,13 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
     except Exception as error:  # noqa: BLE001 - a team's own code
         message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
         return Failed(kind="task type", message=message, transient=False, reason="task_code")
+    system = _joined(prompt.system, form.words)
     return Call(
         item=item.id,
         fence=each.fence,
         model=deployment.model,
-        system="\n\n".join(filter(None, [prompt.system, form.words])),
-        prefix=prompt.prefix,
+        system=system if deployment.system_message else "",
+        prefix=prompt.prefix if deployment.system_message else _joined(system, prompt.prefix),
         question=prompt.question,
         schema=form.schema,
         schema_name=form.name,
@@ -196,6 +197,10 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
         timeout=deployment.timeout,
         labels={"attempt": str(item.calls + 1)},
     )
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(filter(None, parts))
 
 
 def _output_limit(deployment: Deployment, each: Claim) -> int:

@@ -4,17 +4,20 @@ import copy
 import datetime as dt
 import decimal
 import enum
+import importlib.util
 import json
 import uuid
 from typing import Annotated, Any, Literal
 
 import anthropic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.lib import _pydantic as openai_strict
 from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, create_model
 
+from sandbox.schema_rules import check
+from tests.sandbox.test_sandbox_answers import KINDS
 from tierqueue.tasks.answer_schema import ANTHROPIC, OPENAI, Inexpressible, grammatical, strict
 from tierqueue.tasks.kinds.classify import _output as classification
 from tierqueue.tasks.kinds.extract import _output as extraction
@@ -214,6 +217,33 @@ def test_a_grammar_is_asked_for_nothing_that_it_refuses() -> None:
     assert "pattern" not in found["ahead"]
     assert "format" not in found["key"]
     assert (found["kept"]["minimum"], found["kept"]["maximum"]) == (1, 5)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM: `make engine`")
+@pytest.mark.filterwarnings("ignore")
+def test_vllm_finds_no_feature_that_its_grammars_lack() -> None:
+    from vllm.v1.structured_output.backend_xgrammar import has_xgrammar_unsupported_json_features
+
+    models: list[type[BaseModel]] = [*EXPRESSIBLE.values(), Person]
+    for model in models:
+        assert not has_xgrammar_unsupported_json_features(grammatical(model.model_json_schema()))
+    assert has_xgrammar_unsupported_json_features(Order.model_json_schema())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(KINDS, min_size=1, max_size=5), st.booleans())
+def test_a_strict_schema_of_any_model_is_one_that_the_sandbox_takes(
+    kinds: list[Any], defaults: bool
+) -> None:
+    fields: Any = {
+        f"field_{at}": (kind, None if defaults else ...) for at, kind in enumerate(kinds)
+    }
+    whole = create_model("Made", **fields).model_json_schema()
+    for api, bounds in (("openai", OPENAI), ("anthropic", ANTHROPIC)):
+        try:
+            check(api, strict(whole, bounds))  # type: ignore[arg-type]
+        except Inexpressible:
+            continue
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=9), st.sampled_from([str, int, float, bool])))

@@ -246,3 +246,15 @@ def test_a_quote_and_a_route_count_with_the_tokenizer_that_the_policy_states(
     assert "by its own tokenizer" in said
     path.unlink()
     assert "deployment small states a tokenizer" in tierqueue.complaint(*limited)
+
+
+def test_head_room_for_reasoning_is_in_the_quote(
+    tierqueue: Command, ledger: Ledger, tmp_path: Path
+) -> None:
+    file = written(tmp_path, 10)
+    before = part(tierqueue.json(*file), "best")
+    policy = tmp_path / "tierqueue.toml"
+    thinking = 'model = "best"\nreasoning_tokens = 1000'
+    policy.write_text(policy.read_text().replace('model = "best"', thinking))
+    after = part(tierqueue.json(*file), "best")
+    assert after["bound_nanousd"] == before["bound_nanousd"] + 10 * 1000 * 25_000

@@ -96,6 +96,17 @@ def test_a_host_without_schemas_has_it_in_the_prompt() -> None:
     assert other["system"] == system["content"]
 
 
+@pytest.mark.parametrize("kind", ["json_schema", "none"])
+def test_a_model_without_a_system_role_has_it_all_in_one_message(kind: str) -> None:
+    usual = asked(deployment(structured_output=kind))
+    alone = asked(deployment(structured_output=kind, system_message=False))
+    system, user = usual["messages"]
+    joined = {"role": "user", "content": system["content"] + "\n\n" + user["content"]}
+    assert alone["messages"] == [joined]
+    body = asked(deployment(system_message=False), complete, prompt="hello")
+    assert body["messages"] == [{"role": "user", "content": "hello"}]
+
+
 def test_a_free_text_is_sent_without_any_form() -> None:
     for engine in ("openai", "anthropic"):
         body = asked(deployment(engine), complete, prompt="hello")
