@@ -5,11 +5,11 @@ call ``triage.delay("The lift is stuck between two floors")``.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tierqueue.tasks import Doubt, Prompt, item_task
+from tierqueue.tasks import Demands, Doubt, Prompt, item_task
 
 
 class Triage(BaseModel):
@@ -34,6 +34,7 @@ def _urgent_says_why(arguments: Mapping[str, Any], answer: Triage) -> str | None
 def triage(
     ticket: Annotated[str, Field(min_length=1)],
     reason_words: Annotated[int, Field(ge=1, le=20)] = 3,
+    **_demands: Unpack[Demands],
 ) -> Prompt:
     """Say how urgent ``ticket`` is, whose it is, and why."""
     return Prompt(

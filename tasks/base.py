@@ -4,23 +4,28 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Generic, Literal, NoReturn
 
 from celery import Signature, Task
 from celery.exceptions import Ignore
-from celery.result import AsyncResult
 from pydantic import BaseModel, ValidationError
+from typing_extensions import ParamSpec
 
 from tierqueue.ledger import outbox
 from tierqueue.ledger.items import NewItem, new_id, submit
 from tierqueue.ledger.promises import Promise
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.outcome import Accepted, Completed, Rejected, Usage
 from tierqueue.tasks import answer_form, intake, names, predecessors, promises
+from tierqueue.tasks.answers import ItemResult, Out_co
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.demands import NAMES, StatedDemands, invalid, moment
 from tierqueue.tasks.outside import CallIds
 from tierqueue.tasks.prompt import Prompt
 from tierqueue.tasks.signatures import listed, plain
+
+P = ParamSpec("P", default=...)
+"""What a task type is called with: its own arguments, and the demands it lists."""
 
 OutputModel = type[BaseModel]
 Check = Callable[[Mapping[str, Any], Any], str | None]
@@ -38,8 +43,11 @@ class Doubt(str):
     __slots__ = ()
 
 
-class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
-    """A task type. Declare one with ``item_task``; call it with ``.delay()``.
+class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships no types
+    """A task type. Declare one with ``item_task``; submit an item with ``.delay()``.
+
+    Called directly it makes the prompt, and ``validate`` judges an answer, both without a broker,
+    a ledger or a model.
 
     ``build`` makes the prompt from the arguments; ``output`` is the pydantic model of the answer,
     a function of the arguments giving one, or ``None`` for free text; ``checks`` judge a parsed
@@ -48,19 +56,57 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
 
     abstract = True
     Request = "tierqueue.tasks.request:ItemRequest"
-    declared: ClassVar[dict[str, "ItemTask"]] = {}
+    declared: ClassVar[dict[str, "ItemTask[..., Any]"]] = {}
     """Every task type that was imported, by name."""
 
     build: Callable[..., Prompt]
     signature_of_build: inspect.Signature
     arguments_model: type[BaseModel]
     output: OutputModel | Callable[[Mapping[str, Any]], OutputModel] | None
+    answer_model: OutputModel | None
+    """By which ``.get().output`` reads an answer; ``None`` leaves it a plain mapping."""
     checks: Sequence[Check]
     output_limit: int
     prompt_version: str
     defaults: Mapping[str, Any]
     key_scope: KeyScope
     key_lifetime: int | None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Prompt:
+        """The prompt that this call would send; raises ``InvalidItem`` as ``delay`` would."""
+        if self._is_called_by_name:
+            self.run(*args, **kwargs)
+        return self.prompt(self._checked(args, kwargs))
+
+    def validate(self, answer: str, /, *args: P.args, **kwargs: P.kwargs) -> Accepted | Rejected:
+        """Judge what a model answered to this call, as a worker does: form, bounds and checks.
+
+        ``Accepted.output`` is what the producer gets, ``Rejected.reasons`` say why it does not.
+        """
+        from tierqueue.tasks.validation import validate
+
+        done = Completed(text=answer, usage=Usage(), model_served="")
+        return validate(self, self._checked(args, kwargs), done)
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> ItemResult[Out_co]:
+        """Submit one item; as ``apply_async``, which also takes Celery's options."""
+        return self.apply_async(args, kwargs)
+
+    def apply(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: an item is done by a worker, under a hold."""
+        raise InvalidItem(
+            f"{self.name}: apply() cannot run an item here. To test the task type, call it for its"
+            " prompt and .validate() an answer; to run it, .delay()",
+            {"task": self.name},
+        )
+
+    def AsyncResult(self, task_id: str, **kwargs: Any) -> ItemResult[Out_co]:  # noqa: N802 - Celery's name
+        """The result of an item that was submitted, here or elsewhere."""
+        result: ItemResult[Out_co] = ItemResult(
+            task_id, backend=self.backend, task_name=self.name, app=self.app, **kwargs
+        )
+        result.model = self.answer_model
+        return result
 
     def prompt(self, arguments: Mapping[str, Any]) -> Prompt:
         """The prompt of one item, from its stored arguments."""
@@ -161,7 +207,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         link_error: Any = None,
         shadow: str | None = None,  # noqa: ARG002 - Celery's name for logs; an item has its task
         **options: Any,
-    ) -> AsyncResult:
+    ) -> ItemResult[Out_co]:
         """Commit the item and what its caller is owed, then wake the routing stage.
 
         Raises ``InvalidItem`` for bad input and the database's own error when the ledger cannot be
@@ -215,7 +261,7 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
             parent.add_trail(result)
         return result
 
-    def submit_in(self, session: Any, *args: Any, **kwargs: Any) -> AsyncResult:
+    def submit_in(self, session: Any, *args: P.args, **kwargs: P.kwargs) -> ItemResult[Out_co]:
         """As ``delay``, but in the caller's own SQLAlchemy session or connection.
 
         The item is there once that transaction commits, and never was if it is rolled back; it
@@ -237,6 +283,10 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         input becomes a dead letter, whose producer is told. Raises ``Reject`` with requeue while
         the ledger cannot be asked.
         """
+        if not self._is_called_by_name:
+            raise InvalidItem(
+                f"{self.name}: run() is for Celery; call the task type itself, or .delay()"
+            )
         request = self.request
         promise = Promise(
             id=request.id,
@@ -256,9 +306,18 @@ class ItemTask(Task):  # type: ignore[misc]  # celery ships no types
         raise Ignore
 
     @property
+    def _is_called_by_name(self) -> bool:
+        """Whether Celery is carrying out a message; an unbound task has no requests at all."""
+        return self.request_stack is not None and not self.request.called_directly
+
+    @property
     def _road(self) -> TierqueueApp:
         road: TierqueueApp = self.app
         return road
+
+    def _checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call without its demands, both checked."""
+        return dict(self.new_item(args, kwargs, item_id="").arguments)
 
     def _arguments(self, args: Sequence[Any], own: Mapping[str, Any]) -> dict[str, Any]:
         try:

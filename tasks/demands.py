@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -80,6 +81,30 @@ def _iso(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(_WRITE) from None
+
+
+TierName = Tier | Literal["gpu", "open_weight", "frontier"] | None
+
+
+class Demands(TypedDict, total=False):
+    """What any call may demand, for type checkers; ``StatedDemands`` checks it at the call.
+
+    A task type lists it last, ``**_demands: Unpack[Demands]``. ``None`` is "not stated".
+    """
+
+    risk: Risk | Literal["internal", "customer_facing", "auto_applied"] | None
+    sensitivity: Sensitivity | Literal["public", "internal", "confidential", "regulated"] | None
+    latency: Latency | Literal["interactive", "background"] | None
+    deadline: str | float | timedelta | datetime | None
+    max_cost: str | float | Decimal | None
+    floor: TierName
+    on_ceiling: TierName
+    on_throttle: TierName
+    on_outage: TierName
+    budget: str | None
+    priority: int | None
+    idempotency_key: str | None
+    metadata: Mapping[str, str | int | float | bool | None] | None
 
 
 Moment = Annotated[int, BeforeValidator(_moment)]

@@ -26,13 +26,13 @@ from tierqueue.router.served import must_be_the_asked, same_model
 from tierqueue.tasks import answer_form
 from tierqueue.tasks.base import ItemTask
 from tierqueue.tasks.settle import Attempt
+from tierqueue.tasks.validation import rejected, validate
 from tierqueue.workers import egress
 from tierqueue.workers.breaker import Breaker
 from tierqueue.workers.engine import Call, Engine
 from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.loop import EventLoopThread
 from tierqueue.workers.settler import Ended, Settler
-from tierqueue.workers.validation import rejected, validate
 
 _log = structlog.get_logger(__name__)
 

@@ -2,17 +2,25 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from tierqueue.tasks.base import Doubt
 from tierqueue.tasks.declare import item_task
+from tierqueue.tasks.demands import Demands
 from tierqueue.tasks.prompt import Prompt
 
 Text = Annotated[str, Field(min_length=1)]
 Labels = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=500)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Classification(BaseModel):
+    """The output of ``classify``: one of the labels, and how sure the model is of it, 0 to 1."""
+
+    label: str
+    confidence: float
 
 
 @lru_cache(maxsize=256)
@@ -32,9 +40,19 @@ def _sure(arguments: Mapping[str, Any], answer: Any) -> str | None:
     return None
 
 
-@item_task("tierqueue.classify", output=_output, checks=[_sure], output_limit=64)
+@item_task(
+    "tierqueue.classify",
+    output=_output,
+    answer_model=Classification,
+    checks=[_sure],
+    output_limit=64,
+)
 def classify(
-    text: Text, labels: Labels, instructions: str = "", min_confidence: Share = 0.0
+    text: Text,
+    labels: Labels,
+    instructions: str = "",
+    min_confidence: Share = 0.0,
+    **_demands: Unpack[Demands],
 ) -> Prompt:
     """Give ``text`` one of ``labels``; the answer is ``{"label": …, "confidence": 0…1}``."""
     rules = f"{instructions}\n\n" if instructions else ""

@@ -1,10 +1,11 @@
 """``complete``: any prompt, free text back."""
 
-from typing import Annotated
+from typing import Annotated, Unpack
 
 from pydantic import Field
 
 from tierqueue.tasks.declare import item_task
+from tierqueue.tasks.demands import Demands
 from tierqueue.tasks.prompt import Prompt
 
 
@@ -13,6 +14,7 @@ def complete(
     prompt: Annotated[str, Field(min_length=1)],
     system: str = "",
     max_output_tokens: Annotated[int, Field(ge=1, le=200_000)] = 1024,
+    **_demands: Unpack[Demands],
 ) -> Prompt:
     """Answer ``prompt``; the output is ``{"text": …}`` of at most ``max_output_tokens``."""
     return Prompt(system=system, prefix="", question=prompt)

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Unpack
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from tierqueue.tasks.declare import item_task
+from tierqueue.tasks.demands import Demands
 from tierqueue.tasks.prompt import Prompt
 
 
@@ -47,6 +48,7 @@ def extract(
     text: Annotated[str, Field(min_length=1)],
     fields: Annotated[dict[FieldName, FieldType], Field(min_length=1, max_length=100)],
     instructions: str = "",
+    **_demands: Unpack[Demands],
 ) -> Prompt:
     """Fill ``fields`` (name -> string, number, integer or boolean) from ``text``.
 

@@ -1,11 +1,12 @@
 """``summarize``: the text in fewer words."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tierqueue.tasks.declare import item_task
+from tierqueue.tasks.demands import Demands
 from tierqueue.tasks.prompt import Prompt
 
 
@@ -27,6 +28,7 @@ def summarize(
     text: Annotated[str, Field(min_length=1)],
     max_words: Annotated[int, Field(ge=5, le=2000)] = 100,
     question: str = "",
+    **_demands: Unpack[Demands],
 ) -> Prompt:
     """Summarize ``text`` in at most ``max_words`` words, for ``question`` where there is one."""
     asked = f"Answer this question: {question}" if question else "Say what matters most."

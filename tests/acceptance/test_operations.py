@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 LABELS = ["billing", "login"]
-OPEN = {"floor": "open_weight", "sensitivity": "public"}
+OPEN: Any = {"floor": "open_weight", "sensitivity": "public"}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

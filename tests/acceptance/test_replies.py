@@ -68,8 +68,8 @@ def test_a_whole_answer_is_taken_without_a_reason_and_without_its_thoughts(
         text = f"[[sandbox:{marker}]] my refund"
         answer = classify.delay(text, labels=LABELS, floor="frontier").get(timeout=30)
         assert answer["output"]["label"] in LABELS
-    answer = complete.delay("[[sandbox:thinks]] Say hello").get(timeout=30)
-    assert answer["output"]["text"].startswith("Simulated answer")
+    text = complete.delay("[[sandbox:thinks]] Say hello").get(timeout=30).output.text
+    assert text.startswith("Simulated answer")
 
 
 def test_another_models_answer_is_refused_unless_only_we_are_hurt(standing: Standing) -> None:

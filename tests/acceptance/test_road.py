@@ -103,7 +103,7 @@ def test_bad_input_is_refused_at_the_call(standing: Standing) -> None:
     with pytest.raises(InvalidItem, match="labels"):
         classify.delay("x", labels=["only one"])
     with pytest.raises(InvalidItem, match="risk"):
-        classify.delay("x", labels=LABELS, risk="none at all")
+        classify.delay("x", labels=LABELS, risk="none at all")  # type: ignore[arg-type]
     with pytest.raises(InvalidItem, match="queue"):
         classify.apply_async(["x", LABELS], queue="gpu")
 

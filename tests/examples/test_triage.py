@@ -9,15 +9,10 @@ import pytest
 
 from examples.triage import Triage, triage
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.outcome import Accepted, Completed, Rejected, Usage
-from tierqueue.workers.validation import validate
+from tierqueue.tasks import Accepted, Rejected
 
 ROOT = Path(__file__).resolve().parents[2]
-ARGUMENTS = {"ticket": "The lift is stuck between two floors.", "reason_words": 3}
-
-
-def answered(**answer: object) -> Completed:
-    return Completed(text=json.dumps(answer), usage=Usage(), model_served="m")
+STUCK = "The lift is stuck between two floors."
 
 
 def test_the_task_type_has_its_name_its_arguments_and_its_demands() -> None:
@@ -32,16 +27,23 @@ def test_a_call_without_a_ticket_is_refused() -> None:
         triage.new_item((), {"ticket": ""}, item_id="i")
 
 
+def test_the_prompt_holds_the_ticket_behind_what_all_tickets_share() -> None:
+    prompt = triage(STUCK, reason_words=4)
+    assert "at least 4 words" in prompt.question
+    assert STUCK in prompt.question
+    assert STUCK not in prompt.prefix
+
+
 def test_an_answer_of_the_right_form_is_accepted() -> None:
     answer = {"urgency": "today", "team": "building", "reason": "stuck"}
-    assert isinstance(validate(triage, ARGUMENTS, answered(**answer)), Accepted)
-    assert Triage.model_validate(answer).team == "building"
+    verdict = triage.validate(json.dumps(answer), STUCK)
+    assert isinstance(verdict, Accepted)
+    assert Triage.model_validate(verdict.output).team == "building"
 
 
 def test_an_alarm_that_does_not_say_why_is_doubtful() -> None:
-    verdict = validate(
-        triage, ARGUMENTS, answered(urgency="now", team="building", reason="because")
-    )
+    alarm = {"urgency": "now", "team": "building", "reason": "because"}
+    verdict = triage.validate(json.dumps(alarm), STUCK)
     assert isinstance(verdict, Rejected)
     assert verdict.reason == "low_confidence"
 

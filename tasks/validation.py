@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from tierqueue.router.outcome import Accepted, Completed, Rejected
+from tierqueue.tasks import reasons
 from tierqueue.tasks.base import Doubt, ItemTask
-from tierqueue.workers import reasons
-from tierqueue.workers.thinking import spoken
+from tierqueue.tasks.thinking import spoken
 
 _ENDED = {
     "length": "the answer was cut off at its output limit",

@@ -15,7 +15,7 @@ from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.kinds.complete import complete
 from tierqueue.tasks.kinds.extract import extract
 from tierqueue.tasks.prompt import Prompt
-from tierqueue.workers.validation import validate
+from tierqueue.tasks.validation import validate
 
 LABELS = {"text": "t", "labels": ["billing", "bug"], "instructions": "", "min_confidence": 0.7}
 FREE = {"prompt": "p"}
