@@ -43,6 +43,9 @@ def road_to(
     def on(url: str) -> Road:
         monkeypatch.setenv("TIERQUEUE_LEDGER_URL", url)
         app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
+        # A command that ran before, without a broker, may have made one that asks another.
+        app._backend_cache = None
+        app._local.__dict__.pop("backend", None)
         opened.append(app.ledger)
         return Road(app, app.ledger)
 
