@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,9 @@ _START_PATIENCE = 30.0
 _DIALECTS = ("sqlite", "postgresql")
 _FRESH = 0.25
 """Seconds after a transaction in which its connection is taken to be alive still."""
+
+_REWRITTEN = 512 * 2**20
+"""Bytes of a SQLite file that are rewritten while workers wait: within half a usual lease."""
 
 _NOW = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
 
@@ -135,6 +138,25 @@ class Ledger:
                 pause.wait(1.0)
             else:
                 return
+
+    def rewrite(self) -> bool:
+        """Write a SQLite file anew, without what was erased, and empty its write-ahead file.
+
+        Writers wait meanwhile, about a second for 100 MB. False where something of it may be left:
+        the file is too large to be rewritten beside workers with leases, or readers held on to the
+        old one. Of PostgreSQL nothing can be said: false.
+        """
+        if self._turns is None:
+            return False
+        path = Path(str(self._writer.url.database))
+        with self._turns, closing(self._writer.raw_connection()) as connection:
+            cursor = connection.cursor()
+            small = path.stat().st_size <= _REWRITTEN
+            if small:
+                cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            row = cursor.fetchone()
+        return small and row is not None and row[0] == 0
 
     @property
     def one_writer(self) -> bool:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tierqueue.ledger import erasure, items, promises
 from tierqueue.tasks.app import TierqueueApp
@@ -13,10 +14,22 @@ _LOOK = 0.5
 """Seconds between two looks whether a running item has ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many items were erased, and the ids of those that still ran.
+
+    ``rewritten``: no file of the ledger holds anything of them any more.
+    """
+
+    items: int
+    running: list[str]
+    rewritten: bool
+
+
 def erase(
     app: TierqueueApp, item_ids: Sequence[str], *, by: str, why: str, patience: float
-) -> tuple[int, list[str]]:
-    """Erase items; returns how many were, and those that still ran after ``patience`` seconds.
+) -> Erased:
+    """Erase items; returns what came of it. Those that run are waited for ``patience`` seconds.
 
     ``why`` is recorded and holds no payload.
     """
@@ -38,7 +51,7 @@ def erase(
         with app.ledger.read() as connection:
             left = erasure.still_going(connection, left)
         if not left or time.monotonic() > until:
-            return erased, left
+            return Erased(erased, left, rewritten=bool(erased) and app.ledger.rewrite())
         pause.wait(_LOOK)
 
 

@@ -120,3 +120,51 @@ def test_a_replay_from_the_command_raises_the_floor_of_what_it_chose(
     row = road.item(old.id)
     assert (row.state, row.floor, row.max_cost) == ("submitted", "frontier", 50_000_000)
     assert road.item(young.id).state == "dead"
+
+
+def test_erased_text_stands_in_no_file_of_a_sqlite_ledger_while_others_write(
+    road_to: Callable[[str], Road],
+    sqlite_url: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    road, secret = road_to(sqlite_url), "Quillfeather"
+    asked = []
+    for number in range(40):
+        text_ = f"{secret} {number} " + "x" * (number * 97)
+        asked.append(complete.delay(text_, metadata={"customer": secret}))
+        road.tell(road.answer(asked[-1].id, {"text": f"{secret} again" + "y" * (number * 53)}))
+    files = [Path(sqlite_url.removeprefix("sqlite:///") + end) for end in ("", "-wal", "-shm")]
+    assert sum(file.read_bytes().count(secret.encode()) for file in files) > 80
+    stopping = threading.Event()
+    written = []
+
+    def go_on_working() -> None:
+        while not stopping.is_set():
+            written.append(complete.delay("another's").id)
+
+    working = threading.Thread(target=go_on_working)
+    working.start()
+    try:
+        until(lambda: written)
+        command = ("erase", "--metadata", f"customer={secret}", "--yes")
+        status, out, _ = run(capsys, *command, "--json")
+        before = len(written)
+        until(lambda: len(written) > before)
+    finally:
+        stopping.set()
+        working.join()
+    told = json.loads(out)
+    assert (status, told["erased"]) == (0, 40)
+    assert not any("ledger" in place for place in told["may_be_left_in"])
+    assert [file.read_bytes().count(secret.encode()) for file in files] == [0, 0, 0]
+    assert {row.id for row in road.all_items()} == {*written, *(each.id for each in asked)}
+
+
+def test_an_erasure_says_where_text_may_be_left(
+    road: Road, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = complete.delay("my secret")
+    road.tell(road.answer(asked.id, {"text": "an answer"}))
+    _, out, _ = run(capsys, "erase", "--item", asked.id, "--yes")
+    assert "BGREWRITEAOF" in out
+    assert ("VACUUM FULL" in out) == (road.ledger.dialect == "postgresql")
