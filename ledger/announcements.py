@@ -52,11 +52,15 @@ def done(connection: Transaction, item_ids: Sequence[str], now: int) -> None:
         )
 
 
-def forget(connection: Transaction, announced_before: int) -> int:
-    """Announce the newest ``KEPT`` dead letters again; returns how many."""
+def forget(connection: Transaction, announced_before: int, announced_after: int = 0) -> int:
+    """Announce the newest ``KEPT`` of these dead letters again; returns how many."""
     newest = (
         select(items.c.id)
-        .where(items.c.state == State.DEAD.value, items.c.announced_at < announced_before)
+        .where(
+            items.c.state == State.DEAD.value,
+            items.c.announced_at < announced_before,
+            items.c.announced_at >= announced_after,
+        )
         .order_by(items.c.ended_at.desc())
         .limit(KEPT)
     )

@@ -67,3 +67,13 @@ def forget_told(
         values = {"kept_at": None, "followed_at": promises.c.kept_at}
         connection.execute(again.values(values), {"ids": ids})
     return len(ids), seen[-1]
+
+
+def erased_since(connection: Transaction, since: int) -> list[str]:
+    """Celery ids of items whose payloads were erased at ``since`` (epoch µs) or later."""
+    found = (
+        select(promises.c.id)
+        .join(items, items.c.id == promises.c.item_id)
+        .where(items.c.erased_at >= since)
+    )
+    return list(connection.execute(found).scalars())

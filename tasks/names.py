@@ -14,6 +14,10 @@ AWAKE = "tierqueue:awake"
 EPOCH = "tierqueue:epoch"
 """A key at the broker: gone, the broker has forgotten everything else too."""
 
+BEAT = "tierqueue:beat"
+"""A key at the broker: the ledger's time (epoch µs) when a routing stage last looked in. It only
+grows: smaller than it was, the broker has come back from an older copy of itself."""
+
 MENDING = "tierqueue:mending"
 """A key at the broker: somebody is telling it again what it forgot."""
 

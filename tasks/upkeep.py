@@ -39,6 +39,18 @@ _FORGET_PROCESS = 3_600_000_000
 _FORGET_CHORD = 7 * 86_400_000_000
 """Microseconds after which nobody tells a chord's last part again."""
 
+_UNWATCHED = 10_000_000
+"""Microseconds without a beat after which nobody knows what became of the broker."""
+
+_GROW = """
+local beat = redis.call('GET', KEYS[1])
+if not beat or tonumber(beat) < tonumber(ARGV[1]) then
+    redis.call('SET', KEYS[1], ARGV[1])
+    return ARGV[1]
+end
+return beat
+"""
+
 _MENDING = 60
 """Seconds one stage may take for a page of mending before another begins."""
 
@@ -50,7 +62,8 @@ class Upkeep:
         self._app = app
         self._ledger = app.ledger
         self._delivery = Delivery(app)
-        self._missed: int | None = None
+        self._noticed: tuple[int, int] | None = None
+        self._beat = 0
         self._retained = -_SLOW
 
     def run(self, stopping: threading.Event) -> None:
@@ -77,28 +90,45 @@ class Upkeep:
         self._delivery.announce(letters)
 
     def _mend(self) -> None:
-        """Notice by its missing epoch that the broker forgot everything, and tell it again.
+        """Notice that the broker forgot, and tell it again what it was told since.
 
-        It is told a round after it was noticed: what was being told at the moment of the loss is
-        in the ledger by then.
+        Without its epoch it forgot everything; a beat that is older than it was, or long ago, says
+        that it came back from an older copy, or may have while nobody looked. It is told a round
+        after that was noticed: what was being told at the moment of the loss is in the ledger by
+        then.
         """
         client = self._app.backend.client
-        if client.exists(names.EPOCH):
-            self._missed = None
+        now = self._ledger.now()
+        epoch, beat = client.mget(names.EPOCH, names.BEAT)
+        since = self._lost_since(epoch, beat, now)
+        if since is None:
+            self._noticed = None
+            self._beat = max(now, int(client.register_script(_GROW)(keys=[names.BEAT], args=[now])))
             return
-        if self._missed is None:
-            with self._ledger.read() as connection:
-                self._missed = database_now(connection)
+        if self._noticed is None:
+            self._noticed = (now, since)
             return
         mine = uuid.uuid4().hex
         if not client.set(names.MENDING, mine, nx=True, ex=_MENDING):
             return
-        again, dead = self._owe_again(mine)
+        lost_at, since = self._noticed
+        again, dead = self._owe_again(mine, lost_at, since)
         client.set(names.EPOCH, mine, nx=True)
+        client.set(names.BEAT, self._ledger.now())
         client.delete(names.MENDING)
-        self._missed = None
+        self._noticed, self._beat = None, 0
         if again or dead:
             _log.warning("broker_forgot", results_told_again=again, dead_letters_again=dead)
+
+    def _lost_since(self, epoch: bytes | None, beat: bytes | None, now: int) -> int | None:
+        """From when on the broker may have forgotten what it was told; ``None``: it has not."""
+        if epoch is None:
+            return 0
+        if beat is None:
+            return None
+        if int(beat) < self._beat or int(beat) < now - _UNWATCHED:
+            return int(beat)
+        return None
 
     def _retain(self) -> None:
         """Take away what has had its time; the books and receipts stay."""
@@ -120,19 +150,18 @@ class Upkeep:
         if not full:
             self._retained = time.monotonic()
 
-    def _owe_again(self, mine: str) -> tuple[int, int]:
+    def _owe_again(self, mine: str, lost_at: int, since: int) -> tuple[int, int]:
         app = self._app
-        lost_at = self._missed
-        assert lost_at is not None
         told_before = lost_at + round(TICK * 1_000_000)
+        self._erase_again(since)
         again, last = 0, ""
         while True:
             with self._ledger.write() as connection:
                 count, seen = recall.forget_told(
                     connection,
                     told_before=told_before,
-                    told_after=lost_at - round(app.settings.result_expires * 1_000_000),
-                    regulated_after=lost_at - REGULATED_EXPIRES * 1_000_000,
+                    told_after=max(since, lost_at - round(app.settings.result_expires * 1_000_000)),
+                    regulated_after=max(since, lost_at - REGULATED_EXPIRES * 1_000_000),
                     last_id=last,
                     most=_PAGE,
                 )
@@ -142,4 +171,15 @@ class Upkeep:
                 break
             last = seen
         with self._ledger.write() as connection:
-            return again, announcements.forget(connection, told_before)
+            return again, announcements.forget(connection, told_before, since)
+
+    def _erase_again(self, since: int) -> None:
+        """An older copy of the broker holds answers that were erased since."""
+        if not since:
+            return
+        with self._ledger.read() as connection:
+            gone = recall.erased_since(connection, since)
+        backend = self._app.backend
+        keys = [backend.get_key_for_task(each) for each in gone]
+        for start in range(0, len(keys), _MOST):
+            backend.client.delete(*keys[start : start + _MOST])

@@ -100,7 +100,8 @@ class Storm:
             acts.append(self._routing if self._draw.random() < 0.08 else self._random)
         other = self._upheavals
         others = [other.flushall, other.broker_connections, other.broker_restart]
-        others += [other.broker_crash, other.broker_black_hole, other.migration]
+        others += [other.broker_crash, other.broker_older_copy]
+        others += [other.broker_black_hole, other.migration]
         if self._plant.database == "postgresql":
             others += [other.database_restart, other.database_connections]
         if self._kills < FEW:

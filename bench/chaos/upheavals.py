@@ -1,6 +1,7 @@
 """What befalls a run beside kills: deploys, and a broker or a database that goes and comes back."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,9 @@ DRAIN = 20.0
 
 AWAY = 0.5
 """Seconds for which nobody listens on the broker's port."""
+
+OLDER = 4.0
+"""Seconds that a copy of the broker is older than what it is put back over."""
 
 BLACK_HOLE = 2.5
 """Seconds for which the broker takes connections and says nothing."""
@@ -113,6 +117,21 @@ class Upheavals:
         with self._without_broker("broker_crash"):
             self._plant.server.terminate()
             self._pause.wait(AWAY)
+            self._plant.server.start()
+
+    def broker_older_copy(self) -> None:
+        """The broker comes back from a copy of its files that is some seconds old."""
+        files = self._plant.folder / "broker"
+        copy = self._plant.folder / "broker-older"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(files, copy, ignore=shutil.ignore_patterns("*.sock", "*.pid"))
+        self._pause.wait(OLDER)
+        with self._without_broker("broker_older_copy"):
+            self._plant.server.terminate()
+            for name in ("appendonlydir", "dump.rdb"):
+                shutil.rmtree(files / name, ignore_errors=True)
+                (files / name).unlink(missing_ok=True)
+            shutil.copytree(copy, files, dirs_exist_ok=True)
             self._plant.server.start()
 
     def broker_black_hole(self) -> None:
