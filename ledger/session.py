@@ -4,9 +4,7 @@ SQLite's own driver begins a transaction lazily and upgrades it on the first wri
 updates and raises busy errors between processes; every write here starts with BEGIN IMMEDIATE.
 """
 
-import fcntl
 import math
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +28,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tierqueue.ledger.sqlite_path import check_path
+from tierqueue.ledger.turns import Turns
 from tierqueue.router.errors import Misconfigured
 
 _log = structlog.get_logger(__name__)
@@ -82,7 +81,7 @@ class Ledger:
                 f" {dialect}:// alone"
             ) from None
         self.dialect = dialect
-        self._turns = _Turns(f"{parsed.database}-turns") if dialect == "sqlite" else None
+        self._turns = Turns(f"{parsed.database}-turns") if dialect == "sqlite" else None
         if dialect == "sqlite":
             self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", read_only=False)
             self._reader = _sqlite(url, pool_size, "BEGIN", read_only=True)
@@ -174,41 +173,6 @@ class Ledger:
         self._reader.dispose()
         if self._turns is not None:
             self._turns.close()
-
-
-class _Turns:
-    """Writers of one SQLite file take turns: threads at a lock, processes at a file beside it.
-
-    SQLite alone would keep them safe, but its waiting is sleeping, up to 100 ms at a time, and
-    whoever writes in a loop starves the others. The system wakes the next one at once, and lets
-    go of the file when its holder dies.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._file: int | None = None
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        try:
-            if self._file is None:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        assert self._file is not None
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._lock.release()
-
-    def close(self) -> None:
-        with self._lock:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
 
 
 def now(connection: Connection) -> int:
