@@ -100,11 +100,22 @@ def test_a_request_that_no_window_holds_dies_of_that() -> None:
     assert verdict.reason == "context_window"
 
 
+class Share(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    of: float
+
+
+@item_task("tests.share", output=Share, output_limit=8)
+def share(text: str) -> Prompt:
+    return Prompt(system="s", prefix="", question=text)
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
 def test_a_number_that_json_does_not_know_is_no_answer(number: str) -> None:
-    arguments = {"text": "t", "fields": {"a": "number"}, "instructions": ""}
-    said = reasons_of(validate(extract, arguments, done(f'{{"a": {number}}}')))
+    said = reasons_of(validate(share, {"text": "t"}, done(f'{{"of": {number}}}')))
     assert said == "the answer holds a number that is not finite"
+    arguments = {"text": "t", "fields": {"a": "number"}, "instructions": ""}
+    assert reasons_of(validate(extract, arguments, done(f'{{"a": {number}}}')))
 
 
 @pytest.mark.parametrize(
