@@ -1,16 +1,17 @@
 """Claims: one transaction a slice takes its items, raises their fences and holds money."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from tierqueue.ledger import ceilings
+from tierqueue.ledger import ceilings, policies
 from tierqueue.ledger.batch import among, insert_many
 from tierqueue.ledger.ceilings import Full, Held, Need, Scope
 from tierqueue.ledger.items import Death, die, fall_back, fallen
 from tierqueue.ledger.models import attempts, items
+from tierqueue.ledger.policies import OUTDATED
 from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.lifecycle import State
@@ -32,6 +33,8 @@ _WANTED = (
         items.c.job_id,
         items.c.fallback,
         items.c.degraded,
+        items.c.policy,
+        OUTDATED.label("outdated"),
     )
     .where(among(items.c.id))
     .order_by(items.c.id)
@@ -54,15 +57,15 @@ _WAIT = (
     .values(state=State.WAITING.value, ready_at=bindparam("b_ready"), reason=bindparam("b_reason"))
 )
 
-_ROUTE_AGAIN = update(items).where(among(items.c.id)).values(state=State.SUBMITTED.value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimant:
     """Who claims, and for which deployment; ``lease`` and ``patience`` in microseconds.
 
     ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
-    item waits before it asks again for room in a ceiling that is full of others' holds.
+    item waits before it asks again for room in a ceiling that is full of others' holds, or for a
+    worker that knows its deployment as its policy has it. ``policy`` is the digest of the worker's,
+    ``terms`` what that says of the deployment.
     """
 
     worker: str
@@ -72,6 +75,8 @@ class Claimant:
     metered: bool
     lease: int
     patience: int = 500_000
+    policy: str = ""
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,25 +135,26 @@ def claim(
     ``known`` is what ``read`` said of them. An item is claimed if it is still queued for this
     deployment under that fence and its bound fits everything that covers it. It waits if only
     others' holds stand in its way; it dies with ``cost_ceiling`` or ``deadline`` if it can never
-    go.
+    go. What was routed under another policy than the one in force is routed anew, and waits for
+    another worker where this one's policy says something else of the deployment.
     """
     rows = connection.execute(_WANTED, {"ids": sorted(wanted)}).all()
     result = Claims([], [], 0, len(wanted))
     deaths: list[Death] = []
     able: list[ItemRow] = []
-    for row in rows:
-        as_dispatched = (State.QUEUED, wanted[row.id], claimant.deployment)
-        if (row.state, row.fence, row.deployment) != as_dispatched or row.id not in known:
-            continue
-        if row.deadline < now:
-            deaths.append(expired(row.id, row.deadline, now))
-        elif row.max_cost is not None and row.spent + row.bound > row.max_cost:
-            full = Full(f"item:{row.id}", row.max_cost, row.spent, row.held, row.bound)
-            deaths.append(ceiling_exceeded(row.id, full))
-        else:
-            able.append(row)
-    needs = [Need(row.id, row.fence + 1, row.bound, scopes_of(row, claimant)) for row in able]
+    anew: list[str] = []
     waits: list[dict[str, Any]] = []
+    for row in _as_dispatched(rows, claimant, wanted, known):
+        match _obstacle(row, known[row.id], claimant, now):
+            case Outdated():
+                anew.append(row.id)
+            case Death() as death:
+                deaths.append(death)
+            case str() as why:
+                waits.append(_wait(row, claimant, now, why))
+            case None:
+                able.append(row)
+    needs = [Need(row.id, row.fence + 1, row.bound, scopes_of(row, claimant)) for row in able]
     falling: dict[str, dict[str, Any]] = {}
     for row, decision in zip(able, ceilings.hold(connection, now, needs), strict=True):
         match decision:
@@ -169,22 +175,59 @@ def claim(
             case Full() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Full():
-                waits.append(
-                    {
-                        "b_id": row.id,
-                        "b_ready": now + claimant.patience,
-                        "b_reason": f"ceiling {decision.ceiling}",
-                    }
-                )
+                waits.append(_wait(row, claimant, now, f"ceiling {decision.ceiling}"))
     _write_claims(connection, claimant, result.claimed, now)
     if waits:
         connection.execute(_WAIT, waits)
     fall_back(connection, falling)
-    if falling:
-        connection.execute(_ROUTE_AGAIN, {"ids": sorted(falling)})
+    policies.route_anew(connection, [*falling, *anew])
     ended = die(connection, deaths, now)
-    left = len(wanted) - len(result.claimed) - len(ended) - len(waits) - len(falling)
+    left = len(wanted) - len(result.claimed) - len(ended) - len(waits) - len(falling) - len(anew)
     return Claims(result.claimed, ended, len(waits), left)
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """An item was routed under another policy than the one in force."""
+
+
+def _as_dispatched(
+    rows: Sequence[ItemRow],
+    claimant: Claimant,
+    wanted: Mapping[str, int],
+    known: Mapping[str, ItemRow],
+) -> Iterator[ItemRow]:
+    """The rows that are as they were when their slice was sent, and when they were read."""
+    for row in rows:
+        seen = known.get(row.id)
+        stands = (row.state, row.fence, row.deployment) == (
+            State.QUEUED,
+            wanted[row.id],
+            claimant.deployment,
+        )
+        if stands and seen is not None and seen.policy == row.policy:
+            yield row
+
+
+def _obstacle(
+    row: ItemRow, seen: ItemRow, claimant: Claimant, now: int
+) -> Outdated | Death | str | None:
+    """What stands in the way of a claim before money is asked for: its end, or why it waits."""
+    if row.outdated:
+        return Outdated()
+    terms = (seen.route or {}).get("terms")
+    if row.policy not in (None, claimant.policy) and terms != claimant.terms:
+        return "its worker has another policy"
+    if row.deadline < now:
+        return expired(row.id, row.deadline, now)
+    if row.max_cost is not None and row.spent + row.bound > row.max_cost:
+        full = Full(f"item:{row.id}", row.max_cost, row.spent, row.held, row.bound)
+        return ceiling_exceeded(row.id, full)
+    return None
+
+
+def _wait(row: ItemRow, claimant: Claimant, now: int, why: str) -> dict[str, Any]:
+    return {"b_id": row.id, "b_ready": now + claimant.patience, "b_reason": why}
 
 
 def _may_fall(row: ItemRow, tier: str) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, or_, selec
 
 from tierqueue.ledger import actions, chords, promises
 from tierqueue.ledger import items as work
-from tierqueue.ledger.batch import among
+from tierqueue.ledger.batch import among, update_many
 from tierqueue.ledger.items import Death
 from tierqueue.ledger.models import items
 from tierqueue.ledger.promises import Ending
@@ -114,6 +114,7 @@ def replay(
             route=None,
             bound=None,
             token_bound=None,
+            degraded=None,
             cancel_requested=False,
             announced_at=None,
             floor=items.c.floor if floor is None else _raised(floor),
@@ -122,6 +123,7 @@ def replay(
         ),
         {"ids": dead},
     )
+    _restate(connection, dead, floor, max_cost)
     owed = promises.owe_anew(connection, dead)
     if groups := [each.group_id for each in owed if each.group_id and each.chord]:
         chords.reopen(connection, groups)
@@ -145,6 +147,25 @@ def note_filters(connection: Transaction, wanted: Wanted, by: str, what: str) ->
     """Write down which filters chose the items of a replay or discard of many."""
     stated = {name: value for name, value in asdict(wanted).items() if value is not None}
     actions.note(connection, by=by, what=what, detail={"filters": stated})
+
+
+def _restate(
+    connection: Transaction, dead: Sequence[str], floor: Tier | None, max_cost: int | None
+) -> None:
+    """Change what the items state themselves, which is what they are routed by."""
+    if floor is None and max_cost is None:
+        return
+    found = select(items.c.id, items.c.stated).where(among(items.c.id), items.c.stated.is_not(None))
+    restated: list[dict[str, Any]] = []
+    for row in connection.execute(found, {"ids": dead}):
+        stated = dict(row.stated)
+        if floor is not None:
+            own = Tier(stated.get("floor") or floor)
+            stated["floor"] = max(own, floor, key=TIERS.index).value
+        if max_cost is not None:
+            stated["max_cost"] = max_cost
+        restated.append({"id": row.id, "stated": stated})
+    update_many(connection, items, ("id",), restated)
 
 
 def _raised(floor: Tier) -> ColumnElement[str]:

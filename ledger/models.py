@@ -92,6 +92,8 @@ items = Table(
     Column("degraded", _Json),
     Column("hooked_at", BigInteger),
     Column("inherits", Text),
+    Column("stated", _Json),
+    Column("policy", Text),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", text("priority DESC"), "id", **_where("state = 'submitted'")),
@@ -122,7 +124,8 @@ items = Table(
 
 ``announced_at``: its dead letter stood on a ``dead.…`` queue; ``key_expires_at``: its idempotency
 key is free from then on; ``erased_at``: its payloads are gone, by retention or by an erasure;
-``hooked_at``: the hook was told that a ceiling ended it.
+``hooked_at``: the hook was told that a ceiling ended it. Once an item is routed, ``risk`` to
+``budget`` and ``fallback`` hold what the policy of digest ``policy`` made of what it ``stated``.
 """
 
 promises = Table(
@@ -348,6 +351,14 @@ raw_messages = Table(
     Column("received_at", BigInteger, nullable=False),
 )
 """Messages that could not be read, with the bytes as they came."""
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+)
+"""One row a policy that a routing stage has started with; the last of them is in force."""
 
 actions = Table(
     "actions",

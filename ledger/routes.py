@@ -14,23 +14,23 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    or_,
     select,
-    union_all,
     update,
 )
 
-from tierqueue.ledger import pauses
+from tierqueue.ledger import pauses, policies
 from tierqueue.ledger.batch import among, update_many
 from tierqueue.ledger.models import items
 from tierqueue.ledger.pauses import Pause
+from tierqueue.ledger.policies import OUTDATED
 from tierqueue.ledger.session import ItemRow
-from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
 
 _WAITS = (State.SUBMITTED.value, State.ROUTED.value, State.WAITING.value, State.QUEUED.value)
 
 
-def _is(state: State) -> ColumnElement[bool]:
+def is_in(state: State) -> ColumnElement[bool]:
     """The state as a literal: neither database uses a partial index for a parameter gladly."""
     return items.c.state == literal_column(f"'{state.value}'")
 
@@ -42,6 +42,7 @@ _SUBMITTED = (
         items.c.risk,
         items.c.sensitivity,
         items.c.inherits,
+        items.c.stated,
         items.c.latency,
         items.c.deadline,
         items.c.max_cost,
@@ -60,7 +61,7 @@ _SUBMITTED = (
         items.c.submitted_at,
         items.c.ready_at,
     )
-    .where(_is(State.SUBMITTED))
+    .where(is_in(State.SUBMITTED))
     .order_by(items.c.priority.desc(), items.c.id)
     .limit(bindparam("most"))
 )
@@ -69,13 +70,15 @@ _READY = (
     select(
         items.c.id,
         items.c.fence,
+        items.c.tier,
         items.c.deployment,
         items.c.prefix,
         items.c.token_bound,
         items.c.priority,
+        OUTDATED.label("outdated"),
     )
     .where(
-        _is(State.ROUTED),
+        is_in(State.ROUTED),
         items.c.tier == bindparam("tier"),
         items.c.lost_claims < bindparam("last"),
     )
@@ -90,24 +93,6 @@ _QUEUE = (
 )
 
 
-_FILLINGS = union_all(
-    *(
-        select(
-            literal_column(f"'{tier.value}'").label("tier"),
-            select(func.count())
-            .where(_is(State.QUEUED), items.c.tier == tier.value)
-            .scalar_subquery()
-            .label("queued"),
-            select(items.c.id)
-            .where(_is(State.ROUTED), items.c.tier == tier.value)
-            .exists()
-            .label("routed"),
-        )
-        for tier in TIERS
-    )
-)
-
-
 MANY = 2**31 - 1
 """More claims than an item ever loses."""
 
@@ -118,6 +103,7 @@ class Ready:
 
     id: str
     fence: int
+    tier: str
     deployment: str
     prefix: str
     token_bound: int
@@ -131,7 +117,7 @@ def submitted(connection: Connection, most: int, *, lock: bool = True) -> Sequen
 
 _STILL = (
     select(items.c.id, items.c.fence, items.c.ready_at)
-    .where(among(items.c.id), _is(State.SUBMITTED))
+    .where(among(items.c.id), is_in(State.SUBMITTED))
     .with_for_update(skip_locked=True)
 )
 
@@ -176,21 +162,6 @@ def route(connection: Connection, routed: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Filling:
-    """A tier's queue: how many items were sent and not yet claimed, and whether more are routed."""
-
-    queued: int
-    routed: bool
-
-
-def fillings(connection: Connection) -> dict[str, Filling]:
-    """Every tier's queue, by the tier's name."""
-    return {
-        row.tier: Filling(row.queued, bool(row.routed)) for row in connection.execute(_FILLINGS)
-    }
-
-
 def queue(
     connection: Connection,
     tier: str,
@@ -204,31 +175,34 @@ def queue(
     Those that have lost ``last`` claims or more are left to ``suspects.queue``.
 
     The caller sends their slices after the commit; an item not claimed by ``again_at`` (epoch
-    microseconds) is found by ``unclaimed``. What is ``paused`` stays ``routed``.
+    microseconds) is found by ``unclaimed``. What is ``paused`` stays ``routed``; what was routed
+    under another policy than the one in force is routed anew instead.
     """
     ready = _READY.where(*pauses.free(paused)) if paused else _READY
     rows = connection.execute(ready, {"tier": tier, "most": most, "last": last}).all()
-    if rows:
-        connection.execute(_QUEUE, {"ids": [row.id for row in rows], "again_at": again_at})
-    return [Ready(r.id, r.fence, r.deployment, r.prefix, r.token_bound) for r in rows]
+    return _queued(connection, rows, again_at)
 
 
-def unclaimed(
-    connection: Connection, now: int, again_at: int, most: int
-) -> list[tuple[str, Ready]]:
-    """Queued items whose slice was not claimed in time, as (tier, item), to be sent again."""
+def _queued(connection: Connection, rows: Sequence[ItemRow], again_at: int) -> list[Ready]:
+    policies.route_anew(connection, [row.id for row in rows if row.outdated])
+    ready = [row for row in rows if not row.outdated]
+    if ready:
+        connection.execute(_QUEUE, {"ids": [row.id for row in ready], "again_at": again_at})
+    return [
+        Ready(row.id, row.fence, row.tier, row.deployment, row.prefix, row.token_bound)
+        for row in ready
+    ]
+
+
+def unclaimed(connection: Connection, now: int, again_at: int, most: int) -> list[Ready]:
+    """Queued items whose slice was not claimed in time, to be sent again."""
     rows = connection.execute(
-        select(items)
-        .where(_is(State.QUEUED), items.c.ready_at < now)
+        select(items, OUTDATED.label("outdated"))
+        .where(is_in(State.QUEUED), items.c.ready_at < now)
         .limit(most)
         .with_for_update(skip_locked=True)
     ).all()
-    if rows:
-        connection.execute(_QUEUE, {"ids": [row.id for row in rows], "again_at": again_at})
-    return [
-        (row.tier, Ready(row.id, row.fence, row.deployment, row.prefix, row.token_bound))
-        for row in rows
-    ]
+    return _queued(connection, rows, again_at)
 
 
 def wake_due(connection: Connection, now: int) -> int:
@@ -236,11 +210,11 @@ def wake_due(connection: Connection, now: int) -> int:
     # Chosen and locked first: an update alone locks in an order of its own and may deadlock.
     due = (
         select(items.c.id)
-        .where(_is(State.WAITING), items.c.ready_at <= now)
+        .where(is_in(State.WAITING), items.c.ready_at <= now)
         .with_for_update(skip_locked=True)
     )
-    unrouted = items.c.deployment.is_(None)
-    back = case((unrouted, State.SUBMITTED.value), else_=State.ROUTED.value)
+    anew = or_(items.c.deployment.is_(None), OUTDATED)
+    back = case((anew, State.SUBMITTED.value), else_=State.ROUTED.value)
     return connection.execute(
         update(items).where(items.c.id.in_(due)).values(state=back, reason=None)
     ).rowcount
@@ -258,7 +232,9 @@ def past_deadline(connection: Connection, now: int, most: int) -> Sequence[ItemR
 
 def next_due(connection: Connection) -> int | None:
     """When the next waiting item is due (epoch microseconds), if any waits."""
-    return connection.execute(select(func.min(items.c.ready_at)).where(_is(State.WAITING))).scalar()
+    return connection.execute(
+        select(func.min(items.c.ready_at)).where(is_in(State.WAITING))
+    ).scalar()
 
 
 _GIVE_BACK = (

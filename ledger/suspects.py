@@ -9,10 +9,11 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import bindparam, func, literal_column, select, update
 
-from tierqueue.ledger import pauses
+from tierqueue.ledger import pauses, policies
 from tierqueue.ledger.batch import among
 from tierqueue.ledger.models import items
 from tierqueue.ledger.pauses import Pause
+from tierqueue.ledger.policies import OUTDATED
 from tierqueue.ledger.routes import Ready
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.lifecycle import State
@@ -24,7 +25,7 @@ _ON_THE_ROAD = (State.ROUTED.value, State.QUEUED.value, State.RUNNING.value)
 
 # In the words of the partial index, which holds next to nothing.
 _SUSPECTS = (
-    select(items)
+    select(items, OUTDATED.label("outdated"))
     .where(
         items.c.lost_claims > literal_column("0"),
         items.c.ended_at.is_(None),
@@ -52,10 +53,10 @@ def queue(
     last: int,
     again_at: int,
     paused: Sequence[Pause] = (),
-) -> tuple[list[tuple[str, Ready]], bool]:
+) -> tuple[list[Ready], bool]:
     """Queue the next suspect of each of ``tiers`` that has none queued or running.
 
-    Returns them as (tier, item), each to be sent in a slice of its own, and whether any suspect
+    Returns them, each to be sent in a slice of its own, and whether any suspect
     waits for its turn or was sent. ``again_at``: epoch microseconds, as for ``routes.queue``.
     """
     found = _SUSPECTS.where(*pauses.free(paused)) if paused else _SUSPECTS
@@ -68,6 +69,10 @@ def queue(
             return [], True
         # What another routing stage has sent since is to be seen.
         rows = connection.execute(found, {"last": last}).all()
+    policies.route_anew(
+        connection, _still_routed(connection, [row.id for row in rows if row.outdated])
+    )
+    rows = [row for row in rows if not row.outdated or row.state != State.ROUTED]
     taken = {row.tier for row in rows if row.state != State.ROUTED}
     next_of = {
         row.tier: row
@@ -77,7 +82,15 @@ def queue(
     given = {"ids": [row.id for row in next_of.values()], "again_at": again_at}
     queued = set(connection.execute(_QUEUE, given).scalars()) if next_of else set()
     return [
-        (row.tier, Ready(row.id, row.fence, row.deployment, row.prefix, row.token_bound))
+        Ready(row.id, row.fence, row.tier, row.deployment, row.prefix, row.token_bound)
         for row in next_of.values()
         if row.id in queued
     ], True
+
+
+def _still_routed(connection: Transaction, item_ids: Sequence[str]) -> Sequence[str]:
+    """Which of these items are routed and nothing more; locks them."""
+    found = select(items.c.id).where(among(items.c.id), items.c.state == State.ROUTED.value)
+    return list(
+        connection.execute(found.with_for_update(skip_locked=True), {"ids": item_ids}).scalars()
+    )

@@ -3,6 +3,8 @@
 import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import cached_property
+from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -129,6 +131,12 @@ class Deployment(Table):
 
     def __hash__(self) -> int:
         return hash((self.policy, self.name))
+
+    @cached_property
+    def terms(self) -> str:
+        """Names everything that is said of it, whatever the rest of the policy says."""
+        said = self.model_dump(exclude={"policy"}, mode="python")
+        return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
 
     @property
     def metered(self) -> bool:

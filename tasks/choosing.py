@@ -72,7 +72,9 @@ def choose_all(
         match chosen:
             case Route() as route:
                 degraded = None if item.only is None else row.degraded
-                routed.append({**_routed(item, route), "degraded": degraded})
+                routed.append(
+                    {**_routed(item, route, policy), "degraded": degraded, "stated": own_of(row)}
+                )
             case DeadLettered() as error:
                 deaths.append(Death(item.id, error.reason, error.message, error.fields))
     return Chosen(rows, routed, deaths)
@@ -106,18 +108,37 @@ def may_fall(row: ItemRow, event: str, spent: int, policy: Policy, now: int) -> 
     return to if isinstance(found, Route) else None
 
 
+_OWN = ("risk", "sensitivity", "latency", "max_cost", "floor", "fallback", "budget")
+
+
+def own_of(item: ItemRow | NewItem) -> Mapping[str, Any]:
+    """What an item states itself, by column name; what it does not state is left out.
+
+    Its columns say so until it is first routed, and then what the policy made of it.
+    """
+    kept: Mapping[str, Any] | None = getattr(item, "stated", None)
+    if kept is not None:
+        return kept
+    columns = {name: getattr(item, name) for name in _OWN}
+    return {name: value for name, value in columns.items() if value is not None}
+
+
 def demands_of(stated: ItemRow | NewItem, policy: Policy, now: int) -> Demands:
-    """What an item demands, every default applied; ``now`` in epoch microseconds."""
+    """What an item demands, every default applied; ``now`` in epoch microseconds.
+
+    A deadline, once resolved, is a promise: a change of the policy does not move it.
+    """
+    own = own_of(stated)
     demands = resolve(
         Demands(
-            risk=Risk(stated.risk) if stated.risk else None,
-            sensitivity=Sensitivity(stated.sensitivity) if stated.sensitivity else None,
-            latency=Latency(stated.latency) if stated.latency else None,
+            risk=Risk(own["risk"]) if "risk" in own else None,
+            sensitivity=Sensitivity(own["sensitivity"]) if "sensitivity" in own else None,
+            latency=Latency(own["latency"]) if "latency" in own else None,
             deadline=stated.deadline,
-            max_cost=None if stated.max_cost is None else NanoUSD(stated.max_cost),
-            floor=Tier(stated.floor) if stated.floor else None,
-            budget=stated.budget,
-            fallback=Fallback.of_json(stated.fallback),
+            max_cost=NanoUSD(own["max_cost"]) if "max_cost" in own else None,
+            floor=Tier(own["floor"]) if "floor" in own else None,
+            budget=own.get("budget"),
+            fallback=Fallback.of_json(own.get("fallback")),
         ),
         stated.task,
         policy,
@@ -154,7 +175,7 @@ def _fallen_to(row: ItemRow, demands: Demands) -> Tier | None:
     return to if getattr(demands.fallback, f"on_{row.degraded['on']}") is to else None
 
 
-def _routed(item: WorkItem, route: Route) -> dict[str, Any]:
+def _routed(item: WorkItem, route: Route, policy: Policy) -> dict[str, Any]:
     demands = item.demands
     return {
         "b_id": item.id,
@@ -168,7 +189,8 @@ def _routed(item: WorkItem, route: Route) -> dict[str, Any]:
         "budget": demands.budget,
         "tier": route.tier.value,
         "deployment": route.deployment,
-        "route": route.to_json(),
+        "route": {**route.to_json(), "terms": policy.deployments[route.deployment].terms},
+        "policy": policy.digest,
         "bound": route.bound,
         "token_bound": route.input_tokens + route.output_tokens,
     }

@@ -13,7 +13,8 @@ from typing import Any
 
 import structlog
 
-from tierqueue.ledger import ceilings, pauses, promises, routes, suspects, tiers
+from tierqueue.ledger import ceilings, pauses, policies, promises, routes, suspects, tiers
+from tierqueue.ledger.fillings import fillings as fillings_now
 from tierqueue.ledger.items import die
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
@@ -83,13 +84,18 @@ class RoutingStage:
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
         self._awake = awake
         self._owed: SimpleQueue[tuple[Sequence[Ending], Sequence[Promise]]] = SimpleQueue()
+        self._in_force = True
+        self._to_renew: Sequence[Tier] = TIERS
+        self._renewed_to: policies.Cursor | None = None
         self._wanted = threading.Event()
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Bring the policy's ceilings into the ledger; raises when the ledger cannot be asked."""
+        """Put the policy in force, its ceilings too; raises when the ledger cannot be asked."""
         with self._ledger.write() as connection:
-            ceilings.seed(connection, self._policy.ceilings, database_now(connection))
+            now = database_now(connection)
+            ceilings.seed(connection, self._policy.ceilings, now)
+            policies.start(connection, self._policy.digest, now)
 
     def wake(self) -> None:
         """Look soon; returns at once."""
@@ -162,6 +168,9 @@ class RoutingStage:
         ahead = self._choose_ahead() if early else None
         with self._ledger.write() as connection:
             now = database_now(connection)
+            if self._superseded(connection):
+                return False
+            anew = self._outdated(connection)
             due_at = routes.next_due(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
             if ahead is None:
@@ -182,9 +191,32 @@ class RoutingStage:
         self._received([*told, *owed])
         self._delivery.ended(ended, owed)
         self._backlog = full or waiting
-        self._moved = bool(chosen.rows or slices or woken)
+        self._moved = bool(chosen.rows or slices or woken or anew)
         self._looked_at = now
-        return len(chosen.rows) == BATCH
+        return len(chosen.rows) == BATCH or anew
+
+    def _superseded(self, connection: Transaction) -> bool:
+        """Whether another routing stage has started since with another policy."""
+        in_force = policies.in_force(connection)
+        superseded = in_force not in (None, self._policy.digest)
+        if superseded and self._in_force:
+            _log.error("policy_superseded", policy=self._policy.digest, in_force=in_force)
+            self._backlog = self._moved = False
+        self._in_force = not superseded
+        return superseded
+
+    def _outdated(self, connection: Transaction) -> bool:
+        """Route anew a part of what was routed under another policy; returns whether any is left.
+
+        Once after the start, a tier after the other: whatever comes later is found on its way.
+        """
+        if not self._to_renew:
+            return False
+        tier = self._to_renew[0]
+        self._renewed_to = policies.route_tier_anew(connection, tier, self._renewed_to, BATCH)
+        if self._renewed_to is None:
+            self._to_renew = self._to_renew[1:]
+        return bool(self._to_renew)
 
     def _choose_ahead(self) -> Chosen:
         with self._ledger.read() as connection:
@@ -208,7 +240,7 @@ class RoutingStage:
         paused = pauses.standing(connection)
         # Queued while somebody paused them.
         pauses.pull_back(connection, paused)
-        fillings = routes.fillings(connection)
+        fillings = fillings_now(connection)
         last = suspects.last_chance(self._policy.retry.poison)
         again_at = now + self._resend
         open_tiers: list[Tier] = []
@@ -232,7 +264,7 @@ class RoutingStage:
         if open_tiers and self._suspected:
             alone, more = suspects.queue(connection, open_tiers, last, again_at, paused)
             self._suspected = more
-            filled += [(Tier(tier), each) for tier, item in alone for each in cut([item], 1)]
+            filled += [(Tier(ready.tier), each) for ready in alone for each in cut([ready], 1)]
             full = full or more
         return filled, full
 

@@ -64,9 +64,9 @@ class Sweep:
             now = database_now(connection)
             found = routes.unclaimed(connection, now, now + self._resend, MOST)
         self.resent += len(found)
-        for tier in {tier for tier, _ in found}:
+        for tier in {ready.tier for ready in found}:
             size = self._policy.tiers[Tier(tier)].slice
-            for each in cut((ready for at, ready in found if at == tier), size):
+            for each in cut((ready for ready in found if ready.tier == tier), size):
                 self._send(Tier(tier), each)
 
     def _overdue(self) -> None:

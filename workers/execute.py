@@ -205,6 +205,8 @@ class Executor:
             provider=deployment.provider,
             metered=deployment.metered,
             lease=self._lease,
+            policy=deployment.policy,
+            terms=deployment.terms,
         )
         self._checkpoint("before_claim")
         with self._ledger.read() as connection:

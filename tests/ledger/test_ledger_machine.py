@@ -179,7 +179,7 @@ class Moves(RuleBasedStateMachine):
         with self.ledger.write() as connection:
             found = routes.unclaimed(connection, self.now, self.now + 20 * SECOND, 4)
         if found:
-            self.messages.append({each.id: each.fence for _, each in found})
+            self.messages.append({each.id: each.fence for each in found})
 
     @precondition(lambda self: self.messages)
     @rule(data=st.data())

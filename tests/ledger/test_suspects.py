@@ -17,7 +17,7 @@ def _queue(ledger: Ledger, last: int = 2) -> tuple[set[str], bool]:
         again_at = database_now(connection) + 60 * SECOND
         paused = pauses.standing(connection)
         queued, more = suspects.queue(connection, ["gpu"], last, again_at, paused)
-        return {each.id for _, each in queued}, more
+        return {each.id for each in queued}, more
 
 
 def _end(ledger: Ledger, item_id: str) -> None:
