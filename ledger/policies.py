@@ -49,18 +49,18 @@ def route_anew(connection: Transaction, item_ids: Collection[str]) -> None:
 
 
 def route_tier_anew(
-    connection: Transaction, tier: str, after: Cursor | None, most: int
+    connection: Transaction, state: State, tier: str, after: Cursor | None, most: int
 ) -> Cursor | None:
-    """Put up to ``most`` outdated routed items of a tier back; goes on behind ``after``.
+    """Put up to ``most`` outdated items of a tier in ``state`` back; goes on behind ``after``.
 
     Returns from where the next call goes on, and ``None`` once all have been looked at. Each is
-    found as well when its turn comes; a tier that is paused or full has no turns.
+    found as well when its turn comes; a tier that is paused, full or gone has no turns.
     """
     priority, item_id = after or _MOST_URGENT
     rows = connection.execute(
         select(items.c.id, items.c.priority)
         .where(
-            items.c.state == literal_column(f"'{State.ROUTED.value}'"),
+            items.c.state == literal_column(f"'{state.value}'"),
             items.c.tier == tier,
             or_(
                 items.c.priority < priority,

@@ -20,6 +20,7 @@ from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.lifecycle import State
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.choosing import Chosen, choose_all
 from tierqueue.tasks.delivery import Delivery
@@ -43,6 +44,9 @@ BUSY = 0.05
 
 GATHER = 0.030
 """Seconds after a look that found work in which more gathers for the next."""
+
+_ON_THE_ROAD = (State.QUEUED, State.ROUTED)
+"""Where items may stay for long, of a tier that is paused, full or gone."""
 
 Send = Callable[[Tier, Slice], None]
 Received = Callable[[Sequence[Promise]], None]
@@ -85,7 +89,7 @@ class RoutingStage:
         self._awake = awake
         self._owed: SimpleQueue[tuple[Sequence[Ending], Sequence[Promise]]] = SimpleQueue()
         self._in_force = True
-        self._to_renew: Sequence[Tier] = TIERS
+        self._to_renew = [(state, tier) for state in _ON_THE_ROAD for tier in TIERS]
         self._renewed_to: policies.Cursor | None = None
         self._wanted = threading.Event()
         self._stopping = threading.Event()
@@ -212,8 +216,10 @@ class RoutingStage:
         """
         if not self._to_renew:
             return False
-        tier = self._to_renew[0]
-        self._renewed_to = policies.route_tier_anew(connection, tier, self._renewed_to, BATCH)
+        state, tier = self._to_renew[0]
+        self._renewed_to = policies.route_tier_anew(
+            connection, state, tier, self._renewed_to, BATCH
+        )
         if self._renewed_to is None:
             self._to_renew = self._to_renew[1:]
         return bool(self._to_renew)
