@@ -100,6 +100,8 @@ class Way:
             provider=deployment.provider,
             metered=deployment.metered,
             lease=60_000_000,
+            policy=deployment.policy,
+            terms=deployment.terms,
         )
         wanted = {self.item_id: self.column("fence")}
         with self.ledger.write() as connection:
