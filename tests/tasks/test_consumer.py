@@ -61,39 +61,6 @@ ODD = [
     {"__type__": "datetime", "__value__": 5},
     DEEP,
 ]
-HEADERS = [
-    "id",
-    "task",
-    "lang",
-    "root_id",
-    "parent_id",
-    "group",
-    "group_index",
-    "retries",
-    "eta",
-    "expires",
-    "timelimit",
-    "argsrepr",
-    "kwargsrepr",
-    "origin",
-    "reply_to",
-    "shadow",
-    "stamps",
-    "stamped_headers",
-    "ignore_result",
-    "replaced_task_nesting",
-    "compression",
-    "redelivered",
-]
-PROPERTIES = [
-    "correlation_id",
-    "reply_to",
-    "delivery_mode",
-    "delivery_info",
-    "priority",
-    "body_encoding",
-    "delivery_tag",
-]
 FOLLOWING = ["callbacks", "errbacks", "chain", "chord"]
 
 odd = st.sampled_from(ODD) | st.recursive(
@@ -142,6 +109,10 @@ def call(queue: str = "route", task: str = "tierqueue.complete", **kwargs: Any) 
             "delivery_tag": str(uuid.uuid4()),
         },
     }
+
+
+HEADERS = [*call()["headers"], "reply_to", "compression", "redelivered"]
+PROPERTIES = [*call()["properties"]]
 
 
 def entry(message: dict[str, Any]) -> bytes:
