@@ -1,5 +1,6 @@
 """What is ready, waits and runs, counted up to a bound: a look costs the same whatever waits."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,6 +163,25 @@ def reason_parts(reason: str | None) -> tuple[str, str]:
     if separator and code == "ceiling":
         return code, detail
     return reason, ""
+
+
+def routed_to(connection: Transaction, deployments: Sequence[str]) -> dict[str, int]:
+    """Ready items of these deployments, among those of each tier that go first."""
+    if not deployments:
+        return {}
+    found: Counter[str] = Counter()
+    for tier in TIERS:
+        first = (
+            select(items.c.deployment)
+            .where(_is(State.ROUTED), items.c.tier == tier.value)
+            .order_by(items.c.priority.desc(), items.c.id)
+            .limit(WAITING)
+            .subquery()
+        )
+        counted = select(first.c.deployment, func.count()).group_by(first.c.deployment)
+        for deployment, count in connection.execute(counted):
+            found[deployment] += count
+    return {name: found[name] for name in deployments if found[name]}
 
 
 def running(connection: Transaction, now: int) -> list[Running]:

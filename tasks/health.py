@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tierqueue.ledger import endings, jobs, tiers
+from tierqueue.ledger import backlog, conditions, endings, jobs, tiers
 from tierqueue.ledger import progress as ledger_progress
 from tierqueue.ledger.progress import Progress
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.standings import ceiling_standings
 from tierqueue.router.errors import LedgerMismatch, TierqueueError, Unpriced
-from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.item import Tier
 from tierqueue.router.policy import Policy
 from tierqueue.router.pricing import dearest
 from tierqueue.tasks.app import TierqueueApp
@@ -122,17 +122,13 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
     with ledger.read() as connection:
         now = database_now(connection)
         standing = ledger_progress.standing(connection)
+        known = conditions.by_deployment(connection)
         facts = Facts(
             progress=standing,
             concurrency=concurrency_in_force(connection, policy),
-            patience_seconds={
-                tier: max(
-                    (each.timeout for each in policy.deployments.values() if each.tier is tier),
-                    default=0.0,
-                )
-                for tier in TIERS
-            },
-            providers={each.name: each.provider for each in policy.deployments.values()},
+            deployments=policy.deployments,
+            conditions=known,
+            routed=backlog.routed_to(connection, [name for name in known if known[name].held]),
             ceilings=ceiling_standings(connection, now),
             toll=endings.toll(connection, now - WINDOW),
             lately=endings.lately(connection),

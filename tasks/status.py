@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from tierqueue.ledger import backlog, endings, pauses, progress
 from tierqueue.ledger.backlog import Backlog, Running, Waiting
+from tierqueue.ledger.conditions import by_deployment
 from tierqueue.ledger.pauses import Pause
 from tierqueue.ledger.progress import Process
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.standings import CeilingStanding, ceiling_standings
+from tierqueue.router.condition import Condition
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.findings.ceilings import near
@@ -46,16 +48,23 @@ class TierStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentStatus:
-    """One deployment: calls in flight, items that wait for it, and what is the matter with it.
+    """One deployment: calls in flight, items that wait for it, and what is known of it.
 
-    ``stopped``: how many workers have stopped calling it.
+    ``condition`` is ``None`` where nothing is the matter; ``stopped``: how many workers of a
+    release before this one have stopped calling it.
     """
 
     name: str
     tier: Tier
     running: int
     waiting: int
+    condition: Condition | None
     stopped: int
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it is held back."""
+        return self.condition is not None or self.stopped > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +108,7 @@ def status(connection: Transaction, policy: Policy) -> Status:
             )
             for tier in TIERS
         ],
-        deployments=_deployments(policy, running, waiting, known),
+        deployments=_deployments(connection, policy, running, waiting, known),
         waiting=waiting,
         near=near(_of_work(ceiling_standings(connection, now), waiting)),
         dead=endings.by_reason(connection, now - HOUR),
@@ -108,9 +117,16 @@ def status(connection: Transaction, policy: Policy) -> Status:
 
 
 def _deployments(
-    policy: Policy, running: Sequence[Running], waiting: Sequence[Waiting], known: list[Process]
+    connection: Transaction,
+    policy: Policy,
+    running: Sequence[Running],
+    waiting: Sequence[Waiting],
+    known: list[Process],
 ) -> list[DeploymentStatus]:
     """Every deployment of the policy, in the order of the tiers."""
+    conditions = by_deployment(connection)
+    held = {name: condition for name, condition in conditions.items() if condition.held}
+    routed = backlog.routed_to(connection, list(held))
     stopped = Counter(
         name
         for tier in TIERS
@@ -122,7 +138,9 @@ def _deployments(
             name=deployment.name,
             tier=tier,
             running=sum(group.calls for group in running if group.deployment == deployment.name),
-            waiting=sum(group.items for group in waiting if group.deployment == deployment.name),
+            waiting=sum(group.items for group in waiting if group.deployment == deployment.name)
+            + routed.get(deployment.name, 0),
+            condition=held.get(deployment.name),
             stopped=stopped[deployment.name],
         )
         for tier in TIERS

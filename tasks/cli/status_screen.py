@@ -35,7 +35,7 @@ def screen(status: Status, keys: str = "") -> list[str]:
     if status.deployments:
         lines += ["", f"{'DEPLOYMENT':<26}{'TIER':<12}{'RUN':>6}{'WAIT':>7}  CONDITION"]
         troubled = sorted(status.deployments, key=lambda each: (not each.stopped, not each.waiting))
-        lines += _first(_deployment(deployment) for deployment in troubled)
+        lines += _first(_deployment(deployment, status.at) for deployment in troubled)
     for title, found in (
         ("waits", _waits(status)),
         ("ceilings", _ceilings(status)),
@@ -75,14 +75,20 @@ def _tier(tier: TierStatus) -> str:
     )
 
 
-def _deployment(deployment: DeploymentStatus) -> str:
-    stopped = deployment.stopped
-    condition = f"STOPPED by {stopped} worker{'s' if stopped != 1 else ''}" if stopped else "ok"
+def _deployment(deployment: DeploymentStatus, now: int) -> str:
     name = deployment.name if len(deployment.name) < 26 else f"{deployment.name[:24]}…"
     return (
         f"{name:<26}{deployment.tier:<12}{deployment.running:>6,}{deployment.waiting:>7,}"
-        f"  {condition}"
+        f"  {_condition(deployment, now)}"
     )
+
+
+def _condition(deployment: DeploymentStatus, now: int) -> str:
+    if (held := deployment.condition) is not None:
+        return f"{held.code} {duration((now - (held.since or now)) / 1e6)}"
+    if stopped := deployment.stopped:
+        return f"STOPPED by {stopped} worker{'s' if stopped != 1 else ''}"
+    return "ok"
 
 
 def _waits(status: Status) -> Iterator[str]:
@@ -157,6 +163,8 @@ def as_json_value(status: Status) -> dict[str, Any]:
                 "running_calls": deployment.running,
                 "waiting_items": deployment.waiting,
                 "stopped_workers": deployment.stopped,
+                "trouble": deployment.condition and deployment.condition.code,
+                "trouble_since_epoch_us": deployment.condition and deployment.condition.since,
             }
             for deployment in status.deployments
         ],

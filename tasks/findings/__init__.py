@@ -2,11 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from tierqueue.tasks.findings import ceilings, deaths, jobs, processes, tiers, waits
+from tierqueue.tasks.findings import (
+    ceilings,
+    deaths,
+    deployments,
+    jobs,
+    processes,
+    tiers,
+    waits,
+)
 from tierqueue.tasks.findings.finding import Facts, Finding
 
 _KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     processes.routing,
+    deployments.found,
     tiers.found,
     deaths.found,
     ceilings.full_of_holds,

@@ -122,12 +122,13 @@ def _standing(ceilings: Sequence[CeilingStanding], balance_id: str) -> CeilingSt
 
 
 def _covers(ceiling: CeilingStanding, ended: Ended, facts: Facts) -> bool:
+    deployment = facts.deployments.get(ended.deployment)
     names = {
         "everything": "*",
         "budget": ended.budget,
         "tier": ended.tier,
         "deployment": ended.deployment,
-        "provider": facts.providers.get(ended.deployment),
+        "provider": None if deployment is None else deployment.provider,
         "job": ended.job,
     }
     return names.get(ceiling.scope) == ceiling.name

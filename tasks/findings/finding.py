@@ -7,6 +7,8 @@ from typing import Any
 from tierqueue.ledger.endings import Ended, Toll
 from tierqueue.ledger.progress import Process, Progress
 from tierqueue.ledger.standings import CeilingStanding
+from tierqueue.router.condition import Condition
+from tierqueue.router.deployment import Deployment
 from tierqueue.router.item import Tier
 
 SILENT_SECONDS = 15.0
@@ -37,15 +39,17 @@ class Finding:
 class Facts:
     """What findings are judged by, as it was at one moment.
 
-    ``concurrency``: calls in flight in force, by tier; ``patience_seconds``: how long a call of a
-    tier may take; ``providers``: whose each deployment is; ``lately``: what ended last;
+    ``concurrency``: calls in flight in force, by tier; ``deployments`` are the policy's and
+    ``conditions`` what is known of them, by name; ``routed``: how many ready items are routed to a
+    deployment that is held back, as far as they were counted; ``lately``: what ended last;
     ``stopped_jobs``: jobs whose submission ended early, each with how many of its rows are items.
     """
 
     progress: Progress
     concurrency: Mapping[Tier, int]
-    patience_seconds: Mapping[Tier, float]
-    providers: Mapping[str, str]
+    deployments: Mapping[str, Deployment]
+    conditions: Mapping[str, Condition]
+    routed: Mapping[str, int]
     ceilings: Sequence[CeilingStanding]
     toll: Toll
     lately: Sequence[Ended]

@@ -5,6 +5,7 @@ from typing import Any
 
 from tierqueue.ledger.backlog import Backlog
 from tierqueue.router.item import TIERS, Tier
+from tierqueue.tasks.findings.deployments import stopped
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count, pace
 
 _HELD_BACK = ("requests_per_minute", "tokens_per_minute", "in_flight", "tier_in_flight")
@@ -14,7 +15,6 @@ _HELD_BACK = ("requests_per_minute", "tokens_per_minute", "in_flight", "tier_in_
 def found(facts: Facts) -> Iterator[Finding]:
     """Every tier's."""
     for tier in TIERS:
-        yield from _breakers(facts, tier)
         backlog = facts.progress.backlog.get(tier)
         if backlog is not None:
             yield from _backlog(facts, tier, backlog)
@@ -52,7 +52,11 @@ def _backlog(facts: Facts, tier: Tier, backlog: Backlog) -> Iterator[Finding]:
             do=f"to let them go on: tierqueue concurrency set {tier} N",
             detail=detail,
         )
-    elif (idle := _idle(facts, tier)) is not None and backlog.oldest_seconds > STUCK_SECONDS:
+    elif (
+        backlog.oldest_seconds > STUCK_SECONDS
+        and not stopped(facts, tier)
+        and (idle := _idle(facts, tier)) is not None
+    ):
         yield Finding(
             code="tier_stuck",
             wrong=True,
@@ -85,7 +89,8 @@ def _idle(facts: Facts, tier: Tier) -> float | None:
         for waiting in facts.progress.waiting
     )
     runs = any(running.tier == tier for running in facts.progress.running)
-    patience = facts.patience_seconds[tier] if runs or limited else 0.0
+    timeouts = [each.timeout for each in facts.deployments.values() if each.tier is tier]
+    patience = max(timeouts, default=0.0) if runs or limited else 0.0
     return idle if idle > STUCK_SECONDS + patience else None
 
 
@@ -93,25 +98,3 @@ def _until_empty(backlog: Backlog, rate: float | None) -> str:
     if not rate:
         return ""
     return f"; {rate:.2g} end a second, so that {backlog.ready / rate:,.0f} s are ahead"
-
-
-def _breakers(facts: Facts, tier: Tier) -> Iterator[Finding]:
-    stopped: dict[str, int] = {}
-    for worker in alive(facts.progress.processes, "worker", tier):
-        for deployment in worker.detail.get("breakers_open", ()):
-            stopped[deployment] = stopped.get(deployment, 0) + 1
-    for deployment, workers in sorted(stopped.items()):
-        waiting = sum(
-            group.items for group in facts.progress.waiting if group.deployment == deployment
-        )
-        ready = facts.progress.backlog.get(tier)
-        yield Finding(
-            code="deployment_stopped",
-            wrong=bool(waiting or ready),
-            what=f"{count(workers, 'worker')} stopped calling {deployment}, which failed several"
-            f" times in a row; {count(waiting, 'item')} wait for it",
-            meanwhile="it is tried again every few seconds; what waits goes on once it answers,"
-            " or ends at its deadline",
-            do=f"look at {deployment}: its address, its key, the provider's status page",
-            detail={"deployment": deployment, "workers": workers, "waiting_items": waiting},
-        )

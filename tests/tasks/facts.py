@@ -7,6 +7,7 @@ from tierqueue.ledger.endings import Deaths, Toll
 from tierqueue.ledger.progress import Process, Progress
 from tierqueue.ledger.standings import CeilingStanding
 from tierqueue.router.item import TIERS
+from tierqueue.router.policy import parse_policy
 from tierqueue.tasks.findings import findings
 from tierqueue.tasks.findings.finding import Facts, Finding
 
@@ -27,6 +28,20 @@ def process(room: str, tier: str | None = None, **told: Any) -> Process:
     return Process(room=room, tier=tier, **{**defaults, **told})
 
 
+HOUSE = parse_policy(
+    """
+[deployments.house]
+tier = "gpu"
+engine = "vllm"
+model = "m"
+boundary = "house"
+context_window = 1000
+timeout = 60
+gpu_hour = "1"
+""",
+    "test",
+).deployments["house"]
+
 ROUTING = process("routing")
 GPU = process("worker", "gpu")
 
@@ -45,8 +60,9 @@ def facts(*processes: Process, **told: Any) -> Facts:
     of_progress = {name: told.pop(name) for name in list(told) if name in progress}
     defaults: dict[str, Any] = {
         "concurrency": FLOWING,
-        "patience_seconds": dict.fromkeys(TIERS, 60.0),
-        "providers": {},
+        "deployments": {"house": HOUSE},
+        "conditions": {},
+        "routed": {},
         "ceilings": [],
         "toll": Toll(since=0, acknowledged_at=None, deaths=[], ended=0),
         "lately": [],

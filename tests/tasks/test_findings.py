@@ -4,11 +4,13 @@ from dataclasses import asdict
 
 import pytest
 
-from tests.tasks.facts import FLOWING, GPU, ROUTING, facts, notes, process, ready, waits, wrong
+from tests.tasks.facts import FLOWING, GPU, NOW, ROUTING, facts, notes, process, ready, waits, wrong
 from tierqueue.ledger.backlog import Backlog, Running
 from tierqueue.ledger.pauses import Pause
 from tierqueue.ledger.progress import Process
+from tierqueue.router.condition import Condition
 from tierqueue.router.item import Tier
+from tierqueue.router.outcome import NEEDS_SOMEBODY, Trouble
 from tierqueue.tasks.findings import findings
 
 
@@ -82,12 +84,54 @@ def test_a_tier_that_was_stopped_on_purpose_is_a_note() -> None:
     assert "set to 0" in notes(still)["tier_stopped"].what
 
 
-def test_a_provider_that_is_down_while_items_wait_for_it_is_wrong() -> None:
+def test_a_provider_that_older_workers_call_no_more_while_items_wait_is_wrong() -> None:
     down = process("worker", "gpu", detail={"breakers_open": ["house"]})
     assert wrong(facts(ROUTING, down)) == {}
     found = wrong(facts(ROUTING, down, waiting=[waits("breaker open", 31)]))["deployment_stopped"]
     assert "31 items wait for it" in found.what
     assert "ends at its deadline" in found.meanwhile
+
+
+def held(code: Trouble, seconds: int = 60) -> dict[str, Condition]:
+    since = NOW - seconds * 1_000_000
+    until = NOW + 4_000_000
+    return {
+        "house": Condition(
+            deployment="house", code=code, detail="HTTP 503", since=since, until=until, faults=7
+        )
+    }
+
+
+def test_a_deployment_that_is_down_while_items_wait_for_it_is_wrong() -> None:
+    waiting = [waits("deployment", 11)]
+    looked = facts(ROUTING, GPU, conditions=held("outage"), waiting=waiting, routed={"house": 20})
+    found = wrong(looked)["deployment_stopped"]
+    assert found.what == (
+        "deployment house (gpu) is not called: outage (HTTP 503), for 60 s; 31 items wait for it"
+    )
+    assert "tried again in 4 s" in found.meanwhile
+    assert "deadline" in found.meanwhile
+    assert "status page" in found.do
+    assert found.detail["waiting_items"] == 31
+
+
+def test_a_deployment_that_was_down_for_a_moment_or_for_nobody_is_a_note() -> None:
+    assert wrong(facts(ROUTING, conditions=held("outage", 5), routed={"house": 20})) == {}
+    assert wrong(facts(ROUTING, conditions=held("unreachable"))) == {}
+    assert wrong(facts(ROUTING, conditions=held("throttled"), routed={"house": 20})) == {}
+
+
+@pytest.mark.parametrize("code", sorted(NEEDS_SOMEBODY))
+def test_what_only_a_person_can_mend_is_wrong_at_once_and_says_what_to_mend(code: Trouble) -> None:
+    found = wrong(facts(ROUTING, conditions=held(code, 1)))["deployment_stopped"]
+    assert found.detail["trouble"] == code
+    assert found.do
+
+
+def test_a_tier_without_a_deployment_that_serves_is_not_also_said_to_be_stuck() -> None:
+    idle = process("worker", "gpu", since={"claimed": 99.0, "ended": 99.0})
+    looked = facts(ROUTING, idle, backlog=ready(20, 99.0), conditions=held("outage"))
+    assert "tier_stuck" not in wrong(looked)
 
 
 def test_answers_that_producers_were_not_told_are_wrong() -> None:

@@ -1,0 +1,107 @@
+"""Deployments that cannot serve: since when, for how many items, and what has to be mended."""
+
+from collections.abc import Iterator, Mapping
+
+from tierqueue.router.condition import Condition
+from tierqueue.router.deployment import Deployment
+from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.outcome import Trouble
+from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count
+
+_MEND: Mapping[Trouble, str] = {
+    "outage": "look at its provider's status page, or at the log of its server",
+    "unreachable": "is its address right, and can the {tier} workers reach it?",
+    "engine_dead": "read the log of the {tier} worker: why does its engine not run?",
+    "engine_died": "read the log of the {tier} worker: why did its engine go down?",
+    "unauthorized": "put a key that is valid into {key} and restart the {tier} workers",
+    "quota": "add credit to the provider's account, or raise its limit there",
+    "not_found": "correct its model or address in the policy, then restart all processes",
+    "no_key": "set {key} for the {tier} workers and restart them",
+    "throttled": "lower its limits in the policy, or call it less at once: tierqueue concurrency"
+    " set {tier} N",
+}
+
+
+def found(facts: Facts) -> Iterator[Finding]:
+    """Every deployment's that is held back, in the order of the tiers."""
+    held = [
+        condition
+        for name, condition in facts.conditions.items()
+        if condition.held and name in facts.deployments
+    ]
+    order = {tier: place for place, tier in enumerate(TIERS)}
+    for condition in sorted(held, key=lambda c: (order[_of(facts, c).tier], c.deployment)):
+        yield _held(facts, condition)
+    yield from _breakers(facts)
+
+
+def stopped(facts: Facts, tier: Tier) -> bool:
+    """Whether no deployment of a tier serves, so that nothing of it can end."""
+    states = [
+        name in facts.conditions and facts.conditions[name].held
+        for name, deployment in facts.deployments.items()
+        if deployment.tier is tier
+    ]
+    return bool(states) and all(states)
+
+
+def _held(facts: Facts, condition: Condition) -> Finding:
+    deployment = _of(facts, condition)
+    waiting = waits_for(facts, condition.deployment)
+    seconds = max(0, facts.now - (condition.since or facts.now)) / 1e6
+    lasts = seconds > STUCK_SECONDS and condition.code != "throttled"
+    again = condition.wait(facts.now)
+    code = condition.code or "outage"
+    key = deployment.key_env or "its key's variable"
+    return Finding(
+        code="deployment_stopped",
+        wrong=condition.needs_somebody or (lasts and waiting > 0),
+        what=f"deployment {condition.deployment} ({deployment.tier}) is not called:"
+        f" {condition.said()}, for {seconds:.0f} s; {count(waiting, 'item')} wait for it",
+        meanwhile=(f"it is tried again in {again:.0f} s" if again else "it is being tried again")
+        + " and so on; what waits uses up no calls, goes on once it serves, and ends at its"
+        " deadline if that comes first",
+        do=_MEND[code].format(tier=deployment.tier, key=key),
+        detail={
+            "deployment": condition.deployment,
+            "tier": deployment.tier.value,
+            "trouble": code,
+            "since_seconds": seconds,
+            "again_seconds": again,
+            "faults": condition.faults,
+            "waiting_items": waiting,
+        },
+    )
+
+
+def waits_for(facts: Facts, deployment: str) -> int:
+    """Items routed to it that neither run nor have ended, as far as they were counted."""
+    waiting = sum(group.items for group in facts.progress.waiting if group.deployment == deployment)
+    return waiting + facts.routed.get(deployment, 0)
+
+
+def _of(facts: Facts, condition: Condition) -> Deployment:
+    return facts.deployments[condition.deployment]
+
+
+def _breakers(facts: Facts) -> Iterator[Finding]:
+    """What workers of a release before this one stopped calling, each for itself."""
+    workers: dict[str, int] = {}
+    for tier in TIERS:
+        for worker in alive(facts.progress.processes, "worker", tier):
+            for name in worker.detail.get("breakers_open", ()):
+                workers[name] = workers.get(name, 0) + 1
+    for name, number in sorted(workers.items()):
+        if name in facts.conditions and facts.conditions[name].held:
+            continue
+        waiting = waits_for(facts, name)
+        yield Finding(
+            code="deployment_stopped",
+            wrong=waiting > 0,
+            what=f"{count(number, 'worker')} stopped calling {name}, which failed several times in"
+            f" a row; {count(waiting, 'item')} wait for it",
+            meanwhile="it is tried again every few seconds; what waits goes on once it answers,"
+            " and ends at its deadline if that comes first",
+            do=f"look at {name}: its address, its key, the provider's status page",
+            detail={"deployment": name, "workers": number, "waiting_items": waiting},
+        )
