@@ -1,12 +1,13 @@
 """How items ended lately: what died and why, and what an item cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, literal_column, select
 
 from tierqueue.ledger import actions
+from tierqueue.ledger.batch import among
 from tierqueue.ledger.models import items
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.lifecycle import State
@@ -73,6 +74,23 @@ class Ended:
     budget: str | None
     job: str | None
     spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where an item was last, and what it cost so far in nano-dollars."""
+
+    tier: str | None
+    cost: int
+
+
+_SPENT = select(items.c.id, items.c.tier, items.c.spent).where(among(items.c.id))
+
+
+def spent(connection: Transaction, item_ids: Sequence[str]) -> dict[str, Spent]:
+    """Of each of these items, by its id."""
+    rows = connection.execute(_SPENT, {"ids": list(item_ids)})
+    return {row.id: Spent(row.tier, row.spent) for row in rows}
 
 
 def toll(connection: Transaction, since: int) -> Toll:

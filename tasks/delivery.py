@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from tierqueue.ledger import announcements, promises
+from tierqueue.ledger import announcements, endings, promises
 from tierqueue.ledger.announcements import DeadLetter
+from tierqueue.ledger.endings import Spent
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import now as database_now
 from tierqueue.tasks.announce import announce
@@ -28,29 +29,33 @@ class Delivery:
         self._app = app
         self._ledger = app.ledger
 
-    def ended(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
+    def ended(self, ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
         """Keep ``owed``, the promises of these endings; says each dead letter in one log line.
 
         Raises nothing: the end is committed, and whoever committed it has calls to make.
         """
         try:
-            self._tell(endings, owed)
+            self._tell(ended, owed)
         except Exception as error:  # noqa: BLE001 - what is not kept stays owed
             _log.warning("delivery_postponed", error=type(error).__name__)
 
-    def _tell(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
-        dead = [each for each in endings if each.state == "dead"]
+    def _tell(self, ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
+        dead = [each for each in ended if each.state == "dead"]
         for each in dead:
             reason = (each.error or {}).get("reason")
             _log.error("dead_letter", item=each.item_id, reason=reason)
-        by_item = {each.item_id: each for each in endings}
+        by_item = {each.item_id: each for each in ended}
         pairs = [(promise, by_item[promise.item_id]) for promise in owed]
-        self._app.item_events.ended(pairs)
-        self.keep(pairs)
+        ids = [each.item_id for each in dead]
+        spent: dict[str, Spent] = {}
+        letters: list[DeadLetter] = []
         if dead:
             with self._ledger.read() as connection:
-                letters = announcements.of_items(connection, [each.item_id for each in dead])
-            self.announce(letters)
+                spent = endings.spent(connection, ids)
+                letters = announcements.of_items(connection, ids)
+        self._app.item_events.ended(pairs, spent=spent)
+        self.keep(pairs)
+        self.announce(letters)
 
     def announce(self, letters: Sequence[DeadLetter]) -> None:
         """Announce these dead letters and write down which stand at the broker."""

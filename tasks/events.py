@@ -4,15 +4,17 @@ import atexit
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from celery import Celery
 from celery.events import EventDispatcher
 
+from tierqueue.ledger.endings import Spent
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.router.errors import BY_REASON
+from tierqueue.router.money import NanoUSD, format_usd
 
 _log = structlog.get_logger(__name__)
 
@@ -22,6 +24,14 @@ _GATHER = 0.05
 _BATCH = 256
 _WAITING = 20_000
 """Events that may wait for the broker; then the oldest are dropped."""
+
+_LONGEST = 500
+"""Characters of a dead letter's message."""
+
+_SPEAKS_OF_CONTENTS = frozenset({"invalid", "rejected", "low_confidence", "undecodable"})
+"""Reasons whose messages may quote a call's arguments or its answer."""
+
+_NOTHING: Mapping[str, Spent] = {}
 
 _PAUSE_AFTER_FAILURE = 2.0
 _GOODBYE = 0.5
@@ -76,9 +86,19 @@ class ItemEvents:
             for each in promise_ids
         )
 
-    def ended(self, owed: Sequence[tuple[Promise, Ending]], runtime: float | None = None) -> None:
-        """Their items ended; ``runtime`` is seconds of the last call."""
-        self._say(_end(promise, ending, runtime) for promise, ending in owed)
+    def ended(
+        self,
+        owed: Sequence[tuple[Promise, Ending]],
+        runtime: float | None = None,
+        spent: Mapping[str, Spent] = _NOTHING,
+    ) -> None:
+        """Their items ended; ``runtime`` is seconds of the last call.
+
+        ``spent`` says of dead ones, by item id, where they were and what they cost.
+        """
+        self._say(
+            _end(promise, ending, runtime, spent.get(ending.item_id)) for promise, ending in owed
+        )
 
     def flush(self) -> None:
         """Wait until the events said so far are sent, for at most half a second."""
@@ -138,12 +158,37 @@ class ItemEvents:
             self._wanted.clear()
 
 
-def _end(promise: Promise, ending: Ending, runtime: float | None) -> tuple[str, dict[str, Any]]:
+def _end(
+    promise: Promise, ending: Ending, runtime: float | None, spent: Spent | None
+) -> tuple[str, dict[str, Any]]:
     if ending.state == "succeeded":
-        return "task-succeeded", {"uuid": promise.id, "result": "", "runtime": runtime}
+        told = {"uuid": promise.id, "result": _where(ending), "runtime": runtime}
+        return "task-succeeded", told
     if ending.state == "cancelled":
         revoked = {"terminated": False, "signum": None, "expired": False}
         return "task-revoked", {"uuid": promise.id, **revoked}
+    told = {"uuid": promise.id, "exception": _why(ending, spent), "traceback": ""}
+    return "task-failed", told
+
+
+def _where(ending: Ending) -> str:
+    receipt = (ending.answer or {}).get("receipt") or {}
+    known = [str(receipt[name]) for name in ("tier", "deployment", "cost") if name in receipt]
+    return ", ".join([*known, *(["simulated"] if receipt.get("simulated") else [])])
+
+
+def message_of(error: Mapping[str, Any] | None) -> str:
+    """A dead letter's message, where it holds nothing of a call or an answer; else nothing."""
+    if error is None or error.get("reason") in _SPEAKS_OF_CONTENTS:
+        return ""
+    return str(error.get("message", ""))[:_LONGEST]
+
+
+def _why(ending: Ending, spent: Spent | None) -> str:
     kind = BY_REASON.get(str((ending.error or {}).get("reason")))
-    exception = kind.__name__ if kind else "DeadLettered"
-    return "task-failed", {"uuid": promise.id, "exception": exception, "traceback": ""}
+    said = kind.__name__ if kind else "DeadLettered"
+    if message := message_of(ending.error):
+        said += f": {message}"
+    if spent is not None:
+        said += f" ({spent.tier or 'never routed'}, {format_usd(NanoUSD(spent.cost))})"
+    return said

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +25,9 @@ from tierqueue.tasks.findings.finding import SILENT_SECONDS, STUCK_SECONDS, Fact
 WINDOW = 86_400_000_000
 """Microseconds for which what died is told, unless somebody acknowledged it sooner."""
 
+_FRESH = 5.0
+"""Seconds for which one look at the ledger serves everybody who asks."""
+
 WORKERS = ("routing", "gpu", "open_weight", "frontier")
 """The Procfile's processes that do work."""
 
@@ -41,6 +46,24 @@ class Health:
     def well(self) -> bool:
         """Whether nothing is wrong."""
         return not any(each.wrong for each in self.findings)
+
+
+class Looks:
+    """The last look at the system, a few seconds old at most."""
+
+    def __init__(self, app: TierqueueApp) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._at = 0.0
+        self._last: Health | None = None
+
+    def now(self) -> Health:
+        """Look, unless somebody has just looked."""
+        with self._lock:
+            if self._last is None or time.monotonic() - self._at > _FRESH:
+                self._last = look(self._app)
+                self._at = time.monotonic()
+            return self._last
 
 
 def look(app: TierqueueApp) -> Health:

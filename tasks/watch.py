@@ -5,8 +5,6 @@ figures beside Flower's. Neither shows a payload, so Flower leaves both open to 
 """
 
 import json
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -20,28 +18,8 @@ from tornado.web import RequestHandler, url
 
 from tierqueue.ledger.progress import Progress
 from tierqueue.tasks.app import TierqueueApp, app
-from tierqueue.tasks.health import Health, look
-
-_FRESH = 5.0
-"""Seconds for which one look at the ledger serves everybody who asks."""
-
-
-class Looks:
-    """The last look at the house, a few seconds old at most."""
-
-    def __init__(self, road: TierqueueApp) -> None:
-        self._road = road
-        self._lock = threading.Lock()
-        self._at = 0.0
-        self._last: Health | None = None
-
-    def now(self) -> Health:
-        """Look, unless somebody has just looked."""
-        with self._lock:
-            if self._last is None or time.monotonic() - self._at > _FRESH:
-                self._last = look(self._road)
-                self._at = time.monotonic()
-            return self._last
+from tierqueue.tasks.flower_pages import ItemPage, WorkersPage
+from tierqueue.tasks.health import Health, Looks
 
 
 class Healthz(RequestHandler):
@@ -157,7 +135,12 @@ def mount(road: TierqueueApp) -> None:
     """Put health and figures into Flower, in this process, before it starts."""
     looks = Looks(road)
     # First: the last of Flower's own catches every path.
-    handlers.insert(0, url(r"/healthz", Healthz, {"looks": looks}))
+    handlers[:0] = [
+        url(r"/healthz", Healthz, {"looks": looks}),
+        url(r"/task/(.+)", ItemPage, {"ledger": road.ledger}),
+        url(r"/", WorkersPage, {"looks": looks}),
+        url(r"/workers", WorkersPage, {"looks": looks}),
+    ]
     REGISTRY.register(Figures(looks))
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.acceptance_house import Build, Standing, until
+from tierqueue.ledger import conditions
+from tierqueue.router.condition import REFUSALS, Fault
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import classify
 
@@ -79,3 +81,42 @@ def test_items_have_their_names_and_their_true_states(standing: Standing) -> Non
     assert shown[good.id]["name"] == "tierqueue.classify"
     assert "NoRoute" in shown[bad.id]["exception"]
     assert "nobody may see" not in json.dumps(shown)
+
+
+def _page(standing: Standing, path: str) -> str:
+    address = f"http://127.0.0.1:{standing.house.flower_port}{path}"
+    with urllib.request.urlopen(address, timeout=10) as reply:
+        return str(reply.read().decode())
+
+
+def test_a_dead_item_shows_why_where_and_what_it_cost(standing: Standing) -> None:
+    bad = classify.delay("nobody sees", labels=LABELS, sensitivity="regulated", floor="frontier")
+    with pytest.raises(NoRoute):
+        bad.get(timeout=30)
+    until(lambda: "exception" in (_tasks(standing).get(bad.id) or {}))
+    shown = _tasks(standing)[bad.id]["exception"]
+    assert shown.startswith("NoRoute: ")
+    assert "(never routed, $0.00" in shown
+    page = _page(standing, f"/task/{bad.id}")
+    assert "no_route" in page
+    assert "nobody sees" not in page
+
+
+def test_workers_whose_deployment_is_held_back_say_so(standing: Standing) -> None:
+    worker = f"gpu@{socket.gethostname()}"
+
+    def told() -> str:
+        rows = json.loads(_page(standing, "/workers?json=1"))["data"]
+        return str([row["loadavg"] for row in rows if row["hostname"] == worker])
+
+    until(lambda: told() != "[]")
+    assert "NOT CALLED" not in told()
+    at = standing.ledger.now()
+    refused = [
+        Fault(item=f"i-{number}", at=at, code="unauthorized", detail="HTTP 401")
+        for number in range(REFUSALS)
+    ]
+    with standing.ledger.write() as connection:
+        conditions.note(connection, {"house": refused})
+    until(lambda: "NOT CALLED house: unauthorized" in told())
+    assert "put a key that is valid into SANDBOX_KEY" in _page(standing, "/workers")

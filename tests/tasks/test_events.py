@@ -8,6 +8,7 @@ from celery import Celery
 from celery.events.state import State
 
 from tests.tasks.producer import Road, until
+from tierqueue.ledger.endings import Spent
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.tasks.events import ItemEvents
 
@@ -18,9 +19,13 @@ def promise(call_id: str) -> Promise:
     return Promise(id=call_id, item_id=call_id, task="tierqueue.complete", root_id="root")
 
 
-def ending(call_id: str, state: str, reason: str | None = None) -> Ending:
-    error = {"reason": reason, "message": "Quillfeather", "fields": {}} if reason else None
-    return Ending(item_id=call_id, state=state, answer={"output": "Quillfeather"}, error=error)
+def ending(
+    call_id: str, state: str, reason: str | None = None, message: str = "Quillfeather"
+) -> Ending:
+    error = {"reason": reason, "message": message, "fields": {}} if reason else None
+    receipt = {"tier": "gpu", "deployment": "house", "cost": "$0.0031", "simulated": True}
+    answer = {"output": "Quillfeather", "receipt": receipt}
+    return Ending(item_id=call_id, state=state, answer=answer, error=error)
 
 
 def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
@@ -38,17 +43,21 @@ def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
         receiver = stranger.events.Receiver(connection, handlers={"*": see})
         consuming = receiver.itercapture(limit=None, timeout=10, wakeup=False)
         next(consuming, None)
-        names = ["done", "dead", "stopped", "again", "running"]
+        names = ["done", "dead", "refused", "stopped", "again", "running"]
         events.received([promise(name) for name in names])
         events.started(names)
         events.retried(["again"], "throttled")
         events.ended([(promise("done"), ending("done", "succeeded"))], runtime=0.5)
-        events.ended([(promise("dead"), ending("dead", "dead", "cost_ceiling"))])
+        dead = ending("dead", "dead", "cost_ceiling", "the ceiling is full")
+        spent = {"dead": Spent("frontier", 12_300_000), "refused": Spent("gpu", 0)}
+        events.ended([(promise("dead"), dead)], spent=spent)
+        refused = ending("refused", "dead", "rejected", "its answer was Quillfeather")
+        events.ended([(promise("refused"), refused)], spent=spent)
         events.ended([(promise("stopped"), ending("stopped", "cancelled", "cancelled"))])
 
         def all_came() -> bool:
             next(consuming, None)
-            return len(seen) >= 14
+            return len(seen) >= 17
 
         until(all_came)
     for event in seen:
@@ -57,12 +66,17 @@ def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
     assert states == {
         "done": "SUCCESS",
         "dead": "FAILURE",
+        "refused": "FAILURE",
         "stopped": "REVOKED",
         "again": "RETRY",
         "running": "STARTED",
     }
     assert {task.name for task in flower.tasks.values()} == {"tierqueue.complete"}
-    assert flower.tasks["dead"].exception == "CostCeilingExceeded"
+    assert flower.tasks["dead"].exception == (
+        "CostCeilingExceeded: the ceiling is full (frontier, $0.0123)"
+    )
+    assert flower.tasks["refused"].exception == "Rejected (gpu, $0.00)"
+    assert flower.tasks["done"].result == "gpu, house, $0.0031, simulated"
     assert flower.tasks["done"].runtime == 0.5
     assert {task.root_id for task in flower.tasks.values()} == {"root"}
     assert set(flower.workers) == {"gpu@test"}

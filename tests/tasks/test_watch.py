@@ -6,19 +6,25 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from examples.house import free_port
+from tests.ledger.placed import place
 from tests.tasks.producer import until
 from tests.tasks.test_cli import POLICY
 from tierqueue.ledger import progress
 from tierqueue.ledger.session import Ledger
 
-Ask = Callable[[str], tuple[int, str]]
+
+class Ask(Protocol):
+    """Asks for a path, with the login or without; the status and the page."""
+
+    def __call__(self, path: str, login: bool = False) -> tuple[int, str]: ...
 
 
 @pytest.fixture
@@ -37,9 +43,12 @@ def ask(valkey: Any, sqlite_url: str, tmp_path: Path) -> Iterator[Ask]:
     with (tmp_path / "flower.log").open("wb") as log:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=subprocess.STDOUT)
 
-        def get(path: str) -> tuple[int, str]:
+        def get(path: str, login: bool = False) -> tuple[int, str]:
+            asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+            if login:
+                asked.add_header("Authorization", f"Basic {b64encode(b'ops:secret').decode()}")
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as said:
+                with urllib.request.urlopen(asked, timeout=10) as said:
                     return said.status, said.read().decode()
             except urllib.error.HTTPError as error:
                 with error:
@@ -76,3 +85,34 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
     assert 'tierqueue_heartbeat_age_seconds{process="routing@x:1"}' in figures
     assert "flower_" in figures
     assert ask("/api/workers")[0] == 401
+
+
+def test_the_page_of_an_item_tells_what_the_ledger_knows_also_of_a_job_s_row(
+    ask: Ask, sqlite_url: str
+) -> None:
+    ledger = Ledger(sqlite_url)
+    try:
+        error = {"reason": "exhausted", "message": "all 4 calls failed", "fields": {}}
+        row = {"reason": "exhausted", "error": error, "spent": 12_300_000, "tier": "frontier"}
+        dead = place(ledger, "dead", job_id="job-7", job_index=0, **row)
+        secret = {"reason": "rejected", "message": "the answer was Quillfeather", "fields": {}}
+        refused = place(ledger, "dead", reason="rejected", error=secret)
+    finally:
+        ledger.close()
+    assert ask(f"/task/{dead}")[0] == 401
+    status, page = ask(f"/task/{dead}", login=True)
+    assert status == 200
+    for words in ("FAILURE", "all 4 calls failed", "frontier", "$0.0123", "job-7", "exhausted"):
+        assert words in page, words
+    assert "hello" not in page
+    assert "Quillfeather" not in ask(f"/task/{refused}", login=True)[1]
+    assert ask("/task/nobody", login=True)[0] == 404
+
+
+def test_the_page_of_workers_begins_with_what_is_wrong(ask: Ask) -> None:
+    assert ask("/workers")[0] == 401
+    for path in ("/", "/workers"):
+        status, page = ask(path, login=True)
+        assert status == 200
+        assert page.index("no routing stage is alive") < page.index("Online workers")
+    assert json.loads(ask("/workers?json=1", login=True)[1]) == {"data": []}
