@@ -17,6 +17,8 @@ _MEND: Mapping[Trouble, str] = {
     "quota": "add credit to the provider's account, or raise its limit there",
     "not_found": "correct its model or address in the policy, then restart all processes",
     "no_key": "set {key} for the {tier} workers and restart them",
+    "undeclared_simulation": "its answers are simulated: say simulated = true of it in the policy,"
+    " or correct its address",
     "throttled": "lower its limits in the policy, or call it less at once: tierqueue concurrency"
     " set {tier} N",
 }
