@@ -19,9 +19,14 @@ _MEND: Mapping[Trouble, str] = {
     "no_key": "set {key} for the {tier} workers and restart them",
     "undeclared_simulation": "its answers are simulated: say simulated = true of it in the policy,"
     " or correct its address",
+    "unreadable_bill": "compare what it reports with the provider's own figures: tierqueue reconcile",
+    "wrong_model": "correct its model or address in the policy, or allow the model that answers",
     "throttled": "lower its limits in the policy, or call it less at once: tierqueue concurrency"
     " set {tier} N",
 }
+
+_UNKNOWN = "look at it, and at the log of the {tier} workers"
+"""Of what a release after this one wrote down."""
 
 
 def found(facts: Facts) -> Iterator[Finding]:
@@ -63,7 +68,7 @@ def _held(facts: Facts, condition: Condition) -> Finding:
         meanwhile=(f"it is tried again in {again:.0f} s" if again else "it is being tried again")
         + " and so on; what waits uses up no calls, goes on once it serves, and ends at its"
         " deadline if that comes first",
-        do=_MEND[code].format(tier=deployment.tier, key=key),
+        do=_MEND.get(code, _UNKNOWN).format(tier=deployment.tier, key=key),
         detail={
             "deployment": condition.deployment,
             "tier": deployment.tier.value,
