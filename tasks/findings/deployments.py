@@ -19,7 +19,7 @@ _MEND: Mapping[Trouble, str] = {
     "no_key": "set {key} for the {tier} workers and restart them",
     "undeclared_simulation": "its answers are simulated: say simulated = true of it in the policy,"
     " or correct its address",
-    "unreadable_bill": "compare what it reports with the provider's own figures: tierqueue reconcile",
+    "unreadable_bill": "compare what it reports with the provider's figures: tierqueue reconcile",
     "wrong_model": "correct its model or address in the policy, or allow the model that answers",
     "throttled": "lower its limits in the policy, or call it less at once: tierqueue concurrency"
     " set {tier} N",
