@@ -65,8 +65,8 @@ def _held(facts: Facts, condition: Condition) -> Finding:
         wrong=condition.needs_somebody or (lasts and waiting > 0),
         what=f"deployment {condition.deployment} ({deployment.tier}) is not called:"
         f" {condition.said()}, for {seconds:.0f} s; {count(waiting, 'item')} wait for it",
-        meanwhile=(f"it is tried again in {again:.0f} s" if again else "it is being tried again")
-        + " and so on; what waits uses up no calls, goes on once it serves, and ends at its"
+        meanwhile=f"one item at a time tries it again, {f'in {again:.0f} s' if again else 'now'};"
+        " what waits uses up no calls, goes on once it serves, and ends at its"
         " deadline if that comes first",
         do=_MEND.get(code, _UNKNOWN).format(tier=deployment.tier, key=key),
         detail={

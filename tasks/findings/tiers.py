@@ -65,7 +65,7 @@ def _backlog(facts: Facts, tier: Tier, backlog: Backlog) -> Iterator[Finding]:
             " tierqueue status shows what waits for what",
             detail={**detail, "nothing_ended_seconds": idle},
         )
-    elif backlog.oldest_seconds > STUCK_SECONDS:
+    elif backlog.oldest_seconds > STUCK_SECONDS and not stopped(facts, tier):
         yield Finding(
             code="backlog",
             wrong=False,
