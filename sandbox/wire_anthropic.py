@@ -58,6 +58,8 @@ class AnthropicWire:
             raise Refused(400, "messages: a role is user or assistant; system stands apart")
         for turn in [{"role": "system", "content": body.get("system")}, *turns]:
             for part in text_parts(turn.get("content"), turn["role"]):
+                if not part["text"].strip():
+                    raise Refused(400, "text content blocks must contain non-whitespace text")
                 pieces.append(part["text"])
                 subject = part["text"] if turn["role"] == "user" else subject
                 _mark(part, len(pieces), marks)

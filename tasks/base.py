@@ -31,6 +31,9 @@ OutputModel = type[BaseModel]
 Check = Callable[[Mapping[str, Any], Any], str | None]
 """Given the arguments and the parsed output, says why the output is wrong, or ``None``."""
 
+MOST_OUTPUT = 1_000_000
+"""The most output tokens that can be asked of a call; no model has more."""
+
 KeyScope = Literal["task", "budget"]
 """Among which items one idempotency key is one item."""
 
@@ -137,6 +140,8 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         try:
             prompt, model = self.prompt(arguments), self.output_model(arguments)
             asking = answer_form.size(model)
+            limit = _output_limit(arguments.get("max_output_tokens") or self.output_limit)
+            _refuse_empty(prompt)
         except (ValueError, TypeError, NameError, RuntimeError) as error:
             raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
         demands = stated.to_columns()
@@ -153,7 +158,6 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
                 f"{self.name}: a number among the arguments is none (NaN, an empty cell?)",
                 {"task": self.name},
             ) from None
-        limit = arguments.get("max_output_tokens") or self.output_limit
         priority = demands.pop("priority")
         return NewItem(
             id=item_id,
@@ -355,3 +359,14 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
                 " an item goes; say what it demands instead (priority, deadline, floor)",
                 {"task": self.name, "options": refused},
             )
+
+
+def _refuse_empty(prompt: Prompt) -> None:
+    if not (prompt.prefix + prompt.question).strip():
+        raise ValueError("the prompt is empty: providers refuse a message without a text")
+
+
+def _output_limit(limit: Any) -> int:
+    if type(limit) is not int or not 1 <= limit <= MOST_OUTPUT:
+        raise ValueError(f"the output limit is a whole number of tokens from 1 to {MOST_OUTPUT}")
+    return limit

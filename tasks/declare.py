@@ -12,7 +12,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import answer_form
 from tierqueue.tasks.answers import FreeText
 from tierqueue.tasks.app import app
-from tierqueue.tasks.base import Check, ItemTask, KeyScope, OutputModel, P
+from tierqueue.tasks.base import MOST_OUTPUT, Check, ItemTask, KeyScope, OutputModel, P
 from tierqueue.tasks.demands import NAMES, Demands, StatedDemands
 from tierqueue.tasks.prompt import Prompt
 
@@ -75,6 +75,8 @@ def item_task(
         if idempotency_scope not in get_args(KeyScope):
             raise InvalidItem(f"{name}: idempotency_scope is task or budget")
         _refuse_formless(name, output)
+        if type(output_limit) is not int or not 1 <= output_limit <= MOST_OUTPUT:
+            raise InvalidItem(f"{name}: output_limit is from 1 to {MOST_OUTPUT} tokens")
         try:
             lifetime = idempotency_lifetime and parse_duration(idempotency_lifetime)
         except ValueError as error:

@@ -15,6 +15,7 @@ from decimal import Decimal, InvalidOperation
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NANO_PER_USD
@@ -85,7 +86,7 @@ def _billed(row: Any) -> Billed:
         input_tokens=_count(_stated(row, "input_tokens")),
         output_tokens=_count(_stated(row, "output_tokens")),
         model=_text(_stated(row, "model")),
-        item=_text(_stated(row, "item")),
+        item=_item(_stated(row, "item")),
         fence=None if fence is None else _count(fence),
     )
 
@@ -96,6 +97,11 @@ def _stated(row: Mapping[str, Any], *names: str) -> Any:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def _item(value: Any) -> str | None:
+    # As the header carried it: whatever is no visible ASCII is percent-encoded.
+    return None if value is None else unquote(str(value))
 
 
 def _day(value: Any) -> date:

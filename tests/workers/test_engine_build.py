@@ -47,6 +47,13 @@ def test_a_missing_key_is_misconfigured_and_names_its_variable(
         build(a_deployment(engine), environ)
 
 
+@pytest.mark.parametrize("key", ["sk-ü", "sk 1", "sk-1\nsk-2", "“sk-1”"])
+def test_what_cannot_be_a_key_is_misconfigured_and_not_quoted(key: str) -> None:
+    with pytest.raises(Misconfigured, match="SOME_KEY holds no key") as refused:
+        build(a_deployment("openai"), {"SOME_KEY": key})
+    assert key not in refused.value.message
+
+
 @pytest.mark.parametrize(
     ("engine", "variable", "default"),
     [

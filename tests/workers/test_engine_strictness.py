@@ -37,6 +37,7 @@ WORK: dict[str, Any] = {
     "extract many": (extract, {"text": TEXT, "fields": {f"f{n}": "string" for n in range(40)}}),
     "extract named": (extract, {"text": TEXT, "fields": {"Größe in cm": "number"}}),
     "complete": (complete, {"prompt": TEXT}),
+    "complete with blanks": (complete, {"prompt": TEXT, "system": " "}),
     "triage": (triage, {"ticket": TEXT}),
 }
 

@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import unquote
 
 import httpx2
 import pytest
@@ -36,6 +37,16 @@ def sent_by(kind: str, call: Call, **told: Any) -> tuple[str, dict[str, Any]]:
     played(kind, keep, call, **told)
     head, _, body = seen[0].partition(b"\r\n\r\n")
     return head.decode().lower(), json.loads(body)
+
+
+@both
+@pytest.mark.parametrize("item", ["größe-1", "a\nb", " x ", "tab\t", "50%", "id 😀", "x" * 9_000])
+def test_an_item_may_have_any_id(kind: str, item: str) -> None:
+    head, _ = sent_by(kind, a_call("m", item=item))
+    (line,) = [line for line in head.splitlines() if line.startswith("x-tierqueue-item: ")]
+    value = line.removeprefix("x-tierqueue-item: ")
+    assert value.isascii()
+    assert unquote(value) == item[:256]
 
 
 @both

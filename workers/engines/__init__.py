@@ -1,5 +1,6 @@
 """The kinds of engine, and the one place that builds them."""
 
+import re
 from collections.abc import Mapping
 
 from tierqueue.router.deployment import Deployment
@@ -49,6 +50,12 @@ def _key(deployment: Deployment, environ: Mapping[str, str]) -> str:
     if not key:
         raise Misconfigured(
             f"deployment {deployment.name} needs its key: set the environment variable {name}",
+            {"deployment": deployment.name, "variable": name},
+        )
+    if not re.fullmatch(r"[!-~]+", key):
+        raise Misconfigured(
+            f"deployment {deployment.name}: the variable {name} holds no key: a key is one word of"
+            " visible ASCII",
             {"deployment": deployment.name, "variable": name},
         )
     return key

@@ -47,7 +47,7 @@ class AnthropicEngine(ApiEngine):
         try:
             raw = await self._client.messages.with_raw_response.create(
                 model=call.model,
-                system=call.system or anthropic.omit,
+                system=call.system if call.system.strip() else anthropic.omit,
                 messages=[{"role": "user", "content": _blocks(call)}],
                 max_tokens=call.output_limit,
                 output_config=_format(call) or anthropic.omit,
@@ -70,13 +70,14 @@ class AnthropicEngine(ApiEngine):
 
 
 def _blocks(call: Call) -> list[TextBlockParam]:
+    # A block of blanks alone is refused, and says nothing.
     blocks: list[TextBlockParam] = []
-    if call.prefix:
+    if call.prefix.strip():
         shared: TextBlockParam = {"type": "text", "text": call.prefix}
         if len(call.system.encode()) + len(call.prefix.encode()) >= CACHED_FROM_BYTES:
             shared["cache_control"] = {"type": "ephemeral", "ttl": "5m"}
         blocks.append(shared)
-    if call.question:
+    if call.question.strip():
         blocks.append({"type": "text", "text": call.question})
     return blocks
 

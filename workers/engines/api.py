@@ -93,7 +93,7 @@ class ApiEngine(ABC):
 
     def _headers(self, call: Call) -> dict[str, str]:
         named = {"item": call.item, "fence": str(call.fence), **call.labels}
-        return {f"x-tierqueue-{name}": value for name, value in named.items()}
+        return {f"x-tierqueue-{name}": wire.header(value) for name, value in named.items()}
 
     def _timeout(self, call: Call) -> httpx2.Timeout:
         return httpx2.Timeout(call.timeout, connect=min(CONNECT_SECONDS, call.timeout))

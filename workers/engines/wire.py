@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -26,6 +27,12 @@ TRANSIENT_4XX = frozenset({408, 409, 425})
 GATEWAY_LOST = frozenset({502, 504, 520, 524})
 """A gateway passed the request on and got no whole reply: without the provider's own error in the
 body, nobody can say that the call was not served and billed."""
+
+
+MOST_OF_A_HEADER = 256
+"""Characters of a value; each may become twelve."""
+
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
 class Unreadable(Exception):
@@ -78,6 +85,13 @@ async def _bound(response: httpx2.Response) -> None:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     packed = "content-encoding" in response.headers
     response.stream = _Bounded(response.stream, MOST_PACKED_BYTES if packed else MOST_BYTES)
+
+
+def header(value: str) -> str:
+    """``value`` as a header can carry it: visible ASCII as it is, the rest percent-encoded, and no
+    more than a server's header line holds. An item's id may be any text its producer chose.
+    """
+    return quote(value[:MOST_OF_A_HEADER], safe=_VISIBLE)
 
 
 def http_client() -> httpx2.AsyncClient:
