@@ -145,7 +145,8 @@ class VllmEngine:
                     await asyncio.wait([llm.output_handler], timeout=5)
 
     async def _generate(self, call: Call) -> Completed | Failed | Unavailable:
-        if self._llm is None:
+        # A call that comes after the core's death had no part in it.
+        if not self.healthy:
             message = f"{self._deployment}: the engine is not running"
             return Unavailable(kind="engine_dead", message=message)
         if call.model != self._model:
