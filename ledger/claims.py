@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from tierqueue.ledger import ceilings, policies
+from tierqueue.ledger import ceilings, conditions, policies
 from tierqueue.ledger.batch import among, insert_many
 from tierqueue.ledger.ceilings import Full, Held, Need, Scope
 from tierqueue.ledger.items import Death, die, fall_back, fallen
@@ -14,6 +14,7 @@ from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.policies import OUTDATED
 from tierqueue.ledger.promises import Ending
 from tierqueue.ledger.session import ItemRow
+from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
 
@@ -143,9 +144,12 @@ def claim(
     deaths: list[Death] = []
     able: list[ItemRow] = []
     anew: list[str] = []
+    late = any(row.deadline < now for row in rows)
+    known_of = conditions.by_deployment(connection) if late else {}
+    condition = known_of.get(claimant.deployment)
     waits: list[dict[str, Any]] = []
     for row in _as_dispatched(rows, claimant, wanted, known):
-        match _obstacle(row, known[row.id], claimant, now):
+        match _obstacle(row, known[row.id], claimant, now, condition):
             case Outdated():
                 anew.append(row.id)
             case Death() as death:
@@ -210,7 +214,7 @@ def _as_dispatched(
 
 
 def _obstacle(
-    row: ItemRow, seen: ItemRow, claimant: Claimant, now: int
+    row: ItemRow, seen: ItemRow, claimant: Claimant, now: int, condition: Condition | None
 ) -> Outdated | Death | str | None:
     """What stands in the way of a claim before money is asked for: its end, or why it waits."""
     if row.outdated:
@@ -219,7 +223,7 @@ def _obstacle(
     if row.policy not in (None, claimant.policy) and terms != claimant.terms:
         return "its worker has another policy"
     if row.deadline < now:
-        return expired(row.id, row.deadline, now)
+        return expired(row.id, row.deadline, now, condition)
     if row.max_cost is not None and row.spent + row.bound > row.max_cost:
         full = Full(f"item:{row.id}", row.max_cost, row.spent, row.held, row.bound)
         return ceiling_exceeded(row.id, full)
@@ -262,15 +266,26 @@ def _write_claims(
     )
 
 
-def expired(item_id: str, deadline: int, now: int) -> Death:
-    """The dead letter of an item whose deadline has passed."""
+def expired(item_id: str, deadline: int, now: int, waited_for: Condition | None = None) -> Death:
+    """The dead letter of an item whose deadline has passed.
+
+    ``waited_for``: the condition of the deployment that it is routed to.
+    """
     late = (now - deadline) / 1e6
-    return Death(
-        item_id,
-        "deadline",
-        f"item {item_id} missed its deadline by {late:.1f} s: replay it with a later one",
-        {"item": item_id, "deadline": deadline, "late_seconds": late},
+    fields: dict[str, Any] = {"item": item_id, "deadline": deadline, "late_seconds": late}
+    because = ""
+    if waited_for is not None and waited_for.held:
+        seconds = (now - (waited_for.since or now)) / 1e6
+        because = f"; it waited for {waited_for.deployment}: {waited_for.said()}, {seconds:.0f} s"
+        fields["waited_for"] = {
+            "deployment": waited_for.deployment,
+            "code": waited_for.code,
+            "since": waited_for.since,
+        }
+    message = (
+        f"item {item_id} missed its deadline by {late:.1f} s{because}: replay it with a later one"
     )
+    return Death(item_id, "deadline", message, fields)
 
 
 def ceiling_exceeded(item_id: str, full: Full) -> Death:

@@ -6,7 +6,7 @@ a deployment serves, nothing is written but, now and then, when it last did.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, literal_column, select, tuple_, update
@@ -34,6 +34,12 @@ def by_deployment(connection: Transaction) -> dict[str, Condition]:
     return {row.deployment: _of(row) for row in connection.execute(select(conditions))}
 
 
+def served_at(connection: Transaction, deployment: str) -> int | None:
+    """When the deployment last served anybody, in epoch microseconds, give or take a second."""
+    wanted = select(conditions.c.served_at).where(conditions.c.deployment == deployment)
+    return connection.execute(wanted).scalar()
+
+
 def note(connection: Transaction, events: Events) -> list[Change]:
     """Write down what happened; returns how each condition changed.
 
@@ -50,12 +56,16 @@ def note(connection: Transaction, events: Events) -> list[Change]:
     return changes
 
 
-def put_on_trial(connection: Transaction, deployment: str, item: str, until: int) -> Change:
-    """Let one item call although the deployment is held back; given up ``until`` (epoch µs)."""
+def put_on_trial(connection: Transaction, deployment: str, item: str, now: int, until: int) -> bool:
+    """Let one item call although the deployment is held back; given up ``until`` (epoch µs).
+
+    False where it need not be tried any more: another process was first, or it serves.
+    """
     before = _locked(connection, deployment)
-    now = Condition(**{**asdict(before), "probe": item, "probe_until": until})
-    _write(connection, before, now)
-    return Change(before, now)
+    if not before.wants_probe(now):
+        return False
+    _write(connection, before, replace(before, probe=item, probe_until=until))
+    return True
 
 
 def end_trial(connection: Transaction, deployment: str, item: str, again_at: int) -> None:

@@ -89,7 +89,7 @@ _READY = (
 _QUEUE = (
     update(items)
     .where(among(items.c.id))
-    .values(state=State.QUEUED.value, ready_at=bindparam("again_at"))
+    .values(state=State.QUEUED.value, ready_at=bindparam("again_at"), reason=None)
 )
 
 
@@ -169,16 +169,19 @@ def queue(
     again_at: int,
     paused: Sequence[Pause] = (),
     last: int = MANY,
+    held: Sequence[str] = (),
 ) -> list[Ready]:
     """Move up to ``most`` routed items of a tier to ``queued``, most urgent first.
 
     Those that have lost ``last`` claims or more are left to ``suspects.queue``.
 
     The caller sends their slices after the commit; an item not claimed by ``again_at`` (epoch
-    microseconds) is found by ``unclaimed``. What is ``paused`` stays ``routed``; what was routed
-    under another policy than the one in force is routed anew instead.
+    microseconds) is found by ``unclaimed``. What is ``paused``, or of a deployment that is ``held``
+    back, stays ``routed``; what was routed under another policy than the one in force is routed
+    anew instead.
     """
     ready = _READY.where(*pauses.free(paused)) if paused else _READY
+    ready = ready.where(items.c.deployment.not_in(held)) if held else ready
     rows = connection.execute(ready, {"tier": tier, "most": most, "last": last}).all()
     return _queued(connection, rows, again_at)
 
@@ -223,7 +226,7 @@ def wake_due(connection: Connection, now: int) -> int:
 def past_deadline(connection: Connection, now: int, most: int) -> Sequence[ItemRow]:
     """Items not running whose deadline has passed, locked for this transaction."""
     return connection.execute(
-        select(items.c.id, items.c.deadline, items.c.state)
+        select(items.c.id, items.c.deadline, items.c.state, items.c.deployment)
         .where(items.c.deadline < now, items.c.ended_at.is_(None), items.c.state.in_(_WAITS))
         .limit(most)
         .with_for_update(skip_locked=True)

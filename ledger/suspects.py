@@ -7,7 +7,7 @@ tier does: the one that is lost alone thus often is the poison, and its neighbou
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import bindparam, func, literal_column, select, update
+from sqlalchemy import bindparam, func, literal_column, or_, select, update
 
 from tierqueue.ledger import pauses, policies
 from tierqueue.ledger.batch import among
@@ -53,6 +53,7 @@ def queue(
     last: int,
     again_at: int,
     paused: Sequence[Pause] = (),
+    held: Sequence[str] = (),
 ) -> tuple[list[Ready], bool]:
     """Queue the next suspect of each of ``tiers`` that has none queued or running.
 
@@ -60,6 +61,10 @@ def queue(
     waits for its turn or was sent. ``again_at``: epoch microseconds, as for ``routes.queue``.
     """
     found = _SUSPECTS.where(*pauses.free(paused)) if paused else _SUSPECTS
+    if held:
+        # Whoever runs still counts; nobody is sent to a deployment that is held back.
+        sent = items.c.state != literal_column(f"'{State.ROUTED.value}'")
+        found = found.where(or_(sent, items.c.deployment.not_in(held)))
     rows = connection.execute(found, {"last": last}).all()
     if not any(row.state == State.ROUTED for row in rows):
         return [], False

@@ -27,7 +27,9 @@ class Standing:
     """What the router is told of the world.
 
     ``now`` is the time in epoch microseconds; ``unavailable`` holds the deployments that nobody
-    can use now, each with the reason (``{"best": "its worker has no key"}``).
+    can use now, each with the reason (``{"best": "outage (HTTP 503)"}``). In the place of one of
+    them another of its tier may stand, on the same side of the house's boundary; where none can,
+    the item is routed as ever and waits.
     """
 
     now: int
@@ -53,7 +55,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an item goes; ``bound`` is the most the call can cost, in nano-dollars."""
+    """Where an item goes; ``bound`` is the most the call can cost, in nano-dollars.
+
+    ``stands_in_for`` is the deployment that would have been chosen if it were available;
+    ``waits_for`` says why the chosen one is not, where nothing can stand in for it.
+    """
 
     tier: Tier
     deployment: str
@@ -62,6 +68,8 @@ class Route:
     output_tokens: int
     reasons: tuple[str, ...]
     refusals: tuple[Refusal, ...]
+    stands_in_for: str | None = None
+    waits_for: str | None = None
 
     def explain(self) -> list[str]:
         """The decision in lines for people."""
@@ -79,6 +87,8 @@ class Route:
             "output_tokens": self.output_tokens,
             "reasons": list(self.reasons),
             "refusals": [each.to_json() for each in self.refusals],
+            **({"stands_in_for": self.stands_in_for} if self.stands_in_for else {}),
+            **({"waits_for": self.waits_for} if self.waits_for else {}),
         }
 
 
@@ -99,6 +109,7 @@ class _Candidate:
     price: Dearest | Refusal
     by_the_hour: bool
     reasoning: int
+    house: bool
 
 
 class _Fit(NamedTuple):
@@ -110,6 +121,7 @@ class _Fit(NamedTuple):
     bound: NanoUSD
     by_the_hour: bool
     reasoning: int
+    house: bool
 
 
 @lru_cache(maxsize=256)
@@ -140,9 +152,9 @@ def _candidate(
         price = Refusal(name, "unpriced", wrong.message)
     window, burst = deployment.context_window, deployment.token_burst
     hourly = deployment.gpu_hour is not None
-    reasoning = deployment.reasoning_tokens
+    reasoning, house = deployment.reasoning_tokens, deployment.boundary == "house"
     return _Candidate(
-        name, deployment.tier, boundary, window, burst, floor, price, hourly, reasoning
+        name, deployment.tier, boundary, window, burst, floor, price, hourly, reasoning, house
     )
 
 
@@ -179,9 +191,6 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
             refusals.append(each.floor)
         elif item.only is not None and each.tier is not item.only:
             refusals.append(Refusal(each.name, "fallback", f"the item fell back to {item.only}"))
-        elif each.name in standing.unavailable:
-            why = f"unavailable: {standing.unavailable[each.name]}"
-            refusals.append(Refusal(each.name, "unavailable", why))
         elif isinstance(each.price, Refusal):
             refusals.append(each.price)
         else:
@@ -194,25 +203,64 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
                 more = NanoUSD(0) if each.by_the_hour else bound
                 rank_of = TIERS.index(each.tier)
                 fitting.append(
-                    _Fit(more, rank_of, each.name, bound, each.by_the_hour, each.reasoning)
+                    _Fit(
+                        more,
+                        rank_of,
+                        each.name,
+                        bound,
+                        each.by_the_hour,
+                        each.reasoning,
+                        each.house,
+                    )
                 )
     if not fitting:
         return _nothing_left(item, too_dear, refusals)
-    return _cheapest(sorted(fitting), item, signals, refusals)
+    return _cheapest(sorted(fitting), item, signals, refusals, standing.unavailable)
+
+
+def _stand_in(fitting: list[_Fit], unavailable: Mapping[str, str]) -> _Fit:
+    """The best of ``fitting``, or who takes over from it: never of another tier, never across the
+    house's boundary.
+    """
+    best = fitting[0]
+    able = (
+        each
+        for each in fitting
+        if each.name not in unavailable and (each.rank, each.house) == (best.rank, best.house)
+    )
+    return next(able, best)
 
 
 def _cheapest(
-    fitting: list[_Fit], item: WorkItem, signals: Signals, refusals: list[Refusal]
+    fitting: list[_Fit],
+    item: WorkItem,
+    signals: Signals,
+    refusals: list[Refusal],
+    unavailable: Mapping[str, str],
 ) -> Route:
-    best = fitting[0]
+    best = _stand_in(fitting, unavailable)
+    first = fitting[0]
     hourly = "its engine is paid by the hour: one more item costs nothing more"
     cheapest = "nothing more" if best.by_the_hour else format_usd(best.bound)
-    for other in fitting[1:]:
+    for other in fitting:
+        if other is best:
+            continue
+        if other.name in unavailable:
+            why = f"unavailable: {unavailable[other.name]}"
+            refusals.append(Refusal(other.name, "unavailable", why))
+            continue
+        if other < best:
+            why = f"{TIERS[other.rank]} does not take over for {first.name}"
+            refusals.append(Refusal(other.name, "fallback", why))
+            continue
         why = hourly if other.by_the_hour else f"it can cost {format_usd(other.bound)}"
         refusals.append(Refusal(other.name, "dearer", f"{why}, the chosen one {cheapest}"))
     rank = max(TIERS.index(item.demands.floor or TIERS[0]), rank_after(item.refused_by))
     input_tokens, counted = signals.input_tokens(best.name), best.name in signals.counted
+    stands_in_for = None if best is first else first.name
+    instead = f"in place of {first.name}, which is unavailable: {unavailable.get(first.name)}"
     reasons = (
+        *([instead] if stands_in_for else []),
         f"the cheapest of {len(fitting)} that satisfy every demand",
         f"{item.demands.sensitivity} data, {TIERS[rank]} or better",
         *([hourly] if best.by_the_hour else []),
@@ -226,6 +274,8 @@ def _cheapest(
         signals.output_tokens_bound + best.reasoning,
         reasons,
         tuple(refusals),
+        stands_in_for,
+        unavailable.get(best.name),
     )
 
 

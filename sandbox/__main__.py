@@ -19,7 +19,8 @@ example:
 
 Prints {"port": N} on stdout once it listens; --port 0 takes a free port. GET /healthz and
 GET /log/summary need no key. The markers are described in sandbox/faults.py, the faults file in
-sandbox/plan.py, the prices in sandbox/prices.toml. Everything it answers is simulated.
+sandbox/plan.py, the troubles file in sandbox/troubles.py, the prices in sandbox/prices.toml.
+Everything it answers is simulated.
 """
 
 
@@ -32,7 +33,8 @@ def main() -> None:
         limit = Limit(asked.rpm, asked.tpm, asked.concurrent)
         listening = _listen(asked.host, asked.port)
         with listening, Log(asked.log) as log:
-            application = Application(Desk(plan, limit), log, asked.latency_ms / 1000)
+            desk = Desk(plan, limit, asked.troubles)
+            application = Application(desk, log, asked.latency_ms / 1000)
             serve(application, listening)
     except (ValueError, OSError) as error:
         parser.exit(2, f"sandbox: {error}\n")
@@ -50,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (127.0.0.1)")
     parser.add_argument("--latency-ms", type=_wait, default=0, help="of every served call (0)")
     parser.add_argument("--faults", type=Path, help="TOML: seeded faults, outputs, limits")
+    parser.add_argument("--troubles", type=Path, help="file: what all calls meet while it is there")
     parser.add_argument("--rpm", type=_count, help="requests a minute, each model")
     parser.add_argument("--tpm", type=_count, help="tokens a minute, each model")
     parser.add_argument("--concurrent", type=_count, help="calls at the same time, each model")

@@ -17,7 +17,10 @@ from sandbox.call import Call, Refused
 KINDS: dict[str, tuple[str, float | None] | None] = {
     "429": ("after", None),
     "500": None,
-    "503": None,
+    "503": ("after", None),
+    "unauthorized": None,
+    "no_quota": None,
+    "no_model": None,
     "bad_request": None,
     "hang": ("seconds", 30.0),
     "garbage": None,
@@ -38,14 +41,22 @@ REFUSALS = {
     "429": 429,
     "500": 500,
     "503": 503,
+    "unauthorized": 401,
+    "no_quota": 429,
+    "no_model": 404,
     "bad_request": 400,
     "error_in_200": 200,
     "filtered": 400,
     "too_long": 400,
 }
-# The first two as the vendors themselves say it; Anthropic has words for it and no code.
-CODES = {"filtered": "content_filter", "too_long": "context_length_exceeded"}
+# As the vendors themselves say it; Anthropic has words for it and no code.
+CODES = {
+    "filtered": "content_filter",
+    "too_long": "context_length_exceeded",
+    "no_quota": "insufficient_quota",
+}
 MESSAGES = {
+    "no_quota": "Your credit balance is too low to access the API.",
     "filtered": "Output blocked by content filtering policy",
     "too_long": "prompt is too long: 200001 tokens > 200000 maximum",
 }

@@ -5,6 +5,7 @@ import json
 import time
 from dataclasses import dataclass, replace
 from math import ceil
+from pathlib import Path
 
 from sandbox.answers import answer, broken
 from sandbox.cache import PromptCache
@@ -13,6 +14,7 @@ from sandbox.faults import Fault, Markers
 from sandbox.limits import Gate, Limit
 from sandbox.plan import Plan
 from sandbox.prices import Price, PriceList
+from sandbox.troubles import Troubles
 
 
 @dataclass(slots=True)
@@ -28,11 +30,12 @@ class Model:
 class Desk:
     """Admits calls, draws their faults and works out what they come to."""
 
-    def __init__(self, plan: Plan, limit: Limit) -> None:
+    def __init__(self, plan: Plan, limit: Limit, troubles: Path | None = None) -> None:
         self.prices = PriceList()
         self._plan = plan
         self._limit = limit
         self._markers = Markers()
+        self._troubles = Troubles(troubles)
         self._cache = PromptCache()
         self._models: dict[str, Model] = {}
 
@@ -50,12 +53,14 @@ class Desk:
         return sum(model.gate.in_flight for model in self._models.values())
 
     def fault(self, call: Call, model: Model, prompt_sha256: str) -> Fault | None:
-        """The fault this call is to have: a marker's, else the plan's. Counts the call.
+        """The fault this call is to have: everybody's, a marker's, else the plan's. Counts it.
 
         ``Refused`` for what the model's host does not take.
         """
         self._plan.hosts.admit(call)
         model.ordinal += 1
+        if (trouble := self._troubles.of(call.model)) is not None:
+            return trouble
         marked = self._markers.next(call, call.prompt, prompt_sha256)
         return marked or self._plan.fault(call.model, model.ordinal)
 

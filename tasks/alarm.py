@@ -1,14 +1,17 @@
-"""The alarm: ceilings that are nearly spent or burn too fast, and items that a ceiling ended."""
+"""The alarm: ceilings that are nearly spent or burn too fast, items that a ceiling ended, and
+deployments that cannot serve.
+"""
 
 import time
 from typing import Any
 
 import structlog
 
-from tierqueue.ledger import ceiling_warnings
+from tierqueue.ledger import ceiling_warnings, conditions
 from tierqueue.ledger.ceiling_warnings import BURN_RATE, CeilingWarning
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.condition import Condition
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.hook import Hook
 
@@ -16,6 +19,20 @@ _log = structlog.get_logger(__name__)
 
 EVERY = 5.0
 """Seconds between two looks at the ceilings."""
+
+LASTS = 30_000_000
+"""Microseconds that a deployment must have been away before somebody is told, where nobody has to
+mend anything; else it is told at once."""
+
+MEND = {
+    "unauthorized": "look at the key in the variable that its key_env names, then restart",
+    "quota": "look at the account's credit and limits",
+    "not_found": "look at its model and base_url in the policy",
+    "no_key": "set the variable that its key_env names, then restart its tier's workers",
+    "engine_dead": "look at the engine's log",
+    "unreachable": "is it up, and its base_url right?",
+}
+"""What somebody could do about each code; the others pass by themselves."""
 
 _TOLD = ("ceiling", "limit", "spent", "held", "needed")
 
@@ -36,6 +53,7 @@ class Alarm:
     def look(self) -> None:
         """Tell what there is to tell; called with every tick."""
         self._ended()
+        self._away()
         if time.monotonic() - self._looked >= EVERY:
             self._looked = time.monotonic()
             self._warn()
@@ -62,6 +80,38 @@ class Alarm:
                 }
             )
 
+    def _away(self) -> None:
+        with self._ledger.read() as connection:
+            now = database_now(connection)
+            known = conditions.by_deployment(connection).values()
+            new = [each for each in known if each.told_at is None and _lasts(each, now)]
+            over = [each for each in known if each.told_at is not None and not each.held]
+            waiting = conditions.waiting(connection, [each.deployment for each in new])
+        for each in new:
+            with self._ledger.write() as connection:
+                first = conditions.tell(connection, each.deployment, now)
+            if first:
+                self._say("deployment_away", each, waiting=waiting.get(each.deployment, 0))
+        for each in over:
+            with self._ledger.write() as connection:
+                first = conditions.tell(connection, each.deployment, None)
+            if first:
+                self._say("deployment_back", each)
+
+    def _say(self, what: str, condition: Condition, **more: int) -> None:
+        said: dict[str, str | int | None] = {"deployment": condition.deployment, **more}
+        if condition.code is not None:
+            said |= {
+                "code": condition.code,
+                "detail": condition.detail,
+                "since": condition.since,
+                "faults": condition.faults,
+                "do": MEND.get(condition.code, "it is tried again by itself"),
+            }
+        log = _log.warning if condition.held else _log.info
+        log(what, **said)
+        self._hook.tell({"what": what, **said})
+
     def _warn(self) -> None:
         with self._ledger.read() as connection:
             found = ceiling_warnings.look(
@@ -75,6 +125,13 @@ class Alarm:
             said = _said(each)
             _log.warning("ceiling_warning", **said)
             self._hook.tell({"what": "ceiling_warning", **said})
+
+
+def _lasts(condition: Condition, now: int) -> bool:
+    """Whether somebody should be told of it."""
+    if not condition.unavailable:
+        return False
+    return condition.needs_somebody or now - (condition.since or now) >= LASTS
 
 
 def _said(each: CeilingWarning) -> dict[str, Any]:

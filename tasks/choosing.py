@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tierqueue.ledger.items import Death, NewItem
+from tierqueue.ledger.items import Death, NewItem, fallen
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.condition import Condition
 from tierqueue.router.defaults import resolve
 from tierqueue.router.errors import DeadLettered
 from tierqueue.router.item import (
@@ -22,6 +23,7 @@ from tierqueue.router.item import (
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy import Policy
 from tierqueue.router.signals import measure
+from tierqueue.tasks.failover import unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,18 @@ def choose_all(
     policy: Policy,
     now: int,
     counted: Mapping[str, Mapping[str, int]],
+    known: Mapping[str, Condition] | None = None,
 ) -> Chosen:
     """Choose for every row ``now`` (epoch microseconds).
 
-    ``counted``: item id -> deployment -> input tokens, where a tokenizer counted them.
+    ``counted``: item id -> deployment -> input tokens, where a tokenizer counted them. ``known``:
+    the conditions of deployments. One that may be tried is chosen for one item as if it served.
     """
     routed: list[dict[str, Any]] = []
     deaths: list[Death] = []
-    standing = Standing(now=now)
+    away = {name: known[name] for name in unavailable(known or {}, policy)} if known else {}
+    tried = {name for name, condition in away.items() if condition.wants_probe(now)}
+    standing = _standing(now, away, tried)
     for row in rows:
         item = work_item_of(row, policy, now)
         if item.demands.deadline is not None and item.demands.deadline < now:
@@ -72,12 +78,25 @@ def choose_all(
         match chosen:
             case Route() as route:
                 degraded = None if item.only is None else row.degraded
-                routed.append(
-                    {**_routed(item, route, policy), "degraded": degraded, "stated": own_of(row)}
-                )
+                to = may_fall(row, "on_outage", 0, policy, now) if route.waits_for else None
+                if to is not None:
+                    below = choose(replace(item, only=to), signals, policy, standing)
+                    if isinstance(below, Route) and below.waits_for is None:
+                        degraded = fallen(to, route.deployment, "outage")
+                        route = below
+                waits = away[route.deployment].code if route.waits_for is not None else None
+                more = {"degraded": degraded, "stated": own_of(row), "reason": waits}
+                routed.append({**_routed(item, route, policy), **more})
+                if route.deployment in tried:
+                    tried.remove(route.deployment)
+                    standing = _standing(now, away, tried)
             case DeadLettered() as error:
                 deaths.append(Death(item.id, error.reason, error.message, error.fields))
     return Chosen(rows, routed, deaths)
+
+
+def _standing(now: int, away: Mapping[str, Condition], tried: Collection[str]) -> Standing:
+    return Standing(now, {name: each.said() for name, each in away.items() if name not in tried})
 
 
 def _nothing_below(item: WorkItem, degraded: Mapping[str, Any], found: DeadLettered) -> Death:

@@ -13,7 +13,16 @@ from typing import Any
 
 import structlog
 
-from tierqueue.ledger import ceilings, pauses, policies, promises, routes, suspects, tiers
+from tierqueue.ledger import (
+    ceilings,
+    conditions,
+    pauses,
+    policies,
+    promises,
+    routes,
+    suspects,
+    tiers,
+)
 from tierqueue.ledger.fillings import fillings as fillings_now
 from tierqueue.ledger.items import die
 from tierqueue.ledger.promises import Ending, Promise
@@ -24,6 +33,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.choosing import Chosen, choose_all
 from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.failover import Conditions, Failover
 from tierqueue.tasks.slices import Slice, cut
 from tierqueue.tasks.sweep import Sweep
 from tierqueue.tasks.tokens import TokenCounter
@@ -85,6 +95,7 @@ class RoutingStage:
         self._resend = round(resend * 1_000_000)
         self._checkpoint = checkpoint
         self._counter = TokenCounter(policy)
+        self._failover = Failover(policy, self._resend)
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
         self._awake = awake
         self._owed: SimpleQueue[tuple[Sequence[Ending], Sequence[Promise]]] = SimpleQueue()
@@ -127,7 +138,7 @@ class RoutingStage:
                 if time.monotonic() - swept >= TICK:
                     swept = time.monotonic()
                     self._sweep()
-                    self._suspected = True
+                    self._suspected = self._ticked = True
                 more = self.look()
                 if self._moved:
                     pause = 0.0 if more else GATHER
@@ -161,6 +172,8 @@ class RoutingStage:
     _backlog = False
     _suspected = True
     """Whether there may be suspects: they are few, so each tick asks, not each look."""
+    _ticked = True
+    """Whether deployments that cannot serve are to be looked after, which each tick does."""
     _moved = False
     _looked_at = 0
 
@@ -177,16 +190,18 @@ class RoutingStage:
             anew = self._outdated(connection)
             due_at = routes.next_due(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
+            known = conditions.by_deployment(connection)
+            moved = self._look_after(connection, known, now) if self._ticked else 0
             if ahead is None:
                 rows = routes.submitted(connection, BATCH)
-                chosen = choose_all(rows, self._policy, now, {})
+                chosen = choose_all(rows, self._policy, now, {}, known)
             else:
                 chosen = ahead.those(routes.still_submitted(connection, ahead.rows))
             routes.route(connection, chosen.routed)
             ended, routed = die(connection, chosen.deaths, now), chosen.routed
             told = promises.unkept(connection, [row["b_id"] for row in routed])
             owed = promises.unkept(connection, [each.item_id for each in ended])
-            slices, full = self._fill(connection, now)
+            slices, full = self._fill(connection, now, known)
             waiting = due_at is not None and not woken
         self._checkpoint("after_route")
         for tier, each in slices:
@@ -195,7 +210,7 @@ class RoutingStage:
         self._received([*told, *owed])
         self._delivery.ended(ended, owed)
         self._backlog = full or waiting
-        self._moved = bool(chosen.rows or slices or woken or anew)
+        self._moved = bool(chosen.rows or slices or woken or anew or moved)
         self._looked_at = now
         return len(chosen.rows) == BATCH or anew
 
@@ -231,14 +246,23 @@ class RoutingStage:
             if self._counter:
                 rows = _countable(rows)
             arguments = routes.arguments(connection, [row.id for row in rows if self._counter])
+            known = conditions.by_deployment(connection)
         counted = {
             row.id: self._counter.count(row.task, arguments[row.id])
             for row in rows
             if row.id in arguments
         }
-        return choose_all(rows, self._policy, now, counted)
+        return choose_all(rows, self._policy, now, counted, known)
 
-    def _fill(self, connection: Transaction, now: int) -> tuple[list[tuple[Tier, Slice]], bool]:
+    def _look_after(self, connection: Transaction, known: Conditions, now: int) -> int:
+        """Once a tick, what deployments that cannot serve leave to do; returns what was moved."""
+        self._ticked = False
+        self._failover.end_trials(connection, known, now)
+        return self._failover.send_back(connection, known)
+
+    def _fill(
+        self, connection: Transaction, now: int, known: Conditions
+    ) -> tuple[list[tuple[Tier, Slice]], bool]:
         """Queue what there is room for; returns the slices to send, and whether a queue is full."""
         filled: list[tuple[Tier, Slice]] = []
         full = False
@@ -249,6 +273,9 @@ class RoutingStage:
         fillings = fillings_now(connection)
         last = suspects.last_chance(self._policy.retry.poison)
         again_at = now + self._resend
+        held = self._failover.held(known, now)
+        for item in self._failover.trials(connection, known, now, paused):
+            filled += [(Tier(item.tier), each) for each in cut([item], 1)]
         open_tiers: list[Tier] = []
         for tier in TIERS:
             if any((each.kind, each.name) == ("tier", tier) for each in paused):
@@ -264,11 +291,11 @@ class RoutingStage:
                 continue
             open_tiers.append(tier)
             room -= room % stated.slice
-            ready = routes.queue(connection, tier, room, again_at, paused, last)
+            ready = routes.queue(connection, tier, room, again_at, paused, last, held)
             full = full or len(ready) == room
             filled += [(tier, each) for each in cut(ready, stated.slice)]
         if open_tiers and self._suspected:
-            alone, more = suspects.queue(connection, open_tiers, last, again_at, paused)
+            alone, more = suspects.queue(connection, open_tiers, last, again_at, paused, held)
             self._suspected = more
             filled += [(Tier(ready.tier), each) for ready in alone for each in cut([ready], 1)]
             full = full or more

@@ -374,5 +374,6 @@ def _receipt(attempt: Attempt, done: Completed, cost: int) -> dict[str, Any]:
         "prompt_version": attempt.prompt_version,
         "sensitivity": item.sensitivity,
         "degraded_from": item.degraded,
+        "stands_in_for": (item.route or {}).get("stands_in_for"),
         "simulated": done.simulated,
     }

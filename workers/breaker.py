@@ -1,108 +1,123 @@
-"""The breaker of one deployment in one worker process: stop calling what does not answer.
+"""The breaker of a worker process: who may be called now, by what all workers know together.
 
-Closed: calls go through. Open after ``FAILURES`` consecutive transient failures or lost replies
-within ``WINDOW`` seconds: nothing goes through for ``OPEN_FOR`` seconds. Half-open then: one call
-goes through as a trial, and its outcome closes or opens the breaker again. A refused item waits in
-the ledger; no breaker is ever passed by, also when those of all deployments are open.
+The conditions stand in the ledger (``router.condition`` says how they change); this process asks
+for them again every ``EVERY`` seconds. A call that just ended badly here stops its deployment at
+once, until what it means is settled. A refused item waits in the ledger.
 """
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
-from tierqueue.router.outcome import (
-    Accepted,
-    Completed,
-    Failed,
-    Interrupted,
-    Outcome,
-    Rejected,
-    Reply,
-    Throttled,
-    Unavailable,
-    Unknown,
-)
+from tierqueue.router.condition import Condition
+from tierqueue.router.errors import SpendingRefused
+from tierqueue.router.outcome import Outcome, Throttled, Unavailable
 
-FAILURES = 5
-WINDOW = 30.0
-OPEN_FOR = 15.0
+EVERY = 0.5
+"""Seconds between two questions to the ledger."""
+
+AT_ONCE = 0.02
+"""The same where the answer would be no."""
+
+SETTLING = 2.0
+"""The most seconds a deployment is stopped for a call that ended badly and is not settled yet."""
+
+BRIEF = 0.2
+"""Seconds after which an item that waits for that is looked at again."""
+
+LONGEST = 5.0
+"""The most seconds a refused item waits before the routing stage has it again."""
+
+Known = tuple[int, Mapping[str, Condition]]
+"""The ledger's clock, in epoch microseconds, and every condition by deployment."""
 
 
-def alive(outcome: Reply | Outcome) -> bool | None:
-    """Whether ``outcome`` shows the deployment answering; ``None`` when it shows neither.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why not everybody may call a deployment; ``wait`` in seconds, ``probe`` is who may."""
 
-    A throttled, rejected or permanently refused call was answered. An interrupted one was ended by
-    ourselves.
-    """
-    match outcome:
-        case Completed() | Accepted() | Rejected() | Throttled():
-            return True
-        case Failed(transient=transient):
-            return not transient
-        case Unknown() | Unavailable():
-            return False
-        case Interrupted():
-            return None
-        case _:
-            assert_never(outcome)
+    code: str
+    wait: float
+    probe: str | None = None
 
 
 class Breaker:
-    """Safe for threads. ``clock`` answers in seconds and never goes back."""
+    """Safe for threads. ``read`` asks the ledger; ``clock`` answers in seconds, never goes back."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, read: Callable[[], Known], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read = read
         self._clock = clock
         self._lock = threading.Lock()
-        self._failures: deque[float] = deque(maxlen=FAILURES)
-        self._opened: float | None = None
-        self._trial: float | None = None
+        self._asked: float | None = None
+        self._ahead = 0.0
+        self._known: dict[str, Condition] = {}
+        # With a lock of its own: a call's end must not wait for a ledger that takes its time.
+        self._stopping = threading.Lock()
+        self._stopped: dict[str, tuple[str, float]] = {}
 
-    def allows(self) -> bool:
-        """Whether a call may be made now; ask once for each call, right before it is claimed.
+    def held(self, deployment: str, wanted: Collection[str]) -> Held | None:
+        """Why of the ``wanted`` items not all may call ``deployment`` now; ``None``: all may.
 
-        When half-open, true is given to one caller: the trial. A trial nobody records is given
-        up after ``OPEN_FOR`` seconds, so that a call that was never made blocks nothing for good.
+        Raises ``SpendingRefused`` when the ledger gives no answer.
         """
         with self._lock:
-            if self._opened is None:
-                return True
-            if self._wait() > 0:
-                return False
-            self._trial = self._clock()
-            return True
+            now = self._refreshed()
+            with self._stopping:
+                code, until = self._stopped.get(deployment, ("", 0.0))
+            if self._clock() < until:
+                return Held(code, BRIEF)
+            condition = self._known.get(deployment)
+            if condition is not None and not condition.free(now):
+                # Before anybody is refused: was an item put on trial, or is it over?
+                now = self._refreshed(within=AT_ONCE)
+                condition = self._known.get(deployment)
+            if condition is None or condition.free(now):
+                return None
+            probe = condition.probe
+            if probe is not None and probe in wanted and condition.may_call(probe, now):
+                return Held(str(condition.code), 0.0, probe)
+            return Held(str(condition.code), min(max(condition.wait(now), EVERY), LONGEST))
 
-    @property
-    def closed(self) -> bool:
-        """Whether calls go through as usual: neither open nor on trial."""
+    def ended(self, deployment: str, outcome: Outcome) -> None:
+        """A call ended like this here: where it speaks ill of the deployment, stop at once."""
+        if isinstance(outcome, Throttled | Unavailable):
+            code = outcome.kind if isinstance(outcome, Unavailable) else "throttled"
+            with self._stopping:
+                self._stopped[deployment] = code, self._clock() + SETTLING
+
+    def settled(self, deployments: Iterable[str], conditions: Iterable[Condition]) -> None:
+        """Calls of these deployments are settled, and these conditions were written meanwhile."""
+        with self._stopping:
+            for name in deployments:
+                self._stopped.pop(name, None)
         with self._lock:
-            return self._opened is None
+            self._known.update((each.deployment, each) for each in conditions)
 
-    def record(self, outcome: Reply | Outcome) -> None:
-        """Take note of how a call ended. Any answer closes the breaker, whichever call it ends."""
-        answered = alive(outcome)
+    def clear(self, deployment: str) -> bool:
+        """Whether nothing was known against the deployment when the ledger was last asked."""
+        condition = self._known.get(deployment)
+        return condition is None or condition.code is None
+
+    def open(self) -> list[str]:
+        """The deployments that not everybody may call, by name."""
         with self._lock:
-            if answered:
-                self._failures.clear()
-                self._opened = self._trial = None
-            elif answered is None:
-                self._trial = None
-            elif self._opened is None:
-                now = self._clock()
-                self._failures.append(now)
-                if len(self._failures) == FAILURES and now - self._failures[0] <= WINDOW:
-                    self._opened = now
-            elif self._trial is not None:
-                self._opened, self._trial = self._clock(), None
+            return sorted(name for name, each in self._known.items() if each.held)
 
-    def retry_after(self) -> float:
-        """Seconds until ``allows`` may say yes; 0 when it may now."""
-        with self._lock:
-            return self._wait()
-
-    def _wait(self) -> float:
-        if self._opened is None:
-            return 0.0
-        since = self._opened if self._trial is None else self._trial
-        return max(0.0, since + OPEN_FOR - self._clock())
+    def _refreshed(self, within: float = EVERY) -> int:
+        """The ledger's clock now; asks the ledger where that was not ``within`` so many seconds."""
+        now = self._clock()
+        if self._asked is None or now - self._asked >= within:
+            try:
+                at, known = self._read()
+            except Exception as error:
+                raise SpendingRefused(
+                    f"the ledger did not say which deployments serve ({type(error).__name__})"
+                ) from error
+            self._known = dict(known)
+            self._ahead = at / 1e6 - self._clock()
+            # From before the question: what took long to answer is already old.
+            self._asked = now
+        return round((self._ahead + self._clock()) * 1e6)

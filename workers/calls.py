@@ -43,7 +43,6 @@ class Station:
 
     deployment: Deployment
     engine: Engine
-    breaker: Breaker
 
 
 class Caller:
@@ -60,9 +59,11 @@ class Caller:
         loop: EventLoopThread,
         leases: Leases,
         settler: Settler,
+        breaker: Breaker,
         checkpoint: Callable[[str], None],
     ) -> None:
         self._types = types
+        self._breaker = breaker
         self._loop = loop
         self._leases = leases
         self._settler = settler
@@ -141,8 +142,10 @@ class Caller:
                 outcome = Unknown(kind=kind_of, message=said)
             else:  # nothing was sent, so nothing can be billed
                 outcome = Failed(kind=kind_of, message=said, transient=False, reason="internal")
-        # What we ended ourselves says nothing of the deployment.
-        station.breaker.record(Interrupted(kind="ended by us") if cut else outcome)
+        # What we ended ourselves, or never sent, says nothing of the deployment.
+        telling = isinstance(call, Call) and not cut
+        if telling:
+            self._breaker.ended(deployment.name, outcome)
         attempt = Attempt(
             item=each.item,
             fence=each.fence,
@@ -155,7 +158,7 @@ class Caller:
             draw=0.0,
             cancelled=aborted == ["cancelled"],
         )
-        self._settler.put(Ended(attempt, outcome, slot, done))
+        self._settler.put(Ended(attempt, outcome, slot, done, telling))
 
 
 def _loud(calls: Future[None]) -> None:

@@ -3,25 +3,28 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
 import structlog
 
-from tierqueue.ledger import promises, routes
+from tierqueue.ledger import conditions, promises, routes
 from tierqueue.ledger.claims import Claim, Claimant, claim, read
 from tierqueue.ledger.promises import Promise
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.condition import Fault
 from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.slices import Slice
+from tierqueue.workers.breaker import Breaker
 from tierqueue.workers.calls import Caller, Station
 from tierqueue.workers.concurrency import Gate
 from tierqueue.workers.limiter import Bounds, Limiter, Want
 from tierqueue.workers.loop import EventLoopThread
+from tierqueue.workers.verdicts import say
 
 _log = structlog.get_logger(__name__)
 
@@ -30,6 +33,9 @@ PATIENCE = 5.0
 
 BUSY = 0.2
 """Seconds between two looks for room that calls of other workers take."""
+
+SERVED_ELSEWHERE = 60_000_000
+"""Microseconds for which a worker without a key believes that another one has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Executor:
         gate: Gate,
         loop: EventLoopThread,
         caller: Caller,
+        breaker: Breaker,
+        keyless: Collection[str],
         delivery: Delivery,
         started: Callable[[Sequence[Promise]], None],
         concurrency: Callable[[], int | None],
@@ -75,6 +83,8 @@ class Executor:
         self._gate = gate
         self._loop = loop
         self._caller = caller
+        self._breaker = breaker
+        self._keyless = keyless
         self._delivery = delivery
         self._started = started
         self._concurrency = concurrency
@@ -99,6 +109,10 @@ class Executor:
         Items that are not claimed are left in the ledger, given back or postponed: never lost.
         """
         station = self._stations.get(work.deployment)
+        if station is None and work.deployment in self._keyless:
+            self.say_keyless(work.deployment, *work.items)
+            self._give_back(work.items, Refused(1.0, "no_key"))
+            return
         if station is None:
             _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
             self._give_back(work.items, Refused(5.0, "deployment not served here"))
@@ -150,9 +164,11 @@ class Executor:
         slots: dict[str, str] = {}
         claims: list[Claim] = []
         try:
-            if not station.breaker.allows():
-                wait = max(station.breaker.retry_after(), BUSY)
-                return [], None, Refused(wait, "breaker open")
+            held = self._breaker.held(deployment.name, some)
+            if held is not None and held.probe is None:
+                return [], None, Refused(held.wait, held.code)
+            if held is not None:
+                some = {key: some[key] for key in some if key == held.probe}
             # A slice may come twice: who finds an item claimed gives back its own slot only.
             mine = token_hex(6)
             wanted = {f"{key}:{fence + 1}:{mine}": key for key, (fence, _) in some.items()}
@@ -181,6 +197,19 @@ class Executor:
             self._gate.release(places - len(claimed))
             unused = [slot for key, slot in slots.items() if key not in claimed]
             self._limiter.release(deployment.name, deployment.tier.value, unused)
+
+    def say_keyless(self, deployment: str, *items: str) -> None:
+        """Another deployment is to take over; unless a worker that has the key is served."""
+        with self._ledger.write() as connection:
+            at = database_now(connection)
+            served = conditions.served_at(connection, deployment)
+            if served is not None and at - served < SERVED_ELSEWHERE:
+                return
+            detail = f"{deployment}: its worker has no key for it"
+            fault = Fault(item=(*items, self._worker)[0], at=at, code="no_key", detail=detail)
+            changes = conditions.note(connection, {deployment: [fault]})
+        for change in changes:
+            say(change)
 
     def _bounds(self, deployment: Deployment) -> Bounds:
         limits = deployment.limits

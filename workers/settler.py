@@ -1,14 +1,13 @@
 """The settler: attempts end one by one, and are settled together in one transaction."""
 
 import queue
-import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
-from tierqueue.ledger import promises, settlements
+from tierqueue.ledger import conditions, promises, settlements
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.settlements import Settlement
@@ -16,6 +15,8 @@ from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy import Policy
 from tierqueue.tasks.hook import Message
 from tierqueue.tasks.settle import Attempt, settlement
+from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.verdicts import Call, Judge
 
 _log = structlog.get_logger(__name__)
 
@@ -28,12 +29,16 @@ AGAIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt, what came of it and its limiter slot; ``done`` is called once it is settled."""
+    """An attempt, what came of it and its limiter slot; ``done`` is called once it is settled.
+
+    ``telling``: what came of it says something of its deployment.
+    """
 
     attempt: Attempt
     outcome: Outcome
     slot: str
     done: Callable[[], None]
+    telling: bool = True
 
 
 class Settler:
@@ -53,6 +58,7 @@ class Settler:
         self,
         ledger: Ledger,
         policy: Policy,
+        breaker: Breaker,
         free: Callable[[Sequence[Ended]], None],
         told: Callable[[Sequence[Ending], Sequence[Promise]], None],
         hook: Callable[[Message], None],
@@ -60,6 +66,7 @@ class Settler:
     ) -> None:
         self._ledger = ledger
         self._policy = policy
+        self._judge = Judge(ledger, breaker)
         self._free = free
         self._told = told
         self._hook = hook
@@ -125,18 +132,19 @@ class Settler:
     def _write(self, batch: Sequence[Ended]) -> None:
         # Before the transaction: on SQLite nobody else writes while it is open.
         now = self._ledger.now()
+        verdicts = self._judge.judge(
+            [Call(each.attempt, each.outcome, each.telling) for each in batch], now
+        )
         written = [
-            settlement(
-                replace(each.attempt, now=now, draw=random.random()),  # noqa: S311 - jitter
-                each.outcome,
-                self._policy,
-            )
-            for each in batch
+            settlement(attempt, each.outcome, self._policy)
+            for attempt, each in zip(verdicts.attempts, batch, strict=True)
         ]
         ready = settlements.prepare(self._ledger.dialect, written, now)
         with self._ledger.write() as connection:
             result = settlements.settle(connection, ready)
             owed = promises.unkept(connection, [each.item_id for each in result.ended])
+            changes = conditions.note(connection, verdicts.events)
+        self._judge.noted({each.attempt.deployment.name for each in batch}, changes)
         self._checkpoint("after_settle")
         for each, settled in zip(batch, written, strict=True):
             if over := (settled.detail or {}).get("overage"):

@@ -21,10 +21,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tierqueue import migrations
-from tierqueue.ledger import tiers
+from tierqueue.ledger import conditions, tiers
 from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.session import now as database_now
 from tierqueue.router.deployment import Deployment
-from tierqueue.router.errors import TierqueueError
+from tierqueue.router.errors import Misconfigured, TierqueueError
 from tierqueue.router.item import Tier
 from tierqueue.tasks import logs, names
 from tierqueue.tasks.app import TierqueueApp
@@ -32,7 +33,7 @@ from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.hook import Hook
 from tierqueue.tasks.slices import Slice
 from tierqueue.workers import engines
-from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.breaker import Breaker, Known
 from tierqueue.workers.calls import Caller, Station
 from tierqueue.workers.concurrency import GATE, TierConcurrency
 from tierqueue.workers.engine import Engine
@@ -106,7 +107,7 @@ class TierWorker:
         migrations.check(ledger)
         policy = self.app.policy
         deployments = [each for each in policy.deployments.values() if each.tier is self._tier]
-        built = [(each, self._build_engine(each, os.environ)) for each in deployments]
+        built, keyless = self._engines_of(deployments)
         # A silent Redis must not hold a slice longer than a grant may take to reach the provider.
         client = redis.Redis.from_url(
             redis_url(settings.broker_url),
@@ -121,10 +122,7 @@ class TierWorker:
             self._engines.append(engine)
             # Kept: the loop itself holds its tasks by weak references only.
             self._watches.append(self._loop.submit(self._watch(engine)))
-        self._stations = stations = {
-            each.name: Station(deployment=each, engine=engine, breaker=Breaker())
-            for each, engine in built
-        }
+        stations = {each.name: Station(deployment=each, engine=engine) for each, engine in built}
         events = self.app.item_events
         delivery = Delivery(self.app)
         serves = {each.name: each.tier.value for each in deployments}
@@ -151,8 +149,13 @@ class TierWorker:
                 stated = tiers.concurrency(connection, self._tier)
             return policy.tiers[self._tier].concurrency if stated is None else stated
 
+        def known() -> Known:
+            with ledger.read() as connection:
+                return database_now(connection), conditions.by_deployment(connection)
+
+        self._breaker = Breaker(known)
         self._settler = Settler(
-            ledger, policy, free, told, Hook(policy.hooks).tell, self._checkpoint
+            ledger, policy, self._breaker, free, told, Hook(policy.hooks).tell, self._checkpoint
         )
         self._executor = Executor(
             worker=f"{self._tier}@{socket.gethostname()}:{os.getpid()}",
@@ -166,8 +169,11 @@ class TierWorker:
                 loop=self._loop,
                 leases=self._leases,
                 settler=self._settler,
+                breaker=self._breaker,
                 checkpoint=self._checkpoint,
             ),
+            breaker=self._breaker,
+            keyless=keyless,
             delivery=delivery,
             started=lambda told: events.started(each.id for each in told),
             concurrency=TierConcurrency(concurrency).now,
@@ -180,7 +186,29 @@ class TierWorker:
         self._heartbeat.start()
         # What has been loaded stays: the collector need not look through it again and again.
         gc.freeze()
+        for name in sorted(keyless):
+            self._executor.say_keyless(name)
         _log.info("worker_ready", tier=self._tier.value, deployments=sorted(stations))
+
+    def _engines_of(
+        self, deployments: Sequence[Deployment]
+    ) -> tuple[list[tuple[Deployment, Engine]], frozenset[str]]:
+        """The engines of all that this process has a key for, and the names of the others.
+
+        Raises ``Misconfigured`` where it has a key for none.
+        """
+        built: list[tuple[Deployment, Engine]] = []
+        refused: dict[str, Misconfigured] = {}
+        for each in deployments:
+            try:
+                built.append((each, self._build_engine(each, os.environ)))
+            except Misconfigured as error:
+                refused[each.name] = error
+        if refused and not built:
+            raise next(iter(refused.values()))
+        for name, why in refused.items():
+            _log.error("deployment_without_key", deployment=name, why=why.message)
+        return built, frozenset(refused)
 
     def _told(self) -> dict[str, Any]:
         """What the heartbeat says of this worker."""
@@ -189,9 +217,7 @@ class TierWorker:
             "counts": {"stale_fences": self._settler.stale, "ended": self._settler.ended},
             "moments": {"claimed": self._executor.claimed_at, "ended": self._settler.ended_at},
             "draining": self._executor.draining,
-            "breakers_open": sorted(
-                name for name, each in self._stations.items() if not each.breaker.closed
-            ),
+            "breakers_open": self._breaker.open(),
         }
 
     def _drain(self, **_: Any) -> None:

@@ -46,7 +46,11 @@ def test_what_is_noted_is_what_every_process_reads(ledger: Ledger) -> None:
 def test_an_item_is_put_on_trial_and_taken_off_it(ledger: Ledger) -> None:
     noted(ledger, *DOWN)
     with ledger.write() as connection:
-        conditions.put_on_trial(connection, "house", "i", 90 * SECOND)
+        put = [
+            conditions.put_on_trial(connection, "house", item, 30 * SECOND, 90 * SECOND)
+            for item in ("i", "j")
+        ]
+    assert put == [True, False]
     assert read(ledger)["house"].may_call("i", 30 * SECOND)
     with ledger.write() as connection:
         conditions.end_trial(connection, "house", "another", 40 * SECOND)

@@ -63,7 +63,7 @@ def _bound(spec: Spec, signals: Signals) -> int:
     return ceil(1000 * (signals.input_tokens_bound * rates[0] + output * rates[1]))
 
 
-def _broken(spec: Spec, item: WorkItem, signals: Signals, away: set[str]) -> set[str]:
+def _broken(spec: Spec, item: WorkItem, signals: Signals) -> set[str]:
     """Every rule that ``spec`` breaks for ``item``: the oracle."""
     demands, order = item.demands, ["gpu", "open_weight", "frontier"]
     tokens = signals.input_tokens_bound + signals.output_tokens_bound + spec["reasoning"]
@@ -81,8 +81,6 @@ def _broken(spec: Spec, item: WorkItem, signals: Signals, away: set[str]) -> set
         rules.add("floor")
     if any(at <= order.index(tier) for tier in item.refused_by):
         rules.add("floor")
-    if spec["name"] in away:
-        rules.add("unavailable")
     if spec["price"] is None:
         rules.add("unpriced")
     elif demands.max_cost is not None and _bound(spec, signals) + item.spent > demands.max_cost:
@@ -122,13 +120,21 @@ def test_the_choice_breaks_no_rule_is_the_cheapest_and_fails_only_when_nothing_i
 ) -> None:
     standing = Standing(0, dict.fromkeys(away, "no key"))
     decision = choose(item, signals, _policy(specs), standing)
-    broken = {spec["name"]: _broken(spec, item, signals, away) for spec in specs}
-    allowed = [spec for spec in specs if not broken[spec["name"]]]
+    broken = {spec["name"]: _broken(spec, item, signals) for spec in specs}
+    allowed = sorted(
+        (spec for spec in specs if not broken[spec["name"]]),
+        key=lambda spec: (_bound(spec, signals), TIERS.index(Tier(spec["tier"])), spec["name"]),
+    )
     if allowed:
-        best = min(
-            allowed,
-            key=lambda spec: (_bound(spec, signals), TIERS.index(Tier(spec["tier"])), spec["name"]),
-        )
+        first = allowed[0]
+        able = [
+            spec
+            for spec in allowed
+            if spec["name"] not in away
+            and spec["tier"] == first["tier"]
+            and (spec["boundary"] == "house") == (first["boundary"] == "house")
+        ]
+        best = able[0] if able else first
         assert isinstance(decision, Route)
         assert (decision.deployment, decision.tier) == (best["name"], best["tier"])
         assert decision.bound == _bound(best, signals)
@@ -136,7 +142,9 @@ def test_the_choice_breaks_no_rule_is_the_cheapest_and_fails_only_when_nothing_i
         refused = {each.deployment: each.rule for each in decision.refusals}
         assert refused.keys() == {spec["name"] for spec in specs} - {best["name"]}
         for name, rule in refused.items():
-            assert rule in (broken[name] or {"dearer"})
+            assert rule in (broken[name] or {"dearer", "unavailable", "fallback"})
+        assert (decision.stands_in_for or best["name"]) == first["name"]
+        assert decision.waits_for == ("no key" if best["name"] in away else None)
     elif {"max_cost"} in broken.values():
         assert isinstance(decision, CostCeilingExceeded)
     elif {"unpriced"} in broken.values():
@@ -215,6 +223,42 @@ def test_a_deployment_that_nobody_can_use_is_passed_over_with_its_reason() -> No
     assert isinstance(route, Route)
     assert route.deployment == "other"
     assert "not cheap: unavailable: its worker has no key" in route.explain()
+
+
+def test_another_of_the_same_tier_takes_over_with_its_own_bound_and_says_for_whom() -> None:
+    item, standing = _item(), Standing(NOW.now, {"ours": "down"})
+    policy = _policy(
+        [
+            _spec("ours", boundary="vendor:a", price=("1", "1")),
+            _spec("theirs", boundary="vendor:b", price=("5", "5")),
+        ]
+    )
+    usual = choose(item, SIGNALS, policy, NOW)
+    route = choose(item, SIGNALS, policy, standing)
+    assert isinstance(usual, Route)
+    assert isinstance(route, Route)
+    assert (usual.deployment, route.deployment, route.stands_in_for) == ("ours", "theirs", "ours")
+    assert route.bound == 5 * usual.bound
+    assert route.reasons[0] == "in place of ours, which is unavailable: down"
+    assert route.to_json()["stands_in_for"] == "ours"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tier": Tier.OPEN_WEIGHT},
+        {"boundary": "vendor:x"},
+        {"window": 100},
+        {"price": None},
+    ],
+)
+def test_no_other_tier_boundary_or_rule_breaker_takes_over_and_the_item_waits(
+    other: dict[str, Any],
+) -> None:
+    policy = _policy([_spec("ours", price=("0.1", "0.1")), _spec("other", **other)])
+    route = choose(_item(), SIGNALS, policy, Standing(NOW.now, {"ours": "down"}))
+    assert isinstance(route, Route)
+    assert (route.deployment, route.waits_for, route.stands_in_for) == ("ours", "down", None)
 
 
 def test_an_item_larger_than_the_limiter_ever_grants_is_refused_rather_than_left_waiting() -> None:

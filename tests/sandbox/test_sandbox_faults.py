@@ -39,6 +39,9 @@ def text_of(answer: Any) -> str:
         ("500", "InternalServerError", 500),
         ("503", "InternalServerError", 503),
         ("bad_request", "BadRequestError", 400),
+        ("unauthorized", "AuthenticationError", 401),
+        ("no_quota", "RateLimitError", 429),
+        ("no_model", "NotFoundError", 404),
     ],
 )
 def test_an_error_fault_raises_the_sdks_own_error_and_bills_nothing(

@@ -1,162 +1,140 @@
-"""The breaker: what opens it, what it lets through meanwhile, what closes it."""
+"""The breaker of a process: what it lets through by what the ledger says of all workers."""
+
+from dataclasses import replace
 
 import pytest
 
-from tierqueue.router.outcome import (
-    Accepted,
-    Completed,
-    Failed,
-    Interrupted,
-    Outcome,
-    Rejected,
-    Reply,
-    Throttled,
-    Unknown,
-    Usage,
-)
-from tierqueue.workers.breaker import FAILURES, OPEN_FOR, WINDOW, Breaker
+from tierqueue.router.condition import FAULTS, Condition, Fault, after
+from tierqueue.router.errors import SpendingRefused
+from tierqueue.router.outcome import Outcome, Throttled, Unavailable, Unknown
+from tierqueue.workers.breaker import BRIEF, EVERY, LONGEST, SETTLING, Breaker, Held, Known
 
-DOWN = Failed(kind="server_error", message="503", transient=True)
-LOST = Unknown(kind="timeout", message="no reply in 30 s")
-DONE = Completed(text="ok", usage=Usage(), model_served="m")
-STOPPED = Interrupted(kind="drain")
+SECOND = 1_000_000
+AHEAD = 7_000 * SECOND
+"""The ledger's clock is not this machine's."""
 
 
-class Clock:
-    now = 100.0
+class Ledger:
+    """What the ledger says, its clock, and how often it was asked."""
 
-    def __call__(self) -> float:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.known: dict[str, Condition] = {}
+        self.asked = 0
+        self.away = False
+
+    def read(self) -> Known:
+        self.asked += 1
+        if self.away:
+            raise ConnectionError
+        return round(self.now * SECOND) + AHEAD, self.known
+
+    def clock(self) -> float:
         return self.now
 
+    def down(self, times: int = FAULTS) -> None:
+        condition = Condition(deployment="d")
+        for _ in range(times):
+            at = round(self.now * SECOND) + AHEAD
+            condition = after(condition, Fault(item="i", at=at, code="outage", detail="503"))
+        self.known["d"] = condition
+
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def ledger() -> Ledger:
+    return Ledger()
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(clock)
+def breaker(ledger: Ledger) -> Breaker:
+    return Breaker(ledger.read, ledger.clock)
 
 
-def trip(breaker: Breaker) -> None:
-    for _ in range(FAILURES):
-        breaker.record(DOWN)
+def test_where_nothing_is_known_all_may_call(breaker: Breaker) -> None:
+    assert breaker.held("d", ["i"]) is None
+    assert breaker.clear("d")
+    assert breaker.open() == []
 
 
-def test_a_new_breaker_lets_calls_through(breaker: Breaker) -> None:
-    assert breaker.allows()
-    assert breaker.retry_after() == 0
-
-
-@pytest.mark.parametrize("failure", [DOWN, LOST])
-def test_consecutive_failures_and_lost_replies_open_it(breaker: Breaker, failure: Reply) -> None:
-    for _ in range(FAILURES - 1):
-        breaker.record(failure)
-    assert breaker.allows()
-    breaker.record(failure)
-    assert not breaker.allows()
-    assert breaker.retry_after() == OPEN_FOR
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        DONE,
-        Accepted(output={}, completed=DONE),
-        Rejected(reasons=("schema",), usage=Usage(), model_served="m"),
-        Throttled(after=3.0),
-        Failed(kind="bad_request", message="400", transient=False),
-    ],
-)
-def test_any_answer_in_between_keeps_it_closed(breaker: Breaker, answer: Reply | Outcome) -> None:
-    for _ in range(3):
-        for _ in range(FAILURES - 1):
-            breaker.record(DOWN)
-        breaker.record(answer)
-    assert breaker.allows()
-
-
-def test_throttling_alone_never_opens_it(breaker: Breaker) -> None:
-    for _ in range(10 * FAILURES):
-        breaker.record(Throttled())
-    assert breaker.allows()
-
-
-def test_calls_we_ended_ourselves_neither_open_it_nor_break_the_row(breaker: Breaker) -> None:
-    for _ in range(10 * FAILURES):
-        breaker.record(STOPPED)
-    assert breaker.allows()
-    for _ in range(FAILURES):
-        breaker.record(STOPPED)
-        breaker.record(DOWN)
-    assert not breaker.allows()
-
-
-def test_failures_far_apart_do_not_open_it(breaker: Breaker, clock: Clock) -> None:
-    for _ in range(3 * FAILURES):
-        breaker.record(DOWN)
-        clock.now += WINDOW / (FAILURES - 1) + 0.1
-    assert breaker.allows()
-
-
-def test_after_a_while_one_call_goes_through_and_the_others_wait(
-    breaker: Breaker, clock: Clock
+def test_what_another_process_saw_holds_this_one_back_within_half_a_second(
+    ledger: Ledger, breaker: Breaker
 ) -> None:
-    trip(breaker)
-    clock.now += OPEN_FOR - 0.5
-    assert not breaker.allows()
-    assert breaker.retry_after() == 0.5
-    clock.now += 0.5
-    assert breaker.retry_after() == 0
-    assert [breaker.allows() for _ in range(4)] == [True, False, False, False]
-    assert breaker.retry_after() == OPEN_FOR
+    assert breaker.held("d", ["i"]) is None
+    ledger.down()
+    assert breaker.held("d", ["i"]) is None
+    assert ledger.asked == 1
+    ledger.now += EVERY
+    held = breaker.held("d", ["i"])
+    assert held is not None
+    assert (held.code, held.probe) == ("outage", None)
+    assert EVERY <= held.wait <= LONGEST
+    assert breaker.open() == ["d"]
+    assert breaker.held("other", ["i"]) is None
 
 
-def test_a_trial_that_is_answered_closes_it(breaker: Breaker, clock: Clock) -> None:
-    trip(breaker)
-    clock.now += OPEN_FOR
-    assert breaker.allows()
-    breaker.record(DONE)
-    assert breaker.allows()
-    assert breaker.allows()
-    for _ in range(FAILURES - 1):
-        breaker.record(DOWN)
-    assert breaker.allows()
+def test_a_few_faults_hold_nobody_back(ledger: Ledger, breaker: Breaker) -> None:
+    ledger.down(FAULTS - 1)
+    assert breaker.held("d", ["i"]) is None
+    assert not breaker.clear("d")
 
 
-def test_a_trial_that_fails_opens_it_again_in_full(breaker: Breaker, clock: Clock) -> None:
-    trip(breaker)
-    clock.now += OPEN_FOR
-    assert breaker.allows()
-    clock.now += 4
-    breaker.record(LOST)
-    assert not breaker.allows()
-    assert breaker.retry_after() == OPEN_FOR
-
-
-def test_an_interrupted_trial_makes_room_for_the_next(breaker: Breaker, clock: Clock) -> None:
-    trip(breaker)
-    clock.now += OPEN_FOR
-    assert breaker.allows()
-    assert not breaker.allows()
-    breaker.record(STOPPED)
-    assert breaker.allows()
-    assert not breaker.allows()
-
-
-def test_a_trial_nobody_records_is_given_up(breaker: Breaker, clock: Clock) -> None:
-    trip(breaker)
-    clock.now += OPEN_FOR
-    assert breaker.allows()
-    clock.now += OPEN_FOR
-    assert breaker.allows()
-
-
-def test_failures_of_earlier_calls_do_not_keep_it_open_longer(
-    breaker: Breaker, clock: Clock
+def test_the_item_on_trial_alone_may_call_and_is_known_at_once(
+    ledger: Ledger, breaker: Breaker
 ) -> None:
-    trip(breaker)
-    clock.now += 10
-    trip(breaker)
-    assert breaker.retry_after() == OPEN_FOR - 10
+    ledger.down()
+    ledger.now += 5
+    assert breaker.held("d", ["i", "p"]) == Held("outage", EVERY)
+    ledger.now += 0.05
+    until = round(ledger.now * SECOND) + AHEAD + 60 * SECOND
+    ledger.known["d"] = replace(ledger.known["d"], probe="p", probe_until=until)
+    assert breaker.held("d", ["i", "p"]) == Held("outage", 0.0, "p")
+    assert breaker.held("d", ["i"]) == Held("outage", EVERY)
+
+
+def test_an_end_of_the_trouble_is_known_at_once(ledger: Ledger, breaker: Breaker) -> None:
+    ledger.down()
+    assert breaker.held("d", ["i"]) is not None
+    ledger.now += 0.05
+    ledger.known["d"] = Condition(deployment="d", served_at=1)
+    assert breaker.held("d", ["i"]) is None
+
+
+DOWN = Unavailable(kind="unauthorized", message="HTTP 401")
+
+
+@pytest.mark.parametrize(("bad", "code"), [(DOWN, "unauthorized"), (Throttled(), "throttled")])
+def test_a_call_that_ended_badly_here_stops_its_deployment_until_it_is_settled(
+    ledger: Ledger, breaker: Breaker, bad: Outcome, code: str
+) -> None:
+    breaker.ended("d", bad)
+    assert breaker.held("d", ["i"]) == Held(code, BRIEF)
+    assert breaker.held("other", ["i"]) is None
+    breaker.settled(["d"], [])
+    assert breaker.held("d", ["i"]) is None
+    breaker.ended("d", bad)
+    ledger.now += SETTLING
+    assert breaker.held("d", ["i"]) is None
+
+
+def test_a_lost_reply_stops_nothing_by_itself(breaker: Breaker) -> None:
+    breaker.ended("d", Unknown(kind="timeout", message="no reply"))
+    assert breaker.held("d", ["i"]) is None
+
+
+def test_what_this_process_has_written_is_known_before_it_is_read(
+    ledger: Ledger, breaker: Breaker
+) -> None:
+    assert breaker.held("d", ["i"]) is None
+    ledger.down()
+    breaker.settled(["d"], [ledger.known["d"]])
+    assert breaker.held("d", ["i"]) is not None
+
+
+def test_without_an_answer_from_the_ledger_nothing_is_called(
+    ledger: Ledger, breaker: Breaker
+) -> None:
+    ledger.away = True
+    with pytest.raises(SpendingRefused):
+        breaker.held("d", ["i"])
+    ledger.away = False
+    assert breaker.held("d", ["i"]) is None

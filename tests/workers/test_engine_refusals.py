@@ -306,6 +306,8 @@ ACCOUNT: list[tuple[int, Any, str]] = [
         {"status": "FAILED_PRECONDITION", "message": "User location is not supported."},
         "unauthorized",
     ),
+    (400, {"message": "open-tiny is not a valid model ID"}, "not_found"),
+    (400, {"message": "Invalid model: open-tiny"}, "not_found"),
 ]
 
 

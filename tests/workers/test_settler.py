@@ -13,6 +13,7 @@ from tierqueue.router.outcome import Accepted, Completed, Usage
 from tierqueue.router.policy import parse_policy
 from tierqueue.router.pricing import charge
 from tierqueue.tasks.settle import Attempt
+from tierqueue.workers.breaker import Breaker
 from tierqueue.workers.settler import Ended, Settler
 
 POLICY = parse_policy(
@@ -39,6 +40,7 @@ def settled(
     settler = Settler(
         ledger,
         POLICY,
+        Breaker(lambda: (0, {})),
         free=lambda _: None,
         told=lambda *_: None,
         hook=lambda message: told.append(dict(message)),

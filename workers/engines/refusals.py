@@ -38,7 +38,7 @@ class Refusal:
     withheld: bool = False
     after: float | None = None
     begun: bool = False
-    account: Literal["quota", "unauthorized"] | None = None
+    account: Literal["quota", "unauthorized", "not_found"] | None = None
 
 
 def read(response: httpx2.Response) -> Refusal | None:
@@ -160,10 +160,12 @@ def _refusal(
     )
 
 
-def _account(said: str) -> Literal["quota", "unauthorized"] | None:
+def _account(said: str) -> Literal["quota", "unauthorized", "not_found"] | None:
     if vendor_codes.SAYS_NO_QUOTA.search(said):
         return "quota"
-    return "unauthorized" if vendor_codes.SAYS_UNAUTHORIZED.search(said) else None
+    if vendor_codes.SAYS_UNAUTHORIZED.search(said):
+        return "unauthorized"
+    return "not_found" if vendor_codes.SAYS_NO_MODEL.search(said) else None
 
 
 def _status(error: Mapping[str, Any]) -> int | None:

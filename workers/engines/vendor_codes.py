@@ -109,6 +109,11 @@ SAYS_UNAUTHORIZED = re.compile(
 )
 """What Gemini and others write of a key that may not call, Gemini with a 400."""
 
+SAYS_NO_MODEL = re.compile(
+    r"is not a valid model|invalid model[: ]|unknown model|model .{0,99}(?:not exist|not found)"
+)
+"""What OpenRouter, Mistral and others write of a model that is not there, with a 400."""
+
 MINIMAX = {
     1001: 504,
     1002: 429,

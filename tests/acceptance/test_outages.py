@@ -1,0 +1,238 @@
+"""Providers that are down, throttle, refuse the key or have no quota, through real processes."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.acceptance_house import POLICY, Build, Standing, until
+from tierqueue.ledger import conditions
+from tierqueue.router.condition import Condition
+from tierqueue.router.errors import DeadlineExceeded, Exhausted
+from tierqueue.tasks import classify, complete
+
+LABELS = ["lost card", "refund", "other"]
+MORE = """
+[tiers.gpu]
+concurrency = 12
+slice = 6
+
+[deployments.second]
+tier = "open_weight"
+engine = "openai"
+model = "open-large"
+base_url = "http://127.0.0.1:{port}/v1"
+key_env = "SANDBOX_KEY"
+context_window = 32768
+boundary = "vendor:others"
+simulated = true
+timeout = 20
+prices = { input = "1", output = "4" }
+
+[deployments.keyless]
+tier = "frontier"
+engine = "anthropic"
+model = "frontier-small"
+base_url = "http://127.0.0.1:{port}"
+key_env = "NOBODY_HAS_THIS_KEY"
+context_window = 200000
+boundary = "vendor:closed"
+simulated = true
+prices = { input = "4", output = "20" }
+"""
+PROCESSES = ("sandbox", "routing", "gpu", "open_weight", "frontier")
+
+
+class Provider:
+    """What the simulated provider does to everybody, by the sandbox's file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def meets(self, *lines: str) -> None:
+        """Every call of these models meets this, until ``mended``."""
+        written = self.path.with_suffix(".new")
+        written.write_text("\n".join(lines), encoding="utf-8")
+        written.rename(self.path)
+
+    def mended(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def troubles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("troubles") / "now"
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def standing(request: pytest.FixtureRequest, build_house: Build, troubles: Path) -> Standing:
+    url = None
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").empty_database()
+    line = "python -m sandbox --port ${SANDBOX_PORT} --log ${SANDBOX_LOG} --troubles " + str(
+        troubles
+    )
+    text = POLICY.replace("{more}", MORE)
+    return build_house(url, policy_text=text, lines={"sandbox": line}, processes=PROCESSES)
+
+
+@pytest.fixture
+def provider(standing: Standing, troubles: Path) -> Any:
+    found = Provider(troubles)
+    yield found
+    found.mended()
+    # The next test begins where every deployment serves.
+    for tier in ("gpu", "open_weight", "frontier"):
+        classify.delay("all is well", labels=LABELS, floor=tier).get(timeout=40)
+    until(lambda: all(each.code in (None, "no_key") for each in known(standing).values()), 40)
+
+
+def known(standing: Standing) -> dict[str, Condition]:
+    with standing.ledger.read() as connection:
+        return conditions.by_deployment(connection)
+
+
+def held(standing: Standing, deployment: str) -> bool:
+    condition = known(standing).get(deployment)
+    return condition is not None and condition.held
+
+
+def many(count: int, **demands: Any) -> list[Any]:
+    return [classify.delay(f"ticket {n}", labels=LABELS, **demands) for n in range(count)]
+
+
+def ended(standing: Standing, waiting: list[Any]) -> list[Any]:
+    return [standing.item(each.id) for each in waiting]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [
+        ("503", "outage"),
+        ("503 after=4", "outage"),
+        ("unauthorized", "unauthorized"),
+        ("no_quota", "quota"),
+        ("no_model", "not_found"),
+    ],
+)
+def test_what_breaks_for_everybody_uses_up_nobody_s_calls_and_goes_on_by_itself(
+    standing: Standing, provider: Provider, trouble: str, code: str
+) -> None:
+    provider.meets(f"house-tiny {trouble}")
+    called = len(standing.served())
+    waiting = many(60)
+    until(lambda: held(standing, "house"))
+    assert known(standing)["house"].code == code
+    pause = time.monotonic() + 5
+    until(lambda: time.monotonic() > pause)
+    provider.mended()
+    receipts = [each.get(timeout=40)["receipt"] for each in waiting]
+    assert {each["tier"] for each in receipts} == {"gpu"}
+    refused = [line for line in standing.served()[called:] if line["status"] != 200]
+    # Those in flight when it broke, and then one at a time.
+    assert len(refused) < 30
+    assert all(each["attempts"] <= 2 for each in receipts)
+    assert known(standing)["house"].code is None
+
+
+def test_items_wait_for_a_provider_until_their_own_deadline_and_say_for_what(
+    standing: Standing, provider: Provider
+) -> None:
+    provider.meets("house-tiny 503")
+    waiting = [classify.apply_async([f"late {n}", LABELS], expires=6) for n in range(8)]
+    for each in waiting:
+        with pytest.raises(DeadlineExceeded, match="it waited for house: outage") as died:
+            each.get(timeout=30)
+        assert died.value.fields["waited_for"]["deployment"] == "house"
+        assert standing.item(each.id).calls == 0
+
+
+def test_a_stated_wait_holds_back_the_deployment_and_not_one_item(
+    standing: Standing, provider: Provider
+) -> None:
+    classify.delay("before", labels=LABELS, floor="open_weight").get(timeout=15)
+    provider.meets("open-* 429 after=4")
+    called = len(standing.served())
+    waiting = many(60, floor="open_weight")
+    until(lambda: held(standing, "open"))
+    begun = time.monotonic()
+    provider.mended()
+    for each in waiting:
+        each.get(timeout=40)
+    assert time.monotonic() - begun > 2
+    lines = standing.served()[called:]
+    throttled = [line for line in lines if line["status"] == 429]
+    assert 1 <= len(throttled) <= 40
+    first = min(line["ended"] for line in throttled)
+    served = [line["started"] for line in lines if line["status"] == 200]
+    assert min(served) - first >= 3.9
+    assert all(item.calls == 1 for item in ended(standing, waiting))
+
+
+def test_another_deployment_of_the_tier_takes_over_and_the_receipt_says_for_whom(
+    standing: Standing, provider: Provider
+) -> None:
+    provider.meets("open-small unauthorized")
+    receipts = [each.get(timeout=40)["receipt"] for each in many(30, floor="open_weight")]
+    assert {each["deployment"] for each in receipts} == {"second"}
+    assert {each["stands_in_for"] for each in receipts} == {"open"}
+    assert all("in place of open" in each["why"][0] for each in receipts)
+    assert {each["model_asked"] for each in receipts} == {"open-large"}
+    provider.mended()
+    until(lambda: _deployment(floor="open_weight") == "open", 40)
+
+
+def _deployment(**demands: Any) -> str:
+    receipt = classify.delay("who serves?", labels=LABELS, **demands).get(timeout=20)["receipt"]
+    return str(receipt["deployment"])
+
+
+def test_no_other_tier_takes_over_but_where_somebody_allowed_it(
+    standing: Standing, provider: Provider
+) -> None:
+    provider.meets("frontier-large 503")
+    stays = many(6, floor="frontier")
+    until(lambda: held(standing, "best"))
+    asked = complete.delay("Say hello", max_output_tokens=50, floor="gpu", on_outage="gpu")
+    assert asked.get(timeout=20)["receipt"]["tier"] == "gpu"
+    assert all(item.ended_at is None for item in ended(standing, stays))
+    provider.mended()
+    assert {each.get(timeout=40)["receipt"]["tier"] for each in stays} == {"frontier"}
+
+
+def test_an_item_that_alone_fails_ends_and_holds_up_nobody(
+    standing: Standing, provider: Provider
+) -> None:
+    poison = classify.delay("[[sandbox:503]] my refund", labels=LABELS)
+    while standing.item(poison.id).ended_at is None:
+        classify.delay("a good one", labels=LABELS).get(timeout=30)
+    with pytest.raises(Exhausted):
+        poison.get(timeout=5)
+    assert standing.item(poison.id).calls == 3
+
+
+def test_a_worker_without_a_key_serves_its_other_deployments_and_one_takes_over(
+    standing: Standing,
+) -> None:
+    receipt = classify.delay("mine", labels=LABELS, floor="frontier").get(timeout=20)["receipt"]
+    assert (receipt["deployment"], receipt["stands_in_for"]) == ("best", "keyless")
+    condition = known(standing)["keyless"]
+    assert (condition.code, condition.needs_somebody) == ("no_key", True)
+
+
+def test_workers_say_once_what_they_cannot_call_and_when_it_serves_again(
+    standing: Standing, provider: Provider, log_of: Callable[[Standing, str], str]
+) -> None:
+    provider.meets("house-tiny unauthorized")
+    waiting = many(20)
+    until(lambda: held(standing, "house"))
+    provider.mended()
+    for each in waiting:
+        each.get(timeout=40)
+    said = log_of(standing, "gpu")
+    assert "deployment_held_back" in said
+    assert "deployment_serves_again" in said
+    assert "HTTP 401" in said
+    assert said.count("HTTP 401") < 40

@@ -1,0 +1,150 @@
+"""What ended calls say of their deployments: whose fault each one is, and what is written down."""
+
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from tierqueue.ledger import conditions
+from tierqueue.ledger.conditions import Change
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.condition import Condition, Fault, Served, after, its_own, seen_in
+from tierqueue.router.outcome import Outcome
+from tierqueue.tasks.settle import Attempt
+from tierqueue.workers.breaker import Breaker
+
+_log = structlog.get_logger(__name__)
+
+SERVED_EVERY = 1.0
+"""Seconds between two notes that a deployment goes on serving."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An attempt and what came of it; ``telling``: it says something of its deployment."""
+
+    attempt: Attempt
+    outcome: Outcome
+    telling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """The attempts, each with whose fault it was, and what is to be noted of deployments."""
+
+    attempts: Sequence[Attempt]
+    events: conditions.Events
+
+
+class Judge:
+    """Used by the settler's one thread."""
+
+    def __init__(self, ledger: Ledger, breaker: Breaker) -> None:
+        self._ledger = ledger
+        self._breaker = breaker
+        self._served: dict[str, int] = {}
+        self._noted: dict[str, float] = {}
+
+    def judge(self, calls: Sequence[Call], now: int) -> Verdicts:
+        """Say of each call whose fault it was, ``now`` (epoch µs) that they end together."""
+        seen = [self._seen(call, now) for call in calls]
+        events: dict[str, list[Served | Fault]] = {}
+        for call, event in zip(calls, seen, strict=True):
+            if event is not None:
+                events.setdefault(call.attempt.deployment.name, []).append(event)
+        faults = [
+            (call.attempt.item.id, call.attempt.fence)
+            for call, event in zip(calls, seen, strict=True)
+            if isinstance(event, Fault)
+        ]
+        known: dict[str, Condition] = {}
+        ended: dict[str, int] = {}
+        if faults:
+            with self._ledger.read() as connection:
+                known = conditions.by_deployment(connection)
+                ended = conditions.last_faults(connection, faults)
+        own = self._fold(calls, seen, known, ended)
+        for name, happened in events.items():
+            if any(isinstance(event, Served) for event in happened):
+                self._served[name] = now
+        attempts = [
+            replace(
+                call.attempt,
+                now=now,
+                draw=random.random(),  # noqa: S311 - jitter
+                condition=known.get(call.attempt.deployment.name),
+                own=its,
+            )
+            for call, its in zip(calls, own, strict=True)
+        ]
+        return Verdicts(
+            attempts,
+            {name: seen for name, seen in events.items() if self._worth_noting(name, seen)},
+        )
+
+    def noted(self, deployments: Iterable[str], changes: Sequence[Change]) -> None:
+        """The calls of these deployments are settled, and this has been written."""
+        self._breaker.settled(deployments, [change.now for change in changes])
+        for change in changes:
+            self._noted[change.now.deployment] = time.monotonic()
+            say(change)
+
+    def _seen(self, call: Call, now: int) -> Served | Fault | None:
+        if not call.telling:
+            return None
+        draw = random.random()  # noqa: S311 - jitter
+        item = call.attempt.item.id
+        return seen_in(call.outcome, item, call.attempt.started_at, now, draw)
+
+    def _fold(
+        self,
+        calls: Sequence[Call],
+        seen: Sequence[Served | Fault | None],
+        known: dict[str, Condition],
+        ended: dict[str, int],
+    ) -> list[bool]:
+        """Whether each call's fault is its item's own; ``known`` is brought up to date."""
+        own: list[bool] = []
+        for call, event in zip(calls, seen, strict=True):
+            attempt, its = call.attempt, False
+            name = attempt.deployment.name
+            condition = known.get(name, Condition(deployment=name))
+            # What was served here since the ledger was last told.
+            served = max(condition.served_at or 0, self._served.get(name, 0)) or None
+            condition = replace(condition, served_at=served)
+            if isinstance(event, Fault):
+                since = min(attempt.started_at, ended.get(attempt.item.id, attempt.started_at))
+                its = its_own(condition, attempt.item.id, since)
+            if event is not None:
+                known[name] = after(condition, event)
+            own.append(its)
+        return own
+
+    def _worth_noting(self, name: str, events: Sequence[Served | Fault]) -> bool:
+        if any(isinstance(event, Fault) for event in events) or not self._breaker.clear(name):
+            return True
+        return time.monotonic() - self._noted.get(name, float("-inf")) >= SERVED_EVERY
+
+
+def say(change: Change) -> None:
+    """One line for each change of a deployment's state, none for each call."""
+    before, now = change.before, change.now
+    told = {"deployment": now.deployment, "code": now.code, "detail": now.detail}
+    if before.code is not None and now.code is None:
+        seconds = round(((now.served_at or 0) - (before.since or 0)) / 1e6, 1)
+        _log.info(
+            "deployment_serves_again",
+            deployment=now.deployment,
+            code=before.code,
+            faults=before.faults,
+            seconds=seconds,
+        )
+    elif now.held and now.rounds > before.rounds:
+        wait = round(now.wait(now.faulted_at or 0), 1)
+        log = _log.info if before.held or now.code == "throttled" else _log.warning
+        event = "deployment_still_held_back" if before.held else "deployment_held_back"
+        log(event, **told, faults=now.faults, seconds=wait)
+    elif before.code is None and now.code is not None:
+        _log.info("deployment_fails", **told)
