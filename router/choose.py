@@ -119,9 +119,7 @@ class _Fit(NamedTuple):
     rank: int
     name: str
     bound: NanoUSD
-    by_the_hour: bool
-    reasoning: int
-    house: bool
+    candidate: _Candidate
 
 
 @lru_cache(maxsize=256)
@@ -202,17 +200,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
             else:
                 more = NanoUSD(0) if each.by_the_hour else bound
                 rank_of = TIERS.index(each.tier)
-                fitting.append(
-                    _Fit(
-                        more,
-                        rank_of,
-                        each.name,
-                        bound,
-                        each.by_the_hour,
-                        each.reasoning,
-                        each.house,
-                    )
-                )
+                fitting.append(_Fit(more, rank_of, each.name, bound, each))
     if not fitting:
         return _nothing_left(item, too_dear, refusals)
     return _cheapest(sorted(fitting), item, signals, refusals, standing.unavailable)
@@ -226,7 +214,8 @@ def _stand_in(fitting: list[_Fit], unavailable: Mapping[str, str]) -> _Fit:
     able = (
         each
         for each in fitting
-        if each.name not in unavailable and (each.rank, each.house) == (best.rank, best.house)
+        if each.name not in unavailable
+        and (each.rank, each.candidate.house) == (best.rank, best.candidate.house)
     )
     return next(able, best)
 
@@ -241,7 +230,7 @@ def _cheapest(
     best = _stand_in(fitting, unavailable)
     first = fitting[0]
     hourly = "its engine is paid by the hour: one more item costs nothing more"
-    cheapest = "nothing more" if best.by_the_hour else format_usd(best.bound)
+    cheapest = "nothing more" if best.candidate.by_the_hour else format_usd(best.bound)
     for other in fitting:
         if other is best:
             continue
@@ -253,7 +242,7 @@ def _cheapest(
             why = f"{TIERS[other.rank]} does not take over for {first.name}"
             refusals.append(Refusal(other.name, "fallback", why))
             continue
-        why = hourly if other.by_the_hour else f"it can cost {format_usd(other.bound)}"
+        why = hourly if other.candidate.by_the_hour else f"it can cost {format_usd(other.bound)}"
         refusals.append(Refusal(other.name, "dearer", f"{why}, the chosen one {cheapest}"))
     rank = max(TIERS.index(item.demands.floor or TIERS[0]), rank_after(item.refused_by))
     input_tokens, counted = signals.input_tokens(best.name), best.name in signals.counted
@@ -263,7 +252,7 @@ def _cheapest(
         *([instead] if stands_in_for else []),
         f"the cheapest of {len(fitting)} that satisfy every demand",
         f"{item.demands.sensitivity} data, {TIERS[rank]} or better",
-        *([hourly] if best.by_the_hour else []),
+        *([hourly] if best.candidate.by_the_hour else []),
         *([f"at most {input_tokens} input tokens, by its own tokenizer"] if counted else []),
     )
     return Route(
@@ -271,7 +260,7 @@ def _cheapest(
         best.name,
         best.bound,
         input_tokens,
-        signals.output_tokens_bound + best.reasoning,
+        signals.output_tokens_bound + best.candidate.reasoning,
         reasons,
         tuple(refusals),
         stands_in_for,

@@ -7,7 +7,6 @@ routing stages may run side by side; each takes rows that no other has locked.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from queue import SimpleQueue
 from typing import Any
 
@@ -26,7 +25,7 @@ from tierqueue.ledger import (
 from tierqueue.ledger.fillings import fillings as fillings_now
 from tierqueue.ledger.items import die
 from tierqueue.ledger.promises import Ending, Promise
-from tierqueue.ledger.session import ItemRow, Ledger, Transaction, unreachable
+from tierqueue.ledger.session import Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
@@ -36,15 +35,12 @@ from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.failover import Conditions, Failover
 from tierqueue.tasks.slices import Slice, cut
 from tierqueue.tasks.sweep import Sweep
-from tierqueue.tasks.tokens import TokenCounter
+from tierqueue.tasks.tokens import TokenCounter, countable
 
 _log = structlog.get_logger(__name__)
 
 BATCH = 512
 """Most items routed in one transaction."""
-
-COUNTED = 2_000_000
-"""Most bytes of prompts that tokenizers count in one look; the next looks count the rest."""
 
 TICK = 0.5
 """Seconds between two sweeps for what was lost, and between two looks when nothing happens."""
@@ -191,7 +187,8 @@ class RoutingStage:
             due_at = routes.next_due(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
             known = conditions.by_deployment(connection)
-            moved = self._look_after(connection, known, now) if self._ticked else 0
+            moved = self._failover.tick(connection, known, now) if self._ticked else 0
+            self._ticked = False
             if ahead is None:
                 rows = routes.submitted(connection, BATCH)
                 chosen = choose_all(rows, self._policy, now, {}, known)
@@ -244,7 +241,7 @@ class RoutingStage:
             now = database_now(connection)
             rows = routes.submitted(connection, BATCH, lock=False)
             if self._counter:
-                rows = _countable(rows)
+                rows = countable(rows)
             arguments = routes.arguments(connection, [row.id for row in rows if self._counter])
             known = conditions.by_deployment(connection)
         counted = {
@@ -253,12 +250,6 @@ class RoutingStage:
             if row.id in arguments
         }
         return choose_all(rows, self._policy, now, counted, known)
-
-    def _look_after(self, connection: Transaction, known: Conditions, now: int) -> int:
-        """Once a tick, what deployments that cannot serve leave to do; returns what was moved."""
-        self._ticked = False
-        self._failover.end_trials(connection, known, now)
-        return self._failover.send_back(connection, known)
 
     def _fill(
         self, connection: Transaction, now: int, known: Conditions
@@ -305,10 +296,3 @@ class RoutingStage:
 def depth(concurrency: int, slice_size: int) -> int:
     """How many items of a tier may be queued: what can run, and the slices that come next."""
     return 0 if concurrency == 0 else concurrency + 4 * slice_size
-
-
-def _countable(rows: Sequence[ItemRow]) -> Sequence[ItemRow]:
-    """As many of ``rows`` as are counted in one look; the first whatever its size."""
-    sizes = accumulate(row.prompt_bytes for row in rows)
-    within = sum(size <= COUNTED for size in sizes)
-    return rows[: max(within, 1)]

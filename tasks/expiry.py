@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from tierqueue.ledger import claims, conditions, leases, promises, routes, settlements
+from tierqueue.ledger import conditions, leases, promises, routes, settlements
+from tierqueue.ledger.deaths import expired
 from tierqueue.ledger.items import die
 from tierqueue.ledger.promises import Ending, Promise
 from tierqueue.ledger.session import ItemRow, Ledger, unreachable
@@ -136,9 +137,7 @@ class Expiry:
             now = database_now(connection)
             rows = routes.past_deadline(connection, now, MOST)
             known = conditions.by_deployment(connection) if rows else {}
-            deaths = [
-                claims.expired(row.id, row.deadline, now, known.get(row.deployment)) for row in rows
-            ]
+            deaths = [expired(row.id, row.deadline, now, known.get(row.deployment)) for row in rows]
             ended = die(connection, deaths, now)
             owed = promises.unkept(connection, [each.item_id for each in ended])
         if rows:

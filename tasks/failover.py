@@ -40,7 +40,12 @@ class Failover:
         """Deployments that not everybody may call ``now`` (epoch µs): their items stay routed."""
         return sorted(name for name, condition in known.items() if not condition.free(now))
 
-    def send_back(self, connection: Transaction, known: Conditions) -> int:
+    def tick(self, connection: Transaction, known: Conditions, now: int) -> int:
+        """Once a tick, what they leave to do; returns how many items are to be routed anew."""
+        self._end_trials(connection, known, now)
+        return self._send_back(connection, known)
+
+    def _send_back(self, connection: Transaction, known: Conditions) -> int:
         """Have the items of unavailable deployments routed anew where another could do them."""
         away = unavailable(known, self._policy)
         back = self._away - away
@@ -56,7 +61,7 @@ class Failover:
             )
         return count
 
-    def end_trials(self, connection: Transaction, known: Conditions, now: int) -> None:
+    def _end_trials(self, connection: Transaction, known: Conditions, now: int) -> None:
         """Another may be tried where the item on trial was given back, ended or paused."""
         probes = {name: each.probe for name, each in known.items() if each.probe is not None}
         for name in sorted(probes.keys() - conditions.under_way(connection, probes)):

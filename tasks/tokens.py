@@ -1,10 +1,12 @@
 """Input tokens, counted by the tokenizer that a deployment states."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from tierqueue.ledger.session import ItemRow
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy import Policy
 from tierqueue.tasks import answer_form
@@ -14,6 +16,16 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _log = structlog.get_logger(__name__)
+
+COUNTED = 2_000_000
+"""Most bytes of prompts that tokenizers count in one look; the next looks count the rest."""
+
+
+def countable(rows: Sequence[ItemRow]) -> Sequence[ItemRow]:
+    """As many of ``rows`` as are counted in one look; the first whatever its size."""
+    sizes = accumulate(row.prompt_bytes for row in rows)
+    within = sum(size <= COUNTED for size in sizes)
+    return rows[: max(within, 1)]
 
 
 class TokenCounter:

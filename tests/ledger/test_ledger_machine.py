@@ -17,6 +17,7 @@ from sqlalchemy import event, func, select
 from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, new_item, settlement
 from tierqueue.ledger import ceilings, claims, dead_letters, items, leases, models, reports, routes
 from tierqueue.ledger.claims import Claim
+from tierqueue.ledger.deaths import expired
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS, State
@@ -317,7 +318,7 @@ class Moves(RuleBasedStateMachine):
     def bury_the_late(self) -> None:
         with self.ledger.write() as connection:
             late = routes.past_deadline(connection, self.now, 10)
-            deaths = [claims.expired(row.id, row.deadline, self.now) for row in late]
+            deaths = [expired(row.id, row.deadline, self.now) for row in late]
             self._ended(items.die(connection, deaths, self.now))
 
     @invariant()

@@ -13,7 +13,8 @@ from tests.tasks.command import Command
 from tests.tasks.terminal import in_terminal
 from tierqueue.ledger import dead_letters, jobs, listing, promises, routes
 from tierqueue.ledger.ceilings import Full
-from tierqueue.ledger.claims import Claimant, ceiling_exceeded
+from tierqueue.ledger.claims import Claimant
+from tierqueue.ledger.deaths import ceiling_exceeded
 from tierqueue.ledger.items import Death, die, submit
 from tierqueue.ledger.listing import Meant
 from tierqueue.ledger.models import items

@@ -97,7 +97,7 @@ def test_what_fits_a_window_by_its_tokens_but_not_by_its_bytes_goes_there_once_i
 def test_more_than_is_counted_in_one_look_is_routed_by_the_next_ones(
     ledger: Ledger, counting: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tierqueue.tasks.dispatch.COUNTED", len(TEXT) + 1)
+    monkeypatch.setattr("tierqueue.tasks.tokens.COUNTED", len(TEXT) + 1)
     placed = [submitted(ledger) for _ in range(3)]
     stage = stage_on(ledger, counting)
     for left in (2, 1, 0):

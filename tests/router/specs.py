@@ -1,0 +1,46 @@
+"""Deployments and items for tests of the routing decision, with as little in them as can be."""
+
+from typing import Any
+
+from tierqueue.router.item import TIERS, Demands, Sensitivity, Tier, WorkItem
+from tierqueue.router.policy import Policy, parse_policy
+
+GPU, OPEN, FRONTIER = TIERS
+Spec = dict[str, Any]
+
+
+def policy_of(specs: list[Spec]) -> Policy:
+    return parse_policy(policy_text(specs), "test")
+
+
+def policy_text(specs: list[Spec]) -> str:
+    text = ""
+    for spec in specs:
+        engine = "vllm" if spec["boundary"] == "house" else "openai"
+        text += f'[deployments.{spec["name"]}]\nmodel = "m"\nengine = "{engine}"\n'
+        text += f'tier = "{spec["tier"]}"\nboundary = "{spec["boundary"]}"\n'
+        text += f"context_window = {spec['window']}\n"
+        if engine != "vllm":
+            text += 'key_env = "KEY"\n'
+        if spec["price"] is not None:
+            price = spec["price"]
+            text += f'prices = {{ input = "{price[0]}", output = "{price[1]}" }}\n'
+        text += f"reasoning_tokens = {spec['reasoning']}\n"
+        if spec["per_minute"] is not None:
+            text += f"limits = {{ tokens_per_minute = {spec['per_minute']} }}\n"
+    return text
+
+
+def a_spec(name: str, tier: Tier = GPU, **stated: Any) -> Spec:
+    plain = {"boundary": "house", "window": 8192, "price": ("1", "2"), "per_minute": None}
+    plain["reasoning"] = 0
+    return plain | {"name": name, "tier": tier.value} | stated
+
+
+def an_item(**stated: Any) -> WorkItem:
+    own: dict[str, Any] = {"sensitivity": Sensitivity.INTERNAL, "floor": GPU}
+    for key in ("sensitivity", "floor", "max_cost"):
+        if key in stated:
+            own[key] = stated.pop(key)
+    plain: dict[str, Any] = {"id": "i-1", "task": "t", "prompt_bytes": 0, "output_limit": 0}
+    return WorkItem(**(plain | {"demands": Demands(**own)} | stated))
