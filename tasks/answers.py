@@ -2,9 +2,10 @@
 
 from typing import Any, Generic, TypedDict
 
-from celery.result import AsyncResult
 from pydantic import BaseModel
 from typing_extensions import TypeVar
+
+from tierqueue.tasks.replayable import ReplayableResult
 
 Out_co = TypeVar("Out_co", covariant=True, default=Any)
 """What ``.get().output`` is."""
@@ -69,7 +70,7 @@ class Answer(dict[str, Any], Generic[Out_co]):
         return receipt
 
 
-class ItemResult(AsyncResult, Generic[Out_co]):  # type: ignore[misc]  # celery ships no types
+class ItemResult(ReplayableResult, Generic[Out_co]):
     """Celery's ``AsyncResult`` of a work item, whose ``get`` returns an ``Answer``."""
 
     model: type[BaseModel] | None = None

@@ -55,12 +55,12 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     @cached_property
     def AsyncResult(self) -> Any:  # noqa: N802 - Celery's name
         """As Celery's, for items that may be replayed."""
-        return self.subclass_with_self("tierqueue.tasks.results:ItemResult")
+        return self.subclass_with_self("tierqueue.tasks.replayable:ReplayableResult")
 
     @cached_property
     def GroupResult(self) -> Any:  # noqa: N802 - Celery's name
         """As Celery's, for items that may be replayed."""
-        return self.subclass_with_self("tierqueue.tasks.results:ItemGroup")
+        return self.subclass_with_self("tierqueue.tasks.replayable:ReplayableGroup")
 
     @property
     def settings(self) -> Settings:

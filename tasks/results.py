@@ -7,26 +7,22 @@ size to the ledger, which counts it if all its parts are items.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from celery import states
 from celery.backends.redis import RedisBackend, ResultConsumer
-from celery.result import AsyncResult, GroupResult
+from celery.result import GroupResult
 from redis.exceptions import RedisError
-from vine import promise
 
 from tierqueue.ledger import chords, recall
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.tasks.promises import stored, told
+from tierqueue.tasks.replayable import ASKS_LEDGER, Meta
 
 _log = structlog.get_logger(__name__)
-
-Meta = dict[str, Any]
-"""A result as Celery's backends hold it."""
 
 LOOK = 1.0
 """Seconds between two questions to the ledger while results are waited for."""
@@ -40,61 +36,7 @@ _AWAY = 5.0
 _MOST = 1000
 """Results asked for at once."""
 
-_asks_ledger: ContextVar[bool] = ContextVar("asks_ledger", default=True)
-
 _BROKER_AWAY = (RedisError, OSError)
-
-
-class ItemResult(AsyncResult):  # type: ignore[misc]  # celery ships no types
-    """As Celery's; a failure it has read is not its last word, since an item may be replayed."""
-
-    failed_once = False
-    """Whether it has read a failure: groups that it is a part of have counted it."""
-
-    _cache: Meta | None
-
-    def get(self, *args: Any, **kwargs: Any) -> Any:
-        """As Celery's; nothing is subscribed to for what is there already."""
-        asking = _asks_ledger.set(False)
-        try:
-            self.ready()
-        finally:
-            _asks_ledger.reset(asking)
-        return super().get(*args, **kwargs)
-
-    def _get_task_meta(self) -> Any:
-        failure = self._forget_failure()
-        try:
-            return super()._get_task_meta()
-        except _BROKER_AWAY:
-            if failure is None:
-                raise
-            return self._maybe_set_cache(failure)
-
-    def _forget_failure(self) -> Meta | None:
-        cached = self._cache
-        if cached is None or cached["status"] == states.SUCCESS:
-            return None
-        self._cache, self.failed_once = None, True
-        self.on_ready = promise(self._on_fulfilled, weak=True)
-        return cached
-
-
-class ItemGroup(GroupResult):  # type: ignore[misc]  # celery ships no types
-    """As Celery's; failures it has read are looked up again."""
-
-    def get(self, *args: Any, **kwargs: Any) -> Any:
-        """As Celery's, by fresh results where one had failed: a group is counted out but once."""
-        if not any(map(_failed, self.results)):
-            return super().get(*args, **kwargs)
-        fresh = [self.app.AsyncResult(each.id) if _failed(each) else each for each in self.results]
-        return self.app.GroupResult(self.id, fresh, parent=self.parent).get(*args, **kwargs)
-
-
-def _failed(result: Any) -> bool:
-    cached = getattr(result, "_cache", None)
-    once: bool = getattr(result, "failed_once", False)
-    return once or (cached is not None and cached["status"] != states.SUCCESS)
 
 
 class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no types
@@ -104,11 +46,11 @@ class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no t
 
     def on_wait_for_pending(self, result: Any, **kwargs: Any) -> None:
         """The look before the waiting, at the broker alone: the waiting itself asks the ledger."""
-        asking = _asks_ledger.set(False)
+        asking = ASKS_LEDGER.set(False)
         try:
             super().on_wait_for_pending(result, **kwargs)
         finally:
-            _asks_ledger.reset(asking)
+            ASKS_LEDGER.reset(asking)
 
     def drain_events(self, timeout: float | None = None) -> None:
         """Take what the broker tells; then, once a second, what the ledger knows."""
@@ -218,7 +160,7 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
                 return known[task_id]
             raise
         joined = task_id in self.app.joined
-        wait = meta["status"] == states.PENDING and not (joined or _asks_ledger.get())
+        wait = meta["status"] == states.PENDING and not (joined or ASKS_LEDGER.get())
         if wait or meta["status"] == states.SUCCESS:
             return meta
         return (self._known([task_id], at_once=joined) or {}).get(task_id, meta)
