@@ -120,7 +120,7 @@ def test_a_call_by_name_says_nothing_in_events_or_logs(
         until(told)
     ends = [e for e in seen if e["type"] == "task-failed"]
     assert [(e["uuid"], e["exception"], e["hostname"]) for e in ends] == [
-        (bad.id, "InvalidItem", "intake@test")
+        (bad.id, "InvalidItem (never routed, $0.00)", "intake@test")
     ]
     assert "Quillfeather" not in repr(seen)
     until(lambda: bad.id.encode() in intake.log.read_bytes())
