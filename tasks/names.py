@@ -1,6 +1,12 @@
-"""Names that travel: queues, control tasks, and the variables of the environment."""
+"""Names that travel: kinds of process, queues, control tasks, keys at the broker."""
 
 from tierqueue.router.item import Tier
+
+ROUTING = "routing"
+"""The kind of process that is the routing stage; the others are named for their tier."""
+
+CALLS = {ROUTING: 4, Tier.GPU.value: 256, Tier.OPEN_WEIGHT.value: 8, Tier.FRONTIER.value: 8}
+"""How many calls a process of each kind lets through at once, unless it is told with ``-c``."""
 
 ROUTE = "route"
 """The queue of the routing stage: wakes, and calls by name."""
@@ -31,6 +37,11 @@ DEAD = "tierqueue.dead_letter"
 def tier_queue(tier: Tier) -> str:
     """The queue that feeds a tier's workers."""
     return tier.value
+
+
+def queue_of(kind: str) -> str:
+    """The one queue that a process of this kind reads."""
+    return ROUTE if kind == ROUTING else tier_queue(Tier(kind))
 
 
 def dead_queue(tier: Tier | None) -> str:

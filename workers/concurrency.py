@@ -141,10 +141,10 @@ def _let_go(done: asyncio.Future[None]) -> None:
         done.set_result(None)
 
 
-GATE = Gate(1)
-"""The gate of this worker process.
+GATE = Gate(0)
+"""The gate of this worker process; shut until the pool gives it its size.
 
-A global, because Celery builds the pool itself, from a name in the environment, and hands it to
+A global, because Celery builds the pool itself, from a name, and hands it to
 nobody: a name is all that pool and entrance share. Only entrances read it; they pass it on.
 """
 
@@ -152,11 +152,10 @@ nobody: a name is all that pool and entrance share. Only entrances read it; they
 class GatePool(TaskPool):  # type: ignore[misc]
     """Celery's threads pool, whose size is the gate's: ``-c N``, then Flower's grow and shrink.
 
-    Chosen with ``CELERY_CUSTOM_WORKER_POOL=tierqueue.workers.concurrency:GatePool`` and
-    ``-P custom``. Each thread carries one slice; the calls of all slices share the gate. The size
-    never falls below 1: at 0 Celery would leave the prefetch count behind, and to pause is for
-    the tier's bound in the ledger. A change to less raises ``ValueError``, which Celery and Flower
-    show to whoever asked, and changes nothing.
+    The tiers' workers take it where Celery's command line names no other. Each thread carries one
+    slice; the calls of all slices share the gate. The size never falls below 1: at 0 Celery would
+    leave the prefetch count behind, and to pause is for the tier's bound in the ledger. A change to
+    less raises ``ValueError``, which Celery and Flower show to whoever asked, and changes nothing.
     """
 
     gate = GATE
@@ -188,6 +187,10 @@ class GatePool(TaskPool):  # type: ignore[misc]
 
     def _get_info(self) -> dict[str, Any]:
         return {**super()._get_info(), "calls-in-flight": self.gate.in_flight}
+
+
+GATE_POOL = f"{GatePool.__module__}:{GatePool.__qualname__}"
+"""The pool as Celery takes its name."""
 
 
 class TierConcurrency:

@@ -1,4 +1,4 @@
-"""The entrance of the ``frontier`` tier: ``celery -A tierqueue.workers.frontier worker``."""
+"""The entrance of the ``frontier`` tier: ``tierqueue worker frontier``."""
 
 import tierqueue.tasks  # noqa: F401 - registers the task types
 from tierqueue.router.item import Tier

@@ -1,4 +1,4 @@
-"""The entrance of the ``gpu`` tier: ``celery -A tierqueue.workers.gpu worker``."""
+"""The entrance of the ``gpu`` tier: ``tierqueue worker gpu``."""
 
 import tierqueue.tasks  # noqa: F401 - registers the task types
 from tierqueue.router.item import Tier

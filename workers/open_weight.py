@@ -1,4 +1,4 @@
-"""The entrance of the ``open_weight`` tier: ``celery -A tierqueue.workers.open_weight worker``."""
+"""The entrance of the ``open_weight`` tier: ``tierqueue worker open_weight``."""
 
 import tierqueue.tasks  # noqa: F401 - registers the task types
 from tierqueue.router.item import Tier

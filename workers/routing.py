@@ -1,4 +1,4 @@
-"""The entrance of the routing stage: ``celery -A tierqueue.workers.routing worker -Q route``."""
+"""The entrance of the routing stage: ``tierqueue worker routing``."""
 
 import tierqueue.tasks  # noqa: F401 - registers the task types, whose calls by name come in here
 from tierqueue.tasks.app import app

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from tierqueue import migrations
@@ -19,6 +20,7 @@ from tierqueue.tasks.dispatch import TICK, RoutingStage
 from tierqueue.tasks.expiry import Expiry
 from tierqueue.tasks.slices import Slice
 from tierqueue.tasks.upkeep import Upkeep
+from tierqueue.workers import as_started
 from tierqueue.workers.heartbeat import Heartbeat
 
 _log = structlog.get_logger(__name__)
@@ -41,6 +43,7 @@ class RoutingWorker:
         self._expiry: Expiry | None = None
         self._heartbeat: Heartbeat | None = None
         self._stopping = threading.Event()
+        as_started.use(app, names.ROUTING, "threads")
         app.task(self._wake, name=names.WAKE, ignore_result=True, send_events=False)
         logs.configure()
         worker_init.connect(self._start, weak=False)
@@ -51,9 +54,10 @@ class RoutingWorker:
         if self._stage is not None:
             self._stage.wake()
 
-    def _start(self, **_: Any) -> None:
+    def _start(self, sender: Any, **_: Any) -> None:
         # Celery only logs what a signal's receiver raises and would live on without a stage.
         try:
+            as_started.check(self._app, names.ROUTING, TaskPool, sender.pool_cls)
             self._stage = self._build()
             self._expiry = self._build_expiry(self._stage)
             self._stage.start()

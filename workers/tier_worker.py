@@ -32,10 +32,10 @@ from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.hook import Hook
 from tierqueue.tasks.slices import Slice
-from tierqueue.workers import engines
+from tierqueue.workers import as_started, engines
 from tierqueue.workers.breaker import Breaker, Known
 from tierqueue.workers.calls import Caller, Station
-from tierqueue.workers.concurrency import GATE, TierConcurrency
+from tierqueue.workers.concurrency import GATE, GATE_POOL, GatePool, TierConcurrency
 from tierqueue.workers.engine import Engine
 from tierqueue.workers.execute import Executor
 from tierqueue.workers.heartbeat import Heartbeat
@@ -78,6 +78,7 @@ class TierWorker:
         self._engines: list[Engine] = []
         self._watches: list[Future[None]] = []
         self._stopping = False
+        as_started.use(app, tier.value, GATE_POOL)
         app.task(self._slice, name=names.SLICE, ignore_result=True, acks_late=True)
         logs.configure()
         worker_init.connect(self._start, weak=False)
@@ -90,9 +91,10 @@ class TierWorker:
         self._executor.run(Slice.read(message))
         self._checkpoint("before_ack")
 
-    def _start(self, **_: Any) -> None:
+    def _start(self, sender: Any, **_: Any) -> None:
         # Celery only logs what a signal's receiver raises and would live on without an engine.
         try:
+            as_started.check(self.app, self._tier.value, GatePool, sender.pool_cls)
             self._build()
         except TierqueueError as error:
             sys.stderr.write(f"{self._tier} worker cannot start: {error}\n")
@@ -217,6 +219,7 @@ class TierWorker:
             "counts": {"stale_fences": self._settler.stale, "ended": self._settler.ended},
             "moments": {"claimed": self._executor.claimed_at, "ended": self._settler.ended_at},
             "draining": self._executor.draining,
+            "pool": GATE.size,
             "breakers_open": self._breaker.open(),
         }
 

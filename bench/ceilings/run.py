@@ -1,5 +1,6 @@
 """One run: a house with the sandbox behind it, its items, the kills, until every item has ended."""
 
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from bench.stage import say
 from examples.house import House, procfile
 from tierqueue.ledger.models import balances, items
 from tierqueue.ledger.session import Ledger
+from tierqueue.tasks.cli.worker import celery_words
 
 
 def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
@@ -66,10 +68,8 @@ def _house(
 ) -> Iterator[tuple[House, Ledger]]:
     lines, known = {}, procfile()
     for name, tier in shape.names():
-        line = known["frontier"].replace("tierqueue.workers.frontier", "bench.ceilings.worker")
-        line = line.replace("-Q frontier -n frontier@", f"-Q {tier} -n {name}@")
-        lines[name] = f"BENCH_TIER={tier} {line.replace('-c 8', f'-c {shape.concurrency}')}"
-        assert f"-c {shape.concurrency} -Q {tier}" in lines[name], "the Procfile has changed"
+        words = celery_words(tier, app="bench.ceilings.worker", name=name, calls=shape.concurrency)
+        lines[name] = f"BENCH_TIER={tier} {shlex.join(['celery', *words])}"
     plan = folder / "faults.toml"
     lines["sandbox"] = f"{known['sandbox']} --latency-ms {shape.latency * 1000:g} --faults {plan}"
     (folder / "claims").mkdir(parents=True)

@@ -43,12 +43,11 @@ def serve(kind: str, name: str, twin: str, folder: Path, skew: float = 0.0) -> N
     if kind == "routing":
         worker = RoutingWorker(app, hook)
         _watch_the_intake(hook)
-        pool = ("-P", "threads", "-c", "4", "-Q", names.ROUTE)
+        size = ("-c", "4", "-Q", names.ROUTE)
     else:
         worker = TierWorker(app, Tier(kind), build_engine=_builder(folder, hook), checkpoint=hook)
-        # The pool's class is named in the environment, which Celery reads as it is imported.
-        pool = ("-P", "custom", "-c", "8", "-Q", kind)
-    app.worker_main(["worker", *pool, "-n", f"{name}@%h", *_QUIET])
+        size = ("-c", "8", "-Q", kind)
+    app.worker_main(["worker", *size, "-n", f"{name}@%h", *_QUIET])
     del worker
 
 

@@ -51,7 +51,6 @@ def base_environ(broker_url: str, folder: Path) -> dict[str, str]:
         "TIERQUEUE_BROKER_URL": broker_url,
         "SANDBOX_KEY": "simulated",
         "CHAOS_FOLDER": str(folder),
-        "CELERY_CUSTOM_WORKER_POOL": "tierqueue.workers.concurrency:GatePool",
     }
 
 

@@ -36,6 +36,7 @@ _COMMANDS = {
     "status": ("status", "What is ready, runs and waits, and how fast it goes: one screen"),
     "spend": ("spend", "What was spent, by tier, deployment, task type, budget, job, day"),
     "top": ("status", "The screen of status, refreshed until you quit"),
+    "worker": ("worker", "Start a tier's worker, or the routing stage"),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tierqueue.tasks.names import CALLS
 from tierqueue.tasks.settings import Settings
 
 BESIDE = {"redis", "postgres", "migrate"}
@@ -67,23 +68,11 @@ def test_compose_and_the_procfile_run_the_same_commands(
         assert {key: environment.get(key) for key in variables} == variables, name
 
 
-def test_every_app_of_the_procfile_has_the_one_import_path(root: Path) -> None:
-    apps = re.findall(r"-A (\S+)", (root / "Procfile").read_text(encoding="utf-8"))
-    assert apps
-    for app in apps:
-        room, _, path = app.removeprefix("tierqueue.").partition(".")
-        assert app.startswith("tierqueue.")
-        assert (root / room / path.replace(".", "/")).with_suffix(".py").is_file(), app
-
-
-def test_every_worker_reads_one_queue_of_its_own(root: Path) -> None:
-    for name, (_, command) in read_procfile(root).items():
-        if " worker " in command:
-            words = shlex.split(command)
-            queue = words[words.index("-Q") + 1]
-            assert queue == ("route" if name == "routing" else name)
-            assert words[words.index("-n") + 1] == f"{name}@%h"
-            assert "-E" in words
+def test_the_procfile_starts_each_process_by_our_own_command(root: Path) -> None:
+    commands = {name: command for name, (_, command) in read_procfile(root).items()}
+    for kind in CALLS:
+        assert commands[kind] == f"tierqueue worker {kind}"
+    assert commands["flower"].startswith("tierqueue flower ")
 
 
 def test_a_worker_is_given_the_grace_period_it_counts_on(

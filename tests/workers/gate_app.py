@@ -11,10 +11,11 @@ import threading
 import redis.asyncio
 from celery import Celery
 
-from tierqueue.workers.concurrency import GATE
+from tierqueue.workers.concurrency import GATE, GATE_POOL
 
 app = Celery("gate_app", broker=os.environ["GATE_BROKER"])
 app.conf.update(
+    worker_pool=GATE_POOL,
     worker_prefetch_multiplier=1,
     task_acks_late=True,
     task_ignore_result=True,

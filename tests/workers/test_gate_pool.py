@@ -47,7 +47,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
 def worker(valkey: str) -> Iterator[Worker]:
     broker = valkey.replace("unix://", "redis+socket://") + "?virtual_host=7"
     url = f"{valkey}?db=7"
-    command = "celery -A gate_app worker -P custom -c 2 -n gate@test -l WARNING --without-mingle"
+    command = "celery -A gate_app worker -c 2 -n gate@test -l WARNING --without-mingle"
     process = subprocess.Popen(
         [sys.executable, "-m", *command.split()],
         cwd=Path(__file__).parent,
@@ -55,7 +55,6 @@ def worker(valkey: str) -> Iterator[Worker]:
             **os.environ,
             "GATE_BROKER": broker,
             "GATE_REDIS": url,
-            "CELERY_CUSTOM_WORKER_POOL": "tierqueue.workers.concurrency:GatePool",
         },
     )
     with Celery("test", broker=broker) as app:
