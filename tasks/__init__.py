@@ -1,15 +1,39 @@
-"""What producers import: ``from tierqueue.tasks import classify``."""
+"""What producers import: ``from tierqueue.tasks import classify``.
 
-from tierqueue.router.outcome import Accepted, Rejected
-from tierqueue.tasks.answers import Answer, ItemResult
-from tierqueue.tasks.base import Doubt, ItemTask
-from tierqueue.tasks.declare import item_task
-from tierqueue.tasks.demands import Demands
-from tierqueue.tasks.kinds.classify import classify
-from tierqueue.tasks.kinds.complete import complete
-from tierqueue.tasks.kinds.extract import extract
-from tierqueue.tasks.kinds.summarize import summarize
-from tierqueue.tasks.prompt import Prompt
+Each name is loaded when it is first asked for: a command, or a service that calls one task type,
+starts without the rest.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tierqueue.router.outcome import Accepted, Rejected
+    from tierqueue.tasks.answers import Answer, ItemResult
+    from tierqueue.tasks.base import Doubt, ItemTask
+    from tierqueue.tasks.declare import item_task
+    from tierqueue.tasks.demands import Demands
+    from tierqueue.tasks.kinds.classify import classify
+    from tierqueue.tasks.kinds.complete import complete
+    from tierqueue.tasks.kinds.extract import extract
+    from tierqueue.tasks.kinds.summarize import summarize
+    from tierqueue.tasks.prompt import Prompt
+
+_HOME = {
+    "Accepted": "tierqueue.router.outcome",
+    "Answer": "tierqueue.tasks.answers",
+    "Demands": "tierqueue.tasks.demands",
+    "Doubt": "tierqueue.tasks.base",
+    "ItemResult": "tierqueue.tasks.answers",
+    "ItemTask": "tierqueue.tasks.base",
+    "Prompt": "tierqueue.tasks.prompt",
+    "Rejected": "tierqueue.router.outcome",
+    "classify": "tierqueue.tasks.kinds",
+    "complete": "tierqueue.tasks.kinds",
+    "extract": "tierqueue.tasks.kinds",
+    "item_task": "tierqueue.tasks.declare",
+    "summarize": "tierqueue.tasks.kinds",
+}
 
 __all__ = [
     "Accepted",
@@ -26,3 +50,15 @@ __all__ = [
     "item_task",
     "summarize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_HOME[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,12 +4,11 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.answer_schema import (
     ANTHROPIC,
@@ -20,6 +19,9 @@ from tierqueue.tasks.answer_schema import (
     grammatical,
     strict,
 )
+
+if TYPE_CHECKING:
+    from tierqueue.router.deployment import Deployment
 
 _WORDS = "Answer with JSON that follows this JSON schema, and with nothing else:\n"
 _ENVELOPE = 64
@@ -43,7 +45,7 @@ FREE_TEXT = AnswerForm()
 
 
 @lru_cache(maxsize=4096)
-def asked_of(deployment: Deployment, model: type[BaseModel] | None) -> AnswerForm:
+def asked_of(deployment: "Deployment", model: type[BaseModel] | None) -> AnswerForm:
     """The form in which ``deployment`` is asked for a ``model``; ``None`` is free text.
 
     What the deployment's ``structured_output``, or its vendor's schema subset, cannot express is

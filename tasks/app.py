@@ -2,20 +2,22 @@
 
 import os
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.utils.functional import LRUCache
 from kombu import Exchange, Queue
 
-from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.item import TIERS
-from tierqueue.router.policy import Policy
-from tierqueue.tasks import logs, names
-from tierqueue.tasks.events import ItemEvents
-from tierqueue.tasks.settings import Settings, read_settings
-from tierqueue.tasks.wake import Wakes
+from tierqueue.tasks import names
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Ledger
+    from tierqueue.router.policy import Policy
+    from tierqueue.tasks.events import ItemEvents
+    from tierqueue.tasks.settings import Settings
+    from tierqueue.tasks.wake import Wakes
 
 _ON_THE_WAY = 3600
 """Seconds before Celery delivers an unacknowledged message again: far above the longest slice,
@@ -43,7 +45,6 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._made = {}
         self.joined = LRUCache(limit=_JOINED)
-        logs.join_host()
         super().__init__(*args, **kwargs)
         self.add_defaults(self._configuration)
         self.loader.override_backends = dict.fromkeys(
@@ -63,17 +64,24 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
         return self.subclass_with_self("tierqueue.tasks.replayable:ReplayableGroup")
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """The settings of this process; raises ``Misconfigured``."""
         if "settings" not in self._made:
+            from tierqueue.tasks import logs
+            from tierqueue.tasks.settings import read_settings
+
+            # Before anything of ours can log: nothing is done without settings.
+            logs.join_host()
             self._made["settings"] = read_settings()
         found: Settings = self._made["settings"]
         return found
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> "Ledger":
         """The ledger; raises ``Misconfigured`` where its URL is missing or wrong."""
         if "ledger" not in self._made:
+            from tierqueue.ledger.session import Ledger
+
             if self.settings.ledger_url is None:
                 raise Misconfigured(
                     "TIERQUEUE_LEDGER_URL is not set", {"variable": "TIERQUEUE_LEDGER_URL"}
@@ -86,7 +94,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
         return found
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> "Policy":
         """The policy in force when this process first asked; raises ``InvalidPolicy``."""
         if "policy" not in self._made:
             self._made["policy"] = self.settings.read_policy()
@@ -94,17 +102,21 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
         return found
 
     @property
-    def item_events(self) -> ItemEvents:
+    def item_events(self) -> "ItemEvents":
         """How this process shows Flower what happens to items."""
         if "events" not in self._made:
+            from tierqueue.tasks.events import ItemEvents
+
             self._made["events"] = ItemEvents(self)
         found: ItemEvents = self._made["events"]
         return found
 
     @property
-    def wakes(self) -> Wakes:
+    def wakes(self) -> "Wakes":
         """How this process tells the routing stage to look."""
         if "wakes" not in self._made:
+            from tierqueue.tasks.wake import Wakes
+
             self._made["wakes"] = Wakes(self._send_wake)
         found: Wakes = self._made["wakes"]
         return found

@@ -4,25 +4,28 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn
 
-from celery import Signature, Task
+from celery import Task
 from celery.exceptions import Ignore
 from pydantic import BaseModel, ValidationError
 from typing_extensions import ParamSpec
 
-from tierqueue.ledger import outbox
-from tierqueue.ledger.items import NewItem, new_id, submit
-from tierqueue.ledger.promises import Promise
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.outcome import Accepted, Completed, Rejected, Usage
-from tierqueue.tasks import answer_form, intake, names, predecessors, promises
+from tierqueue.tasks import names, predecessors
 from tierqueue.tasks.answers import ItemResult, Out_co
-from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.demands import NAMES, StatedDemands, invalid, moment
 from tierqueue.tasks.outside import CallIds
 from tierqueue.tasks.prompt import Prompt
-from tierqueue.tasks.signatures import listed, plain
+
+# A producer imports its task types at every start: the ledger comes with the first call.
+if TYPE_CHECKING:
+    from celery import Signature
+
+    from tierqueue.ledger.items import NewItem
+    from tierqueue.ledger.promises import Promise
+    from tierqueue.router.outcome import Accepted, Rejected
+    from tierqueue.tasks.app import TierqueueApp
 
 P = ParamSpec("P", default=...)
 """What a task type is called with: its own arguments, and the demands it lists."""
@@ -81,11 +84,12 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
             self.run(*args, **kwargs)
         return self.prompt(self._checked(args, kwargs))
 
-    def validate(self, answer: str, /, *args: P.args, **kwargs: P.kwargs) -> Accepted | Rejected:
+    def validate(self, answer: str, /, *args: P.args, **kwargs: P.kwargs) -> "Accepted | Rejected":
         """Judge what a model answered to this call, as a worker does: form, bounds and checks.
 
         ``Accepted.output`` is what the producer gets, ``Rejected.reasons`` say why it does not.
         """
+        from tierqueue.router.outcome import Completed, Usage
         from tierqueue.tasks.validation import validate
 
         done = Completed(text=answer, usage=Usage(), model_served="")
@@ -130,8 +134,11 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         item_id: str,
         not_before: int | None = None,
         expires: int | None = None,
-    ) -> NewItem:
+    ) -> "NewItem":
         """Check one call and make its item; raises ``InvalidItem`` naming what is wrong."""
+        from tierqueue.ledger.items import NewItem
+        from tierqueue.tasks import answer_form
+
         args, kwargs, inherited = predecessors.take(args, kwargs)
         given = {name: value for name, value in kwargs.items() if name in NAMES}
         stated = StatedDemands.read({**self.defaults, **given}, self.name)
@@ -183,7 +190,7 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         item_id: str,
         not_before: Any,
         expires: Any,
-    ) -> NewItem:
+    ) -> "NewItem":
         """``new_item`` with Celery's times: durations, seconds from now, datetimes or ISO text."""
         return self.new_item(
             args,
@@ -193,7 +200,7 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
             expires=None if expires is None else moment(expires, self.name, "expires"),
         )
 
-    def signature(self, args: Any = None, *more: Any, **options: Any) -> Signature:
+    def signature(self, args: Any = None, *more: Any, **options: Any) -> "Signature":
         """As Celery's; it names our queue, for whoever sends it on without knowing this task."""
         made = super().signature(args, *more, **options)
         made.options.setdefault("queue", names.ROUTE)
@@ -218,6 +225,11 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         reached; a broker that is down neither raises nor delays. ``countdown`` and ``eta`` become
         "not before", ``expires`` the deadline; options that would leave the road are refused.
         """
+        from tierqueue.ledger.items import new_id, submit
+        from tierqueue.ledger.promises import Promise
+        from tierqueue.tasks import intake, promises
+        from tierqueue.tasks.signatures import listed, plain
+
         item_id = task_id or new_id()
         not_before = (
             options.get("eta") if options.get("countdown") is None else options["countdown"]
@@ -272,6 +284,10 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         must be on the ledger's database. The routing stage is woken after the commit. Raises
         ``InvalidItem`` for bad input, ``Misconfigured`` for what is no session.
         """
+        from tierqueue.ledger import outbox
+        from tierqueue.ledger.items import new_id
+        from tierqueue.ledger.promises import Promise
+
         item_id = new_id()
         new = self.called(args, kwargs, item_id=item_id, not_before=None, expires=None)
         promise = Promise(id=item_id, item_id=item_id, task=self.name, root_id=item_id)
@@ -287,6 +303,10 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         input becomes a dead letter, whose producer is told. Raises ``Reject`` with requeue while
         the ledger cannot be asked.
         """
+        from tierqueue.ledger.promises import Promise
+        from tierqueue.tasks import intake
+        from tierqueue.tasks.signatures import plain
+
         if not self._is_called_by_name:
             raise InvalidItem(
                 f"{self.name}: run() is for Celery; call the task type itself, or .delay()"
@@ -315,7 +335,7 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         return self.request_stack is not None and not self.request.called_directly
 
     @property
-    def _road(self) -> TierqueueApp:
+    def _road(self) -> "TierqueueApp":
         road: TierqueueApp = self.app
         return road
 
@@ -343,7 +363,7 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         # Quoted, so that no budget and key together read like others.
         return f"{self.name}:{key}" if self.key_scope == "task" else f"{self.name}:{budget!r}:{key}"
 
-    def _check_ids(self, promise: Promise) -> None:
+    def _check_ids(self, promise: "Promise") -> None:
         try:
             CallIds.model_validate({name: getattr(promise, name) for name in CallIds.model_fields})
         except ValidationError as error:

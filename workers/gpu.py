@@ -1,6 +1,6 @@
 """The entrance of the ``gpu`` tier: ``tierqueue worker gpu``."""
 
-import tierqueue.tasks  # noqa: F401 - registers the task types
+import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
 from tierqueue.router.item import Tier
 from tierqueue.tasks.app import app
 from tierqueue.workers.tier_worker import TierWorker

@@ -1,6 +1,6 @@
 """The entrance of the routing stage: ``tierqueue worker routing``."""
 
-import tierqueue.tasks  # noqa: F401 - registers the task types, whose calls by name come in here
+import tierqueue.tasks.kinds  # noqa: F401 - registers the task types, whose calls by name come in here
 from tierqueue.tasks.app import app
 from tierqueue.workers.routing_worker import RoutingWorker
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-import tierqueue.tasks  # noqa: F401 - registers the task types
+import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
 from tierqueue.ledger import ceilings
 from tierqueue.ledger.ceilings import Held, Need
 from tierqueue.router.item import Tier

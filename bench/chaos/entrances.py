@@ -10,7 +10,7 @@ from pathlib import Path
 
 from celery.signals import task_postrun, task_prerun
 
-import tierqueue.tasks  # noqa: F401 - registers the task types
+import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
 from bench.chaos import twins
 from bench.chaos.hook import Hook
 from bench.chaos.null_engine import NullEngine

@@ -1,6 +1,6 @@
 """The ``frontier`` tier's worker as the Procfile starts it, with the null engine passed in."""
 
-import tierqueue.tasks  # noqa: F401 - registers the task types
+import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
 from bench.null_engine import build
 from tierqueue.router.item import Tier
 from tierqueue.tasks.app import app

@@ -52,7 +52,7 @@ def misspelt(connection: Transaction, filters: Mapping[str, str | None]) -> str:
 
 
 def _task_types() -> Iterable[str]:
-    import tierqueue.tasks  # noqa: F401  # the kinds declare themselves
+    import tierqueue.tasks.kinds  # noqa: F401  # the kinds declare themselves
     from tierqueue.tasks.base import ItemTask
 
     return ItemTask.declared

@@ -47,7 +47,7 @@ def task_named(name: str) -> ItemTask:
 
     Raises ``InvalidItem`` naming those there are, ``Misconfigured`` for a module that is not there.
     """
-    importlib.import_module("tierqueue.tasks")
+    importlib.import_module("tierqueue.tasks.kinds")
     modules = os.environ.get(f"{PREFIX}IMPORTS", "").replace(",", " ").split()
     if modules and (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # as Celery does for the workers, which find the same modules

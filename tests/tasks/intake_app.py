@@ -1,6 +1,6 @@
 """The routing stage's worker with its intake alone: nothing here routes or answers an item."""
 
-import tierqueue.tasks  # noqa: F401
+import tierqueue.tasks.kinds  # noqa: F401
 from tierqueue.tasks import names
 from tierqueue.tasks.app import app
 

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import update
 
-import tierqueue.tasks  # noqa: F401 - declares the task types whose prompts are counted
+import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
 from tests.ledger.placed import column, place
 from tests.tasks.tokenizer import write_tokenizer
 from tierqueue.ledger import routes

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from tokenizers import Tokenizer, models
 
-import tierqueue.tasks  # noqa: F401 - declares the task types whose prompts are counted
+import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
 from tests.tasks.tokenizer import MARK, write_tokenizer
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy import Policy, parse_policy
