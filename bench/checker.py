@@ -21,6 +21,15 @@ STATES = ("submitted", "routed", "queued", "running", "waiting", "handed_over", 
 SHOWN = 20
 """Offending keys printed for each broken invariant."""
 
+TROUBLES = {"provider_outage": "503", "key_revoked": "unauthorized"}
+"""What befell the providers, and what their own log says of each call then."""
+
+OF_OUTAGE = ("exhausted", "refused", "no_route")
+"""Ends that an item whose provider is away could come to."""
+
+AFTERMATH = 10.0
+"""Seconds after a trouble in which such an end is still laid to it."""
+
 RECOVERY = 2.0
 """Seconds beyond the lease in which what a killed worker held must be ready again."""
 
@@ -41,6 +50,7 @@ def check(run: Run, lease: float) -> tuple[Violations, dict[str, Any]]:
         "calls": len(run.calls),
     }
     figures["condemned"] = _poison(run, found)
+    figures["died_of_outage"] = _outages(run, found)
     _limits(run, found, lease)
     _always(run, found)
     return found, figures
@@ -243,6 +253,29 @@ def _poison(run: Run, found: Violations) -> int:
         if item is not None and item["id"] in dead and _lost_with(run, item) <= killed:
             found.add("I9", key, "was condemned with its neighbour")
     return len(dead) - sum(run.item_of(key) is not None for key in poison)
+
+
+def _outages(run: Run, found: Violations) -> int:
+    """I10: no item with time left dies while its provider is down or refuses the key, or of it.
+
+    Returns how many did. A trouble that nobody met proves nothing, and is said to be missed.
+    """
+    died = 0
+    for fault in run.faults:
+        if fault["kind"] not in TROUBLES:
+            continue
+        since, until = fault["since"], fault["at"]
+        if not any(
+            since <= call["started"] <= until and call.get("fault") == TROUBLES[fault["kind"]]
+            for call in run.calls
+        ):
+            found.add("bite", fault["kind"], f"nobody called between {since} and {until}")
+        for item in run.items.values():
+            ended = (item["ended_at"] or 0) / 1e6
+            if item["reason"] in OF_OUTAGE and since <= ended <= until + AFTERMATH:
+                died += 1
+                found.add("I10", item["id"], f"died as {item['reason']} of a {fault['kind']}")
+    return died
 
 
 def _lost_with(run: Run, item: Row | None) -> set[str]:

@@ -1,6 +1,6 @@
 """Negative controls: what has one guard taken out must fail on the invariant it guards.
 
-Bare Celery, and tierqueue without its fence, its tick or its hold. Passes when each one fails.
+Bare Celery, and tierqueue without its fence, its tick, its hold or its conditions. Passes when each one fails.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from bench.checker_run import Violations, open_run
 from bench.faults import LEASE, run
 from examples.house import broker
 
-GUARDS = {"bare": "I2", "fence": "I2", "tick": "I1", "hold": "I4"}
+GUARDS = {"bare": "I2", "fence": "I2", "tick": "I1", "hold": "I4", "conditions": "I10"}
 """The invariant that each control must break."""
 
 _ROUTING = ("routing",)

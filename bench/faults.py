@@ -121,6 +121,7 @@ def total(by_database: dict[str, dict[str, Any]], folders: list[Path]) -> dict[s
         "accepted",
         "lost",
         "accepted_twice",
+        "died_of_outage",
         "stale_writes_attempted",
         "stale_writes_accepted",
         "unknown_charges",

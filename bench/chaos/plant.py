@@ -201,6 +201,7 @@ class Plant:
         line = (
             f"{sys.executable} -m sandbox --port {port} --log {self.folder / 'sandbox.jsonl'}"
             f" --latency-ms {SANDBOX_LATENCY_MS} --faults {HERE / 'sandbox.toml'}"
+            f" --troubles {self.folder / 'troubles'}"
         )
         self.sandbox = Process("sandbox", line, environ, self.folder / "sandbox.out")
         self.nursery = Nursery(environ, self.folder / "nursery.out")

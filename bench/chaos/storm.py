@@ -41,6 +41,9 @@ GAP = (0.3, 0.9)
 AT_A_POINT = 20.0
 """Seconds in which somebody must come by an armed point."""
 
+MANY = 200
+"""Kills below which the providers' troubles are brief."""
+
 FEW = 20
 """Kills below which two other faults are drawn; from there on each of them comes."""
 
@@ -68,7 +71,7 @@ class Storm:
         self._kills = kills
         self._named = named
         self._pause = threading.Event()
-        self._upheavals = Upheavals(plant, watch)
+        self._upheavals = Upheavals(plant, watch, brief=kills < MANY)
         self.deploys = Deploys(plant, watch)
         self._seen = 0
         self.by_kind: Counter[str] = Counter()
@@ -102,6 +105,7 @@ class Storm:
         others = [other.flushall, other.broker_connections, other.broker_restart]
         others += [other.broker_crash, other.broker_older_copy]
         others += [other.broker_black_hole, other.migration]
+        others += [other.provider_outage, other.key_revoked]
         if self._plant.database == "postgresql":
             others += [other.database_restart, other.database_connections]
         if self._kills < FEW:

@@ -12,6 +12,8 @@ from tierqueue.ledger import ceilings, settlements
 from tierqueue.ledger.models import items
 from tierqueue.tasks.expiry import Expiry
 from tierqueue.tasks.sweep import Sweep
+from tierqueue.workers import verdicts
+from tierqueue.workers.breaker import Breaker
 
 
 def without_fence() -> None:
@@ -49,8 +51,22 @@ def without_hold() -> None:
     setattr(ceilings, "hold", hold)  # noqa: B010 - a patch, and meant as one
 
 
+def without_conditions() -> None:
+    """Every fault is the item's own call, and no deployment is ever held back."""
+
+    def own(*_: object) -> bool:
+        return True
+
+    def nobody(*_: object) -> None:
+        return
+
+    setattr(verdicts, "its_own", own)  # noqa: B010 - a patch, and meant as one
+    setattr(Breaker, "held", nobody)  # noqa: B010 - a patch, and meant as one
+
+
 TWINS: Mapping[str, Callable[[], None]] = {
     "fence": without_fence,
     "tick": without_tick,
     "hold": without_hold,
+    "conditions": without_conditions,
 }

@@ -32,6 +32,13 @@ OLDER = 4.0
 BLACK_HOLE = 2.5
 """Seconds for which the broker takes connections and says nothing."""
 
+OUTAGE = 60.0
+REVOKED = 20.0
+"""Seconds for which every provider is down, and for which they refuse the key."""
+
+BRIEF = 0.2
+"""How much of that a run with few kills waits for."""
+
 CUTTING = 3.0
 CUT_EVERY = 0.25
 """Seconds over which connections are cut, and between two cuts."""
@@ -94,10 +101,26 @@ class Deploys:
 class Upheavals:
     """One method a fault; each returns once what it took away is back."""
 
-    def __init__(self, plant: Plant, watch: Watch) -> None:
+    def __init__(self, plant: Plant, watch: Watch, *, brief: bool = False) -> None:
         self._plant = plant
         self._watch = watch
+        self._share = BRIEF if brief else 1.0
         self._pause = threading.Event()
+
+    def provider_outage(self) -> None:
+        """Every provider answers with 503, whatever it is asked."""
+        self._trouble("provider_outage", "* 503", OUTAGE)
+
+    def key_revoked(self) -> None:
+        """Every provider refuses the key."""
+        self._trouble("key_revoked", "* unauthorized", REVOKED)
+
+    def _trouble(self, kind: str, line: str, seconds: float) -> None:
+        troubles, since = self._plant.folder / "troubles", time.time()
+        troubles.write_text(line, encoding="utf-8")
+        self._pause.wait(seconds * self._share)
+        troubles.unlink()
+        self._watch.fault(kind, since=since)
 
     def flushall(self) -> None:
         """The broker forgets everything: messages, results, slots and buckets."""

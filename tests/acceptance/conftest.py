@@ -46,7 +46,7 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
         client.close()
         folder = tmp_path_factory.mktemp("house")
         policy = folder / "tierqueue.toml"
-        environ = {"SANDBOX_KEY": "a key", "TIERQUEUE_LEASE": "3", **options.pop("environ", {})}
+        environ = {"SANDBOX_KEY": "a-key", "TIERQUEUE_LEASE": "3", **options.pop("environ", {})}
         house = House(
             folder,
             policy=policy,

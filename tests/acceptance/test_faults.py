@@ -9,6 +9,8 @@ from bench.checker import check
 from bench.checker_run import open_run
 from bench.controls import bare_celery
 from bench.faults import LEASE, run
+from tests.ledger.placed import place
+from tierqueue.ledger.session import Ledger
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,3 +55,28 @@ def test_a_call_by_name_that_never_arrived_is_not_called_lost(tmp_path: Path) ->
 
 def _keys(broken: dict[str, list[tuple[str, Any]]], invariant: str) -> list[str]:
     return [key for key, _ in broken[invariant]]
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended", "died"),
+    [("exhausted", 105, 1), ("exhausted", 150, 0), ("cost_ceiling", 105, 0), ("refused", 119, 1)],
+)
+def test_the_checker_lays_an_end_to_the_outage_it_came_in(
+    tmp_path: Path, ledger: Ledger, ledger_url: str, reason: str, ended: int, died: int
+) -> None:
+    place(ledger, "dead", reason=reason, ended_at=ended * 1_000_000, submitted_at=1)
+    line = '{"kind": "provider_outage", "since": 100, "at": 110}\n'
+    (tmp_path / "faults.jsonl").write_text(line, encoding="utf-8")
+    call = '{"item": "i", "fence": 1, "model": "m", "started": 104, "ended": 104, "fault": "503"}\n'
+    (tmp_path / "sandbox.jsonl").write_text(call, encoding="utf-8")
+    found, figures = check(open_run(tmp_path, ledger_url), LEASE)
+    assert figures["died_of_outage"] == died
+    assert len(found.by_invariant["I10"]) == died
+    assert "bite" not in found.by_invariant
+
+
+def test_an_outage_that_nobody_met_proves_nothing(tmp_path: Path) -> None:
+    line = '{"kind": "key_revoked", "since": 100, "at": 110}\n'
+    (tmp_path / "faults.jsonl").write_text(line, encoding="utf-8")
+    found, _ = check(open_run(tmp_path, None), LEASE)
+    assert _keys(found.by_invariant, "bite") == ["key_revoked"]
