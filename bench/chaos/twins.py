@@ -8,12 +8,11 @@ from typing import Any
 
 from sqlalchemy import update
 
-from tierqueue.ledger import ceilings, settlements
+from tierqueue.ledger import ceilings, conditions, settlements
 from tierqueue.ledger.models import items
 from tierqueue.tasks.expiry import Expiry
 from tierqueue.tasks.sweep import Sweep
 from tierqueue.workers import verdicts
-from tierqueue.workers.breaker import Breaker
 
 
 def without_fence() -> None:
@@ -57,11 +56,15 @@ def without_conditions() -> None:
     def own(*_: object) -> bool:
         return True
 
-    def nobody(*_: object) -> None:
-        return
+    def nothing_known(_: object) -> dict[str, Any]:
+        return {}
+
+    def noted(*_: object) -> list[Any]:
+        return []
 
     setattr(verdicts, "its_own", own)  # noqa: B010 - a patch, and meant as one
-    setattr(Breaker, "held", nobody)  # noqa: B010 - a patch, and meant as one
+    setattr(conditions, "by_deployment", nothing_known)  # noqa: B010 - a patch, and meant as one
+    setattr(conditions, "note", noted)  # noqa: B010 - a patch, and meant as one
 
 
 TWINS: Mapping[str, Callable[[], None]] = {

@@ -36,7 +36,7 @@ OUTAGE = 60.0
 REVOKED = 20.0
 """Seconds for which every provider is down, and for which they refuse the key."""
 
-BRIEF = 0.2
+BRIEF = 1 / 3
 """How much of that a run with few kills waits for."""
 
 CUTTING = 3.0
