@@ -13,6 +13,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Condition
 from tierqueue.router.policy import Policy
+from tierqueue.tasks.findings.deployments import mend
 from tierqueue.tasks.hook import Hook
 
 _log = structlog.get_logger(__name__)
@@ -23,16 +24,6 @@ EVERY = 5.0
 LASTS = 30_000_000
 """Microseconds that a deployment must have been away before somebody is told, where nobody has to
 mend anything; else it is told at once."""
-
-MEND = {
-    "unauthorized": "look at the key in the variable that its key_env names, then restart",
-    "quota": "look at the account's credit and limits",
-    "not_found": "look at its model and base_url in the policy",
-    "no_key": "set the variable that its key_env names, then restart its tier's workers",
-    "engine_dead": "look at the engine's log",
-    "unreachable": "is it up, and its base_url right?",
-}
-"""What somebody could do about each code; the others pass by themselves."""
 
 _TOLD = ("ceiling", "limit", "spent", "held", "needed")
 
@@ -83,7 +74,11 @@ class Alarm:
     def _away(self) -> None:
         with self._ledger.read() as connection:
             now = database_now(connection)
-            known = conditions.by_deployment(connection).values()
+            known = [
+                condition
+                for name, condition in conditions.by_deployment(connection).items()
+                if name in self._policy.deployments
+            ]
             new = [each for each in known if each.told_at is None and _lasts(each, now)]
             over = [each for each in known if each.told_at is not None and not each.held]
             waiting = conditions.waiting(connection, [each.deployment for each in new])
@@ -106,7 +101,7 @@ class Alarm:
                 "detail": condition.detail,
                 "since": condition.since,
                 "faults": condition.faults,
-                "do": MEND.get(condition.code, "it is tried again by itself"),
+                "do": mend(condition.code, self._policy.deployments[condition.deployment]),
             }
         log = _log.warning if condition.held else _log.info
         log(what, **said)

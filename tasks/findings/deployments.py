@@ -42,6 +42,12 @@ def found(facts: Facts) -> Iterator[Finding]:
     yield from _breakers(facts)
 
 
+def mend(code: Trouble | None, deployment: Deployment) -> str:
+    """What somebody can do about it."""
+    key = deployment.key_env or "its key's variable"
+    return _MEND.get(code or "outage", _UNKNOWN).format(tier=deployment.tier, key=key)
+
+
 def stopped(facts: Facts, tier: Tier) -> bool:
     """Whether no deployment of a tier serves, so that nothing of it can end."""
     states = [
@@ -59,7 +65,6 @@ def _held(facts: Facts, condition: Condition) -> Finding:
     lasts = seconds > STUCK_SECONDS and condition.code != "throttled"
     again = condition.wait(facts.now)
     code = condition.code or "outage"
-    key = deployment.key_env or "its key's variable"
     return Finding(
         code="deployment_stopped",
         wrong=condition.needs_somebody or (lasts and waiting > 0),
@@ -68,7 +73,7 @@ def _held(facts: Facts, condition: Condition) -> Finding:
         meanwhile=f"one item at a time tries it again, {f'in {again:.0f} s' if again else 'now'};"
         " what waits uses up no calls, goes on once it serves, and ends at its"
         " deadline if that comes first",
-        do=_MEND.get(code, _UNKNOWN).format(tier=deployment.tier, key=key),
+        do=mend(condition.code, deployment),
         detail={
             "deployment": condition.deployment,
             "tier": deployment.tier.value,

@@ -6,14 +6,17 @@ from unittest.mock import Mock
 
 from structlog.testing import capture_logs
 
-from tierqueue.ledger import ceiling_warnings, ceilings, dead_letters
+from tests.ledger.placed import place
+from tierqueue.ledger import ceiling_warnings, ceilings, conditions, dead_letters
 from tierqueue.ledger.ceilings import Entry, Need
 from tierqueue.ledger.items import Death, NewItem, die, new_id, submit_many
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.standings import ceiling_standings
+from tierqueue.router.condition import Fault, Served
 from tierqueue.router.money import format_usd
-from tierqueue.router.policy import CeilingRule, Policy, WarningPolicy
+from tierqueue.router.outcome import Trouble
+from tierqueue.router.policy import CeilingRule, Policy, WarningPolicy, parse_policy
 from tierqueue.tasks.alarm import Alarm
 from tierqueue.tasks.delivery import Delivery
 from tierqueue.tasks.hook import ROOM
@@ -197,3 +200,66 @@ def test_the_hook_hears_once_of_each_item_that_a_ceiling_ended(ledger: Ledger) -
         die(connection, [died], database_now(connection))
     Alarm(ledger, Policy(digest="d"), told).look()  # type: ignore[arg-type]
     assert [each["item"] for each in told.messages] == [item_id, item_id]
+
+
+AWAY = """
+[deployments.open]
+tier = "open_weight"
+engine = "openai"
+model = "m"
+boundary = "vendor:v"
+key_env = "OPEN_KEY"
+context_window = 1000
+prices = { input = "1", output = "1" }
+"""
+
+
+def away(ledger: Ledger, code: Trouble, seconds: int) -> None:
+    """The deployment has been held back for so long."""
+    with ledger.write() as connection:
+        at = database_now(connection) - seconds * 1_000_000
+        fault = Fault(item="i", at=at, code=code, detail="open: HTTP 401", after=600.0)
+        conditions.note(connection, {"open": [fault]})
+
+
+def alarmed(ledger: Ledger) -> list[dict[str, Any]]:
+    """What the hook is told by one more look."""
+    told = Told()
+    Alarm(ledger, parse_policy(AWAY, "test"), told).look()  # type: ignore[arg-type]
+    return told.messages
+
+
+def test_a_refused_key_is_told_once_with_what_waits_and_what_to_do_and_so_is_its_end(
+    ledger: Ledger,
+) -> None:
+    place(ledger, "routed", tier="open_weight", deployment="open")
+    away(ledger, "unauthorized", 0)
+    [message] = alarmed(ledger)
+    named = {name: message[name] for name in ("what", "deployment", "code", "detail", "waiting")}
+    assert named == {
+        "what": "deployment_away",
+        "deployment": "open",
+        "code": "unauthorized",
+        "detail": "open: HTTP 401",
+        "waiting": 1,
+    }
+    assert "OPEN_KEY" in message["do"]
+    assert alarmed(ledger) == []
+    with ledger.write() as connection:
+        at = database_now(connection)
+        conditions.note(connection, {"open": [Served(item="i", begun=at, at=at)]})
+    assert alarmed(ledger) == [{"what": "deployment_back", "deployment": "open"}]
+    assert alarmed(ledger) == []
+
+
+def test_an_outage_is_told_once_it_lasts_and_a_throttle_never(ledger: Ledger) -> None:
+    away(ledger, "throttled", 100)
+    assert alarmed(ledger) == []
+    with ledger.write() as connection:
+        connection.exec_driver_sql("DELETE FROM conditions")
+    away(ledger, "outage", 5)
+    assert alarmed(ledger) == []
+    with ledger.write() as connection:
+        connection.exec_driver_sql("DELETE FROM conditions")
+    away(ledger, "outage", 31)
+    assert [each["what"] for each in alarmed(ledger)] == ["deployment_away"]
