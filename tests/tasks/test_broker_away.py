@@ -203,14 +203,16 @@ def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_h
         "TIERQUEUE_POLICY": str(tmp_path / "tierqueue.toml"),
     }
     log, moves = tmp_path / "routing.log", Moves(ledger)
+    # Claimed before the stage starts: its policy would route anew what waits for this deployment.
+    (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=8_000_000)).claimed
     stage = Worker("routing", "tierqueue.workers.routing", "route", log, environment)
     broker.stop()
     try:
         # Routed to nowhere: its dead letter cannot be announced, and the stage is held up.
         unroutable = place(ledger, "submitted", tier=None, deployment=None)
         until(lambda: column(ledger, unroutable, "state") == "dead")
-        (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=1)).claimed
-        until(lambda: column(ledger, held.item.id, "state") != "running", 3)
+        assert column(ledger, held.item.id, "state") == "running"
+        until(lambda: column(ledger, held.item.id, "state") != "running", 12)
     finally:
         broker.go_on()
         stage.stop()

@@ -320,7 +320,10 @@ def test_a_surprise_after_sending_is_unknown_and_loud_without_the_payload(
 
 
 @both
-def test_a_request_that_cannot_be_written_was_not_sent(kind: str) -> None:
+def test_a_request_that_cannot_be_written_was_not_sent(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "header", str)
     call = a_call("m", labels={"attempt": "1\r\nx-other: 2"})
     reply = played(kind, replies(200, GOOD[kind]), call)
     assert isinstance(reply, Failed)
