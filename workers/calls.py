@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -75,10 +76,12 @@ class Caller:
         claims: Sequence[Claim],
         slots: Mapping[str, str],
         freed: Callable[[], None],
+        outcomes: Counter[str],
     ) -> threading.Event:
         """Start the calls of claimed items; the event is set when the last is settled.
 
-        ``slots`` are the limiter's, by item id; ``freed`` is told of each call that is settled.
+        ``slots`` are the limiter's, by item id; ``freed`` is told of each call that is settled,
+        and what came of each is counted in ``outcomes`` before.
         """
         all_settled = threading.Event()
         countdown = iter(range(len(claims) - 1, -1, -1))
@@ -92,14 +95,20 @@ class Caller:
         async def all_calls() -> None:
             async with asyncio.TaskGroup() as group:
                 for each in claims:
-                    group.create_task(self._one(station, each, slots[each.item.id], settled))
+                    outcome = self._one(station, each, slots[each.item.id], settled, outcomes)
+                    group.create_task(outcome)
 
         self._checkpoint("before_call")
         self._loop.submit(all_calls()).add_done_callback(_loud)
         return all_settled
 
     async def _one(
-        self, station: Station, each: Claim, slot: str, settled: Callable[[], None]
+        self,
+        station: Station,
+        each: Claim,
+        slot: str,
+        settled: Callable[[], None],
+        outcomes: Counter[str],
     ) -> None:
         """Make one call and hand its outcome to the settler, whatever happens."""
         deployment = station.deployment
@@ -142,6 +151,7 @@ class Caller:
                 outcome = Unknown(kind=kind_of, message=said)
             else:  # nothing was sent, so nothing can be billed
                 outcome = Failed(kind=kind_of, message=said, transient=False, reason="internal")
+        outcomes[type(outcome).__name__.lower()] += 1
         # What we ended ourselves, or never sent, says nothing of the deployment.
         telling = isinstance(call, Call) and not cut
         if telling:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
@@ -103,21 +104,23 @@ class Executor:
         """Claim nothing more; what has not started is given back as its slice comes up."""
         self._draining.set()
 
-    def run(self, work: Slice) -> None:
+    def run(self, work: Slice) -> dict[str, int]:
         """Do what can be done of a slice now; returns when each claimed item is settled.
 
         Items that are not claimed are left in the ledger, given back or postponed: never lost.
+        Returns how many ended as what, and ``left``: how many were not called.
         """
         station = self._stations.get(work.deployment)
         if station is None and work.deployment in self._keyless:
             self.say_keyless(work.deployment, *work.items)
             self._give_back(work.items, Refused(1.0, "no_key"))
-            return
+            return {"left": len(work.items)}
         if station is None:
             _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
             self._give_back(work.items, Refused(5.0, "deployment not served here"))
-            return
+            return {"left": len(work.items)}
         left = dict(work.items)
+        outcomes: Counter[str] = Counter()
         pending: list[threading.Event] = []
         refused: Refused | None = None
         patient_until = time.monotonic() + PATIENCE
@@ -127,7 +130,7 @@ class Executor:
                 break
             self._freed.clear()
             some = {key: left[key] for key in list(left)[:places]}
-            granted, settled, refused = self._start(station, some, places)
+            granted, settled, refused = self._start(station, some, places, outcomes)
             for key in granted:
                 del left[key]
             if settled is not None:
@@ -142,6 +145,7 @@ class Executor:
             self._give_back(left, refused)
         for each in pending:
             each.wait()
+        return {**outcomes, **({"left": len(left)} if left else {})}
 
     def _places(self, most: int) -> int:
         """Take places at the gate; none after ``PATIENCE`` seconds without room."""
@@ -157,7 +161,11 @@ class Executor:
         return self._loop.run(take())
 
     def _start(
-        self, station: Station, some: Mapping[str, tuple[int, int]], places: int
+        self,
+        station: Station,
+        some: Mapping[str, tuple[int, int]],
+        places: int,
+        outcomes: Counter[str],
     ) -> tuple[list[str], threading.Event | None, Refused | None]:
         """Grant, claim and start: which were granted, what to wait for, why the others were not."""
         deployment = station.deployment
@@ -177,7 +185,9 @@ class Executor:
             slots = {wanted[slot]: slot for slot in grant.granted}
             claims = self._claim(station, {key: some[key][0] for key in slots})
             settled = (
-                self._caller.start(station, claims, slots, self._freed.set) if claims else None
+                self._caller.start(station, claims, slots, self._freed.set, outcomes)
+                if claims
+                else None
             )
             refused = None
             if grant.never:

@@ -85,11 +85,13 @@ class TierWorker:
         worker_shutting_down.connect(self._drain, weak=False)
         worker_stopped.connect(self._stop, weak=False)
 
-    def _slice(self, **message: Any) -> None:
+    def _slice(self, **message: Any) -> dict[str, int]:
+        """What became of the slice's items, for Celery's line in the log; nobody stores it."""
         if self._executor is None:
             raise RuntimeError("a slice came before the worker was ready")
-        self._executor.run(Slice.read(message))
+        outcomes = self._executor.run(Slice.read(message))
         self._checkpoint("before_ack")
+        return outcomes
 
     def _start(self, sender: Any, **_: Any) -> None:
         # Celery only logs what a signal's receiver raises and would live on without an engine.
