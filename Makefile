@@ -19,6 +19,16 @@ LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header \
 ANYWHERE := --universal --python-version 3.11
 ENGINE := --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
+# A person sees pip's own progress; a log gets a line for every 25 packages, and what went wrong.
+LOCKED = $(shell grep -oE '^[a-z0-9._-]+.*==' requirements/dev.txt | tr -d ' ')
+MEGABYTES := 700
+FETCH := $(BIN)/python -u -m pip install --disable-pip-version-check --require-hashes
+COUNTED := n=0; while IFS= read -r line; do case "$$line" in \
+	"status "*) exit "$${line\#status }" ;; \
+	"Installing collected"*) echo "  installing" ;; \
+	Collecting*|Processing*) n=$$((n + 1)); [ $$((n % 25)) -ne 0 ] || echo "  $$n of $(words $(LOCKED)) found" ;; \
+	esac; done
+
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test lint format check types engine lock bench clean
@@ -79,10 +89,13 @@ clean: ## Remove everything made here, .venv included
 
 .venv/.locked: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("tierqueue needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $<
+	@echo "Fetching $(words $(LOCKED)) packages into .venv, once: about $(MEGABYTES) MB on disk, a minute or so ..."
+	@$(PYTHON) -m venv .venv
+	@if [ -t 1 ]; then $(FETCH) -r $<; \
+	else { $(FETCH) --progress-bar off -r $<; echo "status $$?"; } | { $(COUNTED); }; fi
 	@touch $@
 
 .venv/.package: .venv/.locked pyproject.toml
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@echo 'Installing tierqueue itself, editable ...'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@

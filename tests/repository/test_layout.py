@@ -18,6 +18,7 @@ FILES = {
     "README.md",
     "alembic.ini",
     "pyproject.toml",
+    "setup.py",
 }
 OPTIONAL = {".editorconfig", ".gitattributes", "tierqueue.toml"}
 VAGUE = re.compile(r"utils?|helpers?|managers?|services?|handlers?|common|core|data|processors?")

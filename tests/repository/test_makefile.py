@@ -73,3 +73,13 @@ def test_the_full_check_runs_the_commands_the_readme_names(root: Path) -> None:
     for command in ("make setup", "make engine", "make lint", "make test"):
         assert re.search(rf"^\s*(?:if )?{command}\b", script, re.MULTILINE), command
     assert "make test" in readme
+
+
+def test_setup_says_what_it_fetches_how_much_and_how_far_it_is(root: Path) -> None:
+    command = make(root, "-n", "-W", "requirements/dev.txt", ".venv/.locked")
+    locked = (root / "requirements/dev.txt").read_text(encoding="utf-8")
+    packages = len(re.findall(r"^[a-z0-9._-]+.*==", locked, re.MULTILINE))
+    assert re.search(rf"Fetching {packages} packages into \.venv.*about \d+ MB", command)
+    assert f"of {packages} found" in command
+    assert "--require-hashes" in command
+    assert " -qq " not in command

@@ -1,5 +1,6 @@
 """What a backend installs: the rooms under `tierqueue`, whole, and nothing else of the checkout."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -64,3 +65,25 @@ def test_a_producers_install_asks_for_no_engine_and_no_providers_sdk(
     assert any(line.startswith("celery") for line in base)
     refused = ("vllm", "torch", "openai", "anthropic", "flower", "pytest")
     assert [line for line in base if line.startswith(refused)] == []
+
+
+LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
+
+
+def test_a_package_page_has_an_author_and_links_to_nothing_that_is_not_there(
+    root: Path, contents: dict[str, str]
+) -> None:
+    (metadata,) = (text for name, text in contents.items() if name.endswith("/METADATA"))
+    head, _, description = metadata.partition("\n\n")
+    assert "Author: The tierqueue authors" in head
+    assert "Keywords: celery," in head
+    assert "Classifier: Typing :: Typed" in head
+    assert "Description-Content-Type: text/markdown" in head
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert LINK.findall(description) == []
+    links = LINK.findall(readme)
+    assert links
+    for text, path in links:
+        assert (root / path.split("#")[0]).exists(), path
+        assert text in description
+    assert len(description) > 0.9 * len(readme)
