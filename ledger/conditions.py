@@ -29,9 +29,12 @@ class Change:
     now: Condition
 
 
+_ALL = select(conditions)
+
+
 def by_deployment(connection: Transaction) -> dict[str, Condition]:
     """Every deployment's condition that was ever other than clear, by its name."""
-    return {row.deployment: _of(row) for row in connection.execute(select(conditions))}
+    return {row.deployment: _of(row) for row in connection.execute(_ALL)}
 
 
 def served_at(connection: Transaction, deployment: str) -> int | None:

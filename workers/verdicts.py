@@ -65,7 +65,8 @@ class Judge:
             with self._ledger.read() as connection:
                 known = conditions.by_deployment(connection)
                 ended = conditions.last_faults(connection, faults)
-        own = self._fold(calls, seen, known, ended)
+        # Where all are served there is nothing to tell apart.
+        own = self._fold(calls, seen, known, ended) if faults else [False] * len(calls)
         for name, happened in events.items():
             if any(isinstance(event, Served) for event in happened):
                 self._served[name] = now
