@@ -60,4 +60,7 @@ def _read(name: str) -> tuple[tuple[list[str], list[str]], str]:
     parts = re.split(r"[-._@ ]+", last if dated is None else last[: dated.start()])
     # Vendors put a version before the size or after it: claude-3-5-sonnet, claude-sonnet-4-5.
     words = [part for part in parts if part and not part.isdecimal()]
-    return (words, [part for part in parts if part.isdecimal()]), date
+    numbers = [part for part in parts if part.isdecimal()]
+    if len(numbers) > 1 and numbers[-1] == "0":  # claude-sonnet-4-0 is claude-sonnet-4-20250514
+        numbers.pop()
+    return (words, numbers), date

@@ -10,6 +10,7 @@ SAME = [
     ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929"),
     ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
     ("claude-3-5-haiku-latest", "claude-3-5-haiku-20241022"),
+    ("claude-sonnet-4-0", "claude-sonnet-4-20250514"),
     ("anthropic/claude-sonnet-4.5", "anthropic/claude-4.5-sonnet-20250929"),
     ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5-20250929"),
     ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929"),

@@ -194,8 +194,8 @@ def test_a_redirect_is_not_followed(kind: str) -> None:
         return reply, reached
 
     reply, reached = asyncio.run(once())
-    assert isinstance(reply, Failed)
-    assert not reply.transient
+    assert isinstance(reply, Unavailable)
+    assert reply.kind == "not_found"
     assert reached == []
 
 

@@ -308,6 +308,18 @@ ACCOUNT: list[tuple[int, Any, str]] = [
     ),
     (400, {"message": "open-tiny is not a valid model ID"}, "not_found"),
     (400, {"message": "Invalid model: open-tiny"}, "not_found"),
+    (400, {"code": "model_decommissioned", "message": "No longer supported."}, "not_found"),
+    (400, {"message": "The model `m` has been decommissioned."}, "not_found"),
+    (400, {"code": "model_not_available", "message": "Unable to access it."}, "not_found"),
+    (400, {"code": "model_not_found", "message": "…"}, "not_found"),
+    (400, {"code": "invalid_api_key", "message": "…"}, "unauthorized"),
+    (400, {"code": "organization_restricted", "message": "…"}, "unauthorized"),
+    (400, {"message": "This organization has been disabled."}, "unauthorized"),
+    (400, {"status": "INVALID_ARGUMENT", "message": "API Key not found."}, "unauthorized"),
+    (400, {"code": "Arrearage", "message": "Access denied."}, "quota"),
+    (400, {"message": "Please enable billing on your project."}, "quota"),
+    (400, {"message": "You have reached your specified API usage limits."}, "quota"),
+    (412, {"message": "Account mine is suspended: spending limit."}, "quota"),
 ]
 
 
@@ -317,6 +329,30 @@ def test_what_a_400_says_of_the_account_is_no_items_fault(
     kind: str, status: int, error: Any, trouble: str
 ) -> None:
     reply = played(kind, replies(status, {"error": error}))
+    assert isinstance(reply, Unavailable)
+    assert reply.kind == trouble
+
+
+@both
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        (301, "not_found"),
+        (302, "not_found"),
+        (307, "not_found"),
+        (308, "not_found"),
+        (405, "not_found"),
+        (407, "unauthorized"),
+        (410, "not_found"),
+        (421, "not_found"),
+        (426, "not_found"),
+    ],
+)
+def test_an_address_where_nobody_takes_calls_is_no_items_fault(
+    kind: str, status: int, trouble: str
+) -> None:
+    elsewhere = {"location": "https://login.example/"}
+    reply = played(kind, replies(status, b"<html>moved</html>", elsewhere))
     assert isinstance(reply, Unavailable)
     assert reply.kind == trouble
 

@@ -195,3 +195,14 @@ def test_a_reply_beyond_any_size_is_not_read_to_its_end(kind: str) -> None:
         assert "TooLarge" in reply.message
     packed = replies(200, gzip.compress(whole), {"content-encoding": "gzip"})
     assert isinstance(played(kind, packed), Completed)
+
+
+@both
+@pytest.mark.parametrize(
+    "model", ["/models/llama", "./m.gguf", "@cf/meta/llama-3.1", "größe", "m (local)", "x" * 300]
+)
+def test_a_server_may_answer_with_any_name_that_it_was_asked_for(kind: str, model: str) -> None:
+    body = {**GOOD[kind], "model": model}
+    reply = played(kind, replies(200, body), a_call(model, timeout=10.0))
+    assert isinstance(reply, Completed)
+    assert reply.model_served == model

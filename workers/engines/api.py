@@ -166,7 +166,10 @@ class ApiEngine(ABC):
         return Completed(
             text=answer.text,
             usage=usage,
-            model_served=answer.model or call.model,
+            # Servers of the house answer with the name that was asked for, a path perhaps.
+            model_served=call.model
+            if body.get("model") == call.model
+            else answer.model or call.model,
             finish=finish,
             simulated=labelled,
         )

@@ -58,15 +58,19 @@ def read(response: httpx2.Response) -> Refusal | None:
 def trouble(refusal: Refusal) -> Trouble | None:
     """What an error says of the deployment; ``None`` where it speaks of the request alone."""
     status = refusal.status
+    known = {word.lower() for word in refusal.words}
     if refusal.account is not None:
         return refusal.account
-    if status == 402 or not vendor_codes.NO_QUOTA.isdisjoint(refusal.words):
+    if status == 402 or not vendor_codes.NO_QUOTA.isdisjoint(known):
         return "quota"
     if status == 429:
         return "throttled"
-    if status in (401, 403):
+    if status in (401, 403, 407) or not vendor_codes.UNAUTHORIZED.isdisjoint(known):
         return "unauthorized"
-    if status == 404:
+    if status == 404 or not vendor_codes.NO_MODEL.isdisjoint(known):
+        return "not_found"
+    if 300 <= status < 400 or status in vendor_codes.NO_ADDRESS:
+        # The payload goes where the policy sends it, and nobody is there.
         return "not_found"
     return "outage" if status >= 500 and not refusal.too_long else None
 
@@ -137,7 +141,7 @@ def _refusal(
     words = tuple(dict.fromkeys(_words(error or {})))
     known = {word.lower() for word in words}
     said = _said(error or {})
-    about_request = status in (400, 403, 413, 422, 500)
+    about_request = status in (400, 403, 412, 413, 422, 500)
     too_long = not vendor_codes.TOO_LONG.isdisjoint(known) or (
         about_request and says_too_long(said)
     )

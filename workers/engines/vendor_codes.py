@@ -3,9 +3,28 @@
 import re
 
 NO_QUOTA = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error"}
+    {
+        "arrearage",
+        "billing_error",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "insufficient_quota",
+    }
 )
 """Codes, whatever the status, of an account without money or quota: no waiting cures it."""
+
+UNAUTHORIZED = frozenset(
+    {"account_deactivated", "api_key_invalid", "invalid_api_key", "organization_restricted"}
+)
+"""Codes, whatever the status, of a key or an account that may not call."""
+
+NO_MODEL = frozenset(
+    {"model_decommissioned", "model_not_available", "model_not_found", "unknown_model"}
+)
+"""Codes, whatever the status, of a model that is not there, or not any more."""
+
+NO_ADDRESS = frozenset({405, 410, 421, 426})
+"""Statuses, besides redirects and 404, of an address where nobody takes calls, or not any more."""
 
 STATUS_OF = {
     "invalid_request_error": 400,
@@ -100,17 +119,20 @@ SAYS_WITHHELD = re.compile(r"content filtering policy|content management policy"
 
 SAYS_NO_QUOTA = re.compile(
     r"credit balance is too low|insufficient (?:account )?balance|exceeded your current quota"
+    r"|reached your specified api usage limits|please enable billing|account .{1,99} is suspended"
 )
-"""What Anthropic, DeepSeek and others write of an account without money, Anthropic with a 400."""
+"""What Anthropic, DeepSeek, Gemini, Fireworks and others write of an account without money, or at
+the limit its owner set: Anthropic and Gemini with a 400, Fireworks with a 412."""
 
 SAYS_UNAUTHORIZED = re.compile(
-    r"api key (?:not valid|expired)|invalid api key|incorrect api key"
-    r"|user location is not supported"
+    r"api key (?:not valid|not found|expired)|invalid api key|incorrect api key"
+    r"|user location is not supported|organization has been (?:disabled|restricted)"
 )
 """What Gemini and others write of a key that may not call, Gemini with a 400."""
 
 SAYS_NO_MODEL = re.compile(
     r"is not a valid model|invalid model[: ]|unknown model|model .{0,99}(?:not exist|not found)"
+    r"|model .{0,99} has been (?:decommissioned|retired)"
 )
 """What OpenRouter, Mistral and others write of a model that is not there, with a 400."""
 

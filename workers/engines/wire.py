@@ -14,7 +14,7 @@ import httpx2
 
 from tierqueue.router.retry import LONGEST_WAIT
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+ -]{0,199}")
+_NAME = re.compile(r"[A-Za-z0-9@./~_][A-Za-z0-9_.:/@+~ -]{0,199}")
 
 MOST_BYTES = 16 << 20
 """The largest reply that is read: some four million tokens of text."""
