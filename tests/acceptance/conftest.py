@@ -12,13 +12,6 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One whole system at a time: two would starve each other on two cores."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("acceptance"))
-
-
 @pytest.fixture(scope="module")
 def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     """Starts houses on the session's broker, and makes this process their producer."""
