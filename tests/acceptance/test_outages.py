@@ -137,6 +137,19 @@ def test_what_breaks_for_everybody_uses_up_nobody_s_calls_and_goes_on_by_itself(
     assert known(standing)["house"].code is None
 
 
+def test_a_port_that_refuses_connections_is_waited_for(
+    standing: Standing, provider: Provider
+) -> None:
+    sandbox = standing.house.processes["sandbox"]
+    sandbox.end()
+    assert sandbox.wait(10) is not None
+    waiting = many(20)
+    until(lambda: held(standing, "house"))
+    assert known(standing)["house"].code == "unreachable"
+    standing.house.spawn("sandbox").wait_ready(30)
+    assert {each.get(timeout=40)["receipt"]["attempts"] for each in waiting} <= {1, 2}
+
+
 def test_items_wait_for_a_provider_until_their_own_deadline_and_say_for_what(
     standing: Standing, provider: Provider
 ) -> None:
