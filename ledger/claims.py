@@ -144,7 +144,7 @@ def claim(
     deaths: list[Death] = []
     able: list[ItemRow] = []
     anew: list[str] = []
-    late = any(row.deadline < now for row in rows)
+    late = any(row.deadline is not None and row.deadline < now for row in rows)
     known_of = conditions.by_deployment(connection) if late else {}
     condition = known_of.get(claimant.deployment)
     waits: list[dict[str, Any]] = []

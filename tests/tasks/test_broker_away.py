@@ -204,7 +204,7 @@ def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_h
     }
     log, moves = tmp_path / "routing.log", Moves(ledger)
     # Claimed before the stage starts: its policy would route anew what waits for this deployment.
-    (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=8_000_000)).claimed
+    (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=60_000_000)).claimed
     stage = Worker("routing", "tierqueue.workers.routing", "route", log, environment)
     broker.stop()
     try:
@@ -212,7 +212,11 @@ def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_h
         unroutable = place(ledger, "submitted", tier=None, deployment=None)
         until(lambda: column(ledger, unroutable, "state") == "dead")
         assert column(ledger, held.item.id, "state") == "running"
-        until(lambda: column(ledger, held.item.id, "state") != "running", 12)
+        with ledger.write() as connection:
+            # Its worker has been silent for as long as a lease lasts.
+            silent = models.items.update().where(models.items.c.id == held.item.id)
+            connection.execute(silent.values(lease_until=models.items.c.submitted_at))
+        until(lambda: column(ledger, held.item.id, "state") != "running", 3)
     finally:
         broker.go_on()
         stage.stop()
