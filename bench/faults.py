@@ -27,6 +27,9 @@ LEASE = 2.0
 BACKLOG = 150
 """Open items below which the producers submit more."""
 
+STORM_SECONDS = 120.0
+"""The most a storm may take beside its kills: providers are away for 80."""
+
 SECONDS_A_KILL = 4.0
 """The most a kill may take on average, waiting for an armed point included."""
 
@@ -57,7 +60,7 @@ def run(
         producers = [plant.produce(f"producer-{n}", seed * 10 + n, BACKLOG) for n in (1, 2)]
         storm = Storm(plant, watch, seed, kills, named=named)
         threading.Event().wait(1.0)
-        storm.run(time.monotonic() + 30 + kills * SECONDS_A_KILL)
+        storm.run(time.monotonic() + STORM_SECONDS + kills * SECONDS_A_KILL)
         stormed = time.monotonic() - began
         (folder / "stop").touch()
         for pid in producers:

@@ -105,13 +105,14 @@ class Storm:
         others = [other.flushall, other.broker_connections, other.broker_restart]
         others += [other.broker_crash, other.broker_older_copy]
         others += [other.broker_black_hole, other.migration]
-        others += [other.provider_outage, other.key_revoked]
+        troubles = [other.provider_outage, other.key_revoked]
         if self._plant.database == "postgresql":
             others += [other.database_restart, other.database_connections]
         if self._kills < FEW:
-            others = self._draw.sample(others, 2)
+            others, troubles = self._draw.sample([*others, *troubles], 2), []
         others += [self._zombie, self._zombie]
-        acts += others * rounds + [self._poison] * poisons
+        # Long as they are, once a run.
+        acts += others * rounds + troubles + [self._poison] * poisons
         self._draw.shuffle(acts)
         return acts
 
