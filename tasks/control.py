@@ -8,6 +8,7 @@ from celery.utils.functional import maybe_list
 
 from tierqueue.ledger import items, promises
 from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.commands import ItemMailbox
 from tierqueue.tasks.delivery import Delivery
 
 
@@ -30,6 +31,8 @@ class ItemControl(Control):  # type: ignore[misc]  # celery ships no types
 
     Whoever has no ledger tells the processes that run, as Celery does.
     """
+
+    Mailbox = ItemMailbox
 
     def revoke(self, task_id: Any, *args: Any, **kwargs: Any) -> Any:
         """Revoke a task by its id, or several by theirs; work items among them are cancelled.

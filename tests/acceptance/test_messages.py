@@ -1,0 +1,98 @@
+"""Junk on every queue and every channel of a whole system: nothing ends, nothing is left."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from tests.acceptance.acceptance_house import Build, Standing, until
+from tests.tasks.junk import DEEP, SECRET, call, entry, spoilt, spoilt_slice
+from tierqueue.ledger.models import raw_messages
+from tierqueue.tasks import classify, names
+from tierqueue.tasks.app import app
+
+CONTROL = "/0.celery.pidbox"
+"""The channel on which Celery's workers hear commands."""
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
+    """The Procfile's stages and workers on each database."""
+    url = None
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").empty_database()
+    return build_house(url)
+
+
+def alive(standing: Standing) -> bool:
+    for name, process in standing.house.processes.items():
+        assert process.popen.poll() is None, f"{name}: {process.log.read_text()[-2000:]}"
+    return True
+
+
+def nothing_left(client: Any) -> bool:
+    return not (client.llen("route") or client.llen("gpu") or client.hlen("unacked"))
+
+
+def ten_good_calls_come_through(standing: Standing) -> None:
+    asked = [classify.delay(f"ticket {n}", labels=["card", "other"]) for n in range(10)]
+    assert all(each.get(timeout=30)["receipt"]["tier"] == "gpu" for each in asked)
+    by_name = [
+        app.signature("tierqueue.complete", queue="route", kwargs={"prompt": f"hello {n}"})
+        for n in range(10)
+    ]
+    sent = [app.send_task(each.task, kwargs=each.kwargs, queue="route") for each in by_name]
+    assert all(each.get(timeout=30)["output"]["text"] for each in sent)
+    alive(standing)
+
+
+def test_junk_on_a_tier_s_queue_and_on_the_routing_stage_s_ends_nothing(
+    standing: Standing,
+) -> None:
+    client = app.backend.client
+    on_route = spoilt("route", "tierqueue.complete") | spoilt("route", names.WAKE)
+    on_gpu = (
+        spoilt_slice("gpu", "house")
+        | spoilt("gpu", names.SLICE)
+        | spoilt("gpu", "tierqueue.complete")
+    )
+
+    @settings(max_examples=20, suppress_health_check=list(HealthCheck))
+    @given(st.lists(on_route, min_size=5, max_size=10), st.lists(on_gpu, min_size=5, max_size=10))
+    def junk(for_route: list[bytes], for_gpu: list[bytes]) -> None:
+        client.lpush("route", *for_route)
+        client.lpush("gpu", *for_gpu)
+        until(lambda: alive(standing) and nothing_left(client), 60)
+
+    junk()
+    ten_good_calls_come_through(standing)
+    with standing.ledger.read() as connection:
+        kept = connection.execute(select(func.count()).select_from(raw_messages)).scalar_one()
+    assert kept > 0
+    for process in standing.house.processes.values():
+        assert SECRET not in process.log.read_text()
+
+
+def test_junk_among_the_commands_ends_no_worker(standing: Standing) -> None:
+    client = app.backend.client
+    command = {**call("celery.pidbox"), "body": {"method": "no_such_command", "arguments": 5}}
+    for junk in (
+        b"no envelope",
+        b"5",
+        b"[" * 200_000 + b"]" * 200_000,
+        json.dumps({"body": SECRET}).encode(),
+        json.dumps({"properties": 5}).encode(),
+        entry({**command, "body": DEEP}),
+        entry({**command, "body": "%%%"}),
+        entry({**command, "headers": {"clock": "noon"}}),
+        entry({**command, "content-type": "application/x-python-serialize"}),
+        entry(command),
+    ):
+        assert client.publish(CONTROL, junk) >= 4
+        assert len(app.control.ping(timeout=10, limit=4)) == 4, junk[:100]
+    ten_good_calls_come_through(standing)
+    for process in standing.house.processes.values():
+        assert SECRET not in process.log.read_text()
