@@ -125,7 +125,8 @@ def read(message: Message) -> TaskMessage:
     match _payload(message):
         case [args, kwargs, following] if "task" in headers:
             pass
-        case dict(payload):
+        # A body under headers of protocol 2 is protocol 1's where it names its arguments.
+        case dict(payload) if "task" not in headers or "args" in payload:
             fields = {**payload, **headers}
             if "taskset" in payload:
                 fields["group"] = payload["taskset"]
