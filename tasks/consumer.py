@@ -1,5 +1,6 @@
 """The worker's consumer: as Celery's, but nothing that arrives is thrown away."""
 
+import re
 from typing import Any
 
 import structlog
@@ -20,6 +21,10 @@ _GATHER = 0.05
 
 _AGAIN = 2.0
 """Seconds until the next try while the ledger cannot be asked; the message is not acknowledged."""
+
+
+_NAME = re.compile(r"[\w.:/<>-]{1,200}")
+"""What looks like a task's name; anything else may be what a message says."""
 
 
 class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
@@ -86,7 +91,8 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
     def on_unknown_task(self, _body: Any, message: Message, _exc: Exception) -> None:
         """It asks for a task that is not registered here."""
         name = str(message.headers.get("task"))
-        self._keep(message, f"asks for a task unknown here: {name[:200]}")
+        shown = name if _NAME.fullmatch(name) else "of no name"
+        self._keep(message, f"asks for a task unknown here: {shown}")
 
     def _keep(self, message: Message, error: str) -> None:
         try:

@@ -34,6 +34,10 @@ DEAD = "tierqueue.dead_letter"
 """A message that names one dead letter and its reason, on the queue of its tier."""
 
 
+REQUEST = "tierqueue.tasks.request:NamedRequest"
+"""How workers see messages that are no calls."""
+
+
 def tier_queue(tier: Tier) -> str:
     """The queue that feeds a tier's workers."""
     return tier.value

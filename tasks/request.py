@@ -8,7 +8,15 @@ HIDDEN = "(hidden)"
 """In place of arguments, wherever Celery would print them; empty would make it look again."""
 
 
-class ItemRequest(Request):  # type: ignore[misc]  # celery ships no types
+class NamedRequest(Request):  # type: ignore[misc]  # celery ships no types
+    """Bears its task's name wherever Celery prints one, and not what its sender calls it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = self._type
+
+
+class ItemRequest(NamedRequest):
     """Blanks the arguments before events and logs, and leaves times to the ledger.
 
     The worker neither holds back a message with a countdown nor drops one that expired: the item's

@@ -44,13 +44,19 @@ class RoutingWorker:
         self._heartbeat: Heartbeat | None = None
         self._stopping = threading.Event()
         as_started.use(app, names.ROUTING, "threads")
-        app.task(self._wake, name=names.WAKE, ignore_result=True, send_events=False)
+        app.task(
+            self._wake,
+            name=names.WAKE,
+            Request=names.REQUEST,
+            ignore_result=True,
+            send_events=False,
+        )
         logs.configure()
         worker_init.connect(self._start, weak=False)
         worker_shutting_down.connect(self._stop, weak=False)
         worker_shutdown.connect(self._goodbye, weak=False)
 
-    def _wake(self, **_: Any) -> None:
+    def _wake(self, *_: Any, **__: Any) -> None:
         if self._stage is not None:
             self._stage.wake()
 

@@ -79,7 +79,13 @@ class TierWorker:
         self._watches: list[Future[None]] = []
         self._stopping = False
         as_started.use(app, tier.value, GATE_POOL)
-        app.task(self._slice, name=names.SLICE, ignore_result=True, acks_late=True)
+        app.task(
+            self._slice,
+            name=names.SLICE,
+            Request=names.REQUEST,
+            ignore_result=True,
+            acks_late=True,
+        )
         logs.configure()
         worker_init.connect(self._start, weak=False)
         worker_shutting_down.connect(self._drain, weak=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-SECRET = "Quillfeather"
+SECRET = "the patient's name is Quillfeather"
 
 HALF_AN_EMOJI, NUL = "\ud83d", "a\0b"
 DEEP: Any = json.loads("[" * 400 + "]" * 400)
