@@ -51,7 +51,8 @@ def change(connection: Transaction, rule: CeilingRule, by: str) -> int | None:
     if before is not None and before.name == rule.name and before.timezone != rule.timezone:
         said = {"ceiling": label(rule), "from": before.timezone, "to": rule.timezone}
         actions.note(connection, by=by, what="time zone of a ceiling", detail=said)
-    return ceilings.put(connection, rule, by=by, now=database_now(connection))
+    former = None if before is None else before.limit
+    return ceilings.put(connection, rule, by=by, now=database_now(connection), former=former)
 
 
 def history(

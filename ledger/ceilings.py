@@ -103,15 +103,20 @@ def seed(connection: Connection, rules: Iterable[CeilingRule], now: int) -> None
             put(connection, rule, by="policy", now=now)
 
 
-def put(connection: Connection, rule: CeilingRule, *, by: str, now: int) -> int | None:
-    """Set a ceiling and write down who did it; returns the limit before, if there was one."""
+def put(
+    connection: Connection, rule: CeilingRule, *, by: str, now: int, former: int | None = None
+) -> int | None:
+    """Set a ceiling and write down who did it; returns the limit before, if there was one.
+
+    ``former`` is that limit where the ceiling is new: of the ``*`` that held for its name.
+    """
     key = {"scope": rule.scope, "name": rule.name, "window": rule.window}
     values = {"timezone": rule.timezone, "limit": rule.limit, "set_by": by}
     # Inserted first: of two processes that set the same new ceiling, one inserts and one updates.
     inserted = connection.execute(
         upsert(connection, ceilings).values(**key, **values).on_conflict_do_nothing()
     ).rowcount
-    before = None
+    before = former
     if not inserted:
         where = tuple_(ceilings.c.scope, ceilings.c.name, ceilings.c.window) == tuple(key.values())
         before = connection.execute(

@@ -2,6 +2,7 @@
 
 from sqlalchemy import insert, select, update
 
+from tierqueue.ledger import actions
 from tierqueue.ledger.models import tiers
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
@@ -30,3 +31,4 @@ def set_concurrency(connection: Transaction, tier: Tier, calls: int, by: str) ->
     where = tiers.c.tier == tier.value
     if connection.execute(update(tiers).where(where).values(**values)).rowcount == 0:
         connection.execute(insert(tiers).values(tier=tier.value, **values))
+    actions.note(connection, by=by, what="concurrency", detail={"tier": tier.value, "calls": calls})

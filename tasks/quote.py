@@ -43,7 +43,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Quote:
-    """What a file would come to. ``seconds`` is ``None`` where no history says.
+    """What a file would come to. ``seconds`` is ``None`` where no history says: see ``untimed``.
 
     The bound is that of one call a row: a retry or an escalation is held and paid for anew.
     ``visits``: how many rows each deployment is expected to be asked for.
@@ -54,6 +54,7 @@ class Quote:
     refused: dict[str, Refused] = field(default_factory=dict)
     seconds: float | None = None
     visits: dict[str, float] = field(default_factory=dict)
+    untimed: str = ""
 
     @property
     def bound(self) -> int:
@@ -163,11 +164,13 @@ def _seconds(
     """How long it takes from when it begins: tiers work side by side, each within its limits."""
     busy: dict[Tier, float] = {}
     longest = 0.0
-    if any(part.expected is None for part in found.parts.values()):
+    if unknown := [name for name, part in found.parts.items() if part.expected is None]:
+        found.untimed = f"no item of this task type has ended on {', '.join(unknown)}"
         return None
     for name, rows in found.visits.items():
         deployment, past = policy.deployments[name], known.get(name)
         if past is None or past.seconds is None:
+            found.untimed = f"refused answers would go to {name}, where none has ended yet"
             return None
         limits = deployment.limits
         work = rows * past.seconds
@@ -182,6 +185,7 @@ def _seconds(
     for tier, work in busy.items():
         calls = concurrency.get(tier, policy.tiers[tier].concurrency)
         if calls == 0:
+            found.untimed = f"tier {tier} is stopped: its calls in flight are set to 0"
             return None
         longest = max(longest, work / calls)
     return longest

@@ -6,8 +6,11 @@ from typing import Any
 import click
 
 from tierqueue.ledger import actions as log
+from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.opened import opened
-from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, table
+from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, record, table
+
+_MONEY = ("max_cost", "moved")
 
 
 @click.command(epilog="Example: tierqueue actions --limit 5")
@@ -28,7 +31,7 @@ def actions(limit: int, as_json: bool) -> None:
                     "at_epoch_us": row["at"],
                     "by": row["by"],
                     "what": row["what"],
-                    "detail": row["detail"],
+                    "detail": record(row["detail"], money=_MONEY),
                 }
                 for row in rows
             ]
@@ -36,15 +39,20 @@ def actions(limit: int, as_json: bool) -> None:
         return
     table(
         ["at", "by", "what", Column("to what", rank=1, long=True)],
-        [(moment(row["at"]), row["by"], row["what"], _words(row["detail"])) for row in rows],
+        [(moment(row["at"]), row["by"], row["what"], in_words(row["detail"])) for row in rows],
     )
 
 
-def _words(detail: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_value(value)}" for name, value in detail.items())
+def in_words(detail: Mapping[str, Any]) -> str:
+    """What an action was done to, for people: money in dollars, a few of many ids."""
+    return ", ".join(f"{name} {_value(name, value)}" for name, value in detail.items())
 
 
-def _value(value: Any) -> str:
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return in_words(value)
+    if name in _MONEY and isinstance(value, int):
+        return format_usd(value)
     if isinstance(value, list):
         first = ", ".join(str(part) for part in value[:3])
         return first if len(value) <= 3 else f"{first} and {len(value) - 3:,} more"

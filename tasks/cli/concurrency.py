@@ -10,7 +10,7 @@ from tierqueue.router.item import TIERS, Tier
 from tierqueue.tasks.cli.named import one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import emit, json_option, say, table
+from tierqueue.tasks.cli.printing import emit, json_option, paragraph, say, table
 from tierqueue.tasks.concurrency import Concurrency, all_tiers
 
 
@@ -51,7 +51,9 @@ def show(as_json: bool) -> None:
             "deployments>",
         ]
         table(columns, [_row(tier) for tier in found])
-        say(*(why for tier in found if (why := in_the_way(tier)) is not None))
+        for tier in found:
+            if (why := in_the_way(tier)) is not None:
+                paragraph("", why)
 
 
 @concurrency.command(name="set", epilog="Example: tierqueue concurrency set frontier 4")
@@ -71,7 +73,7 @@ def set_(tier: str, calls: int) -> None:
     say(f"{tier}: at most {calls} calls in flight")
     (here,) = (each for each in found if each.tier == tier)
     if (why := in_the_way(here)) is not None:
-        say(why)
+        paragraph("", why)
 
 
 def in_the_way(tier: Concurrency) -> str | None:

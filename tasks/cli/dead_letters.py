@@ -26,6 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _BATCH = 500
 """Dead letters in one transaction."""
 
+_SUBMIT_AGAIN = "submit it again, corrected"
+
 _FILTERS = (
     click.option("--reason", type=one_of(sorted(BY_REASON))),
     click.option("--task", help="Such as tierqueue.classify."),
@@ -217,11 +219,13 @@ def _each(
     with opened() as ledger:
         wanted = _wanted(ledger, **filters)
         found = _named(ledger, item_ids) if item_ids else _matching(ledger, wanted)
-        ids = [
-            item_id
-            for item_id, reason in found
-            if what != "replay" or reason not in letters.NO_WAY_BACK
-        ]
+        ids = []
+        for item_id, reason in found:
+            if what != "replay" or reason not in letters.NO_WAY_BACK:
+                ids.append(item_id)
+            elif item_ids:
+                raise InvalidItem(f"{item_id} is {reason} and has no way back: {_SUBMIT_AGAIN}")
+        stay = len(found) - len(ids)
         done = 0
         if yes:
             if not item_ids:
@@ -241,6 +245,8 @@ def _each(
         say(f"{what}: {done} of {len(ids)} dead letters")
     else:
         say(f"would {what} {len(ids)} dead letters; say --yes to do it")
+    if stay and not as_json:
+        say(f"{stay} more that are invalid or undecodable have no way back: {_SUBMIT_AGAIN}")
 
 
 def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[tuple[str, str]]:

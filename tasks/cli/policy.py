@@ -24,7 +24,9 @@ def read_policy(path: str | None) -> tuple[Policy, str]:
     except UnicodeDecodeError:
         raise InvalidPolicy(f"{path} is not UTF-8 text") from None
     except OSError as error:
-        raise InvalidPolicy(f"cannot read the policy {path}: {error.strerror}") from None
+        raise InvalidPolicy(
+            f"cannot read the policy {path}: {error.strerror}. {PREFIX}POLICY says which file it is"
+        ) from None
     return parse_policy(text, path), path
 
 

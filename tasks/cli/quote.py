@@ -12,7 +12,16 @@ from tierqueue.ledger.spending import Asked, Past
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import Column, duration, emit, json_option, record, say, table
+from tierqueue.tasks.cli.printing import (
+    Column,
+    duration,
+    emit,
+    json_option,
+    paragraph,
+    record,
+    say,
+    table,
+)
 from tierqueue.tasks.cli.stated import demand_options, given, read_arguments, task_named
 from tierqueue.tasks.expectation import Expected
 from tierqueue.tasks.jobs import Submission
@@ -129,19 +138,21 @@ def _print(found: Quote) -> None:
         empty="no row would go anywhere",
     )
     for reason, refusal in sorted(found.refused.items()):
-        say(f"refused: {refusal.rows:,} rows {reason}, the first is row {refusal.first}:")
+        rows = "row" if refusal.rows == 1 else "rows"
+        say(f"refused: {refusal.rows:,} {rows} {reason}, the first has index {refusal.first}:")
         say(f"  {refusal.why}")
     say(f"{found.rows:,} rows: at most {format_usd(found.bound)} for one call each")
     if found.expected is not None:
-        say(
+        paragraph(
+            "",
             f"expected: {_dollars(found.expected.value)} with retries and escalations, between"
-            f" {_range(found.expected)} (95%), from {_items(found.learned_from)}"
+            f" {_range(found.expected)} (95%), from {_items(found.learned_from)}",
         )
     else:
         unknown = [part.deployment for part in found.parts.values() if part.expected is None]
         say(f"expected: unknown, no item of this task type has ended on {', '.join(unknown)}")
     if found.seconds is None:
-        say("time: unknown without history")
+        say(f"time: unknown, {found.untimed}")
     else:
         say(f"time: about {duration(found.seconds)} once it begins")
 

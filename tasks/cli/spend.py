@@ -17,7 +17,16 @@ from tierqueue.router.policy import Policy
 from tierqueue.tasks.cli.named import ago, job_named, one_of
 from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.policy import read_policy
-from tierqueue.tasks.cli.printing import Column, emit, json_option, on_terminal, record, say, table
+from tierqueue.tasks.cli.printing import (
+    Column,
+    emit,
+    json_option,
+    on_terminal,
+    paragraph,
+    record,
+    say,
+    table,
+)
 from tierqueue.tasks.spending import Elsewhere, Idle, all_on_frontier, idle
 
 _MONEY = (
@@ -166,18 +175,20 @@ def _print(
     else:
         whose = f"{frontier.deployment}{' (simulated)' if frontier.simulated else ''}"
         spent = sum(each.cost for each in groups)
-        say(
+        paragraph(
+            "",
             f"all on frontier: {format_usd(frontier.total)} at today's prices of {whose},"
-            f" against {format_usd(spent)} spent"
+            f" against {format_usd(spent)} spent",
         )
 
 
 def _print_engines(engines: Sequence[Idle]) -> None:
     for each in engines:
-        say(
+        paragraph(
+            "",
             f"{each.deployment}: {format_usd(each.per_hour)} an hour over"
             f" {each.seconds / 3600:.1f} h for one engine; {each.busy:.0%} of it charged, idle"
-            f" {format_usd(each.idle_cost)}; {each.tokens_per_hour:,} tokens an hour"
+            f" {format_usd(each.idle_cost)}; {each.tokens_per_hour:,} tokens an hour",
         )
         for other in each.break_even:
             label = " (simulated)" if other.simulated else ""

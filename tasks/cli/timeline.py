@@ -6,6 +6,7 @@ from typing import Any
 
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.cli.actions import in_words
 from tierqueue.tasks.cli.printing import duration, moment
 
 Row = Mapping[str, Any]
@@ -178,8 +179,8 @@ def _owed(item: Row, owed: Sequence[Row]) -> Iterator[Event]:
 
 
 def _action(row: Row) -> Event:
-    changed = [f"{name} {value}" for name, value in row["detail"].items() if name != "items"]
-    return Event(row["at"], row["what"], (", ".join([f"by {row['by']}", *changed]),))
+    changed = in_words({name: value for name, value in row["detail"].items() if name != "items"})
+    return Event(row["at"], row["what"], (", ".join(filter(None, (f"by {row['by']}", changed))),))
 
 
 def _present(item: Row, owed: Sequence[Row], now: int) -> Iterator[Event]:

@@ -77,6 +77,13 @@ def test_a_change_is_written_down_with_who_when_from_and_to(tierqueue: Command) 
     assert "$20.00" in tierqueue("ceilings", "history")
 
 
+def test_a_ceiling_of_its_own_was_what_held_for_each_name(tierqueue: Command) -> None:
+    tierqueue("ceilings", "set", "budget:*", "day", "1usd")
+    assert "$5.00, was $1.00" in tierqueue("ceilings", "raise", "budget:acme", "day", "5usd")
+    (change,) = tierqueue.json("ceilings", "history", "budget:acme")
+    assert (change["before_nanousd"], change["after_nanousd"]) == (1 * USD, 5 * USD)
+
+
 def test_a_raise_that_would_lower_a_ceiling_is_refused(tierqueue: Command) -> None:
     tierqueue("ceilings", "set", "everything", "day", "100usd")
     assert "is not above the $100.00" in tierqueue.complaint(

@@ -274,6 +274,23 @@ def test_what_operators_did_and_who_was_told_is_in_the_timeline(
     assert tierqueue.json("item", "show", new.id)["actions"][0]["by"] == "ana"
 
 
+def test_what_an_operator_did_is_said_in_dollars(tierqueue: Command, road: Road) -> None:
+    new = new_item()
+    with road.ledger.write() as connection:
+        submit(connection, new, promise_of(new.id))
+        die(connection, [Death(new.id, "cost_ceiling", "too dear", {})], road.now())
+    with road.ledger.write() as connection:
+        wanted = dead_letters.Wanted(reason="cost_ceiling")
+        dead_letters.note_filters(connection, wanted, "ana", "replay")
+        dead_letters.replay(connection, [new.id], "ana", max_cost=50_000_000)
+    assert "by ana, max_cost $0.05" in tierqueue("item", "show", new.id)
+    said = tierqueue("actions")
+    assert "max_cost $0.05" in said
+    assert "filters reason cost_ceiling" in said
+    told = tierqueue.json("actions")[0]["detail"]
+    assert told == {"items": [new.id], "max_cost_nanousd": 50_000_000}
+
+
 def test_what_has_not_ended_says_what_it_waits_for_and_until_when(
     tierqueue: Command, road: Road
 ) -> None:

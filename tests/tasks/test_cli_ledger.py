@@ -86,7 +86,13 @@ def test_a_replay_by_filter_leaves_the_others_dead(tierqueue: Command, ledger: L
 
 def test_what_was_never_an_item_is_not_replayed(tierqueue: Command, ledger: Ledger) -> None:
     item_id = dead(ledger, "invalid")
-    assert tierqueue.json("dead-letters", "replay", item_id, "--yes")["done"] == 0
+    complaint = tierqueue.complaint("dead-letters", "replay", item_id, "--yes")
+    assert f"{item_id} is invalid and has no way back: submit it again" in complaint
+    said = tierqueue("dead-letters", "replay", "--reason", "invalid", "--yes")
+    assert said.splitlines() == [
+        "replay: 0 of 0 dead letters",
+        "1 more that are invalid or undecodable have no way back: submit it again, corrected",
+    ]
     assert state(ledger, item_id) == "dead"
 
 
@@ -133,6 +139,8 @@ def test_concurrency_is_the_policys_until_an_operator_sets_it(tierqueue: Command
     tierqueue("concurrency", "set", "gpu", "3")
     shown = tierqueue.json("concurrency", "show")[0]
     assert (shown["concurrency"], shown["said_by"]) == (3, "operator")
+    (action,) = tierqueue.json("actions")
+    assert (action["what"], action["detail"]) == ("concurrency", {"tier": "gpu", "calls": 3})
 
 
 def test_ceilings_are_listed_as_they_stand(tierqueue: Command, ledger: Ledger) -> None:

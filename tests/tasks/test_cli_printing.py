@@ -96,6 +96,14 @@ def test_a_narrow_terminal_is_told_what_it_does_not_show(filled: list[str]) -> N
     assert "not shown" not in in_terminal(250, "dead-letters", "list")
 
 
+def test_a_sentence_below_a_table_breaks_between_words(filled: list[str]) -> None:
+    words = ["concurrency", "set", "gpu", "4"]
+    (said,) = [line for line in in_terminal(200, *words).splitlines() if "no worker" in line]
+    narrow = in_terminal(60, *words).splitlines()
+    assert said in " ".join(narrow)
+    assert all(cell_len(line) <= 60 for line in narrow)
+
+
 def test_a_row_that_no_line_holds_is_lines_of_its_own(filled: list[str]) -> None:
     shown = in_terminal(40, "dead-letters", "list")
     assert all(f"id: {item_id}\n" in shown for item_id in filled)

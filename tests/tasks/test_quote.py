@@ -111,8 +111,8 @@ def test_without_history_nothing_is_expected_and_that_is_said(tierqueue: Command
     assert (part(told, "best")["expected_nanousd"], part(told, "best")["past"]) == (None, None)
     shown = tierqueue(*FILE, "--set", "max_output_tokens=100", status=1)
     assert "expected: unknown, no item of this task type has ended on small, best" in shown
-    assert "time: unknown without history" in shown
-    assert "refused: 1 rows invalid, the first is row 3:" in shown
+    assert "time: unknown, no item of this task type has ended on small, best" in shown
+    assert "refused: 1 row invalid, the first has index 3:" in shown
 
 
 def written(tmp_path: Path, rows: int) -> list[str]:
