@@ -23,8 +23,7 @@ def test_nothing_is_lost_or_doubled_under_kills_and_other_faults(
 ) -> None:
     found, figures = run(tmp_path / database, database, seed=7, kills=KILLS)
     assert found.by_invariant == {}, figures
-    # Both routing stages at once are two kills; this seed draws that twice.
-    assert KILLS <= figures["kills_total"] <= KILLS + 2
+    assert figures["kills_total"] <= KILLS + 1
     assert figures["kills_with_claim"] >= figures["kills_total"] / 2
     assert figures["accepted"] > 300
     assert figures["stale_writes_attempted"] > 0
