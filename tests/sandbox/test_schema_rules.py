@@ -45,13 +45,13 @@ REFUSED: list[tuple[Any, str, set[Api]]] = [
 ]
 
 
-@both
-@pytest.mark.parametrize(("schema", "said", "vendors"), REFUSED)
+@pytest.mark.parametrize(
+    ("api", "schema", "said"),
+    [(api, schema, said) for schema, said, vendors in REFUSED for api in sorted(vendors)],
+)
 def test_what_a_vendor_does_not_take_is_a_400_that_says_what_and_where(
-    api: Api, schema: Any, said: str, vendors: set[Api]
+    api: Api, schema: Any, said: str
 ) -> None:
-    if api not in vendors:
-        pytest.skip("this vendor's own rule differs")
     with pytest.raises(Refused) as refused:
         check(api, schema)
     assert refused.value.status == 400
