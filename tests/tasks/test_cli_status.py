@@ -74,8 +74,8 @@ def test_the_screen_shows_where_work_stands_in_80_columns(busy: Ledger, tierqueu
     assert max(len(line) for line in lines) <= 80
     assert len(lines) <= 24
     text = "\n".join(lines)
-    assert re.search(r"^routing +1 stage alive, 1 to route, the oldest for 1", text, re.MULTILINE)
-    assert re.search(r"^gpu +3 +0 +2 +1 min 3\d s +30 +6 s +1 +7$", text, re.MULTILINE), text
+    assert re.search(r"^routing +1 stage alive, 1 to route, the oldest for \d", text, re.MULTILINE)
+    assert re.search(r"^gpu +3 +0 +2 +1 min \d+ s +30 +6 s +1 +7$", text, re.MULTILINE), text
     assert re.search(r"^frontier +0 .* paused +0 +\d+$", text, re.MULTILINE), text
     assert re.search(r"^house +gpu +0 +2  STOPPED by 1 worker$", text, re.MULTILINE)
     assert "1  breaker open (house)" in text
