@@ -80,6 +80,7 @@ def replay(
     *,
     floor: Tier | None = None,
     max_cost: int | None = None,
+    chosen_by: Wanted | None = None,
 ) -> list[str]:
     """Put dead letters back on the road at ``submitted``; returns which were dead and are not now.
 
@@ -89,10 +90,11 @@ def replay(
     sent, and a chord that failed of it waits for it again. What was never a work item
     (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to run. ``floor`` raises
     the items' floor, an own higher one stays; ``max_cost`` (nano-dollars, over all the item has
-    spent and will spend) takes the place of theirs.
+    spent and will spend) takes the place of theirs. ``chosen_by``: the filters that chose them,
+    for the record, which also keeps how each one had ended.
     """
     at = database_now(connection)
-    dead = _locked(connection, item_ids, but_not=NO_WAY_BACK, whole=True)
+    dead, deaths = _locked(connection, item_ids, but_not=NO_WAY_BACK, whole=True)
     connection.execute(
         update(items)
         .where(among(items.c.id))
@@ -128,25 +130,26 @@ def replay(
     if groups := [each.group_id for each in owed if each.group_id and each.chord]:
         chords.reopen(connection, groups)
     changed = {"floor": floor, "max_cost": max_cost}
-    _note(connection, by, "replay", dead, {k: v for k, v in changed.items() if v is not None})
+    stated = {name: value for name, value in changed.items() if value is not None}
+    _note(connection, by, "replay", deaths, stated, chosen_by)
     return dead
 
 
-def discard(connection: Transaction, item_ids: Sequence[str], by: str) -> list[Ending]:
+def discard(
+    connection: Transaction,
+    item_ids: Sequence[str],
+    by: str,
+    *,
+    chosen_by: Wanted | None = None,
+) -> list[Ending]:
     """Cancel dead letters for good; those that are dead no more are left as they are."""
-    dead = _locked(connection, item_ids)
+    dead, former = _locked(connection, item_ids)
     deaths = [
         Death(item_id, "cancelled", f"item {item_id} was discarded by {by}", {"item": item_id})
         for item_id in dead
     ]
-    _note(connection, by, "discard", dead)
+    _note(connection, by, "discard", former, {}, chosen_by)
     return work.end(connection, deaths, State.CANCELLED, database_now(connection))
-
-
-def note_filters(connection: Transaction, wanted: Wanted, by: str, what: str) -> None:
-    """Write down which filters chose the items of a replay or discard of many."""
-    stated = {name: value for name, value in asdict(wanted).items() if value is not None}
-    actions.note(connection, by=by, what=what, detail={"filters": stated})
 
 
 def _restate(
@@ -194,24 +197,34 @@ def _locked(
     but_not: Sequence[str] = (),
     *,
     whole: bool = False,
-) -> list[str]:
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """The dead letters of these ids, and how each one ended, for the record."""
     found = (
-        select(items.c.id)
+        select(items.c.id, items.c.reason, items.c.ended_at)
         .where(among(items.c.id), items.c.state == State.DEAD.value, items.c.reason.not_in(but_not))
         .order_by(items.c.id)
         .with_for_update()
     )
     if whole:
         found = found.where(items.c.erased_at.is_(None))
-    return list(connection.execute(found, {"ids": sorted(set(item_ids))}).scalars())
+    rows = connection.execute(found, {"ids": sorted(set(item_ids))}).all()
+    deaths = [{"item": row.id, "reason": row.reason, "ended_at": row.ended_at} for row in rows]
+    return [row.id for row in rows], deaths
 
 
 def _note(
     connection: Transaction,
     by: str,
     what: str,
-    dead: Sequence[str],
-    changed: Mapping[str, Any] | None = None,
+    deaths: Sequence[Mapping[str, Any]],
+    changed: Mapping[str, Any],
+    chosen_by: Wanted | None,
 ) -> None:
-    if dead:
-        actions.note(connection, by=by, what=what, detail={"items": list(dead), **(changed or {})})
+    """Write down what is done; a death's message is left out, for it may quote an answer."""
+    if not deaths:
+        return
+    detail: dict[str, Any] = {"items": [death["item"] for death in deaths], **changed}
+    if chosen_by is not None:
+        stated = asdict(chosen_by).items()
+        detail["filters"] = {name: value for name, value in stated if value is not None}
+    actions.note(connection, by=by, what=what, detail={**detail, "deaths": list(deaths)})

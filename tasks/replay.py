@@ -23,10 +23,13 @@ def replay(
     *,
     floor: Tier | None = None,
     max_cost: int | None = None,
+    chosen_by: dead_letters.Wanted | None = None,
 ) -> list[str]:
     """``dead_letters.replay``, and then what everybody was told of their death is taken back."""
     with app.ledger.write() as connection:
-        back = dead_letters.replay(connection, item_ids, by, floor=floor, max_cost=max_cost)
+        back = dead_letters.replay(
+            connection, item_ids, by, floor=floor, max_cost=max_cost, chosen_by=chosen_by
+        )
     take_back(app, back)
     return back
 

@@ -1,5 +1,6 @@
 """``tierqueue actions``: what operators did, as the ledger wrote it down."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from tierqueue.tasks.cli.opened import opened
 from tierqueue.tasks.cli.printing import Column, emit, json_option, moment, record, table
 
 _MONEY = ("max_cost", "moved")
+_TIMES = ("since", "before", "ended_at")
 
 
 @click.command(epilog="Example: tierqueue actions --limit 5")
@@ -31,7 +33,7 @@ def actions(limit: int, as_json: bool) -> None:
                     "at_epoch_us": row["at"],
                     "by": row["by"],
                     "what": row["what"],
-                    "detail": record(row["detail"], money=_MONEY),
+                    "detail": _detail(row["detail"]),
                 }
                 for row in rows
             ]
@@ -48,9 +50,24 @@ def in_words(detail: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {_value(name, value)}" for name, value in detail.items())
 
 
+def _detail(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for scripts, each figure with its unit."""
+    told = record(detail, money=_MONEY)
+    if "deaths" in told:
+        told["deaths"] = [record(death, times=_TIMES) for death in told["deaths"]]
+    if "filters" in told:
+        told["filters"] = record(told["filters"], times=_TIMES)
+    return told
+
+
 def _value(name: str, value: Any) -> str:
+    if name == "deaths":
+        reasons = Counter(death["reason"] for death in value)
+        return ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
     if isinstance(value, Mapping):
         return in_words(value)
+    if name in _TIMES and isinstance(value, int):
+        return moment(value)
     if name in _MONEY and isinstance(value, int):
         return format_usd(value)
     if isinstance(value, list):

@@ -142,11 +142,12 @@ def replay(
     raised = None if floor is None else Tier(floor)
     cost = None if max_cost is None else parse_usd(max_cost)
 
-    def once(_: Ledger, ids: list[str]) -> int:
+    def once(_: Ledger, ids: list[str], chosen_by: Wanted | None) -> int:
         from tierqueue.tasks.app import app
         from tierqueue.tasks.replay import replay as put_back
 
-        return len(put_back(app, ids, operator(), floor=raised, max_cost=cost))
+        back = put_back(app, ids, operator(), floor=raised, max_cost=cost, chosen_by=chosen_by)
+        return len(back)
 
     _each("replay", once, item_ids, filters, yes=yes, as_json=as_json)
 
@@ -195,16 +196,16 @@ def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
 def discard(item_ids: tuple[str, ...], yes: bool, as_json: bool, **filters: str | None) -> None:
     """Cancel dead letters for good: those of these IDs, or all that the filters choose."""
 
-    def once(ledger: Ledger, ids: list[str]) -> int:
+    def once(ledger: Ledger, ids: list[str], chosen_by: Wanted | None) -> int:
         with ledger.write() as connection:
-            return len(letters.discard(connection, ids, operator()))
+            return len(letters.discard(connection, ids, operator(), chosen_by=chosen_by))
 
     _each("discard", once, item_ids, filters, yes=yes, as_json=as_json)
 
 
 def _each(
     what: str,
-    once: Callable[[Ledger, list[str]], int],
+    once: Callable[[Ledger, list[str], Wanted | None], int],
     item_ids: tuple[str, ...],
     filters: Mapping[str, str | None],
     *,
@@ -228,11 +229,10 @@ def _each(
         stay = len(found) - len(ids)
         done = 0
         if yes:
-            if not item_ids:
-                with ledger.write() as connection:
-                    letters.note_filters(connection, wanted, operator(), what)
+            chosen_by = None if item_ids else wanted
             done = sum(
-                once(ledger, ids[start : start + _BATCH]) for start in range(0, len(ids), _BATCH)
+                once(ledger, ids[start : start + _BATCH], chosen_by)
+                for start in range(0, len(ids), _BATCH)
             )
         if done and what == "replay":
             from tierqueue.tasks.app import app

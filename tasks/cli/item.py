@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -148,8 +149,13 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
                 "attempts": [record(each, money=MONEY, times=TIMES) for each in attempts],
                 "promises": [record(each, times=TIMES) for each in owed],
                 "actions": [
-                    {"at_epoch_us": told["at_epoch_us"], "by": told["by"], "what": told["what"]}
-                    for told in (record(each, times=TIMES) for each in done)
+                    {
+                        "at_epoch_us": act["at"],
+                        "by": act["by"],
+                        "what": act["what"],
+                        "former": _former(item_id, act),
+                    }
+                    for act in done
                 ],
             }
         )
@@ -158,6 +164,12 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     _print(history.timeline(row, attempts, owed, done, now))
     for name in _HIDDEN if payload else ():
         say(f"{name}: {row[name]}")
+
+
+def _former(item_id: str, act: history.Row) -> dict[str, Any] | None:
+    """How the item had ended before this was done to it."""
+    found = history.former_death(item_id, act)
+    return found and record(found, times=TIMES)
 
 
 def _print(events: Sequence[history.Event]) -> None:

@@ -60,6 +60,7 @@ def timeline(
     events = [
         _submitted(item, owed),
         *(_action(row) for row in done),
+        *_former_deaths(item, done),
         *_called(item, attempts),
         *_owed(item, owed),
     ]
@@ -178,8 +179,23 @@ def _owed(item: Row, owed: Sequence[Row]) -> Iterator[Event]:
             yield Event(row["kept_at"], "told", (f"Celery task {row['id']}",))
 
 
+def former_death(item_id: str, act: Row) -> Row | None:
+    """How the item had ended, ``reason`` and ``ended_at``, before a replay or a discard of it."""
+    for death in act["detail"].get("deaths", ()):
+        if death["item"] == item_id:
+            return {"reason": death["reason"], "ended_at": death["ended_at"]}
+    return None
+
+
+def _former_deaths(item: Row, done: Sequence[Row]) -> Iterator[Event]:
+    for act in done:
+        if (death := former_death(item["id"], act)) is not None:
+            yield Event(death["ended_at"], State.DEAD.value, (str(death["reason"]),))
+
+
 def _action(row: Row) -> Event:
-    changed = in_words({name: value for name, value in row["detail"].items() if name != "items"})
+    told = {k: v for k, v in row["detail"].items() if k not in ("items", "deaths")}
+    changed = in_words(told)
     return Event(row["at"], row["what"], (", ".join(filter(None, (f"by {row['by']}", changed))),))
 
 

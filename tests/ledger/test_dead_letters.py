@@ -88,7 +88,21 @@ def test_a_replay_begins_anew_and_forgets_no_charge(road: Road) -> None:
     road.books()
     with road.ledger.read() as connection:
         [action] = actions.newest(connection, 10)
-    assert (action.by, action.what, action.detail) == ("ada", "replay", {"items": [item_id]})
+    assert (action.by, action.what) == ("ada", "replay")
+
+
+@pytest.mark.parametrize("way", [dead_letters.replay, dead_letters.discard])
+def test_how_an_item_had_ended_outlives_its_replay_and_its_discard(road: Road, way: Any) -> None:
+    item_id = _dead(road)
+    before = road.row(item_id)
+    with road.ledger.write() as connection:
+        way(connection, [item_id], "ada", chosen_by=Wanted(reason="rejected", since=5))
+        [action] = actions.newest(connection, 10)
+    assert action.detail == {
+        "items": [item_id],
+        "filters": {"reason": "rejected", "since": 5},
+        "deaths": [{"item": item_id, "reason": "rejected", "ended_at": before.ended_at}],
+    }
 
 
 @pytest.mark.parametrize("ahead", [-SECOND, 3_600 * SECOND])
@@ -152,7 +166,7 @@ def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(road: Road) -> No
     assert ending.state == "cancelled"
     assert road.row(item_id).error["message"] == f"item {item_id} was discarded by ada"
     assert road.row(alive).state == State.QUEUED
-    assert (action.what, action.detail) == ("discard", {"items": [item_id]})
+    assert (action.what, action.detail["items"]) == ("discard", [item_id])
 
 
 def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(road: Road) -> None:
@@ -162,9 +176,8 @@ def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(road: Road) -> N
     wanted = Wanted(reason="cost_ceiling")
     with road.ledger.write() as connection:
         found = dead_letters.matching(connection, wanted, 100)
-        dead_letters.note_filters(connection, wanted, "ada", "replay")
-        assert dead_letters.replay(connection, found, "ada") == found
-        noted = actions.newest(connection, 2)[1]
-    assert noted.detail == {"filters": {"reason": "cost_ceiling"}}
+        assert dead_letters.replay(connection, found, "ada", chosen_by=wanted) == found
+        noted = actions.newest(connection, 1)[0]
+    assert noted.detail["filters"] == {"reason": "cost_ceiling"}
     road.route(bound=100)
     assert len(road.claim(road.queue()).claimed) == 3

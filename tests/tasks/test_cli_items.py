@@ -280,15 +280,36 @@ def test_what_an_operator_did_is_said_in_dollars(tierqueue: Command, road: Road)
         submit(connection, new, promise_of(new.id))
         die(connection, [Death(new.id, "cost_ceiling", "too dear", {})], road.now())
     with road.ledger.write() as connection:
-        wanted = dead_letters.Wanted(reason="cost_ceiling")
-        dead_letters.note_filters(connection, wanted, "ana", "replay")
-        dead_letters.replay(connection, [new.id], "ana", max_cost=50_000_000)
+        wanted = dead_letters.Wanted(reason="cost_ceiling", since=0)
+        died_at = road.row(new.id).ended_at
+        dead_letters.replay(connection, [new.id], "ana", max_cost=50_000_000, chosen_by=wanted)
     assert "by ana, max_cost $0.05" in tierqueue("item", "show", new.id)
-    said = tierqueue("actions")
+    [_, said] = tierqueue("actions").splitlines()
     assert "max_cost $0.05" in said
-    assert "filters reason cost_ceiling" in said
+    assert "filters reason cost_ceiling, since 1970-01-01" in said
+    assert "deaths 1 cost_ceiling" in said
     told = tierqueue.json("actions")[0]["detail"]
-    assert told == {"items": [new.id], "max_cost_nanousd": 50_000_000}
+    assert told == {
+        "items": [new.id],
+        "max_cost_nanousd": 50_000_000,
+        "filters": {"reason": "cost_ceiling", "since_epoch_us": 0},
+        "deaths": [{"item": new.id, "reason": "cost_ceiling", "ended_at_epoch_us": died_at}],
+    }
+
+
+def test_the_timeline_keeps_every_death_before_a_replay(tierqueue: Command, road: Road) -> None:
+    new = new_item()
+    with road.ledger.write() as connection:
+        submit(connection, new, promise_of(new.id))
+        die(connection, [Death(new.id, "no_route", "nothing fits it", {})], road.now())
+        dead_letters.replay(connection, [new.id], "ana")
+        die(connection, [Death(new.id, "deadline", "too late", {})], road.now())
+        dead_letters.discard(connection, [new.id], "ben")
+    lines = tierqueue("item", "show", new.id).splitlines()
+    words = [line[14:].split() for line in lines if line[14:23].strip() in ("dead", "replay")]
+    assert words == [["dead", "no_route"], ["replay", "by", "ana"], ["dead", "deadline"]]
+    told = tierqueue.json("item", "show", new.id)["actions"]
+    assert [act["former"]["reason"] for act in told] == ["no_route", "deadline"]
 
 
 def test_what_has_not_ended_says_what_it_waits_for_and_until_when(
