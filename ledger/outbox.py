@@ -4,11 +4,13 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tierqueue.ledger.items import NewItem, submit
 from tierqueue.ledger.promises import Promise
-from tierqueue.router.errors import Misconfigured
+from tierqueue.ledger.schema import lacks
+from tierqueue.router.errors import LedgerMismatch, Misconfigured
 
 _KNOWN = ("sqlite", "postgresql")
 
@@ -20,8 +22,8 @@ def submit_in(
 
     ``committed`` is called when that transaction commits, and not if it is rolled back. Raises
     what ``items.submit`` raises, ``Misconfigured`` for what is no SQLAlchemy session or connection
-    (an ``AsyncSession`` calls this in its ``run_sync``), and the database's own error where this
-    is not the ledger's database.
+    (an ``AsyncSession`` calls this in its ``run_sync``), and ``LedgerMismatch`` where the database
+    has no table of ours: it is not the ledger's, or was never migrated.
     """
     if isinstance(caller, Session):
         connection = caller.connection()
@@ -35,7 +37,16 @@ def submit_in(
         raise Misconfigured(
             f"the session is on a {connection.dialect.name} database, which is not the ledger's"
         )
-    item_id = submit(connection, new, promise)
+    try:
+        item_id = submit(connection, new, promise)
+    except DBAPIError as error:
+        if (lacking := lacks(error)) is None:
+            raise
+        raise LedgerMismatch(
+            f"the session's database has no {lacking}: is it the ledger's, and up to date by"
+            " `tierqueue migrate`?",
+            {"lacking": lacking},
+        ) from error
     _once_committed(caller, committed)
     return item_id
 

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from tierqueue.ledger.schema import lacks, mismatch
 from tierqueue.ledger.sqlite_path import check_path
 from tierqueue.ledger.turns import Turns
 from tierqueue.router.errors import Misconfigured
@@ -58,9 +59,18 @@ class Ledger:
     Connections are made on first use, are safe between threads and must not cross a fork.
     ``frozen`` is how many seconds PostgreSQL lets a process that was stopped in the middle of a
     transaction hold its locks; then it is rolled back, and the process told when it goes on.
+    ``idle_reads``: the same for transactions that only read, which hold up nobody; without it
+    theirs is ``frozen`` too.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8, frozen: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        frozen: float = 5.0,
+        idle_reads: float | None = None,
+    ) -> None:
         try:
             parsed = make_url(url)
             dialect = parsed.get_backend_name()
@@ -80,7 +90,16 @@ class Ledger:
                 f"TIERQUEUE_LEDGER_URL asks for {parsed.drivername}, which is not installed: write"
                 f" {dialect}:// alone"
             ) from None
+        if dialect == "postgresql" and "@" in (parsed.database or ""):
+            raise Misconfigured(
+                "TIERQUEUE_LEDGER_URL has an @ behind its host: in a user name or password write"
+                " @ as %40, / as %2F and : as %3A"
+            )
         self.dialect = dialect
+        self._before_reads = None
+        if dialect == "postgresql" and idle_reads is not None:
+            limit = f"SET LOCAL idle_in_transaction_session_timeout = {round(idle_reads * 1000)}"
+            self._before_reads = text(limit)
         self._turns = Turns(f"{parsed.database}-turns") if dialect == "sqlite" else None
         if dialect == "sqlite":
             self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", read_only=False)
@@ -98,19 +117,30 @@ class Ledger:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A write transaction: committed when the block ends, rolled back when it raises."""
-        if self._turns is None:
-            with self._writer.begin() as connection:
-                yield connection
-        else:
-            with self._turns, self._writer.begin() as connection:
-                yield connection
+        """A write transaction: committed when the block ends, rolled back when it raises.
+
+        Raises ``LedgerMismatch``, here and in ``read``, where a table or column is not there.
+        """
+        turn = nullcontext() if self._turns is None else self._turns
+        with self._of_this_schema(), turn, self._writer.begin() as connection:
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that cannot write and blocks no writer."""
-        with self._reader.begin() as connection:
+        with self._of_this_schema(), self._reader.begin() as connection:
+            if self._before_reads is not None:
+                connection.execute(self._before_reads)
             yield connection
+
+    @contextmanager
+    def _of_this_schema(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if (lacking := lacks(error)) is None:
+                raise
+            raise mismatch(self._reader, lacking) from error
 
     def now(self) -> int:
         """The database's clock, asked outside a transaction; as ``now`` within one."""

@@ -8,6 +8,7 @@ from tierqueue.ledger import endings
 from tierqueue.tasks import health as looking
 from tierqueue.tasks.cli.concurrency import operator
 from tierqueue.tasks.cli.named import one_of
+from tierqueue.tasks.cli.opened import command_app
 from tierqueue.tasks.cli.printing import emit, json_option, paragraph, say
 from tierqueue.tasks.findings.finding import Finding
 
@@ -21,8 +22,7 @@ from tierqueue.tasks.findings.finding import Finding
 @json_option
 def health(worker: str | None, as_json: bool) -> None:
     """Say whether work gets on: exit 0 where it does, 1 where something is wrong."""
-    from tierqueue.tasks.app import app
-
+    app = command_app()
     if worker is not None:
         found, progress = looking.worker(app, worker), None
     else:
@@ -49,8 +49,7 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
 
     Of each thing: what is so, what happens by itself (~), and what to do about it (>).
     """
-    from tierqueue.tasks.app import app
-
+    app = command_app()
     found = looking.diagnosis(app)
     wrong = any(finding.wrong for finding in found)
     if as_json:

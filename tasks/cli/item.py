@@ -169,7 +169,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
 def _former(item_id: str, act: history.Row) -> dict[str, Any] | None:
     """How the item had ended before this was done to it."""
     found = history.former_death(item_id, act)
-    return found and record(found, times=TIMES)
+    return None if found is None else record(found, times=TIMES)
 
 
 def _print(events: Sequence[history.Event]) -> None:

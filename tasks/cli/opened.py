@@ -2,20 +2,34 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from tierqueue.ledger.session import Ledger, unreachable
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Ledger
+    from tierqueue.tasks.app import TierqueueApp
+
+_IDLE_READS = 60.0
+"""Seconds a command may stand still while it reads: on a busy machine it waits for its turn, and
+nobody waits for it."""
+
+
+def command_app() -> "TierqueueApp":
+    """The application as commands use it."""
+    from tierqueue.tasks.app import app
+
+    app.idle_reads = _IDLE_READS
+    return app
 
 
 @contextmanager
-def opened() -> Iterator[Ledger]:
+def opened() -> Iterator["Ledger"]:
     """The ledger of ``TIERQUEUE_LEDGER_URL``.
 
     Raises ``Misconfigured`` where none is named and ``LedgerMismatch`` for one of another revision.
     """
     from tierqueue.migrations import check
-    from tierqueue.tasks.app import app
 
-    ledger = app.ledger
+    ledger = command_app().ledger
     try:
         check(ledger)
         yield ledger
@@ -24,9 +38,21 @@ def opened() -> Iterator[Ledger]:
 
 
 def ledger_complaint(error: BaseException) -> str | None:
-    """One line for an error that says the database could not be asked; ``None`` for others."""
-    if not unreachable(error):
-        return None
-    # The driver's own words name host and reason; the statement's arguments stay out of them.
-    why = str(getattr(error, "orig", None) or type(error).__name__)
-    return f"the ledger cannot be asked: {why}"
+    """One line for an error of the database; ``None`` for others.
+
+    The driver's own words name host and reason, a second line of theirs the row that was refused:
+    only the first is told, without the statement and its arguments.
+    """
+    from tierqueue.ledger.session import refused, unreachable
+
+    why = str(getattr(error, "orig", None) or type(error).__name__).strip()
+    if "idle-in-transaction" in why:
+        return (
+            "the ledger ended this command's transaction, because the command stood still in it for"
+            " too long: nothing of that transaction was changed; run the command again"
+        )
+    if unreachable(error):
+        return f"the ledger cannot be asked: {why}"
+    if refused(error):
+        return f"the ledger refused what this command asked: {why.splitlines()[0]}"
+    return None

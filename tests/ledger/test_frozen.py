@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 
 import pytest
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.ledger.placed import column, place
@@ -51,3 +51,22 @@ def test_whoever_starts_before_the_database_waits_for_it(
     ledger.await_answer()
     assert next(refusals, None) is None
     ledger.close()
+
+
+def test_a_read_may_stand_still_for_longer_than_a_write_where_that_was_asked(
+    postgresql_url: str,
+) -> None:
+    ledger, clock = Ledger(postgresql_url, frozen=0.1, idle_reads=30), Ledger(postgresql_url)
+
+    def stand_still(transaction: AbstractContextManager[Connection]) -> None:
+        with transaction as connection:
+            connection.execute(select(items.c.id))
+            with clock.read() as other:
+                other.execute(text("SELECT pg_sleep(0.4)"))
+            connection.execute(select(items.c.id))
+
+    stand_still(ledger.read())
+    with pytest.raises(DBAPIError):
+        stand_still(ledger.write())
+    ledger.close()
+    clock.close()

@@ -11,7 +11,7 @@ from sqlalchemy import event, insert
 from tests.ledger.road import Road, new_item, promise_of, settlement
 from tests.tasks.command import Command
 from tests.tasks.terminal import in_terminal
-from tierqueue.ledger import dead_letters, jobs, listing, promises, routes
+from tierqueue.ledger import jobs, listing, routes
 from tierqueue.ledger.ceilings import Full
 from tierqueue.ledger.claims import Claimant
 from tierqueue.ledger.deaths import ceiling_exceeded
@@ -253,63 +253,6 @@ def test_scripts_get_the_whole_record_with_its_units(tierqueue: Command, road: R
     assert told["item"]["submitted_at_epoch_us"] <= told["promises"][0]["made_at_epoch_us"]
     assert [promise["id"] for promise in told["promises"]] == ["celery-1"]
     assert not told["item"].keys() & {"arguments", "output", "metadata"}
-
-
-def test_what_operators_did_and_who_was_told_is_in_the_timeline(
-    tierqueue: Command, road: Road
-) -> None:
-    new = new_item()
-    with road.ledger.write() as connection:
-        promise = promise_of(new.id, "celery-1")
-        submit(connection, new, promise)
-        die(connection, [Death(new.id, "no_route", "nothing fits it", {})], road.now())
-        promises.keep(connection, [promise], road.now())
-    assert "told       Celery task celery-1" in tierqueue("item", "show", new.id)
-    with road.ledger.write() as connection:
-        dead_letters.replay(connection, [new.id], "ana")
-        dead_letters.discard(connection, [new.id], "nobody")
-    said = tierqueue("item", "show", new.id)
-    assert "replay     by ana" in said
-    assert "by nobody" not in said
-    assert tierqueue.json("item", "show", new.id)["actions"][0]["by"] == "ana"
-
-
-def test_what_an_operator_did_is_said_in_dollars(tierqueue: Command, road: Road) -> None:
-    new = new_item()
-    with road.ledger.write() as connection:
-        submit(connection, new, promise_of(new.id))
-        die(connection, [Death(new.id, "cost_ceiling", "too dear", {})], road.now())
-    with road.ledger.write() as connection:
-        wanted = dead_letters.Wanted(reason="cost_ceiling", since=0)
-        died_at = road.row(new.id).ended_at
-        dead_letters.replay(connection, [new.id], "ana", max_cost=50_000_000, chosen_by=wanted)
-    assert "by ana, max_cost $0.05" in tierqueue("item", "show", new.id)
-    [_, said] = tierqueue("actions").splitlines()
-    assert "max_cost $0.05" in said
-    assert "filters reason cost_ceiling, since 1970-01-01" in said
-    assert "deaths 1 cost_ceiling" in said
-    told = tierqueue.json("actions")[0]["detail"]
-    assert told == {
-        "items": [new.id],
-        "max_cost_nanousd": 50_000_000,
-        "filters": {"reason": "cost_ceiling", "since_epoch_us": 0},
-        "deaths": [{"item": new.id, "reason": "cost_ceiling", "ended_at_epoch_us": died_at}],
-    }
-
-
-def test_the_timeline_keeps_every_death_before_a_replay(tierqueue: Command, road: Road) -> None:
-    new = new_item()
-    with road.ledger.write() as connection:
-        submit(connection, new, promise_of(new.id))
-        die(connection, [Death(new.id, "no_route", "nothing fits it", {})], road.now())
-        dead_letters.replay(connection, [new.id], "ana")
-        die(connection, [Death(new.id, "deadline", "too late", {})], road.now())
-        dead_letters.discard(connection, [new.id], "ben")
-    lines = tierqueue("item", "show", new.id).splitlines()
-    words = [line[14:].split() for line in lines if line[14:23].strip() in ("dead", "replay")]
-    assert words == [["dead", "no_route"], ["replay", "by", "ana"], ["dead", "deadline"]]
-    told = tierqueue.json("item", "show", new.id)["actions"]
-    assert [act["former"]["reason"] for act in told] == ["no_route", "deadline"]
 
 
 def test_what_has_not_ended_says_what_it_waits_for_and_until_when(
