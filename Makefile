@@ -31,7 +31,7 @@ COUNTED := n=0; while IFS= read -r line; do case "$$line" in \
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format check types engine lock bench clean
+.PHONY: help setup demo up test lint format check types engine lock bench reference clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ lint: setup ## Format, ruff, mypy --strict, import contracts, Dockerfiles
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(ROOMS:%=-p tierqueue.%)
-	$(BIN)/mypy tests bench examples sandbox
+	$(BIN)/mypy tests bench examples sandbox tools
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/hadolint docker/Dockerfile docker/Dockerfile.gpu
 
@@ -76,6 +76,9 @@ lock: setup ## Lock the dependencies again: ARGS=--upgrade moves to current rele
 	$(LOCK) $(ANYWHERE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 	$(LOCK) $(ENGINE) -c requirements/dev.txt --extra gpu -o requirements/gpu.txt pyproject.toml
 	UV_FIND_LINKS="$$PIP_FIND_LINKS" $(LOCK) $(ENGINE) -c requirements/dev.txt --override requirements/cpu.in --extra cpu -o requirements/cpu.txt pyproject.toml
+
+reference: setup ## Write the pages of docs/reference again, from the code
+	@$(BIN)/python -m tools.reference
 
 bench: setup ## List the benches; make bench-NAME runs one: ARGS=--quick
 	@for bench in $$(grep -l __main__ bench/*.py); do \

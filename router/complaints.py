@@ -65,8 +65,14 @@ def _keys_beside(where: list[Any], model: type[BaseModel]) -> list[str]:
     for part in where[:-1]:
         if part in model.model_fields:
             model = _table_in(model.model_fields[part].annotation) or model
-    filled_in = {"digest", "policy", "name"} if "digest" in model.model_fields else {"policy"}
-    return [key for key in model.model_fields if key not in filled_in]
+    return [key for key in model.model_fields if key not in filled_in(model)]
+
+
+def filled_in(model: type[BaseModel]) -> set[str]:
+    """The fields of a table that no text may state: whoever reads it fills them in."""
+    if "policy" in model.model_fields:
+        return {"name", "policy"}
+    return {"digest"} & model.model_fields.keys()
 
 
 def _table_in(annotation: Any) -> type[BaseModel] | None:

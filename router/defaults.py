@@ -27,22 +27,47 @@ def _money(text: Any) -> NanoUSD:
 
 
 Money = Annotated[NanoUSD, BeforeValidator(_money)]
+"""Written in dollars, kept in nano-dollars."""
+
 Duration = Annotated[int, BeforeValidator(parse_duration)]
+"""Written like ``30s`` or ``7d``, kept in microseconds."""
 
 
 class TaskDefaults(Table):
-    """What items of a task type demand where they do not say; ``deadline`` in microseconds."""
+    """What items of a task type demand where they do not say."""
 
     risk: Risk | None = None
+    """Who is hurt by a wrong answer; where nobody says, ``auto_applied``."""
+
     sensitivity: Sensitivity | None = None
+    """Who may see the payload; where nobody says, ``default_sensitivity``."""
+
     latency: Latency | None = None
+    """Whether somebody waits for the answer; where nobody says, ``background``."""
+
     deadline: Duration | None = None
+    """How long after its submission an item may end; where nobody says, ``24h``."""
+
     floor: Tier | None = None
+    """The lowest tier that an item may be done by; where nobody says, ``gpu``."""
+
     max_cost: Money | None = None
+    """The most an item may cost over all its calls; where nobody says, the ceilings alone hold."""
+
     budget: str | None = Field(default=None, min_length=1)
+    """The budget that pays; where nobody says, ``default``."""
+
     on_ceiling: Tier | None = None
+    """The tier an item falls back to where a ceiling can never cover it; without it the item
+    dies."""
+
     on_throttle: Tier | None = None
+    """The tier an item falls back to where the provider answers its call with "not now"; without it
+    the item waits."""
+
     on_outage: Tier | None = None
+    """The tier an item falls back to where no deployment of its own serves; without it the item
+    waits."""
 
     @model_validator(mode="after")
     def _falls_no_deeper_than_its_floor(self) -> Self:
@@ -54,11 +79,16 @@ class TaskDefaults(Table):
 
 
 class FloorRule(Table):
-    """No item of this task type and risk is done below ``floor``; ``None`` matches all."""
+    """No item of this task type and risk is done below ``floor``."""
 
     task: str | None = None
+    """The task type it holds for; where nothing is stated, all."""
+
     risk: Risk | None = None
+    """The risk it holds for; where nothing is stated, all."""
+
     floor: Tier
+    """The lowest tier."""
 
 
 def resolve(demands: Demands, task: str, policy: "Policy", now: int) -> Demands:

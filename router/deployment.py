@@ -58,25 +58,44 @@ class Prices(Table):
     """A price list by token class; a class without a price costs what plain input costs."""
 
     input: TokenPrice
+    """Of plain input."""
+
     cache_read: TokenPrice | None = None
+    """Of input read from the provider's prompt cache; where nothing is stated, as ``input``."""
+
     cache_write_5m: TokenPrice | None = None
+    """Of input written to a cache of five minutes; where nothing is stated, as ``input``."""
+
     cache_write_1h: TokenPrice | None = None
+    """Of input written to a cache of an hour; where nothing is stated, the higher of ``input`` and
+    ``cache_write_5m``."""
+
     output: TokenPrice
+    """Of output, reasoning included."""
 
 
 class GenaiPrice(Table):
     """Where genai-prices lists the model's price."""
 
     provider: str = Field(min_length=1)
+    """The provider's id in the list."""
+
     model: str = Field(min_length=1)
+    """The model's id under that provider, or a name that the list knows it by."""
 
 
 class Limits(Table):
-    """What the provider allows over all workers; ``None`` is no limit of ours."""
+    """What the provider allows over all workers; what is not stated is not limited."""
 
     requests_per_minute: PositiveCount | None = None
+    """Most calls begun in a minute, over all workers."""
+
     tokens_per_minute: PositiveCount | None = None
+    """Most tokens, input and output together, in a minute, over all workers. A single call may
+    reserve no more than a part of it: a tenth, or the context window up to a half."""
+
     in_flight: PositiveCount | None = None
+    """Most calls at once, over all workers."""
 
 
 _STRUCTURED_OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -92,42 +111,89 @@ def token_burst(tokens_per_minute: int, context_window: int) -> int:
 
 
 class Deployment(Table):
-    """One way to have work done.
+    """One way to have work done: a model behind an engine, at a data boundary, at a price.
 
-    ``timeout`` is seconds a call; ``boundary`` says who sees the payload: ``house`` or
-    ``vendor:<name>``; ``tokenizer`` is the path of the model's ``tokenizer.json``, with which its
-    input is counted instead of bounded; ``gpu_hour`` is nano-dollars per second of engine time.
-    ``limit_parameter`` and ``structured_output`` say what the provider takes; where nothing is
-    stated, what its host is known to take. Without ``system_message`` the instruction stands in
-    front of the user's message, for models that have no system role. ``reasoning_tokens``: output
-    tokens that a call may use beyond its answer's own limit, for a model that thinks; sent, held
-    and limited with it.
-    ``served_as`` are further names, or patterns of them, under which the same model answers.
-    ``name`` and ``policy`` (the policy's digest) are filled in by ``parse_policy``.
+    One of ``prices``, ``genai_price`` and ``gpu_hour`` states the price; without a price nothing is
+    called. Its name has letters, digits, ``.``, ``_`` and ``-``.
     """
 
     name: str
+    """Its table's name; filled in by ``parse_policy``."""
+
     policy: str
+    """The policy's digest; filled in by ``parse_policy``."""
+
     tier: Tier
+    """The tier whose workers call it."""
+
     engine: Literal["vllm", "openai", "anthropic"]
+    """How it is called: vLLM in the worker itself, or an API that speaks OpenAI's chat completions
+    or Anthropic's messages."""
+
     model: str = Field(min_length=1)
+    """What the engine or the provider calls the model; for vLLM also a folder with its files."""
+
     boundary: str
+    """Who sees the payload: ``house`` or ``vendor:<name>``. Confidential and regulated data goes to
+    ``house`` only."""
+
     context_window: PositiveCount
+    """Most tokens of one call, input and output together."""
+
     served_as: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Further names, or patterns of them with ``*``, under which the same model answers. An answer
+    that names any other model is ``wrong_model``."""
+
     base_url: str | None = None
+    """The API's address, ``http://`` or ``https://``, without a login; where nothing is stated, the
+    vendor's own."""
+
     key_env: str | None = Field(default=None, min_length=1)
+    """The environment variable that holds the key. Needed for APIs; vLLM has none."""
+
     simulated: Flag = False
+    """Its answers are made up, and say so in every receipt. Needs ``allow_simulated``."""
+
     tokenizer: str | None = Field(default=None, min_length=1)
+    """The path of the model's ``tokenizer.json``, with which input is counted; without it every
+    byte counts as a token."""
+
     timeout: float = Field(default=60.0, gt=0, le=86_400)
+    """Seconds that a call may take. Of a deployment with ``gpu_hour`` so much of the hour is
+    held."""
+
     limit_parameter: LimitParameter = "max_tokens"
+    """What the API calls the most tokens of an answer; for ``openai`` engines, and where nothing is
+    stated what the host is known to take."""
+
     structured_output: StructuredOutput = "json_schema"
+    """What the API can be told of an answer's form; where nothing is stated, for ``openai`` engines
+    what the host is known to take. vLLM enforces a schema always."""
+
     system_message: Flag = True
+    """Without it the instruction stands in front of the user's message, for models that have no
+    system role."""
+
     reasoning_tokens: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
+    """Output tokens that a call may use beyond its answer's own limit, for a model that thinks;
+    sent, held and limited with it."""
+
     engine_options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Arguments of vLLM's engine by name, as vLLM spells them (``gpu_memory_utilization``,
+    ``max_num_seqs``); for ``vllm`` engines only."""
+
     prices: Prices | None = None
+    """The price list, stated here."""
+
     genai_price: GenaiPrice | None = None
+    """Where the price list genai-prices has the model."""
+
     gpu_hour: HourPrice | None = None
+    """What an hour of the engine costs; items share it by engine time. Needs ``boundary =
+    "house"``."""
+
     limits: Limits = Limits()
+    """What the provider allows."""
 
     def __hash__(self) -> int:
         return hash((self.policy, self.name))

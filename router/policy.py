@@ -18,23 +18,35 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class TierPolicy(Table):
-    """``concurrency``: calls in flight over all workers; ``slice``: most items in one slice.
-
-    Where the policy says nothing, ``gpu`` has 256 and 128.
-    """
+    """How much of a tier runs at once; where nothing is stated, ``gpu`` has 256 and 128."""
 
     concurrency: PositiveCount = 32
+    """Calls in flight over all workers of the tier: the value it starts with, until
+    ``tierqueue concurrency set`` says another."""
+
     slice: PositiveCount = 64
+    """Most items that one message to a worker names."""
 
 
 class CeilingRule(Table):
-    """A ceiling's starting value, in nano-dollars a window; the ledger keeps it from then on."""
+    """What may be spent. It is the value to start with: the ledger keeps it from then on, and
+    ``tierqueue ceilings set`` changes it.
+    """
 
     scope: Literal["job", "budget", "tier", "deployment", "provider", "everything"]
+    """Whose spending it bounds."""
+
     name: str = Field(default="*", min_length=1)
+    """Which one of the scope; ``*`` is each one by itself."""
+
     window: Literal["total", "hour", "day", "week", "month"] = "total"
+    """How long spending counts towards it; ``total`` is for ever."""
+
     timezone: str = "UTC"
+    """Where its days begin, like ``Europe/Berlin``."""
+
     limit: Money
+    """The most that may be spent and held in a window."""
 
     @model_validator(mode="after")
     def _has_a_time_zone(self) -> Self:
@@ -50,23 +62,24 @@ class CeilingRule(Table):
 
 
 class WarningPolicy(Table):
-    """When a ceiling warns before it is reached; once for each window and limit.
-
-    ``shares``: of the limit, spent; none warns never. ``burn_rate``: how many times as fast as
-    would just last for the window; 0 warns never.
-    """
+    """When a ceiling warns before it is reached; once for each window and limit."""
 
     shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.8, 0.95)
+    """Shares of the limit at which it warns, once so much is spent; an empty array warns never."""
+
     burn_rate: float = Field(default=3.0, ge=0, le=1_000)
+    """It warns where money is spent so many times as fast as would just last for the window; 0
+    warns never."""
 
 
 class HookPolicy(Table):
-    """Who is told of warnings and of what a ceiling ended: a command, which reads JSON on its
-    standard input, or an address that JSON is posted to.
-    """
+    """Who is told of warnings and of what a ceiling ended: a command or an address, not both."""
 
     command: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """A program and its arguments; it reads one JSON object on its standard input."""
+
     webhook: str | None = None
+    """An ``http://`` or ``https://`` address without a login; the JSON object is posted to it."""
 
     @model_validator(mode="after")
     def _is_one_of_them(self) -> Self:
@@ -87,46 +100,81 @@ class HookPolicy(Table):
 
 
 class RetryPolicy(Table):
-    """When work is tried again.
-
-    ``calls``: most calls over an item's life; ``base`` and ``cap``: seconds of backoff;
-    ``poison``: most claims that may end without a settle; ``unknown``: what becomes of an item
-    whose paid call's reply is lost.
-    """
+    """When work is tried again."""
 
     calls: PositiveCount = 4
+    """Most calls over an item's life, over all tiers."""
+
     base: Seconds = 1.0
+    """Seconds of the first backoff, which doubles from call to call; a wait is a random part
+    of it."""
+
     cap: Seconds = 60.0
+    """Most seconds of backoff."""
+
     poison: PositiveCount = 3
+    """Claims lost with their workers at which an item dies as ``poison``."""
+
     unknown: Literal["dead_letter", "retry"] = "dead_letter"
+    """What becomes of an item whose paid call's reply is lost; ``retry`` may pay for it twice."""
 
 
 class RetentionPolicy(Table):
     """How long after its end an item's payloads are kept; where nothing is stated, for ever.
 
-    Receipts, attempts and the books stay in any case. ``succeeded`` is for cancelled items too.
+    Receipts, attempts and the books stay in any case.
     """
 
     succeeded: Duration | None = None
+    """Of items that succeeded or were cancelled."""
+
     dead: Duration | None = None
+    """Of dead letters; without its payload none can be replayed."""
 
 
 class Policy(Table):
-    """A whole tierqueue.toml, checked. ``digest`` names its text in prices and receipts."""
+    """A whole tierqueue.toml, checked."""
 
     digest: str
+    """Names its text in prices and receipts; filled in."""
+
     allow_simulated: Flag = False
+    """Deployments may be ``simulated``. Without it a policy that has one is refused."""
+
     default_sensitivity: Sensitivity | None = None
+    """The sensitivity of items that state none and whose task type states none; without it,
+    ``regulated``."""
+
     allow_regulated_by_name: Flag = False
+    """A call by name may carry regulated data. Its payload passes the broker, so that it is refused
+    unless the broker is yours and this says so."""
+
     tiers: dict[Tier, TierPolicy] = Field(default_factory=dict)
+    """How much of a tier runs at once."""
+
     deployments: dict[str, Deployment] = Field(default_factory=dict)
+    """The ways to have work done, by name."""
+
     tasks: dict[str, TaskDefaults] = Field(default_factory=dict)
+    """What items of a task type demand where they do not say, by the task type's name."""
+
     floors: tuple[FloorRule, ...] = ()
+    """Tiers below which some work is never done."""
+
     ceilings: tuple[CeilingRule, ...] = ()
+    """What may be spent."""
+
     retry: RetryPolicy = RetryPolicy()
+    """When work is tried again."""
+
     retention: RetentionPolicy = RetentionPolicy()
+    """How long payloads are kept."""
+
     warnings: WarningPolicy = WarningPolicy()
+    """When ceilings warn."""
+
     hooks: HookPolicy = HookPolicy()
+    """Who is told."""
 
     def __hash__(self) -> int:
         return hash(self.digest)

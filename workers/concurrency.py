@@ -6,7 +6,6 @@ last two are kept by the limiter.
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+import structlog
 from celery.concurrency.thread import TaskPool
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 GATHER = 0.040
 """Seconds for which whoever got fewer places than asked for waits for more to come back."""
@@ -220,7 +220,7 @@ class TierConcurrency:
                 try:
                     self._bound = self._read()
                 except Exception as error:  # noqa: BLE001 - whatever it was, it is no answer
-                    log.warning("no answer on the tier's concurrency: %s", type(error).__name__)
+                    _log.warning("concurrency_unknown", error=type(error).__name__)
                 # From before the question: what took long to answer is already old.
                 self._asked = asked
             return self._bound

@@ -12,16 +12,16 @@ full; buckets live an hour after their last use, so only a deployment idle for l
 from nothing. Calls in flight are leased: Redis forgetting them is healed by the next ``renew``.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+import structlog
 
 from tierqueue.router.errors import InvalidPolicy, SpendingRefused
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +203,7 @@ class Limiter:
                 keys=self._slots(deployment, tier), args=[self._lease, BUCKET_LIFE, *members]
             )
         except redis.RedisError as error:
-            log.warning("limiter of %s: slots not renewed: %s", deployment, type(error).__name__)
+            _log.warning("slots_not_renewed", deployment=deployment, error=type(error).__name__)
             return False
         return True
 
@@ -218,7 +218,7 @@ class Limiter:
                     pipe.zrem(key, *members)
                 pipe.execute()
         except redis.RedisError as error:
-            log.warning("limiter of %s: slots not released: %s", deployment, type(error).__name__)
+            _log.warning("slots_not_released", deployment=deployment, error=type(error).__name__)
             return False
         return True
 

@@ -144,8 +144,11 @@ def say(change: Change) -> None:
         )
     elif now.held and now.rounds > before.rounds:
         wait = round(now.wait(now.faulted_at or 0), 1)
-        log = _log.info if before.held or now.code == "throttled" else _log.warning
-        event = "deployment_still_held_back" if before.held else "deployment_held_back"
-        log(event, **told, faults=now.faults, seconds=wait)
+        if before.held:
+            _log.info("deployment_still_held_back", **told, faults=now.faults, seconds=wait)
+        elif now.code == "throttled":
+            _log.info("deployment_held_back", **told, faults=now.faults, seconds=wait)
+        else:
+            _log.warning("deployment_held_back", **told, faults=now.faults, seconds=wait)
     elif before.code is None and now.code is not None:
         _log.info("deployment_fails", **told)

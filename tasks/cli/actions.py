@@ -16,7 +16,9 @@ _TIMES = ("since", "before", "ended_at")
 
 
 @click.command(epilog="Example: tierqueue actions --limit 5")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
+)
 @json_option
 def actions(limit: int, as_json: bool) -> None:
     """What operators did, the newest first: replays, discards, pauses, settings.

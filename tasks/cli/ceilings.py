@@ -171,7 +171,9 @@ def _near(connection: Transaction, kind: str, name: str) -> str:
 
 @ceilings.command(epilog="Example: tierqueue ceilings history budget:acme")
 @click.argument("scope", required=False)
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
+)
 @json_option
 def history(scope: str | None, limit: int, as_json: bool) -> None:
     """Show who changed which ceiling, when, from what to what, the newest first."""

@@ -29,10 +29,10 @@ _BATCH = 500
 _SUBMIT_AGAIN = "submit it again, corrected"
 
 _FILTERS = (
-    click.option("--reason", type=one_of(sorted(BY_REASON))),
+    click.option("--reason", type=one_of(sorted(BY_REASON)), help="Ended for this reason."),
     click.option("--task", help="Such as tierqueue.classify."),
-    click.option("--tier", type=one_of([each.value for each in TIERS])),
-    click.option("--budget"),
+    click.option("--tier", type=one_of([tier.value for tier in TIERS]), help="Of this tier."),
+    click.option("--budget", help="Paid by this budget."),
     click.option("--job", help="Of this job alone."),
     click.option("--since", help="Ended in the last 1h, 24h, 7d, …"),
     click.option("--older-than", help="Ended longer ago than 1h, 24h, 7d, …"),
@@ -64,7 +64,9 @@ def dead_letters() -> None:
 
 @dead_letters.command(name="list", epilog="Example: tierqueue dead-letters list --reason no_route")
 @_filters
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
+)
 @json_option
 def list_(limit: int, as_json: bool, **filters: str | None) -> None:
     """List dead letters, the newest first."""

@@ -27,7 +27,9 @@ _KEPT = {
 
 
 @click.command(epilog="Example: tierqueue erase --metadata customer=4711 --yes")
-@click.option("--item", "item_ids", multiple=True, metavar="ID")
+@click.option(
+    "--item", "item_ids", multiple=True, metavar="ID", help="This item; more than one may be named."
+)
 @click.option("--metadata", metavar="KEY=VALUE", help="Every item whose metadata say so.")
 @click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
 @click.option("--patience", default=60.0, show_default=True, help="Seconds for running items.")

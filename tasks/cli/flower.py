@@ -13,8 +13,14 @@ _FILE = "FLOWER_BASIC_AUTH_FILE"
 
 
 @click.command(epilog="Example: FLOWER_BASIC_AUTH=ops:secret tierqueue flower --address 0.0.0.0")
-@click.option("--address", default="127.0.0.1", show_default=True)
-@click.option("--port", default=5555, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option(
+    "--port",
+    default=5555,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="And on which port.",
+)
 def flower(address: str, port: int) -> None:
     """Start Flower. Beyond loopback it needs a login, FLOWER_BASIC_AUTH=user:password.
 

@@ -47,16 +47,18 @@ def item() -> None:
 @item.command(
     name="list", epilog="Example: tierqueue item list --state waiting --tier frontier --since 1h"
 )
-@click.option("--state", type=one_of([state.value for state in State]))
+@click.option("--state", type=one_of([state.value for state in State]), help="In this state.")
 @click.option("--reason", help="Why it waits or ended, such as throttled or no_route.")
 @click.option("--task", help="Such as tierqueue.classify.")
-@click.option("--tier", type=one_of([tier.value for tier in TIERS]))
-@click.option("--budget")
+@click.option("--tier", type=one_of([tier.value for tier in TIERS]), help="Of this tier.")
+@click.option("--budget", help="Paid by this budget.")
 @click.option("--job", help="Of this job alone.")
 @click.option("--since", help="Submitted in the last 1h, 24h, 7d, …")
 @click.option("--older-than", help="Submitted longer ago than 1h, 24h, 7d, …")
 @click.option("--after", metavar="ID", help="The next page: what comes after this item.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
+)
 @json_option
 def list_(
     job: str | None,

@@ -92,7 +92,9 @@ def submit(
 
 @job.command(name="list", epilog="Example: tierqueue job list --limit 5")
 @click.option("--after", metavar="ID", help="The next page: what comes after this job.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1_000))
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 1_000), help="Most lines."
+)
 @json_option
 def list_(after: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the newest first, with where their rows are and what they cost so far."""

@@ -21,7 +21,9 @@ def raw_messages() -> None:
 
 
 @raw_messages.command(name="list", epilog="Example: tierqueue raw-messages list")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
+)
 @json_option
 def list_(limit: int, as_json: bool) -> None:
     """List messages nobody could read, the newest first, without what they say."""

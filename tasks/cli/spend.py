@@ -40,7 +40,9 @@ _BAR = 24
 
 
 @click.command(epilog="Example: tierqueue spend --by day --since 7d --plot spend.png")
-@click.option("--by", type=one_of(DIMENSIONS), default="tier", show_default=True)
+@click.option(
+    "--by", type=one_of(DIMENSIONS), default="tier", show_default=True, help="A line for each."
+)
 @click.option("--job", help="Of this job alone.")
 @click.option("--since", help="Calls begun and items submitted in the last 1h, 24h, 7d, …")
 @click.option(

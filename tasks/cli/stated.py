@@ -20,11 +20,26 @@ from tierqueue.tasks.values import value_of
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("--risk", {"type": one_of([each.value for each in Risk])}),
-    ("--sensitivity", {"type": one_of([each.value for each in Sensitivity])}),
-    ("--latency", {"type": one_of([each.value for each in Latency])}),
+    (
+        "--risk",
+        {"type": one_of([risk.value for risk in Risk]), "help": "Who is hurt by a wrong answer."},
+    ),
+    (
+        "--sensitivity",
+        {
+            "type": one_of([level.value for level in Sensitivity]),
+            "help": "Who may see the payload.",
+        },
+    ),
+    (
+        "--latency",
+        {"type": one_of([latency.value for latency in Latency]), "help": "Whether somebody waits."},
+    ),
     ("--deadline", {"help": "Such as 5m or 24h, or a date and time."}),
-    ("--floor", {"type": one_of([each.value for each in TIERS])}),
+    (
+        "--floor",
+        {"type": one_of([tier.value for tier in TIERS]), "help": "The lowest tier that may do it."},
+    ),
     ("--budget", {"help": "Whose money it is: a team, a tenant, a project."}),
     ("--priority", {"type": click.IntRange(0, 9), "help": "9 is the most urgent."}),
 )

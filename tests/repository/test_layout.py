@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 ROOMS = {"router", "ledger", "tasks", "workers", "migrations"}
-BESIDE = {"tests", "bench", "examples", "sandbox", "docs", "docker", "requirements", ".ci"}
+BESIDE = {"tests", "bench", "examples", "sandbox", "docs", "docker", "requirements", "tools", ".ci"}
 FILES = {
     ".env.example",
     ".gitignore",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -19,6 +20,7 @@ from tests.tasks.producer import until
 from tests.tasks.test_cli import POLICY
 from tierqueue.ledger import progress
 from tierqueue.ledger.session import Ledger
+from tools.reference import metrics
 
 
 class Ask(Protocol):
@@ -84,6 +86,8 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
     assert "tierqueue_well 1.0" in figures
     assert 'tierqueue_heartbeat_age_seconds{process="routing@x:1"}' in figures
     assert "flower_" in figures
+    exposed = set(re.findall(r"^# HELP (tierqueue_\w+) ", figures, re.MULTILINE))
+    assert exposed == {gauge.name for gauge in metrics.metrics()}
     assert ask("/api/workers")[0] == 401
 
 

@@ -1,0 +1,1 @@
+"""What only a checkout needs: nothing of it is installed."""

@@ -1,0 +1,85 @@
+"""The page of Flower's own and our metrics, from the calls that make a gauge."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tools.reference import markdown
+from tools.reference.modules import ROOT, modules
+
+_INTRODUCTION = """
+`tierqueue flower` serves `/metrics` for Prometheus: these gauges, of the ledger as it is at that
+moment, and Flower's own (`flower_…`), of the events it heard. Labels are codes, tiers and
+processes; no id, no payload. `/healthz` answers 200 or 503 by the same findings.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One gauge: its whole name, its labels and its help text."""
+
+    name: str
+    labels: tuple[str, ...]
+    help: str
+
+    @property
+    def unit(self) -> str:
+        """What its value counts."""
+        return "seconds" if self.name.endswith("_seconds") else "count"
+
+
+def metrics() -> Iterator[Metric]:
+    """Every gauge that is made, by ``_gauge(name, help, labels, …)``."""
+    for path in modules():
+        text = (ROOT / path).read_text(encoding="utf-8")
+        if "GaugeMetricFamily" in text:
+            yield from _made(ast.parse(text))
+
+
+def page() -> str:
+    """The whole page."""
+    table = markdown.table(
+        ("metric", "labels", "unit", "what it is"),
+        (
+            (
+                f"`{gauge.name}`",
+                ", ".join(f"`{name}`" for name in gauge.labels),
+                gauge.unit,
+                gauge.help,
+            )
+            for gauge in sorted(metrics(), key=lambda gauge: gauge.name)
+        ),
+    )
+    return markdown.page("Metrics", _INTRODUCTION, table)
+
+
+def _made(tree: ast.AST) -> Iterator[Metric]:
+    for node in ast.walk(tree):
+        match node:
+            # for name, help_text, … in (("a", "about a", …), …): … _gauge(name, help_text, …)
+            case ast.For(target=ast.Tuple(), iter=ast.Tuple(elts=rows)):
+                for call in _calls(node):
+                    for row in rows:
+                        assert isinstance(row, ast.Tuple)
+                        yield _metric(row.elts[0], row.elts[1], call.args[2])
+            case ast.Yield(value=ast.Call() as call) if call in _calls(node):
+                if isinstance(call.args[0], ast.Constant):
+                    yield _metric(*call.args[:3])
+
+
+def _calls(node: ast.AST) -> list[ast.Call]:
+    return [
+        call
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "_gauge"
+    ]
+
+
+def _metric(name: ast.expr, about: ast.expr, labels: ast.expr) -> Metric:
+    return Metric(
+        f"tierqueue_{ast.literal_eval(name)}",
+        tuple(ast.literal_eval(labels)),
+        str(ast.literal_eval(about)),
+    )
