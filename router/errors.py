@@ -14,6 +14,7 @@
         ├── LowConfidence      the last answer allowed by the policy was too doubtful
         ├── WrongModel         another model answered than the one asked for
         ├── ContextWindowExceeded  no model allowed has a context window that holds the item
+        ├── RequestTooLarge    no account allowed may ask for as much as the item at once
         ├── Exhausted          the retry budget is used up
         ├── RequestRefused     the deployment refuses the request, however often it is made
         ├── TaskCodeFailed     the task type's own code raised, or a worker does not know it
@@ -121,6 +122,15 @@ class ContextWindowExceeded(DeadLettered):
     """A deployment says that its context window does not hold the item, and no tier is above."""
 
     reason = "context_window"
+
+
+class RequestTooLarge(DeadLettered):
+    """The item alone is above a provider's limit for one request or one minute.
+
+    No waiting cures it: shorten the item, or raise the account's limit.
+    """
+
+    reason = "too_large"
 
 
 class Exhausted(DeadLettered):

@@ -11,7 +11,7 @@ from sandbox.call import Call, Json, Refused, Served
 from sandbox.log import Entry, Log
 from sandbox.odd import altered
 from sandbox.serving import Desk, Model, input_tokens, prompt_sha256
-from sandbox.wire import Headers, Remaining, Wire
+from sandbox.wire import Headers, Wire
 from sandbox.wire_anthropic import AnthropicWire
 from sandbox.wire_openai import OpenAIWire
 
@@ -79,7 +79,6 @@ class Application:
             fence=_text(headers, b"x-tierqueue-fence"),
             attempt=_text(headers, b"x-tierqueue-attempt"),
         )
-        remaining: Remaining = (None, None)
         more: Headers = []
         try:
             call, model = self._admit(wire, headers, await _body(receive), entry)
@@ -89,7 +88,6 @@ class Application:
                 body = _dump(altered(wire.answer(call, served, seq), entry.fault))
             finally:
                 model.gate.leave()
-            remaining = model.gate.remaining(time.monotonic())
         except Refused as refused:
             entry.status = 200 if refused.inside else refused.status
             entry.fault = refused.fault or entry.fault
@@ -102,7 +100,8 @@ class Application:
         if entry.status == 0:
             await _cut(scope["state"]["drop"], receive)
             return
-        more = [*wire.headers(seq, remaining), *more]
+        gate = self._desk.gate(entry.model)
+        more = [*wire.headers(seq, gate.remaining(time.monotonic()), gate.limit.tpm), *more]
         if entry.fault == "garbage":
             await _reply(send, entry.status, [_HTML, *more], GARBAGE)
         else:

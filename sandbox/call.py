@@ -89,6 +89,7 @@ class Refused(Exception):
 
     ``after`` is the wait in seconds it advises, ``code`` the error's code, where it has one of its
     own. ``inside``: the reply's status is 200, and the error names its own, as gateways do.
+    ``too_large``: the limit of tokens a minute and what this one request asks for above it.
     """
 
     def __init__(
@@ -100,10 +101,12 @@ class Refused(Exception):
         fault: str | None = None,
         code: str | None = None,
         inside: bool = False,
+        too_large: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.inside = inside
+        self.too_large = too_large
         self.status = status
         self.message = message
         self.after = after

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from sandbox.call import Call, Refused
+from sandbox.limits import too_large
 
 # Which number each fault takes, and its value where none is given.
 KINDS: dict[str, tuple[str, float | None] | None] = {
@@ -31,6 +32,7 @@ KINDS: dict[str, tuple[str, float | None] | None] = {
     "error_in_200": ("status", 429.0),
     "filtered": None,
     "too_long": None,
+    "too_large": ("status", 429.0),
     "no_usage": None,
     "zero_usage": None,
     "no_finish": None,
@@ -48,6 +50,7 @@ REFUSALS = {
     "error_in_200": 200,
     "filtered": 400,
     "too_long": 400,
+    "too_large": 429,
 }
 # As the vendors themselves say it; Anthropic has words for it and no code.
 CODES = {
@@ -55,6 +58,8 @@ CODES = {
     "too_long": "context_length_exceeded",
     "no_quota": "insufficient_quota",
 }
+TOO_LARGE = (6_000, 12_328)
+"""The limit that the fault of that name tells, in tokens a minute, and what was asked for."""
 MESSAGES = {
     "no_quota": "Your credit balance is too low to access the API.",
     "filtered": "Output blocked by content filtering policy",
@@ -68,7 +73,7 @@ class Fault:
     """One thing that goes wrong.
 
     ``amount`` is its number: seconds to wait or to hang, how many times the output limit is billed,
-    or the status of an error inside a 200.
+    or the status of an error.
     """
 
     kind: str
@@ -79,6 +84,8 @@ class Fault:
         status = REFUSALS.get(self.kind)
         if status is None:
             return
+        if self.kind == "too_large":
+            raise too_large(int(self.amount or 429), *TOO_LARGE)
         inside = self.kind == "error_in_200"
         if inside:
             status = int(self.amount or 0)

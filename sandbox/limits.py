@@ -1,7 +1,8 @@
 """Rate limits of one model: requests and tokens in a sliding minute, and calls at the same time.
 
 A call is admitted where its input tokens still fit; the output it turns out to have counts in the
-same minute. Refused calls count nowhere. Time is passed in, in seconds on any steady clock.
+same minute. A call with more of them than any minute has is refused in words of its own, as by
+vendors. Refused calls count nowhere. Time is passed in, in seconds on any steady clock.
 """
 
 from collections import deque
@@ -15,11 +16,15 @@ BUSY_AFTER = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """``None`` is no limit: requests a minute, tokens a minute, calls at the same time."""
+    """``None`` is no limit: requests a minute, tokens a minute, calls at the same time.
+
+    ``too_large`` is the status for a call above the tokens of a minute: 429, or Groq's 413.
+    """
 
     rpm: int | None = None
     tpm: int | None = None
     concurrent: int | None = None
+    too_large: int = 429
 
 
 class Gate:
@@ -33,12 +38,14 @@ class Gate:
         self._spent = 0
 
     def enter(self, now: float, input_tokens: int) -> None:
-        """Admit a call, or raise ``Refused`` 429 saying when to come back.
+        """Admit a call, or raise ``Refused``: 429 saying when to come back, or for its size.
 
         ``leave`` must follow an admission.
         """
         limit = self.limit
         self._forget(now)
+        if limit.tpm is not None and input_tokens > limit.tpm:
+            raise too_large(limit.too_large, limit.tpm, input_tokens)
         if limit.concurrent is not None and self.in_flight >= limit.concurrent:
             raise _refused("concurrent requests", limit.concurrent, BUSY_AFTER)
         if limit.rpm is not None and len(self._requests) >= limit.rpm:
@@ -76,13 +83,20 @@ class Gate:
             self._spent -= self._tokens.popleft()[1]
 
     def _room_in(self, now: float, tokens: int) -> float:
-        """Seconds until ``tokens`` fit; a whole minute for what never will."""
+        """Seconds until ``tokens``, no more than a minute has, fit."""
         left = self._spent
         for at, spent in self._tokens:
             left -= spent
             if self.limit.tpm is not None and left + tokens <= self.limit.tpm:
                 return at + WINDOW - now
         return WINDOW
+
+
+def too_large(status: int, limit: int, asked: int) -> Refused:
+    """What a call is answered that asks for more than any minute has."""
+    # Anthropic advises a wait all the same.
+    after = WINDOW if status == 429 else None
+    return Refused(status, "", after=after, fault="too_large", too_large=(limit, asked))
 
 
 def _refused(what: str, limit: int, after: float) -> Refused:

@@ -18,6 +18,7 @@
     rpm = 60
     tpm = 20000
     concurrent = 4
+    too_large = 413           # for one call above its tokens a minute, as Groq; else 429
 
 ``[[refuses]]`` and ``[[reasoning]]`` are described in ``sandbox.hosts``.
 Draws depend on the seed, the model and the ordinal of the model's admitted calls, nothing else.
@@ -131,11 +132,14 @@ def _output(row: Json) -> Output:
 
 
 def _limit(row: Json) -> tuple[str, Limit]:
-    _only(row, "[[limit]]", {"model", "rpm", "tpm", "concurrent"})
+    _only(row, "[[limit]]", {"model", "rpm", "tpm", "concurrent", "too_large"})
     if "model" not in row:
         raise ValueError("faults file: a [[limit]] lacks 'model'")
+    too_large = row.get("too_large", 429)
+    if too_large not in (413, 429):
+        raise ValueError("faults file: too_large is 413 or 429")
     counts = (_count(row, "rpm"), _count(row, "tpm"), _count(row, "concurrent"))
-    return str(row["model"]), Limit(*counts)
+    return str(row["model"]), Limit(*counts, too_large)
 
 
 def _count(row: Json, name: str) -> int | None:

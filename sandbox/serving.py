@@ -47,6 +47,11 @@ class Desk:
             known = self._models[name] = Model(self.prices.of(name), gate)
         return known
 
+    def gate(self, name: str | None) -> Gate:
+        """The limits of the model of that name; of a name it does not know there are none."""
+        known = self._models.get(name or "")
+        return Gate(Limit()) if known is None else known.gate
+
     @property
     def in_flight(self) -> int:
         """Admitted calls of all models that have not ended."""

@@ -6,6 +6,7 @@ from sandbox.call import Api, Call, Json, Refused, Served
 
 Headers = list[tuple[bytes, bytes]]
 Remaining = tuple[int | None, int | None]
+"""Requests and tokens left in this minute."""
 
 
 MOST_OUTPUT = 128_000
@@ -29,8 +30,8 @@ class Wire(Protocol):
     def error(self, refused: Refused, request: str, /) -> Json:
         """The reply to a refused one."""
 
-    def headers(self, seq: int, remaining: Remaining) -> Headers:
-        """The request's id, and what is left of requests and tokens in this minute."""
+    def headers(self, seq: int, remaining: Remaining, tokens: int | None) -> Headers:
+        """The request's id, what is left in this minute, and the ``tokens`` that a minute has."""
 
 
 def field(body: Json, name: str, kind: type, otherwise: Any = None) -> Any:
@@ -101,11 +102,6 @@ def refuse_unknown(body: Json, known: set[str]) -> None:
         raise Refused(400, f"Unrecognized request argument supplied: {', '.join(unknown)}")
 
 
-def known_limits(remaining: Remaining, requests: bytes, tokens: bytes) -> Headers:
+def known_limits(told: dict[bytes, int | None]) -> Headers:
     """The headers for those limits that exist."""
-    names = (requests, tokens)
-    return [
-        (name, str(left).encode())
-        for name, left in zip(names, remaining, strict=True)
-        if left is not None
-    ]
+    return [(name, b"%d" % count) for name, count in told.items() if count is not None]

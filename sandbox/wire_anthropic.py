@@ -24,10 +24,16 @@ _PARAMETERS = {
     *("temperature", "top_p", "top_k", "stop_sequences", "service_tier", "stream", "tools"),
     *("tool_choice", "cache_control", "inference_geo", "container", "context_management"),
 }
+_TOO_LARGE = (
+    "This request would exceed the rate limit for your organization (org-sandbox) of {:,} input "
+    "tokens per minute. You can see the response headers for current usage. Please reduce the "
+    "prompt length or the maximum tokens requested, or try again later."
+)
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
     404: "not_found_error",
+    413: "request_too_large",
     429: "rate_limit_error",
 }
 
@@ -110,22 +116,26 @@ class AnthropicWire:
         """Anthropic's error object."""
         kind = _TYPES.get(refused.status, "api_error")
         inside = {"code": refused.status} if refused.inside else {}
+        message = refused.message
+        if refused.too_large is not None:
+            # What a gateway in front of it sends for too many bytes does not name any number.
+            large = "Request exceeds the maximum size"
+            message = large if refused.status == 413 else _TOO_LARGE.format(refused.too_large[0])
         return {
             "type": "error",
-            "error": {"type": kind, "message": refused.message, **inside},
+            "error": {"type": kind, "message": message, **inside},
             "request_id": request,
         }
 
-    def headers(self, seq: int, remaining: Remaining) -> Headers:
-        """``request-id`` and ``anthropic-ratelimit-*-remaining``."""
-        return [
-            (b"request-id", b"req_sandbox_%d" % seq),
-            *known_limits(
-                remaining,
-                b"anthropic-ratelimit-requests-remaining",
-                b"anthropic-ratelimit-tokens-remaining",
-            ),
-        ]
+    def headers(self, seq: int, remaining: Remaining, tokens: int | None) -> Headers:
+        """``request-id`` and ``anthropic-ratelimit-*``."""
+        requests_left, tokens_left = remaining
+        told = {
+            b"anthropic-ratelimit-requests-remaining": requests_left,
+            b"anthropic-ratelimit-input-tokens-remaining": tokens_left,
+            b"anthropic-ratelimit-input-tokens-limit": tokens,
+        }
+        return [(b"request-id", b"req_sandbox_%d" % seq), *known_limits(told)]
 
 
 def _mark(part: Json, pieces: int, marks: list[CacheMark]) -> None:

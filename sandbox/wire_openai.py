@@ -30,6 +30,11 @@ _PARAMETERS = {
     *("parallel_tool_calls", "function_call", "modalities", "prediction", "web_search_options"),
 }
 _ROLES = {"system", "developer", "user", "assistant"}
+_TOO_LARGE = (
+    "Request too large for the model in organization org-sandbox on tokens per min (TPM): Limit "
+    "{}, Requested {}. The input or output tokens must be reduced in order to run successfully."
+)
+"""OpenAI's words; Groq, whose status is 413, says nearly the same."""
 _TYPES = {401: "authentication_error", 429: "requests"}
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 
@@ -113,16 +118,20 @@ class OpenAIWire:
         code: str | int | None = refused.code or _CODES.get(status)
         if refused.inside:
             code = status
-        return {"error": {"message": refused.message, "type": kind, "param": None, "code": code}}
+        message = refused.message
+        if refused.too_large is not None:
+            message, kind, code = _TOO_LARGE.format(*refused.too_large), "tokens", _CODES[429]
+        return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
-    def headers(self, seq: int, remaining: Remaining) -> Headers:
-        """``x-request-id`` and ``x-ratelimit-remaining-*``."""
-        return [
-            (b"x-request-id", b"req_sandbox_%d" % seq),
-            *known_limits(
-                remaining, b"x-ratelimit-remaining-requests", b"x-ratelimit-remaining-tokens"
-            ),
-        ]
+    def headers(self, seq: int, remaining: Remaining, tokens: int | None) -> Headers:
+        """``x-request-id`` and ``x-ratelimit-*``."""
+        requests_left, tokens_left = remaining
+        told = {
+            b"x-ratelimit-remaining-requests": requests_left,
+            b"x-ratelimit-remaining-tokens": tokens_left,
+            b"x-ratelimit-limit-tokens": tokens,
+        }
+        return [(b"x-request-id", b"req_sandbox_%d" % seq), *known_limits(told)]
 
 
 def _format(asked: Json) -> tuple[Json | None, bool]:

@@ -44,10 +44,16 @@ def test_output_counts_towards_the_tokens_of_the_minute() -> None:
     gate.enter(60.0, 11)
 
 
-def test_a_call_too_large_for_any_minute_is_told_to_wait_a_minute() -> None:
+@pytest.mark.parametrize(("status", "after"), [(429, 60.0), (413, None)])
+def test_a_call_too_large_for_any_minute_is_refused_for_its_size(
+    status: int, after: float | None
+) -> None:
+    gate = Gate(Limit(tpm=100, too_large=status))
+    gate.enter(0.0, 90)
     with pytest.raises(Refused) as refused:
-        Gate(Limit(tpm=100)).enter(0.0, 101)
-    assert refused.value.after == 60.0
+        gate.enter(0.0, 101)
+    assert (refused.value.status, refused.value.after) == (status, after)
+    assert refused.value.too_large == (100, 101)
 
 
 def test_the_provider_refuses_past_its_requests_a_minute_and_logs_it(start: Any) -> None:

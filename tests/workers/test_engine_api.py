@@ -115,7 +115,7 @@ def an_error(code: str | None = None, kind: str | None = None) -> dict[str, Any]
     return {"error": {"message": "You wrote: my secret prompt", "code": code, "type": kind}}
 
 
-PERMANENT = [400, 413, 422]
+PERMANENT = [400, 422]
 
 
 @both

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from tests.workers.engine_asked import GOOD, both, played
-from tests.workers.engine_calls import replies
+from tests.workers.engine_calls import a_call, replies
 from tierqueue.router.outcome import (
     Completed,
     Failed,
@@ -18,9 +18,14 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.workers.engines import refusals
+from tierqueue.workers.engines.refusals import Refusal
 
 EMPTY = {"id": None, "choices": None, "content": None, "model": None, "usage": None}
 """What a gateway sends around an error: OpenRouter has all fields, and null in each."""
+
+
+def refused(response: httpx2.Response) -> Refusal | None:
+    return refusals.read(response, a_call("m"))
 
 
 def upstream(status: int, raw: Any = "Too Many Requests") -> dict[str, Any]:
@@ -220,7 +225,7 @@ TOO_LONG: dict[str, tuple[int, Any]] = {
 @pytest.mark.parametrize("who", list(TOO_LONG))
 def test_a_context_window_that_is_too_small_is_known_in_every_vendors_words(who: str) -> None:
     status, body = TOO_LONG[who]
-    refusal = refusals.read(httpx2.Response(status, json=body))
+    refusal = refused(httpx2.Response(status, json=body))
     assert refusal is not None
     assert refusal.too_long
     assert not refusal.withheld
@@ -235,7 +240,7 @@ def test_a_context_window_that_is_too_small_is_known_in_every_vendors_words(who:
     ],
 )
 def test_other_errors_are_not_taken_for_a_small_context_window(status: int, message: str) -> None:
-    refusal = refusals.read(httpx2.Response(status, json={"error": {"message": message}}))
+    refusal = refused(httpx2.Response(status, json={"error": {"message": message}}))
     assert refusal is not None
     assert not refusal.too_long
 
@@ -245,7 +250,7 @@ def test_other_errors_are_not_taken_for_a_small_context_window(status: int, mess
     [b"", b"null", b"[]", b"7", b"[" * 100_000, b'{"error": []}', b'{"error": 7}', b"\xff\xfe"],
 )
 def test_an_error_of_any_shape_is_read(body: bytes) -> None:
-    refusal = refusals.read(httpx2.Response(503, content=body))
+    refusal = refused(httpx2.Response(503, content=body))
     assert refusal is not None
     assert refusal.status == 503
     assert not refusal.own
@@ -254,7 +259,7 @@ def test_an_error_of_any_shape_is_read(body: bytes) -> None:
 def test_codes_are_kept_only_where_they_look_like_codes() -> None:
     odd: list[Any] = ["078-05-1120", "two words", "\x1b[31mred", "x" * 65, 7, None, {}]
     for said in odd:
-        refusal = refusals.read(httpx2.Response(400, json={"error": {"code": said}}))
+        refusal = refused(httpx2.Response(400, json={"error": {"code": said}}))
         assert refusal is not None
         assert refusal.words == ()
 
@@ -273,11 +278,11 @@ def test_codes_are_kept_only_where_they_look_like_codes() -> None:
 def test_the_wait_that_a_gateway_passes_on_inside_of_an_error_is_kept(
     error: dict[str, Any], after: float | None
 ) -> None:
-    refusal = refusals.read(httpx2.Response(429, json={"error": {"code": 429, **error}}))
+    refusal = refused(httpx2.Response(429, json={"error": {"code": 429, **error}}))
     assert refusal is not None
     assert refusal.after == after
     stated = httpx2.Response(429, json={"error": error}, headers={"retry-after": "3"})
-    assert (refusals.read(stated) or refusal).after == 3.0
+    assert (refused(stated) or refusal).after == 3.0
 
 
 @both

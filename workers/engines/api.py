@@ -139,7 +139,7 @@ class ApiEngine(ABC):
                 "policy does not declare it: state simulated = true or correct base_url",
             )
         try:
-            refusal = refusals.read(response)
+            refusal = refusals.read(response, call)
             if refusal is not None:
                 return self._refused(call, refusal, response)
             body = wire.body_of(response)
@@ -185,6 +185,9 @@ class ApiEngine(ABC):
             return replace(failed, usage=billed)
         if refusal.begun and self._metered:
             return self._lost("unreadable_bill", "an answer broke off without a bill")
+        if refusal.too_large is not None:
+            said = f"{message}: {refusal.too_large.said()}"
+            return replace(failed, message=said, transient=False, reason="too_large")
         trouble = refusals.trouble(refusal)
         if trouble == "throttled":
             return Throttled(after=refusal.after)

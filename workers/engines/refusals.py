@@ -1,19 +1,22 @@
 """What a provider's error says, whether it came as an HTTP status or inside a reply with 200.
 
 Nothing of an error's message is kept: providers quote the prompt in it. What has no code is told
-by phrases that vendors are known to write, which are looked for and forgotten.
+by phrases that vendors are known to write, which are looked for and forgotten; what the request
+itself may have brought into a message decides nothing.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx2
 
 from tierqueue.router.outcome import Trouble
-from tierqueue.workers.engines import vendor_codes, wire
+from tierqueue.workers.engine import Call
+from tierqueue.workers.engines import vendor_codes, vendor_phrases, wire
+from tierqueue.workers.engines.token_limits import TooLarge, too_large
 from tierqueue.workers.engines.wire import Unreadable
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -26,7 +29,8 @@ class Refusal:
 
     ``status`` is the HTTP status, or the one that the error inside a 200 names. ``words`` are its
     codes, of harmless characters. ``own``: it is the provider's own error and not a gateway's.
-    ``too_long``: the context window does not hold the request. ``withheld``: a filter stopped it.
+    ``too_long``: the context window does not hold the request; ``too_large``: the account may
+    never ask for as much at once. ``withheld``: a filter stopped it.
     ``after`` is the wait it asks for, in seconds. ``begun``: it came in place of an answer that
     had been begun, and may have been billed.
     """
@@ -35,24 +39,25 @@ class Refusal:
     words: tuple[str, ...] = ()
     own: bool = False
     too_long: bool = False
+    too_large: TooLarge | None = None
     withheld: bool = False
     after: float | None = None
     begun: bool = False
     account: Literal["quota", "unauthorized", "not_found"] | None = None
 
 
-def read(response: httpx2.Response) -> Refusal | None:
-    """The error that ``response`` is; ``None`` for a 200 without one.
+def read(response: httpx2.Response, call: Call) -> Refusal | None:
+    """The error that the ``response`` to a ``call`` is; ``None`` for a 200 without one.
 
     Raises ``Unreadable`` for a 200 whose body is no JSON object or whose error names no code.
     """
     if response.is_success:
-        return _inside(wire.body_of(response), response.headers)
+        return _inside(wire.body_of(response), response.headers, call)
     try:
         error = _error(wire.json_of(response), alone=True)
     except Unreadable:
         error = None
-    return _refusal(response.status_code, error, response.headers)
+    return _refusal(response.status_code, error, response.headers, call)
 
 
 def trouble(refusal: Refusal) -> Trouble | None:
@@ -75,12 +80,12 @@ def trouble(refusal: Refusal) -> Trouble | None:
     return "outage" if status >= 500 and not refusal.too_long else None
 
 
-def says_too_long(message: str) -> bool:
+def says_too_long(message: str, call: Call) -> bool:
     """Whether an error's message says that the context window does not hold the request."""
-    return bool(vendor_codes.SAYS_TOO_LONG.search(message[:_LOOKED_AT].lower()))
+    return vendor_phrases.says(vendor_phrases.TOO_LONG, [message[:_LOOKED_AT]], _asked(call))
 
 
-def _inside(body: Mapping[str, Any], headers: httpx2.Headers) -> Refusal | None:
+def _inside(body: Mapping[str, Any], headers: httpx2.Headers, call: Call) -> Refusal | None:
     nothing_else = not body.get("choices") and not body.get("content")
     error, begun = _minimax(body) or _error(body, alone=nothing_else), False
     if error is None:
@@ -92,7 +97,7 @@ def _inside(body: Mapping[str, Any], headers: httpx2.Headers) -> Refusal | None:
     status = _status(error)
     if status is None:
         raise Unreadable("it holds an error without a code")
-    return _refusal(status, error, headers, begun=begun)
+    return _refusal(status, error, headers, call, begun=begun)
 
 
 def _minimax(body: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -136,40 +141,54 @@ def _error(body: Any, *, alone: bool) -> dict[str, Any] | None:
 
 
 def _refusal(
-    status: int, error: dict[str, Any] | None, headers: httpx2.Headers, *, begun: bool = False
+    status: int,
+    error: dict[str, Any] | None,
+    headers: httpx2.Headers,
+    call: Call,
+    *,
+    begun: bool = False,
 ) -> Refusal:
-    words = tuple(dict.fromkeys(_words(error or {})))
+    error, own = error or {}, error is not None
+    words = tuple(dict.fromkeys(_words(error)))
     known = {word.lower() for word in words}
-    said = _said(error or {})
+    messages = list(_messages(error))
     about_request = status in (400, 403, 412, 413, 422, 500)
-    too_long = not vendor_codes.TOO_LONG.isdisjoint(known) or (
-        about_request and says_too_long(said)
-    )
-    metadata = (error or {}).get("metadata")
+
+    def says(phrases: re.Pattern[str]) -> bool:
+        return about_request and vendor_phrases.says(phrases, messages, _asked(call))
+
+    too_long = not vendor_codes.TOO_LONG.isdisjoint(known) or says(vendor_phrases.TOO_LONG)
+    metadata = error.get("metadata")
     flagged = isinstance(metadata, dict) and bool(metadata.get("reasons"))
     withheld = (
         not vendor_codes.WITHHELD.isdisjoint(known)
         or (status == httpx2.codes.FORBIDDEN and flagged)
-        or (about_request and bool(vendor_codes.SAYS_WITHHELD.search(said)))
+        or says(vendor_phrases.WITHHELD)
     )
+    large = None
+    if not too_long and vendor_codes.NO_QUOTA.isdisjoint(known):
+        large = too_large(status, words, messages, error.get("details"), headers, call)
     return Refusal(
         status=status,
         words=words,
-        own=error is not None,
+        own=own,
         too_long=too_long,
+        too_large=large,
         withheld=withheld and not too_long,
-        after=_after(error or {}, headers),
+        after=_after(error, headers),
         begun=begun,
-        account=_account(said) if about_request else None,
+        account=_account(says),
     )
 
 
-def _account(said: str) -> Literal["quota", "unauthorized", "not_found"] | None:
-    if vendor_codes.SAYS_NO_QUOTA.search(said):
+def _account(
+    says: Callable[[re.Pattern[str]], bool],
+) -> Literal["quota", "unauthorized", "not_found"] | None:
+    if says(vendor_phrases.NO_QUOTA):
         return "quota"
-    if vendor_codes.SAYS_UNAUTHORIZED.search(said):
+    if says(vendor_phrases.UNAUTHORIZED):
         return "unauthorized"
-    return "not_found" if vendor_codes.SAYS_NO_MODEL.search(said) else None
+    return "not_found" if says(vendor_phrases.NO_MODEL) else None
 
 
 def _status(error: Mapping[str, Any]) -> int | None:
@@ -212,9 +231,27 @@ def _after(error: Mapping[str, Any], headers: httpx2.Headers) -> float | None:
     return wire.retry_after(found) if after is None else after
 
 
-def _said(error: Mapping[str, Any]) -> str:
-    """What the error says in words, to look for known phrases in; never kept."""
+def _asked(call: Call) -> Iterator[str]:
+    """All that an error may quote of the request."""
+    yield from (call.system, call.prefix, call.question)
+    if call.schema is not None:
+        yield json.dumps(call.schema, ensure_ascii=False)
+
+
+def _messages(error: Mapping[str, Any]) -> Iterator[str]:
+    """What the error says in words, its own and the one it wraps, to look for known phrases in;
+    never kept.
+    """
+    if isinstance(said := error.get("message"), str):
+        yield said[:_LOOKED_AT]
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
-    texts = [error.get("message"), raw if isinstance(raw, str) else json.dumps(raw)]
-    return " ".join(text[: _LOOKED_AT // 2].lower() for text in texts if isinstance(text, str))
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw[:_LOOKED_AT])
+        except (ValueError, RecursionError):
+            yield raw[:_LOOKED_AT]
+            return
+    inner = _error(raw, alone=True) or raw
+    if isinstance(inner, dict) and isinstance(said := inner.get("message"), str):
+        yield said[:_LOOKED_AT]

@@ -1,6 +1,4 @@
-"""The codes and phrases that vendors and servers are known to use for their errors."""
-
-import re
+"""The codes that vendors and servers are known to use for their errors."""
 
 NO_QUOTA = frozenset(
     {
@@ -78,28 +76,6 @@ TOO_LONG = frozenset(
 )
 """Codes for an item that the model's context window does not hold."""
 
-SAYS_TOO_LONG = re.compile(
-    r"maximum context length"
-    r"|model'?s context length is only"
-    r"|prompt is too long"
-    r"|prompt too long"
-    r"|input is too long"
-    r"|maximum prompt length is \d"
-    r"|exceeds? the (?:model'?s )?(?:available )?context (?:window|size|length)"
-    r"|context (?:length|window) (?:exceeded|exceeds limit)"
-    r"|greater than the context length"
-    r"|longer than the model'?s context"
-    r"|reduce the length of the (?:messages|prompt|input)"
-    r"|input token count .{0,60}exceeds"
-    r"|token count of \d+ exceeds the limit"
-    r"|exceeded model token limit"
-    r"|range of input length should be"
-    r"|too large for model with \d"
-    r"|tokens \+ `?max_new_tokens`? must be"
-)
-"""What Anthropic, OpenAI, Gemini, Mistral, Groq, xAI, vLLM, TGI, llama.cpp, LM Studio, Ollama and
-others write, in lower case, where no code says it."""
-
 WITHHELD = frozenset(
     {
         "content_filter",
@@ -114,27 +90,6 @@ WITHHELD = frozenset(
     }
 )
 """Codes for a prompt or an answer that the provider's filter stopped."""
-
-SAYS_WITHHELD = re.compile(r"content filtering policy|content management policy")
-
-SAYS_NO_QUOTA = re.compile(
-    r"credit balance is too low|insufficient (?:account )?balance|exceeded your current quota"
-    r"|reached your specified api usage limits|please enable billing|account .{1,99} is suspended"
-)
-"""What Anthropic, DeepSeek, Gemini, Fireworks and others write of an account without money, or at
-the limit its owner set: Anthropic and Gemini with a 400, Fireworks with a 412."""
-
-SAYS_UNAUTHORIZED = re.compile(
-    r"api key (?:not valid|not found|expired)|invalid api key|incorrect api key"
-    r"|user location is not supported|organization has been (?:disabled|restricted)"
-)
-"""What Gemini and others write of a key that may not call, Gemini with a 400."""
-
-SAYS_NO_MODEL = re.compile(
-    r"is not a valid model|invalid model[: ]|unknown model|model .{0,99}(?:not exist|not found)"
-    r"|model .{0,99} has been (?:decommissioned|retired)"
-)
-"""What OpenRouter, Mistral and others write of a model that is not there, with a 400."""
 
 MINIMAX = {
     1001: 504,

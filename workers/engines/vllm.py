@@ -224,7 +224,7 @@ class VllmEngine:
                 log.error("engine.dead", deployment=self._deployment)
                 message = f"{self._deployment}: the engine core died"
                 return Unavailable(kind="engine_died", message=message)
-            case VLLMClientError() | ValueError() if refusals.says_too_long(str(error)):
+            case VLLMClientError() | ValueError() if refusals.says_too_long(str(error), call):
                 return Completed(
                     text="", usage=Usage(), model_served=self._model, finish="too_long"
                 )
