@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-ROOMS := router ledger tasks workers migrations
+ROOMS := router ledger tasks workers operations migrations
 ARGS ?=
 
 # No test may reach a provider, whatever the shell around it holds.

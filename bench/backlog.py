@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 
 from bench import tickets
 from examples.house import ROOT, House
-from tierqueue.ledger.models import attempts, entries, items
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import attempts, entries, items
 
 PATIENCE = 600.0
 """Seconds a job may take."""

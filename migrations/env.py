@@ -5,8 +5,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from tierqueue.ledger.models import metadata
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import metadata
 from tierqueue.router.errors import Misconfigured
 
 

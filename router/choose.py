@@ -6,15 +6,15 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tierqueue.router.deployment import Deployment
-from tierqueue.router.duration import MICROSECONDS
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.escalation import rank_after
 from tierqueue.router.item import TIERS, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD, format_usd
-from tierqueue.router.policy import Policy
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.policy.rates import Dearest
 from tierqueue.router.pricing import dearest
-from tierqueue.router.rates import Dearest
 from tierqueue.router.signals import Signals
 
 _DAY = 86_400 * MICROSECONDS

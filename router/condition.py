@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import assert_never
 
-from tierqueue.router.duration import MICROSECONDS
 from tierqueue.router.outcome import (
     NEEDS_SOMEBODY,
     Accepted,
@@ -25,6 +24,7 @@ from tierqueue.router.outcome import (
     Unavailable,
     Unknown,
 )
+from tierqueue.router.policy.duration import MICROSECONDS
 
 FAULTS = 5
 """Faults in a row, over all items and workers, that hold a deployment back."""

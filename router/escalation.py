@@ -1,7 +1,7 @@
 """After an answer that validation refused: the next tier, or the end."""
 
 from tierqueue.router.item import TIERS, Tier
-from tierqueue.router.policy import Policy
+from tierqueue.router.policy.policy import Policy
 
 
 def rank_after(refused_by: tuple[Tier, ...]) -> int:

@@ -6,12 +6,12 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from tierqueue.router import listed
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.money import NanoUSD, round_up
 from tierqueue.router.outcome import Usage
-from tierqueue.router.rates import Dearest, Rates
+from tierqueue.router.policy import price_list
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.rates import Dearest, Rates
 from tierqueue.router.signals import Signals
 
 LATE = 1
@@ -47,9 +47,9 @@ def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
     if deployment.genai_price is None:
         raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
     try:
-        cost = listed.cost(deployment.genai_price, usage, at)
-        return Charge(cost, listed.source(deployment.genai_price))
-    except listed.NotListed as wrong:
+        cost = price_list.cost(deployment.genai_price, usage, at)
+        return Charge(cost, price_list.source(deployment.genai_price))
+    except price_list.NotListed as wrong:
         raise _unpriced(deployment, f"has no price: genai-prices {wrong}") from None
 
 
@@ -67,8 +67,8 @@ def dearest(deployment: Deployment, since: date) -> Dearest:
     if deployment.genai_price is None:
         raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
     try:
-        return listed.dearest(deployment.genai_price, since)
-    except listed.NotListed as wrong:
+        return price_list.dearest(deployment.genai_price, since)
+    except price_list.NotListed as wrong:
         raise _unpriced(deployment, f"has no price: genai-prices {wrong}") from None
 
 

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from tierqueue.router.outcome import Failed, Throttled
-from tierqueue.router.policy import RetryPolicy
+from tierqueue.router.policy.policy import RetryPolicy
 
 LONGEST_WAIT = 86_400.0
 """The most seconds that a Retry-After is believed: after a day it may be asked again."""

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tierqueue.router.outcome import Accepted, Rejected
-    from tierqueue.tasks.answers import Answer, ItemResult
-    from tierqueue.tasks.base import Doubt, ItemTask
-    from tierqueue.tasks.declare import item_task
-    from tierqueue.tasks.demands import Demands
     from tierqueue.tasks.kinds.classify import classify
     from tierqueue.tasks.kinds.complete import complete
     from tierqueue.tasks.kinds.extract import extract
     from tierqueue.tasks.kinds.summarize import summarize
-    from tierqueue.tasks.prompt import Prompt
+    from tierqueue.tasks.results.async_answer import Answer, ItemResult
+    from tierqueue.tasks.submission.declare import item_task
+    from tierqueue.tasks.submission.demands import Demands
+    from tierqueue.tasks.submission.item_task import Doubt, ItemTask
+    from tierqueue.tasks.submission.prompt import Prompt
 
 _HOME = {
     "Accepted": "tierqueue.router.outcome",
-    "Answer": "tierqueue.tasks.answers",
-    "Demands": "tierqueue.tasks.demands",
-    "Doubt": "tierqueue.tasks.base",
-    "ItemResult": "tierqueue.tasks.answers",
-    "ItemTask": "tierqueue.tasks.base",
-    "Prompt": "tierqueue.tasks.prompt",
+    "Answer": "tierqueue.tasks.results.async_answer",
+    "Demands": "tierqueue.tasks.submission.demands",
+    "Doubt": "tierqueue.tasks.submission.item_task",
+    "ItemResult": "tierqueue.tasks.results.async_answer",
+    "ItemTask": "tierqueue.tasks.submission.item_task",
+    "Prompt": "tierqueue.tasks.submission.prompt",
     "Rejected": "tierqueue.router.outcome",
     "classify": "tierqueue.tasks.kinds",
     "complete": "tierqueue.tasks.kinds",
     "extract": "tierqueue.tasks.kinds",
-    "item_task": "tierqueue.tasks.declare",
+    "item_task": "tierqueue.tasks.submission.declare",
     "summarize": "tierqueue.tasks.kinds",
 }
 

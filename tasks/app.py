@@ -10,14 +10,14 @@ from kombu import Exchange, Queue
 
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.item import TIERS
-from tierqueue.tasks import names
+from tierqueue.tasks.broker import names
 
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
-    from tierqueue.router.policy import Policy
-    from tierqueue.tasks.events import ItemEvents
+    from tierqueue.router.policy.policy import Policy
+    from tierqueue.tasks.broker.task_events import ItemEvents
+    from tierqueue.tasks.broker.wakes import Wakes
     from tierqueue.tasks.settings import Settings
-    from tierqueue.tasks.wake import Wakes
 
 _ON_THE_WAY = 3600
 """Seconds before Celery delivers an unacknowledged message again: far above the longest slice,
@@ -37,7 +37,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     and again after a fork, because connections must not cross one.
     """
 
-    control_cls = "tierqueue.tasks.control:ItemControl"
+    control_cls = "tierqueue.tasks.results.cancellation:ItemControl"
     _made: dict[str, Any]
     idle_reads: float | None = None
     """Seconds a read of the ledger may stand still, where that is longer than a write may."""
@@ -50,7 +50,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
         super().__init__(*args, **kwargs)
         self.add_defaults(self._configuration)
         self.loader.override_backends = dict.fromkeys(
-            ("redis", "rediss"), "tierqueue.tasks.results:LedgerBackend"
+            ("redis", "rediss"), "tierqueue.tasks.results.backend:LedgerBackend"
         )
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
@@ -58,12 +58,12 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     @cached_property
     def AsyncResult(self) -> Any:  # noqa: N802 - Celery's name
         """As Celery's, for items that may be replayed."""
-        return self.subclass_with_self("tierqueue.tasks.replayable:ReplayableResult")
+        return self.subclass_with_self("tierqueue.tasks.results.replayable:ReplayableResult")
 
     @cached_property
     def GroupResult(self) -> Any:  # noqa: N802 - Celery's name
         """As Celery's, for items that may be replayed."""
-        return self.subclass_with_self("tierqueue.tasks.replayable:ReplayableGroup")
+        return self.subclass_with_self("tierqueue.tasks.results.replayable:ReplayableGroup")
 
     @property
     def settings(self) -> "Settings":
@@ -109,7 +109,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     def item_events(self) -> "ItemEvents":
         """How this process shows Flower what happens to items."""
         if "events" not in self._made:
-            from tierqueue.tasks.events import ItemEvents
+            from tierqueue.tasks.broker.task_events import ItemEvents
 
             self._made["events"] = ItemEvents(self)
         found: ItemEvents = self._made["events"]
@@ -119,7 +119,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     def wakes(self) -> "Wakes":
         """How this process tells the routing stage to look."""
         if "wakes" not in self._made:
-            from tierqueue.tasks.wake import Wakes
+            from tierqueue.tasks.broker.wakes import Wakes
 
             self._made["wakes"] = Wakes(self._send_wake)
         found: Wakes = self._made["wakes"]
@@ -181,7 +181,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
             "task_acks_late": True,
             "task_reject_on_worker_lost": True,
             "worker_prefetch_multiplier": 1,
-            "worker_consumer": "tierqueue.tasks.consumer:ItemConsumer",
+            "worker_consumer": "tierqueue.tasks.consumer.consumer:ItemConsumer",
             "worker_redirect_stdouts": False,
             "worker_send_task_events": True,
             "worker_enable_soft_shutdown_on_idle": False,

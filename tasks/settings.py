@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from tierqueue.router.complaints import nearest
 from tierqueue.router.errors import InvalidPolicy, Misconfigured
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.router.policy.policy_errors import nearest
 
 PREFIX = "TIERQUEUE_"
 

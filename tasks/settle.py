@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from tierqueue.ledger.items import fallen
+from tierqueue.ledger.lifecycle.items import fallen
+from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.ledger.session import ItemRow
-from tierqueue.ledger.settlements import Settlement
 from tierqueue.router import escalation, retry
 from tierqueue.router.condition import Condition
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD, format_usd
@@ -26,9 +25,10 @@ from tierqueue.router.outcome import (
     Unknown,
     Usage,
 )
-from tierqueue.router.policy import Policy
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import charge
-from tierqueue.tasks.choosing import may_fall
+from tierqueue.tasks.routing.decide import may_fall
 
 _ANOTHER_FLOOR = "Replay it with another floor."
 _ADVICE = {

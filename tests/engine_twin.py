@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Usage
-from tierqueue.workers.engine import Call
+from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_time import EngineTime
 
 Script = Callable[[Call], Reply]

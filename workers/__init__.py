@@ -1,0 +1,1 @@
+"""What does the work: one entrance a process, and the only place that spends money."""

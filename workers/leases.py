@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from tierqueue.ledger.leases import renew
+from tierqueue.ledger.lifecycle.leases import renew
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.workers.limiter import Limiter
+from tierqueue.workers.limits.limiter import Limiter
 
 _log = structlog.get_logger(__name__)
 

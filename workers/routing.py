@@ -2,7 +2,7 @@
 
 import tierqueue.tasks.kinds  # noqa: F401 - registers the task types, whose calls by name come in here
 from tierqueue.tasks.app import app
-from tierqueue.workers.routing_worker import RoutingWorker
+from tierqueue.workers.routing_stage.worker import RoutingWorker
 
 worker = RoutingWorker(app)
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import structlog
 
-from tierqueue.ledger import conditions, promises, settlements
-from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.lifecycle import settlements
+from tierqueue.ledger.lifecycle.settlements import Settlement
+from tierqueue.ledger.results import promises
+from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, unreachable
-from tierqueue.ledger.settlements import Settlement
 from tierqueue.router.outcome import Outcome
-from tierqueue.router.policy import Policy
-from tierqueue.tasks.hook import Message
+from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle import Attempt, settlement
-from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.alerts.hook import Message
+from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.verdicts import Call, Judge
 
 _log = structlog.get_logger(__name__)

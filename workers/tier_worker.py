@@ -21,27 +21,29 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tierqueue import migrations
-from tierqueue.ledger import conditions, tiers
-from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.in_force import conditions, tier_concurrency
+from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import Misconfigured, TierqueueError
 from tierqueue.router.item import Tier
-from tierqueue.tasks import logs, names
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.tasks import logs
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.hook import Hook
-from tierqueue.tasks.slices import Slice
-from tierqueue.workers import as_started, engines
-from tierqueue.workers.breaker import Breaker, Known
-from tierqueue.workers.calls import Caller, Station
-from tierqueue.workers.concurrency import GATE, GATE_POOL, GatePool, TierConcurrency
-from tierqueue.workers.engine import Engine
-from tierqueue.workers.execute import Executor
-from tierqueue.workers.heartbeat import Heartbeat
+from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker.slices import Slice
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers import engines
+from tierqueue.workers.alerts.hook import Hook
+from tierqueue.workers.caller import Caller, Station
+from tierqueue.workers.engines.engine import Engine
+from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
-from tierqueue.workers.limiter import Limiter
-from tierqueue.workers.loop import EventLoopThread
+from tierqueue.workers.limits.breaker import Breaker, Known
+from tierqueue.workers.limits.limiter import Limiter
+from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
+from tierqueue.workers.process import as_started
+from tierqueue.workers.process.event_loop import EventLoopThread
+from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.settler import Ended, Settler
 
 _log = structlog.get_logger(__name__)
@@ -156,7 +158,7 @@ class TierWorker:
 
         def concurrency() -> int | None:
             with ledger.read() as connection:
-                stated = tiers.concurrency(connection, self._tier)
+                stated = tier_concurrency.concurrency(connection, self._tier)
             return policy.tiers[self._tier].concurrency if stated is None else stated
 
         def known() -> Known:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from tierqueue.ledger import conditions
-from tierqueue.ledger.conditions import Change
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.in_force.conditions import Change
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.condition import Condition, Fault, Served, after, its_own, seen_in
 from tierqueue.router.outcome import Outcome
 from tierqueue.tasks.settle import Attempt
-from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.limits.breaker import Breaker
 
 _log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from tierqueue.ledger.models import attempts, balances, entries, items
 from tierqueue.ledger.session import Ledger, Transaction
+from tierqueue.ledger.tables import attempts, balances, entries, items
 
 UNKNOWN = ("unknown", "lost")
 

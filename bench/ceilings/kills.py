@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import select
 
 from examples.house import House
-from tierqueue.ledger.models import attempts
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import attempts
 
 
 class ProviderLog:

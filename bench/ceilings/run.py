@@ -16,9 +16,9 @@ from bench.ceilings.kills import Killer, ProviderLog
 from bench.ceilings.work import CEILING, OVERAGE, Shape
 from bench.stage import say
 from examples.house import House, procfile
-from tierqueue.ledger.models import balances, items
 from tierqueue.ledger.session import Ledger
-from tierqueue.tasks.cli.worker import celery_words
+from tierqueue.ledger.tables import balances, items
+from tierqueue.operations.cli.system.worker import celery_words
 
 
 def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:

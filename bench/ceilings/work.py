@@ -9,7 +9,7 @@ mean.
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierqueue.ledger.items import new_id, submit_many
+from tierqueue.ledger.lifecycle.items import new_id, submit_many
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks import complete
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
-from tierqueue.ledger import ceilings
-from tierqueue.ledger.ceilings import Held, Need
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.ceilings.books import Held, Need
 from tierqueue.router.item import Tier
 from tierqueue.tasks.app import app
 from tierqueue.workers.tier_worker import TierWorker
@@ -47,7 +47,7 @@ def hold_nothing(
 
 
 if os.environ.get("BENCH_HOLD") == "off":
-    ceilings.hold = hold_nothing  # type: ignore[assignment]
+    books.hold = hold_nothing  # type: ignore[assignment]
 
 worker = TierWorker(
     app,

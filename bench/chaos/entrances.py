@@ -14,13 +14,13 @@ import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
 from bench.chaos import twins
 from bench.chaos.hook import Hook
 from bench.chaos.null_engine import NullEngine
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.item import Tier
-from tierqueue.tasks import names
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.app import app
+from tierqueue.tasks.broker import names
 from tierqueue.workers import engines
-from tierqueue.workers.engine import Engine
-from tierqueue.workers.routing_worker import RoutingWorker
+from tierqueue.workers.engines.engine import Engine
+from tierqueue.workers.routing_stage.worker import RoutingWorker
 from tierqueue.workers.tier_worker import BuildEngine, TierWorker
 
 NULL_SECONDS = 0.25

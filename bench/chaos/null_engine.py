@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.chaos.hook import Hook, machine_time, note
 from tierqueue.router.outcome import Completed, Reply, Usage
-from tierqueue.workers.engine import Call
+from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_time import EngineTime
 
 POISON = "[[kills its worker]]"

@@ -23,7 +23,7 @@ from bench.chaos.null_engine import POISON
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import complete
 from tierqueue.tasks.app import app
-from tierqueue.tasks.jobs import Submission
+from tierqueue.tasks.jobs.submission import Submission
 
 OUTPUT_TOKENS = 64
 FLOORS = ("gpu", "open_weight", "frontier")

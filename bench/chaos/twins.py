@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import update
 
-from tierqueue.ledger import ceilings, conditions, settlements
-from tierqueue.ledger.models import items
-from tierqueue.tasks.expiry import Expiry
-from tierqueue.tasks.sweep import Sweep
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.lifecycle import settlements
+from tierqueue.ledger.tables import items
 from tierqueue.workers import verdicts
+from tierqueue.workers.maintenance.expiry import Expiry
+from tierqueue.workers.maintenance.resend import Sweep
 
 
 def without_fence() -> None:
@@ -45,9 +47,9 @@ def without_hold() -> None:
     """A claim that holds nothing and asks no ceiling."""
 
     def hold(_connection: Any, _now: int, needs: Sequence[Any], **_: Any) -> list[Any]:
-        return [ceilings.Held(()) for _ in needs]
+        return [books.Held(()) for _ in needs]
 
-    setattr(ceilings, "hold", hold)  # noqa: B010 - a patch, and meant as one
+    setattr(books, "hold", hold)  # noqa: B010 - a patch, and meant as one
 
 
 def without_conditions() -> None:

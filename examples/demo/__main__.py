@@ -12,8 +12,8 @@ from rich.console import Console
 from examples.demo import sending
 from examples.demo.place import Place, claim_folder, forget_keys, live_place, sandbox_place
 from examples.house import House, NotReady
+from tierqueue.operations.cli import log_to_stderr
 from tierqueue.router.errors import TierqueueError
-from tierqueue.tasks.cli import log_to_stderr
 
 _EXAMPLE = """\
 examples:

@@ -14,7 +14,7 @@ from rich.console import Console
 from examples.house import ROOT, House
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.money import format_usd
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
 
 HERE = Path(__file__).parent
 _PORT = "127.0.0.1:8089"

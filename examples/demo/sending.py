@@ -11,11 +11,11 @@ from rich.console import Console
 from examples.demo import sample as samples
 from examples.demo.place import Place
 from examples.demo.summary import Case, Summary
+from tierqueue.operations.cli.output.job_progress import watch
 from tierqueue.router.errors import InvalidItem, TierqueueError
 from tierqueue.tasks import classify
 from tierqueue.tasks.app import app
-from tierqueue.tasks.cli.watching import watch
-from tierqueue.tasks.jobs import Submission, every_result
+from tierqueue.tasks.jobs.submission import Submission, every_result
 
 _PATIENCE = 60.0
 """Seconds without any progress after which the demo stops waiting."""

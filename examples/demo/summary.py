@@ -9,13 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tierqueue.ledger import items
+from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
 from tierqueue.router.outcome import Usage
-from tierqueue.router.policy import Policy
+from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import charge
 
 NO_TIER = "never routed"

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from tierqueue.ledger.backlog import Waiting
-from tierqueue.ledger.ceilings import balance_parts
-from tierqueue.ledger.endings import Ended
-from tierqueue.ledger.standings import CeilingStanding
+from tierqueue.ledger.ceilings.books import balance_parts
+from tierqueue.ledger.ceilings.status import CeilingStanding
+from tierqueue.ledger.monitoring.backlog import Waiting
+from tierqueue.ledger.monitoring.endings import Ended
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.findings.finding import Facts, Finding, count
 

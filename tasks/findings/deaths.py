@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from tierqueue.ledger.ceilings import balance_parts
-from tierqueue.ledger.dead_letters import NO_WAY_BACK
-from tierqueue.ledger.endings import Deaths
+from tierqueue.ledger.ceilings.books import balance_parts
+from tierqueue.ledger.monitoring.endings import Deaths
+from tierqueue.ledger.operations.dead_letters import NO_WAY_BACK
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.findings.finding import Facts, Finding, count
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from tierqueue.router.condition import Condition
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.outcome import Trouble
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count
 
 _MEND: Mapping[Trouble, str] = {

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tierqueue.ledger.endings import Ended, Toll
-from tierqueue.ledger.progress import Process, Progress
-from tierqueue.ledger.standings import CeilingStanding
+from tierqueue.ledger.ceilings.status import CeilingStanding
+from tierqueue.ledger.monitoring.endings import Ended, Toll
+from tierqueue.ledger.monitoring.progress import Process, Progress
 from tierqueue.router.condition import Condition
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.item import Tier
+from tierqueue.router.policy.deployment import Deployment
 
 SILENT_SECONDS = 15.0
 """Without a heartbeat for so long a process counts as gone."""

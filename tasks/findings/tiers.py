@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tierqueue.ledger.backlog import Backlog
+from tierqueue.ledger.monitoring.backlog import Backlog
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.tasks.findings.deployments import stopped
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count, pace

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from tierqueue.tasks.base import Doubt
-from tierqueue.tasks.declare import item_task
-from tierqueue.tasks.demands import Demands
-from tierqueue.tasks.prompt import Prompt
+from tierqueue.tasks.submission.declare import item_task
+from tierqueue.tasks.submission.demands import Demands
+from tierqueue.tasks.submission.item_task import Doubt
+from tierqueue.tasks.submission.prompt import Prompt
 
 Text = Annotated[str, Field(min_length=1)]
 Labels = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=500)]

@@ -4,9 +4,9 @@ from typing import Annotated, Unpack
 
 from pydantic import Field
 
-from tierqueue.tasks.declare import item_task
-from tierqueue.tasks.demands import Demands
-from tierqueue.tasks.prompt import Prompt
+from tierqueue.tasks.submission.declare import item_task
+from tierqueue.tasks.submission.demands import Demands
+from tierqueue.tasks.submission.prompt import Prompt
 
 
 @item_task("tierqueue.complete", output=None, output_limit=1024)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Unpack
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from tierqueue.tasks.declare import item_task
-from tierqueue.tasks.demands import Demands
-from tierqueue.tasks.prompt import Prompt
+from tierqueue.tasks.submission.declare import item_task
+from tierqueue.tasks.submission.demands import Demands
+from tierqueue.tasks.submission.prompt import Prompt
 
 
 def _a_name(name: str) -> str:

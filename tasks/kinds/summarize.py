@@ -5,9 +5,9 @@ from typing import Annotated, Any, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tierqueue.tasks.declare import item_task
-from tierqueue.tasks.demands import Demands
-from tierqueue.tasks.prompt import Prompt
+from tierqueue.tasks.submission.declare import item_task
+from tierqueue.tasks.submission.demands import Demands
+from tierqueue.tasks.submission.prompt import Prompt
 
 
 class Summary(BaseModel):

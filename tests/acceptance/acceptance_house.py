@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from examples.house import House
-from tierqueue.ledger.models import attempts, items
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import attempts, items
 
 POLICY = """
 allow_simulated = true

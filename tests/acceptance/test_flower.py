@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.acceptance_house import Build, Standing, until
-from tierqueue.ledger import conditions
+from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import REFUSALS, Fault
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import classify

@@ -6,8 +6,8 @@ import pytest
 
 from examples.house import procfile
 from tests.acceptance.acceptance_house import Build, Standing, until
-from tierqueue.ledger import tiers
-from tierqueue.ledger.models import items
+from tierqueue.ledger.in_force import tier_concurrency
+from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier
 from tierqueue.tasks import classify
 
@@ -70,13 +70,13 @@ def test_what_the_limiter_does_not_grant_leaves_no_trace_in_the_books(standing: 
 
 def test_a_tier_s_concurrency_is_in_force_within_two_seconds(standing: Standing) -> None:
     with standing.ledger.write() as connection:
-        tiers.set_concurrency(connection, Tier.FRONTIER, 0, by="a test")
+        tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 0, by="a test")
     try:
         waiting = classify.delay("stopped", labels=LABELS, floor="frontier")
         until(lambda: standing.item(waiting.id).state in {"routed", "waiting", "queued"})
     finally:
         with standing.ledger.write() as connection:
-            tiers.set_concurrency(connection, Tier.FRONTIER, 2, by="a test")
+            tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 2, by="a test")
     many = [classify.delay(f"two {n}", labels=LABELS, floor="frontier") for n in range(6)]
     assert waiting.get(timeout=40)
     for each in many:

@@ -10,9 +10,10 @@ from sqlalchemy import func, select
 
 from tests.acceptance.acceptance_house import Build, Standing, until
 from tests.tasks.junk import DEEP, SECRET, call, entry, spoilt, spoilt_slice
-from tierqueue.ledger.models import raw_messages
-from tierqueue.tasks import classify, names
+from tierqueue.ledger.tables import raw_messages
+from tierqueue.tasks import classify
 from tierqueue.tasks.app import app
+from tierqueue.tasks.broker import names
 
 CONTROL = "/0.celery.pidbox"
 """The channel on which Celery's workers hear commands."""

@@ -8,12 +8,15 @@ import pytest
 from celery import chord
 
 from tests.acceptance.acceptance_house import Build, Standing, until
-from tierqueue.ledger import models, pauses, progress
+from tierqueue.ledger import tables
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.monitoring import progress
 from tierqueue.migrations import head
+from tierqueue.operations.health import look
 from tierqueue.router.errors import NoRoute
-from tierqueue.tasks import classify, complete, names
+from tierqueue.tasks import classify, complete
 from tierqueue.tasks.app import app
-from tierqueue.tasks.health import look
+from tierqueue.tasks.broker import names
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -121,6 +124,6 @@ def test_what_runs_goes_on_beside_a_newer_release(standing: Standing) -> None:
             restored = "UPDATE alembic_version SET version_num = "
             connection.exec_driver_sql(f"{restored}'{head()}'")
     with standing.ledger.read() as connection:
-        assert connection.execute(models.raw_messages.select()).all() == []
+        assert connection.execute(tables.raw_messages.select()).all() == []
     for name in ("routing", "open_weight"):
         assert "Undecodable" not in (standing.house.folder / f"{name}.log").read_text()

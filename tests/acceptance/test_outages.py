@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.acceptance_house import POLICY, Build, Standing, until
-from tierqueue.ledger import conditions
+from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import Condition
 from tierqueue.router.errors import DeadlineExceeded, Exhausted
 from tierqueue.tasks import classify, complete

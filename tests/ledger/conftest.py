@@ -9,7 +9,7 @@ import pytest
 from tests.ledger.priced import PRICED
 from tests.ledger.road import Road
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
 
 
 @pytest.fixture(scope="session")

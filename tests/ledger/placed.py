@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from tierqueue.ledger.items import new_id
-from tierqueue.ledger.models import items
+from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import items
 
 
 def place(ledger: Ledger, state: str, **columns: Any) -> str:

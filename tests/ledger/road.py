@@ -5,17 +5,19 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select
 
-from tierqueue.ledger import ceilings, claims, items, reports, routes, settlements
-from tierqueue.ledger.claims import Claim, Claimant, Claims
-from tierqueue.ledger.items import NewItem, new_id
-from tierqueue.ledger.models import balances
-from tierqueue.ledger.promises import Promise
+from tierqueue.ledger.accounting import audit
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.lifecycle import claims, items, routes, settlements
+from tierqueue.ledger.lifecycle.claims import Claim, Claimant, Claims
+from tierqueue.ledger.lifecycle.items import NewItem, new_id
+from tierqueue.ledger.lifecycle.settlements import Settled, Settlement
+from tierqueue.ledger.results.promises import Promise
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.settlements import Settled, Settlement
+from tierqueue.ledger.tables import balances
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import CeilingRule
+from tierqueue.router.policy.policy import CeilingRule
 
 SECOND = 1_000_000
 LEASE = 10 * SECOND
@@ -174,7 +176,7 @@ class Road:
     def ceilings(self, *rules: CeilingRule, by: str = "policy") -> None:
         with self.ledger.write() as connection:
             for rule in rules:
-                ceilings.put(connection, rule, by=by, now=database_now(connection))
+                books.put(connection, rule, by=by, now=database_now(connection))
 
     def row(self, item_id: str) -> RowMapping:
         with self.ledger.read() as connection:
@@ -189,6 +191,6 @@ class Road:
     def books(self) -> dict[str, tuple[int, int, int]]:
         """Each balance's held, spent and peak, once it is sure that the books balance."""
         with self.ledger.read() as connection:
-            assert reports.audit(connection) == []
+            assert audit.audit(connection) == []
             rows: Sequence[Any] = connection.execute(select(balances)).all()
         return {row.id: (row.held, row.spent, row.peak) for row in rows}

@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy import event, insert
 
 from tests.ledger.placed import place
-from tierqueue.ledger import backlog, endings, pauses, progress
-from tierqueue.ledger.backlog import Backlog
-from tierqueue.ledger.models import attempts
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.monitoring import backlog, endings, progress
+from tierqueue.ledger.monitoring.backlog import Backlog
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import attempts
 
 SECOND = 1_000_000
 

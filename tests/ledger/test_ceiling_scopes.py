@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.ledger.road import SECOND, Road, ceiling, settlement
-from tierqueue.ledger import jobs
-from tierqueue.ledger.claims import Claimant, Claims
+from tierqueue.ledger.lifecycle.claims import Claimant, Claims
+from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import now as database_now
 
 HOUSE = Claimant(

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from tests.ledger.road import SECOND, Road, ceiling, settlement
-from tierqueue.ledger import ceilings, models
-from tierqueue.ledger.ceilings import window_start
+from tierqueue.ledger import tables
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.ceilings.books import window_start
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
 HOUR = 3_600 * SECOND
@@ -100,7 +101,7 @@ def test_a_name_with_colons_keeps_its_own_balance(road: Road) -> None:
     road.running(bound=100, budget="team:eu:chat")
     assert list(road.books()) == ["budget:team:eu:chat:total:all"]
     with road.ledger.read() as connection:
-        row = connection.execute(select(models.balances)).one()
+        row = connection.execute(select(tables.balances)).one()
     assert (row.scope, row.name, row.window, row.start) == (
         *("budget", "team:eu:chat"),
         *("total", "all"),
@@ -111,7 +112,7 @@ def test_every_change_of_a_ceiling_is_written_down(road: Road) -> None:
     road.ceilings(ceiling("everything", 100))
     road.ceilings(ceiling("everything", 250), by="ada")
     with road.ledger.read() as connection:
-        rows = connection.execute(select(models.ceiling_changes)).all()
+        rows = connection.execute(select(tables.ceiling_changes)).all()
     assert [(row.by, row.before, row.after) for row in rows] == [
         ("policy", None, 100),
         ("ada", 100, 250),
@@ -121,17 +122,17 @@ def test_every_change_of_a_ceiling_is_written_down(road: Road) -> None:
 def test_a_new_policy_moves_its_own_ceilings_and_leaves_an_operators(road: Road) -> None:
     first = [ceiling("everything", 100), ceiling("tier", 100), ceiling("budget", 100)]
     with road.ledger.write() as connection:
-        ceilings.seed(connection, first, 1)
-        ceilings.put(connection, ceiling("tier", 500), by="ada", now=2)
+        books.seed(connection, first, 1)
+        books.put(connection, ceiling("tier", 500), by="ada", now=2)
         changed = [
             ceiling("everything", 300),
             ceiling("tier", 300),
             ceiling("budget", 100, timezone="Asia/Kathmandu"),
         ]
-        ceilings.seed(connection, changed, 3)
-        ceilings.seed(connection, changed, 4)
-        rows = connection.execute(select(models.ceilings).order_by(models.ceilings.c.scope)).all()
-        changes = connection.execute(select(models.ceiling_changes.c.at)).scalars().all()
+        books.seed(connection, changed, 3)
+        books.seed(connection, changed, 4)
+        rows = connection.execute(select(tables.ceilings).order_by(tables.ceilings.c.scope)).all()
+        changes = connection.execute(select(tables.ceiling_changes.c.at)).scalars().all()
     assert [(row.scope, row.limit, row.timezone) for row in rows] == [
         ("budget", 100, "Asia/Kathmandu"),
         ("everything", 300, "UTC"),

@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import event, func, select
 
 from tests.ledger.road import SECOND, ceiling
-from tierqueue.ledger import ceilings
-from tierqueue.ledger.ceilings import Entry, Full, Held, Need
-from tierqueue.ledger.models import balances, entries
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.ceilings.books import Entry, Full, Held, Need
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import balances, entries
 
 HOUR = 3_600 * SECOND
 HANDS = 4
@@ -76,7 +76,7 @@ class Books(RuleBasedStateMachine):
             scope[0], self.limits[scope], name=scope[1], window=window, timezone=timezone
         )
         with self.ledger.write() as connection:
-            ceilings.put(connection, limit, by="ada", now=self.now)
+            books.put(connection, limit, by="ada", now=self.now)
 
     @rule(acts=st.lists(an_act, min_size=1, max_size=HANDS))
     def together(self, acts: list[tuple[str, Any, int]]) -> None:
@@ -130,7 +130,7 @@ class Books(RuleBasedStateMachine):
 
         def hold() -> None:
             with self.ledger.write() as connection:
-                decisions = ceilings.hold(connection, self.now, needs)
+                decisions = books.hold(connection, self.now, needs)
             for need, decision in zip(needs, decisions, strict=True):
                 match decision:
                     case Held(ids):
@@ -150,7 +150,7 @@ class Books(RuleBasedStateMachine):
         for key in hold.ids:
             self.spent[key] += cost
             self.over[key] += max(0, cost - need.bound)
-            rolled = ceilings.window_start(key.rsplit(":", 2)[1], "UTC", self.now)
+            rolled = books.window_start(key.rsplit(":", 2)[1], "UTC", self.now)
             self.seen["settled in a window gone by"] += ":hour:" in key and rolled not in key
 
         def close() -> None:
@@ -158,7 +158,7 @@ class Books(RuleBasedStateMachine):
                 Entry(key, need.item_id, need.fence, kind, -need.bound, cost) for key in hold.ids
             ]
             with self.ledger.write() as connection:
-                ceilings.write(connection, self.now, written)
+                books.write(connection, self.now, written)
 
         return close
 

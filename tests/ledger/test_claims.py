@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, settlement
-from tierqueue.ledger import items, leases, routes
+from tierqueue.ledger.lifecycle import items, leases, routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
 

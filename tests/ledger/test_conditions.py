@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from tests.ledger.conftest import Everywhere
 from tests.ledger.placed import place
 from tests.ledger.road import Road, settlement
-from tierqueue.ledger import conditions
-from tierqueue.ledger.conditions import Change
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.in_force.conditions import Change
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.condition import FAULTS, Condition, Fault, Served
 from tierqueue.router.lifecycle import State

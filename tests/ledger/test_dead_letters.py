@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from tests.ledger.road import SECOND, Road, ceiling, promise_of, settlement
-from tierqueue.ledger import actions, chords, dead_letters, items, promises
-from tierqueue.ledger.dead_letters import Wanted
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.operations import dead_letters
+from tierqueue.ledger.operations.dead_letters import Wanted
+from tierqueue.ledger.results import chords, promises
 from tierqueue.router.lifecycle import State
 
 
@@ -87,7 +90,7 @@ def test_a_replay_begins_anew_and_forgets_no_charge(road: Road) -> None:
     assert (claim.fence, road.row(item_id).spent) == (2, 140)
     road.books()
     with road.ledger.read() as connection:
-        [action] = actions.newest(connection, 10)
+        [action] = audit_log.newest(connection, 10)
     assert (action.by, action.what) == ("ada", "replay")
 
 
@@ -97,7 +100,7 @@ def test_how_an_item_had_ended_outlives_its_replay_and_its_discard(road: Road, w
     before = road.row(item_id)
     with road.ledger.write() as connection:
         way(connection, [item_id], "ada", chosen_by=Wanted(reason="rejected", since=5))
-        [action] = actions.newest(connection, 10)
+        [action] = audit_log.newest(connection, 10)
     assert action.detail == {
         "items": [item_id],
         "filters": {"reason": "rejected", "since": 5},
@@ -162,7 +165,7 @@ def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(road: Road) -> No
     with road.ledger.write() as connection:
         [ending] = dead_letters.discard(connection, [item_id, alive], "ada")
         assert dead_letters.discard(connection, [item_id], "ada") == []
-        [action] = actions.newest(connection, 10)
+        [action] = audit_log.newest(connection, 10)
     assert ending.state == "cancelled"
     assert road.row(item_id).error["message"] == f"item {item_id} was discarded by ada"
     assert road.row(alive).state == State.QUEUED
@@ -177,7 +180,7 @@ def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(road: Road) -> N
     with road.ledger.write() as connection:
         found = dead_letters.matching(connection, wanted, 100)
         assert dead_letters.replay(connection, found, "ada", chosen_by=wanted) == found
-        noted = actions.newest(connection, 1)[0]
+        noted = audit_log.newest(connection, 1)[0]
     assert noted.detail["filters"] == {"reason": "cost_ceiling"}
     road.route(bound=100)
     assert len(road.claim(road.queue()).claimed) == 3

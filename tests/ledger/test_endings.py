@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.ledger.placed import place
-from tierqueue.ledger import endings
-from tierqueue.ledger.endings import Toll
+from tierqueue.ledger.monitoring import endings
+from tierqueue.ledger.monitoring.endings import Toll
 from tierqueue.ledger.session import Ledger
 
 SECOND = 1_000_000

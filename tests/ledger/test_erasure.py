@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import insert, select
 
 from tests.ledger.placed import column, place
-from tierqueue.ledger import actions, dead_letters, erasure, raw_messages
-from tierqueue.ledger.models import attempts, items, promises
-from tierqueue.ledger.models import raw_messages as raw_table
-from tierqueue.ledger.promises import Promise, make_once
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.operations import dead_letters, erasure, raw_messages
+from tierqueue.ledger.results.promises import Promise, make_once
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import attempts, items, promises
+from tierqueue.ledger.tables import raw_messages as raw_table
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
 
@@ -92,7 +93,7 @@ def test_an_erased_item_keeps_its_receipt_its_cost_and_nothing_that_was_said(
         assert promise.kept_at is not None
         [attempt] = connection.execute(select(attempts).where(attempts.c.item_id == item_id))
         assert (attempt.detail, attempt.cost) == (None, 10)
-        done = actions.newest(connection, 5)
+        done = audit_log.newest(connection, 5)
     assert [(each["by"], each["what"]) for each in done] == [("ada", "erase")]
     assert column(ledger, other, "arguments") == {"prompt": "my secret"}
 
@@ -177,7 +178,7 @@ def test_a_replay_may_raise_the_floor_and_change_the_ceiling_and_says_so(ledger:
         back = dead_letters.replay(
             connection, [low, none, high], "ada", floor=Tier.OPEN_WEIGHT, max_cost=99
         )
-        [noted] = actions.newest(connection, 5)
+        [noted] = audit_log.newest(connection, 5)
     assert set(back) == {low, none, high}
     floors = [column(ledger, each, "floor") for each in (low, none, high)]
     assert floors == ["open_weight", "open_weight", "frontier"]

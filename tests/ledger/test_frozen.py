@@ -7,8 +7,8 @@ from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.ledger.placed import column, place
-from tierqueue.ledger.models import items
 from tierqueue.ledger.session import Ledger, unreachable
+from tierqueue.ledger.tables import items
 
 
 @pytest.mark.parametrize("rows", [1, 2])

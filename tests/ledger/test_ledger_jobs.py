@@ -3,7 +3,9 @@
 import pytest
 
 from tests.ledger.road import SECOND, Road, new_item, settlement
-from tierqueue.ledger import actions, items, jobs
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.operations import jobs
 from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import State
 
@@ -86,7 +88,7 @@ def test_a_cancelled_job_ends_its_items_and_takes_no_more_rows(road: Road) -> No
     progress = _progress(road, job_id)
     assert (progress.states, progress.over, progress.cancelled) == ({"cancelled": 5}, True, True)
     with road.ledger.read() as connection:
-        [action] = actions.newest(connection, 10)
+        [action] = audit_log.newest(connection, 10)
     assert (action.by, action.what, action.detail) == ("ada", "cancel job", {"job": job_id})
 
 

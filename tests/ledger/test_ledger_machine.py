@@ -15,9 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import event, func, select
 
 from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, new_item, settlement
-from tierqueue.ledger import ceilings, claims, dead_letters, items, leases, models, reports, routes
-from tierqueue.ledger.claims import Claim
-from tierqueue.ledger.deaths import expired
+from tierqueue.ledger import tables
+from tierqueue.ledger.accounting import audit
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.lifecycle import claims, items, leases, routes
+from tierqueue.ledger.lifecycle.claims import Claim
+from tierqueue.ledger.lifecycle.deaths import expired
+from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS, State
@@ -70,7 +74,7 @@ class Moves(RuleBasedStateMachine):
 
     def _put(self, scope: str, name: str, limit: int) -> None:
         with self.ledger.write() as connection:
-            ceilings.put(connection, ceiling(scope, limit, name=name), by="ada", now=self.now)
+            books.put(connection, ceiling(scope, limit, name=name), by="ada", now=self.now)
 
     def _ended(self, endings: list[Any]) -> None:
         for ending in endings:
@@ -325,10 +329,10 @@ class Moves(RuleBasedStateMachine):
     def nothing_is_lost_and_every_end_is_the_only_one(self) -> None:
         with self.ledger.read() as connection:
             rows = connection.execute(
-                select(models.items.c.id, models.items.c.state, models.items.c.output)
+                select(tables.items.c.id, tables.items.c.state, tables.items.c.output)
             ).all()
-            fences = select(models.attempts.c.item_id, func.max(models.attempts.c.fence))
-            grouped = connection.execute(fences.group_by(models.attempts.c.item_id))
+            fences = select(tables.attempts.c.item_id, func.max(tables.attempts.c.fence))
+            grouped = connection.execute(fences.group_by(tables.attempts.c.item_id))
             newest = {item_id: fence for item_id, fence in grouped}  # noqa: C416 - rows, not pairs
         assert {row.id for row in rows} == self.most.keys()
         assert {row.id: row.state for row in rows if State(row.state) in ENDS} == self.ends
@@ -340,17 +344,17 @@ class Moves(RuleBasedStateMachine):
     @invariant()
     def no_ceiling_is_passed_and_the_books_balance(self) -> None:
         with self.ledger.read() as connection:
-            assert reports.audit(connection) == []
-            for row in connection.execute(select(models.balances)):
+            assert audit.audit(connection) == []
+            for row in connection.execute(select(tables.balances)):
                 limit = self.limits[row.scope, row.name]
                 assert 0 <= row.spent + row.held <= row.peak <= limit
                 assert row.held >= 0
             spent = {
                 row.id: row.spent
-                for row in connection.execute(select(models.items.c.id, models.items.c.spent))
+                for row in connection.execute(select(tables.items.c.id, tables.items.c.spent))
             }
             everything = connection.execute(
-                select(models.balances.c.spent).where(models.balances.c.scope == "everything")
+                select(tables.balances.c.spent).where(tables.balances.c.scope == "everything")
             ).scalar()
         assert (everything or 0) == sum(self.charged.values())
         charged = Counter[str]()
@@ -367,7 +371,7 @@ class Moves(RuleBasedStateMachine):
             while self._expire(State.DEAD):
                 pass
             with self.ledger.read() as connection:
-                held = connection.execute(select(func.sum(models.balances.c.held))).scalar()
+                held = connection.execute(select(func.sum(tables.balances.c.held))).scalar()
             assert not held, "after quiet, nothing is held"
         finally:
             self.clock.undo()

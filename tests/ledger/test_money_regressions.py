@@ -9,11 +9,11 @@ import pytest
 
 from tests.ledger.priced import PRICED
 from tests.ledger.road import LEASE, WORKER, Road, ceiling, settlement
-from tierqueue.ledger import leases, reports, routes, settlements
-from tierqueue.ledger.claims import Claim
+from tierqueue.ledger.accounting import audit
+from tierqueue.ledger.lifecycle import leases, routes, settlements
+from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.router import errors
 from tierqueue.router.choose import Standing, choose
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.item import Demands, Sensitivity, Tier, WorkItem
 from tierqueue.router.lifecycle import State
@@ -28,11 +28,12 @@ from tierqueue.router.outcome import (
     Unknown,
     Usage,
 )
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.pricing import charge
 from tierqueue.router.signals import measure
 from tierqueue.tasks import classify, complete
-from tierqueue.tasks.answer_form import schema_of
+from tierqueue.tasks.answers.form import schema_of
 from tierqueue.tasks.settle import Attempt, lost
 from tierqueue.tasks.settle import settlement as settled_as
 
@@ -170,7 +171,7 @@ def test_a_bill_above_the_bound_is_booked_whole_marked_and_ends_the_spending(
     [row] = road.history(claim.item.id)
     assert (row.cost, row.detail) == (bill, {"overage": bill - 400_000})
     with road.ledger.read() as connection:
-        assert reports.report(connection).overage == bill - 400_000
+        assert audit.report(connection).overage == bill - 400_000
     road.submit()
     road.route(bound=1, tier="frontier", deployment="best")
     [ending] = road.claim(road.queue("frontier"), by=PAID).ended

@@ -4,11 +4,13 @@ import pytest
 from sqlalchemy import insert
 
 from tests.ledger.placed import column, place
-from tierqueue.ledger import actions, pauses, routes
-from tierqueue.ledger.claims import Claimant, claim, read
-from tierqueue.ledger.models import jobs
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.lifecycle.claims import Claimant, claim, read
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import jobs
 from tierqueue.router.errors import InvalidItem
 
 
@@ -80,7 +82,7 @@ def test_who_paused_what_is_on_record(ledger: Ledger) -> None:
     with ledger.write() as connection:
         pauses.resume(connection, "budget", "acme", "bob")
     with ledger.read() as connection:
-        said = [(row["by"], row["what"], row["detail"]) for row in actions.newest(connection, 5)]
+        said = [(row["by"], row["what"], row["detail"]) for row in audit_log.newest(connection, 5)]
     detail = {"kind": "budget", "name": "acme"}
     assert said == [("bob", "resume", detail), ("ada", "pause", detail)]
 

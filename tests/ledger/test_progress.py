@@ -1,8 +1,9 @@
 """Progress as watchdogs see it: who lives, what waits and since when."""
 
 from tests.ledger.placed import place
-from tierqueue.ledger import pauses, progress
-from tierqueue.ledger.progress import Progress
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.monitoring.progress import Progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 

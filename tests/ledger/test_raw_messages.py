@@ -1,6 +1,6 @@
 """Messages nobody could read keep every byte."""
 
-from tierqueue.ledger import raw_messages
+from tierqueue.ledger.operations import raw_messages
 from tierqueue.ledger.session import Ledger
 
 

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from sqlalchemy import delete, insert, update
 
 from tests.ledger.road import Road, ceiling, settlement
-from tierqueue.ledger import models, reports
-from tierqueue.ledger.reports import Discrepancy
+from tierqueue.ledger import tables
+from tierqueue.ledger.accounting import audit
+from tierqueue.ledger.accounting.audit import Discrepancy
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Usage
 
@@ -22,7 +23,7 @@ def test_a_report_counts_attempts_tokens_and_money_by_tier_and_outcome(road: Roa
         settlement(third, outcome="failed", next_state=State.DEAD, reason="exhausted", cost=0),
     )
     with road.ledger.read() as connection:
-        report = reports.report(connection)
+        report = audit.report(connection)
     assert report.states == {"succeeded": 2, "dead": 1, "running": 1}
     assert report.dead == {"exhausted": 1}
     lines = {line.outcome: line for line in report.lines}
@@ -47,10 +48,10 @@ def test_a_report_covers_the_job_or_the_time_it_was_asked_for(road: Road) -> Non
     road.running()
     later = road.now() + 1
     with road.ledger.read() as connection:
-        assert reports.report(connection, job="job").states == {"running": 1}
-        assert reports.report(connection).states == {"running": 2}
-        assert reports.report(connection, since=later).states == {}
-        assert reports.report(connection, since=later).lines == []
+        assert audit.report(connection, job="job").states == {"running": 1}
+        assert audit.report(connection).states == {"running": 2}
+        assert audit.report(connection, since=later).states == {}
+        assert audit.report(connection, since=later).lines == []
 
 
 def test_the_audit_of_honest_books_finds_nothing(road: Road) -> None:
@@ -66,17 +67,17 @@ def test_the_audit_finds_each_figure_that_was_tampered_with(road: Road) -> None:
     road.settle(settlement(spent))
     balance = "everything:*:total:all"
     with road.ledger.write() as connection:
-        connection.execute(update(models.balances).values(spent=71, held=99))
+        connection.execute(update(tables.balances).values(spent=71, held=99))
         connection.execute(
-            update(models.items).where(models.items.c.id == spent.item.id).values(spent=5)
+            update(tables.items).where(tables.items.c.id == spent.item.id).values(spent=5)
         )
         connection.execute(
-            update(models.items).where(models.items.c.id == held.item.id).values(held=0)
+            update(tables.items).where(tables.items.c.id == held.item.id).values(held=0)
         )
         stray = {"balance_id": "gone", "item_id": "x", "fence": 1, "kind": "hold", "at": 1}
-        connection.execute(insert(models.entries).values(**stray, held=0, spent=8))
+        connection.execute(insert(tables.entries).values(**stray, held=0, spent=8))
     with road.ledger.read() as connection:
-        found = reports.audit(connection)
+        found = audit.audit(connection)
     assert found == [
         Discrepancy("balance held", balance, 99, 100),
         Discrepancy("balance spent", balance, 71, 70),
@@ -90,8 +91,8 @@ def test_the_audit_finds_an_entry_that_is_missing(road: Road) -> None:
     road.ceilings(ceiling("everything", 1_000))
     road.running()
     with road.ledger.write() as connection:
-        connection.execute(delete(models.entries))
-        [found] = reports.audit(connection)
+        connection.execute(delete(tables.entries))
+        [found] = audit.audit(connection)
     assert (found.what, found.stands, found.should_be) == ("balance held", 100, 0)
 
 
@@ -100,8 +101,8 @@ def test_the_audit_finds_an_attempt_whose_charge_is_not_in_the_books(road: Road)
     [claim] = road.running()
     road.settle(settlement(claim))
     with road.ledger.write() as connection:
-        connection.execute(update(models.attempts).values(cost=60))
-        connection.execute(update(models.items).values(spent=60))
-        found = reports.audit(connection)
+        connection.execute(update(tables.attempts).values(cost=60))
+        connection.execute(update(tables.items).values(spent=60))
+        found = audit.audit(connection)
     key = f"{claim.item.id}:1"
     assert found == [Discrepancy("attempt in everything:*:total:all", key, 70, 60)]

@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from tests.conftest import PostgreSQL
 from tests.ledger.road import new_item, promise_of
 from tierqueue import migrations
-from tierqueue.ledger import listing, outbox, pauses
-from tierqueue.ledger.items import submit
-from tierqueue.ledger.listing import Meant
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.lifecycle import caller_session
+from tierqueue.ledger.lifecycle.items import submit
+from tierqueue.ledger.operations import item_list
+from tierqueue.ledger.operations.item_list import Meant
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.errors import LedgerMismatch, Misconfigured
 
@@ -45,7 +47,7 @@ def test_a_ledger_that_was_never_migrated_says_what_to_run(empty: Ledger) -> Non
     assert refusal.message == "the ledger was never migrated: run `tierqueue migrate`"
     assert not unreachable(refusal)
     with pytest.raises(LedgerMismatch), empty.read() as connection:
-        listing.newest(connection, Meant(), 1)
+        item_list.newest(connection, Meant(), 1)
 
 
 def test_an_older_ledger_says_its_revision_and_what_it_lacks(empty: Ledger) -> None:
@@ -64,7 +66,7 @@ def test_an_older_ledger_says_its_revision_and_what_it_lacks(empty: Ledger) -> N
 def test_a_callers_own_session_on_another_database_is_told_so(empty: Ledger) -> None:
     new = new_item()
     with Session(empty.engine) as session, pytest.raises(LedgerMismatch) as refused:
-        outbox.submit_in(session, new, promise_of(new.id), lambda: None)
+        caller_session.submit_in(session, new, promise_of(new.id), lambda: None)
     assert "is it the ledger's" in refused.value.message
 
 

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from tierqueue.ledger.models import jobs
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import jobs
 
 
 def test_an_error_of_the_database_does_not_quote_what_was_written(ledger: Ledger) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.ledger.road import SECOND, Road, ceiling, settlement
-from tierqueue.ledger import items
+from tierqueue.ledger.lifecycle import items
 from tierqueue.router.lifecycle import State
 
 EVERYTHING = "everything:*:total:all"

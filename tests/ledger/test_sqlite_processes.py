@@ -8,8 +8,8 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
 from tests.ledger.road import Road, ceiling
-from tierqueue.ledger.models import balances
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import balances
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import Everywhere

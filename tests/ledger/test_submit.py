@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.ledger.road import SECOND, Road, new_item, promise_of
-from tierqueue.ledger import items, models, promises, routes
-from tierqueue.ledger.items import new_id, submit
+from tierqueue.ledger import tables
+from tierqueue.ledger.lifecycle import items, routes
+from tierqueue.ledger.lifecycle.items import new_id, submit
+from tierqueue.ledger.results import promises
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import State
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def _count(ledger: Ledger) -> int:
     with ledger.read() as connection:
-        return int(connection.execute(select(func.count()).select_from(models.items)).scalar_one())
+        return int(connection.execute(select(func.count()).select_from(tables.items)).scalar_one())
 
 
 def test_a_submitted_item_is_there_with_its_promise(road: Road) -> None:
@@ -102,7 +104,7 @@ def test_a_kept_promise_is_owed_no_more(road: Road) -> None:
         promises.keep(connection, [owed], 5)
         promises.keep(connection, [owed], 9)
         assert promises.unkept(connection, [new.id]) == []
-        row = connection.execute(select(models.promises)).one()
+        row = connection.execute(select(tables.promises)).one()
     assert row.kept_at == 5
 
 

@@ -6,17 +6,18 @@ from sqlalchemy import update
 
 from tests.ledger.placed import column, place
 from tests.ledger.road import SECOND, WORKER, Road, settlement
-from tierqueue.ledger import leases, pauses, routes, suspects
-from tierqueue.ledger.models import items
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.lifecycle import leases, poison, routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import items
 
 
 def _queue(ledger: Ledger, last: int = 2) -> tuple[set[str], bool]:
     with ledger.write() as connection:
         again_at = database_now(connection) + 60 * SECOND
         paused = pauses.standing(connection)
-        queued, more = suspects.queue(connection, ["gpu"], last, again_at, paused)
+        queued, more = poison.queue(connection, ["gpu"], last, again_at, paused)
         return {each.id for each in queued}, more
 
 
@@ -78,7 +79,7 @@ def test_two_routing_stages_at_once_queue_one_suspect(ledger: Ledger) -> None:
 
 
 def test_the_last_chance_comes_before_the_last_lost_claim() -> None:
-    assert [suspects.last_chance(poison) for poison in (1, 2, 3, 5)] == [1, 1, 2, 4]
+    assert [poison.last_chance(losses) for losses in (1, 2, 3, 5)] == [1, 1, 2, 4]
 
 
 def test_of_all_that_a_worker_held_the_most_often_lost_is_to_blame(road: Road) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.outcome import (
     Usage,
 )
-from tierqueue.router.policy import Policy
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import charge, upper_bound
 from tierqueue.router.signals import Signals
 from tierqueue.workers.engines.anthropic import AnthropicEngine

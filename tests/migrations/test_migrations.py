@@ -13,8 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Index, text
 
 from tierqueue import migrations
-from tierqueue.ledger.models import metadata
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import metadata
 from tierqueue.router.errors import LedgerMismatch
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tierqueue.tasks.names import CALLS
+from tierqueue.tasks.broker.names import CALLS
 from tierqueue.tasks.settings import Settings
 
 BESIDE = {"redis", "postgres", "migrate"}

@@ -17,9 +17,9 @@ import pytest
 
 from tests.repository.documents import LANGUAGES, ROOT, Block, blocks
 from tierqueue.migrations import upgrade
-from tierqueue.router.deployment import Deployment
-from tierqueue.router.policy import parse_policy
-from tierqueue.tasks.cli import root as command
+from tierqueue.operations.cli import root as command
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import parse_policy
 
 ALL = blocks()
 

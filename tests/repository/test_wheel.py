@@ -48,7 +48,7 @@ def test_the_wheel_offers_one_command_and_one_name_to_import(contents: dict[str,
     assert entry_points.split("[console_scripts]")[1].split() == [
         "tierqueue",
         "=",
-        "tierqueue.tasks.cli:main",
+        "tierqueue.operations.cli:main",
     ]
     assert {name.split("/")[0] for name in contents if ".dist-info/" not in name} == {"tierqueue"}
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tierqueue.router.item import TIERS, Demands, Sensitivity, Tier, WorkItem
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
 
 GPU, OPEN, FRONTIER = TIERS
 Spec = dict[str, Any]

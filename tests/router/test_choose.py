@@ -13,7 +13,7 @@ from tierqueue.router.choose import Route, Standing, choose
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.item import TIERS, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.signals import Signals
 
 

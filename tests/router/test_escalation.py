@@ -6,7 +6,7 @@ import pytest
 
 from tierqueue.router.escalation import after_rejection, rank_after
 from tierqueue.router.item import TIERS, Tier
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
 
 GPU, OPEN, FRONTIER = TIERS
 

@@ -16,8 +16,8 @@ from typing import Any
 import genai_prices
 import pytest
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.outcome import Usage
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.pricing import charge
 from tierqueue.workers.engines.anthropic import AnthropicEngine
 from tierqueue.workers.engines.openai import OpenAIEngine

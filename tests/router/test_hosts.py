@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.policy import parse_policy
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import parse_policy
 
 
 def deployment(engine: str = "openai", **stated: Any) -> Deployment:

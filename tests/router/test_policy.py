@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from tierqueue.router.defaults import resolve
-from tierqueue.router.duration import MICROSECONDS
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Demands, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import Policy, parse_policy
+from tierqueue.router.policy.defaults import resolve
+from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.policy import Policy, parse_policy
 
 HOUSE = """
 [deployments.house]

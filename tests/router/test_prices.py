@@ -13,9 +13,9 @@ from genai_prices.data import providers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.outcome import Usage
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.pricing import LATE, charge, upper_bound
 from tierqueue.router.signals import Signals
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tierqueue.router.errors import BY_REASON
 from tierqueue.router.outcome import Failed, Throttled
-from tierqueue.router.policy import RetryPolicy
+from tierqueue.router.policy.policy import RetryPolicy
 from tierqueue.router.retry import (
     LONGEST_WAIT,
     Again,

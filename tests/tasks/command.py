@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tierqueue.tasks.cli import main
+from tierqueue.operations.cli import main
 
 
 class Command:

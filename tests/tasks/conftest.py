@@ -11,7 +11,7 @@ from tests.tasks.command import Command
 from tests.tasks.producer import Road, Worker
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
-from tierqueue.tasks.wake import Wakes
+from tierqueue.tasks.broker.wakes import Wakes
 
 
 def _hang_up(celery: Celery) -> None:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from tierqueue.ledger.backlog import Backlog, Waiting
-from tierqueue.ledger.endings import Deaths, Toll
-from tierqueue.ledger.progress import Process, Progress
-from tierqueue.ledger.standings import CeilingStanding
+from tierqueue.ledger.ceilings.status import CeilingStanding
+from tierqueue.ledger.monitoring.backlog import Backlog, Waiting
+from tierqueue.ledger.monitoring.endings import Deaths, Toll
+from tierqueue.ledger.monitoring.progress import Process, Progress
 from tierqueue.router.item import TIERS
-from tierqueue.router.policy import parse_policy
+from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks.findings import findings
 from tierqueue.tasks.findings.finding import Facts, Finding
 

@@ -1,8 +1,8 @@
 """The routing stage's worker with its intake alone: nothing here routes or answers an item."""
 
 import tierqueue.tasks.kinds  # noqa: F401
-from tierqueue.tasks import names
 from tierqueue.tasks.app import app
+from tierqueue.tasks.broker import names
 
 
 @app.task(name=names.WAKE, Request=names.REQUEST, ignore_result=True)  # type: ignore[untyped-decorator]

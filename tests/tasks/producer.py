@@ -12,15 +12,15 @@ from typing import Any
 
 from sqlalchemy import update
 
-from tierqueue.ledger import promises as ledger_promises
-from tierqueue.ledger.items import Death, die
-from tierqueue.ledger.models import items
-from tierqueue.ledger.promises import Ending
+from tierqueue.ledger.lifecycle.items import Death, die
+from tierqueue.ledger.results import promises as ledger_promises
+from tierqueue.ledger.results.promises import Ending
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.tasks import promises
+from tierqueue.ledger.tables import items
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.delivery import Delivery
+from tierqueue.tasks.results import fulfil
+from tierqueue.tasks.results.delivery import Delivery
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -89,7 +89,7 @@ class Road:
             owed = ledger_promises.unkept(connection, [ending.item_id])
         pairs = [(promise, ending) for promise in owed]
         for _ in range(2):
-            assert promises.keep(self.app, pairs) == [promise.id for promise in owed]
+            assert fulfil.keep(self.app, pairs) == [promise.id for promise in owed]
 
     def notes(self) -> list[list[Any]]:
         """What the foreign tasks wrote down."""

@@ -7,20 +7,22 @@ from unittest.mock import Mock
 from structlog.testing import capture_logs
 
 from tests.ledger.placed import place
-from tierqueue.ledger import ceiling_warnings, ceilings, conditions, dead_letters
-from tierqueue.ledger.ceilings import Entry, Need
-from tierqueue.ledger.items import Death, NewItem, die, new_id, submit_many
+from tierqueue.ledger.ceilings import books, warnings
+from tierqueue.ledger.ceilings.books import Entry, Need
+from tierqueue.ledger.ceilings.status import ceiling_standings
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.lifecycle.items import Death, NewItem, die, new_id, submit_many
+from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.standings import ceiling_standings
 from tierqueue.router.condition import Fault, Served
 from tierqueue.router.money import format_usd
 from tierqueue.router.outcome import Trouble
-from tierqueue.router.policy import CeilingRule, Policy, WarningPolicy, parse_policy
-from tierqueue.tasks.alarm import Alarm
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.hook import ROOM
-from tierqueue.tasks.sweep import Sweep
+from tierqueue.router.policy.policy import CeilingRule, Policy, WarningPolicy, parse_policy
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.alerts.ceilings import Alarm
+from tierqueue.workers.alerts.hook import ROOM
+from tierqueue.workers.maintenance.resend import Sweep
 
 DAY = 86_400_000_000
 MIDNIGHT = 20_000 * DAY
@@ -44,21 +46,21 @@ def limit(ledger: Ledger, amount: int, window: str = "day", at: int = MIDNIGHT) 
     stated = {"scope": "budget", "window": window, "limit": format_usd(amount)}
     rule = CeilingRule.model_validate(stated)
     with ledger.write() as connection:
-        ceilings.put(connection, rule, by="test", now=at)
+        books.put(connection, rule, by="test", now=at)
 
 
 def spend(ledger: Ledger, amount: int, at: int, balance: str = ACME) -> None:
     item_id = new_id()
     with ledger.write() as connection:
-        ceilings.hold(connection, at, [Need(item_id, 1, 0, [("budget", "acme")])])
-        ceilings.write(connection, at, [Entry(balance, item_id, 1, "settle", 0, amount)])
+        books.hold(connection, at, [Need(item_id, 1, 0, [("budget", "acme")])])
+        books.write(connection, at, [Entry(balance, item_id, 1, "settle", 0, amount)])
 
 
 def warned(ledger: Ledger, at: int, policy: WarningPolicy = DEFAULT) -> list[str]:
     """What a routing stage that looks at that moment warns of."""
     with ledger.write() as connection:
-        found = ceiling_warnings.look(connection, policy, at)
-        return [each.what for each in ceiling_warnings.note(connection, found, at)]
+        found = warnings.look(connection, policy, at)
+        return [each.what for each in warnings.note(connection, found, at)]
 
 
 def test_each_share_is_warned_of_once(ledger: Ledger) -> None:
@@ -80,11 +82,11 @@ def test_of_two_routing_stages_that_look_at_once_one_warns(ledger: Ledger) -> No
     noon = MIDNIGHT + DAY // 2
     spend(ledger, 500, noon)
     with ledger.read() as connection:
-        looks = [ceiling_warnings.look(connection, DEFAULT, noon) for _ in range(2)]
+        looks = [warnings.look(connection, DEFAULT, noon) for _ in range(2)]
     given = []
     for found in looks:
         with ledger.write() as connection:
-            given += [each.what for each in ceiling_warnings.note(connection, found, noon)]
+            given += [each.what for each in warnings.note(connection, found, noon)]
     assert given == ["0.5"]
 
 

@@ -8,11 +8,11 @@ import pytest
 from pydantic import BaseModel, RootModel
 
 from tests.tasks.test_answer_schema import EXPRESSIBLE, Order, Person
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.policy import parse_policy
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import Prompt, item_task
-from tierqueue.tasks.answer_form import FREE_TEXT, asked_of, size
+from tierqueue.tasks.answers.form import FREE_TEXT, asked_of, size
 
 T = TypeVar("T")
 

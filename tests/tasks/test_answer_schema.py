@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, creat
 
 from sandbox.schema_rules import check
 from tests.sandbox.test_sandbox_answers import KINDS
-from tierqueue.tasks.answer_schema import ANTHROPIC, OPENAI, Inexpressible, grammatical, strict
+from tierqueue.tasks.answers.schema import ANTHROPIC, OPENAI, Inexpressible, grammatical, strict
 from tierqueue.tasks.kinds.classify import _output as classification
 from tierqueue.tasks.kinds.extract import _output as extraction
 from tierqueue.tasks.kinds.summarize import Summary

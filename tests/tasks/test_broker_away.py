@@ -19,8 +19,8 @@ from tests.ledger.placed import column, place
 from tests.ledger.road import WORKER, new_item, promise_of
 from tests.ledger.road import Road as Moves
 from tests.tasks.producer import CHECKOUT, Worker, until
-from tierqueue.ledger import models
-from tierqueue.ledger.items import submit
+from tierqueue.ledger import tables
+from tierqueue.ledger.lifecycle.items import submit
 from tierqueue.ledger.session import Ledger
 
 MOST = 0.5
@@ -117,7 +117,7 @@ def test_a_producer_commits_its_items_and_is_not_held_up(
     assert max(told["calls"]) < MOST
     assert told["end"] < 2 * MOST
     with ledger.read() as connection:
-        states = [row.state for row in connection.execute(models.items.select())]
+        states = [row.state for row in connection.execute(tables.items.select())]
     assert states == ["submitted"] * 5
 
 
@@ -158,7 +158,7 @@ def test_what_the_ledger_knows_of_a_result_is_read_without_the_broker(
     ended, open_ = (promised(ledger) for _ in range(2))
     with ledger.write() as connection:
         answer = {"state": "succeeded", "output": {"text": "hello"}, "receipt": {}, "ended_at": 1}
-        item = models.items.update().where(models.items.c.id == ended)
+        item = tables.items.update().where(tables.items.c.id == ended)
         connection.execute(item.values(**answer))
     assert moves.row(open_).state == "submitted"
     environ = {
@@ -214,8 +214,8 @@ def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_h
         assert column(ledger, held.item.id, "state") == "running"
         with ledger.write() as connection:
             # Its worker has been silent for as long as a lease lasts.
-            silent = models.items.update().where(models.items.c.id == held.item.id)
-            connection.execute(silent.values(lease_until=models.items.c.submitted_at))
+            silent = tables.items.update().where(tables.items.c.id == held.item.id)
+            connection.execute(silent.values(lease_until=tables.items.c.submitted_at))
         until(lambda: column(ledger, held.item.id, "state") != "running", 3)
     finally:
         broker.go_on()

@@ -15,11 +15,13 @@ from sqlalchemy import text
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.foreign_app import tally
 from tests.tasks.producer import Road, until
-from tierqueue.ledger import promises as ledger_promises
+from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.router.errors import CostCeilingExceeded
-from tierqueue.tasks import complete, names, promises
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.upkeep import Upkeep
+from tierqueue.tasks import complete
+from tierqueue.tasks.broker import names
+from tierqueue.tasks.results import fulfil
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.maintenance.upkeep import Upkeep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
@@ -149,7 +151,7 @@ def test_after_a_loss_links_are_not_sent_a_second_time(road: Road, valkey: Any) 
     with road.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]
-    assert promises.keep(road.app, owed) == [asked.id]
+    assert fulfil.keep(road.app, owed) == [asked.id]
     assert _depth(road, "foreign") == 0
     assert road.app.backend.client.exists(f"celery-task-meta-{asked.id}")
 

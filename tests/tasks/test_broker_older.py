@@ -8,11 +8,12 @@ from celery import Celery
 
 from tests.tasks.producer import Road, until
 from tests.tasks.test_broker_loss import _a_while_ago, _depth, _flush, _mend
-from tierqueue.ledger import promises as ledger_promises
-from tierqueue.tasks import complete, names
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.forget import erase
-from tierqueue.tasks.upkeep import Upkeep
+from tierqueue.ledger.results import promises as ledger_promises
+from tierqueue.operations.erase import erase
+from tierqueue.tasks import complete
+from tierqueue.tasks.broker import names
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.maintenance.upkeep import Upkeep
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tierqueue.router.item import Sensitivity, Tier
-from tierqueue.router.policy import parse_policy
-from tierqueue.tasks.choosing import work_item_of
+from tierqueue.router.policy.policy import parse_policy
+from tierqueue.tasks.routing.decide import work_item_of
 
 POLICY = parse_policy('default_sensitivity = "internal"', "test")
 STRICT = parse_policy("", "test")

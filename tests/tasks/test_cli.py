@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tierqueue.tasks.cli import main
+from tierqueue.operations.cli import main
 
 POLICY = """
 allow_simulated = true
@@ -120,7 +120,7 @@ def test_every_command_that_does_something_has_an_example(
 
 def test_help_imports_no_task_no_database_and_no_broker() -> None:
     code = (
-        "import sys\nfrom tierqueue.tasks.cli import root\n"
+        "import sys\nfrom tierqueue.operations.cli import root\n"
         "heavy = {'openai', 'anthropic', 'vllm', 'alembic', 'genai_prices', 'flower', 'tornado'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
     )

@@ -6,12 +6,12 @@ import pytest
 
 from tests.tasks.command import Command
 from tests.tasks.test_cli_ledger import dead, state
-from tierqueue.ledger import ceilings
-from tierqueue.ledger.items import Death, die, new_id, submit_many
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.lifecycle.items import Death, die, new_id, submit_many
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import CeilingRule
+from tierqueue.router.policy.policy import CeilingRule
 from tierqueue.tasks import classify
 
 USD = 1_000_000_000
@@ -37,7 +37,7 @@ def seeded(ledger: Ledger, limit: int, **stated: Any) -> None:
     rule = {"scope": "budget", "name": "*", "window": "day", "timezone": "UTC", **stated}
     with ledger.write() as connection:
         found = CeilingRule.model_construct(**rule, limit=NanoUSD(limit))
-        ceilings.seed(connection, [found], database_now(connection))
+        books.seed(connection, [found], database_now(connection))
 
 
 def listed(tierqueue: Command) -> dict[tuple[str, str, str], int]:
@@ -137,10 +137,10 @@ def test_a_list_shows_the_share_that_is_spent(tierqueue: Command, ledger: Ledger
     tierqueue("ceilings", "set", "budget:acme", "total", "10usd")
     with ledger.write() as connection:
         now = database_now(connection)
-        need = ceilings.Need("i", 1, 8 * USD, [("budget", "acme")])
-        ceilings.hold(connection, now, [need])
-        paid = ceilings.Entry("budget:acme:total:all", "i", 1, "settle", -8 * USD, 4 * USD)
-        ceilings.write(connection, now, [paid])
+        need = books.Need("i", 1, 8 * USD, [("budget", "acme")])
+        books.hold(connection, now, [need])
+        paid = books.Entry("budget:acme:total:all", "i", 1, "settle", -8 * USD, 4 * USD)
+        books.write(connection, now, [paid])
     (standing,) = tierqueue.json("ceilings", "list")
     assert (standing["spent_nanousd"], standing["held_nanousd"], standing["share"]) == (
         4 * USD,

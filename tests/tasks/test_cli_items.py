@@ -11,14 +11,15 @@ from sqlalchemy import event, insert
 from tests.ledger.road import Road, new_item, promise_of, settlement
 from tests.tasks.command import Command
 from tests.tasks.terminal import in_terminal
-from tierqueue.ledger import jobs, listing, routes
-from tierqueue.ledger.ceilings import Full
-from tierqueue.ledger.claims import Claimant
-from tierqueue.ledger.deaths import ceiling_exceeded
-from tierqueue.ledger.items import Death, die, submit
-from tierqueue.ledger.listing import Meant
-from tierqueue.ledger.models import items
+from tierqueue.ledger.ceilings.books import Full
+from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.lifecycle.claims import Claimant
+from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded
+from tierqueue.ledger.lifecycle.items import Death, die, submit
+from tierqueue.ledger.operations import item_list, jobs
+from tierqueue.ledger.operations.item_list import Meant
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Usage
 
@@ -103,7 +104,7 @@ def test_a_page_is_read_off_the_index_however_deep_it_is(ledger: Ledger) -> None
     asked: list[tuple[str, Any]] = []
     with ledger.read() as connection:
         event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
-        page = listing.newest(connection, Meant(), 50, "i001000")
+        page = item_list.newest(connection, Meant(), 50, "i001000")
     assert ids([dict(row) for row in page]) == [f"i{number:06}" for number in range(999, 949, -1)]
     statement, values = asked[-1]
     explain = "EXPLAIN QUERY PLAN " if ledger.dialect == "sqlite" else "EXPLAIN "
@@ -125,7 +126,7 @@ def test_the_few_items_of_a_state_are_found_by_it_and_not_along_all_others(ledge
     asked: list[tuple[str, Any]] = []
     with ledger.read() as connection:
         event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
-        (only,) = listing.newest(connection, Meant(state="submitted"), 50)
+        (only,) = item_list.newest(connection, Meant(state="submitted"), 50)
     assert only["id"] == "i000000"
     statement, values = asked[-1]
     explain = "EXPLAIN QUERY PLAN " if ledger.dialect == "sqlite" else "EXPLAIN "

@@ -10,9 +10,10 @@ import pytest
 
 from tests.ledger.road import Road, new_item
 from tests.tasks.command import Command
-from tierqueue.ledger import items, jobs
-from tierqueue.ledger.models import items as rows
+from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items as rows
 from tierqueue.tasks.app import app
 
 

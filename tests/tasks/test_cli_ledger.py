@@ -9,13 +9,14 @@ import pytest
 
 from tests.ledger.road import Road
 from tests.tasks.command import Command
-from tierqueue.ledger import ceilings, items
-from tierqueue.ledger.items import Death, die, new_id, submit_many
-from tierqueue.ledger.models import balances
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.lifecycle.items import Death, die, new_id, submit_many
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import balances
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import CeilingRule
+from tierqueue.router.policy.policy import CeilingRule
 from tierqueue.tasks import classify
 
 POLICY = "[tiers.gpu]\nconcurrency = 7\n"
@@ -149,8 +150,8 @@ def test_ceilings_are_listed_as_they_stand(tierqueue: Command, ledger: Ledger) -
     )
     with ledger.write() as connection:
         now = database_now(connection)
-        ceilings.put(connection, rule, by="test", now=now)
-        ceilings.hold(connection, now, [ceilings.Need("i", 1, 1_000_000_000, [("budget", "acme")])])
+        books.put(connection, rule, by="test", now=now)
+        books.hold(connection, now, [books.Need("i", 1, 1_000_000_000, [("budget", "acme")])])
     (standing,) = tierqueue.json("ceilings", "list")
     assert (standing["name"], standing["held_nanousd"], standing["spent_nanousd"]) == (
         "acme",

@@ -8,12 +8,14 @@ from sqlalchemy import event, insert
 
 from tests.ledger.road import Road, ceiling, new_item, promise_of
 from tests.tasks.command import Command
-from tierqueue.ledger import ceilings, items, jobs, named
-from tierqueue.ledger.models import items as item_table
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.operations import jobs, names
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items as item_table
+from tierqueue.operations.cli.input.names import item_named, job_named
+from tierqueue.operations.cli.output import printing
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks.cli import printing
-from tierqueue.tasks.cli.named import item_named, job_named
 
 POLICY = """
 [deployments.best]
@@ -201,8 +203,8 @@ def test_a_typo_is_told_the_nearest(
     tierqueue: Command, road: Road, words: list[str], near: str
 ) -> None:
     with road.ledger.write() as connection:
-        ceilings.put(connection, ceiling("budget", 5, name="acme"), by="test", now=1)
-        ceilings.hold(connection, 1, [ceilings.Need("i", 1, 1, [("budget", "acme")])])
+        books.put(connection, ceiling("budget", 5, name="acme"), by="test", now=1)
+        books.hold(connection, 1, [books.Need("i", 1, 1, [("budget", "acme")])])
     assert near in " ".join(tierqueue.complaint(*words).split())
 
 
@@ -241,10 +243,10 @@ def test_a_pause_that_is_not_there_is_told_the_nearest(tierqueue: Command) -> No
 def test_budgets_are_known_from_items_and_from_money(road: Road) -> None:
     road.submit(budget="blue")
     with road.ledger.write() as connection:
-        ceilings.put(connection, ceiling("budget", 5), by="test", now=1)
-        ceilings.hold(connection, 1, [ceilings.Need("i", 1, 1, [("budget", "red")])])
+        books.put(connection, ceiling("budget", 5), by="test", now=1)
+        books.hold(connection, 1, [books.Need("i", 1, 1, [("budget", "red")])])
     with road.ledger.read() as connection:
-        assert named.budgets(connection) == ["blue", "red"]
+        assert names.budgets(connection) == ["blue", "red"]
 
 
 def test_an_empty_list_says_what_its_filter_may_have_meant(

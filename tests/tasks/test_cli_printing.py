@@ -15,16 +15,16 @@ from rich.cells import cell_len
 from tests.ledger.road import Road, settlement
 from tests.tasks.command import Command
 from tests.tasks.terminal import in_terminal, piped
-from tierqueue.ledger import ceilings
-from tierqueue.ledger.items import Death, die, new_id, submit_many
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.lifecycle.items import Death, die, new_id, submit_many
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.operations.cli.output import printing
+from tierqueue.operations.cli.output.escapes import json_line, visible
+from tierqueue.operations.cli.output.printing import age, duration
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import CeilingRule
+from tierqueue.router.policy.policy import CeilingRule
 from tierqueue.tasks import classify
-from tierqueue.tasks.cli import printing
-from tierqueue.tasks.cli.escapes import json_line, visible
-from tierqueue.tasks.cli.printing import age, duration
 
 STEERING = "\x1b[31macme\x1b[0m\r\x9b2J\u202eemca\u2066 [bold]x[/bold]\ttab\nline\x07"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -50,9 +50,9 @@ def filled(tierqueue: Command, sqlite_url: str) -> list[str]:
             rule = CeilingRule.model_construct(
                 scope="budget", name=name, window="day", timezone="UTC", limit=NanoUSD(2 * SPENT)
             )
-            ceilings.put(connection, rule, by=STEERING, now=now)
-            need = ceilings.Need("i", 1, SPENT, [("budget", name)])
-            ceilings.hold(connection, now, [need])
+            books.put(connection, rule, by=STEERING, now=now)
+            need = books.Need("i", 1, SPENT, [("budget", name)])
+            books.hold(connection, now, [need])
         for item_id in ids:
             call = {"text": "a secret", "labels": ["a", "b"], "budget": STEERING}
             submit_many(connection, [classify.new_item((), call, item_id=item_id)])
@@ -180,7 +180,7 @@ def test_no_other_text_is_said_in_an_error_about_its_encoding(
     def fails(*_: object) -> None:
         "a secret \ud83d".encode()
 
-    monkeypatch.setattr("tierqueue.ledger.reports.audit", fails)
+    monkeypatch.setattr("tierqueue.ledger.accounting.audit.audit", fails)
     with pytest.raises(UnicodeEncodeError):
         tierqueue.run("audit")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.tasks.command import Command
-from tierqueue.ledger import raw_messages
+from tierqueue.ledger.operations import raw_messages
 from tierqueue.ledger.session import Ledger
 
 

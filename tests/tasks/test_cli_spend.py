@@ -9,12 +9,12 @@ from sqlalchemy import update
 
 from tests.ledger.road import Road, settlement
 from tests.tasks.command import Command
-from tierqueue.ledger.claims import Claimant
-from tierqueue.ledger.models import attempts, items
+from tierqueue.ledger.lifecycle.claims import Claimant
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import attempts, items
+from tierqueue.operations.cli.money.spend import bar
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Usage
-from tierqueue.tasks.cli.spend import bar
 
 POLICY = """
 allow_simulated = true

@@ -17,9 +17,11 @@ from sqlalchemy import insert
 from tests.ledger.placed import place
 from tests.ledger.road import ceiling
 from tests.tasks.command import Command
-from tierqueue.ledger import ceilings, pauses, progress
-from tierqueue.ledger.models import balances, processes
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import balances, processes
 
 POLICY = """
 [tiers.gpu]
@@ -61,7 +63,7 @@ def busy(ledger_url: str) -> Iterator[Ledger]:
         pauses.pause(connection, "tier", "frontier", "ada")
     row = {"scope": "budget", "name": "a\x1bcme", "window": "total", "start": "all", "peak": 97}
     with ledger.write() as connection:
-        ceilings.seed(connection, [ceiling("budget", 100, name="a\x1bcme")], at)
+        books.seed(connection, [ceiling("budget", 100, name="a\x1bcme")], at)
         connection.execute(
             insert(balances), {"id": "budget:a\x1bcme:total:all", **row, "spent": 90, "held": 7}
         )

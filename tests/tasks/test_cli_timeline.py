@@ -4,8 +4,9 @@ import pytest
 
 from tests.ledger.road import Road, new_item, promise_of
 from tests.tasks.command import Command
-from tierqueue.ledger import dead_letters, promises
-from tierqueue.ledger.items import Death, die, submit
+from tierqueue.ledger.lifecycle.items import Death, die, submit
+from tierqueue.ledger.operations import dead_letters
+from tierqueue.ledger.results import promises
 from tierqueue.ledger.session import Ledger
 
 

@@ -1,7 +1,7 @@
 """What is said of a tier's concurrency is in force, or says what stands in its way."""
 
 from tests.tasks.command import Command
-from tierqueue.ledger import progress
+from tierqueue.ledger.monitoring import progress
 from tierqueue.tasks.app import app
 
 POLICY = """

@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 
 from tests.tasks.junk import DEEP, HALF_AN_EMOJI, NUL, SECRET, call, entry, spoilt
 from tests.tasks.producer import Road, Worker, until
-from tierqueue.ledger.models import raw_messages
+from tierqueue.ledger.tables import raw_messages
 from tierqueue.router.errors import InvalidItem
 
 pytestmark = [

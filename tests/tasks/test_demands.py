@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks.demands import StatedDemands, moment
+from tierqueue.tasks.submission.demands import StatedDemands, moment
 
 
 @pytest.mark.parametrize(

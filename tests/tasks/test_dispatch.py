@@ -9,12 +9,12 @@ from sqlalchemy import update
 import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
 from tests.ledger.placed import column, place
 from tests.tasks.tokenizer import write_tokenizer
-from tierqueue.ledger import routes
-from tierqueue.ledger.models import items
+from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.policy import Policy, parse_policy
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.dispatch import RoutingStage, depth
+from tierqueue.ledger.tables import items
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.routing_stage.stage import RoutingStage, depth
 
 TEXT = "The transfer has not arrived. " * 60
 POLICY = """
@@ -97,7 +97,7 @@ def test_what_fits_a_window_by_its_tokens_but_not_by_its_bytes_goes_there_once_i
 def test_more_than_is_counted_in_one_look_is_routed_by_the_next_ones(
     ledger: Ledger, counting: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tierqueue.tasks.tokens.COUNTED", len(TEXT) + 1)
+    monkeypatch.setattr("tierqueue.tasks.routing.token_counter.COUNTED", len(TEXT) + 1)
     placed = [submitted(ledger) for _ in range(3)]
     stage = stage_on(ledger, counting)
     for left in (2, 1, 0):

@@ -8,9 +8,9 @@ from celery import Celery
 from celery.events.state import State
 
 from tests.tasks.producer import Road, until
-from tierqueue.ledger.endings import Spent
-from tierqueue.ledger.promises import Ending, Promise
-from tierqueue.tasks.events import ItemEvents
+from tierqueue.ledger.monitoring.endings import Spent
+from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.tasks.broker.task_events import ItemEvents
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

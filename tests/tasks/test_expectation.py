@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierqueue.ledger.spending import Past
-from tierqueue.tasks.expectation import _student, expected, refused
+from tierqueue.ledger.accounting.spending import Past
+from tierqueue.tasks.jobs.expectation import _student, expected, refused
 
 
 def past(accepted: int, rejected: int = 0, cost: int = 100, spread: int = 0) -> Past:

@@ -9,11 +9,11 @@ from sqlalchemy.exc import OperationalError
 
 from tests.ledger.placed import column, place
 from tests.ledger.road import WORKER, Road
-from tierqueue.ledger import routes
-from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, Transaction
-from tierqueue.router.policy import Policy
-from tierqueue.tasks.expiry import Expiry
+from tierqueue.router.policy.policy import Policy
+from tierqueue.workers.maintenance.expiry import Expiry
 
 
 class Clock:
@@ -63,7 +63,7 @@ def test_after_the_ledger_was_away_workers_have_half_a_lease_to_say_that_they_li
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("tierqueue.tasks.expiry.time", clock)
+    monkeypatch.setattr("tierqueue.workers.maintenance.expiry.time", clock)
     expiry, item = expiry_on(ledger, Told()), lapsed(ledger)
     with monkeypatch.context() as outage:
         outage.setattr(ledger, "write", _away)

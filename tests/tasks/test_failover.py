@@ -7,16 +7,17 @@ import pytest
 
 import tierqueue.tasks  # noqa: F401 - declares the task types
 from tests.ledger.placed import column, place
-from tierqueue.ledger import conditions, routes
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Condition, Fault, Served
 from tierqueue.router.item import Tier
 from tierqueue.router.outcome import Trouble
-from tierqueue.router.policy import Policy, parse_policy
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.dispatch import RoutingStage
-from tierqueue.tasks.slices import Slice
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.broker.slices import Slice
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.routing_stage.stage import RoutingStage
 
 SECOND = 1_000_000
 TEXT = """

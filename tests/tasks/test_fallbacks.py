@@ -6,17 +6,17 @@ from unittest.mock import Mock
 import pytest
 
 from tests.ledger.placed import column
-from tierqueue.ledger import claims, items, routes, settlements
-from tierqueue.ledger.claims import Claim, Claimant
-from tierqueue.ledger.items import NewItem, new_id
+from tierqueue.ledger.lifecycle import claims, items, routes, settlements
+from tierqueue.ledger.lifecycle.claims import Claim, Claimant
+from tierqueue.ledger.lifecycle.items import NewItem, new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier
 from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Throttled, Usage
-from tierqueue.router.policy import Policy, parse_policy
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.dispatch import RoutingStage
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.settle import Attempt, settlement
+from tierqueue.workers.routing_stage.stage import RoutingStage
 
 POLICY = """
 default_sensitivity = "internal"

@@ -5,9 +5,9 @@ from dataclasses import asdict
 import pytest
 
 from tests.tasks.facts import FLOWING, GPU, NOW, ROUTING, facts, notes, process, ready, waits, wrong
-from tierqueue.ledger.backlog import Backlog, Running
-from tierqueue.ledger.pauses import Pause
-from tierqueue.ledger.progress import Process
+from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.monitoring.backlog import Backlog, Running
+from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.router.condition import Condition
 from tierqueue.router.item import Tier
 from tierqueue.router.outcome import NEEDS_SOMEBODY, Trouble

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tasks.facts import ROUTING, ceiling, died, facts, notes, toll, waits, wrong
-from tierqueue.ledger.endings import Ended
+from tierqueue.ledger.monitoring.endings import Ended
 from tierqueue.tasks.findings import findings
 
 FULL = "budget:acme:day:2026-11-20"

@@ -10,7 +10,7 @@ from sqlalchemy import text, update
 
 from tests.tasks.producer import Road, until
 from tests.tasks.test_cli import run
-from tierqueue.ledger.models import items
+from tierqueue.ledger.tables import items
 from tierqueue.router.errors import Cancelled
 from tierqueue.tasks import complete
 

@@ -12,10 +12,11 @@ import pytest
 from tests.ledger.placed import place
 from tests.tasks.producer import Road
 from tests.tasks.test_cli import POLICY, run
-from tierqueue.ledger import pauses, progress
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
+from tierqueue.operations.cli import root
 from tierqueue.tasks import complete, findings
-from tierqueue.tasks.cli import root
 
 
 @pytest.fixture

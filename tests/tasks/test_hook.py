@@ -13,8 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.policy import HookPolicy, parse_policy
-from tierqueue.tasks.hook import ROOM, Hook
+from tierqueue.router.policy.policy import HookPolicy, parse_policy
+from tierqueue.workers.alerts.hook import ROOM, Hook
 
 ACME = "budget:acme:day:2024-10-04"
 

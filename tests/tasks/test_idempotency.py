@@ -13,12 +13,12 @@ from celery import group
 from sqlalchemy import text, update
 
 from tests.tasks.producer import CHECKOUT, Road, until
-from tierqueue.ledger.models import items
+from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import Prompt, complete, item_task
 from tierqueue.tasks.app import app
-from tierqueue.tasks.base import ItemTask
-from tierqueue.tasks.results import LOOK
+from tierqueue.tasks.results.backend import LOOK
+from tierqueue.tasks.submission.item_task import ItemTask
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -18,8 +18,8 @@ HEAVY = {
     "rich",
     "sqlalchemy",
     "structlog",
-    "tierqueue.router.policy",
-    "tierqueue.tasks.results",
+    "tierqueue.router.policy.policy",
+    "tierqueue.tasks.results.backend",
 }
 
 LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)))"
@@ -54,9 +54,9 @@ def test_a_producer_loads_nothing_that_the_first_call_can_load(program: str) -> 
 
 def test_the_commands_help_loads_neither_celery_nor_the_ledger() -> None:
     modules = loaded_by(
-        "from tierqueue.tasks.cli import root\nroot.main(['--help'], standalone_mode=False)"
+        "from tierqueue.operations.cli import root\nroot.main(['--help'], standalone_mode=False)"
     )
-    assert "tierqueue.tasks.cli" in modules
+    assert "tierqueue.operations.cli" in modules
     assert modules & (HEAVY | {"celery", "kombu", "pydantic", "tierqueue.ledger.session"}) == set()
 
 

@@ -12,12 +12,13 @@ from celery.exceptions import Reject
 from sqlalchemy import text
 
 from tests.tasks.producer import Road, Worker, until
-from tierqueue.ledger.items import submit_many
-from tierqueue.ledger.models import items, raw_messages
-from tierqueue.ledger.promises import Promise
+from tierqueue.ledger.lifecycle.items import submit_many
+from tierqueue.ledger.results.promises import Promise
+from tierqueue.ledger.tables import items, raw_messages
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks import complete, intake
-from tierqueue.tasks.intake import take_in
+from tierqueue.tasks import complete
+from tierqueue.tasks.submission import intake
+from tierqueue.tasks.submission.intake import take_in
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tierqueue.ledger import items, jobs
+from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import Cancelled, InvalidItem
 from tierqueue.tasks import classify, complete, extract
-from tierqueue.tasks.jobs import BATCH, Submission, Submitted, every_result
+from tierqueue.tasks.jobs.submission import BATCH, Submission, Submitted, every_result
 
 LABELS = ["billing", "login"]
 Write = Callable[[str], Path]

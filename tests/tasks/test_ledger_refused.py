@@ -8,9 +8,9 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.tasks.command import Command
 from tests.tasks.producer import Road
+from tierqueue.operations.cli.input.opened import ledger_complaint
 from tierqueue.router.errors import LedgerMismatch
 from tierqueue.tasks import classify
-from tierqueue.tasks.cli.opened import ledger_complaint
 
 RUN = "the ledger was never migrated"
 

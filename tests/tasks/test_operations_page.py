@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 import pytest
 
-from tierqueue.tasks import findings, health
-from tierqueue.tasks.cli import root
-from tierqueue.tasks.cli.status_screen import _HEAD, WIDTH
+from tierqueue.operations import health
+from tierqueue.operations.cli import root
+from tierqueue.operations.cli.output.status_screen import _HEAD, WIDTH
+from tierqueue.tasks import findings
 
 CODE = re.compile(r'code="([a-z_]+)"')
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tests.tasks.producer import Road
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.tasks import classify, complete
-from tierqueue.tasks.wake import Wakes
+from tierqueue.tasks.broker.wakes import Wakes
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -7,16 +7,17 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tests.ledger.placed import column
-from tierqueue.ledger import claims, dead_letters, items, routes
-from tierqueue.ledger import models as tables
-from tierqueue.ledger.claims import Claimant, Claims
-from tierqueue.ledger.items import NewItem, new_id
+from tierqueue.ledger import tables
+from tierqueue.ledger.lifecycle import claims, items, routes
+from tierqueue.ledger.lifecycle.claims import Claimant, Claims
+from tierqueue.ledger.lifecycle.items import NewItem, new_id
+from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import TIERS, Tier
-from tierqueue.router.policy import Policy, parse_policy
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.dispatch import RoutingStage
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.routing_stage.stage import RoutingStage
 
 OPEN = """
 [deployments.open]
@@ -286,7 +287,7 @@ def test_a_worker_that_knows_its_deployment_otherwise_leaves_the_item_to_another
 def test_more_than_one_look_routes_anew_is_routed_anew_in_several(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tierqueue.tasks.dispatch.BATCH", 7)
+    monkeypatch.setattr("tierqueue.workers.routing_stage.stage.BATCH", 7)
     ids = submit(ledger, 20)
     pause(ledger, "task", "ticket")
     settled(started(ledger, BEFORE))

@@ -12,12 +12,13 @@ from sqlalchemy import text
 from tests.tasks.foreign_app import autopsy, echo, mourn, tally
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.producer import Road, until
-from tierqueue.ledger import promises as ledger_promises
-from tierqueue.ledger.promises import Ending, Promise
+from tierqueue.ledger.results import promises as ledger_promises
+from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.errors import Cancelled, CostCeilingExceeded, InvalidItem, NoRoute
-from tierqueue.tasks import classify, complete, extract, promises, summarize
-from tierqueue.tasks.control import cancel_behind
-from tierqueue.tasks.promises import keep
+from tierqueue.tasks import classify, complete, extract, summarize
+from tierqueue.tasks.results import fulfil
+from tierqueue.tasks.results.cancellation import cancel_behind
+from tierqueue.tasks.results.fulfil import keep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
@@ -99,7 +100,7 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
         ours, theirs = "celery-task-meta-x", "celery-task-meta-y"
         backend.client.delete(ours)
         assert keep(road.app, [(promise, ending)]) == ["x"]
-        state, result = promises.told(ending)
+        state, result = fulfil.told(ending)
         backend.client.delete(theirs)
         backend.store_result("y", result, state, request=Context(context))
         stored = [json.loads(backend.client.get(key)) for key in (ours, theirs)]
@@ -311,4 +312,4 @@ def test_a_promise_being_kept_elsewhere_is_left_alone(road: Road) -> None:
     road.app.backend.client.delete(marker)
     road.tell(ending)
     assert len(road.all_items()) == 2
-    assert not promises.unattended()
+    assert not fulfil.unattended()

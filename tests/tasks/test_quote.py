@@ -9,8 +9,8 @@ import pytest
 from tests.ledger.road import Road, settlement
 from tests.tasks.command import Command
 from tests.tasks.tokenizer import write_tokenizer
-from tierqueue.ledger import tiers
-from tierqueue.ledger.claims import Claimant
+from tierqueue.ledger.in_force import tier_concurrency
+from tierqueue.ledger.lifecycle.claims import Claimant
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
@@ -143,7 +143,7 @@ def test_an_operators_concurrency_and_the_providers_limits_are_in_the_time(
 ) -> None:
     done(Road(ledger), 1_000)
     with ledger.write() as connection:
-        tiers.set_concurrency(connection, Tier.FRONTIER, 60, "ana")
+        tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 60, "ana")
     assert tierqueue.json(*written(tmp_path, 10))["seconds"] == pytest.approx(1.0)
     limited = POLICY.replace("\n[[floors]]", "limits = { requests_per_minute = 30 }\n[[floors]]")
     (tmp_path / "tierqueue.toml").write_text(limited)

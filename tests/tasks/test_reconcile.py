@@ -10,12 +10,12 @@ import pytest
 from sandbox.log import Entry, Log
 from tests.ledger.road import Road, ceiling, settlement
 from tests.tasks.command import Command
-from tierqueue.ledger.claims import Claim, Claimant
+from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.session import Ledger
+from tierqueue.operations.accounting.reconciliation import of_model
+from tierqueue.operations.accounting.usage_export import Billed, read
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import State
-from tierqueue.tasks.export import Billed, read
-from tierqueue.tasks.reconcile import of_model
 
 POLICY = """
 [deployments.best]

@@ -12,12 +12,12 @@ from sqlalchemy import text
 from tests.tasks.foreign_app import echo, mourn
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.producer import Road, until
-from tierqueue.ledger.promises import Ending, unkept
+from tierqueue.ledger.results.promises import Ending, unkept
 from tierqueue.router.errors import Cancelled, NoRoute
 from tierqueue.tasks import complete
-from tierqueue.tasks.delivery import Delivery
-from tierqueue.tasks.promises import keep
-from tierqueue.tasks.replay import replay
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.results.fulfil import keep
+from tierqueue.tasks.results.replay import replay
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),

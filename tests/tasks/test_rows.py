@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks.rows import measure
+from tierqueue.tasks.jobs.files import measure
 
 
 def file(tmp_path: Path, content: str | bytes, name: str = "work.csv") -> Path:

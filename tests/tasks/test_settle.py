@@ -19,7 +19,7 @@ from tierqueue.router.outcome import (
     Unknown,
     Usage,
 )
-from tierqueue.router.policy import parse_policy
+from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks.settle import Attempt, lost, lost_astray, settlement
 
 POLICY = parse_policy(

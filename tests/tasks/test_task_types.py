@@ -13,8 +13,8 @@ from examples.triage import Triage, triage
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Latency, Risk, Sensitivity, Tier
 from tierqueue.tasks import Accepted, Demands, Prompt, Rejected, classify, complete, extract
-from tierqueue.tasks.answers import Answer, FreeText
-from tierqueue.tasks.demands import NAMES
+from tierqueue.tasks.results.async_answer import Answer, FreeText
+from tierqueue.tasks.submission.demands import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 

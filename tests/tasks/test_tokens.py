@@ -10,9 +10,9 @@ from tokenizers import Tokenizer, models
 import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
 from tests.tasks.tokenizer import MARK, write_tokenizer
 from tierqueue.router.errors import Misconfigured
-from tierqueue.router.policy import Policy, parse_policy
-from tierqueue.tasks.base import ItemTask
-from tierqueue.tasks.tokens import TokenCounter
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.routing.token_counter import TokenCounter
+from tierqueue.tasks.submission.item_task import ItemTask
 
 TEXT = "where is my card? " * 40
 

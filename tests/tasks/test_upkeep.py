@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import text, update
 
 from tests.tasks.producer import Road
-from tierqueue.ledger import chords, progress
-from tierqueue.ledger.models import items
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.results import chords
+from tierqueue.ledger.tables import items
 from tierqueue.tasks import complete
-from tierqueue.tasks.upkeep import Upkeep
+from tierqueue.workers.maintenance.upkeep import Upkeep
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -18,7 +18,7 @@ from examples.house import free_port
 from tests.ledger.placed import place
 from tests.tasks.producer import until
 from tests.tasks.test_cli import POLICY
-from tierqueue.ledger import progress
+from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tools.reference import metrics
 

@@ -11,8 +11,8 @@ from tests.workers.engine_calls import (
     an_endpoint,
 )
 from tierqueue.router.outcome import Reply
-from tierqueue.workers.engine import Call
 from tierqueue.workers.engines.anthropic import AnthropicEngine
+from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.openai import OpenAIEngine
 
 KINDS: dict[str, Any] = {"openai": OpenAIEngine, "anthropic": AnthropicEngine}

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tierqueue.workers.engine import Call
+from tierqueue.workers.engines.engine import Call
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

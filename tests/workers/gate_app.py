@@ -11,7 +11,7 @@ import threading
 import redis.asyncio
 from celery import Celery
 
-from tierqueue.workers.concurrency import GATE, GATE_POOL
+from tierqueue.workers.limits.pool import GATE, GATE_POOL
 
 app = Celery("gate_app", broker=os.environ["GATE_BROKER"])
 app.conf.update(

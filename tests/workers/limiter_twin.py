@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import redis
 
-from tierqueue.workers.limiter import LOOK_AGAIN, REASONS, Bounds, Bucket, Grant, Limiter, Want
+from tierqueue.workers.limits.limiter import (
+    LOOK_AGAIN,
+    REASONS,
+    Bounds,
+    Bucket,
+    Grant,
+    Limiter,
+    Want,
+)
 
 SECOND = 1_000_000
 LEASE = 30.0

@@ -7,7 +7,7 @@ import pytest
 from tierqueue.router.condition import FAULTS, Condition, Fault, after
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.outcome import Outcome, Throttled, Unavailable, Unknown
-from tierqueue.workers.breaker import BRIEF, EVERY, LONGEST, SETTLING, Breaker, Held, Known
+from tierqueue.workers.limits.breaker import BRIEF, EVERY, LONGEST, SETTLING, Breaker, Held, Known
 
 SECOND = 1_000_000
 AHEAD = 7_000 * SECOND

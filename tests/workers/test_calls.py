@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tierqueue.ledger.claims import Claim
-from tierqueue.router.deployment import Deployment
+from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Rejected, Usage
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.kinds.complete import complete
-from tierqueue.workers.calls import judge
+from tierqueue.workers.caller import judge
 
 USAGE = Usage(input_tokens=10, output_tokens=5)
 
@@ -74,7 +74,7 @@ def test_a_check_that_raises_is_the_task_types_fault(monkeypatch: pytest.MonkeyP
     def broken(*_: Any) -> Any:
         raise LookupError("SSN 078-05-1120")
 
-    monkeypatch.setattr("tierqueue.workers.calls.validate", broken)
+    monkeypatch.setattr("tierqueue.workers.caller.validate", broken)
     outcome = judged("claude-sonnet-4-5", "internal")
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.usage, outcome.transient) == ("task_code", USAGE, False)

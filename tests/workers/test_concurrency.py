@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tierqueue.workers.concurrency import Gate, TierConcurrency
+from tierqueue.workers.limits.pool import Gate, TierConcurrency
 
 
 async def soon(true: Callable[[], bool]) -> None:

@@ -19,7 +19,7 @@ from tests.workers.engine_calls import (
     replies,
 )
 from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unavailable, Unknown
-from tierqueue.workers.engines import wire
+from tierqueue.workers.engines.http import wire
 
 
 @pytest.fixture(scope="module")

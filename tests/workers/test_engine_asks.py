@@ -10,11 +10,11 @@ import pytest
 from tests.tasks.test_answer_form import deployment
 from tests.workers.engine_asked import GOOD
 from tests.workers.engine_calls import an_endpoint, read_request
-from tierqueue.router.deployment import Deployment
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks import classify, complete
-from tierqueue.workers.calls import prepare
-from tierqueue.workers.engine import Call
+from tierqueue.workers.caller import prepare
 from tierqueue.workers.engines import build
+from tierqueue.workers.engines.engine import Call
 
 LABELS = {"text": "Where is my card?", "labels": ["card", "login"]}
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.workers.engine_asked import GOOD, both, played
 from tests.workers.engine_calls import a_call, replies
 from tierqueue.router.outcome import Completed, Failed, Reply, Unknown, Usage
-from tierqueue.workers.engines import bills
 from tierqueue.workers.engines.anthropic import AnthropicEngine
+from tierqueue.workers.engines.http import bills
+from tierqueue.workers.engines.http.wire import Unreadable
 from tierqueue.workers.engines.openai import OpenAIEngine
-from tierqueue.workers.engines.wire import Unreadable
 
 IN = {"openai": "prompt_tokens", "anthropic": "input_tokens"}
 OUT = {"openai": "completion_tokens", "anthropic": "output_tokens"}

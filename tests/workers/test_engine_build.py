@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.item import Tier
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.anthropic import AnthropicEngine
 from tierqueue.workers.engines.openai import OpenAIEngine

@@ -16,11 +16,11 @@ from tests.engine_twin import TwinEngine
 from tests.tiny_model import make_tiny_model
 from tests.workers.engine_calls import BOUNDED, SCHEMA, a_call, a_sandbox
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Unknown
-from tierqueue.workers.engine import Call
 from tierqueue.workers.engines.anthropic import AnthropicEngine
+from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.openai import OpenAIEngine
 from tierqueue.workers.engines.vllm import VllmEngine
-from tierqueue.workers.loop import EventLoopThread
+from tierqueue.workers.process.event_loop import EventLoopThread
 
 WITHOUT_VLLM = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.workers.engine_calls import a_call
 from tests.workers.test_engine_refusals import refused, upstream
-from tierqueue.workers.engines import refusals
+from tierqueue.workers.engines.http import refusals
 
 PHRASES = (
     *("model foo not found", "The model `m` does not exist", "Invalid model: m", "Unknown model"),

@@ -17,8 +17,8 @@ from tierqueue.router.outcome import (
     Unknown,
     Usage,
 )
-from tierqueue.workers.engines import refusals
-from tierqueue.workers.engines.refusals import Refusal
+from tierqueue.workers.engines.http import refusals
+from tierqueue.workers.engines.http.refusals import Refusal
 
 EMPTY = {"id": None, "choices": None, "content": None, "model": None, "usage": None}
 """What a gateway sends around an error: OpenRouter has all fields, and null in each."""

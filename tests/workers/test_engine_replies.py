@@ -9,7 +9,7 @@ import pytest
 from tests.workers.engine_asked import GOOD, both, played
 from tests.workers.engine_calls import a_call, replies
 from tierqueue.router.outcome import Completed, Failed, Reply, Unknown
-from tierqueue.workers.engines import wire
+from tierqueue.workers.engines.http import wire
 
 UNSAID: Any = object()
 

@@ -11,10 +11,10 @@ from tests.tasks.test_answer_form import Numbers, Page, Scores, deployment
 from tests.tasks.test_answer_schema import Cat, Open, Order, Person
 from tests.workers.engine_calls import a_sandbox
 from tests.workers.test_engine_asks import claimed, prepared
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Rejected
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks import Prompt, classify, complete, extract, item_task, summarize
-from tierqueue.workers.calls import judge
+from tierqueue.workers.caller import judge
 from tierqueue.workers.engines import build
 
 PLAN = """\

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.workers.engine_asked import MODELS, asked, both, played
 from tests.workers.engine_calls import a_call, a_sandbox, replies
 from tierqueue.router.outcome import Failed, Throttled
-from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import refusals
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.http import refusals
 from tierqueue.workers.engines.token_limits import TooLarge
 
 LONG = a_call("m", "word and word " * 20_000, output_limit=9_000)

@@ -21,9 +21,9 @@ from tests.workers.engine_calls import (
 )
 from tierqueue.router.outcome import Completed, Reply, Unknown
 from tierqueue.router.retry import LONGEST_WAIT
-from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import wire
 from tierqueue.workers.engines.anthropic import CACHED_FROM_BYTES
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.http import wire
 
 
 def sent_by(kind: str, call: Call, **told: Any) -> tuple[str, dict[str, Any]]:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.tasks.producer import until
-from tierqueue.ledger import progress
-from tierqueue.ledger.progress import Process
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.ledger.session import Ledger
-from tierqueue.workers import heartbeat
-from tierqueue.workers.heartbeat import Heartbeat
+from tierqueue.workers.process import heartbeat
+from tierqueue.workers.process.heartbeat import Heartbeat
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import pytest
 import redis
 
 from tests.ledger.road import WORKER, Road
-from tierqueue.ledger.claims import Claim
+from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.workers.leases import Holding, Leases
-from tierqueue.workers.limiter import Bounds, Limiter, Want
+from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
 
 LEASE = 60.0
 BOUNDS = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, in_flight=10, tier_in_flight=10)

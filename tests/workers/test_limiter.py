@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from tests.workers.limiter_twin import LEASE, SECOND, Bench, in_memory, on_redis
 from tierqueue.router.errors import InvalidPolicy, SpendingRefused
-from tierqueue.workers.limiter import Bounds, Bucket, Limiter, Want
+from tierqueue.workers.limits.limiter import Bounds, Bucket, Limiter, Want
 
 names = itertools.count()
 

@@ -6,7 +6,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from tierqueue.workers.loop import EventLoopThread
+from tierqueue.workers.process.event_loop import EventLoopThread
 
 
 def test_coroutines_of_all_threads_run_on_one_loop() -> None:

@@ -7,13 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.ledger.road import WORKER, Road, ceiling
-from tierqueue.ledger.claims import Claim
+from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import Accepted, Completed, Usage
-from tierqueue.router.policy import parse_policy
+from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.pricing import charge
 from tierqueue.tasks.settle import Attempt
-from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.settler import Ended, Settler
 
 POLICY = parse_policy(

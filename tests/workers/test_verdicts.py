@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tierqueue.ledger import conditions
+from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import FAULTS, Condition
 from tierqueue.router.outcome import Outcome, Rejected, Throttled, Unavailable, Unknown, Usage
 from tierqueue.tasks.settle import Attempt
-from tierqueue.workers.breaker import Breaker
+from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.verdicts import Call, Judge, Verdicts
 
 SECOND = 1_000_000

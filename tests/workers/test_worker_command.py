@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from tierqueue.ledger import progress
+from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger, now
 from tierqueue.migrations import upgrade
-from tierqueue.tasks.cli.worker import celery_words, worker
-from tierqueue.tasks.names import CALLS
+from tierqueue.operations.cli.system.worker import celery_words, worker
+from tierqueue.tasks.broker.names import CALLS
 
 SECRET = "not-to-be-seen"
 

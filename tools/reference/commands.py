@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import click
 
-from tierqueue.tasks.cli import root
+from tierqueue.operations.cli import root
 from tools.reference import markdown
 
 _INTRODUCTION = """

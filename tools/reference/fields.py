@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tierqueue.router import defaults, deployment
+from tierqueue.router.policy import defaults, deployment
 
 _WRITTEN: dict[Any, str] = {
     defaults.Money: 'dollars: `"0.02usd"`',

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from tierqueue.router.complaints import filled_in
-from tierqueue.router.policy import Policy
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.policy.policy_errors import filled_in
 from tools.reference import fields, markdown, sources
 
 _EXAMPLES = Path(__file__).with_name("policy.toml")

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, Table
 from sqlalchemy.types import JSON, Boolean
 
-from tierqueue.ledger import models
+from tierqueue.ledger import tables
 from tools.reference import markdown, sources
 
 _COLUMNS = Path(__file__).with_name("tables.toml")
@@ -25,9 +25,9 @@ def columns() -> dict[str, dict[str, str]]:
 
 def page() -> str:
     """The whole page."""
-    texts, about = columns(), sources.names(models)
+    texts, about = columns(), sources.names(tables)
     parts = [_INTRODUCTION]
-    for name, table in models.metadata.tables.items():
+    for name, table in tables.metadata.tables.items():
         parts += [f"## {name}", markdown.prose(about.get(name)), _table(table, texts.get(name, {}))]
     return markdown.page("The ledger's tables", *parts)
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.errors import Misconfigured
-from tierqueue.workers.engine import Engine
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.workers.engines.engine import Engine
 
 
 def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:

@@ -8,11 +8,11 @@ import httpx2
 from anthropic.types import OutputConfigParam, TextBlockParam
 
 from tierqueue.router.outcome import Usage
-from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import bills, finishes, wire
-from tierqueue.workers.engines.api import Answer, ApiEngine
-from tierqueue.workers.engines.bills import count, table
-from tierqueue.workers.engines.wire import Unreadable
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.http import bills, finishes, wire
+from tierqueue.workers.engines.http.api import Answer, ApiEngine
+from tierqueue.workers.engines.http.bills import count, table
+from tierqueue.workers.engines.http.wire import Unreadable
 
 DEFAULT_URL = "https://api.anthropic.com"
 """Stated, because the SDK would otherwise let ``ANTHROPIC_BASE_URL`` send payloads elsewhere."""

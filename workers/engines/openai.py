@@ -8,13 +8,13 @@ import openai
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONObject, ResponseFormatJSONSchema
 
-from tierqueue.router.hosts import OPENAI_URL, LimitParameter
 from tierqueue.router.outcome import Usage
-from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import bills, finishes, wire
-from tierqueue.workers.engines.api import Answer, ApiEngine
-from tierqueue.workers.engines.bills import count, table
-from tierqueue.workers.engines.wire import Unreadable
+from tierqueue.router.policy.hosts import OPENAI_URL, LimitParameter
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.http import bills, finishes, wire
+from tierqueue.workers.engines.http.api import Answer, ApiEngine
+from tierqueue.workers.engines.http.bills import count, table
+from tierqueue.workers.engines.http.wire import Unreadable
 
 
 class OpenAIEngine(ApiEngine):

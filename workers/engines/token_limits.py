@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierqueue.workers.engine import Call
-from tierqueue.workers.engines.bills import MOST_TOKENS
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.http.bills import MOST_TOKENS
 
 _NUMBER = r"~?(\d[\d,]{0,14})"
 _REQUESTED = re.compile(

@@ -12,12 +12,13 @@ from typing import Any
 
 import structlog
 
-from tierqueue.router.complaints import nearest
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Usage
-from tierqueue.workers.engine import Call
-from tierqueue.workers.engines import orphans, refusals
+from tierqueue.router.policy.policy_errors import nearest
+from tierqueue.workers.engines import orphans
+from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
+from tierqueue.workers.engines.http import refusals
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,267 @@
+"""What was spent, grouped: items, tokens and nano-dollars of the calls begun in a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, Double, Integer, case, cast, func, literal, select
+
+from tierqueue.ledger.lifecycle.settlements import BOOKED
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import attempts, items
+from tierqueue.router.outcome import Usage
+
+_DAY = 86_400_000_000
+_EPOCH = date(1970, 1, 1).toordinal()
+
+_KEYS: dict[str, ColumnElement[Any]] = {
+    "task": items.c.task,
+    "tier": attempts.c.tier,
+    "deployment": attempts.c.deployment,
+    "budget": items.c.budget,
+    "job": items.c.job_id,
+    "day": cast(attempts.c.started_at // _DAY, Integer),
+}
+DIMENSIONS = tuple(_KEYS)
+"""What spending can be grouped by; a day is UTC's."""
+
+_INPUT = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_COUNTED = (*_INPUT, "output_tokens", "reasoning_tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which calls are meant: begun at or after ``since`` (epoch microseconds), of ``job``.
+
+    ``simulated``: deployments that are, for calls whose reply did not come to say so.
+    """
+
+    since: int | None = None
+    job: str | None = None
+    simulated: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """The calls of one group; money in nano-dollars. Simulated money stands apart from real.
+
+    ``items``: that a call was made for; ``degraded``: of these, that a fallback was used for;
+    ``unknown``: what is booked, within ``cost``, for replies that were lost; ``overage``: what
+    bills came to above their bounds; ``held``: for calls that still run.
+    """
+
+    key: str
+    simulated: bool
+    items: int
+    accepted: int
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost: int
+    unknown: int
+    unknown_calls: int
+    overage: int
+    held: int
+    degraded: int
+
+    @property
+    def per_accepted(self) -> int | None:
+        """Nano-dollars for each accepted item, whatever was spent on the others."""
+        return -(-self.cost // self.accepted) if self.accepted else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """``calls`` accepted calls of one group and deployment with one and the same usage."""
+
+    key: str
+    simulated: bool
+    deployment: str
+    usage: Usage
+    calls: int
+
+
+def spending(connection: Transaction, by: str, asked: Asked) -> list[Spent]:
+    """What was spent, by one of ``DIMENSIONS``, in the order of the keys."""
+    key, simulated = _KEYS[by], _simulated(asked)
+    accepted = attempts.c.outcome == "accepted"
+    unknown = attempts.c.outcome.in_(BOOKED)
+    fallen = case((items.c.degraded.is_not(None), items.c.id))
+    rows = connection.execute(
+        select(
+            key,
+            simulated,
+            func.count(attempts.c.item_id.distinct()),
+            func.count().filter(accepted),
+            func.count(),
+            sum((_sum(_tokens(name)) for name in _INPUT), literal(0)),
+            _sum(_tokens("output_tokens")),
+            _sum(attempts.c.cost),
+            _sum(case((unknown, attempts.c.cost))),
+            func.count().filter(unknown),
+            _sum(attempts.c.detail["overage"].as_string().cast(_BIG)),
+            _sum(case((attempts.c.ended_at.is_(None), attempts.c.held))),
+            func.count(fallen.distinct()),
+        )
+        .join(items, items.c.id == attempts.c.item_id)
+        .where(*_meant(asked))
+        .group_by(key, simulated)
+        .order_by(key, simulated)
+    )
+    return [
+        Spent(
+            key=_named(by, row[0]),
+            simulated=bool(row[1]),
+            items=row[2],
+            accepted=row[3],
+            calls=row[4],
+            input_tokens=int(row[5]),
+            output_tokens=int(row[6]),
+            cost=int(row[7]),
+            unknown=int(row[8]),
+            unknown_calls=row[9],
+            overage=int(row[10]),
+            held=int(row[11]),
+            degraded=row[12],
+        )
+        for row in rows
+    ]
+
+
+def usages(connection: Transaction, by: str, asked: Asked) -> Iterator[Used]:
+    """The usage of every accepted call, equal ones counted together."""
+    key, simulated = _KEYS[by], _simulated(asked)
+    counts = [func.coalesce(_tokens(name), 0) for name in _COUNTED]
+    columns = (key, simulated, attempts.c.deployment, *counts)
+    rows = connection.execute(
+        select(*columns, func.count())
+        .join(items, items.c.id == attempts.c.item_id)
+        .where(*_meant(asked), attempts.c.outcome == "accepted", attempts.c.usage.is_not(None))
+        .group_by(*columns)
+    )
+    for row in rows:
+        tokens = dict(zip(_COUNTED, row[3:-1], strict=True))
+        yield Used(
+            key=_named(by, row[0]),
+            simulated=bool(row[1]),
+            deployment=row[2],
+            usage=Usage(**tokens),
+            calls=row[-1],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What one deployment's calls for one task type were like, those that have ended.
+
+    ``items``: for how many items it was called at all; ``accepted`` and ``rejected``: answers;
+    ``cost``: of all these calls, in nano-dollars; ``squares``: the sum of the squares of what each
+    item cost here; ``seconds`` and ``tokens``: the mean of the answered ones, ``seconds`` ``None``
+    where no call was timed.
+    """
+
+    items: int
+    accepted: int
+    rejected: int
+    cost: int
+    squares: float
+    seconds: float | None
+    tokens: float
+
+
+def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bool], Past]:
+    """The past of a task type, by deployment and whether its answers were simulated."""
+    simulated, answered = _simulated(asked), attempts.c.outcome.in_(("accepted", "rejected"))
+    tokens = sum((_tokens(name) for name in (*_INPUT, "output_tokens")), literal(0))
+    each = (
+        select(
+            attempts.c.deployment.label("deployment"),
+            simulated.label("simulated"),
+            func.count().filter(attempts.c.outcome == "accepted").label("accepted"),
+            func.count().filter(attempts.c.outcome == "rejected").label("rejected"),
+            cast(_sum(attempts.c.cost), Double).label("cost"),
+            _sum(case((answered, attempts.c.seconds))).label("seconds"),
+            func.count(attempts.c.seconds).filter(answered).label("timed"),
+            _sum(case((answered, tokens))).label("tokens"),
+            func.count(attempts.c.usage).filter(answered).label("counted"),
+        )
+        .join(items, items.c.id == attempts.c.item_id)
+        .where(*_meant(asked), items.c.task == task, attempts.c.ended_at.is_not(None))
+        .group_by(attempts.c.deployment, simulated, attempts.c.item_id)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(
+            each.c.deployment,
+            each.c.simulated,
+            func.count().label("items"),
+            func.sum(each.c.accepted).label("accepted"),
+            func.sum(each.c.rejected).label("rejected"),
+            func.sum(each.c.cost).label("cost"),
+            func.sum(each.c.cost * each.c.cost).label("squares"),
+            func.sum(each.c.seconds).label("seconds"),
+            func.sum(each.c.timed).label("timed"),
+            func.sum(each.c.tokens).label("tokens"),
+            func.sum(each.c.counted).label("counted"),
+        ).group_by(each.c.deployment, each.c.simulated)
+    )
+    return {
+        (row.deployment, bool(row.simulated)): Past(
+            items=row.items,
+            accepted=int(row.accepted),
+            rejected=int(row.rejected),
+            cost=round(row.cost),
+            squares=float(row.squares),
+            seconds=float(row.seconds) / int(row.timed) if row.timed else None,
+            tokens=float(row.tokens) / int(row.counted) if row.counted else 0.0,
+        )
+        for row in rows
+    }
+
+
+def first_call(connection: Transaction, asked: Asked) -> int | None:
+    """When the first of these calls began, in epoch microseconds; ``None`` where there is none."""
+    found = (
+        select(func.min(attempts.c.started_at))
+        .join(items, items.c.id == attempts.c.item_id)
+        .where(*_meant(asked))
+    )
+    first: int | None = connection.execute(found).scalar()
+    return first
+
+
+def _meant(asked: Asked) -> Sequence[ColumnElement[bool]]:
+    meant = []
+    if asked.since is not None:
+        meant.append(attempts.c.started_at >= asked.since)
+    if asked.job is not None:
+        meant.append(items.c.job_id == asked.job)
+    return meant
+
+
+def _simulated(asked: Asked) -> ColumnElement[Any]:
+    listed = attempts.c.deployment.in_(sorted(asked.simulated))
+    # As numbers, which both databases group and order alike.
+    said = case((attempts.c.simulated, 1), else_=0)
+    return case((attempts.c.simulated.is_not(None), said), (listed, 1), else_=0)
+
+
+_BIG = attempts.c.cost.type
+
+
+def _tokens(name: str) -> ColumnElement[Any]:
+    found: ColumnElement[Any] = attempts.c.usage[name].as_string().cast(Integer)
+    return found
+
+
+def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(column), 0)
+
+
+def _named(by: str, key: Any) -> str:
+    if key is None:
+        return "(none)"
+    if by != "day":
+        return str(key)
+    return date.fromordinal(_EPOCH + int(key)).isoformat()

@@ -1,0 +1,35 @@
+"""What operators did: append-only, written in the transaction that does it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, func, insert, select
+
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import actions
+
+_LOOKED_AT = 10_000
+"""Newest actions among which one is looked for."""
+
+
+def note(connection: Transaction, *, by: str, what: str, detail: Mapping[str, Any]) -> None:
+    """Write down who does what, to which items, jobs or tiers (``detail``, plain JSON)."""
+    connection.execute(
+        insert(actions).values(at=database_now(connection), by=by, what=what, detail=dict(detail))
+    )
+
+
+def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
+    """The last actions, the newest first."""
+    found = select(actions).order_by(actions.c.id.desc()).limit(limit)
+    return connection.execute(found).mappings().all()
+
+
+def last(connection: Transaction, what: str) -> int | None:
+    """When this was last done (epoch µs); ``None`` where it is not among the newest actions."""
+    new = select(actions).order_by(actions.c.id.desc()).limit(_LOOKED_AT).subquery()
+    at: int | None = connection.execute(
+        select(func.max(new.c.at)).where(new.c.what == what)
+    ).scalar_one()
+    return at

@@ -1,0 +1,275 @@
+"""Ceilings: what may be spent, what is held, what is spent, and the books that prove it.
+
+A hold belongs to the window in which it was made and is settled there, whenever that happens.
+All functions run inside the caller's write transaction. Rows are locked in sorted order, items
+before balances, so that two transactions never wait for each other.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, bindparam, case, insert, select, tuple_, update
+
+from tierqueue.ledger.bulk import among, insert_many, upsert
+from tierqueue.ledger.tables import balances, ceiling_changes, ceilings, entries
+from tierqueue.router.policy.policy import CeilingRule
+
+Scope = tuple[str, str]
+"""A scope's kind and name, such as ``("budget", "acme")``."""
+
+_OVER = select(ceilings).where(among(ceilings.c.name))
+_KNOWN = select(balances.c.id).where(among(balances.c.id))
+_LOCK = select(balances).where(among(balances.c.id)).order_by(balances.c.id).with_for_update()
+_NEW_SPENT = balances.c.spent + bindparam("b_spent")
+_NEW_HELD = balances.c.held + bindparam("b_held")
+_MOVE = (
+    update(balances)
+    .where(balances.c.id == bindparam("b_id"))
+    .values(
+        spent=_NEW_SPENT,
+        held=_NEW_HELD,
+        peak=case(
+            (balances.c.peak < _NEW_SPENT + _NEW_HELD, _NEW_SPENT + _NEW_HELD),
+            else_=balances.c.peak,
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One claim's wish: ``bound`` nano-dollars in every ceiling that covers its scopes."""
+
+    item_id: str
+    fence: int
+    bound: int
+    scopes: Sequence[Scope]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The bound is held in each of ``balances`` (ids)."""
+
+    balances: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The bound does not fit; nothing of it is held.
+
+    ``hopeless``: it would not fit even if every hold came back. All figures in nano-dollars.
+    """
+
+    ceiling: str
+    limit: int
+    spent: int
+    held: int
+    needed: int
+
+    @property
+    def hopeless(self) -> bool:
+        return self.spent + self.needed > self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change of one balance, in nano-dollars; ``kind``: hold, settle, release, correct."""
+
+    balance_id: str
+    item_id: str
+    fence: int
+    kind: str
+    held: int
+    spent: int
+
+
+@dataclass(slots=True)
+class _Standing:
+    limit: int
+    spent: int
+    held: int
+
+
+def seed(connection: Connection, rules: Iterable[CeilingRule], now: int) -> None:
+    """Bring the policy's ceilings into the ledger; what an operator has set is left alone."""
+    known = {(row.scope, row.name, row.window): row for row in connection.execute(select(ceilings))}
+    for rule in rules:
+        row = known.get((rule.scope, rule.name, rule.window))
+        wanted = (rule.limit, rule.timezone)
+        if row is None or (row.set_by == "policy" and (row.limit, row.timezone) != wanted):
+            put(connection, rule, by="policy", now=now)
+
+
+def put(
+    connection: Connection, rule: CeilingRule, *, by: str, now: int, former: int | None = None
+) -> int | None:
+    """Set a ceiling and write down who did it; returns the limit before, if there was one.
+
+    ``former`` is that limit where the ceiling is new: of the ``*`` that held for its name.
+    """
+    key = {"scope": rule.scope, "name": rule.name, "window": rule.window}
+    values = {"timezone": rule.timezone, "limit": rule.limit, "set_by": by}
+    # Inserted first: of two processes that set the same new ceiling, one inserts and one updates.
+    inserted = connection.execute(
+        upsert(connection, ceilings).values(**key, **values).on_conflict_do_nothing()
+    ).rowcount
+    before = former
+    if not inserted:
+        where = tuple_(ceilings.c.scope, ceilings.c.name, ceilings.c.window) == tuple(key.values())
+        before = connection.execute(
+            select(ceilings.c.limit).where(where).with_for_update()
+        ).scalar_one()
+        connection.execute(update(ceilings).where(where).values(**values))
+    connection.execute(
+        insert(ceiling_changes).values(
+            at=now,
+            by=by,
+            **key,
+            before=before,
+            after=rule.limit,
+        )
+    )
+    return before
+
+
+def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held | Full]:
+    """Hold each need in all its ceilings or in none, decided one after the other."""
+    covering = _covering(connection, now, {scope for need in needs for scope in need.scopes})
+    limits = dict(pair for pairs in covering.values() for pair in pairs)
+    standing = _lock(connection, limits)
+    ids_of: dict[tuple[Scope, ...], tuple[str, ...]] = {}
+    decisions: list[Held | Full] = []
+    written: list[Entry] = []
+    for need in needs:
+        scopes = tuple(need.scopes)
+        if (ids := ids_of.get(scopes)) is None:
+            ids = tuple(sorted(key for scope in scopes for key, _ in covering[scope]))
+            ids_of[scopes] = ids
+        # What costs nothing fits everywhere, also where a bill came in above its bound.
+        tight = [key for key in ids if need.bound and _room(standing[key]) < need.bound]
+        if tight:
+            # A ceiling that can never fit is the one to name: waiting for it is in vain.
+            worst = min(tight, key=lambda key: standing[key].limit - standing[key].spent)
+            row = standing[worst]
+            decisions.append(Full(worst, row.limit, row.spent, row.held, need.bound))
+            continue
+        for key in ids:
+            standing[key].held += need.bound
+            written.append(Entry(key, need.item_id, need.fence, "hold", need.bound, 0))
+        decisions.append(Held(ids))
+    write(connection, now, written)
+    return decisions
+
+
+def write(connection: Connection, now: int, changes: Sequence[Entry]) -> None:
+    """Append entries and move their balances, one update a balance."""
+    if not changes:
+        return
+    sums: dict[str, list[int]] = {}
+    for change in changes:
+        total = sums.setdefault(change.balance_id, [0, 0])
+        total[0] += change.held
+        total[1] += change.spent
+    insert_many(
+        connection,
+        entries,
+        [
+            {
+                "balance_id": change.balance_id,
+                "item_id": change.item_id,
+                "fence": change.fence,
+                "kind": change.kind,
+                "held": change.held,
+                "spent": change.spent,
+                "at": now,
+            }
+            for change in changes
+        ],
+    )
+    connection.execute(
+        _MOVE,
+        [
+            {"b_id": key, "b_held": held, "b_spent": spent}
+            for key, (held, spent) in sorted(sums.items())
+        ],
+    )
+
+
+def _room(row: _Standing) -> int:
+    return row.limit - row.spent - row.held
+
+
+def _covering(
+    connection: Connection, now: int, scopes: set[Scope]
+) -> Mapping[Scope, list[tuple[str, int]]]:
+    """For each scope the (balance id, limit) pairs of every ceiling over it."""
+    names = sorted({name for _, name in scopes} | {"*"})
+    rows = connection.execute(_OVER, {"ids": names}).all()
+    exact = {(row.scope, row.name, row.window) for row in rows}
+    found: dict[Scope, list[tuple[str, int]]] = {scope: [] for scope in scopes}
+    for kind, name in scopes:
+        for row in rows:
+            wildcard = row.name == "*" and (kind, name, row.window) not in exact
+            if row.scope == kind and (row.name == name or wildcard):
+                start = window_start(row.window, row.timezone, now)
+                key = f"{kind}:{name}:{row.window}:{start}"
+                found[(kind, name)].append((key, row.limit))
+    return found
+
+
+def _lock(connection: Connection, limits: Mapping[str, int]) -> dict[str, _Standing]:
+    if not limits:
+        return {}
+    ids = sorted(limits)
+    # New windows are made before anything is locked, or the locks would not be taken in order.
+    known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
+    _create(connection, [key for key in ids if key not in known])
+    rows = {row.id: row for row in connection.execute(_LOCK, {"ids": ids})}
+    return {key: _Standing(limits[key], rows[key].spent, rows[key].held) for key in ids}
+
+
+def _create(connection: Connection, ids: Sequence[str]) -> None:
+    for key in ids:
+        kind, name, window, start = balance_parts(key)
+        values = {"id": key, "scope": kind, "name": name, "window": window, "start": start}
+        connection.execute(
+            upsert(connection, balances)
+            .values(spent=0, held=0, peak=0, **values)
+            .on_conflict_do_nothing()
+        )
+
+
+def balance_parts(balance_id: str) -> tuple[str, str, str, str]:
+    """A balance's id as its ceiling's scope, name and window, and the window's start."""
+    scope, rest = balance_id.split(":", 1)
+    name, window, start = rest.rsplit(":", 2)
+    return scope, name, window, start
+
+
+def window_start(window: str, timezone: str, now: int) -> str:
+    """The name of the calendar window that contains ``now``, such as ``2026-11-20``.
+
+    Hours are named in UTC, so that the repeated hour of a clock change is two windows; days,
+    weeks (from Monday) and months begin at midnight of ``timezone``.
+    """
+    if window == "total":
+        return "all"
+    return _window_of_minute(window, timezone, now // 60_000_000)
+
+
+@lru_cache(maxsize=1024)
+def _window_of_minute(window: str, timezone: str, minute: int) -> str:
+    at = datetime.fromtimestamp(minute * 60, UTC)
+    if window == "hour":
+        return at.strftime("%Y-%m-%dT%HZ")
+    day = at.astimezone(ZoneInfo(timezone)).date()
+    if window == "week":
+        day -= timedelta(days=day.weekday())
+    elif window == "month":
+        day = day.replace(day=1)
+    elif window != "day":
+        raise ValueError(f"no such window: {window}")
+    return day.isoformat()

@@ -1,0 +1,170 @@
+"""Warnings before a ceiling is reached, and what a ceiling ended: each told once, by whoever
+writes it down first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import bindparam, literal_column, select, update
+
+from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.ceilings.books import window_start
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import balances, ceiling_marks, ceiling_warnings, ceilings, items
+from tierqueue.router.policy.policy import WarningPolicy
+
+BURN_RATE = "burn_rate"
+"""What a warning is of that is not of a share."""
+
+_SECOND = 1_000_000
+_LENGTHS = {"hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_592_000}
+_SPANS = 24
+"""The rate is that of the last so-manieth of the window at least, or the first call would warn."""
+
+_TOLD_FOR = 3_600 * _SECOND
+"""What ended longer ago is not told: a hook that is new is not flooded with what is old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeilingWarning:
+    """A balance that spent ``what`` of its limit: a share such as ``0.8``, or ``burn_rate``.
+
+    Money in nano-dollars.
+    """
+
+    balance_id: str
+    what: str
+    limit: int
+    spent: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is to be warned of, and the balances whose rate is measured anew from now on."""
+
+    warnings: list[CeilingWarning]
+    reached: list[CeilingWarning]
+    marks: dict[str, int]
+
+
+def look(connection: Transaction, policy: WarningPolicy, now: int) -> Look:
+    """What there is to warn of ``now`` (epoch microseconds); writes nothing.
+
+    Of the shares that a balance reached since the last look only the highest is in ``warnings``;
+    all are in ``reached``.
+    """
+    found = Look([], [], {})
+    if not (standing := _standing(connection, now)):
+        return found
+    ids = {"ids": [row.id for row, _ in standing]}
+    told = {(row.balance_id, row.what, row.limit) for row in connection.execute(_WARNED, ids)}
+    marks = {row.balance_id: row for row in connection.execute(_MARKS, ids)}
+    for row, rule in standing:
+        reached = [
+            _warning(row, rule.limit, str(share))
+            for share in sorted(policy.shares)
+            if row.spent >= share * rule.limit and (row.id, str(share), rule.limit) not in told
+        ]
+        found.reached.extend(reached)
+        found.warnings.extend(reached[-1:])
+        if (length := _LENGTHS.get(rule.window)) is None or not policy.burn_rate:
+            continue
+        mark = marks.get(row.id)
+        since = _begin(row.start, rule) if mark is None else mark.at
+        span = length * _SECOND / _SPANS
+        even = rule.limit * max(now - since, span) / (length * _SECOND)
+        fast = row.spent - (0 if mark is None else mark.spent) > policy.burn_rate * even
+        if fast and (row.id, BURN_RATE, rule.limit) not in told:
+            warning = _warning(row, rule.limit, BURN_RATE)
+            found.reached.append(warning)
+            found.warnings.append(warning)
+        if mark is None or now - mark.at >= span:
+            found.marks[row.id] = row.spent
+    return found
+
+
+def note(connection: Transaction, found: Look, now: int) -> list[CeilingWarning]:
+    """Write down what was found; returns the warnings that nobody else has given meanwhile."""
+    new = set()
+    for each in sorted(found.reached, key=lambda each: (each.balance_id, each.what)):
+        given = upsert(connection, ceiling_warnings).values(
+            balance_id=each.balance_id, what=each.what, limit=each.limit, spent=each.spent, at=now
+        )
+        if connection.execute(given.on_conflict_do_nothing()).rowcount:
+            new.add((each.balance_id, each.what))
+    for balance_id, spent in sorted(found.marks.items()):
+        mark = upsert(connection, ceiling_marks).values(balance_id=balance_id, spent=spent, at=now)
+        changed = {"spent": spent, "at": now}
+        connection.execute(mark.on_conflict_do_update(index_elements=["balance_id"], set_=changed))
+    return [each for each in found.warnings if (each.balance_id, each.what) in new]
+
+
+def untold(connection: Transaction, now: int, most: int) -> list[str]:
+    """Ids of up to ``most`` dead letters of the last hour that a ceiling ended and no hook heard
+    of, the oldest first.
+    """
+    return list(connection.execute(_UNTOLD.limit(most), {"since": now - _TOLD_FOR}).scalars())
+
+
+def tell(connection: Transaction, item_ids: Sequence[str], now: int) -> list[Mapping[str, Any]]:
+    """Take these to be told; returns those nobody else has taken, with what ended them."""
+    asked = (
+        select(items.c.id, items.c.task, items.c.budget, items.c.job_id, items.c.error)
+        .where(among(items.c.id), *_DEAD)
+        .order_by(items.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    found = connection.execute(asked, {"ids": list(item_ids)}).mappings().all()
+    taken = update(items).where(among(items.c.id)).values(hooked_at=now)
+    connection.execute(taken, {"ids": [row["id"] for row in found]})
+    return [dict(row) for row in found]
+
+
+_WARNED = select(ceiling_warnings).where(among(ceiling_warnings.c.balance_id))
+_MARKS = select(ceiling_marks).where(among(ceiling_marks.c.balance_id))
+# As literals: neither database uses a partial index for a parameter gladly.
+_DEAD = (
+    items.c.state == literal_column("'dead'"),
+    items.c.reason == literal_column("'cost_ceiling'"),
+    items.c.hooked_at.is_(None),
+)
+_UNTOLD = (
+    select(items.c.id)
+    .where(*_DEAD, items.c.ended_at > bindparam("since"))
+    .order_by(items.c.ended_at)
+)
+
+
+def _standing(connection: Transaction, now: int) -> list[tuple[Any, Any]]:
+    """Each balance of a present window from which anything was spent, with its ceiling."""
+    rules = {
+        (rule.scope, rule.name, rule.window): rule for rule in connection.execute(select(ceilings))
+    }
+    starts = {key: window_start(r.window, r.timezone, now) for key, r in rules.items()}
+    if not rules:
+        return []
+    present = balances.c.start.in_(sorted(set(starts.values())))
+    found = []
+    for row in connection.execute(select(balances).where(present, balances.c.spent > 0)):
+        own, each = ((row.scope, name, row.window) for name in (row.name, "*"))
+        key = own if own in rules else each
+        if starts.get(key) == row.start:
+            found.append((row, rules[key]))
+    return found
+
+
+def _warning(row: Any, limit: int, what: str) -> CeilingWarning:
+    return CeilingWarning(balance_id=row.id, what=what, limit=limit, spent=row.spent, held=row.held)
+
+
+def _begin(start: str, rule: Any) -> int:
+    """When the window that ``window_start`` named ``start`` began, in epoch microseconds."""
+    if rule.window == "hour":
+        at = datetime.strptime(start, "%Y-%m-%dT%HZ").replace(tzinfo=UTC)
+    else:
+        at = datetime.fromisoformat(start).replace(tzinfo=ZoneInfo(rule.timezone))
+    return round(at.timestamp() * _SECOND)

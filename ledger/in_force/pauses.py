@@ -1,0 +1,113 @@
+"""Pauses: a tier, a task type, a budget or a job whose items stay in the ledger until resumed.
+
+What is paused is routed as ever and not sent to a tier's queue; what runs ends by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, literal_column, or_, select, update
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import items, jobs, pauses
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import TIERS
+from tierqueue.router.lifecycle import State
+from tierqueue.router.policy.policy_errors import there_is_no
+
+KINDS = ("tier", "task", "budget", "job")
+"""What can be paused."""
+
+_COLUMNS = {"tier": "tier", "task": "task", "budget": "budget", "job": "job_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """One pause; ``at`` in epoch microseconds."""
+
+    kind: str
+    name: str
+    at: int
+    by: str
+
+
+def pause(connection: Transaction, kind: str, name: str, by: str) -> bool:
+    """Hold these items back; returns whether they were not paused before.
+
+    Items queued and not yet claimed come back to ``routed`` in the same transaction; running ones
+    end by themselves. Raises ``InvalidItem`` for a tier or a job that is not there.
+    """
+    _refuse_unknown(connection, kind, name)
+    at = database_now(connection)
+    stated = upsert(connection, pauses).values(kind=kind, name=name, at=at, by=by)
+    new = connection.execute(stated.on_conflict_do_nothing()).rowcount > 0
+    pull_back(connection, [Pause(kind, name, at, by)])
+    if new:
+        audit_log.note(connection, by=by, what="pause", detail={"kind": kind, "name": name})
+    return new
+
+
+def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
+    """Let these items go on; returns whether they were paused."""
+    gone = delete(pauses).where(pauses.c.kind == kind, pauses.c.name == name)
+    found = connection.execute(gone).rowcount > 0
+    if found:
+        audit_log.note(connection, by=by, what="resume", detail={"kind": kind, "name": name})
+    return found
+
+
+def standing(connection: Transaction) -> list[Pause]:
+    """Every pause in force, by kind and name."""
+    rows = connection.execute(select(pauses).order_by(pauses.c.kind, pauses.c.name))
+    return [Pause(row.kind, row.name, row.at, row.by) for row in rows]
+
+
+def free(
+    paused: Sequence[Pause],
+    columns: ReadOnlyColumnCollection[str, ColumnElement[Any]] = items.c,
+) -> list[ColumnElement[bool]]:
+    """Conditions under which an item, or a row with its ``columns``, is held back by none."""
+    return [
+        or_(columns[_COLUMNS[kind]].is_(None), columns[_COLUMNS[kind]].not_in(names))
+        for kind, names in _by_kind(paused).items()
+    ]
+
+
+def pull_back(connection: Transaction, paused: Sequence[Pause]) -> int:
+    """Bring paused items that no worker has claimed back to ``routed``; returns how many.
+
+    A worker that holds their slice finds them gone and leaves them.
+    """
+    if not paused:
+        return 0
+    held = or_(*(items.c[_COLUMNS[kind]].in_(names) for kind, names in _by_kind(paused).items()))
+    # In no order: whoever skips locked rows waits for nobody, and the few queued rows are found by
+    # their own small index, not along all ids.
+    queued = items.c.state == literal_column(f"'{State.QUEUED.value}'")
+    found = select(items.c.id).where(queued, held).with_for_update(skip_locked=True)
+    ids = sorted(connection.execute(found).scalars())
+    if ids:
+        back = update(items).where(among(items.c.id), items.c.state == State.QUEUED.value)
+        connection.execute(back.values(state=State.ROUTED.value), {"ids": ids})
+    return len(ids)
+
+
+def _by_kind(paused: Sequence[Pause]) -> dict[str, list[str]]:
+    named: dict[str, list[str]] = {}
+    for each in paused:
+        named.setdefault(each.kind, []).append(each.name)
+    return named
+
+
+def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
+    if kind not in KINDS:
+        raise InvalidItem(f"{kind!r} cannot be paused: there are {', '.join(KINDS)}")
+    if kind == "tier" and name not in set(TIERS):
+        raise InvalidItem(there_is_no("tier", name, TIERS))
+    if kind == "job" and not connection.execute(select(jobs.c.id).where(jobs.c.id == name)).first():
+        raise InvalidItem(f"there is no job {name!r}")

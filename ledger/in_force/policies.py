@@ -1,0 +1,76 @@
+"""The policy in force: that of the routing stage which started last, over all processes.
+
+What was routed under another one and has not been called is routed anew before it may be.
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, and_, literal_column, or_, select, update
+
+from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import items, policies
+from tierqueue.router.lifecycle import State
+
+_LAST = select(policies.c.digest).order_by(policies.c.started_at.desc()).limit(1)
+
+IN_FORCE = _LAST.scalar_subquery()
+"""The digest of the policy in force; null where no routing stage has ever started."""
+
+OUTDATED = and_(IN_FORCE.is_not(None), items.c.policy.is_distinct_from(IN_FORCE))
+"""Whether an item was routed under another policy than the one in force."""
+
+_ROUTE_ANEW = update(items).where(among(items.c.id)).values(state=State.SUBMITTED.value)
+
+Cursor = tuple[int, str]
+"""Priority and id of the item looked at last."""
+
+_MOST_URGENT: Cursor = (2**31 - 1, "")
+
+
+def start(connection: Transaction, digest: str, now: int) -> None:
+    """A routing stage starts with this policy: it is in force from now on (epoch microseconds)."""
+    row = {"digest": digest, "started_at": now}
+    again = upsert(connection, policies).on_conflict_do_update(
+        index_elements=["digest"], set_={"started_at": now}
+    )
+    connection.execute(again, row)
+
+
+def in_force(connection: Connection) -> str | None:
+    """The digest of the policy in force."""
+    return connection.execute(_LAST).scalar()
+
+
+def route_anew(connection: Transaction, item_ids: Collection[str]) -> None:
+    """Put locked items that nobody calls back to where they are routed."""
+    if item_ids:
+        connection.execute(_ROUTE_ANEW, {"ids": sorted(item_ids)})
+
+
+def route_tier_anew(
+    connection: Transaction, state: State, tier: str, after: Cursor | None, most: int
+) -> Cursor | None:
+    """Put up to ``most`` outdated items of a tier in ``state`` back; goes on behind ``after``.
+
+    Returns from where the next call goes on, and ``None`` once all have been looked at. Each is
+    found as well when its turn comes; a tier that is paused, full or gone has no turns.
+    """
+    priority, item_id = after or _MOST_URGENT
+    rows = connection.execute(
+        select(items.c.id, items.c.priority)
+        .where(
+            items.c.state == literal_column(f"'{state.value}'"),
+            items.c.tier == tier,
+            or_(
+                items.c.priority < priority,
+                and_(items.c.priority == priority, items.c.id > item_id),
+            ),
+            OUTDATED,
+        )
+        .order_by(items.c.priority.desc(), items.c.id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
+    route_anew(connection, [row.id for row in rows])
+    return (rows[-1].priority, rows[-1].id) if len(rows) == most else None

@@ -1,0 +1,267 @@
+"""Claims: one transaction a slice takes its items, raises their fences and holds money."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from tierqueue.ledger.bulk import among, insert_many
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.ceilings.books import Full, Held, Need, Scope
+from tierqueue.ledger.in_force import conditions, policies
+from tierqueue.ledger.in_force.policies import OUTDATED
+from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded, expired
+from tierqueue.ledger.lifecycle.items import Death, die, fall_back, fallen
+from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.tables import attempts, items
+from tierqueue.router.condition import Condition
+from tierqueue.router.lifecycle import State
+
+_KNOWN = select(items).where(among(items.c.id))
+_WANTED = (
+    select(
+        items.c.id,
+        items.c.fence,
+        items.c.state,
+        items.c.deployment,
+        items.c.deadline,
+        items.c.max_cost,
+        items.c.spent,
+        items.c.held,
+        items.c.bound,
+        items.c.budget,
+        items.c.job_id,
+        items.c.fallback,
+        items.c.degraded,
+        items.c.policy,
+        OUTDATED.label("outdated"),
+    )
+    .where(among(items.c.id))
+    .order_by(items.c.id)
+    .with_for_update()
+)
+_RUN = (
+    update(items)
+    .where(among(items.c.id))
+    .values(
+        state=State.RUNNING.value,
+        fence=items.c.fence + 1,
+        lease_until=bindparam("lease_until"),
+        held=items.c.bound,
+        reason=None,
+    )
+)
+_WAIT = (
+    update(items)
+    .where(items.c.id == bindparam("b_id"))
+    .values(state=State.WAITING.value, ready_at=bindparam("b_ready"), reason=bindparam("b_reason"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """Who claims, and for which deployment; ``lease`` and ``patience`` in microseconds.
+
+    ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
+    item waits before it asks again for room in a ceiling that is full of others' holds, or for a
+    worker that knows its deployment as its policy has it. ``policy`` is the digest of the worker's,
+    ``terms`` what that says of the deployment.
+    """
+
+    worker: str
+    tier: str
+    deployment: str
+    provider: str
+    metered: bool
+    lease: int
+    patience: int = 500_000
+    policy: str = ""
+    terms: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One claimed item: its row as it stood before, the new fence, and what is held where."""
+
+    item: ItemRow
+    fence: int
+    held: int
+    balances: tuple[str, ...]
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What became of a slice: claimed, dead at the claim (promises are owed), or left."""
+
+    claimed: list[Claim]
+    ended: list[Ending]
+    waiting: int
+    stale: int
+
+
+def scopes_of(row: ItemRow, claimant: Claimant) -> list[Scope]:
+    """Every scope whose ceilings cover a call of this item on the claimant's deployment."""
+    scopes: list[Scope] = [
+        ("budget", row.budget),
+        ("tier", claimant.tier),
+        ("deployment", claimant.deployment),
+        ("provider", claimant.provider),
+        ("everything", "*"),
+    ]
+    if row.job_id is not None:
+        scopes.append(("job", row.job_id))
+    return scopes
+
+
+def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, ItemRow]:
+    """The items of a slice, by id, with all that their calls need; locks nothing.
+
+    Asked before ``claim``, which looks again at whatever may have changed: what an item carries is
+    read from large columns, and on SQLite nobody else writes while a claim is open.
+    """
+    return {row.id: row for row in connection.execute(_KNOWN, {"ids": sorted(item_ids)})}
+
+
+def claim(
+    connection: Connection,
+    claimant: Claimant,
+    wanted: Mapping[str, int],
+    known: Mapping[str, ItemRow],
+    now: int,
+) -> Claims:
+    """Claim the items of ``wanted`` (id -> fence as dispatched), each for itself.
+
+    ``known`` is what ``read`` said of them. An item is claimed if it is still queued for this
+    deployment under that fence and its bound fits everything that covers it. It waits if only
+    others' holds stand in its way; it dies with ``cost_ceiling`` or ``deadline`` if it can never
+    go. What was routed under another policy than the one in force is routed anew, and waits for
+    another worker where this one's policy says something else of the deployment.
+    """
+    rows = connection.execute(_WANTED, {"ids": sorted(wanted)}).all()
+    result = Claims([], [], 0, len(wanted))
+    deaths: list[Death] = []
+    able: list[ItemRow] = []
+    anew: list[str] = []
+    late = any(row.deadline is not None and row.deadline < now for row in rows)
+    known_of = conditions.by_deployment(connection) if late else {}
+    condition = known_of.get(claimant.deployment)
+    waits: list[dict[str, Any]] = []
+    for row in _as_dispatched(rows, claimant, wanted, known):
+        match _obstacle(row, known[row.id], claimant, now, condition):
+            case Outdated():
+                anew.append(row.id)
+            case Death() as death:
+                deaths.append(death)
+            case str() as why:
+                waits.append(_wait(row, claimant, now, why))
+            case None:
+                able.append(row)
+    needs = [Need(row.id, row.fence + 1, row.bound, scopes_of(row, claimant)) for row in able]
+    falling: dict[str, dict[str, Any]] = {}
+    for row, decision in zip(able, books.hold(connection, now, needs), strict=True):
+        match decision:
+            case Held(balances):
+                result.claimed.append(
+                    Claim(
+                        item=known[row.id],
+                        fence=row.fence + 1,
+                        held=row.bound,
+                        balances=balances,
+                        started_at=now,
+                    )
+                )
+            case Full() if decision.hopeless and _may_fall(row, claimant.tier):
+                refused = ceiling_exceeded(row.id, decision).fields
+                to = row.fallback["on_ceiling"]
+                falling[row.id] = {**fallen(to, row.deployment, "ceiling"), "refused": refused}
+            case Full() if decision.hopeless:
+                deaths.append(ceiling_exceeded(row.id, decision))
+            case Full():
+                waits.append(_wait(row, claimant, now, f"ceiling {decision.ceiling}"))
+    _write_claims(connection, claimant, result.claimed, now)
+    if waits:
+        connection.execute(_WAIT, waits)
+    fall_back(connection, falling)
+    policies.route_anew(connection, [*falling, *anew])
+    ended = die(connection, deaths, now)
+    left = len(wanted) - len(result.claimed) - len(ended) - len(waits) - len(falling) - len(anew)
+    return Claims(result.claimed, ended, len(waits), left)
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """An item was routed under another policy than the one in force."""
+
+
+def _as_dispatched(
+    rows: Sequence[ItemRow],
+    claimant: Claimant,
+    wanted: Mapping[str, int],
+    known: Mapping[str, ItemRow],
+) -> Iterator[ItemRow]:
+    """The rows that are as they were when their slice was sent, and when they were read."""
+    for row in rows:
+        seen = known.get(row.id)
+        stands = (row.state, row.fence, row.deployment) == (
+            State.QUEUED,
+            wanted[row.id],
+            claimant.deployment,
+        )
+        if stands and seen is not None and seen.policy == row.policy:
+            yield row
+
+
+def _obstacle(
+    row: ItemRow, seen: ItemRow, claimant: Claimant, now: int, condition: Condition | None
+) -> Outdated | Death | str | None:
+    """What stands in the way of a claim before money is asked for: its end, or why it waits."""
+    if row.outdated:
+        return Outdated()
+    terms = (seen.route or {}).get("terms")
+    if row.policy not in (None, claimant.policy) and terms != claimant.terms:
+        return "its worker has another policy"
+    if row.deadline < now:
+        return expired(row.id, row.deadline, now, condition)
+    if row.max_cost is not None and row.spent + row.bound > row.max_cost:
+        full = Full(f"item:{row.id}", row.max_cost, row.spent, row.held, row.bound)
+        return ceiling_exceeded(row.id, full)
+    return None
+
+
+def _wait(row: ItemRow, claimant: Claimant, now: int, why: str) -> dict[str, Any]:
+    return {"b_id": row.id, "b_ready": now + claimant.patience, "b_reason": why}
+
+
+def _may_fall(row: ItemRow, tier: str) -> bool:
+    to = (row.fallback or {}).get("on_ceiling")
+    return row.degraded is None and to not in (None, tier)
+
+
+def _write_claims(
+    connection: Connection, claimant: Claimant, claimed: Sequence[Claim], now: int
+) -> None:
+    if not claimed:
+        return
+    ids = [each.item.id for each in claimed]
+    connection.execute(_RUN, {"ids": ids, "lease_until": now + claimant.lease})
+    insert_many(
+        connection,
+        attempts,
+        [
+            {
+                "item_id": each.item.id,
+                "fence": each.fence,
+                "tier": claimant.tier,
+                "deployment": claimant.deployment,
+                "worker": claimant.worker,
+                "metered": claimant.metered,
+                "balances": list(each.balances),
+                "held": each.held,
+                "started_at": now,
+            }
+            for each in claimed
+        ],
+    )

@@ -1,0 +1,64 @@
+"""Leases of running items: renewed by their workers, found once they have ended."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Connection, bindparam, func, literal_column, select, update
+
+from tierqueue.ledger.bulk import among
+from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.tables import attempts, items
+from tierqueue.router.lifecycle import State
+
+_HELD = (
+    select(items.c.id, items.c.fence, items.c.state, items.c.cancel_requested)
+    .where(among(items.c.id))
+    .order_by(items.c.id)
+    .with_for_update()
+)
+_RENEW = update(items).where(among(items.c.id)).values(lease_until=bindparam("lease"))
+
+
+def renew(
+    connection: Connection, held: Mapping[str, int], lease_until: int
+) -> tuple[set[str], set[str]]:
+    """Renew the leases of ``held`` (id -> fence); returns (lost, to be cancelled) item ids."""
+    if not held:
+        return set(), set()
+    rows = connection.execute(_HELD, {"ids": sorted(held)}).all()
+    mine = {
+        row.id: bool(row.cancel_requested)
+        for row in rows
+        if row.fence == held[row.id] and row.state == State.RUNNING
+    }
+    if mine:
+        connection.execute(_RENEW, {"ids": sorted(mine), "lease": lease_until})
+    return held.keys() - mine.keys(), {item_id for item_id, stop in mine.items() if stop}
+
+
+def lapsed(connection: Connection, now: int, most: int) -> list[tuple[ItemRow, ItemRow]]:
+    """Running items whose lease has ended, each with its open attempt, locked."""
+    rows = connection.execute(
+        select(items)
+        .where(items.c.state == literal_column("'running'"), items.c.lease_until < now)
+        .order_by(items.c.lease_until)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not rows:
+        return []
+    found = connection.execute(
+        select(attempts).where(attempts.c.item_id.in_([row.id for row in rows]))
+    ).all()
+    open_attempts = {(row.item_id, row.fence): row for row in found}
+    return [(row, open_attempts[row.id, row.fence]) for row in rows]
+
+
+def most_lost(connection: Connection, workers: Collection[str]) -> dict[str, int]:
+    """For each of these workers the most claims that any item it still holds has lost before."""
+    found = connection.execute(
+        select(attempts.c.worker, func.max(items.c.lost_claims).label("most"))
+        .join(items, items.c.id == attempts.c.item_id)
+        .where(attempts.c.ended_at.is_(None), attempts.c.worker.in_(sorted(workers)))
+        .group_by(attempts.c.worker)
+    )
+    return {row.worker: row.most for row in found}

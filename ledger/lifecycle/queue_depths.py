@@ -1,0 +1,42 @@
+"""How full each tier's queue is, by the ledger."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, literal_column, select, union_all
+
+from tierqueue.ledger.lifecycle.routes import is_in
+from tierqueue.ledger.tables import items
+from tierqueue.router.item import TIERS
+from tierqueue.router.lifecycle import State
+
+_FILLINGS = union_all(
+    *(
+        select(
+            literal_column(f"'{tier.value}'").label("tier"),
+            select(func.count())
+            .where(is_in(State.QUEUED), items.c.tier == tier.value)
+            .scalar_subquery()
+            .label("queued"),
+            select(items.c.id)
+            .where(is_in(State.ROUTED), items.c.tier == tier.value)
+            .exists()
+            .label("routed"),
+        )
+        for tier in TIERS
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """A tier's queue: how many items were sent and not yet claimed, and whether more are routed."""
+
+    queued: int
+    routed: bool
+
+
+def fillings(connection: Connection) -> dict[str, Filling]:
+    """Every tier's queue, by the tier's name."""
+    return {
+        row.tier: Filling(row.queued, bool(row.routed)) for row in connection.execute(_FILLINGS)
+    }

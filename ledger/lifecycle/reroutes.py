@@ -1,0 +1,78 @@
+"""Items of a deployment that cannot serve: sent back to be routed anew, or put on trial."""
+
+from collections.abc import Collection, Sequence
+from typing import get_args
+
+from sqlalchemy import and_, not_, or_, select, update
+
+from tierqueue.ledger.bulk import among
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.in_force.policies import OUTDATED
+from tierqueue.ledger.lifecycle.routes import Ready, is_in
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import items
+from tierqueue.router.item import Tier
+from tierqueue.router.lifecycle import State
+from tierqueue.router.outcome import Trouble
+
+WAITS = tuple(code for code in get_args(Trouble) if code != "throttled")
+"""Reasons of items that wait for their deployment, where another may take over."""
+
+
+def send_back(
+    connection: Transaction, tier: Tier, deployment: str, most: int, *, fallbacks_only: bool
+) -> int:
+    """Routed and waiting items of a deployment become ``submitted``; returns how many.
+
+    Those are left that were routed since it became unavailable, and wait because nobody can take
+    over. ``fallbacks_only``: only those that somebody allowed to fall back on an outage.
+    """
+    routed = and_(is_in(State.ROUTED), items.c.tier == tier.value, items.c.reason.is_(None))
+    waits = and_(is_in(State.WAITING), items.c.reason.in_(WAITS))
+    found = select(items.c.id).where(or_(routed, waits), items.c.deployment == deployment)
+    if fallbacks_only:
+        allowed = items.c.fallback["on_outage"].as_string().is_not(None)
+        found = found.where(items.c.fallback.is_not(None), allowed, items.c.degraded.is_(None))
+    ids = sorted(connection.execute(found.limit(most).with_for_update(skip_locked=True)).scalars())
+    if ids:
+        back = update(items).where(among(items.c.id)).values(state=State.SUBMITTED.value)
+        connection.execute(back, {"ids": ids})
+    return len(ids)
+
+
+def reconsider(connection: Transaction, deployments: Collection[str]) -> None:
+    """Whoever waits for these deployments may be routed anew: another one serves again."""
+    where = (is_in(State.ROUTED), items.c.deployment.in_(sorted(deployments)))
+    found = select(items.c.id).where(*where, items.c.reason.in_(WAITS))
+    ids = sorted(connection.execute(found.with_for_update(skip_locked=True)).scalars())
+    if ids:
+        forget = update(items).where(among(items.c.id)).values(reason=None)
+        connection.execute(forget, {"ids": ids})
+
+
+def queue_for_trial(
+    connection: Transaction,
+    tier: Tier,
+    deployment: str,
+    again_at: int,
+    paused: Sequence[Pause] = (),
+) -> Ready | None:
+    """Queue one routed item of the deployment, another each time: who was turned away least.
+
+    ``again_at``: epoch microseconds, as for ``routes.queue``.
+    """
+    free = pauses.free(paused) if paused else []
+    row = connection.execute(
+        select(items.c.id, items.c.fence, items.c.prefix, items.c.token_bound)
+        .where(is_in(State.ROUTED), items.c.tier == tier.value, items.c.deployment == deployment)
+        .where(not_(OUTDATED), *free)
+        .order_by(items.c.lost_claims, items.c.throttles, items.c.priority.desc(), items.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if row is None:
+        return None
+    queued = {"state": State.QUEUED.value, "ready_at": again_at, "reason": None}
+    connection.execute(update(items).where(items.c.id == row.id).values(**queued))
+    return Ready(row.id, row.fence, tier.value, deployment, row.prefix, row.token_bound)

@@ -1,0 +1,229 @@
+"""Settle: an attempt's hold becomes its actual cost, and its item moves on, in one transaction.
+
+Whoever writes under an older fence is refused and counted: state, result and promise stay, and
+only the charge of its own attempt is brought from what was booked to what is known.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from tierqueue.ledger.bulk import Prepared, among, prepare_update, update_many
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.ceilings.books import Entry
+from tierqueue.ledger.lifecycle.items import fall_back
+from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.tables import attempts, items
+from tierqueue.router.lifecycle import ENDS, MOVES, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """How one attempt ends, in the ledger's words. Money in nano-dollars, times in epoch µs.
+
+    ``next_state`` is where the item goes if this fence is still the item's; the ``…_more`` counts
+    are added to the item's.
+    """
+
+    item_id: str
+    fence: int
+    held: int
+    balances: Sequence[str]
+    outcome: str
+    cost: int
+    price_source: str | None = None
+    usage: Mapping[str, Any] | None = None
+    seconds: float | None = None
+    simulated: bool | None = None
+    detail: Mapping[str, Any] | None = None
+    next_state: State
+    reason: str | None = None
+    ready_at: int | None = None
+    output: Any = None
+    receipt: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    refused_by: Sequence[str] | None = None
+    degraded: Mapping[str, str] | None = None
+    calls_more: int = 0
+    lost_more: int = 0
+    throttles_more: int = 0
+
+
+@dataclass(slots=True)
+class Settled:
+    """What the settling changed: ended items (promises are owed) and refused stale fences."""
+
+    ended: list[Ending] = field(default_factory=list)
+    stale: list[Settlement] = field(default_factory=list)
+
+
+BOOKED = ("unknown", "lost")
+"""Outcomes whose cost was booked without the provider's word, and may be corrected by it."""
+
+_COUNTS = ("spent", "calls", "lost_claims", "throttles")
+"""What a settlement adds to its item's row."""
+
+_FENCES = (
+    select(
+        items.c.id,
+        items.c.fence,
+        items.c.state,
+        items.c.cancel_requested,
+    )
+    .where(among(items.c.id))
+    .order_by(items.c.id)
+    .with_for_update()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Settlements ready to be written: what takes time was done before the transaction."""
+
+    settlements: Sequence[Settlement]
+    now: int
+    items: Prepared
+    attempts: Prepared
+
+
+def prepare(dialect: str, settlements: Sequence[Settlement], now: int) -> Ready:
+    """Make settlements ready for ``settle``; ``dialect`` and ``now`` are the ledger's."""
+    moved, closed = (
+        [_moved(each, now) for each in settlements],
+        [_closed(each, now) for each in settlements],
+    )
+    return Ready(
+        settlements,
+        now,
+        prepare_update(dialect, items, ("id",), moved, adding=_COUNTS),
+        prepare_update(dialect, attempts, ("item_id", "fence"), closed),
+    )
+
+
+def settle(connection: Connection, ready: Ready) -> Settled:
+    """Settle attempts to what they cost and move their items on, each under its own fence."""
+    result = Settled()
+    if not ready.settlements:
+        return result
+    ids = sorted({each.item_id for each in ready.settlements})
+    rows = {row.id: row for row in connection.execute(_FENCES, {"ids": ids})}
+    fresh: dict[str, Settlement] = {}
+    for each in ready.settlements:
+        row = rows.get(each.item_id)
+        held = row is not None and row.state == State.RUNNING and row.fence == each.fence
+        if row is None or not held or each.item_id in fresh:
+            result.stale.append(each)
+            continue
+        if each.next_state not in MOVES[State.RUNNING]:
+            raise ValueError(f"item {each.item_id}: no move from running to {each.next_state}")
+        stopped = row.cancel_requested and each.next_state not in ENDS
+        fresh[each.item_id] = _cancelled(each) if stopped else each
+    settled = list(fresh.values())
+    if settled != list(ready.settlements):
+        ready = prepare(connection.dialect.name, settled, ready.now)
+    ready.items.write(connection)
+    ready.attempts.write(connection)
+    refused = [each for each in settled if each.refused_by is not None]
+    update_many(
+        connection,
+        items,
+        ("id",),
+        [{"id": each.item_id, "refused_by": list(each.refused_by or ())} for each in refused],
+    )
+    fall_back(
+        connection, {each.item_id: each.degraded for each in settled if each.degraded is not None}
+    )
+    written = [entry for each in settled for entry in _entries(each)]
+    for each in result.stale:
+        written += _correct(connection, each)
+    books.write(connection, ready.now, written)
+    result.ended = [_ending(each) for each in settled if each.next_state in ENDS]
+    return result
+
+
+def _cancelled(each: Settlement) -> Settlement:
+    """An item that somebody cancelled while it ran does not go on, whatever became of the call."""
+    error = {
+        "reason": "cancelled",
+        "message": f"item {each.item_id} was cancelled while it ran",
+        "fields": {"item": each.item_id},
+    }
+    return replace(each, next_state=State.CANCELLED, reason="cancelled", ready_at=None, error=error)
+
+
+def _moved(each: Settlement, now: int) -> dict[str, Any]:
+    return {
+        "id": each.item_id,
+        "state": each.next_state.value,
+        "reason": each.reason,
+        "ready_at": each.ready_at if each.ready_at is not None else now,
+        "lease_until": None,
+        "spent": each.cost,
+        "held": 0,
+        "calls": each.calls_more,
+        "lost_claims": each.lost_more,
+        "throttles": each.throttles_more,
+        "output": each.output,
+        "receipt": each.receipt,
+        "error": each.error,
+        "ended_at": now if each.next_state in ENDS else None,
+    }
+
+
+def _closed(each: Settlement, ended_at: int) -> dict[str, Any]:
+    return {
+        "item_id": each.item_id,
+        "fence": each.fence,
+        "ended_at": ended_at,
+        "outcome": each.outcome,
+        "cost": each.cost,
+        "price_source": each.price_source,
+        "usage": each.usage,
+        "seconds": each.seconds,
+        "simulated": each.simulated,
+        "detail": each.detail,
+    }
+
+
+def _ending(each: Settlement) -> Ending:
+    answer = None
+    if each.next_state is State.SUCCEEDED:
+        answer = {"output": each.output, "receipt": each.receipt}
+    return Ending(
+        item_id=each.item_id, state=each.next_state.value, answer=answer, error=each.error
+    )
+
+
+def _entries(each: Settlement) -> list[Entry]:
+    kind = "settle" if each.cost else "release"
+    return [
+        Entry(balance, each.item_id, each.fence, kind, -each.held, each.cost)
+        for balance in each.balances
+    ]
+
+
+def _correct(connection: Connection, each: Settlement) -> list[Entry]:
+    """A late reply under an old fence: the attempt's booked charge becomes the actual one.
+
+    The attempt's outcome becomes ``late``: what its reply would have been is kept in its detail,
+    since it was not accepted.
+    """
+    attempt = connection.execute(
+        select(attempts).where(attempts.c.item_id == each.item_id, attempts.c.fence == each.fence)
+    ).one_or_none()
+    if attempt is None or attempt.outcome not in BOOKED or each.outcome in BOOKED:
+        # Settled before under the same fence (a repeated message), or no wiser than the books.
+        return []
+    late = replace(each, outcome="late", detail={**(each.detail or {}), "came_as": each.outcome})
+    update_many(connection, attempts, ("item_id", "fence"), [_closed(late, attempt.ended_at)])
+    if not (difference := each.cost - attempt.cost):
+        return []
+    connection.execute(
+        update(items).where(items.c.id == each.item_id).values(spent=items.c.spent + difference)
+    )
+    return [
+        Entry(balance, each.item_id, each.fence, "correct", 0, difference)
+        for balance in attempt.balances
+    ]

@@ -1,0 +1,204 @@
+"""What is ready, waits and runs, counted up to a bound: a look costs the same whatever waits."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
+
+from tierqueue.ledger.bulk import among
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import attempts, items
+from tierqueue.router.item import TIERS
+from tierqueue.router.lifecycle import State
+
+COUNTED = 100_000
+"""Most ready items of a tier that are counted; of more it is said that there are more."""
+
+WAITING = 20_000
+"""Most waiting items that are counted by their reasons, those due first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What is ready for one tier, neither paused nor claimed.
+
+    ``oldest_seconds``: since when the item that was submitted first is ready. ``more``: there are
+    more than were counted.
+    """
+
+    ready: int
+    oldest_seconds: float
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Items of one tier and deployment that wait for one reason.
+
+    ``code`` and ``detail`` are the reason's two parts: ``ceiling`` and the balance that is full of
+    holds; where a reason has no detail it is empty. ``tier`` and ``deployment`` are ``None`` for
+    what was never routed. ``least`` is the smallest bound among them, in nano-dollars.
+    """
+
+    code: str
+    detail: str
+    tier: str | None
+    deployment: str | None
+    items: int
+    least: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Calls in flight on one deployment, and since when the oldest runs."""
+
+    tier: str
+    deployment: str
+    calls: int
+    oldest_seconds: float
+
+
+def _is(state: State) -> ColumnElement[bool]:
+    """The state as a literal: neither database uses a partial index for a parameter gladly."""
+    return items.c.state == literal_column(f"'{state.value}'")
+
+
+def ready(connection: Transaction, now: int, paused: Sequence[Pause]) -> dict[str, Backlog]:
+    """What is ready at ``now`` (epoch µs), by tier; under ``route`` what is not routed yet."""
+    stopped = {pause.name for pause in paused if pause.kind == "tier"}
+    counted: dict[str, tuple[int, str, bool]] = {}
+    for tier in TIERS:
+        if tier.value not in stopped:
+            first = _first([_is(State.ROUTED), items.c.tier == bindparam("tier")], paused)
+            counted[tier.value] = tuple(connection.execute(first, {"tier": tier.value}).one())
+    counted["route"] = tuple(connection.execute(_first([_is(State.SUBMITTED)], ())).one())
+    since = _ready_since(connection, (oldest for _, oldest, _ in counted.values() if oldest))
+    found = {
+        name: Backlog(
+            ready=min(count, COUNTED),
+            oldest_seconds=max(0, now - since[oldest]) / 1e6,
+            more=bool(more),
+        )
+        for name, (count, oldest, more) in counted.items()
+        if count
+    }
+    for tier_name, count, submitted_at in connection.execute(_QUEUED.where(*pauses.free(paused))):
+        # Its ``ready_at`` says when its slice is sent again.
+        age = max(0, now - submitted_at) / 1e6
+        known = found.get(tier_name, Backlog(ready=0, oldest_seconds=age))
+        found[tier_name] = Backlog(
+            ready=known.ready + count,
+            oldest_seconds=max(known.oldest_seconds, age),
+            more=known.more,
+        )
+    return found
+
+
+def _first(where: Sequence[ColumnElement[bool]], paused: Sequence[Pause]) -> Any:
+    """How many of the items that go first are free, the one submitted first, and if more follow.
+
+    Ids are in the order of time; without a pause the index alone answers.
+    """
+    columns = [items.c.id]
+    if any(pause.kind != "tier" for pause in paused):
+        columns += [items.c.tier, items.c.task, items.c.budget, items.c.job_id]
+    first = (
+        select(*columns)
+        .where(*where)
+        .order_by(items.c.priority.desc(), items.c.id)
+        .limit(COUNTED + 1)
+        .subquery()
+    )
+    free = pauses.free([pause for pause in paused if pause.kind != "tier"], first.c)
+    counted = select(func.count()).select_from(first).scalar_subquery()
+    return select(func.count(), func.min(first.c.id), counted > COUNTED).where(*free)
+
+
+_QUEUED = (
+    select(items.c.tier, func.count(), func.min(items.c.submitted_at))
+    .where(_is(State.QUEUED))
+    .group_by(items.c.tier)
+)
+_READY_AT = select(items.c.id, items.c.ready_at, items.c.submitted_at).where(among(items.c.id))
+
+
+def _ready_since(connection: Transaction, ids: Iterable[str]) -> Mapping[str, int]:
+    # Given back by a worker, an item is ready again at once and carries no time.
+    rows = connection.execute(_READY_AT, {"ids": list(ids)})
+    return {row.id: row.ready_at or row.submitted_at for row in rows}
+
+
+def waiting(connection: Transaction) -> list[Waiting]:
+    """Items that wait, by reason, tier and deployment; of very many those that are due first."""
+    due_first = (
+        select(items.c.tier, items.c.deployment, items.c.reason, items.c.bound)
+        .where(_is(State.WAITING))
+        .order_by(items.c.ready_at)
+        .limit(WAITING)
+        .subquery()
+    )
+    keys = (due_first.c.reason, due_first.c.tier, due_first.c.deployment)
+    least = func.coalesce(func.min(due_first.c.bound), 0)
+    rows = connection.execute(select(*keys, func.count(), least).group_by(*keys).order_by(*keys))
+    found = []
+    for reason, tier, deployment, count, bound in rows:
+        code, detail = reason_parts(reason)
+        found.append(
+            Waiting(
+                code=code, detail=detail, tier=tier, deployment=deployment, items=count, least=bound
+            )
+        )
+    return found
+
+
+def reason_parts(reason: str | None) -> tuple[str, str]:
+    """A waiting item's reason as its code and its detail."""
+    if reason is None:
+        return "unsaid", ""
+    code, separator, detail = reason.partition(" ")
+    if separator and code == "ceiling":
+        return code, detail
+    return reason, ""
+
+
+def routed_to(connection: Transaction, deployments: Sequence[str]) -> dict[str, int]:
+    """Ready items of these deployments, among those of each tier that go first."""
+    if not deployments:
+        return {}
+    found: Counter[str] = Counter()
+    for tier in TIERS:
+        first = (
+            select(items.c.deployment)
+            .where(_is(State.ROUTED), items.c.tier == tier.value)
+            .order_by(items.c.priority.desc(), items.c.id)
+            .limit(WAITING)
+            .subquery()
+        )
+        counted = select(first.c.deployment, func.count()).group_by(first.c.deployment)
+        for deployment, count in connection.execute(counted):
+            found[deployment] += count
+    return {name: found[name] for name in deployments if found[name]}
+
+
+def running(connection: Transaction, now: int) -> list[Running]:
+    """Calls in flight by tier and deployment."""
+    keys = (attempts.c.tier, attempts.c.deployment)
+    rows = connection.execute(
+        select(*keys, func.count(), func.min(attempts.c.started_at))
+        .where(attempts.c.ended_at.is_(None))
+        .group_by(*keys)
+        .order_by(*keys)
+    )
+    return [
+        Running(
+            tier=tier,
+            deployment=deployment,
+            calls=count,
+            oldest_seconds=max(0, now - started_at) / 1e6,
+        )
+        for tier, deployment, count, started_at in rows
+    ]

@@ -1,0 +1,95 @@
+"""What operators change of ceilings, and the record of it: who, when, from what, to what."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import RowMapping, select
+
+from tierqueue.ledger import audit_log, tables
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.operations.dead_letters import Wanted, listed, replay
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import CostCeilingExceeded, InvalidItem
+from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy.policy import CeilingRule
+
+_NOT_PEOPLE = ("policy", "job")
+"""Who else sets ceilings: what the policy set, the policy may change again."""
+
+_PAGE = 500
+
+
+def in_force(connection: Transaction, scope: str, name: str, window: str) -> CeilingRule | None:
+    """The ceiling over ``name``, locked: its own, else the one over each name (``*``)."""
+    found = tables.ceilings.c
+    asked = (
+        select(tables.ceilings)
+        .where(found.scope == scope, found.name.in_((name, "*")), found.window == window)
+        .order_by(found.name)
+        .with_for_update()
+    )
+    rows = {row.name: row for row in connection.execute(asked)}
+    if (row := rows.get(name, rows.get("*"))) is None:
+        return None
+    return CeilingRule.model_construct(
+        scope=row.scope,
+        name=row.name,
+        window=row.window,
+        timezone=row.timezone,
+        limit=NanoUSD(row.limit),
+    )
+
+
+def change(connection: Transaction, rule: CeilingRule, by: str) -> int | None:
+    """Set ``rule`` over whatever the policy says; returns the limit before, if it had one.
+
+    Raises ``InvalidItem`` where ``by`` is a name that would let the policy change it back.
+    """
+    if by in _NOT_PEOPLE:
+        raise InvalidItem(f"{by!r} stands for no person in the record: say who with --by")
+    before = in_force(connection, rule.scope, rule.name, rule.window)
+    if before is not None and before.name == rule.name and before.timezone != rule.timezone:
+        said = {"ceiling": label(rule), "from": before.timezone, "to": rule.timezone}
+        audit_log.note(connection, by=by, what="time zone of a ceiling", detail=said)
+    former = None if before is None else before.limit
+    return books.put(connection, rule, by=by, now=database_now(connection), former=former)
+
+
+def history(
+    connection: Transaction, scope: str | None, name: str | None, limit: int
+) -> Sequence[RowMapping]:
+    """The last changes of all ceilings, or of those of ``scope`` and ``name``, newest first."""
+    column = tables.ceiling_changes.c
+    found = select(tables.ceiling_changes)
+    if scope is not None:
+        found = found.where(column.scope == scope)
+    if name is not None:
+        found = found.where(column.name == name)
+    return connection.execute(found.order_by(column.id.desc()).limit(limit)).mappings().all()
+
+
+def stopped_by(connection: Transaction, scope: str, name: str, window: str) -> list[str]:
+    """Ids of the dead letters that this ceiling ended; ``name`` ``*``: that any name of it did."""
+    wanted = Wanted(reason=CostCeilingExceeded.reason)
+    ids: list[str] = []
+    last: tuple[int, str] | None = None
+    while page := listed(connection, wanted, _PAGE, before=last):
+        for row in page:
+            ceiling = str(((row["error"] or {}).get("fields") or {}).get("ceiling", ""))
+            of_scope, _, rest = ceiling.partition(":")
+            of_name, _, of_window = rest.rpartition(":")[0].rpartition(":")
+            if (of_scope, of_window) == (scope, window) and name in ("*", of_name):
+                ids.append(row["id"])
+        last = (page[-1]["ended_at"], page[-1]["id"])
+    return ids
+
+
+def replay_stopped_by(connection: Transaction, rule: CeilingRule, by: str) -> list[str]:
+    """Put every dead letter that this ceiling ended back on the road; returns their ids."""
+    return replay(connection, stopped_by(connection, rule.scope, rule.name, rule.window), by)
+
+
+def label(rule: CeilingRule) -> str:
+    """A ceiling as people write it, such as ``budget:acme day``."""
+    whole = rule.scope if rule.name == "*" else f"{rule.scope}:{rule.name}"
+    return f"{whole} {rule.window}"

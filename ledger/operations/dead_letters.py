@@ -1,0 +1,231 @@
+"""Dead letters: what ended without an answer, and the two ways out: replay and discard."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, or_, select, update
+
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.bulk import among, update_many
+from tierqueue.ledger.lifecycle import items as work
+from tierqueue.ledger.lifecycle.items import Death
+from tierqueue.ledger.results import chords, promises
+from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import items
+from tierqueue.router.errors import InvalidItem, Undecodable
+from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.lifecycle import State
+
+_SHOWN = (
+    *("id", "task", "reason", "tier", "deployment", "budget", "job_id", "job_index"),
+    *("error", "spent", "calls", "submitted_at", "ended_at"),
+)
+
+NO_WAY_BACK = (InvalidItem.reason, Undecodable.reason)
+"""Reasons of dead letters that hold no call: it has to be made again, corrected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which dead letters are meant; ``None`` is any.
+
+    ``since``: ended then or later, ``before``: ended earlier (epoch µs).
+    """
+
+    reason: str | None = None
+    task: str | None = None
+    tier: str | None = None
+    budget: str | None = None
+    job: str | None = None
+    since: int | None = None
+    before: int | None = None
+
+
+Place = tuple[int, str]
+"""Where a page ended: its last row's ``ended_at`` and ``id``."""
+
+
+def listed(
+    connection: Transaction, wanted: Wanted, limit: int, before: Place | None = None
+) -> Sequence[RowMapping]:
+    """A page of dead letters, the newest first; the next page begins ``before`` its last row."""
+    found = _matching(select(*(items.c[name] for name in _SHOWN)), wanted)
+    if before is not None:
+        ended_at, item_id = before
+        older = and_(items.c.ended_at == ended_at, items.c.id < item_id)
+        found = found.where(or_(items.c.ended_at < ended_at, older))
+    ordered = found.order_by(items.c.ended_at.desc(), items.c.id.desc())
+    return connection.execute(ordered.limit(limit)).mappings().all()
+
+
+def matching(connection: Transaction, wanted: Wanted, limit: int) -> list[str]:
+    """Ids of up to ``limit`` dead letters, for a replay or a discard of many."""
+    found = _matching(select(items.c.id), wanted).order_by(items.c.id).limit(limit)
+    return list(connection.execute(found).scalars())
+
+
+def show(connection: Transaction, item_id: str) -> tuple[RowMapping, list[RowMapping]] | None:
+    """One item, whatever its state, and its attempts; ``None`` if there is no such item."""
+    if (item := work.get(connection, item_id)) is None:
+        return None
+    return item, work.history(connection, item_id)
+
+
+def replay(
+    connection: Transaction,
+    item_ids: Sequence[str],
+    by: str,
+    *,
+    floor: Tier | None = None,
+    max_cost: int | None = None,
+    chosen_by: Wanted | None = None,
+) -> list[str]:
+    """Put dead letters back on the road at ``submitted``; returns which were dead and are not now.
+
+    The fence, what was spent and the attempts stay, so that no charge is forgotten; the retry,
+    poison and escalation counts begin anew, and a deadline that has passed is cleared, to be
+    resolved again when it is routed. Its promises are owed anew, except for errbacks that were
+    sent, and a chord that failed of it waits for it again. What was never a work item
+    (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to run. ``floor`` raises
+    the items' floor, an own higher one stays; ``max_cost`` (nano-dollars, over all the item has
+    spent and will spend) takes the place of theirs. ``chosen_by``: the filters that chose them,
+    for the record, which also keeps how each one had ended.
+    """
+    at = database_now(connection)
+    dead, deaths = _locked(connection, item_ids, but_not=NO_WAY_BACK, whole=True)
+    connection.execute(
+        update(items)
+        .where(among(items.c.id))
+        .values(
+            state=State.SUBMITTED.value,
+            reason=None,
+            error=None,
+            output=None,
+            receipt=None,
+            ended_at=None,
+            hooked_at=None,
+            ready_at=at,
+            calls=0,
+            lost_claims=0,
+            throttles=0,
+            refused_by=None,
+            tier=None,
+            deployment=None,
+            route=None,
+            bound=None,
+            token_bound=None,
+            degraded=None,
+            cancel_requested=False,
+            announced_at=None,
+            floor=items.c.floor if floor is None else _raised(floor),
+            max_cost=items.c.max_cost if max_cost is None else max_cost,
+            deadline=case((items.c.deadline < at, None), else_=items.c.deadline),
+        ),
+        {"ids": dead},
+    )
+    _restate(connection, dead, floor, max_cost)
+    owed = promises.owe_anew(connection, dead)
+    if groups := [each.group_id for each in owed if each.group_id and each.chord]:
+        chords.reopen(connection, groups)
+    changed = {"floor": floor, "max_cost": max_cost}
+    stated = {name: value for name, value in changed.items() if value is not None}
+    _note(connection, by, "replay", deaths, stated, chosen_by)
+    return dead
+
+
+def discard(
+    connection: Transaction,
+    item_ids: Sequence[str],
+    by: str,
+    *,
+    chosen_by: Wanted | None = None,
+) -> list[Ending]:
+    """Cancel dead letters for good; those that are dead no more are left as they are."""
+    dead, former = _locked(connection, item_ids)
+    deaths = [
+        Death(item_id, "cancelled", f"item {item_id} was discarded by {by}", {"item": item_id})
+        for item_id in dead
+    ]
+    _note(connection, by, "discard", former, {}, chosen_by)
+    return work.end(connection, deaths, State.CANCELLED, database_now(connection))
+
+
+def _restate(
+    connection: Transaction, dead: Sequence[str], floor: Tier | None, max_cost: int | None
+) -> None:
+    """Change what the items state themselves, which is what they are routed by."""
+    if floor is None and max_cost is None:
+        return
+    found = select(items.c.id, items.c.stated).where(among(items.c.id), items.c.stated.is_not(None))
+    restated: list[dict[str, Any]] = []
+    for row in connection.execute(found, {"ids": dead}):
+        stated = dict(row.stated)
+        if floor is not None:
+            own = Tier(stated.get("floor") or floor)
+            stated["floor"] = max(own, floor, key=TIERS.index).value
+        if max_cost is not None:
+            stated["max_cost"] = max_cost
+        restated.append({"id": row.id, "stated": stated})
+    update_many(connection, items, ("id",), restated)
+
+
+def _raised(floor: Tier) -> ColumnElement[str]:
+    higher = [tier.value for tier in TIERS[TIERS.index(floor) :]]
+    return case((items.c.floor.in_(higher), items.c.floor), else_=floor.value)
+
+
+def _matching(found: Select, wanted: Wanted) -> Select:  # type: ignore[type-arg]
+    found = found.where(items.c.state == State.DEAD.value)
+    stated = {
+        items.c.reason: wanted.reason,
+        items.c.task: wanted.task,
+        items.c.tier: wanted.tier,
+        items.c.budget: wanted.budget,
+        items.c.job_id: wanted.job,
+    }
+    found = found.where(*(column == value for column, value in stated.items() if value is not None))
+    if wanted.since is not None:
+        found = found.where(items.c.ended_at >= wanted.since)
+    return found if wanted.before is None else found.where(items.c.ended_at < wanted.before)
+
+
+def _locked(
+    connection: Transaction,
+    item_ids: Sequence[str],
+    but_not: Sequence[str] = (),
+    *,
+    whole: bool = False,
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """The dead letters of these ids, and how each one ended, for the record."""
+    found = (
+        select(items.c.id, items.c.reason, items.c.ended_at)
+        .where(among(items.c.id), items.c.state == State.DEAD.value, items.c.reason.not_in(but_not))
+        .order_by(items.c.id)
+        .with_for_update()
+    )
+    if whole:
+        found = found.where(items.c.erased_at.is_(None))
+    rows = connection.execute(found, {"ids": sorted(set(item_ids))}).all()
+    deaths = [{"item": row.id, "reason": row.reason, "ended_at": row.ended_at} for row in rows]
+    return [row.id for row in rows], deaths
+
+
+def _note(
+    connection: Transaction,
+    by: str,
+    what: str,
+    deaths: Sequence[Mapping[str, Any]],
+    changed: Mapping[str, Any],
+    chosen_by: Wanted | None,
+) -> None:
+    """Write down what is done; a death's message is left out, for it may quote an answer."""
+    if not deaths:
+        return
+    detail: dict[str, Any] = {"items": [death["item"] for death in deaths], **changed}
+    if chosen_by is not None:
+        stated = asdict(chosen_by).items()
+        detail["filters"] = {name: value for name, value in stated if value is not None}
+    audit_log.note(connection, by=by, what=what, detail={**detail, "deaths": list(deaths)})

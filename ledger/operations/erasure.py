@@ -1,0 +1,153 @@
+"""Payloads go: by retention once they are old, by an erasure at once. Receipts and books stay.
+
+What is left of an item: that there was one, when, for whom, where it ran and what it cost.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select, update
+
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.bulk import among
+from tierqueue.ledger.results.promises import ids_of
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import attempts, items, promises, raw_messages
+from tierqueue.router.lifecycle import ENDS, State
+
+_ENDED = items.c.state.in_([state.value for state in ENDS])
+
+
+def with_metadata(
+    connection: Transaction, key: str, value: str, after: str, most: int
+) -> tuple[list[str], str | None]:
+    """Ids of items whose metadata say ``key`` is ``value`` (compared as text), not erased yet.
+
+    Looks at ``most`` items from ids above ``after``; also returns where it stopped, ``None`` at
+    the end.
+    """
+    page = connection.execute(
+        select(items.c.id, items.c.metadata)
+        .where(items.c.id > after, items.c.erased_at.is_(None))
+        .order_by(items.c.id)
+        .limit(most)
+    ).all()
+    wanted = [
+        row.id
+        for row in page
+        if row.metadata is not None and key in row.metadata and _said(row.metadata[key]) == value
+    ]
+    return wanted, page[-1].id if page else None
+
+
+def erase(connection: Transaction, item_ids: Sequence[str], by: str, why: str) -> list[str]:
+    """Erase the items of these that have ended; returns their ids. ``why`` holds no payload.
+
+    What is still owed to their producers is given up: there is nothing left to tell.
+    """
+    ended = _ended(connection, item_ids)
+    if ended:
+        now = database_now(connection)
+        _strip(connection, ended, now)
+        known = ids_of(connection, ended)
+        owed = update(promises).where(among(promises.c.id), promises.c.kept_at.is_(None))
+        connection.execute(owed.values(kept_at=now), {"ids": known})
+        connection.execute(
+            delete(raw_messages).where(raw_messages.c.headers["id"].as_string().in_(known))
+        )
+        audit_log.note(connection, by=by, what="erase", detail={"items": ended, "why": why})
+    return ended
+
+
+def still_going(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
+    """Those of these items that have not ended."""
+    found = select(items.c.id).where(among(items.c.id), ~_ENDED).order_by(items.c.id)
+    return list(connection.execute(found, {"ids": list(item_ids)}).scalars())
+
+
+def expire(connection: Transaction, states: Sequence[State], before: int, most: int) -> int:
+    """Retention: strip up to ``most`` items that ended in ``states`` before ``before`` (epoch µs).
+
+    Items that still owe a promise wait for it. Returns how many were stripped.
+    """
+    owed = select(promises.c.id).where(
+        promises.c.item_id == items.c.id, promises.c.kept_at.is_(None)
+    )
+    found = (
+        select(items.c.id)
+        .where(
+            items.c.ended_at.is_not(None),
+            items.c.ended_at < before,
+            items.c.erased_at.is_(None),
+            items.c.state.in_([state.value for state in states]),
+            ~owed.exists(),
+        )
+        .order_by(items.c.ended_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    ids = sorted(connection.execute(found).scalars())
+    if ids:
+        _strip(connection, ids, database_now(connection))
+    return len(ids)
+
+
+def free_keys(connection: Transaction, now: int, most: int) -> int:
+    """Free up to ``most`` idempotency keys whose lifetime has passed; returns how many."""
+    found = (
+        select(items.c.id)
+        .where(items.c.key_expires_at.is_not(None), items.c.key_expires_at < now)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    ids = sorted(connection.execute(found).scalars())
+    if ids:
+        freed = update(items).where(among(items.c.id))
+        connection.execute(freed.values(idempotency_key=None, key_expires_at=None), {"ids": ids})
+    return len(ids)
+
+
+def _ended(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
+    found = (
+        select(items.c.id)
+        .where(among(items.c.id), _ENDED, items.c.erased_at.is_(None))
+        .order_by(items.c.id)
+        .with_for_update()
+    )
+    return list(connection.execute(found, {"ids": sorted(set(item_ids))}).scalars())
+
+
+def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
+    # A dead letter's message and an attempt's detail may quote an answer; a key or a fingerprint
+    # may tell what was asked.
+    connection.execute(
+        update(items)
+        .where(among(items.c.id))
+        .values(
+            arguments=None,
+            output=None,
+            metadata=None,
+            error=None,
+            idempotency_key=None,
+            key_expires_at=None,
+            fingerprint="",
+            erased_at=now,
+        ),
+        {"ids": list(ids)},
+    )
+    connection.execute(
+        update(attempts).where(among(attempts.c.item_id)).values(detail=None), {"ids": list(ids)}
+    )
+    connection.execute(
+        update(promises)
+        .where(among(promises.c.id))
+        .values(chord=None, chain=None, callbacks=None, errbacks=None),
+        {"ids": ids_of(connection, ids)},
+    )
+
+
+def _said(value: object) -> str:
+    """A JSON value as people write it on a command line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)

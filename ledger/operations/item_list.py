@@ -1,0 +1,103 @@
+"""Items as they came in, the newest first, in pages that cost the same however deep they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    and_,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
+
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import actions, items, promises
+from tierqueue.router.lifecycle import State
+
+_SHOWN = (
+    *("id", "task", "state", "reason", "tier", "deployment", "budget", "job_id", "job_index"),
+    *("calls", "spent", "held", "ready_at", "submitted_at", "ended_at"),
+)
+
+_FEW = 5_000
+"""Items in one state that are sorted in no time; more of them are met soon on the way back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """Which items; ``None`` is any. Submitted from ``since`` on, before ``until`` (epoch µs)."""
+
+    state: str | None = None
+    reason: str | None = None
+    task: str | None = None
+    tier: str | None = None
+    budget: str | None = None
+    job: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+def newest(
+    connection: Transaction, meant: Meant, limit: int, after: str | None = None
+) -> Sequence[RowMapping]:
+    """A page of items; the next one comes ``after`` the id of its last row."""
+    stated = {
+        items.c.reason: meant.reason,
+        items.c.task: meant.task,
+        items.c.tier: meant.tier,
+        items.c.budget: meant.budget,
+        items.c.job_id: meant.job,
+    }
+    found = select(*(items.c[name] for name in _SHOWN)).where(
+        *(column == value for column, value in stated.items() if value is not None)
+    )
+    first: ColumnElement[int] = items.c.submitted_at
+    if meant.state is not None:
+        in_state = _in_state(State(meant.state))
+        found = found.where(in_state)
+        if _few(connection, in_state):
+            # A sum has no index: these few are found by their state and sorted.
+            first = items.c.submitted_at + 0
+    if meant.since is not None:
+        found = found.where(items.c.submitted_at >= meant.since)
+    if meant.until is not None:
+        found = found.where(items.c.submitted_at < meant.until)
+    if after is not None:
+        asked = select(items.c.submitted_at).where(items.c.id == after)
+        at = connection.execute(asked).scalar_one()
+        place = tuple_(literal(at), literal(after))
+        found = found.where(tuple_(items.c.submitted_at, items.c.id) < place)
+    ordered = found.order_by(first.desc(), items.c.id.desc()).limit(limit)
+    return connection.execute(ordered).mappings().all()
+
+
+def _in_state(state: State) -> ColumnElement[bool]:
+    # In so many words: a parameter would keep the state's own small index out.
+    return items.c.state == literal_column(f"'{state.value}'")
+
+
+def _few(connection: Transaction, in_state: ColumnElement[bool]) -> bool:
+    some = select(items.c.id).where(in_state).limit(_FEW + 1).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW
+
+
+def owed(connection: Transaction, item_id: str) -> Sequence[RowMapping]:
+    """To which Celery task ids an item was promised, and when each was told."""
+    shown = (promises.c.id, promises.c.made_at, promises.c.kept_at)
+    # Its own promise by the primary key, those that joined it by the index that has them alone.
+    own = and_(promises.c.id == item_id, promises.c.item_id == item_id)
+    joined = and_(promises.c.item_id == item_id, promises.c.id != promises.c.item_id)
+    found = select(*shown).where(or_(own, joined)).order_by(promises.c.made_at)
+    return connection.execute(found).mappings().all()
+
+
+def done_to(connection: Transaction, item_id: str, since: int) -> Sequence[RowMapping]:
+    """What operators did, ``since`` then (epoch µs), to this very item by its id."""
+    named = actions.c.detail["items"].as_string().contains(f'"{item_id}"', autoescape=True)
+    found = select(actions).where(actions.c.at >= since, named).order_by(actions.c.id)
+    return connection.execute(found).mappings().all()

@@ -1,0 +1,45 @@
+"""What people mean by a name: an id by its beginning, a budget by what was used so far."""
+
+from sqlalchemy import Column, select
+
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import balances, items, jobs, promises
+
+_ABOVE = "\U0010ffff"
+"""Sorts behind everything that begins alike, in Python, SQLite and PostgreSQL's collation C."""
+
+_RECENT = 2_000
+"""Items, the newest ones, whose budgets are known names."""
+
+
+def items_beginning(connection: Transaction, text: str, limit: int) -> list[str]:
+    """Ids of up to ``limit`` items that begin with ``text``, the id ``text`` itself first.
+
+    An item is known by the Celery task ids it was promised under as well.
+    """
+    found = _beginning(connection, items.c.id, text, limit)
+    if found:
+        return found
+    promised = _beginning(connection, promises.c.id, text, limit)
+    asked = select(promises.c.item_id).where(promises.c.id.in_(promised)).distinct()
+    return sorted(connection.execute(asked).scalars()) if promised else []
+
+
+def jobs_beginning(connection: Transaction, text: str, limit: int) -> list[str]:
+    """Ids of up to ``limit`` jobs that begin with ``text``, the id ``text`` itself first."""
+    return _beginning(connection, jobs.c.id, text, limit)
+
+
+def budgets(connection: Transaction) -> list[str]:
+    """Budgets that money was held for, and those of the newest items."""
+    newest = select(items.c.budget).order_by(items.c.submitted_at.desc()).limit(_RECENT).subquery()
+    used = select(newest.c.budget).where(newest.c.budget.is_not(None)).distinct()
+    held = select(balances.c.name).where(balances.c.scope == "budget").distinct()
+    return sorted({*connection.execute(used).scalars(), *connection.execute(held).scalars()})
+
+
+def _beginning(connection: Transaction, column: Column[str], text: str, limit: int) -> list[str]:
+    # A range, which the primary key serves on both databases; in LIKE, % and _ would mean more.
+    asked = select(column).where(column >= text, column < text + _ABOVE)
+    found = list(connection.execute(asked.order_by(column).limit(limit)).scalars())
+    return [text] if found[:1] == [text] else found

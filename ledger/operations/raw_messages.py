@@ -1,0 +1,64 @@
+"""Messages nobody could read, with the bytes as they came."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, func, insert, select
+
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.lifecycle.items import new_id
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import raw_messages
+
+
+def keep(
+    connection: Transaction, *, queue: str, body: bytes, headers: Mapping[str, Any], error: str
+) -> str:
+    """Commit one message; ``error`` says why it could not be read. Returns its id."""
+    kept = new_id()
+    connection.execute(
+        insert(raw_messages),
+        {
+            "id": kept,
+            "queue": _shown(queue),
+            "body": body,
+            "headers": {_shown(name): _shown(value) for name, value in headers.items()},
+            "error": _shown(error),
+            "received_at": database_now(connection),
+        },
+    )
+    return kept
+
+
+def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
+    """The messages kept last, the newest first, each with its size in bytes and without them."""
+    order = (raw_messages.c.received_at.desc(), raw_messages.c.id.desc())
+    columns = [column for column in raw_messages.c if column.name != "body"]
+    size = func.length(raw_messages.c.body).label("bytes")
+    found = select(*columns, size).order_by(*order).limit(limit)
+    return connection.execute(found).mappings().all()
+
+
+def starting(connection: Transaction, beginning: str, limit: int) -> Sequence[RowMapping]:
+    """Up to ``limit`` messages whose ids begin so, the shortest id first, each with its bytes."""
+    begins = raw_messages.c.id.startswith(beginning, autoescape=True)
+    found = select(raw_messages).where(begins).order_by(func.length(raw_messages.c.id))
+    return connection.execute(found.limit(limit)).mappings().all()
+
+
+def discard(connection: Transaction, message_ids: Sequence[str], by: str) -> int:
+    """Take messages away for good, and write down who did; returns how many there were."""
+    chosen = delete(raw_messages).where(raw_messages.c.id.in_(message_ids))
+    gone = connection.execute(chosen).rowcount
+    audit_log.note(
+        connection, by=by, what="discard messages", detail={"messages": list(message_ids)}
+    )
+    return gone
+
+
+def _shown(value: Any) -> Any:
+    """A text as both databases hold it: half an emoji and a NUL are written out."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -1,0 +1,1 @@
+"""What producers are owed when items end, and whether they were told."""

@@ -1,0 +1,1 @@
+"""The books beside what providers say, and beside what other tiers would have cost."""

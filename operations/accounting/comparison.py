@@ -1,0 +1,137 @@
+"""What the same answers would have cost elsewhere, and what a GPU costs while it idles."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from math import ceil
+
+from tierqueue.ledger.accounting.spending import Spent, Used
+from tierqueue.router.errors import Unpriced
+from tierqueue.router.item import Tier
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.pricing import charge
+
+HOUR = 3_600
+
+Group = tuple[str, bool]
+"""A group's key, and whether its money is simulated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What the accepted calls of each group would cost on one deployment, in nano-dollars.
+
+    The same token counts, at the prices of one moment; another model's tokenizer may count
+    otherwise, and calls that brought no accepted answer are left out.
+    """
+
+    deployment: str
+    simulated: bool
+    costs: dict[Group, int]
+
+    @property
+    def total(self) -> int:
+        """Over all groups."""
+        return sum(self.costs.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakEven:
+    """From how many tokens an hour on a deployment by the hour is the cheaper one."""
+
+    against: str
+    simulated: bool
+    tokens_per_hour: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """A deployment paid by the hour, as one engine that stood there for the whole time.
+
+    Money in nano-dollars; ``busy`` is the share of the time for which calls were charged, above 1
+    where several engines ran. ``break_even`` is empty where no call has shown which tokens are
+    used: nothing is guessed.
+    """
+
+    deployment: str
+    per_hour: int
+    seconds: float
+    charged: int
+    idle_cost: int
+    busy: float
+    tokens_per_hour: int
+    break_even: tuple[BreakEven, ...]
+
+
+def all_on_frontier(used: Sequence[Used], policy: Policy, at: datetime) -> Elsewhere | None:
+    """The cheapest frontier deployment for all of this; ``None`` where none has token prices."""
+    frontier = [each for each in _by_token(policy) if each.tier is Tier.FRONTIER]
+    priced = [each for each in (_elsewhere(used, d, at) for d in frontier) if each is not None]
+    return min(priced, key=lambda each: (each.total, each.deployment), default=None)
+
+
+def idle(
+    policy: Policy, spent: Iterable[Spent], used: Sequence[Used], seconds: float, at: datetime
+) -> list[Idle]:
+    """Each deployment paid by the hour over ``seconds``; ``spent`` is by deployment."""
+    charged: dict[str, int] = {}
+    for group in spent:
+        charged[group.key] = charged.get(group.key, 0) + group.cost
+    found = []
+    for each in policy.deployments.values():
+        if each.gpu_hour is None or seconds <= 0:
+            continue
+        whole = ceil(each.gpu_hour * Fraction(seconds))
+        cost = charged.get(each.name, 0)
+        own = [one for one in used if one.deployment == each.name]
+        found.append(
+            Idle(
+                deployment=each.name,
+                per_hour=ceil(each.gpu_hour * HOUR),
+                seconds=round(seconds, 3),
+                charged=cost,
+                idle_cost=max(0, whole - cost),
+                busy=round(cost / whole, 4) if whole else 0.0,
+                tokens_per_hour=round(_tokens(own) * HOUR / seconds),
+                break_even=tuple(_break_even(each, own or used, policy, at)),
+            )
+        )
+    return found
+
+
+def _break_even(
+    hourly: Deployment, used: Sequence[Used], policy: Policy, at: datetime
+) -> Iterable[BreakEven]:
+    assert hourly.gpu_hour is not None
+    tokens = _tokens(used)
+    for each in _by_token(policy) if tokens else ():
+        there = _elsewhere(used, each, at)
+        if there is not None and there.total:
+            per_token = Fraction(there.total, tokens)
+            yield BreakEven(
+                against=each.name,
+                simulated=each.simulated,
+                tokens_per_hour=ceil(hourly.gpu_hour * HOUR / per_token),
+            )
+
+
+def _elsewhere(used: Iterable[Used], deployment: Deployment, at: datetime) -> Elsewhere | None:
+    costs: dict[Group, int] = {}
+    try:
+        for each in used:
+            cost = charge(deployment, each.usage, at).cost * each.calls
+            group = (each.key, each.simulated)
+            costs[group] = costs.get(group, 0) + cost
+    except Unpriced:
+        return None
+    return Elsewhere(deployment.name, deployment.simulated, costs)
+
+
+def _by_token(policy: Policy) -> list[Deployment]:
+    return [each for each in policy.deployments.values() if each.gpu_hour is None]
+
+
+def _tokens(used: Iterable[Used]) -> int:
+    return sum((one.usage.total_input + one.usage.output_tokens) * one.calls for one in used)

@@ -1,0 +1,114 @@
+"""Options that several commands share: a task type, its arguments, and demands."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tierqueue.operations.cli.input.names import one_of
+from tierqueue.router.errors import InvalidItem, Misconfigured
+from tierqueue.router.item import TIERS, Latency, Risk, Sensitivity
+from tierqueue.router.policy.policy_errors import nearest, there_is_no
+from tierqueue.tasks.jobs.argument_text import value_of
+from tierqueue.tasks.settings import PREFIX
+from tierqueue.tasks.submission.item_task import ItemTask
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "--risk",
+        {"type": one_of([risk.value for risk in Risk]), "help": "Who is hurt by a wrong answer."},
+    ),
+    (
+        "--sensitivity",
+        {
+            "type": one_of([level.value for level in Sensitivity]),
+            "help": "Who may see the payload.",
+        },
+    ),
+    (
+        "--latency",
+        {"type": one_of([latency.value for latency in Latency]), "help": "Whether somebody waits."},
+    ),
+    ("--deadline", {"help": "Such as 5m or 24h, or a date and time."}),
+    (
+        "--floor",
+        {"type": one_of([tier.value for tier in TIERS]), "help": "The lowest tier that may do it."},
+    ),
+    ("--budget", {"help": "Whose money it is: a team, a tenant, a project."}),
+    ("--priority", {"type": click.IntRange(0, 9), "help": "9 is the most urgent."}),
+)
+
+
+def demand_options(command: F) -> F:
+    """The demands any item may carry, as options; they arrive as ``**demands``."""
+    for name, options in reversed(_DEMANDS):
+        command = click.option(name, **options)(command)
+    return command
+
+
+def given(demands: Mapping[str, Any]) -> dict[str, Any]:
+    """The demands that were stated."""
+    return {name: value for name, value in demands.items() if value is not None}
+
+
+def task_named(name: str) -> ItemTask:
+    """A task type by its name, a team's own too (``TIERQUEUE_IMPORTS``).
+
+    Raises ``InvalidItem`` naming those there are, ``Misconfigured`` for a module that is not there.
+    """
+    importlib.import_module("tierqueue.tasks.kinds")
+    modules = os.environ.get(f"{PREFIX}IMPORTS", "").replace(",", " ").split()
+    if modules and (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # as Celery does for the workers, which find the same modules
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise Misconfigured(f"{PREFIX}IMPORTS names {module}: {error}") from None
+    known = ItemTask.declared
+    if name not in known:
+        raise InvalidItem(there_is_no("task type", name, known))
+    return known[name]
+
+
+def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` as arguments of ``task``; ``name=@file`` takes the value from a file.
+
+    A list is separated by commas (in a file by lines, or JSON), a mapping is JSON. Raises
+    ``InvalidItem`` for a name the task does not know and for a file that cannot be read.
+    """
+    arguments: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise InvalidItem(f"{text!r} is not an argument: write it like name=value")
+        field = task.arguments_model.model_fields.get(name)
+        if field is None:
+            takes = task.arguments_model.model_fields
+            raise InvalidItem(
+                f"{task.name} has no argument {name!r}: it takes {', '.join(takes)}"
+                + nearest(name, takes)
+            )
+        from_file = value.startswith("@")
+        try:
+            arguments[name] = value_of(
+                field, _read(value[1:]) if from_file else value, lines=from_file
+            )
+        except InvalidItem as error:
+            raise InvalidItem(f"{name}: {error.message}") from None
+    return arguments
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidItem(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise InvalidItem(f"cannot read {path}: {error.strerror}") from None

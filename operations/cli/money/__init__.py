@@ -1,0 +1,1 @@
+"""Commands about ceilings, spending and the books."""

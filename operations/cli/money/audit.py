@@ -1,0 +1,37 @@
+"""``tierqueue audit``: the proof that the books balance."""
+
+from dataclasses import asdict
+
+import click
+
+from tierqueue.ledger.accounting import audit as books
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import emit, json_option, record, say, table
+from tierqueue.router.money import format_usd
+
+
+@click.command(epilog="Example: tierqueue audit || page the person on call")
+@json_option
+def audit(as_json: bool) -> None:
+    """Prove that the books balance: exit 0 where they do, 1 where a figure is not its sum."""
+    with opened() as ledger, ledger.read() as connection:
+        wrong = books.audit(connection)
+    if as_json:
+        emit(
+            {
+                "balanced": not wrong,
+                "discrepancies": [
+                    record(asdict(each), money=("stands", "should_be")) for each in wrong
+                ],
+            }
+        )
+    elif not wrong:
+        say("the books balance")
+    else:
+        rows = [
+            (each.what, each.name, format_usd(each.stands), format_usd(each.should_be))
+            for each in wrong
+        ]
+        table(["figure", "of", "stands>", "should be>"], rows)
+    if wrong:
+        raise click.exceptions.Exit(1)

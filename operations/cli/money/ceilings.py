@@ -1,0 +1,281 @@
+"""``tierqueue ceilings``: what may be spent, by whom it was set, and what is spent of it."""
+
+from dataclasses import asdict
+
+import click
+
+from tierqueue.ledger.ceilings.status import ceiling_standings
+from tierqueue.ledger.operations import ceiling_changes
+from tierqueue.ledger.session import Ledger, Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.operations.cli.input.names import job_named, one_of
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    emit,
+    json_option,
+    moment,
+    record,
+    say,
+    table,
+)
+from tierqueue.operations.cli.system.concurrency import operator
+from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import TIERS
+from tierqueue.router.money import NanoUSD, format_usd, parse_usd
+from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.policy_errors import nearest, there_is_no
+
+SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider")
+WINDOWS = ("total", "hour", "day", "week", "month")
+
+_MOST = 2**63 - 1
+"""Nano-dollars that a column of the ledger holds."""
+
+_by = click.option("--by", help="Who does this, for the record; else the user of this process.")
+
+
+@click.group()
+def ceilings() -> None:
+    """What may be spent, what is held for running calls, and what is spent.
+
+    A ceiling is named by its scope, such as `budget:acme`, `tier:frontier` or `everything`
+    (a scope alone, such as `budget`, means each name of it by itself), and by its window.
+    """
+
+
+@ceilings.command(name="list", epilog="Example: tierqueue ceilings list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List every ceiling as it stands in its present window."""
+    with opened() as ledger, ledger.read() as connection:
+        standings = ceiling_standings(connection, database_now(connection))
+    if as_json:
+        emit(
+            [
+                {
+                    **record(asdict(each), money=("limit", "spent", "held")),
+                    "share": round(each.share, 4) if each.limit else None,
+                }
+                for each in standings
+            ]
+        )
+        return
+    table(
+        [
+            *("scope", "name", "window"),
+            Column("since", rank=4),
+            *("limit>", "spent>"),
+            Column("share", right=True, rank=2),
+            Column("held", right=True, rank=3),
+            Column("left", right=True, rank=1),
+            Column("set by", rank=6),
+            Column("warned of", rank=5),
+        ],
+        [
+            (
+                each.scope,
+                each.name,
+                each.window,
+                each.start,
+                format_usd(each.limit),
+                format_usd(each.spent),
+                f"{each.share:.0%}" if each.limit else "",
+                format_usd(each.held),
+                format_usd(each.limit - each.spent - each.held),
+                each.set_by,
+                ", ".join(each.warnings),
+            )
+            for each in standings
+        ],
+        empty="no ceiling holds: set one with `tierqueue ceilings set`",
+    )
+
+
+@ceilings.command(name="set", epilog="Example: tierqueue ceilings set budget:acme day 50usd")
+@click.argument("scope")
+@click.argument("window", type=one_of(WINDOWS))
+@click.argument("limit")
+@click.option("--timezone", help="Whose midnight begins a day, week or month, like Europe/Berlin.")
+@_by
+@json_option
+def set_(
+    scope: str, window: str, limit: str, timezone: str | None, by: str | None, as_json: bool
+) -> None:
+    """Set the ceiling of SCOPE and WINDOW to LIMIT, in force from the next claim on.
+
+    It stays over whatever the policy says. A limit below what is spent lets nothing more go.
+    """
+    amount = _amount(limit)
+    with opened() as ledger, ledger.write() as connection:
+        kind, name = _scope(connection, scope)
+        _refuse_unknown(kind, name)
+        former = ceiling_changes.in_force(connection, kind, name, window)
+        zone = timezone or (former.timezone if former is not None else "UTC")
+        rule = _rule(kind, name, window, amount, zone)
+        ceiling_changes.change(connection, rule, by or operator())
+    _report(rule, former, None, as_json)
+
+
+@ceilings.command(
+    name="raise", epilog="Example: tierqueue ceilings raise everything day 100usd --replay"
+)
+@click.argument("scope")
+@click.argument("window", type=one_of(WINDOWS))
+@click.argument("limit")
+@click.option("--replay", is_flag=True, help="And replay the dead letters that it ended.")
+@_by
+@json_option
+def raise_(
+    scope: str, window: str, limit: str, replay: bool, by: str | None, as_json: bool
+) -> None:
+    """Raise the ceiling of SCOPE and WINDOW to LIMIT; refused where that would lower it.
+
+    With --replay every dead letter `cost_ceiling` of this very ceiling goes back on the road in
+    the same transaction.
+    """
+    amount = _amount(limit)
+    with opened() as ledger:
+        rule, former, replayed = _raise(ledger, scope, window, amount, by or operator(), replay)
+        if replayed:
+            from tierqueue.tasks.app import app
+            from tierqueue.tasks.results.replay import take_back
+
+            take_back(app, replayed)
+            app.wakes.flush()
+            app.item_events.flush()
+    _report(rule, former, None if replayed is None else len(replayed), as_json)
+
+
+def _raise(
+    ledger: Ledger, scope: str, window: str, amount: NanoUSD, by: str, replay: bool
+) -> tuple[CeilingRule, CeilingRule, list[str] | None]:
+    with ledger.write() as connection:
+        kind, name = _scope(connection, scope)
+        former = ceiling_changes.in_force(connection, kind, name, window)
+        if former is None:
+            raise InvalidItem(
+                f"there is no ceiling {kind}:{name} {window} to raise: see `tierqueue ceilings"
+                f" list`, or make one with `tierqueue ceilings set`{_near(connection, kind, name)}"
+            )
+        if amount <= former.limit:
+            raise InvalidItem(
+                f"{format_usd(amount)} is not above the {format_usd(former.limit)} of"
+                f" {ceiling_changes.label(former)}: lower it with `tierqueue ceilings set`"
+            )
+        rule = _rule(kind, name, window, amount, former.timezone)
+        ceiling_changes.change(connection, rule, by)
+        replayed = None
+        if replay:
+            replayed = ceiling_changes.replay_stopped_by(connection, rule, by)
+    return rule, former, replayed
+
+
+def _near(connection: Transaction, kind: str, name: str) -> str:
+    standings = ceiling_standings(connection, database_now(connection))
+    return nearest(name, {standing.name for standing in standings if standing.scope == kind})
+
+
+@ceilings.command(epilog="Example: tierqueue ceilings history budget:acme")
+@click.argument("scope", required=False)
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
+)
+@json_option
+def history(scope: str | None, limit: int, as_json: bool) -> None:
+    """Show who changed which ceiling, when, from what to what, the newest first."""
+    with opened() as ledger, ledger.read() as connection:
+        kind, name = (None, None) if scope is None else _scope(connection, scope)
+        changes = ceiling_changes.history(
+            connection, kind, None if name == "*" and kind != "everything" else name, limit
+        )
+    if as_json:
+        emit([record(each, money=("before", "after"), times=("at",)) for each in changes])
+        return
+    table(
+        ["at", Column("by", rank=1), "scope", "name", "window", "from>", "to>"],
+        [
+            (
+                moment(each["at"]),
+                each["by"],
+                each["scope"],
+                each["name"],
+                each["window"],
+                "" if each["before"] is None else format_usd(each["before"]),
+                format_usd(each["after"]),
+            )
+            for each in changes
+        ],
+        empty="no ceiling was changed",
+    )
+
+
+def _scope(connection: Transaction, text: str) -> tuple[str, str]:
+    """``budget:acme`` -> its kind and name; a kind alone stands for each name of it."""
+    kind, separator, name = text.partition(":")
+    if kind not in SCOPES or (separator and not name) or (kind == "everything" and separator):
+        raise InvalidItem(
+            f"{text!r} is not a scope: write it like everything, budget, budget:acme, job:ID,"
+            f" tier:frontier, deployment:NAME or provider:NAME{nearest(kind, SCOPES)}"
+        )
+    if kind == "job" and name:
+        name = job_named(connection, name)
+    return kind, name or "*"
+
+
+def _amount(text: str) -> NanoUSD:
+    amount = parse_usd(text)
+    if amount > _MOST:
+        raise InvalidItem(f"{text!r} is more than the ledger can count")
+    return amount
+
+
+def _rule(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -> CeilingRule:
+    from pydantic import ValidationError
+
+    stated = {"scope": kind, "name": name, "window": window, "timezone": timezone}
+    try:
+        return CeilingRule.model_validate({**stated, "limit": format_usd(amount)})
+    except ValidationError as error:
+        why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise InvalidItem(why) from None
+
+
+def _refuse_unknown(kind: str, name: str) -> None:
+    """A ceiling over a name that is nowhere would bound nothing."""
+    if name == "*" or kind in ("budget", "job"):
+        return
+    if kind == "tier":
+        known = {tier.value for tier in TIERS}
+    else:
+        deployments = read_policy(None)[0].deployments
+        known = (
+            set(deployments)
+            if kind == "deployment"
+            else {each.provider for each in deployments.values()}
+        )
+    if name not in known:
+        raise InvalidItem(there_is_no(kind, name, known))
+
+
+def _report(
+    rule: CeilingRule, former: CeilingRule | None, replayed: int | None, as_json: bool
+) -> None:
+    if as_json:
+        emit(
+            {
+                "scope": rule.scope,
+                "name": rule.name,
+                "window": rule.window,
+                "timezone": rule.timezone,
+                "from_nanousd": None if former is None else former.limit,
+                "to_nanousd": rule.limit,
+                "replayed": replayed,
+            }
+        )
+        return
+    was = "" if former is None else f", was {format_usd(former.limit)}"
+    say(f"{ceiling_changes.label(rule)}: {format_usd(rule.limit)}{was}")
+    if replayed is not None:
+        say(f"replayed {replayed} dead letters")

@@ -1,0 +1,151 @@
+"""``tierqueue reconcile``: the books against a provider's usage export."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tierqueue.ledger.accounting import reconciliation
+from tierqueue.ledger.accounting.reconciliation import Resolved
+from tierqueue.ledger.session import now as database_now
+from tierqueue.operations.accounting.reconciliation import Day, Unresolved, days, of_model, resolve
+from tierqueue.operations.accounting.usage_export import read
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
+from tierqueue.operations.cli.system.concurrency import operator
+from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.money import format_usd
+from tierqueue.router.policy.policy_errors import there_is_no
+
+
+@click.command(epilog="Example: tierqueue reconcile usage.csv --deployment best --apply")
+@click.argument("export", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--deployment", required=True, help="Whose calls the export lists.")
+@click.option("--apply", is_flag=True, help="Correct unknown charges; without it only say so.")
+@click.option("--by", help="Who does this, for the record; else the user of this process.")
+@json_option
+def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_json: bool) -> None:
+    """Compare EXPORT with the books day by day (UTC), and settle what unknown charges were.
+
+    EXPORT is .csv with a header, .json (one list) or .jsonl. Each row has a `date` and a `cost` in
+    dollars (or `cost_nanousd`); `model`, `input_tokens`, `output_tokens` and the `item` and
+    `fence` of a call are read where they are there. Exit 1 where the books and the export still
+    differ, or a charge stays unknown.
+    """
+    policy, _ = read_policy(None)
+    if (found := policy.deployments.get(deployment)) is None:
+        raise InvalidItem(there_is_no("deployment", deployment, policy.deployments))
+    rows = of_model(read(export), found.model)
+    if not rows:
+        raise InvalidItem(f"{export} has no row of the model {found.model}")
+    first, last = min(each.day for each in rows), max(each.day for each in rows)
+    with opened() as ledger:
+        with ledger.read() as connection:
+            booked = reconciliation.booked(connection, deployment, first, last)
+            unknown = reconciliation.unknown_charges(connection, deployment, first, last)
+            named = sorted({charge.call[0] for charge in unknown})
+            fences = reconciliation.fences(connection, deployment, named)
+        resolved, unresolved = resolve(rows, unknown, fences)
+        moved = 0
+        if apply:
+            with ledger.write() as connection:
+                moved = reconciliation.resolve(
+                    connection,
+                    resolved,
+                    source=export.name,
+                    by=by or operator(),
+                    now=database_now(connection),
+                )
+    compared = days(rows, booked, resolved)
+    if as_json:
+        _emit(compared, resolved, unresolved, moved, apply)
+    else:
+        _print(compared, resolved, unresolved, moved, apply)
+    if unresolved or any(each.drift for each in compared):
+        raise click.exceptions.Exit(1)
+
+
+def _emit(
+    compared: Sequence[Day],
+    resolved: Sequence[Resolved],
+    unresolved: Sequence[Unresolved],
+    moved: int,
+    applied: bool,
+) -> None:
+    emit(
+        {
+            "days": [
+                {
+                    "day": each.day.isoformat(),
+                    "booked_nanousd": each.booked,
+                    "unknown_nanousd": each.unknown,
+                    "corrected_nanousd": each.corrected,
+                    "billed_nanousd": each.billed,
+                    "drift_nanousd": each.drift,
+                }
+                for each in compared
+            ],
+            "resolved": [
+                {
+                    "item": each.charge.call[0],
+                    "fence": each.charge.call[1],
+                    "booked_nanousd": each.charge.cost,
+                    "billed_nanousd": each.cost,
+                }
+                for each in resolved
+            ],
+            "unresolved": [
+                {
+                    "item": each.charge.call[0],
+                    "fence": each.charge.call[1],
+                    "booked_nanousd": each.charge.cost,
+                    "why": each.why,
+                }
+                for each in unresolved
+            ],
+            "moved_nanousd": moved,
+            "dry_run": not applied,
+        }
+    )
+
+
+def _print(
+    compared: Sequence[Day],
+    resolved: Sequence[Resolved],
+    unresolved: Sequence[Unresolved],
+    moved: int,
+    applied: bool,
+) -> None:
+    table(
+        [
+            *("day", "booked>"),
+            Column("of it unknown", right=True, rank=2),
+            Column("corrected by", right=True, rank=1),
+            *("billed>", "drift>"),
+        ],
+        [
+            (
+                each.day.isoformat(),
+                format_usd(each.booked),
+                format_usd(each.unknown),
+                format_usd(each.corrected),
+                format_usd(each.billed),
+                format_usd(each.drift),
+            )
+            for each in compared
+        ],
+    )
+    for each in resolved:
+        item, fence = each.charge.call
+        say(
+            f"{item} fence {fence}: booked {format_usd(each.charge.cost)},"
+            f" billed {format_usd(each.cost)}"
+        )
+    for left in unresolved:
+        item, fence = left.charge.call
+        say(f"{item} fence {fence}: {format_usd(left.charge.cost)} stays unknown: {left.why}")
+    if applied:
+        say(f"corrected {len(resolved)} charges: the books moved by {format_usd(moved)}")
+    elif resolved:
+        say(f"would correct {len(resolved)} charges; say --apply to do it")

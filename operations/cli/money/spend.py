@@ -1,0 +1,210 @@
+"""``tierqueue spend``: what was spent, on what, and what it would have cost elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tierqueue.ledger.accounting import audit, spending
+from tierqueue.ledger.accounting.spending import DIMENSIONS, Asked, Spent
+from tierqueue.ledger.session import now as database_now
+from tierqueue.operations.accounting.comparison import Elsewhere, Idle, all_on_frontier, idle
+from tierqueue.operations.cli.input.names import ago, job_named, one_of
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    emit,
+    json_option,
+    on_terminal,
+    paragraph,
+    record,
+    say,
+    table,
+)
+from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.money import format_usd
+from tierqueue.router.policy.policy import Policy
+
+_MONEY = (
+    *("cost", "held", "unknown", "overage", "per_accepted", "all_on_frontier"),
+    *("per_hour", "charged", "idle_cost"),
+)
+"""Figures in nano-dollars."""
+
+_BAR = 24
+"""Characters of the longest bar."""
+
+
+@click.command(epilog="Example: tierqueue spend --by day --since 7d --plot spend.png")
+@click.option(
+    "--by", type=one_of(DIMENSIONS), default="tier", show_default=True, help="A line for each."
+)
+@click.option("--job", help="Of this job alone.")
+@click.option("--since", help="Calls begun and items submitted in the last 1h, 24h, 7d, …")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw it to a .png or .svg."
+)
+@json_option
+def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_json: bool) -> None:
+    """Show what was spent, what an accepted item cost, and what all on frontier would have cost.
+
+    The last is for the accepted answers' own token counts at today's prices of the cheapest
+    frontier deployment of the policy. Days are UTC's.
+    """
+    if plot is not None:
+        from tierqueue.operations.cli.output.plot import refuse_unusable
+
+        refuse_unusable(plot)
+    policy = _policy()
+    begun = ago(since)
+    simulated = frozenset(each.name for each in policy.deployments.values() if each.simulated)
+    with opened() as ledger, ledger.read() as connection:
+        job = None if job is None else job_named(connection, job)
+        asked = Asked(since=begun, job=job, simulated=simulated)
+        report = audit.report(connection, job=job, since=asked.since)
+        groups = spending.spending(connection, by, asked)
+        used = list(spending.usages(connection, by, asked))
+        deployments = spending.spending(connection, "deployment", asked)
+        begin = asked.since or spending.first_call(connection, asked)
+        now = database_now(connection)
+    at = datetime.fromtimestamp(now / 1e6, UTC)
+    frontier = all_on_frontier(used, policy, at)
+    seconds = 0.0 if job is not None or begin is None else (now - begin) / 1e6
+    engines = idle(policy, deployments, used, seconds, at)
+    if plot is not None:
+        from tierqueue.operations.cli.output.plot import draw
+
+        draw(plot, by, groups, frontier)
+    if as_json:
+        _emit(report, by, groups, frontier, engines)
+    else:
+        _print(report, by, groups, frontier)
+        _print_engines(engines)
+        if plot is not None:
+            say(f"drawn to {plot}")
+
+
+def _policy() -> Policy:
+    """The policy, for its prices; without one nothing is compared, and that is said."""
+    try:
+        return read_policy(None)[0]
+    except InvalidPolicy as error:
+        say(f"no comparison with frontier: {error.message}", err=True)
+        return Policy(digest="")
+
+
+def _emit(
+    report: audit.Report,
+    by: str,
+    groups: Sequence[Spent],
+    frontier: Elsewhere | None,
+    engines: Sequence[Idle],
+) -> None:
+    told: list[dict[str, Any]] = []
+    for each in groups:
+        there = frontier and frontier.costs.get((each.key, each.simulated), 0)
+        whole = {**asdict(each), "per_accepted": each.per_accepted, "all_on_frontier": there}
+        told.append(record(whole, money=_MONEY))
+    emit(
+        {
+            "states": report.states,
+            "dead": report.dead,
+            "lines": [record(asdict(line), money=_MONEY) for line in report.lines],
+            "cost_nanousd": report.cost,
+            "tokens": report.tokens,
+            "by": by,
+            "groups": told,
+            "all_on_frontier": frontier
+            and {
+                "deployment": frontier.deployment,
+                "simulated": frontier.simulated,
+                "cost_nanousd": frontier.total,
+            },
+            "engines": [record(asdict(each), money=_MONEY) for each in engines],
+        }
+    )
+
+
+def _print(
+    report: audit.Report, by: str, groups: Sequence[Spent], frontier: Elsewhere | None
+) -> None:
+    most = max((each.cost for each in groups), default=0)
+    there = {} if frontier is None else frontier.costs
+    table(
+        [
+            by,
+            *([Column("share", rank=8)] if on_terminal() else []),
+            *("cost>", "items>"),
+            Column("accepted", right=True, rank=2),
+            Column("per accepted", right=True, rank=1),
+            Column("tokens in", right=True, rank=6),
+            Column("tokens out", right=True, rank=7),
+            Column("all on frontier", right=True, rank=5),
+            Column("unknown", right=True, rank=3),
+            Column("overage", right=True, rank=4),
+            Column("degraded", right=True, rank=4),
+        ],
+        [
+            (
+                each.key + (" (simulated)" if each.simulated else ""),
+                *([bar(each.cost, most)] if on_terminal() else []),
+                format_usd(each.cost),
+                f"{each.items:,}",
+                f"{each.accepted:,}",
+                None if each.per_accepted is None else format_usd(each.per_accepted),
+                f"{each.input_tokens:,}",
+                f"{each.output_tokens:,}",
+                "" if frontier is None else format_usd(there.get((each.key, each.simulated), 0)),
+                format_usd(each.unknown) if each.unknown_calls else "",
+                format_usd(each.overage) if each.overage else "",
+                each.degraded or "",
+            )
+            for each in groups
+        ],
+        empty="no call was made",
+    )
+    states = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items()))
+    say(f"items: {states or 'none'}; cost {format_usd(report.cost)}")
+    if report.dead:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dead.items()))
+        say(f"dead letters: {reasons}")
+    if frontier is None:
+        say("all on frontier: unknown, no frontier deployment has token prices")
+    else:
+        whose = f"{frontier.deployment}{' (simulated)' if frontier.simulated else ''}"
+        spent = sum(each.cost for each in groups)
+        paragraph(
+            "",
+            f"all on frontier: {format_usd(frontier.total)} at today's prices of {whose},"
+            f" against {format_usd(spent)} spent",
+        )
+
+
+def _print_engines(engines: Sequence[Idle]) -> None:
+    for each in engines:
+        paragraph(
+            "",
+            f"{each.deployment}: {format_usd(each.per_hour)} an hour over"
+            f" {each.seconds / 3600:.1f} h for one engine; {each.busy:.0%} of it charged, idle"
+            f" {format_usd(each.idle_cost)}; {each.tokens_per_hour:,} tokens an hour",
+        )
+        for other in each.break_even:
+            label = " (simulated)" if other.simulated else ""
+            say(
+                f"  pays off against {other.against}{label} from"
+                f" {other.tokens_per_hour:,} tokens an hour"
+            )
+        if not each.break_even:
+            say("  break-even unknown: no accepted call has shown which tokens are used")
+
+
+def bar(value: int, most: int) -> str:
+    """``value`` as a bar, the longest for ``most``; whatever is above 0 is seen."""
+    if value <= 0 or most <= 0:
+        return ""
+    eighths = max(1, round(value * _BAR * 8 / most))
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()

@@ -1,0 +1,48 @@
+"""Spending drawn to a file; the extra ``plots`` has what it takes."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from tierqueue.ledger.accounting.spending import Spent
+from tierqueue.operations.accounting.comparison import Elsewhere
+from tierqueue.operations.cli.output.escapes import visible
+from tierqueue.router.errors import InvalidItem, Misconfigured
+from tierqueue.router.money import NANO_PER_USD
+
+
+def refuse_unusable(path: Path) -> None:
+    """Raise ``InvalidItem`` for a file that is no picture, ``Misconfigured`` without the extra."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise InvalidItem(f"{path}: a plot is a .png or a .svg file")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise Misconfigured("a plot needs the extra: pip install 'tierqueue[plots]'")
+
+
+def draw(path: Path, by: str, groups: Sequence[Spent], frontier: Elsewhere | None) -> None:
+    """One bar a group, in dollars, beside what it would have cost all on frontier.
+
+    Raises ``InvalidItem`` where the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    labels = [visible(each.key) + (" (simulated)" if each.simulated else "") for each in groups]
+    figure = Figure(figsize=(8, 1.5 + 0.6 * max(1, len(groups))), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(groups))
+    axes.barh(places, [each.cost / NANO_PER_USD for each in groups], 0.4, label="spent")
+    if frontier is not None:
+        there = [frontier.costs.get((each.key, each.simulated), 0) for each in groups]
+        label = f"all on {frontier.deployment}" + (" (simulated)" if frontier.simulated else "")
+        dollars = [cost / NANO_PER_USD for cost in there]
+        axes.barh([place + 0.4 for place in places], dollars, 0.4, label=label)
+    # Dollar signs in a name begin no formula.
+    axes.set_yticks([place + 0.2 for place in places], labels, parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel("US dollars")
+    axes.set_title(f"Spending by {by}")
+    axes.legend()
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise InvalidItem(f"cannot write {path}: {error.strerror}") from None

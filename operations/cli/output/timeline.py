@@ -1,0 +1,224 @@
+"""One work item's history in words and dollars: what was done for it, when, and why."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tierqueue.operations.cli.output.printing import duration, moment
+from tierqueue.operations.cli.system.actions import in_words
+from tierqueue.router.lifecycle import ENDS, State
+from tierqueue.router.money import format_usd
+
+Row = Mapping[str, Any]
+
+_DEMANDS = ("risk", "sensitivity", "latency", "floor", "budget")
+
+_OUTCOMES = {
+    "accepted": "the answer was accepted",
+    "rejected": "the answer was refused",
+    "throttled": "the provider said not now",
+    "failed": "the call failed",
+    "unknown": "the reply was lost, and may have been billed",
+    "interrupted": "the call was ended by this side",
+    "lost": "the worker was lost",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened ``at`` an epoch microsecond (``None``: not written down), a line a fact."""
+
+    at: int | None
+    word: str
+    lines: tuple[str, ...]
+
+
+def headline(item: Row, attempts: Sequence[Row], now: int) -> list[str]:
+    """How the item stands, in a line or two."""
+    state, reason = item["state"], item["reason"]
+    until = item["ended_at"] or now
+    took = duration((until - item["submitted_at"]) / 1e6)
+    how = f"{state} ({reason})" if reason else state
+    held = f", {format_usd(item['held'])} held" if item["held"] and state not in ENDS else ""
+    calls = f"{len(attempts)} {'call' if len(attempts) == 1 else 'calls'}"
+    when = f"{how} {'after' if state in ENDS else 'for'} {took}"
+    lines = [
+        f"{item['id']}  {item['task']}",
+        f"{when}: {format_usd(item['spent'])} spent on {calls}{held}",
+    ]
+    if item["error"]:
+        lines.append(str(item["error"].get("message", "")))
+    if item["erased_at"]:
+        lines.append(f"its payload was erased at {moment(item['erased_at'])}")
+    return lines
+
+
+def timeline(
+    item: Row, attempts: Sequence[Row], owed: Sequence[Row], done: Sequence[Row], now: int
+) -> list[Event]:
+    """Every event in the order of time; ``done``: what operators did to it."""
+    events = [
+        _submitted(item, owed),
+        *(_action(row) for row in done),
+        *_former_deaths(item, done),
+        *_called(item, attempts),
+        *_owed(item, owed),
+    ]
+    if item["ended_at"] is not None:
+        events.append(_ended(item))
+    ordered = sorted(events, key=lambda event: event.at or 0)
+    return [*ordered, *_present(item, owed, now)]
+
+
+def _submitted(item: Row, owed: Sequence[Row]) -> Event:
+    lines = []
+    if item["job_id"] is not None:
+        lines.append(f"row {item['job_index']} of job {item['job_id']}")
+    if promised := [row["id"] for row in owed if row["made_at"] <= item["submitted_at"]]:
+        lines.append(f"as Celery task {', '.join(promised)}")
+    demands = [f"{name} {item[name]}" for name in _DEMANDS if item[name] is not None]
+    if item["max_cost"] is not None:
+        demands.append(f"max_cost {format_usd(item['max_cost'])}")
+    if item["priority"]:
+        demands.append(f"priority {item['priority']}")
+    if demands:
+        lines.append(", ".join(demands))
+    if item["deadline"] is not None:
+        lines.append(f"deadline {moment(item['deadline'])}")
+    if item["idempotency_key"] is not None:
+        lines.append(f"idempotency key {item['idempotency_key']}")
+    return Event(item["submitted_at"], "submitted", tuple(lines))
+
+
+def _called(item: Row, attempts: Sequence[Row]) -> Iterator[Event]:
+    free, before = item["submitted_at"], None
+    for attempt in attempts:
+        last = attempt is attempts[-1]
+        route = _route(item) if last and attempt["deployment"] == item["deployment"] else ()
+        waited = (attempt["started_at"] - free) / 1e6
+        why = "" if before is None else f", because {_OUTCOMES.get(before['outcome'], '')}"
+        simulated = " (simulated)" if attempt["simulated"] else ""
+        moved = before is not None and before["tier"] != attempt["tier"]
+        climbed = f"from {before['tier']} to {attempt['tier']}" if before and moved else ""
+        yield Event(
+            attempt["started_at"],
+            "called",
+            (
+                f"call {attempt['fence']}: {attempt['deployment']} ({attempt['tier']}){simulated}",
+                f"by {attempt['worker']}",
+                *([climbed] if climbed else []),
+                *route,
+                f"waited {duration(waited)}{why}; {format_usd(attempt['held'])} held",
+            ),
+        )
+        if attempt["ended_at"] is None:
+            continue
+        yield Event(attempt["ended_at"], attempt["outcome"], tuple(_outcome(item, attempt)))
+        free, before = attempt["ended_at"], attempt
+
+
+def _outcome(item: Row, attempt: Row) -> Iterator[str]:
+    detail, receipt = attempt["detail"] or {}, item["receipt"] or {}
+    outcome = str(attempt["outcome"])
+    yield _OUTCOMES.get(outcome, outcome)
+    why = [*detail.get("reasons", ()), *(detail[k] for k in ("kind", "message") if detail.get(k))]
+    yield from (str(reason) for reason in why)
+    served = detail.get("model_served")
+    if attempt["outcome"] == "accepted":
+        served = receipt.get("model_served")
+        asked = receipt.get("model_asked")
+        if asked:
+            yield f"model {asked} asked" + (f", {served} served" if served != asked else "")
+    elif served is not None:
+        yield f"model {served} served"
+    if usage := attempt["usage"]:
+        yield _tokens(usage)
+    money = f"cost {format_usd(attempt['cost'])} of {format_usd(attempt['held'])} held"
+    source = f", priced by {attempt['price_source']}" if attempt["price_source"] else ""
+    seconds = "" if attempt["seconds"] is None else f" in {duration(attempt['seconds'])}"
+    yield f"{money}{seconds}{source}"
+    if detail.get("overage"):
+        yield f"billed {format_usd(detail['overage'])} above its bound"
+
+
+def _tokens(usage: Row) -> str:
+    cached = usage.get("cache_read_tokens") or 0
+    written = (usage.get("cache_write_5m_tokens") or 0) + (usage.get("cache_write_1h_tokens") or 0)
+    whole = (usage.get("input_tokens") or 0) + cached + written
+    reasoning = usage.get("reasoning_tokens") or 0
+    parts = [f"{whole:,} tokens in" + (f" ({cached:,} from the cache)" if cached else "")]
+    parts.append(
+        f"{usage.get('output_tokens') or 0:,} out"
+        + (f" ({reasoning:,} of them reasoning)" if reasoning else "")
+    )
+    return ", ".join(parts)
+
+
+def _route(item: Row) -> tuple[str, ...]:
+    route = item["route"] or {}
+    return (
+        *(str(reason) for reason in route.get("reasons", ())),
+        *(f"not {each['deployment']}: {each['why']}" for each in route.get("refusals", ())),
+    )
+
+
+def _ended(item: Row) -> Event:
+    spent = f"{format_usd(item['spent'])} in all"
+    fell = item["degraded"]
+    lines = [spent if item["state"] == State.SUCCEEDED else f"{item['reason'] or 'ended'}; {spent}"]
+    if fell:
+        lines.append(f"fell back from {fell['from']} to {fell['to']} on {fell['on']}")
+    return Event(item["ended_at"], item["state"], tuple(lines))
+
+
+def _owed(item: Row, owed: Sequence[Row]) -> Iterator[Event]:
+    for row in owed:
+        if row["made_at"] > item["submitted_at"]:
+            yield Event(row["made_at"], "promised", (f"to Celery task {row['id']} too",))
+        if row["kept_at"] is not None:
+            yield Event(row["kept_at"], "told", (f"Celery task {row['id']}",))
+
+
+def former_death(item_id: str, act: Row) -> Row | None:
+    """How the item had ended, ``reason`` and ``ended_at``, before a replay or a discard of it."""
+    for death in act["detail"].get("deaths", ()):
+        if death["item"] == item_id:
+            return {"reason": death["reason"], "ended_at": death["ended_at"]}
+    return None
+
+
+def _former_deaths(item: Row, done: Sequence[Row]) -> Iterator[Event]:
+    for act in done:
+        if (death := former_death(item["id"], act)) is not None:
+            yield Event(death["ended_at"], State.DEAD.value, (str(death["reason"]),))
+
+
+def _action(row: Row) -> Event:
+    told = {k: v for k, v in row["detail"].items() if k not in ("items", "deaths")}
+    changed = in_words(told)
+    return Event(row["at"], row["what"], (", ".join(filter(None, (f"by {row['by']}", changed))),))
+
+
+def _present(item: Row, owed: Sequence[Row], now: int) -> Iterator[Event]:
+    if item["state"] in ENDS:
+        if waiting := [row["id"] for row in owed if row["kept_at"] is None]:
+            yield Event(None, "owed", (f"not told yet: Celery task {', '.join(waiting)}",))
+        elif not owed and item["job_id"] is not None:
+            yield Event(None, "kept", (f"see `tierqueue job results {item['job_id']}`",))
+        return
+    if item["state"] == State.RUNNING:
+        left = (item["lease_until"] - now) / 1e6
+        lease = f"holds for {duration(left)} more" if left > 0 else f"ended {duration(-left)} ago"
+        yield Event(None, "running", (f"its lease {lease}",))
+        return
+    lines = []
+    if item["deployment"] is not None:
+        bound = "" if item["bound"] is None else f", at most {format_usd(item['bound'])}"
+        lines.append(f"to {item['deployment']} ({item['tier']}){bound}")
+        lines += _route(item)
+    if item["reason"]:
+        lines.append(str(item["reason"]))
+    if item["ready_at"] > now:
+        left = (item["ready_at"] - now) / 1e6
+        lines.append(f"until {moment(item['ready_at'])}, for {duration(left)} more")
+    yield Event(None, item["state"], tuple(lines) or ("its turn comes",))

@@ -1,0 +1,1 @@
+"""Commands about processes, tiers and the policy."""

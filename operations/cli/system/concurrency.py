@@ -1,0 +1,120 @@
+"""``tierqueue concurrency``: a tier's calls in flight, over all its workers."""
+
+import getpass
+from typing import Any
+
+import click
+
+from tierqueue.ledger.in_force import tier_concurrency
+from tierqueue.operations.cli.input.names import one_of
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say, table
+from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.concurrency import Concurrency, all_tiers
+from tierqueue.router.item import TIERS, Tier
+
+
+def operator() -> str:
+    """Who does this, for the record."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody without a user name"
+
+
+@click.group()
+def concurrency() -> None:
+    """Show or set a tier's calls in flight; what is set is in force within 2 seconds."""
+
+
+@concurrency.command(epilog="Example: tierqueue concurrency show")
+@json_option
+def show(as_json: bool) -> None:
+    """Show the calls each tier can have in flight now, and which bound says so.
+
+    The bounds are the tier's own (of the policy, or set by an operator), what the pools of its
+    running workers let through together, and `in_flight` of its deployments.
+    """
+    policy, _ = read_policy(None)
+    with opened() as ledger, ledger.read() as connection:
+        found = all_tiers(connection, policy)
+    if as_json:
+        emit([_for_scripts(tier) for tier in found])
+    else:
+        columns = [
+            "tier",
+            "in force>",
+            "tier's own>",
+            "said by",
+            "workers>",
+            "pools>",
+            "deployments>",
+        ]
+        table(columns, [_row(tier) for tier in found])
+        for tier in found:
+            if (why := in_the_way(tier)) is not None:
+                paragraph("", why)
+
+
+@concurrency.command(name="set", epilog="Example: tierqueue concurrency set frontier 4")
+@click.argument("tier", type=one_of([each.value for each in TIERS]))
+@click.argument("calls", type=click.IntRange(0, 100_000))
+def set_(tier: str, calls: int) -> None:
+    """Let TIER have at most CALLS in flight; 0 stops it, and what runs ends by itself.
+
+    Says so where fewer can be in flight, because of the workers that run or of the deployments.
+    """
+    policy, _ = read_policy(None)
+    with opened() as ledger:
+        with ledger.write() as connection:
+            tier_concurrency.set_concurrency(connection, Tier(tier), calls, operator())
+        with ledger.read() as connection:
+            found = all_tiers(connection, policy)
+    say(f"{tier}: at most {calls} calls in flight")
+    (here,) = (each for each in found if each.tier == tier)
+    if (why := in_the_way(here)) is not None:
+        paragraph("", why)
+
+
+def in_the_way(tier: Concurrency) -> str | None:
+    """Why fewer calls than the tier's own bound can be in flight; ``None`` where nothing is."""
+    if tier.bound_by == "tier":
+        return None
+    name, more = tier.tier.value, tier.stated
+    if tier.workers == 0:
+        return f"{name}: no worker of it runs now; start one with: tierqueue worker {name}"
+    if tier.bound_by == "workers":
+        whose = "its worker" if tier.workers == 1 else f"its {tier.workers} workers"
+        return (
+            f"{name}: in force are {tier.in_force}, because {whose} let no more through; grow the"
+            f" pool in Flower, or start another: tierqueue worker {name} -c {more - tier.in_force}"
+        )
+    return (
+        f"{name}: in force are {tier.in_force}, because its deployments allow no more;"
+        " see in_flight in the policy"
+    )
+
+
+def _row(tier: Concurrency) -> tuple[Any, ...]:
+    return (
+        tier.tier.value,
+        tier.in_force,
+        tier.stated,
+        tier.said_by,
+        tier.workers,
+        "?" if tier.pools is None else tier.pools,
+        "no bound" if tier.deployments is None else tier.deployments,
+    )
+
+
+def _for_scripts(tier: Concurrency) -> dict[str, Any]:
+    return {
+        "tier": tier.tier.value,
+        "concurrency": tier.stated,
+        "said_by": tier.said_by,
+        "in_force_calls": tier.in_force,
+        "bound_by": tier.bound_by,
+        "workers": tier.workers,
+        "pools_calls": tier.pools,
+        "deployments_calls": tier.deployments,
+    }

@@ -1,0 +1,77 @@
+"""``tierqueue health`` and ``tierqueue doctor``: does work get on, and if not, why."""
+
+from dataclasses import asdict
+
+import click
+
+from tierqueue.ledger.monitoring import endings
+from tierqueue.operations import health as looking
+from tierqueue.operations.cli.input.names import one_of
+from tierqueue.operations.cli.input.opened import command_app
+from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say
+from tierqueue.operations.cli.system.concurrency import operator
+from tierqueue.tasks.findings.finding import Finding
+
+
+@click.command(epilog="Example: tierqueue health --worker gpu")
+@click.option(
+    "--worker",
+    type=one_of(looking.WORKERS),
+    help="Only whether this machine's process of that name does its work.",
+)
+@json_option
+def health(worker: str | None, as_json: bool) -> None:
+    """Say whether work gets on: exit 0 where it does, 1 where something is wrong."""
+    app = command_app()
+    if worker is not None:
+        found, progress = looking.worker(app, worker), None
+    else:
+        looked = looking.look(app)
+        found, progress = looked.findings, looked.progress
+    wrong = [finding for finding in found if finding.wrong]
+    if as_json:
+        shown = None if progress is None else asdict(progress)
+        said = [asdict(finding) for finding in found]
+        emit({"well": not wrong, "findings": said, "progress": shown})
+    else:
+        say(*([finding.what for finding in wrong] or ["work gets on"]))
+    if wrong:
+        raise click.exceptions.Exit(1)
+
+
+@click.command(epilog="Example: tierqueue doctor || tierqueue status")
+@click.option(
+    "--acknowledge", is_flag=True, help="You have seen what died so far: it is told no more."
+)
+@json_option
+def doctor(acknowledge: bool, as_json: bool) -> None:
+    """Say in plain words what is wrong and what to do; exit 1 where a person is needed.
+
+    Of each thing: what is so, what happens by itself (~), and what to do about it (>).
+    """
+    app = command_app()
+    found = looking.diagnosis(app)
+    wrong = any(finding.wrong for finding in found)
+    if as_json:
+        emit([asdict(finding) for finding in found])
+    elif not found:
+        say("nothing is wrong, and nothing is held back")
+    else:
+        for finding in found:
+            _tell(finding)
+    if acknowledge:
+        died = [finding.detail for finding in found if finding.code == "died"]
+        seen = sum(detail["items"] for detail in died)
+        with app.ledger.write() as connection:
+            endings.acknowledge(connection, operator(), {"dead_letters": seen})
+        told = f"acknowledged: {seen:,} dead letters are told no more, and stay where they are"
+        say(told, err=as_json)
+    elif wrong:
+        raise click.exceptions.Exit(1)
+
+
+def _tell(finding: Finding) -> None:
+    mark = "WRONG" if finding.wrong else "note "
+    for sign, text in ((mark, finding.what), ("    ~", finding.meanwhile), ("    >", finding.do)):
+        if text:
+            paragraph(f"{sign}  ", text)

@@ -1,0 +1,18 @@
+"""``tierqueue migrate``."""
+
+import click
+
+from tierqueue.operations.cli.output.printing import say
+
+
+@click.command(epilog="Example: TIERQUEUE_LEDGER_URL=sqlite:///ledger.db tierqueue migrate")
+def migrate() -> None:
+    """Bring the ledger's tables up to date; a ledger that is up to date is left alone."""
+    from tierqueue.migrations import upgrade
+    from tierqueue.router.errors import Misconfigured
+    from tierqueue.tasks.app import app
+
+    url = app.settings.ledger_url
+    if url is None:
+        raise Misconfigured("TIERQUEUE_LEDGER_URL is not set")
+    say(f"the ledger is at revision {upgrade(url)}")

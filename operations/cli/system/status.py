@@ -1,0 +1,76 @@
+"""``tierqueue status`` and ``top``: where work stands, on one screen of 80 columns."""
+
+import sys
+
+import click
+
+from tierqueue.ledger.session import Ledger
+from tierqueue.operations.cli.input.opened import ledger_complaint, opened
+from tierqueue.operations.cli.output.escapes import visible
+from tierqueue.operations.cli.output.printing import emit, json_option, on_terminal, say
+from tierqueue.operations.cli.output.status_screen import as_json_value, screen
+from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.status import Status
+from tierqueue.operations.status import status as look
+
+
+@click.command(epilog="Example: tierqueue status")
+@json_option
+def status(as_json: bool) -> None:
+    """Show where work stands: per tier what is ready, runs and waits, and how fast it ends.
+
+    A look costs the same whatever waits: of very many items it says that there are more.
+    """
+    policy = read_policy(None)[0]
+    with opened() as ledger, ledger.read() as connection:
+        stands = look(connection, policy)
+    if as_json:
+        emit(as_json_value(stands))
+    else:
+        say(*screen(stands))
+
+
+@click.command(epilog="Example: tierqueue top --interval 2")
+@click.option(
+    "--interval",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.25, 3600),
+    help="Seconds between two looks.",
+)
+def top(interval: float) -> None:
+    """Show the screen of `tierqueue status` and refresh it until you press q.
+
+    Without a terminal it is shown once.
+    """
+    if not (on_terminal() and sys.stdin.isatty()):
+        say("no terminal to refresh: shown once, as by tierqueue status", err=True)
+        stands_once()
+        return
+    policy = read_policy(None)[0]
+
+    def stands(ledger: Ledger) -> Status:
+        with ledger.read() as connection:
+            return look(connection, policy)
+
+    from tierqueue.operations.cli.output.refreshing import refresh
+
+    with opened() as ledger:
+
+        def lines() -> list[str]:
+            try:
+                return screen(stands(ledger), keys="q quits")
+            except Exception as error:
+                complaint = ledger_complaint(error)
+                if complaint is None:
+                    raise
+                return [f"{visible(complaint)}; asked again in {interval:g} s", "", "q quits"]
+
+        refresh(lines, interval)
+
+
+def stands_once() -> None:
+    """The screen, once."""
+    policy = read_policy(None)[0]
+    with opened() as ledger, ledger.read() as connection:
+        say(*screen(look(connection, policy)))

@@ -1,0 +1,1 @@
+"""Commands about items, jobs and what became of them."""

@@ -1,0 +1,193 @@
+"""``tierqueue item``: work items as they came in, and everything that was done for one."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from tierqueue.ledger.operations import dead_letters, item_list
+from tierqueue.ledger.operations.item_list import Meant
+from tierqueue.ledger.session import now as database_now
+from tierqueue.operations.cli.input.names import ago, item_named, job_named, misspelt, one_of
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output import timeline as history
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    age,
+    clock,
+    emit,
+    json_option,
+    moment,
+    on_terminal,
+    record,
+    say,
+    table,
+    width,
+)
+from tierqueue.router.item import TIERS
+from tierqueue.router.lifecycle import State
+from tierqueue.router.money import format_usd
+
+_HIDDEN = ("arguments", "output", "metadata")
+"""What customers wrote and what they are told: shown only to who asks for it."""
+
+MONEY = ("spent", "held", "bound", "max_cost", "cost")
+TIMES = (
+    *("submitted_at", "ended_at", "ready_at", "lease_until", "deadline", "announced_at"),
+    *("key_expires_at", "erased_at", "hooked_at", "started_at", "made_at", "kept_at", "at"),
+)
+
+
+@click.group()
+def item() -> None:
+    """Look at work items."""
+
+
+@item.command(
+    name="list", epilog="Example: tierqueue item list --state waiting --tier frontier --since 1h"
+)
+@click.option("--state", type=one_of([state.value for state in State]), help="In this state.")
+@click.option("--reason", help="Why it waits or ended, such as throttled or no_route.")
+@click.option("--task", help="Such as tierqueue.classify.")
+@click.option("--tier", type=one_of([tier.value for tier in TIERS]), help="Of this tier.")
+@click.option("--budget", help="Paid by this budget.")
+@click.option("--job", help="Of this job alone.")
+@click.option("--since", help="Submitted in the last 1h, 24h, 7d, …")
+@click.option("--older-than", help="Submitted longer ago than 1h, 24h, 7d, …")
+@click.option("--after", metavar="ID", help="The next page: what comes after this item.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
+)
+@json_option
+def list_(
+    job: str | None,
+    since: str | None,
+    older_than: str | None,
+    after: str | None,
+    limit: int,
+    as_json: bool,
+    **filters: str | None,
+) -> None:
+    """List work items, the newest first."""
+    with opened() as ledger, ledger.read() as connection:
+        meant = Meant(
+            **filters,
+            job=None if job is None else job_named(connection, job),
+            since=ago(since),
+            until=ago(older_than),
+        )
+        last = None if after is None else item_named(connection, after)
+        rows = item_list.newest(connection, meant, limit, last)
+        now = database_now(connection)
+        hint = "" if rows else misspelt(connection, {**filters, "reason": None})
+    if as_json:
+        emit([record(dict(row), money=MONEY, times=TIMES) for row in rows])
+        return
+    table(
+        [
+            "id",
+            Column("age", right=True, rank=1),
+            "state",
+            Column("reason", rank=2, long=True),
+            Column("task", rank=3),
+            Column("tier", rank=4),
+            Column("cost", right=True),
+            Column("calls", right=True, rank=6),
+            Column("budget", rank=5),
+            Column("job", rank=7),
+            Column("submitted", rank=8),
+        ],
+        [
+            (
+                row["id"],
+                age(row["submitted_at"], now),
+                row["state"],
+                row["reason"],
+                row["task"],
+                row["tier"],
+                format_usd(row["spent"]),
+                row["calls"],
+                row["budget"],
+                row["job_id"],
+                moment(row["submitted_at"]),
+            )
+            for row in rows
+        ],
+        empty=f"no item is meant{hint}",
+    )
+    if len(rows) == limit:
+        say(f"there may be more: --after {rows[-1]['id']}", err=not on_terminal())
+
+
+@item.command(epilog="Example: tierqueue item show 01a1fb7f-603c")
+@click.argument("item_id", metavar="ID")
+@click.option("--payload", is_flag=True, help="Its arguments, output and metadata too.")
+@json_option
+def show(item_id: str, payload: bool, as_json: bool) -> None:
+    """Tell what was done for item ID, when and why, and what it cost.
+
+    ID is its own id or that of a Celery task it was promised under; a beginning that no other has
+    will do. What it was asked and what it answered is shown with --payload alone.
+    """
+    show_item(item_id, payload=payload, as_json=as_json)
+
+
+def show_item(text: str, *, payload: bool, as_json: bool) -> None:
+    """Print one item; raises ``InvalidItem`` where there is none of that id."""
+    with opened() as ledger, ledger.read() as connection:
+        item_id = item_named(connection, text)
+        found = dead_letters.show(connection, item_id)
+        assert found is not None
+        row, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
+        owed = [dict(promise) for promise in item_list.owed(connection, item_id)]
+        done = [dict(act) for act in item_list.done_to(connection, item_id, row["submitted_at"])]
+        now = database_now(connection)
+    if as_json:
+        shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}
+        emit(
+            {
+                "item": record(shown, money=MONEY, times=TIMES),
+                "attempts": [record(each, money=MONEY, times=TIMES) for each in attempts],
+                "promises": [record(each, times=TIMES) for each in owed],
+                "actions": [
+                    {
+                        "at_epoch_us": act["at"],
+                        "by": act["by"],
+                        "what": act["what"],
+                        "former": _former(item_id, act),
+                    }
+                    for act in done
+                ],
+            }
+        )
+        return
+    say(*history.headline(row, attempts, now))
+    _print(history.timeline(row, attempts, owed, done, now))
+    for name in _HIDDEN if payload else ():
+        say(f"{name}: {row[name]}")
+
+
+def _former(item_id: str, act: history.Row) -> dict[str, Any] | None:
+    """How the item had ended before this was done to it."""
+    found = history.former_death(item_id, act)
+    return None if found is None else record(found, times=TIMES)
+
+
+def _print(events: Sequence[history.Event]) -> None:
+    """A day a heading, an event a line; a pipe gets an event's facts on one line."""
+    day = None
+    for event in events:
+        date, time = ("", "") if event.at is None else clock(event.at)
+        if date and date != day:
+            day = date
+            say(date)
+        if not on_terminal():
+            say(f"{time or 'now':12}  {event.word:9}  {'; '.join(event.lines)}".rstrip())
+            continue
+        begin = f"{time or 'now':12}  {event.word:9}  "
+        for line in event.lines or ("",):
+            folded = textwrap.wrap(line, max(20, width() - 25)) or [""]
+            for part in folded:
+                say(f"{begin}{part}".rstrip())
+                begin = " " * 25

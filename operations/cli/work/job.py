@@ -1,0 +1,256 @@
+"""``tierqueue job``: files of work."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierqueue.operations.cli.input.names import job_named, one_of
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    age,
+    emit,
+    json_option,
+    moment,
+    on_terminal,
+    record,
+    say,
+    table,
+)
+from tierqueue.operations.cli.output.result_files import KINDS, kind_of, written
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.operations.jobs import Progress
+
+
+@click.group()
+def job() -> None:
+    """Hand over a file of work, watch it, read its results, cancel it."""
+
+
+@job.command(
+    epilog="Example: tierqueue job submit tickets.csv --task tierqueue.classify --column text"
+    " --set labels=@labels.txt --max-cost 2usd --watch"
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--task", "name", required=True, help="Such as tierqueue.classify.")
+@click.option("--column", help="Read this column alone, as the task's first argument.")
+@click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
+@click.option("--max-cost", help="Of the whole job, such as 2usd.")
+@demand_options
+@click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
+@json_option
+def submit(
+    file: Path,
+    name: str,
+    column: str | None,
+    texts: tuple[str, ...],
+    max_cost: str | None,
+    watching: bool,
+    as_json: bool,
+    **demands: Any,
+) -> None:
+    """Submit FILE (.csv with a header, or .jsonl): one work item a row.
+
+    Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
+    row. A malformed row becomes a dead letter `invalid` that names its line; with a file that
+    cannot be read nothing is submitted.
+    """
+    from tierqueue.router.money import parse_usd
+    from tierqueue.tasks.app import app
+    from tierqueue.tasks.jobs.submission import Submission
+
+    task = task_named(name)
+    fixed = {**read_arguments(task, texts), **given(demands)}
+    submission = Submission(task, file, fixed, column=column)
+    limit = None if max_cost is None else parse_usd(max_cost)
+
+    def told(committed: int, total: int) -> None:
+        if not as_json and sys.stderr.isatty():
+            click.echo(f"\r{committed} of {total} rows submitted", nl=committed == total, err=True)
+
+    with opened() as ledger:
+        submitted = submission.submit(ledger, app.wakes.call, max_cost=limit, progress=told)
+        app.wakes.flush()
+        if as_json:
+            emit(
+                {
+                    "job": submitted.id,
+                    "total": submitted.total,
+                    "malformed": submitted.malformed,
+                }
+            )
+        else:
+            malformed = f", {submitted.malformed} malformed" if submitted.malformed else ""
+            say(f"job {submitted.id}: {submitted.total} rows{malformed}")
+        if watching:
+            _watch(submitted.id, as_json)
+
+
+@job.command(name="list", epilog="Example: tierqueue job list --limit 5")
+@click.option("--after", metavar="ID", help="The next page: what comes after this job.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 1_000), help="Most lines."
+)
+@json_option
+def list_(after: str | None, limit: int, as_json: bool) -> None:
+    """List jobs, the newest first, with where their rows are and what they cost so far."""
+    from tierqueue.ledger.operations import jobs
+    from tierqueue.ledger.session import now as database_now
+    from tierqueue.operations.cli.output.job_progress import as_dict
+    from tierqueue.router.money import format_usd
+
+    with opened() as ledger, ledger.read() as connection:
+        last = None if after is None else jobs.get(connection, job_named(connection, after))
+        rows = jobs.newest(connection, limit, last)
+        found = [(row, jobs.progress(connection, row["id"])) for row in rows]
+        now = database_now(connection)
+    if as_json:
+        told = ("task", "source", "submitted_at", "cancelled_at", "max_cost")
+        emit(
+            [
+                {
+                    **as_dict(row["id"], progress),
+                    "state": _state(row, progress),
+                    **record(
+                        {name: row[name] for name in told},
+                        money=("max_cost",),
+                        times=("submitted_at", "cancelled_at"),
+                    ),
+                }
+                for row, progress in found
+            ]
+        )
+        return
+    table(
+        [
+            "id",
+            Column("file", rank=3),
+            Column("task", rank=4),
+            Column("rows", right=True),
+            Column("done", right=True, rank=1),
+            Column("failed", right=True, rank=1),
+            Column("cost", right=True),
+            Column("state", rank=1),
+            Column("age", right=True, rank=2),
+            Column("submitted", rank=5),
+        ],
+        [
+            (
+                row["id"],
+                row["source"],
+                row["task"],
+                f"{progress.total:,}",
+                f"{progress.states.get('succeeded', 0):,}",
+                f"{progress.states.get('dead', 0):,}",
+                format_usd(progress.spent + progress.booked),
+                _state(row, progress),
+                age(row["submitted_at"], now),
+                moment(row["submitted_at"]),
+            )
+            for row, progress in found
+        ],
+        empty="no job was submitted",
+    )
+    if len(found) == limit:
+        say(f"there may be more: --after {found[-1][0]['id']}", err=not on_terminal())
+
+
+def _state(row: Any, progress: "Progress") -> str:
+    if progress.cancelled:
+        return "cancelled"
+    if not row["complete"]:
+        return "incomplete" if progress.stopped else "submitting"
+    return "ended" if progress.over else "running"
+
+
+@job.command(epilog="Example: tierqueue job watch 01a1fb7f-603c-71c9-9671-39b7af6c9a05")
+@click.argument("job_id", metavar="ID")
+@json_option
+def watch(job_id: str, as_json: bool) -> None:
+    """Wait until every row of job ID has ended: exit 0 where all succeeded, 1 where not.
+
+    A job whose submission ended early is incomplete, which is said and exits 1 once the rows that
+    there are have ended. Money is what providers have said; holds stand beside it.
+    """
+    _watch(job_id, as_json)
+
+
+def _watch(job_id: str, as_json: bool) -> None:
+    from rich.console import Console
+
+    from tierqueue.operations.cli.output.job_progress import watch as follow
+
+    with opened() as ledger:
+        with ledger.read() as connection:
+            job_id = job_named(connection, job_id)
+        last = follow(ledger, job_id, console=Console(soft_wrap=True), as_json=as_json)
+    if last.stopped:
+        say(
+            f"job {job_id} is incomplete: {last.submitted} of {last.total} rows were submitted, and"
+            f" nobody adds the others. Submit the file again, after: tierqueue job cancel {job_id}",
+            err=True,
+        )
+    if last.states.get("succeeded", 0) != last.total:
+        raise click.exceptions.Exit(1)
+
+
+@job.command(
+    epilog="Example: tierqueue job results 01a1fb7f-603c-71c9-9671-39b7af6c9a05 -o out.csv"
+)
+@click.argument("job_id", metavar="ID")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Else stdout."
+)
+@click.option(
+    "--format",
+    "kind",
+    type=one_of(list(KINDS)),
+    help="Else by the file's name, and JSON lines on stdout.",
+)
+def results(job_id: str, output: Path | None, kind: str | None) -> None:
+    """Write one line a row of job ID: its index, state, output and receipt, or its error.
+
+    In CSV output, receipt and error are JSON. Rows that have not ended yet are there too, with
+    their state alone.
+    """
+    from tierqueue.tasks.jobs.submission import every_result
+
+    chosen = kind or kind_of(output)
+    with opened() as ledger:
+        with ledger.read() as connection:
+            job_id = job_named(connection, job_id)  # before a file is made
+        with written(output) as file:
+            write = KINDS[chosen](file)
+            for row in every_result(ledger, job_id):
+                write(row)
+
+
+@job.command(epilog="Example: tierqueue job cancel 01a1fb7f-603c-71c9-9671-39b7af6c9a05")
+@click.argument("job_id", metavar="ID")
+@json_option
+def cancel(job_id: str, as_json: bool) -> None:
+    """Cancel what of job ID has not ended; calls that are running are aborted."""
+    from tierqueue.ledger.operations import jobs
+    from tierqueue.operations.cli.system.concurrency import operator
+    from tierqueue.tasks.app import app
+
+    cancelled = 0
+    with opened() as ledger:
+        with ledger.read() as connection:
+            job_id = job_named(connection, job_id)
+        while True:
+            with ledger.write() as connection:
+                ended = jobs.cancel(connection, job_id, operator())
+            if ended is None:
+                break
+            cancelled += len(ended)
+        app.wakes.call()
+        app.wakes.flush()
+    if as_json:
+        emit({"job": job_id, "cancelled": cancelled})
+    else:
+        say(f"job {job_id}: {cancelled} rows cancelled; running calls are being aborted")

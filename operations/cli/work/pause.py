@@ -1,0 +1,100 @@
+"""``tierqueue pause`` and ``tierqueue resume``: hold work back, and let it go on."""
+
+from dataclasses import asdict
+
+import click
+
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.operations.names import budgets
+from tierqueue.ledger.session import Transaction
+from tierqueue.operations.cli.input.names import job_named, one_of
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.options import task_named
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    emit,
+    json_option,
+    moment,
+    record,
+    say,
+    table,
+)
+from tierqueue.operations.cli.system.concurrency import operator
+from tierqueue.router.policy.policy_errors import nearest
+
+
+@click.group()
+def pause() -> None:
+    """Hold back a tier, a task type, a budget or a job.
+
+    What runs ends by itself, what waits stays in the ledger until it is resumed; in force within
+    2 seconds, also after every process was restarted. Deadlines go on.
+    """
+
+
+def _pausing(kind: str) -> click.Command:
+    @click.command(
+        name=kind,
+        help=f"Hold back the {kind} called NAME.",
+        epilog=f"Example: tierqueue pause {kind} {_EXAMPLES[kind]}",
+    )
+    @click.argument("name")
+    def one(name: str) -> None:
+        if kind == "task":
+            task_named(name)
+        with opened() as ledger, ledger.write() as connection:
+            meant = job_named(connection, name) if kind == "job" else name
+            new = pauses.pause(connection, kind, meant, operator())
+            hint = _hint(connection, meant) if kind == "budget" and new else None
+        say(f"{kind} {meant} is paused" if new else f"{kind} {meant} was paused already")
+        if hint is not None:
+            say(hint, err=True)
+
+    return one
+
+
+def _hint(connection: Transaction, budget: str) -> str | None:
+    """That nothing has used this budget so far, which is allowed, and may be a typo."""
+    known = budgets(connection)
+    if budget in known:
+        return None
+    return f"note: nothing has used the budget {budget} lately{nearest(budget, known)}"
+
+
+_EXAMPLES = {
+    "tier": "frontier",
+    "task": "tierqueue.classify",
+    "budget": "acme",
+    "job": "01993b5e-6c1f-7a52-8f0e-2f4c6f0b7d11",
+}
+for _kind in pauses.KINDS:
+    pause.add_command(_pausing(_kind))
+
+
+@pause.command(name="list", epilog="Example: tierqueue pause list")
+@json_option
+def list_(as_json: bool) -> None:
+    """Show what is held back, since when and by whom."""
+    with opened() as ledger, ledger.read() as connection:
+        found = pauses.standing(connection)
+    if as_json:
+        emit([record(asdict(stands), times=("at",)) for stands in found])
+    else:
+        rows = [(each.kind, each.name, moment(each.at), each.by) for each in found]
+        table(["kind", "name", "since", Column("by", rank=1)], rows, empty="nothing is held back")
+
+
+@click.command(epilog="Example: tierqueue resume budget acme")
+@click.argument("kind", type=one_of(pauses.KINDS))
+@click.argument("name")
+def resume(kind: str, name: str) -> None:
+    """Let the KIND called NAME go on."""
+    with opened() as ledger, ledger.write() as connection:
+        paused = [stands.name for stands in pauses.standing(connection) if stands.kind == kind]
+        begun = [known for known in paused if known.startswith(name)] if kind == "job" else []
+        meant = begun[0] if len(begun) == 1 else name
+        found = pauses.resume(connection, kind, meant, operator())
+    near = "" if found else nearest(name, paused)
+    say(f"{kind} {meant} goes on" if found else f"{kind} {name} was not paused{near}")
+    if not found:
+        raise click.exceptions.Exit(1)

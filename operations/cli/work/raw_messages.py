@@ -1,0 +1,93 @@
+"""``tierqueue raw-messages``: what lay on our queues and could not be read, with its bytes."""
+
+from typing import Any
+
+import click
+
+from tierqueue.ledger.operations import raw_messages as kept
+from tierqueue.ledger.session import Transaction
+from tierqueue.operations.cli.input.names import SHOWN, only
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import Column, emit, json_option, moment, say, table
+from tierqueue.operations.cli.system.concurrency import operator
+
+
+@click.group()
+def raw_messages() -> None:
+    """Messages nobody could read. They were taken off their queue and kept as they came.
+
+    None can be sent again: what sent them has to be corrected, and to send them again itself.
+    """
+
+
+@raw_messages.command(name="list", epilog="Example: tierqueue raw-messages list")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
+)
+@json_option
+def list_(limit: int, as_json: bool) -> None:
+    """List messages nobody could read, the newest first, without what they say."""
+    with opened() as ledger, ledger.read() as connection:
+        rows = kept.newest(connection, limit)
+    if as_json:
+        emit([_shown(row) for row in rows])
+        return
+    table(
+        ["id", Column("received", rank=2), "queue", Column("bytes", right=True, rank=3), _WHY],
+        [
+            (row["id"], moment(row["received_at"]), row["queue"], row["bytes"], row["error"])
+            for row in rows
+        ],
+    )
+
+
+_WHY = Column("why", rank=1, long=True)
+
+
+@raw_messages.command(epilog="Example: tierqueue raw-messages show 01a1fb7f")
+@click.argument("message_id", metavar="ID")
+@click.option("--payload", is_flag=True, help="Its bytes too: what a customer wrote, perhaps.")
+@json_option
+def show(message_id: str, payload: bool, as_json: bool) -> None:
+    """Show one message: where it came from and why it could not be read.
+
+    The beginning of its ID is enough where no other begins so.
+    """
+    with opened() as ledger, ledger.read() as connection:
+        row = _one(connection, message_id)
+    shown = {**_shown(row), "bytes": len(row["body"])}
+    if payload:
+        # As Python writes bytes: nothing of them steers a terminal, and every one is there.
+        shown["body"] = repr(bytes(row["body"]))
+    if as_json:
+        emit(shown)
+        return
+    shown["received"] = moment(shown.pop("received_epoch_us"))
+    say(*(f"{name}: {value}" for name, value in shown.items()))
+
+
+@raw_messages.command(epilog="Example: tierqueue raw-messages discard 01a1fb7f --yes")
+@click.argument("message_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
+def discard(message_ids: tuple[str, ...], yes: bool) -> None:
+    """Take messages away for good, their bytes with them."""
+    with opened() as ledger, ledger.write() as connection:
+        ids = sorted({_one(connection, message_id)["id"] for message_id in message_ids})
+        if yes:
+            kept.discard(connection, ids, operator())
+    said = "discarded" if yes else "would discard"
+    say(f"{said} {len(ids)} of the messages nobody could read" + ("" if yes else ": --yes"))
+
+
+def _one(connection: Transaction, message_id: str) -> Any:
+    found = {row["id"]: row for row in kept.starting(connection, message_id, SHOWN + 1)}
+    return found[only("message", message_id, list(found))]
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    fields = {name: row[name] for name in ("id", "queue", "error", "headers")}
+    return {
+        **fields,
+        "received_epoch_us": row["received_at"],
+        **({"bytes": row["bytes"]} if "bytes" in row else {}),
+    }

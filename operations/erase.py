@@ -1,0 +1,67 @@
+"""Erasure over ledger and broker: what has not ended is cancelled first, then payloads go."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.operations import erasure
+from tierqueue.ledger.results import promises
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.results.delivery import Delivery
+
+_BATCH = 200
+_LOOK = 0.5
+"""Seconds between two looks whether a running item has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many items were erased, and the ids of those that still ran.
+
+    ``rewritten``: no file of the ledger holds anything of them any more.
+    """
+
+    items: int
+    running: list[str]
+    rewritten: bool
+
+
+def erase(
+    app: TierqueueApp, item_ids: Sequence[str], *, by: str, why: str, patience: float
+) -> Erased:
+    """Erase items; returns what came of it. Those that run are waited for ``patience`` seconds.
+
+    ``why`` is recorded and holds no payload.
+    """
+    for batch in _batches(item_ids):
+        with app.ledger.write() as connection:
+            cancelled = items.cancel(connection, batch, by)
+            owed = promises.unkept(connection, [each.item_id for each in cancelled])
+        # Now: afterwards nothing is left to tell.
+        Delivery(app).ended(cancelled, owed)
+    until, pause = time.monotonic() + patience, threading.Event()
+    erased, left = 0, list(item_ids)
+    while True:
+        for batch in _batches(left):
+            with app.ledger.write() as connection:
+                gone = erasure.erase(connection, batch, by, why)
+                told = promises.ids_of(connection, batch)
+            erased += len(gone)
+            _from_broker(app, told)
+        with app.ledger.read() as connection:
+            left = erasure.still_going(connection, left)
+        if not left or time.monotonic() > until:
+            return Erased(erased, left, rewritten=bool(erased) and app.ledger.rewrite())
+        pause.wait(_LOOK)
+
+
+def _from_broker(app: TierqueueApp, promise_ids: Sequence[str]) -> None:
+    backend = app.backend
+    if promise_ids:
+        backend.client.delete(*(backend.get_key_for_task(each) for each in promise_ids))
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))

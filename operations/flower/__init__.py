@@ -1,0 +1,1 @@
+"""Flower as this system shows it."""

@@ -1,0 +1,149 @@
+"""The application as Flower loads it: Flower's own pages, and this house's health and figures.
+
+``/healthz`` answers 200 where work gets on and 503 with what is wrong; ``/metrics`` has these
+figures beside Flower's. Neither shows a payload, so Flower leaves both open to who reaches it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from flower.urls import handlers
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from tornado.ioloop import IOLoop
+from tornado.web import RequestHandler, url
+
+from tierqueue.ledger.monitoring.progress import Progress
+from tierqueue.operations.flower.pages import ItemPage, WorkersPage
+from tierqueue.operations.health import Health, Looks
+from tierqueue.tasks.app import TierqueueApp, app
+
+
+class Healthz(RequestHandler):
+    """200 or 503, and what was found."""
+
+    def initialize(self, looks: Looks) -> None:
+        self._looks = looks
+
+    async def get(self) -> None:
+        health = await IOLoop.current().run_in_executor(None, self._looks.now)
+        self.set_status(200 if health.well else 503)
+        self.set_header("Content-Type", "application/json")
+        found = [asdict(finding) for finding in health.findings]
+        self.write(json.dumps({"well": health.well, "findings": found}))
+
+
+class Figures(Collector):
+    """The ledger's figures for Prometheus; ages in seconds."""
+
+    def __init__(self, looks: Looks) -> None:
+        self._looks = looks
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not look yet."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """One look, as gauges."""
+        health = self._looks.now()
+        yield _gauge("well", "1 where nothing is wrong: see findings", [], [((), health.well)])
+        yield _gauge(
+            "findings",
+            "What is to be known, by code; wrong: somebody is needed",
+            ["code", "wrong"],
+            list(_by_finding(health).items()),
+        )
+        if (now := health.progress) is None:
+            return
+        backlog = now.backlog.items()
+        yield _gauge(
+            "ready_items",
+            "Ready, not paused, not claimed; route: not routed yet",
+            ["tier"],
+            [((tier,), each.ready) for tier, each in backlog],
+        )
+        yield _gauge(
+            "ready_oldest_seconds",
+            "Age of the oldest ready item",
+            ["tier"],
+            [((tier,), each.oldest_seconds) for tier, each in backlog],
+        )
+        yield _gauge(
+            "waiting_items",
+            "Items that wait, by the reason's code",
+            ["reason"],
+            [((code,), count) for code, count in _by_code(now).items()],
+        )
+        yield _gauge(
+            "dead_letters",
+            "Dead letters, by reason",
+            ["reason"],
+            [((reason,), count) for reason, count in now.dead.items()],
+        )
+        for name, help_text, value in (
+            ("running_items", "Items whose call is in flight", sum(r.calls for r in now.running)),
+            ("overdue_leases", "Items of workers that died, not found yet", now.overdue_leases),
+            ("promises_owed", "Answers whose producers are not told", now.promises_owed),
+            ("unreadable_messages", "Messages kept because nobody could read them", now.unreadable),
+            ("pauses", "What operators hold back", len(now.paused)),
+        ):
+            yield _gauge(name, help_text, [], [((), value)])
+        yield _gauge(
+            "heartbeat_age_seconds",
+            "Since a process was heard of",
+            ["process"],
+            [((each.id,), each.silent) for each in now.processes],
+        )
+        yield _gauge(
+            "claim_age_seconds",
+            "Since a worker's last claim",
+            ["process"],
+            [((p.id,), p.since["claimed"]) for p in now.processes if "claimed" in p.since],
+        )
+        for name, help_text, count in (
+            ("resent_last_minute", "Items sent to their tier again", "resent"),
+            ("stale_fences_last_minute", "Answers refused after their lease", "stale_fences"),
+        ):
+            total = sum(each.last_minute.get(count, 0) for each in now.processes)
+            yield _gauge(name, help_text, [], [((), total)])
+
+
+def _by_code(now: Progress) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for group in now.waiting:
+        counted[group.code] += group.items
+    return counted
+
+
+def _by_finding(health: Health) -> Counter[tuple[str, str]]:
+    return Counter((each.code, "1" if each.wrong else "0") for each in health.findings)
+
+
+def _gauge(
+    name: str, help_text: str, labels: list[str], values: list[tuple[tuple[str, ...], float]]
+) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(f"tierqueue_{name}", help_text, labels=labels)
+    for label, value in values:
+        gauge.add_metric(label, value)
+    return gauge
+
+
+def mount(road: TierqueueApp) -> None:
+    """Put health and figures into Flower, in this process, before it starts."""
+    looks = Looks(road)
+    # First: the last of Flower's own catches every path.
+    handlers[:0] = [
+        url(r"/healthz", Healthz, {"looks": looks}),
+        url(r"/task/(.+)", ItemPage, {"ledger": road.ledger}),
+        url(r"/", WorkersPage, {"looks": looks}),
+        url(r"/workers", WorkersPage, {"looks": looks}),
+    ]
+    REGISTRY.register(Figures(looks))
+
+
+mount(app)
+
+__all__ = ["app"]

@@ -1,0 +1,203 @@
+"""A look at the house: the ledger's progress and what cannot be reached, as findings."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tierqueue.ledger.ceilings.status import ceiling_standings
+from tierqueue.ledger.in_force import conditions, tier_concurrency
+from tierqueue.ledger.monitoring import backlog, endings
+from tierqueue.ledger.monitoring import progress as ledger_progress
+from tierqueue.ledger.monitoring.progress import Progress
+from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.session import Ledger, Transaction, unreachable
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import LedgerMismatch, TierqueueError, Unpriced
+from tierqueue.router.item import Tier
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.pricing import dearest
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.findings import findings, in_order
+from tierqueue.tasks.findings.finding import SILENT_SECONDS, STUCK_SECONDS, Facts, Finding
+
+WINDOW = 86_400_000_000
+"""Microseconds for which what died is told, unless somebody acknowledged it sooner."""
+
+_FRESH = 5.0
+"""Seconds for which one look at the ledger serves everybody who asks."""
+
+WORKERS = ("routing", "gpu", "open_weight", "frontier")
+"""The Procfile's processes that do work."""
+
+_JOBS = 5
+"""Incomplete jobs that are named, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``progress`` is ``None`` where the ledger could not be asked."""
+
+    progress: Progress | None
+    findings: list[Finding]
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not any(each.wrong for each in self.findings)
+
+
+class Looks:
+    """The last look at the system, a few seconds old at most."""
+
+    def __init__(self, app: TierqueueApp) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._at = 0.0
+        self._last: Health | None = None
+
+    def now(self) -> Health:
+        """Look, unless somebody has just looked."""
+        with self._lock:
+            if self._last is None or time.monotonic() - self._at > _FRESH:
+                self._last = look(self._app)
+                self._at = time.monotonic()
+            return self._last
+
+
+def look(app: TierqueueApp) -> Health:
+    """Look at ledger and broker. Raises what says that this process is set up wrongly."""
+    found = [*_broker(app)]
+    policy = app.policy
+    try:
+        standing, said = _ledger(app.ledger, policy)
+    except LedgerMismatch as error:
+        return Health(None, [_setting(error, "tierqueue migrate"), *found])
+    except Exception as error:
+        if not unreachable(error):
+            raise
+        away = Finding(
+            code="ledger_away",
+            wrong=True,
+            what=f"the ledger cannot be asked ({type(error).__name__}): nothing is accepted, and"
+            " nothing spent",
+            meanwhile="everything goes on once it answers",
+            do="is the database up, and TIERQUEUE_LEDGER_URL right?",
+        )
+        return Health(None, [away, *found])
+    return Health(standing, in_order([*found, *said]))
+
+
+def _setting(error: TierqueueError, do: str) -> Finding:
+    return Finding(code=type(error).__name__, wrong=True, what=error.message, do=do)
+
+
+def deployments(policy: Policy, environ: Mapping[str, str]) -> list[Finding]:
+    """Deployments that can never be called: without a price, or without a key in ``environ``."""
+    found = []
+    for each in policy.deployments.values():
+        try:
+            dearest(each, datetime.now(UTC).date())
+        except Unpriced as error:
+            found.append(_setting(error, f"state its prices under deployments.{each.name}"))
+        if each.key_env is not None and not environ.get(each.key_env) and not each.simulated:
+            found.append(
+                Finding(
+                    code="no_key_here",
+                    wrong=False,
+                    what=f"deployment {each.name} ({each.tier}) has no key here: {each.key_env} is"
+                    " not set",
+                    do="only the worker of that tier needs it",
+                    detail={"deployment": each.name, "key_env": each.key_env},
+                )
+            )
+    return found
+
+
+def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Finding]:
+    """What is wrong with this machine's process of that name, for a container's health check.
+
+    Raises ``LedgerMismatch`` and what the database raises.
+    """
+    host = socket.gethostname() if host is None else host
+    with app.ledger.read() as connection:
+        known = ledger_progress.living(connection, database_now(connection))
+    room, tier = ("routing", None) if name == "routing" else ("worker", name)
+    here = [
+        each for each in known if each.room == room and each.tier == tier and f"@{host}:" in each.id
+    ]
+    beating = [each for each in here if each.silent < SILENT_SECONDS]
+    if not beating:
+        silent = f"no {name} process of {host} beats"
+        return [Finding(code="process_silent", wrong=True, what=silent, do="read its log")]
+    looked = min(each.since.get("looked", each.up) for each in beating)
+    if name == "routing" and looked > STUCK_SECONDS:
+        stuck = f"the routing stage of {host} looks at no item"
+        return [Finding(code="routing_stage_stuck", wrong=True, what=stuck, do="restart it")]
+    return []
+
+
+def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
+    from tierqueue.migrations import check
+
+    check(ledger)
+    with ledger.read() as connection:
+        now = database_now(connection)
+        standing = ledger_progress.standing(connection)
+        known = conditions.by_deployment(connection)
+        facts = Facts(
+            progress=standing,
+            concurrency=concurrency_in_force(connection, policy),
+            deployments=policy.deployments,
+            conditions=known,
+            routed=backlog.routed_to(connection, [name for name in known if known[name].held]),
+            ceilings=ceiling_standings(connection, now),
+            toll=endings.toll(connection, now - WINDOW),
+            lately=endings.lately(connection),
+            stopped_jobs=jobs.stopped(connection, _JOBS),
+            now=now,
+        )
+    return standing, findings(facts)
+
+
+def concurrency_in_force(connection: Transaction, policy: Policy) -> dict[Tier, int]:
+    """Calls in flight in force, by tier."""
+    stated = tier_concurrency.all_concurrency(connection)
+    return {tier: stated.get(tier, each.concurrency) for tier, each in policy.tiers.items()}
+
+
+def _broker(app: TierqueueApp) -> list[Finding]:
+    try:
+        app.backend.client.ping()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the broker does not answer
+        return [
+            Finding(
+                code="broker_away",
+                wrong=True,
+                what=f"the broker cannot be reached ({type(error).__name__})",
+                meanwhile="work is accepted and waits in the ledger; it goes on once the broker"
+                " answers",
+                do="is Redis up, and TIERQUEUE_BROKER_URL right?",
+            )
+        ]
+    return []
+
+
+def diagnosis(app: TierqueueApp) -> list[Finding]:
+    """Everything there is to say, also where settings or the policy are wrong."""
+    parts: list[Callable[[], list[Finding]]] = [
+        lambda: look(app).findings,
+        lambda: deployments(app.policy, os.environ),
+    ]
+    found: list[Finding] = []
+    for part in parts:
+        try:
+            found += part()
+        except TierqueueError as error:
+            each = _setting(error, "set it right, then look again")
+            if each not in found:
+                found.append(each)
+    return in_order(found)

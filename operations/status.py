@@ -1,0 +1,162 @@
+"""Where work stands, tier by tier: at a cost that no backlog raises."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tierqueue.ledger.ceilings.status import CeilingStanding, ceiling_standings
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.in_force.conditions import by_deployment
+from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.monitoring import backlog, endings, progress
+from tierqueue.ledger.monitoring.backlog import Backlog, Running, Waiting
+from tierqueue.ledger.monitoring.progress import Process
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.operations.health import concurrency_in_force
+from tierqueue.router.condition import Condition
+from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.findings.ceilings import near
+from tierqueue.tasks.findings.finding import alive, pace
+
+HOUR = 3_600_000_000
+"""Microseconds for which what died is counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierStatus:
+    """One tier. ``backlog`` is ``None`` where nothing is ready, ``concurrency`` the calls in flight
+    in force; ``ended_per_second`` is of the last minute and ``None`` where no worker says it.
+    """
+
+    tier: Tier
+    workers: int
+    concurrency: int
+    paused: bool
+    running: int
+    waiting: int
+    ended_per_second: float | None
+    backlog: Backlog | None
+
+    @property
+    def empty_seconds(self) -> float | None:
+        """How long what is ready takes at this pace; ``None`` where that is not known."""
+        if self.backlog is None or not self.ended_per_second:
+            return None
+        return self.backlog.ready / self.ended_per_second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentStatus:
+    """One deployment: calls in flight, items that wait for it, and what is known of it.
+
+    ``condition`` is ``None`` where nothing is the matter; ``stopped``: how many workers of a
+    release before this one have stopped calling it.
+    """
+
+    name: str
+    tier: Tier
+    running: int
+    waiting: int
+    condition: Condition | None
+    stopped: int
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it is held back."""
+        return self.condition is not None or self.stopped > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything of one moment (epoch microseconds); ``dead`` by reason, within the last hour."""
+
+    at: int
+    unrouted: Backlog | None
+    routing_stages: int
+    tiers: list[TierStatus]
+    deployments: list[DeploymentStatus]
+    waiting: list[Waiting]
+    near: list[CeilingStanding]
+    dead: Mapping[str, int]
+    paused: list[Pause]
+
+
+def status(connection: Transaction, policy: Policy) -> Status:
+    """Where work stands now."""
+    now = database_now(connection)
+    paused = pauses.standing(connection)
+    ready = backlog.ready(connection, now, paused)
+    waiting = backlog.waiting(connection)
+    running = backlog.running(connection, now)
+    known = progress.living(connection, now)
+    in_force = concurrency_in_force(connection, policy)
+    return Status(
+        at=now,
+        unrouted=ready.get("route"),
+        routing_stages=len(alive(known, "routing")),
+        tiers=[
+            TierStatus(
+                tier=tier,
+                workers=len(alive(known, "worker", tier)),
+                concurrency=in_force[tier],
+                paused=any((pause.kind, pause.name) == ("tier", tier) for pause in paused),
+                running=sum(group.calls for group in running if group.tier == tier),
+                waiting=sum(group.items for group in waiting if group.tier == tier),
+                ended_per_second=pace(known, tier),
+                backlog=ready.get(tier),
+            )
+            for tier in TIERS
+        ],
+        deployments=_deployments(connection, policy, running, waiting, known),
+        waiting=waiting,
+        near=near(_of_work(ceiling_standings(connection, now), waiting)),
+        dead=endings.by_reason(connection, now - HOUR),
+        paused=paused,
+    )
+
+
+def _deployments(
+    connection: Transaction,
+    policy: Policy,
+    running: Sequence[Running],
+    waiting: Sequence[Waiting],
+    known: list[Process],
+) -> list[DeploymentStatus]:
+    """Every deployment of the policy, in the order of the tiers."""
+    conditions = by_deployment(connection)
+    held = {name: condition for name, condition in conditions.items() if condition.held}
+    routed = backlog.routed_to(connection, list(held))
+    stopped = Counter(
+        name
+        for tier in TIERS
+        for worker in alive(known, "worker", tier)
+        for name in worker.detail.get("breakers_open", ())
+    )
+    return [
+        DeploymentStatus(
+            name=deployment.name,
+            tier=tier,
+            running=sum(group.calls for group in running if group.deployment == deployment.name),
+            waiting=sum(group.items for group in waiting if group.deployment == deployment.name)
+            + routed.get(deployment.name, 0),
+            condition=held.get(deployment.name),
+            stopped=stopped[deployment.name],
+        )
+        for tier in TIERS
+        for deployment in policy.deployments.values()
+        if deployment.tier is tier
+    ]
+
+
+def _of_work(
+    ceilings: Sequence[CeilingStanding], waiting: Sequence[Waiting]
+) -> list[CeilingStanding]:
+    """Without the ceilings of jobs for which nothing waits: most of those jobs are done."""
+    full = {group.detail for group in waiting if group.code == "ceiling"}
+    return [
+        ceiling
+        for ceiling in ceilings
+        if ceiling.scope != "job" or f"job:{ceiling.name}:{ceiling.window}:{ceiling.start}" in full
+    ]

@@ -1,0 +1,1 @@
+"""The policy file as the router knows it: its keys, their defaults, and what is wrong with them."""

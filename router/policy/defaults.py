@@ -1,0 +1,137 @@
+"""What an item demands where it does not say: its task type's defaults, then the policy's."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import TIERS, Demands, Fallback, Latency, Risk, Sensitivity, Tier
+from tierqueue.router.money import NanoUSD, parse_usd
+from tierqueue.router.policy.deployment import Table
+from tierqueue.router.policy.duration import MICROSECONDS, parse_duration
+
+if TYPE_CHECKING:
+    from tierqueue.router.policy.policy import Policy
+
+DEFAULT_DEADLINE = 24 * 3_600 * MICROSECONDS
+"""Microseconds an item has where neither it nor its task type says."""
+
+DEFAULT_BUDGET = "default"
+
+
+def _money(text: Any) -> NanoUSD:
+    try:
+        return parse_usd(text)
+    except InvalidItem as wrong:
+        raise ValueError(wrong.message) from None
+
+
+Money = Annotated[NanoUSD, BeforeValidator(_money)]
+"""Written in dollars, kept in nano-dollars."""
+
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+"""Written like ``30s`` or ``7d``, kept in microseconds."""
+
+
+class TaskDefaults(Table):
+    """What items of a task type demand where they do not say."""
+
+    risk: Risk | None = None
+    """Who is hurt by a wrong answer; where nobody says, ``auto_applied``."""
+
+    sensitivity: Sensitivity | None = None
+    """Who may see the payload; where nobody says, ``default_sensitivity``."""
+
+    latency: Latency | None = None
+    """Whether somebody waits for the answer; where nobody says, ``background``."""
+
+    deadline: Duration | None = None
+    """How long after its submission an item may end; where nobody says, ``24h``."""
+
+    floor: Tier | None = None
+    """The lowest tier that an item may be done by; where nobody says, ``gpu``."""
+
+    max_cost: Money | None = None
+    """The most an item may cost over all its calls; where nobody says, the ceilings alone hold."""
+
+    budget: str | None = Field(default=None, min_length=1)
+    """The budget that pays; where nobody says, ``default``."""
+
+    on_ceiling: Tier | None = None
+    """The tier an item falls back to where a ceiling can never cover it; without it the item
+    dies."""
+
+    on_throttle: Tier | None = None
+    """The tier an item falls back to where the provider answers its call with "not now"; without it
+    the item waits."""
+
+    on_outage: Tier | None = None
+    """The tier an item falls back to where no deployment of its own serves; without it the item
+    waits."""
+
+    @model_validator(mode="after")
+    def _falls_no_deeper_than_its_floor(self) -> Self:
+        for name in ("on_ceiling", "on_throttle", "on_outage"):
+            tier: Tier | None = getattr(self, name)
+            if tier is not None and TIERS.index(tier) < TIERS.index(self.floor or tier):
+                raise ValueError(f"{name} = {tier.value!r} is below the floor {self.floor!r}")
+        return self
+
+
+class FloorRule(Table):
+    """No item of this task type and risk is done below ``floor``."""
+
+    task: str | None = None
+    """The task type it holds for; where nothing is stated, all."""
+
+    risk: Risk | None = None
+    """The risk it holds for; where nothing is stated, all."""
+
+    floor: Tier
+    """The lowest tier."""
+
+
+def resolve(demands: Demands, task: str, policy: "Policy", now: int) -> Demands:
+    """``demands`` with every default applied; ``now`` and the deadline in epoch microseconds.
+
+    The item's own value wins, then its task type's, then the policy's. What nobody states is the
+    strictest: regulated, auto-applied. The floor is the highest of the item's and every matching
+    rule's, and a fallback to a tier below it is none; ``max_cost`` alone may stay ``None``.
+    """
+    usual = policy.tasks.get(task) or _NOTHING_STATED
+    risk = demands.risk or usual.risk or Risk.AUTO_APPLIED
+    floor = floor_of(demands, risk, task, policy)
+    sensitivity = demands.sensitivity or usual.sensitivity or policy.default_sensitivity
+    deadline = demands.deadline
+    return Demands(
+        risk=risk,
+        sensitivity=sensitivity or Sensitivity.REGULATED,
+        latency=demands.latency or usual.latency or Latency.BACKGROUND,
+        deadline=now + (usual.deadline or DEFAULT_DEADLINE) if deadline is None else deadline,
+        max_cost=usual.max_cost if demands.max_cost is None else demands.max_cost,
+        floor=floor,
+        budget=demands.budget or usual.budget or DEFAULT_BUDGET,
+        fallback=Fallback(
+            on_ceiling=_at_least(floor, demands.fallback.on_ceiling or usual.on_ceiling),
+            on_throttle=_at_least(floor, demands.fallback.on_throttle or usual.on_throttle),
+            on_outage=_at_least(floor, demands.fallback.on_outage or usual.on_outage),
+        ),
+    )
+
+
+def floor_of(demands: Demands, risk: Risk, task: str, policy: "Policy") -> Tier:
+    usual = policy.tasks.get(task) or _NOTHING_STATED
+    floors = [
+        rule.floor
+        for rule in policy.floors
+        if rule.task in (None, task) and rule.risk in (None, risk)
+    ]
+    return max([demands.floor or usual.floor or Tier.GPU, *floors], key=TIERS.index)
+
+
+def _at_least(floor: Tier, tier: Tier | None) -> Tier | None:
+    """The tier, unless it is below the floor: then what would have fallen to it waits."""
+    return None if tier is None or TIERS.index(tier) < TIERS.index(floor) else tier
+
+
+_NOTHING_STATED = TaskDefaults()

@@ -1,0 +1,271 @@
+"""A deployment: one model behind one engine, at one data boundary, at one price."""
+
+import re
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from functools import cached_property
+from hashlib import sha256
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tierqueue.router.item import Tier
+from tierqueue.router.money import NANO_PER_USD
+from tierqueue.router.policy.hosts import LimitParameter, StructuredOutput, host_of
+
+TOKENS_PER_PRICE = 1_000_000
+"""Token prices are written in dollars per so many tokens."""
+
+
+class Table(BaseModel):
+    """One table of tierqueue.toml: unknown keys refused, never changed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+PositiveCount = Annotated[int, Field(strict=True, gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def _dollars(text: Any) -> Fraction:
+    """A decimal string of dollars, in exact nano-dollars."""
+    try:
+        amount = Decimal(text) if isinstance(text, str) else None
+    except InvalidOperation:
+        amount = None
+    if amount is None or not amount.is_finite() or amount < 0:
+        raise ValueError(f'{text!r} is not a price: write dollars as a string, like "0.40"')
+    return Fraction(amount) * NANO_PER_USD
+
+
+def _per_token(text: Any) -> Fraction:
+    return _dollars(text) / TOKENS_PER_PRICE
+
+
+def _per_second(text: Any) -> Fraction:
+    return _dollars(text) / 3_600
+
+
+TokenPrice = Annotated[Fraction, BeforeValidator(_per_token)]
+"""Written in dollars per million tokens, kept in nano-dollars per token."""
+
+HourPrice = Annotated[Fraction, BeforeValidator(_per_second)]
+"""Written in dollars per hour, kept in nano-dollars per second."""
+
+
+class Prices(Table):
+    """A price list by token class; a class without a price costs what plain input costs."""
+
+    input: TokenPrice
+    """Of plain input."""
+
+    cache_read: TokenPrice | None = None
+    """Of input read from the provider's prompt cache; where nothing is stated, as ``input``."""
+
+    cache_write_5m: TokenPrice | None = None
+    """Of input written to a cache of five minutes; where nothing is stated, as ``input``."""
+
+    cache_write_1h: TokenPrice | None = None
+    """Of input written to a cache of an hour; where nothing is stated, the higher of ``input`` and
+    ``cache_write_5m``."""
+
+    output: TokenPrice
+    """Of output, reasoning included."""
+
+
+class GenaiPrice(Table):
+    """Where genai-prices lists the model's price."""
+
+    provider: str = Field(min_length=1)
+    """The provider's id in the list."""
+
+    model: str = Field(min_length=1)
+    """The model's id under that provider, or a name that the list knows it by."""
+
+
+class Limits(Table):
+    """What the provider allows over all workers; what is not stated is not limited."""
+
+    requests_per_minute: PositiveCount | None = None
+    """Most calls begun in a minute, over all workers."""
+
+    tokens_per_minute: PositiveCount | None = None
+    """Most tokens, input and output together, in a minute, over all workers. A single call may
+    reserve no more than a part of it: a tenth, or the context window up to a half."""
+
+    in_flight: PositiveCount | None = None
+    """Most calls at once, over all workers."""
+
+
+_STRUCTURED_OUTPUTS: dict[str, tuple[str, ...]] = {
+    "vllm": ("json_schema",),
+    "openai": ("json_schema", "json_object", "none"),
+    "anthropic": ("json_schema", "none"),
+}
+
+
+def token_burst(tokens_per_minute: int, context_window: int) -> int:
+    """The most tokens the limiter can ever grant at once: a call above it would wait for ever."""
+    return max(tokens_per_minute // 10, min(context_window, tokens_per_minute // 2))
+
+
+class Deployment(Table):
+    """One way to have work done: a model behind an engine, at a data boundary, at a price.
+
+    One of ``prices``, ``genai_price`` and ``gpu_hour`` states the price; without a price nothing is
+    called. Its name has letters, digits, ``.``, ``_`` and ``-``.
+    """
+
+    name: str
+    """Its table's name; filled in by ``parse_policy``."""
+
+    policy: str
+    """The policy's digest; filled in by ``parse_policy``."""
+
+    tier: Tier
+    """The tier whose workers call it."""
+
+    engine: Literal["vllm", "openai", "anthropic"]
+    """How it is called: vLLM in the worker itself, or an API that speaks OpenAI's chat completions
+    or Anthropic's messages."""
+
+    model: str = Field(min_length=1)
+    """What the engine or the provider calls the model; for vLLM also a folder with its files."""
+
+    boundary: str
+    """Who sees the payload: ``house`` or ``vendor:<name>``. Confidential and regulated data goes to
+    ``house`` only."""
+
+    context_window: PositiveCount
+    """Most tokens of one call, input and output together."""
+
+    served_as: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Further names, or patterns of them with ``*``, under which the same model answers. An answer
+    that names any other model is ``wrong_model``."""
+
+    base_url: str | None = None
+    """The API's address, ``http://`` or ``https://``, without a login; where nothing is stated, the
+    vendor's own."""
+
+    key_env: str | None = Field(default=None, min_length=1)
+    """The environment variable that holds the key. Needed for APIs; vLLM has none."""
+
+    simulated: Flag = False
+    """Its answers are made up, and say so in every receipt. Needs ``allow_simulated``."""
+
+    tokenizer: str | None = Field(default=None, min_length=1)
+    """The path of the model's ``tokenizer.json``, with which input is counted; without it every
+    byte counts as a token."""
+
+    timeout: float = Field(default=60.0, gt=0, le=86_400)
+    """Seconds that a call may take. Of a deployment with ``gpu_hour`` so much of the hour is
+    held."""
+
+    limit_parameter: LimitParameter = "max_tokens"
+    """What the API calls the most tokens of an answer; for ``openai`` engines, and where nothing is
+    stated what the host is known to take."""
+
+    structured_output: StructuredOutput = "json_schema"
+    """What the API can be told of an answer's form; where nothing is stated, for ``openai`` engines
+    what the host is known to take. vLLM enforces a schema always."""
+
+    system_message: Flag = True
+    """Without it the instruction stands in front of the user's message, for models that have no
+    system role."""
+
+    reasoning_tokens: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
+    """Output tokens that a call may use beyond its answer's own limit, for a model that thinks;
+    sent, held and limited with it."""
+
+    engine_options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Arguments of vLLM's engine by name, as vLLM spells them (``gpu_memory_utilization``,
+    ``max_num_seqs``); for ``vllm`` engines only."""
+
+    prices: Prices | None = None
+    """The price list, stated here."""
+
+    genai_price: GenaiPrice | None = None
+    """Where the price list genai-prices has the model."""
+
+    gpu_hour: HourPrice | None = None
+    """What an hour of the engine costs; items share it by engine time. Needs ``boundary =
+    "house"``."""
+
+    limits: Limits = Limits()
+    """What the provider allows."""
+
+    def __hash__(self) -> int:
+        return hash((self.policy, self.name))
+
+    @cached_property
+    def terms(self) -> str:
+        """Names everything that is said of it, whatever the rest of the policy says."""
+        said = self.model_dump(exclude={"policy"}, mode="python")
+        return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
+
+    @property
+    def metered(self) -> bool:
+        """Whether a vendor counts the calls, so that a lost reply may be billed."""
+        return self.boundary != "house"
+
+    @property
+    def provider(self) -> str:
+        """``house`` or the vendor's name."""
+        return self.boundary.removeprefix("vendor:")
+
+    @property
+    def token_burst(self) -> int | None:
+        """The most tokens one call may reserve at the limiter; ``None`` where nothing limits."""
+        per_minute = self.limits.tokens_per_minute
+        return None if per_minute is None else token_burst(per_minute, self.context_window)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_its_host(cls, stated: Any) -> Any:
+        if not isinstance(stated, dict) or stated.get("engine") != "openai":
+            return stated
+        url = stated.get("base_url")
+        try:
+            host = host_of(url if isinstance(url, str) else None)
+        except ValueError:  # no address at all, which is refused below
+            return stated
+        return {
+            "limit_parameter": host.limit_parameter,
+            "structured_output": host.structured_output,
+            **stated,
+        }
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise ValueError("a deployment's name has letters, digits, '.', '_' and '-' only")
+        if not re.fullmatch(r"house|vendor:[a-z0-9][a-z0-9._-]*", self.boundary):
+            raise ValueError(f'boundary {self.boundary!r} is not "house" or "vendor:<name>"')
+        self._refuse_what_the_engine_lacks()
+        ways = ("prices", "genai_price", "gpu_hour")
+        stated = [key for key in ways if getattr(self, key) is not None]
+        if len(stated) > 1:
+            raise ValueError(f"{' and '.join(stated)} are both stated: keep exactly one")
+        if self.gpu_hour is not None and self.metered:
+            raise ValueError('gpu_hour prices our own engines: it needs boundary = "house"')
+        if self.base_url is not None:
+            url = urlsplit(self.base_url)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("base_url is not an http:// or https:// address")
+            if url.username or url.password:
+                raise ValueError("base_url holds a login: keys belong in the variable of key_env")
+        return self
+
+    def _refuse_what_the_engine_lacks(self) -> None:
+        if self.engine == "vllm" and self.key_env is not None:
+            raise ValueError("key_env is for openai and anthropic engines; vllm has no key")
+        if self.engine != "vllm" and self.key_env is None:
+            raise ValueError(f"key_env is missing: which variable holds the {self.engine} key?")
+        if self.engine != "vllm" and self.engine_options:
+            raise ValueError("engine_options are for vllm engines only")
+        if self.engine != "openai" and self.limit_parameter != "max_tokens":
+            raise ValueError("limit_parameter is for openai engines only")
+        if self.structured_output not in _STRUCTURED_OUTPUTS[self.engine]:
+            known = " or ".join(_STRUCTURED_OUTPUTS[self.engine])
+            raise ValueError(f"structured_output of {self.engine} engines is {known}")

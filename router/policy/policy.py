@@ -1,0 +1,269 @@
+"""tierqueue.toml as a ``Policy``: tiers, deployments, prices, rules and starting ceilings."""
+
+import tomllib
+from hashlib import sha256
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, ValidationError, model_validator
+
+from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.item import TIERS, Demands, Risk, Sensitivity, Tier
+from tierqueue.router.policy.defaults import Duration, FloorRule, Money, TaskDefaults, floor_of
+from tierqueue.router.policy.deployment import Deployment, Flag, PositiveCount, Table
+from tierqueue.router.policy.policy_errors import complaint, nearest
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class TierPolicy(Table):
+    """How much of a tier runs at once; where nothing is stated, ``gpu`` has 256 and 128."""
+
+    concurrency: PositiveCount = 32
+    """Calls in flight over all workers of the tier: the value it starts with, until
+    ``tierqueue concurrency set`` says another."""
+
+    slice: PositiveCount = 64
+    """Most items that one message to a worker names."""
+
+
+class CeilingRule(Table):
+    """What may be spent. It is the value to start with: the ledger keeps it from then on, and
+    ``tierqueue ceilings set`` changes it.
+    """
+
+    scope: Literal["job", "budget", "tier", "deployment", "provider", "everything"]
+    """Whose spending it bounds."""
+
+    name: str = Field(default="*", min_length=1)
+    """Which one of the scope; ``*`` is each one by itself."""
+
+    window: Literal["total", "hour", "day", "week", "month"] = "total"
+    """How long spending counts towards it; ``total`` is for ever."""
+
+    timezone: str = "UTC"
+    """Where its days begin, like ``Europe/Berlin``."""
+
+    limit: Money
+    """The most that may be spent and held in a window."""
+
+    @model_validator(mode="after")
+    def _has_a_time_zone(self) -> Self:
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"{self.timezone!r} is not a time zone: write it like Europe/Berlin"
+            ) from None
+        if self.scope == "everything" and self.name != "*":
+            raise ValueError("a ceiling over everything has no name")
+        return self
+
+
+class WarningPolicy(Table):
+    """When a ceiling warns before it is reached; once for each window and limit."""
+
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.8, 0.95)
+    """Shares of the limit at which it warns, once so much is spent; an empty array warns never."""
+
+    burn_rate: float = Field(default=3.0, ge=0, le=1_000)
+    """It warns where money is spent so many times as fast as would just last for the window; 0
+    warns never."""
+
+
+class HookPolicy(Table):
+    """Who is told of warnings and of what a ceiling ended: a command or an address, not both."""
+
+    command: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """A program and its arguments; it reads one JSON object on its standard input."""
+
+    webhook: str | None = None
+    """An ``http://`` or ``https://`` address without a login; the JSON object is posted to it."""
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if self.command and self.webhook is not None:
+            raise ValueError("command and webhook are both stated: keep exactly one")
+        if self.webhook is not None:
+            url = urlsplit(self.webhook)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("webhook is not an http:// or https:// address")
+            if url.username or url.password:
+                raise ValueError("webhook holds a login: let a command post it instead")
+        return self
+
+    @property
+    def stated(self) -> bool:
+        """Whether anybody is to be told."""
+        return bool(self.command) or self.webhook is not None
+
+
+class RetryPolicy(Table):
+    """When work is tried again."""
+
+    calls: PositiveCount = 4
+    """Most calls over an item's life, over all tiers."""
+
+    base: Seconds = 1.0
+    """Seconds of the first backoff, which doubles from call to call; a wait is a random part
+    of it."""
+
+    cap: Seconds = 60.0
+    """Most seconds of backoff."""
+
+    poison: PositiveCount = 3
+    """Claims lost with their workers at which an item dies as ``poison``."""
+
+    unknown: Literal["dead_letter", "retry"] = "dead_letter"
+    """What becomes of an item whose paid call's reply is lost; ``retry`` may pay for it twice."""
+
+
+class RetentionPolicy(Table):
+    """How long after its end an item's payloads are kept; where nothing is stated, for ever.
+
+    Receipts, attempts and the books stay in any case.
+    """
+
+    succeeded: Duration | None = None
+    """Of items that succeeded or were cancelled."""
+
+    dead: Duration | None = None
+    """Of dead letters; without its payload none can be replayed."""
+
+
+class Policy(Table):
+    """A whole tierqueue.toml, checked."""
+
+    digest: str
+    """Names its text in prices and receipts; filled in."""
+
+    allow_simulated: Flag = False
+    """Deployments may be ``simulated``. Without it a policy that has one is refused."""
+
+    default_sensitivity: Sensitivity | None = None
+    """The sensitivity of items that state none and whose task type states none; without it,
+    ``regulated``."""
+
+    allow_regulated_by_name: Flag = False
+    """A call by name may carry regulated data. Its payload passes the broker, so that it is refused
+    unless the broker is yours and this says so."""
+
+    tiers: dict[Tier, TierPolicy] = Field(default_factory=dict)
+    """How much of a tier runs at once."""
+
+    deployments: dict[str, Deployment] = Field(default_factory=dict)
+    """The ways to have work done, by name."""
+
+    tasks: dict[str, TaskDefaults] = Field(default_factory=dict)
+    """What items of a task type demand where they do not say, by the task type's name."""
+
+    floors: tuple[FloorRule, ...] = ()
+    """Tiers below which some work is never done."""
+
+    ceilings: tuple[CeilingRule, ...] = ()
+    """What may be spent."""
+
+    retry: RetryPolicy = RetryPolicy()
+    """When work is tried again."""
+
+    retention: RetentionPolicy = RetentionPolicy()
+    """How long payloads are kept."""
+
+    warnings: WarningPolicy = WarningPolicy()
+    """When ceilings warn."""
+
+    hooks: HookPolicy = HookPolicy()
+    """Who is told."""
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        simulated = [each.name for each in self.deployments.values() if each.simulated]
+        if simulated and not self.allow_simulated:
+            raise ValueError(
+                f"deployments.{simulated[0]} is simulated: say allow_simulated = true at the top, "
+                "or take it out"
+            )
+        for task, usual in self.tasks.items():
+            self._fall_somewhere(task, usual)
+        known: dict[str, set[str]] = {
+            "tier": {tier.value for tier in TIERS},
+            "deployment": set(self.deployments),
+            "provider": {each.provider for each in self.deployments.values()},
+        }
+        for number, rule in enumerate(self.ceilings):
+            names = known.get(rule.scope)
+            if names is not None and rule.name not in names | {"*"}:
+                raise ValueError(
+                    f"ceilings.{number}.name: there is no {rule.scope} {rule.name!r}"
+                    + nearest(rule.name, names)
+                )
+        return self
+
+    def _fall_somewhere(self, task: str, usual: TaskDefaults) -> None:
+        """A fallback that no item of the task type could ever use is no fallback."""
+        served = {deployment.tier for deployment in self.deployments.values()}
+        risks = list(Risk) if usual.risk is None else [usual.risk]
+        floors = [floor_of(Demands(), risk, task, self) for risk in risks]
+        lowest = min(floors, key=TIERS.index)
+        for name in ("on_ceiling", "on_throttle", "on_outage"):
+            tier: Tier | None = getattr(usual, name)
+            if tier is None:
+                continue
+            where = f"tasks.{task}.{name} = {tier.value!r}"
+            if TIERS.index(tier) < TIERS.index(lowest):
+                raise ValueError(f"{where} is below the floor {lowest.value!r} that holds for it")
+            if served and tier not in served:
+                raise ValueError(f"{where}: no deployment is of that tier")
+
+
+def parse_policy(text: str, source: str) -> Policy:
+    """The policy that ``text`` (TOML) states; ``source`` says in errors where it came from.
+
+    Raises ``InvalidPolicy`` whose message names the key and, for a misspelt one, the nearest.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        raise InvalidPolicy(f"{source} is not TOML: {wrong}", {"source": source}) from None
+    digest = sha256(text.encode()).hexdigest()[:12]
+    ours: dict[str, Any] = {"digest": digest}
+    if isinstance(tables := raw.get("deployments"), dict):
+        ours["deployments"] = {
+            name: _with(table, {"name": name, "policy": digest}, f"deployments.{name}", source)
+            for name, table in tables.items()
+        }
+    if isinstance(tables := raw.get("tiers", {}), dict):
+        shipped: dict[str, Any] = {tier.value: _SHIPPED.get(tier, {}) for tier in TIERS}
+        ours["tiers"] = shipped | {
+            name: {**shipped.get(name, {}), **table} if isinstance(table, dict) else table
+            for name, table in tables.items()
+        }
+    raw.pop("deployments", None) if "deployments" in ours else None
+    raw.pop("tiers", None) if "tiers" in ours else None
+    try:
+        return Policy.model_validate(_with(raw, ours, "", source))
+    except ValidationError as wrong:
+        key, why = complaint(wrong, Policy)
+        raise InvalidPolicy(
+            f"{source}: {key + ': ' if key else ''}{why}", {"source": source, "key": key}
+        ) from None
+
+
+def _with(table: Any, filled_in: dict[str, Any], path: str, source: str) -> Any:
+    """``table`` and what is filled in for it; refused where the text states those keys itself."""
+    if not isinstance(table, dict):
+        return table
+    for key in filled_in.keys() & table.keys():
+        where = f"{path}.{key}".lstrip(".")
+        raise InvalidPolicy(
+            f"{source}: {where}: is not a key: it is filled in", {"source": source, "key": where}
+        )
+    return table | filled_in
+
+
+# What one engine of the house batches by itself; a vendor's limits are lower.
+_SHIPPED: dict[Tier, dict[str, int]] = {Tier.GPU: {"concurrency": 256, "slice": 128}}

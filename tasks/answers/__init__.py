@@ -1,0 +1,1 @@
+"""What a model is asked to answer in, and whether its answer is good enough."""

@@ -1,0 +1,65 @@
+"""Validation: is a completed answer good enough to be accepted?"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from tierqueue.router.outcome import Accepted, Completed, Rejected
+from tierqueue.tasks.answers import reasons
+from tierqueue.tasks.answers.thinking import spoken
+from tierqueue.tasks.submission.item_task import Doubt, ItemTask
+
+_ENDED = {
+    "length": "the answer was cut off at its output limit",
+    "filtered": "the provider withheld the answer",
+    "too_long": "the context window of the model does not hold the item",
+}
+"""Ends of a call that leave nothing to judge."""
+
+
+def validate(task: ItemTask, arguments: Mapping[str, Any], done: Completed) -> Accepted | Rejected:
+    """Judge an answer: whole, of the task type's form, and past all its checks.
+
+    ``Accepted.output`` is plain JSON: the model's fields, or ``{"text": …}`` for free text. The
+    reasons of a ``Rejected`` say what is wrong and hold nothing of the answer.
+    """
+    if done.finish in _ENDED:
+        reason = "context_window" if done.finish == "too_long" else "rejected"
+        return rejected(done, [_ENDED[done.finish]], reason)
+    model = task.output_model(arguments)
+    text = spoken(done.text, as_json=model is not None)
+    if not text.strip():
+        return rejected(done, ["the answer is empty"])
+    if model is None:
+        if done.finish != "stop":
+            return rejected(done, ["the answer ended for a reason that is not known"])
+        return Accepted(output={"text": text}, completed=done)
+    try:
+        answer = model.model_validate_json(text)
+    except ValidationError as error:
+        return rejected(done, reasons.of_form(error, model))
+    complaints = [why for check in task.checks if (why := check(arguments, answer)) is not None]
+    try:
+        output = json.loads(json.dumps(answer.model_dump(mode="json"), allow_nan=False))
+    except ValueError:
+        # JSON has no infinity: stored as null, the output would not fit its own model.
+        return rejected(done, ["the answer holds a number that is not finite"])
+    if complaints:
+        doubtful = all(isinstance(why, Doubt) for why in complaints)
+        said = [reasons.without(output, str(why)) for why in complaints]
+        return rejected(done, said, "low_confidence" if doubtful else "rejected")
+    return Accepted(output=output, completed=done)
+
+
+def rejected(done: Completed, said: list[str], reason: str = "rejected") -> Rejected:
+    """An answer refused for what was ``said``; ``reason`` is the dead letter's."""
+    return Rejected(
+        reasons=tuple(said[: reasons.MOST]),
+        usage=done.usage,
+        model_served=done.model_served,
+        seconds=done.seconds,
+        simulated=done.simulated,
+        reason=reason,
+    )

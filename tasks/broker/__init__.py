@@ -1,0 +1,1 @@
+"""What travels over the broker: names, slices, wakes, events, commands."""

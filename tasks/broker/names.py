@@ -1,0 +1,53 @@
+"""Names that travel: kinds of process, queues, control tasks, keys at the broker."""
+
+from tierqueue.router.item import Tier
+
+ROUTING = "routing"
+"""The kind of process that is the routing stage; the others are named for their tier."""
+
+CALLS = {ROUTING: 4, Tier.GPU.value: 256, Tier.OPEN_WEIGHT.value: 8, Tier.FRONTIER.value: 8}
+"""How many calls a process of each kind lets through at once, unless it is told with ``-c``."""
+
+ROUTE = "route"
+"""The queue of the routing stage: wakes, and calls by name."""
+
+WAKE = "tierqueue.wake"
+"""A message that says "look" and carries nothing."""
+
+AWAKE = "tierqueue:awake"
+"""A key at the broker: a routing stage is looking, and no wake would change anything."""
+
+EPOCH = "tierqueue:epoch"
+"""A key at the broker: gone, the broker has forgotten everything else too."""
+
+BEAT = "tierqueue:beat"
+"""A key at the broker: the ledger's time (epoch µs) when a routing stage last looked in. It only
+grows: smaller than it was, the broker has come back from an older copy of itself."""
+
+MENDING = "tierqueue:mending"
+"""A key at the broker: somebody is telling it again what it forgot."""
+
+SLICE = "tierqueue.slice"
+"""A message that names 1..K items of one deployment."""
+
+DEAD = "tierqueue.dead_letter"
+"""A message that names one dead letter and its reason, on the queue of its tier."""
+
+
+REQUEST = "tierqueue.tasks.consumer.request:NamedRequest"
+"""How workers see messages that are no calls."""
+
+
+def tier_queue(tier: Tier) -> str:
+    """The queue that feeds a tier's workers."""
+    return tier.value
+
+
+def queue_of(kind: str) -> str:
+    """The one queue that a process of this kind reads."""
+    return ROUTE if kind == ROUTING else tier_queue(Tier(kind))
+
+
+def dead_queue(tier: Tier | None) -> str:
+    """The queue on which a tier's dead letters are announced; ``None``: never routed."""
+    return f"dead.{tier.value if tier else ROUTE}"

@@ -1,0 +1,1 @@
+"""What arrives on a queue: read, refused to its sender, or kept with its bytes."""

@@ -1,0 +1,1 @@
+"""Files of work: read row by row, quoted, submitted in batches."""

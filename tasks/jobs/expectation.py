@@ -1,0 +1,90 @@
+"""What an item is expected to cost: its first tier's calls, and the chance of each tier above.
+
+Every figure comes with a range, the narrower the more items it is learned from: of a few items a
+mean says little, and that none of three answers was refused says nothing of the fourth.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from tierqueue.ledger.accounting.spending import Past
+
+_Z = 1.96
+"""95 % of a normal distribution lies within so many deviations of its mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Nano-dollars: the expected value, and the range in which its true value lies at 95 %."""
+
+    low: float = 0.0
+    value: float = 0.0
+    high: float = 0.0
+
+    def __add__(self, other: "Expected") -> "Expected":
+        return Expected(self.low + other.low, self.value + other.value, self.high + other.high)
+
+    def times(self, chance: "Expected") -> "Expected":
+        """The same, should it happen with ``chance``."""
+        return Expected(self.low * chance.low, self.value * chance.value, self.high * chance.high)
+
+
+def expected(
+    road: Sequence[tuple[str, int]], past: Mapping[str, Past]
+) -> tuple[Expected, tuple[float, ...]] | None:
+    """What an item costs that is asked along ``road``, each step a deployment and its bound.
+
+    It goes on to the next deployment when an answer is refused. Retries, lost replies and hidden
+    reasoning are in the costs of the past. A step above the first of which nothing is known counts
+    with its bound. Also the chance to get to each step; ``None`` where nothing is known of the
+    first.
+    """
+    if not road or road[0][0] not in past:
+        return None
+    whole = Expected()
+    for name, bound in reversed(road):
+        known = past.get(name)
+        whole = _own(known, bound) + whole.times(refused(known))
+    reached = [1.0]
+    for name, _ in road[:-1]:
+        reached.append(reached[-1] * refused(past.get(name)).value)
+    return whole, tuple(reached)
+
+
+def refused(known: Past | None) -> Expected:
+    """The chance that an answer is refused: Laplace's rule, and Wilson's range about it.
+
+    Of ``n`` answers of which none was refused the next one is with a chance of 1 in n + 2.
+    """
+    count = 0 if known is None else known.accepted + known.rejected
+    bad = 0 if known is None else known.rejected
+    if not count:
+        return Expected(0.0, 0.5, 1.0)
+    share, square = bad / count, _Z * _Z
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    spread = _Z * sqrt(share * (1 - share) / count + square / (4 * count * count))
+    spread /= 1 + square / count
+    value = (bad + 1) / (count + 2)
+    return Expected(max(0.0, min(value, middle - spread)), value, min(1.0, middle + spread))
+
+
+def _own(known: Past | None, bound: int) -> Expected:
+    """What the calls at one deployment cost an item, its retries there included."""
+    if known is None:
+        return Expected(0.0, bound, bound)
+    mean = known.cost / known.items
+    if known.items < 2:
+        return Expected(0.0, mean, max(mean, bound))
+    variance = max(0.0, (known.squares - known.items * mean * mean) / (known.items - 1))
+    spread = _student(known.items - 1) * sqrt(variance / known.items)
+    return Expected(max(0.0, mean - spread), mean, mean + spread)
+
+
+def _student(freedom: int) -> float:
+    """Student's 97.5 % quantile, by its expansion about the normal one; exact for 1 to 3."""
+    if freedom <= 3:
+        return {1: 12.706, 2: 4.303, 3: 3.182}[freedom]
+    first = (_Z**3 + _Z) / 4
+    second = (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / 96
+    return _Z + first / freedom + second / freedom**2

@@ -1,0 +1,191 @@
+"""A quote: what a file of work would cost and how long it would take, before anything runs."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from tierqueue.ledger.accounting.spending import Past
+from tierqueue.ledger.lifecycle.items import Death, NewItem
+from tierqueue.router.choose import Choice, Route, Standing, choose
+from tierqueue.router.escalation import after_rejection
+from tierqueue.router.item import Tier, WorkItem
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.signals import Signals, measure
+from tierqueue.tasks.jobs.expectation import Expected, expected
+from tierqueue.tasks.routing.decide import demands_of
+from tierqueue.tasks.routing.token_counter import TokenCounter
+
+
+@dataclass(slots=True)
+class Part:
+    """The rows that go to one deployment; money in nano-dollars.
+
+    ``bound`` is that of one call a row; ``expected`` that of every call, retries and escalations
+    too, ``None`` where no item of this task type ran there.
+    """
+
+    tier: Tier
+    deployment: str
+    simulated: bool
+    past: Past | None
+    rows: int = 0
+    bound: int = 0
+    expected: Expected | None = None
+
+
+@dataclass(slots=True)
+class Refused:
+    """Rows that would be dead letters, by one reason: how many, the first (from 0) and its why."""
+
+    rows: int
+    first: int
+    why: str
+
+
+@dataclass(slots=True)
+class Quote:
+    """What a file would come to. ``seconds`` is ``None`` where no history says: see ``untimed``.
+
+    The bound is that of one call a row: a retry or an escalation is held and paid for anew.
+    ``visits``: how many rows each deployment is expected to be asked for.
+    """
+
+    rows: int = 0
+    parts: dict[str, Part] = field(default_factory=dict)
+    refused: dict[str, Refused] = field(default_factory=dict)
+    seconds: float | None = None
+    visits: dict[str, float] = field(default_factory=dict)
+    untimed: str = ""
+
+    @property
+    def bound(self) -> int:
+        return sum(each.bound for each in self.parts.values())
+
+    @property
+    def expected(self) -> Expected | None:
+        """What all rows are expected to cost; ``None`` where nothing is known of some."""
+        whole = Expected()
+        for part in self.parts.values():
+            if part.expected is None:
+                return None
+            whole = whole + part.expected
+        return whole
+
+    @property
+    def learned_from(self) -> int:
+        """How many items the least known part is learned from."""
+        return min((0 if p.past is None else p.past.items for p in self.parts.values()), default=0)
+
+
+def quote(
+    made: Iterable[tuple[NewItem, Death | None]],
+    policy: Policy,
+    past: Mapping[tuple[str, bool], Past],
+    concurrency: Mapping[Tier, int],
+    now: int,
+) -> Quote:
+    """Route every row as it would be routed ``now`` (epoch microseconds); commits nothing.
+
+    ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set.
+    Raises ``Misconfigured`` where a tokenizer that the policy states cannot be loaded.
+    """
+    found = Quote()
+    standing, counter = Standing(now=now), TokenCounter(policy)
+    known = {
+        name: there
+        for name, deployment in policy.deployments.items()
+        if (there := past.get((name, deployment.simulated))) is not None and there.items
+    }
+    for index, (new, death) in enumerate(made):
+        found.rows += 1
+        if death is not None:
+            _refuse(found, death.reason, index, death.message)
+            continue
+        item = work_item(new, policy, now)
+        signals = measure(item, counter.count(new.task, new.arguments))
+        chosen = choose(item, signals, policy, standing)
+        if not isinstance(chosen, Route):
+            _refuse(found, chosen.reason, index, chosen.message)
+            continue
+        part = found.parts.get(chosen.deployment)
+        if part is None:
+            simulated = policy.deployments[chosen.deployment].simulated
+            there = known.get(chosen.deployment)
+            part = Part(chosen.tier, chosen.deployment, simulated, there)
+            found.parts[chosen.deployment] = part
+        part.rows += 1
+        part.bound += chosen.bound
+        steps = [chosen, *_escalations(item, chosen, signals, policy, standing)]
+        likely = expected([(step.deployment, step.bound) for step in steps], known)
+        if likely is not None:
+            cost, reached = likely
+            part.expected = cost if part.expected is None else part.expected + cost
+            for step, chance in zip(steps, reached, strict=True):
+                found.visits[step.deployment] = found.visits.get(step.deployment, 0.0) + chance
+    found.seconds = _seconds(found, policy, known, concurrency)
+    return found
+
+
+def _escalations(
+    item: WorkItem, chosen: Choice, signals: Signals, policy: Policy, standing: Standing
+) -> Iterator[Route]:
+    """Where the item would go after each refusal, as far as its calls reach."""
+    refused_by: tuple[Tier, ...] = ()
+    while isinstance(chosen, Route) and len(refused_by) + 1 < policy.retry.calls:
+        refused_by = (*refused_by, chosen.tier)
+        if after_rejection(refused_by, policy) is None:
+            return
+        chosen = choose(replace(item, refused_by=refused_by), signals, policy, standing)
+        if isinstance(chosen, Route):
+            yield chosen
+
+
+def work_item(new: NewItem, policy: Policy, now: int) -> WorkItem:
+    """The item as the router sees it, its demands resolved ``now`` (epoch microseconds)."""
+    return WorkItem(
+        id=new.id,
+        task=new.task,
+        demands=demands_of(new, policy, now),
+        prompt_bytes=new.prompt_bytes,
+        messages=new.messages,
+        output_limit=new.output_limit,
+    )
+
+
+def _refuse(found: Quote, reason: str, index: int, why: str) -> None:
+    if reason in found.refused:
+        found.refused[reason].rows += 1
+    else:
+        found.refused[reason] = Refused(1, index, why)
+
+
+def _seconds(
+    found: Quote, policy: Policy, known: Mapping[str, Past], concurrency: Mapping[Tier, int]
+) -> float | None:
+    """How long it takes from when it begins: tiers work side by side, each within its limits."""
+    busy: dict[Tier, float] = {}
+    longest = 0.0
+    if unknown := [name for name, part in found.parts.items() if part.expected is None]:
+        found.untimed = f"no item of this task type has ended on {', '.join(unknown)}"
+        return None
+    for name, rows in found.visits.items():
+        deployment, past = policy.deployments[name], known.get(name)
+        if past is None or past.seconds is None:
+            found.untimed = f"refused answers would go to {name}, where none has ended yet"
+            return None
+        limits = deployment.limits
+        work = rows * past.seconds
+        busy[deployment.tier] = busy.get(deployment.tier, 0.0) + work
+        longest = max(longest, work / (limits.in_flight or float("inf")))
+        for rate, needed in (
+            (limits.requests_per_minute, rows),
+            (limits.tokens_per_minute, rows * past.tokens),
+        ):
+            if rate is not None:
+                longest = max(longest, needed * 60 / rate)
+    for tier, work in busy.items():
+        calls = concurrency.get(tier, policy.tiers[tier].concurrency)
+        if calls == 0:
+            found.untimed = f"tier {tier} is stopped: its calls in flight are set to 0"
+            return None
+        longest = max(longest, work / calls)
+    return longest

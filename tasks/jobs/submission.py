@@ -1,0 +1,256 @@
+"""Jobs: a file's rows become items of one task type, committed in batches as the file is read."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tierqueue.ledger.lifecycle.items import Death, NewItem, die, new_id, prepare
+from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.session import Ledger, unstorable
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.policy_errors import nearest
+from tierqueue.tasks.jobs.argument_text import value_of
+from tierqueue.tasks.jobs.files import Row, WorkFile, measure
+from tierqueue.tasks.submission.demands import NAMES
+from tierqueue.tasks.submission.item_task import ItemTask
+
+BATCH = 500
+"""Rows in one transaction: few enough that other writers get their turn in between."""
+
+Progress = Callable[[int, int], None]
+"""Told after each batch: rows committed so far, and rows of the file."""
+
+_Made = tuple[NewItem, Death | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that was handed over: every one of its ``total`` rows is an item."""
+
+    id: str
+    total: int
+    malformed: int
+
+
+class Submission:
+    """A checked file and what its rows become; ``submit`` commits them.
+
+    ``fixed``: arguments and demands that every row has. ``column``: the one column that is read,
+    as the task's first argument; without it each column is an argument or a demand by its name.
+    Raises ``InvalidItem`` for what is wrong with the whole file; nothing is committed by then.
+    """
+
+    def __init__(
+        self,
+        task: ItemTask,
+        path: Path,
+        fixed: Mapping[str, Any],
+        *,
+        column: str | None = None,
+    ) -> None:
+        self._task = task
+        self._fixed = dict(fixed)
+        self._column = column
+        self._fields = task.arguments_model.model_fields
+        self._first = next(iter(self._fields))
+        self.file: WorkFile = measure(path)
+        if column is not None and self._first in self._fixed:
+            raise InvalidItem(f"{self._first} is set for all rows and also column {column!r}")
+        columns = self.file.columns
+        sample = next((row for row in self.file.rows() if row.values is not None), None)
+        if columns is None and sample is not None and sample.values is not None:
+            columns = tuple(sample.values)
+        self._check_columns(columns)
+        if sample is not None:
+            self._check_fixed(sample)
+
+    def submit(
+        self, ledger: Ledger, wake: Callable[[], None], *, max_cost: int | None, progress: Progress
+    ) -> Submitted:
+        """Commit the job, its ceiling (``max_cost``, nano-dollars) and every row, in batches.
+
+        Each batch is followed by a wake, so that work starts before the file is read. A malformed
+        row is an item that is dead from the start, ``invalid``, so that the counts add up. Raises
+        ``Cancelled`` when the job is cancelled before the file was read to its end.
+        """
+        with ledger.write() as connection:
+            job_id = jobs.create(
+                connection,
+                task=self._task.name,
+                source=_readable(self.file.path.name),
+                total=self.file.total,
+                max_cost=max_cost,
+                now=database_now(connection),
+            )
+        committed = malformed = 0
+        rows = self.file.rows()
+        while batch := list(islice(rows, BATCH)):
+            malformed += self._commit(ledger, job_id, [self._made(row, job_id) for row in batch])
+            committed += len(batch)
+            wake()
+            progress(committed, self.file.total)
+        with ledger.write() as connection:
+            jobs.complete(connection, job_id, committed)
+        return Submitted(job_id, committed, malformed)
+
+    def made(self) -> Iterator[tuple[NewItem, Death | None]]:
+        """What every row becomes, in the file's order: an item, dead from the start where the row
+        is malformed. Commits nothing.
+        """
+        for row in self.file.rows():
+            yield self._made(row, None)
+
+    def _commit(self, ledger: Ledger, job_id: str, made: Sequence[_Made]) -> int:
+        """Commit rows in one transaction; returns how many of them are dead from the start.
+
+        Raises ``Cancelled`` when the job was cancelled meanwhile.
+        """
+        deaths = [death for _, death in made if death is not None]
+        now = ledger.now()
+        try:
+            # Before the transaction: on SQLite nobody else writes while it is open.
+            rows = prepare(ledger.dialect, [new for new, _ in made], now)
+            with ledger.write() as connection:
+                jobs.accepting(connection, job_id)
+                rows.write(connection)
+                die(connection, deaths, now)
+        except Exception as error:
+            if not unstorable(error):
+                raise
+            # One row that the database can never hold must not take its neighbours with it.
+            if len(made) > 1:
+                half = len(made) // 2
+                return sum(
+                    self._commit(ledger, job_id, part) for part in (made[:half], made[half:])
+                )
+            ((new, death),) = made
+            if death is not None:
+                raise
+            return self._commit(ledger, job_id, [_unusable(new, "the database cannot hold it")])
+        return len(deaths)
+
+    def _made(self, row: Row, job_id: str | None) -> _Made:
+        item_id = new_id()
+        wrong = row.wrong
+        if row.values is not None:
+            try:
+                new = self._checked(row.values, item_id)
+            except InvalidItem as error:
+                wrong = error.message
+            else:
+                return replace(new, job_id=job_id, job_index=row.index), None
+        empty = NewItem(
+            id=item_id,
+            task=self._task.name,
+            arguments={"row": row.values},
+            fingerprint="",
+            prefix="",
+            prompt_bytes=0,
+            messages=0,
+            output_limit=0,
+            job_id=job_id,
+            job_index=row.index,
+        )
+        return _unusable(empty, f"line {row.line}: {wrong}", line=row.line)
+
+    def _checked(self, values: Mapping[str, Any], item_id: str) -> NewItem:
+        try:
+            return self._task.new_item((), self._call(values), item_id=item_id)
+        except InvalidItem:
+            raise
+        except Exception as error:  # noqa: BLE001  # the task type's own code: it would fail again
+            raise InvalidItem(f"its prompt raised {type(error).__name__}") from None
+
+    def _call(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The keyword arguments of one row's call."""
+        if self._column is not None:
+            if self._column not in values:
+                raise InvalidItem(f"it has no {self._column!r}")
+            return {self._first: values[self._column], **self._fixed}
+        if "idempotency_key" in values:
+            raise InvalidItem("a job's rows have no idempotency_key")
+        return {**dict(self._typed(values)), **self._fixed}
+
+    def _typed(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        if self.file.columns is None:
+            yield from values.items()
+            return
+        for name, text in values.items():
+            # An empty cell says nothing: the argument's default or no demand.
+            if text != "":
+                field = self._fields.get(name)
+                kind = dict if field is None and name == "metadata" else field
+                try:
+                    yield name, value_of(kind, text)
+                except InvalidItem as error:
+                    raise InvalidItem(f"{name}: {error.message}") from None
+
+    def _check_columns(self, columns: tuple[str, ...] | None) -> None:
+        columns = columns or ()
+        there = f"{self.file.path} has {', '.join(columns)}"
+        if self._column is not None:
+            if self._column not in columns:
+                near = nearest(self._column, columns)
+                raise InvalidItem(f"there is no column {self._column!r}: {there}{near}")
+            has = {self._first}
+        else:
+            has = set(columns)
+            unknown = [name for name in columns if name not in self._fields and name not in NAMES]
+            if unknown:
+                raise InvalidItem(
+                    f"{self._task.name} knows no {', '.join(map(repr, unknown))}: {there};"
+                    f" read one column alone with --column NAME, as {self._first!r}"
+                    f"{nearest(unknown[0], [*self._fields, *NAMES])}"
+                )
+            twice = sorted(has & self._fixed.keys())
+            if twice:
+                raise InvalidItem(f"{', '.join(twice)} is set for all rows and also a column")
+            if "idempotency_key" in has:
+                raise InvalidItem("a job's rows have no idempotency_key: leave that column out")
+        has |= self._fixed.keys()
+        missing = [
+            name for name, field in self._fields.items() if field.is_required() and name not in has
+        ]
+        if missing:
+            raise InvalidItem(
+                f"{self._task.name} needs {', '.join(missing)}: a column of that name, or"
+                f" --set {missing[0]}=VALUE for all rows; {there}"
+            )
+
+    def _check_fixed(self, sample: Row) -> None:
+        """What is wrong with every row is wrong with the job."""
+        assert sample.values is not None
+        try:
+            self._checked(sample.values, new_id())
+        except InvalidItem as error:
+            problems = error.fields.get("problems", ())
+            if any(str(each).split(":")[0].split(".")[0] in self._fixed for each in problems):
+                raise
+
+
+def _readable(name: str) -> str:
+    """A file's name as text, whatever its bytes are."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _unusable(new: NewItem, wrong: str, **fields: Any) -> _Made:
+    """An item that is dead from the start, so that the job's counts add up."""
+    told = {"item": new.id, "job": new.job_id, "index": new.job_index, **fields}
+    kept = new if fields else replace(new, arguments={}, metadata=None, budget=None)
+    return kept, Death(new.id, InvalidItem.reason, wrong, told)
+
+
+def every_result(ledger: Ledger, job_id: str) -> Iterator[Mapping[str, Any]]:
+    """Every row of a job in file order, read a page at a time."""
+    index = -1
+    while True:
+        with ledger.read() as connection:
+            page = jobs.results(connection, job_id, index, BATCH)
+        yield from map(dict, page)
+        if not page:
+            return
+        index = page[-1]["job_index"]

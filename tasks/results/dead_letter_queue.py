@@ -1,0 +1,86 @@
+"""Dead letters on the broker: each one's id and reason, for whoever watches queues.
+
+The queues ``dead.gpu`` … ``dead.route`` are read by nobody of this house; consuming them changes
+nothing in the ledger. A watcher that has only Celery registers a task ``tierqueue.dead_letter``.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+from celery import Celery
+from kombu import Exchange, Queue
+
+from tierqueue.ledger.results.announcements import KEPT, DeadLetter
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.broker import names
+
+_log = structlog.get_logger(__name__)
+
+_SENDING_SECONDS = 60
+"""How long one announcer may take before another may try."""
+
+
+def announce(app: TierqueueApp, letters: Sequence[DeadLetter]) -> list[str]:
+    """Put dead letters on their queues; returns the ids of those that stand there now.
+
+    Raises nothing: what the broker did not take is announced by a later tick. A letter that
+    somebody else is announcing is left to them.
+    """
+    announced: list[str] = []
+    try:
+        for queue, those in _by_queue(letters).items():
+            announced += _publish(app, queue, those)
+            # The newest stand on the left.
+            app.backend.client.ltrim(queue, 0, KEPT - 1)
+    except Exception as error:  # noqa: BLE001 - an announcement is owed until it is made
+        left = len(letters) - len(announced)
+        _log.warning("dead_letters_not_announced", count=left, error=type(error).__name__)
+    return announced
+
+
+def _publish(app: TierqueueApp, queue: str, letters: Sequence[DeadLetter]) -> list[str]:
+    client = app.backend.client
+    keys = {each.item_id: f"tierqueue-dead-{each.item_id}-{each.ended_at}" for each in letters}
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys.values():
+            pipe.set(key, "sending", nx=True, ex=_SENDING_SECONDS)
+        first = dict(zip(keys, pipe.execute(), strict=True))
+        for key in keys.values():
+            pipe.get(key)
+        said = dict(zip(keys, pipe.execute(), strict=True))
+    ours = [each for each in letters if first[each.item_id]]
+    try:
+        _send(app, queue, ours)
+    except BaseException:
+        if ours:
+            client.delete(*(keys[each.item_id] for each in ours))
+        raise
+    with client.pipeline(transaction=False) as pipe:
+        for each in ours:
+            pipe.set(keys[each.item_id], "sent", ex=app.backend.expires or None)
+        pipe.execute()
+    before = [each.item_id for each in letters if said[each.item_id] == b"sent"]
+    return [each.item_id for each in ours] + before
+
+
+def _send(app: Celery, queue: str, letters: Sequence[DeadLetter]) -> None:
+    if not letters:
+        return
+    target = Queue(queue, Exchange(queue), routing_key=queue)
+    with app.producer_pool.acquire(block=True) as producer, producer.batch(len(letters) + 1):
+        for each in letters:
+            app.send_task(
+                names.DEAD,
+                kwargs={"item": each.item_id, "reason": each.reason},
+                queue=target,
+                producer=producer,
+                ignore_result=True,
+                retry=False,
+            )
+
+
+def _by_queue(letters: Sequence[DeadLetter]) -> dict[str, list[DeadLetter]]:
+    found: dict[str, list[DeadLetter]] = {}
+    for each in letters:
+        found.setdefault(names.dead_queue(each.tier), []).append(each)
+    return found

@@ -1,0 +1,74 @@
+"""Delivery: what is owed when items end, told to their producers once the end is committed."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from tierqueue.ledger.monitoring import endings
+from tierqueue.ledger.monitoring.endings import Spent
+from tierqueue.ledger.results import announcements, promises
+from tierqueue.ledger.results.announcements import DeadLetter
+from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.session import now as database_now
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.results.dead_letter_queue import announce
+from tierqueue.tasks.results.fulfil import keep
+
+_log = structlog.get_logger(__name__)
+
+Owed = tuple[Promise, Ending]
+
+
+class Delivery:
+    """Keeps the promises of ended items, announces the dead ones, writes down what was done.
+
+    Never called inside a transaction: keeping a promise may submit the next item of a chain. What
+    is not kept here stays owed, and a routing stage's tick tries again.
+    """
+
+    def __init__(self, app: TierqueueApp) -> None:
+        self._app = app
+        self._ledger = app.ledger
+
+    def ended(self, ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
+        """Keep ``owed``, the promises of these endings; says each dead letter in one log line.
+
+        Raises nothing: the end is committed, and whoever committed it has calls to make.
+        """
+        try:
+            self._tell(ended, owed)
+        except Exception as error:  # noqa: BLE001 - what is not kept stays owed
+            _log.warning("delivery_postponed", error=type(error).__name__)
+
+    def _tell(self, ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
+        dead = [each for each in ended if each.state == "dead"]
+        for each in dead:
+            reason = (each.error or {}).get("reason")
+            _log.error("dead_letter", item=each.item_id, reason=reason)
+        by_item = {each.item_id: each for each in ended}
+        pairs = [(promise, by_item[promise.item_id]) for promise in owed]
+        ids = [each.item_id for each in dead]
+        spent: dict[str, Spent] = {}
+        letters: list[DeadLetter] = []
+        if dead:
+            with self._ledger.read() as connection:
+                spent = endings.spent(connection, ids)
+                letters = announcements.of_items(connection, ids)
+        self._app.item_events.ended(pairs, spent=spent)
+        self.keep(pairs)
+        self.announce(letters)
+
+    def announce(self, letters: Sequence[DeadLetter]) -> None:
+        """Announce these dead letters and write down which stand at the broker."""
+        if letters and (announced := announce(self._app, letters)):
+            with self._ledger.write() as connection:
+                announcements.done(connection, announced, database_now(connection))
+
+    def keep(self, owed: Sequence[Owed]) -> None:
+        """Keep these promises and write down which came true."""
+        if not owed:
+            return
+        came_true = set(keep(self._app, owed))
+        kept = [promise for promise, _ in owed if promise.id in came_true]
+        with self._ledger.write() as connection:
+            promises.keep(connection, kept, database_now(connection))

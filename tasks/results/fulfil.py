@@ -1,0 +1,291 @@
+"""Promises come true: results, links, chains, groups and chords, told as Celery tells them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+from celery import states
+from celery.app.task import Context
+from celery.canvas import signature
+from celery.exceptions import ChordError
+from celery.result import ResultBase
+
+from tierqueue.ledger.results import chords
+from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.router.errors import BY_REASON, DeadLettered, TierqueueError, of_reason
+from tierqueue.router.item import Sensitivity
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.results.signatures import named, opened, without_errbacks
+
+_log = structlog.get_logger(__name__)
+
+Owed = tuple[Promise, Ending]
+
+_SENDING_SECONDS = 15
+"""How long one keeper may take to send what follows before another may try."""
+
+REGULATED_EXPIRES = 300
+"""Seconds an answer of a regulated item stays with the broker; the ledger has it beyond that."""
+
+_AT_ONCE = 256
+"""Results one script call stores; the broker serves nobody else meanwhile."""
+
+_STORE = """
+local function succeeded(meta)
+    return string.find(meta, '{"status": "SUCCESS"', 1, true) == 1
+end
+for index, key in ipairs(KEYS) do
+    local value, expires = ARGV[2 * index - 1], tonumber(ARGV[2 * index])
+    local before = not succeeded(value) and redis.call('GET', key)
+    if not (before and succeeded(before)) then
+        if expires > 0 then
+            redis.call('SET', key, value, 'EX', expires)
+        else
+            redis.call('SET', key, value)
+        end
+        redis.call('PUBLISH', key, value)
+    end
+end
+"""
+"""As Celery, it puts nothing over an answer: whoever tells late of a death that was replayed."""
+
+_unattended: ContextVar[bool] = ContextVar("unattended", default=False)
+
+
+def unattended() -> bool:
+    """Whether a call is made on behalf of a producer who is not there to see it raise."""
+    return _unattended.get()
+
+
+def keep(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
+    """Make promises come true; returns the ids of those that did, and raises nothing.
+
+    What could not be told (the broker is down) is logged without its payload and stays owed.
+    Keeping a promise twice stores the same result again and sends nothing again. Takes one round
+    trip for all promises that are owed a result alone.
+    """
+    plain = [each for each in owed if each[0].plain]
+    others = [each for each in owed if not each[0].plain]
+    kept: list[str] = []
+    try:
+        _store(app, plain)
+        kept += [promise.id for promise, _ in plain]
+        if others:
+            # Celery's own calls below retry for many seconds; without a broker none is begun.
+            app.backend.client.ping()
+    except Exception as error:  # noqa: BLE001 - what is not kept stays owed
+        _log.warning("promises_not_kept", count=len(owed) - len(kept), error=type(error).__name__)
+        return kept
+    for promise, ending in others:
+        try:
+            _tell(app, promise, ending)
+        except Exception as error:  # noqa: BLE001 - what is not kept stays owed
+            _log.warning("promise_not_kept", promise=promise.id, error=type(error).__name__)
+        else:
+            kept.append(promise.id)
+    return kept
+
+
+def told(ending: Ending) -> tuple[str, Any]:
+    """The Celery state of an ending, and its result or the exception that ``.get()`` raises.
+
+    A cancelled item is ``REVOKED``, as Celery and Flower name it, and raises ``Cancelled``, which
+    says by whom and is one of our dead letters.
+    """
+    if ending.state == "succeeded":
+        return states.SUCCESS, ending.answer
+    state = states.REVOKED if ending.state == "cancelled" else states.FAILURE
+    return state, _exception(ending.error or {})
+
+
+def _exception(error: Mapping[str, Any]) -> TierqueueError:
+    reason = str(error.get("reason"))
+    message, fields = str(error.get("message", reason)), error.get("fields")
+    if reason not in BY_REASON:
+        # Written by a newer version: the producer is told all the same.
+        return DeadLettered(message, {**(fields or {}), "reason": reason})
+    return of_reason(reason, message, fields)
+
+
+def _context(promise: Promise) -> Context:
+    return Context(
+        {
+            "id": promise.id,
+            "task": promise.task,
+            "group": promise.group_id,
+            "group_index": promise.group_index,
+            "chord": opened(promise.chord),
+            "chain": opened(promise.chain),
+            "errbacks": [
+                named(opened(each), f"{promise.id}/error/{index}")
+                for index, each in enumerate(promise.errbacks or ())
+            ],
+            "root_id": promise.root_id or promise.id,
+            "parent_id": promise.parent_id,
+            "delivery_info": {},
+        }
+    )
+
+
+def _store(app: TierqueueApp, plain: Sequence[Owed]) -> None:
+    """What ``RedisBackend.store_result`` writes and publishes, for many results at once."""
+    backend = app.backend
+    store = backend.client.register_script(_STORE)
+    done = app.now().isoformat()
+    for start in range(0, len(plain), _AT_ONCE):
+        keys: list[bytes] = []
+        values: list[Any] = []
+        for promise, ending in plain[start : start + _AT_ONCE]:
+            state, result = told(ending)
+            usual = backend.failure_expires if state == states.FAILURE else backend.expires
+            expires = _expires(ending, usual)
+            keys.append(backend.get_key_for_task(promise.id))
+            values += (json.dumps(stored(promise, state, result, done)), expires or 0)
+        store(keys=keys, args=values)
+
+
+def _expires(ending: Ending, usual: int | None) -> int | None:
+    """Seconds the broker holds a result; answers of regulated items are soon gone from there."""
+    receipt = (ending.answer or {}).get("receipt") or {}
+    if ending.answer is None or receipt.get("sensitivity") != Sensitivity.REGULATED:
+        return usual
+    return min(usual or REGULATED_EXPIRES, REGULATED_EXPIRES)
+
+
+def stored(promise: Promise, state: str, result: Any, done: str) -> dict[str, Any]:
+    """A result as Celery stores it (``Backend._get_result_meta``, ``prepare_exception``)."""
+    if isinstance(result, Exception):
+        kind = type(result)
+        result = {
+            "exc_type": kind.__qualname__,
+            "exc_message": result.args,
+            "exc_module": kind.__module__,
+        }
+    meta = {
+        "status": state,
+        "result": result,
+        "traceback": None,
+        "children": [],
+        "date_done": done,
+        "task_id": promise.id,
+    }
+    if promise.group_id:
+        meta["group_id"] = promise.group_id
+    if promise.parent_id:
+        meta["parent_id"] = promise.parent_id
+    return meta
+
+
+def _tell(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
+    """A promise with more to it than a result; raises what the broker or the ledger raises."""
+    state, result = told(ending)
+    context = _context(promise)
+    group_id = promise.group_id if promise.chord else None
+    if group_id is not None:
+        with app.ledger.read() as connection:
+            if not chords.is_ours(connection, group_id):
+                group_id = None
+    if group_id is not None:
+        # Counted in the ledger: the broker's count would be lost with the broker.
+        context.update(chord=None)
+    with _once(app, promise) as first:
+        if state == states.SUCCESS:
+            if first:
+                context.children.extend(_send(app, promise, result))
+            app.backend.mark_as_done(promise.id, result, request=context)
+            if (expires := _expires(ending, None)) is not None:
+                app.backend.client.expire(app.backend.get_key_for_task(promise.id), expires)
+        else:
+            app.backend.mark_as_failure(
+                promise.id, result, request=context, state=state, call_errbacks=first
+            )
+    if group_id is not None:
+        # Behind the marker: what was sent above is not sent again if this fails.
+        _end_part(app, group_id, promise.chord)
+
+
+def _joined(parts: Sequence[Ending]) -> list[Any]:
+    """The answers of a chord's parts; raises ``ChordError`` as Celery does for one that failed."""
+    for each in parts:
+        if each.state != "succeeded":
+            _, error = told(each)
+            raise ChordError(f"Dependency {each.item_id} raised {error!r}")
+    return [each.answer for each in parts]
+
+
+def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
+    """Send a chord's body once its last part has ended; its ids make a second sending harmless."""
+    with app.ledger.write() as connection:
+        parts = chords.parts(connection, group_id)
+        begun = None if parts is None else chords.begin(connection, group_id)
+        told = chords.has_failed(connection, group_id)
+    if parts is None or begun is None:
+        return
+    if not begun:
+        raise RuntimeError("another process is sending this chord's body")
+    unseen = _unattended.set(True)
+    try:
+        callback = signature(opened(without_errbacks(body) if told else body), app=app)
+        failed = False
+        try:
+            callback.delay(_joined(parts))
+        except ChordError as error:
+            failed = True
+            app.backend.chord_error_from_stack(callback, error)
+    except BaseException:
+        with app.ledger.write() as connection:
+            chords.give_up(connection, group_id)
+        raise
+    finally:
+        _unattended.reset(unseen)
+    with app.ledger.write() as connection:
+        chords.sent(connection, group_id, failed=failed)
+
+
+@contextmanager
+def _once(app: TierqueueApp, promise: Promise) -> Iterator[bool]:
+    """Whether this is the first to send what follows; raises while another is about it.
+
+    Celery counts a chord's part and stores a result once however often it is told, but sends
+    links, chains and errbacks each time. A sender that dies is followed by another within seconds.
+    """
+    client, key = app.backend.client, f"tierqueue-promise-{promise.id}"
+    if promise.replays:
+        key = f"{key}-{promise.replays}"
+    first = bool(client.set(key, "sending", nx=True, ex=_SENDING_SECONDS))
+    if not first and client.get(key) != b"sent":
+        raise RuntimeError("another process is keeping this promise")
+    unseen = _unattended.set(True)
+    try:
+        yield first
+        if first:
+            client.set(key, "sent", ex=app.backend.expires or None)
+    except BaseException:
+        if first:
+            client.delete(key)
+        raise
+    finally:
+        _unattended.reset(unseen)
+
+
+def _send(app: TierqueueApp, promise: Promise, answer: Any) -> list[ResultBase]:
+    """Send links, then the chain's next step, each with ids that a second time would repeat."""
+    options = {
+        "parent_id": promise.id,
+        "root_id": promise.root_id or promise.id,
+        "add_to_parent": False,
+    }
+    sent = [
+        signature(named(opened(callback), f"{promise.id}/link/{index}"), app=app).apply_async(
+            (answer,), **options
+        )
+        for index, callback in enumerate(promise.callbacks or ())
+    ]
+    if promise.chain:
+        *rest, following = opened(promise.chain)
+        step = signature(named(following, f"{promise.id}/chain/{len(rest)}"), app=app)
+        sent.append(step.apply_async((answer,), chain=rest, **options))
+    return sent

@@ -1,0 +1,65 @@
+"""Replay: dead letters go back on the road, and their producers are owed an answer anew."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from tierqueue.ledger.operations import dead_letters
+from tierqueue.ledger.results import promises
+from tierqueue.ledger.results.promises import Promise
+from tierqueue.router.item import Tier
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.results.signatures import ids_in
+
+_log = structlog.get_logger(__name__)
+
+_AT_ONCE = 500
+"""Keys one command deletes; the broker serves nobody else meanwhile."""
+
+
+def replay(
+    app: TierqueueApp,
+    item_ids: Sequence[str],
+    by: str,
+    *,
+    floor: Tier | None = None,
+    max_cost: int | None = None,
+    chosen_by: dead_letters.Wanted | None = None,
+) -> list[str]:
+    """``dead_letters.replay``, and then what everybody was told of their death is taken back."""
+    with app.ledger.write() as connection:
+        back = dead_letters.replay(
+            connection, item_ids, by, floor=floor, max_cost=max_cost, chosen_by=chosen_by
+        )
+    take_back(app, back)
+    return back
+
+
+def take_back(app: TierqueueApp, item_ids: Sequence[str]) -> None:
+    """Whoever asks after these replayed items is told that they are under way, and Flower too.
+
+    Raises nothing: what the broker goes on remembering is overwritten when the items end, and
+    producers who reach the ledger read the truth there meanwhile.
+    """
+    with app.ledger.read() as connection:
+        owed = promises.unkept(connection, item_ids)
+    try:
+        forget_failures(app, owed)
+    except Exception as error:  # noqa: BLE001 - the broker is away
+        _log.warning("failures_not_taken_back", count=len(owed), error=type(error).__name__)
+    app.item_events.retried([promise.id for promise in owed], "replayed")
+    app.wakes.call()
+
+
+def forget_failures(app: TierqueueApp, owed: Sequence[Promise]) -> None:
+    """Delete the failures that the broker remembers of these promises and of what follows them.
+
+    Celery failed a chain's later steps and a chord's body too. Raises the broker's own error.
+    """
+    backend = app.backend
+    ids = {promise.id for promise in owed}
+    for promise in owed:
+        ids.update(ids_in(promise.chain), ids_in(promise.chord))
+    keys = [backend.get_key_for_task(each) for each in sorted(ids)]
+    for start in range(0, len(keys), _AT_ONCE):
+        backend.client.delete(*keys[start : start + _AT_ONCE])

@@ -1,0 +1,215 @@
+"""What becomes of submitted items: a route or a death, chosen from their rows alone."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
+from tierqueue.ledger.session import ItemRow
+from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.condition import Condition
+from tierqueue.router.errors import DeadLettered
+from tierqueue.router.item import (
+    Demands,
+    Fallback,
+    Latency,
+    Risk,
+    Sensitivity,
+    Tier,
+    WorkItem,
+    strictest,
+)
+from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy.defaults import resolve
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.signals import measure
+from tierqueue.tasks.routing.failover import unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was chosen for ``rows``: a route, as ``routes.route`` takes it, or death."""
+
+    rows: Sequence[ItemRow]
+    routed: list[dict[str, Any]]
+    deaths: list[Death]
+
+    def those(self, ids: Collection[str]) -> "Chosen":
+        """The same for these ids alone."""
+        return Chosen(
+            [row for row in self.rows if row.id in ids],
+            [each for each in self.routed if each["b_id"] in ids],
+            [each for each in self.deaths if each.item_id in ids],
+        )
+
+
+def choose_all(
+    rows: Sequence[ItemRow],
+    policy: Policy,
+    now: int,
+    counted: Mapping[str, Mapping[str, int]],
+    known: Mapping[str, Condition] | None = None,
+) -> Chosen:
+    """Choose for every row ``now`` (epoch microseconds).
+
+    ``counted``: item id -> deployment -> input tokens, where a tokenizer counted them. ``known``:
+    the conditions of deployments. One that may be tried is chosen for one item as if it served.
+    """
+    routed: list[dict[str, Any]] = []
+    deaths: list[Death] = []
+    away = {name: known[name] for name in unavailable(known or {}, policy)} if known else {}
+    tried = {name for name, condition in away.items() if condition.wants_probe(now)}
+    standing = _standing(now, away, tried)
+    for row in rows:
+        item = work_item_of(row, policy, now)
+        if item.demands.deadline is not None and item.demands.deadline < now:
+            message = f"item {item.id} missed its deadline before it was routed"
+            deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
+            continue
+        signals = measure(item, counted.get(item.id, {}))
+        chosen = choose(item, signals, policy, standing)
+        if item.only is not None and not isinstance(chosen, Route):
+            if row.degraded["on"] == "ceiling":
+                deaths.append(_nothing_below(item, row.degraded, chosen))
+                continue
+            # Back to where it came from: a fallback that leads nowhere is none.
+            item = replace(item, only=None)
+            chosen = choose(item, signals, policy, standing)
+        match chosen:
+            case Route() as route:
+                degraded = None if item.only is None else row.degraded
+                to = may_fall(row, "on_outage", 0, policy, now) if route.waits_for else None
+                if to is not None:
+                    below = choose(replace(item, only=to), signals, policy, standing)
+                    if isinstance(below, Route) and below.waits_for is None:
+                        degraded = fallen(to, route.deployment, "outage")
+                        route = below
+                waits = away[route.deployment].code if route.waits_for is not None else None
+                more = {"degraded": degraded, "stated": own_of(row), "reason": waits}
+                routed.append({**_routed(item, route, policy), **more})
+                if route.deployment in tried:
+                    tried.remove(route.deployment)
+                    standing = _standing(now, away, tried)
+            case DeadLettered() as error:
+                deaths.append(Death(item.id, error.reason, error.message, error.fields))
+    return Chosen(rows, routed, deaths)
+
+
+def _standing(now: int, away: Mapping[str, Condition], tried: Collection[str]) -> Standing:
+    return Standing(now, {name: each.said() for name, each in away.items() if name not in tried})
+
+
+def _nothing_below(item: WorkItem, degraded: Mapping[str, Any], found: DeadLettered) -> Death:
+    """The end of an item that a ceiling sent to a tier where it cannot be done either."""
+    refused = degraded.get("refused") or {}
+    message = (
+        f"item {item.id}: ceiling {refused.get('ceiling', 'unknown')} cannot cover it on"
+        f" {degraded['from']}, and it has no route on {degraded['to']}: raise it and replay"
+    )
+    fields = {"item": item.id, **refused, "refusals": found.fields.get("refusals", [])}
+    return Death(item.id, "cost_ceiling", message, fields)
+
+
+def may_fall(row: ItemRow, event: str, spent: int, policy: Policy, now: int) -> Tier | None:
+    """The tier an item may fall back to on ``event`` (``on_throttle``, ``on_outage``), if any.
+
+    Only where somebody allowed it in so many words, only once, and only where it can be done: what
+    has no route there waits where it is. ``spent``: nano-dollars of the attempt that ends.
+    """
+    allowed = row.fallback or {}
+    if row.degraded is not None or event not in allowed:
+        return None
+    to = Tier(allowed[event])
+    item = work_item_of(row, policy, now)
+    item = replace(item, only=to, spent=NanoUSD(item.spent + spent))
+    # Bounded by its bytes where a tokenizer would count: at worst it waits.
+    found = choose(item, measure(item, {}), policy, Standing(now=now))
+    return to if isinstance(found, Route) else None
+
+
+_OWN = ("risk", "sensitivity", "latency", "max_cost", "floor", "fallback", "budget")
+
+
+def own_of(item: ItemRow | NewItem) -> Mapping[str, Any]:
+    """What an item states itself, by column name; what it does not state is left out.
+
+    Its columns say so until it is first routed, and then what the policy made of it.
+    """
+    kept: Mapping[str, Any] | None = getattr(item, "stated", None)
+    if kept is not None:
+        return kept
+    columns = {name: getattr(item, name) for name in _OWN}
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def demands_of(stated: ItemRow | NewItem, policy: Policy, now: int) -> Demands:
+    """What an item demands, every default applied; ``now`` in epoch microseconds.
+
+    A deadline, once resolved, is a promise: a change of the policy does not move it.
+    """
+    own = own_of(stated)
+    demands = resolve(
+        Demands(
+            risk=Risk(own["risk"]) if "risk" in own else None,
+            sensitivity=Sensitivity(own["sensitivity"]) if "sensitivity" in own else None,
+            latency=Latency(own["latency"]) if "latency" in own else None,
+            deadline=stated.deadline,
+            max_cost=NanoUSD(own["max_cost"]) if "max_cost" in own else None,
+            floor=Tier(own["floor"]) if "floor" in own else None,
+            budget=own.get("budget"),
+            fallback=Fallback.of_json(own.get("fallback")),
+        ),
+        stated.task,
+        policy,
+        now,
+    )
+    if stated.inherits is not None and demands.sensitivity is not None:
+        # Never laxer than what it says itself, or the policy's default, for having predecessors.
+        inherited = Sensitivity(stated.inherits)
+        demands = replace(demands, sensitivity=strictest([demands.sensitivity, inherited]))
+    return demands
+
+
+def work_item_of(row: ItemRow, policy: Policy, now: int) -> WorkItem:
+    """An item as the router sees it, every default applied; ``now`` in epoch microseconds."""
+    demands = demands_of(row, policy, now)
+    return WorkItem(
+        id=row.id,
+        task=row.task,
+        demands=demands,
+        prompt_bytes=row.prompt_bytes,
+        messages=row.messages,
+        output_limit=row.output_limit,
+        refused_by=tuple(Tier(each) for each in row.refused_by or ()),
+        spent=NanoUSD(row.spent),
+        only=_fallen_to(row, demands),
+    )
+
+
+def _fallen_to(row: ItemRow, demands: Demands) -> Tier | None:
+    """Where an item fell back to, as long as it still may."""
+    if not row.degraded:
+        return None
+    to = Tier(row.degraded["to"])
+    return to if getattr(demands.fallback, f"on_{row.degraded['on']}") is to else None
+
+
+def _routed(item: WorkItem, route: Route, policy: Policy) -> dict[str, Any]:
+    demands = item.demands
+    return {
+        "b_id": item.id,
+        "risk": demands.risk,
+        "sensitivity": demands.sensitivity,
+        "latency": demands.latency,
+        "deadline": demands.deadline,
+        "max_cost": demands.max_cost,
+        "floor": demands.floor,
+        "fallback": demands.fallback.to_json(),
+        "budget": demands.budget,
+        "tier": route.tier.value,
+        "deployment": route.deployment,
+        "route": {**route.to_json(), "terms": policy.deployments[route.deployment].terms},
+        "policy": policy.digest,
+        "bound": route.bound,
+        "token_bound": route.input_tokens + route.output_tokens,
+    }

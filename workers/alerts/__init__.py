@@ -1,0 +1,1 @@
+"""Who is told of ceilings and deployments that need a person."""

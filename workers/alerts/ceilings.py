@@ -1,0 +1,141 @@
+"""The alarm: ceilings that are nearly spent or burn too fast, items that a ceiling ended, and
+deployments that cannot serve.
+"""
+
+import time
+from typing import Any
+
+import structlog
+
+from tierqueue.ledger.ceilings import warnings
+from tierqueue.ledger.ceilings.warnings import BURN_RATE, CeilingWarning
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.condition import Condition
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.findings.deployments import mend
+from tierqueue.workers.alerts.hook import Hook
+
+_log = structlog.get_logger(__name__)
+
+EVERY = 5.0
+"""Seconds between two looks at the ceilings."""
+
+LASTS = 30_000_000
+"""Microseconds that a deployment must have been away before somebody is told, where nobody has to
+mend anything; else it is told at once."""
+
+_TOLD = ("ceiling", "limit", "spent", "held", "needed")
+
+
+class Alarm:
+    """Looks at the ceilings and tells the log and the hook, each thing once.
+
+    Many routing stages may look at once: the ledger says who was first. A process that dies
+    between writing down and telling has told nobody.
+    """
+
+    def __init__(self, ledger: Ledger, policy: Policy, hook: Hook | None = None) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._hook = Hook(policy.hooks) if hook is None else hook
+        self._looked = float("-inf")
+
+    def look(self) -> None:
+        """Tell what there is to tell; called with every tick."""
+        self._ended()
+        self._away()
+        if time.monotonic() - self._looked >= EVERY:
+            self._looked = time.monotonic()
+            self._warn()
+
+    def _ended(self) -> None:
+        if not (most := self._hook.room):
+            return
+        with self._ledger.read() as connection:
+            found = warnings.untold(connection, database_now(connection), most)
+        if not found:
+            return
+        with self._ledger.write() as connection:
+            taken = warnings.tell(connection, found, database_now(connection))
+        for row in taken:
+            fields = (row["error"] or {}).get("fields", {})
+            self._hook.tell(
+                {
+                    "what": "cost_ceiling",
+                    "item": row["id"],
+                    "task": row["task"],
+                    "budget": row["budget"],
+                    "job": row["job_id"],
+                    **{name: fields.get(name) for name in _TOLD},
+                }
+            )
+
+    def _away(self) -> None:
+        with self._ledger.read() as connection:
+            now = database_now(connection)
+            known = [
+                condition
+                for name, condition in conditions.by_deployment(connection).items()
+                if name in self._policy.deployments
+            ]
+            new = [each for each in known if each.told_at is None and _lasts(each, now)]
+            over = [each for each in known if each.told_at is not None and not each.held]
+            waiting = conditions.waiting(connection, [each.deployment for each in new])
+        for each in new:
+            with self._ledger.write() as connection:
+                first = conditions.tell(connection, each.deployment, now)
+            if first:
+                self._say("deployment_away", each, waiting=waiting.get(each.deployment, 0))
+        for each in over:
+            with self._ledger.write() as connection:
+                first = conditions.tell(connection, each.deployment, None)
+            if first:
+                self._say("deployment_back", each)
+
+    def _say(self, what: str, condition: Condition, **more: int) -> None:
+        said: dict[str, str | int | None] = {"deployment": condition.deployment, **more}
+        if condition.code is not None:
+            said |= {
+                "code": condition.code,
+                "detail": condition.detail,
+                "since": condition.since,
+                "faults": condition.faults,
+                "do": mend(condition.code, self._policy.deployments[condition.deployment]),
+            }
+        log = _log.warning if condition.held else _log.info
+        log(what, **said)
+        self._hook.tell({"what": what, **said})
+
+    def _warn(self) -> None:
+        with self._ledger.read() as connection:
+            found = warnings.look(connection, self._policy.warnings, database_now(connection))
+        if not found.reached and not found.marks:
+            return
+        with self._ledger.write() as connection:
+            new = warnings.note(connection, found, database_now(connection))
+        for each in new:
+            said = _said(each)
+            _log.warning("ceiling_warning", **said)
+            self._hook.tell({"what": "ceiling_warning", **said})
+
+
+def _lasts(condition: Condition, now: int) -> bool:
+    """Whether somebody should be told of it."""
+    if not condition.unavailable:
+        return False
+    return condition.needs_somebody or now - (condition.since or now) >= LASTS
+
+
+def _said(each: CeilingWarning) -> dict[str, Any]:
+    """The warning as the log and the hook tell it; money in nano-dollars."""
+    of_rate = each.what == BURN_RATE
+    return {
+        "ceiling": each.balance_id,
+        "warning": BURN_RATE if of_rate else "share",
+        "share": None if of_rate else float(each.what),
+        "limit": each.limit,
+        "spent": each.spent,
+        "held": each.held,
+    }

@@ -1,0 +1,111 @@
+"""The hook: one command or address that is told of warnings and of what a ceiling ended.
+
+It never holds the road up: it has a thread and a bounded queue of its own, every call has a
+time limit, and what goes wrong is one line in the log.
+"""
+
+import json
+import queue
+import subprocess
+import threading
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from tierqueue.router.policy.policy import HookPolicy
+
+_log = structlog.get_logger(__name__)
+
+ROOM = 100
+"""Most messages that wait for the hook."""
+
+SECONDS = 10.0
+"""The longest one call may take."""
+
+Message = Mapping[str, str | int | float | None]
+"""What is told: ids and numbers, never what an item says."""
+
+
+class HookFailed(Exception):
+    """The command or the address did not take the message."""
+
+
+class Hook:
+    """Calls what the policy names, one message after the other, in a thread of its own."""
+
+    def __init__(self, policy: HookPolicy, seconds: float = SECONDS) -> None:
+        self._policy = policy
+        self._seconds = seconds
+        self._waiting: queue.Queue[Message] = queue.Queue(ROOM)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def room(self) -> int:
+        """How many messages it can take now; 0 where no hook is stated."""
+        return ROOM - self._waiting.qsize() if self._policy.stated else 0
+
+    def tell(self, message: Message) -> None:
+        """Hand a message over; returns at once, and says in the log where there is no room."""
+        if not self._policy.stated:
+            return
+        try:
+            self._waiting.put_nowait(message)
+        except queue.Full:
+            _log.error("hook_failed", why="too many messages wait", **_named(message))
+            return
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="hook", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            message = self._waiting.get()
+            try:
+                self._call(json.dumps(message).encode())
+            except Exception as error:  # noqa: BLE001 - a hook stops nothing, whatever it does
+                why = str(error) if isinstance(error, HookFailed) else type(error).__name__
+                _log.error("hook_failed", why=why, **_named(message))
+
+    def _call(self, body: bytes) -> None:
+        if self._policy.command:
+            self._run_command(body)
+        elif self._policy.webhook is not None:
+            self._post(self._policy.webhook, body)
+
+    def _run_command(self, body: bytes) -> None:
+        ended = subprocess.run(  # noqa: S603 - the operator's own command, from the policy
+            self._policy.command,
+            input=body,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=self._seconds,
+            check=False,
+        )
+        if ended.returncode:
+            raise HookFailed(f"exit status {ended.returncode}")
+
+    def _post(self, address: str, body: bytes) -> None:
+        url = urlsplit(address)
+        assert url.hostname is not None
+        kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        connection = kind(url.hostname, url.port, timeout=self._seconds)
+        try:
+            path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            status = connection.getresponse().status
+        except (OSError, HTTPException) as error:
+            # The address may be a secret itself: only the kind of error is told.
+            raise HookFailed(type(error).__name__) from None
+        finally:
+            connection.close()
+        if not 200 <= status < 300:
+            raise HookFailed(f"status {status}")
+
+
+def _named(message: Message) -> dict[str, Any]:
+    return {name: message.get(name) for name in ("what", "item", "ceiling")}

@@ -1,0 +1,1 @@
+"""What engines behind an HTTP API share: the reply, its bill, its end, its refusals."""

@@ -1,0 +1,267 @@
+"""What the engines behind a provider's API share: one call out, one reply in, every end named."""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+import httpx2
+import structlog
+
+from tierqueue.router.outcome import (
+    Completed,
+    Failed,
+    Reply,
+    Throttled,
+    Unavailable,
+    Unknown,
+    Usage,
+)
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.engine_time import Clock, EngineTime
+from tierqueue.workers.engines.http import bills, finishes, refusals, wire
+from tierqueue.workers.engines.http.refusals import Refusal
+from tierqueue.workers.engines.http.wire import Sending, Unreadable
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 10.0
+"""How long a connection may take; a request that waits longer has certainly not been sent."""
+
+NETWORK = (OSError, httpx2.TransportError, anyio.EndOfStream, anyio.BrokenResourceError)
+"""What a network does; httpx2 lets some of anyio's TLS errors through unmapped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A reply as read from the wire, without its bill; ``finish`` is a meaning of ``finishes``."""
+
+    text: str
+    finish: str
+    model: str | None
+
+
+class ApiEngine(ABC):
+    """One deployment behind HTTP.
+
+    ``metered`` says that a vendor bills calls, so that a lost reply is ``Unknown``; on an endpoint
+    of the house it is ``Failed`` and charged its share of engine time, as seen from this process.
+    """
+
+    def __init__(
+        self, *, deployment: str, simulated: bool, metered: bool, clock: Clock = time.monotonic
+    ) -> None:
+        self._deployment = deployment
+        self._simulated = simulated
+        self._metered = metered
+        self._clock = clock
+        self._time = EngineTime(clock)
+        self._http: httpx2.AsyncClient | None = None
+
+    @abstractmethod
+    async def _send(self, call: Call) -> httpx2.Response:
+        """Make the request through the provider's SDK; any status is a response, none an error."""
+
+    @abstractmethod
+    def _read(self, body: Mapping[str, Any]) -> Answer:
+        """The answer in the body of a 200."""
+
+    @abstractmethod
+    def _bill(self, body: Mapping[str, Any]) -> Usage:
+        """What the body of a 200 bills. Raises ``Unreadable``."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether calls can be made: an API engine has no state of its own that could break."""
+        return self._http is not None and not self._http.is_closed
+
+    async def failed(self) -> str:
+        """Return why the engine can serve no more; an API engine recovers, so this never does."""
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    def _open(self, sdk_logger: str) -> httpx2.AsyncClient:
+        # At DEBUG the SDKs write whole requests, prompts included, into the log.
+        for name in (sdk_logger, "httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._http = wire.http_client()
+        return self._http
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        named = {"item": call.item, "fence": str(call.fence), **call.labels}
+        return {f"x-tierqueue-{name}": wire.header(value) for name, value in named.items()}
+
+    def _timeout(self, call: Call) -> httpx2.Timeout:
+        return httpx2.Timeout(call.timeout, connect=min(CONNECT_SECONDS, call.timeout))
+
+    async def complete(self, call: Call) -> Reply:
+        """One call; see ``Engine.complete``."""
+        if not self.healthy:
+            message = f"{self._deployment}: the engine is not running"
+            return Unavailable(kind="engine_dead", message=message)
+        sending = Sending()
+        token = wire.SENDING.set(sending)
+        began, mark = self._clock(), self._time.enter()
+        try:
+            async with asyncio.timeout(call.timeout):
+                response = await self._send(call)
+            reply = self._judge(call, response)
+        except asyncio.CancelledError:
+            self._time.cut(call.item, call.fence, mark)
+            raise
+        except Exception as error:  # noqa: BLE001 - every end of a call is an outcome
+            reply = self._without_reply(call, sending, error)
+        finally:
+            wire.SENDING.reset(token)
+            engine_seconds = self._time.leave(mark)
+        return self._timed(reply, self._clock() - began, engine_seconds)
+
+    def spent(self, call: Call) -> Usage:
+        """What a call that was cancelled has taken of an engine of the house; asked once."""
+        seconds = self._time.was_cut(call.item, call.fence)
+        return Usage() if self._metered else Usage(engine_seconds=seconds)
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    def _judge(self, call: Call, response: httpx2.Response) -> Reply:
+        labelled = _labelled(response)
+        if labelled and not self._simulated:
+            return Unavailable(
+                kind="undeclared_simulation",
+                message=f"the endpoint of deployment {self._deployment} is a simulation and the "
+                "policy does not declare it: state simulated = true or correct base_url",
+            )
+        try:
+            refusal = refusals.read(response, call)
+            if refusal is not None:
+                return self._refused(call, refusal, response)
+            body = wire.body_of(response)
+        except Unreadable as error:
+            return self._lost("garbage", f"a 200 that cannot be read: {error}")
+        answer = self._read(body)
+        try:
+            usage = self._bill(body)
+            bills.check(usage, call, answer.text)
+        except Unreadable as error:
+            if self._metered:
+                return self._lost("unreadable_bill", f"a 200 whose bill cannot be true: {error}")
+            usage = bills.estimate(call, answer.text)
+        finish = answer.finish
+        if finish == finishes.BROKEN:
+            return Failed(
+                kind="broken_off",
+                message=f"{self._deployment}: the provider broke its answer off",
+                transient=True,
+                usage=usage,
+            )
+        if finish == finishes.UNSAID:
+            finish = "length" if usage.output_tokens >= call.output_limit else "stop"
+        return Completed(
+            text=answer.text,
+            usage=usage,
+            # Servers of the house answer with the name that was asked for, a path perhaps.
+            model_served=call.model
+            if body.get("model") == call.model
+            else answer.model or call.model,
+            finish=finish,
+            simulated=labelled,
+        )
+
+    def _refused(self, call: Call, refusal: Refusal, response: httpx2.Response) -> Reply:
+        """The outcome of an error, the same whether an HTTP status or a 200 brought it."""
+        status = refusal.status
+        message = f"{self._deployment}: {', '.join([f'HTTP {status}', *refusal.words])}"
+        transient = status in wire.TRANSIENT_4XX or (status >= 500 and not refusal.too_long)
+        failed = Failed(kind=f"http_{status}", message=message, transient=transient)
+        billed = self._billed_all_the_same(response)
+        if billed.total_input or billed.output_tokens:
+            return replace(failed, usage=billed)
+        if refusal.begun and self._metered:
+            return self._lost("unreadable_bill", "an answer broke off without a bill")
+        if refusal.too_large is not None:
+            said = f"{message}: {refusal.too_large.said()}"
+            return replace(failed, message=said, transient=False, reason="too_large")
+        trouble = refusals.trouble(refusal)
+        if trouble == "throttled":
+            return Throttled(after=refusal.after)
+        if status in wire.GATEWAY_LOST and not refusal.own:
+            return self._lost("gateway", f"HTTP {status} from a gateway, not from the provider")
+        if refusal.withheld or refusal.too_long:
+            # As where a finish reason says so, but for a refused request nobody bills.
+            return Completed(
+                text="",
+                usage=Usage(),
+                model_served=call.model,
+                finish="too_long" if refusal.too_long else "filtered",
+                simulated=_labelled(response),
+            )
+        if trouble is not None:
+            return Unavailable(kind=trouble, message=message, after=refusal.after)
+        return failed
+
+    def _billed_all_the_same(self, response: httpx2.Response) -> Usage:
+        """What a 200 bills that holds an error: an answer may have broken off half-way."""
+        if not response.is_success:
+            return Usage()
+        try:
+            return self._bill(wire.body_of(response))
+        except Unreadable:
+            return Usage()
+
+    def _without_reply(self, call: Call, sending: Sending, error: Exception) -> Reply:
+        cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
+        named = type(cause).__name__
+        timed_out = isinstance(cause, TimeoutError | httpx2.TimeoutException)
+        # A request that breaks the protocol on our side was never written to the wire.
+        ours = isinstance(cause, httpx2.LocalProtocolError)
+        expected = not ours and isinstance(cause, NETWORK)
+        if not expected:
+            # The type alone: an unexpected error's text may quote the payload.
+            log.error(
+                "engine.unexpected",
+                deployment=self._deployment,
+                item=call.item,
+                error=named,
+                sent=sending.begun,
+            )
+        if sending.begun and not ours:
+            kind = "timeout" if timed_out else "connection_lost" if expected else "unexpected"
+            return self._lost(kind, f"no reply after the request was sent: {named}")
+        message = f"{self._deployment}: the request was not sent: {named}"
+        if expected:
+            return Unavailable(kind="unreachable", message=message)
+        return Failed(kind="unexpected", message=message, transient=False)
+
+    def _lost(self, kind: str, said: str) -> Reply:
+        message = f"{self._deployment}: {said}"
+        if self._metered:
+            log.warning("engine.unknown", deployment=self._deployment, kind=kind)
+            return Unknown(kind=kind, message=message)
+        if kind in ("gateway", "connection_lost"):
+            return Unavailable(kind="outage", message=message)
+        # It took the request and its time, or answered nonsense: the item may be the cause.
+        return Failed(kind=kind, message=message, transient=True)
+
+    def _timed(self, reply: Reply, seconds: float, engine_seconds: float) -> Reply:
+        if isinstance(reply, Completed):
+            usage = reply.usage
+            if not self._metered:
+                usage = replace(usage, engine_seconds=engine_seconds)
+            return replace(reply, usage=usage, seconds=seconds)
+        if isinstance(reply, Failed | Unavailable) and not self._metered:
+            if reply.kind in ("unreachable", "engine_dead"):
+                return reply
+            return replace(reply, usage=replace(reply.usage, engine_seconds=engine_seconds))
+        return reply
+
+
+def _labelled(response: httpx2.Response) -> bool:
+    """Whether the reply says of itself that it comes from a simulation."""
+    return response.headers.get("x-simulated", "").lower() == "true"

@@ -1,0 +1,274 @@
+"""A slice on its way through a tier worker: limiter, claim, calls; what is not claimed is left."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from secrets import token_hex
+
+import structlog
+
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.lifecycle.claims import Claim, Claimant, claim, read
+from tierqueue.ledger.results import promises
+from tierqueue.ledger.results.promises import Promise
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.condition import Fault
+from tierqueue.router.errors import SpendingRefused
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.tasks.broker.slices import Slice
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.caller import Caller, Station
+from tierqueue.workers.limits.breaker import Breaker
+from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
+from tierqueue.workers.limits.pool import Gate
+from tierqueue.workers.process.event_loop import EventLoopThread
+from tierqueue.workers.verdicts import say
+
+_log = structlog.get_logger(__name__)
+
+PATIENCE = 5.0
+"""Seconds a slice waits for calls in flight to end before it gives its items back."""
+
+BUSY = 0.2
+"""Seconds between two looks for room that calls of other workers take."""
+
+SERVED_ELSEWHERE = 60_000_000
+"""Microseconds for which a worker without a key believes that another one has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why items may not be claimed now, and for how many seconds.
+
+    ``busy``: only because calls are in flight, so that the next one to end makes room.
+    """
+
+    wait: float
+    why: str
+    busy: bool = False
+
+
+class Executor:
+    """Walks slices down the road. One a process; ``run`` is called from Celery's threads.
+
+    ``concurrency`` says the tier's calls in flight in force over all workers, ``started`` tells
+    Flower, ``checkpoint`` is called with the name of each point at which a test may end the
+    process and does nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        ledger: Ledger,
+        stations: Mapping[str, Station],
+        limiter: Limiter,
+        gate: Gate,
+        loop: EventLoopThread,
+        caller: Caller,
+        breaker: Breaker,
+        keyless: Collection[str],
+        delivery: Delivery,
+        started: Callable[[Sequence[Promise]], None],
+        concurrency: Callable[[], int | None],
+        lease: float,
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._worker = worker
+        self._ledger = ledger
+        self._stations = stations
+        self._limiter = limiter
+        self._gate = gate
+        self._loop = loop
+        self._caller = caller
+        self._breaker = breaker
+        self._keyless = keyless
+        self._delivery = delivery
+        self._started = started
+        self._concurrency = concurrency
+        self._lease = round(lease * 1_000_000)
+        self._checkpoint = checkpoint
+        self._draining = threading.Event()
+        self._freed = threading.Event()
+        self.claimed_at = 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing more is claimed."""
+        return self._draining.is_set()
+
+    def drain(self) -> None:
+        """Claim nothing more; what has not started is given back as its slice comes up."""
+        self._draining.set()
+
+    def run(self, work: Slice) -> dict[str, int]:
+        """Do what can be done of a slice now; returns when each claimed item is settled.
+
+        Items that are not claimed are left in the ledger, given back or postponed: never lost.
+        Returns how many ended as what, and ``left``: how many were not called.
+        """
+        station = self._stations.get(work.deployment)
+        if station is None and work.deployment in self._keyless:
+            self.say_keyless(work.deployment, *work.items)
+            self._give_back(work.items, Refused(1.0, "no_key"))
+            return {"left": len(work.items)}
+        if station is None:
+            _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
+            self._give_back(work.items, Refused(5.0, "deployment not served here"))
+            return {"left": len(work.items)}
+        left = dict(work.items)
+        outcomes: Counter[str] = Counter()
+        pending: list[threading.Event] = []
+        refused: Refused | None = None
+        patient_until = time.monotonic() + PATIENCE
+        while left and not self._draining.is_set():
+            places = self._places(len(left))
+            if not places:
+                break
+            self._freed.clear()
+            some = {key: left[key] for key in list(left)[:places]}
+            granted, settled, refused = self._start(station, some, places, outcomes)
+            for key in granted:
+                del left[key]
+            if settled is not None:
+                pending.append(settled)
+            if refused is None:
+                continue
+            if not refused.busy or time.monotonic() > patient_until:
+                break
+            # Only calls in flight stand in the way: one that ends makes room.
+            self._freed.wait(BUSY)
+        if left:
+            self._give_back(left, refused)
+        for each in pending:
+            each.wait()
+        return {**outcomes, **({"left": len(left)} if left else {})}
+
+    def _places(self, most: int) -> int:
+        """Take places at the gate; none after ``PATIENCE`` seconds without room."""
+
+        async def take() -> int:
+            # The time limit stands on the loop: one from outside could miss places just given.
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await self._gate.acquire(most)
+            except TimeoutError:
+                return 0
+
+        return self._loop.run(take())
+
+    def _start(
+        self,
+        station: Station,
+        some: Mapping[str, tuple[int, int]],
+        places: int,
+        outcomes: Counter[str],
+    ) -> tuple[list[str], threading.Event | None, Refused | None]:
+        """Grant, claim and start: which were granted, what to wait for, why the others were not."""
+        deployment = station.deployment
+        slots: dict[str, str] = {}
+        claims: list[Claim] = []
+        try:
+            held = self._breaker.held(deployment.name, some)
+            if held is not None and held.probe is None:
+                return [], None, Refused(held.wait, held.code)
+            if held is not None:
+                some = {key: some[key] for key in some if key == held.probe}
+            # A slice may come twice: who finds an item claimed gives back its own slot only.
+            mine = token_hex(6)
+            wanted = {f"{key}:{fence + 1}:{mine}": key for key, (fence, _) in some.items()}
+            wants = [Want(slot, some[key][1]) for slot, key in wanted.items()]
+            grant = self._limiter.grant(self._bounds(deployment), wants)
+            slots = {wanted[slot]: slot for slot in grant.granted}
+            claims = self._claim(station, {key: some[key][0] for key in slots})
+            settled = (
+                self._caller.start(station, claims, slots, self._freed.set, outcomes)
+                if claims
+                else None
+            )
+            refused = None
+            if grant.never:
+                self._give_back(
+                    {wanted[slot]: some[wanted[slot]] for slot in grant.never},
+                    Refused(60.0, "more tokens than the limiter ever grants"),
+                )
+            if len(slots) + len(grant.never) < len(some):
+                busy = set(grant.why.split(", ")) <= {"in_flight", "tier_in_flight"}
+                refused = Refused(max(grant.retry_after, BUSY), grant.why, busy=busy)
+            return [*slots, *(wanted[slot] for slot in grant.never)], settled, refused
+        except SpendingRefused as error:
+            _log.warning("spending_refused", why=error.message)
+            return [], None, Refused(1.0, "no answer from the limiter")
+        finally:
+            claimed = {each.item.id for each in claims}
+            self._gate.release(places - len(claimed))
+            unused = [slot for key, slot in slots.items() if key not in claimed]
+            self._limiter.release(deployment.name, deployment.tier.value, unused)
+
+    def say_keyless(self, deployment: str, *items: str) -> None:
+        """Another deployment is to take over; unless a worker that has the key is served."""
+        with self._ledger.write() as connection:
+            at = database_now(connection)
+            served = conditions.served_at(connection, deployment)
+            if served is not None and at - served < SERVED_ELSEWHERE:
+                return
+            detail = f"{deployment}: its worker has no key for it"
+            fault = Fault(item=(*items, self._worker)[0], at=at, code="no_key", detail=detail)
+            changes = conditions.note(connection, {deployment: [fault]})
+        for change in changes:
+            say(change)
+
+    def _bounds(self, deployment: Deployment) -> Bounds:
+        limits = deployment.limits
+        return Bounds(
+            deployment=deployment.name,
+            tier=deployment.tier.value,
+            requests_per_minute=limits.requests_per_minute,
+            tokens_per_minute=limits.tokens_per_minute,
+            token_burst=deployment.token_burst,
+            in_flight=limits.in_flight,
+            tier_in_flight=self._concurrency(),
+        )
+
+    def _claim(self, station: Station, wanted: Mapping[str, int]) -> list[Claim]:
+        if not wanted:
+            return []
+        deployment = station.deployment
+        claimant = Claimant(
+            worker=self._worker,
+            tier=deployment.tier.value,
+            deployment=deployment.name,
+            provider=deployment.provider,
+            metered=deployment.metered,
+            lease=self._lease,
+            policy=deployment.policy,
+            terms=deployment.terms,
+        )
+        self._checkpoint("before_claim")
+        with self._ledger.read() as connection:
+            known = read(connection, wanted)
+            promised = promises.unkept(connection, list(wanted))
+        with self._ledger.write() as connection:
+            claims = claim(connection, claimant, wanted, known, database_now(connection))
+            owed = promises.unkept(connection, [each.item_id for each in claims.ended])
+        self._checkpoint("after_claim")
+        if claims.claimed:
+            self.claimed_at = claims.claimed[-1].started_at
+        ids = {each.item.id for each in claims.claimed}
+        self._started([each for each in promised if each.item_id in ids])
+        self._delivery.ended(claims.ended, owed)
+        return claims.claimed
+
+    def _give_back(self, items: Mapping[str, tuple[int, int]], refused: Refused | None) -> None:
+        """Hand unclaimed items back: ready at once, or waiting for as long as they were refused."""
+        fences = {key: fence for key, (fence, _) in items.items()}
+        with self._ledger.write() as connection:
+            until = None
+            if refused is not None:
+                until = database_now(connection) + round(refused.wait * 1_000_000)
+            routes.give_back(connection, fences, until, refused.why if refused else None)

@@ -1,0 +1,146 @@
+"""What ran out of time: the leases of workers that went silent, and passed deadlines.
+
+It asks the ledger alone, on a thread of its own: a broker that takes connections and says nothing
+holds up no recovery.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.lifecycle import leases, routes, settlements
+from tierqueue.ledger.lifecycle.deaths import expired
+from tierqueue.ledger.lifecycle.items import die
+from tierqueue.ledger.lifecycle.settlements import Settlement
+from tierqueue.ledger.results import promises
+from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.session import ItemRow, Ledger, unreachable
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.settle import Attempt, lost, lost_astray
+
+_log = structlog.get_logger(__name__)
+
+MOST = 500
+"""Most rows one look takes of each kind; the next takes the rest."""
+
+
+class Expiry:
+    """Ends leases and deadlines that have passed, once every ``tick`` seconds.
+
+    When the ledger was away nobody could renew a lease: workers then get half a ``lease``
+    (seconds) to say that they live. ``ended`` is told once anything found here is committed: what
+    came to its end, and nothing where it is only ready again. ``checkpoint`` is called with the
+    name of each point at which a test may end the process and does nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        policy: Policy,
+        lease: float,
+        tick: float,
+        ended: Callable[[Sequence[Ending], Sequence[Promise]], None],
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._grace = lease / 2
+        self._tick = tick
+        self._ended = ended
+        self._checkpoint = checkpoint
+        self._away_since = self._sparing_until = 0.0
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End ``run`` after the look under way."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Look until ``stop``. A ledger that cannot be asked is tried again each tick."""
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            self.look()
+            self._stopping.wait(max(0.0, began + self._tick - time.monotonic()))
+
+    def look(self) -> None:
+        """Look once; a part that fails stops no other, and nothing is raised."""
+        # Deadlines first: their answer says that the ledger is back before a lease is ended.
+        for part in (self._deadlines, self._leases):
+            try:
+                part()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
+                if unreachable(error):
+                    self._away_since = self._away_since or time.monotonic()
+                    _log.warning("ledger_unreachable", error=type(error).__name__)
+                    return
+                _log.exception("expiry_failed", part=part.__name__, error=type(error).__name__)
+            self._back()
+
+    def _back(self) -> None:
+        """The ledger answers; if it was away for long, workers are given time to renew."""
+        if self._away_since and time.monotonic() - self._away_since > self._grace:
+            self._sparing_until = time.monotonic() + self._grace
+        self._away_since = 0.0
+
+    def _leases(self) -> None:
+        self._checkpoint("before_expiry")
+        if time.monotonic() < self._sparing_until:
+            return
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            found = leases.lapsed(connection, now, MOST)
+            # Of all that a worker held, what was lost most often before is what may have killed
+            # it; fresh neighbours of a suspect are not made suspects by it.
+            most = leases.most_lost(connection, {attempt.worker for _, attempt in found})
+            settled = [
+                self._lost(item, attempt, now, item.lost_claims >= most.get(attempt.worker, 0))
+                for item, attempt in found
+            ]
+            ready = settlements.prepare(self._ledger.dialect, settled, now)
+            ended = settlements.settle(connection, ready).ended
+            owed = promises.unkept(connection, [each.item_id for each in ended])
+        self._checkpoint("after_expiry")
+        for item, attempt in found:
+            _log.warning("lease_ended", item=item.id, fence=item.fence, worker=attempt.worker)
+        if found:
+            self._ended(ended, owed)
+
+    def _lost(self, item: ItemRow, attempt: ItemRow, now: int, blamed: bool) -> Settlement:
+        draw = random.random()  # noqa: S311 - spreads retries, guards nothing
+        known = self._policy.deployments.get(attempt.deployment)
+        if known is None:
+            _log.error("deployment_unknown", item=item.id, deployment=attempt.deployment)
+            return lost_astray(item, attempt, self._policy, draw, blamed=blamed)
+        return lost(
+            Attempt(
+                item=item,
+                fence=item.fence,
+                held=attempt.held,
+                balances=tuple(attempt.balances),
+                started_at=attempt.started_at,
+                deployment=known,
+                prompt_version="",
+                now=now,
+                draw=draw,
+            ),
+            self._policy,
+            cancel_requested=item.cancel_requested,
+            blamed=blamed,
+        )
+
+    def _deadlines(self) -> None:
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            rows = routes.past_deadline(connection, now, MOST)
+            known = conditions.by_deployment(connection) if rows else {}
+            deaths = [expired(row.id, row.deadline, now, known.get(row.deployment)) for row in rows]
+            ended = die(connection, deaths, now)
+            owed = promises.unkept(connection, [each.item_id for each in ended])
+        if rows:
+            self._ended(ended, owed)

@@ -1,0 +1,187 @@
+"""The tick's slower half: dead letters nobody announced, a broker that forgot, what has its time.
+
+Runs beside the looking, on a thread of its own, in every routing stage; each part is safe to run
+many times over and in many places at once.
+"""
+
+import threading
+import time
+import uuid
+
+import structlog
+from redis.exceptions import RedisError
+
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.operations import erasure
+from tierqueue.ledger.results import announcements, broker_loss, chords
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.session import unreachable
+from tierqueue.router.lifecycle import State
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.broker import names
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.results.fulfil import REGULATED_EXPIRES
+
+_log = structlog.get_logger(__name__)
+
+TICK = 1.0
+"""Seconds between two rounds."""
+
+_LATE = 2_000_000
+"""Microseconds after a dead letter's end in which its worker announces it without our help."""
+
+_MOST = 500
+_PAGE = 5_000
+_SLOW = 30.0
+"""Seconds between two rounds of what has time."""
+
+_FORGET_PROCESS = 3_600_000_000
+"""Microseconds without a heartbeat after which a process is no longer shown."""
+
+_FORGET_CHORD = 7 * 86_400_000_000
+"""Microseconds after which nobody tells a chord's last part again."""
+
+_UNWATCHED = 10_000_000
+"""Microseconds without a beat after which nobody knows what became of the broker."""
+
+_GROW = """
+local beat = redis.call('GET', KEYS[1])
+if not beat or tonumber(beat) < tonumber(ARGV[1]) then
+    redis.call('SET', KEYS[1], ARGV[1])
+    return ARGV[1]
+end
+return beat
+"""
+
+_MENDING = 60
+"""Seconds one stage may take for a page of mending before another begins."""
+
+
+class Upkeep:
+    """``run`` until ``stopping`` is set."""
+
+    def __init__(self, app: TierqueueApp) -> None:
+        self._app = app
+        self._ledger = app.ledger
+        self._delivery = Delivery(app)
+        self._noticed: tuple[int, int] | None = None
+        self._beat = 0
+        self._retained = -_SLOW
+
+    def run(self, stopping: threading.Event) -> None:
+        """One round a second; a part that fails stops no other."""
+        self.round()
+        while not stopping.wait(TICK):
+            self.round()
+
+    def round(self) -> None:
+        """Do everything once."""
+        for part in (self._announce, self._mend, self._retain):
+            try:
+                part()
+            except Exception as error:  # noqa: BLE001 - the next tick tries again
+                if unreachable(error) or isinstance(error, RedisError):
+                    _log.warning("upkeep_waits", part=part.__name__, error=type(error).__name__)
+                else:
+                    _log.exception("upkeep_failed", part=part.__name__, error=type(error).__name__)
+
+    def _announce(self) -> None:
+        with self._ledger.read() as connection:
+            before = database_now(connection) - _LATE
+            letters = announcements.overdue(connection, before, _MOST)
+        self._delivery.announce(letters)
+
+    def _mend(self) -> None:
+        """Notice that the broker forgot, and tell it again what it was told since.
+
+        Without its epoch it forgot everything; a beat that is older than it was, or long ago, says
+        that it came back from an older copy, or may have while nobody looked. It is told a round
+        after that was noticed: what was being told at the moment of the loss is in the ledger by
+        then.
+        """
+        client = self._app.backend.client
+        now = self._ledger.now()
+        epoch, beat = client.mget(names.EPOCH, names.BEAT)
+        since = self._lost_since(epoch, beat, now)
+        if since is None:
+            self._noticed = None
+            self._beat = max(now, int(client.register_script(_GROW)(keys=[names.BEAT], args=[now])))
+            return
+        if self._noticed is None:
+            self._noticed = (now, since)
+            return
+        mine = uuid.uuid4().hex
+        if not client.set(names.MENDING, mine, nx=True, ex=_MENDING):
+            return
+        lost_at, since = self._noticed
+        again, dead = self._owe_again(mine, lost_at, since)
+        client.set(names.EPOCH, mine, nx=True)
+        client.set(names.BEAT, self._ledger.now())
+        client.delete(names.MENDING)
+        self._noticed, self._beat = None, 0
+        if again or dead:
+            _log.warning("broker_forgot", results_told_again=again, dead_letters_again=dead)
+
+    def _lost_since(self, epoch: bytes | None, beat: bytes | None, now: int) -> int | None:
+        """From when on the broker may have forgotten what it was told; ``None``: it has not."""
+        if epoch is None:
+            return 0
+        if beat is None:
+            return None
+        if int(beat) < self._beat or int(beat) < now - _UNWATCHED:
+            return int(beat)
+        return None
+
+    def _retain(self) -> None:
+        """Take away what has had its time; the books and receipts stay."""
+        if time.monotonic() - self._retained < _SLOW:
+            return
+        retention = self._app.policy.retention
+        full = False
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            for states, kept in (
+                ((State.SUCCEEDED, State.CANCELLED), retention.succeeded),
+                ((State.DEAD,), retention.dead),
+            ):
+                if kept is not None:
+                    full |= erasure.expire(connection, states, now - kept, _MOST) == _MOST
+            full |= erasure.free_keys(connection, now, _MOST) == _MOST
+            progress.forget_silent(connection, now - _FORGET_PROCESS)
+            chords.forget_sent(connection, now - _FORGET_CHORD)
+        if not full:
+            self._retained = time.monotonic()
+
+    def _owe_again(self, mine: str, lost_at: int, since: int) -> tuple[int, int]:
+        app = self._app
+        told_before = lost_at + round(TICK * 1_000_000)
+        self._erase_again(since)
+        again, last = 0, ""
+        while True:
+            with self._ledger.write() as connection:
+                count, seen = broker_loss.forget_told(
+                    connection,
+                    told_before=told_before,
+                    told_after=max(since, lost_at - round(app.settings.result_expires * 1_000_000)),
+                    regulated_after=max(since, lost_at - REGULATED_EXPIRES * 1_000_000),
+                    last_id=last,
+                    most=_PAGE,
+                )
+            again += count
+            app.backend.client.set(names.MENDING, mine, ex=_MENDING)
+            if seen is None:
+                break
+            last = seen
+        with self._ledger.write() as connection:
+            return again, announcements.forget(connection, told_before, since)
+
+    def _erase_again(self, since: int) -> None:
+        """An older copy of the broker holds answers that were erased since."""
+        if not since:
+            return
+        with self._ledger.read() as connection:
+            gone = broker_loss.erased_since(connection, since)
+        backend = self._app.backend
+        keys = [backend.get_key_for_task(each) for each in gone]
+        for start in range(0, len(keys), _MOST):
+            backend.client.delete(*keys[start : start + _MOST])

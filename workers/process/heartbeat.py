@@ -1,0 +1,79 @@
+"""The heartbeat of a process: a row in the ledger that says it lives and what it has done."""
+
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.session import Ledger
+
+_log = structlog.get_logger(__name__)
+
+BEAT = 2.0
+"""Seconds between two beats."""
+
+_MINUTE = 60.0
+
+Told = Callable[[], Mapping[str, Any]]
+"""What a process tells of itself: ``counts`` (so far), ``moments`` (epoch µs) and whatever else."""
+
+
+class Heartbeat:
+    """Beats from a thread of its own, from ``start`` to ``stop``.
+
+    A thread that no longer does its work shows by what is told, not by the beat. A ledger that
+    cannot be asked is asked again at the next beat.
+    """
+
+    def __init__(self, ledger: Ledger, room: str, tier: str | None, told: Told) -> None:
+        self.id = f"{tier or room}@{socket.gethostname()}:{os.getpid()}"
+        self._ledger = ledger
+        self._room = room
+        self._tier = tier
+        self._told = told
+        self._counts: deque[tuple[float, dict[str, int]]] = deque()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Beat now and every few seconds."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the beats and say goodbye."""
+        self._stopping.set()
+        self._thread.join(timeout=BEAT)
+        try:
+            with self._ledger.write() as connection:
+                progress.leave(connection, self.id)
+        except Exception as error:  # noqa: BLE001 - a row that stays is found silent, and forgotten
+            _log.warning("goodbye_failed", error=type(error).__name__)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                detail = self._detail()
+                with self._ledger.write() as connection:
+                    progress.beat(
+                        connection, self.id, room=self._room, tier=self._tier, detail=detail
+                    )
+            except Exception as error:  # noqa: BLE001 - the next beat tries again
+                _log.warning("beat_failed", error=type(error).__name__)
+            if self._stopping.wait(BEAT):
+                return
+
+    def _detail(self) -> dict[str, Any]:
+        told, now = dict(self._told()), time.monotonic()
+        counts = dict(told.get("counts", {}))
+        self._counts.append((now, counts))
+        while self._counts[0][0] < now - _MINUTE:
+            self._counts.popleft()
+        before = self._counts[0][1]
+        told["last_minute"] = {name: so_far - before[name] for name, so_far in counts.items()}
+        return told

@@ -1,0 +1,1 @@
+"""The routing stage: submitted items are routed and sent in slices."""

@@ -1,0 +1,292 @@
+"""The routing stage: submitted -> routed -> slices on the tiers' queues, and the tick.
+
+It looks when a wake says so and by itself: whatever the broker loses, the next look finds. Many
+routing stages may run side by side; each takes rows that no other has locked.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+import structlog
+
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.in_force import conditions, pauses, policies, tier_concurrency
+from tierqueue.ledger.lifecycle import poison, routes
+from tierqueue.ledger.lifecycle.items import die
+from tierqueue.ledger.lifecycle.queue_depths import fillings as fillings_now
+from tierqueue.ledger.results import promises
+from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.session import Ledger, Transaction, unreachable
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.lifecycle import State
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.broker.slices import Slice, cut
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.routing.decide import Chosen, choose_all
+from tierqueue.tasks.routing.failover import Conditions, Failover
+from tierqueue.tasks.routing.token_counter import TokenCounter, countable
+from tierqueue.workers.maintenance.resend import Sweep
+
+_log = structlog.get_logger(__name__)
+
+BATCH = 512
+"""Most items routed in one transaction."""
+
+TICK = 0.5
+"""Seconds between two sweeps for what was lost, and between two looks when nothing happens."""
+
+BUSY = 0.05
+"""Seconds between two looks while work waits for room in a tier's queue."""
+
+GATHER = 0.030
+"""Seconds after a look that found work in which more gathers for the next."""
+
+_ON_THE_ROAD = (State.QUEUED, State.ROUTED)
+"""Where items may stay for long, of a tier that is paused, full or gone."""
+
+Send = Callable[[Tier, Slice], None]
+Received = Callable[[Sequence[Promise]], None]
+
+
+def _to_nobody(_: bool) -> None:
+    """A routing stage that says to nobody whether it is awake."""
+
+
+class RoutingStage:
+    """Routes what was submitted, keeps each tier's queue a little deeper than its capacity.
+
+    ``send`` publishes one slice, ``received`` tells Flower, ``awake`` tells producers whether a
+    wake would change anything. ``resend`` is how many seconds a slice may stay unclaimed.
+    ``checkpoint`` is called with the name of each point at which a test may end the process and
+    does nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        policy: Policy,
+        send: Send,
+        delivery: Delivery,
+        received: Received,
+        resend: float,
+        checkpoint: Callable[[str], None],
+        awake: Callable[[bool], None] = _to_nobody,
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._send = send
+        self._delivery = delivery
+        self._received = received
+        self._resend = round(resend * 1_000_000)
+        self._checkpoint = checkpoint
+        self._counter = TokenCounter(policy)
+        self._failover = Failover(policy, self._resend)
+        self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
+        self._awake = awake
+        self._owed: SimpleQueue[tuple[Sequence[Ending], Sequence[Promise]]] = SimpleQueue()
+        self._in_force = True
+        self._to_renew = [(state, tier) for state in _ON_THE_ROAD for tier in TIERS]
+        self._renewed_to: policies.Cursor | None = None
+        self._wanted = threading.Event()
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Put the policy in force, its ceilings too; raises when the ledger cannot be asked."""
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            books.seed(connection, self._policy.ceilings, now)
+            policies.start(connection, self._policy.digest, now)
+
+    def wake(self) -> None:
+        """Look soon; returns at once."""
+        self._wanted.set()
+
+    def ended(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
+        """Look soon, and tell producers of items that ended elsewhere in this process."""
+        self._owed.put((endings, owed))
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """End ``run`` after the look under way."""
+        self._stopping.set()
+        self._wanted.set()
+
+    def run(self) -> None:
+        """Look and sweep until ``stop``. A ledger that cannot be asked is tried again each tick."""
+        swept = 0.0
+        awake = False
+        while not self._stopping.is_set():
+            self._wanted.clear()
+            pause = TICK
+            try:
+                self._tell()
+                if time.monotonic() - swept >= TICK:
+                    swept = time.monotonic()
+                    self._sweep()
+                    self._suspected = self._ticked = True
+                more = self.look()
+                if self._moved:
+                    pause = 0.0 if more else GATHER
+                    self._awake(True)
+                elif awake:
+                    # Whoever saw us awake sent no wake: one look more, now that we are not.
+                    pause = 0.0
+                    self._awake(False)
+                else:
+                    pause = BUSY if self._backlog else TICK
+                awake = self._moved
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
+                if not unreachable(error):
+                    _log.exception("look_failed", error=type(error).__name__)
+                else:
+                    _log.warning("ledger_unreachable", error=type(error).__name__)
+            if awake:
+                self._stopping.wait(pause)
+            else:
+                self._wanted.wait(pause)
+        self._tell()
+
+    def _tell(self) -> None:
+        while not self._owed.empty():
+            self._delivery.ended(*self._owed.get())
+
+    def told(self) -> dict[str, Any]:
+        """What the heartbeat says of this stage."""
+        return {"counts": {"resent": self._sweep.resent}, "moments": {"looked": self._looked_at}}
+
+    _backlog = False
+    _suspected = True
+    """Whether there may be suspects: they are few, so each tick asks, not each look."""
+    _ticked = True
+    """Whether deployments that cannot serve are to be looked after, which each tick does."""
+    _moved = False
+    _looked_at = 0
+
+    def look(self) -> bool:
+        """Route one batch and fill the tiers' queues; returns whether more is there to route."""
+        self._checkpoint("before_route")
+        # Choosing takes long where writers take turns, counting everywhere: nobody waits for it.
+        early = self._ledger.one_writer or bool(self._counter)
+        ahead = self._choose_ahead() if early else None
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            if self._superseded(connection):
+                return False
+            anew = self._outdated(connection)
+            due_at = routes.next_due(connection)
+            woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
+            known = conditions.by_deployment(connection)
+            moved = self._failover.tick(connection, known, now) if self._ticked else 0
+            self._ticked = False
+            if ahead is None:
+                rows = routes.submitted(connection, BATCH)
+                chosen = choose_all(rows, self._policy, now, {}, known)
+            else:
+                chosen = ahead.those(routes.still_submitted(connection, ahead.rows))
+            routes.route(connection, chosen.routed)
+            ended, routed = die(connection, chosen.deaths, now), chosen.routed
+            told = promises.unkept(connection, [row["b_id"] for row in routed])
+            owed = promises.unkept(connection, [each.item_id for each in ended])
+            slices, full = self._fill(connection, now, known)
+            waiting = due_at is not None and not woken
+        self._checkpoint("after_route")
+        for tier, each in slices:
+            self._send(tier, each)
+        self._checkpoint("after_send")
+        self._received([*told, *owed])
+        self._delivery.ended(ended, owed)
+        self._backlog = full or waiting
+        self._moved = bool(chosen.rows or slices or woken or anew or moved)
+        self._looked_at = now
+        return len(chosen.rows) == BATCH or anew
+
+    def _superseded(self, connection: Transaction) -> bool:
+        """Whether another routing stage has started since with another policy."""
+        in_force = policies.in_force(connection)
+        superseded = in_force not in (None, self._policy.digest)
+        if superseded and self._in_force:
+            _log.error("policy_superseded", policy=self._policy.digest, in_force=in_force)
+            self._backlog = self._moved = False
+        self._in_force = not superseded
+        return superseded
+
+    def _outdated(self, connection: Transaction) -> bool:
+        """Route anew a part of what was routed under another policy; returns whether any is left.
+
+        Once after the start, a tier after the other: whatever comes later is found on its way.
+        """
+        if not self._to_renew:
+            return False
+        state, tier = self._to_renew[0]
+        self._renewed_to = policies.route_tier_anew(
+            connection, state, tier, self._renewed_to, BATCH
+        )
+        if self._renewed_to is None:
+            self._to_renew = self._to_renew[1:]
+        return bool(self._to_renew)
+
+    def _choose_ahead(self) -> Chosen:
+        with self._ledger.read() as connection:
+            now = database_now(connection)
+            rows = routes.submitted(connection, BATCH, lock=False)
+            if self._counter:
+                rows = countable(rows)
+            arguments = routes.arguments(connection, [row.id for row in rows if self._counter])
+            known = conditions.by_deployment(connection)
+        counted = {
+            row.id: self._counter.count(row.task, arguments[row.id])
+            for row in rows
+            if row.id in arguments
+        }
+        return choose_all(rows, self._policy, now, counted, known)
+
+    def _fill(
+        self, connection: Transaction, now: int, known: Conditions
+    ) -> tuple[list[tuple[Tier, Slice]], bool]:
+        """Queue what there is room for; returns the slices to send, and whether a queue is full."""
+        filled: list[tuple[Tier, Slice]] = []
+        full = False
+        in_force = tier_concurrency.all_concurrency(connection)
+        paused = pauses.standing(connection)
+        # Queued while somebody paused them.
+        pauses.pull_back(connection, paused)
+        fillings = fillings_now(connection)
+        last = poison.last_chance(self._policy.retry.poison)
+        again_at = now + self._resend
+        held = self._failover.held(known, now)
+        for item in self._failover.trials(connection, known, now, paused):
+            filled += [(Tier(item.tier), each) for each in cut([item], 1)]
+        open_tiers: list[Tier] = []
+        for tier in TIERS:
+            if any((each.kind, each.name) == ("tier", tier) for each in paused):
+                continue
+            stated = self._policy.tiers[tier]
+            room = depth(in_force.get(tier, stated.concurrency), stated.slice)
+            room -= fillings[tier].queued
+            if room < stated.slice:
+                # Room for whole slices is waited for: a message costs what many items cost.
+                full = True
+                continue
+            if not fillings[tier].routed:
+                continue
+            open_tiers.append(tier)
+            room -= room % stated.slice
+            ready = routes.queue(connection, tier, room, again_at, paused, last, held)
+            full = full or len(ready) == room
+            filled += [(tier, each) for each in cut(ready, stated.slice)]
+        if open_tiers and self._suspected:
+            alone, more = poison.queue(connection, open_tiers, last, again_at, paused, held)
+            self._suspected = more
+            filled += [(Tier(ready.tier), each) for ready in alone for each in cut([ready], 1)]
+            full = full or more
+        return filled, full
+
+
+def depth(concurrency: int, slice_size: int) -> int:
+    """How many items of a tier may be queued: what can run, and the slices that come next."""
+    return 0 if concurrency == 0 else concurrency + 4 * slice_size

@@ -1,0 +1,141 @@
+"""The routing stage's process: Celery takes wakes and calls by name, one thread looks."""
+
+import gc
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery.concurrency.thread import TaskPool
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+
+from tierqueue import migrations
+from tierqueue.router.errors import TierqueueError
+from tierqueue.router.item import Tier
+from tierqueue.tasks import logs
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker.slices import Slice
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.maintenance.expiry import Expiry
+from tierqueue.workers.maintenance.upkeep import Upkeep
+from tierqueue.workers.process import as_started
+from tierqueue.workers.process.heartbeat import Heartbeat
+from tierqueue.workers.routing_stage.stage import TICK, RoutingStage
+
+_log = structlog.get_logger(__name__)
+
+RESEND_AFTER_LEASES = 2
+"""How many leases a slice may stay unclaimed before it is sent again."""
+
+
+def _nothing(_: str) -> None:
+    """The checkpoint of a routing stage that nobody tests."""
+
+
+class RoutingWorker:
+    """One routing stage in one Celery worker; many may run side by side."""
+
+    def __init__(self, app: TierqueueApp, checkpoint: Callable[[str], None] = _nothing) -> None:
+        self._app = app
+        self._checkpoint = checkpoint
+        self._stage: RoutingStage | None = None
+        self._expiry: Expiry | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._stopping = threading.Event()
+        as_started.use(app, names.ROUTING, "threads")
+        app.task(
+            self._wake,
+            name=names.WAKE,
+            Request=names.REQUEST,
+            ignore_result=True,
+            send_events=False,
+        )
+        logs.configure()
+        worker_init.connect(self._start, weak=False)
+        worker_shutting_down.connect(self._stop, weak=False)
+        worker_shutdown.connect(self._goodbye, weak=False)
+
+    def _wake(self, *_: Any, **__: Any) -> None:
+        if self._stage is not None:
+            self._stage.wake()
+
+    def _start(self, sender: Any, **_: Any) -> None:
+        # Celery only logs what a signal's receiver raises and would live on without a stage.
+        try:
+            as_started.check(self._app, names.ROUTING, TaskPool, sender.pool_cls)
+            self._stage = self._build()
+            self._expiry = self._build_expiry(self._stage)
+            self._stage.start()
+        except TierqueueError as error:
+            sys.stderr.write(f"routing stage cannot start: {error}\n")
+            raise SystemExit(2) from None
+        except Exception as error:
+            _log.exception("routing_stage_cannot_start")
+            raise SystemExit(1) from error
+        # What has been loaded stays: the collector need not look through it again and again.
+        gc.freeze()
+        threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
+        threading.Thread(target=self._expiry.run, name="expiry", daemon=True).start()
+        run, args = Upkeep(self._app).run, (self._stopping,)
+        threading.Thread(target=run, args=args, name="upkeep", daemon=True).start()
+        self._heartbeat = Heartbeat(self._app.ledger, "routing", None, self._stage.told)
+        self._heartbeat.start()
+
+    def _stop(self, **_: Any) -> None:
+        self._stopping.set()
+        if self._expiry is not None:
+            self._expiry.stop()
+        if self._stage is not None:
+            self._stage.stop()
+
+    def _goodbye(self, **_: Any) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+
+    def _build(self) -> RoutingStage:
+        app = self._app
+        settings, ledger = app.settings, app.ledger
+        ledger.await_answer()
+        migrations.check(ledger)
+        events = app.item_events
+        return RoutingStage(
+            ledger=ledger,
+            policy=app.policy,
+            send=self._send,
+            delivery=Delivery(app),
+            received=events.received,
+            resend=settings.lease * RESEND_AFTER_LEASES,
+            checkpoint=self._checkpoint,
+            awake=self._say_awake,
+        )
+
+    def _build_expiry(self, stage: RoutingStage) -> Expiry:
+        app = self._app
+        return Expiry(
+            ledger=app.ledger,
+            policy=app.policy,
+            lease=app.settings.lease,
+            tick=TICK,
+            ended=stage.ended,
+            checkpoint=self._checkpoint,
+        )
+
+    def _say_awake(self, awake: bool) -> None:
+        try:
+            self._app.say_awake(awake)
+        except Exception as error:  # noqa: BLE001 - a wake too many is sent, or a tick passes
+            _log.warning("awake_not_said", error=type(error).__name__)
+
+    def _send(self, tier: Tier, work: Slice) -> None:
+        try:
+            self._app.send_task(
+                names.SLICE,
+                kwargs=work.to_json(),
+                queue=names.tier_queue(tier),
+                ignore_result=True,
+                retry=False,
+            )
+        except Exception as error:  # noqa: BLE001 - its items stay queued, and the tick sends them again
+            _log.warning("slice_not_sent", tier=tier.value, error=type(error).__name__)
