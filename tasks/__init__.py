@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from tierqueue.tasks.results.async_answer import Answer, ItemResult
     from tierqueue.tasks.submission.declare import item_task
     from tierqueue.tasks.submission.demands import Demands
-    from tierqueue.tasks.submission.item_task import Doubt, ItemTask
+    from tierqueue.tasks.submission.item_task import ItemTask
     from tierqueue.tasks.submission.prompt import Prompt
+    from tierqueue.tasks.submission.task_type import Doubt
 
 _HOME = {
     "Accepted": "tierqueue.router.outcome",
     "Answer": "tierqueue.tasks.results.async_answer",
     "Demands": "tierqueue.tasks.submission.demands",
-    "Doubt": "tierqueue.tasks.submission.item_task",
+    "Doubt": "tierqueue.tasks.submission.task_type",
     "ItemResult": "tierqueue.tasks.results.async_answer",
     "ItemTask": "tierqueue.tasks.submission.item_task",
     "Prompt": "tierqueue.tasks.submission.prompt",

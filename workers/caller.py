@@ -25,9 +25,9 @@ from tierqueue.router.outcome import (
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.served import must_be_the_asked, same_model
 from tierqueue.tasks.answers import form
-from tierqueue.tasks.answers.validation import rejected, validate
 from tierqueue.tasks.settle import Attempt
 from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
 from tierqueue.workers.engines.engine import Call, Engine
 from tierqueue.workers.leases import Holding, Leases

@@ -1,0 +1,1 @@
+"""The revisions, one a change of the tables, in the order in which they were made."""

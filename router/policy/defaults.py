@@ -1,17 +1,15 @@
-"""What an item demands where it does not say: its task type's defaults, then the policy's."""
+"""What a policy says of task types: their items' demands by default, and their floors."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.item import TIERS, Demands, Fallback, Latency, Risk, Sensitivity, Tier
+from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
 from tierqueue.router.policy.deployment import Table
 from tierqueue.router.policy.duration import MICROSECONDS, parse_duration
-
-if TYPE_CHECKING:
-    from tierqueue.router.policy.policy import Policy
 
 DEFAULT_DEADLINE = 24 * 3_600 * MICROSECONDS
 """Microseconds an item has where neither it nor its task type says."""
@@ -91,47 +89,11 @@ class FloorRule(Table):
     """The lowest tier."""
 
 
-def resolve(demands: Demands, task: str, policy: "Policy", now: int) -> Demands:
-    """``demands`` with every default applied; ``now`` and the deadline in epoch microseconds.
-
-    The item's own value wins, then its task type's, then the policy's. What nobody states is the
-    strictest: regulated, auto-applied. The floor is the highest of the item's and every matching
-    rule's, and a fallback to a tier below it is none; ``max_cost`` alone may stay ``None``.
-    """
-    usual = policy.tasks.get(task) or _NOTHING_STATED
-    risk = demands.risk or usual.risk or Risk.AUTO_APPLIED
-    floor = floor_of(demands, risk, task, policy)
-    sensitivity = demands.sensitivity or usual.sensitivity or policy.default_sensitivity
-    deadline = demands.deadline
-    return Demands(
-        risk=risk,
-        sensitivity=sensitivity or Sensitivity.REGULATED,
-        latency=demands.latency or usual.latency or Latency.BACKGROUND,
-        deadline=now + (usual.deadline or DEFAULT_DEADLINE) if deadline is None else deadline,
-        max_cost=usual.max_cost if demands.max_cost is None else demands.max_cost,
-        floor=floor,
-        budget=demands.budget or usual.budget or DEFAULT_BUDGET,
-        fallback=Fallback(
-            on_ceiling=_at_least(floor, demands.fallback.on_ceiling or usual.on_ceiling),
-            on_throttle=_at_least(floor, demands.fallback.on_throttle or usual.on_throttle),
-            on_outage=_at_least(floor, demands.fallback.on_outage or usual.on_outage),
-        ),
-    )
-
-
-def floor_of(demands: Demands, risk: Risk, task: str, policy: "Policy") -> Tier:
-    usual = policy.tasks.get(task) or _NOTHING_STATED
+def floor_of(
+    demands: Demands, risk: Risk, task: str, usual: TaskDefaults, rules: Sequence[FloorRule]
+) -> Tier:
+    """The highest of the item's own floor, or its task type's, and of every rule that matches."""
     floors = [
-        rule.floor
-        for rule in policy.floors
-        if rule.task in (None, task) and rule.risk in (None, risk)
+        rule.floor for rule in rules if rule.task in (None, task) and rule.risk in (None, risk)
     ]
     return max([demands.floor or usual.floor or Tier.GPU, *floors], key=TIERS.index)
-
-
-def _at_least(floor: Tier, tier: Tier | None) -> Tier | None:
-    """The tier, unless it is below the floor: then what would have fallen to it waits."""
-    return None if tier is None or TIERS.index(tier) < TIERS.index(floor) else tier
-
-
-_NOTHING_STATED = TaskDefaults()

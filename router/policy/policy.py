@@ -207,7 +207,7 @@ class Policy(Table):
         """A fallback that no item of the task type could ever use is no fallback."""
         served = {deployment.tier for deployment in self.deployments.values()}
         risks = list(Risk) if usual.risk is None else [usual.risk]
-        floors = [floor_of(Demands(), risk, task, self) for risk in risks]
+        floors = [floor_of(Demands(), risk, task, usual, self.floors) for risk in risks]
         lowest = min(floors, key=TIERS.index)
         for name in ("on_ceiling", "on_throttle", "on_outage"):
             tier: Tier | None = getattr(usual, name)

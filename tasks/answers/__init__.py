@@ -1,1 +1,1 @@
-"""What a model is asked to answer in, and whether its answer is good enough."""
+"""The form in which a model is asked to answer, and what may be said of an answer."""

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from tierqueue.tasks.submission.declare import item_task
 from tierqueue.tasks.submission.demands import Demands
-from tierqueue.tasks.submission.item_task import Doubt
 from tierqueue.tasks.submission.prompt import Prompt
+from tierqueue.tasks.submission.task_type import Doubt
 
 Text = Annotated[str, Field(min_length=1)]
 Labels = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=500)]

@@ -8,6 +8,7 @@ from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
 from tierqueue.ledger.session import ItemRow
 from tierqueue.router.choose import Route, Standing, choose
 from tierqueue.router.condition import Condition
+from tierqueue.router.demands import resolve
 from tierqueue.router.errors import DeadLettered
 from tierqueue.router.item import (
     Demands,
@@ -20,7 +21,6 @@ from tierqueue.router.item import (
     strictest,
 )
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.defaults import resolve
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.signals import measure
 from tierqueue.tasks.routing.failover import unavailable

@@ -1,1 +1,1 @@
-"""From a call to a committed item: what a task type is, and what is checked."""
+"""What a task type is: how a call is checked and committed, and how an answer is judged."""

@@ -13,15 +13,9 @@ from tierqueue.tasks.answers import form
 from tierqueue.tasks.app import app
 from tierqueue.tasks.results.async_answer import FreeText
 from tierqueue.tasks.submission.demands import NAMES, Demands, StatedDemands
-from tierqueue.tasks.submission.item_task import (
-    MOST_OUTPUT,
-    Check,
-    ItemTask,
-    KeyScope,
-    OutputModel,
-    P,
-)
+from tierqueue.tasks.submission.item_task import ItemTask, P
 from tierqueue.tasks.submission.prompt import Prompt
+from tierqueue.tasks.submission.task_type import MOST_OUTPUT, Check, KeyScope, OutputModel
 
 M = TypeVar("M", bound=BaseModel)
 Out = TypeVar("Out")

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import structlog
 from celery.exceptions import Reject
@@ -13,14 +13,12 @@ from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import unstorable
+from tierqueue.router.demands import resolve
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Demands, Sensitivity
-from tierqueue.router.policy.defaults import resolve
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results.delivery import Delivery
-
-if TYPE_CHECKING:
-    from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.task_type import TaskType
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +29,7 @@ back at once."""
 
 
 def take_in(
-    task: "ItemTask",
+    task: TaskType,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     promise: Promise,
@@ -69,7 +67,7 @@ def take_in(
         _try_again(promise.id, error)
 
 
-def _checked(task: "ItemTask", *call: Any, **times: Any) -> NewItem:
+def _checked(task: TaskType, *call: Any, **times: Any) -> NewItem:
     try:
         return task.called(*call, **times)
     except InvalidItem:

@@ -1,29 +1,24 @@
 """``ItemTask``: a Celery task whose ``.delay()`` commits a work item and sends no message."""
 
-import hashlib
-import inspect
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn
 
-from celery import Task
 from celery.exceptions import Ignore
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from typing_extensions import ParamSpec
 
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.outside import CallIds
 from tierqueue.tasks.results.async_answer import ItemResult, Out_co
-from tierqueue.tasks.submission import chained_inputs
-from tierqueue.tasks.submission.demands import NAMES, StatedDemands, invalid, moment
+from tierqueue.tasks.submission.demands import invalid
 from tierqueue.tasks.submission.prompt import Prompt
+from tierqueue.tasks.submission.task_type import TaskType
 
 # A producer imports its task types at every start: the ledger comes with the first call.
 if TYPE_CHECKING:
     from celery import Signature
 
-    from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.ledger.results.promises import Promise
     from tierqueue.router.outcome import Accepted, Rejected
     from tierqueue.tasks.app import TierqueueApp
@@ -31,34 +26,15 @@ if TYPE_CHECKING:
 P = ParamSpec("P", default=...)
 """What a task type is called with: its own arguments, and the demands it lists."""
 
-OutputModel = type[BaseModel]
-Check = Callable[[Mapping[str, Any], Any], str | None]
-"""Given the arguments and the parsed output, says why the output is wrong, or ``None``."""
-
-MOST_OUTPUT = 1_000_000
-"""The most output tokens that can be asked of a call; no model has more."""
-
-KeyScope = Literal["task", "budget"]
-"""Among which items one idempotency key is one item."""
 
 _OFF_THE_ROAD = frozenset({"exchange", "routing_key", "priority", "time_limit", "soft_time_limit"})
 
 
-class Doubt(str):
-    """What a ``Check`` returns when the answer may be right but is not sure enough."""
-
-    __slots__ = ()
-
-
-class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships no types
+class ItemTask(TaskType, Generic[P, Out_co]):
     """A task type. Declare one with ``item_task``; submit an item with ``.delay()``.
 
     Called directly it makes the prompt, and ``validate`` judges an answer, both without a broker,
     a ledger or a model.
-
-    ``build`` makes the prompt from the arguments; ``output`` is the pydantic model of the answer,
-    a function of the arguments giving one, or ``None`` for free text; ``checks`` judge a parsed
-    answer; ``output_limit`` is in tokens; ``defaults`` are demands of items that state none.
     """
 
     abstract = True
@@ -66,24 +42,11 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
     declared: ClassVar[dict[str, "ItemTask[..., Any]"]] = {}
     """Every task type that was imported, by name."""
 
-    build: Callable[..., Prompt]
-    signature_of_build: inspect.Signature
-    arguments_model: type[BaseModel]
-    output: OutputModel | Callable[[Mapping[str, Any]], OutputModel] | None
-    answer_model: OutputModel | None
-    """By which ``.get().output`` reads an answer; ``None`` leaves it a plain mapping."""
-    checks: Sequence[Check]
-    output_limit: int
-    prompt_version: str
-    defaults: Mapping[str, Any]
-    key_scope: KeyScope
-    key_lifetime: int | None
-
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Prompt:
         """The prompt that this call would send; raises ``InvalidItem`` as ``delay`` would."""
         if self._is_called_by_name:
             self.run(*args, **kwargs)
-        return self.prompt(self._checked(args, kwargs))
+        return self.prompt(self.checked_arguments(args, kwargs))
 
     def validate(self, answer: str, /, *args: P.args, **kwargs: P.kwargs) -> "Accepted | Rejected":
         """Judge what a model answered to this call, as a worker does: form, bounds and checks.
@@ -91,10 +54,10 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         ``Accepted.output`` is what the producer gets, ``Rejected.reasons`` say why it does not.
         """
         from tierqueue.router.outcome import Completed, Usage
-        from tierqueue.tasks.answers.validation import validate
+        from tierqueue.tasks.submission.validation import validate
 
         done = Completed(text=answer, usage=Usage(), model_served="")
-        return validate(self, self._checked(args, kwargs), done)
+        return validate(self, self.checked_arguments(args, kwargs), done)
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> ItemResult[Out_co]:
         """Submit one item; as ``apply_async``, which also takes Celery's options."""
@@ -115,91 +78,6 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         )
         result.model = self.answer_model
         return result
-
-    def prompt(self, arguments: Mapping[str, Any]) -> Prompt:
-        """The prompt of one item, from its stored arguments."""
-        return type(self).build(**arguments)
-
-    def output_model(self, arguments: Mapping[str, Any]) -> OutputModel | None:
-        """The model an answer to these arguments must fit; ``None`` for free text."""
-        output = type(self).output
-        if output is None or isinstance(output, type):
-            return output
-        return output(arguments)
-
-    def new_item(
-        self,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        *,
-        item_id: str,
-        not_before: int | None = None,
-        expires: int | None = None,
-    ) -> "NewItem":
-        """Check one call and make its item; raises ``InvalidItem`` naming what is wrong."""
-        from tierqueue.ledger.lifecycle.items import NewItem
-        from tierqueue.tasks.answers import form
-
-        args, kwargs, inherited = chained_inputs.take(args, kwargs)
-        given = {name: value for name, value in kwargs.items() if name in NAMES}
-        stated = StatedDemands.read({**self.defaults, **given}, self.name)
-        own = {name: value for name, value in kwargs.items() if name not in NAMES}
-        arguments = self._arguments(args, own)
-        try:
-            prompt, model = self.prompt(arguments), self.output_model(arguments)
-            asking = form.size(model)
-            limit = _output_limit(arguments.get("max_output_tokens") or self.output_limit)
-            _refuse_empty(prompt)
-        except (ValueError, TypeError, NameError, RuntimeError) as error:
-            raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
-        demands = stated.to_columns()
-        demands["inherits"] = inherited.strictest()
-        if expires is not None:
-            demands["deadline"] = min(expires, demands["deadline"] or expires)
-        key = demands.pop("idempotency_key")
-        # The deadline is left out: a repeated call states it relative to another now.
-        stable = {name: value for name, value in demands.items() if name != "deadline"}
-        try:
-            told = json.dumps([arguments, stable], sort_keys=True, allow_nan=False)
-        except ValueError:
-            raise InvalidItem(
-                f"{self.name}: a number among the arguments is none (NaN, an empty cell?)",
-                {"task": self.name},
-            ) from None
-        priority = demands.pop("priority")
-        return NewItem(
-            id=item_id,
-            task=self.name,
-            arguments=arguments,
-            fingerprint=hashlib.sha256(told.encode()).hexdigest()[:32],
-            prefix=prompt.shared(self.name, self.prompt_version),
-            prompt_bytes=prompt.size + asking,
-            messages=2,
-            output_limit=limit,
-            priority=5 if priority is None else priority,
-            not_before=not_before,
-            idempotency_key=None if key is None else self._key(key, demands["budget"]),
-            key_lifetime=self.key_lifetime,
-            **demands,
-        )
-
-    def called(
-        self,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        *,
-        item_id: str,
-        not_before: Any,
-        expires: Any,
-    ) -> "NewItem":
-        """``new_item`` with Celery's times: durations, seconds from now, datetimes or ISO text."""
-        return self.new_item(
-            args,
-            kwargs,
-            item_id=item_id,
-            not_before=None if not_before is None else moment(not_before, self.name, "countdown"),
-            expires=None if expires is None else moment(expires, self.name, "expires"),
-        )
 
     def signature(self, args: Any = None, *more: Any, **options: Any) -> "Signature":
         """As Celery's; it names our queue, for whoever sends it on without knowing this task."""
@@ -341,32 +219,6 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
         road: TierqueueApp = self.app
         return road
 
-    def _checked(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a call without its demands, both checked."""
-        return dict(self.new_item(args, kwargs, item_id="").arguments)
-
-    def _arguments(self, args: Sequence[Any], own: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            bound = self.signature_of_build.bind_partial(*args, **own)
-        except TypeError as error:
-            raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
-        fields = self.arguments_model.model_fields
-        given = {
-            name: chained_inputs.fit(
-                value, as_text=name in fields and fields[name].annotation is str
-            )
-            for name, value in bound.arguments.items()
-        }
-        try:
-            checked = self.arguments_model.model_validate(given)
-        except ValidationError as error:
-            raise invalid(self.name, error) from None
-        return checked.model_dump(mode="json")
-
-    def _key(self, key: str, budget: str | None) -> str:
-        # Quoted, so that no budget and key together read like others.
-        return f"{self.name}:{key}" if self.key_scope == "task" else f"{self.name}:{budget!r}:{key}"
-
     def _check_ids(self, promise: "Promise") -> None:
         try:
             CallIds.model_validate({name: getattr(promise, name) for name in CallIds.model_fields})
@@ -383,14 +235,3 @@ class ItemTask(Task, Generic[P, Out_co]):  # type: ignore[misc]  # celery ships 
                 " an item goes; say what it demands instead (priority, deadline, floor)",
                 {"task": self.name, "options": refused},
             )
-
-
-def _refuse_empty(prompt: Prompt) -> None:
-    if not (prompt.prefix + prompt.question).strip():
-        raise ValueError("the prompt is empty: providers refuse a message without a text")
-
-
-def _output_limit(limit: Any) -> int:
-    if type(limit) is not int or not 1 <= limit <= MOST_OUTPUT:
-        raise ValueError(f"the output limit is a whole number of tokens from 1 to {MOST_OUTPUT}")
-    return limit

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = frozenset({"router", "ledger", "tasks", "workers", "migrations"})
-DOTTED = re.compile(r"(router|ledger|tasks|workers|migrations)((?:\.\w+)+)(?::\w+)?")
+ROOMS = frozenset({"router", "ledger", "tasks", "workers", "operations", "migrations"})
+DOTTED = re.compile(r"(router|ledger|tasks|workers|operations|migrations)((?:\.\w+)+)(?::\w+)?")
 
 
 def bare_names(source: str, root: Path) -> Iterator[tuple[int, str]]:

@@ -1,10 +1,11 @@
 """The tree is what the house's plan says: these rooms, these files, pages read in one sitting."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from statistics import median
 
-ROOMS = {"router", "ledger", "tasks", "workers", "migrations"}
+ROOMS = {"router", "ledger", "tasks", "workers", "operations", "migrations"}
 BESIDE = {"tests", "bench", "examples", "sandbox", "docs", "docker", "requirements", "tools", ".ci"}
 FILES = {
     ".env.example",
@@ -41,6 +42,22 @@ def test_nearly_every_module_is_read_in_one_sitting(root: Path, tree: list[Path]
     assert len(long) <= len(lines) // 30, long
     assert all(count <= 400 for count in lines.values()), long
     assert median(rooms.values()) <= 130
+
+
+def test_no_room_is_an_attic(tree: list[Path]) -> None:
+    modules = Counter(
+        str(path.parent)
+        for path in tree
+        if path.suffix == ".py" and path.parts[0] in ROOMS and path.name != "__init__.py"
+    )
+    del modules["migrations/versions"]  # a revision a change of the tables, for ever
+    assert {room: count for room, count in modules.items() if count > 13} == {}
+
+
+def test_every_room_says_what_belongs_in_it(root: Path, tree: list[Path]) -> None:
+    rooms = [path for path in tree if path.parts[0] in ROOMS and path.name == "__init__.py"]
+    silent = [str(path) for path in rooms if not (root / path).read_text("utf-8").startswith('"""')]
+    assert silent == []
 
 
 def test_no_module_has_a_name_that_says_nothing(tree: list[Path]) -> None:

@@ -62,7 +62,7 @@ def test_make_passes_a_csv_on_to_the_demo(root: Path) -> None:
 
 def test_make_types_links_every_room(root: Path) -> None:
     make(root, "types")
-    for room in ("router", "ledger", "tasks", "workers", "migrations"):
+    for room in ("router", "ledger", "tasks", "workers", "operations", "migrations"):
         assert (root / "build/types/tierqueue" / room).resolve() == (root / room).resolve()
 
 

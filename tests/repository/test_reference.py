@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.repository.documents import ROOT
-from tierqueue.ledger import tables
+from tierqueue.ledger import tables as ledger_tables
 from tierqueue.router.policy.policy import parse_policy
 from tools.reference import (
     FOLDER,
@@ -106,13 +106,13 @@ def test_every_column_of_the_ledger_says_what_it_holds_and_in_which_unit() -> No
     described = {name: list(columns) for name, columns in texts.items()}
     defined = {
         name: [column.name for column in table.columns]
-        for name, table in tables.metadata.tables.items()
+        for name, table in ledger_tables.metadata.tables.items()
     }
     assert described == defined
     unit = re.compile(r"(?i)\btime\b|nano-dollars|order of writing")
     unsaid = [
         f"{table.name}.{column.name}"
-        for table in tables.metadata.tables.values()
+        for table in ledger_tables.metadata.tables.values()
         for column in table.columns
         if "BIGINT" in str(column.type) and not unit.search(texts[table.name][column.name])
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = ("router", "ledger", "tasks", "workers", "migrations")
+ROOMS = ("router", "ledger", "tasks", "workers", "operations", "migrations")
 
 
 @pytest.fixture(scope="module")

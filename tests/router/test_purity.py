@@ -8,7 +8,7 @@ import pytest
 import tierqueue.router
 
 ROOM = Path(tierqueue.router.__path__[0])
-MODULES = sorted(ROOM.glob("*.py"))
+MODULES = sorted(ROOM.rglob("*.py"))
 ALLOWED = {
     "bisect",
     "collections",

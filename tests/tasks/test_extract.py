@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.outcome import Accepted, Completed, Rejected, Usage
 from tierqueue.tasks import extract
-from tierqueue.tasks.answers.validation import validate
+from tierqueue.tasks.submission.validation import validate
 
 NAMES = [
     *("_id", "__init__", "model_config", "model_fields", "copy", "json", "schema", "class"),

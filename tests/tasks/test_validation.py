@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tierqueue.router.outcome import Accepted, Completed, Rejected, Usage
-from tierqueue.tasks.answers.validation import validate
 from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.kinds.complete import complete
 from tierqueue.tasks.kinds.extract import extract
 from tierqueue.tasks.submission.declare import item_task
 from tierqueue.tasks.submission.prompt import Prompt
+from tierqueue.tasks.submission.validation import validate
 
 LABELS = {"text": "t", "labels": ["billing", "bug"], "instructions": "", "min_confidence": 0.7}
 FREE = {"prompt": "p"}

@@ -12,7 +12,7 @@ from tests.workers.engine_calls import a_call, a_sandbox, replies
 from tierqueue.router.outcome import Failed, Throttled
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.http import refusals
-from tierqueue.workers.engines.token_limits import TooLarge
+from tierqueue.workers.engines.http.token_limits import TooLarge
 
 LONG = a_call("m", "word and word " * 20_000, output_limit=9_000)
 """280 kB: no fewer than 29,000 tokens, and about 60,000."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tierqueue.operations.cli.output.action_words import in_words
 from tierqueue.operations.cli.output.printing import duration, moment
-from tierqueue.operations.cli.system.actions import in_words
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
 

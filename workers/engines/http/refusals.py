@@ -17,8 +17,8 @@ from tierqueue.router.outcome import Trouble
 from tierqueue.workers.engines import vendor_phrases
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.http import vendor_codes, wire
+from tierqueue.workers.engines.http.token_limits import TooLarge, too_large
 from tierqueue.workers.engines.http.wire import Unreadable
-from tierqueue.workers.engines.token_limits import TooLarge, too_large
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _LOOKED_AT = 4096

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tierqueue.router.outcome import Accepted, Completed, Rejected
 from tierqueue.tasks.answers import reasons
 from tierqueue.tasks.answers.thinking import spoken
-from tierqueue.tasks.submission.item_task import Doubt, ItemTask
+from tierqueue.tasks.submission.task_type import Doubt, TaskType
 
 _ENDED = {
     "length": "the answer was cut off at its output limit",
@@ -19,7 +19,7 @@ _ENDED = {
 """Ends of a call that leave nothing to judge."""
 
 
-def validate(task: ItemTask, arguments: Mapping[str, Any], done: Completed) -> Accepted | Rejected:
+def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> Accepted | Rejected:
     """Judge an answer: whole, of the task type's form, and past all its checks.
 
     ``Accepted.output`` is plain JSON: the model's fields, or ``{"text": …}`` for free text. The
