@@ -34,8 +34,10 @@ _KEYS = re.compile(
 for _name in [name for name in os.environ if _KEYS.search(name) or name.startswith("TIERQUEUE_")]:
     del os.environ[_name]
 
-# Two shared cores: how long one example takes says nothing.
-hypothesis.settings.register_profile("tierqueue", deadline=None)
+# Two shared cores: how long one example takes says nothing. The examples are the same in each run,
+# so that a change is judged by what it changed; ``--hypothesis-profile explore`` draws new ones.
+hypothesis.settings.register_profile("tierqueue", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("tierqueue")
 
 

@@ -14,6 +14,8 @@ class NamedRequest(Request):  # type: ignore[misc]  # celery ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.name = self._type
+        # Whoever runs it prints this in place of the name.
+        self._request_dict.update(shadow=None)
 
 
 class ItemRequest(NamedRequest):

@@ -1,8 +1,6 @@
 """What an acceptance test sees of a house that runs."""
 
 import json
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -92,15 +90,6 @@ class Standing:
         """What the sandbox served, from its own log."""
         lines = self.house.sandbox_log.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
-
-
-def until(met: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Wait for a state; fails when it does not come."""
-    end, pause = time.monotonic() + seconds, threading.Event()
-    while not (found := met()):
-        assert time.monotonic() < end, "the awaited state did not come"
-        pause.wait(0.05)
-    return found
 
 
 Build = Callable[..., Standing]

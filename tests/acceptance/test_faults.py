@@ -12,7 +12,7 @@ from bench.faults import LEASE, run
 from tests.ledger.placed import place
 from tierqueue.ledger.session import Ledger
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 KILLS = 15
 

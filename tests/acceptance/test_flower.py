@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_house import Build, Standing, until
+from tests.acceptance.acceptance_house import Build, Standing
+from tests.waiting import until
 from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import REFUSALS, Fault
 from tierqueue.router.errors import NoRoute
@@ -59,7 +60,7 @@ def test_the_buttons_for_grow_and_shrink_change_how_many_calls_run_at_once(
     assert until(lambda: _calls_at_once(standing, worker) == before + 3)
     assert "Shrinking" in _press(standing, f"worker/pool/shrink/{worker}", n=3)["message"]
     assert until(lambda: _calls_at_once(standing, worker) == before)
-    classify.delay("after all that", labels=LABELS).get(timeout=30)
+    classify.delay("after all that", labels=LABELS).get(timeout=60)
 
 
 def test_the_button_for_revoke_cancels_the_item(standing: Standing) -> None:
@@ -71,10 +72,10 @@ def test_the_button_for_revoke_cancels_the_item(standing: Standing) -> None:
 
 def test_items_have_their_names_and_their_true_states(standing: Standing) -> None:
     good = classify.delay("a sentence nobody may see", labels=LABELS)
-    good.get(timeout=30)
+    good.get(timeout=60)
     bad = classify.delay("another one", labels=LABELS, sensitivity="regulated", floor="frontier")
     with pytest.raises(NoRoute):
-        bad.get(timeout=30)
+        bad.get(timeout=60)
     until(lambda: _tasks(standing).get(good.id, {}).get("state") == "SUCCESS")
     until(lambda: _tasks(standing).get(bad.id, {}).get("state") == "FAILURE")
     shown = _tasks(standing)
@@ -92,7 +93,7 @@ def _page(standing: Standing, path: str) -> str:
 def test_a_dead_item_shows_why_where_and_what_it_cost(standing: Standing) -> None:
     bad = classify.delay("nobody sees", labels=LABELS, sensitivity="regulated", floor="frontier")
     with pytest.raises(NoRoute):
-        bad.get(timeout=30)
+        bad.get(timeout=60)
     until(lambda: "exception" in (_tasks(standing).get(bad.id) or {}))
     shown = _tasks(standing)[bad.id]["exception"]
     assert shown.startswith("NoRoute: ")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.acceptance_house import Build, Standing, until
+from tests.acceptance.acceptance_house import Build, Standing
 from tests.tiny_model import make_tiny_model
+from tests.waiting import until
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
 from tierqueue.tasks import classify
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.engine
 
 LABELS = ["lost card", "refund"]
 OWN_GPU = """

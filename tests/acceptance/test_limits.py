@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from examples.house import procfile
-from tests.acceptance.acceptance_house import Build, Standing, until
+from tests.acceptance.acceptance_house import Build, Standing
+from tests.waiting import until
 from tierqueue.ledger.in_force import tier_concurrency
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier
@@ -78,9 +79,9 @@ def test_a_tier_s_concurrency_is_in_force_within_two_seconds(standing: Standing)
         with standing.ledger.write() as connection:
             tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 2, by="a test")
     many = [classify.delay(f"two {n}", labels=LABELS, floor="frontier") for n in range(6)]
-    assert waiting.get(timeout=40)
+    assert waiting.get(timeout=60)
     for each in many:
-        each.get(timeout=40)
+        each.get(timeout=60)
     spans = [
         (attempt.started_at, attempt.ended_at)
         for each in many

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from tests.acceptance.acceptance_house import Build, Standing, until
+from tests.acceptance.acceptance_house import Build, Standing
 from tests.tasks.junk import DEEP, SECRET, call, entry, spoilt, spoilt_slice
+from tests.waiting import until
 from tierqueue.ledger.tables import raw_messages
 from tierqueue.tasks import classify
 from tierqueue.tasks.app import app
@@ -40,13 +41,13 @@ def nothing_left(client: Any) -> bool:
 
 def ten_good_calls_come_through(standing: Standing) -> None:
     asked = [classify.delay(f"ticket {n}", labels=["card", "other"]) for n in range(10)]
-    assert all(each.get(timeout=30)["receipt"]["tier"] == "gpu" for each in asked)
+    assert all(each.get(timeout=60)["receipt"]["tier"] == "gpu" for each in asked)
     by_name = [
         app.signature("tierqueue.complete", queue="route", kwargs={"prompt": f"hello {n}"})
         for n in range(10)
     ]
     sent = [app.send_task(each.task, kwargs=each.kwargs, queue="route") for each in by_name]
-    assert all(each.get(timeout=30)["output"]["text"] for each in sent)
+    assert all(each.get(timeout=60)["output"]["text"] for each in sent)
     alive(standing)
 
 
@@ -66,7 +67,7 @@ def test_junk_on_a_tier_s_queue_and_on_the_routing_stage_s_ends_nothing(
     def junk(for_route: list[bytes], for_gpu: list[bytes]) -> None:
         client.lpush("route", *for_route)
         client.lpush("gpu", *for_gpu)
-        until(lambda: alive(standing) and nothing_left(client), 60)
+        until(lambda: alive(standing) and nothing_left(client))
 
     junk()
     ten_good_calls_come_through(standing)

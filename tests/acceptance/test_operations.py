@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from celery import chord
 
-from tests.acceptance.acceptance_house import Build, Standing, until
+from tests.acceptance.acceptance_house import Build, Standing
+from tests.waiting import until
 from tierqueue.ledger import tables
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress
@@ -19,7 +20,6 @@ from tierqueue.tasks.app import app
 from tierqueue.tasks.broker import names
 
 pytestmark = [
-    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -49,19 +49,19 @@ def test_a_paused_budget_waits_through_a_restart_and_goes_on_when_it_is_resumed(
     held = [classify.delay(f"held {n}", LABELS, budget="acme", **OPEN) for n in range(5)]
     free = [classify.delay(f"free {n}", LABELS, **OPEN) for n in range(5)]
     for each in free:
-        each.get(timeout=30)
+        each.get(timeout=60)
     ids = [each.id for each in held]
     assert _states(standing, ids) == {"routed"}
     old = standing.house.processes["routing"]
     old.end()
-    old.wait(30)
+    old.wait(60)
     standing.house.spawn("routing").wait_ready(60)
-    classify.delay("free again", LABELS, **OPEN).get(timeout=30)
+    classify.delay("free again", LABELS, **OPEN).get(timeout=60)
     assert _states(standing, ids) == {"routed"}
     with standing.ledger.write() as connection:
         pauses.resume(connection, "budget", "acme", "ada")
     for each in held:
-        each.get(timeout=30)
+        each.get(timeout=60)
     assert _states(standing, ids) == {"succeeded"}
 
 
@@ -96,7 +96,7 @@ def test_the_house_says_that_it_is_well_and_who_does_what(standing: Standing) ->
 def test_a_dead_letter_stands_on_its_queue_once(standing: Standing) -> None:
     asked = classify.delay("a secret", LABELS, floor="frontier", sensitivity="regulated")
     with pytest.raises(NoRoute):
-        asked.get(timeout=30)
+        asked.get(timeout=60)
 
     def standing_there() -> list[Any]:
         raw = app.backend.client.lrange(names.dead_queue(None), 0, -1)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_house import POLICY, Build, Standing, until
+from tests.acceptance.acceptance_house import POLICY, Build, Standing
+from tests.waiting import until
 from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import Condition
 from tierqueue.router.errors import DeadlineExceeded, Exhausted
@@ -85,8 +86,8 @@ def provider(standing: Standing, troubles: Path) -> Any:
     found.mended()
     # The next test begins where every deployment serves.
     for tier in ("gpu", "open_weight", "frontier"):
-        classify.delay("all is well", labels=LABELS, floor=tier).get(timeout=40)
-    until(lambda: all(each.code in (None, "no_key") for each in known(standing).values()), 40)
+        classify.delay("all is well", labels=LABELS, floor=tier).get(timeout=60)
+    until(lambda: all(each.code in (None, "no_key") for each in known(standing).values()))
 
 
 def known(standing: Standing) -> dict[str, Condition]:
@@ -128,7 +129,7 @@ def test_what_breaks_for_everybody_uses_up_nobody_s_calls_and_goes_on_by_itself(
     pause = time.monotonic() + 5
     until(lambda: time.monotonic() > pause)
     provider.mended()
-    receipts = [each.get(timeout=40)["receipt"] for each in waiting]
+    receipts = [each.get(timeout=60)["receipt"] for each in waiting]
     assert {each["tier"] for each in receipts} == {"gpu"}
     refused = [line for line in standing.served()[called:] if line["status"] != 200]
     # Those in flight when it broke, and then one at a time.
@@ -142,12 +143,12 @@ def test_a_port_that_refuses_connections_is_waited_for(
 ) -> None:
     sandbox = standing.house.processes["sandbox"]
     sandbox.end()
-    assert sandbox.wait(10) is not None
+    assert sandbox.wait(60) is not None
     waiting = many(20)
     until(lambda: held(standing, "house"))
     assert known(standing)["house"].code == "unreachable"
     standing.house.spawn("sandbox").wait_ready(30)
-    assert {each.get(timeout=40)["receipt"]["attempts"] for each in waiting} <= {1, 2}
+    assert {each.get(timeout=60)["receipt"]["attempts"] for each in waiting} <= {1, 2}
 
 
 def test_items_wait_for_a_provider_until_their_own_deadline_and_say_for_what(
@@ -157,7 +158,7 @@ def test_items_wait_for_a_provider_until_their_own_deadline_and_say_for_what(
     waiting = [classify.apply_async([f"late {n}", LABELS], expires=6) for n in range(8)]
     for each in waiting:
         with pytest.raises(DeadlineExceeded, match="it waited for house: outage") as died:
-            each.get(timeout=30)
+            each.get(timeout=60)
         assert died.value.fields["waited_for"]["deployment"] == "house"
         assert standing.item(each.id).calls == 0
 
@@ -165,7 +166,7 @@ def test_items_wait_for_a_provider_until_their_own_deadline_and_say_for_what(
 def test_a_stated_wait_holds_back_the_deployment_and_not_one_item(
     standing: Standing, provider: Provider
 ) -> None:
-    classify.delay("before", labels=LABELS, floor="open_weight").get(timeout=15)
+    classify.delay("before", labels=LABELS, floor="open_weight").get(timeout=60)
     provider.meets("open-* 429 after=4")
     called = len(standing.served())
     waiting = many(60, floor="open_weight")
@@ -173,7 +174,7 @@ def test_a_stated_wait_holds_back_the_deployment_and_not_one_item(
     begun = time.monotonic()
     provider.mended()
     for each in waiting:
-        each.get(timeout=40)
+        each.get(timeout=60)
     assert time.monotonic() - begun > 2
     lines = standing.served()[called:]
     throttled = [line for line in lines if line["status"] == 429]
@@ -188,17 +189,17 @@ def test_another_deployment_of_the_tier_takes_over_and_the_receipt_says_for_whom
     standing: Standing, provider: Provider
 ) -> None:
     provider.meets("open-small unauthorized")
-    receipts = [each.get(timeout=40)["receipt"] for each in many(30, floor="open_weight")]
+    receipts = [each.get(timeout=60)["receipt"] for each in many(30, floor="open_weight")]
     assert {each["deployment"] for each in receipts} == {"second"}
     assert {each["stands_in_for"] for each in receipts} == {"open"}
     assert all("in place of open" in each["why"][0] for each in receipts)
     assert {each["model_asked"] for each in receipts} == {"open-large"}
     provider.mended()
-    until(lambda: _deployment(floor="open_weight") == "open", 40)
+    until(lambda: _deployment(floor="open_weight") == "open")
 
 
 def _deployment(**demands: Any) -> str:
-    receipt = classify.delay("who serves?", labels=LABELS, **demands).get(timeout=20)["receipt"]
+    receipt = classify.delay("who serves?", labels=LABELS, **demands).get(timeout=60)["receipt"]
     return str(receipt["deployment"])
 
 
@@ -209,10 +210,10 @@ def test_no_other_tier_takes_over_but_where_somebody_allowed_it(
     stays = many(6, floor="frontier")
     until(lambda: held(standing, "best"))
     asked = complete.delay("Say hello", max_output_tokens=50, floor="gpu", on_outage="gpu")
-    assert asked.get(timeout=20)["receipt"]["tier"] == "gpu"
+    assert asked.get(timeout=60)["receipt"]["tier"] == "gpu"
     assert all(item.ended_at is None for item in ended(standing, stays))
     provider.mended()
-    assert {each.get(timeout=40)["receipt"]["tier"] for each in stays} == {"frontier"}
+    assert {each.get(timeout=60)["receipt"]["tier"] for each in stays} == {"frontier"}
 
 
 def test_an_item_that_alone_fails_ends_and_holds_up_nobody(
@@ -220,16 +221,16 @@ def test_an_item_that_alone_fails_ends_and_holds_up_nobody(
 ) -> None:
     poison = classify.delay("[[sandbox:503]] my refund", labels=LABELS)
     while standing.item(poison.id).ended_at is None:
-        classify.delay("a good one", labels=LABELS).get(timeout=30)
+        classify.delay("a good one", labels=LABELS).get(timeout=60)
     with pytest.raises(Exhausted):
-        poison.get(timeout=5)
+        poison.get(timeout=60)
     assert standing.item(poison.id).calls == 3
 
 
 def test_a_worker_without_a_key_serves_its_other_deployments_and_one_takes_over(
     standing: Standing,
 ) -> None:
-    receipt = classify.delay("mine", labels=LABELS, floor="frontier").get(timeout=20)["receipt"]
+    receipt = classify.delay("mine", labels=LABELS, floor="frontier").get(timeout=60)["receipt"]
     assert (receipt["deployment"], receipt["stands_in_for"]) == ("best", "keyless")
     condition = known(standing)["keyless"]
     assert (condition.code, condition.needs_somebody) == ("no_key", True)
@@ -243,7 +244,7 @@ def test_workers_say_once_what_they_cannot_call_and_when_it_serves_again(
     until(lambda: held(standing, "house"))
     provider.mended()
     for each in waiting:
-        each.get(timeout=40)
+        each.get(timeout=60)
     said = log_of(standing, "gpu")
     assert "deployment_held_back" in said
     assert "deployment_serves_again" in said

@@ -16,7 +16,7 @@ def standing(build_house: Build) -> Standing:
 
 def test_a_throttle_inside_a_200_waits_and_costs_nothing(standing: Standing) -> None:
     text = "[[sandbox:error_in_200 times=1]] my refund"
-    receipt = classify.delay(text, labels=LABELS, floor="frontier").get(timeout=30)["receipt"]
+    receipt = classify.delay(text, labels=LABELS, floor="frontier").get(timeout=60)["receipt"]
     assert receipt["attempts"] == 1
     tried = standing.attempts(receipt["item"])
     assert [each.outcome for each in tried] == ["throttled", "accepted"]
@@ -29,14 +29,14 @@ def test_a_vendors_bill_that_cannot_be_true_is_booked_at_the_hold(
 ) -> None:
     asked = classify.delay(f"[[sandbox:{marker}]] why", labels=LABELS, floor="frontier")
     with pytest.raises(ChargeUnknown) as lost:
-        asked.get(timeout=30)
+        asked.get(timeout=60)
     [tried] = standing.attempts(lost.value.fields["item"])
     assert (tried.outcome, tried.detail["kind"]) == ("unknown", "unreadable_bill")
     assert tried.cost == tried.held > 0
 
 
 def test_a_house_server_without_usage_is_served_by_an_estimate(standing: Standing) -> None:
-    receipt = classify.delay("[[sandbox:no_usage]] why", labels=LABELS).get(timeout=30)["receipt"]
+    receipt = classify.delay("[[sandbox:no_usage]] why", labels=LABELS).get(timeout=60)["receipt"]
     assert (receipt["tier"], receipt["attempts"]) == ("gpu", 1)
     assert receipt["tokens"]["estimated"] is True
     assert receipt["tokens"]["input"] > 0
@@ -47,7 +47,7 @@ def test_a_prompt_that_one_tier_refuses_is_done_by_the_next(
     standing: Standing, marker: str
 ) -> None:
     text = f"[[sandbox:{marker} model=house-tiny]] my refund"
-    receipt = classify.delay(text, labels=LABELS).get(timeout=30)["receipt"]
+    receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert (receipt["tier"], receipt["attempts"]) == ("open_weight", 2)
     refused, accepted = standing.attempts(receipt["item"])
     assert (refused.cost, refused.outcome, accepted.outcome) == (0, "rejected", "accepted")
@@ -55,9 +55,9 @@ def test_a_prompt_that_one_tier_refuses_is_done_by_the_next(
 
 def test_a_prompt_that_no_tier_takes_dies_of_what_it_was_refused_for(standing: Standing) -> None:
     with pytest.raises(ContextWindowExceeded, match="context window") as long:
-        classify.delay("[[sandbox:too_long]] x", labels=LABELS).get(timeout=30)
+        classify.delay("[[sandbox:too_long]] x", labels=LABELS).get(timeout=60)
     with pytest.raises(Rejected, match="withheld"):
-        classify.delay("[[sandbox:filtered]] x", labels=LABELS).get(timeout=30)
+        classify.delay("[[sandbox:filtered]] x", labels=LABELS).get(timeout=60)
     assert standing.item(long.value.fields["item"]).spent == 0
 
 
@@ -66,9 +66,9 @@ def test_a_whole_answer_is_taken_without_a_reason_and_without_its_thoughts(
 ) -> None:
     for marker in ("no_finish", "thinks"):
         text = f"[[sandbox:{marker}]] my refund"
-        answer = classify.delay(text, labels=LABELS, floor="frontier").get(timeout=30)
+        answer = classify.delay(text, labels=LABELS, floor="frontier").get(timeout=60)
         assert answer["output"]["label"] in LABELS
-    text = complete.delay("[[sandbox:thinks]] Say hello").get(timeout=30).output.text
+    text = complete.delay("[[sandbox:thinks]] Say hello").get(timeout=60).output.text
     assert text.startswith("Simulated answer")
 
 
@@ -81,5 +81,5 @@ def test_another_models_answer_is_refused_unless_only_we_are_hurt(standing: Stan
     assert {each.detail["model_served"] for each in tried} == {"sandbox-other-model"}
     assert tried[-1].cost > 0
     mild = classify.delay("[[sandbox:other_model]] y", labels=LABELS, risk="internal")
-    receipt = mild.get(timeout=30)["receipt"]
+    receipt = mild.get(timeout=60)["receipt"]
     assert (receipt["model_served"], receipt["other_model"]) == ("sandbox-other-model", True)

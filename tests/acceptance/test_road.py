@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 from celery import Celery, chain, chord, group
 
-from tests.acceptance.acceptance_house import Build, Standing, until
+from tests.acceptance.acceptance_house import Build, Standing
+from tests.waiting import until
 from tierqueue.router.errors import (
     CostCeilingExceeded,
     DeadlineExceeded,
@@ -31,7 +32,7 @@ def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
 
 
 def test_a_ticket_is_classified_and_the_receipt_says_how(standing: Standing) -> None:
-    answer = classify.delay("my card is lost", labels=LABELS).get(timeout=15)
+    answer = classify.delay("my card is lost", labels=LABELS).get(timeout=60)
     assert answer["output"]["label"] in LABELS
     receipt = answer["receipt"]
     assert (receipt["tier"], receipt["deployment"]) == ("gpu", "house")
@@ -53,7 +54,7 @@ def test_each_task_type_brings_its_own_form_of_answer(standing: Standing) -> Non
         summarize.delay("A long report about the weather. " * 20, max_words=50),
         complete.delay("Say hello", max_output_tokens=50),
     ]
-    extracted, summary, text = (each.get(timeout=15)["output"] for each in waiting)
+    extracted, summary, text = (each.get(timeout=60)["output"] for each in waiting)
     assert extracted.keys() == {"number", "paid"}
     assert len(summary["summary"].split()) <= 50
     assert text["text"]
@@ -61,7 +62,7 @@ def test_each_task_type_brings_its_own_form_of_answer(standing: Standing) -> Non
 
 def test_an_answer_that_fails_validation_is_escalated_one_tier(standing: Standing) -> None:
     text = "[[sandbox:invalid model=house-tiny]] where is my money"
-    receipt = classify.delay(text, labels=LABELS).get(timeout=15)["receipt"]
+    receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert (receipt["tier"], receipt["attempts"]) == ("open_weight", 2)
     tried = standing.attempts(receipt["item"])
     assert [(each.deployment, each.outcome) for each in tried] == [
@@ -72,7 +73,7 @@ def test_an_answer_that_fails_validation_is_escalated_one_tier(standing: Standin
 
 def test_an_answer_no_tier_gets_right_is_rejected_after_one_call_each(standing: Standing) -> None:
     with pytest.raises(Rejected) as refused:
-        classify.delay("[[sandbox:invalid]] what", labels=LABELS).get(timeout=15)
+        classify.delay("[[sandbox:invalid]] what", labels=LABELS).get(timeout=60)
     tried = standing.attempts(refused.value.fields["item"])
     assert [each.tier for each in tried] == ["gpu", "open_weight", "frontier"]
     assert standing.item(refused.value.fields["item"]).spent == sum(each.cost for each in tried)
@@ -80,7 +81,7 @@ def test_an_answer_no_tier_gets_right_is_rejected_after_one_call_each(standing: 
 
 def test_an_item_over_its_own_ceiling_is_never_sent(standing: Standing) -> None:
     with pytest.raises(CostCeilingExceeded) as refused:
-        classify.delay("x", labels=LABELS, floor="frontier", max_cost="0.000001usd").get(timeout=15)
+        classify.delay("x", labels=LABELS, floor="frontier", max_cost="0.000001usd").get(timeout=60)
     fields = refused.value.fields
     assert fields["limit"] == 1000
     assert fields["needed"] > fields["limit"]
@@ -112,7 +113,7 @@ def test_a_fault_of_the_deployment_is_tried_again_and_is_no_call_of_the_item(
     standing: Standing,
 ) -> None:
     text = "[[sandbox:500 times=1]] my refund"
-    receipt = classify.delay(text, labels=LABELS).get(timeout=15)["receipt"]
+    receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert receipt["attempts"] == 1
     outcomes = [each.outcome for each in standing.attempts(receipt["item"])]
     assert outcomes == ["unavailable", "accepted"]
@@ -123,28 +124,28 @@ def test_a_failure_that_stays_while_others_are_served_ends_in_a_dead_letter(
 ) -> None:
     failing = classify.delay("[[sandbox:503]] my refund", labels=LABELS)
     while standing.item(failing.id).ended_at is None:
-        classify.delay("my other refund", labels=LABELS).get(timeout=15)
+        classify.delay("my other refund", labels=LABELS).get(timeout=60)
     with pytest.raises(Exhausted):
-        failing.get(timeout=5)
+        failing.get(timeout=60)
     assert standing.item(failing.id).calls == 3
 
 
 def test_a_bad_request_is_never_tried_again(standing: Standing) -> None:
     with pytest.raises(RequestRefused) as refused:
-        classify.delay("[[sandbox:bad_request]]", labels=LABELS).get(timeout=15)
+        classify.delay("[[sandbox:bad_request]]", labels=LABELS).get(timeout=60)
     assert len(standing.attempts(refused.value.fields["item"])) == 1
 
 
 def test_throttling_waits_in_the_ledger_and_is_not_an_attempt(standing: Standing) -> None:
     begun = time.monotonic()
-    receipt = classify.delay("[[sandbox:429 after=1 times=1]] hm", labels=LABELS).get(timeout=15)
+    receipt = classify.delay("[[sandbox:429 after=1 times=1]] hm", labels=LABELS).get(timeout=60)
     assert time.monotonic() - begun >= 1
     assert receipt["receipt"]["attempts"] == 1
 
 
 def test_an_item_past_its_deadline_is_not_done(standing: Standing) -> None:
     with pytest.raises(DeadlineExceeded):
-        classify.apply_async(["late", LABELS], countdown=3, expires=1).get(timeout=15)
+        classify.apply_async(["late", LABELS], countdown=3, expires=1).get(timeout=60)
 
 
 def test_the_same_idempotency_key_is_one_item_and_one_charge(standing: Standing) -> None:
@@ -152,7 +153,7 @@ def test_the_same_idempotency_key_is_one_item_and_one_charge(standing: Standing)
         classify.delay("once", labels=LABELS, idempotency_key="order 7", floor="open_weight")
         for _ in range(2)
     ]
-    first, second = (each.get(timeout=15) for each in twice)
+    first, second = (each.get(timeout=60) for each in twice)
     assert first == second
     assert len(standing.attempts(first["receipt"]["item"])) == 1
     with pytest.raises(InvalidItem, match="order 7"):
@@ -166,26 +167,26 @@ def test_a_service_with_only_celery_calls_by_name(standing: Standing) -> None:
         )
         arguments = {"text": "card", "labels": LABELS, "sensitivity": "public"}
         wanted = stranger.signature("tierqueue.classify", kwargs=arguments, queue="route")
-        assert wanted.delay().get(timeout=15)["output"]["label"] in LABELS
+        assert wanted.delay().get(timeout=60)["output"]["label"] in LABELS
         poor = stranger.signature("tierqueue.classify", kwargs={"text": "card"}, queue="route")
         with pytest.raises(Exception, match="labels") as refused:
-            poor.delay().get(timeout=15)
+            poor.delay().get(timeout=60)
         assert type(refused.value).__name__ == "InvalidItem"
 
 
 def test_groups_chains_and_chords_come_true(standing: Standing) -> None:
     many = group(classify.s(f"card {n}", LABELS) for n in range(4)).apply_async()
-    assert len(many.get(timeout=15)) == 4
+    assert len(many.get(timeout=60)) == 4
     after = chain(
         complete.s("First say something", sensitivity="confidential"),
         summarize.s(max_words=40),
     ).apply_async()
-    receipt = after.get(timeout=15)["receipt"]
+    receipt = after.get(timeout=60)["receipt"]
     assert receipt["task"] == "tierqueue.summarize"
     assert receipt["sensitivity"] == "confidential"
     both = chord([summarize.s(f"Text number {n}.", max_words=30) for n in range(3)])
     joined = complete.s(system="Join these texts.", max_output_tokens=50)
-    assert both(joined).get(timeout=15)["output"]["text"]
+    assert both(joined).get(timeout=60)["output"]["text"]
 
 
 def test_a_revoked_item_is_cancelled(standing: Standing) -> None:
@@ -198,15 +199,15 @@ def test_a_running_call_is_aborted_when_its_item_is_revoked(standing: Standing) 
     waiting = classify.delay("[[sandbox:hang seconds=15]]", labels=LABELS)
     until(lambda: standing.item(waiting.id).state == "running")
     waiting.revoke()
-    until(lambda: standing.item(waiting.id).state == "cancelled", seconds=8)
+    until(lambda: standing.item(waiting.id).state == "cancelled")
 
 
 def test_no_prompt_and_no_answer_is_in_any_log(
     standing: Standing, log_of: Callable[[Standing, str], str]
 ) -> None:
     secret = "xylophone-orchid"
-    classify.delay(f"my {secret} card", labels=LABELS).get(timeout=15)
+    classify.delay(f"my {secret} card", labels=LABELS).get(timeout=60)
     with pytest.raises(RequestRefused):
-        classify.delay(f"[[sandbox:bad_request]] {secret}", labels=LABELS).get(timeout=15)
+        classify.delay(f"[[sandbox:bad_request]] {secret}", labels=LABELS).get(timeout=60)
     for name in standing.house.processes:
         assert secret not in log_of(standing, name)

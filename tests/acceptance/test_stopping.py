@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_house import Build, Standing, until
+from tests.acceptance.acceptance_house import Build, Standing
+from tests.waiting import until
 from tierqueue.router.errors import ChargeUnknown
 from tierqueue.tasks import classify
 
@@ -42,7 +43,7 @@ def test_house_work_that_outlasts_the_grace_period_is_given_back(standing: Stand
     assert row.state in {"routed", "queued"}
     assert (row.held, row.calls, row.lost_claims) == (0, 0, 0)
     standing.house.spawn("gpu").wait_ready(60)
-    assert waiting.get(timeout=30)["receipt"]["attempts"] == 1
+    assert waiting.get(timeout=60)["receipt"]["attempts"] == 1
 
 
 def test_a_paid_call_that_outlasts_the_grace_period_is_booked_as_unknown(
@@ -53,7 +54,7 @@ def test_a_paid_call_that_outlasts_the_grace_period_is_booked_as_unknown(
     worker.end()
     assert worker.wait(GRACE + 5) == 0
     with pytest.raises(ChargeUnknown):
-        waiting.get(timeout=15)
+        waiting.get(timeout=60)
     (attempt,) = standing.attempts(waiting.id)
     assert attempt.outcome == "unknown"
     assert attempt.cost == attempt.held > 0
@@ -68,4 +69,4 @@ def test_nothing_new_is_claimed_after_the_signal(standing: Standing) -> None:
     assert worker.wait(GRACE + 5) == 0
     assert standing.attempts(late.id) == []
     standing.house.spawn("gpu").wait_ready(60)
-    assert late.get(timeout=30)["output"]
+    assert late.get(timeout=60)["output"]

@@ -53,7 +53,7 @@ class Provider:
     def end(self) -> int:
         """SIGTERM; the exit status."""
         self.process.terminate()
-        status = self.process.wait(timeout=10)
+        status = self.process.wait(timeout=60)
         self.close()
         return status
 
@@ -63,7 +63,7 @@ class Provider:
         self.anthropic.close()
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.call import Refused
 from sandbox.limits import Gate, Limit
+from tests.waiting import PATIENCE
 
 
 def test_requests_are_admitted_again_when_the_minute_has_slid_past() -> None:
@@ -64,7 +65,7 @@ def test_the_provider_refuses_past_its_requests_a_minute_and_logs_it(start: Any)
     assert left == ["1", "0"]
     with pytest.raises(openai.RateLimitError) as raised:
         provider.ask_openai("hello")
-    assert 50 < int(raised.value.response.headers["retry-after"]) <= 60
+    assert 0 < int(raised.value.response.headers["retry-after"]) <= 60
     assert provider.ask_openai("hello", model="open-large").status_code == 200
     line = provider.lines()[2]
     assert (line["status"], line["fault"], line["cost_nanousd"]) == (429, "limit", 0)
@@ -79,25 +80,34 @@ def test_the_provider_refuses_past_its_tokens_a_minute(start: Any) -> None:
     assert provider.ask_anthropic("a" * 320).status_code == 200
     with pytest.raises(anthropic.RateLimitError) as raised:
         provider.ask_anthropic("a" * 320)
-    assert int(raised.value.response.headers["retry-after"]) > 50
+    assert int(raised.value.response.headers["retry-after"]) > 0
 
 
 def test_calls_at_the_same_time_are_bounded_and_the_most_is_logged(start: Any) -> None:
-    provider = start("--concurrent", "3", "--latency-ms", "300")
+    # The three that are let in stay until the end, however long the others take to come.
+    provider = start("--concurrent", "3", "--latency-ms", "600000")
 
-    async def burst() -> list[Any]:
+    async def burst() -> list[BaseException | None]:
         client = openai.AsyncOpenAI(base_url=f"{provider.url}/v1", api_key="any", max_retries=0)
         async with client:
             asked = [
-                client.chat.completions.create(
-                    model="open-small", messages=[{"role": "user", "content": f"call {n}"}]
+                asyncio.ensure_future(
+                    client.chat.completions.create(
+                        model="open-small", messages=[{"role": "user", "content": f"call {n}"}]
+                    )
                 )
                 for n in range(8)
             ]
-            return await asyncio.gather(*asked, return_exceptions=True)
+            async with asyncio.timeout(PATIENCE):
+                while sum(each.done() for each in asked) < 5:
+                    await asyncio.wait(asked, timeout=0.05)
+            refused = [each.exception() for each in asked if each.done()]
+            assert await asyncio.to_thread(provider.end) == 0
+            await asyncio.gather(*asked, return_exceptions=True)
+            return refused
 
     answers = asyncio.run(burst())
     refused = [one for one in answers if isinstance(one, openai.RateLimitError)]
-    assert len(refused) == 5
+    assert len(refused) == len(answers) == 5
     assert {one.response.headers["retry-after"] for one in refused} == {"1"}
     assert max(line["max_in_flight"] for line in provider.lines()) == 3

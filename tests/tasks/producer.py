@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import update
 
+from tests.waiting import until
 from tierqueue.ledger.lifecycle.items import Death, die
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.ledger.results.promises import Ending
@@ -23,15 +22,6 @@ from tierqueue.tasks.results import fulfil
 from tierqueue.tasks.results.delivery import Delivery
 
 CHECKOUT = Path(__file__).parents[2]
-
-
-def until(met: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Wait for a state; fails when it does not come."""
-    end = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < end, "the awaited state did not come"
-        time.sleep(0.02)
-    return found
 
 
 class Road:
@@ -113,14 +103,14 @@ class Worker:
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
         )
-        until(lambda: self.process.poll() is not None or b"ready." in log.read_bytes(), 60)
+        until(lambda: self.process.poll() is not None or b"ready." in log.read_bytes())
         assert self.process.poll() is None, log.read_text()
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL where that is not heard."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(15)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -1,6 +1,7 @@
 """Ceilings are loud: warnings once each, and a hook that never holds anything up."""
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 from unittest.mock import Mock
 
@@ -54,6 +55,11 @@ def spend(ledger: Ledger, amount: int, at: int, balance: str = ACME) -> None:
     with ledger.write() as connection:
         books.hold(connection, at, [Need(item_id, 1, 0, [("budget", "acme")])])
         books.write(connection, at, [Entry(balance, item_id, 1, "settle", 0, amount)])
+
+
+def _of_ceilings(logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What was logged of ceilings: threads of other tests may still log."""
+    return [each for each in logs if each["event"] == "ceiling_warning"]
 
 
 def warned(ledger: Ledger, at: int, policy: WarningPolicy = DEFAULT) -> list[str]:
@@ -147,7 +153,7 @@ def test_a_warning_is_a_log_line_a_call_of_the_hook_and_in_the_list(ledger: Ledg
         "spent": 850,
         "held": 0,
     }
-    assert logs == [{"event": "ceiling_warning", "log_level": "warning", **said}]
+    assert _of_ceilings(logs) == [{"event": "ceiling_warning", "log_level": "warning", **said}]
     assert told.messages == [{"what": "ceiling_warning", **said}]
     with ledger.read() as connection:
         (standing,) = ceiling_standings(connection, now)
@@ -164,7 +170,7 @@ def test_the_routing_stages_tick_looks_at_the_ceilings(ledger: Ledger) -> None:
     with capture_logs() as logs:
         for each in sweeps:
             each()
-    assert [each["event"] for each in logs] == ["ceiling_warning"]
+    assert len(_of_ceilings(logs)) == 1
 
 
 def stopped(ledger: Ledger, reason: str = "cost_ceiling") -> str:
@@ -259,9 +265,9 @@ def test_an_outage_is_told_once_it_lasts_and_a_throttle_never(ledger: Ledger) ->
     assert alarmed(ledger) == []
     with ledger.write() as connection:
         connection.exec_driver_sql("DELETE FROM conditions")
-    away(ledger, "outage", 5)
+    away(ledger, "outage", 0)
     assert alarmed(ledger) == []
     with ledger.write() as connection:
         connection.exec_driver_sql("DELETE FROM conditions")
-    away(ledger, "outage", 31)
+    away(ledger, "outage", 61)
     assert [each["what"] for each in alarmed(ledger)] == ["deployment_away"]

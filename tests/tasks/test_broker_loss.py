@@ -3,7 +3,6 @@
 import base64
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,8 @@ from sqlalchemy import text
 
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.foreign_app import tally
-from tests.tasks.producer import Road, until
+from tests.tasks.producer import Road
+from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.router.errors import CostCeilingExceeded
 from tierqueue.tasks import complete
@@ -49,6 +49,13 @@ def _a_while_ago(road: Road) -> None:
         connection.execute(text("UPDATE promises SET kept_at = kept_at - 5000000"))
 
 
+def _shifted(road: Road, table: str, column: str, seconds: int) -> None:
+    """Moved in time, so that how long the test itself takes decides nothing."""
+    with road.ledger.write() as connection:
+        moved = text(f"UPDATE {table} SET {column} = {column} + {seconds * 1_000_000}")
+        connection.execute(moved)
+
+
 def _mend(road: Road) -> None:
     """The routing stage's tick notices the loss, and a round later tells everything again."""
     upkeep = Upkeep(road.app)
@@ -65,21 +72,21 @@ def test_get_returns_although_the_broker_forgot_everything_while_it_waited(
 ) -> None:
     asked = complete.delay("Say hello")
     got: list[Any] = []
-    waiting = threading.Thread(target=lambda: got.append(asked.get(timeout=20)))
+    waiting = threading.Thread(target=lambda: got.append(asked.get(timeout=60)))
     waiting.start()
     until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
     road.tell(road.answer(asked.id, {"text": "before"}, tier="gpu"))
-    waiting.join(10)
+    waiting.join(60)
     assert got[0]["output"] == {"text": "before"}
 
     second = complete.delay("Say hello again")
-    waiting = threading.Thread(target=lambda: got.append(second.get(timeout=20)))
+    waiting = threading.Thread(target=lambda: got.append(second.get(timeout=60)))
     waiting.start()
     until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
     # The stage commits the answer and dies before it tells; the broker loses all else.
     road.answer(second.id, {"text": "hello"}, tier="gpu")
     _flush(valkey)
-    waiting.join(15)
+    waiting.join(60)
     assert [each["output"]["text"] for each in got] == ["before", "hello"]
 
 
@@ -90,10 +97,10 @@ def test_a_result_that_redis_lost_is_read_from_the_ledger(road: Road, valkey: An
     )
     _flush(valkey)
     _a_while_ago(road)
-    assert road.app.AsyncResult(answered.id).get(timeout=5)["output"] == {"text": "one"}
+    assert road.app.AsyncResult(answered.id).get(timeout=60)["output"] == {"text": "one"}
     assert road.app.AsyncResult(answered.id).state == "SUCCESS"
     with pytest.raises(CostCeilingExceeded) as raised:
-        road.app.AsyncResult(dead.id).get(timeout=5)
+        road.app.AsyncResult(dead.id).get(timeout=60)
     assert raised.value.fields == {"limit": 5}
     assert road.app.AsyncResult("nobody's").state == "PENDING"
 
@@ -125,7 +132,7 @@ def test_after_a_loss_a_caller_that_has_only_celery_is_told_again(
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]
     Delivery(road.app).keep(owed)
-    assert theirs.get(timeout=5)["output"] == {"text": "one"}
+    assert theirs.get(timeout=60)["output"] == {"text": "one"}
 
 
 def test_a_promise_with_links_that_is_told_late_reaches_a_caller_that_has_only_celery(
@@ -136,7 +143,7 @@ def test_a_promise_with_links_that_is_told_late_reaches_a_caller_that_has_only_c
     _a_while_ago(road)
     assert asked.state == "SUCCESS"
     road.tell(ending)
-    assert stranger.AsyncResult(asked.id).get(timeout=5)["output"] == {"text": "one"}
+    assert stranger.AsyncResult(asked.id).get(timeout=60)["output"] == {"text": "one"}
 
 
 def test_after_a_loss_links_are_not_sent_a_second_time(road: Road, valkey: Any) -> None:
@@ -199,7 +206,7 @@ def test_a_chord_of_items_comes_true_although_the_broker_forgot_its_first_part(
     assert body.arguments["prompt"] == "body"
     assert len(road.all_items()) == 4
     road.tell(road.answer(asked.id, {"text": "end"}))
-    assert asked.get(timeout=5)["output"] == {"text": "end"}
+    assert asked.get(timeout=60)["output"] == {"text": "end"}
 
 
 def test_a_foreign_body_of_a_chord_of_items_is_sent_once_with_the_answers_in_order(
@@ -232,7 +239,7 @@ def test_a_dead_part_fails_the_body_of_a_chord_that_the_broker_forgot(
     _flush(valkey)
     road.tell(road.answer(second.id, {"text": "2"}))
     with pytest.raises(ChordError, match="died of no_route"):
-        road.app.AsyncResult(asked.id).get(timeout=5)
+        road.app.AsyncResult(asked.id).get(timeout=60)
     assert road.item(asked.id) is None
 
 
@@ -252,8 +259,10 @@ def test_a_dead_letter_is_announced_once_on_the_queue_of_its_tier(road: Road) ->
 def test_a_dead_letter_nobody_announced_is_announced_by_the_tick(road: Road) -> None:
     asked = complete.delay("one")
     road.kill(asked.id, "no_route")
+    _shifted(road, "items", "ended_at", 3600)
     _mend(road)
     assert _depth(road, "dead.route") == 0
+    _shifted(road, "items", "ended_at", -3600)
     _a_while_ago(road)
     _mend(road)
     _mend(road)
@@ -286,14 +295,17 @@ def test_announcing_waits_for_the_broker_and_raises_nothing(
     asked = complete.delay("one")
     ending = road.kill(asked.id, "no_route")
 
+    tried: list[None] = []
+
     def down(*_: Any, **__: Any) -> None:
+        tried.append(None)
         raise ConnectionError("refused")
 
     with monkeypatch.context() as broken:
         broken.setattr(road.app.backend.client, "pipeline", down)
-        started = time.monotonic()
         road.tell(ending)
-        assert time.monotonic() - started < 5
+        # Nobody tries again and again while the stage waits for it.
+        assert len(tried) == 1
     assert road.item(asked.id).announced_at is None
     _a_while_ago(road)
     Upkeep(road.app).round()

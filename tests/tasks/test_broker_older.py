@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from tests.tasks.producer import Road, until
+from tests.tasks.producer import Road
 from tests.tasks.test_broker_loss import _a_while_ago, _depth, _flush, _mend
+from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.operations.erase import erase
 from tierqueue.tasks import complete
@@ -38,8 +39,10 @@ def _come_back_from(road: Road, valkey: Any, copy: dict[bytes, Any]) -> None:
 
 
 def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_told_since(
-    road: Road, valkey: Any, stranger: Celery
+    road: Road, valkey: Any, stranger: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The rounds follow each other, however long this test takes: somebody looks all the time.
+    monkeypatch.setattr("tierqueue.workers.maintenance.upkeep._UNWATCHED", 3_600_000_000)
     upkeep = Upkeep(road.app)
     before, since, dead, gone = (complete.delay(word) for word in ("a", "b", "c", "d"))
     upkeep.round()
@@ -60,7 +63,7 @@ def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_t
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert {promise.id for promise, _ in owed} == {since.id, dead.id}
     Delivery(road.app).keep(owed)
-    assert theirs.get(timeout=5)["output"] == {"text": "since"}
+    assert theirs.get(timeout=60)["output"] == {"text": "since"}
     assert stranger.AsyncResult(gone.id).state == "PENDING"
     assert stranger.AsyncResult(before.id).state == "SUCCESS"
     _a_while_ago(road)

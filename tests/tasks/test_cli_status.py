@@ -6,7 +6,6 @@ import re
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy import insert
 from tests.ledger.placed import place
 from tests.ledger.road import ceiling
 from tests.tasks.command import Command
+from tests.waiting import until
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress
@@ -77,7 +77,7 @@ def test_the_screen_shows_where_work_stands_in_80_columns(busy: Ledger, tierqueu
     assert len(lines) <= 24
     text = "\n".join(lines)
     assert re.search(r"^routing +1 stage alive, 1 to route, the oldest for \d", text, re.MULTILINE)
-    assert re.search(r"^gpu +3 +0 +2 +1 min \d+ s +30 +6 s +1 +7$", text, re.MULTILINE), text
+    assert re.search(r"^gpu +3 +0 +2 +\d+ min \d+ s +30 +6 s +1 +7$", text, re.MULTILINE), text
     assert re.search(r"^frontier +0 .* paused +0 +\d+$", text, re.MULTILINE), text
     assert re.search(r"^house +gpu +0 +2  STOPPED by 1 worker$", text, re.MULTILINE)
     assert "1  breaker open (house)" in text
@@ -93,7 +93,7 @@ def test_scripts_get_the_same_with_units(busy: Ledger, tierqueue: Command) -> No
     assert (gpu["ready_items"], gpu["waiting_items"], gpu["concurrency_calls"]) == (3, 2, 7)
     assert gpu["ended_per_second"] == 0.5
     assert gpu["empty_seconds"] == 6
-    assert 90 <= gpu["oldest_seconds"] < 120
+    assert gpu["oldest_seconds"] >= 90
     assert told["dead_letters_last_hour"] == {"exhausted": 1}
     assert [each["ceiling"] for each in told["ceilings_near"]] == ["budget:a\x1bcme total"]
 
@@ -139,18 +139,20 @@ class Terminal:
 
     def until(self, words: str) -> None:
         """Read what is drawn until it shows ``words``."""
-        end = time.monotonic() + 30
-        while words not in self.shown and time.monotonic() < end:
+
+        def read() -> bool:
             if select.select([self.ours], [], [], 0.2)[0]:
                 self.shown += os.read(self.ours, 65_536).decode()
-            elif self.process.poll() is not None:
-                break
-        assert words in self.shown, self.shown
+            else:
+                assert self.process.poll() is None, self.shown
+            return words in self.shown
+
+        until(lambda: words in self.shown or read())
 
     def press(self, keys: bytes) -> int:
         """Press keys; the exit status."""
         os.write(self.ours, keys)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from tests.tasks.junk import DEEP, HALF_AN_EMOJI, NUL, SECRET, call, entry, spoilt
-from tests.tasks.producer import Road, Worker, until
+from tests.tasks.producer import Road, Worker
+from tests.waiting import until
 from tierqueue.ledger.tables import raw_messages
 from tierqueue.router.errors import InvalidItem
 
@@ -59,7 +60,7 @@ class Queue:
     def read(self, *entries: bytes) -> None:
         """Lay entries on the queue; returns when none of them is left, read or unread."""
         self.client.lpush("route", *entries)
-        until(lambda: self._alive() and not self.left(), 30)
+        until(lambda: self._alive() and not self.left())
 
     def good(self, count: int = 10) -> None:
         """Good calls come through."""
@@ -143,16 +144,27 @@ def test_the_sender_of_a_readable_id_is_told_what_was_wrong(queue: Queue) -> Non
         spoil(message)
         wrong[name] = message["headers"]["id"]
         queue.client.lpush("route", entry(message))
-    until(lambda: not queue.left(), 30)
+    until(lambda: not queue.left())
     for name, call_id in wrong.items():
         row = until(partial(queue.road.item, call_id))
         assert (row.state, row.reason) == ("dead", "invalid"), name
         assert SECRET not in json.dumps(row.error), name
         with pytest.raises(InvalidItem):
-            queue.road.app.AsyncResult(call_id).get(timeout=10)
+            queue.road.app.AsyncResult(call_id).get(timeout=60)
     queue.good()
     told = queue.worker.log.read_text()
     assert SECRET not in told, told[max(0, told.index(SECRET) - 1500) : told.index(SECRET) + 300]
+
+
+def test_what_a_sender_calls_its_call_is_in_no_line_of_the_log(queue: Queue) -> None:
+    asked, wake = call(), call(task="tierqueue.wake")
+    for message in (asked, wake):
+        message["headers"]["shadow"] = SECRET
+        queue.read(entry(message))
+    until(lambda: queue.road.item(asked["headers"]["id"]))
+    ended = f"tierqueue.wake[{wake['headers']['id']}] succeeded in"
+    until(lambda: ended in queue.worker.log.read_text())
+    assert SECRET not in queue.worker.log.read_text()
 
 
 UNREADABLE: dict[str, Callable[[dict[str, Any]], Any]] = {

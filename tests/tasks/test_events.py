@@ -1,13 +1,14 @@
 """What Flower sees of items."""
 
-import time
+import threading
 from typing import Any
 
 import pytest
 from celery import Celery
 from celery.events.state import State
 
-from tests.tasks.producer import Road, until
+from tests.tasks.producer import Road
+from tests.waiting import until
 from tierqueue.ledger.monitoring.endings import Spent
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.tasks.broker.task_events import ItemEvents
@@ -83,15 +84,31 @@ def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
     assert "Quillfeather" not in repr(seen)
 
 
-def test_without_a_broker_events_cost_their_sender_nothing() -> None:
+def test_without_a_broker_events_cost_their_sender_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     nowhere = Celery("nowhere", broker="redis://127.0.0.1:1/0", set_as_current=False)
     nowhere.conf.worker_send_task_events = True
-    events = ItemEvents(nowhere)
-    before = time.monotonic()
+    events, connecting, waited = ItemEvents(nowhere), set(), []
+    connect, wait = nowhere.connection_for_write, events._idle.wait
+
+    def connection_for_write() -> Any:
+        connecting.add(threading.current_thread().name)
+        return connect()
+
+    def patient(seconds: float | None = None) -> bool:
+        waited.append(seconds)
+        return wait(seconds)
+
+    monkeypatch.setattr(nowhere, "connection_for_write", connection_for_write)
+    monkeypatch.setattr(events._idle, "wait", patient)
     for _ in range(100):
         events.started(["someone"] * 64)
+    assert waited == []
     events.flush()
-    assert time.monotonic() - before < 2
+    assert waited == [0.5]
+    until(lambda: connecting)
+    assert connecting == {"events"}
 
 
 def test_no_event_is_sent_where_they_are_switched_off(road: Road) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
-from tests.tasks.producer import Road, until
+from tests.tasks.producer import Road
 from tests.tasks.test_cli import run
+from tests.waiting import until
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import Cancelled
 from tierqueue.tasks import complete
@@ -52,7 +53,7 @@ def test_an_item_that_waits_is_cancelled_told_and_erased(
 
     def wait() -> None:
         try:
-            asked.get(timeout=15)
+            asked.get(timeout=60)
         except Cancelled as error:
             got.append(error)
 
@@ -60,7 +61,7 @@ def test_an_item_that_waits_is_cancelled_told_and_erased(
     waiting.start()
     until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
     assert run(capsys, "erase", "--item", asked.id, "--yes")[0] == 0
-    waiting.join(15)
+    waiting.join(60)
     assert len(got) == 1
     assert road.item(asked.id).arguments is None
     assert road.item(asked.id).state == "cancelled"

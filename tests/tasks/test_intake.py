@@ -11,7 +11,8 @@ from celery import Celery, chain, chord, group
 from celery.exceptions import Reject
 from sqlalchemy import text
 
-from tests.tasks.producer import Road, Worker, until
+from tests.tasks.producer import Road, Worker
+from tests.waiting import until
 from tierqueue.ledger.lifecycle.items import submit_many
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.ledger.tables import items, raw_messages
@@ -50,12 +51,12 @@ def either_road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
 def test_calls_by_name_come_true(road: Road, stranger: Celery, intake: Worker) -> None:
     asked = by_name(stranger).delay()
     road.tell(road.answer(asked.id, {"text": "hi"}))
-    assert asked.get(timeout=10)["output"] == {"text": "hi"}
+    assert asked.get(timeout=60)["output"] == {"text": "hi"}
 
     together = group(by_name(stranger, f"g{n}") for n in range(3)).apply_async()
     for each in together.results:
         road.tell(road.answer(each.id, {"text": each.id}))
-    assert [r["output"]["text"] for r in together.get(timeout=10)] == [
+    assert [r["output"]["text"] for r in together.get(timeout=60)] == [
         each.id for each in together.results
     ]
 
@@ -65,13 +66,13 @@ def test_calls_by_name_come_true(road: Road, stranger: Celery, intake: Worker) -
     steps = chain(by_name(stranger, "first"), following).apply_async()
     road.tell(road.answer(steps.parent.id, {"text": "x"}))
     road.tell(road.answer(steps.id, {"text": "end"}))
-    assert steps.get(timeout=10)["output"] == {"text": "end"}
+    assert steps.get(timeout=60)["output"] == {"text": "end"}
 
     counted = chord([by_name(stranger, "h1"), by_name(stranger, "h2")], following).apply_async()
     for each in counted.parent.results:
         road.tell_twice(road.answer(each.id, {"text": "h"}))
     road.tell(road.answer(counted.id, {"text": "body"}))
-    assert counted.get(timeout=10)["output"] == {"text": "body"}
+    assert counted.get(timeout=60)["output"] == {"text": "body"}
     assert len(road.all_items()) == 9
 
 
@@ -80,7 +81,7 @@ def test_bad_input_by_name_is_a_dead_letter_and_raises_at_the_producer(
 ) -> None:
     asked = by_name(stranger, priority="urgent").delay()
     with pytest.raises(Exception, match="priority") as raised:
-        asked.get(timeout=10)
+        asked.get(timeout=60)
     assert type(raised.value).__name__ == "InvalidItem"
     row = road.item(asked.id)
     assert (row.state, row.reason) == ("dead", "invalid")
@@ -91,7 +92,7 @@ def test_bad_input_by_name_is_a_dead_letter_and_raises_at_the_producer(
     fine, _ = counted.parent.results
     road.tell(road.answer(fine.id, {"text": "ok"}))
     with pytest.raises(Exception, match="floor"):
-        counted.get(timeout=10)
+        counted.get(timeout=60)
 
 
 def test_a_call_by_name_says_nothing_in_events_or_logs(
@@ -142,7 +143,7 @@ def test_undecodable_and_unknown_messages_are_kept_with_their_bytes(
     road.app.backend.client.lpush("route", *broken)
     unknown = stranger.signature("tierqueue.abolished", args=[SECRET], queue="route").delay()
     with pytest.raises(Exception, match=r"tierqueue\.abolished"):
-        unknown.get(timeout=10)
+        unknown.get(timeout=60)
 
     def kept() -> list[Any]:
         with road.ledger.read() as connection:
@@ -181,7 +182,7 @@ def test_a_revoke_cancels_what_waits_and_does_not_lie_about_what_runs(
     waiting.revoke()
     running.revoke(terminate=True)
     with pytest.raises(Exception, match="cancelled by a revoke"):
-        waiting.get(timeout=10)
+        waiting.get(timeout=60)
     assert waiting.state == "REVOKED"
     until(lambda: road.item(running.id).cancel_requested)
     assert running.state == "PENDING"
@@ -197,7 +198,7 @@ def test_a_refused_call_is_refused_once_however_often_it_is_delivered(either_roa
     assert (row.state, row.reason, len(either_road.all_items())) == ("dead", "invalid", 1)
     assert row.error["fields"]["item"] == "call-1"
     with pytest.raises(InvalidItem):
-        complete.AsyncResult("call-1").get(timeout=5)
+        complete.AsyncResult("call-1").get(timeout=60)
 
 
 def test_an_accepted_call_is_accepted_once_however_often_it_is_delivered(either_road: Road) -> None:

@@ -75,7 +75,7 @@ def test_an_item_is_there_once_the_session_commits_and_wakes_then(
     assert (row.id, row.budget, row.state) == (asked.id, "acme", "submitted")
     assert _orders(engine) == [asked.id]
     road.tell(road.answer(asked.id, {"text": "hello"}))
-    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+    assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 
 def test_a_rollback_leaves_no_item_and_no_promise_and_wakes_nobody(

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from tests.tasks.foreign_app import autopsy, echo, mourn, tally
 from tests.tasks.foreign_app import foreign as foreign_app
-from tests.tasks.producer import Road, until
+from tests.tasks.producer import Road
+from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.errors import Cancelled, CostCeilingExceeded, InvalidItem, NoRoute
@@ -35,7 +36,7 @@ def _foreign_tasks_know_the_broker(valkey: Any) -> None:
 def test_a_result_is_the_answer_with_its_receipt(road: Road) -> None:
     asked = complete.delay("Say hello")
     road.tell(road.answer(asked.id, {"text": "hello"}, tier="gpu"))
-    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+    assert asked.get(timeout=60)["output"] == {"text": "hello"}
     assert asked.state == "SUCCESS"
 
 
@@ -43,7 +44,7 @@ def test_a_dead_letter_raises_its_own_error_with_its_fields(road: Road) -> None:
     asked = complete.delay("Say hello")
     road.tell(road.kill(asked.id, "cost_ceiling", limit=5, needed=7))
     with pytest.raises(CostCeilingExceeded) as raised:
-        asked.get(timeout=5)
+        asked.get(timeout=60)
     assert raised.value.fields == {"limit": 5, "needed": 7}
     assert asked.state == "FAILURE"
 
@@ -66,7 +67,7 @@ def test_a_cancelled_item_reads_revoked_and_raises_cancelled(road: Road) -> None
     asked = complete.delay("Say hello")
     assert cancel_behind(road.app, [asked.id, "nobody's"]) == {asked.id}
     with pytest.raises(Cancelled):
-        asked.get(timeout=5)
+        asked.get(timeout=60)
     assert asked.state == "REVOKED"
 
 
@@ -80,7 +81,7 @@ def test_many_plain_promises_take_one_round_trip(road: Road, valkey: Any) -> Non
     after = client.info("stats")["total_reads_processed"]
     client.close()
     assert after - before < 25
-    assert [each.get(timeout=5)["output"]["text"] for each in asked] == [each.id for each in asked]
+    assert [each.get(timeout=60)["output"]["text"] for each in asked] == [each.id for each in asked]
 
 
 def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
@@ -134,7 +135,7 @@ def test_a_group_of_items_gives_its_answers_in_order(road: Road) -> None:
     asked = group(complete.s(f"number {index}") for index in range(3)).apply_async()
     for each in reversed(asked.results):
         road.tell(road.answer(each.id, {"text": each.id}))
-    answers = asked.get(timeout=5)
+    answers = asked.get(timeout=60)
     assert [each["output"]["text"] for each in answers] == [each.id for each in asked.results]
 
 
@@ -150,14 +151,14 @@ def test_a_chain_of_items_hands_the_output_on(road: Road) -> None:
     assert second.task == "tierqueue.complete"
     road.tell(road.answer(asked.parent.id, {"text": "next"}))
     road.tell(road.answer(asked.id, {"summary": "short"}))
-    assert asked.get(timeout=5)["output"] == {"summary": "short"}
+    assert asked.get(timeout=60)["output"] == {"summary": "short"}
 
 
 def test_a_chain_fails_to_its_end_when_a_step_dies(road: Road) -> None:
     asked = chain(complete.s("one"), complete.si("two"), complete.si("three")).apply_async()
     road.tell(road.kill(asked.parent.parent.id, "exhausted"))
     with pytest.raises(Exception, match="died of exhausted"):
-        asked.get(timeout=5)
+        asked.get(timeout=60)
     assert len(road.all_items()) == 1
 
 
@@ -165,9 +166,9 @@ def test_a_chain_whose_next_step_cannot_take_the_answer_fails_loudly(road: Road)
     asked = chain(complete.s("one"), classify.s(labels=["one"]), complete.si("x")).apply_async()
     road.tell(road.answer(asked.parent.parent.id, {"text": "fine"}))
     with pytest.raises(InvalidItem):
-        asked.parent.get(timeout=5)
+        asked.parent.get(timeout=60)
     with pytest.raises(InvalidItem):
-        asked.get(timeout=5)
+        asked.get(timeout=60)
     assert {row.reason for row in road.all_items()} == {None, "invalid"}
     assert road.item(asked.parent.id).arguments["kwargs"] == {"labels": ["one"]}
 
@@ -182,7 +183,7 @@ def test_a_chord_of_items_runs_a_body_of_ours_once(road: Road) -> None:
     bodies = [row for row in road.all_items() if row.task == "tierqueue.complete"]
     assert [row.id for row in bodies] == [asked.id]
     road.tell(road.answer(asked.id, {"text": "done"}))
-    assert asked.get(timeout=5)["output"] == {"text": "done"}
+    assert asked.get(timeout=60)["output"] == {"text": "done"}
 
 
 def test_a_chord_with_a_dead_header_fails_its_body(road: Road) -> None:
@@ -191,7 +192,7 @@ def test_a_chord_with_a_dead_header_fails_its_body(road: Road) -> None:
     road.tell_twice(road.kill(first.id, "no_route"))
     road.tell(road.answer(second.id, {"text": "fine"}))
     with pytest.raises(NoRoute):
-        asked.get(timeout=5)
+        asked.get(timeout=60)
     assert isinstance(asked.result, ChordError)
     assert road.item(asked.id) is None
 
@@ -207,7 +208,7 @@ def test_a_chord_in_a_chain_comes_true(road: Road) -> None:
     for each in header:
         road.tell_twice(road.answer(each, {"text": "ok"}))
     road.tell(road.answer(asked.id, {"text": "the end"}))
-    assert asked.get(timeout=5)["output"] == {"text": "the end"}
+    assert asked.get(timeout=60)["output"] == {"text": "the end"}
     assert len(road.all_items()) == 4
 
 
@@ -223,7 +224,7 @@ def test_a_chord_within_a_chord_comes_true(road: Road) -> None:
     assert road.item(asked.id) is None
     road.tell_twice(road.answer(ready("inner body"), {"text": "in"}))
     road.tell(road.answer(ready("outer body"), {"text": "out"}))
-    assert asked.get(timeout=5)["output"] == {"text": "out"}
+    assert asked.get(timeout=60)["output"] == {"text": "out"}
 
 
 def test_a_link_told_twice_makes_one_item_with_its_parent_and_root(road: Road) -> None:
@@ -273,7 +274,7 @@ def test_callbacks_to_another_team_go_to_its_own_queue(road: Road, foreign: Any)
     )
     road.tell_twice(road.answer(asked.id, {"text": "done"}))
     until(road.notes)
-    assert asked.children[0].get(timeout=5)["output"] == {"text": "done"}
+    assert asked.children[0].get(timeout=60)["output"] == {"text": "done"}
     assert road.notes() == [["echo", "linked", asked.id, asked.id]]
     dead = complete.apply_async(("two",), link_error=[mourn.s()])
     road.tell_twice(road.kill(dead.id, "exhausted"))
@@ -284,9 +285,9 @@ def test_callbacks_to_another_team_go_to_its_own_queue(road: Road, foreign: Any)
 def test_a_chord_mixed_with_another_teams_tasks_comes_true(road: Road, foreign: Any) -> None:
     asked = chord([complete.s("ours"), echo.s("theirs")], tally.s()).apply_async()
     ours, theirs = asked.parent.results
-    assert theirs.get(timeout=10) == "theirs"
+    assert theirs.get(timeout=60) == "theirs"
     road.tell_twice(road.answer(ours.id, {"text": "mine"}))
-    tallied = asked.get(timeout=10)["tallied"]
+    tallied = asked.get(timeout=60)["tallied"]
     assert [tallied[0]["output"], tallied[1]] == [{"text": "mine"}, "theirs"]
     assert [each for each in road.notes() if each[0] == "tally"] == [["tally", 2]]
 
@@ -299,7 +300,7 @@ def test_a_chain_through_another_teams_task_comes_true(
     # Their worker sends the last step by name, to the queue its signature states.
     until(lambda: road.item(asked.id))
     road.tell(road.answer(asked.id, {"text": "end"}))
-    assert asked.get(timeout=5)["output"] == {"text": "end"}
+    assert asked.get(timeout=60)["output"] == {"text": "end"}
 
 
 def test_a_promise_being_kept_elsewhere_is_left_alone(road: Road) -> None:

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from tests.tasks.foreign_app import echo, mourn
 from tests.tasks.foreign_app import foreign as foreign_app
-from tests.tasks.producer import Road, until
+from tests.tasks.producer import Road
+from tests.waiting import until
 from tierqueue.ledger.results.promises import Ending, unkept
 from tierqueue.router.errors import Cancelled, NoRoute
 from tierqueue.tasks import complete
@@ -55,19 +56,19 @@ def test_a_replayed_item_tells_its_producers_its_answer(road: Road, stranger: Ce
     theirs = stranger.AsyncResult(asked.id)
     _die(road, asked.id)
     with pytest.raises(NoRoute):
-        asked.get(timeout=5)
+        asked.get(timeout=60)
     assert theirs.state == "FAILURE"
     assert replay(road.app, [asked.id], "ada") == [asked.id]
     theirs = stranger.AsyncResult(asked.id)
     assert [asked.state, theirs.state, asked.ready()] == ["PENDING"] * 2 + [False]
     got: list[Any] = []
-    waiting = threading.Thread(target=lambda: got.append(asked.get(timeout=20)))
+    waiting = threading.Thread(target=lambda: got.append(asked.get(timeout=60)))
     waiting.start()
     until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
     road.tell(road.answer(asked.id, {"text": "hello"}))
-    waiting.join(10)
+    waiting.join(60)
     assert got[0]["output"] == {"text": "hello"}
-    assert theirs.get(timeout=5)["output"] == {"text": "hello"}
+    assert theirs.get(timeout=60)["output"] == {"text": "hello"}
     assert [asked.state, theirs.state] == ["SUCCESS"] * 2
 
 
@@ -79,7 +80,7 @@ def test_a_replayed_item_that_dies_again_says_why_and_may_be_replayed_again(road
         assert reason in str(asked.result)
         replay(road.app, [asked.id], "ada")
     road.tell(road.answer(asked.id, {"text": "hello"}))
-    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+    assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 
 def test_every_promise_of_a_replayed_item_is_owed_anew(road: Road) -> None:
@@ -91,7 +92,7 @@ def test_every_promise_of_a_replayed_item_is_owed_anew(road: Road) -> None:
     replay(road.app, [first.id], "ada")
     road.tell(road.answer(first.id, {"text": "hello"}))
     for each in (first, second, third):
-        assert each.get(timeout=5)["output"] == {"text": "hello"}
+        assert each.get(timeout=60)["output"] == {"text": "hello"}
         assert _remembered(road, each.id)
 
 
@@ -113,11 +114,11 @@ def test_an_older_copy_of_the_broker_does_not_deceive_whoever_reaches_the_ledger
     read = {each.id: road.app.AsyncResult(each.id) for each in (answered, open_, cancelled)}
     states = [read[each.id].state for each in (answered, open_, cancelled)]
     assert states == ["SUCCESS", "PENDING", "REVOKED"]
-    assert read[answered.id].get(timeout=5)["output"] == {"text": "hello"}
+    assert read[answered.id].get(timeout=60)["output"] == {"text": "hello"}
     with pytest.raises(Cancelled):
-        read[cancelled.id].get(timeout=5)
+        read[cancelled.id].get(timeout=60)
     both = road.app.GroupResult("g", [road.app.AsyncResult(answered.id)])
-    assert [each["output"] for each in both.get(timeout=5)] == [{"text": "hello"}]
+    assert [each["output"] for each in both.get(timeout=60)] == [{"text": "hello"}]
 
 
 def test_whoever_tells_late_of_a_death_changes_no_answer(road: Road) -> None:
@@ -130,7 +131,7 @@ def test_whoever_tells_late_of_a_death_changes_no_answer(road: Road) -> None:
     assert asked.state == "PENDING"
     road.tell(road.answer(asked.id, {"text": "hello"}))
     assert keep(road.app, late) == [asked.id]
-    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+    assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 
 def test_links_go_on_after_a_replay_and_errbacks_are_not_sent_again(
@@ -158,7 +159,7 @@ def test_a_chain_goes_on_after_the_replay_of_its_first_step(road: Road, stranger
     }
     for step in (first, asked.parent.id, asked.id):
         road.tell_twice(road.answer(step, {"text": "done"}))
-    assert asked.get(timeout=5)["output"] == {"text": "done"}
+    assert asked.get(timeout=60)["output"] == {"text": "done"}
 
 
 def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
@@ -182,7 +183,7 @@ def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
     road.tell_twice(road.answer(third.id, {"text": "3"}))
     assert road.item(asked.id) is not None
     road.tell(road.answer(asked.id, {"text": "the end"}))
-    assert asked.get(timeout=5)["output"] == {"text": "the end"}
+    assert asked.get(timeout=60)["output"] == {"text": "the end"}
     assert [each[0] for each in road.notes()] == ["mourn"]
 
 
@@ -192,11 +193,11 @@ def test_a_group_with_a_replayed_part_gives_all_its_answers(road: Road) -> None:
     road.tell(road.answer(first.id, {"text": "1"}))
     _die(road, second.id)
     with pytest.raises(NoRoute):
-        asked.get(timeout=5)
+        asked.get(timeout=60)
     replay(road.app, [second.id], "ada")
     assert (asked.ready(), asked.failed()) == (False, False)
     road.tell(road.answer(second.id, {"text": "2"}))
-    assert [each["output"]["text"] for each in asked.get(timeout=5)] == ["1", "2"]
+    assert [each["output"]["text"] for each in asked.get(timeout=60)] == ["1", "2"]
 
 
 def test_a_replay_without_a_broker_raises_nothing_and_comes_true_later(
@@ -214,7 +215,7 @@ def test_a_replay_without_a_broker_raises_nothing_and_comes_true_later(
     assert b"FAILURE" in (_remembered(road, asked.id) or b"")
     assert road.app.AsyncResult(asked.id).state == "PENDING"
     road.tell(road.answer(asked.id, {"text": "hello"}))
-    assert asked.get(timeout=5)["output"] == {"text": "hello"}
+    assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 
 def test_flower_shows_a_replayed_item_as_one_that_is_tried_again(

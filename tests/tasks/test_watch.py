@@ -16,8 +16,8 @@ import pytest
 
 from examples.house import free_port
 from tests.ledger.placed import place
-from tests.tasks.producer import until
 from tests.tasks.test_cli import POLICY
+from tests.waiting import until
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tools.reference import metrics
@@ -50,7 +50,7 @@ def ask(valkey: Any, sqlite_url: str, tmp_path: Path) -> Iterator[Ask]:
             if login:
                 asked.add_header("Authorization", f"Basic {b64encode(b'ops:secret').decode()}")
             try:
-                with urllib.request.urlopen(asked, timeout=10) as said:
+                with urllib.request.urlopen(asked, timeout=60) as said:
                     return said.status, said.read().decode()
             except urllib.error.HTTPError as error:
                 with error:
@@ -64,11 +64,11 @@ def ask(valkey: Any, sqlite_url: str, tmp_path: Path) -> Iterator[Ask]:
                 return False
 
         try:
-            until(answers, 30)
+            until(answers)
             yield get
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: str) -> None:
@@ -76,14 +76,18 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
     assert (status, json.loads(said)["well"]) == (503, False)
     assert "no routing stage is alive" in said
     ledger = Ledger(sqlite_url)
-    try:
+
+    def beats_and_is_seen() -> str:
+        """Alive for as long as it takes to be seen."""
         with ledger.write() as connection:
             progress.beat(connection, "routing@x:1", room="routing", tier=None, detail={})
+        figures = ask("/metrics")[1]
+        return figures if ask("/healthz")[0] == 200 and "tierqueue_well 1.0" in figures else ""
+
+    try:
+        figures = until(beats_and_is_seen)
     finally:
         ledger.close()
-    until(lambda: ask("/healthz")[0] == 200, 15)
-    _, figures = ask("/metrics")
-    assert "tierqueue_well 1.0" in figures
     assert 'tierqueue_heartbeat_age_seconds{process="routing@x:1"}' in figures
     assert "flower_" in figures
     exposed = set(re.findall(r"^# HELP (tierqueue_\w+) ", figures, re.MULTILINE))

@@ -43,7 +43,7 @@ def asked(kind: str, address: str, call: Call | None = None, **told: Any) -> Rep
         engine = KINDS[kind](base_url=address, **stated)
         await engine.start()
         try:
-            reply: Reply = await engine.complete(call or a_call(MODELS[kind], timeout=10.0))
+            reply: Reply = await engine.complete(call or a_call(MODELS[kind], timeout=60.0))
             return reply
         finally:
             await engine.close()
@@ -60,7 +60,7 @@ def played(kind: str, play: Play, call: Call | None = None, **told: Any) -> Repl
             engine = KINDS[kind](base_url=address, **{**stated, **told})
             await engine.start()
             try:
-                reply: Reply = await engine.complete(call or a_call("m", timeout=10.0))
+                reply: Reply = await engine.complete(call or a_call("m", timeout=60.0))
                 return reply
             finally:
                 await engine.close()

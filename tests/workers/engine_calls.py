@@ -44,7 +44,7 @@ def a_call(model: str, question: str = "Where is my invoice?\n", **changed: Any)
         "schema": None,
         "schema_name": "ticket",
         "output_limit": 64,
-        "timeout": 30.0,
+        "timeout": 60.0,
     }
     return Call(**{**stated, **changed})
 
@@ -61,7 +61,7 @@ def a_sandbox(folder: Path, *flags: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
 

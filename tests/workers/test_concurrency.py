@@ -24,7 +24,7 @@ async def enter(gate: Gate, leave: asyncio.Event) -> None:
 
 def on_a_loop(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await test()
 
     asyncio.run(bounded())

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def at(kind: str, sandbox: str, marker: str) -> Reply:
     url = f"{sandbox}/v1" if kind == "openai" else sandbox
-    return asked(kind, url, a_call(MODELS[kind], f"{marker} Is it so?", timeout=10.0))
+    return asked(kind, url, a_call(MODELS[kind], f"{marker} Is it so?", timeout=60.0))
 
 
 @both
@@ -224,7 +225,7 @@ def test_a_failed_tls_handshake_was_certainly_not_billed(kind: str) -> None:
             )
             await engine.start()
             try:
-                reply: Reply = await engine.complete(a_call("m", timeout=10.0))
+                reply: Reply = await engine.complete(a_call("m", timeout=60.0))
                 return reply
             finally:
                 await engine.close()
@@ -247,7 +248,7 @@ async def cut_in_the_body(reader: asyncio.StreamReader, writer: asyncio.StreamWr
 
 async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     await read_request(reader)
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 
 async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -258,6 +259,9 @@ async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         await writer.drain()
         await asyncio.sleep(0.01)
 
+
+WAITED_FOR = 2.0
+"""Seconds until a reply is given up: enough to send the request, on the busiest machine too."""
 
 LOST = {
     "cut after the request": (cut_after_the_request, "connection_lost"),
@@ -277,17 +281,19 @@ LOST = {
 @pytest.mark.parametrize("how", list(LOST))
 def test_a_reply_lost_after_the_request_was_sent_is_unknown(kind: str, how: str) -> None:
     play, expected = LOST[how]
-    reply = played(kind, play, a_call("m", timeout=0.5))
+    waits = WAITED_FOR if expected == "timeout" else 60.0
+    reply = played(kind, play, a_call("m", timeout=waits))
     assert isinstance(reply, Unknown)
     assert reply.kind == expected
 
 
 @both
 def test_a_reply_lost_by_the_house_is_failed_and_charged_engine_time(kind: str) -> None:
-    reply = played(kind, silent, a_call("m", timeout=0.2), metered=False)
+    began = time.monotonic()
+    reply = played(kind, silent, a_call("m", timeout=WAITED_FOR), metered=False)
     assert isinstance(reply, Failed)
     assert reply.transient
-    assert reply.usage.engine_seconds == pytest.approx(0.2, abs=0.15)
+    assert 0.9 * WAITED_FOR < reply.usage.engine_seconds < time.monotonic() - began
 
 
 @both

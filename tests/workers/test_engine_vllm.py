@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.tiny_model import make_tiny_model
+from tests.waiting import until
 from tests.workers.engine_calls import BOUNDED, a_call
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable
@@ -27,14 +26,6 @@ with_vllm = pytest.mark.skipif(
     reason="vLLM is not installed: `make engine` installs it",
 )
 SMALL = {"max_model_len": 1024, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 16}
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether ``condition`` came true in time."""
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    return condition()
 
 
 @with_vllm
@@ -82,8 +73,8 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
         await asyncio.wait(running, timeout=0.2)
         (core,) = engine._llm.engine_core.resources.engine_manager.processes
         os.kill(core.pid, signal.SIGKILL)
-        lost = list(await asyncio.wait_for(asyncio.gather(*running), 20))
-        why = await asyncio.wait_for(failure, 20)
+        lost = list(await asyncio.wait_for(asyncio.gather(*running), 120))
+        why = await asyncio.wait_for(failure, 120)
         assert not engine.healthy
         lost.append(await engine.complete(asked["plain"]))
         await engine.close()
@@ -119,7 +110,7 @@ def test_a_killed_worker_takes_its_engine_core_along() -> None:
         import subprocess, sys
         from tierqueue.workers.engines import orphans
         # A core that notices nothing by itself, as vLLM's.
-        core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         orphans.watch([core.pid])
         print(core.pid, flush=True)
         sys.stdin.read()
@@ -132,7 +123,7 @@ def test_a_killed_worker_takes_its_engine_core_along() -> None:
         assert process.stdout is not None
         core = psutil.Process(int(process.stdout.readline()))
         process.kill()
-        assert eventually(lambda: _ended(core))
+        until(lambda: _ended(core))
 
 
 def _ended(process: psutil.Process) -> bool:

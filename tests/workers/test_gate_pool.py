@@ -3,14 +3,15 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
+
+from tests.waiting import until
 
 
 class Worker:
@@ -22,7 +23,7 @@ class Worker:
         self.name = "gate@test"
 
     def stats(self) -> dict[str, Any]:
-        return dict(self.app.control.inspect([self.name], timeout=5).stats()[self.name])
+        return dict(self.app.control.inspect([self.name], timeout=60).stats()[self.name])
 
     def size(self) -> int:
         return int(self.stats()["pool"]["max-concurrency"])
@@ -32,15 +33,8 @@ class Worker:
 
     def tell(self, command: str, n: int) -> dict[str, str]:
         control = getattr(self.app.control, command)
-        answers = control(n, destination=[self.name], reply=True, timeout=5)
+        answers = control(n, destination=[self.name], reply=True, timeout=60)
         return dict(answers[0][self.name])
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "the state waited for never came"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +54,13 @@ def worker(valkey: str) -> Iterator[Worker]:
     with Celery("test", broker=broker) as app:
         worker = Worker(url, app)
         try:
-            wait_until(lambda: bool(app.control.ping([worker.name], timeout=0.5)), 40)
+            until(lambda: bool(app.control.ping([worker.name], timeout=0.5)))
             yield worker
         finally:
             worker.redis.rpush("door", *["x"] * 200)
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -78,12 +72,12 @@ def test_grow_and_shrink_change_the_reported_size_and_the_calls_that_run(worker:
     assert worker.size() == 2
     for _ in range(12):
         worker.app.send_task("gate_app.slice", [4])
-    wait_until(lambda: len(worker.entered()) >= 2)
+    until(lambda: len(worker.entered()) >= 2)
     assert worker.stats()["pool"]["calls-in-flight"] == 2
     assert sorted(worker.entered()) == [1, 2]
 
     assert "ok" in worker.tell("pool_grow", 4)
-    wait_until(lambda: len(worker.entered()) >= 6)
+    until(lambda: len(worker.entered()) >= 6)
     grown = worker.stats()
     assert grown["pool"]["max-concurrency"] == grown["pool"]["calls-in-flight"] == 6
     assert grown["prefetch_count"] == 6
@@ -91,12 +85,12 @@ def test_grow_and_shrink_change_the_reported_size_and_the_calls_that_run(worker:
 
     assert "ok" in worker.tell("pool_shrink", 5)
     worker.redis.rpush("door", *"xxxxx")
-    wait_until(lambda: worker.redis.llen("door") == 0)
+    until(lambda: worker.redis.llen("door") == 0)
     shrunk = worker.stats()
     assert shrunk["pool"]["max-concurrency"] == shrunk["prefetch_count"] == 1
     assert len(worker.entered()) == 6  # five have left and nobody came after them
     worker.redis.rpush("door", *"xxx")
-    wait_until(lambda: len(worker.entered()) >= 9)
+    until(lambda: len(worker.entered()) >= 9)
     assert worker.stats()["pool"]["calls-in-flight"] == 1
     assert worker.entered()[6:] == [1, 1, 1]
 

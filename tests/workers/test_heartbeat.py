@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.producer import until
+from tests.waiting import until
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.ledger.session import Ledger

@@ -61,7 +61,7 @@ def settled(
     with capture_logs() as logged:
         settler.start()
         settler.put(Ended(attempt, Accepted(output={}, completed=completed), "slot", done.set))
-        settler.stop(timeout=30)
+        settler.stop(timeout=60)
     assert done.is_set()
     return [dict(each) for each in logged], told
 

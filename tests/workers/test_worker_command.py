@@ -4,7 +4,6 @@ import importlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.waiting import until
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger, now
 from tierqueue.migrations import upgrade
@@ -62,18 +62,10 @@ def start(environ: Mapping[str, str], tmp_path: Path) -> Iterator[Start]:
     for process in started:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def until(met: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < end, "the awaited state did not come"
-        time.sleep(0.05)
-    return found
 
 
 def test_the_words_name_an_app_that_exists_its_queue_and_its_size() -> None:
