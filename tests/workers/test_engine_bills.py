@@ -91,8 +91,90 @@ def test_reasoning_is_counted_once_inside_of_the_output_or_beside_it(kind: str) 
         reply = billed(kind, tokens(kind, 10, 35, total_tokens=total, **{outer: {inner: 30}}))
         assert isinstance(reply, Completed)
         assert (reply.usage.output_tokens, reply.usage.reasoning_tokens) == (output, 30)
-    assert isinstance(billed(kind, tokens(kind, 10, 5, **{outer: {inner: 6}})), Unknown)
     assert isinstance(billed(kind, tokens(kind, 10, 5, **{outer: [6]})), Unknown)
+
+
+def test_more_thinking_than_output_is_no_bill_where_thinking_is_always_part_of_it() -> None:
+    usage = tokens("anthropic", 10, 5, output_tokens_details={"thinking_tokens": 6})
+    assert isinstance(billed("anthropic", usage), Unknown)
+
+
+REASONING: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
+    # https://docs.x.ai: counted apart from the completion, and in the total.
+    "xAI": (
+        {
+            **tokens("openai", 12, 1, total_tokens=399),
+            "completion_tokens_details": {"reasoning_tokens": 386},
+        },
+        (12, 387, 386),
+    ),
+    "xAI through a gateway that leaves the total out": (
+        {**tokens("openai", 12, 1), "completion_tokens_details": {"reasoning_tokens": 386}},
+        (12, 387, 386),
+    ),
+    "Gemini": (tokens("openai", 12, 3, total_tokens=300), (12, 288, 285)),
+    "Perplexity": (
+        tokens(
+            "openai",
+            108,
+            3_256,
+            total_tokens=3_364,
+            citation_tokens=7_299,
+            num_search_queries=74,
+            reasoning_tokens=73_248,
+        ),
+        (108 + 7_299, 3_256 + 73_248, 73_248),
+    ),
+    "Perplexity with little reasoning": (
+        tokens("openai", 108, 3_256, total_tokens=3_364, num_search_queries=1, reasoning_tokens=50),
+        (108, 3_306, 50),
+    ),
+    "more than the completion and not in the total": (
+        tokens("openai", 20, 5, total_tokens=25, reasoning_tokens=40),
+        (20, 45, 40),
+    ),
+    "SGLang": (tokens("openai", 20, 35, total_tokens=55, reasoning_tokens=30), (20, 35, 30)),
+    "DeepSeek": (
+        {
+            **tokens("openai", 20, 35, total_tokens=55),
+            "completion_tokens_details": {"reasoning_tokens": 30},
+        },
+        (20, 35, 30),
+    ),
+    "at the top without a total": (tokens("openai", 20, 35, reasoning_tokens=30), (20, 65, 30)),
+    "at the top and in the details": (
+        {
+            **tokens("openai", 20, 35, reasoning_tokens=30),
+            "completion_tokens_details": {"reasoning_tokens": 30},
+        },
+        (20, 65, 30),
+    ),
+    "at the top and in the total": (
+        tokens("openai", 20, 35, total_tokens=85, reasoning_tokens=30),
+        (20, 65, 30),
+    ),
+    "none": (tokens("openai", 20, 35, reasoning_tokens=0), (20, 35, 0)),
+    "null": (tokens("openai", 20, 35, reasoning_tokens=None), (20, 35, 0)),
+}
+
+
+@pytest.mark.parametrize("who", list(REASONING))
+def test_reasoning_is_booked_wherever_a_provider_counts_it(who: str) -> None:
+    usage, (asked, output, reasoning) = REASONING[who]
+    reply = billed("openai", usage)
+    assert isinstance(reply, Completed), reply
+    used = reply.usage
+    assert (used.total_input, used.output_tokens, used.reasoning_tokens) == (
+        asked,
+        output,
+        reasoning,
+    )
+
+
+def test_a_count_at_the_top_that_is_none_is_no_bill() -> None:
+    for odd in ("30", -1, 10**12, [3], True):
+        for name in ("reasoning_tokens", "citation_tokens"):
+            assert isinstance(billed("openai", tokens("openai", 20, 35, **{name: odd})), Unknown)
 
 
 @both
@@ -169,7 +251,7 @@ FIELDS = (
     *("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"),
     *("cached_tokens", "prompt_cache_hit_tokens", "prompt_tokens_details", "cache_creation"),
     *("completion_tokens_details", "output_tokens_details", "cache_creation_input_tokens"),
-    *("cache_read_input_tokens", "cost"),
+    *("cache_read_input_tokens", "cost", "reasoning_tokens", "citation_tokens"),
 )
 
 

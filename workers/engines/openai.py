@@ -102,7 +102,7 @@ def _usage(body: Mapping[str, Any]) -> Usage:
     # use either.
     asked, said = ("prompt", "completion") if "prompt_tokens" in told else ("input", "output")
     prompt = count(told, f"{asked}_tokens", required=True)
-    output = count(told, f"{said}_tokens", required=True)
+    output, reasoning = _output(told, said, prompt)
     kept = table(told, f"{asked}_tokens_details")
     # Moonshot and DeepSeek say it outside the details.
     read = (
@@ -113,17 +113,32 @@ def _usage(body: Mapping[str, Any]) -> Usage:
     written = count(kept, "cache_write_tokens")
     if read + written > prompt:
         raise Unreadable("more cached than prompt tokens")
-    reasoning = count(table(told, f"{said}_tokens_details"), "reasoning_tokens")
-    # Some providers leave reasoning out of the completion, and a few out of the details too.
-    hidden = bills.beyond(told, prompt + output)
-    output += hidden
-    if reasoning > output:
-        raise Unreadable("more reasoning than completion tokens")
+    # Perplexity reads pages for an answer and bills them beside the prompt.
+    cited = count(told, "citation_tokens")
     return Usage(
-        input_tokens=prompt - read - written,
+        input_tokens=prompt - read - written + cited,
         cache_read_tokens=read,
         cache_write_5m_tokens=written,
         output_tokens=output,
-        reasoning_tokens=reasoning or hidden,
+        reasoning_tokens=reasoning,
         service_tier=wire.name(body, "service_tier"),
     )
+
+
+def _output(told: Mapping[str, Any], said: str, prompt: int) -> tuple[int, int]:
+    """The output tokens and those of them that were reasoning; never fewer than are billed.
+
+    OpenAI, DeepSeek, OpenRouter, vLLM and SGLang (this one at the top of ``usage``) count reasoning
+    in the completion, and their total agrees. xAI and Gemini leave it out of the completion and
+    count it in the total (https://docs.x.ai, "Consumption and rate limits"). Perplexity leaves it
+    out of both, at the top of ``usage``. Where nothing proves that it is counted, it is added.
+    """
+    output = count(told, f"{said}_tokens", required=True)
+    details = table(told, f"{said}_tokens_details")
+    reasoning = max(count(details, "reasoning_tokens"), count(told, "reasoning_tokens"))
+    hidden = bills.beyond(told, prompt + output)
+    searched = told.get("num_search_queries") is not None or bool(count(told, "citation_tokens"))
+    counted = told.get("total_tokens") is not None and not searched
+    if not counted or reasoning > output + hidden:
+        hidden = max(hidden, reasoning)
+    return output + hidden, reasoning or hidden
