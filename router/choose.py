@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
-from tierqueue.router.escalation import rank_after
+from tierqueue.router.escalation import all_too_small, rank_after, rank_beside
 from tierqueue.router.item import TIERS, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.deployment import Deployment
@@ -40,8 +40,8 @@ class Standing:
 class Refusal:
     """A deployment that was not chosen and the first rule it breaks.
 
-    Rules, in their order: ``boundary context_window token_limit floor fallback unavailable
-    unpriced max_cost dearer``.
+    Rules, in their order: ``boundary context_window token_limit too_small floor fallback
+    unavailable unpriced max_cost dearer``.
     """
 
     deployment: str
@@ -168,7 +168,9 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
     demands = item.demands
     if demands.sensitivity is None or demands.floor is None:
         raise ValueError(f"item {item.id}: its demands are not resolved")
-    rank = max(TIERS.index(demands.floor), rank_after(item.refused_by))
+    least = max(TIERS.index(demands.floor), rank_after(item.refused_by))
+    rank = max(least, rank_beside(item.too_small, policy))
+    small = all_too_small(item.too_small, policy)
     left = None if demands.max_cost is None else demands.max_cost - item.spent
     fitting: list[_Fit] = []
     too_dear: list[NanoUSD] = []
@@ -185,6 +187,8 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
         elif each.burst is not None and tokens > each.burst:
             why = f"up to {tokens} tokens are more than its limiter ever grants ({each.burst})"
             refusals.append(Refusal(each.name, "token_limit", why))
+        elif each.name in small:
+            refusals.append(Refusal(each.name, "too_small", small[each.name]))
         elif each.floor is not None:
             refusals.append(each.floor)
         elif item.only is not None and each.tier is not item.only:
@@ -203,7 +207,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
                 fitting.append(_Fit(more, rank_of, each.name, bound, each))
     if not fitting:
         return _nothing_left(item, too_dear, refusals)
-    return _cheapest(sorted(fitting), item, signals, refusals, standing.unavailable)
+    return _cheapest(sorted(fitting), item, rank, signals, refusals, standing.unavailable)
 
 
 def _stand_in(fitting: list[_Fit], unavailable: Mapping[str, str]) -> _Fit:
@@ -223,6 +227,7 @@ def _stand_in(fitting: list[_Fit], unavailable: Mapping[str, str]) -> _Fit:
 def _cheapest(
     fitting: list[_Fit],
     item: WorkItem,
+    rank: int,
     signals: Signals,
     refusals: list[Refusal],
     unavailable: Mapping[str, str],
@@ -244,7 +249,6 @@ def _cheapest(
             continue
         why = hourly if other.candidate.by_the_hour else f"it can cost {format_usd(other.bound)}"
         refusals.append(Refusal(other.name, "dearer", f"{why}, the chosen one {cheapest}"))
-    rank = max(TIERS.index(item.demands.floor or TIERS[0]), rank_after(item.refused_by))
     input_tokens, counted = signals.input_tokens(best.name), best.name in signals.counted
     stands_in_for = None if best is first else first.name
     instead = f"in place of {first.name}, which is unavailable: {unavailable.get(first.name)}"

@@ -1,7 +1,14 @@
-"""After an answer that validation refused: the next tier, or the end."""
+"""After an answer that was refused, or a request too large: who may try next, or the end."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tierqueue.router.deployment import Deployment
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.policy import Policy
+
+TOO_SMALL = frozenset({"context_window", "too_large"})
+"""Reasons that are of the item's size and of the deployment's."""
 
 
 def rank_after(refused_by: tuple[Tier, ...]) -> int:
@@ -19,3 +26,80 @@ def after_rejection(refused_by: tuple[Tier, ...], policy: Policy) -> Tier | None
     """
     served = {deployment.tier for deployment in policy.deployments.values()}
     return next((tier for tier in TIERS[rank_after(refused_by) :] if tier in served), None)
+
+
+def rank_beside(too_small: Mapping[str, str], policy: Policy) -> int:
+    """The lowest rank in ``TIERS`` that may try what these deployments were too small for."""
+    found = (policy.deployments[name].tier for name in too_small if name in policy.deployments)
+    return max(map(TIERS.index, found), default=0)
+
+
+def too_small_too(
+    deployment: Deployment, too_small: Mapping[str, str], policy: Policy
+) -> str | None:
+    """Why ``deployment`` need not be tried where others were ``too_small``; ``None``: it may do.
+
+    ``too_small``: by name, ``context_window`` or ``too_large``, as their providers said. Beside one
+    of them may stand, of its tier, who is on the same side of the house's boundary and, for the
+    context window, states a larger one.
+    """
+    if deployment.name in too_small:
+        return "its provider refused the item: too many tokens"
+    for name, why in too_small.items():
+        other = policy.deployments.get(name)
+        if other is None or other.tier is not deployment.tier:
+            continue
+        if (other.boundary == "house") != (deployment.boundary == "house"):
+            return f"it is across the house's boundary from {name}, which was too small"
+        if why == "context_window" and deployment.context_window <= other.context_window:
+            return f"its context window is no larger than that of {name}, which was too small"
+    return None
+
+
+def all_too_small(too_small: Mapping[str, str], policy: Policy) -> dict[str, str]:
+    """The deployments that need not be tried, by name, with why."""
+    if not too_small:
+        return {}
+    found = {
+        name: too_small_too(each, too_small, policy) for name, each in policy.deployments.items()
+    }
+    return {name: why for name, why in found.items() if why is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where an item goes on that a deployment could not do: ``reason`` is the item's, ``too_small``
+    and ``refused_by`` are what it is to remember.
+    """
+
+    reason: str
+    too_small: Mapping[str, str] | None = None
+    refused_by: tuple[Tier, ...] | None = None
+
+
+def onward(
+    at: Deployment,
+    reason: str,
+    refused_by: tuple[Tier, ...],
+    too_small: Mapping[str, str],
+    policy: Policy,
+    *,
+    may_climb: bool,
+) -> Onward | None:
+    """Who may try next what ``at`` could not do for this ``reason``; ``None``: nobody.
+
+    What was too large for it goes to another of its tier first, anything else a tier up.
+    ``refused_by`` and ``too_small`` are what the item remembers so far.
+    """
+    more: Mapping[str, str] | None = None
+    if reason in TOO_SMALL:
+        more = {**too_small, at.name: reason}
+        beside = (each for each in policy.deployments.values() if each.tier is at.tier)
+        # Routed to it again, by a routing stage that does not know of this, it goes up.
+        new = at.name not in too_small
+        if new and any(too_small_too(each, more, policy) is None for each in beside):
+            return Onward(reason, more)
+    refused_by = (*refused_by, at.tier)
+    if not may_climb or after_rejection(refused_by, policy) is None:
+        return None
+    return Onward("escalated", more, refused_by)

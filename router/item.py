@@ -103,7 +103,8 @@ class WorkItem:
     """One piece of work as the router sees it: what it is and demands, never what it says.
 
     ``prompt_bytes`` is the UTF-8 size of the whole prompt, ``output_limit`` the most tokens the
-    answer may have; ``refused_by`` holds the tiers whose answers validation has rejected;
+    answer may have; ``refused_by`` holds the tiers whose answers validation has rejected,
+    ``too_small`` the deployments that cannot hold it, with why (see ``escalation.too_small_too``);
     ``spent`` what the item has cost so far, in nano-dollars; ``only`` is the tier it fell back to.
     """
 
@@ -114,6 +115,7 @@ class WorkItem:
     messages: int = 2
     output_limit: int
     refused_by: tuple[Tier, ...] = ()
+    too_small: Mapping[str, str] = field(default_factory=dict)
     spent: NanoUSD = NOTHING
     only: Tier | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -32,6 +32,9 @@ from tierqueue.tasks.routing.decide import may_fall
 
 _ANOTHER_FLOOR = "Replay it with another floor."
 _ADVICE = {
+    "too_large": "Shorten it or its output_limit, or have the account's limit raised; with "
+    "tokens_per_minute stated, a deployment is not sent what its limit cannot hold. Then replay "
+    "it.",
     "context_window": "State the deployment's true context_window, or one with a larger window, "
     "then replay it.",
     "wrong_model": "List the name under served_as of the deployment if it is the same model, or "
@@ -69,7 +72,7 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
     match outcome:
         case Accepted(output=output, completed=done):
             cost, source = _charged(attempt, done.usage)
-            receipt = _receipt(attempt, done, cost)
+            other = {"other_model": True, "model_served": done.model_served}
             return _settled(
                 attempt,
                 "accepted",
@@ -79,43 +82,13 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
                 usage=done.usage,
                 seconds=done.seconds,
                 simulated=done.simulated,
-                detail=_other_model(done.model_served) if done.other_model else None,
+                detail=other if done.other_model else None,
                 output=output,
-                receipt=receipt,
+                receipt=_receipt(attempt, done, cost),
                 calls_more=1,
             )
-        case Rejected(reasons=reasons, usage=usage):
-            cost, source = _charged(attempt, usage)
-            refused_by = [*(item.refused_by or ()), attempt.deployment.tier.value]
-            spent: dict[str, Any] = {
-                "cost": cost,
-                "price_source": source,
-                "usage": usage,
-                "seconds": outcome.seconds,
-                "simulated": outcome.simulated,
-                "detail": {
-                    "reasons": list(reasons),
-                    "model_served": outcome.model_served,
-                    "other_model": outcome.reason == "wrong_model",
-                },
-                "calls_more": 1,
-                "refused_by": refused_by,
-            }
-            above = escalation.after_rejection(tuple(Tier(each) for each in refused_by), policy)
-            may_climb = above is not None and item.degraded is None
-            if may_climb and calls < policy.retry.calls:
-                return _settled(attempt, "rejected", State.SUBMITTED, reason="escalated", **spent)
-            left = (
-                f"all {policy.retry.calls} calls that the policy allows are used up"
-                if may_climb
-                else "no tier above may try"
-            )
-            message = (
-                f"item {item.id}: the answer of {attempt.deployment.name} was refused "
-                f"({'; '.join(reasons)}) and {left}. {_ADVICE.get(outcome.reason, _ANOTHER_FLOOR)}"
-            )
-            said = {"reasons": list(reasons)}
-            return _dead(attempt, "rejected", outcome.reason, message, said, **spent)
+        case Rejected():
+            return _rejected(attempt, outcome, policy)
         case Throttled() if (to := _may_fall(attempt, "on_throttle", 0, policy)) is not None:
             return _fallen(attempt, "throttled", to, "throttle", cost=0, throttles_more=1)
         case Throttled():
@@ -154,9 +127,61 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
             assert_never(outcome)
 
 
+def _rejected(attempt: Attempt, outcome: Rejected, policy: Policy) -> Settlement:
+    cost, source = _charged(attempt, outcome.usage)
+    spent: dict[str, Any] = {
+        "cost": cost,
+        "price_source": source,
+        "usage": outcome.usage,
+        "seconds": outcome.seconds,
+        "simulated": outcome.simulated,
+        "detail": {
+            "reasons": list(outcome.reasons),
+            "model_served": outcome.model_served,
+            "other_model": outcome.reason == "wrong_model",
+        },
+        "calls_more": 1,
+    }
+    reasons = list(outcome.reasons)
+    said = f"the answer of {attempt.deployment.name} was refused ({'; '.join(reasons)})"
+    fields = {"reasons": reasons}
+    return _next_or_dead(attempt, "rejected", outcome.reason, said, fields, policy, spent)
+
+
+def _next_or_dead(
+    attempt: Attempt,
+    outcome: str,
+    reason: str,
+    said: str,
+    fields: Mapping[str, Any],
+    policy: Policy,
+    spent: dict[str, Any],
+) -> Settlement:
+    """Another deployment, or the end: a dead letter of this ``reason``."""
+    item = attempt.item
+    step = escalation.onward(
+        attempt.deployment,
+        reason,
+        tuple(Tier(each) for each in item.refused_by or ()),
+        item.too_small or {},
+        policy,
+        may_climb=item.degraded is None,
+    )
+    if step is not None and item.calls + 1 < policy.retry.calls:
+        spent |= {"too_small": step.too_small, "refused_by": step.refused_by}
+        return _settled(attempt, outcome, State.SUBMITTED, reason=step.reason, **spent)
+    used_up = f"all {policy.retry.calls} calls that the policy allows are used up"
+    left = "no other deployment may try" if step is None else used_up
+    message = f"item {item.id}: {said} and {left}. {_ADVICE.get(reason, _ANOTHER_FLOOR)}"
+    return _dead(attempt, outcome, reason, message, fields, **spent)
+
+
 def _failed(attempt: Attempt, failed: Failed, policy: Policy) -> Settlement:
     calls = attempt.item.calls + 1
     charged = {**_turned_away(attempt, failed), "calls_more": 1}
+    if failed.reason in escalation.TOO_SMALL and not attempt.cancelled:
+        fields, said = {"last": charged["detail"], "calls": calls}, failed.message
+        return _next_or_dead(attempt, "failed", failed.reason, said, fields, policy, charged)
     next_step = retry.after_failure(failed, calls, policy.retry, attempt.draw)
     if failed.transient and isinstance(next_step, retry.End):
         to = _may_fall(attempt, "on_outage", charged["cost"], policy)
@@ -325,10 +350,6 @@ def _settled(
         detail=detail,
         **more,
     )
-
-
-def _other_model(served: str) -> dict[str, Any]:
-    return {"other_model": True, "model_served": served}
 
 
 def _cancelled(item_id: str) -> dict[str, Any]:

@@ -54,6 +54,7 @@ _SUBMITTED = (
         items.c.messages,
         items.c.output_limit,
         items.c.refused_by,
+        items.c.too_small,
         items.c.spent,
         items.c.priority,
         items.c.prefix,

@@ -45,6 +45,7 @@ class Settlement:
     receipt: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     refused_by: Sequence[str] | None = None
+    too_small: Mapping[str, str] | None = None
     degraded: Mapping[str, str] | None = None
     calls_more: int = 0
     lost_more: int = 0
@@ -125,13 +126,10 @@ def settle(connection: Connection, ready: Ready) -> Settled:
         ready = prepare(connection.dialect.name, settled, ready.now)
     ready.items.write(connection)
     ready.attempts.write(connection)
-    refused = [each for each in settled if each.refused_by is not None]
-    update_many(
-        connection,
-        items,
-        ("id",),
-        [{"id": each.item_id, "refused_by": list(each.refused_by or ())} for each in refused],
-    )
+    for column in ("refused_by", "too_small"):
+        found = [(each.item_id, getattr(each, column)) for each in settled]
+        told = [{"id": item_id, column: said} for item_id, said in found if said is not None]
+        update_many(connection, items, ("id",), told)
     fall_back(
         connection, {each.item_id: each.degraded for each in settled if each.degraded is not None}
     )

@@ -112,6 +112,7 @@ def replay(
             lost_claims=0,
             throttles=0,
             refused_by=None,
+            too_small=None,
             tier=None,
             deployment=None,
             route=None,

@@ -181,6 +181,7 @@ def work_item_of(row: ItemRow, policy: Policy, now: int) -> WorkItem:
         messages=row.messages,
         output_limit=row.output_limit,
         refused_by=tuple(Tier(each) for each in row.refused_by or ()),
+        too_small=row.too_small or {},
         spent=NanoUSD(row.spent),
         only=_fallen_to(row, demands),
     )

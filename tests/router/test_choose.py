@@ -259,3 +259,32 @@ def test_what_is_held_for_an_engine_paid_by_the_hour_must_still_fit_the_items_ma
     assert isinstance(route, Route)
     assert route.deployment == "api"
     assert [each.rule for each in route.refusals] == ["max_cost"]
+
+
+def test_what_was_too_small_and_what_is_below_it_is_refused_with_a_reason() -> None:
+    policy = policy_of(
+        [
+            a_spec("below", tier=GPU, boundary="house", window=100_000),
+            a_spec("small", boundary="vendor:x", tier=OPEN, window=8_000),
+            a_spec("twin", boundary="vendor:x", tier=OPEN, window=8_000),
+            a_spec("house", tier=OPEN, boundary="house", window=100_000),
+            a_spec("large", boundary="vendor:x", tier=OPEN, window=32_000),
+            a_spec("top", boundary="vendor:x", tier=FRONTIER, window=8_000),
+        ]
+    )
+    item = an_item(too_small={"small": "context_window", "gone": "context_window"})
+    route = choose(item, SIGNALS, policy, NOW)
+    assert isinstance(route, Route)
+    assert route.deployment == "large"
+    rules = {each.deployment: each.rule for each in route.refusals}
+    assert rules == {
+        "below": "floor",
+        "small": "too_small",
+        "twin": "too_small",
+        "house": "too_small",
+        "top": "dearer",
+    }
+    large = an_item(too_small={"small": "context_window", "large": "too_large"})
+    above = choose(large, SIGNALS, policy, NOW)
+    assert isinstance(above, Route)
+    assert above.deployment == "top"

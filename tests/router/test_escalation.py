@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from tierqueue.router.escalation import after_rejection, rank_after
+from tierqueue.router.escalation import Onward, after_rejection, onward, rank_after
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.policy import Policy, parse_policy
 
@@ -40,3 +40,46 @@ def test_every_road_of_escalation_ends_and_asks_each_tier_once() -> None:
         asked += (tier,)
     assert asked == TIERS
     assert rank_after(asked) == len(TIERS)
+
+
+def _two_open(window: int = 100) -> Policy:
+    one = """
+[deployments.{name}]
+tier = "open_weight"
+engine = "openai"
+model = "m"
+key_env = "KEY"
+boundary = "vendor:v"
+context_window = {window}
+prices = {{ input = "1", output = "2" }}
+"""
+    text = one.format(name="first", window=100) + one.format(name="second", window=window)
+    return parse_policy(text, "test")
+
+
+@pytest.mark.parametrize(
+    ("reason", "window", "beside"),
+    [
+        ("context_window", 100, False),
+        ("context_window", 99, False),
+        ("context_window", 101, True),
+        ("too_large", 99, True),
+        ("rejected", 101, False),
+    ],
+)
+def test_only_what_was_too_large_goes_to_another_of_the_tier(
+    reason: str, window: int, beside: bool
+) -> None:
+    policy = _two_open(window)
+    first = policy.deployments["first"]
+    step = onward(first, reason, (), {}, policy, may_climb=True)
+    assert step == (Onward(reason, {"first": reason}) if beside else None)
+
+
+def test_where_a_routing_stage_asks_the_same_one_again_it_goes_up_the_tiers() -> None:
+    policy = _two_open(101)
+    first = policy.deployments["first"]
+    assert onward(first, "too_large", (), {"first": "too_large"}, policy, may_climb=True) is None
+    gone = {"gone from the policy": "too_large"}
+    step = onward(first, "too_large", (), gone, policy, may_climb=False)
+    assert step == Onward("too_large", {**gone, "first": "too_large"})

@@ -18,7 +18,9 @@ def row(**stated: Any) -> Any:
     columns = "risk sensitivity inherits latency deadline max_cost floor budget fallback degraded"
     unstated = dict.fromkeys(columns.split())
     fixed = {"id": "i", "task": "t", "prompt_bytes": 1, "messages": 2, "output_limit": 1}
-    return SimpleNamespace(**{**unstated, **fixed, "refused_by": None, "spent": 0, **stated})
+    return SimpleNamespace(
+        **{**unstated, **fixed, "refused_by": None, "too_small": None, "spent": 0, **stated}
+    )
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def attempt(deployment: str, *, cancelled: bool = False, **row: Any) -> Attempt:
             "lost_claims": 0,
             "throttles": 0,
             "refused_by": None,
+            "too_small": None,
             "spent": 0,
             "route": None,
             "sensitivity": "public",
@@ -105,7 +106,7 @@ def test_an_accepted_answer_is_charged_to_the_provider_s_own_usage() -> None:
 def test_a_rejected_answer_is_charged_and_goes_one_tier_up() -> None:
     refused = Rejected(reasons=("too long",), usage=USAGE, model_served="m")
     made = settlement(attempt("house"), refused, POLICY)
-    assert (made.next_state, made.refused_by) == (State.SUBMITTED, ["gpu"])
+    assert (made.next_state, made.refused_by) == (State.SUBMITTED, ("gpu",))
     last = settlement(attempt("open", refused_by=["gpu"]), refused, POLICY)
     assert (last.next_state, last.reason) == (State.DEAD, "rejected")
     assert last.cost == 120_000
