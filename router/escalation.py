@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tierqueue.router.deployment import Deployment
 from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 
 TOO_SMALL = frozenset({"context_window", "too_large"})

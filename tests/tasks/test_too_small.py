@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from tests.tasks.test_fallbacks import Way, answered
-from tierqueue.ledger import dead_letters
+from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 from tierqueue.router.outcome import Failed, Outcome, Rejected, Usage
-from tierqueue.router.policy import parse_policy
+from tierqueue.router.policy.policy import parse_policy
 
 DEPLOYMENT = """
 [deployments.{name}]

@@ -14,9 +14,8 @@ from typing import Any, Literal
 import httpx2
 
 from tierqueue.router.outcome import Trouble
-from tierqueue.workers.engines import vendor_phrases
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.http import vendor_codes, wire
+from tierqueue.workers.engines.http import vendor_codes, vendor_phrases, wire
 from tierqueue.workers.engines.http.token_limits import TooLarge, too_large
 from tierqueue.workers.engines.http.wire import Unreadable
 
