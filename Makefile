@@ -31,7 +31,7 @@ COUNTED := n=0; while IFS= read -r line; do case "$$line" in \
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format check types engine lock bench reference clean
+.PHONY: help setup demo up test lint format check types engine lock bench reference docs clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,9 +76,14 @@ lock: setup ## Lock the dependencies again: ARGS=--upgrade moves to current rele
 	$(LOCK) $(ANYWHERE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 	$(LOCK) $(ENGINE) -c requirements/dev.txt --extra gpu -o requirements/gpu.txt pyproject.toml
 	UV_FIND_LINKS="$$PIP_FIND_LINKS" $(LOCK) $(ENGINE) -c requirements/dev.txt --override requirements/cpu.in --extra cpu -o requirements/cpu.txt pyproject.toml
+	$(LOCK) $(ANYWHERE) -c requirements/dev.txt -c requirements/gpu.txt --extra docs -o requirements/docs.txt pyproject.toml
 
 reference: setup ## Write the pages of docs/reference again, from the code
 	@$(BIN)/python -m tools.reference
+
+docs: .venv/.docs reference ## Build the documents into build/site; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet -f tools/site/mkdocs.yml
+	@echo build/site/index.html
 
 bench: setup ## List the benches; make bench-NAME runs one: ARGS=--quick
 	@for bench in $$(grep -l __main__ bench/*.py); do \
@@ -96,6 +101,12 @@ clean: ## Remove everything made here, .venv included
 	@$(PYTHON) -m venv .venv
 	@if [ -t 1 ]; then $(FETCH) -r $<; \
 	else { $(FETCH) --progress-bar off -r $<; echo "status $$?"; } | { $(COUNTED); }; fi
+	@touch $@
+
+# Beside an engine it moves nothing of the engine's lock either.
+.venv/.docs: .venv/.package requirements/docs.txt
+	@echo 'Fetching what builds the site ...'
+	@$(FETCH) -qq -r requirements/docs.txt
 	@touch $@
 
 .venv/.package: .venv/.locked pyproject.toml

@@ -5,6 +5,7 @@ A block is checked by the language it names: ``console`` (its lines that begin w
 
 - ``<!-- not run: why it cannot be on a bare machine -->`` leaves a block out;
 - ``<!-- part of a deployment -->`` says that a ``toml`` block is some keys of one;
+- ``<!-- exits: 1 -->`` says how the commands of a ``console`` block end, where it is not with 0;
 - ``<!-- given: text, labels = "x", ["a", "b"] -->`` is Python that runs before a ``python`` block.
 """
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"console", "json", "python", "sh", "toml", ""}
 
 _FENCE = re.compile(r"^```(\w*)$")
-_MARK = re.compile(r"^<!-- (not run|part of a deployment|given)(?:: (.+))? -->$")
+_MARK = re.compile(r"^<!-- (not run|part of a deployment|given|exits)(?:: (.+))? -->$")
 
 
 @dataclass(frozen=True, slots=True)

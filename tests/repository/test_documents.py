@@ -20,6 +20,7 @@ from tierqueue.migrations import upgrade
 from tierqueue.operations.cli import root as command
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import parse_policy
+from tierqueue.tasks.settings import PREFIX, Settings
 
 ALL = blocks()
 
@@ -69,7 +70,12 @@ def test_a_command_that_is_shown_is_one_that_its_program_accepts(
     assert lines
     for line in lines:
         words = shlex.split(line, comments=True)
-        if words[0] == "make":
+        if words[0] == "export":
+            name = words[1].partition("=")[0]
+            assert name.removeprefix(PREFIX).lower() in Settings.model_fields or "_KEY" in name, (
+                line
+            )
+        elif words[0] == "make":
             targets = (ROOT / "Makefile").read_text(encoding="utf-8")
             assert re.search(rf"^{words[1]}:", targets, re.MULTILINE), line
         elif words[:2] == ["pip", "install"]:
@@ -95,7 +101,7 @@ def accept(group: click.Command, words: list[str]) -> None:
 @pytest.mark.parametrize("block", of("python"), ids=named)
 def test_python_that_is_shown_runs(block: Block, tmp_path: Path) -> None:
     if "get(timeout" in block.text:
-        pytest.skip("runs on real processes: tests/acceptance/test_readme.py")
+        pytest.skip("runs on real processes: test_readme.py and test_start.py in tests/acceptance")
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     upgrade(url)
     given = f"from tierqueue.tasks import classify\n{block.said}\n" if block.mark == "given" else ""

@@ -64,6 +64,7 @@ def test_every_locked_package_has_a_release_and_hashes(root: Path) -> None:
         "cpu",
         "demo",
         "dev",
+        "docs",
         "gpu",
         "workers",
     }

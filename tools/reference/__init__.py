@@ -10,6 +10,7 @@ from tools.reference import (
     metrics,
     modules,
     policy,
+    python,
     settings,
     tables,
 )
@@ -24,6 +25,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics.page,
     "modules.md": modules.page,
     "policy.md": policy.page,
+    "python.md": python.page,
     "settings.md": settings.page,
     "tables.md": tables.page,
 }

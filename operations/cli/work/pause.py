@@ -65,7 +65,7 @@ _EXAMPLES = {
     "tier": "frontier",
     "task": "tierqueue.classify",
     "budget": "acme",
-    "job": "01993b5e-6c1f-7a52-8f0e-2f4c6f0b7d11",
+    "job": "01a1fb7f-603c-71c9-9671-39b7af6c9a05",
 }
 for _kind in pauses.KINDS:
     pause.add_command(_pausing(_kind))

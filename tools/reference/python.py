@@ -1,0 +1,37 @@
+"""The page of what producers and authors of task types import, from ``tierqueue.tasks``."""
+
+from typing import Any
+
+from tierqueue import tasks
+from tierqueue.tasks import ItemTask
+from tools.reference import markdown
+
+_INTRODUCTION = """
+What producers and authors of task types import: `from tierqueue.tasks import classify`. Nothing
+else is promised to stay where it is.
+"""
+
+
+def names() -> dict[str, str]:
+    """Each name that is exported, and where it is defined."""
+    return {name: _home(getattr(tasks, name)) for name in tasks.__all__}
+
+
+def about(name: str) -> str:
+    """What a name is, in its docstring's first sentence."""
+    return markdown.sentence(getattr(tasks, name).__doc__)
+
+
+def page() -> str:
+    """The whole page; the site puts each name's signature and docstrings where ``:::`` stands."""
+    found = sorted(names().items())
+    table = markdown.table(
+        ("name", "what it is"), ((f"[`{name}`](#{home})", about(name)) for name, home in found)
+    )
+    parts = [f"::: {home}" for _, home in found]
+    return markdown.page("Task types and answers", _INTRODUCTION, table, *parts)
+
+
+def _home(exported: Any) -> str:
+    defined = exported.build if isinstance(exported, ItemTask) else exported
+    return f"{defined.__module__}.{defined.__name__}"
