@@ -17,9 +17,12 @@ import pytest
 from sqlalchemy import insert
 
 from tests.ledger.placed import place
+from tests.repository.command_runs import Terminal
 from tests.repository.documents import Block, blocks
-from tests.repository.terminal import Terminal
-from tierqueue.ledger import models, pauses, progress, raw_messages
+from tierqueue.ledger import tables
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.operations import raw_messages
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.migrations import upgrade
@@ -57,6 +60,8 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
             room = "routing" if tier is None else "worker"
             name = f"{kind}@{socket.gethostname()}:1"
             progress.beat(connection, name, room=room, tier=tier, detail={})
+        # They are alive for as long as the slowest block takes.
+        connection.execute(tables.processes.update().values(seen_at=now + day))
         for scope, name in (("everything", "*"), ("budget", "acme")):
             ceiling: dict[str, Any] = {
                 "scope": scope,
@@ -65,20 +70,20 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
                 "timezone": "UTC",
             }
             ceiling |= {"limit": 10**9, "set_by": "policy"}
-            connection.execute(insert(models.ceilings), ceiling)
+            connection.execute(insert(tables.ceilings), ceiling)
         job: dict[str, Any] = {
             "id": SHOWN_ID,
             "task": "tierqueue.classify",
             "source": "tickets.csv",
         }
         job |= {"submitted_at": now - 3 * day, "complete": True, "total": 1}
-        connection.execute(insert(models.jobs), job)
+        connection.execute(insert(tables.jobs), job)
         pauses.pause(connection, "budget", "acme", "ops")
         error = "is no message"
         kept = raw_messages.keep(connection, queue="route", body=b"{", headers={}, error=error)
         connection.execute(
-            models.raw_messages.update()
-            .where(models.raw_messages.c.id == kept)
+            tables.raw_messages.update()
+            .where(tables.raw_messages.c.id == kept)
             .values(id=SHOWN_ID, received_at=now - 2 * day)
         )
     dead = {"reason": "no_route", "error": {"reason": "no_route", "message": "m", "fields": {}}}

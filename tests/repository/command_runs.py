@@ -18,7 +18,7 @@ class Terminal:
     def __init__(self) -> None:
         root = Path(__file__).resolve().parents[2]
         self._program = subprocess.Popen(
-            [sys.executable, "-m", "tests.repository.terminal"],
+            [sys.executable, "-m", "tests.repository.command_runs"],
             cwd=root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -48,7 +48,7 @@ class Terminal:
 
 
 def _serve() -> None:
-    from tierqueue.tasks.cli import root
+    from tierqueue.operations.cli import root
 
     for name in root.list_commands(None):  # type: ignore[arg-type]
         root.get_command(None, name)  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def _serve() -> None:
 
 
 def _run(asked: dict[str, object]) -> None:
-    from tierqueue.tasks.cli import main
+    from tierqueue.operations.cli import main
 
     os.chdir(str(asked["folder"]))
     os.environ.clear()
