@@ -103,9 +103,9 @@ def test_no_module_logs_otherwise() -> None:
 
 def test_every_column_of_the_ledger_says_what_it_holds_and_in_which_unit() -> None:
     texts = tables.columns()
-    described = {name: list(columns) for name, columns in texts.items()}
+    described = {name: set(columns) for name, columns in texts.items()}
     defined = {
-        name: [column.name for column in table.columns]
+        name: {column.name for column in table.columns}
         for name, table in ledger_tables.metadata.tables.items()
     }
     assert described == defined
