@@ -21,10 +21,10 @@ STATES = ("submitted", "routed", "queued", "running", "waiting", "handed_over", 
 SHOWN = 20
 """Offending keys printed for each broken invariant."""
 
-TROUBLES = {"provider_outage": "503", "key_revoked": "unauthorized"}
-"""What befell the providers, and what their own log says of each call then."""
+TROUBLES = {"provider_outage": ("503", "gateway"), "key_revoked": ("unauthorized",)}
+"""What befell the providers, and what their own log says of calls then."""
 
-OF_OUTAGE = ("exhausted", "refused", "no_route")
+OF_OUTAGE = ("exhausted", "refused", "no_route", "unknown")
 """Ends that an item whose provider is away could come to."""
 
 AFTERMATH = 10.0
@@ -265,11 +265,10 @@ def _outages(run: Run, found: Violations) -> int:
         if fault["kind"] not in TROUBLES:
             continue
         since, until = fault["since"], fault["at"]
-        if not any(
-            since <= call["started"] <= until and call.get("fault") == TROUBLES[fault["kind"]]
-            for call in run.calls
-        ):
-            found.add("bite", fault["kind"], f"nobody called between {since} and {until}")
+        met = {call.get("fault") for call in run.calls if since <= call["started"] <= until}
+        if missed := set(TROUBLES[fault["kind"]]) - met:
+            what = f"{', '.join(sorted(missed))}: nobody called between {since} and {until}"
+            found.add("bite", fault["kind"], what)
         for item in run.items.values():
             ended = (item["ended_at"] or 0) / 1e6
             if item["reason"] in OF_OUTAGE and since <= ended <= until + AFTERMATH:

@@ -30,11 +30,14 @@ FAULTS = 5
 """Faults in a row, over all items and workers, that hold a deployment back."""
 
 REFUSALS = 3
-"""As ``FAULTS``, where the last of them says that a person has to mend something; for want of a
-key it is one."""
+"""As ``FAULTS``, where the last of them says that a person has to mend something, or may have been
+billed; for want of a key it is one."""
 
 LONGEST_PAUSE = 15.0
 """The most seconds between two trials: a mended deployment is seen within as many."""
+
+LONGEST_PAID_PAUSE = 60.0
+"""As ``LONGEST_PAUSE``, where each trial may be billed although no reply comes."""
 
 LONGEST_HOLD = 600.0
 """The most seconds that a stated Retry-After holds a deployment back: then it is tried."""
@@ -148,7 +151,9 @@ def seen_in(outcome: Outcome, item: str, begun: int, at: int, draw: float) -> Se
             pass
         case Unknown(kind="unreadable_bill", message=detail):
             code = "unreadable_bill"
-        case Failed(message=detail) | Unknown(message=detail):
+        case Unknown(message=detail):
+            code = "reply_lost"
+        case Failed(message=detail):
             pass
         case _:
             assert_never(outcome)
@@ -211,12 +216,14 @@ def _faulted(condition: Condition, event: Fault) -> Condition:
         if stated is None:
             return changed
         return replace(changed, until=max(condition.until, event.at + _hold(stated)))
-    few = REFUSALS if event.code in NEEDS_SOMEBODY else FAULTS
+    paid = event.code == "reply_lost"
+    few = REFUSALS if paid or event.code in NEEDS_SOMEBODY else FAULTS
     few = 1 if event.code == "no_key" else few
     if not (condition.held or event.code == "throttled" or stated is not None or faults >= few):
         return changed
     rounds = condition.rounds + 1
-    pause = min(LONGEST_PAUSE, 2.0 ** min(rounds - 1, 16)) * (1 + event.draw) / 2
+    longest = LONGEST_PAID_PAUSE if paid else LONGEST_PAUSE
+    pause = min(longest, 2.0 ** min(rounds - 1, 16)) * (1 + event.draw) / 2
     wait = _hold(pause if stated is None else stated)
     return replace(changed, rounds=rounds, until=event.at + wait, probe=None, probe_until=None)
 

@@ -70,6 +70,7 @@ class Throttled:
 
 Trouble = Literal[
     "outage",
+    "reply_lost",
     "unreachable",
     "engine_dead",
     "engine_died",
@@ -84,7 +85,8 @@ Trouble = Literal[
 ]
 """Why a deployment cannot serve now.
 
-``outage``: it answers with errors of its own, or not at all. ``unreachable``: no connection.
+``outage``: it answers with errors of its own, or not at all. ``reply_lost``: it takes requests and
+no whole reply comes back, so that each may be billed. ``unreachable``: no connection.
 ``engine_dead``: an engine of the house does not run; ``engine_died``: it went down during the
 call. ``unauthorized``: the key is refused. ``quota``: the account has no money or quota left.
 ``not_found``: the model or the address is not there. ``no_key``: no worker has a key for it.
@@ -155,10 +157,19 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """The call may have been billed and its reply is lost; its hold is booked as spent."""
+    """The call may have been billed and its reply is lost; its hold is booked as spent.
+
+    ``kind`` says how, where the call was made: one of ``LOST_ON_THE_WAY``, ``timeout``,
+    ``unreadable_bill`` (an answer came, and its bill cannot be true), or what ended it on our side.
+    """
 
     kind: str
     message: str
+
+
+LOST_ON_THE_WAY = frozenset({"gateway", "connection_lost", "broken_off", "garbage"})
+"""How the provider's side loses a reply: a gateway answers in its place, the connection is cut, the
+answer stops half-way, or what came is no reply at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

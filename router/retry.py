@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-from tierqueue.router.outcome import Failed, Throttled
+from tierqueue.router.outcome import LOST_ON_THE_WAY, Failed, Throttled, Unknown
 from tierqueue.router.policy.policy import RetryPolicy
 
 LONGEST_WAIT = 86_400.0
@@ -73,25 +73,44 @@ def after_unavailable(times: int, policy: RetryPolicy, draw: float) -> Again:
     return Again(_backoff(policy, times) * (1 + draw) / 2)
 
 
-def after_unknown(policy: RetryPolicy, calls: int, draw: float, metered: bool) -> Again | End:
-    """What follows a call whose reply is lost.
+def after_unknown(
+    unknown: Unknown,
+    policy: RetryPolicy,
+    calls: int,
+    draw: float,
+    *,
+    metered: bool,
+    outage: bool = False,
+) -> Again | End:
+    """What follows a call whose reply is lost and that counts as the item's.
 
     Where a vendor may have billed it (``metered``) the policy says whether another call may be
     paid for; a lost call to an engine of the house is tried again within the retry budget.
+    ``outage``: nobody else is served either.
     """
-    if metered and policy.unknown == "dead_letter":
+    if metered and not may_pay_again(unknown, policy, outage=outage):
         message = (
-            "A paid call may have been billed and its reply is lost; its hold is booked as spent. "
-            "Replay the dead letter if a second charge is acceptable."
+            f"A paid call may have been billed and its reply is lost ({unknown.kind}); its hold is "
+            "booked as spent. Replay the dead letter if a second charge is acceptable."
         )
         return End("unknown", message, {"calls": calls})
     if calls >= policy.calls:
         message = (
             f"All {policy.calls} calls that the policy allows are used up; the last one's reply "
-            "is lost. Replay the dead letter to try again."
+            f"is lost ({unknown.kind}). Replay the dead letter to try again."
         )
         return End("unknown" if metered else "exhausted", message, {"calls": calls})
     return Again(draw * _backoff(policy, calls))
+
+
+def may_pay_again(unknown: Unknown, policy: RetryPolicy, *, outage: bool) -> bool:
+    """Whether the policy pays for another call after this one.
+
+    ``outage``: nobody else is served either, so that a time limit need not be the item's fault.
+    """
+    if policy.unknown == "retry_outage":
+        return unknown.kind in LOST_ON_THE_WAY or (outage and unknown.kind == "timeout")
+    return policy.unknown == "retry"
 
 
 def after_lost_claim(
@@ -102,7 +121,7 @@ def after_lost_claim(
     ``lost`` counts them over the item's life, this one included. ``paid_call_begun``: a metered
     call had been started under the claim, so that its charge is unknown.
     """
-    if paid_call_begun and policy.unknown == "dead_letter":
+    if paid_call_begun and policy.unknown != "retry":
         message = (
             "A worker was lost during a paid call, which may have been billed; its hold is booked "
             "as spent. Replay the dead letter if a second charge is acceptable."

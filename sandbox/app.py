@@ -102,7 +102,7 @@ class Application:
             return
         gate = self._desk.gate(entry.model)
         more = [*wire.headers(seq, gate.remaining(time.monotonic()), gate.limit.tpm), *more]
-        if entry.fault == "garbage":
+        if entry.fault in ("garbage", "gateway"):
             await _reply(send, entry.status, [_HTML, *more], GARBAGE)
         else:
             await _reply(send, entry.status, [_JSON, *more], body)
@@ -143,6 +143,8 @@ class Application:
         served = self._desk.serve(call, model, ordinal, fault)
         entry.usage, entry.cost_nanousd = served.usage, model.price.cost(served.usage)
         entry.status = 0 if gone or entry.fault == "charged_lost" else 200
+        if fault is not None and fault.kind == "gateway" and not gone:
+            entry.status = int(fault.amount or 0)
         return served
 
     async def _wait(self, seconds: float, receive: Receive) -> bool:

@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[str, float | None] | None] = {
     "bad_request": None,
     "hang": ("seconds", 30.0),
     "garbage": None,
+    "gateway": ("status", 502.0),
     "truncated": None,
     "charged_lost": None,
     "invalid": None,
@@ -73,7 +74,7 @@ class Fault:
     """One thing that goes wrong.
 
     ``amount`` is its number: seconds to wait or to hang, how many times the output limit is billed,
-    or the status of an error.
+    or the status of an error or of a gateway's page in place of a billed answer.
     """
 
     kind: str

@@ -14,6 +14,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.outcome import (
+    LOST_ON_THE_WAY,
     Accepted,
     Completed,
     Failed,
@@ -21,6 +22,7 @@ from tierqueue.router.outcome import (
     Outcome,
     Rejected,
     Throttled,
+    Trouble,
     Unavailable,
     Unknown,
     Usage,
@@ -49,7 +51,8 @@ class Attempt:
 
     ``item`` is the item's row as it stood at the claim; money in nano-dollars, ``now`` in epoch
     microseconds; ``draw`` is uniform in [0, 1) and spreads retries. ``condition`` is the
-    deployment's after this attempt; ``own``: a fault is what the item itself brought about.
+    deployment's after this attempt, ``None`` where the attempt says nothing of it; ``own``: a fault
+    is what the item itself brought about.
     """
 
     item: ItemRow
@@ -98,19 +101,8 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
             return _unavailable(attempt, outcome, policy)
         case Failed():
             return _failed(attempt, outcome, policy)
-        case Unknown(kind=kind, message=why):
-            metered = attempt.deployment.metered
-            cost = attempt.held if metered else _engine_time(attempt, attempt.now)
-            unknown = retry.after_unknown(policy.retry, calls, attempt.draw, metered)
-            return _again(
-                attempt,
-                "unknown",
-                unknown,
-                kind,
-                cost=cost,
-                detail={"kind": kind, "message": why},
-                calls_more=1,
-            )
+        case Unknown():
+            return _unknown(attempt, outcome, policy)
         case Interrupted(kind=kind, usage=usage):
             cost, source = _charged(attempt, usage)
             return _settled(
@@ -200,13 +192,45 @@ def _unavailable(attempt: Attempt, outcome: Unavailable, policy: Policy) -> Sett
     if attempt.own:
         own = Failed(kind=kind, message=outcome.message, transient=True, usage=outcome.usage)
         return _failed(attempt, own, policy)
+    return _waits(attempt, "unavailable", kind, policy, **charged)
+
+
+def _unknown(attempt: Attempt, unknown: Unknown, policy: Policy) -> Settlement:
+    """The hold is booked, whatever follows; another call may be paid for where the policy says so.
+
+    What an outage loses is no call of the item's: it waits for the deployment, or another takes
+    over. A time limit is one in any case: the item may be what takes so long.
+    """
+    metered = attempt.deployment.metered
+    booked: dict[str, Any] = {
+        "cost": attempt.held if metered else _engine_time(attempt, attempt.now),
+        "detail": {"kind": unknown.kind, "message": unknown.message},
+    }
+    outage = metered and attempt.condition is not None and not attempt.own
+    again = retry.may_pay_again(unknown, policy.retry, outage=outage)
+    if outage and again and unknown.kind in LOST_ON_THE_WAY:
+        return _waits(attempt, "unknown", "reply_lost", policy, **booked)
+    step = retry.after_unknown(
+        unknown,
+        policy.retry,
+        attempt.item.calls + 1,
+        attempt.draw,
+        metered=metered,
+        outage=outage,
+    )
+    reason = "reply_lost" if outage else unknown.kind
+    return _again(attempt, "unknown", step, reason, calls_more=1, **booked)
+
+
+def _waits(
+    attempt: Attempt, outcome: str, code: Trouble, policy: Policy, **charged: Any
+) -> Settlement:
+    """Wait for the deployment, which uses up no calls, or for another to take over."""
     if attempt.condition is not None and attempt.condition.unavailable and not attempt.cancelled:
         # The routing stage knows who may take over, and keeps back what nobody can.
-        return _settled(
-            attempt, "unavailable", State.SUBMITTED, reason=kind, throttles_more=1, **charged
-        )
-    again = retry.after_unavailable(item.throttles + 1, policy.retry, attempt.draw)
-    return _again(attempt, "unavailable", again, kind, throttles_more=1, **charged)
+        return _settled(attempt, outcome, State.SUBMITTED, reason=code, throttles_more=1, **charged)
+    again = retry.after_unavailable(attempt.item.throttles + 1, policy.retry, attempt.draw)
+    return _again(attempt, outcome, again, code, throttles_more=1, **charged)
 
 
 def _turned_away(attempt: Attempt, outcome: Failed | Unavailable) -> dict[str, Any]:

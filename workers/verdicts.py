@@ -75,7 +75,7 @@ class Judge:
                 call.attempt,
                 now=now,
                 draw=random.random(),  # noqa: S311 - jitter
-                condition=known.get(call.attempt.deployment.name),
+                condition=known.get(call.attempt.deployment.name) if call.telling else None,
                 own=its,
             )
             for call, its in zip(calls, own, strict=True)

@@ -108,8 +108,8 @@ class Upheavals:
         self._pause = threading.Event()
 
     def provider_outage(self) -> None:
-        """Every provider answers with 503, whatever it is asked."""
-        self._trouble("provider_outage", "* 503", OUTAGE)
+        """Every provider is away: one says 503, of another a gateway says so, and bills."""
+        self._trouble("provider_outage", "frontier-* gateway status=504\n* 503", OUTAGE)
 
     def key_revoked(self) -> None:
         """Every provider refuses the key."""

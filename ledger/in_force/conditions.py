@@ -115,7 +115,7 @@ def last_faults(connection: Transaction, claimed: Sequence[tuple[str, int]]) -> 
     found = connection.execute(
         select(attempts.c.item_id, attempts.c.ended_at).where(
             tuple_(attempts.c.item_id, attempts.c.fence).in_(before),
-            attempts.c.outcome.in_(("unavailable", "failed")),
+            attempts.c.outcome.in_(("unavailable", "failed", "unknown")),
         )
     )
     return {row.item_id: row.ended_at for row in found}

@@ -115,8 +115,12 @@ class RetryPolicy(Table):
     poison: PositiveCount = 3
     """Claims lost with their workers at which an item dies as ``poison``."""
 
-    unknown: Literal["dead_letter", "retry"] = "dead_letter"
-    """What becomes of an item whose paid call's reply is lost; ``retry`` may pay for it twice."""
+    unknown: Literal["dead_letter", "retry_outage", "retry"] = "retry_outage"
+    """What becomes of an item whose paid call may have been billed and brought no answer.
+
+    ``retry_outage``: another call is paid for where the provider lost the reply, and none where we
+    ended the call (its time was up while others were served, its worker was lost or drained).
+    ``retry``: in each case. ``dead_letter``: in none."""
 
 
 class RetentionPolicy(Table):

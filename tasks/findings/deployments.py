@@ -10,6 +10,8 @@ from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, aliv
 
 _MEND: Mapping[Trouble, str] = {
     "outage": "look at its provider's status page, or at the log of its server",
+    "reply_lost": "look at its provider's status page; what each lost reply was billed in the end:"
+    " tierqueue reconcile",
     "unreachable": "is its address right, and can the {tier} workers reach it?",
     "engine_dead": "read the log of the {tier} worker: why does its engine not run?",
     "engine_died": "read the log of the {tier} worker: why did its engine go down?",

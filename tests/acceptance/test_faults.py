@@ -1,5 +1,6 @@
 """Whatever is killed, nothing is lost and nothing accepted twice; the checker sees when it is."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,13 @@ def _keys(broken: dict[str, list[tuple[str, Any]]], invariant: str) -> list[str]
 
 @pytest.mark.parametrize(
     ("reason", "ended", "died"),
-    [("exhausted", 105, 1), ("exhausted", 150, 0), ("cost_ceiling", 105, 0), ("refused", 119, 1)],
+    [
+        ("exhausted", 105, 1),
+        ("unknown", 105, 1),
+        ("exhausted", 150, 0),
+        ("cost_ceiling", 105, 0),
+        ("refused", 119, 1),
+    ],
 )
 def test_the_checker_lays_an_end_to_the_outage_it_came_in(
     tmp_path: Path, ledger: Ledger, ledger_url: str, reason: str, ended: int, died: int
@@ -67,8 +74,9 @@ def test_the_checker_lays_an_end_to_the_outage_it_came_in(
     place(ledger, "dead", reason=reason, ended_at=ended * 1_000_000, submitted_at=1)
     line = '{"kind": "provider_outage", "since": 100, "at": 110}\n'
     (tmp_path / "faults.jsonl").write_text(line, encoding="utf-8")
-    call = '{"item": "i", "fence": 1, "model": "m", "started": 104, "ended": 104, "fault": "503"}\n'
-    (tmp_path / "sandbox.jsonl").write_text(call, encoding="utf-8")
+    call = {"item": "i", "fence": 1, "model": "m", "started": 104, "ended": 104}
+    calls = [json.dumps({**call, "fault": fault}) + "\n" for fault in ("503", "gateway")]
+    (tmp_path / "sandbox.jsonl").write_text("".join(calls), encoding="utf-8")
     found, figures = check(open_run(tmp_path, ledger_url), LEASE)
     assert figures["died_of_outage"] == died
     assert len(found.by_invariant["I10"]) == died

@@ -138,6 +138,34 @@ def test_what_breaks_for_everybody_uses_up_nobody_s_calls_and_goes_on_by_itself(
     assert known(standing)["house"].code is None
 
 
+@pytest.mark.parametrize("trouble", ["gateway status=502", "charged_lost"])
+def test_a_paid_deployment_whose_replies_are_lost_kills_no_item_and_books_each_hold(
+    standing: Standing, provider: Provider, trouble: str
+) -> None:
+    provider.meets(f"frontier-large {trouble}")
+    called = len(standing.served())
+    waiting = many(40, floor="frontier")
+    until(lambda: held(standing, "best"))
+    assert known(standing)["best"].code == "reply_lost"
+    pause = time.monotonic() + 5
+    until(lambda: time.monotonic() > pause)
+    assert [item for item in ended(standing, waiting) if item.ended_at is not None] == []
+    provider.mended()
+    receipts = {each.id: each.get(timeout=60)["receipt"] for each in waiting}
+    # No call of the items was used up, and each lost one stands in the books at its hold.
+    assert {each["attempts"] for each in receipts.values()} == {1}
+    lost = 0
+    for key, receipt in receipts.items():
+        tried = standing.attempts(key)
+        unknown = [each for each in tried if each.outcome == "unknown"]
+        assert all(each.cost == each.held > 0 for each in unknown)
+        assert receipt["cost_nanousd"] == sum(each.cost for each in tried)
+        lost += len(unknown)
+    billed = [line for line in standing.served()[called:] if line["fault"] is not None]
+    # Those in flight when it began, and then one at a time.
+    assert lost == len(billed) < 30
+
+
 def test_a_port_that_refuses_connections_is_waited_for(
     standing: Standing, provider: Provider
 ) -> None:
@@ -185,10 +213,11 @@ def test_a_stated_wait_holds_back_the_deployment_and_not_one_item(
     assert all(item.calls == 1 for item in ended(standing, waiting))
 
 
+@pytest.mark.parametrize("trouble", ["unauthorized", "gateway status=524"])
 def test_another_deployment_of_the_tier_takes_over_and_the_receipt_says_for_whom(
-    standing: Standing, provider: Provider
+    standing: Standing, provider: Provider, trouble: str
 ) -> None:
-    provider.meets("open-small unauthorized")
+    provider.meets(f"open-small {trouble}")
     receipts = [each.get(timeout=60)["receipt"] for each in many(30, floor="open_weight")]
     assert {each["deployment"] for each in receipts} == {"second"}
     assert {each["stands_in_for"] for each in receipts} == {"open"}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tierqueue.router.condition import (
     FAULTS,
     LONGEST_HOLD,
+    LONGEST_PAID_PAUSE,
     LONGEST_PAUSE,
     REFUSALS,
     Condition,
@@ -58,7 +59,7 @@ def test_a_clear_condition_lets_everybody_call() -> None:
 
 @pytest.mark.parametrize("code", [code for code in TROUBLES if code != "throttled"])
 def test_a_few_faults_in_a_row_hold_it_back_and_say_since_when_and_why(code: Trouble) -> None:
-    few = REFUSALS if code in NEEDS_SOMEBODY else FAULTS
+    few = REFUSALS if code in NEEDS_SOMEBODY or code == "reply_lost" else FAULTS
     few = 1 if code == "no_key" else few
     assert not down(times=few - 1, code=code).held
     condition = down(times=few, code=code)
@@ -118,6 +119,14 @@ def test_one_item_at_a_time_is_on_trial_and_each_trial_that_fails_waits_longer()
         assert condition.probe is None
     assert waits == sorted(waits)
     assert max(waits) <= LONGEST_PAUSE
+
+
+def test_a_trial_that_may_be_billed_waits_longer_in_the_end() -> None:
+    condition = down(times=REFUSALS, code="reply_lost")
+    for _ in range(8):
+        assert condition.wait(condition.faulted_at or 0) <= LONGEST_PAID_PAUSE
+        condition = after(condition, fault((condition.until or 0) / SECOND + 0.1, "reply_lost"))
+    assert condition.wait(condition.faulted_at or 0) > LONGEST_PAUSE
 
 
 def test_a_trial_that_is_never_heard_of_is_given_up() -> None:
@@ -236,7 +245,8 @@ def test_an_item_that_alone_fails_among_others_uses_up_its_calls(rounds: int) ->
     ("outcome", "code"),
     [
         (Unknown(kind="unreadable_bill", message="d: no usage"), "unreadable_bill"),
-        (Unknown(kind="timeout", message="d: no reply"), "outage"),
+        (Unknown(kind="timeout", message="d: no reply"), "reply_lost"),
+        (Unknown(kind="gateway", message="d: HTTP 502"), "reply_lost"),
         (
             Rejected(reasons=(), usage=Usage(), model_served="tiny", reason="wrong_model"),
             "wrong_model",

@@ -53,7 +53,7 @@ def test_a_policy_is_read_with_all_tiers_and_every_default() -> None:
     assert set(policy.tiers) == set(Tier)
     assert (policy.tiers[Tier.GPU].concurrency, policy.tiers[Tier.GPU].slice) == (4, 128)
     assert policy.tiers[Tier.FRONTIER].concurrency == 32
-    assert (policy.retry.calls, policy.retry.poison, policy.retry.unknown) == (4, 3, "dead_letter")
+    assert (policy.retry.calls, policy.retry.poison, policy.retry.unknown) == (4, 3, "retry_outage")
     assert (policy.default_sensitivity, policy.allow_regulated_by_name) == (None, False)
     house, closed = policy.deployments["house"], policy.deployments["closed"]
     assert (house.name, house.provider, house.metered) == ("house", "house", False)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierqueue.router.errors import BY_REASON
-from tierqueue.router.outcome import Failed, Throttled
+from tierqueue.router.outcome import LOST_ON_THE_WAY, Failed, Throttled, Unknown
 from tierqueue.router.policy.policy import RetryPolicy
 from tierqueue.router.retry import (
     LONGEST_WAIT,
@@ -80,15 +80,50 @@ def test_a_throttle_without_a_usable_retry_after_backs_off_at_least_half(
     assert POLICY.base / 2 <= delay <= POLICY.cap
 
 
-def test_a_lost_paid_reply_is_the_end_unless_the_policy_pays_twice() -> None:
-    assert _reason(after_unknown(POLICY, 1, 0.5, metered=True)) == "unknown"
-    assert after_unknown(PAYS_TWICE, 1, 0.5, metered=True) == Again(0.5)
-    assert _reason(after_unknown(PAYS_TWICE, 4, 0.5, metered=True)) == "unknown"
+NEVER_TWICE = RetryPolicy(calls=4, unknown="dead_letter")
+OURS = ["drain", "lost lease", "unexpected", "internal error"]
+
+
+def _after(kind: str, policy: RetryPolicy, calls: int = 1, **known: bool) -> Again | End:
+    lost = Unknown(kind=kind, message="d: no reply")
+    return after_unknown(lost, policy, calls, 0.5, **{"metered": True, **known})
+
+
+@pytest.mark.parametrize("kind", sorted(LOST_ON_THE_WAY))
+def test_a_reply_that_the_provider_lost_is_paid_for_again_within_the_budget(kind: str) -> None:
+    assert _after(kind, POLICY) == Again(1.0)
+    assert _reason(_after(kind, POLICY, calls=4)) == "unknown"
+
+
+@pytest.mark.parametrize("kind", ["timeout", "unreadable_bill", *OURS])
+def test_a_call_that_was_served_or_that_we_ended_is_not_paid_for_again(kind: str) -> None:
+    assert _reason(_after(kind, POLICY)) == "unknown"
+    assert _after(kind, PAYS_TWICE) == Again(0.5)
+
+
+def test_a_time_limit_is_nobodys_fault_where_nobody_is_served() -> None:
+    assert _after("timeout", POLICY, outage=True) == Again(1.0)
+    assert _reason(_after("timeout", POLICY, calls=4, outage=True)) == "unknown"
+    assert _reason(_after("unreadable_bill", POLICY, outage=True)) == "unknown"
+
+
+@given(
+    st.sampled_from([*LOST_ON_THE_WAY, "timeout", "unreadable_bill", *OURS]), counts, st.booleans()
+)
+def test_a_policy_that_never_pays_twice_does_not_whatever_happened(
+    kind: str, calls: int, outage: bool
+) -> None:
+    assert _reason(_after(kind, NEVER_TWICE, calls, outage=outage)) == "unknown"
+
+
+def test_a_policy_that_pays_twice_does_so_within_the_budget() -> None:
+    assert _after("timeout", PAYS_TWICE, 3) == Again(2.0)
+    assert _reason(_after("timeout", PAYS_TWICE, 4)) == "unknown"
 
 
 def test_a_lost_reply_of_our_own_engine_is_tried_again_within_the_budget() -> None:
-    assert after_unknown(POLICY, 3, 0.5, metered=False) == Again(2.5)
-    assert _reason(after_unknown(POLICY, 4, 0.5, metered=False)) == "exhausted"
+    assert _after("timeout", POLICY, 3, metered=False) == Again(2.5)
+    assert _reason(_after("timeout", POLICY, 4, metered=False)) == "exhausted"
 
 
 def test_an_item_that_loses_its_workers_is_poison_at_the_last_allowed() -> None:
@@ -99,6 +134,7 @@ def test_an_item_that_loses_its_workers_is_poison_at_the_last_allowed() -> None:
 
 def test_a_worker_lost_during_a_paid_call_leaves_an_unknown_charge() -> None:
     assert _reason(after_lost_claim(1, POLICY, 0.5, paid_call_begun=True)) == "unknown"
+    assert _reason(after_lost_claim(1, NEVER_TWICE, 0.5, paid_call_begun=True)) == "unknown"
     assert after_lost_claim(1, PAYS_TWICE, 0.5, paid_call_begun=True) == Again(0.5)
     assert _reason(after_lost_claim(3, PAYS_TWICE, 0.5, paid_call_begun=True)) == "poison"
 
@@ -106,8 +142,8 @@ def test_a_worker_lost_during_a_paid_call_leaves_an_unknown_charge() -> None:
 def test_every_end_has_a_declared_reason() -> None:
     ends = [
         after_failure(REFUSED, 1, POLICY, 0.0),
-        after_unknown(POLICY, 4, 0.0, metered=True),
-        after_unknown(POLICY, 4, 0.0, metered=False),
+        _after("gateway", POLICY, 4),
+        _after("gateway", POLICY, 4, metered=False),
         after_lost_claim(3, POLICY, 0.0),
     ]
     assert {_reason(end) for end in ends} <= set(BY_REASON)

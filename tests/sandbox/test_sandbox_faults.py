@@ -68,6 +68,19 @@ def test_a_429_says_when_to_come_back_if_the_marker_does(provider: Any, api: str
 
 
 @pytest.mark.parametrize("api", SDKS)
+@pytest.mark.parametrize(("marker", "status"), [("gateway", 502), ("gateway status=524", 524)])
+def test_a_gateway_s_page_comes_in_place_of_an_answer_that_is_billed(
+    provider: Any, api: str, marker: str, status: int
+) -> None:
+    with pytest.raises(SDKS[api].APIStatusError) as raised:
+        provider.ask(api, f"hello [[sandbox:{marker}]]")
+    assert raised.value.response.headers["content-type"] == "text/html"
+    line = provider.lines()[-1]
+    assert (line["status"], line["fault"]) == (status, "gateway")
+    assert line["cost_nanousd"] > 0
+
+
+@pytest.mark.parametrize("api", SDKS)
 def test_garbage_is_a_200_without_json_and_is_billed(provider: Any, api: str) -> None:
     reply = provider.ask(api, "hello [[sandbox:garbage]]")
     assert reply.status_code == 200

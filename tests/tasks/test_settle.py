@@ -5,10 +5,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import (
+    LOST_ON_THE_WAY,
     Accepted,
     Completed,
     Failed,
@@ -19,7 +22,7 @@ from tierqueue.router.outcome import (
     Unknown,
     Usage,
 )
-from tierqueue.router.policy.policy import parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.settle import Attempt, lost, lost_astray, settlement
 
 POLICY = parse_policy(
@@ -138,10 +141,77 @@ def test_a_failure_is_tried_again_within_the_budget_only_if_it_may_pass(
     assert made.reason == (died_of if state is State.DEAD else "server error")
 
 
-def test_a_lost_reply_of_a_metered_call_books_the_hold_and_ends() -> None:
-    made = settlement(attempt("open"), Unknown(kind="read", message="lost"), POLICY)
+def lost_reply(kind: str, *, own: bool = False, telling: bool = True, **row: Any) -> Attempt:
+    """A metered attempt whose reply was lost; ``telling``: it says something of the deployment."""
+    condition = Condition(deployment="open", code="reply_lost") if telling else None
+    return replace(attempt("open", **row), condition=condition, own=own)
+
+
+def never_twice() -> Policy:
+    return POLICY.model_copy(
+        update={"retry": POLICY.retry.model_copy(update={"unknown": "dead_letter"})}
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(LOST_ON_THE_WAY))
+def test_what_an_outage_loses_is_booked_and_is_no_call_of_the_item(kind: str) -> None:
+    lost_it = Unknown(kind=kind, message="open: HTTP 502")
+    made = settlement(lost_reply(kind, calls=2, throttles=40), lost_it, POLICY)
+    assert (made.outcome, made.cost) == ("unknown", made.held)
+    assert (made.next_state, made.reason) == (State.WAITING, "reply_lost")
+    assert (made.calls_more, made.throttles_more) == (0, 1)
+
+
+def test_once_the_deployment_is_held_back_another_may_take_over() -> None:
+    held = Condition(deployment="open", code="reply_lost", until=20 * SECOND)
+    at = replace(attempt("open"), condition=held)
+    made = settlement(at, Unknown(kind="gateway", message="open: HTTP 502"), POLICY)
+    assert (made.outcome, made.cost) == ("unknown", made.held)
+    assert (made.next_state, made.reason, made.calls_more) == (State.SUBMITTED, "reply_lost", 0)
+
+
+def test_a_reply_lost_while_others_are_served_is_a_call_of_the_item() -> None:
+    lost_it = Unknown(kind="gateway", message="open: HTTP 502")
+    made = settlement(lost_reply("gateway", own=True), lost_it, POLICY)
+    assert (made.next_state, made.reason, made.calls_more) == (State.WAITING, "gateway", 1)
+    last = settlement(lost_reply("gateway", own=True, calls=2), lost_it, POLICY)
+    assert (last.next_state, last.reason, last.cost) == (State.DEAD, "unknown", last.held)
+
+
+def test_a_time_limit_is_a_call_of_the_item_and_its_end_where_others_are_served() -> None:
+    late = Unknown(kind="timeout", message="open: no reply")
+    black_hole = settlement(lost_reply("timeout"), late, POLICY)
+    assert (black_hole.next_state, black_hole.calls_more) == (State.WAITING, 1)
+    too_long = settlement(lost_reply("timeout", own=True), late, POLICY)
+    assert (too_long.next_state, too_long.reason) == (State.DEAD, "unknown")
+
+
+@pytest.mark.parametrize("kind", ["drain", "lost lease", "internal error"])
+def test_a_paid_call_that_we_ended_is_not_paid_for_again(kind: str) -> None:
+    ended = Unknown(kind=kind, message="the worker ended the call")
+    made = settlement(lost_reply(kind, telling=False), ended, POLICY)
     assert (made.outcome, made.cost, made.next_state) == ("unknown", made.held, State.DEAD)
     assert made.reason == "unknown"
+
+
+@given(
+    kind=st.sampled_from([*LOST_ON_THE_WAY, "timeout", "unreadable_bill", "drain"]),
+    own=st.booleans(),
+    telling=st.booleans(),
+    calls=st.integers(0, 10),
+    twice=st.booleans(),
+)
+def test_whatever_follows_a_lost_reply_its_hold_is_booked_once(
+    kind: str, own: bool, telling: bool, calls: int, twice: bool
+) -> None:
+    policy = POLICY if twice else never_twice()
+    at = lost_reply(kind, own=own, telling=telling, calls=calls)
+    made = settlement(at, Unknown(kind=kind, message="lost"), policy)
+    assert (made.outcome, made.cost, made.held) == ("unknown", at.held, at.held)
+    if not twice:
+        assert (made.next_state, made.reason) == (State.DEAD, "unknown")
+    elif kind in LOST_ON_THE_WAY and telling and not own:
+        assert made.next_state is State.WAITING
 
 
 def test_a_lost_call_of_a_house_engine_is_charged_its_time_and_tried_again() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tierqueue.router.condition import FAULTS, Condition, Fault, after
 from tierqueue.router.errors import SpendingRefused
-from tierqueue.router.outcome import Outcome, Throttled, Unavailable, Unknown
+from tierqueue.router.outcome import LOST_ON_THE_WAY, Outcome, Throttled, Unavailable, Unknown
 from tierqueue.workers.limits.breaker import BRIEF, EVERY, LONGEST, SETTLING, Breaker, Held, Known
 
 SECOND = 1_000_000
@@ -116,7 +116,13 @@ def test_a_call_that_ended_badly_here_stops_its_deployment_until_it_is_settled(
     assert breaker.held("d", ["i"]) is None
 
 
-def test_a_lost_reply_stops_nothing_by_itself(breaker: Breaker) -> None:
+@pytest.mark.parametrize("kind", sorted(LOST_ON_THE_WAY))
+def test_a_reply_lost_on_the_way_stops_its_deployment_too(breaker: Breaker, kind: str) -> None:
+    breaker.ended("d", Unknown(kind=kind, message="HTTP 502"))
+    assert breaker.held("d", ["i"]) == Held("reply_lost", BRIEF)
+
+
+def test_a_call_that_took_too_long_stops_nothing_by_itself(breaker: Breaker) -> None:
     breaker.ended("d", Unknown(kind="timeout", message="no reply"))
     assert breaker.held("d", ["i"]) is None
 

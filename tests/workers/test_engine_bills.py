@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.workers.engine_asked import GOOD, both, played
 from tests.workers.engine_calls import a_call, replies
-from tierqueue.router.outcome import Completed, Failed, Reply, Unknown, Usage
+from tierqueue.router.outcome import Completed, Reply, Unavailable, Unknown, Usage
 from tierqueue.workers.engines.anthropic import AnthropicEngine
 from tierqueue.workers.engines.http import bills
 from tierqueue.workers.engines.http.wire import Unreadable
@@ -237,8 +237,8 @@ def test_an_answer_that_the_provider_broke_off_is_billed_and_tried_again(kind: s
     for said in ("error", "abort", "insufficient_system_resource", "network_error"):
         broken = body.replace('"stop"', f'"{said}"').replace('"end_turn"', f'"{said}"')
         reply = played(kind, replies(200, broken.encode()))
-        assert isinstance(reply, Failed)
-        assert reply.transient
+        assert isinstance(reply, Unavailable)
+        assert reply.kind == "reply_lost"
         assert reply.usage == Usage(input_tokens=10, output_tokens=5)
 
 

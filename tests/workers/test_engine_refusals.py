@@ -81,10 +81,12 @@ def test_an_error_in_a_choice_is_acted_on_and_nothing_was_billed_before_a_text()
 def test_an_answer_that_broke_off_is_billed_as_its_usage_says_and_else_unknown() -> None:
     choice = {"error": {"code": 502}, "finish_reason": "error", "message": {"content": "The ans"}}
     billed = inside_a_200("openai", None, choices=[choice], usage=GOOD["openai"]["usage"])
-    assert isinstance(billed, Failed)
-    assert billed.transient
+    assert isinstance(billed, Unavailable)
+    assert billed.kind == "reply_lost"
     assert billed.usage == Usage(input_tokens=10, output_tokens=5)
-    assert isinstance(inside_a_200("openai", None, choices=[choice]), Unknown)
+    lost = inside_a_200("openai", None, choices=[choice])
+    assert isinstance(lost, Unknown)
+    assert lost.kind == "broken_off"
 
 
 WITHHELD: dict[str, tuple[int, Any]] = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tierqueue.router.condition import Condition
 from tierqueue.router.errors import SpendingRefused
-from tierqueue.router.outcome import Outcome, Throttled, Unavailable
+from tierqueue.router.outcome import LOST_ON_THE_WAY, Outcome, Throttled, Unavailable, Unknown
 
 EVERY = 0.5
 """Seconds between two questions to the ledger."""
@@ -83,8 +83,8 @@ class Breaker:
 
     def ended(self, deployment: str, outcome: Outcome) -> None:
         """A call ended like this here: where it speaks ill of the deployment, stop at once."""
-        if isinstance(outcome, Throttled | Unavailable):
-            code = outcome.kind if isinstance(outcome, Unavailable) else "throttled"
+        code = _speaks_ill(outcome)
+        if code is not None:
             with self._stopping:
                 self._stopped[deployment] = code, self._clock() + SETTLING
 
@@ -121,3 +121,15 @@ class Breaker:
             # From before the question: what took long to answer is already old.
             self._asked = now
         return round((self._ahead + self._clock()) * 1e6)
+
+
+def _speaks_ill(outcome: Outcome) -> str | None:
+    """What an end says against its deployment; a time limit may be the item's own fault."""
+    match outcome:
+        case Throttled():
+            return "throttled"
+        case Unavailable(kind=code):
+            return code
+        case Unknown(kind=kind) if kind in LOST_ON_THE_WAY:
+            return "reply_lost"
+    return None

@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import httpx2
@@ -155,12 +155,8 @@ class ApiEngine(ABC):
             usage = bills.estimate(call, answer.text)
         finish = answer.finish
         if finish == finishes.BROKEN:
-            return Failed(
-                kind="broken_off",
-                message=f"{self._deployment}: the provider broke its answer off",
-                transient=True,
-                usage=usage,
-            )
+            message = f"{self._deployment}: the provider broke its answer off"
+            return Unavailable(kind=self._lost_reply, message=message, usage=usage)
         if finish == finishes.UNSAID:
             finish = "length" if usage.output_tokens >= call.output_limit else "stop"
         return Completed(
@@ -182,9 +178,11 @@ class ApiEngine(ABC):
         failed = Failed(kind=f"http_{status}", message=message, transient=transient)
         billed = self._billed_all_the_same(response)
         if billed.total_input or billed.output_tokens:
+            if status >= 500 and not refusal.too_long:
+                return Unavailable(kind=self._lost_reply, message=message, usage=billed)
             return replace(failed, usage=billed)
         if refusal.begun and self._metered:
-            return self._lost("unreadable_bill", "an answer broke off without a bill")
+            return self._lost("broken_off", "an answer broke off without a bill")
         if refusal.too_large is not None:
             said = f"{message}: {refusal.too_large.said()}"
             return replace(failed, message=said, transient=False, reason="too_large")
@@ -238,6 +236,11 @@ class ApiEngine(ABC):
         if expected:
             return Unavailable(kind="unreachable", message=message)
         return Failed(kind="unexpected", message=message, transient=False)
+
+    @property
+    def _lost_reply(self) -> Literal["reply_lost", "outage"]:
+        """What a lost reply says of the deployment: a vendor may bill each one."""
+        return "reply_lost" if self._metered else "outage"
 
     def _lost(self, kind: str, said: str) -> Reply:
         message = f"{self._deployment}: {said}"
