@@ -12,11 +12,10 @@ from tierqueue.router import escalation, retry
 from tierqueue.router.condition import Condition
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
-from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.money import NanoUSD
 from tierqueue.router.outcome import (
     LOST_ON_THE_WAY,
     Accepted,
-    Completed,
     Failed,
     Interrupted,
     Outcome,
@@ -30,6 +29,7 @@ from tierqueue.router.outcome import (
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import charge
+from tierqueue.tasks.receipt import receipt_of
 from tierqueue.tasks.routing.decide import may_fall
 
 _ANOTHER_FLOOR = "Replay it with another floor."
@@ -71,11 +71,12 @@ class Attempt:
 
 def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement:
     """What the ledger must write for this outcome. Anything that is not an outcome is loud."""
-    item, calls = attempt.item, attempt.item.calls + 1
+    item = attempt.item
     match outcome:
         case Accepted(output=output, completed=done):
             cost, source = _charged(attempt, done.usage)
             other = {"other_model": True, "model_served": done.model_served}
+            receipt = receipt_of(item, attempt.deployment, attempt.prompt_version, done, cost)
             return _settled(
                 attempt,
                 "accepted",
@@ -87,7 +88,7 @@ def settlement(attempt: Attempt, outcome: Outcome, policy: Policy) -> Settlement
                 simulated=done.simulated,
                 detail=other if done.other_model else None,
                 output=output,
-                receipt=_receipt(attempt, done, cost),
+                receipt=receipt,
                 calls_more=1,
             )
         case Rejected():
@@ -393,32 +394,3 @@ def _engine_time(attempt: Attempt, until: int) -> int:
     at = datetime.fromtimestamp(attempt.started_at / 1e6, UTC)
     cost = charge(attempt.deployment, Usage(engine_seconds=seconds), at).cost
     return min(cost, NanoUSD(attempt.held))
-
-
-def _receipt(attempt: Attempt, done: Completed, cost: int) -> dict[str, Any]:
-    item, usage = attempt.item, done.usage
-    spent = item.spent + cost
-    return {
-        "item": item.id,
-        "task": item.task,
-        "tier": attempt.deployment.tier.value,
-        "deployment": attempt.deployment.name,
-        "model_asked": attempt.deployment.model,
-        "model_served": done.model_served,
-        "other_model": done.other_model,
-        "attempts": item.calls + 1,
-        "tokens": {
-            "input": usage.total_input,
-            "output": usage.output_tokens,
-            "estimated": usage.estimated,
-        },
-        "cost": format_usd(spent),
-        "cost_nanousd": spent,
-        "seconds": round(done.seconds, 6),
-        "why": (item.route or {}).get("reasons", []),
-        "prompt_version": attempt.prompt_version,
-        "sensitivity": item.sensitivity,
-        "degraded_from": item.degraded,
-        "stands_in_for": (item.route or {}).get("stands_in_for"),
-        "simulated": done.simulated,
-    }

@@ -1,0 +1,40 @@
+"""The receipt of an answer: who gave it, why, for what, and what the item has cost in all."""
+
+from typing import Any
+
+from tierqueue.ledger.session import ItemRow
+from tierqueue.router.money import format_usd
+from tierqueue.router.outcome import Completed
+from tierqueue.router.policy.deployment import Deployment
+
+
+def receipt_of(
+    item: ItemRow, deployment: Deployment, prompt_version: str, done: Completed, cost: int
+) -> dict[str, Any]:
+    """What an accepted answer says of itself; ``cost`` of its own call, in nano-dollars."""
+    usage = done.usage
+    spent = item.spent + cost
+    return {
+        "item": item.id,
+        "task": item.task,
+        "tier": deployment.tier.value,
+        "deployment": deployment.name,
+        "model_asked": deployment.model,
+        "model_served": done.model_served,
+        "other_model": done.other_model,
+        "attempts": item.calls + 1,
+        "tokens": {
+            "input": usage.total_input,
+            "output": usage.output_tokens,
+            "estimated": usage.estimated,
+        },
+        "cost": format_usd(spent),
+        "cost_nanousd": spent,
+        "seconds": round(done.seconds, 6),
+        "why": (item.route or {}).get("reasons", []),
+        "prompt_version": prompt_version,
+        "sensitivity": item.sensitivity,
+        "degraded_from": item.degraded,
+        "stands_in_for": (item.route or {}).get("stands_in_for"),
+        "simulated": done.simulated,
+    }
