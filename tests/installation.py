@@ -1,0 +1,129 @@
+"""A producer's process, and real Celery workers beside it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from tests.operations.cli.command import Command
+from tests.tasks.producer import Road, Worker
+from tierqueue.ledger.session import Ledger
+from tierqueue.tasks.app import app
+from tierqueue.tasks.broker.wakes import Wakes
+
+
+def _hang_up(celery: Celery) -> None:
+    """Results that are collected after the broker has stopped have nothing to unsubscribe from."""
+    consumer = celery.backend.result_consumer
+    consumer.stop()
+    consumer._pubsub = None
+    consumer.subscribed_to.clear()
+
+
+def _policy(folder: Path, text: str) -> Path:
+    path = folder / "tierqueue.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def road_to(
+    valkey: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Road]]:
+    """Makes this process a producer on a ledger of its URL."""
+    monkeypatch.setenv("TIERQUEUE_BROKER_URL", valkey.url)
+    monkeypatch.setenv(
+        "TIERQUEUE_POLICY", str(_policy(tmp_path, 'default_sensitivity = "internal"\n'))
+    )
+    opened: list[Ledger] = []
+    before, app._made = app._made, {}
+
+    def on(url: str) -> Road:
+        monkeypatch.setenv("TIERQUEUE_LEDGER_URL", url)
+        app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
+        # A command that ran before, without a broker, may have made one that asks another.
+        app._backend_cache = None
+        app._local.__dict__.pop("backend", None)
+        opened.append(app.ledger)
+        return Road(app, app.ledger)
+
+    yield on
+    if "wakes" in app._made:
+        app.wakes.flush()
+    _hang_up(app)
+    for ledger in opened:
+        ledger.close()
+    app._made = before
+
+
+@pytest.fixture
+def road(road_to: Callable[[str], Road], sqlite_url: str) -> Road:
+    """A producer on a fresh SQLite ledger."""
+    return road_to(sqlite_url)
+
+
+@pytest.fixture
+def stranger(valkey: Any) -> Iterator[Celery]:
+    """A service that has only Celery."""
+    only_celery = Celery("stranger", broker=valkey.url, backend=valkey.url, set_as_current=False)
+    yield only_celery
+    _hang_up(only_celery)
+    only_celery.backend.client.connection_pool.disconnect()
+    only_celery.close()
+
+
+@pytest.fixture
+def intake(valkey: Any, road: Road, sqlite_url: str, tmp_path: Path) -> Iterator[Worker]:
+    """The routing stage's intake as a real process on the road's ledger."""
+    worker = Worker(
+        "intake",
+        "tests.tasks.intake_app",
+        "route",
+        tmp_path / "intake.log",
+        {"TIERQUEUE_LEDGER_URL": sqlite_url, "TIERQUEUE_BROKER_URL": valkey.url},
+    )
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def foreign(valkey: Any, tmp_path: Path) -> Iterator[Worker]:
+    """Another team's worker as a real process."""
+    worker = Worker(
+        "foreign",
+        "tests.tasks.foreign_app",
+        "foreign",
+        tmp_path / "foreign.log",
+        {"FOREIGN_BROKER": valkey.url},
+    )
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def command(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Callable[[str], Command]]:
+    """The command on the ledger of a URL, under the test module's ``POLICY``, else an empty one."""
+    _policy(tmp_path, getattr(request.module, "POLICY", ""))
+    monkeypatch.chdir(tmp_path)
+    before = app._made
+
+    def on(url: str) -> Command:
+        monkeypatch.setenv("TIERQUEUE_LEDGER_URL", url)
+        app._made = {"wakes": Wakes(lambda: None)}
+        return Command(capsys)
+
+    yield on
+    app._made = before
+
+
+@pytest.fixture
+def tierqueue(command: Callable[[str], Command], ledger_url: str) -> Command:
+    """The command on a fresh ledger, on either database."""
+    return command(ledger_url)

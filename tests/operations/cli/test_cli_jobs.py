@@ -1,0 +1,105 @@
+"""Jobs that stopped half way, and files of results that are what their names say."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ledger.road import Road, new_item
+from tests.operations.cli.command import Command
+from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items as rows
+from tierqueue.tasks.app import app
+
+
+@pytest.fixture(autouse=True)
+def _doctor_leaves_its_connections_to_the_end_of_its_process(
+    tierqueue: Command,
+) -> Iterator[None]:
+    yield
+    if "ledger" in app._made:
+        app._made["ledger"].close()
+
+
+@pytest.fixture
+def road(ledger: Ledger) -> Road:
+    return Road(ledger)
+
+
+def _half_submitted(road: Road, seconds_ago: int) -> str:
+    """A job of 40,000 rows of which two are there, and were answered."""
+    with road.ledger.write() as connection:
+        at = road.now() - seconds_ago * 1_000_000
+        job_id = jobs.create(
+            connection, task="t", source="tickets.csv", max_cost=None, now=at, total=40_000
+        )
+        items.submit_many(connection, [new_item(job_id=job_id, job_index=n) for n in range(2)])
+        ended: dict[str, Any] = {"state": "succeeded", "submitted_at": at, "ended_at": at}
+        connection.execute(rows.update().values(**ended, output={"text": "half \ud83d"}))
+        connection.execute(
+            rows.update().where(rows.c.job_index == 1).values(output={"text": '=1+1\nü,"x"'})
+        )
+    return job_id
+
+
+def test_a_job_whose_submission_was_killed_is_said_to_be_incomplete(
+    tierqueue: Command, road: Road
+) -> None:
+    job_id = _half_submitted(road, seconds_ago=120)
+    status, out, err = tierqueue.run("job", "watch", job_id)
+    assert (status, "2 of 40000 rows ended" in out) == (1, True)
+    assert "39998 not submitted" in out
+    assert "is incomplete: 2 of 40000 rows were submitted" in err
+    assert f"tierqueue job cancel {job_id}" in err
+    status, out, _ = tierqueue.run("job", "watch", job_id, "--json")
+    told = json.loads(out)
+    assert (status, told["incomplete"], told["submitted"], told["total"]) == (1, True, 2, 40_000)
+    assert tierqueue.json("job", "list")[0]["state"] == "incomplete"
+    status, out, _ = tierqueue.run("doctor")
+    assert status == 1
+    assert f"job {job_id} (tickets.csv) is incomplete: 2 of 40,000 rows" in " ".join(out.split())
+    tierqueue("job", "cancel", job_id)
+    assert "is incomplete" not in " ".join(tierqueue.run("doctor")[1].split())
+
+
+def test_a_job_that_is_being_submitted_is_not_incomplete(tierqueue: Command, road: Road) -> None:
+    _half_submitted(road, seconds_ago=1)
+    assert tierqueue.json("job", "list")[0]["state"] == "submitting"
+    assert "is incomplete" not in " ".join(tierqueue.run("doctor")[1].split())
+
+
+def test_results_are_of_the_kind_that_the_name_of_their_file_says(
+    tierqueue: Command, road: Road, tmp_path: Path
+) -> None:
+    job_id = _half_submitted(road, seconds_ago=1)
+    for name in ("x.jsonl", "x.ndjson", "x.csv", "x.CSV"):
+        tierqueue("job", "results", job_id, "-o", str(tmp_path / name))
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text("utf-8").splitlines()]
+    assert [line["output"]["text"] for line in lines] == ["half \ud83d", '=1+1\nü,"x"']
+    assert (tmp_path / "x.ndjson").read_bytes() == (tmp_path / "x.jsonl").read_bytes()
+    with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert [cell["index"] for cell in cells] == ["0", "1"]
+    assert [json.loads(cell["output"]) for cell in cells] == [line["output"] for line in lines]
+    assert [(cell["state"], cell["error"]) for cell in cells] == [("succeeded", "")] * 2
+    assert (tmp_path / "x.CSV").read_bytes() == (tmp_path / "x.csv").read_bytes()
+    assert len(tierqueue("job", "results", job_id).splitlines()) == 2
+    assert tierqueue("job", "results", job_id, "--format", "csv").startswith("index,item,state,")
+
+
+def test_results_of_no_known_kind_are_refused_before_a_file_is_made(
+    tierqueue: Command, road: Road, tmp_path: Path
+) -> None:
+    job_id = _half_submitted(road, seconds_ago=1)
+    path = tmp_path / "x.xlsx"
+    assert "say --format" in tierqueue.complaint("job", "results", job_id, "-o", str(path))
+    assert not path.exists()
+    tierqueue("job", "results", job_id, "-o", str(path), "--format", "csv")
+    assert path.read_text().startswith("index,item,state,")
+    missing = str(tmp_path / "missing" / "x.csv")
+    assert "cannot write" in tierqueue.complaint("job", "results", job_id, "-o", missing)

@@ -1,0 +1,167 @@
+"""``tierqueue health`` and ``doctor`` on a real ledger and a real broker."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from tests.ledger.placed import place
+from tests.operations.cli.test_cli import POLICY, run
+from tests.tasks.producer import Road
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.session import Ledger
+from tierqueue.operations.cli import root
+from tierqueue.tasks import complete, findings
+
+
+@pytest.fixture
+def house(
+    road_to: Callable[[str], Road],
+    ledger_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Road:
+    """A road whose policy has two deployments."""
+    path = tmp_path / "two.toml"
+    path.write_text(POLICY)
+    monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
+    return road_to(ledger_url)
+
+
+def _beat(ledger: Ledger, process: str, room: str, tier: str | None = None) -> None:
+    with ledger.write() as connection:
+        progress.beat(connection, process, room=room, tier=tier, detail={})
+
+
+def test_health_says_no_without_a_routing_stage_and_yes_with_one(
+    house: Road, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = run(capsys, "health")
+    assert (status, "no routing stage" in out) == (1, True)
+    _beat(house.ledger, "routing@here:1", "routing")
+    status, out, _ = run(capsys, "health", "--json")
+    told = json.loads(out)
+    assert (status, told["well"]) == (0, True)
+    assert told["progress"]["processes"][0]["id"] == "routing@here:1"
+
+
+def test_health_of_one_process_looks_at_this_machine_alone(
+    house: Road, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "box-1")
+    _beat(house.ledger, "gpu@box-2:1", "worker", "gpu")
+    assert run(capsys, "health", "--worker", "gpu")[0] == 1
+    _beat(house.ledger, "gpu@box-1:1", "worker", "gpu")
+    assert run(capsys, "health", "--worker", "gpu")[0] == 0
+    assert run(capsys, "health", "--worker", "routing")[0] == 1
+
+
+def test_the_doctor_says_what_is_held_back_and_how_to_let_it_go(
+    house: Road, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _beat(house.ledger, "routing@here:1", "routing")
+    with house.ledger.write() as connection:
+        pauses.pause(connection, "tier", "frontier", "ada")
+    status, out, _ = run(capsys, "doctor")
+    assert status == 0
+    assert "note   tier frontier was paused by ada" in out
+    assert "tierqueue resume tier frontier" in out
+
+
+def test_the_doctor_finds_items_that_nobody_routes(
+    house: Road, capsys: pytest.CaptureFixture[str]
+) -> None:
+    complete.delay("Say hello")
+    status, out, _ = run(capsys, "doctor")
+    assert status == 1
+    assert out.startswith("WRONG  no routing stage is alive")
+
+
+def test_the_doctor_names_a_ledger_that_was_never_migrated(
+    road_to: Callable[[str], Road],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    road_to(f"sqlite:///{tmp_path / 'bare.db'}")
+    status, out, _ = run(capsys, "doctor")
+    assert status == 1
+    assert "never migrated" in out
+    assert "tierqueue migrate" in out
+
+
+def test_the_doctor_names_a_broker_that_cannot_be_reached(
+    house: Road, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _beat(house.ledger, "routing@here:1", "routing")
+
+    def down(*_: Any, **__: Any) -> None:
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(house.app.backend.client, "ping", down)
+    status, out, _ = run(capsys, "doctor")
+    assert status == 1
+    assert "WRONG  the broker cannot be reached (ConnectionError)" in out
+
+
+def test_the_doctor_finds_a_deployment_without_a_price_or_a_key(
+    house: Road,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _beat(house.ledger, "routing@here:1", "routing")
+    path = tmp_path / "unpriced.toml"
+    unlisted = 'genai_price = { provider = "nobody", model = "nothing" }'
+    prices = 'simulated = true\nprices = { input = "5", output = "25" }'
+    path.write_text(POLICY.replace(prices, unlisted))
+    monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
+    for read in ("settings", "policy"):
+        house.app._made.pop(read, None)
+    status, out, _ = run(capsys, "doctor")
+    assert status == 1
+    assert "has no price" in out
+    assert "ACME_KEY is not set" in out
+
+
+def _die(ledger: Ledger, items: int) -> None:
+    fields = {"last": {"kind": "http_500", "message": "m"}}
+    for _ in range(items):
+        error = {"reason": "exhausted", "message": "m", "fields": fields}
+        place(ledger, "dead", reason="exhausted", error=error, spent=1_000_000)
+
+
+def test_rows_that_died_need_a_person_until_somebody_has_seen_them(
+    house: Road, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _beat(house.ledger, "routing@here:1", "routing")
+    _die(house.ledger, 3)
+    status, out, _ = run(capsys, "doctor", "--json")
+    [died] = [finding for finding in json.loads(out) if finding["code"] == "died"]
+    assert (status, died["wrong"], died["detail"]["items"]) == (1, True, 3)
+    assert run(capsys, "health")[0] == 1
+    status, out, _ = run(capsys, "doctor", "--acknowledge")
+    assert (status, "acknowledged: 3 dead letters" in out) == (0, True)
+    assert run(capsys, "health") == (0, "work gets on\n", "")
+    _die(house.ledger, 1)
+    assert run(capsys, "health")[0] == 1
+
+
+def test_every_command_that_the_doctor_names_exists() -> None:
+    """Each finding's last line is what a person types at night."""
+    named = set()
+    for module in Path(findings.__file__).parent.glob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        named |= set(re.findall(r"tierqueue ([a-z-]+(?: (?:list|set|raise|show|replay)\b)?)", text))
+    assert {"doctor", "status", "raw-messages list", "dead-letters replay"} <= named
+    for words in sorted(named):
+        group, _, command = words.partition(" ")
+        found = root.get_command(click.Context(root), group)
+        assert found is not None, words
+        if command:
+            assert isinstance(found, click.Group)
+            assert command in found.commands, words

@@ -1,0 +1,136 @@
+"""What each engine sends for an item: the limit, the form of the answer, the head-room."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.tasks.answers.test_form import deployment
+from tests.workers.engines.engine_asked import GOOD
+from tests.workers.engines.engine_calls import an_endpoint, read_request
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.tasks import classify, complete
+from tierqueue.workers.caller import prepare
+from tierqueue.workers.engines import build
+from tierqueue.workers.engines.engine import Call
+
+LABELS = {"text": "Where is my card?", "labels": ["card", "login"]}
+
+
+def claimed(kind: Any, arguments: dict[str, Any], **stated: Any) -> Any:
+    """A claim of an item as the ledger holds it."""
+    new = kind.new_item((), arguments, item_id="item-1")
+    row = {
+        "id": new.id,
+        "task": new.task,
+        "arguments": new.arguments,
+        "sensitivity": "internal",
+        "output_limit": new.output_limit,
+        "calls": 0,
+        "route": None,
+        **stated,
+    }
+    return SimpleNamespace(item=SimpleNamespace(**row), fence=1)
+
+
+def prepared(where: Deployment, kind: Any, arguments: dict[str, Any], **stated: Any) -> Call:
+    call = prepare(where, claimed(kind, arguments, **stated), kind)
+    assert isinstance(call, Call), call
+    return call
+
+
+async def sent(where: Deployment, call: Call) -> dict[str, Any]:
+    """The body of the request that the deployment's engine makes of ``call``."""
+    bodies: list[bytes] = []
+
+    async def play(reader: Any, writer: Any) -> None:
+        bodies.append((await read_request(reader)).split(b"\r\n\r\n", 1)[1])
+        reply = json.dumps(GOOD[where.engine]).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+        writer.write(b"content-length: %d\r\n\r\n" % len(reply) + reply)
+        await writer.drain()
+
+    async with an_endpoint(play) as address:
+        engine = build(where.model_copy(update={"base_url": address}), {"KEY": "k"})
+        await engine.start()
+        await engine.complete(call)
+        await engine.close()
+    body: dict[str, Any] = json.loads(bodies[0])
+    return body
+
+
+def asked(where: Deployment, kind: Any = classify, **arguments: Any) -> dict[str, Any]:
+    return asyncio.run(sent(where, prepared(where, kind, arguments or LABELS)))
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_the_limit_has_the_name_that_the_host_takes(name: str) -> None:
+    body = asked(deployment(limit_parameter=name))
+    assert body[name] == 64
+    assert len({"max_tokens", "max_completion_tokens"} & body.keys()) == 1
+
+
+def test_a_schema_is_sent_in_the_strict_subset() -> None:
+    body = asked(deployment())
+    schema = body["response_format"]["json_schema"]
+    assert (schema["name"], schema["strict"]) == ("Classification", True)
+    assert schema["schema"]["properties"]["confidence"].keys() == {"type", "description"}
+    assert schema["schema"]["required"] == ["label", "confidence"]
+    body = asked(deployment("anthropic"))
+    assert body["output_config"]["format"]["schema"] == schema["schema"]
+
+
+def test_a_host_without_schemas_has_it_in_the_prompt() -> None:
+    body = asked(deployment(structured_output="json_object"))
+    assert body["response_format"] == {"type": "json_object"}
+    system = body["messages"][0]
+    assert system["role"] == "system"
+    assert '"enum":["card","login"]' in system["content"]
+    plain = asked(deployment(structured_output="none"))
+    assert "response_format" not in plain
+    assert plain["messages"] == body["messages"]
+    other = asked(deployment("anthropic", structured_output="none"))
+    assert "output_config" not in other
+    assert other["system"] == system["content"]
+
+
+@pytest.mark.parametrize("kind", ["json_schema", "none"])
+def test_a_model_without_a_system_role_has_it_all_in_one_message(kind: str) -> None:
+    usual = asked(deployment(structured_output=kind))
+    alone = asked(deployment(structured_output=kind, system_message=False))
+    system, user = usual["messages"]
+    joined = {"role": "user", "content": system["content"] + "\n\n" + user["content"]}
+    assert alone["messages"] == [joined]
+    body = asked(deployment(system_message=False), complete, prompt="hello")
+    assert body["messages"] == [{"role": "user", "content": "hello"}]
+
+
+def test_a_free_text_is_sent_without_any_form() -> None:
+    for engine in ("openai", "anthropic"):
+        body = asked(deployment(engine), complete, prompt="hello")
+        assert body.keys() & {"response_format", "output_config", "system"} == set()
+
+
+def test_reasoning_has_its_head_room_beyond_the_answers_own_limit() -> None:
+    for engine, name in (("openai", "max_completion_tokens"), ("anthropic", "max_tokens")):
+        where = deployment(engine, reasoning_tokens=2_000)
+        assert asked(where)[name] == 2_064
+
+
+def test_no_more_is_sent_than_the_route_held() -> None:
+    where = deployment(reasoning_tokens=2_000)
+    before = {"route": {"output_tokens": 64}}
+    assert prepared(where, classify, LABELS, **before).output_limit == 64
+    held = {"route": {"output_tokens": 2_064}}
+    assert prepared(deployment(), classify, LABELS, **held).output_limit == 64
+
+
+def test_each_prompt_is_as_short_as_its_bound() -> None:
+    new = classify.new_item((), LABELS, item_id="i")
+    for stated in ({}, {"structured_output": "json_object"}, {"structured_output": "none"}):
+        call = prepared(deployment(**stated), classify, LABELS)
+        schema = "" if call.schema is None else call.schema_name + json.dumps(call.schema)
+        whole = call.system + call.prefix + call.question + schema
+        assert len(whole.encode()) <= new.prompt_bytes

@@ -1,0 +1,218 @@
+"""What every engine promises, whatever stands behind it."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine_twin import TwinEngine
+from tests.tiny_model import make_tiny_model
+from tests.workers.engines.engine_calls import BOUNDED, SCHEMA, a_call, a_sandbox
+from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Unknown
+from tierqueue.workers.engines.anthropic import AnthropicEngine
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.openai import OpenAIEngine
+from tierqueue.workers.engines.vllm import VllmEngine
+from tierqueue.workers.process.event_loop import EventLoopThread
+
+WITHOUT_VLLM = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None,
+    reason="vLLM is not installed: `make engine` installs it",
+)
+# vLLM and torch warn of what other libraries will drop.
+VLLM = pytest.param("vllm", marks=[WITHOUT_VLLM, pytest.mark.filterwarnings("ignore")])
+
+
+@dataclass
+class Standing:
+    """An engine under test, started on a loop of its own."""
+
+    engine: Any
+    loop: EventLoopThread
+    model: str
+    metered: bool
+
+    def complete(self, call: Call) -> Reply:
+        reply: Reply = self.loop.run(self.engine.complete(call), timeout=120)
+        return reply
+
+    @contextlib.contextmanager
+    def slow(self) -> Iterator[Call]:
+        """A call that takes far longer than any test waits."""
+        if isinstance(self.engine, TwinEngine):
+            self.engine.seconds = 600.0
+        yield a_call(self.model, "[[sandbox:hang seconds=600]]", output_limit=900)
+        if isinstance(self.engine, TwinEngine):
+            self.engine.seconds = 0.0
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with a_sandbox(tmp_path_factory.mktemp("sandbox")) as address:
+        yield address
+
+
+def made(kind: str, address: str, folder: Path) -> tuple[Any, str]:
+    """An engine of that kind, and the model it serves."""
+    told: dict[str, Any] = {"deployment": kind, "key": "sk-test", "simulated": True}
+    if kind == "openai":
+        url = f"{address}/v1"
+        return OpenAIEngine(base_url=url, metered=True, **told), "frontier-mini"
+    if kind == "anthropic":
+        return AnthropicEngine(base_url=address, metered=True, **told), "frontier-large"
+    if kind == "twin":
+        return TwinEngine(), "twin"
+    model = str(make_tiny_model(folder))
+    options = {"max_model_len": 1024, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 64}
+    return VllmEngine(deployment=kind, model=model, options=options), model
+
+
+@pytest.fixture(scope="module", params=["openai", "anthropic", "twin", VLLM])
+def standing(
+    request: pytest.FixtureRequest, sandbox: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standing]:
+    engine, model = made(request.param, sandbox, tmp_path_factory.mktemp("model"))
+    loop = EventLoopThread(f"test-{request.param}")
+    loop.start()
+    loop.run(engine.start(), timeout=400)
+    yield Standing(engine, loop, model, metered=request.param in ("openai", "anthropic"))
+    loop.run(engine.close(), timeout=60)
+    assert loop.stop(timeout=60)
+
+
+def completed(reply: Reply) -> Completed:
+    assert isinstance(reply, Completed), reply
+    return reply
+
+
+def test_a_text_is_answered_with_its_usage(standing: Standing) -> None:
+    answer = completed(standing.complete(a_call(standing.model)))
+    assert answer.text
+    assert answer.model_served
+    assert answer.finish in ("stop", "length")
+    assert answer.usage.total_input > 0
+    assert 0 < answer.usage.output_tokens <= 64
+    assert 0 <= answer.usage.reasoning_tokens <= answer.usage.output_tokens
+    assert answer.seconds >= 0
+
+
+def test_a_schema_is_followed(standing: Standing) -> None:
+    schema = BOUNDED if isinstance(standing.engine, VllmEngine) else SCHEMA
+    answer = completed(standing.complete(a_call(standing.model, schema=schema)))
+    assert answer.finish == "stop"
+    said = json.loads(answer.text)
+    assert said.keys() == {"label", "confidence"}
+    assert said["label"] in ("billing", "bug", "other")
+    assert 0 <= said["confidence"] <= 1
+
+
+def test_the_output_limit_ends_an_answer_and_says_so(standing: Standing) -> None:
+    answer = completed(standing.complete(a_call(standing.model, output_limit=2)))
+    assert answer.finish == "length"
+    assert answer.usage.output_tokens <= 2
+
+
+def test_the_same_prompt_has_the_same_input_tokens_however_they_were_cached(
+    standing: Standing,
+) -> None:
+    call = a_call(standing.model, prefix="The handbook says nothing of note. " * 20)
+    first, second = (completed(standing.complete(call)).usage for _ in range(2))
+    assert first.total_input == second.total_input
+    assert min(first.input_tokens, second.input_tokens) >= 0
+
+
+def test_a_house_engine_charges_engine_time_and_a_vendor_none(standing: Standing) -> None:
+    usage = completed(standing.complete(a_call(standing.model))).usage
+    assert (usage.engine_seconds > 0) is not standing.metered
+
+
+def test_a_cancelled_call_ends_at_once_and_lets_the_cancellation_through(
+    standing: Standing,
+) -> None:
+    async def cancelled(call: Call) -> bool:
+        task = asyncio.ensure_future(standing.engine.complete(call))
+        done, _ = await asyncio.wait([task], timeout=0.2)
+        assert not done
+        task.cancel()
+        await asyncio.wait([task], timeout=60)
+        return bool(task.cancelled())
+
+    with standing.slow() as call:
+        assert standing.loop.run(cancelled(call), timeout=120)
+        spent = standing.engine.spent(call).engine_seconds
+    assert (spent > 0) is not standing.metered
+    assert standing.engine.spent(call).engine_seconds == 0
+    completed(standing.complete(a_call(standing.model)))
+
+
+def test_cancelling_the_submitted_future_cancels_the_call(standing: Standing) -> None:
+    with standing.slow() as call:
+        future = standing.loop.submit(standing.engine.complete(call))
+        future.cancel()
+        with pytest.raises(CancelledError):
+            future.result(timeout=60)
+    completed(standing.complete(a_call(standing.model)))
+
+
+def test_a_call_past_its_timeout_is_unknown_with_a_vendor_and_failed_in_the_house(
+    standing: Standing,
+) -> None:
+    # Of a vendor's call it must be sure that it was sent; the house answers faster than that.
+    waits = 2.0 if standing.metered else 0.1
+    with standing.slow() as slow:
+        call = a_call(
+            slow.model, slow.question, output_limit=slow.output_limit, item="late", timeout=waits
+        )
+        reply = standing.complete(call)
+    if standing.metered:
+        assert isinstance(reply, Unknown), reply
+    else:
+        assert isinstance(reply, Failed), reply
+        assert reply.transient
+    assert reply.kind == "timeout"
+    completed(standing.complete(a_call(standing.model)))
+
+
+def test_many_calls_at_once_are_all_answered(standing: Standing) -> None:
+    async def flood() -> list[Reply]:
+        calls = [a_call(standing.model, f"Ticket {n}\n", item=f"i-{n}") for n in range(64)]
+        return list(await asyncio.gather(*map(standing.engine.complete, calls)))
+
+    answers = [completed(reply) for reply in standing.loop.run(flood(), timeout=120)]
+    assert len(answers) == 64
+    assert all(answer.usage.total_input > 0 for answer in answers)
+
+
+def test_an_engine_that_serves_is_healthy_and_has_not_failed(standing: Standing) -> None:
+    async def watched() -> bool:
+        watch = asyncio.ensure_future(standing.engine.failed())
+        done, _ = await asyncio.wait([watch], timeout=0.1)
+        watch.cancel()
+        return bool(done)
+
+    assert standing.engine.healthy
+    assert not standing.loop.run(watched(), timeout=60)
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "twin"])
+def test_a_closed_engine_is_unavailable_and_can_be_closed_again(kind: str, tmp_path: Path) -> None:
+    engine, model = made(kind, "http://127.0.0.1:9", tmp_path)
+
+    async def closed() -> Reply:
+        await engine.start()
+        await engine.close()
+        await engine.close()
+        reply: Reply = await engine.complete(a_call(model))
+        return reply
+
+    reply = asyncio.run(closed())
+    assert isinstance(reply, Unavailable)
+    assert reply.kind == "engine_dead"
+    assert not engine.healthy

@@ -1,0 +1,142 @@
+"""What vLLM alone can do: fail to start, die, and be left behind."""
+
+import asyncio
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.tiny_model import make_tiny_model
+from tests.waiting import until
+from tests.workers.engines.engine_calls import BOUNDED, a_call
+from tierqueue.router.errors import Misconfigured
+from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable
+from tierqueue.workers.engines import orphans
+from tierqueue.workers.engines.vllm import VllmEngine
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # vLLM and torch warn of their own future
+with_vllm = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None,
+    reason="vLLM is not installed: `make engine` installs it",
+)
+SMALL = {"max_model_len": 1024, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 16}
+
+
+@with_vllm
+def test_an_unknown_option_is_refused_with_the_nearest_known_one() -> None:
+    engine = VllmEngine(deployment="tiny", model="anything", options={"max_model_length": 10})
+    with pytest.raises(Misconfigured, match=r"'max_model_length'; did you mean 'max_model_len'\?"):
+        asyncio.run(engine.start())
+
+
+@with_vllm
+def test_a_model_that_is_not_there_is_misconfigured(tmp_path: Path) -> None:
+    engine = VllmEngine(deployment="tiny", model=str(tmp_path / "none"), options=SMALL)
+    with pytest.raises(Misconfigured, match="vLLM did not start for deployment tiny"):
+        asyncio.run(engine.start())
+    assert not engine.healthy
+
+
+def test_without_vllm_the_error_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm.engine.arg_utils", None)
+    with pytest.raises(Misconfigured, match="make engine"):
+        asyncio.run(VllmEngine(deployment="tiny", model="anything").start())
+
+
+@with_vllm
+def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Path) -> None:
+    model = str(make_tiny_model(tmp_path, chat=False))
+    engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
+
+    async def lived() -> tuple[dict[str, Reply], list[Reply], str]:
+        await engine.start()
+        asked = {
+            "plain": a_call(model, output_limit=4),
+            "structured": a_call(model, schema=BOUNDED),
+            "too long": a_call(model, "secret word " * 500),
+            "bad schema": a_call(model, schema={"type": "no such type"}),
+            "other model": a_call("another/model"),
+        }
+        replies = {name: await engine.complete(call) for name, call in asked.items()}
+        failure = asyncio.ensure_future(engine.failed())
+        running = [
+            asyncio.ensure_future(engine.complete(a_call(model, item=f"i-{n}", output_limit=900)))
+            for n in range(3)
+        ]
+        await asyncio.wait(running, timeout=0.2)
+        (core,) = engine._llm.engine_core.resources.engine_manager.processes
+        os.kill(core.pid, signal.SIGKILL)
+        lost = list(await asyncio.wait_for(asyncio.gather(*running), 120))
+        why = await asyncio.wait_for(failure, 120)
+        assert not engine.healthy
+        lost.append(await engine.complete(asked["plain"]))
+        await engine.close()
+        await engine.close()
+        lost.append(await engine.complete(asked["plain"]))
+        return replies, lost, why
+
+    replies, lost, why = asyncio.run(lived())
+    # Without a chat template the parts are sent one after the other, a byte a token.
+    assert isinstance(plain := replies["plain"], Completed)
+    call = a_call(model)
+    assert plain.usage.total_input == len((call.system + call.prefix + call.question).encode())
+    assert isinstance(replies["structured"], Completed)
+    assert isinstance(too_long := replies["too long"], Completed)
+    assert (too_long.finish, too_long.text) == ("too_long", "")
+    for name in ("bad schema", "other model"):
+        refused = replies[name]
+        assert isinstance(refused, Failed), name
+        assert refused.kind == "bad_request"
+        assert not refused.transient
+        assert "secret" not in refused.message
+    assert all(isinstance(reply, Unavailable) for reply in lost)
+    # Three were under way; one came after its death, one after it was closed.
+    assert [reply.kind for reply in lost if isinstance(reply, Unavailable)] == (
+        ["engine_died"] * 3 + ["engine_dead"] * 2
+    )
+    assert why == "the vLLM engine core of tiny died"
+
+
+def test_a_killed_worker_takes_its_engine_core_along() -> None:
+    worker = textwrap.dedent(
+        """
+        import subprocess, sys
+        from tierqueue.workers.engines import orphans
+        # A core that notices nothing by itself, as vLLM's.
+        core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        orphans.watch([core.pid])
+        print(core.pid, flush=True)
+        sys.stdin.read()
+        """
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        core = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+        until(lambda: _ended(core))
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_an_unwatched_process_lives_on() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        watcher = orphans.watch([process.pid])
+        orphans.unwatch(watcher)
+        orphans.unwatch(watcher)
+        assert process.poll() is None
+        process.kill()

@@ -1,0 +1,141 @@
+"""The routing stage's look: what was submitted is routed, by what it is when it is routed."""
+
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from sqlalchemy import update
+
+import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
+from tests.ledger.placed import column, place
+from tests.tasks.routing.tokenizer import write_tokenizer
+from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.routing_stage.stage import RoutingStage, depth
+
+TEXT = "The transfer has not arrived. " * 60
+POLICY = """
+default_sensitivity = "internal"
+
+[deployments.house]
+tier = "gpu"
+engine = "vllm"
+model = "small"
+boundary = "house"
+context_window = 1200
+gpu_hour = "3.60"
+{tokenizer}
+
+[deployments.best]
+tier = "frontier"
+engine = "anthropic"
+model = "best"
+boundary = "vendor:acme"
+key_env = "ACME_KEY"
+context_window = 200000
+prices = {{ input = "5", output = "25" }}
+"""
+
+
+def stage_on(ledger: Ledger, policy: Policy) -> RoutingStage:
+    """A routing stage whose slices go nowhere."""
+    return RoutingStage(
+        ledger=ledger,
+        policy=policy,
+        send=lambda *_: None,
+        delivery=Mock(spec=Delivery),
+        received=lambda _: None,
+        resend=4.0,
+        checkpoint=lambda _: None,
+    )
+
+
+def submitted(ledger: Ledger, text: str = TEXT) -> str:
+    return place(
+        ledger,
+        "submitted",
+        arguments={"prompt": text},
+        prompt_bytes=len(text),
+        tier=None,
+        deployment=None,
+        budget=None,
+        bound=None,
+        token_bound=None,
+    )
+
+
+@pytest.fixture
+def counting(tmp_path: Path) -> Policy:
+    """A policy whose house model states its tokenizer."""
+    path = write_tokenizer(tmp_path / "tokenizer.json", TEXT)
+    return parse_policy(POLICY.format(tokenizer=f'tokenizer = "{path}"'), "test")
+
+
+def test_a_tier_that_is_stopped_has_no_depth() -> None:
+    assert depth(0, 64) == 0
+    assert depth(8, 64) >= 8
+
+
+def test_what_fits_a_window_by_its_tokens_but_not_by_its_bytes_goes_there_once_it_is_counted(
+    ledger: Ledger, counting: Policy
+) -> None:
+    bounded = submitted(ledger)
+    stage_on(ledger, parse_policy(POLICY.format(tokenizer=""), "test")).look()
+    assert column(ledger, bounded, "deployment") == "best"
+    counted = submitted(ledger)
+    stage_on(ledger, counting).look()
+    assert column(ledger, counted, "deployment") == "house"
+    assert column(ledger, counted, "token_bound") < column(ledger, bounded, "token_bound")
+    assert any(
+        "by its own tokenizer" in each for each in column(ledger, counted, "route")["reasons"]
+    )
+
+
+def test_more_than_is_counted_in_one_look_is_routed_by_the_next_ones(
+    ledger: Ledger, counting: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tierqueue.tasks.routing.token_counter.COUNTED", len(TEXT) + 1)
+    placed = [submitted(ledger) for _ in range(3)]
+    stage = stage_on(ledger, counting)
+    for left in (2, 1, 0):
+        stage.look()
+        states = [column(ledger, each, "state") for each in placed]
+        assert states.count("submitted") == left
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        {"state": "cancelled"},
+        {"floor": "frontier", "ready_at": items.c.ready_at + 1},
+        {"fence": items.c.fence + 1},
+    ],
+)
+def test_a_choice_made_ahead_is_dropped_for_what_is_not_as_it_was(
+    ledger: Ledger,
+    counting: Policy,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: dict[str, object],
+) -> None:
+    changed, untouched = submitted(ledger), submitted(ledger)
+    real = routes.still_submitted
+
+    def late(*given: object) -> set[str]:
+        # As another process would between the choice and its transaction.
+        connection = given[0]
+        connection.execute(update(items).where(items.c.id == changed).values(**meanwhile))  # type: ignore[attr-defined]
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(routes, "still_submitted", late)
+    stage = stage_on(ledger, counting)
+    stage.look()
+    monkeypatch.undo()
+    assert column(ledger, untouched, "deployment") == "house"
+    assert column(ledger, changed, "deployment") is None
+    stage.look()
+    assert column(ledger, changed, "deployment") == (
+        None if "state" in meanwhile else "best" if "floor" in meanwhile else "house"
+    )
