@@ -41,6 +41,8 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     _made: dict[str, Any]
     idle_reads: float | None = None
     """Seconds a read of the ledger may stand still, where that is longer than a write may."""
+    idle_writes: float | None = None
+    """Seconds a write may stand still in a process that holds no lease; else a tenth of a lease."""
     joined: LRUCache
     """Calls of this process that joined an item which was there: their answer may be there too."""
 
@@ -90,7 +92,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
                 )
             # A worker that freezes in a transaction must not hold the others up for a whole lease,
             # nor may its threads, whose turns come one after the other.
-            frozen = max(0.5, self.settings.lease / 10)
+            frozen = self.idle_writes or max(0.5, self.settings.lease / 10)
             self._made["ledger"] = Ledger(
                 self.settings.ledger_url, frozen=frozen, idle_reads=self.idle_reads
             )

@@ -12,12 +12,15 @@ _IDLE_READS = 60.0
 """Seconds a command may stand still while it reads: on a busy machine it waits for its turn, and
 nobody waits for it."""
 
+_IDLE_WRITES = 20.0
+"""The same while it writes, when others may wait for it."""
+
 
 def command_app() -> "TierqueueApp":
     """The application as commands use it."""
     from tierqueue.tasks.app import app
 
-    app.idle_reads = _IDLE_READS
+    app.idle_reads, app.idle_writes = _IDLE_READS, _IDLE_WRITES
     return app
 
 
