@@ -62,11 +62,6 @@ class DeploymentStatus:
     condition: Condition | None
     stopped: int
 
-    @property
-    def troubled(self) -> bool:
-        """Whether it is held back."""
-        return self.condition is not None or self.stopped > 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from tierqueue.router.money import NOTHING, NanoUSD
 
@@ -118,4 +117,3 @@ class WorkItem:
     too_small: Mapping[str, str] = field(default_factory=dict)
     spent: NanoUSD = NOTHING
     only: Tier | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -12,7 +12,6 @@ from tierqueue.router.outcome import Usage
 from tierqueue.router.policy import price_list
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.rates import Dearest, Rates
-from tierqueue.router.signals import Signals
 
 LATE = 1
 """Seconds of engine time that a call may take to end after its timeout."""
@@ -24,17 +23,6 @@ class Charge:
 
     cost: NanoUSD
     source: str
-
-
-def upper_bound(deployment: Deployment, signals: Signals, since: date = date.min) -> NanoUSD:
-    """The most a call within ``signals`` can cost, at the dearest rate that can apply.
-
-    Prices that were superseded before ``since`` (a day, UTC) are left out; by default none is.
-    A deployment priced by engine time is bounded by its timeout and ``LATE``. Raises ``Unpriced``.
-    """
-    most = dearest(deployment, since)
-    output_tokens = signals.output_tokens_bound + deployment.reasoning_tokens
-    return most.bound(signals.input_tokens(deployment.name), output_tokens)
 
 
 def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
@@ -55,7 +43,10 @@ def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
 
 @lru_cache(maxsize=1024)
 def dearest(deployment: Deployment, since: date) -> Dearest:
-    """The rates behind ``upper_bound``. Raises ``Unpriced``."""
+    """The rates that bound what a call can cost. Prices that were superseded before ``since`` (a
+    day, UTC) are left out. A deployment priced by engine time is bounded by its timeout and
+    ``LATE``. Raises ``Unpriced``.
+    """
     if deployment.prices is not None:
         rates = _rates(deployment)
         inputs = (rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h)

@@ -9,8 +9,9 @@ mean.
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierqueue.ledger.lifecycle.items import new_id, submit_many
+from tierqueue.ledger.lifecycle.items import new_id, prepare
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
 from tierqueue.tasks import complete
 
 OUTPUT_LIMIT = 1_400
@@ -115,7 +116,7 @@ def submit(ledger: Ledger, count: int, lost: int, budget: str) -> None:
             for prompt in prompts[start : start + 500]
         ]
         with ledger.write() as connection:
-            submit_many(connection, made)
+            prepare(ledger.dialect, made, database_now(connection)).write(connection)
 
 
 def _prompt(at: int, count: int, lost: int, budget: str) -> str:

@@ -107,11 +107,6 @@ def prepare(dialect: str, new: Sequence[NewItem], at: int) -> Prepared:
     return prepare_insert(dialect, items, [_row(each, at) for each in new])
 
 
-def submit_many(connection: Connection, new: Sequence[NewItem]) -> None:
-    """``prepare`` and write in one go."""
-    prepare(connection.dialect.name, new, database_now(connection)).write(connection)
-
-
 def refuse(
     connection: Connection,
     task: str,

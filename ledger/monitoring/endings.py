@@ -32,8 +32,8 @@ class Deaths:
     """Dead letters of one reason, kind, task and deployment.
 
     ``kind`` is what ended them within the reason: the last call's failure (``http_500``), the
-    ceiling that was full, or empty. ``example`` is the newest one's id; ``first_at`` and
-    ``last_at`` in epoch µs, ``spent`` in nano-dollars.
+    ceiling that was full, or empty. ``example`` is the newest one's id; ``last_at`` in epoch µs,
+    ``spent`` in nano-dollars.
     """
 
     reason: str
@@ -42,20 +42,15 @@ class Deaths:
     deployment: str | None
     items: int
     spent: int
-    first_at: int
     last_at: int
     example: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toll:
-    """What died after ``since`` (epoch µs), beside how many items ended in all since then.
-
-    ``acknowledged_at``: when somebody last said that he had seen what died so far.
-    """
+    """What died after ``since`` (epoch µs), beside how many items ended in all since then."""
 
     since: int
-    acknowledged_at: int | None
     deaths: list[Deaths]
     ended: int
 
@@ -95,11 +90,9 @@ def spent(connection: Transaction, item_ids: Sequence[str]) -> dict[str, Spent]:
 
 def toll(connection: Transaction, since: int) -> Toll:
     """What died after ``since`` (epoch µs), and after the last acknowledgement."""
-    acknowledged_at = audit_log.last(connection, ACKNOWLEDGED)
-    since = max(since, acknowledged_at or 0)
+    since = max(since, audit_log.last(connection, ACKNOWLEDGED) or 0)
     return Toll(
         since=since,
-        acknowledged_at=acknowledged_at,
         deaths=_deaths(connection, since),
         ended=_ended(connection, since),
     )
@@ -160,7 +153,6 @@ def _deaths(connection: Transaction, since: int) -> list[Deaths]:
             *keys,
             func.count(),
             func.sum(newest.spent),
-            func.min(newest.ended_at),
             func.max(newest.ended_at),
             func.max(newest.id),
         )
@@ -175,11 +167,10 @@ def _deaths(connection: Transaction, since: int) -> list[Deaths]:
             deployment=deployment,
             items=count,
             spent=int(spent or 0),
-            first_at=first_at,
             last_at=last_at,
             example=example,
         )
-        for reason, what, task, deployment, count, spent, first_at, last_at, example in rows
+        for reason, what, task, deployment, count, spent, last_at, example in rows
     ]
 
 

@@ -61,12 +61,6 @@ def listed(
     return connection.execute(ordered.limit(limit)).mappings().all()
 
 
-def matching(connection: Transaction, wanted: Wanted, limit: int) -> list[str]:
-    """Ids of up to ``limit`` dead letters, for a replay or a discard of many."""
-    found = _matching(select(items.c.id), wanted).order_by(items.c.id).limit(limit)
-    return list(connection.execute(found).scalars())
-
-
 def show(connection: Transaction, item_id: str) -> tuple[RowMapping, list[RowMapping]] | None:
     """One item, whatever its state, and its attempts; ``None`` if there is no such item."""
     if (item := work.get(connection, item_id)) is None:

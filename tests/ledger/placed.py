@@ -1,11 +1,12 @@
 """Items placed in a ledger as a test needs them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import insert, select
 
-from tierqueue.ledger.lifecycle.items import new_id
-from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.lifecycle.items import NewItem, new_id, prepare
+from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
 
@@ -50,3 +51,8 @@ def column(ledger: Ledger, item_id: str, name: str) -> Any:
     """One column of one item."""
     with ledger.read() as connection:
         return connection.execute(select(items.c[name]).where(items.c.id == item_id)).scalar_one()
+
+
+def commit(connection: Transaction, new: Sequence[NewItem]) -> None:
+    """Submit items that nobody waits for by name."""
+    prepare(connection.dialect.name, new, database_now(connection)).write(connection)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import event, func, select
 
+from tests.ledger.placed import commit
 from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, new_item, settlement
 from tierqueue.ledger import tables
 from tierqueue.ledger.accounting import audit
@@ -122,7 +123,7 @@ class Moves(RuleBasedStateMachine):
         """The road without a fault, up to the claim: most faults need work to befall."""
         with self.ledger.write() as connection:
             new = [new_item(budget=budget, max_cost=max_cost) for _ in range(count)]
-            items.submit_many(connection, new)
+            commit(connection, new)
         self.most |= {each.id: max_cost for each in new}
         self.start()
 
@@ -299,8 +300,8 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def replay(self) -> None:
         with self.ledger.write() as connection:
-            dead = dead_letters.matching(connection, dead_letters.Wanted(), 2)
-            for item_id in dead_letters.replay(connection, dead, "ada"):
+            dead = dead_letters.listed(connection, dead_letters.Wanted(), 2)
+            for item_id in dead_letters.replay(connection, [row["id"] for row in dead], "ada"):
                 assert self.ends.pop(item_id) == State.DEAD
                 self.seen["replayed"] += 1
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from tests.router.specs import upper_bound
 from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.pricing import charge, upper_bound
+from tierqueue.router.pricing import charge
 from tierqueue.router.signals import Signals
 from tierqueue.workers.engines.anthropic import AnthropicEngine
 from tierqueue.workers.engines.openai import OpenAIEngine

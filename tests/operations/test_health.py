@@ -1,8 +1,9 @@
 """``tierqueue health`` and ``doctor`` on a real ledger and a real broker."""
 
+import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 
 from tests.ledger.placed import place
 from tests.operations.cli.test_cli import POLICY, run
-from tests.tasks.producer import Road
+from tests.tasks.producer import CHECKOUT, Road
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli import root
-from tierqueue.tasks import complete, findings
+from tierqueue.tasks import complete
 
 
 @pytest.fixture
@@ -151,17 +152,39 @@ def test_rows_that_died_need_a_person_until_somebody_has_seen_them(
     assert run(capsys, "health")[0] == 1
 
 
-def test_every_command_that_the_doctor_names_exists() -> None:
-    """Each finding's last line is what a person types at night."""
-    named = set()
-    for module in Path(findings.__file__).parent.glob("*.py"):
-        text = module.read_text(encoding="utf-8")
-        named |= set(re.findall(r"tierqueue ([a-z-]+(?: (?:list|set|raise|show|replay)\b)?)", text))
-    assert {"doctor", "status", "raw-messages list", "dead-letters replay"} <= named
-    for words in sorted(named):
-        group, _, command = words.partition(" ")
-        found = root.get_command(click.Context(root), group)
-        assert found is not None, words
-        if command:
-            assert isinstance(found, click.Group)
-            assert command in found.commands, words
+ROOMS = ("router", "ledger", "tasks", "workers", "operations")
+_NAMED = re.compile(
+    r"(?:^|[`:;?(|] ?|then |see |or |by )tierqueue "
+    r"(?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)(?P<more>[^;`|\n]*)"
+)
+
+
+def _said(module: Path) -> Iterator[str]:
+    """What a module says to people, with an ``X`` for whatever is filled in."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    docs = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
+    for node in ast.walk(tree):
+        if id(node) in docs and "cli" not in module.parts:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+            yield "".join(str(part) for part in parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_every_command_and_option_that_is_named_to_people_exists() -> None:
+    """What a finding, an error or a help text names is what a person types at night."""
+    modules = [path for room in ROOMS for path in (CHECKOUT / room).rglob("*.py")]
+    found = [each for module in modules for text in _said(module) for each in _NAMED.finditer(text)]
+    named = {each["words"] for each in found}
+    assert {"doctor", "status", "raw-messages list", "dead-letters replay", "job cancel"} <= named
+    for each in found:
+        name, _, word = each["words"].partition(" ")
+        command = root.get_command(click.Context(root), name)
+        assert command is not None, each[0]
+        if isinstance(command, click.Group) and word:
+            assert word in command.commands, each[0]
+            command = command.commands[word]
+        known = {option for param in command.params for option in param.opts}
+        assert set(re.findall(r"--[a-z-]+", each["more"])) <= known, each[0]

@@ -1,9 +1,14 @@
 """Deployments and items for tests of the routing decision, with as little in them as can be."""
 
+from datetime import date
 from typing import Any
 
 from tierqueue.router.item import TIERS, Demands, Sensitivity, Tier, WorkItem
+from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.router.pricing import dearest
+from tierqueue.router.signals import Signals
 
 GPU, OPEN, FRONTIER = TIERS
 Spec = dict[str, Any]
@@ -44,3 +49,9 @@ def an_item(**stated: Any) -> WorkItem:
             own[key] = stated.pop(key)
     plain: dict[str, Any] = {"id": "i-1", "task": "t", "prompt_bytes": 0, "output_limit": 0}
     return WorkItem(**(plain | {"demands": Demands(**own)} | stated))
+
+
+def upper_bound(deployment: Deployment, signals: Signals, since: date = date.min) -> NanoUSD:
+    """The most a call can cost that keeps within ``signals``, by prices in force from ``since``."""
+    most = dearest(deployment, since)
+    return most.bound(signals.input_tokens_bound, signals.output_tokens_bound)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
+from tests.ledger.placed import commit
 from tests.ledger.road import SECOND, Road, new_item, promise_of
 from tierqueue.ledger import tables
 from tierqueue.ledger.lifecycle import items, routes
@@ -85,7 +86,7 @@ def test_many_items_are_submitted_at_once_and_keep_every_character(road: Road) -
     awkward = {"text": 'null \u0000, quote ", backslash \\, emoji 🙂, percent %s %(rows)s :x'}
     many = [new_item(arguments=awkward, job_id="job", job_index=index) for index in range(100)]
     with road.ledger.write() as connection:
-        items.submit_many(connection, many)
+        commit(connection, many)
     assert road.row(many[99].id).arguments == awkward
     assert road.row(many[99].id).metadata is None
 

@@ -178,7 +178,7 @@ def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(road: Road) -> N
     road.ceilings(ceiling("everything", 500), by="ada")
     wanted = Wanted(reason="cost_ceiling")
     with road.ledger.write() as connection:
-        found = dead_letters.matching(connection, wanted, 100)
+        found = sorted(row["id"] for row in dead_letters.listed(connection, wanted, 100))
         assert dead_letters.replay(connection, found, "ada", chosen_by=wanted) == found
         noted = audit_log.newest(connection, 1)[0]
     assert noted.detail["filters"] == {"reason": "cost_ceiling"}

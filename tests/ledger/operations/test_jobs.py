@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.ledger.placed import commit
 from tests.ledger.road import SECOND, Road, new_item, settlement
 from tierqueue.ledger import audit_log
-from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import jobs
 from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import State
@@ -16,7 +16,7 @@ def _job(road: Road, rows: int, max_cost: int | None = None, at: int = 1) -> str
             connection, task="tierqueue.classify", source="tickets.csv", max_cost=max_cost, now=at
         )
         made = [new_item(job_id=job_id, job_index=index) for index in range(rows)]
-        items.submit_many(connection, made)
+        commit(connection, made)
     return job_id
 
 
@@ -123,7 +123,7 @@ def test_a_job_whose_submission_ended_early_is_incomplete_and_over_when_its_rows
             connection, task="t", source="a.csv", max_cost=None, now=road.now(), total=40_000
         )
         made = [new_item(job_id=job_id, job_index=index) for index in range(2)]
-        items.submit_many(connection, made)
+        commit(connection, made)
         assert jobs.stopped(connection, 5) == []
     progress = _progress(road, job_id)
     assert (progress.submitted, progress.total, progress.stopped) == (2, 40_000, False)

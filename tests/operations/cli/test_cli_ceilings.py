@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.placed import commit
 from tests.operations.cli.command import Command
 from tests.operations.cli.test_cli_ledger import dead, state
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.lifecycle.items import Death, die, new_id, submit_many
+from tierqueue.ledger.lifecycle.items import Death, die, new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.money import NanoUSD
@@ -22,7 +23,7 @@ def stopped_by(ledger: Ledger, ceiling: str) -> str:
     item_id = new_id()
     with ledger.write() as connection:
         call = {"text": "x", "labels": ["a", "b"]}
-        submit_many(connection, [classify.new_item((), call, item_id=item_id)])
+        commit(connection, [classify.new_item((), call, item_id=item_id)])
         fields = {"item": item_id, "ceiling": ceiling}
         die(
             connection,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.placed import commit
 from tests.ledger.road import Road, new_item
 from tests.operations.cli.command import Command
-from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items as rows
@@ -38,7 +38,7 @@ def _half_submitted(road: Road, seconds_ago: int) -> str:
         job_id = jobs.create(
             connection, task="t", source="tickets.csv", max_cost=None, now=at, total=40_000
         )
-        items.submit_many(connection, [new_item(job_id=job_id, job_index=n) for n in range(2)])
+        commit(connection, [new_item(job_id=job_id, job_index=n) for n in range(2)])
         ended: dict[str, Any] = {"state": "succeeded", "submitted_at": at, "ended_at": at}
         connection.execute(rows.update().values(**ended, output={"text": "half \ud83d"}))
         connection.execute(

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.placed import commit
 from tests.ledger.road import Road
 from tests.operations.cli.command import Command
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items
-from tierqueue.ledger.lifecycle.items import Death, die, new_id, submit_many
+from tierqueue.ledger.lifecycle.items import Death, die, new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import balances
@@ -39,7 +40,7 @@ def dead(ledger: Ledger, reason: str, **demands: Any) -> str:
     item_id = new_id()
     call = {"text": "a secret", "labels": ["a", "b"], **demands}
     with ledger.write() as connection:
-        submit_many(connection, [classify.new_item((), call, item_id=item_id)])
+        commit(connection, [classify.new_item((), call, item_id=item_id)])
         death = Death(item_id, reason, f"it died of {reason}", {"item": item_id})
         die(connection, [death], database_now(connection))
     return item_id

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from tests.ledger.placed import commit
 from tests.ledger.road import Road, settlement
 from tests.operations.cli.command import Command
 from tests.operations.cli.terminal import in_terminal, piped
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.lifecycle.items import Death, die, new_id, submit_many
+from tierqueue.ledger.lifecycle.items import Death, die, new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.operations import cli
@@ -56,7 +57,7 @@ def filled(tierqueue: Command, sqlite_url: str) -> list[str]:
             books.hold(connection, now, [need])
         for item_id in ids:
             call = {"text": "a secret", "labels": ["a", "b"], "budget": STEERING}
-            submit_many(connection, [classify.new_item((), call, item_id=item_id)])
+            commit(connection, [classify.new_item((), call, item_id=item_id)])
             why = f"ceiling budget:{STEERING}:day would be passed by this very item, so it ended"
             die(connection, [Death(item_id, "cost_ceiling", why, {})], now)
     ledger.close()

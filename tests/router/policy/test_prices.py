@@ -1,6 +1,5 @@
 """Bounds before a call and charges after it."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -13,10 +12,11 @@ from genai_prices.data import providers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.router.specs import upper_bound
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.router.pricing import LATE, charge, upper_bound
+from tierqueue.router.pricing import LATE, charge
 from tierqueue.router.signals import Signals
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -92,19 +92,6 @@ def _by_hand(rates: dict[str, str], usage: Usage) -> int:
         + usage.output_tokens * Fraction(rates["output"])
     )
     return ceil(exact * 1000)
-
-
-@given(price_lists(), usages(), st.integers(0, 1_000_000))
-def test_reasoning_head_room_is_bounded_with_the_answer(
-    rates: dict[str, str], drawn: tuple[Signals, Usage], reasoning: int
-) -> None:
-    signals, usage = drawn
-    thinking = _deployment(prices=rates, reasoning_tokens=reasoning)
-    longest = signals.output_tokens_bound + reasoning
-    used = replace(usage, output_tokens=longest, reasoning_tokens=reasoning)
-    assert charge(thinking, used, AT).cost <= upper_bound(thinking, signals)
-    wider = replace(signals, output_tokens_bound=longest)
-    assert upper_bound(thinking, signals) == upper_bound(_deployment(prices=rates), wider)
 
 
 @given(price_lists(), usages())

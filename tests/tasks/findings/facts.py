@@ -64,7 +64,7 @@ def facts(*processes: Process, **told: Any) -> Facts:
         "conditions": {},
         "routed": {},
         "ceilings": [],
-        "toll": Toll(since=0, acknowledged_at=None, deaths=[], ended=0),
+        "toll": Toll(since=0, deaths=[], ended=0),
         "lately": [],
         "now": NOW,
     }
@@ -95,7 +95,6 @@ def died(reason: str, items: int, kind: str = "", **told: Any) -> Deaths:
         "task": "tierqueue.classify",
         "deployment": "house",
         "spent": 4_000_000_000,
-        "first_at": NOW - 600_000_000,
         "last_at": NOW - 180_000_000,
         "example": "01a1",
     }
@@ -103,7 +102,7 @@ def died(reason: str, items: int, kind: str = "", **told: Any) -> Deaths:
 
 
 def toll(ended: int, *deaths: Deaths) -> Toll:
-    return Toll(since=NOW - 3_600_000_000, acknowledged_at=None, deaths=list(deaths), ended=ended)
+    return Toll(since=NOW - 3_600_000_000, deaths=list(deaths), ended=ended)
 
 
 def ceiling(**told: Any) -> CeilingStanding:

@@ -11,9 +11,9 @@ from celery import Celery, chain, chord, group
 from celery.exceptions import Reject
 from sqlalchemy import text
 
+from tests.ledger.placed import commit
 from tests.tasks.producer import Road, Worker
 from tests.waiting import until
-from tierqueue.ledger.lifecycle.items import submit_many
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.ledger.tables import items, raw_messages
 from tierqueue.router.errors import InvalidItem
@@ -220,7 +220,7 @@ def test_the_id_of_an_item_that_is_there_is_refused_and_not_tried_for_ever(
 ) -> None:
     known = complete.new_item([], {"prompt": "a row of a job"}, item_id="row-1")
     with either_road.ledger.write() as connection:
-        submit_many(connection, [known])
+        commit(connection, [known])
     with pytest.raises(InvalidItem):
         take(either_road, "row-1", {"prompt": "hello"})
     assert either_road.item("row-1").state == "submitted"

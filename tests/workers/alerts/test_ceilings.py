@@ -7,12 +7,12 @@ from unittest.mock import Mock
 
 from structlog.testing import capture_logs
 
-from tests.ledger.placed import place
+from tests.ledger.placed import commit, place
 from tierqueue.ledger.ceilings import books, warnings
 from tierqueue.ledger.ceilings.books import Entry, Need
 from tierqueue.ledger.ceilings.status import ceiling_standings
 from tierqueue.ledger.in_force import conditions
-from tierqueue.ledger.lifecycle.items import Death, NewItem, die, new_id, submit_many
+from tierqueue.ledger.lifecycle.items import Death, NewItem, die, new_id
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -187,7 +187,7 @@ def stopped(ledger: Ledger, reason: str = "cost_ceiling") -> str:
     )
     fields = {"ceiling": ACME, "limit": 5, "spent": 4, "held": 0, "needed": 2}
     with ledger.write() as connection:
-        submit_many(connection, [new])
+        commit(connection, [new])
         died = Death(new.id, reason, "a secret", {**fields, "refusals": [{"why": "a secret"}]})
         die(connection, [died], database_now(connection))
     return new.id
