@@ -1,6 +1,8 @@
 """A database whose tables are not those this code asks for, told from one that cannot be asked."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +28,18 @@ def lacks(error: BaseException) -> str | None:
     return f"{kind} {name}" if kind else f"column {table}.{column}"
 
 
-def mismatch(engine: Engine, lacking: str) -> LedgerMismatch:
+@contextmanager
+def of_this_schema(engine: Engine) -> Iterator[None]:
+    """Raises ``LedgerMismatch`` for what is asked within, where the database lacks some of it."""
+    try:
+        yield
+    except DBAPIError as error:
+        if (lacking := lacks(error)) is None:
+            raise
+        raise _mismatch(engine, lacking) from error
+
+
+def _mismatch(engine: Engine, lacking: str) -> LedgerMismatch:
     """What to run, for a ledger that lacks something; the URL is in no word of it."""
     try:
         with engine.connect() as connection:

@@ -27,7 +27,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tierqueue.ledger.schema import lacks, mismatch
+from tierqueue.ledger.schema import of_this_schema
 from tierqueue.ledger.sqlite_path import check_path
 from tierqueue.ledger.turns import Turns
 from tierqueue.router.errors import Misconfigured
@@ -122,25 +122,16 @@ class Ledger:
         Raises ``LedgerMismatch``, here and in ``read``, where a table or column is not there.
         """
         turn = nullcontext() if self._turns is None else self._turns
-        with self._of_this_schema(), turn, self._writer.begin() as connection:
+        with of_this_schema(self._reader), turn, self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that cannot write and blocks no writer."""
-        with self._of_this_schema(), self._reader.begin() as connection:
+        with of_this_schema(self._reader), self._reader.begin() as connection:
             if self._before_reads is not None:
                 connection.execute(self._before_reads)
             yield connection
-
-    @contextmanager
-    def _of_this_schema(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            if (lacking := lacks(error)) is None:
-                raise
-            raise mismatch(self._reader, lacking) from error
 
     def now(self) -> int:
         """The database's clock, asked outside a transaction; as ``now`` within one."""

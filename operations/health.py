@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tierqueue.ledger.ceilings.status import ceiling_standings
-from tierqueue.ledger.in_force import conditions, tier_concurrency
+from tierqueue.ledger.in_force import conditions, policies, tier_concurrency
 from tierqueue.ledger.monitoring import backlog, endings
 from tierqueue.ledger.monitoring import progress as ledger_progress
 from tierqueue.ledger.monitoring.progress import Progress
@@ -29,9 +29,6 @@ WINDOW = 86_400_000_000
 
 _FRESH = 5.0
 """Seconds for which one look at the ledger serves everybody who asks."""
-
-WORKERS = ("routing", "gpu", "open_weight", "frontier")
-"""The Procfile's processes that do work."""
 
 _JOBS = 5
 """Incomplete jobs that are named, the newest."""
@@ -157,6 +154,7 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
             ceilings=ceiling_standings(connection, now),
             toll=endings.toll(connection, now - WINDOW),
             lately=endings.lately(connection),
+            policy=policies.in_force(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
             now=now,
         )

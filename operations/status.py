@@ -40,6 +40,11 @@ class TierStatus:
     backlog: Backlog | None
 
     @property
+    def stopped(self) -> bool:
+        """Whether somebody set its calls in flight to 0."""
+        return self.concurrency == 0
+
+    @property
     def empty_seconds(self) -> float | None:
         """How long what is ready takes at this pace; ``None`` where that is not known."""
         if self.backlog is None or not self.ended_per_second:
@@ -90,7 +95,7 @@ def status(connection: Transaction, policy: Policy) -> Status:
     return Status(
         at=now,
         unrouted=ready.get("route"),
-        routing_stages=len(alive(known, "routing")),
+        routing_stages=sum("superseded" not in each.since for each in alive(known, "routing")),
         tiers=[
             TierStatus(
                 tier=tier,

@@ -228,6 +228,7 @@ class TierWorker:
         return {
             "counts": {"stale_fences": self._settler.stale, "ended": self._settler.ended},
             "moments": {"claimed": self._executor.claimed_at, "ended": self._settler.ended_at},
+            "policy": self.app.policy.digest,
             "draining": self._executor.draining,
             "pool": GATE.size,
             "breakers_open": self._breaker.open(),

@@ -220,6 +220,15 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
     }
 
 
+def first_item(connection: Transaction) -> int | None:
+    """When the ledger's first item was submitted, in epoch microseconds; ``None``: there is none.
+
+    Before it no engine can have idled.
+    """
+    first: int | None = connection.execute(select(func.min(items.c.submitted_at))).scalar()
+    return first
+
+
 def first_call(connection: Transaction, asked: Asked) -> int | None:
     """When the first of these calls began, in epoch microseconds; ``None`` where there is none."""
     found = (

@@ -38,6 +38,7 @@ class Wanted:
     reason: str | None = None
     task: str | None = None
     tier: str | None = None
+    deployment: str | None = None
     budget: str | None = None
     job: str | None = None
     since: int | None = None
@@ -178,6 +179,7 @@ def _matching(found: Select, wanted: Wanted) -> Select:  # type: ignore[type-arg
         items.c.reason: wanted.reason,
         items.c.task: wanted.task,
         items.c.tier: wanted.tier,
+        items.c.deployment: wanted.deployment,
         items.c.budget: wanted.budget,
         items.c.job_id: wanted.job,
     }

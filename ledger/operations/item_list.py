@@ -30,12 +30,16 @@ _FEW = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meant:
-    """Which items; ``None`` is any. Submitted from ``since`` on, before ``until`` (epoch µs)."""
+    """Which items; ``None`` is any. Submitted from ``since`` on, before ``until`` (epoch µs).
+
+    ``reason`` is a whole reason or its code: ``ceiling`` is a wait for any ceiling.
+    """
 
     state: str | None = None
     reason: str | None = None
     task: str | None = None
     tier: str | None = None
+    deployment: str | None = None
     budget: str | None = None
     job: str | None = None
     since: int | None = None
@@ -47,15 +51,17 @@ def newest(
 ) -> Sequence[RowMapping]:
     """A page of items; the next one comes ``after`` the id of its last row."""
     stated = {
-        items.c.reason: meant.reason,
         items.c.task: meant.task,
         items.c.tier: meant.tier,
+        items.c.deployment: meant.deployment,
         items.c.budget: meant.budget,
         items.c.job_id: meant.job,
     }
     found = select(*(items.c[name] for name in _SHOWN)).where(
         *(column == value for column, value in stated.items() if value is not None)
     )
+    if meant.reason is not None:
+        found = found.where(of_reason(meant.reason))
     first: ColumnElement[int] = items.c.submitted_at
     if meant.state is not None:
         in_state = _in_state(State(meant.state))
@@ -74,6 +80,14 @@ def newest(
         found = found.where(tuple_(items.c.submitted_at, items.c.id) < place)
     ordered = found.order_by(first.desc(), items.c.id.desc()).limit(limit)
     return connection.execute(ordered).mappings().all()
+
+
+def of_reason(code: str) -> ColumnElement[bool]:
+    """Whether an item waits or ended for this reason, whatever its detail."""
+    detailed = items.c.reason.startswith(f"{code} ", autoescape=True)
+    # A limiter's reason lists what had no room, separated by commas.
+    listed = (literal(", ") + items.c.reason + ",").contains(f", {code},", autoescape=True)
+    return or_(detailed, listed)
 
 
 def _in_state(state: State) -> ColumnElement[bool]:

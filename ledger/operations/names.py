@@ -1,7 +1,8 @@
 """What people mean by a name: an id by its beginning, a budget by what was used so far."""
 
-from sqlalchemy import Column, select
+from sqlalchemy import Column, ColumnElement, select
 
+from tierqueue.ledger.operations.item_list import of_reason
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, items, jobs, promises
 
@@ -36,6 +37,43 @@ def budgets(connection: Transaction) -> list[str]:
     used = select(newest.c.budget).where(newest.c.budget.is_not(None)).distinct()
     held = select(balances.c.name).where(balances.c.scope == "budget").distinct()
     return sorted({*connection.execute(used).scalars(), *connection.execute(held).scalars()})
+
+
+def budget_is_known(connection: Transaction, name: str) -> bool:
+    """Whether an item, or a ceiling's balance, is of this budget."""
+    held = select(balances.c.name).where(balances.c.scope == "budget", balances.c.name == name)
+    return _there_is(connection, items.c.budget == name) or (
+        connection.execute(select(held.exists())).scalar_one()
+    )
+
+
+def task_is_known(connection: Transaction, name: str) -> bool:
+    """Whether an item is of this task type."""
+    return _there_is(connection, items.c.task == name)
+
+
+def deployment_is_known(connection: Transaction, name: str) -> bool:
+    """Whether an item is or was last routed to this deployment."""
+    return _there_is(connection, items.c.deployment == name)
+
+
+def reason_is_known(connection: Transaction, code: str) -> bool:
+    """Whether an item waits or ended for this reason."""
+    return _there_is(connection, of_reason(code))
+
+
+def reasons(connection: Transaction) -> list[str]:
+    """The reasons, without their details, for which the newest items wait or ended."""
+    newest = select(items.c.reason).order_by(items.c.submitted_at.desc()).limit(_RECENT).subquery()
+    asked = select(newest.c.reason).where(newest.c.reason.is_not(None)).distinct()
+    return sorted(
+        {reason.partition(" ")[0].rstrip(",") for reason in connection.execute(asked).scalars()}
+    )
+
+
+def _there_is(connection: Transaction, which: ColumnElement[bool]) -> bool:
+    found: bool = connection.execute(select(select(items.c.id).where(which).exists())).scalar_one()
+    return found
 
 
 def _beginning(connection: Transaction, column: Column[str], text: str, limit: int) -> list[str]:

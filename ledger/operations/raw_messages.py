@@ -57,6 +57,20 @@ def discard(connection: Transaction, message_ids: Sequence[str], by: str) -> int
     return gone
 
 
+def expire(connection: Transaction, before: int, most: int) -> int:
+    """Retention: take away up to ``most`` messages that came before ``before`` (epoch µs)."""
+    old = (
+        select(raw_messages.c.id)
+        .where(raw_messages.c.received_at < before)
+        .order_by(raw_messages.c.received_at)
+        .limit(most)
+    )
+    ids = list(connection.execute(old).scalars())
+    if ids:
+        connection.execute(delete(raw_messages).where(raw_messages.c.id.in_(ids)))
+    return len(ids)
+
+
 def _shown(value: Any) -> Any:
     """A text as both databases hold it: half an emoji and a NUL are written out."""
     if not isinstance(value, str):

@@ -135,6 +135,9 @@ class RetentionPolicy(Table):
     dead: Duration | None = None
     """Of dead letters; without its payload none can be replayed."""
 
+    raw_messages: Duration | None = None
+    """How long after it came a message nobody could read is kept, with its bytes."""
+
 
 class Policy(Table):
     """A whole tierqueue.toml, checked."""

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import BaseModel, ValidationError
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 _LISTED = 20
 """Names that are told where none is near."""
@@ -27,7 +28,7 @@ def there_is_no(what: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {what} {name!r}{hint}"
 
 
-def complaint(wrong: ValidationError, model: type[BaseModel]) -> tuple[str, str]:
+def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[str, str]:
     """The most telling error as (the key's path, what is wrong with it and what to do)."""
     errors = wrong.errors(include_url=False)
     # A misspelt key explains why another is missing, so it is told first.
@@ -60,7 +61,7 @@ def _spelt(part: object) -> str:
     return f'"{part}"' if "." in str(part) else str(part)
 
 
-def _keys_beside(where: list[Any], model: type[BaseModel]) -> list[str]:
+def _keys_beside(where: list[Any], model: "type[BaseModel]") -> list[str]:
     """The keys that are valid in the table where the last part of ``where`` stands."""
     for part in where[:-1]:
         if part in model.model_fields:
@@ -68,15 +69,17 @@ def _keys_beside(where: list[Any], model: type[BaseModel]) -> list[str]:
     return [key for key in model.model_fields if key not in filled_in(model)]
 
 
-def filled_in(model: type[BaseModel]) -> set[str]:
+def filled_in(model: "type[BaseModel]") -> set[str]:
     """The fields of a table that no text may state: whoever reads it fills them in."""
     if "policy" in model.model_fields:
         return {"name", "policy"}
     return {"digest"} & model.model_fields.keys()
 
 
-def _table_in(annotation: Any) -> type[BaseModel] | None:
+def _table_in(annotation: Any) -> "type[BaseModel] | None":
     """The table that ``annotation`` is, holds or maps names to."""
+    from pydantic import BaseModel
+
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     found = (_table_in(part) for part in get_args(annotation))

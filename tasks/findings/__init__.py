@@ -23,6 +23,7 @@ _KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     waits.found,
     processes.left_behind,
     jobs.incomplete,
+    processes.other_policy,
     processes.paused,
 )
 

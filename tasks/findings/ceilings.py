@@ -7,7 +7,8 @@ from tierqueue.ledger.ceilings.status import CeilingStanding
 from tierqueue.ledger.monitoring.backlog import Waiting
 from tierqueue.ledger.monitoring.endings import Ended
 from tierqueue.router.money import NanoUSD, format_usd
-from tierqueue.tasks.findings.finding import Facts, Finding, count
+from tierqueue.tasks.findings.finding import Facts, Finding
+from tierqueue.tasks.plural import count
 
 NEAR = 0.8
 """The share of a limit, spent and held, from which on a ceiling is near it."""
@@ -42,9 +43,9 @@ def _waiting_for(facts: Facts, ceiling: CeilingStanding, waiting: Sequence[Waiti
     return Finding(
         code="ceiling_full",
         wrong=fit < items,
-        what=f"{count(items, 'item')} wait for room in the ceiling {name}: {_usd(ceiling.spent)}"
-        f" of {_usd(ceiling.limit)} spent, {_usd(ceiling.held)} held by calls that run"
-        + (f"; {what}" if what else ""),
+        what=f"{count(items, 'item', 'waits', 'wait')} for room in the ceiling {name}:"
+        f" {_usd(ceiling.spent)} of {_usd(ceiling.limit)} spent, {_usd(ceiling.held)} held by"
+        " calls that run" + (f"; {what}" if what else ""),
         meanwhile=f"each goes on once there is room for its bound ({_usd(least)} at least); as"
         " soon as what is spent leaves no room for it, it dies with cost_ceiling",
         do=f"to let them all go on: {raise_command(ceiling)}",

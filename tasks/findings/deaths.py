@@ -6,7 +6,8 @@ from tierqueue.ledger.ceilings.books import balance_parts
 from tierqueue.ledger.monitoring.endings import Deaths
 from tierqueue.ledger.operations.dead_letters import NO_WAY_BACK
 from tierqueue.router.money import NanoUSD, format_usd
-from tierqueue.tasks.findings.finding import Facts, Finding, count
+from tierqueue.tasks.findings.finding import Facts, Finding
+from tierqueue.tasks.plural import count
 
 _ITS_OWN = frozenset({"invalid", "no_route", "deadline", "rejected", "low_confidence"})
 """Reasons that single items bring about themselves, and that their producers were told."""
@@ -40,8 +41,8 @@ def found(facts: Facts) -> Iterator[Finding]:
             wrong=many or not own,
             what=f"{count(group.items, 'item')} died: {_why(group)} ({group.task}"
             + (f" on {group.deployment}" if group.deployment else "")
-            + f"), the last one {_ago(seconds)} ago; they had cost"
-            f" {format_usd(NanoUSD(group.spent))}",
+            + f"), the last one {_ago(seconds)} ago;"
+            f" {'it' if group.items == 1 else 'they'} had cost {format_usd(NanoUSD(group.spent))}",
             meanwhile="nothing: a dead letter stays until somebody replays or discards it",
             do=_do(group),
             detail={

@@ -6,7 +6,8 @@ from tierqueue.router.condition import Condition
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.outcome import Trouble
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count
+from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive
+from tierqueue.tasks.plural import count
 
 _MEND: Mapping[Trouble, str] = {
     "outage": "look at its provider's status page, or at the log of its server",
@@ -71,7 +72,8 @@ def _held(facts: Facts, condition: Condition) -> Finding:
         code="deployment_stopped",
         wrong=condition.needs_somebody or (lasts and waiting > 0),
         what=f"deployment {condition.deployment} ({deployment.tier}) is not called:"
-        f" {condition.said()}, for {seconds:.0f} s; {count(waiting, 'item')} wait for it",
+        f" {condition.said()}, for {seconds:.0f} s;"
+        f" {count(waiting, 'item', 'waits', 'wait')} for it",
         meanwhile=f"one item at a time tries it again, {f'in {again:.0f} s' if again else 'now'};"
         " what waits uses up no calls, goes on once it serves, and ends at its"
         " deadline if that comes first",
@@ -113,7 +115,7 @@ def _breakers(facts: Facts) -> Iterator[Finding]:
             code="deployment_stopped",
             wrong=waiting > 0,
             what=f"{count(number, 'worker')} stopped calling {name}, which failed several times in"
-            f" a row; {count(waiting, 'item')} wait for it",
+            f" a row; {count(waiting, 'item', 'waits', 'wait')} for it",
             meanwhile="it is tried again every few seconds; what waits goes on once it answers,"
             " and ends at its deadline if that comes first",
             do=f"look at {name}: its address, its key, the provider's status page",

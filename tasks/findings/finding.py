@@ -42,7 +42,8 @@ class Facts:
     ``concurrency``: calls in flight in force, by tier; ``deployments`` are the policy's and
     ``conditions`` what is known of them, by name; ``routed``: how many ready items are routed to a
     deployment that is held back, as far as they were counted; ``lately``: what ended last;
-    ``stopped_jobs``: jobs whose submission ended early, each with how many of its rows are items.
+    ``stopped_jobs``: jobs whose submission ended early, each with how many of its rows are items;
+    ``policy``: the digest of the one in force.
     """
 
     progress: Progress
@@ -54,10 +55,11 @@ class Facts:
     toll: Toll
     lately: Sequence[Ended]
     stopped_jobs: Sequence[tuple[Mapping[str, Any], int]] = ()
+    policy: str | None = None
     now: int
 
 
-def alive(known: Iterable[Process], room: str, tier: Tier | None = None) -> list[Process]:
+def alive(known: Iterable[Process], room: str, tier: Tier | str | None = None) -> list[Process]:
     """The processes of a room (and tier) that beat."""
     return [
         process
@@ -72,8 +74,3 @@ def pace(known: Iterable[Process], tier: Tier) -> float | None:
     if not workers:
         return None
     return sum(worker.last_minute["ended"] / min(60.0, max(worker.up, 1.0)) for worker in workers)
-
-
-def count(number: int, thing: str) -> str:
-    """``1 item``, ``2,000 items``."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")

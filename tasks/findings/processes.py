@@ -1,15 +1,21 @@
 """Processes that are missing or do not get on, and what they left behind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count
+from tierqueue.ledger.monitoring.progress import Process
+from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive
+from tierqueue.tasks.plural import count
 
 
 def routing(facts: Facts) -> Iterator[Finding]:
     """Whether a routing stage routes."""
-    stages = alive(facts.progress.processes, "routing")
+    beating = alive(facts.progress.processes, "routing")
+    yield from _superseded(beating)
+    stages = [stage for stage in beating if "superseded" not in stage.since]
     unrouted = facts.progress.backlog.get("route")
-    waiting = "" if unrouted is None else f"; {count(unrouted.ready, 'item')} wait for it"
+    waiting = (
+        "" if unrouted is None else f"; {count(unrouted.ready, 'item', 'waits', 'wait')} for it"
+    )
     detail = {"ready_items": unrouted.ready if unrouted else 0}
     if not stages:
         yield Finding(
@@ -25,7 +31,7 @@ def routing(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             code="routing_stage_stuck",
             wrong=True,
-            what="the routing stage beats but has not looked at the ledger's items for"
+            what="the routing stage lives but has not looked at the ledger's items for"
             f" {STUCK_SECONDS:.0f} seconds{waiting}",
             do="read its log and restart it: nothing is lost by that",
             detail=detail,
@@ -41,6 +47,23 @@ def routing(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _superseded(stages: Sequence[Process]) -> Iterator[Finding]:
+    """Stages with an older policy than the one in force: they route nothing, as if stopped."""
+    for stage in stages:
+        if (seconds := stage.since.get("superseded")) is None:
+            continue
+        yield Finding(
+            code="routing_stage_superseded",
+            wrong=seconds > STUCK_SECONDS,
+            what=f"the routing stage {stage.id} routes nothing: for {seconds:.0f} s another policy"
+            " than its own has been in force, that of the stage which started last",
+            meanwhile="the stages with the policy in force do its work",
+            do="restart it with the policy in force; if its own is the right one, restart it as it"
+            " is and then the others with that policy",
+            detail={"process": stage.id, "superseded_seconds": seconds},
+        )
+
+
 def left_behind(facts: Facts) -> Iterator[Finding]:
     """What died or was lost on the way, and who finds it."""
     progress = facts.progress
@@ -48,7 +71,8 @@ def left_behind(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             code="leases_overdue",
             wrong=True,
-            what=f"{count(progress.overdue_leases, 'item')} belong to workers that died",
+            what=f"{count(progress.overdue_leases, 'item', 'belongs', 'belong')} to workers that"
+            " died",
             do="start a routing stage: it finds them within a second",
             detail={"items": progress.overdue_leases},
         )
@@ -56,8 +80,8 @@ def left_behind(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             code="producers_not_told",
             wrong=True,
-            what=f"{count(progress.promises_owed, 'answer')} in the ledger, and their producers"
-            " not told",
+            what=f"{count(progress.promises_owed, 'answer', 'is', 'are')} in the ledger whose"
+            " producers were not told",
             meanwhile="the routing stage tells them once the broker can be reached",
             do="is the broker up, and a routing stage alive?",
             detail={"promises": progress.promises_owed},
@@ -66,8 +90,8 @@ def left_behind(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             code="slices_resent",
             wrong=False,
-            what=f"{count(resent, 'item')} sent to their tier again in the last minute, because"
-            " nobody claimed them in time",
+            what=f"{count(resent, 'item', 'was', 'were')} sent to a tier again in the last minute,"
+            " because nobody claimed them in time",
             do="are there enough workers, and does the broker lose messages?",
             detail={"items_last_minute": resent},
         )
@@ -88,6 +112,24 @@ def left_behind(facts: Facts) -> Iterator[Finding]:
             do="see who sends what no task here can read: tierqueue raw-messages list",
             detail={"messages": progress.unreadable},
         )
+
+
+def other_policy(facts: Facts) -> Iterator[Finding]:
+    """Workers that were started with another policy than the one in force."""
+    for worker in facts.progress.processes:
+        digest = worker.detail.get("policy")
+        if worker.room != "worker" or None in (digest, facts.policy) or digest == facts.policy:
+            continue
+        if worker in alive(facts.progress.processes, "worker", worker.tier):
+            yield Finding(
+                code="worker_policy_differs",
+                wrong=False,
+                what=f"the worker {worker.id} was started with another policy than the one in"
+                " force",
+                meanwhile="it serves what it has in common with that one, at its own limits",
+                do="restart it with the policy in force",
+                detail={"process": worker.id},
+            )
 
 
 def paused(facts: Facts) -> Iterator[Finding]:

@@ -6,9 +6,10 @@ from typing import Any
 from tierqueue.ledger.monitoring.backlog import Backlog
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.tasks.findings.deployments import stopped
-from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, count, pace
+from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, pace
+from tierqueue.tasks.plural import count
 
-_HELD_BACK = ("requests_per_minute", "tokens_per_minute", "in_flight", "tier_in_flight")
+HELD_BACK = ("requests_per_minute", "tokens_per_minute", "in_flight", "tier_in_flight")
 """Parts of the reasons with which the limiter makes items wait: the tier is as fast as it may."""
 
 
@@ -16,18 +17,38 @@ def found(facts: Facts) -> Iterator[Finding]:
     """Every tier's."""
     for tier in TIERS:
         backlog = facts.progress.backlog.get(tier)
+        if facts.concurrency.get(tier) == 0:
+            yield _stopped_by_somebody(tier, backlog)
         if backlog is not None:
             yield from _backlog(facts, tier, backlog)
+
+
+def _stopped_by_somebody(tier: Tier, backlog: Backlog | None) -> Finding:
+    waiting = "nothing waits for it now"
+    if backlog is not None:
+        waiting = f"{_ready(backlog)} for it, the oldest for {backlog.oldest_seconds:.0f} s"
+    return Finding(
+        code="tier_stopped",
+        wrong=False,
+        what=f"tier {tier} is stopped, its calls in flight are set to 0: {waiting}",
+        meanwhile="whatever is routed there waits in the ledger, until its deadline",
+        do=f"to let it go on: tierqueue concurrency set {tier} N",
+        detail={
+            "tier": tier.value,
+            "ready_items": backlog.ready if backlog else 0,
+            "oldest_seconds": backlog.oldest_seconds if backlog else None,
+        },
+    )
+
+
+def _ready(backlog: Backlog) -> str:
+    return f"{'more than ' if backlog.more else ''}{count(backlog.ready, 'item')} ready"
 
 
 def _backlog(facts: Facts, tier: Tier, backlog: Backlog) -> Iterator[Finding]:
     workers = alive(facts.progress.processes, "worker", tier)
     rate = pace(facts.progress.processes, tier)
-    more = "more than " if backlog.more else ""
-    what = (
-        f"{more}{count(backlog.ready, 'item')} ready for tier {tier}, the oldest for"
-        f" {backlog.oldest_seconds:.0f} s"
-    )
+    what = f"{_ready(backlog)} for tier {tier}, the oldest for {backlog.oldest_seconds:.0f} s"
     detail: dict[str, Any] = {
         "tier": tier.value,
         "ready_items": backlog.ready,
@@ -43,15 +64,8 @@ def _backlog(facts: Facts, tier: Tier, backlog: Backlog) -> Iterator[Finding]:
             do=f"start the Procfile's {tier} process, or read its log",
             detail=detail,
         )
-    elif facts.concurrency[tier] == 0:
-        yield Finding(
-            code="tier_stopped",
-            wrong=False,
-            what=f"{what}, and its calls in flight are set to 0",
-            meanwhile="they wait in the ledger, until their deadlines",
-            do=f"to let them go on: tierqueue concurrency set {tier} N",
-            detail=detail,
-        )
+    elif facts.concurrency.get(tier) == 0:
+        return
     elif (
         backlog.oldest_seconds > STUCK_SECONDS
         and not stopped(facts, tier)
@@ -85,7 +99,7 @@ def _idle(facts: Facts, tier: Tier) -> float | None:
         for process in alive(facts.progress.processes, "worker", tier)
     )
     limited = any(
-        waiting.tier == tier and set(waiting.code.split(", ")) <= set(_HELD_BACK)
+        waiting.tier == tier and set(waiting.code.split(", ")) <= set(HELD_BACK)
         for waiting in facts.progress.waiting
     )
     runs = any(running.tier == tier for running in facts.progress.running)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from tierqueue.tasks.findings.finding import Facts, Finding, count
+from tierqueue.tasks.findings.finding import Facts, Finding
+from tierqueue.tasks.plural import count
 
 _MEANWHILE = {
     "not_before": "they go on when their time comes",
@@ -27,7 +28,7 @@ def found(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             code="waiting",
             wrong=False,
-            what=f"{count(number, 'item')} wait for {where}: {code}",
+            what=f"{count(number, 'item', 'waits', 'wait')} for {where}: {code}",
             meanwhile=_MEANWHILE.get(code, _TRIED),
             do="nothing, unless it lasts: tierqueue status",
             detail={"reason": code, "items": number},

@@ -32,7 +32,7 @@ def test_an_erased_answer_is_gone_from_ledger_and_broker(
     for each in (asked, other):
         road.tell(road.answer(each.id, {"text": "an answer"}))
     status, out, _ = run(capsys, "erase", "--metadata", "customer=4711")
-    assert (status, "would erase 1 items" in out) == (0, True)
+    assert (status, "would erase 1 item" in out) == (0, True)
     assert road.item(asked.id).output is not None
     status, out, _ = run(capsys, "erase", "--metadata", "customer=4711", "--yes", "--json")
     assert (status, json.loads(out)["erased"]) == (0, 1)

@@ -60,6 +60,29 @@ def test_the_commands_help_loads_neither_celery_nor_the_ledger() -> None:
     assert modules & (HEAVY | {"celery", "kombu", "pydantic", "tierqueue.ledger.session"}) == set()
 
 
+HELP_OF_EVERY_COMMAND = """
+import click
+from tierqueue.operations.cli import root
+
+def show(command, words):
+    root.main([*words, "--help"], standalone_mode=False)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(None):
+            show(command.get_command(None, name), [*words, name])
+
+show(root, [])
+"""
+
+
+def test_the_help_of_every_command_loads_neither_celery_nor_the_ledger() -> None:
+    modules = loaded_by(HELP_OF_EVERY_COMMAND)
+    assert {
+        "tierqueue.operations.cli.work.item",
+        "tierqueue.operations.cli.system.worker",
+    } <= modules
+    assert modules & (HEAVY | {"celery", "kombu", "pydantic", "tierqueue.ledger.session"}) == set()
+
+
 def test_every_name_that_tasks_promises_is_there() -> None:
     import tierqueue.tasks
 

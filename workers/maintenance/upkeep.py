@@ -12,7 +12,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from tierqueue.ledger.monitoring import progress
-from tierqueue.ledger.operations import erasure
+from tierqueue.ledger.operations import erasure, raw_messages
 from tierqueue.ledger.results import announcements, broker_loss, chords
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.session import unreachable
@@ -146,6 +146,9 @@ class Upkeep:
             ):
                 if kept is not None:
                     full |= erasure.expire(connection, states, now - kept, _MOST) == _MOST
+            if retention.raw_messages is not None:
+                old = now - retention.raw_messages
+                full |= raw_messages.expire(connection, old, _MOST) == _MOST
             full |= erasure.free_keys(connection, now, _MOST) == _MOST
             progress.forget_silent(connection, now - _FORGET_PROCESS)
             chords.forget_sent(connection, now - _FORGET_CHORD)

@@ -157,7 +157,11 @@ class RoutingStage:
 
     def told(self) -> dict[str, Any]:
         """What the heartbeat says of this stage."""
-        return {"counts": {"resent": self._sweep.resent}, "moments": {"looked": self._looked_at}}
+        return {
+            "counts": {"resent": self._sweep.resent},
+            "moments": {"looked": self._looked_at, "superseded": self._superseded_at},
+            "policy": self._policy.digest,
+        }
 
     _backlog = False
     _suspected = True
@@ -166,6 +170,7 @@ class RoutingStage:
     """Whether deployments that cannot serve are to be looked after, which each tick does."""
     _moved = False
     _looked_at = 0
+    _superseded_at = 0
 
     def look(self) -> bool:
         """Route one batch and fill the tiers' queues; returns whether more is there to route."""
@@ -212,6 +217,9 @@ class RoutingStage:
         if superseded and self._in_force:
             _log.error("policy_superseded", policy=self._policy.digest, in_force=in_force)
             self._backlog = self._moved = False
+            self._superseded_at = database_now(connection)
+        elif not superseded:
+            self._superseded_at = 0
         self._in_force = not superseded
         return superseded
 

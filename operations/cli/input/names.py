@@ -1,16 +1,19 @@
 """Names as people give them: ids by any beginning that only one has, words with their typos."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.ledger.operations.names import budgets, items_beginning, jobs_beginning
-from tierqueue.ledger.session import Transaction
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.duration import parse_duration
 from tierqueue.router.policy.policy_errors import nearest
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Transaction
 
 SHOWN = 5
 """Ids that are named where a beginning is that of several."""
@@ -21,12 +24,27 @@ def item_named(connection: Transaction, text: str) -> str:
 
     Raises ``InvalidItem`` where there is none, and with the candidates where there are several.
     """
+    from tierqueue.ledger.operations.names import items_beginning
+
     return only("item", text, items_beginning(connection, text, SHOWN + 1))
 
 
 def job_named(connection: Transaction, text: str) -> str:
     """The id of the job whose id begins with ``text``; raises as ``item_named``."""
+    from tierqueue.ledger.operations.names import jobs_beginning
+
     return only("job", text, jobs_beginning(connection, text, SHOWN + 1))
+
+
+def between(since: str | None, older_than: str | None) -> tuple[int | None, int | None]:
+    """``--since`` and ``--older-than`` as moments; raises ``InvalidItem`` where none is between."""
+    begin, end = ago(since), ago(older_than)
+    if begin is not None and end is not None and begin >= end:
+        raise InvalidItem(
+            f"nothing is both of the last {since} and older than {older_than}: --since is the"
+            " longer of the two"
+        )
+    return begin, end
 
 
 def ago(duration: str | None) -> int | None:
@@ -37,25 +55,6 @@ def ago(duration: str | None) -> int | None:
         return round(datetime.now(UTC).timestamp() * 1_000_000) - parse_duration(duration)
     except ValueError as error:
         raise InvalidItem(str(error)) from None
-
-
-def misspelt(connection: Transaction, filters: Mapping[str, str | None]) -> str:
-    """What the filters of a list without rows may have meant: a budget, a task type."""
-    known: dict[str, Callable[[], Iterable[str]]] = {
-        "budget": lambda: budgets(connection),
-        "task": _task_types,
-    }
-    for name, names in known.items():
-        if (stated := filters.get(name)) is not None and stated not in (there := list(names())):
-            return nearest(stated, there)
-    return ""
-
-
-def _task_types() -> Iterable[str]:
-    import tierqueue.tasks.kinds  # noqa: F401  # the kinds declare themselves
-    from tierqueue.tasks.submission.item_task import ItemTask
-
-    return ItemTask.declared
 
 
 def one_of(words: Iterable[str]) -> click.Choice[str]:

@@ -1,11 +1,13 @@
 """Options that several commands share: a task type, its arguments, and demands."""
 
+from __future__ import annotations
+
 import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,9 +15,9 @@ from tierqueue.operations.cli.input.names import one_of
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.item import TIERS, Latency, Risk, Sensitivity
 from tierqueue.router.policy.policy_errors import nearest, there_is_no
-from tierqueue.tasks.jobs.argument_text import value_of
-from tierqueue.tasks.settings import PREFIX
-from tierqueue.tasks.submission.item_task import ItemTask
+
+if TYPE_CHECKING:
+    from tierqueue.tasks.submission.item_task import ItemTask
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,6 +64,20 @@ def task_named(name: str) -> ItemTask:
 
     Raises ``InvalidItem`` naming those there are, ``Misconfigured`` for a module that is not there.
     """
+    known = task_types()
+    if name not in known:
+        raise InvalidItem(there_is_no("task type", name, known))
+    return known[name]
+
+
+def task_types() -> Mapping[str, ItemTask]:
+    """Every task type by its name, a team's own too.
+
+    Raises ``Misconfigured`` for a module that is not there.
+    """
+    from tierqueue.tasks.settings import PREFIX
+    from tierqueue.tasks.submission.item_task import ItemTask
+
     importlib.import_module("tierqueue.tasks.kinds")
     modules = os.environ.get(f"{PREFIX}IMPORTS", "").replace(",", " ").split()
     if modules and (here := str(Path.cwd())) not in sys.path:
@@ -71,10 +87,7 @@ def task_named(name: str) -> ItemTask:
             importlib.import_module(module)
         except ImportError as error:
             raise Misconfigured(f"{PREFIX}IMPORTS names {module}: {error}") from None
-    known = ItemTask.declared
-    if name not in known:
-        raise InvalidItem(there_is_no("task type", name, known))
-    return known[name]
+    return ItemTask.declared
 
 
 def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
@@ -83,6 +96,8 @@ def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
     A list is separated by commas (in a file by lines, or JSON), a mapping is JSON. Raises
     ``InvalidItem`` for a name the task does not know and for a file that cannot be read.
     """
+    from tierqueue.tasks.jobs.argument_text import value_of
+
     arguments: dict[str, Any] = {}
     for text in texts:
         name, separator, value = text.partition("=")

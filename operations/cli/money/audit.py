@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 import click
 
-from tierqueue.ledger.accounting import audit as books
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import emit, json_option, record, say, table
 from tierqueue.router.money import format_usd
@@ -14,6 +13,8 @@ from tierqueue.router.money import format_usd
 @json_option
 def audit(as_json: bool) -> None:
     """Prove that the books balance: exit 0 where they do, 1 where a figure is not its sum."""
+    from tierqueue.ledger.accounting import audit as books
+
     with opened() as ledger, ledger.read() as connection:
         wrong = books.audit(connection)
     if as_json:

@@ -1,13 +1,12 @@
 """``tierqueue ceilings``: what may be spent, by whom it was set, and what is spent of it."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.ledger.ceilings.status import ceiling_standings
-from tierqueue.ledger.operations import ceiling_changes
-from tierqueue.ledger.session import Ledger, Transaction
-from tierqueue.ledger.session import now as database_now
 from tierqueue.operations.cli.input.names import job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import (
@@ -24,8 +23,15 @@ from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
-from tierqueue.router.policy.policy import CeilingRule
 from tierqueue.router.policy.policy_errors import nearest, there_is_no
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tierqueue.ledger.ceilings.status import CeilingStanding
+    from tierqueue.ledger.session import Ledger, Transaction
+    from tierqueue.router.policy.policy import CeilingRule
 
 SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider")
 WINDOWS = ("total", "hour", "day", "week", "month")
@@ -50,7 +56,7 @@ def ceilings() -> None:
 def list_(as_json: bool) -> None:
     """List every ceiling as it stands in its present window."""
     with opened() as ledger, ledger.read() as connection:
-        standings = ceiling_standings(connection, database_now(connection))
+        standings = _standings(connection)
     if as_json:
         emit(
             [
@@ -107,6 +113,8 @@ def set_(
 
     It stays over whatever the policy says. A limit below what is spent lets nothing more go.
     """
+    from tierqueue.ledger.operations import ceiling_changes
+
     amount = _amount(limit)
     with opened() as ledger, ledger.write() as connection:
         kind, name = _scope(connection, scope)
@@ -151,6 +159,8 @@ def raise_(
 def _raise(
     ledger: Ledger, scope: str, window: str, amount: NanoUSD, by: str, replay: bool
 ) -> tuple[CeilingRule, CeilingRule, list[str] | None]:
+    from tierqueue.ledger.operations import ceiling_changes
+
     with ledger.write() as connection:
         kind, name = _scope(connection, scope)
         former = ceiling_changes.in_force(connection, kind, name, window)
@@ -173,8 +183,15 @@ def _raise(
 
 
 def _near(connection: Transaction, kind: str, name: str) -> str:
-    standings = ceiling_standings(connection, database_now(connection))
+    standings = _standings(connection)
     return nearest(name, {standing.name for standing in standings if standing.scope == kind})
+
+
+def _standings(connection: Transaction) -> Sequence[CeilingStanding]:
+    from tierqueue.ledger.ceilings.status import ceiling_standings
+    from tierqueue.ledger.session import now
+
+    return ceiling_standings(connection, now(connection))
 
 
 @ceilings.command(epilog="Example: tierqueue ceilings history budget:acme")
@@ -185,11 +202,18 @@ def _near(connection: Transaction, kind: str, name: str) -> str:
 @json_option
 def history(scope: str | None, limit: int, as_json: bool) -> None:
     """Show who changed which ceiling, when, from what to what, the newest first."""
+    from tierqueue.ledger.operations import ceiling_changes
+    from tierqueue.operations.cli.input.filters import refuse_unknown
+
     with opened() as ledger, ledger.read() as connection:
         kind, name = (None, None) if scope is None else _scope(connection, scope)
         changes = ceiling_changes.history(
             connection, kind, None if name == "*" and kind != "everything" else name, limit
         )
+        if not changes and kind is not None and name is not None:
+            _refuse_unknown(kind, name)
+            if kind == "budget" and name != "*":
+                refuse_unknown(connection, {"budget": name})
     if as_json:
         emit([record(each, money=("before", "after"), times=("at",)) for each in changes])
         return
@@ -234,6 +258,8 @@ def _amount(text: str) -> NanoUSD:
 def _rule(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -> CeilingRule:
     from pydantic import ValidationError
 
+    from tierqueue.router.policy.policy import CeilingRule
+
     stated = {"scope": kind, "name": name, "window": window, "timezone": timezone}
     try:
         return CeilingRule.model_validate({**stated, "limit": format_usd(amount)})
@@ -262,6 +288,8 @@ def _refuse_unknown(kind: str, name: str) -> None:
 def _report(
     rule: CeilingRule, former: CeilingRule | None, replayed: int | None, as_json: bool
 ) -> None:
+    from tierqueue.ledger.operations import ceiling_changes
+
     if as_json:
         emit(
             {
@@ -278,4 +306,4 @@ def _report(
     was = "" if former is None else f", was {format_usd(former.limit)}"
     say(f"{ceiling_changes.label(rule)}: {format_usd(rule.limit)}{was}")
     if replayed is not None:
-        say(f"replayed {replayed} dead letters")
+        say(f"replayed {count(replayed, 'dead letter')}")

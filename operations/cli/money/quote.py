@@ -1,15 +1,13 @@
 """``tierqueue quote``: what a file of work would cost, before anything runs."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.ledger.accounting import spending
-from tierqueue.ledger.accounting.spending import Asked, Past
-from tierqueue.ledger.in_force import tier_concurrency
-from tierqueue.ledger.session import now as database_now
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
 from tierqueue.operations.cli.output.printing import (
@@ -23,11 +21,13 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.system.policy import read_policy
-from tierqueue.router.money import format_usd
-from tierqueue.tasks.jobs.expectation import Expected
-from tierqueue.tasks.jobs.quote import Quote
-from tierqueue.tasks.jobs.quote import quote as quoted
-from tierqueue.tasks.jobs.submission import Submission
+from tierqueue.router.money import NanoUSD, format_usd, parse_usd
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.accounting.spending import Past
+    from tierqueue.tasks.jobs.expectation import Expected
+    from tierqueue.tasks.jobs.quote import Quote
 
 
 @click.command(
@@ -38,6 +38,7 @@ from tierqueue.tasks.jobs.submission import Submission
 @click.option("--task", "name", required=True, help="Such as tierqueue.classify.")
 @click.option("--column", help="Read this column alone, as the task's first argument.")
 @click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
+@click.option("--max-cost", help="Of the whole job, such as 2usd: would it be enough?")
 @demand_options
 @json_option
 def quote(
@@ -45,6 +46,7 @@ def quote(
     name: str,
     column: str | None,
     texts: tuple[str, ...],
+    max_cost: str | None,
     as_json: bool,
     **demands: Any,
 ) -> None:
@@ -53,9 +55,18 @@ def quote(
     FILE is read as `job submit` reads it; nothing is sent and nothing is written. The upper bound
     is that of one call a row: retries and escalations come on top, each within every ceiling. What
     is expected includes them, as items of this task type have needed them so far: the fewer these
-    are, the wider its range. Exit 1 where a row would be refused.
+    are, the wider its range. Exit 1 where a row would be refused, or where more than --max-cost is
+    expected.
     """
+    from tierqueue.ledger.accounting import spending
+    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.in_force import tier_concurrency
+    from tierqueue.ledger.session import now as database_now
+    from tierqueue.tasks.jobs.quote import quote as quoted
+    from tierqueue.tasks.jobs.submission import Submission
+
     policy, _ = read_policy(None)
+    limit = None if max_cost is None else parse_usd(max_cost)
     task = task_named(name)
     submission = Submission(
         task, file, {**read_arguments(task, texts), **given(demands)}, column=column
@@ -68,20 +79,24 @@ def quote(
             now = database_now(connection)
         found = quoted(submission.made(), policy, past, in_force, now)
     if as_json:
-        _emit(found)
+        _emit(found, limit)
     else:
         _print(found)
-    if found.refused:
+        if limit is not None:
+            paragraph("", _judged(found, limit))
+    if found.refused or _enough(found, limit) is False:
         raise click.exceptions.Exit(1)
 
 
-def _emit(found: Quote) -> None:
+def _emit(found: Quote, limit: NanoUSD | None) -> None:
     emit(
         {
             "rows": found.rows,
             "bound_nanousd": found.bound,
             **_told(found.expected),
             "learned_from_items": found.learned_from,
+            "max_cost_nanousd": limit,
+            "enough": _enough(found, limit),
             "seconds": found.seconds,
             "parts": [
                 {
@@ -132,22 +147,21 @@ def _print(found: Quote) -> None:
                 format_usd(part.bound),
                 "unknown" if part.expected is None else _dollars(part.expected.value),
                 "" if part.expected is None else _range(part.expected),
-                "nothing" if part.past is None else _items(part.past.items),
+                "nothing" if part.past is None else count(part.past.items, "item"),
             )
             for part in found.parts.values()
         ],
         empty="no row would go anywhere",
     )
     for reason, refusal in sorted(found.refused.items()):
-        rows = "row" if refusal.rows == 1 else "rows"
-        say(f"refused: {refusal.rows:,} {rows} {reason}, the first has index {refusal.first}:")
+        say(f"refused: {count(refusal.rows, 'row')} {reason}, the first has index {refusal.first}:")
         say(f"  {refusal.why}")
-    say(f"{found.rows:,} rows: at most {format_usd(found.bound)} for one call each")
+    say(f"{count(found.rows, 'row')}: at most {format_usd(found.bound)} for one call each")
     if found.expected is not None:
         paragraph(
             "",
             f"expected: {_dollars(found.expected.value)} with retries and escalations, between"
-            f" {_range(found.expected)} (95%), from {_items(found.learned_from)}",
+            f" {_range(found.expected)} (95%), from {count(found.learned_from, 'item')}",
         )
     else:
         unknown = [part.deployment for part in found.parts.values() if part.expected is None]
@@ -168,5 +182,26 @@ def _range(expected: Expected) -> str:
     return f"{_dollars(expected.low)} and {_dollars(expected.high)}"
 
 
-def _items(count: int) -> str:
-    return f"{count:,} {'item' if count == 1 else 'items'}"
+def _enough(found: Quote, limit: NanoUSD | None) -> bool | None:
+    """Whether ``limit`` covers what is expected, else one call a row; ``None`` where unknown."""
+    if limit is None:
+        return None
+    if found.expected is not None:
+        return found.expected.value <= limit
+    return True if found.bound <= limit else None
+
+
+def _judged(found: Quote, limit: NanoUSD) -> str:
+    """What becomes of the job under this ceiling."""
+    stated, dies = f"--max-cost {format_usd(limit)}", "rows that it cannot pay die of cost_ceiling"
+    match _enough(found, limit):
+        case True if found.expected is not None and found.expected.high <= limit:
+            return f"{stated} is above all of that range"
+        case True if found.expected is not None:
+            return f"{stated} covers what is expected, and not all of its range: {dies}"
+        case True:
+            return f"{stated} covers one call for each row, and nothing is known of retries: {dies}"
+        case False:
+            return f"{stated} is less than what is expected: {dies}"
+        case _:
+            return f"{stated} is less than one call for each row can cost: {dies}"

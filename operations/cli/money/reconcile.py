@@ -1,15 +1,13 @@
 """``tierqueue reconcile``: the books against a provider's usage export."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.ledger.accounting import reconciliation
-from tierqueue.ledger.accounting.reconciliation import Resolved
-from tierqueue.ledger.session import now as database_now
-from tierqueue.operations.accounting.reconciliation import Day, Unresolved, days, of_model, resolve
-from tierqueue.operations.accounting.usage_export import read
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
 from tierqueue.operations.cli.system.concurrency import operator
@@ -17,6 +15,11 @@ from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.policy_errors import there_is_no
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.accounting.reconciliation import Resolved
+    from tierqueue.operations.accounting.reconciliation import Day, Unresolved
 
 
 @click.command(epilog="Example: tierqueue reconcile usage.csv --deployment best --apply")
@@ -33,6 +36,11 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
     `fence` of a call are read where they are there. Exit 1 where the books and the export still
     differ, or a charge stays unknown.
     """
+    from tierqueue.ledger.accounting import reconciliation
+    from tierqueue.ledger.session import now as database_now
+    from tierqueue.operations.accounting.reconciliation import days, of_model, resolve
+    from tierqueue.operations.accounting.usage_export import read
+
     policy, _ = read_policy(None)
     if (found := policy.deployments.get(deployment)) is None:
         raise InvalidItem(there_is_no("deployment", deployment, policy.deployments))
@@ -146,6 +154,6 @@ def _print(
         item, fence = left.charge.call
         say(f"{item} fence {fence}: {format_usd(left.charge.cost)} stays unknown: {left.why}")
     if applied:
-        say(f"corrected {len(resolved)} charges: the books moved by {format_usd(moved)}")
+        say(f"corrected {count(len(resolved), 'charge')}: the books moved by {format_usd(moved)}")
     elif resolved:
-        say(f"would correct {len(resolved)} charges; say --apply to do it")
+        say(f"would correct {count(len(resolved), 'charge')}; say --apply to do it")

@@ -1,17 +1,15 @@
 """``tierqueue spend``: what was spent, on what, and what it would have cost elsewhere."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.ledger.accounting import audit, spending
-from tierqueue.ledger.accounting.spending import DIMENSIONS, Asked, Spent
-from tierqueue.ledger.session import now as database_now
-from tierqueue.operations.accounting.comparison import Elsewhere, Idle, all_on_frontier, idle
 from tierqueue.operations.cli.input.names import ago, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import (
@@ -27,7 +25,12 @@ from tierqueue.operations.cli.output.printing import (
 from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.money import format_usd
-from tierqueue.router.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.accounting import audit
+    from tierqueue.ledger.accounting.spending import Spent
+    from tierqueue.operations.accounting.comparison import Elsewhere, Idle
+    from tierqueue.router.policy.policy import Policy
 
 _MONEY = (
     *("cost", "held", "unknown", "overage", "per_accepted", "all_on_frontier"),
@@ -35,14 +38,15 @@ _MONEY = (
 )
 """Figures in nano-dollars."""
 
+_BY = ("task", "tier", "deployment", "budget", "job", "day")
+"""What can be grouped by."""
+
 _BAR = 24
 """Characters of the longest bar."""
 
 
 @click.command(epilog="Example: tierqueue spend --by day --since 7d --plot spend.png")
-@click.option(
-    "--by", type=one_of(DIMENSIONS), default="tier", show_default=True, help="A line for each."
-)
+@click.option("--by", type=one_of(_BY), default="tier", show_default=True, help="A line for each.")
 @click.option("--job", help="Of this job alone.")
 @click.option("--since", help="Calls begun and items submitted in the last 1h, 24h, 7d, …")
 @click.option(
@@ -55,6 +59,11 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
     The last is for the accepted answers' own token counts at today's prices of the cheapest
     frontier deployment of the policy. Days are UTC's.
     """
+    from tierqueue.ledger.accounting import audit, spending
+    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.session import now as database_now
+    from tierqueue.operations.accounting.comparison import all_on_frontier, idle
+
     if plot is not None:
         from tierqueue.operations.cli.output.plot import refuse_unusable
 
@@ -69,7 +78,10 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
         groups = spending.spending(connection, by, asked)
         used = list(spending.usages(connection, by, asked))
         deployments = spending.spending(connection, "deployment", asked)
-        begin = asked.since or spending.first_call(connection, asked)
+        begin = spending.first_call(connection, asked)
+        if asked.since is not None:
+            first = spending.first_item(connection)
+            begin = None if first is None else max(asked.since, first)
         now = database_now(connection)
     at = datetime.fromtimestamp(now / 1e6, UTC)
     frontier = all_on_frontier(used, policy, at)
@@ -90,6 +102,8 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
 
 def _policy() -> Policy:
     """The policy, for its prices; without one nothing is compared, and that is said."""
+    from tierqueue.router.policy.policy import Policy
+
     try:
         return read_policy(None)[0]
     except InvalidPolicy as error:

@@ -45,6 +45,15 @@ def record(
     return told
 
 
+def identified(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row for scripts with its ids under the words of every command: ``item`` and ``job``.
+
+    The columns' own names stay beside them.
+    """
+    words = {"item": row.get("item_id", row.get("id")), "job": row.get("job_id")}
+    return {**{word: value for word, value in words.items() if value is not None}, **row}
+
+
 def emit(value: Any) -> None:
     """One JSON value on one line."""
     click.echo(json_line(value))

@@ -65,9 +65,14 @@ def _tier(tier: TierStatus) -> str:
     if backlog is not None:
         ready = f"{backlog.ready:,}" + ("+" if backlog.more else "")
         oldest = duration(backlog.oldest_seconds)
-    in_time = "paused" if tier.paused else "-" if empty is None else duration(empty)
-    if empty is not None and backlog is not None and backlog.more and not tier.paused:
-        in_time = f">{in_time}"
+    if tier.paused:
+        in_time = "paused"
+    elif tier.stopped:
+        in_time = "stopped"
+    elif empty is None:
+        in_time = "-"
+    else:
+        in_time = (">" if backlog is not None and backlog.more else "") + duration(empty)
     ended = "-" if rate is None else f"{rate * 60:,.0f}"
     return (
         f"{tier.tier:<11}{ready:>9}{tier.running:>6,}{tier.waiting:>7,}{oldest:>12}{ended:>9}"
@@ -153,6 +158,7 @@ def as_json_value(status: Status) -> dict[str, Any]:
                 "workers": tier.workers,
                 "concurrency_calls": tier.concurrency,
                 "paused": tier.paused,
+                "stopped": tier.stopped,
             }
             for tier in status.tiers
         ],

@@ -8,6 +8,7 @@ from tierqueue.operations.cli.output.action_words import in_words
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.plural import count
 
 Row = Mapping[str, Any]
 
@@ -40,7 +41,7 @@ def headline(item: Row, attempts: Sequence[Row], now: int) -> list[str]:
     took = duration((until - item["submitted_at"]) / 1e6)
     how = f"{state} ({reason})" if reason else state
     held = f", {format_usd(item['held'])} held" if item["held"] and state not in ENDS else ""
-    calls = f"{len(attempts)} {'call' if len(attempts) == 1 else 'calls'}"
+    calls = count(len(attempts), "call")
     when = f"{how} {'after' if state in ENDS else 'for'} {took}"
     lines = [
         f"{item['id']}  {item['task']}",

@@ -2,7 +2,6 @@
 
 import click
 
-from tierqueue.ledger import audit_log as log
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.action_words import for_scripts, in_words
 from tierqueue.operations.cli.output.printing import (
@@ -24,6 +23,8 @@ def actions(limit: int, as_json: bool) -> None:
 
     Changes of ceilings stand in `tierqueue ceilings history`.
     """
+    from tierqueue.ledger import audit_log as log
+
     with opened() as ledger, ledger.read() as connection:
         rows = log.newest(connection, limit)
     if as_json:

@@ -1,17 +1,20 @@
 """``tierqueue concurrency``: a tier's calls in flight, over all its workers."""
 
+from __future__ import annotations
+
 import getpass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.ledger.in_force import tier_concurrency
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say, table
 from tierqueue.operations.cli.system.policy import read_policy
-from tierqueue.operations.concurrency import Concurrency, all_tiers
 from tierqueue.router.item import TIERS, Tier
+
+if TYPE_CHECKING:
+    from tierqueue.operations.concurrency import Concurrency
 
 
 def operator() -> str:
@@ -27,19 +30,23 @@ def concurrency() -> None:
     """Show or set a tier's calls in flight; what is set is in force within 2 seconds."""
 
 
-@concurrency.command(epilog="Example: tierqueue concurrency show")
+@concurrency.command(epilog="Example: tierqueue concurrency show gpu")
+@click.argument("tier", required=False, type=one_of([each.value for each in TIERS]))
 @json_option
-def show(as_json: bool) -> None:
-    """Show the calls each tier can have in flight now, and which bound says so.
+def show(tier: str | None, as_json: bool) -> None:
+    """Show the calls each tier, or TIER, can have in flight now, and which bound says so.
 
     The bounds are the tier's own (of the policy, or set by an operator), what the pools of its
-    running workers let through together, and `in_flight` of its deployments.
+    running workers let through together (a pool is the calls of one process, its -c), and
+    `in_flight` of its deployments.
     """
+    from tierqueue.operations.concurrency import all_tiers
+
     policy, _ = read_policy(None)
     with opened() as ledger, ledger.read() as connection:
-        found = all_tiers(connection, policy)
+        found = [each for each in all_tiers(connection, policy) if tier in (None, each.tier)]
     if as_json:
-        emit([_for_scripts(tier) for tier in found])
+        emit([_for_scripts(each) for each in found])
     else:
         columns = [
             "tier",
@@ -50,9 +57,9 @@ def show(as_json: bool) -> None:
             "pools>",
             "deployments>",
         ]
-        table(columns, [_row(tier) for tier in found])
-        for tier in found:
-            if (why := in_the_way(tier)) is not None:
+        table(columns, [_row(each) for each in found])
+        for each in found:
+            if (why := in_the_way(each)) is not None:
                 paragraph("", why)
 
 
@@ -64,6 +71,9 @@ def set_(tier: str, calls: int) -> None:
 
     Says so where fewer can be in flight, because of the workers that run or of the deployments.
     """
+    from tierqueue.ledger.in_force import tier_concurrency
+    from tierqueue.operations.concurrency import all_tiers
+
     policy, _ = read_policy(None)
     with opened() as ledger:
         with ledger.write() as connection:

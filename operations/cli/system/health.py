@@ -1,27 +1,34 @@
 """``tierqueue health`` and ``tierqueue doctor``: does work get on, and if not, why."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.ledger.monitoring import endings
-from tierqueue.operations import health as looking
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import command_app
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.tasks.findings.finding import Finding
+from tierqueue.tasks.broker.names import CALLS
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.tasks.findings.finding import Finding
 
 
 @click.command(epilog="Example: tierqueue health --worker gpu")
 @click.option(
     "--worker",
-    type=one_of(looking.WORKERS),
+    type=one_of(list(CALLS)),
     help="Only whether this machine's process of that name does its work.",
 )
 @json_option
 def health(worker: str | None, as_json: bool) -> None:
     """Say whether work gets on: exit 0 where it does, 1 where something is wrong."""
+    from tierqueue.operations import health as looking
+
     app = command_app()
     if worker is not None:
         found, progress = looking.worker(app, worker), None
@@ -49,6 +56,9 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
 
     Of each thing: what is so, what happens by itself (~), and what to do about it (>).
     """
+    from tierqueue.ledger.monitoring import endings
+    from tierqueue.operations import health as looking
+
     app = command_app()
     found = looking.diagnosis(app)
     wrong = any(finding.wrong for finding in found)
@@ -64,7 +74,8 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
         seen = sum(detail["items"] for detail in died)
         with app.ledger.write() as connection:
             endings.acknowledge(connection, operator(), {"dead_letters": seen})
-        told = f"acknowledged: {seen:,} dead letters are told no more, and stay where they are"
+        what = count(seen, "dead letter", "is", "are")
+        told = f"acknowledged: {what} told no more, and {'stays' if seen == 1 else 'stay'} there"
         say(told, err=as_json)
     elif wrong:
         raise click.exceptions.Exit(1)

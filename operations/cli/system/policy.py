@@ -1,16 +1,19 @@
 """``tierqueue policy``: is this file a policy?"""
 
+from __future__ import annotations
+
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
 from tierqueue.router.errors import InvalidPolicy, Unpriced
-from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.router.pricing import dearest
-from tierqueue.tasks.settings import PREFIX
+
+if TYPE_CHECKING:
+    from tierqueue.router.policy.policy import Policy
 
 
 def read_policy(path: str | None) -> tuple[Policy, str]:
@@ -18,6 +21,9 @@ def read_policy(path: str | None) -> tuple[Policy, str]:
 
     Raises ``InvalidPolicy``.
     """
+    from tierqueue.router.policy.policy import parse_policy
+    from tierqueue.tasks.settings import PREFIX
+
     path = path or os.environ.get(f"{PREFIX}POLICY", "tierqueue.toml")
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -43,6 +49,8 @@ def check(file: str | None, as_json: bool) -> None:
 
     A deployment whose model has no price is wrong too: nothing would ever be sent there.
     """
+    from tierqueue.router.pricing import dearest
+
     try:
         found, path = read_policy(file)
         today = datetime.now(UTC).date()

@@ -1,17 +1,20 @@
 """``tierqueue status`` and ``top``: where work stands, on one screen of 80 columns."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli.input.opened import ledger_complaint, opened
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import emit, json_option, on_terminal, say
-from tierqueue.operations.cli.output.status_screen import as_json_value, screen
 from tierqueue.operations.cli.system.policy import read_policy
-from tierqueue.operations.status import Status
-from tierqueue.operations.status import status as look
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Ledger
+    from tierqueue.operations.status import Status
 
 
 @click.command(epilog="Example: tierqueue status")
@@ -19,8 +22,14 @@ from tierqueue.operations.status import status as look
 def status(as_json: bool) -> None:
     """Show where work stands: per tier what is ready, runs and waits, and how fast it ends.
 
+    END/MIN is how many items ended in the last minute, EMPTY IN how long what is ready takes at
+    that pace, WORK how many workers are alive, CALLS how many calls may be in flight at once.
+
     A look costs the same whatever waits: of very many items it says that there are more.
     """
+    from tierqueue.operations.cli.output.status_screen import as_json_value, screen
+    from tierqueue.operations.status import status as look
+
     policy = read_policy(None)[0]
     with opened() as ledger, ledger.read() as connection:
         stands = look(connection, policy)
@@ -43,6 +52,9 @@ def top(interval: float) -> None:
 
     Without a terminal it is shown once.
     """
+    from tierqueue.operations.cli.output.status_screen import screen
+    from tierqueue.operations.status import status as look
+
     if not (on_terminal() and sys.stdin.isatty()):
         say("no terminal to refresh: shown once, as by tierqueue status", err=True)
         stands_once()
@@ -71,6 +83,9 @@ def top(interval: float) -> None:
 
 def stands_once() -> None:
     """The screen, once."""
+    from tierqueue.operations.cli.output.status_screen import screen
+    from tierqueue.operations.status import status as look
+
     policy = read_policy(None)[0]
     with opened() as ledger, ledger.read() as connection:
         say(*screen(look(connection, policy)))

@@ -1,22 +1,21 @@
 """``tierqueue dead-letters``: what ended without an answer, and the two ways out."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tierqueue.ledger.operations import dead_letters as letters
-from tierqueue.ledger.operations.dead_letters import Wanted
-from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.session import now as database_now
-from tierqueue.operations.cli.input.names import ago, item_named, job_named, misspelt, one_of
+from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import (
     Column,
     age,
     emit,
+    identified,
     json_option,
     moment,
     record,
@@ -29,6 +28,11 @@ from tierqueue.router.errors import BY_REASON, InvalidItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd, parse_usd
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.operations.dead_letters import Wanted
+    from tierqueue.ledger.session import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +45,7 @@ _FILTERS = (
     click.option("--reason", type=one_of(sorted(BY_REASON)), help="Ended for this reason."),
     click.option("--task", help="Such as tierqueue.classify."),
     click.option("--tier", type=one_of([tier.value for tier in TIERS]), help="Of this tier."),
+    click.option("--deployment", help="To which it was last routed."),
     click.option("--budget", help="Paid by this budget."),
     click.option("--job", help="Of this job alone."),
     click.option("--since", help="Ended in the last 1h, 24h, 7d, …"),
@@ -61,9 +66,14 @@ def _wanted(
     job: str | None = None,
     **stated: str | None,
 ) -> Wanted:
+    from tierqueue.ledger.operations.dead_letters import Wanted
+    from tierqueue.operations.cli.input.filters import refuse_unknown
+
     with ledger.read() as connection:
+        refuse_unknown(connection, stated)
         job_id = None if job is None else job_named(connection, job)
-    return Wanted(**stated, job=job_id, since=ago(since), before=ago(older_than))
+    begin, end = between(since, older_than)
+    return Wanted(**stated, job=job_id, since=begin, before=end)
 
 
 @click.group()
@@ -79,14 +89,15 @@ def dead_letters() -> None:
 @json_option
 def list_(limit: int, as_json: bool, **filters: str | None) -> None:
     """List dead letters, the newest first."""
+    from tierqueue.ledger.operations import dead_letters as letters
+
     with opened() as ledger:
         wanted = _wanted(ledger, **filters)
         with ledger.read() as connection:
             rows = letters.listed(connection, wanted, limit)
-            now = database_now(connection)
-            hint = "" if rows else misspelt(connection, filters)
+        now = ledger.now()
     if as_json:
-        emit([record(row, money=MONEY, times=TIMES) for row in rows])
+        emit([record(identified(row), money=MONEY, times=TIMES) for row in rows])
         return
     table(
         [
@@ -112,7 +123,7 @@ def list_(limit: int, as_json: bool, **filters: str | None) -> None:
             )
             for row in rows
         ],
-        empty=f"no dead letter is meant{hint}",
+        empty="no dead letter is meant",
     )
     if len(rows) == limit:
         say(f"the newest {limit}; there may be more: --limit")
@@ -172,7 +183,7 @@ def export(file: str, payload: bool, **filters: str | None) -> None:
 
     A file that is there already is left alone.
     """
-    count = 0
+    written = 0
     try:
         with opened() as ledger:
             wanted = _wanted(ledger, **filters)
@@ -180,20 +191,24 @@ def export(file: str, payload: bool, **filters: str | None) -> None:
                 for page in _pages(ledger, wanted):
                     for row in page:
                         lines.write(json.dumps(_exported(ledger, row, payload=payload)) + "\n")
-                        count += 1
+                        written += 1
     except FileExistsError:
         raise InvalidItem(f"{file} is there already") from None
     except OSError as error:
         raise InvalidItem(f"cannot write {file}: {error.strerror}") from None
-    say(f"{count} dead letters in {file}")
+    say(f"{count(written, 'dead letter')} in {file}")
 
 
 def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
+    from tierqueue.ledger.operations import dead_letters as letters
+
     with ledger.read() as connection:
         shown = letters.show(connection, row["id"])
     item, attempts = shown if shown is not None else (row, [])
-    told = record(row, money=MONEY, times=TIMES)
-    told["attempts"] = [record(attempt, money=MONEY, times=TIMES) for attempt in attempts]
+    told = record(identified(row), money=MONEY, times=TIMES)
+    told["attempts"] = [
+        record(identified(attempt), money=MONEY, times=TIMES) for attempt in attempts
+    ]
     return (
         {**told, "arguments": item["arguments"], "metadata": item["metadata"]} if payload else told
     )
@@ -206,6 +221,7 @@ def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
 @json_option
 def discard(item_ids: tuple[str, ...], yes: bool, as_json: bool, **filters: str | None) -> None:
     """Cancel dead letters for good: those of these IDs, or all that the filters choose."""
+    from tierqueue.ledger.operations import dead_letters as letters
 
     def once(ledger: Ledger, ids: list[str], chosen_by: Wanted | None) -> int:
         with ledger.write() as connection:
@@ -224,6 +240,8 @@ def _each(
     as_json: bool,
 ) -> None:
     """Do it to every dead letter that is meant, a batch in a transaction; else only count them."""
+    from tierqueue.ledger.operations import dead_letters as letters
+
     if bool(item_ids) == any(value is not None for value in filters.values()):
         raise click.UsageError(
             f"{what} either dead letters by their IDs or all that filters choose"
@@ -253,15 +271,17 @@ def _each(
     if as_json:
         emit({"action": what, "matching": len(ids), "done": done, "dry_run": not yes})
     elif yes:
-        say(f"{what}: {done} of {len(ids)} dead letters")
+        say(f"{what}: {done:,} of {count(len(ids), 'dead letter')}")
     else:
-        say(f"would {what} {len(ids)} dead letters; say --yes to do it")
+        say(f"would {what} {count(len(ids), 'dead letter')}; say --yes to do it")
     if stay and not as_json:
         say(f"{stay} more that are invalid or undecodable have no way back: {_SUBMIT_AGAIN}")
 
 
 def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[tuple[str, str]]:
     """The dead letters of these ids, each with its reason; raises ``InvalidItem`` for others."""
+    from tierqueue.ledger.operations import dead_letters as letters
+
     found = []
     with ledger.read() as connection:
         for text in item_ids:
@@ -279,6 +299,8 @@ def _matching(ledger: Ledger, wanted: Wanted) -> list[tuple[str, str]]:
 
 
 def _pages(ledger: Ledger, wanted: Wanted) -> Iterator[Sequence[Any]]:
+    from tierqueue.ledger.operations import dead_letters as letters
+
     last: tuple[int, str] | None = None
     while True:
         with ledger.read() as connection:

@@ -1,14 +1,20 @@
 """``tierqueue erase``: payloads and answers of items go everywhere, receipts and books stay."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
-from tierqueue.ledger.operations import erasure
-from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Ledger
 
 _PAGE = 1000
 
@@ -63,16 +69,18 @@ def erase(
         told = {"matching": len(ids), "erased": done.items, "running": left, "dry_run": not yes}
         emit({**told, "may_be_left_in": kept})
     elif yes:
-        say(f"erased {done.items} items" + (f"; {len(left)} still run" if left else ""))
+        say(f"erased {count(done.items, 'item')}" + (f"; {len(left)} still run" if left else ""))
         for place in kept:
             say(f"may be left in {place}")
     else:
-        say(f"would erase {len(ids)} items; say --yes to do it")
+        say(f"would erase {count(len(ids), 'item')}; say --yes to do it")
     if left:
         raise click.exceptions.Exit(1)
 
 
 def _meant(ledger: Ledger, item_ids: tuple[str, ...], metadata: str | None) -> list[str]:
+    from tierqueue.ledger.operations import erasure
+
     if metadata is None:
         with ledger.read() as connection:
             return sorted({item_named(connection, text) for text in item_ids})

@@ -6,10 +6,7 @@ from typing import Any
 
 import click
 
-from tierqueue.ledger.operations import dead_letters, item_list
-from tierqueue.ledger.operations.item_list import Meant
-from tierqueue.ledger.session import now as database_now
-from tierqueue.operations.cli.input.names import ago, item_named, job_named, misspelt, one_of
+from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output import timeline as history
 from tierqueue.operations.cli.output.printing import (
@@ -17,6 +14,7 @@ from tierqueue.operations.cli.output.printing import (
     age,
     clock,
     emit,
+    identified,
     json_option,
     moment,
     on_terminal,
@@ -51,6 +49,7 @@ def item() -> None:
 @click.option("--reason", help="Why it waits or ended, such as throttled or no_route.")
 @click.option("--task", help="Such as tierqueue.classify.")
 @click.option("--tier", type=one_of([tier.value for tier in TIERS]), help="Of this tier.")
+@click.option("--deployment", help="To which it is or was last routed.")
 @click.option("--budget", help="Paid by this budget.")
 @click.option("--job", help="Of this job alone.")
 @click.option("--since", help="Submitted in the last 1h, 24h, 7d, …")
@@ -70,19 +69,25 @@ def list_(
     **filters: str | None,
 ) -> None:
     """List work items, the newest first."""
+    from tierqueue.ledger.operations import item_list
+    from tierqueue.ledger.operations.item_list import Meant
+    from tierqueue.ledger.session import now as database_now
+    from tierqueue.operations.cli.input.filters import refuse_unknown
+
+    begin, end = between(since, older_than)
     with opened() as ledger, ledger.read() as connection:
         meant = Meant(
             **filters,
             job=None if job is None else job_named(connection, job),
-            since=ago(since),
-            until=ago(older_than),
+            since=begin,
+            until=end,
         )
         last = None if after is None else item_named(connection, after)
+        refuse_unknown(connection, filters)
         rows = item_list.newest(connection, meant, limit, last)
         now = database_now(connection)
-        hint = "" if rows else misspelt(connection, {**filters, "reason": None})
     if as_json:
-        emit([record(dict(row), money=MONEY, times=TIMES) for row in rows])
+        emit([record(identified(row), money=MONEY, times=TIMES) for row in rows])
         return
     table(
         [
@@ -114,7 +119,7 @@ def list_(
             )
             for row in rows
         ],
-        empty=f"no item is meant{hint}",
+        empty="no item is meant",
     )
     if len(rows) == limit:
         say(f"there may be more: --after {rows[-1]['id']}", err=not on_terminal())
@@ -135,6 +140,9 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 
 def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     """Print one item; raises ``InvalidItem`` where there is none of that id."""
+    from tierqueue.ledger.operations import dead_letters, item_list
+    from tierqueue.ledger.session import now as database_now
+
     with opened() as ledger, ledger.read() as connection:
         item_id = item_named(connection, text)
         found = dead_letters.show(connection, item_id)
@@ -147,8 +155,10 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}
         emit(
             {
-                "item": record(shown, money=MONEY, times=TIMES),
-                "attempts": [record(each, money=MONEY, times=TIMES) for each in attempts],
+                "item": record(identified(shown), money=MONEY, times=TIMES),
+                "attempts": [
+                    record(identified(each), money=MONEY, times=TIMES) for each in attempts
+                ],
                 "promises": [record(each, times=TIMES) for each in owed],
                 "actions": [
                     {

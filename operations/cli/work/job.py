@@ -21,6 +21,7 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.output.result_files import KINDS, kind_of, written
+from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.operations.jobs import Progress
@@ -85,7 +86,7 @@ def submit(
             )
         else:
             malformed = f", {submitted.malformed} malformed" if submitted.malformed else ""
-            say(f"job {submitted.id}: {submitted.total} rows{malformed}")
+            say(f"job {submitted.id}: {count(submitted.total, 'row')}{malformed}")
         if watching:
             _watch(submitted.id, as_json)
 
@@ -253,4 +254,4 @@ def cancel(job_id: str, as_json: bool) -> None:
     if as_json:
         emit({"job": job_id, "cancelled": cancelled})
     else:
-        say(f"job {job_id}: {cancelled} rows cancelled; running calls are being aborted")
+        say(f"job {job_id}: {count(cancelled, 'row')} cancelled; running calls are being aborted")

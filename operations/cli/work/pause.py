@@ -1,12 +1,12 @@
 """``tierqueue pause`` and ``tierqueue resume``: hold work back, and let it go on."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.ledger.in_force import pauses
-from tierqueue.ledger.operations.names import budgets
-from tierqueue.ledger.session import Transaction
 from tierqueue.operations.cli.input.names import job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
@@ -21,6 +21,9 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.policy.policy_errors import nearest
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Transaction
 
 
 @click.group()
@@ -40,6 +43,8 @@ def _pausing(kind: str) -> click.Command:
     )
     @click.argument("name")
     def one(name: str) -> None:
+        from tierqueue.ledger.in_force import pauses
+
         if kind == "task":
             task_named(name)
         with opened() as ledger, ledger.write() as connection:
@@ -55,6 +60,8 @@ def _pausing(kind: str) -> click.Command:
 
 def _hint(connection: Transaction, budget: str) -> str | None:
     """That nothing has used this budget so far, which is allowed, and may be a typo."""
+    from tierqueue.ledger.operations.names import budgets
+
     known = budgets(connection)
     if budget in known:
         return None
@@ -67,7 +74,7 @@ _EXAMPLES = {
     "budget": "acme",
     "job": "01a1fb7f-603c-71c9-9671-39b7af6c9a05",
 }
-for _kind in pauses.KINDS:
+for _kind in _EXAMPLES:
     pause.add_command(_pausing(_kind))
 
 
@@ -75,6 +82,8 @@ for _kind in pauses.KINDS:
 @json_option
 def list_(as_json: bool) -> None:
     """Show what is held back, since when and by whom."""
+    from tierqueue.ledger.in_force import pauses
+
     with opened() as ledger, ledger.read() as connection:
         found = pauses.standing(connection)
     if as_json:
@@ -85,10 +94,12 @@ def list_(as_json: bool) -> None:
 
 
 @click.command(epilog="Example: tierqueue resume budget acme")
-@click.argument("kind", type=one_of(pauses.KINDS))
+@click.argument("kind", type=one_of(_EXAMPLES))
 @click.argument("name")
 def resume(kind: str, name: str) -> None:
     """Let the KIND called NAME go on."""
+    from tierqueue.ledger.in_force import pauses
+
     with opened() as ledger, ledger.write() as connection:
         paused = [stands.name for stands in pauses.standing(connection) if stands.kind == kind]
         begun = [known for known in paused if known.startswith(name)] if kind == "job" else []

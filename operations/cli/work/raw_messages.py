@@ -1,15 +1,19 @@
 """``tierqueue raw-messages``: what lay on our queues and could not be read, with its bytes."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.ledger.operations import raw_messages as kept
-from tierqueue.ledger.session import Transaction
 from tierqueue.operations.cli.input.names import SHOWN, only
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, moment, say, table
 from tierqueue.operations.cli.system.concurrency import operator
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Transaction
 
 
 @click.group()
@@ -27,6 +31,8 @@ def raw_messages() -> None:
 @json_option
 def list_(limit: int, as_json: bool) -> None:
     """List messages nobody could read, the newest first, without what they say."""
+    from tierqueue.ledger.operations import raw_messages as kept
+
     with opened() as ledger, ledger.read() as connection:
         rows = kept.newest(connection, limit)
     if as_json:
@@ -63,6 +69,7 @@ def show(message_id: str, payload: bool, as_json: bool) -> None:
         emit(shown)
         return
     shown["received"] = moment(shown.pop("received_epoch_us"))
+    del shown["message"]
     say(*(f"{name}: {value}" for name, value in shown.items()))
 
 
@@ -71,15 +78,19 @@ def show(message_id: str, payload: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
 def discard(message_ids: tuple[str, ...], yes: bool) -> None:
     """Take messages away for good, their bytes with them."""
+    from tierqueue.ledger.operations import raw_messages as kept
+
     with opened() as ledger, ledger.write() as connection:
         ids = sorted({_one(connection, message_id)["id"] for message_id in message_ids})
         if yes:
             kept.discard(connection, ids, operator())
     said = "discarded" if yes else "would discard"
-    say(f"{said} {len(ids)} of the messages nobody could read" + ("" if yes else ": --yes"))
+    say(f"{said} {count(len(ids), 'message')} nobody could read" + ("" if yes else ": --yes"))
 
 
 def _one(connection: Transaction, message_id: str) -> Any:
+    from tierqueue.ledger.operations import raw_messages as kept
+
     found = {row["id"]: row for row in kept.starting(connection, message_id, SHOWN + 1)}
     return found[only("message", message_id, list(found))]
 
@@ -87,6 +98,7 @@ def _one(connection: Transaction, message_id: str) -> Any:
 def _shown(row: Any) -> dict[str, Any]:
     fields = {name: row[name] for name in ("id", "queue", "error", "headers")}
     return {
+        "message": row["id"],
         **fields,
         "received_epoch_us": row["received_at"],
         **({"bytes": row["bytes"]} if "bytes" in row else {}),

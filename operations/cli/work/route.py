@@ -5,14 +5,10 @@ from typing import Any
 
 import click
 
-from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
 from tierqueue.operations.cli.output.printing import emit, json_option, record, say
 from tierqueue.operations.cli.system.policy import read_policy
-from tierqueue.router.choose import Route, Standing, choose
 from tierqueue.router.signals import measure
-from tierqueue.tasks.jobs.quote import work_item
-from tierqueue.tasks.routing.token_counter import TokenCounter
 
 
 @click.command(
@@ -35,6 +31,11 @@ def route(
     **demands: Any,
 ) -> None:
     """Print where an item would go: exit 0 with a route, 1 with the reason why there is none."""
+    from tierqueue.ledger.lifecycle.items import new_id
+    from tierqueue.router.choose import Route, Standing, choose
+    from tierqueue.tasks.jobs.quote import work_item
+    from tierqueue.tasks.routing.token_counter import TokenCounter
+
     policy, _ = read_policy(path)
     task = task_named(name)
     new = task.new_item((), {**read_arguments(task, texts), **given(demands)}, item_id=new_id())

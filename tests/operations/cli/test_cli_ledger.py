@@ -69,7 +69,7 @@ def test_dead_letters_are_listed_by_filter(tierqueue: Command, ledger: Ledger) -
 
 def test_a_replay_first_only_says_what_it_would_do(tierqueue: Command, ledger: Ledger) -> None:
     item_id = dead(ledger, "no_route")
-    assert "would replay 1 dead letters" in tierqueue("dead-letters", "replay", item_id)
+    assert "would replay 1 dead letter;" in tierqueue("dead-letters", "replay", item_id)
     assert state(ledger, item_id) == "dead"
     assert tierqueue.json("dead-letters", "replay", item_id, "--yes") == {
         "action": "replay",
@@ -141,6 +141,8 @@ def test_concurrency_is_the_policys_until_an_operator_sets_it(tierqueue: Command
     tierqueue("concurrency", "set", "gpu", "3")
     shown = tierqueue.json("concurrency", "show")[0]
     assert (shown["concurrency"], shown["said_by"]) == (3, "operator")
+    assert tierqueue.json("concurrency", "show", "gpu") == [shown]
+    assert "did you mean 'gpu'?" in tierqueue.complaint("concurrency", "show", "gpuu")
     (action,) = tierqueue.json("actions")
     assert (action["what"], action["detail"]) == ("concurrency", {"tier": "gpu", "calls": 3})
 

@@ -8,13 +8,16 @@ from sqlalchemy import event, insert
 
 from tests.ledger.road import Road, ceiling, new_item, promise_of
 from tests.operations.cli.command import Command
+from tierqueue.ledger.accounting import spending
 from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import jobs, names
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items as item_table
 from tierqueue.operations.cli.input.names import item_named, job_named
-from tierqueue.operations.cli.output import printing
+from tierqueue.operations.cli.money import spend
+from tierqueue.operations.cli.work import pause
 from tierqueue.router.errors import InvalidItem
 
 POLICY = """
@@ -249,13 +252,19 @@ def test_budgets_are_known_from_items_and_from_money(road: Road) -> None:
         assert names.budgets(connection) == ["blue", "red"]
 
 
-def test_an_empty_list_says_what_its_filter_may_have_meant(
-    tierqueue: Command, road: Road, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    road.submit(budget="acme")
-    monkeypatch.setattr(printing, "on_terminal", lambda: True)
-    said = tierqueue("dead-letters", "list", "--budget", "acmee")
-    assert said == "no dead letter is meant; did you mean 'acme'?\n"
-    said = tierqueue("dead-letters", "list", "--task", "tierqueue.clasify")
-    assert "did you mean 'tierqueue.classify'?" in said
-    assert tierqueue("dead-letters", "list", "--budget", "acme") == "no dead letter is meant\n"
+def test_an_id_has_one_word_in_the_json_of_every_command(tierqueue: Command, road: Road) -> None:
+    job = job_of(road.ledger)
+    (item_id,) = road.submit(job_id=job, job_index=0)
+    with road.ledger.write() as connection:
+        items.die(connection, [items.Death(item_id, "no_route", "none", {})], 5)
+    for words in (["item", "list"], ["dead-letters", "list"]):
+        (row,) = tierqueue.json(*words)
+        assert (row["item"], row["job"], row["id"], row["job_id"]) == (item_id, job, item_id, job)
+    shown = tierqueue.json("item", "show", item_id)["item"]
+    assert (shown["item"], shown["job"]) == (item_id, job)
+    assert [row["job"] for row in tierqueue.json("job", "list")] == [job]
+
+
+def test_what_a_command_can_choose_from_is_what_the_ledger_knows() -> None:
+    assert tuple(pause._EXAMPLES) == pauses.KINDS
+    assert spend._BY == spending.DIMENSIONS

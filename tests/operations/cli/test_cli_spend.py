@@ -209,6 +209,20 @@ def test_an_idle_engine_costs_what_no_call_was_charged(tierqueue: Command, road:
     assert "pays off against dearest (simulated)" in tierqueue("spend")
 
 
+def test_no_engine_idled_before_the_ledgers_first_item(tierqueue: Command, road: Road) -> None:
+    on_gpu(road, 5)
+    with road.ledger.write() as connection:
+        hour = 3_600_000_000
+        connection.execute(update(items).values(submitted_at=items.c.submitted_at - hour))
+    for since, seconds in (("7d", 3_600), ("10m", 600)):
+        (engine,) = tierqueue.json("spend", "--since", since)["engines"]
+        assert engine["seconds"] == pytest.approx(seconds, abs=60)
+
+
+def test_of_an_empty_ledger_no_engine_idled(tierqueue: Command) -> None:
+    assert tierqueue.json("spend", "--since", "7d")["engines"] == []
+
+
 def test_a_break_even_without_history_is_unknown(tierqueue: Command, road: Road) -> None:
     on_best(road, 7, "unknown")
     assert "break-even unknown" in tierqueue("spend")

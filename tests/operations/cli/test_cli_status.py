@@ -98,6 +98,13 @@ def test_scripts_get_the_same_with_units(busy: Ledger, tierqueue: Command) -> No
     assert [each["ceiling"] for each in told["ceilings_near"]] == ["budget:a\x1bcme total"]
 
 
+def test_a_tier_that_somebody_stopped_is_shown_as_stopped(tierqueue: Command) -> None:
+    tierqueue("concurrency", "set", "gpu", "0")
+    assert re.search(r"^gpu +0 +0 +0 +- +- +stopped +0 +0$", tierqueue("status"), re.MULTILINE)
+    found = {tier["tier"]: tier["stopped"] for tier in tierqueue.json("status")["tiers"]}
+    assert found == {"gpu": True, "open_weight": False, "frontier": False}
+
+
 def test_a_system_without_work_is_shown_too(tierqueue: Command) -> None:
     text = tierqueue("status")
     assert "NO STAGE ALIVE, nothing to route" in text

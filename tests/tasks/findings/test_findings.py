@@ -9,10 +9,12 @@ from tests.tasks.findings.facts import (
     GPU,
     NOW,
     ROUTING,
+    died,
     facts,
     notes,
     process,
     ready,
+    toll,
     waits,
     wrong,
 )
@@ -182,3 +184,56 @@ def test_every_finding_is_plain_data_with_a_code() -> None:
     for finding in findings(looked):
         assert finding.code.isidentifier()
         assert asdict(finding)["detail"] == finding.detail
+
+
+def test_a_tier_that_was_stopped_is_told_although_nothing_waits_for_it() -> None:
+    stopped = {**FLOWING, Tier.GPU: 0}
+    found = notes(facts(ROUTING, GPU, concurrency=stopped))["tier_stopped"]
+    assert found.what == (
+        "tier gpu is stopped, its calls in flight are set to 0: nothing waits for it now"
+    )
+    assert found.do == "to let it go on: tierqueue concurrency set gpu N"
+
+
+def test_a_stopped_tier_without_a_worker_is_told_as_both() -> None:
+    looked = facts(ROUTING, backlog=ready(2, 3.0), concurrency={**FLOWING, Tier.GPU: 0})
+    assert "no_worker" in wrong(looked)
+    assert "2 items ready for it" in notes(looked)["tier_stopped"].what
+
+
+def test_a_superseded_stage_is_told_and_is_wrong_once_that_lasts() -> None:
+    old = process("routing", id="old", since={"looked": 40.0, "superseded": 12.0})
+    found = notes(facts(ROUTING, old))
+    assert found.keys() == {"routing_stage_superseded"}
+    assert (
+        "the routing stage old routes nothing: for 12 s" in found["routing_stage_superseded"].what
+    )
+    lasting = process("routing", since={"looked": 90.0, "superseded": 31.0})
+    assert wrong(facts(ROUTING, lasting)).keys() == {"routing_stage_superseded"}
+    assert "no_routing_stage" in wrong(facts(lasting))
+
+
+def test_a_worker_with_another_policy_than_the_one_in_force_is_told() -> None:
+    mine, other = (process("worker", "gpu", detail={"policy": digest}) for digest in "ab")
+    assert findings(facts(ROUTING, mine, GPU, policy="a")) == []
+    assert notes(facts(ROUTING, mine, other, policy="a")).keys() == {"worker_policy_differs"}
+    assert findings(facts(ROUTING, other)) == []
+    silent = process("worker", "gpu", detail={"policy": "b"}, silent=60.0)
+    assert findings(facts(ROUTING, silent, policy="a")) == []
+
+
+def test_one_thing_is_spoken_of_as_one() -> None:
+    one = facts(
+        ROUTING,
+        waiting=[waits("throttled", 1)],
+        toll=toll(9, died("unknown", 1)),
+        promises_owed=1,
+    )
+    said = {finding.code: finding.what for finding in findings(one)}
+    assert said["waiting"].startswith("1 item waits for")
+    assert said["died"].endswith("; it had cost $4.00")
+    assert said["producers_not_told"].startswith("1 answer is in the ledger whose")
+    many = facts(ROUTING, waiting=[waits("throttled", 2)], toll=toll(9, died("unknown", 2)))
+    said = {finding.code: finding.what for finding in findings(many)}
+    assert said["waiting"].startswith("2 items wait for")
+    assert said["died"].endswith("; they had cost $4.00")

@@ -258,3 +258,40 @@ def test_head_room_for_reasoning_is_in_the_quote(
     policy.write_text(policy.read_text().replace('model = "best"', thinking))
     after = part(tierqueue.json(*file), "best")
     assert after["bound_nanousd"] == before["bound_nanousd"] + 10 * 1000 * 25_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "enough", "status", "said"),
+    [
+        ("9usd", True, 0, "is above all of that range"),
+        ("0.0101usd", True, 0, "covers what is expected, and not all of its range"),
+        ("0.0001usd", False, 1, "is less than what is expected"),
+    ],
+)
+def test_a_quote_says_whether_a_ceiling_would_be_enough(
+    tierqueue: Command,
+    ledger: Ledger,
+    tmp_path: Path,
+    limit: str,
+    enough: bool,
+    status: int,
+    said: str,
+) -> None:
+    (tmp_path / "work.csv").write_text("prompt,risk\nhi,auto_applied\n")
+    for cost in (4_000_000, 10_000_000, 16_000_000):
+        done(Road(ledger), cost)
+    words = [*FILE, "--set", "max_output_tokens=100", "--max-cost", limit]
+    told = tierqueue.json(*words, status=status)
+    assert told["enough"] is enough
+    assert said in " ".join(tierqueue(*words, status=status).split())
+
+
+def test_without_history_a_ceiling_is_enough_for_one_call_a_row_or_unknown(
+    tierqueue: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "work.csv").write_text("prompt,risk\nhi,internal\n")
+    words = [*FILE, "--set", "max_output_tokens=100", "--max-cost"]
+    assert tierqueue.json(*words, "9usd")["enough"] is True
+    assert tierqueue.json(*words, "0.0001usd")["enough"] is None
+    assert "less than one call for each row can cost" in tierqueue(*words, "0.0001usd")
+    assert tierqueue.json(*words[:-1])["max_cost_nanousd"] is None

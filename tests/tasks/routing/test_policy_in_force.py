@@ -262,8 +262,10 @@ def test_a_replay_changes_what_an_item_states_itself(ledger: Ledger) -> None:
 def test_the_routing_stage_with_the_older_policy_stands_aside(ledger: Ledger) -> None:
     older, newer = started(ledger, BEFORE), started(ledger, BEFORE + FRONTIER)
     (item_id,) = submit(ledger)
+    assert not older.told()["moments"]["superseded"]
     settled(older)
     assert column(ledger, item_id, "state") == "submitted"
+    assert older.told()["moments"]["superseded"]
     settled(newer)
     settled(older)
     assert where(ledger, [item_id]) == {("queued", "best")}

@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import text, update
 
 from tests.tasks.producer import Road
+from tierqueue.ledger import tables
 from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.operations import raw_messages
 from tierqueue.ledger.results import chords
 from tierqueue.ledger.tables import items
 from tierqueue.tasks import complete
@@ -51,6 +53,30 @@ def test_payloads_of_old_answers_and_dead_letters_go_each_after_its_own_time(roa
     old = road.item(asked[0].id)
     assert (old.state, old.output, old.receipt is None) == ("succeeded", None, False)
     assert road.item(asked[2].id).reason == "exhausted"
+
+
+def test_messages_nobody_could_read_go_once_their_time_is_stated_and_over(
+    road: Road, tmp_path: Path
+) -> None:
+    def keep() -> str:
+        with road.ledger.write() as connection:
+            return raw_messages.keep(connection, queue="route", body=b"x", headers={}, error="no")
+
+    def kept() -> set[str]:
+        with road.ledger.read() as connection:
+            return {row["id"] for row in raw_messages.newest(connection, 10)}
+
+    old, new = keep(), keep()
+    with road.ledger.write() as connection:
+        table = tables.raw_messages
+        aged = update(table).where(table.c.id == old)
+        connection.execute(aged.values(received_at=table.c.received_at - 8 * DAY))
+    Upkeep(road.app).round()
+    assert kept() == {old, new}
+    (tmp_path / "retention.toml").write_text('[retention]\nraw_messages = "7d"\n')
+    road.app._made.pop("policy")
+    Upkeep(road.app).round()
+    assert kept() == {new}
 
 
 def test_an_answer_its_producer_was_not_told_of_is_kept_however_old(road: Road) -> None:
