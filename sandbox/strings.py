@@ -1,5 +1,6 @@
 """A string for a JSON schema: a run of the prompt's words, cut to the schema's lengths."""
 
+import base64
 import uuid
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -51,4 +52,6 @@ def _formatted(kind: str, words: Words, draw: Callable[[int], int]) -> str:
         return f"https://example.com/simulated/{draw(1000)}"
     if kind == "uuid":
         return str(uuid.UUID(int=draw(1 << 63), version=4))
+    if kind in ("binary", "base64", "base64url"):
+        return base64.urlsafe_b64encode(" ".join(words.list[:6]).encode()).decode()
     raise Refused(400, f"the sandbox does not answer strings of format {kind!r}")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.answers.output_model import refuse_unfit
 from tierqueue.tasks.answers.schema import (
     ANTHROPIC,
     OPENAI,
@@ -68,11 +69,15 @@ def asked_of(deployment: "Deployment", model: type[BaseModel] | None) -> AnswerF
 
 @lru_cache(maxsize=1024)
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's own JSON schema. Raises ``InvalidItem`` where it has none."""
+    """The model's own JSON schema. Raises ``InvalidItem`` where it has none, or holds what no
+    answer can be.
+    """
     try:
-        return model.model_json_schema()
+        schema = model.model_json_schema()
     except PydanticInvalidForJsonSchema as error:
         raise InvalidItem(f"{model.__name__} has no JSON schema: {error.message}") from None
+    refuse_unfit(model)
+    return schema
 
 
 @lru_cache(maxsize=1024)

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypedDict
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from tierqueue.tasks.answers import plain
 from tierqueue.tasks.results.replayable import ReplayableResult
 
 Out_co = TypeVar("Out_co", covariant=True, default=Any)
@@ -53,15 +54,15 @@ class Receipt(TypedDict):
 class Answer(dict[str, Any], Generic[Out_co]):
     """``{"output": …, "receipt": …}``: plain JSON as it came, and the same with types."""
 
-    def __init__(self, plain: dict[str, Any], model: type[BaseModel] | None) -> None:
-        super().__init__(plain)
+    def __init__(self, found: dict[str, Any], model: type[BaseModel] | None) -> None:
+        super().__init__(found)
         self._model = model
 
     @property
     def output(self) -> Out_co:
         """The output as the task type's model; a plain mapping where the model is not fixed."""
         output: Any = self["output"]
-        return output if self._model is None else self._model.model_validate(output)  # type: ignore[return-value]
+        return output if self._model is None else plain.read(self._model, output)  # type: ignore[return-value]
 
     @property
     def receipt(self) -> Receipt:

@@ -76,6 +76,7 @@ def item_task(
         if idempotency_scope not in get_args(KeyScope):
             raise InvalidItem(f"{name}: idempotency_scope is task or budget")
         _refuse_formless(name, output)
+        _refuse_formless(name, answer_model)
         if type(output_limit) is not int or not 1 <= output_limit <= MOST_OUTPUT:
             raise InvalidItem(f"{name}: output_limit is from 1 to {MOST_OUTPUT} tokens")
         try:

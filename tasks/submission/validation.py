@@ -1,13 +1,12 @@
 """Validation: is a completed answer good enough to be accepted?"""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from tierqueue.router.outcome import Accepted, Completed, Rejected
-from tierqueue.tasks.answers import reasons
+from tierqueue.tasks.answers import plain, reasons
 from tierqueue.tasks.answers.thinking import spoken
 from tierqueue.tasks.submission.task_type import Doubt, TaskType
 
@@ -42,7 +41,7 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
         return rejected(done, reasons.of_form(error, model))
     complaints = [why for check in task.checks if (why := check(arguments, answer)) is not None]
     try:
-        output = json.loads(json.dumps(answer.model_dump(mode="json"), allow_nan=False))
+        output = plain.dumped(answer)
     except ValueError:
         # JSON has no infinity: stored as null, the output would not fit its own model.
         return rejected(done, ["the answer holds a number that is not finite"])

@@ -3,7 +3,13 @@
 import pytest
 
 from tests.acceptance.acceptance_house import Build, Standing
-from tierqueue.router.errors import ChargeUnknown, ContextWindowExceeded, Rejected, WrongModel
+from tierqueue.router.errors import (
+    ChargeUnknown,
+    ContextWindowExceeded,
+    Rejected,
+    RequestTooLarge,
+    WrongModel,
+)
 from tierqueue.tasks import classify, complete
 
 LABELS = ["lost card", "refund", "other"]
@@ -42,7 +48,7 @@ def test_a_house_server_without_usage_is_served_by_an_estimate(standing: Standin
     assert receipt["tokens"]["input"] > 0
 
 
-@pytest.mark.parametrize("marker", ["filtered", "too_long"])
+@pytest.mark.parametrize("marker", ["filtered", "too_long", "too_large"])
 def test_a_prompt_that_one_tier_refuses_is_done_by_the_next(
     standing: Standing, marker: str
 ) -> None:
@@ -50,12 +56,16 @@ def test_a_prompt_that_one_tier_refuses_is_done_by_the_next(
     receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert (receipt["tier"], receipt["attempts"]) == ("open_weight", 2)
     refused, accepted = standing.attempts(receipt["item"])
-    assert (refused.cost, refused.outcome, accepted.outcome) == (0, "rejected", "accepted")
+    ended = "failed" if marker == "too_large" else "rejected"
+    assert (refused.cost, refused.outcome, accepted.outcome) == (0, ended, "accepted")
 
 
 def test_a_prompt_that_no_tier_takes_dies_of_what_it_was_refused_for(standing: Standing) -> None:
     with pytest.raises(ContextWindowExceeded, match="context window") as long:
         classify.delay("[[sandbox:too_long]] x", labels=LABELS).get(timeout=60)
+    text = "[[sandbox:too_large]] x"
+    with pytest.raises(RequestTooLarge, match=r"asks for 12328 tokens, more than .* of 6000"):
+        classify.delay(text, labels=LABELS, floor="open_weight").get(timeout=60)
     with pytest.raises(Rejected, match="withheld"):
         classify.delay("[[sandbox:filtered]] x", labels=LABELS).get(timeout=60)
     assert standing.item(long.value.fields["item"]).spent == 0

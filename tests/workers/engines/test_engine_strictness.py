@@ -9,6 +9,7 @@ import pytest
 from examples.triage import triage
 from tests.tasks.answers.test_answer_schema import Cat, Open, Order, Person
 from tests.tasks.answers.test_form import Numbers, Page, Scores, deployment
+from tests.tasks.answers.test_output_model import ANSWERED
 from tests.workers.engines.engine_calls import a_sandbox
 from tests.workers.engines.test_engine_asks import claimed, prepared
 from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Rejected
@@ -56,6 +57,7 @@ WORK |= {
     model.__name__: declared(model)
     for model in (Order, Open, Cat, Scores, Person, Numbers, Page[int])
 }
+WORK |= {f"held {what}": declared(model) for what, (model, _) in ANSWERED.items()}
 
 
 @pytest.fixture(scope="module")
