@@ -5,7 +5,7 @@ from typing import Any, Generic, TypedDict
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from tierqueue.tasks.answers import plain
+from tierqueue.tasks.results import plain
 from tierqueue.tasks.results.replayable import ReplayableResult
 
 Out_co = TypeVar("Out_co", covariant=True, default=Any)

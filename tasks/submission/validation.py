@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from tierqueue.router.outcome import Accepted, Completed, Rejected
-from tierqueue.tasks.answers import plain, reasons
+from tierqueue.tasks.answers import reasons
 from tierqueue.tasks.answers.thinking import spoken
+from tierqueue.tasks.results import plain
 from tierqueue.tasks.submission.task_type import Doubt, TaskType
 
 _ENDED = {
