@@ -155,7 +155,7 @@ def _print(found: Quote) -> None:
     )
     for reason, refusal in sorted(found.refused.items()):
         say(f"refused: {count(refusal.rows, 'row')} {reason}, the first has index {refusal.first}:")
-        say(f"  {refusal.why}")
+        paragraph("  ", refusal.why)
     say(f"{count(found.rows, 'row')}: at most {format_usd(found.bound)} for one call each")
     if found.expected is not None:
         paragraph(

@@ -73,7 +73,7 @@ def paragraph(lead: str, text: str) -> None:
         line = textwrap.fill(
             line, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         )
-    click.echo(line)
+    click.echo(line.rstrip())
 
 
 @dataclass(frozen=True, slots=True)

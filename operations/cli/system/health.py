@@ -41,7 +41,8 @@ def health(worker: str | None, as_json: bool) -> None:
         said = [asdict(finding) for finding in found]
         emit({"well": not wrong, "findings": said, "progress": shown})
     else:
-        say(*([finding.what for finding in wrong] or ["work gets on"]))
+        for what in [finding.what for finding in wrong] or ["work gets on"]:
+            paragraph("", what)
     if wrong:
         raise click.exceptions.Exit(1)
 

@@ -1,6 +1,5 @@
 """``tierqueue item``: work items as they came in, and everything that was done for one."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from tierqueue.operations.cli.output.printing import (
     json_option,
     moment,
     on_terminal,
+    paragraph,
     record,
     say,
     table,
@@ -26,6 +26,9 @@ from tierqueue.operations.cli.output.printing import (
 from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
+
+_ROOMY = 60
+"""Characters of a line from which on an event's facts stand beside its time, else below it."""
 
 _HIDDEN = ("arguments", "output", "metadata")
 """What customers wrote and what they are told: shown only to who asks for it."""
@@ -172,7 +175,8 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
             }
         )
         return
-    say(*history.headline(row, attempts, now))
+    for line in history.headline(row, attempts, now):
+        paragraph("", line)
     _print(history.timeline(row, attempts, owed, done, now))
     for name in _HIDDEN if payload else ():
         say(f"{name}: {row[name]}")
@@ -195,9 +199,10 @@ def _print(events: Sequence[history.Event]) -> None:
         if not on_terminal():
             say(f"{time or 'now':12}  {event.word:9}  {'; '.join(event.lines)}".rstrip())
             continue
-        begin = f"{time or 'now':12}  {event.word:9}  "
+        lead = f"{time or 'now':12}  {event.word:9}  "
+        if width() < _ROOMY:
+            say(lead.rstrip())
+            lead = "  "
         for line in event.lines or ("",):
-            folded = textwrap.wrap(line, max(20, width() - 25)) or [""]
-            for part in folded:
-                say(f"{begin}{part}".rstrip())
-                begin = " " * 25
+            paragraph(lead, line)
+            lead = " " * len(lead)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
-from tierqueue.operations.cli.output.printing import emit, json_option, record, say
+from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record
 from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.signals import measure
 
@@ -48,7 +48,8 @@ def route(
             emit({"route": record(decision.to_json(), money=("bound",)), "error": None})
         else:
             lines = decision.explain()
-            say(*(lines if explain else lines[:1]))
+            for line in lines if explain else lines[:1]:
+                paragraph("", line)
         return
     if as_json:
         refusal = {
@@ -58,7 +59,7 @@ def route(
         }
         emit({"route": None, "error": refusal})
     else:
-        say(decision.message)
+        paragraph("", decision.message)
         for refused in decision.fields.get("refusals", []) if explain else []:
-            say(f"not {refused['deployment']}: {refused['why']}")
+            paragraph("", f"not {refused['deployment']}: {refused['why']}")
     raise click.exceptions.Exit(1)

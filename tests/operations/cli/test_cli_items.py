@@ -232,15 +232,17 @@ def test_an_item_is_told_as_a_timeline_in_words_and_dollars(tierqueue: Command, 
     assert tierqueue("item", "show", item_id, "--payload").count("a secret") == 3
 
 
+@pytest.mark.parametrize("columns", [80, 40])
 def test_a_narrow_terminal_gets_the_whole_timeline_in_its_local_time(
-    command: Callable[[str], Command], sqlite_url: str
+    command: Callable[[str], Command], sqlite_url: str, columns: int
 ) -> None:
     command(sqlite_url)
     ledger = Ledger(sqlite_url)
     item_id = lived(Road(ledger))
     ledger.close()
-    shown = in_terminal(80, "item", "show", item_id[:13])
-    assert max(map(len, shown.splitlines())) <= 80
+    shown = in_terminal(columns, "item", "show", item_id[:13])
+    assert max(map(len, shown.splitlines())) <= columns
+    assert item_id in shown.split()
     assert "(CET, UTC+01:00)" in shown or "(CEST, UTC+02:00)" in shown
     joined = " ".join(shown.split())
     for fact in FACTS:
