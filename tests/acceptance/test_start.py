@@ -8,7 +8,7 @@ import redis
 
 from examples.house import ROOT, House
 from tests.repository.documents import Block, blocks
-from tests.tasks.producer import until
+from tests.waiting import until
 from tools.reference import broker
 
 PAGE = [block for block in blocks() if block.path == "docs/start.md" and block.mark != "not run"]
@@ -56,7 +56,7 @@ def test_the_start_works_as_it_is_written(tmp_path: Path) -> None:
     for line in shown("console", "policy check").commands:
         run(line.split(), tmp_path, house.environ)
     with house:
-        until(lambda: _well(house, tmp_path), 30)
+        until(lambda: _well(house, tmp_path))
         for line in shown("console", "tierqueue health").commands:
             run(line.split(), tmp_path, house.environ)
         program = shown("python", "from tierqueue.tasks").text
