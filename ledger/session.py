@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -36,9 +36,6 @@ _log = structlog.get_logger(__name__)
 
 Transaction = Connection
 """One open transaction, as the rooms above hold it."""
-
-ItemRow = Row[*tuple[Any, ...]]
-"""One item as it stood when its row was read, by column name."""
 
 _BUSY_SECONDS = 30
 _START_PATIENCE = 30.0

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.records import Item
 from tierqueue.router.money import format_usd
 from tierqueue.router.outcome import Completed
 from tierqueue.router.policy.deployment import Deployment
 
 
 def receipt_of(
-    item: ItemRow, deployment: Deployment, prompt_version: str, done: Completed, cost: int
+    item: Item, deployment: Deployment, prompt_version: str, done: Completed, cost: int
 ) -> dict[str, Any]:
     """What an accepted answer says of itself; ``cost`` of its own call, in nano-dollars."""
     usage = done.usage

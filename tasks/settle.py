@@ -7,7 +7,8 @@ from typing import Any, assert_never
 
 from tierqueue.ledger.lifecycle.items import fallen
 from tierqueue.ledger.lifecycle.settlements import Settlement
-from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.records import Attempt as OpenAttempt
+from tierqueue.ledger.records import Item
 from tierqueue.router import escalation, retry
 from tierqueue.router.condition import Condition
 from tierqueue.router.item import Tier
@@ -55,7 +56,7 @@ class Attempt:
     is what the item itself brought about.
     """
 
-    item: ItemRow
+    item: Item
     fence: int
     held: int
     balances: tuple[str, ...]
@@ -281,7 +282,7 @@ def _fallen(attempt: Attempt, outcome: str, to: Tier, on: str, **more: Any) -> S
 
 
 def lost_astray(
-    item: ItemRow, attempt: ItemRow, policy: Policy, draw: float, *, blamed: bool = True
+    item: Item, attempt: OpenAttempt, policy: Policy, draw: float, *, blamed: bool = True
 ) -> Settlement:
     """What becomes of a lost claim on a deployment that the policy does not name any more.
 

@@ -186,12 +186,14 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
             kind="unknown task type", message=message, transient=False, reason="task_code"
         )
     try:
-        egress.check(Sensitivity(item.sensitivity), deployment.boundary, item.id)
+        egress.check(
+            Sensitivity(item.sensitivity or Sensitivity.REGULATED), deployment.boundary, item.id
+        )
     except EgressRefused as error:
         return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
     try:
-        prompt = kind.prompt(item.arguments)
-        asked = form.asked_of(deployment, kind.output_model(item.arguments))
+        prompt = kind.prompt(each.arguments)
+        asked = form.asked_of(deployment, kind.output_model(each.arguments))
     except Exception as error:  # noqa: BLE001 - a team's own code
         message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
         return Failed(kind="task type", message=message, transient=False, reason="task_code")
@@ -239,7 +241,7 @@ def judge(reply: Reply, each: Claim, kind: ItemTask | None, deployment: Deployme
             )
         reply = replace(reply, other_model=True)
     try:
-        return validate(kind, item.arguments, reply)
+        return validate(kind, each.arguments, reply)
     except Exception as error:  # noqa: BLE001 - a team's own check
         message = f"a check of {item.task} raised {type(error).__name__}"
         return Failed(

@@ -7,12 +7,11 @@ a deployment serves, nothing is written but, now and then, when it last did.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
-from sqlalchemy import func, literal_column, select, tuple_, update
+from sqlalchemy import RowMapping, func, literal_column, select, tuple_, update
 
 from tierqueue.ledger.bulk import upsert
-from tierqueue.ledger.session import ItemRow, Transaction
+from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, conditions, items
 from tierqueue.router.condition import Condition, Fault, Served, after
 from tierqueue.router.lifecycle import State
@@ -34,7 +33,7 @@ _ALL = select(conditions)
 
 def by_deployment(connection: Transaction) -> dict[str, Condition]:
     """Every deployment's condition that was ever other than clear, by its name."""
-    return {row.deployment: _of(row) for row in connection.execute(_ALL)}
+    return {row.deployment: _of(row) for row in connection.execute(_ALL).mappings()}
 
 
 def served_at(connection: Transaction, deployment: str) -> int | None:
@@ -138,11 +137,11 @@ def under_way(connection: Transaction, probes: Mapping[str, str]) -> set[str]:
 
 def _locked(connection: Transaction, deployment: str) -> Condition:
     wanted = select(conditions).where(conditions.c.deployment == deployment).with_for_update()
-    row = connection.execute(wanted).one_or_none()
+    row = connection.execute(wanted).mappings().one_or_none()
     if row is None:
         new = asdict(Condition(deployment=deployment))
         connection.execute(upsert(connection, conditions).on_conflict_do_nothing(), new)
-        row = connection.execute(wanted).one()
+        row = connection.execute(wanted).mappings().one()
     return _of(row)
 
 
@@ -154,6 +153,5 @@ def _write(connection: Transaction, before: Condition, now: Condition) -> None:
         connection.execute(update(conditions).where(where).values(**changed))
 
 
-def _of(row: ItemRow) -> Condition:
-    found: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - a row's public name for its dict
-    return Condition(**found)
+def _of(row: RowMapping) -> Condition:
+    return Condition(**row)

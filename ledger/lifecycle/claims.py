@@ -1,8 +1,8 @@
 """Claims: one transaction a slice takes its items, raises their fences and holds money."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -13,31 +13,48 @@ from tierqueue.ledger.in_force import conditions, policies
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded, expired
 from tierqueue.ledger.lifecycle.items import Death, die, fall_back, fallen
+from tierqueue.ledger.records import ITEM, Fence, Item
 from tierqueue.ledger.results.promises import Ending
-from tierqueue.ledger.session import ItemRow
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
+from tierqueue.router.money import NanoUSD
 
-_KNOWN = select(items).where(among(items.c.id))
+
+class Known(NamedTuple):
+    """An item of a slice and what it was called with, read before its claim."""
+
+    item: Item
+    arguments: Mapping[str, Any]
+
+
+class _Queued(NamedTuple):
+    """What may have changed of an item since it was read, under its lock."""
+
+    id: str
+    fence: Fence
+    state: str
+    deployment: str
+    deadline: int
+    max_cost: NanoUSD | None
+    spent: NanoUSD
+    held: NanoUSD
+    bound: NanoUSD
+    budget: str
+    job_id: str | None
+    fallback: Mapping[str, str] | None
+    degraded: Mapping[str, Any] | None
+    policy: str | None
+    outdated: bool
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        return cls._make(row)
+
+
+_KNOWN = select(*ITEM, items.c.arguments).where(among(items.c.id))
 _WANTED = (
-    select(
-        items.c.id,
-        items.c.fence,
-        items.c.state,
-        items.c.deployment,
-        items.c.deadline,
-        items.c.max_cost,
-        items.c.spent,
-        items.c.held,
-        items.c.bound,
-        items.c.budget,
-        items.c.job_id,
-        items.c.fallback,
-        items.c.degraded,
-        items.c.policy,
-        OUTDATED.label("outdated"),
-    )
+    select(*(items.c[name] for name in _Queued._fields[:-1]), OUTDATED.label("outdated"))
     .where(among(items.c.id))
     .order_by(items.c.id)
     .with_for_update()
@@ -83,13 +100,20 @@ class Claimant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One claimed item: its row as it stood before, the new fence, and what is held where."""
+    """One claimed item, carried by whoever calls until it is settled."""
 
-    item: ItemRow
-    fence: int
-    held: int
+    item: Item
+    """As it stood before."""
+    arguments: Mapping[str, Any] = field(repr=False)
+    """What it was called with."""
+    fence: Fence
+    """The claim's."""
+    held: NanoUSD
+    """Nano-dollars that the call costs at most."""
     balances: tuple[str, ...]
+    """Where they are held."""
     started_at: int
+    """Epoch microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +126,7 @@ class Claims:
     stale: int
 
 
-def scopes_of(row: ItemRow, claimant: Claimant) -> list[Scope]:
+def _scopes(row: _Queued, claimant: Claimant) -> list[Scope]:
     """Every scope whose ceilings cover a call of this item on the claimant's deployment."""
     scopes: list[Scope] = [
         ("budget", row.budget),
@@ -116,20 +140,21 @@ def scopes_of(row: ItemRow, claimant: Claimant) -> list[Scope]:
     return scopes
 
 
-def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, ItemRow]:
+def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, Known]:
     """The items of a slice, by id, with all that their calls need; locks nothing.
 
     Asked before ``claim``, which looks again at whatever may have changed: what an item carries is
     read from large columns, and on SQLite nobody else writes while a claim is open.
     """
-    return {row.id: row for row in connection.execute(_KNOWN, {"ids": sorted(item_ids)})}
+    rows = connection.execute(_KNOWN, {"ids": sorted(item_ids)})
+    return {row.id: Known(Item.from_row(row[:-1]), row.arguments) for row in rows}
 
 
 def claim(
     connection: Connection,
     claimant: Claimant,
     wanted: Mapping[str, int],
-    known: Mapping[str, ItemRow],
+    known: Mapping[str, Known],
     now: int,
 ) -> Claims:
     """Claim the items of ``wanted`` (id -> fence as dispatched), each for itself.
@@ -140,17 +165,18 @@ def claim(
     go. What was routed under another policy than the one in force is routed anew, and waits for
     another worker where this one's policy says something else of the deployment.
     """
-    rows = connection.execute(_WANTED, {"ids": sorted(wanted)}).all()
+    found = connection.execute(_WANTED, {"ids": sorted(wanted)})
+    rows = [_Queued.from_row(row) for row in found]
     result = Claims([], [], 0, len(wanted))
     deaths: list[Death] = []
-    able: list[ItemRow] = []
+    able: list[_Queued] = []
     anew: list[str] = []
     late = any(row.deadline is not None and row.deadline < now for row in rows)
     known_of = conditions.by_deployment(connection) if late else {}
     condition = known_of.get(claimant.deployment)
     waits: list[dict[str, Any]] = []
     for row in _as_dispatched(rows, claimant, wanted, known):
-        match _obstacle(row, known[row.id], claimant, now, condition):
+        match _obstacle(row, known[row.id].item, claimant, now, condition):
             case Outdated():
                 anew.append(row.id)
             case Death() as death:
@@ -159,24 +185,23 @@ def claim(
                 waits.append(_wait(row, claimant, now, why))
             case None:
                 able.append(row)
-    needs = [Need(row.id, row.fence + 1, row.bound, scopes_of(row, claimant)) for row in able]
+    needs = [Need(row.id, row.fence + 1, row.bound, _scopes(row, claimant)) for row in able]
     falling: dict[str, dict[str, Any]] = {}
     for row, decision in zip(able, books.hold(connection, now, needs), strict=True):
         match decision:
             case Held(balances):
                 result.claimed.append(
                     Claim(
-                        item=known[row.id],
-                        fence=row.fence + 1,
+                        item=known[row.id].item,
+                        arguments=known[row.id].arguments,
+                        fence=Fence(row.fence + 1),
                         held=row.bound,
                         balances=balances,
                         started_at=now,
                     )
                 )
-            case Full() if decision.hopeless and _may_fall(row, claimant.tier):
-                refused = ceiling_exceeded(row.id, decision).fields
-                to = row.fallback["on_ceiling"]
-                falling[row.id] = {**fallen(to, row.deployment, "ceiling"), "refused": refused}
+            case Full() if decision.hopeless and (to := _below(row, claimant.tier)) is not None:
+                falling[row.id] = _fallen(row, to, decision)
             case Full() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Full():
@@ -197,11 +222,11 @@ class Outdated:
 
 
 def _as_dispatched(
-    rows: Sequence[ItemRow],
+    rows: Sequence[_Queued],
     claimant: Claimant,
     wanted: Mapping[str, int],
-    known: Mapping[str, ItemRow],
-) -> Iterator[ItemRow]:
+    known: Mapping[str, Known],
+) -> Iterator[_Queued]:
     """The rows that are as they were when their slice was sent, and when they were read."""
     for row in rows:
         seen = known.get(row.id)
@@ -210,17 +235,17 @@ def _as_dispatched(
             wanted[row.id],
             claimant.deployment,
         )
-        if stands and seen is not None and seen.policy == row.policy:
+        if stands and seen is not None and seen.item.policy == row.policy:
             yield row
 
 
 def _obstacle(
-    row: ItemRow, seen: ItemRow, claimant: Claimant, now: int, condition: Condition | None
+    row: _Queued, item: Item, claimant: Claimant, now: int, condition: Condition | None
 ) -> Outdated | Death | str | None:
     """What stands in the way of a claim before money is asked for: its end, or why it waits."""
     if row.outdated:
         return Outdated()
-    terms = (seen.route or {}).get("terms")
+    terms = (item.route or {}).get("terms")
     if row.policy not in (None, claimant.policy) and terms != claimant.terms:
         return "its worker has another policy"
     if row.deadline < now:
@@ -231,13 +256,19 @@ def _obstacle(
     return None
 
 
-def _wait(row: ItemRow, claimant: Claimant, now: int, why: str) -> dict[str, Any]:
+def _wait(row: _Queued, claimant: Claimant, now: int, why: str) -> dict[str, Any]:
     return {"b_id": row.id, "b_ready": now + claimant.patience, "b_reason": why}
 
 
-def _may_fall(row: ItemRow, tier: str) -> bool:
+def _below(row: _Queued, tier: str) -> str | None:
+    """The tier that the item may fall to where a ceiling can never cover it."""
     to = (row.fallback or {}).get("on_ceiling")
-    return row.degraded is None and to not in (None, tier)
+    return to if row.degraded is None and to != tier else None
+
+
+def _fallen(row: _Queued, to: str, full: Full) -> dict[str, Any]:
+    refused = ceiling_exceeded(row.id, full).fields
+    return {**fallen(to, row.deployment, "ceiling"), "refused": refused}
 
 
 def _write_claims(

@@ -2,10 +2,18 @@
 
 from typing import Any
 
+from sqlalchemy import Connection, select
+
 from tierqueue.ledger.ceilings.books import Full
-from tierqueue.ledger.lifecycle.items import Death
+from tierqueue.ledger.in_force import conditions
+from tierqueue.ledger.lifecycle.items import Death, die
+from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.tables import items
 from tierqueue.router.condition import Condition
+from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
+
+_WAITS = (State.SUBMITTED.value, State.ROUTED.value, State.WAITING.value, State.QUEUED.value)
 
 
 def expired(item_id: str, deadline: int, now: int, waited_for: Condition | None = None) -> Death:
@@ -47,3 +55,17 @@ def ceiling_exceeded(item_id: str, full: Full) -> Death:
             "needed": full.needed,
         },
     )
+
+
+def end_overdue(connection: Connection, now: int, most: int) -> list[Ending]:
+    """End up to ``most`` items that are not running and whose deadline has passed."""
+    found = (
+        select(items.c.id, items.c.deadline, items.c.deployment)
+        .where(items.c.deadline < now, items.c.ended_at.is_(None), items.c.state.in_(_WAITS))
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(found).all()
+    known = conditions.by_deployment(connection) if rows else {}
+    deaths = [expired(row.id, row.deadline, now, known.get(row.deployment)) for row in rows]
+    return die(connection, deaths, now)

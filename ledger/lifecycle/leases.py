@@ -1,11 +1,12 @@
 """Leases of running items: renewed by their workers, found once they have ended."""
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
 from tierqueue.ledger.bulk import among
-from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.records import ATTEMPT, ITEM, Attempt, Item
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.lifecycle import State
 
@@ -35,10 +36,17 @@ def renew(
     return held.keys() - mine.keys(), {item_id for item_id, stop in mine.items() if stop}
 
 
-def lapsed(connection: Connection, now: int, most: int) -> list[tuple[ItemRow, ItemRow]]:
-    """Running items whose lease has ended, each with its open attempt, locked."""
+class Lapsed(NamedTuple):
+    """A running item whose lease has ended, and its open attempt."""
+
+    item: Item
+    attempt: Attempt
+
+
+def lapsed(connection: Connection, now: int, most: int) -> list[Lapsed]:
+    """Running items whose lease has ended, locked."""
     rows = connection.execute(
-        select(items)
+        select(*ITEM)
         .where(items.c.state == literal_column("'running'"), items.c.lease_until < now)
         .order_by(items.c.lease_until)
         .limit(most)
@@ -46,11 +54,13 @@ def lapsed(connection: Connection, now: int, most: int) -> list[tuple[ItemRow, I
     ).all()
     if not rows:
         return []
+    silent = [Item.from_row(row) for row in rows]
     found = connection.execute(
-        select(attempts).where(attempts.c.item_id.in_([row.id for row in rows]))
-    ).all()
-    open_attempts = {(row.item_id, row.fence): row for row in found}
-    return [(row, open_attempts[row.id, row.fence]) for row in rows]
+        select(*ATTEMPT).where(attempts.c.item_id.in_([item.id for item in silent]))
+    )
+    made = [Attempt.from_row(row) for row in found]
+    by_claim = {(attempt.item_id, attempt.fence): attempt for attempt in made}
+    return [Lapsed(item, by_claim[item.id, item.fence]) for item in silent]
 
 
 def most_lost(connection: Connection, workers: Collection[str]) -> dict[str, int]:

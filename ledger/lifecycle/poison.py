@@ -13,7 +13,7 @@ from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
-from tierqueue.ledger.lifecycle.routes import Ready
+from tierqueue.ledger.lifecycle.routes import READY, Ready
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
@@ -25,7 +25,7 @@ _ON_THE_ROAD = (State.ROUTED.value, State.QUEUED.value, State.RUNNING.value)
 
 # In the words of the partial index, which holds next to nothing.
 _SUSPECTS = (
-    select(items, OUTDATED.label("outdated"))
+    select(*READY, items.c.state, OUTDATED.label("outdated"))
     .where(
         items.c.lost_claims > literal_column("0"),
         items.c.ended_at.is_(None),
@@ -86,11 +86,7 @@ def queue(
     }
     given = {"ids": [row.id for row in next_of.values()], "again_at": again_at}
     queued = set(connection.execute(_QUEUE, given).scalars()) if next_of else set()
-    return [
-        Ready(row.id, row.fence, row.tier, row.deployment, row.prefix, row.token_bound)
-        for row in next_of.values()
-        if row.id in queued
-    ], True
+    return [Ready.from_row(row) for row in next_of.values() if row.id in queued], True
 
 
 def _still_routed(connection: Transaction, item_ids: Sequence[str]) -> Sequence[str]:

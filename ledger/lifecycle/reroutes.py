@@ -9,7 +9,7 @@ from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
-from tierqueue.ledger.lifecycle.routes import Ready, is_in
+from tierqueue.ledger.lifecycle.routes import READY, Ready, is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier
@@ -64,7 +64,7 @@ def queue_for_trial(
     """
     free = pauses.free(paused) if paused else []
     row = connection.execute(
-        select(items.c.id, items.c.fence, items.c.prefix, items.c.token_bound)
+        select(*READY)
         .where(is_in(State.ROUTED), items.c.tier == tier.value, items.c.deployment == deployment)
         .where(not_(OUTDATED), *free)
         .order_by(items.c.lost_claims, items.c.throttles, items.c.priority.desc(), items.c.id)
@@ -75,4 +75,4 @@ def queue_for_trial(
         return None
     queued = {"state": State.QUEUED.value, "ready_at": again_at, "reason": None}
     connection.execute(update(items).where(items.c.id == row.id).values(**queued))
-    return Ready(row.id, row.fence, tier.value, deployment, row.prefix, row.token_bound)
+    return Ready.from_row(row)

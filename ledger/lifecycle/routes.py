@@ -4,12 +4,12 @@ Many routing stages may run at once: each takes only rows that no other has lock
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     bindparam,
     case,
     func,
@@ -23,11 +23,10 @@ from tierqueue.ledger.bulk import among, update_many
 from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
-from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.records import ITEM, Fence, Item
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
-
-_WAITS = (State.SUBMITTED.value, State.ROUTED.value, State.WAITING.value, State.QUEUED.value)
+from tierqueue.router.money import NanoUSD
 
 
 def is_in(state: State) -> ColumnElement[bool]:
@@ -35,49 +34,82 @@ def is_in(state: State) -> ColumnElement[bool]:
     return items.c.state == literal_column(f"'{state.value}'")
 
 
+class Ready(NamedTuple):
+    """A routed item on its way into a slice."""
+
+    id: str
+    """The item's."""
+    fence: Fence
+    """Its last claim's."""
+    tier: str
+    """To whose queue it goes."""
+    deployment: str
+    """Which of the tier's deployments calls it."""
+    prefix: str
+    """Names the prompt prefix that items of one slice share."""
+    token_bound: int
+    """Tokens that its call takes at most."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The item of a row that begins with ``READY``."""
+        return cls._make(row[: len(cls._fields)])
+
+
+READY = tuple(items.c[name] for name in Ready._fields)
+"""The columns of a ``Ready``, in its order."""
+
+
+class Routed(NamedTuple):
+    """An item's route, and what the policy made of what it demands."""
+
+    id: str
+    """The item's."""
+    risk: str | None
+    """Whom a wrong answer hurts."""
+    sensitivity: str | None
+    """How far its payload may go."""
+    latency: str | None
+    """Whether somebody waits."""
+    deadline: int | None
+    """Epoch microseconds."""
+    max_cost: NanoUSD | None
+    """Nano-dollars, over all its calls."""
+    floor: str | None
+    """The cheapest tier that may try."""
+    fallback: Mapping[str, str] | None
+    """The tier it may fall to, by what it falls on."""
+    budget: str | None
+    """Who pays."""
+    stated: Mapping[str, Any] | None
+    """What it stated itself."""
+    tier: str
+    """Where it is to be called."""
+    deployment: str
+    """Which of the tier's deployments."""
+    route: Mapping[str, Any]
+    """Why there, and on what terms."""
+    policy: str | None
+    """The digest of the policy that says so."""
+    bound: NanoUSD
+    """Nano-dollars that the call costs at most."""
+    token_bound: int
+    """Tokens that the call takes at most."""
+    degraded: Mapping[str, Any] | None
+    """Where it fell from, where to and on what, if it did."""
+    reason: str | None
+    """Why it waits, where its deployment cannot serve."""
+
+
 _SUBMITTED = (
-    select(
-        items.c.id,
-        items.c.task,
-        items.c.risk,
-        items.c.sensitivity,
-        items.c.inherits,
-        items.c.stated,
-        items.c.latency,
-        items.c.deadline,
-        items.c.max_cost,
-        items.c.floor,
-        items.c.fallback,
-        items.c.degraded,
-        items.c.budget,
-        items.c.prompt_bytes,
-        items.c.messages,
-        items.c.output_limit,
-        items.c.refused_by,
-        items.c.too_small,
-        items.c.spent,
-        items.c.priority,
-        items.c.prefix,
-        items.c.fence,
-        items.c.submitted_at,
-        items.c.ready_at,
-    )
+    select(*ITEM)
     .where(is_in(State.SUBMITTED))
     .order_by(items.c.priority.desc(), items.c.id)
     .limit(bindparam("most"))
 )
 _SUBMITTED_LOCKED = _SUBMITTED.with_for_update(skip_locked=True)
 _READY = (
-    select(
-        items.c.id,
-        items.c.fence,
-        items.c.tier,
-        items.c.deployment,
-        items.c.prefix,
-        items.c.token_bound,
-        items.c.priority,
-        OUTDATED.label("outdated"),
-    )
+    select(*READY, OUTDATED.label("outdated"))
     .where(
         is_in(State.ROUTED),
         items.c.tier == bindparam("tier"),
@@ -98,22 +130,10 @@ MANY = 2**31 - 1
 """More claims than an item ever loses."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A routed item on its way into a slice."""
-
-    id: str
-    fence: int
-    tier: str
-    deployment: str
-    prefix: str
-    token_bound: int
-
-
-def submitted(connection: Connection, most: int, *, lock: bool = True) -> Sequence[ItemRow]:
+def submitted(connection: Connection, most: int, *, lock: bool = True) -> list[Item]:
     """Up to ``most`` submitted items, most urgent first; with ``lock`` for this transaction."""
     query = _SUBMITTED_LOCKED if lock else _SUBMITTED
-    return connection.execute(query, {"most": most}).all()
+    return [Item.from_row(row) for row in connection.execute(query, {"most": most})]
 
 
 _STILL = (
@@ -123,16 +143,16 @@ _STILL = (
 )
 
 
-def still_submitted(connection: Connection, seen: Sequence[ItemRow]) -> set[str]:
-    """Which of these rows, read before without a lock, are as they were; locks them.
+def still_submitted(connection: Connection, seen: Sequence[Item]) -> set[str]:
+    """Which of these items, read before without a lock, are as they were; locks them.
 
     What went on and came back has another fence, or another ``ready_at`` where it was replayed.
     """
     if not seen:
         return set()
-    now = connection.execute(_STILL, {"ids": [row.id for row in seen]})
+    now = connection.execute(_STILL, {"ids": [item.id for item in seen]})
     same = {(row.id, row.fence, row.ready_at) for row in now}
-    return {row.id for row in seen if (row.id, row.fence, row.ready_at) in same}
+    return {item.id for item in seen if (item.id, item.fence, item.ready_at) in same}
 
 
 _ARGUMENTS = select(items.c.id, items.c.arguments).where(among(items.c.id))
@@ -146,21 +166,11 @@ def arguments(connection: Connection, item_ids: Sequence[str]) -> dict[str, Mapp
     return {row.id: row.arguments for row in rows if row.arguments is not None}
 
 
-def route(connection: Connection, routed: Sequence[Mapping[str, Any]]) -> None:
-    """Write chosen routes: one mapping an item, keyed as the columns, with ``b_id`` its id."""
-    update_many(
-        connection,
-        items,
-        ("id",),
-        [
-            {
-                "state": State.ROUTED.value,
-                "reason": None,
-                **{"id" if name == "b_id" else name: value for name, value in each.items()},
-            }
-            for each in routed
-        ],
-    )
+def route(connection: Connection, routed: Sequence[Routed]) -> None:
+    """Write chosen routes."""
+    state = State.ROUTED.value
+    rows = [{"state": state, **chosen._asdict()} for chosen in routed]
+    update_many(connection, items, ("id",), rows)
 
 
 def queue(
@@ -183,30 +193,29 @@ def queue(
     """
     ready = _READY.where(*pauses.free(paused)) if paused else _READY
     ready = ready.where(items.c.deployment.not_in(held)) if held else ready
-    rows = connection.execute(ready, {"tier": tier, "most": most, "last": last}).all()
-    return _queued(connection, rows, again_at)
+    return _queued(connection, ready, {"tier": tier, "most": most, "last": last}, again_at)
 
 
-def _queued(connection: Connection, rows: Sequence[ItemRow], again_at: int) -> list[Ready]:
+def _queued(
+    connection: Connection, found: Executable, given: Mapping[str, Any], again_at: int
+) -> list[Ready]:
+    rows = connection.execute(found, given).all()
     policies.route_anew(connection, [row.id for row in rows if row.outdated])
-    ready = [row for row in rows if not row.outdated]
+    ready = [Ready.from_row(row) for row in rows if not row.outdated]
     if ready:
-        connection.execute(_QUEUE, {"ids": [row.id for row in ready], "again_at": again_at})
-    return [
-        Ready(row.id, row.fence, row.tier, row.deployment, row.prefix, row.token_bound)
-        for row in ready
-    ]
+        connection.execute(_QUEUE, {"ids": [item.id for item in ready], "again_at": again_at})
+    return ready
 
 
 def unclaimed(connection: Connection, now: int, again_at: int, most: int) -> list[Ready]:
     """Queued items whose slice was not claimed in time, to be sent again."""
-    rows = connection.execute(
-        select(items, OUTDATED.label("outdated"))
+    found = (
+        select(*READY, OUTDATED.label("outdated"))
         .where(is_in(State.QUEUED), items.c.ready_at < now)
         .limit(most)
         .with_for_update(skip_locked=True)
-    ).all()
-    return _queued(connection, rows, again_at)
+    )
+    return _queued(connection, found, {}, again_at)
 
 
 def wake_due(connection: Connection, now: int) -> int:
@@ -222,16 +231,6 @@ def wake_due(connection: Connection, now: int) -> int:
     return connection.execute(
         update(items).where(items.c.id.in_(due)).values(state=back, reason=None)
     ).rowcount
-
-
-def past_deadline(connection: Connection, now: int, most: int) -> Sequence[ItemRow]:
-    """Items not running whose deadline has passed, locked for this transaction."""
-    return connection.execute(
-        select(items.c.id, items.c.deadline, items.c.state, items.c.deployment)
-        .where(items.c.deadline < now, items.c.ended_at.is_(None), items.c.state.in_(_WAITS))
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    ).all()
 
 
 def next_due(connection: Connection) -> int | None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
-from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.lifecycle.routes import Routed
+from tierqueue.ledger.records import Item
 from tierqueue.router.choose import Route, Standing, choose
 from tierqueue.router.condition import Condition
 from tierqueue.router.demands import resolve
@@ -28,71 +29,70 @@ from tierqueue.tasks.routing.failover import unavailable
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was chosen for ``rows``: a route, as ``routes.route`` takes it, or death."""
+    """What was chosen for each of ``items``: a route or death."""
 
-    rows: Sequence[ItemRow]
-    routed: list[dict[str, Any]]
+    items: Sequence[Item]
+    routed: list[Routed]
     deaths: list[Death]
 
     def those(self, ids: Collection[str]) -> "Chosen":
         """The same for these ids alone."""
         return Chosen(
-            [row for row in self.rows if row.id in ids],
-            [each for each in self.routed if each["b_id"] in ids],
-            [each for each in self.deaths if each.item_id in ids],
+            [item for item in self.items if item.id in ids],
+            [chosen for chosen in self.routed if chosen.id in ids],
+            [death for death in self.deaths if death.item_id in ids],
         )
 
 
 def choose_all(
-    rows: Sequence[ItemRow],
+    items: Sequence[Item],
     policy: Policy,
     now: int,
     counted: Mapping[str, Mapping[str, int]],
     known: Mapping[str, Condition] | None = None,
 ) -> Chosen:
-    """Choose for every row ``now`` (epoch microseconds).
+    """Choose for every item ``now`` (epoch microseconds).
 
     ``counted``: item id -> deployment -> input tokens, where a tokenizer counted them. ``known``:
     the conditions of deployments. One that may be tried is chosen for one item as if it served.
     """
-    routed: list[dict[str, Any]] = []
+    routed: list[Routed] = []
     deaths: list[Death] = []
     away = {name: known[name] for name in unavailable(known or {}, policy)} if known else {}
     tried = {name for name, condition in away.items() if condition.wants_probe(now)}
     standing = _standing(now, away, tried)
-    for row in rows:
-        item = work_item_of(row, policy, now)
-        if item.demands.deadline is not None and item.demands.deadline < now:
+    for item in items:
+        work = work_item_of(item, policy, now)
+        if work.demands.deadline is not None and work.demands.deadline < now:
             message = f"item {item.id} missed its deadline before it was routed"
             deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
             continue
-        signals = measure(item, counted.get(item.id, {}))
-        chosen = choose(item, signals, policy, standing)
-        if item.only is not None and not isinstance(chosen, Route):
-            if row.degraded["on"] == "ceiling":
-                deaths.append(_nothing_below(item, row.degraded, chosen))
+        signals = measure(work, counted.get(item.id, {}))
+        chosen = choose(work, signals, policy, standing)
+        if item.degraded is not None and work.only is not None and not isinstance(chosen, Route):
+            if item.degraded["on"] == "ceiling":
+                deaths.append(_nothing_below(work, item.degraded, chosen))
                 continue
             # Back to where it came from: a fallback that leads nowhere is none.
-            item = replace(item, only=None)
-            chosen = choose(item, signals, policy, standing)
+            work = replace(work, only=None)
+            chosen = choose(work, signals, policy, standing)
         match chosen:
             case Route() as route:
-                degraded = None if item.only is None else row.degraded
-                to = may_fall(row, "on_outage", 0, policy, now) if route.waits_for else None
+                degraded = None if work.only is None else item.degraded
+                to = may_fall(item, "on_outage", 0, policy, now) if route.waits_for else None
                 if to is not None:
-                    below = choose(replace(item, only=to), signals, policy, standing)
+                    below = choose(replace(work, only=to), signals, policy, standing)
                     if isinstance(below, Route) and below.waits_for is None:
                         degraded = fallen(to, route.deployment, "outage")
                         route = below
                 waits = away[route.deployment].code if route.waits_for is not None else None
-                more = {"degraded": degraded, "stated": own_of(row), "reason": waits}
-                routed.append({**_routed(item, route, policy), **more})
+                routed.append(_routed(item, work, route, policy, degraded, waits))
                 if route.deployment in tried:
                     tried.remove(route.deployment)
                     standing = _standing(now, away, tried)
             case DeadLettered() as error:
                 deaths.append(Death(item.id, error.reason, error.message, error.fields))
-    return Chosen(rows, routed, deaths)
+    return Chosen(items, routed, deaths)
 
 
 def _standing(now: int, away: Mapping[str, Condition], tried: Collection[str]) -> Standing:
@@ -110,39 +110,38 @@ def _nothing_below(item: WorkItem, degraded: Mapping[str, Any], found: DeadLette
     return Death(item.id, "cost_ceiling", message, fields)
 
 
-def may_fall(row: ItemRow, event: str, spent: int, policy: Policy, now: int) -> Tier | None:
+def may_fall(item: Item, event: str, spent: int, policy: Policy, now: int) -> Tier | None:
     """The tier an item may fall back to on ``event`` (``on_throttle``, ``on_outage``), if any.
 
     Only where somebody allowed it in so many words, only once, and only where it can be done: what
     has no route there waits where it is. ``spent``: nano-dollars of the attempt that ends.
     """
-    allowed = row.fallback or {}
-    if row.degraded is not None or event not in allowed:
+    allowed = item.fallback or {}
+    if item.degraded is not None or event not in allowed:
         return None
     to = Tier(allowed[event])
-    item = work_item_of(row, policy, now)
-    item = replace(item, only=to, spent=NanoUSD(item.spent + spent))
+    work = work_item_of(item, policy, now)
+    work = replace(work, only=to, spent=NanoUSD(work.spent + spent))
     # Bounded by its bytes where a tokenizer would count: at worst it waits.
-    found = choose(item, measure(item, {}), policy, Standing(now=now))
+    found = choose(work, measure(work, {}), policy, Standing(now=now))
     return to if isinstance(found, Route) else None
 
 
 _OWN = ("risk", "sensitivity", "latency", "max_cost", "floor", "fallback", "budget")
 
 
-def own_of(item: ItemRow | NewItem) -> Mapping[str, Any]:
+def own_of(item: Item | NewItem) -> Mapping[str, Any]:
     """What an item states itself, by column name; what it does not state is left out.
 
     Its columns say so until it is first routed, and then what the policy made of it.
     """
-    kept: Mapping[str, Any] | None = getattr(item, "stated", None)
-    if kept is not None:
-        return kept
+    if isinstance(item, Item) and item.stated is not None:
+        return item.stated
     columns = {name: getattr(item, name) for name in _OWN}
     return {name: value for name, value in columns.items() if value is not None}
 
 
-def demands_of(stated: ItemRow | NewItem, policy: Policy, now: int) -> Demands:
+def demands_of(stated: Item | NewItem, policy: Policy, now: int) -> Demands:
     """What an item demands, every default applied; ``now`` in epoch microseconds.
 
     A deadline, once resolved, is a promise: a change of the policy does not move it.
@@ -170,47 +169,57 @@ def demands_of(stated: ItemRow | NewItem, policy: Policy, now: int) -> Demands:
     return demands
 
 
-def work_item_of(row: ItemRow, policy: Policy, now: int) -> WorkItem:
+def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
     """An item as the router sees it, every default applied; ``now`` in epoch microseconds."""
-    demands = demands_of(row, policy, now)
+    demands = demands_of(item, policy, now)
     return WorkItem(
-        id=row.id,
-        task=row.task,
+        id=item.id,
+        task=item.task,
         demands=demands,
-        prompt_bytes=row.prompt_bytes,
-        messages=row.messages,
-        output_limit=row.output_limit,
-        refused_by=tuple(Tier(each) for each in row.refused_by or ()),
-        too_small=row.too_small or {},
-        spent=NanoUSD(row.spent),
-        only=_fallen_to(row, demands),
+        prompt_bytes=item.prompt_bytes,
+        messages=item.messages,
+        output_limit=item.output_limit,
+        refused_by=tuple(Tier(name) for name in item.refused_by or ()),
+        too_small=item.too_small or {},
+        spent=item.spent,
+        only=_fallen_to(item, demands),
     )
 
 
-def _fallen_to(row: ItemRow, demands: Demands) -> Tier | None:
+def _fallen_to(item: Item, demands: Demands) -> Tier | None:
     """Where an item fell back to, as long as it still may."""
-    if not row.degraded:
+    if not item.degraded:
         return None
-    to = Tier(row.degraded["to"])
-    return to if getattr(demands.fallback, f"on_{row.degraded['on']}") is to else None
+    to = Tier(item.degraded["to"])
+    return to if getattr(demands.fallback, f"on_{item.degraded['on']}") is to else None
 
 
-def _routed(item: WorkItem, route: Route, policy: Policy) -> dict[str, Any]:
-    demands = item.demands
-    return {
-        "b_id": item.id,
-        "risk": demands.risk,
-        "sensitivity": demands.sensitivity,
-        "latency": demands.latency,
-        "deadline": demands.deadline,
-        "max_cost": demands.max_cost,
-        "floor": demands.floor,
-        "fallback": demands.fallback.to_json(),
-        "budget": demands.budget,
-        "tier": route.tier.value,
-        "deployment": route.deployment,
-        "route": {**route.to_json(), "terms": policy.deployments[route.deployment].terms},
-        "policy": policy.digest,
-        "bound": route.bound,
-        "token_bound": route.input_tokens + route.output_tokens,
-    }
+def _routed(
+    item: Item,
+    work: WorkItem,
+    route: Route,
+    policy: Policy,
+    degraded: Mapping[str, Any] | None,
+    reason: str | None,
+) -> Routed:
+    demands = work.demands
+    return Routed(
+        id=item.id,
+        risk=demands.risk,
+        sensitivity=demands.sensitivity,
+        latency=demands.latency,
+        deadline=demands.deadline,
+        max_cost=demands.max_cost,
+        floor=demands.floor,
+        fallback=demands.fallback.to_json(),
+        budget=demands.budget,
+        stated=own_of(item),
+        tier=route.tier.value,
+        deployment=route.deployment,
+        route={**route.to_json(), "terms": policy.deployments[route.deployment].terms},
+        policy=policy.digest,
+        bound=route.bound,
+        token_bound=route.input_tokens + route.output_tokens,
+        degraded=degraded,
+        reason=reason,
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tierqueue.ledger.session import ItemRow
+from tierqueue.ledger.records import Item
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.answers import form
@@ -21,11 +21,11 @@ COUNTED = 2_000_000
 """Most bytes of prompts that tokenizers count in one look; the next looks count the rest."""
 
 
-def countable(rows: Sequence[ItemRow]) -> Sequence[ItemRow]:
-    """As many of ``rows`` as are counted in one look; the first whatever its size."""
-    sizes = accumulate(row.prompt_bytes for row in rows)
+def countable(items: Sequence[Item]) -> Sequence[Item]:
+    """As many of ``items`` as are counted in one look; the first whatever its size."""
+    sizes = accumulate(item.prompt_bytes for item in items)
     within = sum(size <= COUNTED for size in sizes)
-    return rows[: max(within, 1)]
+    return items[: max(within, 1)]
 
 
 class TokenCounter:

@@ -10,7 +10,9 @@ from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import claims, items, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant, Claims
 from tierqueue.ledger.lifecycle.items import NewItem, new_id
+from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.lifecycle.settlements import Settled, Settlement
+from tierqueue.ledger.records import Item
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -76,6 +78,31 @@ def settlement(claim: Claim, **changed: Any) -> Settlement:
     return Settlement(**{**filled, **changed})
 
 
+def routed(item: Item, deadline: int, **chosen: Any) -> Routed:
+    """A route to ``WORKER`` bounded by 100 nano-dollars, but for what is ``chosen``."""
+    filled: dict[str, Any] = {
+        "id": item.id,
+        "risk": "internal",
+        "sensitivity": "internal",
+        "latency": "background",
+        "deadline": item.deadline or deadline,
+        "max_cost": item.max_cost,
+        "floor": "gpu",
+        "fallback": item.fallback,
+        "budget": item.budget or "acme",
+        "stated": item.stated,
+        "tier": WORKER.tier,
+        "deployment": WORKER.deployment,
+        "route": {"reasons": ["the cheapest that fits"]},
+        "policy": item.policy,
+        "bound": 100,
+        "token_bound": 200,
+        "degraded": item.degraded,
+        "reason": None,
+    }
+    return Routed(**{**filled, **chosen})
+
+
 class Road:
     """The ledger's moves over one ledger, each in a transaction of its own."""
 
@@ -93,34 +120,11 @@ class Road:
     def route(self, **chosen: Any) -> list[str]:
         """Route whatever is submitted, bounded by 100 nano-dollars if nothing else is said."""
         with self.ledger.write() as connection:
-            rows = routes.submitted(connection, 10_000)
+            submitted = routes.submitted(connection, 10_000)
             at = database_now(connection)
-            route: dict[str, Any] = {
-                "risk": "internal",
-                "sensitivity": "internal",
-                "latency": "background",
-                "floor": "gpu",
-                "tier": WORKER.tier,
-                "deployment": WORKER.deployment,
-                "route": {"reasons": ["the cheapest that fits"]},
-                "bound": 100,
-                "token_bound": 200,
-            }
-            routes.route(
-                connection,
-                [
-                    {
-                        **route,
-                        "b_id": row.id,
-                        "deadline": row.deadline or at + 3_600 * SECOND,
-                        "max_cost": row.max_cost,
-                        "budget": row.budget or "acme",
-                        **chosen,
-                    }
-                    for row in rows
-                ],
-            )
-            return [row.id for row in rows]
+            later = at + 3_600 * SECOND
+            routes.route(connection, [routed(item, later, **chosen) for item in submitted])
+            return [item.id for item in submitted]
 
     def queue(self, tier: str = "gpu") -> dict[str, int]:
         """Queue whatever is routed; the fences as a slice would carry them."""

@@ -15,13 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import event, func, select
 
 from tests.ledger.placed import commit
-from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, new_item, settlement
+from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, new_item, routed, settlement
 from tierqueue.ledger import tables
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import claims, items, leases, routes
 from tierqueue.ledger.lifecycle.claims import Claim
-from tierqueue.ledger.lifecycle.deaths import expired
+from tierqueue.ledger.lifecycle.deaths import end_overdue
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
@@ -147,31 +147,10 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def route(self) -> None:
         with self.ledger.write() as connection:
-            rows = routes.submitted(connection, 4)
-            chosen = {
-                "risk": "internal",
-                "sensitivity": "internal",
-                "latency": "background",
-                "floor": "gpu",
-                "tier": WORKER.tier,
-                "deployment": WORKER.deployment,
-                "route": {"reasons": []},
-                "bound": BOUND,
-                "token_bound": 1,
-            }
-            routes.route(
-                connection,
-                [
-                    {
-                        **chosen,
-                        "b_id": row.id,
-                        "deadline": row.deadline or self.now + 300 * SECOND,
-                        "max_cost": row.max_cost,
-                        "budget": row.budget,
-                    }
-                    for row in rows
-                ],
-            )
+            submitted = routes.submitted(connection, 4)
+            later = self.now + 300 * SECOND
+            chosen: dict[str, Any] = {"bound": BOUND, "token_bound": 1, "route": {"reasons": []}}
+            routes.route(connection, [routed(item, later, **chosen) for item in submitted])
 
     @rule(most=st.integers(1, 4))
     def queue(self, most: int) -> None:
@@ -322,9 +301,7 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def bury_the_late(self) -> None:
         with self.ledger.write() as connection:
-            late = routes.past_deadline(connection, self.now, 10)
-            deaths = [expired(row.id, row.deadline, self.now) for row in late]
-            self._ended(items.die(connection, deaths, self.now))
+            self._ended(end_overdue(connection, self.now, 10))
 
     @invariant()
     def nothing_is_lost_and_every_end_is_the_only_one(self) -> None:

@@ -1,13 +1,13 @@
 """The one match over outcomes: what is charged, and where the item goes."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.ledger.claimed import an_attempt, an_item
 from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import (
@@ -56,30 +56,8 @@ GPU_SECOND = 1_000_000
 
 def attempt(deployment: str, *, cancelled: bool = False, **row: Any) -> Attempt:
     """One attempt of an item, two seconds after its claim."""
-    item: Any = SimpleNamespace(
-        **{
-            "id": "i",
-            "task": "t",
-            "calls": 0,
-            "lost_claims": 0,
-            "throttles": 0,
-            "refused_by": None,
-            "too_small": None,
-            "spent": 0,
-            "route": None,
-            "sensitivity": "public",
-            "fallback": None,
-            "degraded": None,
-            **dict.fromkeys(("risk", "latency", "deadline", "max_cost", "floor", "budget")),
-            "inherits": None,
-            "prompt_bytes": 50,
-            "messages": 2,
-            "output_limit": 16,
-            **row,
-        }
-    )
     return Attempt(
-        item=item,
+        item=an_item(**{"sensitivity": "public", **row}),
         fence=1,
         held=5_000_000,
         balances=("b",),
@@ -299,11 +277,8 @@ def test_a_refused_answer_of_a_fallback_climbs_no_further() -> None:
 def test_a_claim_lost_on_a_deployment_that_is_gone_is_booked_and_routed_anew(
     metered: bool, losses: int, cancel: bool, state: State, reason: str
 ) -> None:
-    item: Any = SimpleNamespace(id="i", lost_claims=losses, cancel_requested=cancel)
-    row: Any = SimpleNamespace(
-        deployment="gone", metered=metered, fence=3, held=700, balances=["b"]
-    )
-    settled = lost_astray(item, row, POLICY, 0.5)
+    item = an_item(lost_claims=losses, cancel_requested=cancel)
+    settled = lost_astray(item, an_attempt(fence=3, metered=metered, held=700), POLICY, 0.5)
     assert (settled.next_state, settled.reason) == (state, reason)
     assert (settled.cost, settled.held, settled.fence, settled.lost_more) == (700, 700, 3, 1)
 

@@ -70,7 +70,7 @@ def refused_all_the_way(road: Way, reason: str, *, until: int = 9) -> list[str]:
     """The deployments that were asked, each of which says that the item is too large for it."""
     asked: list[str] = []
     while len(asked) < until and (claim := road.claim()) is not None:
-        asked.append(claim.item.deployment)
+        asked.append(str(claim.item.deployment))
         road.settle(claim, OUTCOMES[reason])
     return asked
 
@@ -89,9 +89,10 @@ def test_a_larger_one_of_the_tier_is_asked_before_the_tier_above(
     second = road.claim()
     assert second is not None
     assert second.item.deployment == "large"
-    assert [
-        each["rule"] for each in second.item.route["refusals"] if each["deployment"] == "small"
-    ] == ["too_small"]
+    refusals = (second.item.route or {})["refusals"]
+    assert [refusal["rule"] for refusal in refusals if refusal["deployment"] == "small"] == [
+        "too_small"
+    ]
     road.settle(second, answered())
     assert road.column("state") == "succeeded"
     assert road.column("receipt")["attempts"] == 2

@@ -1,11 +1,10 @@
 """What a reply is worth for an item: validated, or refused for being another model's."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tierqueue.ledger.lifecycle.claims import Claim
+from tests.ledger.claimed import a_claim, an_item
 from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Rejected, Usage
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.kinds.complete import complete
@@ -32,10 +31,8 @@ def deployment(**stated: Any) -> Deployment:
 
 
 def judged(served: str, risk: str | None, floor: str = "gpu", **stated: Any) -> Outcome:
-    row: Any = SimpleNamespace(
-        id="i", task=complete.name, arguments={"prompt": "p"}, risk=risk, floor=floor
-    )
-    claim = Claim(item=row, fence=1, held=0, balances=(), started_at=0)
+    item = an_item(task=complete.name, risk=risk, floor=floor)
+    claim = a_claim(item, arguments={"prompt": "p"})
     reply = Completed(text="yes", usage=USAGE, model_served=served)
     return judge(reply, claim, complete, deployment(**stated))
 

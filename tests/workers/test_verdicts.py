@@ -1,23 +1,36 @@
 """Whose fault a call's end is, over real conditions, and what is said of it."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from tests.ledger.claimed import an_item
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import FAULTS, Condition
 from tierqueue.router.outcome import Outcome, Rejected, Throttled, Unavailable, Unknown, Usage
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.settle import Attempt
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.verdicts import Call, Judge, Verdicts
 
 SECOND = 1_000_000
 DOWN = Unavailable(kind="outage", message="open: HTTP 503")
+OPEN = Deployment.model_validate(
+    {
+        "name": "open",
+        "policy": "p",
+        "tier": "open_weight",
+        "engine": "openai",
+        "model": "m",
+        "boundary": "vendor:v",
+        "key_env": "KEY",
+        "context_window": 1000,
+        "prices": {"input": "1", "output": "2"},
+    }
+)
 ANSWER = Rejected(reasons=("no",), usage=Usage(), model_served="m")
 
 
@@ -54,15 +67,13 @@ class Settling:
 
 
 def attempt(item: str, begun: int) -> Attempt:
-    row: Any = SimpleNamespace(id=item)
-    deployment: Any = SimpleNamespace(name="open")
     return Attempt(
-        item=row,
+        item=an_item(id=item),
         fence=1,
         held=0,
         balances=(),
         started_at=begun,
-        deployment=deployment,
+        deployment=OPEN,
         prompt_version="1",
         now=begun,
         draw=0.0,

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from tierqueue.ledger.in_force import conditions
-from tierqueue.ledger.lifecycle import leases, routes, settlements
-from tierqueue.ledger.lifecycle.deaths import expired
-from tierqueue.ledger.lifecycle.items import die
+from tierqueue.ledger.lifecycle import leases, settlements
+from tierqueue.ledger.lifecycle.deaths import end_overdue
 from tierqueue.ledger.lifecycle.settlements import Settlement
+from tierqueue.ledger.records import Attempt as OpenAttempt
+from tierqueue.ledger.records import Item
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ending, Promise
-from tierqueue.ledger.session import ItemRow, Ledger, unreachable
+from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle import Attempt, lost, lost_astray
@@ -111,7 +111,7 @@ class Expiry:
         if found:
             self._ended(ended, owed)
 
-    def _lost(self, item: ItemRow, attempt: ItemRow, now: int, blamed: bool) -> Settlement:
+    def _lost(self, item: Item, attempt: OpenAttempt, now: int, blamed: bool) -> Settlement:
         draw = random.random()  # noqa: S311 - spreads retries, guards nothing
         known = self._policy.deployments.get(attempt.deployment)
         if known is None:
@@ -137,10 +137,7 @@ class Expiry:
     def _deadlines(self) -> None:
         with self._ledger.write() as connection:
             now = database_now(connection)
-            rows = routes.past_deadline(connection, now, MOST)
-            known = conditions.by_deployment(connection) if rows else {}
-            deaths = [expired(row.id, row.deadline, now, known.get(row.deployment)) for row in rows]
-            ended = die(connection, deaths, now)
+            ended = end_overdue(connection, now, MOST)
             owed = promises.unkept(connection, [each.item_id for each in ended])
-        if rows:
+        if ended:
             self._ended(ended, owed)

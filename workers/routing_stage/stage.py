@@ -17,6 +17,7 @@ from tierqueue.ledger.in_force import conditions, pauses, policies, tier_concurr
 from tierqueue.ledger.lifecycle import poison, routes
 from tierqueue.ledger.lifecycle.items import die
 from tierqueue.ledger.lifecycle.queue_depths import fillings as fillings_now
+from tierqueue.ledger.records import Item
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
@@ -189,13 +190,13 @@ class RoutingStage:
             moved = self._failover.tick(connection, known, now) if self._ticked else 0
             self._ticked = False
             if ahead is None:
-                rows = routes.submitted(connection, BATCH)
-                chosen = choose_all(rows, self._policy, now, {}, known)
+                submitted = routes.submitted(connection, BATCH)
+                chosen = choose_all(submitted, self._policy, now, {}, known)
             else:
-                chosen = ahead.those(routes.still_submitted(connection, ahead.rows))
+                chosen = ahead.those(routes.still_submitted(connection, ahead.items))
             routes.route(connection, chosen.routed)
             ended, routed = die(connection, chosen.deaths, now), chosen.routed
-            told = promises.unkept(connection, [row["b_id"] for row in routed])
+            told = promises.unkept(connection, [item.id for item in routed])
             owed = promises.unkept(connection, [each.item_id for each in ended])
             slices, full = self._fill(connection, now, known)
             waiting = due_at is not None and not woken
@@ -206,9 +207,9 @@ class RoutingStage:
         self._received([*told, *owed])
         self._delivery.ended(ended, owed)
         self._backlog = full or waiting
-        self._moved = bool(chosen.rows or slices or woken or anew or moved)
+        self._moved = bool(chosen.items or slices or woken or anew or moved)
         self._looked_at = now
-        return len(chosen.rows) == BATCH or anew
+        return len(chosen.items) == BATCH or anew
 
     def _superseded(self, connection: Transaction) -> bool:
         """Whether another routing stage has started since with another policy."""
@@ -241,17 +242,18 @@ class RoutingStage:
     def _choose_ahead(self) -> Chosen:
         with self._ledger.read() as connection:
             now = database_now(connection)
-            rows = routes.submitted(connection, BATCH, lock=False)
+            submitted: Sequence[Item] = routes.submitted(connection, BATCH, lock=False)
             if self._counter:
-                rows = countable(rows)
-            arguments = routes.arguments(connection, [row.id for row in rows if self._counter])
+                submitted = countable(submitted)
+            ids = [item.id for item in submitted if self._counter]
+            arguments = routes.arguments(connection, ids)
             known = conditions.by_deployment(connection)
         counted = {
-            row.id: self._counter.count(row.task, arguments[row.id])
-            for row in rows
-            if row.id in arguments
+            item.id: self._counter.count(item.task, arguments[item.id])
+            for item in submitted
+            if item.id in arguments
         }
-        return choose_all(rows, self._policy, now, counted, known)
+        return choose_all(submitted, self._policy, now, counted, known)
 
     def _fill(
         self, connection: Transaction, now: int, known: Conditions

@@ -18,7 +18,7 @@ def test_a_claim_raises_the_fence_takes_a_lease_and_opens_an_attempt(road: Road)
     at = road.now()
     [claim] = road.claim(wanted, now=at).claimed
     row = road.row(item_id)
-    assert (claim.fence, claim.held, claim.item.arguments) == (1, 100, row.arguments)
+    assert (claim.fence, claim.held, claim.arguments) == (1, 100, row.arguments)
     assert (row.state, row.fence, row.held, row.lease_until) == ("running", 1, 100, at + LEASE)
     [attempt] = road.history(item_id)
     assert (attempt.fence, attempt.held, attempt.ended_at, attempt.worker) == (

@@ -224,7 +224,7 @@ def test_the_sandboxs_own_log_is_an_export(tierqueue: Command, road: Road, tmp_p
     claim, began = lost(road), datetime.now(UTC).timestamp()
     with Log(tmp_path / "calls.jsonl") as log:
         call: dict[str, Any] = {"api": "messages", "started": began, "model": "best", "status": 200}
-        headers = {"item": claim.item.id, "fence": str(claim.fence)}
+        headers: dict[str, Any] = {"item": claim.item.id, "fence": str(claim.fence)}
         log.write(Entry(**call, **headers, cost_nanousd=260), began + 1)
         log.write(Entry(**{**call, "model": "another"}, cost_nanousd=99), began + 1)
     tierqueue("reconcile", "calls.jsonl", "--deployment", "best", "--apply")

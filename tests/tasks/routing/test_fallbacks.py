@@ -4,8 +4,10 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import update
 
 from tests.ledger.placed import column
+from tierqueue.ledger import tables
 from tierqueue.ledger.lifecycle import claims, items, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.lifecycle.items import NewItem, new_id
@@ -118,7 +120,7 @@ class Way:
             held=claim.held,
             balances=claim.balances,
             started_at=claim.started_at,
-            deployment=self.policy.deployments[claim.item.deployment],
+            deployment=self.policy.deployments[str(claim.item.deployment)],
             prompt_version="1",
             now=now,
             draw=0.5,
@@ -151,14 +153,10 @@ def send_to_best(road: Way) -> None:
     """Routed to the frontier first, as where the house was not there when it was routed."""
     road.stage.look()
     with road.ledger.write() as connection:
-        chosen = {
-            "b_id": road.item_id,
-            "tier": Tier.FRONTIER.value,
-            "deployment": "best",
-            "bound": 10_000_000,
-            "token_bound": 1000,
-        }
-        routes.route(connection, [chosen])
+        best = {"tier": Tier.FRONTIER.value, "deployment": "best"}
+        bounds = {"bound": 10_000_000, "token_bound": 1000}
+        chosen = update(tables.items).where(tables.items.c.id == road.item_id)
+        connection.execute(chosen.values(state="routed", reason=None, **best, **bounds))
 
 
 @pytest.mark.parametrize("event", REFUSED)

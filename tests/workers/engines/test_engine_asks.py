@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.ledger.claimed import a_claim, an_item
 from tests.tasks.answers.test_form import deployment
 from tests.workers.engines.engine_asked import GOOD
 from tests.workers.engines.engine_calls import an_endpoint, read_request
+from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks import classify, complete
 from tierqueue.workers.caller import prepare
@@ -19,20 +20,12 @@ from tierqueue.workers.engines.engine import Call
 LABELS = {"text": "Where is my card?", "labels": ["card", "login"]}
 
 
-def claimed(kind: Any, arguments: dict[str, Any], **stated: Any) -> Any:
+def claimed(kind: Any, arguments: dict[str, Any], **stated: Any) -> Claim:
     """A claim of an item as the ledger holds it."""
     new = kind.new_item((), arguments, item_id="item-1")
-    row = {
-        "id": new.id,
-        "task": new.task,
-        "arguments": new.arguments,
-        "sensitivity": "internal",
-        "output_limit": new.output_limit,
-        "calls": 0,
-        "route": None,
-        **stated,
-    }
-    return SimpleNamespace(item=SimpleNamespace(**row), fence=1)
+    fixed = {"id": new.id, "task": new.task, "sensitivity": "internal"}
+    item = an_item(**{**fixed, "output_limit": new.output_limit, **stated})
+    return a_claim(item, arguments=dict(new.arguments))
 
 
 def prepared(where: Deployment, kind: Any, arguments: dict[str, Any], **stated: Any) -> Call:
