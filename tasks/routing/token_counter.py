@@ -1,6 +1,6 @@
 """Input tokens, counted by the tokenizer that a deployment states."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ COUNTED = 2_000_000
 """Most bytes of prompts that tokenizers count in one look; the next looks count the rest."""
 
 
-def countable(items: Sequence[Item]) -> Sequence[Item]:
+def countable(items: list[Item]) -> list[Item]:
     """As many of ``items`` as are counted in one look; the first whatever its size."""
     sizes = accumulate(item.prompt_bytes for item in items)
     within = sum(size <= COUNTED for size in sizes)

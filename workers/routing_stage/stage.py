@@ -17,7 +17,6 @@ from tierqueue.ledger.in_force import conditions, pauses, policies, tier_concurr
 from tierqueue.ledger.lifecycle import poison, routes
 from tierqueue.ledger.lifecycle.items import die
 from tierqueue.ledger.lifecycle.queue_depths import fillings as fillings_now
-from tierqueue.ledger.records import Item
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
@@ -242,17 +241,14 @@ class RoutingStage:
     def _choose_ahead(self) -> Chosen:
         with self._ledger.read() as connection:
             now = database_now(connection)
-            submitted: Sequence[Item] = routes.submitted(connection, BATCH, lock=False)
+            submitted = routes.submitted(connection, BATCH, lock=False)
             if self._counter:
                 submitted = countable(submitted)
             ids = [item.id for item in submitted if self._counter]
             arguments = routes.arguments(connection, ids)
             known = conditions.by_deployment(connection)
-        counted = {
-            item.id: self._counter.count(item.task, arguments[item.id])
-            for item in submitted
-            if item.id in arguments
-        }
+        task_of = {item.id: item.task for item in submitted}
+        counted = {key: self._counter.count(task_of[key], arguments[key]) for key in arguments}
         return choose_all(submitted, self._policy, now, counted, known)
 
     def _fill(
