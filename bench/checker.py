@@ -50,6 +50,7 @@ def check(run: Run, lease: float) -> tuple[Violations, dict[str, Any]]:
         "calls": len(run.calls),
     }
     figures["condemned"] = _poison(run, found)
+    figures["poison_spared"] = _spared(run)
     figures["died_of_outage"] = _outages(run, found)
     _limits(run, found, lease)
     _always(run, found)
@@ -253,6 +254,18 @@ def _poison(run: Run, found: Violations) -> int:
         if item is not None and item["id"] in dead and _lost_with(run, item) <= killed:
             found.add("I9", key, "was condemned with its neighbour")
     return len(dead) - sum(run.item_of(key) is not None for key in poison)
+
+
+def _spared(run: Run) -> int:
+    """How often a poison killed a worker and was not blamed for it, because something beside it had
+    lost more workers before: as many more kills it takes until it is dead.
+    """
+    lost = blamed = 0
+    for line in run.keys:
+        if line["how"] == "poison" and (item := run.item_of(line["key"])) is not None:
+            lost += len(_lost_with(run, item))
+            blamed += item["lost_claims"]
+    return max(0, lost - blamed)
 
 
 def _outages(run: Run, found: Violations) -> int:

@@ -67,6 +67,7 @@ class Run:
         self.keys = list(_lines(folder, "keys-*.jsonl"))
         self.bare = list(_lines(folder, "accepted.jsonl"))
         self.faults = list(_lines(folder, "faults.jsonl"))
+        self.crashes = list(_lines(folder, "crashes.jsonl"))
         self.samples = list(_lines(folder, "samples.jsonl"))
         self.results = list(_lines(folder, "results.jsonl"))
         self.stale = [

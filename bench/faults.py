@@ -64,13 +64,18 @@ def run(
         stormed = time.monotonic() - began
         (folder / "stop").touch()
         for pid in producers:
-            plant.nursery.wait(pid, 30)
+            plant.nursery.wait(pid, 60)
         quiet = _quiet(plant, watch, quiet_seconds)
         watch.stop()
         _export_results(plant)
+        crashes = open_run(folder, None).crashes
+        ours = {*producers, *storm.killed, *storm.deploys.told, *(line["pid"] for line in crashes)}
+        alone = {pid: status for pid, status in plant.nursery.ended.items() if pid not in ours}
         found, figures = checker.check(open_run(folder, plant.ledger_url), lease)
     if storm.deploys.slow:
         found.add("drain", "workers", f"did not end after SIGTERM: {storm.deploys.slow}")
+    for pid, status in alone.items():
+        found.add("alive", plant.nursery.names[pid], f"ended by itself with status {status}")
     if storm.missed:
         found.add("bite", "schedule", f"not reached: {', '.join(storm.missed)}")
     figures |= {

@@ -4,7 +4,9 @@ The demo, the acceptance tests and the benches all start the product through thi
 Procfile's own command lines; what differs comes in through ``lines`` and ``environ``.
 """
 
+import contextlib
 import os
+import random
 import shlex
 import signal
 import socket
@@ -31,10 +33,13 @@ class NotReady(Exception):
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago, of those that the system gives to no connection."""
+    for _ in range(1000):
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise NotReady("no port is free between 15000 and 32000")
 
 
 def procfile() -> dict[str, str]:

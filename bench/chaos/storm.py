@@ -74,6 +74,7 @@ class Storm:
         self._upheavals = Upheavals(plant, watch, brief=kills < MANY)
         self.deploys = Deploys(plant, watch)
         self._seen = 0
+        self.killed: set[int] = set()
         self.by_kind: Counter[str] = Counter()
         self.with_claim = 0
         self.missed: list[str] = []
@@ -146,6 +147,7 @@ class Storm:
         self._killed(pid, name, how, at)
 
     def _killed(self, pid: int, name: str, how: str, at: float) -> None:
+        self.killed.add(pid)
         claims = self._watch.killed(pid, at)
         self.by_kind[how] += 1
         self.with_claim += claims > 0

@@ -50,7 +50,8 @@ MIGRATION = 30.0
 class Deploys:
     """Rolling restarts without an end: one worker after another is told to drain and end.
 
-    ``slow`` names the workers that did not end by themselves in ``DRAIN`` seconds.
+    ``slow`` names the workers that did not end in ``DRAIN`` seconds; ``told`` are the pids of all
+    that were told to.
     """
 
     def __init__(self, plant: Plant, watch: Watch) -> None:
@@ -62,6 +63,7 @@ class Deploys:
         """Held by whoever must not be disturbed: no restart begins meanwhile."""
         self.restarts = 0
         self.slow: list[str] = []
+        self.told: set[int] = set()
 
     def start(self) -> None:
         """Begin with the first worker."""
@@ -85,6 +87,7 @@ class Deploys:
         if pid is None or not self._plant.is_ready(name):
             return
         began = time.monotonic()
+        self.told.add(pid)
         try:
             os.kill(pid, signal.SIGTERM)
         except ProcessLookupError:

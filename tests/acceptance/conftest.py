@@ -39,7 +39,8 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
         client.close()
         folder = tmp_path_factory.mktemp("house")
         policy = folder / "tierqueue.toml"
-        environ = {"SANDBOX_KEY": "a-key", "TIERQUEUE_LEASE": "3", **options.pop("environ", {})}
+        # A lease that no busy machine makes a worker miss; who waits for its end states a shorter.
+        environ = {"SANDBOX_KEY": "a-key", "TIERQUEUE_LEASE": "20", **options.pop("environ", {})}
         house = House(
             folder,
             policy=policy,

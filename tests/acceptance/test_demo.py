@@ -1,11 +1,11 @@
 """The demo as a newcomer runs it: real processes, a real broker, a ledger, the sandbox."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -55,7 +55,8 @@ def test_every_item_of_the_sample_ends_as_it_should_and_nothing_is_left_running(
         for child in descendants(demo):
             seen[child.pid] = child
             assert "ANTHROPIC_API_KEY" not in environ_of(child)
-        time.sleep(0.5)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            demo.wait(0.2)
     out, err = demo.communicate()
     assert demo.returncode == 0, out + err
     assert len(seen) >= 7
@@ -106,7 +107,7 @@ def test_live_without_its_keys_starts_nothing_and_names_the_variable(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 2
     assert "set OPENROUTER_API_KEY" in done.stdout

@@ -29,7 +29,7 @@ def standing(build_house: Build) -> Standing:
 
 def _tasks(standing: Standing) -> dict[str, Any]:
     address = f"http://127.0.0.1:{standing.house.flower_port}/api/tasks"
-    with urllib.request.urlopen(address, timeout=5) as reply:
+    with urllib.request.urlopen(address, timeout=60) as reply:
         found: dict[str, Any] = json.load(reply)
     return found
 
@@ -38,14 +38,14 @@ def _press(standing: Standing, button: str, **fields: Any) -> Any:
     """What Flower answers to one of its own buttons."""
     address = f"http://127.0.0.1:{standing.house.flower_port}/api/{button}"
     data = urllib.parse.urlencode(fields).encode()
-    with urllib.request.urlopen(address, data=data, timeout=10) as reply:
+    with urllib.request.urlopen(address, data=data, timeout=60) as reply:
         return json.load(reply)
 
 
 def _calls_at_once(standing: Standing, worker: str) -> int | None:
     """How many calls the worker lets through, as Flower shows it; ``None`` before it shows it."""
     address = f"http://127.0.0.1:{standing.house.flower_port}/api/workers?refresh=1"
-    with urllib.request.urlopen(address, timeout=10) as reply:
+    with urllib.request.urlopen(address, timeout=60) as reply:
         shown = json.load(reply)
     pool = shown.get(worker, {}).get("stats", {}).get("pool", {})
     return None if "max-concurrency" not in pool else int(pool["max-concurrency"])
@@ -86,7 +86,7 @@ def test_items_have_their_names_and_their_true_states(standing: Standing) -> Non
 
 def _page(standing: Standing, path: str) -> str:
     address = f"http://127.0.0.1:{standing.house.flower_port}{path}"
-    with urllib.request.urlopen(address, timeout=10) as reply:
+    with urllib.request.urlopen(address, timeout=60) as reply:
         return str(reply.read().decode())
 
 

@@ -1,6 +1,6 @@
 """A deployment's limits hold over all workers, as the provider's own log shows."""
 
-from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -48,15 +48,26 @@ def _strict_sandbox() -> str:
     return procfile()["sandbox"] + f" --rpm {PER_MINUTE} --concurrent {IN_FLIGHT} --latency-ms 100"
 
 
+def _runs(line: dict[str, Any], at: float) -> bool:
+    """Whether the provider was at work on this call then."""
+    return bool(line["started"] <= at < line["ended"])
+
+
 def test_two_workers_pass_no_limit_and_every_item_ends(standing: Standing) -> None:
-    waiting = [classify.delay(f"card {n}", labels=LABELS, floor="frontier") for n in range(20)]
-    for each in waiting:
-        assert each.get(timeout=60)["receipt"]["deployment"] == "limited"
+    waiting: list[Any] = []
+
+    def both_have_called() -> bool:
+        of_all = [attempt.worker for each in waiting for attempt in standing.attempts(each.id)]
+        return len(set(of_all)) == 2
+
+    while len(waiting) < 20 or not both_have_called():
+        more = [classify.delay(f"card {n}", labels=LABELS, floor="frontier") for n in range(20)]
+        for each in more:
+            assert each.get(timeout=60)["receipt"]["deployment"] == "limited"
+        waiting += more
     served = standing.served()
     assert not [line for line in served if line["fault"] == "limit"]
     assert max(line["max_in_flight"] for line in served) <= IN_FLIGHT
-    workers = {attempt.worker for each in waiting for attempt in standing.attempts(each.id)}
-    assert len(workers) == 2
     starts = sorted(line["started"] for line in served)
     for first, beyond in zip(starts, starts[PER_MINUTE:], strict=False):
         assert beyond - first > 60
@@ -78,14 +89,11 @@ def test_a_tier_s_concurrency_is_in_force_within_two_seconds(standing: Standing)
     finally:
         with standing.ledger.write() as connection:
             tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 2, by="a test")
+    before = len(standing.served())
     many = [classify.delay(f"two {n}", labels=LABELS, floor="frontier") for n in range(6)]
     assert waiting.get(timeout=60)
     for each in many:
         each.get(timeout=60)
-    spans = [
-        (attempt.started_at, attempt.ended_at)
-        for each in many
-        for attempt in standing.attempts(each.id)
-    ]
-    for (_, ended), (started, _) in pairwise(sorted(spans, key=lambda span: span[0])[::2]):
-        assert started >= ended - 2_000_000
+    served = standing.served()[before:]
+    at_once = [sum(_runs(other, line["started"]) for other in served) for line in served]
+    assert 1 <= max(at_once) <= 2

@@ -10,13 +10,14 @@ from tierqueue.router.errors import ChargeUnknown
 from tierqueue.tasks import classify
 
 LABELS = ["lost card", "refund"]
-GRACE = 6
+GRACE = 10
+"""Seconds; the last three are for what is given back or booked."""
 
 
 @pytest.fixture(scope="module")
 def standing(build_house: Build) -> Standing:
     """A house whose grace period is short."""
-    return build_house(environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "10"})
+    return build_house(environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "20"})
 
 
 def _running(standing: Standing, text: str, **demands: Any) -> Any:
@@ -26,10 +27,10 @@ def _running(standing: Standing, text: str, **demands: Any) -> Any:
 
 
 def test_a_call_that_ends_within_the_grace_period_is_settled(standing: Standing) -> None:
-    waiting = _running(standing, "[[sandbox:hang seconds=1.5]] one")
+    waiting = _running(standing, "[[sandbox:hang seconds=1]] one")
     worker = standing.house.processes["gpu"]
     worker.end()
-    assert worker.wait(GRACE + 5) == 0
+    assert worker.wait(60) == 0
     assert standing.item(waiting.id).state == "succeeded"
     standing.house.spawn("gpu").wait_ready(60)
 
@@ -38,7 +39,7 @@ def test_house_work_that_outlasts_the_grace_period_is_given_back(standing: Stand
     waiting = _running(standing, "[[sandbox:hang seconds=18 times=1]] two")
     worker = standing.house.processes["gpu"]
     worker.end()
-    assert worker.wait(GRACE + 5) == 0
+    assert worker.wait(60) == 0
     row = standing.item(waiting.id)
     assert row.state in {"routed", "queued"}
     assert (row.held, row.calls, row.lost_claims) == (0, 0, 0)
@@ -52,7 +53,7 @@ def test_a_paid_call_that_outlasts_the_grace_period_is_booked_as_unknown(
     waiting = _running(standing, "[[sandbox:hang seconds=18]] three", floor="open_weight")
     worker = standing.house.processes["open_weight"]
     worker.end()
-    assert worker.wait(GRACE + 5) == 0
+    assert worker.wait(60) == 0
     with pytest.raises(ChargeUnknown):
         waiting.get(timeout=60)
     (attempt,) = standing.attempts(waiting.id)
@@ -66,7 +67,7 @@ def test_nothing_new_is_claimed_after_the_signal(standing: Standing) -> None:
     worker = standing.house.processes["gpu"]
     worker.end()
     late = classify.delay("five", labels=LABELS)
-    assert worker.wait(GRACE + 5) == 0
+    assert worker.wait(60) == 0
     assert standing.attempts(late.id) == []
     standing.house.spawn("gpu").wait_ready(60)
     assert late.get(timeout=60)["output"]
