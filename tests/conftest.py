@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Generator, Iterator
@@ -41,6 +42,13 @@ for _name in [name for name in os.environ if _KEYS.search(name) or name.startswi
 hypothesis.settings.register_profile("tierqueue", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("tierqueue")
+
+
+SERVERS = {
+    *("valkey", "valkey_server", "postgresql", "postgresql_url", "everywhere"),
+    *("sandbox", "provider", "start", "build_house", "contents", "checked"),
+}
+"""Fixtures that start processes, whoever asks for them."""
 
 
 class Valkey:
@@ -187,6 +195,34 @@ def pytest_configure(config: pytest.Config) -> None:
         "engine: needs vLLM (make engine); skipped loudly without it, and never skipped where"
         " TIERQUEUE_ENGINE_REQUIRED=1",
     )
+    config.addinivalue_line(
+        "markers",
+        "processes: starts a server or another process; said by itself of whoever asks for a"
+        " server's fixture, and left out by make quick",
+    )
+    config.addinivalue_line(
+        "markers", "long: takes many seconds of a processor's time; left out by make quick"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        asked = set(getattr(item, "fixturenames", ()))
+        params = getattr(item, "callspec", None)
+        on = set(map(str, params.params.values())) if params is not None else set()
+        if asked & SERVERS or "postgresql" in on or item.get_closest_marker("engine"):
+            item.add_marker("processes")
+
+
+@pytest.fixture(autouse=True)
+def _without_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What make quick runs starts none."""
+    if request.node.get_closest_marker("processes") is None:
+
+        def refused(*_: Any, **__: Any) -> Any:
+            raise AssertionError("it starts a process: mark it with pytest.mark.processes")
+
+        monkeypatch.setattr(subprocess.Popen, "__init__", refused)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -21,6 +21,7 @@ LEASE = 4.0
 """Seconds: on a busy machine too a worker that lives renews in time."""
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_nothing_is_lost_or_doubled_under_kills_and_other_faults(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
@@ -46,6 +47,7 @@ def test_nothing_is_lost_or_doubled_under_kills_and_other_faults(
     assert figures["ends"]["dead:poison"] >= 1
 
 
+@pytest.mark.processes
 def test_bare_celery_with_late_acks_does_what_the_checker_is_there_to_see(tmp_path: Path) -> None:
     found = bare_celery(tmp_path / "bare")
     assert set(found.by_invariant) == {"I2"}

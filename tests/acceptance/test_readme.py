@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from examples.house import ROOT, House
 from tests.repository.documents import blocks
+
+pytestmark = pytest.mark.processes
 
 
 def readme(language: str, beginning: str) -> str:

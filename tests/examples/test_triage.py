@@ -48,6 +48,7 @@ def test_an_alarm_that_does_not_say_why_is_doubtful() -> None:
     assert verdict.reason == "low_confidence"
 
 
+@pytest.mark.processes
 def test_the_command_finds_it_through_the_settings() -> None:
     policy = ROOT / "examples" / "demo" / "tierqueue.toml"
     words = ["route", "--task", "office.triage", "--arg", "ticket=The lift is stuck.", "--json"]

@@ -105,6 +105,7 @@ def test_a_ledger_from_the_future_is_refused_and_left_as_it_is(ledger: Ledger) -
     assert migrations.current(url) == "9999"
 
 
+@pytest.mark.processes
 def test_four_processes_that_upgrade_at_once_all_succeed(empty_url: str) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         assert pool.map(migrations.upgrade, [empty_url] * 4) == [migrations.head()] * 4

@@ -98,6 +98,7 @@ def accept(group: click.Command, words: list[str]) -> None:
         context = found.make_context(name, more, parent=context)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("block", of("python"), ids=named)
 def test_python_that_is_shown_runs(block: Block, tmp_path: Path) -> None:
     if "get(timeout" in block.text:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 
 def make(root: Path, *arguments: str, **environment: str) -> str:
     """What make prints; nothing it would install is touched, ``.venv`` is taken as it is."""

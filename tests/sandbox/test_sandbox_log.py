@@ -148,10 +148,12 @@ def refusal(*flags: str) -> str:
     return ended.stderr
 
 
+@pytest.mark.processes
 def test_a_log_in_use_is_refused(provider: Any) -> None:
     assert "another sandbox" in refusal("--log", str(provider.log))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("text", ['{"seq": 1', "not a log\n", '{"seq": 5, "model": "m"}\n'])
 def test_a_file_that_is_no_log_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "notes.txt"
@@ -160,6 +162,7 @@ def test_a_file_that_is_no_log_is_refused_and_left_alone(tmp_path: Path, text: s
     assert path.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "example.com", "::"])
 def test_a_host_that_is_not_loopback_is_refused(tmp_path: Path, host: str) -> None:
     assert host in refusal("--log", str(tmp_path / "log"), "--host", host)

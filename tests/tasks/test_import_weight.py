@@ -37,6 +37,7 @@ def loaded_by(program: str) -> set[str]:
     return set(json.loads(ran.stdout.splitlines()[-1]))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "program",
     [
@@ -52,6 +53,7 @@ def test_a_producer_loads_nothing_that_the_first_call_can_load(program: str) -> 
     assert modules & HEAVY == set()
 
 
+@pytest.mark.processes
 def test_the_commands_help_loads_neither_celery_nor_the_ledger() -> None:
     modules = loaded_by(
         "from tierqueue.operations.cli import root\nroot.main(['--help'], standalone_mode=False)"

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -211,6 +212,7 @@ class Books(RuleBasedStateMachine):
         assert all(row.held == 0 for row in self._balanced().values())
 
 
+@pytest.mark.long
 def test_many_hands_at_once_never_pass_a_ceiling_and_leave_nothing_held(ledger: Ledger) -> None:
     if ledger.dialect == "sqlite":
         # No crash is simulated here, so nothing has to reach the disk.

@@ -118,6 +118,7 @@ def test_every_command_that_does_something_has_an_example(
     assert f"tierqueue {command}" in " ".join(out.split("Example:")[1].split())
 
 
+@pytest.mark.processes
 def test_help_imports_no_task_no_database_and_no_broker() -> None:
     code = (
         "import sys\nfrom tierqueue.operations.cli import root\n"
@@ -138,6 +139,7 @@ def test_an_error_of_ours_is_one_line_and_exit_status_2(
     assert err == "error: TIERQUEUE_LEDGER_URL is not set\n"
 
 
+@pytest.mark.processes
 def test_a_database_that_cannot_be_asked_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

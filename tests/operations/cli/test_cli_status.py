@@ -190,6 +190,7 @@ def terminal(sqlite_url: str, tmp_path: Path) -> Iterator[Any]:
         each.close()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "ctrl-c"])
 def test_top_is_drawn_again_and_ends_on_a_key_with_the_terminal_as_it_was(
     terminal: Any, sqlite_url: str, key: bytes

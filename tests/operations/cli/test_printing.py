@@ -67,6 +67,7 @@ def filled(tierqueue: Command, sqlite_url: str) -> list[str]:
 LISTS = [["ceilings", "list"], ["dead-letters", "list"], ["spend", "--by", "budget"]]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("columns", [60, 80, 200])
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
 def test_a_table_fits_the_terminal_and_ids_and_money_stay_whole(
@@ -81,6 +82,7 @@ def test_a_table_fits_the_terminal_and_ids_and_money_stay_whole(
         assert all(cell_len(line.rstrip()) <= columns for line in table.splitlines())
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
 def test_a_pipe_gets_every_column_as_plain_lines(filled: list[str], words: list[str]) -> None:
     head, *rows = piped(*words).splitlines()
@@ -93,11 +95,13 @@ def test_a_pipe_gets_every_column_as_plain_lines(filled: list[str], words: list[
     assert all(line == line.strip(" ") for line in (head, *rows))
 
 
+@pytest.mark.processes
 def test_a_narrow_terminal_is_told_what_it_does_not_show(filled: list[str]) -> None:
     assert "not shown, the terminal is too narrow: " in in_terminal(80, "dead-letters", "list")
     assert "not shown" not in in_terminal(250, "dead-letters", "list")
 
 
+@pytest.mark.processes
 def test_a_sentence_below_a_table_breaks_between_words(filled: list[str]) -> None:
     words = ["concurrency", "set", "gpu", "4"]
     (said,) = [line for line in in_terminal(200, *words).splitlines() if "no worker" in line]
@@ -106,12 +110,14 @@ def test_a_sentence_below_a_table_breaks_between_words(filled: list[str]) -> Non
     assert all(cell_len(line) <= 60 for line in narrow)
 
 
+@pytest.mark.processes
 def test_a_row_that_no_line_holds_is_lines_of_its_own(filled: list[str]) -> None:
     shown = in_terminal(40, "dead-letters", "list")
     assert all(f"id: {item_id}\n" in shown for item_id in filled)
     assert "reason: cost_ceiling\n" in shown
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_terminal_without_colours_gets_none(
     filled: list[str], environment: dict[str, str]
@@ -120,6 +126,7 @@ def test_a_terminal_without_colours_gets_none(
     assert "\x1b" not in in_terminal(120, "ceilings", "list", environment=environment)
 
 
+@pytest.mark.processes
 def test_a_pipe_gets_no_colours_though_the_environment_forces_them(filled: list[str]) -> None:
     assert "\x1b" not in piped("ceilings", "list", environment={"FORCE_COLOR": "1"})
 
@@ -187,6 +194,7 @@ def test_no_other_text_is_said_in_an_error_about_its_encoding(
         tierqueue.run("audit")
 
 
+@pytest.mark.processes
 def test_a_text_that_the_locale_cannot_write_is_escaped(filled: list[str]) -> None:
     said = piped("pause", "budget", "☕", environment={"PYTHONIOENCODING": "latin-1"})
     assert said == "budget \\u2615 is paused\n"

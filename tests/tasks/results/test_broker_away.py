@@ -24,6 +24,8 @@ from tierqueue.ledger import tables
 from tierqueue.ledger.lifecycle.items import submit
 from tierqueue.ledger.session import Ledger
 
+pytestmark = pytest.mark.processes
+
 MOST = 0.5
 """Seconds a producer may be held up by its broker at its end; in a call it never asks it."""
 

@@ -19,6 +19,7 @@ from tierqueue.workers.alerts.hook import ROOM, Hook
 ACME = "budget:acme:day:2024-10-04"
 
 
+@pytest.mark.processes
 def test_a_command_reads_one_json_value(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     script = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read() + '\\n')"
@@ -64,6 +65,7 @@ def _of(ceiling: str, logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, An
     return [each for each in logs if each.get("ceiling") == ceiling]
 
 
+@pytest.mark.processes
 def test_a_hook_that_fails_is_a_log_line_without_its_address(
     posted: tuple[str, list[tuple[str, Any]]],
 ) -> None:

@@ -77,6 +77,7 @@ def test_no_variable_of_an_sdk_sends_payloads_to_another_address(
     assert asyncio.run(address()).rstrip("/") == default
 
 
+@pytest.mark.processes
 def test_building_an_engine_imports_no_other_kind() -> None:
     program = (
         "import sys, tierqueue.workers.engines.openai;"

@@ -43,6 +43,7 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 HASH = "    --hash=sha256:" + "0" * 64 + "\n"
 
 
+@pytest.mark.processes
 def test_a_build_that_is_not_offered_is_exit_status_3_and_one_line(
     locks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,7 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
     assert why == "the vLLM engine core of tiny died"
 
 
+@pytest.mark.processes
 def test_a_killed_worker_takes_its_engine_core_along() -> None:
     worker = textwrap.dedent(
         """
@@ -133,6 +134,7 @@ def _ended(process: psutil.Process) -> bool:
         return True
 
 
+@pytest.mark.processes
 def test_an_unwatched_process_lives_on() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         watcher = orphans.watch([process.pid])

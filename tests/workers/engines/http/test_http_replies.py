@@ -183,6 +183,7 @@ def test_an_answer_in_an_odd_shape_is_an_empty_one(kind: str, odd: Any) -> None:
     assert reply.usage.output_tokens == 5
 
 
+@pytest.mark.long
 @both
 def test_a_reply_beyond_any_size_is_not_read_to_its_end(kind: str) -> None:
     whole = json.dumps(GOOD[kind]).encode()

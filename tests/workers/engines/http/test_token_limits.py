@@ -211,6 +211,7 @@ too_large = {status}
 """
 
 
+@pytest.mark.processes
 @both
 @pytest.mark.parametrize("status", [429, 413])
 def test_the_sandbox_refuses_what_is_above_its_own_limit_and_serves_the_rest(
@@ -233,6 +234,7 @@ def test_the_sandbox_refuses_what_is_above_its_own_limit_and_serves_the_rest(
         assert isinstance(asked(kind, address, call("word " * 30)), Throttled)
 
 
+@pytest.mark.processes
 @both
 @pytest.mark.parametrize("marker", ["too_large", "too_large status=413"])
 def test_the_sandbox_plays_it_on_demand(kind: str, marker: str, tmp_path: Any) -> None:
