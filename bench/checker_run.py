@@ -13,8 +13,8 @@ Row = dict[str, Any]
 
 _JSON = ("output", "receipt", "balances")
 _COLUMNS = {
-    "items": "id, state, reason, fence, budget, job_id, job_index, spent, held, lost_claims, output,"
-    " ended_at",
+    "items": "id, state, reason, fence, budget, job_id, job_index, spent, held, lost_claims,"
+    " output, ended_at",
     "attempts": "item_id, fence, deployment, metered, worker, ended_at, outcome, cost",
     "promises": "id, item_id, kept_at",
     "jobs": "id, source",

@@ -217,7 +217,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _without_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What make quick runs starts none."""
-    if request.node.get_closest_marker("processes") is None:
+    if "not processes" in request.config.option.markexpr:
 
         def refused(*_: Any, **__: Any) -> Any:
             raise AssertionError("it starts a process: mark it with pytest.mark.processes")

@@ -174,6 +174,7 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("block", SHOWN, ids=lambda block: f"{block.path}:{block.line}")
 def test_what_a_document_shows_ends_as_it_is_shown(block: Block, system: System) -> None:
     expected = int(block.said) if block.mark == "exits" else 0
@@ -184,6 +185,7 @@ def test_what_a_document_shows_ends_as_it_is_shown(block: Block, system: System)
             assert "Traceback" not in printed
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_example_of_a_command_can_be_run(example: str, system: System) -> None:
     status, printed = system.run(example)

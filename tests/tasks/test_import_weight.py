@@ -76,6 +76,7 @@ show(root, [])
 """
 
 
+@pytest.mark.processes
 def test_the_help_of_every_command_loads_neither_celery_nor_the_ledger() -> None:
     modules = loaded_by(HELP_OF_EVERY_COMMAND)
     assert {
