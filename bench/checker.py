@@ -50,7 +50,6 @@ def check(run: Run, lease: float) -> tuple[Violations, dict[str, Any]]:
         "calls": len(run.calls),
     }
     figures["condemned"] = _poison(run, found)
-    figures["poison_spared"] = _spared(run)
     figures["died_of_outage"] = _outages(run, found)
     _limits(run, found, lease)
     _always(run, found)
@@ -248,24 +247,12 @@ def _poison(run: Run, found: Violations) -> int:
     for key in poison:
         if (item := run.item_of(key)) is not None and item["id"] not in dead:
             found.add("I9", key, f"killed its workers and is {item['state']}")
-    killed = {worker for key in poison for worker in _lost_with(run, run.item_of(key))}
+    killed = {worker for key in poison for worker in lost_with(run, run.item_of(key))}
     for key in beside:
         item = run.item_of(key)
-        if item is not None and item["id"] in dead and _lost_with(run, item) <= killed:
+        if item is not None and item["id"] in dead and lost_with(run, item) <= killed:
             found.add("I9", key, "was condemned with its neighbour")
     return len(dead) - sum(run.item_of(key) is not None for key in poison)
-
-
-def _spared(run: Run) -> int:
-    """How often a poison killed a worker and was not blamed for it, because something beside it had
-    lost more workers before: as many more kills it takes until it is dead.
-    """
-    lost = blamed = 0
-    for line in run.keys:
-        if line["how"] == "poison" and (item := run.item_of(line["key"])) is not None:
-            lost += len(_lost_with(run, item))
-            blamed += item["lost_claims"]
-    return max(0, lost - blamed)
 
 
 def _outages(run: Run, found: Violations) -> int:
@@ -290,7 +277,7 @@ def _outages(run: Run, found: Violations) -> int:
     return died
 
 
-def _lost_with(run: Run, item: Row | None) -> set[str]:
+def lost_with(run: Run, item: Row | None) -> set[str]:
     """The workers that were lost while they held this item."""
     tried = [] if item is None else run.attempts[item["id"]]
     return {row["worker"] for row in tried if row["outcome"] in ("lost", "unknown")}

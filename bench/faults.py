@@ -19,7 +19,7 @@ from bench.chaos.hook import note
 from bench.chaos.plant import Plant
 from bench.chaos.storm import Storm
 from bench.chaos.watch import Watch
-from bench.checker_run import Violations, connect, open_run, percentile
+from bench.checker_run import Run, Violations, connect, open_run, percentile
 
 LEASE = 2.0
 """Seconds; the shortest that leaves a heartbeat room on a busy machine."""
@@ -71,7 +71,8 @@ def run(
         crashes = open_run(folder, None).crashes
         ours = {*producers, *storm.killed, *storm.deploys.told, *(line["pid"] for line in crashes)}
         alone = {pid: status for pid, status in plant.nursery.ended.items() if pid not in ours}
-        found, figures = checker.check(open_run(folder, plant.ledger_url), lease)
+        judged = open_run(folder, plant.ledger_url)
+        found, figures = checker.check(judged, lease)
     if storm.deploys.slow:
         found.add("drain", "workers", f"did not end after SIGTERM: {storm.deploys.slow}")
     for pid, status in alone.items():
@@ -79,6 +80,7 @@ def run(
     if storm.missed:
         found.add("bite", "schedule", f"not reached: {', '.join(storm.missed)}")
     figures |= {
+        "poison_spared": _spared(judged),
         "kills": dict(sorted(storm.by_kind.items())),
         "kills_total": storm.by_kind.total(),
         "kills_with_claim": storm.with_claim,
@@ -89,6 +91,18 @@ def run(
         "wall_s": round(time.monotonic() - began, 1),
     }
     return found, figures
+
+
+def _spared(run: Run) -> int:
+    """How often a poison killed a worker and was not blamed for it, because something beside it had
+    lost more workers before: as many more kills it takes until it is dead.
+    """
+    lost = blamed = 0
+    for line in run.keys:
+        if line["how"] == "poison" and (item := run.item_of(line["key"])) is not None:
+            lost += len(checker.lost_with(run, item))
+            blamed += item["lost_claims"]
+    return max(0, lost - blamed)
 
 
 def _quiet(plant: Plant, watch: Watch, seconds: float) -> bool:
