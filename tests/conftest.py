@@ -210,6 +210,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asked = set(getattr(item, "fixturenames", ()))
         params = getattr(item, "callspec", None)
         on = set(map(str, params.params.values())) if params is not None else set()
+        if item.path.name == "test_ledger_machine.py":
+            item.add_marker("long")
         if asked & SERVERS or "postgresql" in on or item.get_closest_marker("engine"):
             item.add_marker("processes")
 

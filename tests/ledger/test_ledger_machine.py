@@ -357,7 +357,6 @@ class Moves(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-@pytest.mark.long
 def test_no_order_of_moves_breaks_a_promise(migrated_sqlite: Path) -> None:
     Moves.migrated = migrated_sqlite
     Moves.TestCase.settings = settings(
