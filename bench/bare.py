@@ -45,14 +45,14 @@ def bare_celery(folder: Path, nodes: int, environ: dict[str, str]) -> Iterator[d
                 " -E -l INFO --without-gossip --without-mingle"
             )
             running.append(Process(f"bare{node}", line, environ, folder / f"bare{node}.log"))
-        for each in running:
-            each.wait_ready(timeout=60)
+        for process in running:
+            process.wait_ready(timeout=60)
         yield environ
     finally:
-        for each in running:
-            each.end()
-        for each in running:
-            each.wait(timeout=20)
+        for process in running:
+            process.end()
+        for process in running:
+            process.wait(timeout=20)
         server.stop()
 
 

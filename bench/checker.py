@@ -180,7 +180,7 @@ def _money(run: Run, found: Violations) -> int:
         limit = run.limit(scope, name, "total") if name is not None else cost
         if cost > limit:
             over = max(over, cost - limit)
-            keys = [each for each in run.items.values() if each[_COLUMN[scope]] == name]
+            keys = [item for item in run.items.values() if item[_COLUMN[scope]] == name]
             for item in keys[:SHOWN]:
                 found.add("I4", item["id"], f"{scope} {name} was billed {cost - limit} over")
     return over
@@ -296,8 +296,8 @@ def _limits(run: Run, found: Violations, lease: float) -> None:
     ]
     for deployment in run.deployments.values():
         limits = deployment.get("limits", {})
-        calls = [each for each in run.calls if each.get("model") == deployment["model"]]
-        starts = sorted(each["started"] for each in calls)
+        calls = [call for call in run.calls if call.get("model") == deployment["model"]]
+        starts = sorted(call["started"] for call in calls)
         per_minute = limits.get("requests_per_minute")
         if per_minute is not None:
             for first, last in zip(starts, starts[per_minute:], strict=False):
@@ -312,7 +312,7 @@ def _limits(run: Run, found: Violations, lease: float) -> None:
 
 
 def _overlaps(calls: Sequence[dict[str, Any]]) -> Iterator[tuple[float, int]]:
-    moves = [(each["started"], 1) for each in calls] + [(each["ended"], -1) for each in calls]
+    moves = [(call["started"], 1) for call in calls] + [(call["ended"], -1) for call in calls]
     count = 0
     for at, change in sorted(moves):
         count += change
@@ -326,7 +326,7 @@ def _always(run: Run, found: Violations) -> None:
     for sample in run.samples:
         states = sample["states"]
         strange = states.keys() - set(STATES)
-        total, ends = sum(states.values()), sum(states.get(each, 0) for each in ENDS)
+        total, ends = sum(states.values()), sum(states.get(end, 0) for end in ENDS)
         if strange or total != sample["total"] or total < before or ends < ended:
             found.add("I11", f"sample at {sample['at']}", f"{states} of {sample['total']}")
         before, ended = total, ends

@@ -150,14 +150,14 @@ def total(by_database: dict[str, dict[str, Any]], folders: list[Path]) -> dict[s
         "unknown_nanousd",
         "calls",
     ):
-        summed[name] = sum(each[name] for each in by_database.values())
+        summed[name] = sum(report[name] for report in by_database.values())
     for name in ("kills", "ends"):
         counted: Counter[str] = Counter()
-        for each in by_database.values():
-            counted.update(each[name])
+        for report in by_database.values():
+            counted.update(report[name])
         summed[name] = dict(sorted(counted.items()))
     summed["over_ceiling_nanousd"] = max(
-        each["over_ceiling_nanousd"] for each in by_database.values()
+        report["over_ceiling_nanousd"] for report in by_database.values()
     )
     seconds = sorted(
         line["seconds"]

@@ -40,7 +40,9 @@ def main() -> None:
                     )
                 measured[kind] = _summary(delayed, calls)
                 say(f"{kind:10} {measured[kind]}")
-    worst = {name: max(each[name] for each in measured.values()) for name in ("p50_ms", "p99_ms")}
+    worst = {
+        name: max(figures[name] for figures in measured.values()) for name in ("p50_ms", "p99_ms")
+    }
     print(json.dumps({**worst, **measured}))
 
 

@@ -64,14 +64,16 @@ def all_tiers(connection: Transaction, policy: Policy) -> list[Concurrency]:
 def _one(
     tier: Tier, policy: Policy, stated: Mapping[Tier, int], workers: list[Process]
 ) -> Concurrency:
-    deployed = [each for each in policy.deployments.values() if each.tier is tier]
+    deployed = [deployment for deployment in policy.deployments.values() if deployment.tier is tier]
     return Concurrency(
         tier=tier,
         stated=stated.get(tier, policy.tiers[tier].concurrency),
         said_by="operator" if tier in stated else "policy",
         workers=len(workers),
         pools=_total(worker.detail.get("pool") for worker in workers),
-        deployments=_total(each.limits.in_flight for each in deployed) if deployed else None,
+        deployments=_total(deployment.limits.in_flight for deployment in deployed)
+        if deployed
+        else None,
     )
 
 

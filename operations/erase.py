@@ -38,7 +38,7 @@ def erase(
     for batch in _batches(item_ids):
         with app.ledger.write() as connection:
             cancelled = items.cancel(connection, batch, by)
-            owed = promises.unkept(connection, [each.item_id for each in cancelled])
+            owed = promises.unkept(connection, [ending.item_id for ending in cancelled])
         # Now: afterwards nothing is left to tell.
         Delivery(app).ended(cancelled, owed)
     until, pause = time.monotonic() + patience, threading.Event()
@@ -60,7 +60,7 @@ def erase(
 def _from_broker(app: TierqueueApp, promise_ids: Sequence[str]) -> None:
     backend = app.backend
     if promise_ids:
-        backend.client.delete(*(backend.get_key_for_task(each) for each in promise_ids))
+        backend.client.delete(*(backend.get_key_for_task(promise_id) for promise_id in promise_ids))
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

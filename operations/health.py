@@ -44,7 +44,7 @@ class Health:
     @property
     def well(self) -> bool:
         """Whether nothing is wrong."""
-        return not any(each.wrong for each in self.findings)
+        return not any(finding.wrong for finding in self.findings)
 
 
 class Looks:
@@ -95,20 +95,24 @@ def _setting(error: TierqueueError, do: str) -> Finding:
 def deployments(policy: Policy, environ: Mapping[str, str]) -> list[Finding]:
     """Deployments that can never be called: without a price, or without a key in ``environ``."""
     found = []
-    for each in policy.deployments.values():
+    for deployment in policy.deployments.values():
         try:
-            dearest(each, datetime.now(UTC).date())
+            dearest(deployment, datetime.now(UTC).date())
         except Unpriced as error:
-            found.append(_setting(error, f"state its prices under deployments.{each.name}"))
-        if each.key_env is not None and not environ.get(each.key_env) and not each.simulated:
+            found.append(_setting(error, f"state its prices under deployments.{deployment.name}"))
+        if (
+            deployment.key_env is not None
+            and not environ.get(deployment.key_env)
+            and not deployment.simulated
+        ):
             found.append(
                 Finding(
                     code="no_key_here",
                     wrong=False,
-                    what=f"deployment {each.name} ({each.tier}) has no key here: {each.key_env} is"
-                    " not set",
+                    what=f"deployment {deployment.name} ({deployment.tier}) has no key here:"
+                    f" {deployment.key_env} is not set",
                     do="only the worker of that tier needs it",
-                    detail={"deployment": each.name, "key_env": each.key_env},
+                    detail={"deployment": deployment.name, "key_env": deployment.key_env},
                 )
             )
     return found
@@ -124,13 +128,15 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
         known = ledger_progress.living(connection, database_now(connection))
     room, tier = ("routing", None) if name == "routing" else ("worker", name)
     here = [
-        each for each in known if each.room == room and each.tier == tier and f"@{host}:" in each.id
+        process
+        for process in known
+        if process.room == room and process.tier == tier and f"@{host}:" in process.id
     ]
-    beating = [each for each in here if each.silent < SILENT_SECONDS]
+    beating = [process for process in here if process.silent < SILENT_SECONDS]
     if not beating:
         silent = f"no {name} process of {host} beats"
         return [Finding(code="process_silent", wrong=True, what=silent, do="read its log")]
-    looked = min(each.since.get("looked", each.up) for each in beating)
+    looked = min(process.since.get("looked", process.up) for process in beating)
     if name == "routing" and looked > STUCK_SECONDS:
         stuck = f"the routing stage of {host} looks at no item"
         return [Finding(code="routing_stage_stuck", wrong=True, what=stuck, do="restart it")]
@@ -164,7 +170,7 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
 def concurrency_in_force(connection: Transaction, policy: Policy) -> dict[Tier, int]:
     """Calls in flight in force, by tier."""
     stated = tier_concurrency.all_concurrency(connection)
-    return {tier: stated.get(tier, each.concurrency) for tier, each in policy.tiers.items()}
+    return {tier: stated.get(tier, own.concurrency) for tier, own in policy.tiers.items()}
 
 
 def _broker(app: TierqueueApp) -> list[Finding]:

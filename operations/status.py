@@ -95,7 +95,9 @@ def status(connection: Transaction, policy: Policy) -> Status:
     return Status(
         at=now,
         unrouted=ready.get("route"),
-        routing_stages=sum("superseded" not in each.since for each in alive(known, "routing")),
+        routing_stages=sum(
+            "superseded" not in process.since for process in alive(known, "routing")
+        ),
         tiers=[
             TierStatus(
                 tier=tier,

@@ -74,7 +74,7 @@ class Route:
     def explain(self) -> list[str]:
         """The decision in lines for people."""
         chosen = f"{self.deployment} ({self.tier}), at most {format_usd(self.bound)}"
-        others = [f"not {each.deployment}: {each.why}" for each in self.refusals]
+        others = [f"not {refusal.deployment}: {refusal.why}" for refusal in self.refusals]
         return [chosen, *self.reasons, *others]
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Route:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "reasons": list(self.reasons),
-            "refusals": [each.to_json() for each in self.refusals],
+            "refusals": [refusal.to_json() for refusal in self.refusals],
             **({"stands_in_for": self.stands_in_for} if self.stands_in_for else {}),
             **({"waits_for": self.waits_for} if self.waits_for else {}),
         }
@@ -175,36 +175,40 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
     fitting: list[_Fit] = []
     too_dear: list[NanoUSD] = []
     refusals: list[Refusal] = []
-    for each in _candidates(policy, demands.sensitivity, rank, standing.now // _DAY):
-        input_tokens = signals.input_tokens(each.name)
-        output_tokens = signals.output_tokens_bound + each.reasoning
+    for candidate in _candidates(policy, demands.sensitivity, rank, standing.now // _DAY):
+        input_tokens = signals.input_tokens(candidate.name)
+        output_tokens = signals.output_tokens_bound + candidate.reasoning
         tokens = input_tokens + output_tokens
-        if each.boundary is not None:
-            refusals.append(each.boundary)
-        elif tokens > each.context_window:
-            why = f"up to {tokens} tokens do not fit its context window of {each.context_window}"
-            refusals.append(Refusal(each.name, "context_window", why))
-        elif each.burst is not None and tokens > each.burst:
-            why = f"up to {tokens} tokens are more than its limiter ever grants ({each.burst})"
-            refusals.append(Refusal(each.name, "token_limit", why))
-        elif each.name in small:
-            refusals.append(Refusal(each.name, "too_small", small[each.name]))
-        elif each.floor is not None:
-            refusals.append(each.floor)
-        elif item.only is not None and each.tier is not item.only:
-            refusals.append(Refusal(each.name, "fallback", f"the item fell back to {item.only}"))
-        elif isinstance(each.price, Refusal):
-            refusals.append(each.price)
+        if candidate.boundary is not None:
+            refusals.append(candidate.boundary)
+        elif tokens > candidate.context_window:
+            why = (
+                f"up to {tokens} tokens do not fit its context window of {candidate.context_window}"
+            )
+            refusals.append(Refusal(candidate.name, "context_window", why))
+        elif candidate.burst is not None and tokens > candidate.burst:
+            why = f"up to {tokens} tokens are more than its limiter ever grants ({candidate.burst})"
+            refusals.append(Refusal(candidate.name, "token_limit", why))
+        elif candidate.name in small:
+            refusals.append(Refusal(candidate.name, "too_small", small[candidate.name]))
+        elif candidate.floor is not None:
+            refusals.append(candidate.floor)
+        elif item.only is not None and candidate.tier is not item.only:
+            refusals.append(
+                Refusal(candidate.name, "fallback", f"the item fell back to {item.only}")
+            )
+        elif isinstance(candidate.price, Refusal):
+            refusals.append(candidate.price)
         else:
-            bound = each.price.bound(input_tokens, output_tokens)
+            bound = candidate.price.bound(input_tokens, output_tokens)
             if left is not None and bound > left:
                 too_dear.append(bound)
                 why = f"it can cost {format_usd(bound)} and {format_usd(max(left, 0))} is left"
-                refusals.append(Refusal(each.name, "max_cost", why))
+                refusals.append(Refusal(candidate.name, "max_cost", why))
             else:
-                more = NanoUSD(0) if each.by_the_hour else bound
-                rank_of = TIERS.index(each.tier)
-                fitting.append(_Fit(more, rank_of, each.name, bound, each))
+                more = NanoUSD(0) if candidate.by_the_hour else bound
+                rank_of = TIERS.index(candidate.tier)
+                fitting.append(_Fit(more, rank_of, candidate.name, bound, candidate))
     if not fitting:
         return _nothing_left(item, too_dear, refusals)
     return _cheapest(sorted(fitting), item, rank, signals, refusals, standing.unavailable)
@@ -216,10 +220,10 @@ def _stand_in(fitting: list[_Fit], unavailable: Mapping[str, str]) -> _Fit:
     """
     best = fitting[0]
     able = (
-        each
-        for each in fitting
-        if each.name not in unavailable
-        and (each.rank, each.candidate.house) == (best.rank, best.candidate.house)
+        candidate
+        for candidate in fitting
+        if candidate.name not in unavailable
+        and (candidate.rank, candidate.candidate.house) == (best.rank, best.candidate.house)
     )
     return next(able, best)
 
@@ -275,7 +279,7 @@ def _cheapest(
 def _nothing_left(
     item: WorkItem, too_dear: list[NanoUSD], refusals: list[Refusal]
 ) -> NoRoute | CostCeilingExceeded | Unpriced:
-    fields = {"item": item.id, "refusals": [each.to_json() for each in refusals]}
+    fields = {"item": item.id, "refusals": [refusal.to_json() for refusal in refusals]}
     if too_dear and item.demands.max_cost is not None:
         limit, needed = item.demands.max_cost, min(too_dear)
         message = (
@@ -285,11 +289,11 @@ def _nothing_left(
         )
         ceiling = {"ceiling": f"item:{item.id}", "limit": int(limit), "spent": int(item.spent)}
         return CostCeilingExceeded(message, ceiling | {"held": 0, "needed": int(needed)} | fields)
-    unpriced = [each for each in refusals if each.rule == "unpriced"]
+    unpriced = [refusal for refusal in refusals if refusal.rule == "unpriced"]
     if unpriced:
         message = f"Item {item.id} ({item.task}): {unpriced[0].why}"
         return Unpriced(message, {"deployment": unpriced[0].deployment} | fields)
-    whys = "; ".join(f"{each.deployment}: {each.why}" for each in refusals)
+    whys = "; ".join(f"{refusal.deployment}: {refusal.why}" for refusal in refusals)
     message = (
         f"Item {item.id} ({item.task}): no deployment satisfies what it demands "
         f"({whys or 'the policy has none'}). Nothing was sent: change what it demands or add a "

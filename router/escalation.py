@@ -61,7 +61,8 @@ def all_too_small(too_small: Mapping[str, str], policy: Policy) -> dict[str, str
     if not too_small:
         return {}
     found = {
-        name: too_small_too(each, too_small, policy) for name, each in policy.deployments.items()
+        name: too_small_too(deployment, too_small, policy)
+        for name, deployment in policy.deployments.items()
     }
     return {name: why for name, why in found.items() if why is not None}
 
@@ -94,10 +95,12 @@ def onward(
     more: Mapping[str, str] | None = None
     if reason in TOO_SMALL:
         more = {**too_small, at.name: reason}
-        beside = (each for each in policy.deployments.values() if each.tier is at.tier)
+        beside = (
+            deployment for deployment in policy.deployments.values() if deployment.tier is at.tier
+        )
         # Routed to it again, by a routing stage that does not know of this, it goes up.
         new = at.name not in too_small
-        if new and any(too_small_too(each, more, policy) is None for each in beside):
+        if new and any(too_small_too(deployment, more, policy) is None for deployment in beside):
             return Onward(reason, more)
     refused_by = (*refused_by, at.tier)
     if not may_climb or after_rejection(refused_by, policy) is None:

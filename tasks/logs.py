@@ -96,5 +96,5 @@ def _take_over(logger: logging.Logger, **_: Any) -> None:
             structlog.processors.JSONRenderer(sort_keys=True),
         ],
     )
-    for each in logger.handlers:
-        each.setFormatter(form)
+    for handler in logger.handlers:
+        handler.setFormatter(form)

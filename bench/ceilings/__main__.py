@@ -106,7 +106,7 @@ def summary(runs: list[dict[str, Any]], controls: list[dict[str, Any]]) -> dict[
         worst
         | least
         | {
-            "control_over_by_nanousd": min(each["over_by_nanousd"] for each in controls),
+            "control_over_by_nanousd": min(control["over_by_nanousd"] for control in controls),
             "runs": runs,
             "overage_runs": over,
             "controls": controls,

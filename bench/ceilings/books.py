@@ -82,7 +82,7 @@ def verdict(
         "escalations": escalated,
         "lost_replies": replies,
         "overage_nanousd": sum(over),
-        "overage_calls": sum(each > 0 for each in over),
+        "overage_calls": sum(bill > 0 for bill in over),
         "ends": dict(sorted(ends.items())),
     }
 

@@ -166,13 +166,13 @@ class _Producer:
             return
         key = taken.read_text(encoding="utf-8")
         options = {"max_output_tokens": OUTPUT_TOKENS, "floor": "gpu", "priority": 9}
-        for each in (_key(), _key(), key, _key(), _key(), _key()):
-            prompt = self._prompt() + (POISON if each == key else "")
+        for task_id in (_key(), _key(), key, _key(), _key(), _key()):
+            prompt = self._prompt() + (POISON if task_id == key else "")
             self._noted(
-                "poison" if each == key else "neighbour",
-                [each],
-                lambda prompt=prompt, each=each: complete.apply_async(  # type: ignore[misc]
-                    (prompt,), options, task_id=each
+                "poison" if task_id == key else "neighbour",
+                [task_id],
+                lambda prompt=prompt, task_id=task_id: complete.apply_async(  # type: ignore[misc]
+                    (prompt,), options, task_id=task_id
                 ),
             )
 

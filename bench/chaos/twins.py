@@ -22,11 +22,11 @@ def without_fence() -> None:
     real = settlements.settle
 
     def settle(connection: Any, ready: settlements.Ready) -> Any:
-        for each in ready.settlements:
+        for settlement in ready.settlements:
             connection.execute(
                 update(items)
-                .where(items.c.id == each.item_id)
-                .values(state="running", fence=each.fence)
+                .where(items.c.id == settlement.item_id)
+                .values(state="running", fence=settlement.fence)
             )
         return real(connection, ready)
 

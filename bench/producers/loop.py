@@ -56,7 +56,7 @@ def produce(call: Callable[[int], Any]) -> None:
             f"{OUTSTANDING} calls were made one was waited for, which came after {late:.1f} s; the "
             "machine is too busy to be measured, or what is measured stands still"
         )
-    for each in outstanding:
-        each.get(timeout=PATIENCE)
+    for result in outstanding:
+        result.get(timeout=PATIENCE)
     told = {"results": results, "seconds": counting, "cpu": cpu, "all": time.process_time()}
     print(json.dumps(told))

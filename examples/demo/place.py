@@ -101,7 +101,9 @@ def live_place(folder: Path, console: Console) -> Place:
     """Real providers; says first what is at stake. Raises ``Misconfigured`` for a missing key."""
     template = HERE / "live.toml"
     policy = parse_policy(template.read_text(encoding="utf-8"), str(template))
-    wanted = {each.key_env for each in policy.deployments.values() if each.key_env}
+    wanted = {
+        deployment.key_env for deployment in policy.deployments.values() if deployment.key_env
+    }
     for name in sorted(wanted):
         if not os.environ.get(name, "").strip():
             raise Misconfigured(f"LIVE=1 calls real providers: set {name}, or leave LIVE out")
@@ -111,7 +113,7 @@ def live_place(folder: Path, console: Console) -> Place:
             f" will be spent on {rule.scope}.",
             style="bold yellow",
         )
-    tiers = dict.fromkeys(each.tier.value for each in policy.deployments.values())
+    tiers = dict.fromkeys(deployment.tier.value for deployment in policy.deployments.values())
     return Place(
         folder=folder,
         template=template,

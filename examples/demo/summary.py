@@ -61,7 +61,7 @@ class Summary:
                 row = items.get(connection, item_id)
                 if row is not None:
                     self._count(
-                        dict(row), [dict(each) for each in items.history(connection, item_id)]
+                        dict(row), [dict(attempt) for attempt in items.history(connection, item_id)]
                     )
 
     @property
@@ -96,9 +96,9 @@ class Summary:
         """The same tokens at the cheapest frontier deployment's prices."""
         now = datetime.now(UTC)
         costs = [
-            charge(each, usage, now).cost
-            for each in self._policy.deployments.values()
-            if each.tier is Tier.FRONTIER
+            charge(deployment, usage, now).cost
+            for deployment in self._policy.deployments.values()
+            if deployment.tier is Tier.FRONTIER
         ]
         return min(costs, default=0)
 
@@ -136,7 +136,7 @@ class Summary:
         for name in ("tier", "", *ENDS_SHOWN, "tokens in", "tokens out", "cost"):
             shown.add_column(name, justify="left" if name in {"tier", ""} else "right")
         order = [tier.value for tier in TIERS] + [NO_TIER]
-        for name, line in sorted(self.lines.items(), key=lambda each: order.index(each[0])):
+        for name, line in sorted(self.lines.items(), key=lambda line: order.index(line[0])):
             kind = "" if name == NO_TIER else "simulated" if line.simulated else "real"
             shown.add_row(
                 name,

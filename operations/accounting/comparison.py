@@ -67,9 +67,9 @@ class Idle:
 
 def all_on_frontier(used: Sequence[Used], policy: Policy, at: datetime) -> Elsewhere | None:
     """The cheapest frontier deployment for all of this; ``None`` where none has token prices."""
-    frontier = [each for each in _by_token(policy) if each.tier is Tier.FRONTIER]
-    priced = [each for each in (_elsewhere(used, d, at) for d in frontier) if each is not None]
-    return min(priced, key=lambda each: (each.total, each.deployment), default=None)
+    frontier = [deployment for deployment in _by_token(policy) if deployment.tier is Tier.FRONTIER]
+    priced = [cost for cost in (_elsewhere(used, d, at) for d in frontier) if cost is not None]
+    return min(priced, key=lambda cost: (cost.total, cost.deployment), default=None)
 
 
 def idle(
@@ -80,22 +80,22 @@ def idle(
     for group in spent:
         charged[group.key] = charged.get(group.key, 0) + group.cost
     found = []
-    for each in policy.deployments.values():
-        if each.gpu_hour is None or seconds <= 0:
+    for deployment in policy.deployments.values():
+        if deployment.gpu_hour is None or seconds <= 0:
             continue
-        whole = ceil(each.gpu_hour * Fraction(seconds))
-        cost = charged.get(each.name, 0)
-        own = [one for one in used if one.deployment == each.name]
+        whole = ceil(deployment.gpu_hour * Fraction(seconds))
+        cost = charged.get(deployment.name, 0)
+        own = [one for one in used if one.deployment == deployment.name]
         found.append(
             Idle(
-                deployment=each.name,
-                per_hour=ceil(each.gpu_hour * HOUR),
+                deployment=deployment.name,
+                per_hour=ceil(deployment.gpu_hour * HOUR),
                 seconds=round(seconds, 3),
                 charged=cost,
                 idle_cost=max(0, whole - cost),
                 busy=round(cost / whole, 4) if whole else 0.0,
                 tokens_per_hour=round(_tokens(own) * HOUR / seconds),
-                break_even=tuple(_break_even(each, own or used, policy, at)),
+                break_even=tuple(_break_even(deployment, own or used, policy, at)),
             )
         )
     return found
@@ -106,13 +106,13 @@ def _break_even(
 ) -> Iterable[BreakEven]:
     assert hourly.gpu_hour is not None
     tokens = _tokens(used)
-    for each in _by_token(policy) if tokens else ():
-        there = _elsewhere(used, each, at)
+    for deployment in _by_token(policy) if tokens else ():
+        there = _elsewhere(used, deployment, at)
         if there is not None and there.total:
             per_token = Fraction(there.total, tokens)
             yield BreakEven(
-                against=each.name,
-                simulated=each.simulated,
+                against=deployment.name,
+                simulated=deployment.simulated,
                 tokens_per_hour=ceil(hourly.gpu_hour * HOUR / per_token),
             )
 
@@ -120,9 +120,9 @@ def _break_even(
 def _elsewhere(used: Iterable[Used], deployment: Deployment, at: datetime) -> Elsewhere | None:
     costs: dict[Group, int] = {}
     try:
-        for each in used:
-            cost = charge(deployment, each.usage, at).cost * each.calls
-            group = (each.key, each.simulated)
+        for usage in used:
+            cost = charge(deployment, usage.usage, at).cost * usage.calls
+            group = (usage.key, usage.simulated)
             costs[group] = costs.get(group, 0) + cost
     except Unpriced:
         return None
@@ -130,7 +130,7 @@ def _elsewhere(used: Iterable[Used], deployment: Deployment, at: datetime) -> El
 
 
 def _by_token(policy: Policy) -> list[Deployment]:
-    return [each for each in policy.deployments.values() if each.gpu_hour is None]
+    return [deployment for deployment in policy.deployments.values() if deployment.gpu_hour is None]
 
 
 def _tokens(used: Iterable[Used]) -> int:

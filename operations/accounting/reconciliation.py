@@ -37,7 +37,7 @@ class Unresolved:
 
 def of_model(rows: Sequence[Billed], model: str) -> list[Billed]:
     """The rows of one model, and those that name none."""
-    return [each for each in rows if each.model is None or same_model(model, each.model)]
+    return [row for row in rows if row.model is None or same_model(model, row.model)]
 
 
 def resolve(
@@ -91,9 +91,9 @@ def days(
     for row in rows:
         billed[row.day] = billed.get(row.day, 0) + row.cost
     corrected: dict[date, int] = {}
-    for each in resolved:
-        day = each.charge.day
-        corrected[day] = corrected.get(day, 0) + each.cost - each.charge.cost
+    for resolution in resolved:
+        day = resolution.charge.day
+        corrected[day] = corrected.get(day, 0) + resolution.cost - resolution.charge.cost
     nothing = Booked(0, 0, 0)
     return [
         Day(

@@ -63,13 +63,13 @@ class Figures(Collector):
             "ready_items",
             "Ready, not paused, not claimed; route: not routed yet",
             ["tier"],
-            [((tier,), each.ready) for tier, each in backlog],
+            [((tier,), waiting.ready) for tier, waiting in backlog],
         )
         yield _gauge(
             "ready_oldest_seconds",
             "Age of the oldest ready item",
             ["tier"],
-            [((tier,), each.oldest_seconds) for tier, each in backlog],
+            [((tier,), waiting.oldest_seconds) for tier, waiting in backlog],
         )
         yield _gauge(
             "waiting_items",
@@ -95,7 +95,7 @@ class Figures(Collector):
             "heartbeat_age_seconds",
             "Since a process was heard of",
             ["process"],
-            [((each.id,), each.silent) for each in now.processes],
+            [((process.id,), process.silent) for process in now.processes],
         )
         yield _gauge(
             "claim_age_seconds",
@@ -107,7 +107,7 @@ class Figures(Collector):
             ("resent_last_minute", "Items sent to their tier again", "resent"),
             ("stale_fences_last_minute", "Answers refused after their lease", "stale_fences"),
         ):
-            total = sum(each.last_minute.get(count, 0) for each in now.processes)
+            total = sum(process.last_minute.get(count, 0) for process in now.processes)
             yield _gauge(name, help_text, [], [((), total)])
 
 
@@ -119,7 +119,7 @@ def _by_code(now: Progress) -> Counter[str]:
 
 
 def _by_finding(health: Health) -> Counter[tuple[str, str]]:
-    return Counter((each.code, "1" if each.wrong else "0") for each in health.findings)
+    return Counter((finding.code, "1" if finding.wrong else "0") for finding in health.findings)
 
 
 def _gauge(

@@ -188,7 +188,9 @@ class Policy(Table):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        simulated = [each.name for each in self.deployments.values() if each.simulated]
+        simulated = [
+            deployment.name for deployment in self.deployments.values() if deployment.simulated
+        ]
         if simulated and not self.allow_simulated:
             raise ValueError(
                 f"deployments.{simulated[0]} is simulated: say allow_simulated = true at the top, "
@@ -199,7 +201,7 @@ class Policy(Table):
         known: dict[str, set[str]] = {
             "tier": {tier.value for tier in TIERS},
             "deployment": set(self.deployments),
-            "provider": {each.provider for each in self.deployments.values()},
+            "provider": {deployment.provider for deployment in self.deployments.values()},
         }
         for number, rule in enumerate(self.ceilings):
             names = known.get(rule.scope)

@@ -111,7 +111,7 @@ def _ever(model: ModelInfo) -> list[ModelPrice]:
     """Every price list the model has or had."""
     if isinstance(model.prices, ModelPrice):
         return [model.prices]
-    return [each.prices for each in model.prices]
+    return [price.prices for price in model.prices]
 
 
 def _from(model: ModelInfo, since: date) -> list[ModelPrice]:
@@ -119,8 +119,8 @@ def _from(model: ModelInfo, since: date) -> list[ModelPrice]:
     first = 0
     if not isinstance(model.prices, ModelPrice):
         midnight = datetime(since.year, since.month, since.day, tzinfo=UTC)
-        for number, each in enumerate(model.prices):
-            limit = each.constraint
+        for number, price in enumerate(model.prices):
+            limit = price.constraint
             if limit is None or (isinstance(limit, StartDateConstraint) and limit.active(midnight)):
                 first = number
     return _ever(model)[first:]

@@ -26,7 +26,7 @@ def of_form(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Why an answer does not fit ``model``: where, by names the model declares, and which rule."""
     declared = set(_declared(model.model_json_schema()))
     found = error.errors(include_input=False, include_context=False, include_url=False)
-    return list(dict.fromkeys(_one(each, declared) for each in found))
+    return list(dict.fromkeys(_one(fault, declared) for fault in found))
 
 
 def without(answer: Any, said: str) -> str:

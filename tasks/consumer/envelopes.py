@@ -66,7 +66,7 @@ def fault_of(entry: Any, channel: Any) -> str | None:
         if compression is not None:
             _unfold(body, compression)
     except ValidationError as error:
-        return ", ".join(".".join(map(str, each["loc"])) or "it" for each in error.errors())
+        return ", ".join(".".join(map(str, fault["loc"])) or "it" for fault in error.errors())
     except Exception as error:  # noqa: BLE001 - whatever it is, kombu would end of it
         return type(error).__name__
     return None

@@ -169,5 +169,5 @@ def _wrong(model: type[BaseModel], given: dict[str, Any]) -> set[str]:
     try:
         model.model_validate(given)
     except ValidationError as error:
-        return {str(each["loc"][0]) if each["loc"] else "it" for each in error.errors()}
+        return {str(fault["loc"][0]) if fault["loc"] else "it" for fault in error.errors()}
     return set()

@@ -32,7 +32,7 @@ def found(facts: Facts) -> Iterator[Finding]:
     """A finding for each thing that ended items."""
     toll = facts.toll
     for group in toll.deaths:
-        same = sum(each.items for each in toll.deaths if each.reason == group.reason)
+        same = sum(death.items for death in toll.deaths if death.reason == group.reason)
         own = group.reason in _ITS_OWN or group.kind == "item"
         many = same >= MANY and same >= SHARE * max(toll.ended, 1)
         seconds = max(0, facts.now - group.last_at) // 1_000_000

@@ -70,7 +70,9 @@ def alive(known: Iterable[Process], room: str, tier: Tier | str | None = None) -
 
 def pace(known: Iterable[Process], tier: Tier) -> float | None:
     """Items of a tier that ended in a second, over the last minute; ``None`` if no worker says."""
-    workers = [each for each in alive(known, "worker", tier) if "ended" in each.last_minute]
+    workers = [
+        process for process in alive(known, "worker", tier) if "ended" in process.last_minute
+    ]
     if not workers:
         return None
     return sum(worker.last_minute["ended"] / min(60.0, max(worker.up, 1.0)) for worker in workers)

@@ -86,7 +86,7 @@ def left_behind(facts: Facts) -> Iterator[Finding]:
             do="is the broker up, and a routing stage alive?",
             detail={"promises": progress.promises_owed},
         )
-    if resent := sum(each.last_minute.get("resent", 0) for each in progress.processes):
+    if resent := sum(process.last_minute.get("resent", 0) for process in progress.processes):
         yield Finding(
             code="slices_resent",
             wrong=False,
@@ -95,7 +95,7 @@ def left_behind(facts: Facts) -> Iterator[Finding]:
             do="are there enough workers, and does the broker lose messages?",
             detail={"items_last_minute": resent},
         )
-    if stale := sum(each.last_minute.get("stale_fences", 0) for each in progress.processes):
+    if stale := sum(process.last_minute.get("stale_fences", 0) for process in progress.processes):
         yield Finding(
             code="answers_too_late",
             wrong=False,

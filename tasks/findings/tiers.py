@@ -103,7 +103,9 @@ def _idle(facts: Facts, tier: Tier) -> float | None:
         for waiting in facts.progress.waiting
     )
     runs = any(running.tier == tier for running in facts.progress.running)
-    timeouts = [each.timeout for each in facts.deployments.values() if each.tier is tier]
+    timeouts = [
+        deployment.timeout for deployment in facts.deployments.values() if deployment.tier is tier
+    ]
     patience = max(timeouts, default=0.0) if runs or limited else 0.0
     return idle if idle > STUCK_SECONDS + patience else None
 

@@ -106,7 +106,9 @@ def _reader(file: IO[str]) -> Any:
 def _header(path: Path, header: Sequence[str] | None) -> tuple[str, ...]:
     if not header:
         raise InvalidItem(f"{path} is empty: its first line names the columns")
-    if len(header) == 1 and (used := [each for each in _OTHER_SEPARATORS if each in header[0]]):
+    if len(header) == 1 and (
+        used := [separator for separator in _OTHER_SEPARATORS if separator in header[0]]
+    ):
         raise InvalidItem(f"{path}: its columns are separated by {used[0]!r}, not by commas")
     twice = {name for name in header if header.count(name) > 1}
     if twice:

@@ -58,7 +58,7 @@ class Quote:
 
     @property
     def bound(self) -> int:
-        return sum(each.bound for each in self.parts.values())
+        return sum(part.bound for part in self.parts.values())
 
     @property
     def expected(self) -> Expected | None:

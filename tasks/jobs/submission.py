@@ -228,7 +228,7 @@ class Submission:
             self._checked(sample.values, new_id())
         except InvalidItem as error:
             problems = error.fields.get("problems", ())
-            if any(str(each).split(":")[0].split(".")[0] in self._fixed for each in problems):
+            if any(str(problem).split(":")[0].split(".")[0] in self._fixed for problem in problems):
                 raise
 
 

@@ -60,7 +60,7 @@ class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no t
         if time.monotonic() - self._looked_at < LOOK:
             return
         self._looked_at = time.monotonic()
-        waiting = sorted({each for those in self._pending_results for each in list(those)})
+        waiting = sorted({task_id for those in self._pending_results for task_id in list(those)})
         for start in range(0, len(waiting), _MOST):
             for meta in self.backend.from_ledger(waiting[start : start + _MOST]):
                 self.on_state_change(meta, None)
@@ -128,14 +128,14 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
         if not task_ids:
             return []
         known = self._known(task_ids, at_once=at_once, ended=True) or {}
-        return [each for each in known.values() if _ended(each)]
+        return [result for result in known.values() if _ended(result)]
 
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
         """As Celery's; notes headers with groups inside, whose structure only Celery restores."""
         super().apply_chord(header_result_args, body, **kwargs)
         group_id, results = header_result_args[0], header_result_args[1]
         if not isinstance(results, list | tuple) or any(
-            isinstance(each, GroupResult) for each in results
+            isinstance(result, GroupResult) for result in results
         ):
             self._structured.add(group_id)
 
@@ -184,14 +184,18 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
                     raise
             else:
                 known = told_of | self._doubted(wanted, told_of)
-        yield from ((each, meta) for each, meta in known.items() if _ended(meta))
+        yield from ((promise_id, meta) for promise_id, meta in known.items() if _ended(meta))
 
     def _doubted(self, wanted: set[str], told_of: Mapping[str, Meta]) -> dict[str, Meta]:
         """What the ledger says of failures that the broker told of, and of calls that joined."""
-        failed = [each for each, meta in told_of.items() if meta["status"] != states.SUCCESS]
-        for each in failed:
-            self._cache.pop(each, None)
-        joined = [each for each in wanted - told_of.keys() if each in self.app.joined]
+        failed = [
+            promise_id for promise_id, meta in told_of.items() if meta["status"] != states.SUCCESS
+        ]
+        for promise_id in failed:
+            self._cache.pop(promise_id, None)
+        joined = [
+            promise_id for promise_id in wanted - told_of.keys() if promise_id in self.app.joined
+        ]
         corrected = (failed and self._known(failed)) or {}
         return corrected | ((joined and self._known(joined, at_once=True)) or {})
 

@@ -20,9 +20,9 @@ def cancel_behind(app: TierqueueApp, task_ids: Sequence[str]) -> set[str]:
     is aborted; one that has ended stays as it is.
     """
     with app.ledger.write() as connection:
-        known = [each for each in task_ids if promises.exists(connection, each)]
+        known = [task_id for task_id in task_ids if promises.exists(connection, task_id)]
         cancelled = items.cancel(connection, promises.items_of(connection, known), "a revoke")
-        owed = promises.unkept(connection, [each.item_id for each in cancelled])
+        owed = promises.unkept(connection, [ending.item_id for ending in cancelled])
     Delivery(app).ended(cancelled, owed)
     return set(known)
 
@@ -40,11 +40,11 @@ class ItemControl(Control):  # type: ignore[misc]  # celery ships no types
 
         Raises the database's own error when the ledger cannot be reached: then nothing is revoked.
         """
-        ids = [str(each) for each in maybe_list(task_id) or []]
+        ids = [str(celery_id) for celery_id in maybe_list(task_id) or []]
         ours: set[str] = set()
         if self.app.settings.ledger_url is not None:
             ours = cancel_behind(self.app, sorted(set(ids)))
-        others = [each for each in ids if each not in ours]
+        others = [celery_id for celery_id in ids if celery_id not in ours]
         replies = super().revoke(others, *args, **kwargs) if others else None
         if not ours or not kwargs.get("reply"):
             return replies

@@ -40,7 +40,9 @@ def announce(app: TierqueueApp, letters: Sequence[DeadLetter]) -> list[str]:
 
 def _publish(app: TierqueueApp, queue: str, letters: Sequence[DeadLetter]) -> list[str]:
     client = app.backend.client
-    keys = {each.item_id: f"tierqueue-dead-{each.item_id}-{each.ended_at}" for each in letters}
+    keys = {
+        letter.item_id: f"tierqueue-dead-{letter.item_id}-{letter.ended_at}" for letter in letters
+    }
     with client.pipeline(transaction=False) as pipe:
         for key in keys.values():
             pipe.set(key, "sending", nx=True, ex=_SENDING_SECONDS)
@@ -48,19 +50,19 @@ def _publish(app: TierqueueApp, queue: str, letters: Sequence[DeadLetter]) -> li
         for key in keys.values():
             pipe.get(key)
         said = dict(zip(keys, pipe.execute(), strict=True))
-    ours = [each for each in letters if first[each.item_id]]
+    ours = [letter for letter in letters if first[letter.item_id]]
     try:
         _send(app, queue, ours)
     except BaseException:
         if ours:
-            client.delete(*(keys[each.item_id] for each in ours))
+            client.delete(*(keys[letter.item_id] for letter in ours))
         raise
     with client.pipeline(transaction=False) as pipe:
-        for each in ours:
-            pipe.set(keys[each.item_id], "sent", ex=app.backend.expires or None)
+        for letter in ours:
+            pipe.set(keys[letter.item_id], "sent", ex=app.backend.expires or None)
         pipe.execute()
-    before = [each.item_id for each in letters if said[each.item_id] == b"sent"]
-    return [each.item_id for each in ours] + before
+    before = [letter.item_id for letter in letters if said[letter.item_id] == b"sent"]
+    return [letter.item_id for letter in ours] + before
 
 
 def _send(app: Celery, queue: str, letters: Sequence[DeadLetter]) -> None:
@@ -68,10 +70,10 @@ def _send(app: Celery, queue: str, letters: Sequence[DeadLetter]) -> None:
         return
     target = Queue(queue, Exchange(queue), routing_key=queue)
     with app.producer_pool.acquire(block=True) as producer, producer.batch(len(letters) + 1):
-        for each in letters:
+        for letter in letters:
             app.send_task(
                 names.DEAD,
-                kwargs={"item": each.item_id, "reason": each.reason},
+                kwargs={"item": letter.item_id, "reason": letter.reason},
                 queue=target,
                 producer=producer,
                 ignore_result=True,
@@ -81,6 +83,6 @@ def _send(app: Celery, queue: str, letters: Sequence[DeadLetter]) -> None:
 
 def _by_queue(letters: Sequence[DeadLetter]) -> dict[str, list[DeadLetter]]:
     found: dict[str, list[DeadLetter]] = {}
-    for each in letters:
-        found.setdefault(names.dead_queue(each.tier), []).append(each)
+    for letter in letters:
+        found.setdefault(names.dead_queue(letter.tier), []).append(letter)
     return found

@@ -41,13 +41,13 @@ class Delivery:
             _log.warning("delivery_postponed", error=type(error).__name__)
 
     def _tell(self, ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
-        dead = [each for each in ended if each.state == "dead"]
-        for each in dead:
-            reason = (each.error or {}).get("reason")
-            _log.error("dead_letter", item=each.item_id, reason=reason)
-        by_item = {each.item_id: each for each in ended}
+        dead = [ending for ending in ended if ending.state == "dead"]
+        for letter in dead:
+            reason = (letter.error or {}).get("reason")
+            _log.error("dead_letter", item=letter.item_id, reason=reason)
+        by_item = {ending.item_id: ending for ending in ended}
         pairs = [(promise, by_item[promise.item_id]) for promise in owed]
-        ids = [each.item_id for each in dead]
+        ids = [letter.item_id for letter in dead]
         spent: dict[str, Spent] = {}
         letters: list[DeadLetter] = []
         if dead:

@@ -67,8 +67,8 @@ def keep(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
     Keeping a promise twice stores the same result again and sends nothing again. Takes one round
     trip for all promises that are owed a result alone.
     """
-    plain = [each for each in owed if each[0].plain]
-    others = [each for each in owed if not each[0].plain]
+    plain = [promise for promise in owed if promise[0].plain]
+    others = [promise for promise in owed if not promise[0].plain]
     kept: list[str] = []
     try:
         _store(app, plain)
@@ -120,8 +120,8 @@ def _context(promise: Promise) -> Context:
             "chord": opened(promise.chord),
             "chain": opened(promise.chain),
             "errbacks": [
-                named(opened(each), f"{promise.id}/error/{index}")
-                for index, each in enumerate(promise.errbacks or ())
+                named(opened(errback), f"{promise.id}/error/{index}")
+                for index, errback in enumerate(promise.errbacks or ())
             ],
             "root_id": promise.root_id or promise.id,
             "parent_id": promise.parent_id,
@@ -209,11 +209,11 @@ def _tell(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
 
 def _joined(parts: Sequence[Ending]) -> list[Any]:
     """The answers of a chord's parts; raises ``ChordError`` as Celery does for one that failed."""
-    for each in parts:
-        if each.state != "succeeded":
-            _, error = told(each)
-            raise ChordError(f"Dependency {each.item_id} raised {error!r}")
-    return [each.answer for each in parts]
+    for part in parts:
+        if part.state != "succeeded":
+            _, error = told(part)
+            raise ChordError(f"Dependency {part.item_id} raised {error!r}")
+    return [part.answer for part in parts]
 
 
 def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:

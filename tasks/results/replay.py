@@ -60,6 +60,6 @@ def forget_failures(app: TierqueueApp, owed: Sequence[Promise]) -> None:
     ids = {promise.id for promise in owed}
     for promise in owed:
         ids.update(ids_in(promise.chain), ids_in(promise.chord))
-    keys = [backend.get_key_for_task(each) for each in sorted(ids)]
+    keys = [backend.get_key_for_task(item_id) for item_id in sorted(ids)]
     for start in range(0, len(keys), _AT_ONCE):
         backend.client.delete(*keys[start : start + _AT_ONCE])

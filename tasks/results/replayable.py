@@ -56,7 +56,10 @@ class ReplayableGroup(GroupResult):  # type: ignore[misc]  # celery ships no typ
         """As Celery's, by fresh results where one had failed: a group is counted out but once."""
         if not any(map(_failed, self.results)):
             return super().get(*args, **kwargs)
-        fresh = [self.app.AsyncResult(each.id) if _failed(each) else each for each in self.results]
+        fresh = [
+            self.app.AsyncResult(result.id) if _failed(result) else result
+            for result in self.results
+        ]
         return self.app.GroupResult(self.id, fresh, parent=self.parent).get(*args, **kwargs)
 
 

@@ -31,7 +31,7 @@ def opened(signature: Any) -> Any:
 
 def _routed(value: Any) -> Any:
     if isinstance(value, Mapping):
-        inside = {name: _routed(each) for name, each in value.items()}
+        inside = {name: _routed(part) for name, part in value.items()}
         if isinstance(value, Signature) and not value.get("subtask_type"):
             options = inside["options"]
             app = value._app  # noqa: SLF001 - its public name falls back to any current application
@@ -39,7 +39,7 @@ def _routed(value: Any) -> Any:
                 inside["options"] = {**options, "queue": _queue(app, value["task"])}
         return inside
     if isinstance(value, list | tuple):
-        return [_routed(each) for each in value]
+        return [_routed(part) for part in value]
     return value
 
 
@@ -60,7 +60,7 @@ def without_errbacks(signature: Any) -> Any:
             if name != "link_error"
         }
     if isinstance(signature, list):
-        return [without_errbacks(each) for each in signature]
+        return [without_errbacks(part) for part in signature]
     return signature
 
 
@@ -72,8 +72,8 @@ def ids_in(signature: Any) -> Iterator[str]:
         for part in ("options", "kwargs", "chord", "chain", *_INSIDE):
             yield from ids_in(signature.get(part))
     elif isinstance(signature, list | tuple):
-        for each in signature:
-            yield from ids_in(each)
+        for part in signature:
+            yield from ids_in(part)
 
 
 def listed(signatures: Any) -> list[Any] | None:
@@ -101,7 +101,7 @@ def named(signature: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _named_inside(inside: Any, name: str) -> Any:
     if isinstance(inside, list | tuple):
-        return [_named_inside(each, f"{name}/{index}") for index, each in enumerate(inside)]
+        return [_named_inside(part, f"{name}/{index}") for index, part in enumerate(inside)]
     if isinstance(inside, Mapping) and "task" in inside:
         return named(inside, name)
     return inside

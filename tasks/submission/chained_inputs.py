@@ -37,14 +37,14 @@ def take(
 
     def opened(value: Any) -> Any:
         if isinstance(value, list):
-            return [each if isinstance(each, str) else opened(each) for each in value]
+            return [part if isinstance(part, str) else opened(part) for part in value]
         if isinstance(value, dict) and value.keys() == {"output", "receipt"}:
             inherited.levels.append(_sensitivity(value["receipt"]))
             return Output(value["output"])
         return value
 
     return (
-        [opened(each) for each in args],
+        [opened(arg) for arg in args],
         {name: opened(value) for name, value in kwargs.items()},
         inherited,
     )
@@ -54,8 +54,8 @@ def fit(value: Any, *, as_text: bool) -> Any:
     """An argument as its task type wants it: outputs as they are, or written out as one text."""
     if isinstance(value, Output):
         return _text(value.value) if as_text else value.value
-    if isinstance(value, list) and any(isinstance(each, Output) for each in value):
-        parts = [fit(each, as_text=as_text) for each in value]
+    if isinstance(value, list) and any(isinstance(part, Output) for part in value):
+        parts = [fit(part, as_text=as_text) for part in value]
         return "\n\n".join(map(_text, parts)) if as_text else parts
     return value
 

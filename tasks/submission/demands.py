@@ -176,7 +176,7 @@ def moment(value: Any, task: str, option: str) -> int:
 def invalid(task: str, error: ValidationError) -> InvalidItem:
     """A validation error as ``InvalidItem``: it names the arguments and never their values."""
     problems = [
-        f"{'.'.join(str(part) for part in each['loc']) or 'arguments'}: {each['msg']}"
-        for each in error.errors(include_input=False, include_url=False, include_context=False)
+        f"{'.'.join(str(part) for part in fault['loc']) or 'arguments'}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False, include_context=False)
     ]
     return InvalidItem(f"{task}: {'; '.join(problems)}", {"task": task, "problems": problems})

@@ -71,11 +71,11 @@ def test_the_routing_stage_counts_what_the_engine_then_uses(standing: Standing) 
 
 def test_many_items_share_the_engine_s_time(standing: Standing) -> None:
     waiting = [classify.delay(f"card {n}", labels=LABELS) for n in range(24)]
-    receipts = [each.get(timeout=90)["receipt"] for each in waiting]
+    receipts = [result.get(timeout=90)["receipt"] for result in waiting]
     assert {receipt["deployment"] for receipt in receipts} == {"own"}
-    spans = [attempt for each in receipts for attempt in standing.attempts(each["item"])]
-    wall = max(each.ended_at for each in spans) - min(each.started_at for each in spans)
-    assert sum(each.usage["engine_seconds"] for each in spans) <= wall / 1e6 * 1.05
+    spans = [attempt for receipt in receipts for attempt in standing.attempts(receipt["item"])]
+    wall = max(span.ended_at for span in spans) - min(span.started_at for span in spans)
+    assert sum(span.usage["engine_seconds"] for span in spans) <= wall / 1e6 * 1.05
 
 
 def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(standing: Standing) -> None:

@@ -57,13 +57,13 @@ def test_two_workers_pass_no_limit_and_every_item_ends(standing: Standing) -> No
     waiting: list[Any] = []
 
     def both_have_called() -> bool:
-        of_all = [attempt.worker for each in waiting for attempt in standing.attempts(each.id)]
+        of_all = [attempt.worker for result in waiting for attempt in standing.attempts(result.id)]
         return len(set(of_all)) == 2
 
     while len(waiting) < 20 or not both_have_called():
         more = [classify.delay(f"card {n}", labels=LABELS, floor="frontier") for n in range(20)]
-        for each in more:
-            assert each.get(timeout=60)["receipt"]["deployment"] == "limited"
+        for result in more:
+            assert result.get(timeout=60)["receipt"]["deployment"] == "limited"
         waiting += more
     served = standing.served()
     assert not [line for line in served if line["fault"] == "limit"]
@@ -92,8 +92,8 @@ def test_a_tier_s_concurrency_is_in_force_within_two_seconds(standing: Standing)
     before = len(standing.served())
     many = [classify.delay(f"two {n}", labels=LABELS, floor="frontier") for n in range(6)]
     assert waiting.get(timeout=60)
-    for each in many:
-        each.get(timeout=60)
+    for result in many:
+        result.get(timeout=60)
     served = standing.served()[before:]
     at_once = [sum(_runs(other, line["started"]) for other in served) for line in served]
     assert 1 <= max(at_once) <= 2

@@ -41,13 +41,13 @@ def nothing_left(client: Any) -> bool:
 
 def ten_good_calls_come_through(standing: Standing) -> None:
     asked = [classify.delay(f"ticket {n}", labels=["card", "other"]) for n in range(10)]
-    assert all(each.get(timeout=60)["receipt"]["tier"] == "gpu" for each in asked)
+    assert all(result.get(timeout=60)["receipt"]["tier"] == "gpu" for result in asked)
     by_name = [
         app.signature("tierqueue.complete", queue="route", kwargs={"prompt": f"hello {n}"})
         for n in range(10)
     ]
-    sent = [app.send_task(each.task, kwargs=each.kwargs, queue="route") for each in by_name]
-    assert all(each.get(timeout=60)["output"]["text"] for each in sent)
+    sent = [app.send_task(result.task, kwargs=result.kwargs, queue="route") for result in by_name]
+    assert all(result.get(timeout=60)["output"]["text"] for result in sent)
     alive(standing)
 
 

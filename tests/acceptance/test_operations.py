@@ -39,7 +39,7 @@ def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
 
 
 def _states(standing: Standing, ids: list[str]) -> set[str]:
-    return {standing.item(each).state for each in ids}
+    return {standing.item(item_id).state for item_id in ids}
 
 
 def test_a_paused_budget_waits_through_a_restart_and_goes_on_when_it_is_resumed(
@@ -49,9 +49,9 @@ def test_a_paused_budget_waits_through_a_restart_and_goes_on_when_it_is_resumed(
         pauses.pause(connection, "budget", "acme", "ada")
     held = [classify.delay(f"held {n}", LABELS, budget="acme", **OPEN) for n in range(5)]
     free = [classify.delay(f"free {n}", LABELS, **OPEN) for n in range(5)]
-    for each in free:
-        each.get(timeout=60)
-    ids = [each.id for each in held]
+    for result in free:
+        result.get(timeout=60)
+    ids = [result.id for result in held]
     until(lambda: _states(standing, ids) == {"routed"})
     old = standing.house.processes["routing"]
     old.end()
@@ -61,8 +61,8 @@ def test_a_paused_budget_waits_through_a_restart_and_goes_on_when_it_is_resumed(
     assert _states(standing, ids) == {"routed"}
     with standing.ledger.write() as connection:
         pauses.resume(connection, "budget", "acme", "ada")
-    for each in held:
-        each.get(timeout=60)
+    for result in held:
+        result.get(timeout=60)
     assert _states(standing, ids) == {"succeeded"}
 
 
@@ -73,11 +73,11 @@ def test_get_and_chords_come_true_although_the_broker_forgets_everything(
     open_chord = chord(
         [complete.s(f"part {n}", **OPEN) for n in range(8)], complete.si("body", **OPEN)
     )()
-    until(lambda: "succeeded" in _states(standing, [each.id for each in asked]))
+    until(lambda: "succeeded" in _states(standing, [result.id for result in asked]))
     client = app.backend.client
     client.flushall()
-    for each in asked:
-        assert each.get(timeout=60)["output"]["label"] in LABELS
+    for result in asked:
+        assert result.get(timeout=60)["output"]["label"] in LABELS
     assert open_chord.get(timeout=60)["receipt"]["simulated"]
     until(lambda: client.exists(names.EPOCH))
 
@@ -88,8 +88,8 @@ def test_the_house_says_that_it_is_well_and_who_does_what(standing: Standing) ->
     def rooms() -> set[tuple[str, str | None]]:
         with standing.ledger.read() as connection:
             now = progress.standing(connection)
-        alive = [each for each in now.processes if each.silent < SILENT_SECONDS]
-        return {(each.room, each.tier) for each in alive if each.since}
+        alive = [process for process in now.processes if process.silent < SILENT_SECONDS]
+        return {(process.room, process.tier) for process in alive if process.since}
 
     assert until(lambda: rooms() == {("routing", None), ("worker", "open_weight")})
 
@@ -101,7 +101,11 @@ def test_a_dead_letter_stands_on_its_queue_once(standing: Standing) -> None:
 
     def standing_there() -> list[Any]:
         raw = app.backend.client.lrange(names.dead_queue(None), 0, -1)
-        return [each for each in map(json.loads, raw) if asked.id in each["headers"]["kwargsrepr"]]
+        return [
+            message
+            for message in map(json.loads, raw)
+            if asked.id in message["headers"]["kwargsrepr"]
+        ]
 
     until(standing_there)
     # The tick looks for letters that nobody announced once they are late; then it beats.
@@ -126,8 +130,8 @@ def test_what_runs_goes_on_beside_a_newer_release(standing: Standing) -> None:
         newer = {"deployment": "open", "items": [["nobody", 1, 1, "newer"]], "newer": 1}
         app.send_task(names.SLICE, kwargs=newer, queue="open_weight", ignore_result=True)
         after = [classify.delay(f"after {n}", LABELS, **OPEN) for n in range(10)]
-        for each in before + after:
-            assert each.get(timeout=60)["output"]["label"] in LABELS
+        for result in before + after:
+            assert result.get(timeout=60)["output"]["label"] in LABELS
     finally:
         with standing.ledger.write() as connection:
             restored = "UPDATE alembic_version SET version_num = "

@@ -86,7 +86,7 @@ def provider(standing: Standing, troubles: Path) -> Any:
     # The next test begins where every deployment serves.
     for tier in ("gpu", "open_weight", "frontier"):
         classify.delay("all is well", labels=LABELS, floor=tier).get(timeout=60)
-    until(lambda: all(each.code in (None, "no_key") for each in known(standing).values()))
+    until(lambda: all(condition.code in (None, "no_key") for condition in known(standing).values()))
 
 
 def known(standing: Standing) -> dict[str, Condition]:
@@ -104,7 +104,7 @@ def many(count: int, **demands: Any) -> list[Any]:
 
 
 def ended(standing: Standing, waiting: list[Any]) -> list[Any]:
-    return [standing.item(each.id) for each in waiting]
+    return [standing.item(result.id) for result in waiting]
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_what_breaks_for_everybody_uses_up_nobody_s_calls_and_goes_on_by_itself(
     assert known(standing)["house"].code == code
     _tried_twice_in_vain(standing, called)
     provider.mended()
-    receipts = [each.get(timeout=60)["receipt"] for each in waiting]
-    assert {each["tier"] for each in receipts} == {"gpu"}
+    receipts = [result.get(timeout=60)["receipt"] for result in waiting]
+    assert {receipt["tier"] for receipt in receipts} == {"gpu"}
     # Those in flight when it broke, and then one at a time.
     assert len(_refused(standing, called)) < 30
-    assert all(each["attempts"] <= 2 for each in receipts)
+    assert all(receipt["attempts"] <= 2 for receipt in receipts)
     assert known(standing)["house"].code is None
 
 
@@ -147,15 +147,15 @@ def test_a_paid_deployment_whose_replies_are_lost_kills_no_item_and_books_each_h
     _tried_twice_in_vain(standing, called)
     assert [item for item in ended(standing, waiting) if item.ended_at is not None] == []
     provider.mended()
-    receipts = {each.id: each.get(timeout=60)["receipt"] for each in waiting}
+    receipts = {result.id: result.get(timeout=60)["receipt"] for result in waiting}
     # No call of the items was used up, and each lost one stands in the books at its hold.
-    assert {each["attempts"] for each in receipts.values()} == {1}
+    assert {receipt["attempts"] for receipt in receipts.values()} == {1}
     lost = 0
     for key, receipt in receipts.items():
         tried = standing.attempts(key)
-        unknown = [each for each in tried if each.outcome == "unknown"]
-        assert all(each.cost == each.held > 0 for each in unknown)
-        assert receipt["cost_nanousd"] == sum(each.cost for each in tried)
+        unknown = [attempt for attempt in tried if attempt.outcome == "unknown"]
+        assert all(attempt.cost == attempt.held > 0 for attempt in unknown)
+        assert receipt["cost_nanousd"] == sum(attempt.cost for attempt in tried)
         lost += len(unknown)
     billed = [line for line in standing.served()[called:] if line["fault"] is not None]
     # Those in flight when it began, and then one at a time.
@@ -182,7 +182,7 @@ def test_a_port_that_refuses_connections_is_waited_for(
     until(lambda: held(standing, "house"))
     assert known(standing)["house"].code == "unreachable"
     standing.house.spawn("sandbox").wait_ready(30)
-    assert {each.get(timeout=60)["receipt"]["attempts"] for each in waiting} <= {1, 2}
+    assert {result.get(timeout=60)["receipt"]["attempts"] for result in waiting} <= {1, 2}
 
 
 def test_items_wait_for_a_provider_until_their_own_deadline_and_say_for_what(
@@ -192,13 +192,13 @@ def test_items_wait_for_a_provider_until_their_own_deadline_and_say_for_what(
     patient = many(8)
     until(lambda: held(standing, "house"))
     waiting = [classify.apply_async([f"late {n}", LABELS], expires=10) for n in range(8)]
-    for each in waiting:
+    for result in waiting:
         with pytest.raises(DeadlineExceeded, match="it waited for house: outage") as died:
-            each.get(timeout=60)
+            result.get(timeout=60)
         assert died.value.fields["waited_for"]["deployment"] == "house"
-        assert standing.item(each.id).calls == 0
+        assert standing.item(result.id).calls == 0
     provider.mended()
-    assert all(each.get(timeout=60) for each in patient)
+    assert all(result.get(timeout=60) for result in patient)
 
 
 def test_a_stated_wait_holds_back_the_deployment_and_not_one_item(
@@ -211,8 +211,8 @@ def test_a_stated_wait_holds_back_the_deployment_and_not_one_item(
     until(lambda: held(standing, "open"))
     until(lambda: not any(item.state == "running" for item in ended(standing, waiting)))
     provider.mended()
-    for each in waiting:
-        each.get(timeout=60)
+    for result in waiting:
+        result.get(timeout=60)
     lines = standing.served()[called:]
     throttled = [line for line in lines if line["status"] == 429]
     assert 1 <= len(throttled) <= 40
@@ -227,11 +227,11 @@ def test_another_deployment_of_the_tier_takes_over_and_the_receipt_says_for_whom
     standing: Standing, provider: Provider, trouble: str
 ) -> None:
     provider.meets(f"open-small {trouble}")
-    receipts = [each.get(timeout=60)["receipt"] for each in many(30, floor="open_weight")]
-    assert {each["deployment"] for each in receipts} == {"second"}
-    assert {each["stands_in_for"] for each in receipts} == {"open"}
-    assert all("in place of open" in each["why"][0] for each in receipts)
-    assert {each["model_asked"] for each in receipts} == {"open-large"}
+    receipts = [result.get(timeout=60)["receipt"] for result in many(30, floor="open_weight")]
+    assert {receipt["deployment"] for receipt in receipts} == {"second"}
+    assert {receipt["stands_in_for"] for receipt in receipts} == {"open"}
+    assert all("in place of open" in receipt["why"][0] for receipt in receipts)
+    assert {receipt["model_asked"] for receipt in receipts} == {"open-large"}
     provider.mended()
     until(lambda: _deployment(floor="open_weight") == "open")
 
@@ -251,7 +251,7 @@ def test_no_other_tier_takes_over_but_where_somebody_allowed_it(
     assert asked.get(timeout=60)["receipt"]["tier"] == "gpu"
     assert all(item.ended_at is None for item in ended(standing, stays))
     provider.mended()
-    assert {each.get(timeout=60)["receipt"]["tier"] for each in stays} == {"frontier"}
+    assert {stay.get(timeout=60)["receipt"]["tier"] for stay in stays} == {"frontier"}
 
 
 def test_an_item_that_alone_fails_ends_and_holds_up_nobody(
@@ -281,8 +281,8 @@ def test_workers_say_once_what_they_cannot_call_and_when_it_serves_again(
     waiting = many(20)
     until(lambda: held(standing, "house"))
     provider.mended()
-    for each in waiting:
-        each.get(timeout=60)
+    for result in waiting:
+        result.get(timeout=60)
     said = log_of(standing, "gpu")
     assert "deployment_held_back" in said
     assert "deployment_serves_again" in said

@@ -25,7 +25,7 @@ def test_a_throttle_inside_a_200_waits_and_costs_nothing(standing: Standing) -> 
     receipt = classify.delay(text, labels=LABELS, floor="frontier").get(timeout=60)["receipt"]
     assert receipt["attempts"] == 1
     tried = standing.attempts(receipt["item"])
-    assert [each.outcome for each in tried] == ["throttled", "accepted"]
+    assert [attempt.outcome for attempt in tried] == ["throttled", "accepted"]
     assert tried[0].cost == 0
 
 
@@ -88,7 +88,7 @@ def test_another_models_answer_is_refused_unless_only_we_are_hurt(standing: Stan
             timeout=30
         )
     tried = standing.attempts(refused.value.fields["item"])
-    assert {each.detail["model_served"] for each in tried} == {"sandbox-other-model"}
+    assert {attempt.detail["model_served"] for attempt in tried} == {"sandbox-other-model"}
     assert tried[-1].cost > 0
     mild = classify.delay("[[sandbox:other_model]] y", labels=LABELS, risk="internal")
     receipt = mild.get(timeout=60)["receipt"]

@@ -53,7 +53,7 @@ def test_each_task_type_brings_its_own_form_of_answer(standing: Standing) -> Non
         summarize.delay("A long report about the weather. " * 20, max_words=50),
         complete.delay("Say hello", max_output_tokens=50),
     ]
-    extracted, summary, text = (each.get(timeout=60)["output"] for each in waiting)
+    extracted, summary, text = (result.get(timeout=60)["output"] for result in waiting)
     assert extracted.keys() == {"number", "paid"}
     assert len(summary["summary"].split()) <= 50
     assert text["text"]
@@ -64,7 +64,7 @@ def test_an_answer_that_fails_validation_is_escalated_one_tier(standing: Standin
     receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert (receipt["tier"], receipt["attempts"]) == ("open_weight", 2)
     tried = standing.attempts(receipt["item"])
-    assert [(each.deployment, each.outcome) for each in tried] == [
+    assert [(attempt.deployment, attempt.outcome) for attempt in tried] == [
         ("house", "rejected"),
         ("open", "accepted"),
     ]
@@ -74,8 +74,10 @@ def test_an_answer_no_tier_gets_right_is_rejected_after_one_call_each(standing: 
     with pytest.raises(Rejected) as refused:
         classify.delay("[[sandbox:invalid]] what", labels=LABELS).get(timeout=60)
     tried = standing.attempts(refused.value.fields["item"])
-    assert [each.tier for each in tried] == ["gpu", "open_weight", "frontier"]
-    assert standing.item(refused.value.fields["item"]).spent == sum(each.cost for each in tried)
+    assert [attempt.tier for attempt in tried] == ["gpu", "open_weight", "frontier"]
+    assert standing.item(refused.value.fields["item"]).spent == sum(
+        attempt.cost for attempt in tried
+    )
 
 
 def test_an_item_over_its_own_ceiling_is_never_sent(standing: Standing) -> None:
@@ -92,7 +94,7 @@ def test_data_no_deployment_may_see_has_no_route(standing: Standing) -> None:
         classify.delay("x", labels=LABELS, sensitivity="regulated", floor="frontier").get(
             timeout=15
         )
-    assert {each["deployment"] for each in refused.value.fields["refusals"]} == {
+    assert {field["deployment"] for field in refused.value.fields["refusals"]} == {
         "house",
         "open",
         "best",
@@ -114,7 +116,7 @@ def test_a_fault_of_the_deployment_is_tried_again_and_is_no_call_of_the_item(
     text = "[[sandbox:500 times=1]] my refund"
     receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert receipt["attempts"] == 1
-    outcomes = [each.outcome for each in standing.attempts(receipt["item"])]
+    outcomes = [attempt.outcome for attempt in standing.attempts(receipt["item"])]
     assert outcomes == ["unavailable", "accepted"]
 
 
@@ -153,7 +155,7 @@ def test_the_same_idempotency_key_is_one_item_and_one_charge(standing: Standing)
         classify.delay("once", labels=LABELS, idempotency_key="order 7", floor="open_weight")
         for _ in range(2)
     ]
-    first, second = (each.get(timeout=60) for each in twice)
+    first, second = (attempt.get(timeout=60) for attempt in twice)
     assert first == second
     assert len(standing.attempts(first["receipt"]["item"])) == 1
     with pytest.raises(InvalidItem, match="order 7"):

@@ -82,7 +82,7 @@ def test_every_index_of_the_models_is_in_the_migrations_word_for_word(empty_url:
     finally:
         ledger.close()
     assert migrated == modelled
-    assert sum("WHERE" in each for each in migrated) >= 10
+    assert sum("WHERE" in table for table in migrated) >= 10
 
 
 def test_a_ledger_that_was_never_migrated_is_refused_and_told_how(empty_url: str) -> None:

@@ -29,8 +29,8 @@ def test_an_erased_answer_is_gone_from_ledger_and_broker(
 ) -> None:
     asked = complete.delay("my secret", metadata={"customer": "4711"})
     other = complete.delay("another", metadata={"customer": "1"})
-    for each in (asked, other):
-        road.tell(road.answer(each.id, {"text": "an answer"}))
+    for result in (asked, other):
+        road.tell(road.answer(result.id, {"text": "an answer"}))
     status, out, _ = run(capsys, "erase", "--metadata", "customer=4711")
     assert (status, "would erase 1 item" in out) == (0, True)
     assert road.item(asked.id).output is not None
@@ -107,8 +107,8 @@ def test_a_replay_from_the_command_raises_the_floor_of_what_it_chose(
     road: Road, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, young = complete.delay("a"), complete.delay("b")
-    for each in (old, young):
-        road.kill(each.id, "rejected")
+    for item_id in (old, young):
+        road.kill(item_id.id, "rejected")
     with road.ledger.write() as connection:
         connection.execute(
             text("UPDATE items SET ended_at = ended_at - 700000000000 WHERE id = :id"),
@@ -158,7 +158,7 @@ def test_erased_text_stands_in_no_file_of_a_sqlite_ledger_while_others_write(
     assert (status, told["erased"]) == (0, 40)
     assert not any("ledger" in place for place in told["may_be_left_in"])
     assert [file.read_bytes().count(secret.encode()) for file in files] == [0, 0, 0]
-    assert {row.id for row in road.all_items()} == {*written, *(each.id for each in asked)}
+    assert {row.id for row in road.all_items()} == {*written, *(result.id for result in asked)}
 
 
 def test_an_erasure_says_where_text_may_be_left(

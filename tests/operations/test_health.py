@@ -162,7 +162,7 @@ _NAMED = re.compile(
 def _said(module: Path) -> Iterator[str]:
     """What a module says to people, with an ``X`` for whatever is filled in."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
-    docs = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if id(node) in docs and "cli" not in module.parts:
             continue
@@ -176,15 +176,17 @@ def _said(module: Path) -> Iterator[str]:
 def test_every_command_and_option_that_is_named_to_people_exists() -> None:
     """What a finding, an error or a help text names is what a person types at night."""
     modules = [path for room in ROOMS for path in (CHECKOUT / room).rglob("*.py")]
-    found = [each for module in modules for text in _said(module) for each in _NAMED.finditer(text)]
-    named = {each["words"] for each in found}
+    found = [
+        match for module in modules for text in _said(module) for match in _NAMED.finditer(text)
+    ]
+    named = {match["words"] for match in found}
     assert {"doctor", "status", "raw-messages list", "dead-letters replay", "job cancel"} <= named
-    for each in found:
-        name, _, word = each["words"].partition(" ")
+    for match in found:
+        name, _, word = match["words"].partition(" ")
         command = root.get_command(click.Context(root), name)
-        assert command is not None, each[0]
+        assert command is not None, match[0]
         if isinstance(command, click.Group) and word:
-            assert word in command.commands, each[0]
+            assert word in command.commands, match[0]
             command = command.commands[word]
         known = {option for param in command.params for option in param.opts}
-        assert set(re.findall(r"--[a-z-]+", each["more"])) <= known, each[0]
+        assert set(re.findall(r"--[a-z-]+", match["more"])) <= known, match[0]

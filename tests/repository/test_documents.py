@@ -36,7 +36,7 @@ def of(language: str) -> list[Block]:
 def test_every_block_says_what_it_is_and_why_where_it_is_left_out() -> None:
     assert len(ALL) > 10
     assert [named(block) for block in ALL if block.language not in LANGUAGES] == []
-    unsaid = [named(each) for each in ALL if each.mark == "not run" and len(each.said) < 10]
+    unsaid = [named(block) for block in ALL if block.mark == "not run" and len(block.said) < 10]
     assert unsaid == []
 
 

@@ -60,7 +60,7 @@ spec_fields = st.fixed_dictionaries(
     }
 )
 specs = st.lists(spec_fields, max_size=6).map(
-    lambda fields: [each | {"name": f"d{number}"} for number, each in enumerate(fields)]
+    lambda fields: [field | {"name": f"d{number}"} for number, field in enumerate(fields)]
 )
 items = st.builds(
     an_item,
@@ -99,7 +99,7 @@ def test_the_choice_breaks_no_rule_is_the_cheapest_and_fails_only_when_nothing_i
         assert (decision.deployment, decision.tier) == (best["name"], best["tier"])
         assert decision.bound == _bound(best, signals)
         assert decision.output_tokens == signals.output_tokens_bound + best["reasoning"]
-        refused = {each.deployment: each.rule for each in decision.refusals}
+        refused = {refusal.deployment: refusal.rule for refusal in decision.refusals}
         assert refused.keys() == {spec["name"] for spec in specs} - {best["name"]}
         for name, rule in refused.items():
             assert rule in (broken[name] or {"dearer", "unavailable", "fallback"})
@@ -122,14 +122,16 @@ def test_regulated_data_stays_in_the_house_however_dear_that_is() -> None:
     route = choose(an_item(sensitivity=Sensitivity.REGULATED), SIGNALS, policy, NOW)
     assert isinstance(route, Route)
     assert route.deployment == "ours"
-    assert [(each.deployment, each.rule) for each in route.refusals] == [("theirs", "boundary")]
+    assert [(refusal.deployment, refusal.rule) for refusal in route.refusals] == [
+        ("theirs", "boundary")
+    ]
 
 
 def test_no_route_says_of_every_deployment_why_and_names_the_item() -> None:
     policy = policy_of([a_spec("theirs", boundary="vendor:x"), a_spec("small", window=100)])
     error = choose(an_item(sensitivity=Sensitivity.CONFIDENTIAL), SIGNALS, policy, NOW)
     assert isinstance(error, NoRoute)
-    rules = {each["deployment"]: each["rule"] for each in error.fields["refusals"]}
+    rules = {field["deployment"]: field["rule"] for field in error.fields["refusals"]}
     assert rules == {"theirs": "boundary", "small": "context_window"}
     assert all(part in error.message for part in ("i-1", "theirs", "small", "replay"))
 
@@ -200,7 +202,7 @@ def test_a_deployment_that_counted_the_input_is_judged_and_held_by_its_count_alo
     assert (route.deployment, route.input_tokens) == ("counts", 900)
     assert route.bound == 1000 * (900 * 1 + 100 * 2)
     assert "at most 900 input tokens, by its own tokenizer" in route.reasons
-    assert [(each.deployment, each.rule) for each in route.refusals] == [
+    assert [(refusal.deployment, refusal.rule) for refusal in route.refusals] == [
         ("bounds", "context_window")
     ]
 
@@ -248,7 +250,7 @@ def test_an_engine_paid_by_the_hour_goes_before_an_api_with_a_lower_bound() -> N
     assert isinstance(route, Route)
     assert (route.deployment, route.bound) == ("house", 2 * 10**9)
     assert any("paid by the hour" in reason for reason in route.reasons)
-    assert [each.why for each in route.refusals] == [
+    assert [refusal.why for refusal in route.refusals] == [
         "it can cost $0.0005, the chosen one nothing more"
     ]
 
@@ -258,7 +260,7 @@ def test_what_is_held_for_an_engine_paid_by_the_hour_must_still_fit_the_items_ma
     route = choose(item, Signals(1_000, 1_000), _hourly("2", ("0.10", "0.40")), Standing(0))
     assert isinstance(route, Route)
     assert route.deployment == "api"
-    assert [each.rule for each in route.refusals] == ["max_cost"]
+    assert [refusal.rule for refusal in route.refusals] == ["max_cost"]
 
 
 def test_what_was_too_small_and_what_is_below_it_is_refused_with_a_reason() -> None:
@@ -276,7 +278,7 @@ def test_what_was_too_small_and_what_is_below_it_is_refused_with_a_reason() -> N
     route = choose(item, SIGNALS, policy, NOW)
     assert isinstance(route, Route)
     assert route.deployment == "large"
-    rules = {each.deployment: each.rule for each in route.refusals}
+    rules = {refusal.deployment: refusal.rule for refusal in route.refusals}
     assert rules == {
         "below": "floor",
         "small": "too_small",

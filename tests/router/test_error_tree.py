@@ -18,7 +18,7 @@ def _drawn() -> dict[str, str]:
         if found is None:
             continue
         depth = len(found["indent"])
-        above = [each for each in above if each[0] < depth]
+        above = [ancestor for ancestor in above if ancestor[0] < depth]
         parents[found["name"]] = above[-1][1] if above else "Exception"
         above.append((depth, found["name"]))
     return parents

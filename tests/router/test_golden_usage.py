@@ -84,9 +84,9 @@ def test_the_price_a_policy_states_comes_to_the_last_nano_dollar(name: str) -> N
 def test_the_record_itself_is_right_by_hand(name: str) -> None:
     record = RECORDS[name]
     dollars_per_million = sum(
-        record["usage"].get(f"{each}_tokens", 0)
-        * Fraction(record["prices"].get(each, record["prices"]["input"]))
-        for each in CLASSES
+        record["usage"].get(f"{token_class}_tokens", 0)
+        * Fraction(record["prices"].get(token_class, record["prices"]["input"]))
+        for token_class in CLASSES
     )
     assert record["nano"] == ceil(dollars_per_million * 1000)
 

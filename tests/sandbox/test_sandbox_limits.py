@@ -99,9 +99,9 @@ def test_calls_at_the_same_time_are_bounded_and_the_most_is_logged(start: Any) -
                 for n in range(8)
             ]
             async with asyncio.timeout(PATIENCE):
-                while sum(each.done() for each in asked) < 5:
+                while sum(result.done() for result in asked) < 5:
                     await asyncio.wait(asked, timeout=0.05)
-            refused = [each.exception() for each in asked if each.done()]
+            refused = [result.exception() for result in asked if result.done()]
             assert await asyncio.to_thread(provider.end) == 0
             await asyncio.gather(*asked, return_exceptions=True)
             return refused

@@ -70,7 +70,7 @@ class Road:
     def tell(self, *endings: Ending) -> None:
         """The stage keeps what is owed."""
         with self.ledger.read() as connection:
-            owed = ledger_promises.unkept(connection, [each.item_id for each in endings])
+            owed = ledger_promises.unkept(connection, [ending.item_id for ending in endings])
         Delivery(self.app).ended(endings, owed)
 
     def tell_twice(self, ending: Ending) -> None:

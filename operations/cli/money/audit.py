@@ -22,7 +22,8 @@ def audit(as_json: bool) -> None:
             {
                 "balanced": not wrong,
                 "discrepancies": [
-                    record(asdict(each), money=("stands", "should_be")) for each in wrong
+                    record(asdict(discrepancy), money=("stands", "should_be"))
+                    for discrepancy in wrong
                 ],
             }
         )
@@ -30,8 +31,13 @@ def audit(as_json: bool) -> None:
         say("the books balance")
     else:
         rows = [
-            (each.what, each.name, format_usd(each.stands), format_usd(each.should_be))
-            for each in wrong
+            (
+                discrepancy.what,
+                discrepancy.name,
+                format_usd(discrepancy.stands),
+                format_usd(discrepancy.should_be),
+            )
+            for discrepancy in wrong
         ]
         table(["figure", "of", "stands>", "should be>"], rows)
     if wrong:

@@ -61,10 +61,10 @@ def list_(as_json: bool) -> None:
         emit(
             [
                 {
-                    **record(asdict(each), money=("limit", "spent", "held")),
-                    "share": round(each.share, 4) if each.limit else None,
+                    **record(asdict(standing), money=("limit", "spent", "held")),
+                    "share": round(standing.share, 4) if standing.limit else None,
                 }
-                for each in standings
+                for standing in standings
             ]
         )
         return
@@ -81,19 +81,19 @@ def list_(as_json: bool) -> None:
         ],
         [
             (
-                each.scope,
-                each.name,
-                each.window,
-                each.start,
-                format_usd(each.limit),
-                format_usd(each.spent),
-                f"{each.share:.0%}" if each.limit else "",
-                format_usd(each.held),
-                format_usd(each.limit - each.spent - each.held),
-                each.set_by,
-                ", ".join(each.warnings),
+                standing.scope,
+                standing.name,
+                standing.window,
+                standing.start,
+                format_usd(standing.limit),
+                format_usd(standing.spent),
+                f"{standing.share:.0%}" if standing.limit else "",
+                format_usd(standing.held),
+                format_usd(standing.limit - standing.spent - standing.held),
+                standing.set_by,
+                ", ".join(standing.warnings),
             )
-            for each in standings
+            for standing in standings
         ],
         empty="no ceiling holds: set one with `tierqueue ceilings set`",
     )
@@ -215,21 +215,21 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
             if kind == "budget" and name != "*":
                 refuse_unknown(connection, {"budget": name})
     if as_json:
-        emit([record(each, money=("before", "after"), times=("at",)) for each in changes])
+        emit([record(change, money=("before", "after"), times=("at",)) for change in changes])
         return
     table(
         ["at", Column("by", rank=1), "scope", "name", "window", "from>", "to>"],
         [
             (
-                moment(each["at"]),
-                each["by"],
-                each["scope"],
-                each["name"],
-                each["window"],
-                "" if each["before"] is None else format_usd(each["before"]),
-                format_usd(each["after"]),
+                moment(change["at"]),
+                change["by"],
+                change["scope"],
+                change["name"],
+                change["window"],
+                "" if change["before"] is None else format_usd(change["before"]),
+                format_usd(change["after"]),
             )
-            for each in changes
+            for change in changes
         ],
         empty="no ceiling was changed",
     )
@@ -279,7 +279,7 @@ def _refuse_unknown(kind: str, name: str) -> None:
         known = (
             set(deployments)
             if kind == "deployment"
-            else {each.provider for each in deployments.values()}
+            else {deployment.provider for deployment in deployments.values()}
         )
     if name not in known:
         raise InvalidItem(there_is_no(kind, name, known))

@@ -71,7 +71,9 @@ def quote(
     submission = Submission(
         task, file, {**read_arguments(task, texts), **given(demands)}, column=column
     )
-    simulated = frozenset(each.name for each in policy.deployments.values() if each.simulated)
+    simulated = frozenset(
+        deployment.name for deployment in policy.deployments.values() if deployment.simulated
+    )
     with opened() as ledger:
         with ledger.read() as connection:
             past = spending.past(connection, name, Asked(simulated=simulated))

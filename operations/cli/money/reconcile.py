@@ -47,7 +47,7 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
     rows = of_model(read(export), found.model)
     if not rows:
         raise InvalidItem(f"{export} has no row of the model {found.model}")
-    first, last = min(each.day for each in rows), max(each.day for each in rows)
+    first, last = min(row.day for row in rows), max(row.day for row in rows)
     with opened() as ledger:
         with ledger.read() as connection:
             booked = reconciliation.booked(connection, deployment, first, last)
@@ -70,7 +70,7 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
         _emit(compared, resolved, unresolved, moved, apply)
     else:
         _print(compared, resolved, unresolved, moved, apply)
-    if unresolved or any(each.drift for each in compared):
+    if unresolved or any(day.drift for day in compared):
         raise click.exceptions.Exit(1)
 
 
@@ -85,32 +85,32 @@ def _emit(
         {
             "days": [
                 {
-                    "day": each.day.isoformat(),
-                    "booked_nanousd": each.booked,
-                    "unknown_nanousd": each.unknown,
-                    "corrected_nanousd": each.corrected,
-                    "billed_nanousd": each.billed,
-                    "drift_nanousd": each.drift,
+                    "day": day.day.isoformat(),
+                    "booked_nanousd": day.booked,
+                    "unknown_nanousd": day.unknown,
+                    "corrected_nanousd": day.corrected,
+                    "billed_nanousd": day.billed,
+                    "drift_nanousd": day.drift,
                 }
-                for each in compared
+                for day in compared
             ],
             "resolved": [
                 {
-                    "item": each.charge.call[0],
-                    "fence": each.charge.call[1],
-                    "booked_nanousd": each.charge.cost,
-                    "billed_nanousd": each.cost,
+                    "item": resolution.charge.call[0],
+                    "fence": resolution.charge.call[1],
+                    "booked_nanousd": resolution.charge.cost,
+                    "billed_nanousd": resolution.cost,
                 }
-                for each in resolved
+                for resolution in resolved
             ],
             "unresolved": [
                 {
-                    "item": each.charge.call[0],
-                    "fence": each.charge.call[1],
-                    "booked_nanousd": each.charge.cost,
-                    "why": each.why,
+                    "item": charge.charge.call[0],
+                    "fence": charge.charge.call[1],
+                    "booked_nanousd": charge.charge.cost,
+                    "why": charge.why,
                 }
-                for each in unresolved
+                for charge in unresolved
             ],
             "moved_nanousd": moved,
             "dry_run": not applied,
@@ -134,21 +134,21 @@ def _print(
         ],
         [
             (
-                each.day.isoformat(),
-                format_usd(each.booked),
-                format_usd(each.unknown),
-                format_usd(each.corrected),
-                format_usd(each.billed),
-                format_usd(each.drift),
+                day.day.isoformat(),
+                format_usd(day.booked),
+                format_usd(day.unknown),
+                format_usd(day.corrected),
+                format_usd(day.billed),
+                format_usd(day.drift),
             )
-            for each in compared
+            for day in compared
         ],
     )
-    for each in resolved:
-        item, fence = each.charge.call
+    for resolution in resolved:
+        item, fence = resolution.charge.call
         say(
-            f"{item} fence {fence}: booked {format_usd(each.charge.cost)},"
-            f" billed {format_usd(each.cost)}"
+            f"{item} fence {fence}: booked {format_usd(resolution.charge.cost)},"
+            f" billed {format_usd(resolution.cost)}"
         )
     for left in unresolved:
         item, fence = left.charge.call

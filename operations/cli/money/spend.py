@@ -70,7 +70,9 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
         refuse_unusable(plot)
     policy = _policy()
     begun = ago(since)
-    simulated = frozenset(each.name for each in policy.deployments.values() if each.simulated)
+    simulated = frozenset(
+        deployment.name for deployment in policy.deployments.values() if deployment.simulated
+    )
     with opened() as ledger, ledger.read() as connection:
         job = None if job is None else job_named(connection, job)
         asked = Asked(since=begun, job=job, simulated=simulated)
@@ -119,9 +121,9 @@ def _emit(
     engines: Sequence[Idle],
 ) -> None:
     told: list[dict[str, Any]] = []
-    for each in groups:
-        there = frontier and frontier.costs.get((each.key, each.simulated), 0)
-        whole = {**asdict(each), "per_accepted": each.per_accepted, "all_on_frontier": there}
+    for group in groups:
+        there = frontier and frontier.costs.get((group.key, group.simulated), 0)
+        whole = {**asdict(group), "per_accepted": group.per_accepted, "all_on_frontier": there}
         told.append(record(whole, money=_MONEY))
     emit(
         {
@@ -138,7 +140,7 @@ def _emit(
                 "simulated": frontier.simulated,
                 "cost_nanousd": frontier.total,
             },
-            "engines": [record(asdict(each), money=_MONEY) for each in engines],
+            "engines": [record(asdict(engine), money=_MONEY) for engine in engines],
         }
     )
 
@@ -146,7 +148,7 @@ def _emit(
 def _print(
     report: audit.Report, by: str, groups: Sequence[Spent], frontier: Elsewhere | None
 ) -> None:
-    most = max((each.cost for each in groups), default=0)
+    most = max((group.cost for group in groups), default=0)
     there = {} if frontier is None else frontier.costs
     table(
         [
@@ -164,20 +166,20 @@ def _print(
         ],
         [
             (
-                each.key + (" (simulated)" if each.simulated else ""),
-                *([bar(each.cost, most)] if on_terminal() else []),
-                format_usd(each.cost),
-                f"{each.items:,}",
-                f"{each.accepted:,}",
-                None if each.per_accepted is None else format_usd(each.per_accepted),
-                f"{each.input_tokens:,}",
-                f"{each.output_tokens:,}",
-                "" if frontier is None else format_usd(there.get((each.key, each.simulated), 0)),
-                format_usd(each.unknown) if each.unknown_calls else "",
-                format_usd(each.overage) if each.overage else "",
-                each.degraded or "",
+                group.key + (" (simulated)" if group.simulated else ""),
+                *([bar(group.cost, most)] if on_terminal() else []),
+                format_usd(group.cost),
+                f"{group.items:,}",
+                f"{group.accepted:,}",
+                None if group.per_accepted is None else format_usd(group.per_accepted),
+                f"{group.input_tokens:,}",
+                f"{group.output_tokens:,}",
+                "" if frontier is None else format_usd(there.get((group.key, group.simulated), 0)),
+                format_usd(group.unknown) if group.unknown_calls else "",
+                format_usd(group.overage) if group.overage else "",
+                group.degraded or "",
             )
-            for each in groups
+            for group in groups
         ],
         empty="no call was made",
     )
@@ -190,7 +192,7 @@ def _print(
         say("all on frontier: unknown, no frontier deployment has token prices")
     else:
         whose = f"{frontier.deployment}{' (simulated)' if frontier.simulated else ''}"
-        spent = sum(each.cost for each in groups)
+        spent = sum(group.cost for group in groups)
         paragraph(
             "",
             f"all on frontier: {format_usd(frontier.total)} at today's prices of {whose},"
@@ -199,20 +201,20 @@ def _print(
 
 
 def _print_engines(engines: Sequence[Idle]) -> None:
-    for each in engines:
+    for engine in engines:
         paragraph(
             "",
-            f"{each.deployment}: {format_usd(each.per_hour)} an hour over"
-            f" {each.seconds / 3600:.1f} h for one engine; {each.busy:.0%} of it charged, idle"
-            f" {format_usd(each.idle_cost)}; {each.tokens_per_hour:,} tokens an hour",
+            f"{engine.deployment}: {format_usd(engine.per_hour)} an hour over"
+            f" {engine.seconds / 3600:.1f} h for one engine; {engine.busy:.0%} of it charged, idle"
+            f" {format_usd(engine.idle_cost)}; {engine.tokens_per_hour:,} tokens an hour",
         )
-        for other in each.break_even:
+        for other in engine.break_even:
             label = " (simulated)" if other.simulated else ""
             say(
                 f"  pays off against {other.against}{label} from"
                 f" {other.tokens_per_hour:,} tokens an hour"
             )
-        if not each.break_even:
+        if not engine.break_even:
             say("  break-even unknown: no accepted call has shown which tokens are used")
 
 

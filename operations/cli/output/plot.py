@@ -26,13 +26,13 @@ def draw(path: Path, by: str, groups: Sequence[Spent], frontier: Elsewhere | Non
     """
     from matplotlib.figure import Figure
 
-    labels = [visible(each.key) + (" (simulated)" if each.simulated else "") for each in groups]
+    labels = [visible(group.key) + (" (simulated)" if group.simulated else "") for group in groups]
     figure = Figure(figsize=(8, 1.5 + 0.6 * max(1, len(groups))), layout="constrained")
     axes = figure.subplots()
     places = range(len(groups))
-    axes.barh(places, [each.cost / NANO_PER_USD for each in groups], 0.4, label="spent")
+    axes.barh(places, [group.cost / NANO_PER_USD for group in groups], 0.4, label="spent")
     if frontier is not None:
-        there = [frontier.costs.get((each.key, each.simulated), 0) for each in groups]
+        there = [frontier.costs.get((group.key, group.simulated), 0) for group in groups]
         label = f"all on {frontier.deployment}" + (" (simulated)" if frontier.simulated else "")
         dollars = [cost / NANO_PER_USD for cost in there]
         axes.barh([place + 0.4 for place in places], dollars, 0.4, label=label)

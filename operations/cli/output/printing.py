@@ -100,7 +100,7 @@ def table(
     every column of every row, separated by tabs, with a line of names above. A column given as a
     text has rank 0; one that ends in ``>`` is set to the right.
     """
-    stated = [_column(each) for each in columns]
+    stated = [_column(shown) for shown in columns]
     cells = [["" if cell is None else visible(str(cell)) for cell in row] for row in rows]
     if not on_terminal():
         for line in ([column.name for column in stated], *cells):

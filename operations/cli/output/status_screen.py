@@ -34,7 +34,10 @@ def screen(status: Status, keys: str = "") -> list[str]:
     ]
     if status.deployments:
         lines += ["", f"{'DEPLOYMENT':<26}{'TIER':<12}{'RUN':>6}{'WAIT':>7}  CONDITION"]
-        troubled = sorted(status.deployments, key=lambda each: (not each.stopped, not each.waiting))
+        troubled = sorted(
+            status.deployments,
+            key=lambda deployment: (not deployment.stopped, not deployment.waiting),
+        )
         lines += _first(_deployment(deployment, status.at) for deployment in troubled)
     for title, found in (
         ("waits", _waits(status)),

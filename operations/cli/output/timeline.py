@@ -159,7 +159,10 @@ def _route(item: Row) -> tuple[str, ...]:
     route = item["route"] or {}
     return (
         *(str(reason) for reason in route.get("reasons", ())),
-        *(f"not {each['deployment']}: {each['why']}" for each in route.get("refusals", ())),
+        *(
+            f"not {refusal['deployment']}: {refusal['why']}"
+            for refusal in route.get("refusals", ())
+        ),
     )
 
 

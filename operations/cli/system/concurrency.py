@@ -31,7 +31,7 @@ def concurrency() -> None:
 
 
 @concurrency.command(epilog="Example: tierqueue concurrency show gpu")
-@click.argument("tier", required=False, type=one_of([each.value for each in TIERS]))
+@click.argument("tier", required=False, type=one_of([tier.value for tier in TIERS]))
 @json_option
 def show(tier: str | None, as_json: bool) -> None:
     """Show the calls each tier, or TIER, can have in flight now, and which bound says so.
@@ -44,9 +44,11 @@ def show(tier: str | None, as_json: bool) -> None:
 
     policy, _ = read_policy(None)
     with opened() as ledger, ledger.read() as connection:
-        found = [each for each in all_tiers(connection, policy) if tier in (None, each.tier)]
+        found = [
+            all_tier for all_tier in all_tiers(connection, policy) if tier in (None, all_tier.tier)
+        ]
     if as_json:
-        emit([_for_scripts(each) for each in found])
+        emit([_for_scripts(bound) for bound in found])
     else:
         columns = [
             "tier",
@@ -57,14 +59,14 @@ def show(tier: str | None, as_json: bool) -> None:
             "pools>",
             "deployments>",
         ]
-        table(columns, [_row(each) for each in found])
-        for each in found:
-            if (why := in_the_way(each)) is not None:
+        table(columns, [_row(bound) for bound in found])
+        for bound in found:
+            if (why := in_the_way(bound)) is not None:
                 paragraph("", why)
 
 
 @concurrency.command(name="set", epilog="Example: tierqueue concurrency set frontier 4")
-@click.argument("tier", type=one_of([each.value for each in TIERS]))
+@click.argument("tier", type=one_of([tier.value for tier in TIERS]))
 @click.argument("calls", type=click.IntRange(0, 100_000))
 def set_(tier: str, calls: int) -> None:
     """Let TIER have at most CALLS in flight; 0 stops it, and what runs ends by itself.
@@ -81,7 +83,7 @@ def set_(tier: str, calls: int) -> None:
         with ledger.read() as connection:
             found = all_tiers(connection, policy)
     say(f"{tier}: at most {calls} calls in flight")
-    (here,) = (each for each in found if each.tier == tier)
+    (here,) = (bound for bound in found if bound.tier == tier)
     if (why := in_the_way(here)) is not None:
         paragraph("", why)
 

@@ -30,7 +30,7 @@ def flower(address: str, port: int) -> None:
     from tierqueue.tasks.app import app
 
     # Flower takes every FLOWER_ variable for an option of its own, and fails on one it lacks.
-    environment = {name: each for name, each in os.environ.items() if name != _FILE}
+    environment = {name: setting for name, setting in os.environ.items() if name != _FILE}
     login = _login()
     if login is not None:
         environment["FLOWER_BASIC_AUTH"] = login

@@ -54,8 +54,8 @@ def check(file: str | None, as_json: bool) -> None:
     try:
         found, path = read_policy(file)
         today = datetime.now(UTC).date()
-        for each in found.deployments.values():
-            dearest(each, today)
+        for deployment in found.deployments.values():
+            dearest(deployment, today)
     except (InvalidPolicy, Unpriced) as error:
         if as_json:
             emit({"valid": False, "error": error.message, **error.fields})
@@ -79,14 +79,14 @@ def check(file: str | None, as_json: bool) -> None:
         ],
         [
             (
-                each.name + (" (simulated)" if each.simulated else ""),
-                each.tier,
-                each.engine,
-                each.model,
-                each.boundary,
-                each.key_env,
+                deployment.name + (" (simulated)" if deployment.simulated else ""),
+                deployment.tier,
+                deployment.engine,
+                deployment.model,
+                deployment.boundary,
+                deployment.key_env,
             )
-            for each in deployments
+            for deployment in deployments
         ],
         empty="it has no deployment",
     )

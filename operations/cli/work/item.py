@@ -160,9 +160,9 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
             {
                 "item": record(identified(shown), money=MONEY, times=TIMES),
                 "attempts": [
-                    record(identified(each), money=MONEY, times=TIMES) for each in attempts
+                    record(identified(attempt), money=MONEY, times=TIMES) for attempt in attempts
                 ],
-                "promises": [record(each, times=TIMES) for each in owed],
+                "promises": [record(promise, times=TIMES) for promise in owed],
                 "actions": [
                     {
                         "at_epoch_us": act["at"],

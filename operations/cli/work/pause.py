@@ -89,7 +89,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         emit([record(asdict(stands), times=("at",)) for stands in found])
     else:
-        rows = [(each.kind, each.name, moment(each.at), each.by) for each in found]
+        rows = [(pause.kind, pause.name, moment(pause.at), pause.by) for pause in found]
         table(["kind", "name", "since", Column("by", rank=1)], rows, empty="nothing is held back")
 
 

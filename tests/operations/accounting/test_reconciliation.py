@@ -98,7 +98,7 @@ def test_books_that_agree_with_the_export_have_no_drift(
 def test_drift_is_shown_by_day_and_is_a_no(tierqueue: Command, road: Road, tmp_path: Path) -> None:
     file = export(tmp_path, (called(road, 70), 71))
     told = tierqueue.json("reconcile", file, "--deployment", "best", status=1)
-    assert [each["drift_nanousd"] for each in told["days"]] == [-1]
+    assert [day["drift_nanousd"] for day in told["days"]] == [-1]
     assert "-$0.000000001" in tierqueue("reconcile", file, "--deployment", "best", status=1)
 
 
@@ -177,7 +177,7 @@ def test_two_lost_calls_of_one_item_are_told_apart_by_their_fences(
         claims.append(claim)
     file = export(tmp_path, (claims[0], 100), (claims[1], 200))
     tierqueue("reconcile", file, "--deployment", "best", "--apply")
-    assert [each.cost for each in road.history(item_id)] == [100, 200]
+    assert [attempt.cost for attempt in road.history(item_id)] == [100, 200]
     assert road.books()[ACME][:2] == (0, 300)
 
 
@@ -196,7 +196,7 @@ def test_an_unknown_charge_that_the_export_does_not_show_stays_and_is_listed(
     claim = lost(road)
     file = export(tmp_path, (None, 5))
     told = tierqueue.json("reconcile", file, "--deployment", "best", "--apply", status=1)
-    assert [(each["item"], each["why"]) for each in told["unresolved"]] == [
+    assert [(charge["item"], charge["why"]) for charge in told["unresolved"]] == [
         (claim.item.id, "the export has no row of its call")
     ]
     assert road.books()[ACME][:2] == (0, 1_000)
@@ -257,7 +257,7 @@ def test_an_export_that_cannot_be_read_names_the_row(
 def test_rows_of_another_model_are_left_out_and_those_of_a_dated_one_are_not() -> None:
     named = ["best", "best-20261120", "best-2026-11-20", "best-mini", "best-mini-20261120", None]
     rows = [Billed(day=date(2026, 11, 20), cost=1, model=model) for model in named]
-    kept: list[Any] = [each.model for each in of_model(rows, "best")]
+    kept: list[Any] = [row.model for row in of_model(rows, "best")]
     assert kept == ["best", "best-20261120", "best-2026-11-20", None]
 
 

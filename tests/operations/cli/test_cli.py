@@ -109,7 +109,8 @@ def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str], com
 
 
 @pytest.mark.parametrize(
-    "command", [each for each in COMMANDS if not any(o.startswith(f"{each} ") for o in COMMANDS)]
+    "command",
+    [command for command in COMMANDS if not any(o.startswith(f"{command} ") for o in COMMANDS)],
 )
 def test_every_command_that_does_something_has_an_example(
     capsys: pytest.CaptureFixture[str], command: str
@@ -206,7 +207,7 @@ def test_route_tells_scripts_the_whole_decision(
     assert status == 0
     route = json.loads(out)["route"]
     assert route["deployment"] == "best"
-    assert [each["rule"] for each in route["refusals"]] == ["floor"]
+    assert [refusal["rule"] for refusal in route["refusals"]] == ["floor"]
 
 
 def test_route_without_a_route_is_a_no(capsys: pytest.CaptureFixture[str], policy: Path) -> None:

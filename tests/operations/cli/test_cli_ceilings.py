@@ -43,8 +43,8 @@ def seeded(ledger: Ledger, limit: int, **stated: Any) -> None:
 
 def listed(tierqueue: Command) -> dict[tuple[str, str, str], int]:
     return {
-        (each["scope"], each["name"], each["window"]): each["limit_nanousd"]
-        for each in tierqueue.json("ceilings", "list")
+        (ceiling["scope"], ceiling["name"], ceiling["window"]): ceiling["limit_nanousd"]
+        for ceiling in tierqueue.json("ceilings", "list")
     }
 
 
@@ -122,7 +122,7 @@ def test_a_raise_with_replay_puts_back_what_this_ceiling_ended_and_nothing_else(
     said = tierqueue.json("ceilings", "raise", "budget:acme", "day", "2usd", "--replay")
     assert said["replayed"] == 1
     assert state(ledger, meant) == "submitted"
-    assert {state(ledger, each) for each in others} == {"dead"}
+    assert {state(ledger, other) for other in others} == {"dead"}
 
 
 def test_raising_everything_replays_what_it_ended(tierqueue: Command, ledger: Ledger) -> None:

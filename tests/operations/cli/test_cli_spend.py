@@ -76,7 +76,7 @@ def on_best(road: Road, cost: int, outcome: str = "accepted", **changed: Any) ->
 
 
 def groups(tierqueue: Command, *words: str) -> dict[str, dict[str, Any]]:
-    return {each["key"]: each for each in tierqueue.json("spend", *words)["groups"]}
+    return {group["key"]: group for group in tierqueue.json("spend", *words)["groups"]}
 
 
 def test_spending_is_grouped_by_tier_with_the_cost_of_an_accepted_item(
@@ -131,8 +131,8 @@ def test_each_way_of_grouping_adds_up_to_the_same(tierqueue: Command, road: Road
     on_gpu(road, 20, budget="red")
     on_best(road, 300)
     found = groups(tierqueue, "--by", by)
-    assert sum(each["cost_nanousd"] for each in found.values()) == 330
-    assert sum(each["accepted"] for each in found.values()) == 3
+    assert sum(group["cost_nanousd"] for group in found.values()) == 330
+    assert sum(group["accepted"] for group in found.values()) == 3
     expected = {
         "task": {"tierqueue.classify"},
         "tier": {"gpu", "frontier"},
@@ -154,14 +154,17 @@ def test_days_are_named_and_what_is_older_is_left_out(tierqueue: Command, road: 
     found = groups(tierqueue, "--by", "day")
     assert found["2024-10-04"]["cost_nanousd"] == 10
     assert len(found) == 2
-    assert [each["cost_nanousd"] for each in groups(tierqueue, "--since", "1h").values()] == [20]
+    assert [group["cost_nanousd"] for group in groups(tierqueue, "--since", "1h").values()] == [20]
 
 
 def test_simulated_money_stands_apart_from_real(tierqueue: Command, road: Road) -> None:
     on_best(road, 5, simulated=False)
     on_best(road, 7, simulated=True)
     found = tierqueue.json("spend")["groups"]
-    assert [(each["simulated"], each["cost_nanousd"]) for each in found] == [(False, 5), (True, 7)]
+    assert [(group["simulated"], group["cost_nanousd"]) for group in found] == [
+        (False, 5),
+        (True, 7),
+    ]
     assert "frontier (simulated)" in tierqueue("spend")
 
 
@@ -172,7 +175,7 @@ def test_a_lost_reply_of_a_simulated_deployment_is_simulated_money(
         POLICY.replace('key_env = "ACME_KEY"', 'key_env = "ACME_KEY"\nsimulated = true', 1)
     )
     on_best(road, 7, "unknown")
-    assert [each["simulated"] for each in tierqueue.json("spend")["groups"]] == [True]
+    assert [group["simulated"] for group in tierqueue.json("spend")["groups"]] == [True]
 
 
 def test_overage_and_fallbacks_are_shown(tierqueue: Command, road: Road) -> None:
@@ -201,9 +204,9 @@ def test_an_idle_engine_costs_what_no_call_was_charged(tierqueue: Command, road:
     assert engine["idle_cost_nanousd"] == pytest.approx(2 * an_hour - an_hour // 4, rel=0.01)
     assert engine["tokens_per_hour"] == pytest.approx(65, abs=1)
     per_token = AT_BEST / 130
-    best = next(each for each in engine["break_even"] if each["against"] == "best")
+    best = next(other for other in engine["break_even"] if other["against"] == "best")
     assert best["tokens_per_hour"] == pytest.approx(an_hour / per_token, abs=1)
-    dearest = next(each for each in engine["break_even"] if each["against"] == "dearest")
+    dearest = next(other for other in engine["break_even"] if other["against"] == "dearest")
     assert dearest["simulated"]
     assert dearest["tokens_per_hour"] < best["tokens_per_hour"]
     assert "pays off against dearest (simulated)" in tierqueue("spend")

@@ -95,7 +95,7 @@ def test_scripts_get_the_same_with_units(busy: Ledger, tierqueue: Command) -> No
     assert gpu["empty_seconds"] == 6
     assert gpu["oldest_seconds"] >= 90
     assert told["dead_letters_last_hour"] == {"exhausted": 1}
-    assert [each["ceiling"] for each in told["ceilings_near"]] == ["budget:a\x1bcme total"]
+    assert [ceiling["ceiling"] for ceiling in told["ceilings_near"]] == ["budget:a\x1bcme total"]
 
 
 def test_a_tier_that_somebody_stopped_is_shown_as_stopped(tierqueue: Command) -> None:
@@ -186,8 +186,8 @@ def terminal(sqlite_url: str, tmp_path: Path) -> Iterator[Any]:
         return opened[-1]
 
     yield start
-    for each in opened:
-        each.close()
+    for condition in opened:
+        condition.close()
 
 
 @pytest.mark.processes

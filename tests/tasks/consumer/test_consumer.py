@@ -67,7 +67,7 @@ class Queue:
         calls = [call() for _ in range(count)]
         self.read(*map(entry, calls))
         # Between the queue and what is acted on an entry lies nowhere for a moment.
-        rows = [until(partial(self.road.item, each["headers"]["id"])) for each in calls]
+        rows = [until(partial(self.road.item, message["headers"]["id"])) for message in calls]
         assert [row.state for row in rows] == ["submitted"] * count
 
     def kept(self) -> int:

@@ -71,7 +71,7 @@ def done(road: Road, cost: int, **changed: Any) -> None:
 
 
 def part(told: dict[str, Any], deployment: str) -> dict[str, Any]:
-    (found,) = [each for each in told["parts"] if each["deployment"] == deployment]
+    (found,) = [part for part in told["parts"] if part["deployment"] == deployment]
     return dict(found)
 
 
@@ -80,8 +80,8 @@ def test_a_quote_says_where_rows_go_for_how_much_and_which_are_refused(
 ) -> None:
     told = tierqueue.json(*FILE, "--set", "max_output_tokens=100", status=1)
     assert told["rows"] == 4
-    assert {each["deployment"]: each["rows"] for each in told["parts"]} == {"small": 1, "best": 1}
-    assert {reason: each["rows"] for reason, each in told["refused"].items()} == {
+    assert {part["deployment"]: part["rows"] for part in told["parts"]} == {"small": 1, "best": 1}
+    assert {reason: refusal["rows"] for reason, refusal in told["refused"].items()} == {
         "no_route": 1,
         "invalid": 1,
     }
@@ -93,7 +93,7 @@ def test_a_quote_says_where_rows_go_for_how_much_and_which_are_refused(
         *("--arg", "max_output_tokens=100", "--risk", "auto_applied"),
     )
     assert part(told, "best")["bound_nanousd"] == routed["route"]["bound_nanousd"]
-    assert told["bound_nanousd"] == sum(each["bound_nanousd"] for each in told["parts"])
+    assert told["bound_nanousd"] == sum(part["bound_nanousd"] for part in told["parts"])
 
 
 def test_a_quote_leaves_nothing_behind(tierqueue: Command, ledger: Ledger) -> None:
@@ -185,7 +185,7 @@ def test_what_is_expected_includes_the_escalations_of_the_past(
     for number in range(20):
         below(road, 1_000, refused=number < 5)
     told = tierqueue.json(*short(tmp_path, 400))
-    assert [each["deployment"] for each in told["parts"]] == ["small"]
+    assert [part["deployment"] for part in told["parts"]] == ["small"]
     real = 400 * (1_000 + 1_000_000 * 5 // 20)
     assert told["expected_nanousd"] == pytest.approx(real, rel=0.2)
     assert told["low_nanousd"] < real < told["high_nanousd"]
@@ -236,11 +236,11 @@ def test_a_quote_and_a_route_count_with_the_tokenizer_that_the_policy_states(
     asked = ["route", "--explain", "--task", "tierqueue.complete", "--risk", "internal"]
     asked += ["--arg", f"prompt={long}", "--arg", "max_output_tokens=16"]
     limited = [*FILE, "--set", "max_output_tokens=16"]
-    assert [each["deployment"] for each in tierqueue.json(*limited)["parts"]] == ["best"]
+    assert [part["deployment"] for part in tierqueue.json(*limited)["parts"]] == ["best"]
     path = write_tokenizer(tmp_path / "tokenizer.json", long)
     stated = POLICY.replace('model = "tiny"', f'model = "tiny"\ntokenizer = "{path}"')
     (tmp_path / "tierqueue.toml").write_text(stated)
-    assert [each["deployment"] for each in tierqueue.json(*limited)["parts"]] == ["small"]
+    assert [part["deployment"] for part in tierqueue.json(*limited)["parts"]] == ["small"]
     said = tierqueue(*asked)
     assert said.startswith("small (gpu)")
     assert "by its own tokenizer" in said

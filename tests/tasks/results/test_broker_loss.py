@@ -87,7 +87,7 @@ def test_get_returns_although_the_broker_forgot_everything_while_it_waited(
     road.answer(second.id, {"text": "hello"}, tier="gpu")
     _flush(valkey)
     waiting.join(60)
-    assert [each["output"]["text"] for each in got] == ["before", "hello"]
+    assert [answer["output"]["text"] for answer in got] == ["before", "hello"]
 
 
 def test_a_result_that_redis_lost_is_read_from_the_ledger(road: Road, valkey: Any) -> None:
@@ -183,8 +183,8 @@ def test_the_answer_of_a_regulated_item_soon_leaves_the_broker(road: Road) -> No
         road.answer(linked.id, {}, sensitivity="regulated"),
     )
     ttl = {
-        each.id: road.app.backend.client.ttl(f"celery-task-meta-{each.id}")
-        for each in (usual, regulated, linked)
+        result.id: road.app.backend.client.ttl(f"celery-task-meta-{result.id}")
+        for result in (usual, regulated, linked)
     }
     assert ttl[usual.id] > 80_000
     assert 0 < ttl[regulated.id] <= 300

@@ -58,7 +58,7 @@ def test_signatures_changed_after_they_were_made_come_true(road: Road) -> None:
     assert (row.state, row.priority) == ("waiting", 7)
     assert road.item(immutable.id).arguments["prompt"] == "two"
     skewed = group(complete.s(word) for word in ("a", "b", "c")).skew(start=3600, stop=7200)
-    rows = [road.item(each.id) for each in skewed.apply_async().results]
+    rows = [road.item(result.id) for result in skewed.apply_async().results]
     assert {row.state for row in rows} == {"waiting"}
 
     assert rows[0].ready_at < rows[1].ready_at < rows[2].ready_at
@@ -89,10 +89,10 @@ def test_a_revoke_while_no_process_runs_cancels_what_it_names(road: Road) -> Non
     road.app.control.revoke([two.id, "nobody's"], terminate=True)
     assert road.app.control.terminate(three.id, reply=True, timeout=0.1)[0]["ledger"]
     both.revoke()
-    for each in (one, two, three, *both.results):
-        assert road.item(each.id).state == "cancelled"
+    for result in (one, two, three, *both.results):
+        assert road.item(result.id).state == "cancelled"
         with pytest.raises(Cancelled):
-            each.get(timeout=60)
+            result.get(timeout=60)
 
 
 def test_a_revoke_without_the_ledger_raises_and_says_nothing_of_success(

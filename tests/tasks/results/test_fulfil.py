@@ -76,7 +76,7 @@ def test_many_plain_promises_take_one_round_trip(
     road: Road, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [complete.delay(f"number {index}") for index in range(50)]
-    endings = {each.id: road.answer(each.id, {"text": each.id}) for each in asked}
+    endings = {result.id: road.answer(result.id, {"text": result.id}) for result in asked}
     with road.ledger.read() as connection:
         promised = ledger_promises.unkept(connection, list(endings))
     owed = [(promise, endings[promise.item_id]) for promise in promised]
@@ -92,7 +92,9 @@ def test_many_plain_promises_take_one_round_trip(
     monkeypatch.setattr(AbstractConnection, "read_response", noted)
     assert len(keep(road.app, owed)) == 50
     assert len(replies) == 1
-    assert [each.get(timeout=60)["output"]["text"] for each in asked] == [each.id for each in asked]
+    assert [result.get(timeout=60)["output"]["text"] for result in asked] == [
+        result.id for result in asked
+    ]
 
 
 def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
@@ -116,9 +118,9 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
         backend.client.delete(theirs)
         backend.store_result("y", result, state, request=Context(context))
         stored = [json.loads(backend.client.get(key)) for key in (ours, theirs)]
-        for each in stored:
-            assert each.pop("date_done")
-            each.pop("task_id")
+        for result in stored:
+            assert result.pop("date_done")
+            result.pop("task_id")
         assert stored[0] == stored[1]
         lives = [backend.client.ttl(key) for key in (ours, theirs)]
         assert abs(lives[0] - lives[1]) <= 2
@@ -128,7 +130,7 @@ def test_without_a_broker_nothing_is_kept_and_nothing_raises(road: Road) -> None
     asked = complete.delay("Say hello")
     ending = road.answer(asked.id, {"text": "hello"})
     with road.ledger.read() as connection:
-        owed = [(each, ending) for each in ledger_promises.unkept(connection, [asked.id])]
+        owed = [(promise, ending) for promise in ledger_promises.unkept(connection, [asked.id])]
 
     class Broken:
         def register_script(self, _: str) -> Any:
@@ -144,10 +146,12 @@ def test_without_a_broker_nothing_is_kept_and_nothing_raises(road: Road) -> None
 
 def test_a_group_of_items_gives_its_answers_in_order(road: Road) -> None:
     asked = group(complete.s(f"number {index}") for index in range(3)).apply_async()
-    for each in reversed(asked.results):
-        road.tell(road.answer(each.id, {"text": each.id}))
+    for result in reversed(asked.results):
+        road.tell(road.answer(result.id, {"text": result.id}))
     answers = asked.get(timeout=60)
-    assert [each["output"]["text"] for each in answers] == [each.id for each in asked.results]
+    assert [answer["output"]["text"] for answer in answers] == [
+        result.id for result in asked.results
+    ]
 
 
 def test_a_chain_of_items_hands_the_output_on(road: Road) -> None:
@@ -189,8 +193,8 @@ def test_a_chord_of_items_runs_a_body_of_ours_once(road: Road) -> None:
         [extract.s("one", {"n": "integer"}), extract.s("two", {"n": "integer"})],
         complete.si("both are in"),
     ).apply_async()
-    for each in asked.parent.results:
-        road.tell_twice(road.answer(each.id, {"n": 1}))
+    for result in asked.parent.results:
+        road.tell_twice(road.answer(result.id, {"n": 1}))
     bodies = [row for row in road.all_items() if row.task == "tierqueue.complete"]
     assert [row.id for row in bodies] == [asked.id]
     road.tell(road.answer(asked.id, {"text": "done"}))
@@ -216,8 +220,8 @@ def test_a_chord_in_a_chain_comes_true(road: Road) -> None:
     road.tell_twice(road.answer(start, {"text": "go"}))
     header = [row.id for row in road.all_items() if row.id != start]
     assert len(header) == 2
-    for each in header:
-        road.tell_twice(road.answer(each, {"text": "ok"}))
+    for result in header:
+        road.tell_twice(road.answer(result, {"text": "ok"}))
     road.tell(road.answer(asked.id, {"text": "the end"}))
     assert asked.get(timeout=60)["output"] == {"text": "the end"}
     assert len(road.all_items()) == 4
@@ -245,7 +249,7 @@ def test_a_link_told_twice_makes_one_item_with_its_parent_and_root(road: Road) -
     assert len(linked) == 2
     with road.ledger.read() as connection:
         made = ledger_promises.unkept(connection, [row.id for row in linked])
-    assert {(each.parent_id, each.root_id) for each in made} == {(asked.id, asked.id)}
+    assert {(item_id.parent_id, item_id.root_id) for item_id in made} == {(asked.id, asked.id)}
     assert sorted(child.id for child in asked.children) == sorted(row.id for row in linked)
 
 
@@ -300,7 +304,7 @@ def test_a_chord_mixed_with_another_teams_tasks_comes_true(road: Road, foreign: 
     road.tell_twice(road.answer(ours.id, {"text": "mine"}))
     tallied = asked.get(timeout=60)["tallied"]
     assert [tallied[0]["output"], tallied[1]] == [{"text": "mine"}, "theirs"]
-    assert [each for each in road.notes() if each[0] == "tally"] == [["tally", 2]]
+    assert [note for note in road.notes() if note[0] == "tally"] == [["tally", 2]]
 
 
 def test_a_chain_through_another_teams_task_comes_true(

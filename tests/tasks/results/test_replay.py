@@ -91,18 +91,18 @@ def test_every_promise_of_a_replayed_item_is_owed_anew(road: Road) -> None:
     assert third.state == "FAILURE"
     replay(road.app, [first.id], "ada")
     road.tell(road.answer(first.id, {"text": "hello"}))
-    for each in (first, second, third):
-        assert each.get(timeout=60)["output"] == {"text": "hello"}
-        assert _remembered(road, each.id)
+    for result in (first, second, third):
+        assert result.get(timeout=60)["output"] == {"text": "hello"}
+        assert _remembered(road, result.id)
 
 
 def test_an_older_copy_of_the_broker_does_not_deceive_whoever_reaches_the_ledger(
     road: Road,
 ) -> None:
     answered, open_, cancelled = (complete.delay(word) for word in ("one", "two", "three"))
-    ended = [_die(road, each.id) for each in (answered, open_, cancelled)]
-    older = {each.id: _remembered(road, each.id) for each in (answered, open_, cancelled)}
-    replay(road.app, [each.item_id for each in ended], "ada")
+    ended = [_die(road, result.id) for result in (answered, open_, cancelled)]
+    older = {result.id: _remembered(road, result.id) for result in (answered, open_, cancelled)}
+    replay(road.app, [ending.item_id for ending in ended], "ada")
     road.tell(road.answer(answered.id, {"text": "hello"}))
     road.kill(cancelled.id, "cancelled")
     with road.ledger.write() as connection:
@@ -111,21 +111,21 @@ def test_an_older_copy_of_the_broker_does_not_deceive_whoever_reaches_the_ledger
     _a_while_ago(road)
     for task_id, remembered in older.items():
         road.app.backend.client.set(f"celery-task-meta-{task_id}", remembered)
-    read = {each.id: road.app.AsyncResult(each.id) for each in (answered, open_, cancelled)}
-    states = [read[each.id].state for each in (answered, open_, cancelled)]
+    read = {result.id: road.app.AsyncResult(result.id) for result in (answered, open_, cancelled)}
+    states = [read[result.id].state for result in (answered, open_, cancelled)]
     assert states == ["SUCCESS", "PENDING", "REVOKED"]
     assert read[answered.id].get(timeout=60)["output"] == {"text": "hello"}
     with pytest.raises(Cancelled):
         read[cancelled.id].get(timeout=60)
     both = road.app.GroupResult("g", [road.app.AsyncResult(answered.id)])
-    assert [each["output"] for each in both.get(timeout=60)] == [{"text": "hello"}]
+    assert [answer["output"] for answer in both.get(timeout=60)] == [{"text": "hello"}]
 
 
 def test_whoever_tells_late_of_a_death_changes_no_answer(road: Road) -> None:
     asked = complete.delay("Say hello")
     ending = road.kill(asked.id, "no_route")
     with road.ledger.read() as connection:
-        late = [(each, ending) for each in unkept(connection, [asked.id])]
+        late = [(promise, ending) for promise in unkept(connection, [asked.id])]
     replay(road.app, [asked.id], "ada")
     Delivery(road.app).keep(late)
     assert asked.state == "PENDING"
@@ -143,20 +143,20 @@ def test_links_go_on_after_a_replay_and_errbacks_are_not_sent_again(
         replay(road.app, [asked.id], "ada")
     road.tell_twice(road.answer(asked.id, {"text": "done"}))
     until(lambda: ["echo", "linked", asked.id, asked.id] in road.notes())
-    assert sorted(each[0] for each in road.notes()) == ["echo", "mourn"]
+    assert sorted(note[0] for note in road.notes()) == ["echo", "mourn"]
 
 
 def test_a_chain_goes_on_after_the_replay_of_its_first_step(road: Road, stranger: Celery) -> None:
     asked = chain(complete.s("one"), complete.si("two"), complete.si("three")).apply_async()
     first = asked.parent.parent.id
     _die(road, first)
-    assert {stranger.AsyncResult(each).state for each in (first, asked.parent.id, asked.id)} == {
-        "FAILURE"
-    }
+    assert {
+        stranger.AsyncResult(item_id).state for item_id in (first, asked.parent.id, asked.id)
+    } == {"FAILURE"}
     replay(road.app, [first], "ada")
-    assert {stranger.AsyncResult(each).state for each in (first, asked.parent.id, asked.id)} == {
-        "PENDING"
-    }
+    assert {
+        stranger.AsyncResult(item_id).state for item_id in (first, asked.parent.id, asked.id)
+    } == {"PENDING"}
     for step in (first, asked.parent.id, asked.id):
         road.tell_twice(road.answer(step, {"text": "done"}))
     assert asked.get(timeout=60)["output"] == {"text": "done"}
@@ -169,8 +169,8 @@ def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
     asked = chord([complete.s("a"), complete.s("b"), complete.s("c")], body).apply_async()
     first, second, third = asked.parent.results
     road.tell_twice(road.answer(first.id, {"text": "1"}))
-    for each in (second, third):
-        _die(road, each.id)
+    for result in (second, third):
+        _die(road, result.id)
     assert isinstance(asked.result, ChordError)
     until(road.notes)
     # A part of the chord alone: the body fails again, and nobody mourns it twice.
@@ -184,7 +184,7 @@ def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
     assert road.item(asked.id) is not None
     road.tell(road.answer(asked.id, {"text": "the end"}))
     assert asked.get(timeout=60)["output"] == {"text": "the end"}
-    assert [each[0] for each in road.notes()] == ["mourn"]
+    assert [note[0] for note in road.notes()] == ["mourn"]
 
 
 def test_a_group_with_a_replayed_part_gives_all_its_answers(road: Road) -> None:
@@ -197,7 +197,7 @@ def test_a_group_with_a_replayed_part_gives_all_its_answers(road: Road) -> None:
     replay(road.app, [second.id], "ada")
     assert (asked.ready(), asked.failed()) == (False, False)
     road.tell(road.answer(second.id, {"text": "2"}))
-    assert [each["output"]["text"] for each in asked.get(timeout=60)] == ["1", "2"]
+    assert [answer["output"]["text"] for answer in asked.get(timeout=60)] == ["1", "2"]
 
 
 def test_a_replay_without_a_broker_raises_nothing_and_comes_true_later(

@@ -120,7 +120,9 @@ def claim(ledger: Ledger, item_id: str, text: str, deployment: str | None = None
 
 
 def where(ledger: Ledger, ids: list[str]) -> set[tuple[str, str]]:
-    return {(column(ledger, each, "state"), column(ledger, each, "deployment")) for each in ids}
+    return {
+        (column(ledger, item_id, "state"), column(ledger, item_id, "deployment")) for item_id in ids
+    }
 
 
 def pause(ledger: Ledger, kind: str, name: str) -> None:
@@ -142,7 +144,7 @@ def test_twenty_paused_items_go_to_the_floor_that_was_raised_meanwhile(ledger: L
         connection.execute(tables.pauses.delete())
     settled(after)
     assert where(ledger, ids) == {("queued", "best")}
-    assert {len(claim(ledger, each, BEFORE + FRONTIER).claimed) for each in ids} == {1}
+    assert {len(claim(ledger, item_id, BEFORE + FRONTIER).claimed) for item_id in ids} == {1}
 
 
 def test_what_waits_in_a_tier_that_is_paused_leaves_it_with_the_policy(ledger: Ledger) -> None:

@@ -78,7 +78,7 @@ def test_a_text_that_its_tokenizer_refuses_is_left_to_the_bound_by_bytes(tmp_pat
     counter = TokenCounter(policy(house=str(tmp_path / "words.json")))
     with capture_logs() as logs:
         assert counter.count("tierqueue.complete", {"prompt": TEXT}) == {}
-    assert [each["event"] for each in logs] == ["not_counted"]
+    assert [line["event"] for line in logs] == ["not_counted"]
     assert TEXT not in str(logs)
 
 

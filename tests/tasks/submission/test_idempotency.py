@@ -90,8 +90,8 @@ def test_ten_processes_at_once_with_one_key_are_one_item_and_ten_equal_answers(
 
 def test_a_key_is_one_item_of_its_task_type(road: Road, declare: Callable[..., ItemTask]) -> None:
     one, other = declare("tests.one"), declare("tests.other")
-    for each in (one, one, other):
-        each.delay("x", idempotency_key="k")
+    for result in (one, one, other):
+        result.delay("x", idempotency_key="k")
     assert sorted(row.task for row in road.all_items()) == ["tests.one", "tests.other"]
     with pytest.raises(InvalidItem, match="other arguments or demands"):
         one.delay("x", idempotency_key="k", budget="acme")
@@ -103,7 +103,7 @@ def test_a_key_may_be_one_item_of_each_budget(road: Road, declare: Callable[...,
         stated = {} if budget is None else {"budget": budget}
         task.delay("x", idempotency_key="k", **stated)
     budgets = [row.budget for row in road.all_items()]
-    assert sorted(str(each) for each in budgets) == ["None", "acme", "zenith"]
+    assert sorted(str(name) for name in budgets) == ["None", "acme", "zenith"]
 
 
 def test_a_key_whose_lifetime_has_passed_is_another_item(
@@ -148,4 +148,4 @@ def test_the_answer_of_an_item_that_has_ended_is_there_at_once(
     again = complete.delay("Say hello", idempotency_key="k")
     assert again.get(timeout=60)["output"] == {"text": "hello"}
     both = group(complete.s("Say hello", idempotency_key="k") for _ in range(2)).apply_async()
-    assert [each["output"] for each in both.get(timeout=60)] == [{"text": "hello"}] * 2
+    assert [answer["output"] for answer in both.get(timeout=60)] == [{"text": "hello"}] * 2

@@ -54,10 +54,10 @@ def test_calls_by_name_come_true(road: Road, stranger: Celery, intake: Worker) -
     assert asked.get(timeout=60)["output"] == {"text": "hi"}
 
     together = group(by_name(stranger, f"g{n}") for n in range(3)).apply_async()
-    for each in together.results:
-        road.tell(road.answer(each.id, {"text": each.id}))
+    for result in together.results:
+        road.tell(road.answer(result.id, {"text": result.id}))
     assert [r["output"]["text"] for r in together.get(timeout=60)] == [
-        each.id for each in together.results
+        result.id for result in together.results
     ]
 
     following = stranger.signature(
@@ -69,8 +69,8 @@ def test_calls_by_name_come_true(road: Road, stranger: Celery, intake: Worker) -
     assert steps.get(timeout=60)["output"] == {"text": "end"}
 
     counted = chord([by_name(stranger, "h1"), by_name(stranger, "h2")], following).apply_async()
-    for each in counted.parent.results:
-        road.tell_twice(road.answer(each.id, {"text": "h"}))
+    for result in counted.parent.results:
+        road.tell_twice(road.answer(result.id, {"text": "h"}))
     road.tell(road.answer(counted.id, {"text": "body"}))
     assert counted.get(timeout=60)["output"] == {"text": "body"}
     assert len(road.all_items()) == 9

@@ -108,7 +108,7 @@ def test_many_items_in_one_transaction_come_together(
 ) -> None:
     with Session(engine) as session, session.begin():
         asked = [classify.submit_in(session, f"text {n}", labels=["a", "b"]) for n in range(3)]
-    assert [row.id for row in road.all_items()] == sorted(each.id for each in asked)
+    assert [row.id for row in road.all_items()] == sorted(result.id for result in asked)
     assert wakes.asked >= 1
 
 

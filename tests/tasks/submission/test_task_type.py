@@ -152,7 +152,7 @@ def test_the_typed_demands_are_those_that_are_checked_at_the_call() -> None:
         **dict.fromkeys(("floor", "on_ceiling", "on_throttle", "on_outage"), Tier),
     }.items():
         names = [word for part in get_args(hints[name]) for word in get_args(part)]
-        assert names == [each.value for each in enum], name
+        assert names == [choice.value for choice in enum], name
 
 
 def test_a_task_type_called_directly_is_the_prompt_it_would_send() -> None:
