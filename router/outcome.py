@@ -185,10 +185,15 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A completed call whose answer validation accepts; ``output`` is plain JSON."""
+    """A completed call whose answer validation accepts.
+
+    ``output`` is plain JSON; ``prompt_version`` says which version of its task type's prompt was
+    answered.
+    """
 
     output: Any
     completed: Completed
+    prompt_version: str
 
 
 Reply = Completed | Throttled | Unavailable | Failed | Unknown | Interrupted

@@ -25,7 +25,6 @@ from tierqueue.router.outcome import (
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.served import must_be_the_asked, same_model
 from tierqueue.tasks.answers import form
-from tierqueue.tasks.settle import Attempt
 from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
@@ -34,6 +33,7 @@ from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.settler import Ended, Settler
+from tierqueue.workers.verdicts import EndedCall
 
 _log = structlog.get_logger(__name__)
 
@@ -156,19 +156,14 @@ class Caller:
         telling = isinstance(call, Call) and not cut
         if telling:
             self._breaker.ended(deployment.name, outcome)
-        attempt = Attempt(
-            item=each.item,
-            fence=each.fence,
-            held=each.held,
-            balances=each.balances,
-            started_at=each.started_at,
+        ended = EndedCall(
+            claim=each,
             deployment=deployment,
-            prompt_version="" if kind is None else kind.prompt_version,
-            now=each.started_at,
-            draw=0.0,
+            outcome=outcome,
+            telling=telling,
             cancelled=aborted == ["cancelled"],
         )
-        self._settler.put(Ended(attempt, outcome, slot, done, telling))
+        self._settler.put(Ended(ended, slot, done))
 
 
 def _loud(calls: Future[None]) -> None:

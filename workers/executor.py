@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -13,6 +13,7 @@ import structlog
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant, claim, read
+from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.ledger.session import Ledger
@@ -20,7 +21,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Fault
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.tasks.broker.slices import Slice
+from tierqueue.tasks.broker.slices import Slice, SliceItem
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.caller import Caller, Station
 from tierqueue.workers.limits.breaker import Breaker
@@ -51,6 +52,24 @@ class Refused:
     wait: float
     why: str
     busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The limiter's slots by item id, which items it never grants, why not the others now."""
+
+    slots: Mapping[str, str]
+    never: Sequence[SliceItem]
+    refused: Refused | None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Which items are no longer left, the event of their last settle, why not the others now."""
+
+    items: Collection[str]
+    settled: threading.Event | None
+    refused: Refused | None
 
 
 class Executor:
@@ -113,13 +132,8 @@ class Executor:
         Returns how many ended as what, and ``left``: how many were not called.
         """
         station = self._stations.get(work.deployment)
-        if station is None and work.deployment in self._keyless:
-            self.say_keyless(work.deployment, *work.items)
-            self._give_back(work.items, Refused(1.0, "no_key"))
-            return {"left": len(work.items)}
         if station is None:
-            _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
-            self._give_back(work.items, Refused(5.0, "deployment not served here"))
+            self._give_back(work.items.values(), self._not_served(work))
             return {"left": len(work.items)}
         left = dict(work.items)
         outcomes: Counter[str] = Counter()
@@ -132,11 +146,12 @@ class Executor:
                 break
             self._freed.clear()
             some = {key: left[key] for key in list(left)[:places]}
-            granted, settled, refused = self._start(station, some, places, outcomes)
-            for key in granted:
+            begun = self._walk(station, some, places, outcomes)
+            for key in begun.items:
                 del left[key]
-            if settled is not None:
-                pending.append(settled)
+            if begun.settled is not None:
+                pending.append(begun.settled)
+            refused = begun.refused
             if refused is None:
                 continue
             if not refused.busy or time.monotonic() > patient_until:
@@ -144,9 +159,9 @@ class Executor:
             # Only calls in flight stand in the way: one that ends makes room.
             self._freed.wait(BUSY)
         if left:
-            self._give_back(left, refused)
-        for each in pending:
-            each.wait()
+            self._give_back(left.values(), refused)
+        for settled in pending:
+            settled.wait()
         return {**outcomes, **({"left": len(left)} if left else {})}
 
     def _places(self, most: int) -> int:
@@ -162,53 +177,67 @@ class Executor:
 
         return self._loop.run(take())
 
-    def _start(
+    def _walk(
         self,
         station: Station,
-        some: Mapping[str, tuple[int, int]],
+        items: Mapping[str, SliceItem],
         places: int,
         outcomes: Counter[str],
-    ) -> tuple[list[str], threading.Event | None, Refused | None]:
-        """Grant, claim and start: which were granted, what to wait for, why the others were not."""
-        deployment = station.deployment
-        slots: dict[str, str] = {}
+    ) -> Begun:
+        """Limit, claim, call, validate, settle: all of it for what is granted, nothing for others.
+
+        Returns once the calls are under way; each answer is validated and settled as it comes.
+        """
+        granted = Granted({}, [], None)
         claims: list[Claim] = []
         try:
-            held = self._breaker.held(deployment.name, some)
-            if held is not None and held.probe is None:
-                return [], None, Refused(held.wait, held.code)
-            if held is not None:
-                some = {key: some[key] for key in some if key == held.probe}
-            # A slice may come twice: who finds an item claimed gives back its own slot only.
-            mine = token_hex(6)
-            wanted = {f"{key}:{fence + 1}:{mine}": key for key, (fence, _) in some.items()}
-            wants = [Want(slot, some[key][1]) for slot, key in wanted.items()]
-            grant = self._limiter.grant(self._bounds(deployment), wants)
-            slots = {wanted[slot]: slot for slot in grant.granted}
-            claims = self._claim(station, {key: some[key][0] for key in slots})
-            settled = (
-                self._caller.start(station, claims, slots, self._freed.set, outcomes)
-                if claims
-                else None
-            )
-            refused = None
-            if grant.never:
-                self._give_back(
-                    {wanted[slot]: some[wanted[slot]] for slot in grant.never},
-                    Refused(60.0, "more tokens than the limiter ever grants"),
+            granted = self._limit(station.deployment, items)
+            claims = self._claim(station, {key: items[key].fence for key in granted.slots})
+            settled = None
+            if claims:  # calls, validates and settles them, each for itself
+                settled = self._caller.start(
+                    station, claims, granted.slots, self._freed.set, outcomes
                 )
-            if len(slots) + len(grant.never) < len(some):
-                busy = set(grant.why.split(", ")) <= {"in_flight", "tier_in_flight"}
-                refused = Refused(max(grant.retry_after, BUSY), grant.why, busy=busy)
-            return [*slots, *(wanted[slot] for slot in grant.never)], settled, refused
+            if granted.never:
+                why = "more tokens than the limiter ever grants"
+                self._give_back(granted.never, Refused(60.0, why))
+            begun = {*granted.slots, *(item.id for item in granted.never)}
+            return Begun(begun, settled, granted.refused)
         except SpendingRefused as error:
             _log.warning("spending_refused", why=error.message)
-            return [], None, Refused(1.0, "no answer from the limiter")
+            return Begun([], None, Refused(1.0, "no answer from the limiter"))
         finally:
-            claimed = {each.item.id for each in claims}
+            claimed = {claim.item.id for claim in claims}
             self._gate.release(places - len(claimed))
-            unused = [slot for key, slot in slots.items() if key not in claimed]
+            unused = [slot for key, slot in granted.slots.items() if key not in claimed]
+            deployment = station.deployment
             self._limiter.release(deployment.name, deployment.tier.value, unused)
+
+    def _limit(self, deployment: Deployment, items: Mapping[str, SliceItem]) -> Granted:
+        """Ask whether the deployment serves, and the limiter for a slot for each item's call."""
+        held = self._breaker.held(deployment.name, items)
+        if held is not None and held.probe is None:
+            return Granted({}, [], Refused(held.wait, held.code))
+        asked = [item for item in items.values() if held is None or item.id == held.probe]
+        # A slice may come twice: who finds an item claimed gives back its own slot only.
+        mine = token_hex(6)
+        item_of = {f"{item.id}:{item.fence + 1}:{mine}": item for item in asked}
+        wants = [Want(slot, item.token_bound) for slot, item in item_of.items()]
+        grant = self._limiter.grant(self._bounds(deployment), wants)
+        refused = None
+        if len(grant.granted) + len(grant.never) < len(asked):
+            busy = set(grant.why.split(", ")) <= {"in_flight", "tier_in_flight"}
+            refused = Refused(max(grant.retry_after, BUSY), grant.why, busy=busy)
+        slots = {item_of[slot].id: slot for slot in grant.granted}
+        return Granted(slots, [item_of[slot] for slot in grant.never], refused)
+
+    def _not_served(self, work: Slice) -> Refused:
+        """Why a deployment's items are given back that this process has no engine for."""
+        if work.deployment in self._keyless:
+            self.say_keyless(work.deployment, *work.items)
+            return Refused(1.0, "no_key")
+        _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
+        return Refused(5.0, "deployment not served here")
 
     def say_keyless(self, deployment: str, *items: str) -> None:
         """Another deployment is to take over; unless a worker that has the key is served."""
@@ -235,7 +264,7 @@ class Executor:
             tier_in_flight=self._concurrency(),
         )
 
-    def _claim(self, station: Station, wanted: Mapping[str, int]) -> list[Claim]:
+    def _claim(self, station: Station, wanted: Mapping[str, Fence]) -> list[Claim]:
         if not wanted:
             return []
         deployment = station.deployment
@@ -264,9 +293,9 @@ class Executor:
         self._delivery.ended(claims.ended, owed)
         return claims.claimed
 
-    def _give_back(self, items: Mapping[str, tuple[int, int]], refused: Refused | None) -> None:
+    def _give_back(self, items: Iterable[SliceItem], refused: Refused | None) -> None:
         """Hand unclaimed items back: ready at once, or waiting for as long as they were refused."""
-        fences = {key: fence for key, (fence, _) in items.items()}
+        fences = {item.id: item.fence for item in items}
         with self._ledger.write() as connection:
             until = None
             if refused is not None:

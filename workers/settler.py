@@ -1,6 +1,7 @@
 """The settler: attempts end one by one, and are settled together in one transaction."""
 
 import queue
+import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, unreachable
-from tierqueue.router.outcome import Outcome
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.settle import Attempt, settlement
+from tierqueue.tasks.settle.decide import settlement
 from tierqueue.workers.alerts.hook import Message
 from tierqueue.workers.limits.breaker import Breaker
-from tierqueue.workers.verdicts import Call, Judge
+from tierqueue.workers.verdicts import EndedCall, Judge
 
 _log = structlog.get_logger(__name__)
 
@@ -31,16 +32,11 @@ AGAIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt, what came of it and its limiter slot; ``done`` is called once it is settled.
+    """A call that ended and its limiter slot; ``done`` is called once it is settled."""
 
-    ``telling``: what came of it says something of its deployment.
-    """
-
-    attempt: Attempt
-    outcome: Outcome
+    call: EndedCall
     slot: str
     done: Callable[[], None]
-    telling: bool = True
 
 
 class Settler:
@@ -119,7 +115,9 @@ class Settler:
                 break
             except Exception as error:  # noqa: BLE001 - looked at below: tried again, or loud
                 if not unreachable(error):
-                    _log.exception("settle_failed", items=[each.attempt.item.id for each in batch])
+                    _log.exception(
+                        "settle_failed", items=[each.call.claim.item.id for each in batch]
+                    )
                     if len(batch) > 1:
                         # One attempt that cannot be written must not hold up its neighbours.
                         for each in batch:
@@ -134,33 +132,41 @@ class Settler:
     def _write(self, batch: Sequence[Ended]) -> None:
         # Before the transaction: on SQLite nobody else writes while it is open.
         now = self._ledger.now()
-        verdicts = self._judge.judge(
-            [Call(each.attempt, each.outcome, each.telling) for each in batch], now
-        )
+        calls = [ended.call for ended in batch]
+        judgement = self._judge.judge(calls, now)
         written = [
-            settlement(attempt, each.outcome, self._policy)
-            for attempt, each in zip(verdicts.attempts, batch, strict=True)
+            settlement(
+                call.claim,
+                call.deployment,
+                call.outcome,
+                self._policy,
+                now,
+                random.random(),  # noqa: S311 - jitter
+                verdict=verdict,
+                stopped=call.cancelled,
+            )
+            for call, verdict in zip(calls, judgement.verdicts, strict=True)
         ]
         ready = settlements.prepare(self._ledger.dialect, written, now)
         with self._ledger.write() as connection:
             result = settlements.settle(connection, ready)
             owed = promises.unkept(connection, [each.item_id for each in result.ended])
-            changes = conditions.note(connection, verdicts.events)
-        self._judge.noted({each.attempt.deployment.name for each in batch}, changes)
+            changes = conditions.note(connection, judgement.events)
+        self._judge.noted({call.deployment.name for call in calls}, changes)
         self._checkpoint("after_settle")
-        for each, settled in zip(batch, written, strict=True):
+        for call, settled in zip(calls, written, strict=True):
             if over := (settled.detail or {}).get("overage"):
                 said = {
                     "item": settled.item_id,
                     "fence": settled.fence,
-                    "deployment": each.attempt.deployment.name,
+                    "deployment": call.deployment.name,
                     "held": settled.held,
                     "over": over,
                 }
                 _log.error("overage", **said)
                 self._hook({"what": "overage", **said})
             if (settled.detail or {}).get("other_model"):
-                self._tell_of_another_model(each, settled)
+                self._tell_of_another_model(call.deployment, settled)
         if result.ended:
             self.ended += len(result.ended)
             self.ended_at = now
@@ -170,9 +176,9 @@ class Settler:
                 _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
         self._told(result.ended, owed)
 
-    def _tell_of_another_model(self, each: Ended, settled: Settlement) -> None:
+    def _tell_of_another_model(self, deployment: Deployment, settled: Settlement) -> None:
         """Log it for each item; tell the hook of each deployment and name once a process."""
-        deployment, served = each.attempt.deployment, str((settled.detail or {})["model_served"])
+        served = str((settled.detail or {})["model_served"])
         said: dict[str, str | int] = {
             "item": settled.item_id,
             "fence": settled.fence,

@@ -143,8 +143,8 @@ class TierWorker:
         def free(batch: Sequence[Ended]) -> None:
             slots: dict[str, list[str]] = {}
             for each in batch:
-                deployment = each.attempt.deployment.name
-                self._leases.call_ended(deployment, each.attempt.item.id, each.attempt.fence)
+                deployment, claim = each.call.deployment.name, each.call.claim
+                self._leases.call_ended(deployment, claim.item.id, claim.fence)
                 slots.setdefault(deployment, []).append(each.slot)
             for deployment, given_back in slots.items():
                 limiter.release(deployment, self._tier.value, given_back)

@@ -9,10 +9,12 @@ import structlog
 
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.in_force.conditions import Change
+from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.condition import Condition, Fault, Served, after, its_own, seen_in
 from tierqueue.router.outcome import Outcome
-from tierqueue.tasks.settle import Attempt
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.limits.breaker import Breaker
 
 _log = structlog.get_logger(__name__)
@@ -21,20 +23,25 @@ SERVED_EVERY = 1.0
 """Seconds between two notes that a deployment goes on serving."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An attempt and what came of it; ``telling``: it says something of its deployment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedCall:
+    """A claimed call, and what came of it."""
 
-    attempt: Attempt
+    claim: Claim
+    deployment: Deployment
+    """Where it was called."""
     outcome: Outcome
     telling: bool
+    """Whether it says something of its deployment."""
+    cancelled: bool
+    """Whether it was ended because somebody cancelled its item."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    """The attempts, each with whose fault it was, and what is to be noted of deployments."""
+class Judgement:
+    """Each call's verdict, in their order, and what is to be noted of deployments."""
 
-    attempts: Sequence[Attempt]
+    verdicts: list[Verdict]
     events: conditions.Events
 
 
@@ -47,15 +54,15 @@ class Judge:
         self._served: dict[str, int] = {}
         self._noted: dict[str, float] = {}
 
-    def judge(self, calls: Sequence[Call], now: int) -> Verdicts:
+    def judge(self, calls: Sequence[EndedCall], now: int) -> Judgement:
         """Say of each call whose fault it was, ``now`` (epoch µs) that they end together."""
         seen = [self._seen(call, now) for call in calls]
         events: dict[str, list[Served | Fault]] = {}
         for call, event in zip(calls, seen, strict=True):
             if event is not None:
-                events.setdefault(call.attempt.deployment.name, []).append(event)
+                events.setdefault(call.deployment.name, []).append(event)
         faults = [
-            (call.attempt.item.id, call.attempt.fence)
+            (call.claim.item.id, call.claim.fence)
             for call, event in zip(calls, seen, strict=True)
             if isinstance(event, Fault)
         ]
@@ -70,18 +77,12 @@ class Judge:
         for name, happened in events.items():
             if any(isinstance(event, Served) for event in happened):
                 self._served[name] = now
-        attempts = [
-            replace(
-                call.attempt,
-                now=now,
-                draw=random.random(),  # noqa: S311 - jitter
-                condition=known.get(call.attempt.deployment.name) if call.telling else None,
-                own=its,
-            )
+        verdicts = [
+            Verdict(condition=known.get(call.deployment.name) if call.telling else None, own=its)
             for call, its in zip(calls, own, strict=True)
         ]
-        return Verdicts(
-            attempts,
+        return Judgement(
+            verdicts,
             {name: seen for name, seen in events.items() if self._worth_noting(name, seen)},
         )
 
@@ -92,16 +93,16 @@ class Judge:
             self._noted[change.now.deployment] = time.monotonic()
             say(change)
 
-    def _seen(self, call: Call, now: int) -> Served | Fault | None:
+    def _seen(self, call: EndedCall, now: int) -> Served | Fault | None:
         if not call.telling:
             return None
         draw = random.random()  # noqa: S311 - jitter
-        item = call.attempt.item.id
-        return seen_in(call.outcome, item, call.attempt.started_at, now, draw)
+        item = call.claim.item.id
+        return seen_in(call.outcome, item, call.claim.started_at, now, draw)
 
     def _fold(
         self,
-        calls: Sequence[Call],
+        calls: Sequence[EndedCall],
         seen: Sequence[Served | Fault | None],
         known: dict[str, Condition],
         ended: dict[str, int],
@@ -109,15 +110,15 @@ class Judge:
         """Whether each call's fault is its item's own; ``known`` is brought up to date."""
         own: list[bool] = []
         for call, event in zip(calls, seen, strict=True):
-            attempt, its = call.attempt, False
-            name = attempt.deployment.name
+            claim, its = call.claim, False
+            name = call.deployment.name
             condition = known.get(name, Condition(deployment=name))
             # What was served here since the ledger was last told.
             served = max(condition.served_at or 0, self._served.get(name, 0)) or None
             condition = replace(condition, served_at=served)
             if isinstance(event, Fault):
-                since = min(attempt.started_at, ended.get(attempt.item.id, attempt.started_at))
-                its = its_own(condition, attempt.item.id, since)
+                since = min(claim.started_at, ended.get(claim.item.id, claim.started_at))
+                its = its_own(condition, claim.item.id, since)
             if event is not None:
                 known[name] = after(condition, event)
             own.append(its)

@@ -12,9 +12,11 @@ from sqlalchemy import Integer, case, cast, func, select
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.lifecycle.settlements import BOOKED, Settlement, prepare, settle
+from tierqueue.ledger.records import Fence
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.lifecycle import State
+from tierqueue.router.money import NOTHING, NanoUSD
 from tierqueue.router.outcome import Usage
 
 _DAY = 86_400_000_000
@@ -152,11 +154,11 @@ def _settlement(each: Resolved, source: str) -> Settlement:
         detail["overage"] = each.cost - held
     return Settlement(
         item_id=item_id,
-        fence=fence,
-        held=0,
+        fence=Fence(fence),
+        held=NOTHING,
         balances=(),
         outcome="reconciled",
-        cost=each.cost,
+        cost=NanoUSD(each.cost),
         price_source=f"export:{source}",
         usage=asdict(Usage(input_tokens=each.input_tokens, output_tokens=each.output_tokens)),
         simulated=each.charge.simulated,

@@ -14,9 +14,11 @@ from tierqueue.ledger.bulk import Prepared, among, prepare_update, update_many
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Entry
 from tierqueue.ledger.lifecycle.items import fall_back
+from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results.promises import Ending
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.lifecycle import ENDS, MOVES, State
+from tierqueue.router.money import NanoUSD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +30,11 @@ class Settlement:
     """
 
     item_id: str
-    fence: int
-    held: int
+    fence: Fence
+    held: NanoUSD
     balances: Sequence[str]
     outcome: str
-    cost: int
+    cost: NanoUSD
     price_source: str | None = None
     usage: Mapping[str, Any] | None = None
     seconds: float | None = None

@@ -3,25 +3,37 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from tierqueue.ledger.lifecycle.routes import Ready
+from tierqueue.ledger.records import Fence
 from tierqueue.router.errors import Undecodable
 from tierqueue.tasks.outside import INT4, storable
 
 
+class SliceItem(NamedTuple):
+    """One item of a slice: what a worker must know of it to ask the limiter and to claim it."""
+
+    id: str
+    """The item's."""
+    fence: Fence
+    """Its last claim's, when the slice was sent."""
+    token_bound: int
+    """Tokens that its call takes at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """``items``: id -> (fence as dispatched, most tokens the call may take)."""
+    """Items of one deployment, by their ids."""
 
     deployment: str
-    items: dict[str, tuple[int, int]]
+    items: dict[str, SliceItem]
 
     def to_json(self) -> dict[str, Any]:
         """The message: ids and numbers, never a payload."""
         return {
             "deployment": self.deployment,
-            "items": [[key, fence, tokens] for key, (fence, tokens) in self.items.items()],
+            "items": [[item.id, item.fence, item.token_bound] for item in self.items.values()],
         }
 
     @classmethod
@@ -31,18 +43,18 @@ class Slice:
         What a newer routing stage says beyond that is left alone.
         """
         try:
-            items = dict(_stated(each) for each in message["items"])
-            return cls(_name(message["deployment"]), items)
+            items = [_stated(stated) for stated in message["items"]]
+            return cls(_name(message["deployment"]), {item.id: item for item in items})
         except (KeyError, TypeError, ValueError):
             raise Undecodable("is not a slice") from None
 
 
-def _stated(item: Any) -> tuple[str, tuple[int, int]]:
-    key, fence, tokens, *_ = item
+def _stated(stated: Any) -> SliceItem:
+    item_id, fence, tokens, *_ = stated
     for number in (fence, tokens):
         if type(number) is not int or not 0 <= number < INT4:
             raise ValueError("no number of ours")
-    return _name(key), (fence, tokens)
+    return SliceItem(_name(item_id), Fence(fence), tokens)
 
 
 def _name(said: Any) -> str:
@@ -57,10 +69,10 @@ def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:
     Items that share a prefix stand side by side, and a prefix with enough items fills slices of
     its own, so that an engine's prompt cache can serve them; what is left over shares slices.
     """
-    by_deployment = sorted(ready, key=lambda each: (each.deployment, each.prefix))
-    for deployment, group in groupby(by_deployment, key=lambda each: each.deployment):
+    by_deployment = sorted(ready, key=lambda item: (item.deployment, item.prefix))
+    for deployment, group in groupby(by_deployment, key=lambda item: item.deployment):
         rest: list[Ready] = []
-        for _, same in groupby(group, key=lambda each: each.prefix):
+        for _, same in groupby(group, key=lambda item: item.prefix):
             sharing = list(same)
             while len(sharing) >= most:
                 yield _slice(deployment, sharing[:most])
@@ -71,4 +83,5 @@ def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:
 
 
 def _slice(deployment: str, ready: list[Ready]) -> Slice:
-    return Slice(deployment, {each.id: (each.fence, each.token_bound) for each in ready})
+    items = [SliceItem(item.id, item.fence, item.token_bound) for item in ready]
+    return Slice(deployment, {item.id: item for item in items})

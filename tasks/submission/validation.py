@@ -35,7 +35,7 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
     if model is None:
         if done.finish != "stop":
             return rejected(done, ["the answer ended for a reason that is not known"])
-        return Accepted(output={"text": text}, completed=done)
+        return _accepted(task, {"text": text}, done)
     try:
         answer = model.model_validate_json(text)
     except ValidationError as error:
@@ -50,7 +50,11 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
         doubtful = all(isinstance(why, Doubt) for why in complaints)
         said = [reasons.without(output, str(why)) for why in complaints]
         return rejected(done, said, "low_confidence" if doubtful else "rejected")
-    return Accepted(output=output, completed=done)
+    return _accepted(task, output, done)
+
+
+def _accepted(task: TaskType, output: Any, done: Completed) -> Accepted:
+    return Accepted(output=output, completed=done, prompt_version=task.prompt_version)
 
 
 def rejected(done: Completed, said: list[str], reason: str = "rejected") -> Rejected:

@@ -12,6 +12,7 @@ from tests.ledger.road import LEASE, WORKER, Road, ceiling, settlement
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle import leases, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim
+from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router import errors
 from tierqueue.router.choose import Standing, choose
 from tierqueue.router.errors import Unpriced
@@ -34,33 +35,33 @@ from tierqueue.router.pricing import charge
 from tierqueue.router.signals import measure
 from tierqueue.tasks import classify, complete
 from tierqueue.tasks.answers.form import schema_of
-from tierqueue.tasks.settle import Attempt, lost
-from tierqueue.tasks.settle import settlement as settled_as
+from tierqueue.tasks.settle.decide import settlement as decided
+from tierqueue.tasks.settle.lost import lost
+from tierqueue.tasks.settle.write import Verdict
 
 ACME = "budget:acme:total:all"
 AT = datetime(2026, 11, 20, tzinfo=UTC)
 PAID = replace(WORKER, tier="frontier", deployment="best", provider="v", metered=True)
 
 
-def attempt(claim: Claim, deployment: Deployment, **changed: Any) -> Attempt:
-    """The claim as its worker knows it when the call has ended."""
-    filled: dict[str, Any] = {
-        "item": claim.item,
-        "fence": claim.fence,
-        "held": claim.held,
-        "balances": claim.balances,
-        "started_at": claim.started_at,
-        "deployment": deployment,
-        "prompt_version": "1",
-        "now": claim.started_at,
-        "draw": 0.5,
-    }
-    return Attempt(**{**filled, **changed})
+def settled_as(
+    claim: Claim,
+    deployment: Deployment,
+    outcome: Outcome,
+    policy: Policy,
+    *,
+    now: int | None = None,
+    stopped: bool = False,
+) -> Settlement:
+    """What is written where the claim's call ends with this outcome."""
+    at = claim.started_at if now is None else now
+    verdict = Verdict(condition=None, own=False)
+    return decided(claim, deployment, outcome, policy, at, 0.5, verdict=verdict, stopped=stopped)
 
 
 def done(usage: Usage) -> Accepted:
     completed = Completed(text="yes", usage=usage, model_served="m")
-    return Accepted(output={"text": "yes"}, completed=completed)
+    return Accepted(output={"text": "yes"}, completed=completed, prompt_version="1")
 
 
 def paid(road: Road, count: int = 1, *, bound: int = 100, **stated: Any) -> list[Claim]:
@@ -94,19 +95,9 @@ def test_a_dead_workers_holds_come_back_and_block_nobody(road: Road, policy: Pol
     assert road.claim(waiting).waiting == 1
     with road.ledger.write() as connection:
         now = gone.started_at + LEASE + 1
-        [(item, opened)] = leases.lapsed(connection, now, 10)
-        dead = Attempt(
-            item=item,
-            fence=opened.fence,
-            held=opened.held,
-            balances=tuple(opened.balances),
-            started_at=opened.started_at,
-            deployment=policy.deployments["small"],
-            prompt_version="",
-            now=now,
-            draw=0.5,
-        )
-        booked = [lost(dead, policy, cancel_requested=False)]
+        [found] = leases.lapsed(connection, now, 10)
+        house = policy.deployments["small"]
+        booked = [lost(found, house, policy, now, 0.5, blamed=True)]
         settlements.settle(connection, settlements.prepare(connection.dialect.name, booked, now))
         routes.wake_due(connection, now)
     # The engine costs a nano-dollar a microsecond, and was held for a lease and one more.
@@ -128,7 +119,7 @@ def test_a_call_that_was_not_billed_gives_its_hold_back(
 ) -> None:
     road.ceilings(ceiling("budget", 100))
     [claim] = paid(road)
-    road.settle(settled_as(attempt(claim, policy.deployments["best"]), outcome, policy))
+    road.settle(settled_as(claim, policy.deployments["best"], outcome, policy))
     assert road.books() == {ACME: (0, 0, 100)}
 
 
@@ -165,7 +156,7 @@ def test_a_bill_above_the_bound_is_booked_whole_marked_and_ends_the_spending(
     road.ceilings(ceiling("budget", 1_000_000))
     [claim] = paid(road, bound=400_000)
     usage = Usage(input_tokens=100, output_tokens=40_000)
-    road.settle(settled_as(attempt(claim, policy.deployments["best"]), done(usage), policy))
+    road.settle(settled_as(claim, policy.deployments["best"], done(usage), policy))
     bill = 100 * 5_000 + 40_000 * 25_000
     assert road.books() == {ACME: (0, bill, bill)}
     [row] = road.history(claim.item.id)
@@ -182,9 +173,7 @@ def test_a_bill_above_the_bound_is_booked_whole_marked_and_ends_the_spending(
 
 def test_a_bill_within_the_bound_is_not_called_overage(road: Road, policy: Policy) -> None:
     [claim] = paid(road, bound=30_000)
-    written = settled_as(
-        attempt(claim, policy.deployments["best"]), done(Usage(input_tokens=6)), policy
-    )
+    written = settled_as(claim, policy.deployments["best"], done(Usage(input_tokens=6)), policy)
     assert (written.cost, written.detail) == (30_000, None)
 
 
@@ -284,7 +273,7 @@ def test_failed_rejected_and_lost_calls_are_counted(road: Road, policy: Policy) 
         (Unknown(kind="timeout", message=""), 50_000),
     ]
     for claim, (outcome, cost) in zip(paid(road, 3, bound=50_000), outcomes, strict=True):
-        road.settle(settled_as(attempt(claim, best), outcome, policy))
+        road.settle(settled_as(claim, best, outcome, policy))
         assert [row.cost for row in road.history(claim.item.id)] == [cost]
     assert road.books() == {ACME: (0, 70_000, 150_000)}
 
@@ -295,7 +284,7 @@ def test_a_cancelled_call_of_the_house_is_charged_its_engine_time(
     road.ceilings(ceiling("budget", 60_000_000))
     [claim] = road.running(bound=60_000_000)
     cut = Interrupted(kind="cancelled", usage=Usage(engine_seconds=2.5))
-    written = settled_as(attempt(claim, policy.deployments["small"], cancelled=True), cut, policy)
+    written = settled_as(claim, policy.deployments["small"], cut, policy, stopped=True)
     assert [each.state for each in road.settle(written).ended] == ["cancelled"]
     assert road.books() == {ACME: (0, 2_500_000, 60_000_000)}
 
@@ -308,7 +297,7 @@ def test_a_lost_call_of_the_house_is_charged_its_engine_time_and_at_most_its_hol
     [claim] = road.running(bound=60_000_000)
     later = claim.started_at + seconds * 1_000_000
     small = policy.deployments["small"]
-    gone = settled_as(attempt(claim, small, now=later), Unknown(kind="lost", message=""), policy)
+    gone = settled_as(claim, small, Unknown(kind="lost", message=""), policy, now=later)
     assert (gone.cost, gone.next_state) == (cost, State.WAITING)
     road.settle(gone)
     assert road.books() == {ACME: (0, cost, 60_000_000)}
@@ -320,7 +309,7 @@ def test_the_calls_of_one_request_are_bounded_whatever_failed(road: Road, policy
     calls = 0
     while True:
         calls += 1
-        written = settled_as(attempt(claim, policy.deployments["best"]), failure, policy)
+        written = settled_as(claim, policy.deployments["best"], failure, policy)
         road.settle(written)
         if written.next_state is State.DEAD:
             break

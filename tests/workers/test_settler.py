@@ -12,9 +12,9 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import Accepted, Completed, Usage
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.pricing import charge
-from tierqueue.tasks.settle import Attempt
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.settler import Ended, Settler
+from tierqueue.workers.verdicts import EndedCall
 
 POLICY = parse_policy(
     """
@@ -46,21 +46,17 @@ def settled(
         hook=lambda message: told.append(dict(message)),
         checkpoint=lambda _: None,
     )
-    attempt = Attempt(
-        item=claim.item,
-        fence=claim.fence,
-        held=claim.held,
-        balances=claim.balances,
-        started_at=claim.started_at,
-        deployment=POLICY.deployments["small"],
-        prompt_version="1",
-        now=claim.started_at,
-        draw=0.0,
-    )
     completed = completed or Completed(text="yes", usage=usage, model_served="m")
+    call = EndedCall(
+        claim=claim,
+        deployment=POLICY.deployments["small"],
+        outcome=Accepted(output={}, completed=completed, prompt_version="1"),
+        telling=True,
+        cancelled=False,
+    )
     with capture_logs() as logged:
         settler.start()
-        settler.put(Ended(attempt, Accepted(output={}, completed=completed), "slot", done.set))
+        settler.put(Ended(call, "slot", done.set))
         settler.stop(timeout=60)
     assert done.is_set()
     return [dict(each) for each in logged], told

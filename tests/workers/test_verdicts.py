@@ -5,16 +5,15 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from tests.ledger.claimed import an_item
+from tests.ledger.claimed import a_claim, an_item
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import FAULTS, Condition
 from tierqueue.router.outcome import Outcome, Rejected, Throttled, Unavailable, Unknown, Usage
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.tasks.settle import Attempt
 from tierqueue.workers.limits.breaker import Breaker
-from tierqueue.workers.verdicts import Call, Judge, Verdicts
+from tierqueue.workers.verdicts import EndedCall, Judge, Judgement
 
 SECOND = 1_000_000
 DOWN = Unavailable(kind="outage", message="open: HTTP 503")
@@ -50,33 +49,29 @@ class Settling:
 
     def __call__(
         self, *ended: tuple[str, Outcome], begun: float = 0.1, telling: bool = True
-    ) -> Verdicts:
+    ) -> Judgement:
         """What is made of these ends, a second after the last, each begun so long ago."""
         self.now += SECOND
         start = self.now - round(begun * SECOND)
-        calls = [Call(attempt(item, start), outcome, telling) for item, outcome in ended]
-        verdicts = self.judge.judge(calls, self.now)
+        calls = [ended_call(item, start, outcome, telling) for item, outcome in ended]
+        judgement = self.judge.judge(calls, self.now)
         with self._ledger.write() as connection:
-            changes = conditions.note(connection, verdicts.events)
+            changes = conditions.note(connection, judgement.events)
         self.noted += bool(changes)
         self.judge.noted(["open"], changes)
-        return verdicts
+        return judgement
 
     def condition(self) -> Condition:
         return self._known()[1].get("open", Condition(deployment="open"))
 
 
-def attempt(item: str, begun: int) -> Attempt:
-    return Attempt(
-        item=an_item(id=item),
-        fence=1,
-        held=0,
-        balances=(),
-        started_at=begun,
+def ended_call(item: str, begun: int, outcome: Outcome, telling: bool) -> EndedCall:
+    return EndedCall(
+        claim=a_claim(an_item(id=item), started_at=begun),
         deployment=OPEN,
-        prompt_version="1",
-        now=begun,
-        draw=0.0,
+        outcome=outcome,
+        telling=telling,
+        cancelled=False,
     )
 
 
@@ -85,18 +80,20 @@ def settling(ledger: Ledger) -> Settling:
     return Settling(ledger)
 
 
-def own(verdicts: Verdicts) -> list[bool]:
-    return [each.own for each in verdicts.attempts]
+def own(judgement: Judgement) -> list[bool]:
+    return [verdict.own for verdict in judgement.verdicts]
 
 
 def test_where_nobody_is_served_a_fault_is_nobody_s_and_a_few_hold_it_back(
     settling: Settling,
 ) -> None:
-    verdicts = settling(*((f"i-{n}", DOWN) for n in range(FAULTS)))
-    assert own(verdicts) == [False] * FAULTS
+    judgement = settling(*((f"i-{n}", DOWN) for n in range(FAULTS)))
+    assert own(judgement) == [False] * FAULTS
     assert settling.condition().held
     # All of the batch are settled as what it has come to.
-    assert all(each.condition is not None and each.condition.held for each in verdicts.attempts)
+    assert all(
+        verdict.condition is not None and verdict.condition.held for verdict in judgement.verdicts
+    )
 
 
 def test_a_fault_while_others_are_served_in_the_same_batch_is_the_item_s(
@@ -134,8 +131,8 @@ def test_throttles_and_lost_replies_are_noted_and_nobody_s(
 
 
 def test_what_never_reached_the_deployment_says_nothing_of_it(settling: Settling) -> None:
-    verdicts = settling(*((f"i-{n}", DOWN) for n in range(FAULTS)), telling=False)
-    assert verdicts.events == {}
+    judgement = settling(*((f"i-{n}", DOWN) for n in range(FAULTS)), telling=False)
+    assert judgement.events == {}
     assert settling.condition() == Condition(deployment="open")
 
 

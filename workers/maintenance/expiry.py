@@ -7,21 +7,20 @@ holds up no recovery.
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from tierqueue.ledger.lifecycle import leases, settlements
 from tierqueue.ledger.lifecycle.deaths import end_overdue
+from tierqueue.ledger.lifecycle.leases import Lapsed
 from tierqueue.ledger.lifecycle.settlements import Settlement
-from tierqueue.ledger.records import Attempt as OpenAttempt
-from tierqueue.ledger.records import Item
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.settle import Attempt, lost, lost_astray
+from tierqueue.tasks.settle.lost import lost
 
 _log = structlog.get_logger(__name__)
 
@@ -98,10 +97,7 @@ class Expiry:
             # Of all that a worker held, what was lost most often before is what may have killed
             # it; fresh neighbours of a suspect are not made suspects by it.
             most = leases.most_lost(connection, {attempt.worker for _, attempt in found})
-            settled = [
-                self._lost(item, attempt, now, item.lost_claims >= most.get(attempt.worker, 0))
-                for item, attempt in found
-            ]
+            settled = [self._lost(lapsed, now, most) for lapsed in found]
             ready = settlements.prepare(self._ledger.dialect, settled, now)
             ended = settlements.settle(connection, ready).ended
             owed = promises.unkept(connection, [each.item_id for each in ended])
@@ -111,28 +107,14 @@ class Expiry:
         if found:
             self._ended(ended, owed)
 
-    def _lost(self, item: Item, attempt: OpenAttempt, now: int, blamed: bool) -> Settlement:
-        draw = random.random()  # noqa: S311 - spreads retries, guards nothing
-        known = self._policy.deployments.get(attempt.deployment)
-        if known is None:
+    def _lost(self, lapsed: Lapsed, now: int, most: Mapping[str, int]) -> Settlement:
+        item, attempt = lapsed
+        deployment = self._policy.deployments.get(attempt.deployment)
+        if deployment is None:
             _log.error("deployment_unknown", item=item.id, deployment=attempt.deployment)
-            return lost_astray(item, attempt, self._policy, draw, blamed=blamed)
-        return lost(
-            Attempt(
-                item=item,
-                fence=item.fence,
-                held=attempt.held,
-                balances=tuple(attempt.balances),
-                started_at=attempt.started_at,
-                deployment=known,
-                prompt_version="",
-                now=now,
-                draw=draw,
-            ),
-            self._policy,
-            cancel_requested=item.cancel_requested,
-            blamed=blamed,
-        )
+        draw = random.random()  # noqa: S311 - spreads retries, guards nothing
+        blamed = item.lost_claims >= most.get(attempt.worker, 0)
+        return lost(lapsed, deployment, self._policy, now, draw, blamed=blamed)
 
     def _deadlines(self) -> None:
         with self._ledger.write() as connection:

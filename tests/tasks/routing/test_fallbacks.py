@@ -17,7 +17,8 @@ from tierqueue.router.item import Tier
 from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Throttled, Usage
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.settle import Attempt, settlement
+from tierqueue.tasks.settle.decide import settlement
+from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.routing_stage.stage import RoutingStage
 
 POLICY = """
@@ -114,18 +115,11 @@ class Way:
     def settle(self, claim: Claim, outcome: Outcome) -> None:
         """The provider's answer."""
         now = self.ledger.now()
-        attempt = Attempt(
-            item=claim.item,
-            fence=claim.fence,
-            held=claim.held,
-            balances=claim.balances,
-            started_at=claim.started_at,
-            deployment=self.policy.deployments[str(claim.item.deployment)],
-            prompt_version="1",
-            now=now,
-            draw=0.5,
+        deployment = self.policy.deployments[str(claim.item.deployment)]
+        verdict = Verdict(condition=None, own=False)
+        made = settlement(
+            claim, deployment, outcome, self.policy, now, 0.5, verdict=verdict, stopped=False
         )
-        made = settlement(attempt, outcome, self.policy)
         with self.ledger.write() as connection:
             ready = settlements.prepare(self.ledger.dialect, [made], now)
             settlements.settle(connection, ready)
@@ -134,7 +128,7 @@ class Way:
 def answered() -> Accepted:
     usage = Usage(input_tokens=10, output_tokens=10, engine_seconds=0.001)
     done = Completed(text="{}", usage=usage, model_served="m", seconds=0.1)
-    return Accepted(output={"label": "x"}, completed=done)
+    return Accepted(output={"label": "x"}, completed=done, prompt_version="1")
 
 
 def way(ledger: Ledger, fallback: str, *, more: str = "", window: int = 32_000) -> Way:

@@ -3,16 +3,16 @@
 from typing import Any
 
 from tierqueue.ledger.records import Item
-from tierqueue.router.money import format_usd
-from tierqueue.router.outcome import Completed
+from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.outcome import Accepted
 from tierqueue.router.policy.deployment import Deployment
 
 
 def receipt_of(
-    item: Item, deployment: Deployment, prompt_version: str, done: Completed, cost: int
+    item: Item, deployment: Deployment, accepted: Accepted, cost: NanoUSD
 ) -> dict[str, Any]:
     """What an accepted answer says of itself; ``cost`` of its own call, in nano-dollars."""
-    usage = done.usage
+    done, usage = accepted.completed, accepted.completed.usage
     spent = item.spent + cost
     return {
         "item": item.id,
@@ -32,7 +32,7 @@ def receipt_of(
         "cost_nanousd": spent,
         "seconds": round(done.seconds, 6),
         "why": (item.route or {}).get("reasons", []),
-        "prompt_version": prompt_version,
+        "prompt_version": accepted.prompt_version,
         "sensitivity": item.sensitivity,
         "degraded_from": item.degraded,
         "stands_in_for": (item.route or {}).get("stands_in_for"),

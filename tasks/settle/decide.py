@@ -1,0 +1,282 @@
+"""The one match over outcomes: what an attempt cost, and where its item goes next."""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from tierqueue.ledger.lifecycle.claims import Claim
+from tierqueue.ledger.lifecycle.items import fallen
+from tierqueue.ledger.lifecycle.settlements import Settlement
+from tierqueue.router import escalation, retry
+from tierqueue.router.item import Tier
+from tierqueue.router.lifecycle import State
+from tierqueue.router.money import NOTHING, NanoUSD
+from tierqueue.router.outcome import (
+    LOST_ON_THE_WAY,
+    Accepted,
+    Failed,
+    Interrupted,
+    Outcome,
+    Rejected,
+    Throttled,
+    Trouble,
+    Unavailable,
+    Unknown,
+)
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.routing.decide import may_fall
+from tierqueue.tasks.settle.receipt import receipt_of
+from tierqueue.tasks.settle.write import (
+    Settling,
+    Verdict,
+    cancelled,
+    charged,
+    dead,
+    engine_time,
+    settled,
+)
+
+_ANOTHER_FLOOR = "Replay it with another floor."
+_ADVICE = {
+    "too_large": "Shorten it or its output_limit, or have the account's limit raised; with "
+    "tokens_per_minute stated, a deployment is not sent what its limit cannot hold. Then replay "
+    "it.",
+    "context_window": "State the deployment's true context_window, or one with a larger window, "
+    "then replay it.",
+    "wrong_model": "List the name under served_as of the deployment if it is the same model, or "
+    "route to another deployment, then replay it.",
+}
+"""What to do about a dead letter, by its reason."""
+
+
+def settlement(
+    claim: Claim,
+    deployment: Deployment,
+    outcome: Outcome,
+    policy: Policy,
+    now: int,
+    draw: float,
+    *,
+    verdict: Verdict,
+    stopped: bool,
+) -> Settlement:
+    """What the ledger must write for this outcome. Anything that is not an outcome is loud.
+
+    ``now``: epoch microseconds; ``draw``: uniform in [0, 1), it spreads retries. ``stopped``:
+    somebody cancelled the item while it ran.
+    """
+    call = Settling(
+        claim=claim,
+        deployment=deployment,
+        policy=policy,
+        now=now,
+        draw=draw,
+        cancelled=stopped,
+        verdict=verdict,
+    )
+    item = claim.item
+    match outcome:
+        case Accepted(output=output, completed=done):
+            charge = charged(call, done.usage)
+            other = {"other_model": True, "model_served": done.model_served}
+            receipt = receipt_of(item, call.deployment, outcome, charge.cost)
+            return settled(
+                call,
+                "accepted",
+                State.SUCCEEDED,
+                cost=charge.cost,
+                price_source=charge.source,
+                usage=done.usage,
+                seconds=done.seconds,
+                simulated=done.simulated,
+                detail=other if done.other_model else None,
+                output=output,
+                receipt=receipt,
+                calls_more=1,
+            )
+        case Rejected():
+            return _rejected(call, outcome)
+        case Throttled() if (to := _may_fall(call, "on_throttle", NOTHING)) is not None:
+            return _fallen(call, "throttled", to, "throttle", cost=0, throttles_more=1)
+        case Throttled():
+            again = retry.after_throttle(outcome, item.throttles + 1, call.policy.retry, call.draw)
+            return _again(call, "throttled", again, "throttled", cost=0, throttles_more=1)
+        case Unavailable():
+            return _unavailable(call, outcome)
+        case Failed():
+            return _failed(call, outcome)
+        case Unknown():
+            return _unknown(call, outcome)
+        case Interrupted():
+            return _interrupted(call, outcome)
+        case _:
+            assert_never(outcome)
+
+
+def _rejected(call: Settling, outcome: Rejected) -> Settlement:
+    charge = charged(call, outcome.usage)
+    spent: dict[str, Any] = {
+        "cost": charge.cost,
+        "price_source": charge.source,
+        "usage": outcome.usage,
+        "seconds": outcome.seconds,
+        "simulated": outcome.simulated,
+        "detail": {
+            "reasons": list(outcome.reasons),
+            "model_served": outcome.model_served,
+            "other_model": outcome.reason == "wrong_model",
+        },
+        "calls_more": 1,
+    }
+    reasons = list(outcome.reasons)
+    said = f"the answer of {call.deployment.name} was refused ({'; '.join(reasons)})"
+    fields = {"reasons": reasons}
+    return _next_or_dead(call, "rejected", outcome.reason, said, fields, spent)
+
+
+def _next_or_dead(
+    call: Settling,
+    outcome: str,
+    reason: str,
+    said: str,
+    fields: Mapping[str, Any],
+    spent: dict[str, Any],
+) -> Settlement:
+    """Another deployment, or the end: a dead letter of this ``reason``."""
+    item = call.claim.item
+    step = escalation.onward(
+        call.deployment,
+        reason,
+        tuple(Tier(name) for name in item.refused_by or ()),
+        item.too_small or {},
+        call.policy,
+        may_climb=item.degraded is None,
+    )
+    if step is not None and item.calls + 1 < call.policy.retry.calls:
+        spent |= {"too_small": step.too_small, "refused_by": step.refused_by}
+        return settled(call, outcome, State.SUBMITTED, reason=step.reason, **spent)
+    used_up = f"all {call.policy.retry.calls} calls that the policy allows are used up"
+    left = "no other deployment may try" if step is None else used_up
+    message = f"item {item.id}: {said} and {left}. {_ADVICE.get(reason, _ANOTHER_FLOOR)}"
+    return dead(call, outcome, reason, message, fields, **spent)
+
+
+def _failed(call: Settling, failed: Failed) -> Settlement:
+    calls = call.claim.item.calls + 1
+    spent = {**_turned_away(call, failed), "calls_more": 1}
+    if failed.reason in escalation.TOO_SMALL and not call.cancelled:
+        fields, said = {"last": spent["detail"], "calls": calls}, failed.message
+        return _next_or_dead(call, "failed", failed.reason, said, fields, spent)
+    next_step = retry.after_failure(failed, calls, call.policy.retry, call.draw)
+    if failed.transient and isinstance(next_step, retry.End):
+        to = _may_fall(call, "on_outage", spent["cost"])
+        if to is not None:
+            return _fallen(call, "failed", to, "outage", **spent)
+    return _again(call, "failed", next_step, failed.kind, **spent)
+
+
+def _unavailable(call: Settling, outcome: Unavailable) -> Settlement:
+    """A fault of the deployment's, which is no call of the item's unless it brings it about."""
+    item, kind, spent = call.claim.item, outcome.kind, _turned_away(call, outcome)
+    if kind == "engine_died":
+        # Any of the items in its hands may have brought it down, as with a worker.
+        died = retry.after_lost_claim(item.lost_claims + 1, call.policy.retry, call.draw)
+        return _again(call, "unavailable", died, kind, lost_more=1, **spent)
+    if call.verdict.own:
+        own = Failed(kind=kind, message=outcome.message, transient=True, usage=outcome.usage)
+        return _failed(call, own)
+    return _waits(call, "unavailable", kind, **spent)
+
+
+def _unknown(call: Settling, unknown: Unknown) -> Settlement:
+    """The hold is booked, whatever follows; another call may be paid for where the policy says so.
+
+    What an outage loses is no call of the item's: it waits for the deployment, or another takes
+    over. A time limit is one in any case: the item may be what takes so long.
+    """
+    metered = call.deployment.metered
+    booked: dict[str, Any] = {
+        "cost": call.claim.held if metered else _engine_time(call),
+        "detail": {"kind": unknown.kind, "message": unknown.message},
+    }
+    outage = metered and call.verdict.condition is not None and not call.verdict.own
+    again = retry.may_pay_again(unknown, call.policy.retry, outage=outage)
+    if outage and again and unknown.kind in LOST_ON_THE_WAY:
+        return _waits(call, "unknown", "reply_lost", **booked)
+    step = retry.after_unknown(
+        unknown,
+        call.policy.retry,
+        call.claim.item.calls + 1,
+        call.draw,
+        metered=metered,
+        outage=outage,
+    )
+    reason = "reply_lost" if outage else unknown.kind
+    return _again(call, "unknown", step, reason, calls_more=1, **booked)
+
+
+def _engine_time(call: Settling) -> NanoUSD:
+    return engine_time(call.deployment, call.claim.started_at, call.now, call.claim.held)
+
+
+def _waits(call: Settling, outcome: str, code: Trouble, **spent: Any) -> Settlement:
+    """Wait for the deployment, which uses up no calls, or for another to take over."""
+    condition = call.verdict.condition
+    if condition is not None and condition.unavailable and not call.cancelled:
+        # The routing stage knows who may take over, and keeps back what nobody can.
+        return settled(call, outcome, State.SUBMITTED, reason=code, throttles_more=1, **spent)
+    again = retry.after_unavailable(call.claim.item.throttles + 1, call.policy.retry, call.draw)
+    return _again(call, outcome, again, code, throttles_more=1, **spent)
+
+
+def _turned_away(call: Settling, outcome: Failed | Unavailable) -> dict[str, Any]:
+    charge = charged(call, outcome.usage)
+    detail = {"kind": outcome.kind, "message": outcome.message}
+    return {
+        "cost": charge.cost,
+        "price_source": charge.source,
+        "usage": outcome.usage,
+        "detail": detail,
+    }
+
+
+def _may_fall(call: Settling, event: str, cost: NanoUSD) -> Tier | None:
+    if call.cancelled:
+        return None
+    return may_fall(call.claim.item, event, cost, call.policy, call.now)
+
+
+def _fallen(call: Settling, outcome: str, to: Tier, on: str, **more: Any) -> Settlement:
+    degraded = fallen(to, call.deployment.name, on)
+    return settled(
+        call, outcome, State.SUBMITTED, reason=f"fallback on {on}", degraded=degraded, **more
+    )
+
+
+def _interrupted(call: Settling, outcome: Interrupted) -> Settlement:
+    charge = charged(call, outcome.usage)
+    spent: dict[str, Any] = {
+        "cost": charge.cost,
+        "price_source": charge.source,
+        "usage": outcome.usage,
+        "detail": {"kind": outcome.kind},
+    }
+    if call.cancelled:
+        return cancelled(call, "interrupted", **spent)
+    return settled(call, "interrupted", State.ROUTED, **spent)
+
+
+def _again(
+    call: Settling, outcome: str, step: retry.Again | retry.End, reason: str, **more: Any
+) -> Settlement:
+    """Wait and try again, end as a dead letter, or honour a cancellation."""
+    if call.cancelled:
+        return cancelled(call, outcome, **more)
+    match step:
+        case retry.Again(delay=delay):
+            ready_at = call.now + round(delay * 1_000_000)
+            return settled(call, outcome, State.WAITING, reason=reason, ready_at=ready_at, **more)
+        case retry.End(reason=end, message=message, fields=fields):
+            return dead(call, outcome, end, f"item {call.claim.item.id}: {message}", fields, **more)
+        case _:
+            assert_never(step)

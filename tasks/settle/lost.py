@@ -1,0 +1,59 @@
+"""Claims whose lease ended without a settle: what is booked, and where their items go."""
+
+from tierqueue.ledger.lifecycle.leases import Lapsed
+from tierqueue.ledger.lifecycle.settlements import Settlement
+from tierqueue.router import retry
+from tierqueue.router.lifecycle import State
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.settle.write import cancellation, engine_time
+
+
+def lost(
+    lapsed: Lapsed,
+    deployment: Deployment | None,
+    policy: Policy,
+    now: int,
+    draw: float,
+    *,
+    blamed: bool,
+) -> Settlement:
+    """What becomes of a claim on ``deployment``, which is ``None`` where no policy names it now.
+
+    A metered call may have been billed: its hold is booked as ``unknown``. A house engine's time
+    is charged for the whole lease, at most the hold; without a deployment nothing can be priced, so
+    that the hold is booked and the item routed anew. ``blamed``: the item may be what killed its
+    worker, so that the loss counts towards poison. ``now``: epoch microseconds; ``draw``: uniform
+    in [0, 1), it spreads retries.
+    """
+    item, attempt = lapsed
+    metered = attempt.metered if deployment is None else deployment.metered
+    cost = attempt.held
+    if deployment is not None and not metered:
+        cost = engine_time(deployment, attempt.started_at, now, attempt.held)
+    losses = item.lost_claims + blamed
+    step = retry.after_lost_claim(losses, policy.retry, draw, paid_call_begun=metered)
+    state, reason, error, ready_at = State.SUBMITTED, "lost claim", None, None
+    if item.cancel_requested:
+        state, reason, error = State.CANCELLED, "cancelled", cancellation(item.id)
+    elif isinstance(step, retry.End):
+        fields = {"item": item.id, "deployment": attempt.deployment, **step.fields}
+        message = f"item {item.id}: {step.message}"
+        error = {"reason": step.reason, "message": message, "fields": fields}
+        state, reason = State.DEAD, step.reason
+    elif deployment is not None:
+        state, ready_at = State.WAITING, now + round(step.delay * 1_000_000)
+    return Settlement(
+        item_id=item.id,
+        fence=attempt.fence,
+        held=attempt.held,
+        balances=tuple(attempt.balances),
+        outcome="unknown" if metered else "lost",
+        cost=cost,
+        detail={"kind": "lease ended"},
+        next_state=state,
+        reason=reason,
+        ready_at=ready_at,
+        error=error,
+        lost_more=int(blamed),
+    )

@@ -1,0 +1,114 @@
+"""What the ledger is to write of a call that ended: its charge, and where its item goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tierqueue.ledger.lifecycle.claims import Claim
+from tierqueue.ledger.lifecycle.settlements import Settlement
+from tierqueue.router.condition import Condition
+from tierqueue.router.lifecycle import State
+from tierqueue.router.money import NanoUSD
+from tierqueue.router.outcome import Usage
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.pricing import Charge, charge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whose fault a call's end is."""
+
+    condition: Condition | None
+    """The deployment's, after this call; ``None`` where the call says nothing of it."""
+    own: bool
+    """Whether a fault is what the item itself brought about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """A claim that is being settled, and what that is decided by."""
+
+    claim: Claim
+    deployment: Deployment
+    """Where it was called."""
+    policy: Policy
+    now: int
+    """Epoch microseconds."""
+    draw: float
+    """Uniform in [0, 1): it spreads retries."""
+    cancelled: bool
+    """Whether somebody cancelled the item while it ran."""
+    verdict: Verdict
+
+
+def settled(
+    call: Settling,
+    outcome: str,
+    next_state: State,
+    *,
+    cost: NanoUSD,
+    usage: Usage | None = None,
+    detail: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Settlement:
+    """The item goes to ``next_state``, and the attempt has cost ``cost`` (nano-dollars)."""
+    if cost > call.claim.held:
+        # A bill above the bound is booked in full, never clipped to what was held.
+        detail = {**(detail or {}), "overage": cost - call.claim.held}
+    return Settlement(
+        item_id=call.claim.item.id,
+        fence=call.claim.fence,
+        held=call.claim.held,
+        balances=call.claim.balances,
+        outcome=outcome,
+        next_state=next_state,
+        cost=cost,
+        # Not ``asdict``: it copies deeply, at ten times the price of these plain fields.
+        usage=None if usage is None else {name: getattr(usage, name) for name in Usage.__slots__},
+        detail=detail,
+        **more,
+    )
+
+
+def dead(
+    call: Settling,
+    outcome: str,
+    reason: str,
+    message: str,
+    fields: Mapping[str, Any],
+    **more: Any,
+) -> Settlement:
+    """The item ends as a dead letter of this ``reason``."""
+    error = {
+        "reason": reason,
+        "message": message,
+        "fields": {"item": call.claim.item.id, "deployment": call.deployment.name, **fields},
+    }
+    return settled(call, outcome, State.DEAD, reason=reason, error=error, **more)
+
+
+def cancelled(call: Settling, outcome: str, **more: Any) -> Settlement:
+    """The item ends because somebody cancelled it."""
+    error = cancellation(call.claim.item.id)
+    return settled(call, outcome, State.CANCELLED, reason="cancelled", error=error, **more)
+
+
+def cancellation(item_id: str) -> dict[str, Any]:
+    """The error of an item that was cancelled while it ran."""
+    message = f"item {item_id} was cancelled while it ran"
+    return {"reason": "cancelled", "message": message, "fields": {"item": item_id}}
+
+
+def charged(call: Settling, usage: Usage) -> Charge:
+    """What a call cost, by its provider's own usage and the price when it began."""
+    at = datetime.fromtimestamp(call.claim.started_at / 1e6, UTC)
+    return charge(call.deployment, usage, at)
+
+
+def engine_time(deployment: Deployment, started_at: int, until: int, held: NanoUSD) -> NanoUSD:
+    """A house engine's time from the claim until ``until`` (epoch µs), at most what was held."""
+    seconds = max(0, until - started_at) / 1e6
+    at = datetime.fromtimestamp(started_at / 1e6, UTC)
+    return min(charge(deployment, Usage(engine_seconds=seconds), at).cost, held)
