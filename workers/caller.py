@@ -84,6 +84,9 @@ class Caller:
         and what came of each is counted in ``outcomes`` before.
         """
         all_settled = threading.Event()
+        if not claims:
+            all_settled.set()
+            return all_settled
         countdown = iter(range(len(claims) - 1, -1, -1))
 
         def settled() -> None:

@@ -193,11 +193,7 @@ class Executor:
         try:
             granted = self._limit(station.deployment, items)
             claims = self._claim(station, {key: items[key].fence for key in granted.slots})
-            settled = None
-            if claims:  # calls, validates and settles them, each for itself
-                settled = self._caller.start(
-                    station, claims, granted.slots, self._freed.set, outcomes
-                )
+            settled = self._caller.start(station, claims, granted.slots, self._freed.set, outcomes)
             if granted.never:
                 why = "more tokens than the limiter ever grants"
                 self._give_back(granted.never, Refused(60.0, why))
