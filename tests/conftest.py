@@ -45,7 +45,7 @@ hypothesis.settings.load_profile("tierqueue")
 
 
 SERVERS = {
-    *("valkey", "valkey_server", "postgresql", "postgresql_url", "everywhere"),
+    *("valkey", "valkey_server", "valkey_socket", "postgresql", "postgresql_url", "everywhere"),
     *("sandbox", "provider", "start", "build_house", "contents", "checked"),
 }
 """Fixtures that start processes, whoever asks for them."""

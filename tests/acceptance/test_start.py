@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import redis
 
 from examples.house import ROOT, House
 from tests.repository.documents import Block, blocks
 from tests.waiting import until
 from tools.reference import broker
+
+pytestmark = pytest.mark.processes
 
 PAGE = [block for block in blocks() if block.path == "docs/start.md" and block.mark != "not run"]
 

@@ -232,6 +232,7 @@ def test_an_item_is_told_as_a_timeline_in_words_and_dollars(tierqueue: Command, 
     assert tierqueue("item", "show", item_id, "--payload").count("a secret") == 3
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("columns", [80, 40])
 def test_a_narrow_terminal_gets_the_whole_timeline_in_its_local_time(
     command: Callable[[str], Command], sqlite_url: str, columns: int

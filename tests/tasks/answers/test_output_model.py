@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import date
+from itertools import count
 from typing import Annotated, Any, Literal, cast
 
 import pytest
@@ -40,8 +41,11 @@ def holding(kind: Any, stated: Any = ..., **config: Any) -> type[BaseModel]:
     return made
 
 
+_numbers = count()
+
+
 def task_of(model: Any) -> Any:
-    @item_task(f"team.held{abs(hash(model))}", output=model)
+    @item_task(f"team.held{next(_numbers)}", output=model)
     def made(text: str) -> Prompt:
         return Prompt(system="", prefix="", question=text)
 

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.foreign_app import tally
 from tests.tasks.producer import Road
+from tests.tasks.results.forgetting import a_while_ago, depth, flush, mend, shifted
 from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.router.errors import CostCeilingExceeded
@@ -36,37 +37,6 @@ def road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
     return road_to(ledger_url)
 
 
-def _flush(valkey: Any) -> None:
-    client = valkey.client()
-    client.flushall()
-    client.close()
-
-
-def _a_while_ago(road: Road) -> None:
-    """What has ended and was told, ended and was told five seconds earlier."""
-    with road.ledger.write() as connection:
-        connection.execute(text("UPDATE items SET ended_at = ended_at - 5000000"))
-        connection.execute(text("UPDATE promises SET kept_at = kept_at - 5000000"))
-
-
-def _shifted(road: Road, table: str, column: str, seconds: int) -> None:
-    """Moved in time, so that how long the test itself takes decides nothing."""
-    with road.ledger.write() as connection:
-        moved = text(f"UPDATE {table} SET {column} = {column} + {seconds * 1_000_000}")
-        connection.execute(moved)
-
-
-def _mend(road: Road) -> None:
-    """The routing stage's tick notices the loss, and a round later tells everything again."""
-    upkeep = Upkeep(road.app)
-    upkeep.round()
-    upkeep.round()
-
-
-def _depth(road: Road, queue: str) -> int:
-    return int(road.app.backend.client.llen(queue))
-
-
 def test_get_returns_although_the_broker_forgot_everything_while_it_waited(
     road: Road, valkey: Any
 ) -> None:
@@ -85,7 +55,7 @@ def test_get_returns_although_the_broker_forgot_everything_while_it_waited(
     until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
     # The stage commits the answer and dies before it tells; the broker loses all else.
     road.answer(second.id, {"text": "hello"}, tier="gpu")
-    _flush(valkey)
+    flush(valkey)
     waiting.join(60)
     assert [answer["output"]["text"] for answer in got] == ["before", "hello"]
 
@@ -95,8 +65,8 @@ def test_a_result_that_redis_lost_is_read_from_the_ledger(road: Road, valkey: An
     road.tell(
         road.answer(answered.id, {"text": "one"}), road.kill(dead.id, "cost_ceiling", limit=5)
     )
-    _flush(valkey)
-    _a_while_ago(road)
+    flush(valkey)
+    a_while_ago(road)
     assert road.app.AsyncResult(answered.id).get(timeout=60)["output"] == {"text": "one"}
     assert road.app.AsyncResult(answered.id).state == "SUCCESS"
     with pytest.raises(CostCeilingExceeded) as raised:
@@ -110,7 +80,7 @@ def test_a_result_without_a_ledger_waits_as_celery_does(
 ) -> None:
     asked = complete.delay("one")
     road.answer(asked.id, {"text": "one"})
-    _a_while_ago(road)
+    a_while_ago(road)
     monkeypatch.delenv("TIERQUEUE_LEDGER_URL")
     road.app._made.pop("settings")
     assert road.app.AsyncResult(asked.id).state == "PENDING"
@@ -121,12 +91,12 @@ def test_after_a_loss_a_caller_that_has_only_celery_is_told_again(
 ) -> None:
     asked = complete.delay("one")
     road.tell(road.answer(asked.id, {"text": "one"}))
-    _mend(road)
-    _flush(valkey)
-    _a_while_ago(road)
+    mend(road)
+    flush(valkey)
+    a_while_ago(road)
     theirs = stranger.AsyncResult(asked.id)
     assert theirs.state == "PENDING"
-    _mend(road)
+    mend(road)
 
     with road.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
@@ -140,7 +110,7 @@ def test_a_promise_with_links_that_is_told_late_reaches_a_caller_that_has_only_c
 ) -> None:
     asked = complete.apply_async(("one",), link=complete.si("next"))
     ending = road.answer(asked.id, {"text": "one"})
-    _a_while_ago(road)
+    a_while_ago(road)
     assert asked.state == "SUCCESS"
     road.tell(ending)
     assert stranger.AsyncResult(asked.id).get(timeout=60)["output"] == {"text": "one"}
@@ -150,25 +120,25 @@ def test_after_a_loss_links_are_not_sent_a_second_time(road: Road, valkey: Any) 
     foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
     asked = complete.apply_async(("one",), link=tally.s())
     road.tell(road.answer(asked.id, {"text": "one"}))
-    assert _depth(road, "foreign") == 1
-    _mend(road)
-    _flush(valkey)
-    _a_while_ago(road)
-    _mend(road)
+    assert depth(road, "foreign") == 1
+    mend(road)
+    flush(valkey)
+    a_while_ago(road)
+    mend(road)
     with road.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]
     assert fulfil.keep(road.app, owed) == [asked.id]
-    assert _depth(road, "foreign") == 0
+    assert depth(road, "foreign") == 0
     assert road.app.backend.client.exists(f"celery-task-meta-{asked.id}")
 
 
 def test_without_a_loss_nothing_is_told_again(road: Road) -> None:
     asked = complete.delay("one")
-    _mend(road)
+    mend(road)
     road.tell(road.answer(asked.id, {"text": "one"}))
-    _a_while_ago(road)
-    _mend(road)
+    a_while_ago(road)
+    mend(road)
     with road.ledger.read() as connection:
         kept = text("SELECT count(*) FROM promises WHERE kept_at IS NOT NULL")
         assert connection.execute(kept).scalar() == 1
@@ -197,9 +167,9 @@ def test_a_chord_of_items_comes_true_although_the_broker_forgot_its_first_part(
     asked = chord([complete.s("a"), complete.s("b"), complete.s("c")], complete.si("body"))()
     first, second, third = asked.parent.results
     road.tell_twice(road.answer(first.id, {"text": "1"}))
-    _flush(valkey)
+    flush(valkey)
     road.tell_twice(road.answer(third.id, {"text": "3"}))
-    _flush(valkey)
+    flush(valkey)
     assert road.item(asked.id) is None
     road.tell_twice(road.answer(second.id, {"text": "2"}))
     body = road.item(asked.id)
@@ -216,12 +186,12 @@ def test_a_foreign_body_of_a_chord_of_items_is_sent_once_with_the_answers_in_ord
     asked = chord([complete.s("a"), complete.s("b")], tally.s())()
     first, second = asked.parent.results
     road.tell_twice(road.answer(second.id, {"text": "2"}))
-    _flush(valkey)
+    flush(valkey)
     road.tell_twice(road.answer(first.id, {"text": "1"}))
     _flush_markers(road)
     road.tell_twice(road.answer(second.id, {"text": "2"}))
     message = json.loads(road.app.backend.client.lrange("foreign", 0, -1)[0])
-    assert _depth(road, "foreign") == 1
+    assert depth(road, "foreign") == 1
     assert message["headers"]["id"] == asked.id
 
 
@@ -236,7 +206,7 @@ def test_a_dead_part_fails_the_body_of_a_chord_that_the_broker_forgot(
     asked = chord([complete.s("a"), complete.s("b")], complete.si("body"))()
     first, second = asked.parent.results
     road.tell(road.kill(first.id, "no_route"))
-    _flush(valkey)
+    flush(valkey)
     road.tell(road.answer(second.id, {"text": "2"}))
     with pytest.raises(ChordError, match="died of no_route"):
         road.app.AsyncResult(asked.id).get(timeout=60)
@@ -247,7 +217,7 @@ def test_a_dead_letter_is_announced_once_on_the_queue_of_its_tier(road: Road) ->
     asked = complete.delay("one")
     ending = road.kill(asked.id, "no_route")
     road.tell(ending)
-    _mend(road)
+    mend(road)
     road.tell(ending)
     [raw] = road.app.backend.client.lrange(names.dead_queue(None), 0, -1)
     message = json.loads(raw)
@@ -259,34 +229,34 @@ def test_a_dead_letter_is_announced_once_on_the_queue_of_its_tier(road: Road) ->
 def test_a_dead_letter_nobody_announced_is_announced_by_the_tick(road: Road) -> None:
     asked = complete.delay("one")
     road.kill(asked.id, "no_route")
-    _shifted(road, "items", "ended_at", 3600)
-    _mend(road)
-    assert _depth(road, "dead.route") == 0
-    _shifted(road, "items", "ended_at", -3600)
-    _a_while_ago(road)
-    _mend(road)
-    _mend(road)
-    assert _depth(road, "dead.route") == 1
+    shifted(road, "items", "ended_at", 3600)
+    mend(road)
+    assert depth(road, "dead.route") == 0
+    shifted(road, "items", "ended_at", -3600)
+    a_while_ago(road)
+    mend(road)
+    mend(road)
+    assert depth(road, "dead.route") == 1
 
 
 def test_consuming_an_announcement_changes_nothing_and_a_loss_repeats_it(
     road: Road, valkey: Any
 ) -> None:
-    _mend(road)
+    mend(road)
     asked = complete.delay("one")
     road.tell(road.kill(asked.id, "no_route"))
     road.app.backend.client.delete("dead.route")
     before = road.item(asked.id)
-    _mend(road)
-    assert _depth(road, "dead.route") == 0
+    mend(road)
+    assert depth(road, "dead.route") == 0
     assert road.item(asked.id) == before
-    _flush(valkey)
-    _a_while_ago(road)
+    flush(valkey)
+    a_while_ago(road)
     with road.ledger.write() as connection:
         connection.execute(text("UPDATE items SET announced_at = announced_at - 5000000"))
-    _mend(road)
-    _mend(road)
-    assert _depth(road, "dead.route") == 1
+    mend(road)
+    mend(road)
+    assert depth(road, "dead.route") == 1
 
 
 def test_announcing_waits_for_the_broker_and_raises_nothing(
@@ -307,6 +277,6 @@ def test_announcing_waits_for_the_broker_and_raises_nothing(
         # Nobody tries again and again while the stage waits for it.
         assert len(tried) == 1
     assert road.item(asked.id).announced_at is None
-    _a_while_ago(road)
+    a_while_ago(road)
     Upkeep(road.app).round()
     assert road.item(asked.id).announced_at is not None

@@ -7,7 +7,7 @@ import pytest
 from celery import Celery
 
 from tests.tasks.producer import Road
-from tests.tasks.results.test_broker_loss import _a_while_ago, _depth, _flush, _mend
+from tests.tasks.results.forgetting import a_while_ago, depth, flush, mend
 from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.operations.erase import erase
@@ -33,7 +33,7 @@ def _copy(road: Road) -> dict[bytes, Any]:
 
 
 def _come_back_from(road: Road, valkey: Any, copy: dict[bytes, Any]) -> None:
-    _flush(valkey)
+    flush(valkey)
     for key, dumped in copy.items():
         road.app.backend.client.restore(key, 0, dumped)
 
@@ -66,9 +66,9 @@ def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_t
     assert theirs.get(timeout=60)["output"] == {"text": "since"}
     assert stranger.AsyncResult(gone.id).state == "PENDING"
     assert stranger.AsyncResult(before.id).state == "SUCCESS"
-    _a_while_ago(road)
+    a_while_ago(road)
     upkeep.round()
-    assert _depth(road, "dead.route") == 1
+    assert depth(road, "dead.route") == 1
     upkeep.round()
     with road.ledger.read() as connection:
         assert ledger_promises.overdue(connection, 2**62, 10)[0] == []
@@ -84,7 +84,7 @@ def test_what_was_told_while_no_routing_stage_looked_is_told_again(
     client = road.app.backend.client
     client.set(names.BEAT, road.ledger.now() - 3_600_000_000)
     client.delete(f"celery-task-meta-{asked.id}")
-    _mend(road)
+    mend(road)
     with road.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -43,10 +44,11 @@ WORK: dict[str, Any] = {
 }
 
 
-def declared(model: Any) -> Any:
-    name = f"team.{''.join(filter(str.isalnum, model.__name__)).lower()}"
+_numbers = count()
 
-    @item_task(name, output=model, output_limit=4_000)
+
+def declared(model: Any) -> Any:
+    @item_task(f"strictness.model{next(_numbers)}", output=model, output_limit=4_000)
     def made(text: str) -> Prompt:
         return Prompt(system="", prefix="", question=text)
 

@@ -9,7 +9,6 @@ from sqlalchemy.exc import OperationalError
 
 from tests.ledger.placed import column, place
 from tests.ledger.road import WORKER, Road
-from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.router.policy.policy import Policy
@@ -98,7 +97,7 @@ def test_what_goes_wrong_with_deadlines_holds_up_no_lease(
     def broken(*_: object) -> None:
         raise ValueError("broken")
 
-    monkeypatch.setattr(routes, "past_deadline", broken)
+    monkeypatch.setattr("tierqueue.workers.maintenance.expiry.end_overdue", broken)
     expiry.look()
     assert column(ledger, item, "state") != "running"
 

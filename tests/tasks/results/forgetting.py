@@ -1,0 +1,41 @@
+"""What befalls a broker, and what the routing stage then does about it."""
+
+from typing import Any
+
+from sqlalchemy import text
+
+from tests.tasks.producer import Road
+from tierqueue.workers.maintenance.upkeep import Upkeep
+
+
+def flush(valkey: Any) -> None:
+    """The broker forgets everything."""
+    client = valkey.client()
+    client.flushall()
+    client.close()
+
+
+def a_while_ago(road: Road) -> None:
+    """What has ended and was told, ended and was told five seconds earlier."""
+    with road.ledger.write() as connection:
+        connection.execute(text("UPDATE items SET ended_at = ended_at - 5000000"))
+        connection.execute(text("UPDATE promises SET kept_at = kept_at - 5000000"))
+
+
+def shifted(road: Road, table: str, column: str, seconds: int) -> None:
+    """Moved in time, so that how long the test itself takes decides nothing."""
+    with road.ledger.write() as connection:
+        moved = text(f"UPDATE {table} SET {column} = {column} + {seconds * 1_000_000}")
+        connection.execute(moved)
+
+
+def mend(road: Road) -> None:
+    """The routing stage's tick notices the loss, and a round later tells everything again."""
+    upkeep = Upkeep(road.app)
+    upkeep.round()
+    upkeep.round()
+
+
+def depth(road: Road, queue: str) -> int:
+    """How many messages lie on a queue."""
+    return int(road.app.backend.client.llen(queue))
