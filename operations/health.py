@@ -21,6 +21,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import dearest
 from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.broker import names
 from tierqueue.tasks.findings import findings, in_order
 from tierqueue.tasks.findings.finding import SILENT_SECONDS, STUCK_SECONDS, Facts, Finding
 
@@ -185,6 +186,19 @@ def _broker(app: TierqueueApp) -> list[Finding]:
                 meanwhile="work is accepted and waits in the ledger; it goes on once the broker"
                 " answers",
                 do="is Redis up, and TIERQUEUE_BROKER_URL right?",
+            )
+        ]
+    try:
+        app.backend.client.set(names.WRITTEN, 1, px=1)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the broker takes nothing
+        return [
+            Finding(
+                code="broker_refuses",
+                wrong=True,
+                what=f"the broker answers and takes no writes ({type(error).__name__})",
+                meanwhile="work is accepted and waits in the ledger; it goes on once the broker"
+                " takes writes again",
+                do="is this Redis a replica now, or its memory full (maxmemory)?",
             )
         ]
     return []

@@ -88,7 +88,7 @@ def status(connection: Transaction, policy: Policy) -> Status:
     now = database_now(connection)
     paused = pauses.standing(connection)
     ready = backlog.ready(connection, now, paused)
-    waiting = backlog.waiting(connection)
+    waiting = backlog.waiting(connection, now)
     running = backlog.running(connection, now)
     known = progress.living(connection, now)
     in_force = concurrency_in_force(connection, policy)

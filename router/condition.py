@@ -42,6 +42,9 @@ LONGEST_PAID_PAUSE = 60.0
 LONGEST_HOLD = 600.0
 """The most seconds that a stated Retry-After holds a deployment back: then it is tried."""
 
+LONG_WAIT = 60.0
+"""Seconds of a stated Retry-After that are more than a rate: an account's limit of the day."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
@@ -85,23 +88,29 @@ class Condition:
 
     def wait(self, now: int) -> float:
         """Seconds until anybody may call; 0 when somebody may."""
-        return max(0, (self.until or 0) - now) / MICROSECONDS
+        ahead = ((self.until or 0) - now) / MICROSECONDS
+        # Held for longer than ever: the clock was set back since.
+        return ahead if 0 < ahead <= LONGEST_HOLD else 0.0
 
     def free(self, now: int) -> bool:
         """Whether everybody may call."""
         if self.until is None:
             return True
-        return self.code == "throttled" and self.rounds < 2 and now >= self.until
+        return self.code == "throttled" and self.rounds < 2 and not self.wait(now)
 
     def may_call(self, item: str, now: int) -> bool:
         """Whether this item may: everybody may, or it is the one on trial."""
-        return self.free(now) or (self.probe == item and now >= (self.until or 0))
+        return self.free(now) or (self.probe == item and not self.wait(now))
 
     def wants_probe(self, now: int) -> bool:
         """Whether an item should be put on trial."""
-        if self.free(now) or now < (self.until or 0):
+        if self.free(now) or self.wait(now):
             return False
         return self.probe is None or now >= (self.probe_until or 0)
+
+    def lasts(self, now: int) -> bool:
+        """Whether its provider asked for so long a wait that somebody should know of it."""
+        return self.code == "throttled" and self.wait(now) > LONG_WAIT
 
     def said(self) -> str:
         """The fault in words for people, without a secret."""
@@ -186,8 +195,9 @@ def _served(condition: Condition, event: Served) -> Condition:
     served = replace(condition, served_at=max(condition.served_at or 0, event.at))
     if condition.code is None:
         return served
-    begun_before = condition.since is not None and event.begun < condition.since
-    holds = condition.code == "throttled" and event.at < (condition.until or 0)
+    # Not where the clock was set back since.
+    begun_before = event.begun < (condition.since or 0) <= event.at
+    holds = condition.code == "throttled" and condition.wait(event.at) > 0
     if condition.held and (begun_before or holds):
         # It was under way when the trouble began, or a stated Retry-After stands.
         return served
@@ -209,7 +219,7 @@ def _faulted(condition: Condition, event: Fault) -> Condition:
     if condition.probe == event.item:
         changed = replace(changed, probe=None, probe_until=None)
     stated = event.after if event.after is not None and isfinite(event.after) else None
-    if condition.until is not None and event.at < condition.until:
+    if condition.until is not None and condition.wait(event.at):
         # Under way when it was held back: it says nothing new, but for how long.
         if condition.code == "throttled" or event.code == "throttled":
             changed = replace(changed, code=condition.code, detail=condition.detail)

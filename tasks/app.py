@@ -189,6 +189,9 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
             "worker_enable_soft_shutdown_on_idle": False,
             "broker_connection_retry_on_startup": True,
             "broker_connection_max_retries": None,
+            # A broker that refuses a command (a replica now, its memory full, a key of another
+            # type) is tried again, as one that is away: no process ends of it.
+            "broker_channel_error_retry": True,
             "broker_pool_limit": 20,
             "broker_pool_acquire_timeout": 5,
             "broker_transport_options": {

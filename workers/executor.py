@@ -13,6 +13,7 @@ import structlog
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant, claim, read
+from tierqueue.ledger.lifecycle.routes import NO_LIMITER, NOT_SERVED, TOO_LARGE
 from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Promise
@@ -195,13 +196,12 @@ class Executor:
             claims = self._claim(station, {key: items[key].fence for key in granted.slots})
             settled = self._caller.start(station, claims, granted.slots, self._freed.set, outcomes)
             if granted.never:
-                why = "more tokens than the limiter ever grants"
-                self._give_back(granted.never, Refused(60.0, why))
+                self._give_back(granted.never, Refused(60.0, TOO_LARGE))
             begun = {*granted.slots, *(item.id for item in granted.never)}
             return Begun(begun, settled, granted.refused)
         except SpendingRefused as error:
             _log.warning("spending_refused", why=error.message)
-            return Begun([], None, Refused(1.0, "no answer from the limiter"))
+            return Begun([], None, Refused(1.0, NO_LIMITER))
         finally:
             claimed = {claim.item.id for claim in claims}
             self._gate.release(places - len(claimed))
@@ -233,7 +233,7 @@ class Executor:
             self.say_keyless(work.deployment, *work.items)
             return Refused(1.0, "no_key")
         _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
-        return Refused(5.0, "deployment not served here")
+        return Refused(5.0, NOT_SERVED)
 
     def say_keyless(self, deployment: str, *items: str) -> None:
         """Another deployment is to take over; unless a worker that has the key is served."""

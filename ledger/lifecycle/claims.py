@@ -13,6 +13,7 @@ from tierqueue.ledger.in_force import conditions, policies
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded, expired
 from tierqueue.ledger.lifecycle.items import Death, die, fall_back, fallen
+from tierqueue.ledger.lifecycle.routes import OTHER_POLICY
 from tierqueue.ledger.records import ITEM, Fence, Item
 from tierqueue.ledger.results.promises import Ending
 from tierqueue.ledger.tables import attempts, items
@@ -247,7 +248,7 @@ def _obstacle(
         return Outdated()
     terms = (item.route or {}).get("terms")
     if row.policy not in (None, claimant.policy) and terms != claimant.terms:
-        return "its worker has another policy"
+        return OTHER_POLICY
     if row.deadline < now:
         return expired(row.id, row.deadline, now, condition)
     if row.max_cost is not None and row.spent + row.bound > row.max_cost:

@@ -41,7 +41,8 @@ class Waiting:
 
     ``code`` and ``detail`` are the reason's two parts: ``ceiling`` and the balance that is full of
     holds; where a reason has no detail it is empty. ``tier`` and ``deployment`` are ``None`` for
-    what was never routed. ``least`` is the smallest bound among them, in nano-dollars.
+    what was never routed. ``least`` is the smallest bound among them, in nano-dollars, and
+    ``oldest_seconds`` is since when the one that was submitted first is known.
     """
 
     code: str
@@ -50,6 +51,7 @@ class Waiting:
     deployment: str | None
     items: int
     least: int
+    oldest_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +134,13 @@ def _ready_since(connection: Transaction, ids: Iterable[str]) -> Mapping[str, in
     return {row.id: row.ready_at or row.submitted_at for row in rows}
 
 
-def waiting(connection: Transaction) -> list[Waiting]:
-    """Items that wait, by reason, tier and deployment; of very many those that are due first."""
+def waiting(connection: Transaction, now: int) -> list[Waiting]:
+    """Items that wait at ``now`` (epoch µs), by reason, tier and deployment; of very many those
+    that are due first.
+    """
+    columns = ("tier", "deployment", "reason", "bound", "submitted_at")
     due_first = (
-        select(items.c.tier, items.c.deployment, items.c.reason, items.c.bound)
+        select(*(items.c[name] for name in columns))
         .where(_is(State.WAITING))
         .order_by(items.c.ready_at)
         .limit(WAITING)
@@ -143,13 +148,20 @@ def waiting(connection: Transaction) -> list[Waiting]:
     )
     keys = (due_first.c.reason, due_first.c.tier, due_first.c.deployment)
     least = func.coalesce(func.min(due_first.c.bound), 0)
-    rows = connection.execute(select(*keys, func.count(), least).group_by(*keys).order_by(*keys))
+    figures = (func.count(), least, func.min(due_first.c.submitted_at))
+    rows = connection.execute(select(*keys, *figures).group_by(*keys).order_by(*keys))
     found = []
-    for reason, tier, deployment, count, bound in rows:
+    for reason, tier, deployment, count, bound, first in rows:
         code, detail = reason_parts(reason)
         found.append(
             Waiting(
-                code=code, detail=detail, tier=tier, deployment=deployment, items=count, least=bound
+                code=code,
+                detail=detail,
+                tier=tier,
+                deployment=deployment,
+                items=count,
+                least=bound,
+                oldest_seconds=max(0, now - first) / 1e6,
             )
         )
     return found

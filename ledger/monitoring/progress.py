@@ -92,7 +92,7 @@ def standing(connection: Transaction) -> Progress:
     return Progress(
         processes=living(connection, now),
         backlog=backlog.ready(connection, now, paused),
-        waiting=backlog.waiting(connection),
+        waiting=backlog.waiting(connection, now),
         running=backlog.running(connection, now),
         paused=paused,
         dead=endings.by_reason(connection, 0),

@@ -27,6 +27,9 @@ grows: smaller than it was, the broker has come back from an older copy of itsel
 MENDING = "tierqueue:mending"
 """A key at the broker: somebody is telling it again what it forgot."""
 
+WRITTEN = "tierqueue:written"
+"""A key at the broker: written for a millisecond, to see whether it takes writes."""
+
 SLICE = "tierqueue.slice"
 """A message that names 1..K items of one deployment."""
 

@@ -66,6 +66,7 @@ def _held(facts: Facts, condition: Condition) -> Finding:
     waiting = waits_for(facts, condition.deployment)
     seconds = max(0, facts.now - (condition.since or facts.now)) / 1e6
     lasts = seconds > STUCK_SECONDS and condition.code != "throttled"
+    lasts = lasts or condition.lasts(facts.now)
     again = condition.wait(facts.now)
     code = condition.code or "outage"
     return Finding(
@@ -74,9 +75,7 @@ def _held(facts: Facts, condition: Condition) -> Finding:
         what=f"deployment {condition.deployment} ({deployment.tier}) is not called:"
         f" {condition.said()}, for {seconds:.0f} s;"
         f" {count(waiting, 'item', 'waits', 'wait')} for it",
-        meanwhile=f"one item at a time tries it again, {f'in {again:.0f} s' if again else 'now'};"
-        " what waits uses up no calls, goes on once it serves, and ends at its"
-        " deadline if that comes first",
+        meanwhile=_meanwhile(waiting, again),
         do=mend(condition.code, deployment),
         detail={
             "deployment": condition.deployment,
@@ -87,6 +86,15 @@ def _held(facts: Facts, condition: Condition) -> Finding:
             "faults": condition.faults,
             "waiting_items": waiting,
         },
+    )
+
+
+def _meanwhile(waiting: int, again: float) -> str:
+    if not waiting and not again:
+        return "nothing waits for it, so nothing tries it: the next item for it does"
+    return (
+        f"one item at a time tries it again, {f'in {again:.0f} s' if again else 'now'}; what waits"
+        " uses up no calls, goes on once it serves, and ends at its deadline if that comes first"
     )
 
 

@@ -119,6 +119,16 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
             _log.warning("broker_away", error=type(error).__name__)
         self._away_until = time.monotonic() + _AWAY
 
+    def decode_result(self, payload: Any) -> Meta:
+        """As Celery's; what is no result tells nothing, so that the ledger is asked."""
+        try:
+            meta = super().decode_result(payload)
+            if isinstance(meta["status"], str) and {"result", "task_id"} <= meta.keys():
+                return dict(meta)
+        except Exception as error:  # noqa: BLE001 - somebody else's bytes raise what they like
+            _log.warning("result_unreadable", error=type(error).__name__)
+        return {"status": states.PENDING, "result": None}
+
     def from_ledger(self, task_ids: Sequence[str], *, at_once: bool = False) -> list[Meta]:
         """The results of these Celery ids whose items have ended, as Redis would hold them.
 

@@ -11,7 +11,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.outside import CallIds
 from tierqueue.tasks.results.async_answer import ItemResult, Out_co
-from tierqueue.tasks.submission.demands import invalid
+from tierqueue.tasks.submission.demands import NAMES, invalid
 from tierqueue.tasks.submission.prompt import Prompt
 from tierqueue.tasks.submission.task_type import TaskType
 
@@ -234,4 +234,11 @@ class ItemTask(TaskType, Generic[P, Out_co]):
                 f"{self.name}: {', '.join(refused)} would leave the road: the policy decides where"
                 " an item goes; say what it demands instead (priority, deadline, floor)",
                 {"task": self.name, "options": refused},
+            )
+        unheard = sorted(NAMES & options.keys())
+        if unheard:
+            raise InvalidItem(
+                f"{self.name}: {', '.join(unheard)} among Celery's options would not be heard:"
+                " what an item demands is said with its arguments (args, kwargs)",
+                {"task": self.name, "options": unheard},
             )

@@ -98,3 +98,38 @@ def test_junk_among_the_commands_ends_no_worker(standing: Standing) -> None:
     ten_good_calls_come_through(standing)
     for process in standing.house.processes.values():
         assert SECRET not in process.log.read_text()
+
+
+def lost(standing: Standing) -> dict[str, int]:
+    """How often each process of ours lost its broker."""
+    processes = standing.house.processes.items()
+    said = {name: process.log.read_text() for name, process in processes if name != "sandbox"}
+    return {name: text.count("broker lost") for name, text in said.items()}
+
+
+def test_a_broker_that_takes_no_writes_ends_no_process(standing: Standing) -> None:
+    client, before = app.backend.client, lost(standing)
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        asked = classify.delay("my card is lost", labels=["card", "other"])
+        until(lambda: all(times > before[name] for name, times in lost(standing).items()))
+    finally:
+        client.execute_command("REPLICAOF", "NO", "ONE")
+    assert asked.get(timeout=60)["receipt"]["tier"] == "gpu"
+    ten_good_calls_come_through(standing)
+
+
+@pytest.mark.parametrize("queue", ["route", "gpu"])
+def test_something_else_under_a_queue_s_name_ends_no_process(
+    standing: Standing, queue: str
+) -> None:
+    client, before = app.backend.client, lost(standing)[queue.replace("route", "routing")]
+    client.delete(queue)
+    client.set(queue, SECRET)
+    try:
+        until(lambda: lost(standing)[queue.replace("route", "routing")] > before)
+    finally:
+        client.delete(queue)
+    ten_good_calls_come_through(standing)
+    for process in standing.house.processes.values():
+        assert SECRET not in process.log.read_text()

@@ -109,6 +109,20 @@ def test_the_doctor_names_a_broker_that_cannot_be_reached(
     assert "WRONG  the broker cannot be reached (ConnectionError)" in out
 
 
+def test_the_doctor_names_a_broker_that_takes_no_writes(
+    house: Road, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _beat(house.ledger, "routing@here:1", "routing")
+    client = house.app.backend.client
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        status, out, _ = run(capsys, "doctor")
+    finally:
+        client.execute_command("REPLICAOF", "NO", "ONE")
+    assert status == 1
+    assert "WRONG  the broker answers and takes no writes (ReadOnlyError)" in out
+
+
 def test_the_doctor_finds_a_deployment_without_a_price_or_a_key(
     house: Road,
     capsys: pytest.CaptureFixture[str],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tierqueue.router.condition import (
     FAULTS,
+    LONG_WAIT,
     LONGEST_HOLD,
     LONGEST_PAID_PAUSE,
     LONGEST_PAUSE,
@@ -261,3 +262,23 @@ def test_bills_that_cannot_be_true_and_other_models_are_the_deployments_fault(
     seen = seen_in(outcome, "i", 0, SECOND, 0.0)
     assert isinstance(seen, Fault | Served)
     assert (seen.code if isinstance(seen, Fault) else None) == code
+
+
+@pytest.mark.parametrize("code", TROUBLES)
+def test_a_clock_that_is_set_back_holds_nothing_back_for_longer(code: Trouble) -> None:
+    condition = down(at=90_000.0, code=code)
+    assert condition.wait(80_000 * SECOND) == 0
+    assert condition.wants_probe(80_000 * SECOND) or condition.free(80_000 * SECOND)
+    tried = replace(condition, probe="p", probe_until=80_030 * SECOND)
+    assert tried.may_call("p", 80_000 * SECOND)
+    assert after(tried, served(80_001, item="p")).code is None
+    held_anew = after(tried, fault(80_001, code, item="p"))
+    assert 0 < held_anew.wait(80_001 * SECOND) <= LONGEST_PAUSE
+
+
+@pytest.mark.parametrize(("stated", "told"), [(12, False), (LONG_WAIT, False), (90, True)])
+def test_a_stated_wait_of_over_a_minute_is_more_than_a_rate(stated: float, told: bool) -> None:
+    condition = after(CLEAR, fault(1, "throttled", wait=stated))
+    assert condition.lasts(1 * SECOND) is told
+    assert not condition.lasts(100 * SECOND)
+    assert not after(CLEAR, fault(1, "outage", wait=stated)).lasts(1 * SECOND)

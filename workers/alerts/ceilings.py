@@ -124,7 +124,7 @@ class Alarm:
 def _lasts(condition: Condition, now: int) -> bool:
     """Whether somebody should be told of it."""
     if not condition.unavailable:
-        return False
+        return condition.lasts(now)
     return condition.needs_somebody or now - (condition.since or now) >= LASTS
 
 

@@ -7,15 +7,30 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local lease, again, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
+-- What somebody else left under our keys is as if it were not there.
+local function ours(key, kind)
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then redis.call('DEL', key) end
+end
+
+local function finite(text)
+  local number = tonumber(text)
+  return number and math.abs(number) < 1e16 and number
+end
+
 local function filled(name, burst, rate)
+  ours(KEYS[1], 'hash')
   local kept = redis.call('HMGET', KEYS[1], name, name .. '_at')
-  if not (kept[1] and kept[2]) then return 0 end
-  local gained = math.max(0, now - tonumber(kept[2])) * rate / 1000000
-  return math.min(burst, tonumber(kept[1]) + gained)
+  local level, at = finite(kept[1]), finite(kept[2])
+  if not (level and at) then return 0 end
+  return math.min(burst, math.max(0, level) + math.max(0, now - at) * rate / 1000000)
 end
 
 local function crowd(key)
+  ours(key, 'zset')
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  -- Later than any lease: the clock was set back, or it is none of ours.
+  redis.call('ZREMRANGEBYSCORE', key, now + lease + life * 1000000, '+inf')
   return redis.call('ZCARD', key)
 end
 

@@ -8,8 +8,9 @@ in none.
 The promise: no sliding minute, as the provider sees it, holds more requests or tokens than the
 deployment states, provided a call reaches the provider within ``Limiter.travel`` seconds of its
 grant. A bucket that is not there (new deployment, restarted or flushed Redis) is empty, never
-full; buckets live an hour after their last use, so only a deployment idle for longer fills again
-from nothing. Calls in flight are leased: Redis forgetting them is healed by the next ``renew``.
+full, and so is one that cannot be read; buckets live an hour after their last use, so only a
+deployment idle for longer fills again from nothing. Calls in flight are leased: Redis forgetting
+them is healed by the next ``renew``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -116,6 +117,8 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local ends = string.format('%.0f', now + tonumber(ARGV[1]))
 for _, key in ipairs(KEYS) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'zset' and found ~= 'none' then redis.call('DEL', key) end
   for i = 3, #ARGV do redis.call('ZADD', key, ends, ARGV[i]) end
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
   redis.call('EXPIRE', key, tonumber(ARGV[2]))

@@ -59,14 +59,17 @@ def test_items_that_wait_are_told_apart_by_what_they_wait_for(ledger: Ledger) ->
     place(ledger, "waiting", reason="breaker open")
     place(ledger, "waiting", reason="ceiling budget:a b:day:2026-11-20", bound=7)
     place(ledger, "waiting", reason="ceiling budget:a b:day:2026-11-20", bound=9)
-    place(ledger, "waiting", reason=None, tier=None, deployment=None)
+    first = ledger.now() - 40 * SECOND
+    place(ledger, "waiting", reason=None, tier=None, deployment=None, submitted_at=first)
     with ledger.read() as connection:
-        found = backlog.waiting(connection)
+        found = backlog.waiting(connection, database_now(connection))
     assert {(group.code, group.detail, group.items, group.least) for group in found} == {
         ("breaker open", "", 2, 0),
         ("ceiling", "budget:a b:day:2026-11-20", 2, 7),
         ("unsaid", "", 1, 0),
     }
+    [oldest] = [group.oldest_seconds for group in found if group.code == "unsaid"]
+    assert 40 <= oldest < 50
 
 
 def test_calls_in_flight_are_told_with_the_age_of_the_oldest(ledger: Ledger) -> None:

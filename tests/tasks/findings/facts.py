@@ -84,9 +84,15 @@ def notes(looked: Facts) -> dict[str, Finding]:
     return {finding.code: finding for finding in findings(looked) if not finding.wrong}
 
 
-def waits(code: str, items: int, detail: str = "", least: int = 0) -> Waiting:
+def waits(code: str, items: int, detail: str = "", least: int = 0, seconds: float = 0.0) -> Waiting:
     return Waiting(
-        code=code, detail=detail, tier="gpu", deployment="house", items=items, least=least
+        code=code,
+        detail=detail,
+        tier="gpu",
+        deployment="house",
+        items=items,
+        least=least,
+        oldest_seconds=seconds,
     )
 
 

@@ -1,6 +1,6 @@
 """What the doctor says: judged by progress and by how items end; nothing uncertain is promised."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -19,6 +19,7 @@ from tests.tasks.findings.facts import (
     wrong,
 )
 from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.lifecycle.routes import NO_LIMITER, NOT_SERVED, OTHER_POLICY, TOO_LARGE
 from tierqueue.ledger.monitoring.backlog import Backlog, Running
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.router.condition import Condition
@@ -141,6 +142,20 @@ def test_what_only_a_person_can_mend_is_wrong_at_once_and_says_what_to_mend(code
     assert found.do
 
 
+def test_a_throttling_for_minutes_is_wrong_at_once_and_a_short_one_is_not() -> None:
+    for seconds, expected in ((20, set[str]()), (590, {"deployment_stopped"})):
+        throttled = replace(held("throttled", 1)["house"], until=NOW + seconds * 1_000_000)
+        looked = facts(ROUTING, GPU, conditions={"house": throttled}, waiting=[waits("x", 4)])
+        assert wrong(looked).keys() == expected
+
+
+def test_of_a_deployment_that_nothing_waits_for_no_trial_is_said() -> None:
+    [condition] = held("quota").values()
+    looked = facts(ROUTING, GPU, conditions={"house": replace(condition, until=NOW - 1)})
+    found = wrong(looked)["deployment_stopped"]
+    assert found.meanwhile == "nothing waits for it, so nothing tries it: the next item for it does"
+
+
 def test_a_tier_without_a_deployment_that_serves_is_not_also_said_to_be_stuck() -> None:
     idle = process("worker", "gpu", since={"claimed": 99.0, "ended": 99.0})
     looked = facts(ROUTING, idle, backlog=ready(20, 99.0), conditions=held("outage"))
@@ -168,6 +183,17 @@ def test_pauses_waits_resends_and_refused_answers_are_notes() -> None:
         "messages_unreadable",
     }
     assert "7 items wait for house" in notes(looked)["waiting"].what
+
+
+@pytest.mark.parametrize("code", [NOT_SERVED, OTHER_POLICY, NO_LIMITER, TOO_LARGE])
+def test_what_waits_for_what_no_time_mends_is_wrong_once_it_lasts(code: str) -> None:
+    new = facts(ROUTING, GPU, waiting=[waits(code, 6, seconds=20.0)])
+    assert wrong(new) == {}
+    assert f"6 items wait for house: {code}" in notes(new)["waiting"].what
+    found = wrong(facts(ROUTING, GPU, waiting=[waits(code, 6, seconds=45.0)]))["waiting_in_vain"]
+    assert found.what == f"6 items wait for house: {code}, the oldest since 45 s"
+    assert found.detail == {"reason": code, "items": 6, "oldest_seconds": 45.0}
+    assert "unless it lasts" not in found.do
 
 
 def test_nothing_is_prophesied_of_what_waits() -> None:

@@ -10,6 +10,7 @@ from celery.canvas import chunks, xmap, xstarmap
 from tests.tasks.producer import Road
 from tierqueue.router.errors import Cancelled, InvalidItem
 from tierqueue.tasks import complete
+from tierqueue.tasks.submission.demands import NAMES
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -80,6 +81,17 @@ def test_an_option_that_would_leave_the_road_is_refused(
 ) -> None:
     with pytest.raises(InvalidItem, match="leave the road"):
         complete.s("one").set(**options).delay()
+
+
+@pytest.mark.parametrize("demand", sorted(NAMES - {"priority"}))
+def test_a_demand_among_celerys_options_is_refused_and_not_left_unheard(
+    road: Road, demand: str
+) -> None:
+    stated: dict[str, Any] = {demand: "frontier"}
+    with pytest.raises(InvalidItem, match=f"{demand} among Celery's options"):
+        complete.apply_async(("one",), **stated)
+    with pytest.raises(InvalidItem, match="with its arguments"):
+        complete.s("one").set(**{demand: None}).delay()
 
 
 def test_a_revoke_while_no_process_runs_cancels_what_it_names(road: Road) -> None:

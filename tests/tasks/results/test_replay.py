@@ -162,6 +162,28 @@ def test_a_chain_goes_on_after_the_replay_of_its_first_step(road: Road, stranger
     assert asked.get(timeout=60)["output"] == {"text": "done"}
 
 
+@pytest.mark.parametrize("of", ["chain", "chord"])
+def test_whoever_has_read_the_failure_of_an_earlier_step_gets_the_answer_after_a_replay(
+    road: Road, of: str
+) -> None:
+    if of == "chain":
+        asked = chain(complete.s("one"), complete.si("two")).apply_async()
+        first = asked.parent.id
+    else:
+        asked = chord([complete.s("one"), complete.s("too")], complete.si("two")).apply_async()
+        first, other = (each.id for each in asked.parent.results)
+        road.tell(road.answer(other, {"text": "too"}))
+    _die(road, first)
+    with pytest.raises((NoRoute, ChordError)):
+        asked.get(timeout=5)
+    with pytest.raises(NoRoute):
+        asked.parent.get(timeout=5)
+    replay(road.app, [first], "ada")
+    for step in (first, asked.id):
+        road.tell_twice(road.answer(step, {"text": "done"}))
+    assert asked.get(timeout=5)["output"] == {"text": "done"}
+
+
 def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
     road: Road, foreign: Any
 ) -> None:

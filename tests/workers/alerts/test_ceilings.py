@@ -222,11 +222,11 @@ prices = { input = "1", output = "1" }
 """
 
 
-def away(ledger: Ledger, code: Trouble, seconds: int) -> None:
+def away(ledger: Ledger, code: Trouble, seconds: int, stated: float = 600.0) -> None:
     """The deployment has been held back for so long."""
     with ledger.write() as connection:
         at = database_now(connection) - seconds * 1_000_000
-        fault = Fault(item="i", at=at, code=code, detail="open: HTTP 401", after=600.0)
+        fault = Fault(item="i", at=at, code=code, detail="open: HTTP 401", after=stated)
         conditions.note(connection, {"open": [fault]})
 
 
@@ -260,9 +260,13 @@ def test_a_refused_key_is_told_once_with_what_waits_and_what_to_do_and_so_is_its
     assert alarmed(ledger) == []
 
 
-def test_an_outage_is_told_once_it_lasts_and_a_throttle_never(ledger: Ledger) -> None:
-    away(ledger, "throttled", 100)
+def test_an_outage_is_told_once_it_lasts_and_a_throttle_where_minutes_are_ahead(
+    ledger: Ledger,
+) -> None:
+    away(ledger, "throttled", 0, stated=50)
     assert alarmed(ledger) == []
+    away(ledger, "throttled", 0)
+    assert [each["code"] for each in alarmed(ledger)] == ["throttled"]
     with ledger.write() as connection:
         connection.exec_driver_sql("DELETE FROM conditions")
     away(ledger, "outage", 0)

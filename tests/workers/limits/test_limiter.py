@@ -340,9 +340,8 @@ def test_nothing_is_granted_while_redis_is_silent(tmp_path: Path) -> None:
             Limiter(client, "p", LEASE).grant(bounds(in_flight=9), calls(1))
 
 
-def test_nothing_is_granted_when_redis_answers_with_an_error(client: redis.Redis) -> None:
-    client.set("odd:buckets:d", "not a bucket", ex=60)
-    with pytest.raises(SpendingRefused):
+def test_nothing_is_granted_when_redis_answers_with_an_error(valkey_socket: str) -> None:
+    with redis.Redis.from_url(valkey_socket, db=9_999) as client, pytest.raises(SpendingRefused):
         Limiter(client, "odd", LEASE).grant(bounds(requests_per_minute=9), calls(1))
 
 

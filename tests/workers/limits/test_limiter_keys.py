@@ -1,0 +1,81 @@
+"""What somebody else left under the limiter's keys frees nobody and stops nobody for good."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from tests.workers.limits.limiter_twin import LEASE
+from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
+
+names = itertools.count()
+
+
+@pytest.fixture
+def client(valkey_socket: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(valkey_socket) as client:
+        yield client
+
+
+def _bounds(**numbers: Any) -> Bounds:
+    return Bounds(**{"deployment": "d", "tier": "frontier", **numbers})
+
+
+def _calls(n: int) -> list[Want]:
+    return [Want(f"call-{next(names)}", 0) for _ in range(n)]
+
+
+_OF_ANOTHER_TYPE: dict[str, Callable[[redis.Redis, str], object]] = {
+    "string": lambda client, key: client.set(key, "x"),
+    "list": lambda client, key: client.rpush(key, "x"),
+    "hash": lambda client, key: client.hset(key, "x", "y"),
+    "sorted set": lambda client, key: client.zadd(key, {"x": 1}),
+}
+
+
+@pytest.mark.parametrize("left", _OF_ANOTHER_TYPE.values(), ids=_OF_ANOTHER_TYPE)
+@pytest.mark.parametrize("renewed", [False, True], ids=["granted", "renewed"])
+def test_what_is_of_another_type_is_as_if_it_were_not_there(
+    client: redis.Redis, left: Callable[[redis.Redis, str], object], renewed: bool
+) -> None:
+    prefix = f"odd-{next(names)}"
+    limiter = Limiter(client, prefix, LEASE)
+    stated = _bounds(in_flight=2, tier_in_flight=2)
+    for key in ("buckets:d", "calls:d", "tier-calls:frontier"):
+        left(client, f"{prefix}:{key}")
+    if renewed:
+        assert limiter.renew("d", "frontier", ["a", "b"])
+        assert limiter.grant(stated, _calls(2)).granted == ()
+    else:
+        assert len(limiter.grant(stated, _calls(3)).granted) == 2
+    counted = limiter.grant(_bounds(requests_per_minute=6000), _calls(1))
+    assert counted.granted == ()
+    assert counted.retry_after < 1
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "-1e300", "1e300", "x", ""])
+@pytest.mark.parametrize("field", ["requests", "requests_at"])
+def test_a_bucket_that_cannot_be_read_is_empty(
+    client: redis.Redis, field: str, number: str
+) -> None:
+    prefix = f"odd-{next(names)}"
+    at = round(time.time() * 1_000_000)
+    client.hset(f"{prefix}:buckets:d", mapping={"requests": "5", "requests_at": at, field: number})
+    limiter = Limiter(client, prefix, LEASE)
+    stated = _bounds(requests_per_minute=600)
+    first = limiter.grant(stated, _calls(5))
+    assert first.granted == ()
+    assert first.retry_after < 1
+    time.sleep(first.retry_after)
+    assert len(limiter.grant(stated, _calls(5)).granted) == 1
+
+
+@pytest.mark.parametrize("ends", [float("inf"), 1e18])
+def test_a_slot_that_would_never_end_counts_no_call(client: redis.Redis, ends: float) -> None:
+    prefix = f"odd-{next(names)}"
+    client.zadd(f"{prefix}:calls:d", {"a": ends, "b": ends})
+    limiter = Limiter(client, prefix, LEASE)
+    assert len(limiter.grant(_bounds(in_flight=2), _calls(2)).granted) == 2
