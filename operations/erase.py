@@ -37,10 +37,9 @@ def erase(
     """
     for batch in _batches(item_ids):
         with app.ledger.write() as connection:
-            cancelled = items.cancel(connection, batch, by)
-            owed = promises.unkept(connection, [ending.item_id for ending in cancelled])
+            ends = items.cancel(connection, batch, by)
         # Now: afterwards nothing is left to tell.
-        Delivery(app).ended(cancelled, owed)
+        Delivery(app).ended(ends)
     until, pause = time.monotonic() + patience, threading.Event()
     erased, left = 0, list(item_ids)
     while True:

@@ -280,13 +280,12 @@ class Executor:
             promised = promises.unkept(connection, list(wanted))
         with self._ledger.write() as connection:
             claims = claim(connection, claimant, wanted, known, database_now(connection))
-            owed = promises.unkept(connection, [each.item_id for each in claims.ended])
         self._checkpoint("after_claim")
         if claims.claimed:
             self.claimed_at = claims.claimed[-1].started_at
-        ids = {each.item.id for each in claims.claimed}
-        self._started([each for each in promised if each.item_id in ids])
-        self._delivery.ended(claims.ended, owed)
+        ids = {claimed.item.id for claimed in claims.claimed}
+        self._started([promise for promise in promised if promise.item_id in ids])
+        self._delivery.ended(claims.ends)
         return claims.claimed
 
     def _give_back(self, items: Iterable[SliceItem], refused: Refused | None) -> None:

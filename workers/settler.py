@@ -11,8 +11,7 @@ import structlog
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import settlements
 from tierqueue.ledger.lifecycle.settlements import Settlement
-from tierqueue.ledger.results import promises
-from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
@@ -58,7 +57,7 @@ class Settler:
         policy: Policy,
         breaker: Breaker,
         free: Callable[[Sequence[Ended]], None],
-        told: Callable[[Sequence[Ending], Sequence[Promise]], None],
+        told: Callable[[Ends], None],
         hook: Callable[[Message], None],
         checkpoint: Callable[[str], None],
     ) -> None:
@@ -150,7 +149,6 @@ class Settler:
         ready = settlements.prepare(self._ledger.dialect, written, now)
         with self._ledger.write() as connection:
             result = settlements.settle(connection, ready)
-            owed = promises.unkept(connection, [each.item_id for each in result.ended])
             changes = conditions.note(connection, judgement.events)
         self._judge.noted({call.deployment.name for call in calls}, changes)
         self._checkpoint("after_settle")
@@ -167,14 +165,14 @@ class Settler:
                 self._hook({"what": "overage", **said})
             if (settled.detail or {}).get("other_model"):
                 self._tell_of_another_model(call.deployment, settled)
-        if result.ended:
-            self.ended += len(result.ended)
+        if ended := len(result.ends.ended):
+            self.ended += ended
             self.ended_at = now
         if result.stale:
             self.stale += len(result.stale)
             for stale in result.stale:
                 _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
-        self._told(result.ended, owed)
+        self._told(result.ends)
 
     def _tell_of_another_model(self, deployment: Deployment, settled: Settlement) -> None:
         """Log it for each item; tell the hook of each deployment and name once a process."""

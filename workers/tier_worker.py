@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from tierqueue import migrations
 from tierqueue.ledger.in_force import conditions, tier_concurrency
-from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Misconfigured, TierqueueError
 from tierqueue.router.item import Tier
@@ -152,8 +152,8 @@ class TierWorker:
             # slices would be claimed item by item.
             GATE.release(len(batch))
 
-        def told(ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
-            delivery.ended(ended, owed)
+        def told(ends: Ends) -> None:
+            delivery.ended(ends)
             self.app.wakes.call()
 
         def concurrency() -> int | None:

@@ -15,7 +15,7 @@ from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded, expired
 from tierqueue.ledger.lifecycle.items import Death, die, fall_back, fallen
 from tierqueue.ledger.lifecycle.routes import OTHER_POLICY
 from tierqueue.ledger.records import ITEM, Fence, Item
-from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
@@ -119,12 +119,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What became of a slice: claimed, dead at the claim (promises are owed), or left."""
+    """What became of a slice: claimed, dead at the claim, or left."""
 
     claimed: list[Claim]
-    ended: list[Ending]
+    ends: Ends
     waiting: int
+    """How many wait for room or for another worker."""
     stale: int
+    """How many are not as their slice says."""
 
 
 def _scopes(row: _Queued, claimant: Claimant) -> list[Scope]:
@@ -168,7 +170,7 @@ def claim(
     """
     found = connection.execute(_WANTED, {"ids": sorted(wanted)})
     rows = [_Queued.from_row(row) for row in found]
-    result = Claims([], [], 0, len(wanted))
+    claimed: list[Claim] = []
     deaths: list[Death] = []
     able: list[_Queued] = []
     anew: list[str] = []
@@ -191,7 +193,7 @@ def claim(
     for row, decision in zip(able, books.hold(connection, now, needs), strict=True):
         match decision:
             case Held(balances):
-                result.claimed.append(
+                claimed.append(
                     Claim(
                         item=known[row.id].item,
                         arguments=known[row.id].arguments,
@@ -207,14 +209,14 @@ def claim(
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Full():
                 waits.append(_wait(row, claimant, now, f"ceiling {decision.ceiling}"))
-    _write_claims(connection, claimant, result.claimed, now)
+    _write_claims(connection, claimant, claimed, now)
     if waits:
         connection.execute(_WAIT, waits)
     fall_back(connection, falling)
     policies.route_anew(connection, [*falling, *anew])
-    ended = die(connection, deaths, now)
-    left = len(wanted) - len(result.claimed) - len(ended) - len(waits) - len(falling) - len(anew)
-    return Claims(result.claimed, ended, len(waits), left)
+    ends = die(connection, deaths, now)
+    left = len(wanted) - len(claimed) - len(deaths) - len(waits) - len(falling) - len(anew)
+    return Claims(claimed, ends, len(waits), left)
 
 
 @dataclass(frozen=True, slots=True)

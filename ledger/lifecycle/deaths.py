@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from tierqueue.ledger.ceilings.books import Full
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle.items import Death, die
-from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.tables import items
 from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
@@ -57,7 +57,7 @@ def ceiling_exceeded(item_id: str, full: Full) -> Death:
     )
 
 
-def end_overdue(connection: Connection, now: int, most: int) -> list[Ending]:
+def end_overdue(connection: Connection, now: int, most: int) -> Ends:
     """End up to ``most`` items that are not running and whose deadline has passed."""
     found = (
         select(items.c.id, items.c.deadline, items.c.deployment)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_insert, update_many, upsert
 from tierqueue.ledger.results import promises
-from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.results.promises import Ending, Ends, Promise
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.errors import InvalidItem
@@ -113,10 +113,10 @@ def refuse(
     arguments: Mapping[str, Any],
     promise: Promise,
     error: InvalidItem,
-) -> Ending | None:
+) -> Ends | None:
     """Commit a call that cannot become an item as a dead letter ``invalid``, with its promise.
 
-    ``arguments`` are kept as they came. Returns the ending, which is owed to the promise, or
+    ``arguments`` are kept as they came. Returns the end, which is owed to the promise, or
     ``None`` where the promise is known (a message delivered twice).
     """
     at = database_now(connection)
@@ -135,7 +135,7 @@ def refuse(
         output_limit=0,
     )
     insert_many(connection, items, [_row(refused, at)])
-    return end(connection, [death], State.DEAD, at)[0]
+    return end(connection, [death], State.DEAD, at)
 
 
 def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
@@ -196,12 +196,12 @@ def fall_back(connection: Connection, degraded: Mapping[str, Mapping[str, Any]])
     )
 
 
-def die(connection: Connection, deaths: Sequence[Death], at: int) -> list[Ending]:
+def die(connection: Connection, deaths: Sequence[Death], at: int) -> Ends:
     """End items that are not running and whose rows the caller has locked."""
     return end(connection, deaths, State.DEAD, at)
 
 
-def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) -> list[Ending]:
+def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) -> Ends:
     """Put locked items that are not running into an end without an answer."""
     update_many(
         connection,
@@ -219,16 +219,17 @@ def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) 
             for death in deaths
         ],
     )
-    return [
-        Ending(item_id=death.item_id, state=state.value, answer=None, error=death.error())
+    ended = [
+        Ending(item_id=death.item_id, state=state, answer=None, error=death.error())
         for death in deaths
     ]
+    return promises.ends_of(connection, ended)
 
 
-def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> list[Ending]:
+def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> Ends:
     """Cancel items: those not running end at once, a running one when its call is aborted.
 
-    Items that have ended are left as they are. Returns the endings, whose promises are owed.
+    Items that have ended are left as they are. Returns those that ended.
     """
     at = database_now(connection)
     rows = connection.execute(

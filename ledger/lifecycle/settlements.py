@@ -5,7 +5,7 @@ only the charge of its own attempt is brought from what was booked to what is kn
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -15,7 +15,7 @@ from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Entry
 from tierqueue.ledger.lifecycle.items import fall_back
 from tierqueue.ledger.records import Fence
-from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.results.promises import Ending, Ends, ends_of
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.lifecycle import ENDS, MOVES, State
 from tierqueue.router.money import NanoUSD
@@ -54,12 +54,12 @@ class Settlement:
     throttles_more: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Settled:
-    """What the settling changed: ended items (promises are owed) and refused stale fences."""
+    """What the settling changed: which items ended, and which stale fences were refused."""
 
-    ended: list[Ending] = field(default_factory=list)
-    stale: list[Settlement] = field(default_factory=list)
+    ends: Ends
+    stale: list[Settlement]
 
 
 BOOKED = ("unknown", "lost")
@@ -107,9 +107,9 @@ def prepare(dialect: str, settlements: Sequence[Settlement], now: int) -> Ready:
 
 def settle(connection: Connection, ready: Ready) -> Settled:
     """Settle attempts to what they cost and move their items on, each under its own fence."""
-    result = Settled()
     if not ready.settlements:
-        return result
+        return Settled(Ends([], []), [])
+    stale: list[Settlement] = []
     ids = sorted({each.item_id for each in ready.settlements})
     rows = {row.id: row for row in connection.execute(_FENCES, {"ids": ids})}
     fresh: dict[str, Settlement] = {}
@@ -117,7 +117,7 @@ def settle(connection: Connection, ready: Ready) -> Settled:
         row = rows.get(each.item_id)
         held = row is not None and row.state == State.RUNNING and row.fence == each.fence
         if row is None or not held or each.item_id in fresh:
-            result.stale.append(each)
+            stale.append(each)
             continue
         if each.next_state not in MOVES[State.RUNNING]:
             raise ValueError(f"item {each.item_id}: no move from running to {each.next_state}")
@@ -136,11 +136,11 @@ def settle(connection: Connection, ready: Ready) -> Settled:
         connection, {each.item_id: each.degraded for each in settled if each.degraded is not None}
     )
     written = [entry for each in settled for entry in _entries(each)]
-    for each in result.stale:
+    for each in stale:
         written += _correct(connection, each)
     books.write(connection, ready.now, written)
-    result.ended = [_ending(each) for each in settled if each.next_state in ENDS]
-    return result
+    ended = [_ending(each) for each in settled if each.next_state in ENDS]
+    return Settled(ends_of(connection, ended), stale)
 
 
 def _cancelled(each: Settlement) -> Settlement:
@@ -191,9 +191,7 @@ def _ending(each: Settlement) -> Ending:
     answer = None
     if each.next_state is State.SUCCEEDED:
         answer = {"output": each.output, "receipt": each.receipt}
-    return Ending(
-        item_id=each.item_id, state=each.next_state.value, answer=answer, error=each.error
-    )
+    return Ending(item_id=each.item_id, state=each.next_state, answer=answer, error=each.error)
 
 
 def _entries(each: Settlement) -> list[Entry]:

@@ -11,7 +11,7 @@ from tierqueue.ledger.bulk import among, update_many
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.lifecycle.items import Death
 from tierqueue.ledger.results import chords, promises
-from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
@@ -138,7 +138,7 @@ def discard(
     by: str,
     *,
     chosen_by: Wanted | None = None,
-) -> list[Ending]:
+) -> Ends:
     """Cancel dead letters for good; those that are dead no more are left as they are."""
     dead, former = _locked(connection, item_ids)
     deaths = [

@@ -11,7 +11,7 @@ from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.lifecycle.settlements import BOOKED
-from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts
@@ -215,7 +215,7 @@ def results(
     return connection.execute(found).mappings().all()
 
 
-def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> list[Ending] | None:
+def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> Ends | None:
     """Cancel the job and up to ``batch`` of its items; call again until it returns ``None``.
 
     From the first call on no row is added to it. Running items end when their calls are aborted

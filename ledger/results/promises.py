@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, 
 
 from tierqueue.ledger.bulk import among, upsert
 from tierqueue.ledger.tables import items, promises
-from tierqueue.router.lifecycle import ENDS
+from tierqueue.router.lifecycle import ENDS, State
 
 _UNKEPT = select(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
 _OWED = (
@@ -59,9 +59,20 @@ class Ending:
     """
 
     item_id: str
-    state: str
+    state: State
     answer: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Items that ended in one transaction, and the promises that are owed for it.
+
+    Whoever commits them has them told (``tasks.results.delivery``).
+    """
+
+    ended: list[Ending]
+    owed: list[Promise]
 
 
 def make_once(connection: Connection, promise: Promise, now: int) -> bool:
@@ -86,6 +97,11 @@ def unkept(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
     if not item_ids:
         return []
     return [_promise(row) for row in connection.execute(_UNKEPT, {"ids": list(item_ids)})]
+
+
+def ends_of(connection: Connection, ended: list[Ending]) -> Ends:
+    """These endings, and what is owed for them."""
+    return Ends(ended, unkept(connection, [ending.item_id for ending in ended]))
 
 
 def keep(connection: Connection, kept: Sequence[Promise], now: int) -> None:
@@ -168,8 +184,8 @@ def ending_of(row: Any, item_id: str | None = None) -> Ending:
     answer = {"output": row.output, "receipt": row.receipt}
     return Ending(
         item_id=row.id if item_id is None else item_id,
-        state=row.state,
-        answer=answer if row.state == "succeeded" else None,
+        state=State(row.state),
+        answer=answer if row.state == State.SUCCEEDED else None,
         error=row.error,
     )
 

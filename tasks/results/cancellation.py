@@ -21,9 +21,8 @@ def cancel_behind(app: TierqueueApp, task_ids: Sequence[str]) -> set[str]:
     """
     with app.ledger.write() as connection:
         known = [task_id for task_id in task_ids if promises.exists(connection, task_id)]
-        cancelled = items.cancel(connection, promises.items_of(connection, known), "a revoke")
-        owed = promises.unkept(connection, [ending.item_id for ending in cancelled])
-    Delivery(app).ended(cancelled, owed)
+        ends = items.cancel(connection, promises.items_of(connection, known), "a revoke")
+    Delivery(app).ended(ends)
     return set(known)
 
 

@@ -8,8 +8,9 @@ from tierqueue.ledger.monitoring import endings
 from tierqueue.ledger.monitoring.endings import Spent
 from tierqueue.ledger.results import announcements, promises
 from tierqueue.ledger.results.announcements import DeadLetter
-from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.results.promises import Ending, Ends, Promise
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.lifecycle import State
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results.dead_letter_queue import announce
 from tierqueue.tasks.results.fulfil import keep
@@ -30,23 +31,23 @@ class Delivery:
         self._app = app
         self._ledger = app.ledger
 
-    def ended(self, ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
-        """Keep ``owed``, the promises of these endings; says each dead letter in one log line.
+    def ended(self, ends: Ends) -> None:
+        """Keep what is owed for these ends; says each dead letter in one log line.
 
         Raises nothing: the end is committed, and whoever committed it has calls to make.
         """
         try:
-            self._tell(ended, owed)
+            self._tell(ends)
         except Exception as error:  # noqa: BLE001 - what is not kept stays owed
             _log.warning("delivery_postponed", error=type(error).__name__)
 
-    def _tell(self, ended: Sequence[Ending], owed: Sequence[Promise]) -> None:
-        dead = [ending for ending in ended if ending.state == "dead"]
+    def _tell(self, ends: Ends) -> None:
+        dead = [ending for ending in ends.ended if ending.state is State.DEAD]
         for letter in dead:
             reason = (letter.error or {}).get("reason")
             _log.error("dead_letter", item=letter.item_id, reason=reason)
-        by_item = {ending.item_id: ending for ending in ended}
-        pairs = [(promise, by_item[promise.item_id]) for promise in owed]
+        by_item = {ending.item_id: ending for ending in ends.ended}
+        pairs = [(promise, by_item[promise.item_id]) for promise in ends.owed]
         ids = [letter.item_id for letter in dead]
         spent: dict[str, Spent] = {}
         letters: list[DeadLetter] = []

@@ -11,7 +11,7 @@ from kombu.utils import json as celery_json
 
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import NewItem
-from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.results.promises import Ends, Promise
 from tierqueue.ledger.session import unstorable
 from tierqueue.router.demands import resolve
 from tierqueue.router.errors import InvalidItem
@@ -90,14 +90,14 @@ def refuse(
     try:
         # As Celery sends them: dates and the like are no JSON by themselves.
         as_they_came = celery_json.dumps({"args": args, "kwargs": kwargs}, allow_nan=False)
-        ending = _commit_refusal(app, task, json.loads(as_they_came), promise, error)
+        ends = _commit_refusal(app, task, json.loads(as_they_came), promise, error)
     except Exception as failure:
         if not unstorable(failure):
             raise
         # The refusal counts for more than the arguments it is about.
-        ending = _commit_refusal(app, task, {"args": [], "kwargs": {}}, promise, error)
-    if ending is not None:
-        Delivery(app).ended([ending], [promise])
+        ends = _commit_refusal(app, task, {"args": [], "kwargs": {}}, promise, error)
+    if ends is not None:
+        Delivery(app).ended(ends)
 
 
 def _commit_refusal(
@@ -106,7 +106,7 @@ def _commit_refusal(
     arguments: Mapping[str, Any],
     promise: Promise,
     error: InvalidItem,
-) -> Ending | None:
+) -> Ends | None:
     with app.ledger.write() as connection:
         return items.refuse(connection, task, arguments, promise, error)
 

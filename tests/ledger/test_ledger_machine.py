@@ -184,12 +184,12 @@ class Moves(RuleBasedStateMachine):
         for each in result.claimed:
             assert (each.item.id, each.fence) not in {(c.item.id, c.fence) for c in self.given}
         self.given += result.claimed
-        self._ended(result.ended)
+        self._ended(result.ends.ended)
         self.seen["claimed"] += len(result.claimed)
         self.seen["claimed again"] += sum(each.fence > 1 for each in result.claimed)
         self.seen["refused a claim"] += result.stale
         self.seen["waited for others' holds"] += result.waiting
-        self.seen["dead at the claim"] += len(result.ended)
+        self.seen["dead at the claim"] += len(result.ends.ended)
 
     @precondition(lambda self: self.given)
     @rule(data=st.data())
@@ -211,7 +211,7 @@ class Moves(RuleBasedStateMachine):
             found = leases.lapsed(connection, self.now, 10)
         for item, attempt in found:
             claim = next(c for c in self.given if (c.item.id, c.fence) == (item.id, attempt.fence))
-            self._ended(self.road.expire(claim, cost=attempt.held, next_state=then).ended)
+            self._ended(self.road.expire(claim, cost=attempt.held, next_state=then).ends.ended)
             self.charged[item.id, item.fence] = attempt.held
             self.doubtful.add((item.id, item.fence))
         return bool(found)
@@ -250,7 +250,7 @@ class Moves(RuleBasedStateMachine):
             "ready_at": self.now + 5 * SECOND,
         }
         result = self.road.settle(settlement(each, **changed), now=self.now)
-        self._ended(result.ended)
+        self._ended(result.ends.ended)
         after = self.road.row(each.item.id)
         assert bool(result.stale) is not fresh
         self.seen["stale"] += not fresh
@@ -274,7 +274,7 @@ class Moves(RuleBasedStateMachine):
         begun = [each.item.id for each in self.given]
         item_id = data.draw(st.sampled_from(begun or sorted(self.most)))
         with self.ledger.write() as connection:
-            self._ended(items.cancel(connection, [item_id], "ada"))
+            self._ended(items.cancel(connection, [item_id], "ada").ended)
 
     @rule()
     def replay(self) -> None:
@@ -301,7 +301,7 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def bury_the_late(self) -> None:
         with self.ledger.write() as connection:
-            self._ended(end_overdue(connection, self.now, 10))
+            self._ended(end_overdue(connection, self.now, 10).ended)
 
     @invariant()
     def nothing_is_lost_and_every_end_is_the_only_one(self) -> None:

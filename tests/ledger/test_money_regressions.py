@@ -165,7 +165,7 @@ def test_a_bill_above_the_bound_is_booked_whole_marked_and_ends_the_spending(
         assert audit.report(connection).overage == bill - 400_000
     road.submit()
     road.route(bound=1, tier="frontier", deployment="best")
-    [ending] = road.claim(road.queue("frontier"), by=PAID).ended
+    [ending] = road.claim(road.queue("frontier"), by=PAID).ends.ended
     assert ending.error is not None
     assert ending.error["reason"] == "cost_ceiling"
     assert ending.error["fields"]["spent"] == bill
@@ -206,7 +206,7 @@ def test_an_exhausted_budget_spends_nothing_through_another_paid_deployment(road
     road.settle(settlement(claim, cost=100))
     [item_id] = road.submit()
     road.route(bound=1, tier="frontier", deployment="best")
-    [ending] = road.claim(road.queue("frontier"), by=PAID).ended
+    [ending] = road.claim(road.queue("frontier"), by=PAID).ends.ended
     row = road.row(item_id)
     assert (ending.item_id, row.state, row.reason) == (item_id, "dead", "cost_ceiling")
     assert (row.tier, row.deployment, row.spent) == ("frontier", "best", 0)
@@ -219,9 +219,9 @@ def test_worst_case_holds_do_not_pin_a_budget_that_is_hardly_spent(road: Road) -
     finished = 0
     while wanted:
         result = road.claim(wanted)
-        assert (len(result.claimed), result.ended) == (1, [])
+        assert (len(result.claimed), result.ends.ended) == (1, [])
         for claim in result.claimed:
-            finished += len(road.settle(settlement(claim, cost=10)).ended)
+            finished += len(road.settle(settlement(claim, cost=10)).ends.ended)
         with road.ledger.write() as connection:
             routes.wake_due(connection, road.now() + LEASE)
         wanted = road.queue()
@@ -232,7 +232,7 @@ def test_worst_case_holds_do_not_pin_a_budget_that_is_hardly_spent(road: Road) -
 def test_a_budget_error_is_terminal_and_never_comes_back_by_itself(road: Road) -> None:
     road.ceilings(ceiling("budget", 50))
     [item_id] = wanted = road.ready(bound=100)
-    [ending] = road.claim(wanted).ended
+    [ending] = road.claim(wanted).ends.ended
     with road.ledger.write() as connection:
         assert routes.wake_due(connection, road.now() + 1_000 * LEASE) == 0
     assert road.queue() == {}
@@ -285,7 +285,7 @@ def test_a_cancelled_call_of_the_house_is_charged_its_engine_time(
     [claim] = road.running(bound=60_000_000)
     cut = Interrupted(kind="cancelled", usage=Usage(engine_seconds=2.5))
     written = settled_as(claim, policy.deployments["small"], cut, policy, stopped=True)
-    assert [each.state for each in road.settle(written).ended] == ["cancelled"]
+    assert [each.state for each in road.settle(written).ends.ended] == ["cancelled"]
     assert road.books() == {ACME: (0, 2_500_000, 60_000_000)}
 
 

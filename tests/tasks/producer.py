@@ -17,6 +17,7 @@ from tierqueue.ledger.results.promises import Ending
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
+from tierqueue.router.lifecycle import State
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results import fulfil
 from tierqueue.tasks.results.delivery import Delivery
@@ -58,20 +59,20 @@ class Road:
                 )
             )
         answer = {"output": output, "receipt": receipt}
-        return Ending(item_id=item_id, state="succeeded", answer=answer, error=None)
+        return Ending(item_id=item_id, state=State.SUCCEEDED, answer=answer, error=None)
 
     def kill(self, item_id: str, reason: str, **fields: Any) -> Ending:
         """A stage declares the item dead: only the ledger knows yet."""
         until(lambda: self.item(item_id))
         with self.ledger.write() as connection:
             death = Death(item_id, reason, f"died of {reason}", fields)
-            return die(connection, [death], database_now(connection))[0]
+            return die(connection, [death], database_now(connection)).ended[0]
 
     def tell(self, *endings: Ending) -> None:
         """The stage keeps what is owed."""
         with self.ledger.read() as connection:
-            owed = ledger_promises.unkept(connection, [ending.item_id for ending in endings])
-        Delivery(self.app).ended(endings, owed)
+            ends = ledger_promises.ends_of(connection, list(endings))
+        Delivery(self.app).ended(ends)
 
     def tell_twice(self, ending: Ending) -> None:
         """The stage and the tick keep the same promise, one after the other."""

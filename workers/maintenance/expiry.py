@@ -7,7 +7,7 @@ holds up no recovery.
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -15,8 +15,7 @@ from tierqueue.ledger.lifecycle import leases, settlements
 from tierqueue.ledger.lifecycle.deaths import end_overdue
 from tierqueue.ledger.lifecycle.leases import Lapsed
 from tierqueue.ledger.lifecycle.settlements import Settlement
-from tierqueue.ledger.results import promises
-from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy
@@ -44,7 +43,7 @@ class Expiry:
         policy: Policy,
         lease: float,
         tick: float,
-        ended: Callable[[Sequence[Ending], Sequence[Promise]], None],
+        ended: Callable[[Ends], None],
         checkpoint: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
@@ -99,13 +98,12 @@ class Expiry:
             most = leases.most_lost(connection, {attempt.worker for _, attempt in found})
             settled = [self._lost(lapsed, now, most) for lapsed in found]
             ready = settlements.prepare(self._ledger.dialect, settled, now)
-            ended = settlements.settle(connection, ready).ended
-            owed = promises.unkept(connection, [each.item_id for each in ended])
+            ends = settlements.settle(connection, ready).ends
         self._checkpoint("after_expiry")
         for item, attempt in found:
             _log.warning("lease_ended", item=item.id, fence=item.fence, worker=attempt.worker)
         if found:
-            self._ended(ended, owed)
+            self._ended(ends)
 
     def _lost(self, lapsed: Lapsed, now: int, most: Mapping[str, int]) -> Settlement:
         item, attempt = lapsed
@@ -119,7 +117,6 @@ class Expiry:
     def _deadlines(self) -> None:
         with self._ledger.write() as connection:
             now = database_now(connection)
-            ended = end_overdue(connection, now, MOST)
-            owed = promises.unkept(connection, [each.item_id for each in ended])
-        if ended:
-            self._ended(ended, owed)
+            ends = end_overdue(connection, now, MOST)
+        if ends.ended:
+            self._ended(ends)

@@ -18,7 +18,7 @@ from tierqueue.ledger.lifecycle import poison, routes
 from tierqueue.ledger.lifecycle.items import die
 from tierqueue.ledger.lifecycle.queue_depths import fillings as fillings_now
 from tierqueue.ledger.results import promises
-from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.results.promises import Ends, Promise
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import TIERS, Tier
@@ -88,7 +88,7 @@ class RoutingStage:
         self._failover = Failover(policy, self._resend)
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
         self._awake = awake
-        self._owed: SimpleQueue[tuple[Sequence[Ending], Sequence[Promise]]] = SimpleQueue()
+        self._owed: SimpleQueue[Ends] = SimpleQueue()
         self._in_force = True
         self._to_renew = [(state, tier) for state in _ON_THE_ROAD for tier in TIERS]
         self._renewed_to: policies.Cursor | None = None
@@ -106,9 +106,9 @@ class RoutingStage:
         """Look soon; returns at once."""
         self._wanted.set()
 
-    def ended(self, endings: Sequence[Ending], owed: Sequence[Promise]) -> None:
+    def ended(self, ends: Ends) -> None:
         """Look soon, and tell producers of items that ended elsewhere in this process."""
-        self._owed.put((endings, owed))
+        self._owed.put(ends)
         self._wanted.set()
 
     def stop(self) -> None:
@@ -153,7 +153,7 @@ class RoutingStage:
 
     def _tell(self) -> None:
         while not self._owed.empty():
-            self._delivery.ended(*self._owed.get())
+            self._delivery.ended(self._owed.get())
 
     def told(self) -> dict[str, Any]:
         """What the heartbeat says of this stage."""
@@ -194,17 +194,16 @@ class RoutingStage:
             else:
                 chosen = ahead.those(routes.still_submitted(connection, ahead.items))
             routes.route(connection, chosen.routed)
-            ended, routed = die(connection, chosen.deaths, now), chosen.routed
-            told = promises.unkept(connection, [item.id for item in routed])
-            owed = promises.unkept(connection, [each.item_id for each in ended])
+            ends = die(connection, chosen.deaths, now)
+            told = promises.unkept(connection, [item.id for item in chosen.routed])
             slices, full = self._fill(connection, now, known)
             waiting = due_at is not None and not woken
         self._checkpoint("after_route")
         for tier, each in slices:
             self._send(tier, each)
         self._checkpoint("after_send")
-        self._received([*told, *owed])
-        self._delivery.ended(ended, owed)
+        self._received([*told, *ends.owed])
+        self._delivery.ended(ends)
         self._backlog = full or waiting
         self._moved = bool(chosen.items or slices or woken or anew or moved)
         self._looked_at = now

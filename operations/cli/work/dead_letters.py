@@ -225,7 +225,7 @@ def discard(item_ids: tuple[str, ...], yes: bool, as_json: bool, **filters: str 
 
     def once(ledger: Ledger, ids: list[str], chosen_by: Wanted | None) -> int:
         with ledger.write() as connection:
-            return len(letters.discard(connection, ids, operator(), chosen_by=chosen_by))
+            return len(letters.discard(connection, ids, operator(), chosen_by=chosen_by).ended)
 
     _each("discard", once, item_ids, filters, yes=yes, as_json=as_json)
 

@@ -245,10 +245,10 @@ def cancel(job_id: str, as_json: bool) -> None:
             job_id = job_named(connection, job_id)
         while True:
             with ledger.write() as connection:
-                ended = jobs.cancel(connection, job_id, operator())
-            if ended is None:
+                ends = jobs.cancel(connection, job_id, operator())
+            if ends is None:
                 break
-            cancelled += len(ended)
+            cancelled += len(ends.ended)
         app.wakes.call()
         app.wakes.flush()
     if as_json:

@@ -55,7 +55,7 @@ def test_what_is_exhausted_stops_what_costs_against_it_and_nothing_else(
     spends(road, next(each for each in EVERYBODY if each.deployment in stopped))
     for by in EVERYBODY:
         result = goes(road, by)
-        assert [len(result.claimed), len(result.ended)] == (
+        assert [len(result.claimed), len(result.ends.ended)] == (
             [0, 1] if by.deployment in stopped else [1, 0]
         ), by.deployment
 
@@ -63,7 +63,7 @@ def test_what_is_exhausted_stops_what_costs_against_it_and_nothing_else(
 def test_an_exhausted_provider_spends_nothing_of_anothers_ceiling(road: Road) -> None:
     road.ceilings(ceiling("provider", 100, name="acme"), ceiling("tier", 1_000, name="frontier"))
     spends(road, ACME)
-    assert len(goes(road, ACME).ended) == 1
+    assert len(goes(road, ACME).ends.ended) == 1
     spends(road, OTHER)
     assert road.books() == {
         "provider:acme:total:all": (0, 100, 100),
@@ -75,7 +75,7 @@ def test_a_ceiling_over_each_tier_is_one_for_each(road: Road) -> None:
     road.ceilings(ceiling("tier", 100))
     for by in (HOUSE, ACME, OPEN):
         spends(road, by)
-    assert [len(goes(road, by).ended) for by in (HOUSE, OTHER, OPEN)] == [1, 1, 1]
+    assert [len(goes(road, by).ends.ended) for by in (HOUSE, OTHER, OPEN)] == [1, 1, 1]
 
 
 def test_a_jobs_ceiling_stops_its_own_items_alone(road: Road) -> None:
@@ -91,7 +91,7 @@ def test_a_jobs_ceiling_stops_its_own_items_alone(road: Road) -> None:
             for max_cost in (100, None)
         )
     spends(road, HOUSE, job_id=job, job_index=0)
-    [ending] = goes(road, HOUSE, job_id=job, job_index=1).ended
+    [ending] = goes(road, HOUSE, job_id=job, job_index=1).ends.ended
     assert ending.error is not None
     assert ending.error["fields"]["ceiling"] == f"job:{job}:total:all"
     assert len(goes(road, HOUSE, job_id=free, job_index=0).claimed) == 1

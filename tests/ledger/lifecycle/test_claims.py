@@ -74,7 +74,7 @@ def test_what_could_not_fit_if_every_hold_came_back_is_dead_and_says_why(road: R
     road.settle(settlement(first, cost=60))
     result = road.claim(road.ready(bound=100))
     assert result.claimed == []
-    [ending] = result.ended
+    [ending] = result.ends.ended
     assert ending.state == "dead"
     assert ending.error is not None
     assert ending.error["reason"] == "cost_ceiling"
@@ -91,7 +91,7 @@ def test_what_could_not_fit_if_every_hold_came_back_is_dead_and_says_why(road: R
 def test_a_hopeless_ceiling_is_named_before_one_that_is_merely_full(road: Road) -> None:
     road.ceilings(ceiling("everything", 150), ceiling("budget", 90, name="acme"))
     road.running(bound=100, budget="other")
-    [ending] = road.claim(road.ready(bound=100, budget="acme")).ended
+    [ending] = road.claim(road.ready(bound=100, budget="acme")).ends.ended
     assert ending.error is not None
     assert ending.error["fields"]["ceiling"] == "budget:acme:total:all"
 
@@ -107,7 +107,7 @@ def test_what_costs_nothing_fits_under_a_ceiling_that_is_overspent(road: Road) -
 def test_an_item_never_costs_more_than_its_own_ceiling(road: Road) -> None:
     [first] = road.running(bound=100, max_cost=150)
     road.settle(settlement(first, cost=80, outcome="failed", next_state=State.ROUTED))
-    [ending] = road.claim(road.queue()).ended
+    [ending] = road.claim(road.queue()).ends.ended
     assert ending.error is not None
     assert ending.error["fields"]["ceiling"] == f"item:{first.item.id}"
     assert ending.error["fields"]["spent"] == 80
@@ -117,7 +117,7 @@ def test_an_item_past_its_deadline_is_dead_at_the_claim(road: Road) -> None:
     deadline = road.now() + 60 * SECOND
     early, late = ({item: 0} for item in road.ready(2, deadline=deadline))
     assert len(road.claim(early, now=deadline).claimed) == 1
-    [ending] = road.claim(late, now=deadline + SECOND).ended
+    [ending] = road.claim(late, now=deadline + SECOND).ends.ended
     assert ending.error is not None
     assert ending.error["reason"] == "deadline"
     assert ending.error["fields"]["late_seconds"] == 1.0
@@ -137,7 +137,7 @@ def test_a_renewed_lease_lasts_and_a_lost_one_is_told(road: Road) -> None:
     mine, lost, stopped = road.running(3)
     road.expire(lost, cost=0)
     with road.ledger.write() as connection:
-        assert items.cancel(connection, [stopped.item.id], "ada") == []
+        assert items.cancel(connection, [stopped.item.id], "ada").ended == []
         until = mine.started_at + 99 * SECOND
         held = {each.item.id: each.fence for each in (mine, lost, stopped)}
         told = leases.renew(connection, held, until)

@@ -157,3 +157,17 @@ def test_ten_processes_with_one_idempotency_key_are_one_item(
     assert _count(ledger) == 1
     with ledger.read() as connection:
         assert len(promises.unkept(connection, ids[:1])) == 10
+
+
+def test_whatever_ends_items_says_what_is_owed_for_it(road: Road) -> None:
+    new = [new_item() for _ in range(2)]
+    made = [promise_of(item.id) for item in new]
+    with road.ledger.write() as connection:
+        for item, promise in zip(new, made, strict=True):
+            submit(connection, item, promise)
+        died = items.die(connection, [items.Death(new[0].id, "no_route", "none", {})], 1)
+        cancelled = items.cancel(connection, [new[1].id], "ada")
+    assert [died.owed, cancelled.owed] == [[made[0]], [made[1]]]
+    assert [ending.item_id for ending in (*died.ended, *cancelled.ended)] == [
+        item.id for item in new
+    ]

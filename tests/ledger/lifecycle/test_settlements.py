@@ -19,7 +19,7 @@ def test_a_settled_item_has_its_answer_and_its_cost(road: Road) -> None:
     result = road.settle(
         settlement(claim, usage={"input_tokens": 9}, seconds=0.5, simulated=True, detail={"x": [1]})
     )
-    [ending] = result.ended
+    [ending] = result.ends.ended
     assert ending.answer == {"output": {"label": "card"}, "receipt": {"cost": 70}}
     row = road.row(claim.item.id)
     assert (row.state, row.spent, row.held, row.calls, row.lease_until) == (
@@ -67,14 +67,14 @@ def test_a_second_settle_under_the_same_fence_is_nothing(road: Road) -> None:
     road.settle(settlement(claim))
     before = (road.row(claim.item.id), road.history(claim.item.id), road.books())
     result = road.settle(settlement(claim, cost=99, output={"label": "other"}))
-    assert (result.ended, len(result.stale)) == ([], 1)
+    assert (result.ends.ended, len(result.stale)) == ([], 1)
     assert (road.row(claim.item.id), road.history(claim.item.id), road.books()) == before
 
 
 def test_the_same_settle_twice_in_one_transaction_counts_once(road: Road) -> None:
     [claim] = road.running()
     result = road.settle(settlement(claim), settlement(claim))
-    assert (len(result.ended), len(result.stale)) == (1, 1)
+    assert (len(result.ends.ended), len(result.stale)) == (1, 1)
     assert road.books() == {EVERYTHING: (0, 70, 100)}
 
 
@@ -85,7 +85,7 @@ def test_a_stale_fence_changes_no_state_and_its_charge_becomes_the_actual_one(ro
     running = road.row(zombie.item.id)
     assert (heir.fence, running.spent) == (2, 100)
     result = road.settle(settlement(zombie, cost=30))
-    assert (result.ended, [each.fence for each in result.stale]) == ([], [1])
+    assert (result.ends.ended, [each.fence for each in result.stale]) == ([], [1])
     row = road.row(zombie.item.id)
     assert (row.state, row.fence, row.output, row.spent) == ("running", 2, None, 30)
     late = road.history(zombie.item.id)[0]
@@ -121,7 +121,7 @@ def test_stale_and_fresh_settles_in_one_transaction_each_get_their_own(road: Roa
     result = road.settle(
         settlement(zombie, cost=10), settlement(heir, cost=20), settlement(other, cost=5)
     )
-    assert (len(result.ended), len(result.stale)) == (2, 1)
+    assert (len(result.ends.ended), len(result.stale)) == (2, 1)
     assert road.row(zombie.item.id).spent == 30
     assert road.books() == {EVERYTHING: (0, 35, 300)}
 
@@ -129,7 +129,7 @@ def test_stale_and_fresh_settles_in_one_transaction_each_get_their_own(road: Roa
 def test_a_settle_of_an_item_that_is_gone_is_stale_and_harms_no_neighbour(road: Road) -> None:
     [claim] = road.running()
     result = road.settle(settlement(claim, item_id="gone"), settlement(claim))
-    assert (len(result.stale), len(result.ended)) == (1, 1)
+    assert (len(result.stale), len(result.ends.ended)) == (1, 1)
 
 
 def test_a_move_that_is_not_in_the_table_is_refused_and_nothing_is_written(road: Road) -> None:
@@ -143,8 +143,8 @@ def test_a_move_that_is_not_in_the_table_is_refused_and_nothing_is_written(road:
 def test_what_was_cancelled_while_it_ran_does_not_go_on(road: Road) -> None:
     [claim] = road.running()
     with road.ledger.write() as connection:
-        assert items.cancel(connection, [claim.item.id], "ada") == []
-    [ending] = road.settle(settlement(claim, outcome="failed", next_state=State.WAITING)).ended
+        assert items.cancel(connection, [claim.item.id], "ada").ended == []
+    [ending] = road.settle(settlement(claim, outcome="failed", next_state=State.WAITING)).ends.ended
     assert ending.state == "cancelled"
     assert ending.error is not None
     assert ending.error["reason"] == "cancelled"
@@ -156,7 +156,7 @@ def test_an_answer_that_came_before_the_cancel_is_kept(road: Road) -> None:
     [claim] = road.running()
     with road.ledger.write() as connection:
         items.cancel(connection, [claim.item.id], "ada")
-    [ending] = road.settle(settlement(claim)).ended
+    [ending] = road.settle(settlement(claim)).ends.ended
     assert ending.state == "succeeded"
 
 
@@ -166,7 +166,7 @@ def test_items_that_do_not_run_are_cancelled_at_once_and_ends_are_left(road: Roa
     [queued] = road.ready()
     [submitted] = road.submit()
     with road.ledger.write() as connection:
-        ended = items.cancel(connection, [submitted, queued, done.item.id, "nobody"], "ada")
-    assert {each.item_id for each in ended} == {submitted, queued}
+        ends = items.cancel(connection, [submitted, queued, done.item.id, "nobody"], "ada")
+    assert {ending.item_id for ending in ends.ended} == {submitted, queued}
     assert road.row(done.item.id).state == State.SUCCEEDED
     assert road.claim({queued: 0}).stale == 1

@@ -163,8 +163,8 @@ def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(road: Road) -> No
     item_id = _dead(road)
     [alive] = road.ready()
     with road.ledger.write() as connection:
-        [ending] = dead_letters.discard(connection, [item_id, alive], "ada")
-        assert dead_letters.discard(connection, [item_id], "ada") == []
+        [ending] = dead_letters.discard(connection, [item_id, alive], "ada").ended
+        assert dead_letters.discard(connection, [item_id], "ada").ended == []
         [action] = audit_log.newest(connection, 10)
     assert ending.state == "cancelled"
     assert road.row(item_id).error["message"] == f"item {item_id} was discarded by ada"

@@ -6,6 +6,7 @@ from tests.ledger.placed import commit
 from tests.ledger.road import SECOND, Road, new_item, settlement
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.results.promises import Ending
 from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import State
 
@@ -76,11 +77,11 @@ def test_a_cancelled_job_ends_its_items_and_takes_no_more_rows(road: Road) -> No
     road.route(bound=100)
     [first, *_] = wanted = road.queue()
     [running] = road.claim({first: wanted[first]}).claimed
-    ended = []
+    ended: list[Ending] = []
     with road.ledger.write() as connection:
         jobs.accepting(connection, job_id)
         while (some := jobs.cancel(connection, job_id, "ada", batch=1)) is not None:
-            ended += some
+            ended += some.ended
     assert len(ended) == 4
     with pytest.raises(Cancelled, match="cancelled"), road.ledger.write() as connection:
         jobs.accepting(connection, job_id)

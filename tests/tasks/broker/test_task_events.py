@@ -11,6 +11,7 @@ from tests.tasks.producer import Road
 from tests.waiting import until
 from tierqueue.ledger.monitoring.endings import Spent
 from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.router.lifecycle import State as ItemState
 from tierqueue.tasks.broker.task_events import ItemEvents
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -26,7 +27,7 @@ def ending(
     error = {"reason": reason, "message": message, "fields": {}} if reason else None
     receipt = {"tier": "gpu", "deployment": "house", "cost": "$0.0031", "simulated": True}
     answer = {"output": "Quillfeather", "receipt": receipt}
-    return Ending(item_id=call_id, state=state, answer=answer, error=error)
+    return Ending(item_id=call_id, state=ItemState(state), answer=answer, error=error)
 
 
 def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(

@@ -17,6 +17,7 @@ from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.errors import Cancelled, CostCeilingExceeded, InvalidItem, NoRoute
+from tierqueue.router.lifecycle import State
 from tierqueue.tasks import classify, complete, extract, summarize
 from tierqueue.tasks.results import fulfil
 from tierqueue.tasks.results.cancellation import cancel_behind
@@ -106,9 +107,11 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
     answer = {"output": {"text": "h\u00e9"}, "receipt": {"cost": 1}}
     error = {"reason": "cost_ceiling", "message": "too dear", "fields": {"limit": 5}}
     endings = [
-        Ending(item_id="x", state="succeeded", answer=answer, error=None),
-        Ending(item_id="x", state="dead", answer=None, error=error),
-        Ending(item_id="x", state="cancelled", answer=None, error={**error, "reason": "cancelled"}),
+        Ending(item_id="x", state=State.SUCCEEDED, answer=answer, error=None),
+        Ending(item_id="x", state=State.DEAD, answer=None, error=error),
+        Ending(
+            item_id="x", state=State.CANCELLED, answer=None, error={**error, "reason": "cancelled"}
+        ),
     ]
     for ending in endings:
         ours, theirs = "celery-task-meta-x", "celery-task-meta-y"

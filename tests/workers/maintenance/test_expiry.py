@@ -1,6 +1,6 @@
 """Ended leases and passed deadlines are found, and a ledger that was away is no worker's fault."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.ledger.placed import column, place
 from tests.ledger.road import WORKER, Road
-from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.router.policy.policy import Policy
 from tierqueue.workers.maintenance.expiry import Expiry
@@ -30,8 +30,8 @@ class Told:
     def __init__(self) -> None:
         self.ids: list[list[str]] = []
 
-    def __call__(self, endings: Sequence[Ending], _: Sequence[Promise]) -> None:
-        self.ids.append([each.item_id for each in endings])
+    def __call__(self, ends: Ends) -> None:
+        self.ids.append([ending.item_id for ending in ends.ended])
 
 
 def expiry_on(ledger: Ledger, told: Told) -> Expiry:
