@@ -174,7 +174,8 @@ answer stops half-way, or what came is no reply at all."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted:
-    """We ended the call ourselves (drain, cancel, lost lease) on an engine of the house.
+    """We ended the call ourselves: on an engine of the house (drain, cancel, lost lease), or before
+    a request had left (it was too late to send).
 
     Nothing is owed to a vendor; ``usage.engine_seconds`` is what the engine spent on it.
     """

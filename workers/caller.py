@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -75,13 +76,15 @@ class Caller:
         station: Station,
         claims: Sequence[Claim],
         slots: Mapping[str, str],
+        send_by: float,
         freed: Callable[[], None],
         outcomes: Counter[str],
     ) -> threading.Event:
         """Start the calls of claimed items; the event is set when the last is settled.
 
-        ``slots`` are the limiter's, by item id; ``freed`` is told of each call that is settled,
-        and what came of each is counted in ``outcomes`` before.
+        ``slots`` are the limiter's, by item id; what has not left ``send_by`` (monotonic seconds)
+        is not sent any more, and its item given back. ``freed`` is told of each call that is
+        settled, and what came of each is counted in ``outcomes`` before.
         """
         all_settled = threading.Event()
         if not claims:
@@ -98,7 +101,9 @@ class Caller:
         async def all_calls() -> None:
             async with asyncio.TaskGroup() as group:
                 for each in claims:
-                    outcome = self._one(station, each, slots[each.item.id], settled, outcomes)
+                    outcome = self._one(
+                        station, each, slots[each.item.id], send_by, settled, outcomes
+                    )
                     group.create_task(outcome)
 
         self._checkpoint("before_call")
@@ -110,6 +115,7 @@ class Caller:
         station: Station,
         each: Claim,
         slot: str,
+        send_by: float,
         settled: Callable[[], None],
         outcomes: Counter[str],
     ) -> None:
@@ -136,7 +142,10 @@ class Caller:
             call = prepare(deployment, each, kind)
             if isinstance(call, Failed):
                 outcome: Outcome = call
+            elif time.monotonic() > send_by:
+                outcome = Interrupted(kind="too late to send")
             else:
+                call = replace(call, send_by=send_by)
                 outcome = judge(await station.engine.complete(call), each, kind, deployment)
         except asyncio.CancelledError:
             task.uncancel()

@@ -25,6 +25,7 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.broker.slices import Slice, SliceItem
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.caller import Caller, Station
+from tierqueue.workers.limits import forgotten
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
 from tierqueue.workers.limits.pool import Gate
@@ -57,11 +58,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The limiter's slots by item id, which items it never grants, why not the others now."""
+    """Slots by item id, which items never get one, why not the others now, when to send at last."""
 
     slots: Mapping[str, str]
     never: Sequence[SliceItem]
     refused: Refused | None
+    send_by: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,9 @@ class Executor:
         try:
             granted = self._limit(station.deployment, items)
             claims = self._claim(station, {key: items[key].fence for key in granted.slots})
-            settled = self._caller.start(station, claims, granted.slots, self._freed.set, outcomes)
+            settled = self._caller.start(
+                station, claims, granted.slots, granted.send_by, self._freed.set, outcomes
+            )
             if granted.never:
                 self._give_back(granted.never, Refused(60.0, TOO_LARGE))
             begun = {*granted.slots, *(item.id for item in granted.never)}
@@ -206,8 +210,7 @@ class Executor:
             claimed = {claim.item.id for claim in claims}
             self._gate.release(places - len(claimed))
             unused = [slot for key, slot in granted.slots.items() if key not in claimed]
-            deployment = station.deployment
-            self._limiter.release(deployment.name, deployment.tier.value, unused)
+            self._limiter.release(station.deployment.name, station.deployment.tier.value, unused)
 
     def _limit(self, deployment: Deployment, items: Mapping[str, SliceItem]) -> Granted:
         """Ask whether the deployment serves, and the limiter for a slot for each item's call."""
@@ -216,16 +219,14 @@ class Executor:
             return Granted({}, [], Refused(held.wait, held.code))
         asked = [item for item in items.values() if held is None or item.id == held.probe]
         # A slice may come twice: who finds an item claimed gives back its own slot only.
-        mine = token_hex(6)
-        item_of = {f"{item.id}:{item.fence + 1}:{mine}": item for item in asked}
+        item_of = {f"{item.id}:{item.fence + 1}:{token_hex(6)}": item for item in asked}
         wants = [Want(slot, item.token_bound) for slot, item in item_of.items()]
-        grant = self._limiter.grant(self._bounds(deployment), wants)
+        grant = forgotten.grant(self._ledger, self._limiter, self._bounds(deployment), wants)
         refused = None
         if len(grant.granted) + len(grant.never) < len(asked):
-            busy = set(grant.why.split(", ")) <= {"in_flight", "tier_in_flight"}
-            refused = Refused(max(grant.retry_after, BUSY), grant.why, busy=busy)
+            refused = Refused(max(grant.retry_after, BUSY), grant.why, busy=grant.busy)
         slots = {item_of[slot].id: slot for slot in grant.granted}
-        return Granted(slots, [item_of[slot] for slot in grant.never], refused)
+        return Granted(slots, [item_of[slot] for slot in grant.never], refused, grant.send_by)
 
     def _not_served(self, work: Slice) -> Refused:
         """Why a deployment's items are given back that this process has no engine for."""

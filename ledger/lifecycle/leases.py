@@ -36,6 +36,14 @@ def renew(
     return held.keys() - mine.keys(), {item_id for item_id, stop in mine.items() if stop}
 
 
+def claimed(connection: Connection, tier: str, deployment: str | None = None) -> bool:
+    """Whether any item of the tier, or of its ``deployment``, is claimed by a worker now."""
+    where = [items.c.state == literal_column("'running'"), items.c.tier == tier]
+    if deployment is not None:
+        where.append(items.c.deployment == deployment)
+    return connection.execute(select(items.c.id).where(*where).limit(1)).first() is not None
+
+
 class Lapsed(NamedTuple):
     """A running item whose lease has ended, and its open attempt."""
 

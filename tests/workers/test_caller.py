@@ -1,14 +1,31 @@
 """What a reply is worth for an item: validated, or refused for being another model's."""
 
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.ledger.claimed import a_claim, an_item
-from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Rejected, Usage
+from tierqueue.router.outcome import (
+    Accepted,
+    Completed,
+    Failed,
+    Interrupted,
+    Outcome,
+    Rejected,
+    Reply,
+    Usage,
+)
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.kinds.complete import complete
-from tierqueue.workers.caller import judge
+from tierqueue.workers.caller import Caller, judge
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.process.event_loop import EventLoopThread
+from tierqueue.workers.settler import Ended
 
 USAGE = Usage(input_tokens=10, output_tokens=5)
 
@@ -76,3 +93,64 @@ def test_a_check_that_raises_is_the_task_types_fault(monkeypatch: pytest.MonkeyP
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.usage, outcome.transient) == ("task_code", USAGE, False)
     assert "078" not in outcome.message
+
+
+class Engine:
+    """Answers at once and counts who asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Call] = []
+
+    async def complete(self, call: Call) -> Reply:
+        self.asked.append(call)
+        return Completed(text="yes", usage=USAGE, model_served=call.model)
+
+
+def called(send_by: float, before: Callable[[str], None]) -> tuple[Engine, list[Ended]]:
+    """What is sent and settled of one claimed item whose worker comes by ``before`` first."""
+    engine, loop, ended, there = Engine(), EventLoopThread(), [], threading.Event()
+    item = an_item(task=complete.name, risk="internal", floor="gpu", sensitivity="public")
+
+    def put(each: Ended) -> None:
+        ended.append(each)
+        there.set()
+
+    nothing: Any = SimpleNamespace(
+        take=lambda *_: None, ended=lambda *_: None, put=put, drop=lambda *_: None
+    )
+    caller = Caller(
+        types={complete.name: complete},
+        loop=loop,
+        leases=nothing,
+        settler=nothing,
+        breaker=nothing,
+        checkpoint=before,
+    )
+    where: Any = SimpleNamespace(deployment=deployment(), engine=engine)
+    loop.start()
+    try:
+        claim = a_claim(item, arguments={"prompt": "p"}, held=7)
+        caller.start(where, [claim], {"i": "slot"}, send_by, lambda: None, Counter())
+        assert there.wait(5)
+    finally:
+        loop.stop(timeout=1.0)
+    return engine, ended
+
+
+def test_a_worker_that_was_frozen_between_its_grant_and_its_call_sends_nothing() -> None:
+    send_by = time.monotonic() + 0.05
+
+    def frozen(_: str) -> None:
+        while time.monotonic() < send_by:
+            pass
+
+    engine, [settled] = called(send_by, frozen)
+    assert engine.asked == []
+    assert settled.call.outcome == Interrupted(kind="too late to send")
+
+
+def test_what_is_sent_says_by_when_it_has_to_leave() -> None:
+    send_by = time.monotonic() + 60
+    engine, [settled] = called(send_by, lambda _: None)
+    assert [call.send_by for call in engine.asked] == [send_by]
+    assert isinstance(settled.call.outcome, Accepted)

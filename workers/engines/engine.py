@@ -1,5 +1,6 @@
 """The contract of an engine: one call in, one reply out, nothing raised, nothing retried."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ class Call:
     last, so that a prompt cache can serve the shared part. ``schema`` is the JSON schema that the
     provider is to enforce, in its own subset; without one, ``json_object`` asks for its JSON mode.
     ``output_limit`` is in tokens, reasoning among them, ``timeout`` in seconds. ``labels`` travel
-    as request headers beside item and fence; never a payload.
+    as request headers beside item and fence; never a payload. ``send_by``, by the monotonic clock:
+    what has not left by then may not leave any more, for its slot and its lease may be another's.
     """
 
     item: str
@@ -29,6 +31,7 @@ class Call:
     output_limit: int
     timeout: float
     json_object: bool = False
+    send_by: float = math.inf
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

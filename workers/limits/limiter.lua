@@ -1,22 +1,15 @@
 -- Decides one slice; see limiter.py for the promise.
--- KEYS: buckets, calls in flight of the deployment, of the tier. ARGV: burst and rate of requests,
--- burst and rate of tokens, bounds in flight of deployment and tier ('' = not bounded), lease and
--- look-again in microseconds, key life in seconds, then id and tokens of each call wanted.
+-- KEYS: buckets, calls in flight of the deployment, of the tier, what is remembered of each. ARGV:
+-- burst and rate of requests, burst and rate of tokens, bounds in flight of deployment and tier
+-- ('' = not bounded), lease and look-again in microseconds, key life in seconds, then id and tokens
+-- of each call wanted.
 -- Answers: how many were granted, microseconds to wait, bits of REASONS.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local lease, again, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
--- What somebody else left under our keys is as if it were not there.
-local function ours(key, kind)
-  local found = redis.call('TYPE', key).ok
-  if found ~= kind and found ~= 'none' then redis.call('DEL', key) end
-end
-
-local function finite(text)
-  local number = tonumber(text)
-  return number and math.abs(number) < 1e16 and number
-end
+local calls_from = ARGV[5] ~= '' and remembered(KEYS[4], now, lease, life) or 0
+local tier_from = ARGV[6] ~= '' and remembered(KEYS[5], now, lease, life) or 0
 
 local function filled(name, burst, rate)
   ours(KEYS[1], 'hash')
@@ -64,6 +57,14 @@ for i = 10, #ARGV, 2 do
   if tier_most and tier_calls >= tier_most then
     why = why + 8
     wait = math.max(wait, first_leaves(KEYS[3]))
+  end
+  if calls_from > now then
+    why = why + 16
+    wait = math.max(wait, calls_from - now)
+  end
+  if tier_from > now then
+    why = why + 32
+    wait = math.max(wait, tier_from - now)
   end
   if why > 0 then break end
   granted = granted + 1

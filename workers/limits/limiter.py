@@ -9,12 +9,18 @@ The promise: no sliding minute, as the provider sees it, holds more requests or 
 deployment states, provided a call reaches the provider within ``Limiter.travel`` seconds of its
 grant. A bucket that is not there (new deployment, restarted or flushed Redis) is empty, never
 full, and so is one that cannot be read; buckets live an hour after their last use, so only a
-deployment idle for longer fills again from nothing. Calls in flight are leased: Redis forgetting
-them is healed by the next ``renew``.
+deployment idle for longer fills again from nothing. Calls in flight are leased. Where Redis has
+forgotten them (it was flushed, restarted, replaced or away) none is granted until a lease later,
+when those who live have renewed theirs, or until the ledger knows of none. What a process that is
+frozen or cut off from Redis for longer than a lease still has open at the provider is known to
+nobody.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
@@ -79,19 +85,37 @@ class Want:
             raise ValueError(f"a call cannot want {self.tokens} tokens")
 
 
+FORGOTTEN, TIER_FORGOTTEN = "in_flight_forgotten", "tier_in_flight_forgotten"
+"""Redis does not know all calls in flight, of the deployment or of the tier."""
+
+_FORGOTTEN = frozenset({FORGOTTEN, TIER_FORGOTTEN})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """What may be called now: the first ``len(granted)`` of those wanted that can ever fit.
 
     ``retry_after`` is in seconds, 0 when all were granted; for calls in flight it is only when to
     look again. ``why`` names the bounds that stopped the next one. ``never`` holds ids of more
-    tokens than ``token_burst``: no waiting helps them, and they block nobody.
+    tokens than ``token_burst``: no waiting helps them, and they block nobody. ``send_by``, in
+    monotonic seconds: what is granted has to leave by then, or may not any more.
     """
 
     granted: tuple[str, ...]
     retry_after: float = 0.0
     why: str = ""
     never: tuple[str, ...] = ()
+    send_by: float = field(default=math.inf, compare=False)
+
+    @property
+    def busy(self) -> bool:
+        """Whether only calls in flight stand in the way, so that the next one to end makes room."""
+        return set(self.why.split(", ")) <= {"in_flight", "tier_in_flight", *_FORGOTTEN}
+
+    @property
+    def forgotten(self) -> frozenset[str]:
+        """Of which calls in flight Redis does not know all (``FORGOTTEN``, ``TIER_FORGOTTEN``)."""
+        return _FORGOTTEN & frozenset(self.why.split(", "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +126,27 @@ class Bucket:
     rate: float
 
 
-REASONS = ("requests_per_minute", "tokens_per_minute", "in_flight", "tier_in_flight")
+REASONS = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "in_flight",
+    "tier_in_flight",
+    FORGOTTEN,
+    TIER_FORGOTTEN,
+)
 LOOK_AGAIN = 1.0
 """Seconds until a full set of calls in flight is looked at again; a release tells nobody."""
 BUCKET_LIFE = 3600
 """Seconds an unused key is kept."""
 
-GRANT = Path(__file__).with_name("limiter.lua").read_text(encoding="utf-8")
 
-# KEYS: calls in flight of the deployment, of the tier. ARGV: lease in microseconds, key life in
-# seconds, ids. A slot that Redis forgot comes back: its call is still in flight.
-RENEW = """
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
-local ends = string.format('%.0f', now + tonumber(ARGV[1]))
-for _, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'zset' and found ~= 'none' then redis.call('DEL', key) end
-  for i = 3, #ARGV do redis.call('ZADD', key, ends, ARGV[i]) end
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  redis.call('EXPIRE', key, tonumber(ARGV[2]))
-end
-return 1
-"""
+def _script(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")
+
+
+GRANT = _script("remembered") + _script("limiter")
+
+RENEW = _script("remembered") + _script("renew")
 
 
 class Limiter:
@@ -138,7 +160,9 @@ class Limiter:
     minute = 60.0
     """The provider's window in seconds; tests make it short."""
     travel = 5.0
-    """The longest time in seconds between a grant and the call's arrival at the provider."""
+    """The longest time in seconds between a grant and the call's arrival at the provider. What is
+    not sent by then, and well within the lease of its slot, is not sent.
+    """
     scripts = (GRANT, RENEW)
 
     def __init__(self, client: redis.Redis, prefix: str, lease: float) -> None:
@@ -174,15 +198,18 @@ class Limiter:
         if bounds.tokens_per_minute is not None and bounds.token_burst is not None:
             never = tuple(want.id for want in wanted if want.tokens > bounds.token_burst)
             wanted = [want for want in wanted if want.tokens <= bounds.token_burst]
+        send_by = time.monotonic() + min(self.travel, self._lease / 1e6 * 2 / 3)
         if bounds.free or not wanted:
-            return Grant(granted=tuple(want.id for want in wanted), never=never)
+            granted = tuple(want.id for want in wanted)
+            return Grant(granted=granted, never=never, send_by=send_by)
         arguments = [*self._numbers(bounds), self._lease, round(LOOK_AGAIN * 1e6), BUCKET_LIFE]
         for want in wanted:
             arguments += want.id, want.tokens
         buckets = f"{self._prefix}:buckets:{bounds.deployment}"
         slots = self._slots(bounds.deployment, bounds.tier)
         try:
-            count, wait, why = self._grant(keys=[buckets, *slots], args=arguments)
+            keys = [buckets, *slots, *self._memory(bounds.deployment, bounds.tier)]
+            count, wait, why = self._grant(keys=keys, args=arguments)
         except redis.RedisError as error:
             raise SpendingRefused(
                 f"the limiter of {bounds.deployment} gave no answer ({type(error).__name__}); "
@@ -194,6 +221,7 @@ class Limiter:
             retry_after=wait / 1e6,
             why=", ".join(name for bit, name in enumerate(REASONS) if why & 1 << bit),
             never=never,
+            send_by=send_by,
         )
 
     def renew(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:
@@ -202,9 +230,8 @@ class Limiter:
         if not members:
             return True
         try:
-            self._renew(
-                keys=self._slots(deployment, tier), args=[self._lease, BUCKET_LIFE, *members]
-            )
+            keys = [*self._slots(deployment, tier), *self._memory(deployment, tier)]
+            self._renew(keys=keys, args=[self._lease, BUCKET_LIFE, *members])
         except redis.RedisError as error:
             _log.warning("slots_not_renewed", deployment=deployment, error=type(error).__name__)
             return False
@@ -225,6 +252,17 @@ class Limiter:
             return False
         return True
 
+    def nothing_in_flight(self, deployment: str, tier: str, forgotten: Collection[str]) -> None:
+        """The ledger knows of no call in flight where Redis has ``forgotten`` some (``REASONS``).
+
+        Where Redis gives no answer it stays as it is, and the next ``grant`` says so.
+        """
+        known = zip((FORGOTTEN, TIER_FORGOTTEN), self._memory(deployment, tier), strict=True)
+        with suppress(redis.RedisError):
+            for reason, key in known:
+                if reason in forgotten:
+                    self._client.hset(key, "from", 0)
+
     def _numbers(self, bounds: Bounds) -> list[str | int | float]:
         numbers: list[str | int | float] = []
         if bounds.requests_per_minute is None:
@@ -240,6 +278,9 @@ class Limiter:
         for most in (bounds.in_flight, bounds.tier_in_flight):
             numbers.append("" if most is None else most)
         return numbers
+
+    def _memory(self, deployment: str, tier: str) -> list[str]:
+        return [f"{self._prefix}:known:{deployment}", f"{self._prefix}:tier-known:{tier}"]
 
     def _slots(self, deployment: str, tier: str) -> list[str]:
         return [f"{self._prefix}:calls:{deployment}", f"{self._prefix}:tier-calls:{tier}"]

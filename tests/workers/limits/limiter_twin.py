@@ -106,6 +106,15 @@ class TwinLimiter:
         return slots
 
 
+def granted(limiter: Limiter | TwinLimiter, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
+    """What a worker is granted whose ledger knows of no call in flight that Redis forgot."""
+    grant = limiter.grant(bounds, wanted)
+    if grant.forgotten and isinstance(limiter, Limiter):
+        limiter.nothing_in_flight(bounds.deployment, bounds.tier, grant.forgotten)
+        grant = limiter.grant(bounds, wanted)
+    return grant
+
+
 @dataclass
 class Bench:
     """A limiter and the clock it believes, in microseconds."""
@@ -122,7 +131,7 @@ class Bench:
         self.turn(self.now)
 
     def grant(self, bounds: Bounds, *wanted: Want) -> Grant:
-        return self.limiter.grant(bounds, wanted)
+        return granted(self.limiter, bounds, wanted)
 
 
 def on_redis(client: redis.Redis, kind: type[Limiter] = Limiter) -> Bench:

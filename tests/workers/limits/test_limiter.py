@@ -16,9 +16,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.waiting import PATIENCE, until
-from tests.workers.limits.limiter_twin import LEASE, SECOND, Bench, in_memory, on_redis
+from tests.workers.limits.limiter_twin import LEASE, SECOND, Bench, granted, in_memory, on_redis
 from tierqueue.router.errors import InvalidPolicy, SpendingRefused
-from tierqueue.workers.limits.limiter import Bounds, Bucket, Limiter, Want
+from tierqueue.workers.limits.limiter import (
+    Bounds,
+    Bucket,
+    Limiter,
+    Want,
+)
 
 names = itertools.count()
 
@@ -298,23 +303,23 @@ def test_after_a_flush_the_buckets_are_empty_and_renewal_brings_the_slots_back(
     with redis.Redis.from_url(valkey_socket, db=9) as client:  # its own: others use the server
         limiter = Limiter(client, "flushed", LEASE)
         stated, counted = bounds(in_flight=2), bounds(requests_per_minute=60_000)
-        granted = limiter.grant(stated, calls(2)).granted
-        assert len(granted) == 2
+        slots = granted(limiter, stated, calls(2)).granted
+        assert len(slots) == 2
         until(lambda: limiter.grant(counted, calls(1)).granted)
         client.flushdb()
         client.script_flush()
         assert limiter.grant(counted, calls(1)).granted == ()
-        assert limiter.renew("d", "frontier", granted)
-        assert limiter.grant(stated, calls(2)).granted == ()
+        assert limiter.renew("d", "frontier", slots)
+        assert granted(limiter, stated, calls(2)).granted == ()
 
 
 def test_every_key_vanishes_when_unused(client: redis.Redis) -> None:
     limiter = Limiter(client, "aging", LEASE)
     stated = bounds(requests_per_minute=6000, in_flight=2, tier_in_flight=2)
-    granted = until(lambda: limiter.grant(stated, calls(1)).granted)
-    limiter.renew("d", "frontier", granted)
+    slots = until(lambda: granted(limiter, stated, calls(1)).granted)
+    limiter.renew("d", "frontier", slots)
     keys = list(client.scan_iter("aging:*"))
-    assert len(keys) == 3
+    assert len(keys) == 5
     assert all(0 < client.ttl(key) <= 3600 for key in keys)
 
 

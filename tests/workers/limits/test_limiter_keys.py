@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.limits.limiter_twin import LEASE
+from tests.workers.limits.limiter_twin import LEASE, granted
 from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
 
 names = itertools.count()
@@ -44,13 +44,13 @@ def test_what_is_of_another_type_is_as_if_it_were_not_there(
     prefix = f"odd-{next(names)}"
     limiter = Limiter(client, prefix, LEASE)
     stated = _bounds(in_flight=2, tier_in_flight=2)
-    for key in ("buckets:d", "calls:d", "tier-calls:frontier"):
+    for key in ("buckets:d", "calls:d", "tier-calls:frontier", "known:d", "tier-known:frontier"):
         left(client, f"{prefix}:{key}")
     if renewed:
         assert limiter.renew("d", "frontier", ["a", "b"])
-        assert limiter.grant(stated, _calls(2)).granted == ()
+        assert granted(limiter, stated, _calls(2)).granted == ()
     else:
-        assert len(limiter.grant(stated, _calls(3)).granted) == 2
+        assert len(granted(limiter, stated, _calls(3)).granted) == 2
     counted = limiter.grant(_bounds(requests_per_minute=6000), _calls(1))
     assert counted.granted == ()
     assert counted.retry_after < 1
@@ -78,4 +78,18 @@ def test_a_slot_that_would_never_end_counts_no_call(client: redis.Redis, ends: f
     prefix = f"odd-{next(names)}"
     client.zadd(f"{prefix}:calls:d", {"a": ends, "b": ends})
     limiter = Limiter(client, prefix, LEASE)
-    assert len(limiter.grant(_bounds(in_flight=2), _calls(2)).granted) == 2
+    assert len(granted(limiter, _bounds(in_flight=2), _calls(2)).granted) == 2
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e300", "x", ""])
+@pytest.mark.parametrize("field", ["seen", "from"])
+def test_a_memory_that_cannot_be_read_is_none_and_lasts_a_lease(
+    client: redis.Redis, field: str, number: str
+) -> None:
+    prefix = f"odd-{next(names)}"
+    limiter, stated = Limiter(client, prefix, LEASE), _bounds(in_flight=2)
+    assert granted(limiter, stated, _calls(1)).granted
+    client.hset(f"{prefix}:known:d", field, number)
+    forgot = limiter.grant(stated, _calls(1))
+    assert (forgot.granted, forgot.busy) == ((), True)
+    assert forgot.retry_after <= LEASE

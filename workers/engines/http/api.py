@@ -15,6 +15,7 @@ import structlog
 from tierqueue.router.outcome import (
     Completed,
     Failed,
+    Interrupted,
     Reply,
     Throttled,
     Unavailable,
@@ -103,7 +104,7 @@ class ApiEngine(ABC):
         if not self.healthy:
             message = f"{self._deployment}: the engine is not running"
             return Unavailable(kind="engine_dead", message=message)
-        sending = Sending()
+        sending = Sending(by=call.send_by)
         token = wire.SENDING.set(sending)
         began, mark = self._clock(), self._time.enter()
         try:
@@ -214,6 +215,9 @@ class ApiEngine(ABC):
             return Usage()
 
     def _without_reply(self, call: Call, sending: Sending, error: Exception) -> Reply:
+        if sending.late:
+            log.warning("engine.too_late_to_send", deployment=self._deployment, item=call.item)
+            return Interrupted(kind="too late to send")
         cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
         named = type(cause).__name__
         timed_out = isinstance(cause, TimeoutError | httpx2.TimeoutException)

@@ -1,7 +1,9 @@
 """What a provider's HTTP reply, or its absence, says about the call and its bill."""
 
 import json
+import math
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -39,11 +41,20 @@ class Unreadable(Exception):
     """A reply lacks what its protocol promises; the message names the field, never its content."""
 
 
+class TooLate(Exception):
+    """The request was ready to leave after the time by which it had to."""
+
+
 @dataclass(slots=True)
 class Sending:
-    """Whether any byte of the request can have left: before that, nothing can be billed."""
+    """Whether any byte of the request can have left: before that, nothing can be billed.
 
+    ``late``: it was not let go, since ``by`` (monotonic seconds) had passed.
+    """
+
+    by: float = math.inf
     begun: bool = False
+    late: bool = False
 
 
 SENDING: ContextVar[Sending] = ContextVar("SENDING")
@@ -51,7 +62,11 @@ SENDING: ContextVar[Sending] = ContextVar("SENDING")
 
 async def _watch(event: str, _info: Mapping[str, Any]) -> None:
     if event.endswith("send_request_headers.started"):
-        SENDING.get().begun = True
+        sending = SENDING.get()
+        if time.monotonic() > sending.by:
+            sending.late = True
+            raise TooLate
+        sending.begun = True
 
 
 async def _mark(request: httpx2.Request) -> None:

@@ -19,7 +19,15 @@ from tests.workers.engines.engine_calls import (
     read_request,
     replies,
 )
-from tierqueue.router.outcome import Completed, Failed, Reply, Throttled, Unavailable, Unknown
+from tierqueue.router.outcome import (
+    Completed,
+    Failed,
+    Interrupted,
+    Reply,
+    Throttled,
+    Unavailable,
+    Unknown,
+)
 from tierqueue.workers.engines.http import wire
 
 
@@ -285,6 +293,19 @@ def test_a_reply_lost_after_the_request_was_sent_is_unknown(kind: str, how: str)
     reply = played(kind, play, a_call("m", timeout=waits))
     assert isinstance(reply, Unknown)
     assert reply.kind == expected
+
+
+@both
+def test_what_is_ready_to_leave_too_late_does_not_leave(kind: str) -> None:
+    asked: list[bytes] = []
+
+    async def listening(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(1))
+
+    late = time.monotonic() - 0.001
+    reply = played(kind, listening, a_call("m", timeout=5.0, send_by=late))
+    assert reply == Interrupted(kind="too late to send")
+    assert asked in ([], [b""])
 
 
 @both

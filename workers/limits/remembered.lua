@@ -1,0 +1,30 @@
+-- What somebody else left under our keys is as if it were not there.
+local function ours(key, kind)
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then redis.call('DEL', key) end
+end
+
+local function finite(text)
+  local number = tonumber(text)
+  return number and math.abs(number) < 1e16 and number
+end
+
+-- What is remembered of the calls in flight behind ``key``: since when, in microseconds, all of them
+-- are known. Redis has forgotten some where nothing is remembered, where it is another process than
+-- the one that remembered (it was restarted, or a replica took over), and where nobody has spoken to
+-- it for so long that slots lapsed unrenewed. A lease later whoever lives has renewed its own.
+local function remembered(key, now, lease, life)
+  local info = redis.pcall('INFO', 'server')
+  local process = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '?'
+  ours(key, 'hash')
+  local kept = redis.call('HMGET', key, 'process', 'seen', 'from')
+  local seen, from = finite(kept[2]), finite(kept[3])
+  if kept[1] ~= process or not (seen and from) or math.abs(now - seen) >= lease * 2 / 3
+    or from > now + lease then
+    from = now + lease
+  end
+  redis.call('HSET', key, 'process', process, 'seen', string.format('%.0f', now),
+    'from', string.format('%.0f', from))
+  redis.call('EXPIRE', key, life)
+  return from
+end
