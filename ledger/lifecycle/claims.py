@@ -168,15 +168,13 @@ def claim(
     go. What was routed under another policy than the one in force is routed anew, and waits for
     another worker where this one's policy says something else of the deployment.
     """
-    found = connection.execute(_WANTED, {"ids": sorted(wanted)})
-    rows = [_Queued.from_row(row) for row in found]
+    rows = [_Queued.from_row(row) for row in connection.execute(_WANTED, {"ids": sorted(wanted)})]
     claimed: list[Claim] = []
     deaths: list[Death] = []
     able: list[_Queued] = []
     anew: list[str] = []
     late = any(row.deadline is not None and row.deadline < now for row in rows)
-    known_of = conditions.by_deployment(connection) if late else {}
-    condition = known_of.get(claimant.deployment)
+    condition = conditions.by_deployment(connection).get(claimant.deployment) if late else None
     waits: list[dict[str, Any]] = []
     for row in _as_dispatched(rows, claimant, wanted, known):
         match _obstacle(row, known[row.id].item, claimant, now, condition):
