@@ -85,7 +85,7 @@ reference: setup ## Write the pages of docs/reference again, from the code
 	@$(BIN)/python -m tools.reference
 
 docs: .venv/.docs reference ## Build the documents into build/site; a broken link is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet -f tools/site/mkdocs.yml
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -f tools/site/mkdocs.yml
 	@echo build/site/index.html
 
 bench: setup ## List the benches; make bench-NAME runs one: ARGS=--quick

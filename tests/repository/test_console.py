@@ -89,7 +89,7 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
     dead = {"reason": "no_route", "error": {"reason": "no_route", "message": "m", "fields": {}}}
     old = {"submitted_at": now - 3 * day, "ended_at": now - 2 * day, "metadata": {"customer": 4711}}
     place(ledger, "dead", id=SHOWN_ID, job_id=SHOWN_ID, job_index=0, **old, **dead)
-    place(ledger, "succeeded", output={"text": "hello"}, receipt={})
+    place(ledger, "succeeded", budget="acme", output={"text": "hello"}, receipt={})
     if trouble:
         place(ledger, "dead", **{**dead, "reason": "exhausted"})
 
