@@ -95,6 +95,7 @@ items = Table(
     Column("stated", _Json),
     Column("policy", Text),
     Column("too_small", _Json),
+    Column("ceiling", Text),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", text("priority DESC"), "id", **_where("state = 'submitted'")),
@@ -127,7 +128,8 @@ items = Table(
 key is free from then on; ``erased_at``: its payloads are gone, by retention or by an erasure;
 ``hooked_at``: the hook was told that a ceiling ended it. Once an item is routed, ``risk`` to
 ``budget`` and ``fallback`` hold what the policy of digest ``policy`` made of what it ``stated``.
-``too_small``: the deployments that cannot hold it, and why.
+``too_small``: the deployments that cannot hold it, and why. ``ceiling``: the balance without room
+for it, where its ``reason`` is `ceiling`.
 """
 
 promises = Table(

@@ -156,9 +156,5 @@ def _of_work(
     ceilings: Sequence[CeilingStanding], waiting: Sequence[Waiting]
 ) -> list[CeilingStanding]:
     """Without the ceilings of jobs for which nothing waits: most of those jobs are done."""
-    full = {group.detail for group in waiting if group.code == "ceiling"}
-    return [
-        ceiling
-        for ceiling in ceilings
-        if ceiling.scope != "job" or f"job:{ceiling.name}:{ceiling.window}:{ceiling.start}" in full
-    ]
+    full = {group.ceiling.id for group in waiting if group.ceiling is not None}
+    return [ceiling for ceiling in ceilings if ceiling.scope != "job" or ceiling.balance_id in full]

@@ -1,4 +1,4 @@
-"""The states of a work item and the moves between them.
+"""The states of a work item, the moves between them, and why it waits.
 
 One road, downward; every move happens in one ledger transaction.
 """
@@ -78,3 +78,64 @@ MOVES: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 """Every move there is; a move that is not here is a bug and is refused."""
+
+
+class Wait(StrEnum):
+    """Why an item waits, where neither a deployment's trouble nor a failed call says it.
+
+    One whose deployment cannot serve waits with the code of its ``Trouble``; one whose call failed,
+    with that failure's kind, until it is tried again.
+    """
+
+    NOT_BEFORE = "not_before"
+    """Its time has not come."""
+
+    CEILING = "ceiling"
+    """A ceiling has no room for its bound until others' holds come back; its row says which."""
+
+    OTHER_POLICY = "other_policy"
+    """The worker that had it knows its deployment by another policy."""
+
+    NOT_SERVED = "not_served"
+    """The worker that had it does not serve its deployment."""
+
+    TOKEN_LIMIT = "token_limit"  # noqa: S105 - of tokens of text
+    """Its bound is more tokens than its deployment's limiter ever grants."""
+
+    LIMITER_AWAY = "limiter_away"
+    """The limiter gave no answer."""
+
+    REQUESTS_PER_MINUTE = "requests_per_minute"
+    """Its deployment's limit of requests."""
+
+    TOKENS_PER_MINUTE = "tokens_per_minute"
+    """Its deployment's limit of tokens."""
+
+    IN_FLIGHT = "in_flight"
+    """Its deployment's limit of calls in flight."""
+
+    TIER_IN_FLIGHT = "tier_in_flight"
+    """Its tier's concurrency, over all workers."""
+
+    IN_FLIGHT_FORGOTTEN = "in_flight_forgotten"
+    """The limiter does not know all its deployment's calls in flight: it waits for them."""
+
+    TIER_IN_FLIGHT_FORGOTTEN = "tier_in_flight_forgotten"
+    """The limiter does not know all its tier's calls in flight."""
+
+    THROTTLED = "throttled"
+    """Its provider said "not now"."""
+
+    LOST_CLAIM = "lost_claim"
+    """Its worker was lost."""
+
+
+LIMITS = (
+    Wait.REQUESTS_PER_MINUTE,
+    Wait.TOKENS_PER_MINUTE,
+    Wait.IN_FLIGHT,
+    Wait.TIER_IN_FLIGHT,
+    Wait.IN_FLIGHT_FORGOTTEN,
+    Wait.TIER_IN_FLIGHT_FORGOTTEN,
+)
+"""What the limiter keeps, the rates first."""

@@ -158,7 +158,7 @@ class Caller:
                 outcome = Interrupted(kind=why, usage=taken)
         except Exception as error:  # noqa: BLE001 - whatever it was, the claim must be settled
             _log.exception("call_failed", item=each.item.id, error=type(error).__name__)
-            kind_of, said = "internal error", type(error).__name__
+            kind_of, said = "internal_error", type(error).__name__
             if isinstance(call, Call):
                 outcome = Unknown(kind=kind_of, message=said)
             else:  # nothing was sent, so nothing can be billed
@@ -190,7 +190,7 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
     if kind is None:
         message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
         return Failed(
-            kind="unknown task type", message=message, transient=False, reason="task_code"
+            kind="unknown_task_type", message=message, transient=False, reason="task_code"
         )
     try:
         egress.check(
@@ -203,7 +203,7 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
         asked = form.asked_of(deployment, kind.output_model(each.arguments))
     except Exception as error:  # noqa: BLE001 - a team's own code
         message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
-        return Failed(kind="task type", message=message, transient=False, reason="task_code")
+        return Failed(kind="task_type", message=message, transient=False, reason="task_code")
     system = _joined(prompt.system, asked.words)
     return Call(
         item=item.id,

@@ -13,7 +13,6 @@ import structlog
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant, claim, read
-from tierqueue.ledger.lifecycle.routes import NO_LIMITER, NOT_SERVED, TOO_LARGE
 from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Promise
@@ -21,6 +20,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Fault
 from tierqueue.router.errors import SpendingRefused
+from tierqueue.router.lifecycle import Wait
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.broker.slices import Slice, SliceItem
 from tierqueue.tasks.results.delivery import Delivery
@@ -46,13 +46,13 @@ SERVED_ELSEWHERE = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why items may not be claimed now, and for how many seconds.
+    """Why items may not be claimed now, by code, and for how many seconds.
 
     ``busy``: only because calls are in flight, so that the next one to end makes room.
     """
 
     wait: float
-    why: str
+    code: str
     busy: bool = False
 
 
@@ -200,12 +200,12 @@ class Executor:
                 station, claims, granted.slots, granted.send_by, self._freed.set, outcomes
             )
             if granted.never:
-                self._give_back(granted.never, Refused(60.0, TOO_LARGE))
+                self._give_back(granted.never, Refused(60.0, Wait.TOKEN_LIMIT))
             begun = {*granted.slots, *(item.id for item in granted.never)}
             return Begun(begun, settled, granted.refused)
         except SpendingRefused as error:
             _log.warning("spending_refused", why=error.message)
-            return Begun([], None, Refused(1.0, NO_LIMITER))
+            return Begun([], None, Refused(1.0, Wait.LIMITER_AWAY))
         finally:
             claimed = {claim.item.id for claim in claims}
             self._gate.release(places - len(claimed))
@@ -224,7 +224,7 @@ class Executor:
         grant = forgotten.grant(self._ledger, self._limiter, self._bounds(deployment), wants)
         refused = None
         if len(grant.granted) + len(grant.never) < len(asked):
-            refused = Refused(max(grant.retry_after, BUSY), grant.why, busy=grant.busy)
+            refused = Refused(max(grant.retry_after, BUSY), grant.full[0], busy=grant.busy)
         slots = {item_of[slot].id: slot for slot in grant.granted}
         return Granted(slots, [item_of[slot] for slot in grant.never], refused, grant.send_by)
 
@@ -234,7 +234,7 @@ class Executor:
             self.say_keyless(work.deployment, *work.items)
             return Refused(1.0, "no_key")
         _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
-        return Refused(5.0, NOT_SERVED)
+        return Refused(5.0, Wait.NOT_SERVED)
 
     def say_keyless(self, deployment: str, *items: str) -> None:
         """Another deployment is to take over; unless a worker that has the key is served."""
@@ -296,4 +296,4 @@ class Executor:
             until = None
             if refused is not None:
                 until = database_now(connection) + round(refused.wait * 1_000_000)
-            routes.give_back(connection, fences, until, refused.why if refused else None)
+            routes.give_back(connection, fences, until, str(refused.code) if refused else None)

@@ -97,7 +97,7 @@ class Leases:
                 until = database_now(connection) + round(self._lease * 1_000_000)
                 lost, cancelled = renew(connection, fences, until)
             for item_id in lost:
-                held[item_id].abort("lost lease")
+                held[item_id].abort("lost_lease")
             for item_id in cancelled:
                 held[item_id].abort("cancelled")
         finally:

@@ -58,7 +58,7 @@ def verdict(
     settled, booked, total = sum(known.values()), sum(unknown.values()), billed.total()
     kinds = Counter(row.outcome for row in made)
     replies = sum(
-        row.outcome == "unknown" and (row.detail or {}).get("kind") != "lease ended" for row in made
+        row.outcome == "unknown" and (row.detail or {}).get("kind") != "lease_ended" for row in made
     )
     served = [row for row in made if row.outcome == "accepted"]
     costs = [row.cost for row in served] or [1]

@@ -6,7 +6,7 @@ before balances, so that two transactions never wait for each other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, bindparam, case, insert, select, tuple_, update
 
 from tierqueue.ledger.bulk import among, insert_many, upsert
+from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.tables import balances, ceiling_changes, ceilings, entries
 from tierqueue.router.policy.policy import CeilingRule
 
@@ -138,15 +139,14 @@ def put(
 def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held | Full]:
     """Hold each need in all its ceilings or in none, decided one after the other."""
     covering = _covering(connection, now, {scope for need in needs for scope in need.scopes})
-    limits = dict(pair for pairs in covering.values() for pair in pairs)
-    standing = _lock(connection, limits)
+    standing = _lock(connection, dict(pair for pairs in covering.values() for pair in pairs))
     ids_of: dict[tuple[Scope, ...], tuple[str, ...]] = {}
     decisions: list[Held | Full] = []
     written: list[Entry] = []
     for need in needs:
         scopes = tuple(need.scopes)
         if (ids := ids_of.get(scopes)) is None:
-            ids = tuple(sorted(key for scope in scopes for key, _ in covering[scope]))
+            ids = tuple(sorted(each.id for scope in scopes for each, _ in covering[scope]))
             ids_of[scopes] = ids
         # What costs nothing fits everywhere, also where a bill came in above its bound.
         tight = [key for key in ids if need.bound and _room(standing[key]) < need.bound]
@@ -204,49 +204,40 @@ def _room(row: _Standing) -> int:
 
 def _covering(
     connection: Connection, now: int, scopes: set[Scope]
-) -> Mapping[Scope, list[tuple[str, int]]]:
-    """For each scope the (balance id, limit) pairs of every ceiling over it."""
+) -> Mapping[Scope, list[tuple[Balance, int]]]:
+    """For each scope the (balance, limit) pairs of every ceiling over it."""
     names = sorted({name for _, name in scopes} | {"*"})
     rows = connection.execute(_OVER, {"ids": names}).all()
     exact = {(row.scope, row.name, row.window) for row in rows}
-    found: dict[Scope, list[tuple[str, int]]] = {scope: [] for scope in scopes}
+    found: dict[Scope, list[tuple[Balance, int]]] = {scope: [] for scope in scopes}
     for kind, name in scopes:
         for row in rows:
             wildcard = row.name == "*" and (kind, name, row.window) not in exact
             if row.scope == kind and (row.name == name or wildcard):
                 start = window_start(row.window, row.timezone, now)
-                key = f"{kind}:{name}:{row.window}:{start}"
-                found[(kind, name)].append((key, row.limit))
+                found[(kind, name)].append((Balance(kind, name, row.window, start), row.limit))
     return found
 
 
-def _lock(connection: Connection, limits: Mapping[str, int]) -> dict[str, _Standing]:
+def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _Standing]:
     if not limits:
         return {}
-    ids = sorted(limits)
+    by_id = {balance.id: (balance, limit) for balance, limit in limits.items()}
+    ids = sorted(by_id)
     # New windows are made before anything is locked, or the locks would not be taken in order.
     known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
-    _create(connection, [key for key in ids if key not in known])
+    _create(connection, [by_id[key][0] for key in ids if key not in known])
     rows = {row.id: row for row in connection.execute(_LOCK, {"ids": ids})}
-    return {key: _Standing(limits[key], rows[key].spent, rows[key].held) for key in ids}
+    return {key: _Standing(by_id[key][1], rows[key].spent, rows[key].held) for key in ids}
 
 
-def _create(connection: Connection, ids: Sequence[str]) -> None:
-    for key in ids:
-        kind, name, window, start = balance_parts(key)
-        values = {"id": key, "scope": kind, "name": name, "window": window, "start": start}
+def _create(connection: Connection, new: Sequence[Balance]) -> None:
+    for balance in new:
         connection.execute(
             upsert(connection, balances)
-            .values(spent=0, held=0, peak=0, **values)
+            .values(id=balance.id, spent=0, held=0, peak=0, **asdict(balance))
             .on_conflict_do_nothing()
         )
-
-
-def balance_parts(balance_id: str) -> tuple[str, str, str, str]:
-    """A balance's id as its ceiling's scope, name and window, and the window's start."""
-    scope, rest = balance_id.split(":", 1)
-    name, window, start = rest.rsplit(":", 2)
-    return scope, name, window, start
 
 
 def window_start(window: str, timezone: str, now: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tierqueue.ledger.bulk import among
+from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.ceilings.books import window_start
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, ceiling_warnings, ceilings
@@ -34,6 +35,11 @@ class CeilingStanding:
     set_by: str
     timezone: str = "UTC"
     warnings: tuple[str, ...] = ()
+
+    @property
+    def balance_id(self) -> str:
+        """The id of its row in the present window, once there is one."""
+        return Balance(self.scope, self.name, self.window, self.start).id
 
     @property
     def share(self) -> float:

@@ -13,12 +13,11 @@ from tierqueue.ledger.in_force import conditions, policies
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded, expired
 from tierqueue.ledger.lifecycle.items import Death, die, fall_back, fallen
-from tierqueue.ledger.lifecycle.routes import OTHER_POLICY
 from tierqueue.ledger.records import ITEM, Fence, Item
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.condition import Condition
-from tierqueue.router.lifecycle import State
+from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
 
 
@@ -74,7 +73,12 @@ _RUN = (
 _WAIT = (
     update(items)
     .where(items.c.id == bindparam("b_id"))
-    .values(state=State.WAITING.value, ready_at=bindparam("b_ready"), reason=bindparam("b_reason"))
+    .values(
+        state=State.WAITING.value,
+        ready_at=bindparam("b_ready"),
+        reason=bindparam("b_reason"),
+        ceiling=bindparam("b_ceiling"),
+    )
 )
 
 
@@ -178,12 +182,12 @@ def claim(
     waits: list[dict[str, Any]] = []
     for row in _as_dispatched(rows, claimant, wanted, known):
         match _obstacle(row, known[row.id].item, claimant, now, condition):
-            case Outdated():
+            case State.SUBMITTED:
                 anew.append(row.id)
             case Death() as death:
                 deaths.append(death)
-            case str() as why:
-                waits.append(_wait(row, claimant, now, why))
+            case Wait() as code:
+                waits.append(_wait(row, claimant, now, code))
             case None:
                 able.append(row)
     needs = [Need(row.id, row.fence + 1, row.bound, _scopes(row, claimant)) for row in able]
@@ -206,7 +210,7 @@ def claim(
             case Full() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Full():
-                waits.append(_wait(row, claimant, now, f"ceiling {decision.ceiling}"))
+                waits.append(_wait(row, claimant, now, Wait.CEILING, decision.ceiling))
     _write_claims(connection, claimant, claimed, now)
     if waits:
         connection.execute(_WAIT, waits)
@@ -215,11 +219,6 @@ def claim(
     ends = die(connection, deaths, now)
     left = len(wanted) - len(claimed) - len(deaths) - len(waits) - len(falling) - len(anew)
     return Claims(claimed, ends, len(waits), left)
-
-
-@dataclass(frozen=True, slots=True)
-class Outdated:
-    """An item was routed under another policy than the one in force."""
 
 
 def _as_dispatched(
@@ -242,13 +241,13 @@ def _as_dispatched(
 
 def _obstacle(
     row: _Queued, item: Item, claimant: Claimant, now: int, condition: Condition | None
-) -> Outdated | Death | str | None:
-    """What stands in the way of a claim before money is asked for: its end, or why it waits."""
+) -> Death | Wait | State | None:
+    """What stands in the way before money is asked for: its end, a wait, or ``submitted`` again."""
     if row.outdated:
-        return Outdated()
+        return State.SUBMITTED
     terms = (item.route or {}).get("terms")
     if row.policy not in (None, claimant.policy) and terms != claimant.terms:
-        return OTHER_POLICY
+        return Wait.OTHER_POLICY
     if row.deadline < now:
         return expired(row.id, row.deadline, now, condition)
     if row.max_cost is not None and row.spent + row.bound > row.max_cost:
@@ -257,8 +256,11 @@ def _obstacle(
     return None
 
 
-def _wait(row: _Queued, claimant: Claimant, now: int, why: str) -> dict[str, Any]:
-    return {"b_id": row.id, "b_ready": now + claimant.patience, "b_reason": why}
+def _wait(
+    row: _Queued, claimant: Claimant, now: int, code: Wait, ceiling: str | None = None
+) -> dict[str, Any]:
+    ready_at = now + claimant.patience
+    return {"b_id": row.id, "b_ready": ready_at, "b_reason": code.value, "b_ceiling": ceiling}
 
 
 def _below(row: _Queued, tier: str) -> str | None:

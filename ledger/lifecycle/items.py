@@ -14,7 +14,7 @@ from tierqueue.ledger.results.promises import Ending, Ends, Promise
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.lifecycle import ENDS, MOVES, State
+from tierqueue.router.lifecycle import ENDS, MOVES, State, Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +167,7 @@ def _row(new: NewItem, at: int) -> dict[str, Any]:
         row["key_expires_at"] = at + new.key_lifetime
     row.update(
         state=State.WAITING.value if delayed else State.SUBMITTED.value,
-        reason="not_before" if delayed else None,
+        reason=Wait.NOT_BEFORE.value if delayed else None,
         ready_at=new.not_before or at,
         fence=0,
         calls=0,

@@ -28,12 +28,6 @@ from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 
-NOT_SERVED = "deployment not served here"
-OTHER_POLICY = "its worker has another policy"
-NO_LIMITER = "no answer from the limiter"
-TOO_LARGE = "more tokens than the limiter ever grants"
-"""Reasons of items for which a worker could do nothing and no time does anything by itself."""
-
 
 def is_in(state: State) -> ColumnElement[bool]:
     """The state as a literal: neither database uses a partial index for a parameter gladly."""

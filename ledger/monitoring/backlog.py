@@ -8,12 +8,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
 
 from tierqueue.ledger.bulk import among
+from tierqueue.ledger.ceilings import balance
+from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.item import TIERS
-from tierqueue.router.lifecycle import State
+from tierqueue.router.lifecycle import State, Wait
 
 COUNTED = 100_000
 """Most ready items of a tier that are counted; of more it is said that there are more."""
@@ -39,14 +41,13 @@ class Backlog:
 class Waiting:
     """Items of one tier and deployment that wait for one reason.
 
-    ``code`` and ``detail`` are the reason's two parts: ``ceiling`` and the balance that is full of
-    holds; where a reason has no detail it is empty. ``tier`` and ``deployment`` are ``None`` for
-    what was never routed. ``least`` is the smallest bound among them, in nano-dollars, and
-    ``oldest_seconds`` is since when the one that was submitted first is known.
+    ``code`` is a ``Wait``, a deployment's ``Trouble`` or the kind of a failed call; ``ceiling`` is
+    the balance without room for them, where they wait for one. ``tier`` and ``deployment`` are
+    ``None`` for what was never routed. ``least`` is the smallest bound among them, in nano-dollars.
     """
 
     code: str
-    detail: str
+    ceiling: Balance | None
     tier: str | None
     deployment: str | None
     items: int
@@ -138,43 +139,61 @@ def waiting(connection: Transaction, now: int) -> list[Waiting]:
     """Items that wait at ``now`` (epoch µs), by reason, tier and deployment; of very many those
     that are due first.
     """
-    columns = ("tier", "deployment", "reason", "bound", "submitted_at")
+    columns = ("tier", "deployment", "reason", "ceiling", "bound", "submitted_at")
     due_first = (
         select(*(items.c[name] for name in columns))
         .where(_is(State.WAITING))
         .order_by(items.c.ready_at)
         .limit(WAITING)
         .subquery()
+        .c
     )
-    keys = (due_first.c.reason, due_first.c.tier, due_first.c.deployment)
-    least = func.coalesce(func.min(due_first.c.bound), 0)
-    figures = (func.count(), least, func.min(due_first.c.submitted_at))
+    keys = (due_first.reason, due_first.ceiling, due_first.tier, due_first.deployment)
+    least = func.coalesce(func.min(due_first.bound), 0)
+    figures = (func.count(), least, func.min(due_first.submitted_at))
     rows = connection.execute(select(*keys, *figures).group_by(*keys).order_by(*keys))
-    found = []
-    for reason, tier, deployment, count, bound, first in rows:
-        code, detail = reason_parts(reason)
-        found.append(
-            Waiting(
-                code=code,
-                detail=detail,
-                tier=tier,
-                deployment=deployment,
-                items=count,
-                least=bound,
-                oldest_seconds=max(0, now - first) / 1e6,
-            )
+    groups: dict[tuple[str, str | None, str | None, str | None], tuple[int, int, int]] = {}
+    for reason, ceiling, tier, deployment, count, bound, first in rows:
+        key = (*reason_of(reason, ceiling), tier, deployment)
+        others, lowest, earliest = groups.get(key, (0, bound, first))
+        groups[key] = (others + count, min(lowest, bound), min(earliest, first))
+    known = balance.by_id(connection, {full for _, full, _, _ in groups if full is not None})
+    return [
+        Waiting(
+            code=code,
+            ceiling=known.get(full or ""),
+            tier=tier,
+            deployment=deployment,
+            items=count,
+            least=bound,
+            oldest_seconds=max(0, now - first) / 1e6,
         )
-    return found
+        for (code, full, tier, deployment), (count, bound, first) in groups.items()
+    ]
 
 
-def reason_parts(reason: str | None) -> tuple[str, str]:
-    """A waiting item's reason as its code and its detail."""
+_FORMER = {
+    "its worker has another policy": Wait.OTHER_POLICY,
+    "deployment not served here": Wait.NOT_SERVED,
+    "more tokens than the limiter ever grants": Wait.TOKEN_LIMIT,
+    "no answer from the limiter": Wait.LIMITER_AWAY,
+    "lost claim": Wait.LOST_CLAIM,
+}
+"""What workers of the release before this one write, who may run beside those of this one."""
+
+
+def reason_of(reason: str | None, ceiling: str | None) -> tuple[str, str | None]:
+    """What a waiting item's row says: a code, and the id of the balance where it is a ceiling."""
     if reason is None:
-        return "unsaid", ""
-    code, separator, detail = reason.partition(" ")
-    if separator and code == "ceiling":
-        return code, detail
-    return reason, ""
+        return "unsaid", None
+    if reason == Wait.CEILING:
+        return reason, ceiling
+    if reason in _FORMER:
+        return _FORMER[reason].value, None
+    code, several, rest = reason.partition(" ")
+    if several and code == Wait.CEILING:
+        return code, rest
+    return (code.removesuffix(",") if several and code.endswith(",") else reason), None
 
 
 def routed_to(connection: Transaction, deployments: Sequence[str]) -> dict[str, int]:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal_column, select
+from sqlalchemy import ColumnElement, case, func, literal, literal_column, select
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
+from tierqueue.ledger.ceilings import balance
+from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
@@ -31,13 +33,14 @@ _DEAD = items.c.state == literal_column(f"'{State.DEAD.value}'")
 class Deaths:
     """Dead letters of one reason, kind, task and deployment.
 
-    ``kind`` is what ended them within the reason: the last call's failure (``http_500``), the
-    ceiling that was full, or empty. ``example`` is the newest one's id; ``last_at`` in epoch µs,
-    ``spent`` in nano-dollars.
+    ``kind`` is what ended them within the reason: the last call's failure (``http_500``), ``item``
+    for an own ``max_cost``, or empty; ``ceiling`` is the balance that could not cover them.
+    ``example`` is the newest one's id; ``last_at`` in epoch µs, ``spent`` in nano-dollars.
     """
 
     reason: str
     kind: str
+    ceiling: Balance | None
     task: str
     deployment: str | None
     items: int
@@ -140,14 +143,14 @@ def _newest(since: int, *columns: ColumnElement[Any]) -> Any:
 
 def _deaths(connection: Transaction, since: int) -> list[Deaths]:
     fields = items.c.error["fields"]
-    last, ceiling = fields["last"]["kind"].as_string(), fields["ceiling"].as_string()
-    kind = func.coalesce(last, ceiling, "").label("kind")
-    shown = (items.c.id, items.c.task, items.c.deployment, items.c.spent, items.c.ended_at)
-    newest = _newest(since, items.c.reason, kind, *shown).subquery().c
+    last, full = fields["last"]["kind"].as_string(), fields["ceiling"].as_string()
     # An item's own max_cost is a ceiling of its own: one kind, not as many as items.
-    own = newest.kind.startswith("item:", autoescape=True)
-    what_ended = case((own, "item"), else_=newest.kind)
-    keys = (newest.reason, what_ended, newest.task, newest.deployment)
+    own = full == literal("item:").concat(items.c.id)
+    kind = func.coalesce(last, case((own, "item")), "").label("kind")
+    ceiling = case((own, None), else_=full).label("ceiling")
+    shown = (items.c.id, items.c.task, items.c.deployment, items.c.spent, items.c.ended_at)
+    newest = _newest(since, items.c.reason, kind, ceiling, *shown).subquery().c
+    keys = (newest.reason, newest.kind, newest.ceiling, newest.task, newest.deployment)
     rows = connection.execute(
         select(
             *keys,
@@ -158,11 +161,13 @@ def _deaths(connection: Transaction, since: int) -> list[Deaths]:
         )
         .group_by(*keys)
         .order_by(func.count().desc(), *keys)
-    )
+    ).all()
+    known = balance.by_id(connection, {row.ceiling for row in rows if row.ceiling is not None})
     return [
         Deaths(
             reason=reason,
             kind=what,
+            ceiling=known.get(full),
             task=task,
             deployment=deployment,
             items=count,
@@ -170,7 +175,7 @@ def _deaths(connection: Transaction, since: int) -> list[Deaths]:
             last_at=last_at,
             example=example,
         )
-        for reason, what, task, deployment, count, spent, last_at, example in rows
+        for reason, what, full, task, deployment, count, spent, last_at, example in rows
     ]
 
 

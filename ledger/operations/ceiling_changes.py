@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, literal_column, select
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.operations.dead_letters import Wanted, listed, replay
+from tierqueue.ledger.ceilings.balance import label
+from tierqueue.ledger.operations.dead_letters import replay
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import CostCeilingExceeded, InvalidItem
+from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import CeilingRule
 
 _NOT_PEOPLE = ("policy", "job")
 """Who else sets ceilings: what the policy set, the policy may change again."""
-
-_PAGE = 500
 
 
 def in_force(connection: Transaction, scope: str, name: str, window: str) -> CeilingRule | None:
@@ -70,26 +70,24 @@ def history(
 
 def stopped_by(connection: Transaction, scope: str, name: str, window: str) -> list[str]:
     """Ids of the dead letters that this ceiling ended; ``name`` ``*``: that any name of it did."""
-    wanted = Wanted(reason=CostCeilingExceeded.reason)
-    ids: list[str] = []
-    last: tuple[int, str] | None = None
-    while page := listed(connection, wanted, _PAGE, before=last):
-        for row in page:
-            ceiling = str(((row["error"] or {}).get("fields") or {}).get("ceiling", ""))
-            of_scope, _, rest = ceiling.partition(":")
-            of_name, _, of_window = rest.rpartition(":")[0].rpartition(":")
-            if (of_scope, of_window) == (scope, window) and name in ("*", of_name):
-                ids.append(row["id"])
-        last = (page[-1]["ended_at"], page[-1]["id"])
-    return ids
+    ended_by = tables.items.c.error["fields"]["ceiling"].as_string()
+    balance = tables.balances.c
+    found = (
+        select(tables.items.c.id)
+        .join(tables.balances, balance.id == ended_by)
+        .where(
+            tables.items.c.state == literal_column(f"'{State.DEAD.value}'"),
+            tables.items.c.reason == CostCeilingExceeded.reason,
+            balance.scope == scope,
+            balance.window == window,
+        )
+        .order_by(tables.items.c.id)
+    )
+    if name != "*":
+        found = found.where(balance.name == name)
+    return list(connection.execute(found).scalars())
 
 
 def replay_stopped_by(connection: Transaction, rule: CeilingRule, by: str) -> list[str]:
     """Put every dead letter that this ceiling ended back on the road; returns their ids."""
     return replay(connection, stopped_by(connection, rule.scope, rule.name, rule.window), by)
-
-
-def label(rule: CeilingRule) -> str:
-    """A ceiling as people write it, such as ``budget:acme day``."""
-    whole = rule.scope if rule.name == "*" else f"{rule.scope}:{rule.name}"
-    return f"{whole} {rule.window}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tierqueue.ledger.ceilings.books import balance_parts
+from tierqueue.ledger.ceilings.balance import InWindow, label
 from tierqueue.ledger.ceilings.status import CeilingStanding
 from tierqueue.ledger.monitoring.backlog import Waiting
 from tierqueue.ledger.monitoring.endings import Ended
@@ -18,11 +18,12 @@ def full_of_holds(facts: Facts) -> Iterator[Finding]:
     """Items that wait for others' holds: some come back, and what does not fit then dies."""
     groups: dict[str, list[Waiting]] = {}
     for group in facts.progress.waiting:
-        if group.code == "ceiling":
-            groups.setdefault(group.detail, []).append(group)
+        if group.ceiling is not None:
+            groups.setdefault(group.ceiling.id, []).append(group)
+    present = {ceiling.balance_id: ceiling for ceiling in facts.ceilings}
     for balance_id, waiting in sorted(groups.items()):
-        if (ceiling := _standing(facts.ceilings, balance_id)) is not None:
-            yield _waiting_for(facts, ceiling, waiting)
+        if balance_id in present:
+            yield _waiting_for(facts, present[balance_id], waiting)
 
 
 def _waiting_for(facts: Facts, ceiling: CeilingStanding, waiting: Sequence[Waiting]) -> Finding:
@@ -31,7 +32,7 @@ def _waiting_for(facts: Facts, ceiling: CeilingStanding, waiting: Sequence[Waiti
     left = ceiling.limit - ceiling.spent
     costs = [ended.spent for ended in facts.lately if _covers(ceiling, ended, facts)]
     expected = round(sum(costs) / len(costs)) if costs else None
-    name, what = written(ceiling), ""
+    name, what = label(ceiling), ""
     fit = items
     if least > left:
         fit = 0
@@ -64,27 +65,22 @@ def _waiting_for(facts: Facts, ceiling: CeilingStanding, waiting: Sequence[Waiti
 
 def used_up(facts: Facts) -> Iterator[Finding]:
     """Ceilings that let nothing more go; what died of one is told by what died."""
-    dying = {
-        balance_parts(group.kind)[:3]
-        for group in facts.toll.deaths
-        if group.reason == "cost_ceiling" and group.kind.count(":") >= 3
-    }
+    dying = {label(group.ceiling) for group in facts.toll.deaths if group.ceiling is not None}
     for ceiling in facts.ceilings:
-        key = (ceiling.scope, ceiling.name, ceiling.window)
         # A job's ceiling goes with its job; while one needs it, items die of it or wait for it.
-        if ceiling.scope == "job" or key in dying or ceiling.spent < ceiling.limit:
+        if ceiling.scope == "job" or label(ceiling) in dying or ceiling.spent < ceiling.limit:
             continue
         window = "" if ceiling.window == "total" else f", also if the next {ceiling.window} is near"
         yield Finding(
             code="ceiling_used_up",
             wrong=False,
-            what=f"the ceiling {written(ceiling)} is used up: {_usd(ceiling.spent)} of"
+            what=f"the ceiling {label(ceiling)} is used up: {_usd(ceiling.spent)} of"
             f" {_usd(ceiling.limit)}",
             meanwhile="a new item under it that costs anything dies at once with cost_ceiling"
             f"{window}, unless it allows a fallback",
             do=f"{raise_command(ceiling)}, or hold its work back: tierqueue pause",
             detail={
-                "ceiling": written(ceiling),
+                "ceiling": label(ceiling),
                 "limit_nanousd": ceiling.limit,
                 "spent_nanousd": ceiling.spent,
             },
@@ -101,25 +97,9 @@ def near(ceilings: Sequence[CeilingStanding]) -> list[CeilingStanding]:
     return sorted(full, key=lambda ceiling: -(ceiling.spent + ceiling.held) / ceiling.limit)
 
 
-def written(ceiling: CeilingStanding) -> str:
-    """As people write it, such as ``budget:acme day``."""
-    scope = ceiling.scope if ceiling.name == "*" else f"{ceiling.scope}:{ceiling.name}"
-    return f"{scope} {ceiling.window}"
-
-
-def raise_command(ceiling: CeilingStanding) -> str:
+def raise_command(ceiling: InWindow) -> str:
     """The command that raises it and brings back what it ended."""
-    return f"tierqueue ceilings raise {written(ceiling)} LIMIT --replay"
-
-
-def _standing(ceilings: Sequence[CeilingStanding], balance_id: str) -> CeilingStanding | None:
-    if balance_id.count(":") < 3:
-        return None
-    parts = balance_parts(balance_id)
-    for ceiling in ceilings:
-        if (ceiling.scope, ceiling.name, ceiling.window, ceiling.start) == parts:
-            return ceiling
-    return None
+    return f"tierqueue ceilings raise {label(ceiling)} LIMIT --replay"
 
 
 def _covers(ceiling: CeilingStanding, ended: Ended, facts: Facts) -> bool:

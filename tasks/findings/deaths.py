@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-from tierqueue.ledger.ceilings.books import balance_parts
+from tierqueue.ledger.ceilings.balance import label
 from tierqueue.ledger.monitoring.endings import Deaths
 from tierqueue.ledger.operations.dead_letters import NO_WAY_BACK
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.tasks.findings.ceilings import raise_command
 from tierqueue.tasks.findings.finding import Facts, Finding
 from tierqueue.tasks.plural import count
 
@@ -47,7 +48,7 @@ def found(facts: Facts) -> Iterator[Finding]:
             do=_do(group),
             detail={
                 "reason": group.reason,
-                "kind": group.kind,
+                "kind": group.kind if group.ceiling is None else group.ceiling.id,
                 "task": group.task,
                 "deployment": group.deployment,
                 "items": group.items,
@@ -61,11 +62,10 @@ def found(facts: Facts) -> Iterator[Finding]:
 
 
 def _why(group: Deaths) -> str:
-    if group.reason != "cost_ceiling":
-        return f"{group.reason}, {group.kind}" if group.kind else group.reason
-    if group.kind == "item":
-        return "cost_ceiling, their own max_cost"
-    return f"cost_ceiling, {_ceiling(group.kind)}" if group.kind else group.reason
+    if group.ceiling is not None:
+        return f"{group.reason}, {label(group.ceiling)}"
+    kind = "their own max_cost" if group.kind == "item" else group.kind
+    return f"{group.reason}, {kind}" if kind else group.reason
 
 
 def _do(group: Deaths) -> str:
@@ -75,18 +75,11 @@ def _do(group: Deaths) -> str:
         return f"{show}; to call it again, its producer corrects it; {seen}"
     replay = f"tierqueue dead-letters replay --reason {group.reason} --task {group.task} --yes"
     if group.reason == "cost_ceiling":
-        if group.kind.count(":") >= 3:
-            return f"tierqueue ceilings raise {_ceiling(group.kind)} LIMIT --replay; {seen}"
+        if group.ceiling is not None:
+            return f"{raise_command(group.ceiling)}; {seen}"
         return f"{replay} --max-cost AMOUNT; {seen}"
     mend = f" ({_MEND[group.reason]})" if group.reason in _MEND else ""
     return f"{show}{mend}; then {replay}; {seen}"
-
-
-def _ceiling(balance_id: str) -> str:
-    if balance_id.count(":") < 3:
-        return balance_id
-    scope, name, window, _ = balance_parts(balance_id)
-    return f"{scope if name == '*' else f'{scope}:{name}'} {window}"
 
 
 def _ago(seconds: int) -> str:

@@ -5,12 +5,10 @@ from typing import Any
 
 from tierqueue.ledger.monitoring.backlog import Backlog
 from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.lifecycle import LIMITS
 from tierqueue.tasks.findings.deployments import stopped
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, pace
 from tierqueue.tasks.plural import count
-
-HELD_BACK = ("requests_per_minute", "tokens_per_minute", "in_flight", "tier_in_flight")
-"""Parts of the reasons with which the limiter makes items wait: the tier is as fast as it may."""
 
 
 def found(facts: Facts) -> Iterator[Finding]:
@@ -99,8 +97,7 @@ def _idle(facts: Facts, tier: Tier) -> float | None:
         for process in alive(facts.progress.processes, "worker", tier)
     )
     limited = any(
-        waiting.tier == tier and set(waiting.code.split(", ")) <= set(HELD_BACK)
-        for waiting in facts.progress.waiting
+        waiting.tier == tier and waiting.code in LIMITS for waiting in facts.progress.waiting
     )
     runs = any(running.tier == tier for running in facts.progress.running)
     timeouts = [

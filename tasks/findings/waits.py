@@ -1,30 +1,28 @@
 """What waits for what, without a prophecy: only a time that is stated is certain to come."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from tierqueue.ledger.lifecycle.routes import NO_LIMITER, NOT_SERVED, OTHER_POLICY, TOO_LARGE
+from tierqueue.router.lifecycle import Wait
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding
 from tierqueue.tasks.plural import count
 
-_MEANWHILE = {
-    "not_before": "they go on when their time comes",
-    "throttled": "they are tried again after the time that the provider stated, until their"
+_MEANWHILE: Mapping[str, str] = {
+    Wait.NOT_BEFORE: "they go on when their time comes",
+    Wait.THROTTLED: "they are tried again after the time that the provider stated, until their"
     " deadlines",
 }
 _TRIED = "they are tried again by themselves, until their deadlines or until their calls are used"
 _RESTART = (
     "restart the routing stage and all workers with the same policy; what was submitted stays"
 )
-_MEND = {
-    NOT_SERVED: _RESTART,
-    OTHER_POLICY: _RESTART,
-    NO_LIMITER: "read the workers' log: does Redis answer, is its memory full, may it write?",
-    TOO_LARGE: _RESTART,
+_MEND: Mapping[str, str] = {
+    Wait.NOT_SERVED: _RESTART,
+    Wait.OTHER_POLICY: _RESTART,
+    Wait.LIMITER_AWAY: "read the workers' log: does Redis answer, is its memory full, may it"
+    " write?",
+    Wait.TOKEN_LIMIT: _RESTART,
 }
 """What somebody does about a reason that no time mends."""
-
-_ELSEWHERE = ("ceiling",)
-"""Codes that are told of by findings of their own."""
 
 
 def found(facts: Facts) -> Iterator[Finding]:
@@ -33,7 +31,8 @@ def found(facts: Facts) -> Iterator[Finding]:
     tiers: dict[str, set[str]] = {}
     oldest: dict[str, float] = {}
     for group in facts.progress.waiting:
-        if group.code not in _ELSEWHERE:
+        # What waits for a ceiling is told with the ceiling.
+        if group.code != Wait.CEILING:
             items[group.code] = items.get(group.code, 0) + group.items
             oldest[group.code] = max(oldest.get(group.code, 0.0), group.oldest_seconds)
             tiers.setdefault(group.code, set()).add(group.deployment or "the routing stage")

@@ -248,9 +248,7 @@ def _may_fall(call: Settling, event: str, cost: NanoUSD) -> Tier | None:
 
 def _fallen(call: Settling, outcome: str, to: Tier, on: str, **more: Any) -> Settlement:
     degraded = fallen(to, call.deployment.name, on)
-    return settled(
-        call, outcome, State.SUBMITTED, reason=f"fallback on {on}", degraded=degraded, **more
-    )
+    return settled(call, outcome, State.SUBMITTED, reason="fallback", degraded=degraded, **more)
 
 
 def _interrupted(call: Settling, outcome: Interrupted) -> Settlement:

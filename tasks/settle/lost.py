@@ -3,7 +3,7 @@
 from tierqueue.ledger.lifecycle.leases import Lapsed
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router import retry
-from tierqueue.router.lifecycle import State
+from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.write import cancellation, engine_time
@@ -33,7 +33,7 @@ def lost(
         cost = engine_time(deployment, attempt.started_at, now, attempt.held)
     losses = item.lost_claims + blamed
     step = retry.after_lost_claim(losses, policy.retry, draw, paid_call_begun=metered)
-    state, reason, error, ready_at = State.SUBMITTED, "lost claim", None, None
+    state, reason, error, ready_at = State.SUBMITTED, Wait.LOST_CLAIM.value, None, None
     if item.cancel_requested:
         state, reason, error = State.CANCELLED, "cancelled", cancellation(item.id)
     elif isinstance(step, retry.End):
@@ -50,7 +50,7 @@ def lost(
         balances=tuple(attempt.balances),
         outcome="unknown" if metered else "lost",
         cost=cost,
-        detail={"kind": "lease ended"},
+        detail={"kind": "lease_ended"},
         next_state=state,
         reason=reason,
         ready_at=ready_at,

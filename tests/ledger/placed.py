@@ -1,14 +1,17 @@
 """Items placed in a ledger as a test needs them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import insert, select
 
+from tierqueue.ledger.bulk import upsert
+from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.lifecycle.items import NewItem, new_id, prepare
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.tables import items
+from tierqueue.ledger.tables import balances, items
 
 
 def place(ledger: Ledger, state: str, **columns: Any) -> str:
@@ -56,3 +59,12 @@ def column(ledger: Ledger, item_id: str, name: str) -> Any:
 def commit(connection: Transaction, new: Sequence[NewItem]) -> None:
     """Submit items that nobody waits for by name."""
     prepare(connection.dialect.name, new, database_now(connection)).write(connection)
+
+
+def balance(ledger: Ledger, scope: str, name: str, window: str, start: str) -> Balance:
+    """A ceiling's balance, from which nothing is spent."""
+    made = Balance(scope, name, window, start)
+    with ledger.write() as connection:
+        new = upsert(connection, balances).values(id=made.id, spent=0, held=0, peak=0)
+        connection.execute(new.values(**asdict(made)).on_conflict_do_nothing())
+    return made

@@ -1,6 +1,8 @@
 """The table of moves."""
 
-from tierqueue.router.lifecycle import ENDS, MOVES, State
+from pathlib import Path
+
+from tierqueue.router.lifecycle import ENDS, MOVES, State, Wait
 
 
 def _reachable(start: State) -> set[State]:
@@ -41,3 +43,8 @@ def test_every_state_on_the_road_can_be_cancelled_or_declared_dead() -> None:
 
 def test_only_a_claim_leads_to_running_and_only_from_a_slice() -> None:
     assert [state for state in State if State.RUNNING in MOVES[state]] == [State.QUEUED]
+
+
+def test_the_lifecycle_s_page_names_every_code_of_waiting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lifecycle.md").read_text(encoding="utf-8")
+    assert [code.value for code in Wait if f"`{code.value}`" not in page] == []

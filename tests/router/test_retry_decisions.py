@@ -81,7 +81,7 @@ def test_a_throttle_without_a_usable_retry_after_backs_off_at_least_half(
 
 
 NEVER_TWICE = RetryPolicy(calls=4, unknown="dead_letter")
-OURS = ["drain", "lost lease", "unexpected", "internal error"]
+OURS = ["drain", "lost_lease", "unexpected", "internal_error"]
 
 
 def _after(kind: str, policy: RetryPolicy, calls: int = 1, **known: bool) -> Again | End:

@@ -202,7 +202,7 @@ def test_a_time_limit_is_a_call_of_the_item_and_its_end_where_others_are_served(
     assert (too_long.next_state, too_long.reason) == (State.DEAD, "unknown")
 
 
-@pytest.mark.parametrize("kind", ["drain", "lost lease", "internal error"])
+@pytest.mark.parametrize("kind", ["drain", "lost_lease", "internal_error"])
 def test_a_paid_call_that_we_ended_is_not_paid_for_again(kind: str) -> None:
     ended = Unknown(kind=kind, message="the worker ended the call")
     made = settled(lost_reply(kind, telling=False), ended)
@@ -300,7 +300,7 @@ def test_a_refused_answer_of_a_fallback_climbs_no_further() -> None:
 @pytest.mark.parametrize(
     ("metered", "losses", "cancel", "state", "reason"),
     [
-        (False, 0, False, State.SUBMITTED, "lost claim"),
+        (False, 0, False, State.SUBMITTED, "lost_claim"),
         (False, 1, False, State.DEAD, "poison"),
         (True, 0, False, State.DEAD, "unknown"),
         (False, 0, True, State.CANCELLED, "cancelled"),

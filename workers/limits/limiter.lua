@@ -3,7 +3,7 @@
 -- burst and rate of requests, burst and rate of tokens, bounds in flight of deployment and tier
 -- ('' = not bounded), lease and look-again in microseconds, key life in seconds, then id and tokens
 -- of each call wanted.
--- Answers: how many were granted, microseconds to wait, bits of REASONS.
+-- Answers: how many were granted, microseconds to wait, bits of LIMITS.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local lease, again, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])

@@ -27,6 +27,7 @@ import redis
 import structlog
 
 from tierqueue.router.errors import InvalidPolicy, SpendingRefused
+from tierqueue.router.lifecycle import LIMITS, Wait
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +86,7 @@ class Want:
             raise ValueError(f"a call cannot want {self.tokens} tokens")
 
 
-FORGOTTEN, TIER_FORGOTTEN = "in_flight_forgotten", "tier_in_flight_forgotten"
+FORGOTTEN, TIER_FORGOTTEN = Wait.IN_FLIGHT_FORGOTTEN, Wait.TIER_IN_FLIGHT_FORGOTTEN
 """Redis does not know all calls in flight, of the deployment or of the tier."""
 
 _FORGOTTEN = frozenset({FORGOTTEN, TIER_FORGOTTEN})
@@ -96,26 +97,26 @@ class Grant:
     """What may be called now: the first ``len(granted)`` of those wanted that can ever fit.
 
     ``retry_after`` is in seconds, 0 when all were granted; for calls in flight it is only when to
-    look again. ``why`` names the bounds that stopped the next one. ``never`` holds ids of more
-    tokens than ``token_burst``: no waiting helps them, and they block nobody. ``send_by``, in
-    monotonic seconds: what is granted has to leave by then, or may not any more.
+    look again. ``full`` are the limits that stopped the next one, the rates first. ``never`` holds
+    ids of more tokens than ``token_burst``: no waiting helps them, and they block nobody.
+    ``send_by``, in monotonic seconds: what is granted has to leave by then, or may not any more.
     """
 
     granted: tuple[str, ...]
     retry_after: float = 0.0
-    why: str = ""
+    full: tuple[Wait, ...] = ()
     never: tuple[str, ...] = ()
     send_by: float = field(default=math.inf, compare=False)
 
     @property
     def busy(self) -> bool:
         """Whether only calls in flight stand in the way, so that the next one to end makes room."""
-        return set(self.why.split(", ")) <= {"in_flight", "tier_in_flight", *_FORGOTTEN}
+        return set(self.full) <= {Wait.IN_FLIGHT, Wait.TIER_IN_FLIGHT, *_FORGOTTEN}
 
     @property
-    def forgotten(self) -> frozenset[str]:
-        """Of which calls in flight Redis does not know all (``FORGOTTEN``, ``TIER_FORGOTTEN``)."""
-        return _FORGOTTEN & frozenset(self.why.split(", "))
+    def forgotten(self) -> frozenset[Wait]:
+        """Of which calls in flight Redis does not know all: ``FORGOTTEN``, ``TIER_FORGOTTEN``."""
+        return _FORGOTTEN & frozenset(self.full)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +127,6 @@ class Bucket:
     rate: float
 
 
-REASONS = (
-    "requests_per_minute",
-    "tokens_per_minute",
-    "in_flight",
-    "tier_in_flight",
-    FORGOTTEN,
-    TIER_FORGOTTEN,
-)
 LOOK_AGAIN = 1.0
 """Seconds until a full set of calls in flight is looked at again; a release tells nobody."""
 BUCKET_LIFE = 3600
@@ -209,7 +202,7 @@ class Limiter:
         slots = self._slots(bounds.deployment, bounds.tier)
         try:
             keys = [buckets, *slots, *self._memory(bounds.deployment, bounds.tier)]
-            count, wait, why = self._grant(keys=keys, args=arguments)
+            count, wait, full = self._grant(keys=keys, args=arguments)
         except redis.RedisError as error:
             raise SpendingRefused(
                 f"the limiter of {bounds.deployment} gave no answer ({type(error).__name__}); "
@@ -219,7 +212,7 @@ class Limiter:
         return Grant(
             granted=tuple(want.id for want in wanted[:count]),
             retry_after=wait / 1e6,
-            why=", ".join(name for bit, name in enumerate(REASONS) if why & 1 << bit),
+            full=tuple(limit for bit, limit in enumerate(LIMITS) if full & 1 << bit),
             never=never,
             send_by=send_by,
         )

@@ -14,9 +14,9 @@ from tierqueue.ledger.operations.names import (
 from tierqueue.ledger.session import Transaction
 from tierqueue.operations.cli.input.options import task_types
 from tierqueue.router.errors import BY_REASON, InvalidItem, InvalidPolicy, Misconfigured
+from tierqueue.router.lifecycle import Wait
 from tierqueue.router.outcome import Trouble
 from tierqueue.router.policy.policy_errors import there_is_no
-from tierqueue.tasks.findings.tiers import HELD_BACK
 from tierqueue.tasks.settings import read_settings
 
 
@@ -39,7 +39,7 @@ def _task_types(_: Transaction) -> Iterable[str]:
 
 
 def _reasons(connection: Transaction) -> Iterable[str]:
-    return {*BY_REASON, *get_args(Trouble), *HELD_BACK, *_WAITS, *reasons(connection)}
+    return {*BY_REASON, *get_args(Trouble), *Wait, *_ANEW, *reasons(connection)}
 
 
 def _deployments(_: Transaction) -> Iterable[str]:
@@ -49,8 +49,8 @@ def _deployments(_: Transaction) -> Iterable[str]:
         return ()
 
 
-_WAITS = ("ceiling", "escalated", "not_before", "throttled")
-"""Why items wait, beside the troubles of deployments and the parts of the limiter."""
+_ANEW = ("escalated", "fallback")
+"""Why items are routed anew."""
 
 _FILTERS: Mapping[
     str,

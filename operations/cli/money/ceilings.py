@@ -159,6 +159,7 @@ def raise_(
 def _raise(
     ledger: Ledger, scope: str, window: str, amount: NanoUSD, by: str, replay: bool
 ) -> tuple[CeilingRule, CeilingRule, list[str] | None]:
+    from tierqueue.ledger.ceilings.balance import label
     from tierqueue.ledger.operations import ceiling_changes
 
     with ledger.write() as connection:
@@ -172,7 +173,7 @@ def _raise(
         if amount <= former.limit:
             raise InvalidItem(
                 f"{format_usd(amount)} is not above the {format_usd(former.limit)} of"
-                f" {ceiling_changes.label(former)}: lower it with `tierqueue ceilings set`"
+                f" {label(former)}: lower it with `tierqueue ceilings set`"
             )
         rule = _rule(kind, name, window, amount, former.timezone)
         ceiling_changes.change(connection, rule, by)
@@ -288,7 +289,7 @@ def _refuse_unknown(kind: str, name: str) -> None:
 def _report(
     rule: CeilingRule, former: CeilingRule | None, replayed: int | None, as_json: bool
 ) -> None:
-    from tierqueue.ledger.operations import ceiling_changes
+    from tierqueue.ledger.ceilings.balance import label
 
     if as_json:
         emit(
@@ -304,6 +305,6 @@ def _report(
         )
         return
     was = "" if former is None else f", was {format_usd(former.limit)}"
-    say(f"{ceiling_changes.label(rule)}: {format_usd(rule.limit)}{was}")
+    say(f"{label(rule)}: {format_usd(rule.limit)}{was}")
     if replayed is not None:
         say(f"replayed {count(replayed, 'dead letter')}")

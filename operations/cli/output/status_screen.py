@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from tierqueue.ledger.ceilings.books import balance_parts
+from tierqueue.ledger.ceilings.balance import label
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.operations.status import DeploymentStatus, Status, TierStatus
 from tierqueue.router.money import NanoUSD, format_usd
-from tierqueue.tasks.findings.ceilings import written
 
 WIDTH = 80
 """Characters in a line at most."""
@@ -101,10 +100,7 @@ def _condition(deployment: DeploymentStatus, now: int) -> str:
 
 def _waits(status: Status) -> Iterator[str]:
     for group in sorted(status.waiting, key=lambda group: -group.items):
-        what = group.code
-        if group.code == "ceiling" and group.detail.count(":") >= 3:
-            scope, name, window, _ = balance_parts(group.detail)
-            what = f"ceiling {scope if name == '*' else f'{scope}:{name}'} {window}"
+        what = group.code if group.ceiling is None else f"{group.code} {label(group.ceiling)}"
         yield f"{group.items:>9,}  {what}" + (f" ({group.deployment})" if group.deployment else "")
 
 
@@ -112,7 +108,7 @@ def _ceilings(status: Status) -> Iterator[str]:
     for ceiling in status.near:
         share = (ceiling.spent + ceiling.held) / ceiling.limit
         yield (
-            f"{share:>9.0%}  {written(ceiling)}: {_usd(ceiling.spent)} spent,"
+            f"{share:>9.0%}  {label(ceiling)}: {_usd(ceiling.spent)} spent,"
             f" {_usd(ceiling.held)} held of {_usd(ceiling.limit)}"
         )
 
@@ -180,7 +176,8 @@ def as_json_value(status: Status) -> dict[str, Any]:
         "waiting": [
             {
                 "code": group.code,
-                "detail": group.detail,
+                "ceiling": None if group.ceiling is None else label(group.ceiling),
+                "detail": "" if group.ceiling is None else group.ceiling.id,
                 "tier": group.tier,
                 "deployment": group.deployment,
                 "items": group.items,
@@ -189,7 +186,7 @@ def as_json_value(status: Status) -> dict[str, Any]:
         ],
         "ceilings_near": [
             {
-                "ceiling": written(ceiling),
+                "ceiling": label(ceiling),
                 "limit_nanousd": ceiling.limit,
                 "spent_nanousd": ceiling.spent,
                 "held_nanousd": ceiling.held,

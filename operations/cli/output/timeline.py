@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tierqueue.ledger.monitoring.backlog import reason_of
 from tierqueue.operations.cli.output.action_words import in_words
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.router.lifecycle import ENDS, State
@@ -221,7 +222,7 @@ def _present(item: Row, owed: Sequence[Row], now: int) -> Iterator[Event]:
         lines.append(f"to {item['deployment']} ({item['tier']}){bound}")
         lines += _route(item)
     if item["reason"]:
-        lines.append(str(item["reason"]))
+        lines.append(" ".join(filter(None, reason_of(item["reason"], item["ceiling"]))))
     if item["ready_at"] > now:
         left = (item["ready_at"] - now) / 1e6
         lines.append(f"until {moment(item['ready_at'])}, for {duration(left)} more")

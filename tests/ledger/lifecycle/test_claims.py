@@ -60,7 +60,8 @@ def test_what_only_others_holds_keep_out_waits_and_goes_when_they_come_back(road
     [second] = wanted = road.ready(bound=100)
     assert road.claim(wanted).waiting == 1
     row = road.row(second)
-    assert (row.state, row.reason) == (State.WAITING, "ceiling everything:*:total:all")
+    assert (row.state, row.reason) == (State.WAITING, "ceiling")
+    assert row.ceiling == "everything:*:total:all"
     road.settle(settlement(first, cost=40))
     with road.ledger.write() as connection:
         assert routes.wake_due(connection, row.ready_at) == 1

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert
 
-from tests.ledger.placed import place
+from tests.ledger.placed import balance, place
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import backlog, endings, progress
 from tierqueue.ledger.monitoring.backlog import Backlog
@@ -55,21 +55,43 @@ def test_what_is_paused_is_not_ready(
 
 
 def test_items_that_wait_are_told_apart_by_what_they_wait_for(ledger: Ledger) -> None:
-    place(ledger, "waiting", reason="breaker open")
-    place(ledger, "waiting", reason="breaker open")
-    place(ledger, "waiting", reason="ceiling budget:a b:day:2026-11-20", bound=7)
-    place(ledger, "waiting", reason="ceiling budget:a b:day:2026-11-20", bound=9)
+    full = balance(ledger, "budget", "a b:c", "day", "2026-11-20")
+    place(ledger, "waiting", reason="outage")
+    # What it waited for before says nothing of what it waits for now.
+    place(ledger, "waiting", reason="outage", ceiling=full.id)
+    place(ledger, "waiting", reason="ceiling", ceiling=full.id, bound=7)
+    place(ledger, "waiting", reason="ceiling", ceiling=full.id, bound=9)
     first = ledger.now() - 40 * SECOND
     place(ledger, "waiting", reason=None, tier=None, deployment=None, submitted_at=first)
     with ledger.read() as connection:
         found = backlog.waiting(connection, database_now(connection))
-    assert {(group.code, group.detail, group.items, group.least) for group in found} == {
-        ("breaker open", "", 2, 0),
-        ("ceiling", "budget:a b:day:2026-11-20", 2, 7),
-        ("unsaid", "", 1, 0),
+    assert {(group.code, group.ceiling, group.items, group.least) for group in found} == {
+        ("outage", None, 2, 0),
+        ("ceiling", full, 2, 7),
+        ("unsaid", None, 1, 0),
     }
     [oldest] = [group.oldest_seconds for group in found if group.code == "unsaid"]
     assert 40 <= oldest < 50
+
+
+def test_what_workers_of_the_release_before_wrote_is_read_as_the_same_codes(
+    ledger: Ledger,
+) -> None:
+    full = balance(ledger, "budget", "a b", "day", "2026-11-20")
+    place(ledger, "waiting", reason="ceiling", ceiling=full.id, bound=7)
+    place(ledger, "waiting", reason=f"ceiling {full.id}", bound=5)
+    place(ledger, "waiting", reason="requests_per_minute, in_flight")
+    place(ledger, "waiting", reason="requests_per_minute")
+    place(ledger, "waiting", reason="deployment not served here")
+    place(ledger, "waiting", reason="its worker has another policy")
+    with ledger.read() as connection:
+        found = backlog.waiting(connection, database_now(connection))
+    assert {(group.code, group.ceiling, group.items, group.least) for group in found} == {
+        ("ceiling", full, 2, 5),
+        ("requests_per_minute", None, 2, 0),
+        ("not_served", None, 1, 0),
+        ("other_policy", None, 1, 0),
+    }
 
 
 def test_calls_in_flight_are_told_with_the_age_of_the_oldest(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.placed import place
+from tests.ledger.placed import balance, place
 from tierqueue.ledger.monitoring import endings
 from tierqueue.ledger.monitoring.endings import Toll
 from tierqueue.ledger.session import Ledger
@@ -27,19 +27,21 @@ def test_the_dead_are_told_apart_by_what_ended_them(ledger: Ledger) -> None:
     died(ledger, "exhausted", last, spent=5, id="1")
     newest = died(ledger, "exhausted", last, spent=6, id="2")
     died(ledger, "exhausted", {"last": {"kind": "connection"}})
-    died(ledger, "cost_ceiling", {"ceiling": "budget:acme:day:2026-11-20"})
-    died(ledger, "cost_ceiling", {"ceiling": "item:1"})
-    died(ledger, "cost_ceiling", {"ceiling": "item:2"})
+    full = balance(ledger, "budget", "acme", "day", "2026-11-20")
+    died(ledger, "cost_ceiling", {"ceiling": full.id})
+    died(ledger, "cost_ceiling", {"ceiling": "item:3"}, id="3")
+    died(ledger, "cost_ceiling", {"ceiling": "item:4"}, id="4")
     died(ledger, "no_route", {})
     place(ledger, "succeeded")
     found = toll(ledger)
     assert (found.dead, found.ended) == (7, 8)
-    assert {(group.reason, group.kind, group.items) for group in found.deaths} == {
-        ("exhausted", "http_500", 2),
-        ("exhausted", "connection", 1),
-        ("cost_ceiling", "budget:acme:day:2026-11-20", 1),
-        ("cost_ceiling", "item", 2),
-        ("no_route", "", 1),
+    told = {(group.reason, group.kind, group.ceiling, group.items) for group in found.deaths}
+    assert told == {
+        ("exhausted", "http_500", None, 2),
+        ("exhausted", "connection", None, 1),
+        ("cost_ceiling", "", full, 1),
+        ("cost_ceiling", "item", None, 2),
+        ("no_route", "", None, 1),
     }
     [failed] = [group for group in found.deaths if group.kind == "http_500"]
     assert (failed.spent, failed.example, failed.deployment) == (11, newest, "house")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.placed import commit
+from tests.ledger.placed import balance, commit
 from tests.operations.cli.command import Command
 from tests.operations.cli.test_cli_ledger import dead, state
 from tierqueue.ledger.ceilings import books
@@ -18,9 +18,10 @@ from tierqueue.tasks import classify
 USD = 1_000_000_000
 
 
-def stopped_by(ledger: Ledger, ceiling: str) -> str:
-    """A dead letter that this balance's ceiling ended."""
+def stopped_by(ledger: Ledger, *parts: str) -> str:
+    """A dead letter that the ceiling ended whose scope, name, window and start these are."""
     item_id = new_id()
+    ceiling = balance(ledger, *parts).id if parts else f"item:{item_id}"
     with ledger.write() as connection:
         call = {"text": "x", "labels": ["a", "b"]}
         commit(connection, [classify.new_item((), call, item_id=item_id)])
@@ -113,11 +114,12 @@ def test_a_raise_with_replay_puts_back_what_this_ceiling_ended_and_nothing_else(
     tierqueue: Command, ledger: Ledger
 ) -> None:
     tierqueue("ceilings", "set", "budget:acme", "day", "1usd")
-    meant = stopped_by(ledger, "budget:acme:day:2026-11-20")
+    meant = stopped_by(ledger, "budget", "acme", "day", "2026-11-20")
     others = [
-        stopped_by(ledger, "budget:other:day:2026-11-20"),
-        stopped_by(ledger, "budget:acme:month:2026-11-01"),
-        stopped_by(ledger, "item:0199"),
+        stopped_by(ledger, "budget", "other", "day", "2026-11-20"),
+        stopped_by(ledger, "budget", "acme:day", "day", "2026-11-20"),
+        stopped_by(ledger, "budget", "acme", "month", "2026-11-01"),
+        stopped_by(ledger),
         dead(ledger, "no_route"),
     ]
     said = tierqueue.json("ceilings", "raise", "budget:acme", "day", "2usd", "--replay")
@@ -126,9 +128,21 @@ def test_a_raise_with_replay_puts_back_what_this_ceiling_ended_and_nothing_else(
     assert {state(ledger, other) for other in others} == {"dead"}
 
 
+def test_a_raise_of_each_name_s_ceiling_puts_back_what_it_ended_of_any_name(
+    tierqueue: Command, ledger: Ledger
+) -> None:
+    tierqueue("ceilings", "set", "budget", "day", "1usd")
+    meant = [stopped_by(ledger, "budget", name, "day", "2026-11-20") for name in ("a", "b:c")]
+    other = stopped_by(ledger, "tier", "gpu", "day", "2026-11-20")
+    said = tierqueue.json("ceilings", "raise", "budget", "day", "2usd", "--replay")
+    assert said["replayed"] == 2
+    assert {state(ledger, item) for item in meant} == {"submitted"}
+    assert state(ledger, other) == "dead"
+
+
 def test_raising_everything_replays_what_it_ended(tierqueue: Command, ledger: Ledger) -> None:
     tierqueue("ceilings", "set", "everything", "day", "1usd")
-    meant = stopped_by(ledger, "everything:*:day:2026-11-20")
+    meant = stopped_by(ledger, "everything", "*", "day", "2026-11-20")
     assert "replayed 1 dead letter\n" in tierqueue(
         "ceilings", "raise", "everything", "day", "100usd", "--replay"
     )

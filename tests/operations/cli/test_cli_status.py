@@ -46,8 +46,8 @@ def busy(ledger_url: str) -> Iterator[Ledger]:
     for _ in range(3):
         place(ledger, "routed", ready_at=at - 90 * SECOND)
     place(ledger, "submitted", tier=None, ready_at=at - SECOND)
-    place(ledger, "waiting", reason="breaker open")
-    place(ledger, "waiting", reason="ceiling budget:a\x1bcme:total:all", bound=5)
+    place(ledger, "waiting", reason="outage")
+    place(ledger, "waiting", reason="ceiling", ceiling="budget:a\x1bcme:total:all", bound=5)
     place(ledger, "dead", reason="exhausted")
     place(ledger, "dead", reason="no_route", ended_at=at - 2 * 3600 * SECOND)
     with ledger.write() as connection:
@@ -80,7 +80,7 @@ def test_the_screen_shows_where_work_stands_in_80_columns(busy: Ledger, tierqueu
     assert re.search(r"^gpu +3 +0 +2 +\d+ min \d+ s +30 +6 s +1 +7$", text, re.MULTILINE), text
     assert re.search(r"^frontier +0 .* paused +0 +\d+$", text, re.MULTILINE), text
     assert re.search(r"^house +gpu +0 +2  STOPPED by 1 worker$", text, re.MULTILINE)
-    assert "1  breaker open (house)" in text
+    assert "1  outage (house)" in text
     assert "97%  budget:a\\x1bcme total" in text
     assert "1  exhausted: tierqueue dead-letters list --reason exhausted" in text
     assert "no_route" not in text

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.ceilings.status import CeilingStanding
 from tierqueue.ledger.monitoring.backlog import Backlog, Waiting
 from tierqueue.ledger.monitoring.endings import Deaths, Toll
@@ -84,10 +85,12 @@ def notes(looked: Facts) -> dict[str, Finding]:
     return {finding.code: finding for finding in findings(looked) if not finding.wrong}
 
 
-def waits(code: str, items: int, detail: str = "", least: int = 0, seconds: float = 0.0) -> Waiting:
+def waits(
+    code: str, items: int, ceiling: Balance | None = None, least: int = 0, seconds: float = 0.0
+) -> Waiting:
     return Waiting(
         code=code,
-        detail=detail,
+        ceiling=ceiling,
         tier="gpu",
         deployment="house",
         items=items,
@@ -103,6 +106,7 @@ def died(reason: str, items: int, kind: str = "", **told: Any) -> Deaths:
         "spent": 4_000_000_000,
         "last_at": NOW - 180_000_000,
         "example": "01a1",
+        "ceiling": None,
     }
     return Deaths(reason=reason, kind=kind, items=items, **{**group, **told})
 

@@ -19,11 +19,11 @@ from tests.tasks.findings.facts import (
     wrong,
 )
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.lifecycle.routes import NO_LIMITER, NOT_SERVED, OTHER_POLICY, TOO_LARGE
 from tierqueue.ledger.monitoring.backlog import Backlog, Running
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.router.condition import Condition
 from tierqueue.router.item import Tier
+from tierqueue.router.lifecycle import Wait
 from tierqueue.router.outcome import NEEDS_SOMEBODY, Trouble
 from tierqueue.tasks.findings import findings
 
@@ -72,7 +72,7 @@ def test_a_call_that_runs_has_the_time_its_deployment_allows() -> None:
 
 def test_a_limiter_that_spreads_calls_is_no_fault() -> None:
     slow = process("worker", "gpu", since={"claimed": 31.0, "ended": 31.0})
-    limited = [waits("requests_per_minute, in_flight", 40)]
+    limited = [waits("requests_per_minute", 40)]
     assert wrong(facts(ROUTING, slow, backlog=ready(5, 45.0), waiting=limited)) == {}
 
 
@@ -101,7 +101,7 @@ def test_a_tier_that_was_stopped_on_purpose_is_a_note() -> None:
 def test_a_provider_that_older_workers_call_no_more_while_items_wait_is_wrong() -> None:
     down = process("worker", "gpu", detail={"breakers_open": ["house"]})
     assert wrong(facts(ROUTING, down)) == {}
-    found = wrong(facts(ROUTING, down, waiting=[waits("breaker open", 31)]))["deployment_stopped"]
+    found = wrong(facts(ROUTING, down, waiting=[waits("outage", 31)]))["deployment_stopped"]
     assert "31 items wait for it" in found.what
     assert "ends at its deadline" in found.meanwhile
 
@@ -185,7 +185,9 @@ def test_pauses_waits_resends_and_refused_answers_are_notes() -> None:
     assert "7 items wait for house" in notes(looked)["waiting"].what
 
 
-@pytest.mark.parametrize("code", [NOT_SERVED, OTHER_POLICY, NO_LIMITER, TOO_LARGE])
+@pytest.mark.parametrize(
+    "code", [Wait.NOT_SERVED, Wait.OTHER_POLICY, Wait.LIMITER_AWAY, Wait.TOKEN_LIMIT]
+)
 def test_what_waits_for_what_no_time_mends_is_wrong_once_it_lasts(code: str) -> None:
     new = facts(ROUTING, GPU, waiting=[waits(code, 6, seconds=20.0)])
     assert wrong(new) == {}
@@ -197,7 +199,7 @@ def test_what_waits_for_what_no_time_mends_is_wrong_once_it_lasts(code: str) -> 
 
 
 def test_nothing_is_prophesied_of_what_waits() -> None:
-    codes = ("throttled", "breaker open", "http_500", "not_before", "requests_per_minute")
+    codes = ("throttled", "outage", "http_500", "not_before", "requests_per_minute")
     looked = facts(ROUTING, waiting=[waits(code, 3) for code in codes])
     for finding in findings(looked):
         assert "go on by themselves" not in f"{finding.what} {finding.meanwhile} {finding.do}"

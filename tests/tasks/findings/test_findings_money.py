@@ -3,10 +3,11 @@
 import pytest
 
 from tests.tasks.findings.facts import ROUTING, ceiling, died, facts, notes, toll, waits, wrong
+from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.monitoring.endings import Ended
 from tierqueue.tasks.findings import findings
 
-FULL = "budget:acme:day:2026-11-20"
+FULL = Balance("budget", "acme", "day", "2026-11-20")
 
 
 def lately(cost: int) -> list[Ended]:
@@ -89,7 +90,7 @@ def test_what_only_a_person_brings_back_is_wrong_from_the_first_on(reason: str) 
 
 
 def test_what_died_of_a_ceiling_comes_back_with_it() -> None:
-    shared = died("cost_ceiling", 40, FULL)
+    shared = died("cost_ceiling", 40, ceiling=FULL)
     looked = facts(ROUTING, ceilings=[ceiling(spent=10**9)], toll=toll(9_999, shared))
     assert "tierqueue ceilings raise budget:acme day LIMIT --replay" in wrong(looked)["died"].do
     assert "ceiling_used_up" not in notes(looked)

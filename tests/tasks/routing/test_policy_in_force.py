@@ -281,7 +281,7 @@ def test_a_worker_that_knows_its_deployment_otherwise_leaves_the_item_to_another
     dearer = LAX + OPEN.replace('"2"', '"3"') + BEST
     assert claim(ledger, item_id, dearer).claimed == []
     assert column(ledger, item_id, "state") == "waiting"
-    assert column(ledger, item_id, "reason") == "its worker has another policy"
+    assert column(ledger, item_id, "reason") == "other_policy"
     with ledger.write() as connection:
         connection.execute(update(tables.items).values(state="queued"))
     # Another policy that says the same of the deployment changes nothing for its calls.

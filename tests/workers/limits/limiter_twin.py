@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import redis
 
+from tierqueue.router.lifecycle import LIMITS, Wait
 from tierqueue.workers.limits.limiter import (
     LOOK_AGAIN,
-    REASONS,
     Bounds,
     Bucket,
     Grant,
@@ -47,14 +47,14 @@ class TwinLimiter:
         ]
         leaves = [min(slots.values(), default=math.inf) - now for slots, _ in crowds]
         granted: list[str] = []
-        waits: dict[str, float] = {}
+        waits: dict[Wait, float] = {}
         for want in wanted:
             for i, (bucket, cost) in enumerate(zip(buckets, (1, want.tokens), strict=True)):
                 if bucket is not None and levels[i] < cost:
-                    waits[REASONS[i]] = (cost - levels[i]) / bucket.rate * 1_000_000
+                    waits[LIMITS[i]] = (cost - levels[i]) / bucket.rate * 1_000_000
             for i, (slots, most) in enumerate(crowds):
                 if most is not None and len(slots) >= most:
-                    waits[REASONS[2 + i]] = min(LOOK_AGAIN * 1_000_000, leaves[i])
+                    waits[LIMITS[2 + i]] = min(LOOK_AGAIN * 1_000_000, leaves[i])
             if waits:
                 break
             granted.append(want.id)
@@ -64,11 +64,11 @@ class TwinLimiter:
                     slots[want.id] = now + self._lease
         for i, bucket in enumerate(buckets):
             if bucket is not None and wanted:
-                self._levels[bounds.deployment, REASONS[i]] = (levels[i], now)
+                self._levels[bounds.deployment, LIMITS[i]] = (levels[i], now)
         return Grant(
             granted=tuple(granted),
             retry_after=math.ceil(max(waits.values(), default=0)) / 1_000_000,
-            why=", ".join(waits),
+            full=tuple(waits),
             never=never,
         )
 
@@ -96,7 +96,7 @@ class TwinLimiter:
     def _level(self, deployment: str, i: int, bucket: Bucket | None, now: int) -> float:
         if bucket is None:
             return math.inf
-        level, at = self._levels.get((deployment, REASONS[i]), (0.0, now))
+        level, at = self._levels.get((deployment, LIMITS[i]), (0.0, now))
         return min(bucket.burst, level + max(0, now - at) * bucket.rate / 1_000_000)
 
     def _living(self, kind: str, name: str, now: int) -> dict[str, int]:

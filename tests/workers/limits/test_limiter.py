@@ -179,7 +179,7 @@ def test_the_script_and_its_twin_decide_alike(
         for bench in benches:
             bench.later(soonest if gap is None else gap / SECOND)
         lua, twin = (bench.grant(stated, *wanted) for bench in benches)
-        assert (lua.granted, lua.why, lua.never) == (twin.granted, twin.why, twin.never)
+        assert (lua.granted, lua.full, lua.never) == (twin.granted, twin.full, twin.never)
         assert lua.retry_after == twin.retry_after
         soonest = lua.retry_after
         for bench in benches:
@@ -191,7 +191,7 @@ def test_a_bucket_nobody_knows_is_empty_and_says_when_it_is_not(bench: Bench) ->
     stated = bounds(requests_per_minute=60)
     refused = bench.grant(stated, *calls(3))
     assert refused.granted == ()
-    assert refused.why == "requests_per_minute"
+    assert refused.full == ("requests_per_minute",)
     assert refused.retry_after == pytest.approx(65 / 55, abs=1e-5)
     bench.later(refused.retry_after)
     assert len(bench.grant(stated, *calls(3)).granted) == 1
@@ -204,7 +204,7 @@ def test_a_big_item_is_not_overtaken_by_small_ones_behind_it(bench: Bench) -> No
     small, big = calls(3, 90), calls(1, 600)
     grant = bench.grant(stated, small[0], big[0], *small[1:])
     assert grant.granted == (small[0].id,)
-    assert grant.why == "tokens_per_minute"
+    assert grant.full == ("tokens_per_minute",)
     bench.later(grant.retry_after)
     assert bench.grant(stated, big[0], *small[1:]).granted == (big[0].id,)
 
@@ -226,7 +226,7 @@ def test_a_call_refused_for_its_slot_costs_no_request(bench: Bench) -> None:
     assert bench.grant(bounds(in_flight=1), *first).granted
     bench.later(600)
     bench.limiter.renew("d", "frontier", [first[0].id])
-    assert bench.grant(stated, *second).why == "in_flight"
+    assert bench.grant(stated, *second).full == ("in_flight",)
     bench.limiter.release("d", "frontier", [first[0].id])
     assert bench.grant(stated, *second).granted == (second[0].id,)
 
@@ -235,7 +235,7 @@ def test_a_slice_is_part_granted_up_to_the_calls_in_flight(bench: Bench) -> None
     wanted = calls(5)
     grant = bench.grant(bounds(in_flight=3), *wanted)
     assert grant.granted == tuple(want.id for want in wanted[:3])
-    assert grant.why == "in_flight"
+    assert grant.full == ("in_flight",)
     assert 0 < grant.retry_after <= 1
     bench.limiter.release("d", "frontier", grant.granted[:2])
     assert len(bench.grant(bounds(in_flight=3), *calls(5)).granted) == 2
@@ -246,7 +246,7 @@ def test_the_tiers_calls_in_flight_are_shared_by_its_deployments(bench: Bench) -
     assert len(bench.grant(one, *calls(3)).granted) == 3
     grant = bench.grant(other, *calls(3))
     assert len(grant.granted) == 1
-    assert grant.why == "tier_in_flight"
+    assert grant.full == ("tier_in_flight",)
 
 
 def test_a_tier_at_zero_grants_nothing(bench: Bench) -> None:

@@ -35,7 +35,7 @@ def test_calls_that_redis_forgot_are_waited_for_until_those_who_live_have_renewe
             client.delete(key)
     forgot = bench.limiter.grant(stated, calls(2))
     assert forgot.granted == ()
-    assert forgot.why == f"{FORGOTTEN}, {TIER_FORGOTTEN}"
+    assert forgot.full == (FORGOTTEN, TIER_FORGOTTEN)
     assert forgot.retry_after == LEASE
     for _ in range(6):
         bench.later(LEASE / 6)
@@ -51,7 +51,7 @@ def test_who_was_not_spoken_to_for_long_may_have_let_slots_lapse(
     bench, stated = on_redis(client), bounds(in_flight=2)
     bench.grant(stated, *calls(1))
     bench.later(away)
-    assert bench.limiter.grant(stated, calls(1)).why == FORGOTTEN
+    assert bench.limiter.grant(stated, calls(1)).full == (FORGOTTEN,)
     assert len(bench.grant(stated, *calls(1)).granted) == 1
 
 
@@ -59,7 +59,7 @@ def test_another_process_than_the_one_that_remembered_knows_nothing(client: redi
     bench, stated = on_redis(client), bounds(in_flight=2)
     bench.grant(stated, *calls(1))
     client.hset(f"{prefix_of(bench)}:known:d", "process", "a-replica")
-    assert bench.limiter.grant(stated, calls(1)).why == FORGOTTEN
+    assert bench.limiter.grant(stated, calls(1)).full == (FORGOTTEN,)
 
 
 def test_where_the_ledger_knows_of_no_claim_there_is_nothing_to_wait_for(
