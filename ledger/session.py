@@ -7,7 +7,7 @@ updates and raises busy errors between processes; every write here starts with B
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -137,17 +137,17 @@ class Ledger:
         with self._clock.connect() as connection:
             return now(connection)
 
-    def await_answer(self) -> None:
-        """Return once the database answers; raises its error when it has not in half a minute.
+    def await_answer(self, ask: Callable[[], object]) -> None:
+        """Return once the database answers ``ask``; raises its error after half a minute.
 
-        For a process that starts while the database does: it must not end for that.
+        For a process that starts while the database does: it must not end for that. What ``ask``
+        raises for another reason is raised at once.
         """
         until = time.monotonic() + _START_PATIENCE
         pause = threading.Event()
         while True:
             try:
-                with self.read() as connection:
-                    now(connection)
+                ask()
             except DBAPIError as error:
                 if not unreachable(error) or time.monotonic() > until:
                     raise

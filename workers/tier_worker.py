@@ -115,8 +115,7 @@ class TierWorker:
 
     def _build(self) -> None:
         settings, ledger = self.app.settings, self.app.ledger
-        ledger.await_answer()
-        migrations.check(ledger)
+        ledger.await_answer(lambda: migrations.check(ledger))
         policy = self.app.policy
         deployments = [each for each in policy.deployments.values() if each.tier is self._tier]
         built, keyless = self._engines_of(deployments)

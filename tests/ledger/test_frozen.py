@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from tests.ledger.placed import column, place
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.tables import items
+from tierqueue.migrations import check
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -48,7 +49,7 @@ def test_whoever_starts_before_the_database_waits_for_it(
         return read()
 
     monkeypatch.setattr(ledger, "read", sometimes)
-    ledger.await_answer()
+    ledger.await_answer(lambda: check(ledger))
     assert next(refusals, None) is None
     ledger.close()
 

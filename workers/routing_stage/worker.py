@@ -97,8 +97,7 @@ class RoutingWorker:
     def _build(self) -> RoutingStage:
         app = self._app
         settings, ledger = app.settings, app.ledger
-        ledger.await_answer()
-        migrations.check(ledger)
+        ledger.await_answer(lambda: migrations.check(ledger))
         events = app.item_events
         return RoutingStage(
             ledger=ledger,
