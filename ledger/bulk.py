@@ -64,13 +64,13 @@ def among(column: Column[Any], name: str = "ids") -> ColumnElement[Any]:
 
 @compiles(_Among, "sqlite")
 def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
-    column, texts = (compiler.process(each, **how) for each in element.clauses)
+    column, texts = (compiler.process(clause, **how) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({texts}))"  # noqa: S608
 
 
 @compiles(_Among, "postgresql")
 def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
-    column, texts = (compiler.process(each, **how) for each in element.clauses)
+    column, texts = (compiler.process(clause, **how) for clause in element.clauses)
     return f"{column} = ANY({texts})"
 
 

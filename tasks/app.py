@@ -138,7 +138,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
                 kind = name.removeprefix("celery.")
                 raise InvalidItem(
                     f"{kind} would run in a process of Celery's own, which nobody starts here: use"
-                    " group(task.s(each) for each in …), whose calls run side by side",
+                    " group(task.s(text) for text in …), whose calls run side by side",
                     {"task": name},
                 )
             if getattr(self.tasks.get(name), "arguments_model", None) is not None:

@@ -100,9 +100,9 @@ class Caller:
 
         async def all_calls() -> None:
             async with asyncio.TaskGroup() as group:
-                for each in claims:
+                for claim in claims:
                     outcome = self._one(
-                        station, each, slots[each.item.id], send_by, settled, outcomes
+                        station, claim, slots[claim.item.id], send_by, settled, outcomes
                     )
                     group.create_task(outcome)
 
@@ -113,7 +113,7 @@ class Caller:
     async def _one(
         self,
         station: Station,
-        each: Claim,
+        claim: Claim,
         slot: str,
         send_by: float,
         settled: Callable[[], None],
@@ -131,22 +131,22 @@ class Caller:
                 loop.call_soon_threadsafe(task.cancel)
 
         def done() -> None:
-            self._leases.drop(deployment.name, each.item.id, each.fence)
+            self._leases.drop(deployment.name, claim.item.id, claim.fence)
             settled()
 
-        self._leases.take(deployment.name, each.item.id, Holding(each.fence, slot, abort))
-        kind: ItemTask | None = self._types.get(each.item.task)
+        self._leases.take(deployment.name, claim.item.id, Holding(claim.fence, slot, abort))
+        kind: ItemTask | None = self._types.get(claim.item.task)
         call: Call | Failed | None = None
         cut = False
         try:
-            call = prepare(deployment, each, kind)
+            call = prepare(deployment, claim, kind)
             if isinstance(call, Failed):
                 outcome: Outcome = call
             elif time.monotonic() > send_by:
                 outcome = Interrupted(kind="too late to send")
             else:
                 call = replace(call, send_by=send_by)
-                outcome = judge(await station.engine.complete(call), each, kind, deployment)
+                outcome = judge(await station.engine.complete(call), claim, kind, deployment)
         except asyncio.CancelledError:
             task.uncancel()
             cut = True
@@ -157,7 +157,7 @@ class Caller:
                 taken = station.engine.spent(call) if isinstance(call, Call) else Usage()
                 outcome = Interrupted(kind=why, usage=taken)
         except Exception as error:  # noqa: BLE001 - whatever it was, the claim must be settled
-            _log.exception("call_failed", item=each.item.id, error=type(error).__name__)
+            _log.exception("call_failed", item=claim.item.id, error=type(error).__name__)
             kind_of, said = "internal_error", type(error).__name__
             if isinstance(call, Call):
                 outcome = Unknown(kind=kind_of, message=said)
@@ -169,7 +169,7 @@ class Caller:
         if telling:
             self._breaker.ended(deployment.name, outcome)
         ended = EndedCall(
-            claim=each,
+            claim=claim,
             deployment=deployment,
             outcome=outcome,
             telling=telling,
@@ -184,9 +184,9 @@ def _loud(calls: Future[None]) -> None:
         _log.error("calls_not_settled", exc_info=error)
 
 
-def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call | Failed:
+def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call | Failed:
     """The call to make, or why none may be made; nothing has been sent yet."""
-    item = each.item
+    item = claim.item
     if kind is None:
         message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
         return Failed(
@@ -199,15 +199,15 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
     except EgressRefused as error:
         return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
     try:
-        prompt = kind.prompt(each.arguments)
-        asked = form.asked_of(deployment, kind.output_model(each.arguments))
+        prompt = kind.prompt(claim.arguments)
+        asked = form.asked_of(deployment, kind.output_model(claim.arguments))
     except Exception as error:  # noqa: BLE001 - a team's own code
         message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
         return Failed(kind="task_type", message=message, transient=False, reason="task_code")
     system = _joined(prompt.system, asked.words)
     return Call(
         item=item.id,
-        fence=each.fence,
+        fence=claim.fence,
         model=deployment.model,
         system=system if deployment.system_message else "",
         prefix=prompt.prefix if deployment.system_message else _joined(system, prompt.prefix),
@@ -215,7 +215,7 @@ def prepare(deployment: Deployment, each: Claim, kind: ItemTask | None) -> Call 
         schema=asked.schema,
         schema_name=asked.name,
         json_object=asked.json_object,
-        output_limit=_output_limit(deployment, each),
+        output_limit=_output_limit(deployment, claim),
         timeout=deployment.timeout,
         labels={"attempt": str(item.calls + 1)},
     )
@@ -225,14 +225,14 @@ def _joined(*parts: str) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _output_limit(deployment: Deployment, each: Claim) -> int:
+def _output_limit(deployment: Deployment, claim: Claim) -> int:
     """The item's own limit and the deployment's head-room; never above what the route held."""
-    limit: int = each.item.output_limit + deployment.reasoning_tokens
-    held = (each.item.route or {}).get("output_tokens")
+    limit: int = claim.item.output_limit + deployment.reasoning_tokens
+    held = (claim.item.route or {}).get("output_tokens")
     return limit if held is None else min(limit, held)
 
 
-def judge(reply: Reply, each: Claim, kind: ItemTask | None, deployment: Deployment) -> Outcome:
+def judge(reply: Reply, claim: Claim, kind: ItemTask | None, deployment: Deployment) -> Outcome:
     """The outcome of a reply: an answer is validated, anything else speaks for itself.
 
     Another model's answer is refused where the item's demands forbid it, and marked elsewhere.
@@ -240,7 +240,7 @@ def judge(reply: Reply, each: Claim, kind: ItemTask | None, deployment: Deployme
     if not isinstance(reply, Completed):
         return reply
     assert kind is not None
-    item = each.item
+    item = claim.item
     if not same_model(deployment.model, reply.model_served, deployment.served_as):
         if must_be_the_asked(item.risk, item.floor):
             return rejected(
@@ -248,7 +248,7 @@ def judge(reply: Reply, each: Claim, kind: ItemTask | None, deployment: Deployme
             )
         reply = replace(reply, other_model=True)
     try:
-        return validate(kind, each.arguments, reply)
+        return validate(kind, claim.arguments, reply)
     except Exception as error:  # noqa: BLE001 - a team's own check
         message = f"a check of {item.task} raised {type(error).__name__}"
         return Failed(

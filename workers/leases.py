@@ -115,4 +115,4 @@ class Leases:
         with self._lock:
             held = self._held.get(deployment, {})
             holdings = [held[key] for key in item_ids if key in held]
-        return [each.slot for each in holdings if each.slot is not None]
+        return [holding.slot for holding in holdings if holding.slot is not None]

@@ -115,18 +115,18 @@ class Settler:
             except Exception as error:  # noqa: BLE001 - looked at below: tried again, or loud
                 if not unreachable(error):
                     _log.exception(
-                        "settle_failed", items=[each.call.claim.item.id for each in batch]
+                        "settle_failed", items=[attempt.call.claim.item.id for attempt in batch]
                     )
                     if len(batch) > 1:
                         # One attempt that cannot be written must not hold up its neighbours.
-                        for each in batch:
-                            self._settle([each])
+                        for attempt in batch:
+                            self._settle([attempt])
                         return
                     break
                 _log.warning("ledger_unreachable", error=type(error).__name__)
                 pause.wait(AGAIN)
-        for each in batch:
-            each.done()
+        for attempt in batch:
+            attempt.done()
 
     def _write(self, batch: Sequence[Ended]) -> None:
         # Before the transaction: on SQLite nobody else writes while it is open.

@@ -117,7 +117,11 @@ class TierWorker:
         settings, ledger = self.app.settings, self.app.ledger
         ledger.await_answer(lambda: migrations.check(ledger))
         policy = self.app.policy
-        deployments = [each for each in policy.deployments.values() if each.tier is self._tier]
+        deployments = [
+            deployment
+            for deployment in policy.deployments.values()
+            if deployment.tier is self._tier
+        ]
         built, keyless = self._engines_of(deployments)
         # A silent Redis must not hold a slice longer than a grant may take to reach the provider.
         client = redis.Redis.from_url(
@@ -133,18 +137,21 @@ class TierWorker:
             self._engines.append(engine)
             # Kept: the loop itself holds its tasks by weak references only.
             self._watches.append(self._loop.submit(self._watch(engine)))
-        stations = {each.name: Station(deployment=each, engine=engine) for each, engine in built}
+        stations = {
+            deployment.name: Station(deployment=deployment, engine=engine)
+            for deployment, engine in built
+        }
         events = self.app.item_events
         delivery = Delivery(self.app)
-        serves = {each.name: each.tier.value for each in deployments}
+        serves = {deployment.name: deployment.tier.value for deployment in deployments}
         self._leases = Leases(ledger, limiter, serves, settings.lease)
 
         def free(batch: Sequence[Ended]) -> None:
             slots: dict[str, list[str]] = {}
-            for each in batch:
-                deployment, claim = each.call.deployment.name, each.call.claim
+            for ending in batch:
+                deployment, claim = ending.call.deployment.name, ending.call.claim
                 self._leases.call_ended(deployment, claim.item.id, claim.fence)
-                slots.setdefault(deployment, []).append(each.slot)
+                slots.setdefault(deployment, []).append(ending.slot)
             for deployment, given_back in slots.items():
                 limiter.release(deployment, self._tier.value, given_back)
             # After the slots, without which a place is no use, and together: one by one, the next
@@ -186,7 +193,7 @@ class TierWorker:
             breaker=self._breaker,
             keyless=keyless,
             delivery=delivery,
-            started=lambda told: events.started(each.id for each in told),
+            started=lambda told: events.started(message.id for message in told),
             concurrency=TierConcurrency(concurrency).now,
             lease=settings.lease,
             checkpoint=self._checkpoint,
@@ -210,11 +217,11 @@ class TierWorker:
         """
         built: list[tuple[Deployment, Engine]] = []
         refused: dict[str, Misconfigured] = {}
-        for each in deployments:
+        for deployment in deployments:
             try:
-                built.append((each, self._build_engine(each, os.environ)))
+                built.append((deployment, self._build_engine(deployment, os.environ)))
             except Misconfigured as error:
-                refused[each.name] = error
+                refused[deployment.name] = error
         if refused and not built:
             raise next(iter(refused.values()))
         for name, why in refused.items():

@@ -116,7 +116,7 @@ def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
             cost=int(cost or 0),
             held=int(held or 0),
             overage=int(above or 0),
-            tokens={name: int(each or 0) for name, each in zip(TOKENS, counts, strict=True)},
+            tokens={name: int(kind or 0) for name, kind in zip(TOKENS, counts, strict=True)},
         )
         for tier, deployment, outcome, simulated, count, cost, held, above, *counts in rows
     ]

@@ -124,8 +124,8 @@ def resolve(
     export on each charge.
     """
     open_still = _still_unknown(connection, resolved)
-    moved = sum(each.cost - each.charge.cost for each in open_still)
-    settlements = [_settlement(each, source) for each in open_still]
+    moved = sum(resolution.cost - resolution.charge.cost for resolution in open_still)
+    settlements = [_settlement(resolution, source) for resolution in open_still]
     settle(connection, prepare(connection.dialect.name, settlements, now))
     if open_still:
         said = {"export": source, "calls": len(open_still), "moved": moved}
@@ -135,33 +135,35 @@ def resolve(
 
 def _still_unknown(connection: Transaction, resolved: Sequence[Resolved]) -> list[Resolved]:
     """Those whose late reply has not come meanwhile; their items are locked from now on."""
-    ids = {"ids": sorted({each.charge.call[0] for each in resolved})}
+    ids = {"ids": sorted({resolution.charge.call[0] for resolution in resolved})}
     locked = select(items.c.id).where(among(items.c.id)).order_by(items.c.id).with_for_update()
     connection.execute(locked, ids).all()
     asked = select(attempts.c.item_id, attempts.c.fence).where(
         among(attempts.c.item_id), attempts.c.outcome.in_(BOOKED)
     )
     unknown = {(row.item_id, row.fence) for row in connection.execute(asked, ids)}
-    return [each for each in resolved if each.charge.call in unknown]
+    return [resolution for resolution in resolved if resolution.charge.call in unknown]
 
 
-def _settlement(each: Resolved, source: str) -> Settlement:
-    item_id, fence = each.charge.call
+def _settlement(resolved: Resolved, source: str) -> Settlement:
+    item_id, fence = resolved.charge.call
     # Whatever was held is spent by now: the settling finds a stale fence and corrects its charge.
-    held = each.charge.cost
-    detail = {**each.charge.detail, "booked": held}
-    if each.cost > held:
-        detail["overage"] = each.cost - held
+    held = resolved.charge.cost
+    detail = {**resolved.charge.detail, "booked": held}
+    if resolved.cost > held:
+        detail["overage"] = resolved.cost - held
     return Settlement(
         item_id=item_id,
         fence=Fence(fence),
         held=NOTHING,
         balances=(),
         outcome="reconciled",
-        cost=NanoUSD(each.cost),
+        cost=NanoUSD(resolved.cost),
         price_source=f"export:{source}",
-        usage=asdict(Usage(input_tokens=each.input_tokens, output_tokens=each.output_tokens)),
-        simulated=each.charge.simulated,
+        usage=asdict(
+            Usage(input_tokens=resolved.input_tokens, output_tokens=resolved.output_tokens)
+        ),
+        simulated=resolved.charge.simulated,
         detail=detail,
         next_state=State.DEAD,
     )

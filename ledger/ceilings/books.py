@@ -146,7 +146,7 @@ def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held |
     for need in needs:
         scopes = tuple(need.scopes)
         if (ids := ids_of.get(scopes)) is None:
-            ids = tuple(sorted(each.id for scope in scopes for each, _ in covering[scope]))
+            ids = tuple(sorted(rule.id for scope in scopes for rule, _ in covering[scope]))
             ids_of[scopes] = ids
         # What costs nothing fits everywhere, also where a bill came in above its bound.
         tight = [key for key in ids if need.bound and _room(standing[key]) < need.bound]

@@ -60,7 +60,7 @@ def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding
     rows: dict[tuple[str, str, str], list[Any]] = {}
     for row in connection.execute(present.order_by(balances.c.name)):
         rows.setdefault((row.scope, row.window, row.start), []).append(row)
-    ids = [row.id for each in rows.values() for row in each]
+    ids = [row.id for group in rows.values() for row in group]
     warned: dict[tuple[str, int], list[str]] = {}
     for row in connection.execute(_WARNED, {"ids": ids}):
         warned.setdefault((row.balance_id, row.limit), []).append(row.what)

@@ -90,17 +90,21 @@ def look(connection: Transaction, policy: WarningPolicy, now: int) -> Look:
 def note(connection: Transaction, found: Look, now: int) -> list[CeilingWarning]:
     """Write down what was found; returns the warnings that nobody else has given meanwhile."""
     new = set()
-    for each in sorted(found.reached, key=lambda each: (each.balance_id, each.what)):
+    for warning in sorted(found.reached, key=lambda warning: (warning.balance_id, warning.what)):
         given = upsert(connection, ceiling_warnings).values(
-            balance_id=each.balance_id, what=each.what, limit=each.limit, spent=each.spent, at=now
+            balance_id=warning.balance_id,
+            what=warning.what,
+            limit=warning.limit,
+            spent=warning.spent,
+            at=now,
         )
         if connection.execute(given.on_conflict_do_nothing()).rowcount:
-            new.add((each.balance_id, each.what))
+            new.add((warning.balance_id, warning.what))
     for balance_id, spent in sorted(found.marks.items()):
         mark = upsert(connection, ceiling_marks).values(balance_id=balance_id, spent=spent, at=now)
         changed = {"spent": spent, "at": now}
         connection.execute(mark.on_conflict_do_update(index_elements=["balance_id"], set_=changed))
-    return [each for each in found.warnings if (each.balance_id, each.what) in new]
+    return [warning for warning in found.warnings if (warning.balance_id, warning.what) in new]
 
 
 def untold(connection: Transaction, now: int, most: int) -> list[str]:

@@ -99,8 +99,8 @@ def pull_back(connection: Transaction, paused: Sequence[Pause]) -> int:
 
 def _by_kind(paused: Sequence[Pause]) -> dict[str, list[str]]:
     named: dict[str, list[str]] = {}
-    for each in paused:
-        named.setdefault(each.kind, []).append(each.name)
+    for pause in paused:
+        named.setdefault(pause.kind, []).append(pause.name)
     return named
 
 

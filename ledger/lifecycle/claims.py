@@ -279,23 +279,23 @@ def _write_claims(
 ) -> None:
     if not claimed:
         return
-    ids = [each.item.id for each in claimed]
+    ids = [claim.item.id for claim in claimed]
     connection.execute(_RUN, {"ids": ids, "lease_until": now + claimant.lease})
     insert_many(
         connection,
         attempts,
         [
             {
-                "item_id": each.item.id,
-                "fence": each.fence,
+                "item_id": claim.item.id,
+                "fence": claim.fence,
                 "tier": claimant.tier,
                 "deployment": claimant.deployment,
                 "worker": claimant.worker,
                 "metered": claimant.metered,
-                "balances": list(each.balances),
-                "held": each.held,
+                "balances": list(claim.balances),
+                "held": claim.held,
                 "started_at": now,
             }
-            for each in claimed
+            for claim in claimed
         ],
     )

@@ -104,7 +104,7 @@ def prepare(dialect: str, new: Sequence[NewItem], at: int) -> Prepared:
 
     No key, no promise. ``at``: the ledger's clock, when they are submitted.
     """
-    return prepare_insert(dialect, items, [_row(each, at) for each in new])
+    return prepare_insert(dialect, items, [_row(item, at) for item in new])
 
 
 def refuse(
@@ -192,7 +192,7 @@ def fall_back(connection: Connection, degraded: Mapping[str, Mapping[str, Any]])
         connection,
         items,
         ("id",),
-        [{"id": item_id, "degraded": dict(each)} for item_id, each in degraded.items()],
+        [{"id": item_id, "degraded": dict(mark)} for item_id, mark in degraded.items()],
     )
 
 

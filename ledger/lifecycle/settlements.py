@@ -94,8 +94,8 @@ class Ready:
 def prepare(dialect: str, settlements: Sequence[Settlement], now: int) -> Ready:
     """Make settlements ready for ``settle``; ``dialect`` and ``now`` are the ledger's."""
     moved, closed = (
-        [_moved(each, now) for each in settlements],
-        [_closed(each, now) for each in settlements],
+        [_moved(settlement, now) for settlement in settlements],
+        [_closed(settlement, now) for settlement in settlements],
     )
     return Ready(
         settlements,
@@ -110,118 +110,142 @@ def settle(connection: Connection, ready: Ready) -> Settled:
     if not ready.settlements:
         return Settled(Ends([], []), [])
     stale: list[Settlement] = []
-    ids = sorted({each.item_id for each in ready.settlements})
+    ids = sorted({settlement.item_id for settlement in ready.settlements})
     rows = {row.id: row for row in connection.execute(_FENCES, {"ids": ids})}
     fresh: dict[str, Settlement] = {}
-    for each in ready.settlements:
-        row = rows.get(each.item_id)
-        held = row is not None and row.state == State.RUNNING and row.fence == each.fence
-        if row is None or not held or each.item_id in fresh:
-            stale.append(each)
+    for settlement in ready.settlements:
+        row = rows.get(settlement.item_id)
+        held = row is not None and row.state == State.RUNNING and row.fence == settlement.fence
+        if row is None or not held or settlement.item_id in fresh:
+            stale.append(settlement)
             continue
-        if each.next_state not in MOVES[State.RUNNING]:
-            raise ValueError(f"item {each.item_id}: no move from running to {each.next_state}")
-        stopped = row.cancel_requested and each.next_state not in ENDS
-        fresh[each.item_id] = _cancelled(each) if stopped else each
+        if settlement.next_state not in MOVES[State.RUNNING]:
+            raise ValueError(
+                f"item {settlement.item_id}: no move from running to {settlement.next_state}"
+            )
+        stopped = row.cancel_requested and settlement.next_state not in ENDS
+        fresh[settlement.item_id] = _cancelled(settlement) if stopped else settlement
     settled = list(fresh.values())
     if settled != list(ready.settlements):
         ready = prepare(connection.dialect.name, settled, ready.now)
     ready.items.write(connection)
     ready.attempts.write(connection)
     for column in ("refused_by", "too_small"):
-        found = [(each.item_id, getattr(each, column)) for each in settled]
+        found = [(settlement.item_id, getattr(settlement, column)) for settlement in settled]
         told = [{"id": item_id, column: said} for item_id, said in found if said is not None]
         update_many(connection, items, ("id",), told)
     fall_back(
-        connection, {each.item_id: each.degraded for each in settled if each.degraded is not None}
+        connection,
+        {
+            settlement.item_id: settlement.degraded
+            for settlement in settled
+            if settlement.degraded is not None
+        },
     )
-    written = [entry for each in settled for entry in _entries(each)]
-    for each in stale:
-        written += _correct(connection, each)
+    written = [entry for settlement in settled for entry in _entries(settlement)]
+    for write in stale:
+        written += _correct(connection, write)
     books.write(connection, ready.now, written)
-    ended = [_ending(each) for each in settled if each.next_state in ENDS]
+    ended = [_ending(settlement) for settlement in settled if settlement.next_state in ENDS]
     return Settled(ends_of(connection, ended), stale)
 
 
-def _cancelled(each: Settlement) -> Settlement:
+def _cancelled(settlement: Settlement) -> Settlement:
     """An item that somebody cancelled while it ran does not go on, whatever became of the call."""
     error = {
         "reason": "cancelled",
-        "message": f"item {each.item_id} was cancelled while it ran",
-        "fields": {"item": each.item_id},
+        "message": f"item {settlement.item_id} was cancelled while it ran",
+        "fields": {"item": settlement.item_id},
     }
-    return replace(each, next_state=State.CANCELLED, reason="cancelled", ready_at=None, error=error)
+    return replace(
+        settlement, next_state=State.CANCELLED, reason="cancelled", ready_at=None, error=error
+    )
 
 
-def _moved(each: Settlement, now: int) -> dict[str, Any]:
+def _moved(settlement: Settlement, now: int) -> dict[str, Any]:
     return {
-        "id": each.item_id,
-        "state": each.next_state.value,
-        "reason": each.reason,
-        "ready_at": each.ready_at if each.ready_at is not None else now,
+        "id": settlement.item_id,
+        "state": settlement.next_state.value,
+        "reason": settlement.reason,
+        "ready_at": settlement.ready_at if settlement.ready_at is not None else now,
         "lease_until": None,
-        "spent": each.cost,
+        "spent": settlement.cost,
         "held": 0,
-        "calls": each.calls_more,
-        "lost_claims": each.lost_more,
-        "throttles": each.throttles_more,
-        "output": each.output,
-        "receipt": each.receipt,
-        "error": each.error,
-        "ended_at": now if each.next_state in ENDS else None,
+        "calls": settlement.calls_more,
+        "lost_claims": settlement.lost_more,
+        "throttles": settlement.throttles_more,
+        "output": settlement.output,
+        "receipt": settlement.receipt,
+        "error": settlement.error,
+        "ended_at": now if settlement.next_state in ENDS else None,
     }
 
 
-def _closed(each: Settlement, ended_at: int) -> dict[str, Any]:
+def _closed(settlement: Settlement, ended_at: int) -> dict[str, Any]:
     return {
-        "item_id": each.item_id,
-        "fence": each.fence,
+        "item_id": settlement.item_id,
+        "fence": settlement.fence,
         "ended_at": ended_at,
-        "outcome": each.outcome,
-        "cost": each.cost,
-        "price_source": each.price_source,
-        "usage": each.usage,
-        "seconds": each.seconds,
-        "simulated": each.simulated,
-        "detail": each.detail,
+        "outcome": settlement.outcome,
+        "cost": settlement.cost,
+        "price_source": settlement.price_source,
+        "usage": settlement.usage,
+        "seconds": settlement.seconds,
+        "simulated": settlement.simulated,
+        "detail": settlement.detail,
     }
 
 
-def _ending(each: Settlement) -> Ending:
+def _ending(settlement: Settlement) -> Ending:
     answer = None
-    if each.next_state is State.SUCCEEDED:
-        answer = {"output": each.output, "receipt": each.receipt}
-    return Ending(item_id=each.item_id, state=each.next_state, answer=answer, error=each.error)
+    if settlement.next_state is State.SUCCEEDED:
+        answer = {"output": settlement.output, "receipt": settlement.receipt}
+    return Ending(
+        item_id=settlement.item_id,
+        state=settlement.next_state,
+        answer=answer,
+        error=settlement.error,
+    )
 
 
-def _entries(each: Settlement) -> list[Entry]:
-    kind = "settle" if each.cost else "release"
+def _entries(settlement: Settlement) -> list[Entry]:
+    kind = "settle" if settlement.cost else "release"
     return [
-        Entry(balance, each.item_id, each.fence, kind, -each.held, each.cost)
-        for balance in each.balances
+        Entry(
+            balance, settlement.item_id, settlement.fence, kind, -settlement.held, settlement.cost
+        )
+        for balance in settlement.balances
     ]
 
 
-def _correct(connection: Connection, each: Settlement) -> list[Entry]:
+def _correct(connection: Connection, settlement: Settlement) -> list[Entry]:
     """A late reply under an old fence: the attempt's booked charge becomes the actual one.
 
     The attempt's outcome becomes ``late``: what its reply would have been is kept in its detail,
     since it was not accepted.
     """
     attempt = connection.execute(
-        select(attempts).where(attempts.c.item_id == each.item_id, attempts.c.fence == each.fence)
+        select(attempts).where(
+            attempts.c.item_id == settlement.item_id, attempts.c.fence == settlement.fence
+        )
     ).one_or_none()
-    if attempt is None or attempt.outcome not in BOOKED or each.outcome in BOOKED:
+    if attempt is None or attempt.outcome not in BOOKED or settlement.outcome in BOOKED:
         # Settled before under the same fence (a repeated message), or no wiser than the books.
         return []
-    late = replace(each, outcome="late", detail={**(each.detail or {}), "came_as": each.outcome})
+    late = replace(
+        settlement,
+        outcome="late",
+        detail={**(settlement.detail or {}), "came_as": settlement.outcome},
+    )
     update_many(connection, attempts, ("item_id", "fence"), [_closed(late, attempt.ended_at)])
-    if not (difference := each.cost - attempt.cost):
+    if not (difference := settlement.cost - attempt.cost):
         return []
     connection.execute(
-        update(items).where(items.c.id == each.item_id).values(spent=items.c.spent + difference)
+        update(items)
+        .where(items.c.id == settlement.item_id)
+        .values(spent=items.c.spent + difference)
     )
     return [
-        Entry(balance, each.item_id, each.fence, "correct", 0, difference)
+        Entry(balance, settlement.item_id, settlement.fence, "correct", 0, difference)
         for balance in attempt.balances
     ]

@@ -124,7 +124,7 @@ def replay(
     )
     _restate(connection, dead, floor, max_cost)
     owed = promises.owe_anew(connection, dead)
-    if groups := [each.group_id for each in owed if each.group_id and each.chord]:
+    if groups := [promise.group_id for promise in owed if promise.group_id and promise.chord]:
         chords.reopen(connection, groups)
     changed = {"floor": floor, "max_cost": max_cost}
     stated = {name: value for name, value in changed.items() if value is not None}

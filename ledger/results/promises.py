@@ -118,7 +118,11 @@ def ids_of(connection: Connection, item_ids: Sequence[str]) -> list[str]:
     joined = select(promises.c.id).where(
         among(promises.c.item_id), promises.c.id != promises.c.item_id
     )
-    return [each for found in (own, joined) for each in connection.execute(found, given).scalars()]
+    return [
+        promise_id
+        for found in (own, joined)
+        for promise_id in connection.execute(found, given).scalars()
+    ]
 
 
 def owe_anew(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:

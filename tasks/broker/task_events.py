@@ -61,29 +61,29 @@ class ItemEvents:
             (
                 "task-received",
                 {
-                    "uuid": each.id,
-                    "name": each.task,
+                    "uuid": promise.id,
+                    "name": promise.task,
                     "args": "",
                     "kwargs": "",
-                    "root_id": each.root_id,
-                    "parent_id": each.parent_id,
+                    "root_id": promise.root_id,
+                    "parent_id": promise.parent_id,
                     "retries": 0,
                     "eta": None,
                     "expires": None,
                 },
             )
-            for each in promises
+            for promise in promises
         )
 
     def started(self, promise_ids: Iterable[str]) -> None:
         """A worker claimed their items."""
-        self._say(("task-started", {"uuid": each}) for each in promise_ids)
+        self._say(("task-started", {"uuid": promise_id}) for promise_id in promise_ids)
 
     def retried(self, promise_ids: Iterable[str], reason: str) -> None:
         """Their items wait to be tried again; ``reason`` is the ledger's word."""
         self._say(
-            ("task-retried", {"uuid": each, "exception": reason, "traceback": ""})
-            for each in promise_ids
+            ("task-retried", {"uuid": promise_id, "exception": reason, "traceback": ""})
+            for promise_id in promise_ids
         )
 
     def ended(

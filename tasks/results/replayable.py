@@ -34,9 +34,9 @@ class ReplayableResult(AsyncResult):  # type: ignore[misc]  # celery ships no ty
     def _maybe_reraise_parent_error(self) -> None:
         """As Celery's; failures of earlier steps are looked up again, as its own are."""
         for node in self._parents():
-            for each in getattr(node, "results", None) or [node]:
-                if isinstance(each, ReplayableResult):
-                    each._forget_failure()  # noqa: SLF001 - of its own kind
+            for result in getattr(node, "results", None) or [node]:
+                if isinstance(result, ReplayableResult):
+                    result._forget_failure()  # noqa: SLF001 - of its own kind
         super()._maybe_reraise_parent_error()
 
     def _get_task_meta(self) -> Any:

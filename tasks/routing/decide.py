@@ -96,7 +96,9 @@ def choose_all(
 
 
 def _standing(now: int, away: Mapping[str, Condition], tried: Collection[str]) -> Standing:
-    return Standing(now, {name: each.said() for name, each in away.items() if name not in tried})
+    return Standing(
+        now, {name: condition.said() for name, condition in away.items() if name not in tried}
+    )
 
 
 def _nothing_below(item: WorkItem, degraded: Mapping[str, Any], found: DeadLettered) -> Death:

@@ -64,7 +64,11 @@ class Failover:
 
     def _end_trials(self, connection: Transaction, known: Conditions, now: int) -> None:
         """Another may be tried where the item on trial was given back, ended or paused."""
-        probes = {name: each.probe for name, each in known.items() if each.probe is not None}
+        probes = {
+            name: condition.probe
+            for name, condition in known.items()
+            if condition.probe is not None
+        }
         for name in sorted(probes.keys() - conditions.under_way(connection, probes)):
             conditions.end_trial(connection, name, probes[name], now + NOT_CALLED)
 
@@ -100,8 +104,8 @@ def unavailable(known: Conditions, policy: Policy) -> frozenset[str]:
 def _stand_ins(deployment: Deployment, policy: Policy, away: frozenset[str]) -> list[Deployment]:
     """Who could take over from ``deployment`` for some item."""
     return [
-        each
-        for each in policy.deployments.values()
-        if each.name not in away | {deployment.name}
-        and (each.tier, each.metered) == (deployment.tier, deployment.metered)
+        other
+        for other in policy.deployments.values()
+        if other.name not in away | {deployment.name}
+        and (other.tier, other.metered) == (deployment.tier, deployment.metered)
     ]

@@ -37,13 +37,17 @@ class TokenCounter:
     def __init__(self, policy: Policy) -> None:
         self._tokenizers: dict[str, Tokenizer] = {}
         self._stating: list[tuple[str, str, bool]] = []
-        for each in policy.deployments.values():
-            if each.tokenizer is None:
+        for deployment in policy.deployments.values():
+            if deployment.tokenizer is None:
                 continue
-            if each.tokenizer not in self._tokenizers:
-                self._tokenizers[each.tokenizer] = _load(each.name, each.tokenizer)
+            if deployment.tokenizer not in self._tokenizers:
+                self._tokenizers[deployment.tokenizer] = _load(
+                    deployment.name, deployment.tokenizer
+                )
             # vLLM is held to a schema by its sampler; the others bill what asks for it.
-            self._stating.append((each.name, each.tokenizer, each.engine != "vllm"))
+            self._stating.append(
+                (deployment.name, deployment.tokenizer, deployment.engine != "vllm")
+            )
 
     def __bool__(self) -> bool:
         return bool(self._stating)

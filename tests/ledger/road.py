@@ -131,7 +131,7 @@ class Road:
         with self.ledger.write() as connection:
             again_at = database_now(connection) + 60 * SECOND
             ready = routes.queue(connection, tier, 10_000, again_at)
-            return {each.id: each.fence for each in ready}
+            return {item.id: item.fence for item in ready}
 
     def ready(self, count: int = 1, *, bound: int = 100, **stated: Any) -> dict[str, int]:
         """``count`` new items, queued."""

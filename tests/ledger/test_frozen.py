@@ -22,7 +22,7 @@ def test_whoever_stops_in_a_transaction_on_postgresql_loses_its_locks(
 
     def stop_in_a_transaction() -> None:
         with stopped.write() as connection:
-            connection.execute(urgent, [{"b_id": each} for each in ids[:rows]])
+            connection.execute(urgent, [{"b_id": item_id} for item_id in ids[:rows]])
             with other.write() as second:
                 # Waits for the locks of the first, who says nothing any more.
                 second.execute(update(items).values(priority=1))

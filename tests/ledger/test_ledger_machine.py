@@ -124,7 +124,7 @@ class Moves(RuleBasedStateMachine):
         with self.ledger.write() as connection:
             new = [new_item(budget=budget, max_cost=max_cost) for _ in range(count)]
             commit(connection, new)
-        self.most |= {each.id: max_cost for each in new}
+        self.most |= {item.id: max_cost for item in new}
         self.start()
 
     @rule()
@@ -157,14 +157,14 @@ class Moves(RuleBasedStateMachine):
         with self.ledger.write() as connection:
             ready = routes.queue(connection, "gpu", most, self.now + 20 * SECOND)
         if ready:
-            self.messages.append({each.id: each.fence for each in ready})
+            self.messages.append({item.id: item.fence for item in ready})
 
     @rule()
     def send_again(self) -> None:
         with self.ledger.write() as connection:
             found = routes.unclaimed(connection, self.now, self.now + 20 * SECOND, 4)
         if found:
-            self.messages.append({each.id: each.fence for each in found})
+            self.messages.append({item.id: item.fence for item in found})
 
     @precondition(lambda self: self.messages)
     @rule(data=st.data())
@@ -181,12 +181,12 @@ class Moves(RuleBasedStateMachine):
         with self.ledger.write() as connection:
             known = claims.read(connection, wanted)
             result = claims.claim(connection, WORKER, wanted, known, self.now)
-        for each in result.claimed:
-            assert (each.item.id, each.fence) not in {(c.item.id, c.fence) for c in self.given}
+        for claim in result.claimed:
+            assert (claim.item.id, claim.fence) not in {(c.item.id, c.fence) for c in self.given}
         self.given += result.claimed
         self._ended(result.ends.ended)
         self.seen["claimed"] += len(result.claimed)
-        self.seen["claimed again"] += sum(each.fence > 1 for each in result.claimed)
+        self.seen["claimed again"] += sum(claim.fence > 1 for claim in result.claimed)
         self.seen["refused a claim"] += result.stale
         self.seen["waited for others' holds"] += result.waiting
         self.seen["dead at the claim"] += len(result.ends.ended)
@@ -271,7 +271,7 @@ class Moves(RuleBasedStateMachine):
     @precondition(lambda self: self.most)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        begun = [each.item.id for each in self.given]
+        begun = [claim.item.id for claim in self.given]
         item_id = data.draw(st.sampled_from(begun or sorted(self.most)))
         with self.ledger.write() as connection:
             self._ended(items.cancel(connection, [item_id], "ada").ended)

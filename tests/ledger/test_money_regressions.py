@@ -84,7 +84,7 @@ def test_claims_at_the_same_moment_do_not_pass_the_limit_together(road: Road) ->
     with ThreadPoolExecutor(8) as pool:
         slices = [dict(wanted[start::8]) for start in range(8)]
         results = list(pool.map(road.claim, slices))
-    assert sum(len(each.claimed) for each in results) == 7
+    assert sum(len(result.claimed) for result in results) == 7
     assert road.books() == {ACME: (70, 0, 70), "provider:house:total:all": (70, 0, 70)}
 
 
@@ -102,7 +102,7 @@ def test_a_dead_workers_holds_come_back_and_block_nobody(road: Road, policy: Pol
         routes.wake_due(connection, now)
     # The engine costs a nano-dollar a microsecond, and was held for a lease and one more.
     assert road.books() == {ACME: (0, LEASE + 1, 100_000_000)}
-    assert list(waiting) == [each.item.id for each in road.claim(road.queue()).claimed]
+    assert list(waiting) == [claim.item.id for claim in road.claim(road.queue()).claimed]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_cancelled_call_of_the_house_is_charged_its_engine_time(
     [claim] = road.running(bound=60_000_000)
     cut = Interrupted(kind="cancelled", usage=Usage(engine_seconds=2.5))
     written = settled_as(claim, policy.deployments["small"], cut, policy, stopped=True)
-    assert [each.state for each in road.settle(written).ends.ended] == ["cancelled"]
+    assert [ending.state for ending in road.settle(written).ends.ended] == ["cancelled"]
     assert road.books() == {ACME: (0, 2_500_000, 60_000_000)}
 
 

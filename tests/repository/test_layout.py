@@ -1,5 +1,6 @@
 """The tree is what the house's plan says: these rooms, these files, pages read in one sitting."""
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_no_module_has_a_name_that_says_nothing(tree: list[Path]) -> None:
         and any(VAGUE.fullmatch(word) for part in path.parts for word in Path(part).stem.split("_"))
     ]
     assert vague == []
+
+
+def test_loops_name_what_they_hold(root: Path, tree: list[Path]) -> None:
+    nameless = []
+    for path in tree:
+        if path.suffix != ".py":
+            continue
+        for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8"))):
+            names: list[ast.expr | ast.arg] = []
+            if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+                names = list(ast.walk(node.target))  # type: ignore[arg-type]
+            elif isinstance(node, ast.arg):
+                names = [node]
+            held = {getattr(name, "id", getattr(name, "arg", None)) for name in names}
+            nameless += [f"{path}:{names[0].lineno}"] if "each" in held else []
+    assert nameless == []
 
 
 def test_no_two_test_files_share_a_name(tree: list[Path]) -> None:

@@ -111,8 +111,8 @@ def called(send_by: float, before: Callable[[str], None]) -> tuple[Engine, list[
     engine, loop, ended, there = Engine(), EventLoopThread(), [], threading.Event()
     item = an_item(task=complete.name, risk="internal", floor="gpu", sensitivity="public")
 
-    def put(each: Ended) -> None:
-        ended.append(each)
+    def put(call: Ended) -> None:
+        ended.append(call)
         there.set()
 
     nothing: Any = SimpleNamespace(

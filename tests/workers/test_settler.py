@@ -59,7 +59,7 @@ def settled(
         settler.put(Ended(call, "slot", done.set))
         settler.stop(timeout=60)
     assert done.is_set()
-    return [dict(each) for each in logged], told
+    return [dict(line) for line in logged], told
 
 
 @pytest.mark.parametrize(("bound", "over"), [(5_000, 0), (4_999, 1), (100, 4_900)])
@@ -79,7 +79,7 @@ def test_a_bill_above_its_bound_is_alarmed_at_once_and_booked_in_full(
         "held": bound,
         "over": over,
     }
-    alarms = [each for each in logged if each["event"] == "overage"]
+    alarms = [line for line in logged if line["event"] == "overage"]
     assert alarms == ([{"event": "overage", "log_level": "error", **said}] if over else [])
     assert told == ([{"what": "overage", **said}] if over else [])
     assert road.books()["everything:*:total:all"][:2] == (0, cost) == (0, 5_000)

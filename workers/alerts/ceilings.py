@@ -80,19 +80,27 @@ class Alarm:
                 for name, condition in conditions.by_deployment(connection).items()
                 if name in self._policy.deployments
             ]
-            new = [each for each in known if each.told_at is None and _lasts(each, now)]
-            over = [each for each in known if each.told_at is not None and not each.held]
-            waiting = conditions.waiting(connection, [each.deployment for each in new])
-        for each in new:
+            new = [
+                condition
+                for condition in known
+                if condition.told_at is None and _lasts(condition, now)
+            ]
+            over = [
+                condition
+                for condition in known
+                if condition.told_at is not None and not condition.held
+            ]
+            waiting = conditions.waiting(connection, [warning.deployment for warning in new])
+        for warning in new:
             with self._ledger.write() as connection:
-                first = conditions.tell(connection, each.deployment, now)
+                first = conditions.tell(connection, warning.deployment, now)
             if first:
-                self._say("deployment_away", each, waiting=waiting.get(each.deployment, 0))
-        for each in over:
+                self._say("deployment_away", warning, waiting=waiting.get(warning.deployment, 0))
+        for ceiling in over:
             with self._ledger.write() as connection:
-                first = conditions.tell(connection, each.deployment, None)
+                first = conditions.tell(connection, ceiling.deployment, None)
             if first:
-                self._say("deployment_back", each)
+                self._say("deployment_back", ceiling)
 
     def _say(self, what: str, condition: Condition, **more: int) -> None:
         said: dict[str, str | int | None] = {"deployment": condition.deployment, **more}
@@ -115,8 +123,8 @@ class Alarm:
             return
         with self._ledger.write() as connection:
             new = warnings.note(connection, found, database_now(connection))
-        for each in new:
-            said = _said(each)
+        for warning in new:
+            said = _said(warning)
             _log.warning("ceiling_warning", **said)
             self._hook.tell({"what": "ceiling_warning", **said})
 
@@ -128,14 +136,14 @@ def _lasts(condition: Condition, now: int) -> bool:
     return condition.needs_somebody or now - (condition.since or now) >= LASTS
 
 
-def _said(each: CeilingWarning) -> dict[str, Any]:
+def _said(warning: CeilingWarning) -> dict[str, Any]:
     """The warning as the log and the hook tell it; money in nano-dollars."""
-    of_rate = each.what == BURN_RATE
+    of_rate = warning.what == BURN_RATE
     return {
-        "ceiling": each.balance_id,
+        "ceiling": warning.balance_id,
         "warning": BURN_RATE if of_rate else "share",
-        "share": None if of_rate else float(each.what),
-        "limit": each.limit,
-        "spent": each.spent,
-        "held": each.held,
+        "share": None if of_rate else float(warning.what),
+        "limit": warning.limit,
+        "spent": warning.spent,
+        "held": warning.held,
     }

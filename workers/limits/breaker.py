@@ -94,7 +94,7 @@ class Breaker:
             for name in deployments:
                 self._stopped.pop(name, None)
         with self._lock:
-            self._known.update((each.deployment, each) for each in conditions)
+            self._known.update((condition.deployment, condition) for condition in conditions)
 
     def clear(self, deployment: str) -> bool:
         """Whether nothing was known against the deployment when the ledger was last asked."""
@@ -104,7 +104,7 @@ class Breaker:
     def open(self) -> list[str]:
         """The deployments that not everybody may call, by name."""
         with self._lock:
-            return sorted(name for name, each in self._known.items() if each.held)
+            return sorted(name for name, condition in self._known.items() if condition.held)
 
     def _refreshed(self, within: float = EVERY) -> int:
         """The ledger's clock now; asks the ledger where that was not ``within`` so many seconds."""

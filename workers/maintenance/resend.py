@@ -67,8 +67,8 @@ class Sweep:
         self.resent += len(found)
         for tier in {ready.tier for ready in found}:
             size = self._policy.tiers[Tier(tier)].slice
-            for each in cut((ready for ready in found if ready.tier == tier), size):
-                self._send(Tier(tier), each)
+            for slice_ in cut((ready for ready in found if ready.tier == tier), size):
+                self._send(Tier(tier), slice_)
 
     def _overdue(self) -> None:
         with self._ledger.read() as connection:

@@ -185,6 +185,6 @@ class Upkeep:
         with self._ledger.read() as connection:
             gone = broker_loss.erased_since(connection, since)
         backend = self._app.backend
-        keys = [backend.get_key_for_task(each) for each in gone]
+        keys = [backend.get_key_for_task(name) for name in gone]
         for start in range(0, len(keys), _MOST):
             backend.client.delete(*keys[start : start + _MOST])

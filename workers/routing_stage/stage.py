@@ -199,8 +199,8 @@ class RoutingStage:
             slices, full = self._fill(connection, now, known)
             waiting = due_at is not None and not woken
         self._checkpoint("after_route")
-        for tier, each in slices:
-            self._send(tier, each)
+        for tier, slice_ in slices:
+            self._send(tier, slice_)
         self._checkpoint("after_send")
         self._received([*told, *ends.owed])
         self._delivery.ended(ends)
@@ -265,10 +265,10 @@ class RoutingStage:
         again_at = now + self._resend
         held = self._failover.held(known, now)
         for item in self._failover.trials(connection, known, now, paused):
-            filled += [(Tier(item.tier), each) for each in cut([item], 1)]
+            filled += [(Tier(item.tier), slice_) for slice_ in cut([item], 1)]
         open_tiers: list[Tier] = []
         for tier in TIERS:
-            if any((each.kind, each.name) == ("tier", tier) for each in paused):
+            if any((pause.kind, pause.name) == ("tier", tier) for pause in paused):
                 continue
             stated = self._policy.tiers[tier]
             room = depth(in_force.get(tier, stated.concurrency), stated.slice)
@@ -283,11 +283,11 @@ class RoutingStage:
             room -= room % stated.slice
             ready = routes.queue(connection, tier, room, again_at, paused, last, held)
             full = full or len(ready) == room
-            filled += [(tier, each) for each in cut(ready, stated.slice)]
+            filled += [(tier, slice_) for slice_ in cut(ready, stated.slice)]
         if open_tiers and self._suspected:
             alone, more = poison.queue(connection, open_tiers, last, again_at, paused, held)
             self._suspected = more
-            filled += [(Tier(ready.tier), each) for ready in alone for each in cut([ready], 1)]
+            filled += [(Tier(ready.tier), slice_) for ready in alone for slice_ in cut([ready], 1)]
             full = full or more
         return filled, full
 

@@ -77,7 +77,7 @@ def test_a_hold_is_settled_in_the_window_it_was_made_in(road: Road) -> None:
     midnight = _micros(2027, 1, 10, 23)
     before = road.claim({first: 0}, now=midnight - 1).claimed
     after = road.claim({second: 0}, now=midnight).claimed
-    road.settle(*(settlement(each) for each in (*before, *after)), now=midnight + HOUR)
+    road.settle(*(settlement(row) for row in (*before, *after)), now=midnight + HOUR)
     assert road.books() == {
         "everything:*:day:2027-01-10": (0, 70, 100),
         "everything:*:day:2027-01-11": (0, 70, 100),

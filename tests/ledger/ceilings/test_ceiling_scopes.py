@@ -52,7 +52,7 @@ def test_what_is_exhausted_stops_what_costs_against_it_and_nothing_else(
     road: Road, scope: str, name: str, stopped: set[str]
 ) -> None:
     road.ceilings(ceiling(scope, 100, name=name, window="day"))
-    spends(road, next(each for each in EVERYBODY if each.deployment in stopped))
+    spends(road, next(spender for spender in EVERYBODY if spender.deployment in stopped))
     for by in EVERYBODY:
         result = goes(road, by)
         assert [len(result.claimed), len(result.ends.ended)] == (

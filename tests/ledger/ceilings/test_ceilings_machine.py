@@ -111,8 +111,8 @@ class Books(RuleBasedStateMachine):
         working = [self.pool.submit(at_once, job) for job in jobs]
         ready.wait(10)
         try:
-            for each in working:
-                each.result(30)
+            for claim in working:
+                claim.result(30)
         finally:
             done.set()
             watching.result(30)

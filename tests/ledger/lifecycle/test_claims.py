@@ -140,7 +140,7 @@ def test_a_renewed_lease_lasts_and_a_lost_one_is_told(road: Road) -> None:
     with road.ledger.write() as connection:
         assert items.cancel(connection, [stopped.item.id], "ada").ended == []
         until = mine.started_at + 99 * SECOND
-        held = {each.item.id: each.fence for each in (mine, lost, stopped)}
+        held = {claim.item.id: claim.fence for claim in (mine, lost, stopped)}
         told = leases.renew(connection, held, until)
     assert told == ({lost.item.id}, {stopped.item.id})
     assert road.row(mine.item.id).lease_until == until
@@ -187,7 +187,7 @@ def test_overlapping_slices_neither_deadlock_nor_double_a_claim(road: Road) -> N
     def claim_and_settle(turn: int) -> int:
         some = dict.fromkeys(ids[turn:] + ids[:turn], 0)
         claimed = road.claim(some).claimed
-        road.settle(*(settlement(each) for each in reversed(claimed)))
+        road.settle(*(settlement(claim) for claim in reversed(claimed)))
         return len(claimed)
 
     with ThreadPoolExecutor(6) as pool:

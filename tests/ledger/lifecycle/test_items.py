@@ -53,7 +53,7 @@ def test_the_same_idempotency_key_is_one_item_with_a_promise_for_each(road: Road
         assert submit(connection, first, promise_of(first.id, "a")) == first.id
         assert submit(connection, second, promise_of(second.id, "b")) == first.id
         owed = promises.unkept(connection, [first.id])
-    assert sorted(each.id for each in owed) == ["a", "b"]
+    assert sorted(promise.id for promise in owed) == ["a", "b"]
     assert _count(road.ledger) == 1
 
 
@@ -94,7 +94,7 @@ def test_many_items_are_submitted_at_once_and_keep_every_character(road: Road) -
 def test_ids_are_unique_and_in_the_order_of_time() -> None:
     made = [new_id() for _ in range(1_000)]
     assert len(set(made)) == 1_000
-    assert [each[:13] for each in made] == sorted(each[:13] for each in made)
+    assert [item_id[:13] for item_id in made] == sorted(item_id[:13] for item_id in made)
 
 
 def test_a_kept_promise_is_owed_no_more(road: Road) -> None:
@@ -126,7 +126,7 @@ def test_a_promise_is_overdue_once_its_item_has_ended(road: Road) -> None:
 
 
 def test_a_look_for_overdue_promises_goes_on_where_the_last_one_stopped(road: Road) -> None:
-    made = sorted((new_item() for _ in range(5)), key=lambda each: each.id)
+    made = sorted((new_item() for _ in range(5)), key=lambda item: item.id)
     with road.ledger.write() as connection:
         for new in made:
             submit(connection, new, promise_of(new.id))

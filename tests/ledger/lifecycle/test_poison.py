@@ -18,7 +18,7 @@ def _queue(ledger: Ledger, last: int = 2) -> tuple[set[str], bool]:
         again_at = database_now(connection) + 60 * SECOND
         paused = pauses.standing(connection)
         queued, more = poison.queue(connection, ["gpu"], last, again_at, paused)
-        return {each.id for each in queued}, more
+        return {item.id for item in queued}, more
 
 
 def _end(ledger: Ledger, item_id: str) -> None:
@@ -49,7 +49,7 @@ def test_whoever_has_lost_fewer_claims_is_queued_with_everybody_else(ledger: Led
     with ledger.write() as connection:
         again_at = database_now(connection) + 60 * SECOND
         ready = routes.queue(connection, "gpu", 10, again_at, last=2)
-    assert {each.id for each in ready} == others
+    assert {item.id for item in ready} == others
     assert _queue(ledger) == ({suspect}, True)
 
 

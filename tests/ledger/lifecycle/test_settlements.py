@@ -85,7 +85,7 @@ def test_a_stale_fence_changes_no_state_and_its_charge_becomes_the_actual_one(ro
     running = road.row(zombie.item.id)
     assert (heir.fence, running.spent) == (2, 100)
     result = road.settle(settlement(zombie, cost=30))
-    assert (result.ends.ended, [each.fence for each in result.stale]) == ([], [1])
+    assert (result.ends.ended, [stale_write.fence for stale_write in result.stale]) == ([], [1])
     row = road.row(zombie.item.id)
     assert (row.state, row.fence, row.output, row.spent) == ("running", 2, None, 30)
     late = road.history(zombie.item.id)[0]

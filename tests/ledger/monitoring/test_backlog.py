@@ -51,7 +51,7 @@ def test_what_is_paused_is_not_ready(
     place(ledger, "routed", budget="other")
     with ledger.write() as connection:
         pauses.pause(connection, kind, name, "ada")
-    assert {tier: each.ready for tier, each in ready(ledger).items()} == left
+    assert {tier: backlog_.ready for tier, backlog_ in ready(ledger).items()} == left
 
 
 def test_items_that_wait_are_told_apart_by_what_they_wait_for(ledger: Ledger) -> None:

@@ -59,7 +59,7 @@ def test_the_oldest_ready_item_of_each_tier_is_told_with_its_age(ledger: Ledger)
     place(ledger, "routed", ready_at=0, submitted_at=at - 90 * SECOND, tier="frontier")
     place(ledger, "submitted", ready_at=at - 7 * SECOND, tier=None)
     backlog = _standing(ledger).backlog
-    assert {name: each.ready for name, each in backlog.items()} == {
+    assert {name: waiting.ready for name, waiting in backlog.items()} == {
         "gpu": 2,
         "frontier": 1,
         "route": 1,
@@ -75,7 +75,7 @@ def test_what_is_paused_is_no_backlog(ledger: Ledger) -> None:
         pauses.pause(connection, "budget", "acme", "ada")
     found = _standing(ledger)
     assert found.backlog == {}
-    assert [(each.kind, each.name) for each in found.paused] == [("budget", "acme")]
+    assert [(pause.kind, pause.name) for pause in found.paused] == [("budget", "acme")]
 
 
 def test_ended_leases_and_dead_letters_are_counted(ledger: Ledger) -> None:

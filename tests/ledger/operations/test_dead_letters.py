@@ -72,7 +72,9 @@ def test_a_dead_letter_shows_its_whole_history(road: Road) -> None:
     assert shown is not None
     item, attempts = shown
     assert item.reason == "rejected"
-    assert [(each.fence, each.cost, each.outcome) for each in attempts] == [(1, 70, "rejected")]
+    assert [(attempt.fence, attempt.cost, attempt.outcome) for attempt in attempts] == [
+        (1, 70, "rejected")
+    ]
 
 
 def test_a_replay_begins_anew_and_forgets_no_charge(road: Road) -> None:
@@ -128,7 +130,7 @@ def test_a_replay_owes_its_promises_anew_and_no_errback_a_second_time(road: Road
             promises.make_once(connection, owed, 1)
         promises.keep(connection, [told, joined], 2)
         dead_letters.replay(connection, [item_id], "ada")
-        anew = {each.id: each for each in promises.unkept(connection, [item_id])}
+        anew = {promise.id: promise for promise in promises.unkept(connection, [item_id])}
         # Told of the death by somebody who read it before the replay.
         promises.keep(connection, [late], 3)
         assert len(promises.unkept(connection, [item_id])) == 3

@@ -94,7 +94,7 @@ def test_an_erased_item_keeps_its_receipt_its_cost_and_nothing_that_was_said(
         [attempt] = connection.execute(select(attempts).where(attempts.c.item_id == item_id))
         assert (attempt.detail, attempt.cost) == (None, 10)
         done = audit_log.newest(connection, 5)
-    assert [(each["by"], each["what"]) for each in done] == [("ada", "erase")]
+    assert [(action["by"], action["what"]) for action in done] == [("ada", "erase")]
     assert column(ledger, other, "arguments") == {"prompt": "my secret"}
 
 
@@ -139,16 +139,16 @@ def test_retention_takes_the_payloads_of_old_items_and_leaves_the_books(ledger: 
     young = _whole(ledger, "succeeded", ended_at=now - 29 * DAY)
     dead = _whole(ledger, "dead", ended_at=now - 31 * DAY)
     owed = _whole(ledger, "succeeded", ended_at=now - 31 * DAY)
-    for each in (old, young, dead):
-        _keep(ledger, each)
+    for item_id in (old, young, dead):
+        _keep(ledger, item_id)
     with ledger.write() as connection:
         done = (State.SUCCEEDED, State.CANCELLED)
         assert erasure.expire(connection, done, now - 30 * DAY, 10) == 1
         assert erasure.expire(connection, done, now - 30 * DAY, 10) == 0
     assert column(ledger, old, "arguments") is None
     assert column(ledger, old, "receipt") == {"cost": "0.01"}
-    for each in (young, dead, owed):
-        assert column(ledger, each, "arguments") is not None
+    for item_id in (young, dead, owed):
+        assert column(ledger, item_id, "arguments") is not None
 
 
 def test_a_key_whose_lifetime_has_passed_is_free_and_others_are_not(ledger: Ledger) -> None:
@@ -158,7 +158,7 @@ def test_a_key_whose_lifetime_has_passed_is_free_and_others_are_not(ledger: Ledg
     forever = place(ledger, "succeeded", idempotency_key="c")
     with ledger.write() as connection:
         assert erasure.free_keys(connection, now, 10) == 1
-    kept = [column(ledger, each, "idempotency_key") for each in (past, future, forever)]
+    kept = [column(ledger, item_id, "idempotency_key") for item_id in (past, future, forever)]
     assert kept == [None, "b", "c"]
 
 
@@ -180,9 +180,9 @@ def test_a_replay_may_raise_the_floor_and_change_the_ceiling_and_says_so(ledger:
         )
         [noted] = audit_log.newest(connection, 5)
     assert set(back) == {low, none, high}
-    floors = [column(ledger, each, "floor") for each in (low, none, high)]
+    floors = [column(ledger, item_id, "floor") for item_id in (low, none, high)]
     assert floors == ["open_weight", "open_weight", "frontier"]
-    assert {column(ledger, each, "max_cost") for each in back} == {99}
+    assert {column(ledger, item_id, "max_cost") for item_id in back} == {99}
     assert column(ledger, low, "announced_at") is None
     assert (noted["detail"]["floor"], noted["detail"]["max_cost"]) == ("open_weight", 99)
 

@@ -44,7 +44,7 @@ def test_a_job_tells_where_its_items_are_and_what_they_cost(road: Road) -> None:
 def test_a_job_is_over_when_the_last_row_of_a_whole_file_has_ended(road: Road) -> None:
     job_id = _job(road, 2)
     road.route(bound=100)
-    road.settle(*(settlement(each) for each in road.claim(road.queue()).claimed))
+    road.settle(*(settlement(claim) for claim in road.claim(road.queue()).claimed))
     assert not _progress(road, job_id).over
     with road.ledger.write() as connection:
         jobs.complete(connection, job_id, 2)
@@ -132,7 +132,7 @@ def test_a_job_whose_submission_ended_early_is_incomplete_and_over_when_its_rows
     progress = _progress(road, job_id)
     assert (progress.stopped, progress.over) == (True, False)
     road.route(bound=100)
-    road.settle(*(settlement(each) for each in road.claim(road.queue()).claimed))
+    road.settle(*(settlement(claim) for claim in road.claim(road.queue()).claimed))
     assert _progress(road, job_id).over
     with road.ledger.write() as connection:
         [(job, submitted)] = jobs.stopped(connection, 5)

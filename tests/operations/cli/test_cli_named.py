@@ -146,7 +146,7 @@ def test_finding_by_a_beginning_reads_the_primary_key_alone(ledger: Ledger) -> N
         connection.execute(insert(item_table), rows)
     asked: list[str] = []
     with ledger.read() as connection:
-        event.listen(connection, "before_cursor_execute", lambda *each: asked.append(each[2]))
+        event.listen(connection, "before_cursor_execute", lambda *told: asked.append(told[2]))
         assert item_named(connection, "id-1999") == "id-1999"
     (statement,) = asked
     plan = "EXPLAIN QUERY PLAN " if ledger.dialect == "sqlite" else "EXPLAIN "

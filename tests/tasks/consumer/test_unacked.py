@@ -20,9 +20,11 @@ def test_a_connection_closes_although_the_broker_is_gone_and_a_first_try_was_cut
         outlive_the_broker(connection.transport)
         queue = connection.SimpleQueue("route")
         queue.put({"look": True})
-        queue.get(timeout=60)
+        message = queue.get(timeout=60)
         server.stop()
         # As the first of Celery's two tries leaves a connection that was lost while it listened.
         connection.transport.client = None
         connection.close()
         assert not connection.connected
+        with pytest.raises(ConnectionError, match="lost"):
+            message.ack()

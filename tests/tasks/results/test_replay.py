@@ -171,7 +171,7 @@ def test_whoever_has_read_the_failure_of_an_earlier_step_gets_the_answer_after_a
         first = asked.parent.id
     else:
         asked = chord([complete.s("one"), complete.s("too")], complete.si("two")).apply_async()
-        first, other = (each.id for each in asked.parent.results)
+        first, other = (result.id for result in asked.parent.results)
         road.tell(road.answer(other, {"text": "too"}))
     _die(road, first)
     with pytest.raises((NoRoute, ChordError)):

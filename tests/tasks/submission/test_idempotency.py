@@ -34,9 +34,9 @@ def call(barrier, said):
 fork = multiprocessing.get_context("fork")
 barrier, said = fork.Barrier(10), fork.Queue()
 ten = [fork.Process(target=call, args=(barrier, said)) for _ in range(10)]
-for each in ten: each.start()
+for thread in ten: thread.start()
 answers = [said.get(timeout=90) for _ in ten]
-for each in ten: each.join()
+for thread in ten: thread.join()
 print(json.dumps(answers))
 """
 

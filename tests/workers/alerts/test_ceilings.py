@@ -59,14 +59,14 @@ def spend(ledger: Ledger, amount: int, at: int, balance: str = ACME) -> None:
 
 def _of_ceilings(logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """What was logged of ceilings: threads of other tests may still log."""
-    return [each for each in logs if each["event"] == "ceiling_warning"]
+    return [line for line in logs if line["event"] == "ceiling_warning"]
 
 
 def warned(ledger: Ledger, at: int, policy: WarningPolicy = DEFAULT) -> list[str]:
     """What a routing stage that looks at that moment warns of."""
     with ledger.write() as connection:
         found = warnings.look(connection, policy, at)
-        return [each.what for each in warnings.note(connection, found, at)]
+        return [warning.what for warning in warnings.note(connection, found, at)]
 
 
 def test_each_share_is_warned_of_once(ledger: Ledger) -> None:
@@ -92,7 +92,7 @@ def test_of_two_routing_stages_that_look_at_once_one_warns(ledger: Ledger) -> No
     given = []
     for found in looks:
         with ledger.write() as connection:
-            given += [each.what for each in warnings.note(connection, found, noon)]
+            given += [warning.what for warning in warnings.note(connection, found, noon)]
     assert given == ["0.5"]
 
 
@@ -168,8 +168,8 @@ def test_the_routing_stages_tick_looks_at_the_ceilings(ledger: Ledger) -> None:
     delivery = Mock(spec=Delivery)
     sweeps = [Sweep(ledger, Policy(digest="d"), lambda *_: None, delivery, 1) for _ in range(2)]
     with capture_logs() as logs:
-        for each in sweeps:
-            each()
+        for sweep in sweeps:
+            sweep()
     assert len(_of_ceilings(logs)) == 1
 
 
@@ -207,7 +207,7 @@ def test_the_hook_hears_once_of_each_item_that_a_ceiling_ended(ledger: Ledger) -
         died = Death(item_id, "cost_ceiling", "again", {"ceiling": ACME})
         die(connection, [died], database_now(connection))
     Alarm(ledger, Policy(digest="d"), told).look()  # type: ignore[arg-type]
-    assert [each["item"] for each in told.messages] == [item_id, item_id]
+    assert [message["item"] for message in told.messages] == [item_id, item_id]
 
 
 AWAY = """
@@ -266,7 +266,7 @@ def test_an_outage_is_told_once_it_lasts_and_a_throttle_where_minutes_are_ahead(
     away(ledger, "throttled", 0, stated=50)
     assert alarmed(ledger) == []
     away(ledger, "throttled", 0)
-    assert [each["code"] for each in alarmed(ledger)] == ["throttled"]
+    assert [warning["code"] for warning in alarmed(ledger)] == ["throttled"]
     with ledger.write() as connection:
         connection.exec_driver_sql("DELETE FROM conditions")
     away(ledger, "outage", 0)
@@ -274,4 +274,4 @@ def test_an_outage_is_told_once_it_lasts_and_a_throttle_where_minutes_are_ahead(
     with ledger.write() as connection:
         connection.exec_driver_sql("DELETE FROM conditions")
     away(ledger, "outage", 61)
-    assert [each["what"] for each in alarmed(ledger)] == ["deployment_away"]
+    assert [warning["what"] for warning in alarmed(ledger)] == ["deployment_away"]

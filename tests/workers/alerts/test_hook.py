@@ -62,7 +62,7 @@ def test_a_webhook_is_posted_to(posted: tuple[str, list[tuple[str, Any]]]) -> No
 
 def _of(ceiling: str, logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """What was logged of this ceiling: hooks of other tests may still fail in their threads."""
-    return [each for each in logs if each.get("ceiling") == ceiling]
+    return [line for line in logs if line.get("ceiling") == ceiling]
 
 
 @pytest.mark.processes
@@ -82,8 +82,8 @@ def test_a_hook_that_fails_is_a_log_line_without_its_address(
             Hook(policy, seconds=PATIENCE).tell({"what": "ceiling_warning", "ceiling": ACME})
         Hook(hangs, seconds=0.5).tell({"what": "ceiling_warning", "ceiling": ACME})
         until(lambda: len(_of(ACME, logs)) == len(hooks) + 1)
-    assert {each["event"] for each in _of(ACME, logs)} == {"hook_failed"}
-    assert {each["why"] for each in _of(ACME, logs)} == {
+    assert {line["event"] for line in _of(ACME, logs)} == {"hook_failed"}
+    assert {line["why"] for line in _of(ACME, logs)} == {
         "status 500",
         "ConnectionRefusedError",
         "exit status 3",
@@ -102,7 +102,7 @@ def test_a_hook_that_hangs_holds_nobody_up_and_takes_no_more_than_it_has_room_fo
     with capture_logs() as logs:
         for _ in range(ROOM + 5):
             hook.tell({"what": "x", "ceiling": ACME})
-    assert {each["why"] for each in _of(ACME, logs)} == {"too many messages wait"}
+    assert {line["why"] for line in _of(ACME, logs)} == {"too many messages wait"}
     assert hook.room == 0
     released.set()
     until(lambda: hook.room == ROOM)

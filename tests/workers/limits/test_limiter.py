@@ -380,6 +380,6 @@ def test_several_workers_on_the_servers_own_clock_stay_within_the_limit(valkey_s
         worker.join()
     # The server granted between the question and its reply, however long that took.
     for since, _, _ in got:
-        within = [each for each in got if since <= each[0] and each[1] < since + SECOND]
+        within = [answer for answer in got if since <= answer[0] and answer[1] < since + SECOND]
         assert sum(count for _, _, count in within) <= 100
     assert sum(count for _, _, count in got) >= 300

@@ -42,13 +42,13 @@ def _age(road: Road, item_id: str, days: int) -> None:
 
 def test_payloads_of_old_answers_and_dead_letters_go_each_after_its_own_time(road: Road) -> None:
     asked = [complete.delay(f"secret {n}") for n in range(4)]
-    endings = [road.answer(each.id, {"text": "x"}) for each in asked[:2]]
-    endings += [road.kill(each.id, "exhausted") for each in asked[2:]]
+    endings = [road.answer(result.id, {"text": "x"}) for result in asked[:2]]
+    endings += [road.kill(result.id, "exhausted") for result in asked[2:]]
     road.tell(*endings)
-    for each, days in zip(asked, (31, 29, 91, 31), strict=True):
-        _age(road, each.id, days)
+    for result, days in zip(asked, (31, 29, 91, 31), strict=True):
+        _age(road, result.id, days)
     Upkeep(road.app).round()
-    gone = [road.item(each.id).arguments is None for each in asked]
+    gone = [road.item(result.id).arguments is None for result in asked]
     assert gone == [True, False, True, False]
     old = road.item(asked[0].id)
     assert (old.state, old.output, old.receipt is None) == ("succeeded", None, False)

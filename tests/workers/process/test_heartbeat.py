@@ -68,4 +68,4 @@ def test_a_process_whose_goodbye_fails_ends_all_the_same(
     with monkeypatch.context() as broken:
         broken.setattr(progress, "leave", down)
         beat.stop()
-    assert [each.id for each in _processes(ledger)] == [beat.id]
+    assert [process.id for process in _processes(ledger)] == [beat.id]

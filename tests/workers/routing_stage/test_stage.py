@@ -90,7 +90,7 @@ def test_what_fits_a_window_by_its_tokens_but_not_by_its_bytes_goes_there_once_i
     assert column(ledger, counted, "deployment") == "house"
     assert column(ledger, counted, "token_bound") < column(ledger, bounded, "token_bound")
     assert any(
-        "by its own tokenizer" in each for each in column(ledger, counted, "route")["reasons"]
+        "by its own tokenizer" in reason for reason in column(ledger, counted, "route")["reasons"]
     )
 
 
@@ -102,7 +102,7 @@ def test_more_than_is_counted_in_one_look_is_routed_by_the_next_ones(
     stage = stage_on(ledger, counting)
     for left in (2, 1, 0):
         stage.look()
-        states = [column(ledger, each, "state") for each in placed]
+        states = [column(ledger, item_id, "state") for item_id in placed]
         assert states.count("submitted") == left
 
 

@@ -116,9 +116,11 @@ def _google(details: Any) -> int | None:
     """The limit in tokens that Google's ``QuotaFailure`` names, where it is of input tokens."""
     for detail in details if isinstance(details, list) else []:
         violations = detail.get("violations") if isinstance(detail, dict) else None
-        for each in violations if isinstance(violations, list) else []:
-            named = isinstance(each, dict) and "InputTokens" in str(each.get("quotaId"))[:200]
-            if named and (limit := _count(each.get("quotaValue"))):
+        for violation in violations if isinstance(violations, list) else []:
+            named = (
+                isinstance(violation, dict) and "InputTokens" in str(violation.get("quotaId"))[:200]
+            )
+            if named and (limit := _count(violation.get("quotaValue"))):
                 return limit
     return None
 
