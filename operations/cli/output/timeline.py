@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierqueue.ledger.monitoring.backlog import reason_of
 from tierqueue.operations.cli.output.action_words import in_words
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.router.lifecycle import ENDS, State
@@ -205,6 +204,8 @@ def _action(row: Row) -> Event:
 
 
 def _present(item: Row, owed: Sequence[Row], now: int) -> Iterator[Event]:
+    from tierqueue.ledger.monitoring.backlog import reason_of
+
     if item["state"] in ENDS:
         if waiting := [row["id"] for row in owed if row["kept_at"] is None]:
             yield Event(None, "owed", (f"not told yet: Celery task {', '.join(waiting)}",))
