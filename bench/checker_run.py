@@ -51,7 +51,7 @@ class Run:
     def __init__(self, folder: Path, tables: dict[str, list[Row]]) -> None:
         self.items: dict[str, Row] = {row["id"]: row for row in tables["items"]}
         self.attempts: dict[str, list[Row]] = defaultdict(list)
-        for row in sorted(tables["attempts"], key=lambda table: int(table["fence"])):
+        for row in sorted(tables["attempts"], key=lambda attempt: int(attempt["fence"])):
             self.attempts[row["item_id"]].append(row)
         self.promises = {row["id"]: row for row in tables["promises"]}
         self.balances, self.entries = tables["balances"], tables["entries"]

@@ -215,7 +215,7 @@ def diagnosis(app: TierqueueApp) -> list[Finding]:
         try:
             found += part()
         except TierqueueError as error:
-            each = _setting(error, "set it right, then look again")
-            if each not in found:
-                found.append(each)
+            wrong = _setting(error, "set it right, then look again")
+            if wrong not in found:
+                found.append(wrong)
     return in_order(found)

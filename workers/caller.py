@@ -143,7 +143,7 @@ class Caller:
             if isinstance(call, Failed):
                 outcome: Outcome = call
             elif time.monotonic() > send_by:
-                outcome = Interrupted(kind="too late to send")
+                outcome = Interrupted(kind="too_late")
             else:
                 call = replace(call, send_by=send_by)
                 outcome = judge(await station.engine.complete(call), claim, kind, deployment)

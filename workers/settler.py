@@ -92,15 +92,15 @@ class Settler:
         stopping = False
         while not stopping:
             batch: list[Ended] = []
-            each = self._queue.get()
+            ended = self._queue.get()
             while True:
-                if each is None:
+                if ended is None:
                     stopping = True
                 else:
-                    batch.append(each)
+                    batch.append(ended)
                 if len(batch) >= MOST or stopping or self._queue.empty():
                     break
-                each = self._queue.get()
+                ended = self._queue.get()
             if batch:
                 self._free(batch)
                 self._settle(batch)

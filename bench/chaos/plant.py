@@ -163,7 +163,7 @@ class Plant:
 
     def named(self, pid: int) -> str | None:
         """The worker of that pid, if it is one of this plant's."""
-        return next((name for name, known in self.nursery.pids.items() if known == pid), None)
+        return next((name for name, own in self.nursery.pids.items() if own == pid), None)
 
     def produce(self, name: str, seed: int, backlog: int) -> int:
         """Start a producer process; it ends after ``folder / "stop"`` appears."""

@@ -163,12 +163,12 @@ def _balances(connection: Transaction) -> list[Discrepancy]:
 
 def _attempts(connection: Transaction) -> list[Discrepancy]:
     """Each attempt stands in each ceiling with its cost, or with its hold while it is open."""
-    each = (entries.c.item_id, entries.c.fence, entries.c.balance_id)
+    hold = (entries.c.item_id, entries.c.fence, entries.c.balance_id)
     booked = (
         select(
-            *each, func.sum(entries.c.held).label("held"), func.sum(entries.c.spent).label("spent")
+            *hold, func.sum(entries.c.held).label("held"), func.sum(entries.c.spent).label("spent")
         )
-        .group_by(*each)
+        .group_by(*hold)
         .subquery()
     )
     held = case((attempts.c.ended_at.is_(None), attempts.c.held), else_=0)

@@ -174,7 +174,7 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
     """The past of a task type, by deployment and whether its answers were simulated."""
     simulated, answered = _simulated(asked), attempts.c.outcome.in_(("accepted", "rejected"))
     tokens = sum((_tokens(name) for name in (*_INPUT, "output_tokens")), literal(0))
-    each = (
+    costs = (
         select(
             attempts.c.deployment.label("deployment"),
             simulated.label("simulated"),
@@ -193,18 +193,18 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
     )
     rows = connection.execute(
         select(
-            each.c.deployment,
-            each.c.simulated,
+            costs.c.deployment,
+            costs.c.simulated,
             func.count().label("items"),
-            func.sum(each.c.accepted).label("accepted"),
-            func.sum(each.c.rejected).label("rejected"),
-            func.sum(each.c.cost).label("cost"),
-            func.sum(each.c.cost * each.c.cost).label("squares"),
-            func.sum(each.c.seconds).label("seconds"),
-            func.sum(each.c.timed).label("timed"),
-            func.sum(each.c.tokens).label("tokens"),
-            func.sum(each.c.counted).label("counted"),
-        ).group_by(each.c.deployment, each.c.simulated)
+            func.sum(costs.c.accepted).label("accepted"),
+            func.sum(costs.c.rejected).label("rejected"),
+            func.sum(costs.c.cost).label("cost"),
+            func.sum(costs.c.cost * costs.c.cost).label("squares"),
+            func.sum(costs.c.seconds).label("seconds"),
+            func.sum(costs.c.timed).label("timed"),
+            func.sum(costs.c.tokens).label("tokens"),
+            func.sum(costs.c.counted).label("counted"),
+        ).group_by(costs.c.deployment, costs.c.simulated)
     )
     return {
         (row.deployment, bool(row.simulated)): Past(

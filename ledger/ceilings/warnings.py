@@ -154,8 +154,8 @@ def _standing(connection: Transaction, now: int) -> list[tuple[Any, Any]]:
     present = balances.c.start.in_(sorted(set(starts.values())))
     found = []
     for row in connection.execute(select(balances).where(present, balances.c.spent > 0)):
-        own, each = ((row.scope, name, row.window) for name in (row.name, "*"))
-        key = own if own in rules else each
+        own, general = ((row.scope, name, row.window) for name in (row.name, "*"))
+        key = own if own in rules else general
         if starts.get(key) == row.start:
             found.append((row, rules[key]))
     return found

@@ -32,7 +32,7 @@ def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[str, 
     """The most telling error as (the key's path, what is wrong with it and what to do)."""
     errors = wrong.errors(include_url=False)
     # A misspelt key explains why another is missing, so it is told first.
-    error = min(errors, key=lambda error: error["type"] != "extra_forbidden")
+    error = min(errors, key=lambda candidate: candidate["type"] != "extra_forbidden")
     where = [part for part in error["loc"] if part != "[key]"]
     path = ".".join(_spelt(part) for part in where)
     word = str(where[-1]) if where else ""

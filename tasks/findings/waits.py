@@ -44,7 +44,7 @@ def found(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 code="waiting_in_vain",
                 wrong=True,
-                what=f"{what}, the oldest since {oldest[code]:.0f} s",
+                what=f"{what}; the oldest was submitted {oldest[code]:.0f} s ago",
                 meanwhile="they wait in the ledger, until their deadlines",
                 do=_MEND[code],
                 detail={**detail, "oldest_seconds": oldest[code]},

@@ -146,7 +146,7 @@ def test_a_worker_that_was_frozen_between_its_grant_and_its_call_sends_nothing()
 
     engine, [settled] = called(send_by, frozen)
     assert engine.asked == []
-    assert settled.call.outcome == Interrupted(kind="too late to send")
+    assert settled.call.outcome == Interrupted(kind="too_late")
 
 
 def test_what_is_sent_says_by_when_it_has_to_leave() -> None:

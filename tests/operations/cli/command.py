@@ -7,6 +7,18 @@ import pytest
 
 from tierqueue.operations.cli import main
 
+ONE_DEPLOYMENT = """
+[deployments.best]
+tier = "frontier"
+engine = "anthropic"
+model = "best"
+boundary = "vendor:acme"
+key_env = "ACME_KEY"
+context_window = 100000
+prices = { input = "5", output = "25" }
+"""
+"""A policy for commands that need one and route nothing."""
+
 
 class Command:
     """The command in this process, on a ledger of the test's own; its wakes reach nobody."""

@@ -4,20 +4,11 @@ import pytest
 from sqlalchemy import update
 
 from tests.ledger.road import Road
-from tests.operations.cli.command import Command
+from tests.operations.cli.command import ONE_DEPLOYMENT, Command
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items as item_table
 
-POLICY = """
-[deployments.best]
-tier = "frontier"
-engine = "anthropic"
-model = "best"
-boundary = "vendor:acme"
-key_env = "ACME_KEY"
-context_window = 100000
-prices = { input = "5", output = "25" }
-"""
+POLICY = ONE_DEPLOYMENT
 
 
 @pytest.fixture

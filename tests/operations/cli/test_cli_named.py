@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, insert
 
 from tests.ledger.road import Road, ceiling, new_item, promise_of
-from tests.operations.cli.command import Command
+from tests.operations.cli.command import ONE_DEPLOYMENT, Command
 from tierqueue.ledger.accounting import spending
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.in_force import pauses
@@ -20,16 +20,7 @@ from tierqueue.operations.cli.money import spend
 from tierqueue.operations.cli.work import pause
 from tierqueue.router.errors import InvalidItem
 
-POLICY = """
-[deployments.best]
-tier = "frontier"
-engine = "anthropic"
-model = "best"
-boundary = "vendor:acme"
-key_env = "ACME_KEY"
-context_window = 100000
-prices = { input = "5", output = "25" }
-"""
+POLICY = ONE_DEPLOYMENT
 
 
 @pytest.fixture

@@ -193,7 +193,7 @@ def test_what_waits_for_what_no_time_mends_is_wrong_once_it_lasts(code: str) -> 
     assert wrong(new) == {}
     assert f"6 items wait for house: {code}" in notes(new)["waiting"].what
     found = wrong(facts(ROUTING, GPU, waiting=[waits(code, 6, seconds=45.0)]))["waiting_in_vain"]
-    assert found.what == f"6 items wait for house: {code}, the oldest since 45 s"
+    assert found.what == f"6 items wait for house: {code}; the oldest was submitted 45 s ago"
     assert found.detail == {"reason": code, "items": 6, "oldest_seconds": 45.0}
     assert "unless it lasts" not in found.do
 

@@ -217,7 +217,7 @@ class ApiEngine(ABC):
     def _without_reply(self, call: Call, sending: Sending, error: Exception) -> Reply:
         if sending.late:
             log.warning("engine.too_late_to_send", deployment=self._deployment, item=call.item)
-            return Interrupted(kind="too late to send")
+            return Interrupted(kind="too_late")
         cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
         named = type(cause).__name__
         timed_out = isinstance(cause, TimeoutError | httpx2.TimeoutException)

@@ -304,7 +304,7 @@ def test_what_is_ready_to_leave_too_late_does_not_leave(kind: str) -> None:
 
     late = time.monotonic() - 0.001
     reply = played(kind, listening, a_call("m", timeout=5.0, send_by=late))
-    assert reply == Interrupted(kind="too late to send")
+    assert reply == Interrupted(kind="too_late")
     assert asked in ([], [b""])
 
 
