@@ -191,23 +191,24 @@ class Upheavals:
     def database_connections(self) -> None:
         """Every connection to PostgreSQL is cut, again and again."""
         self._watch.fault("terminate_backends")
-        began = time.time()
+        until = time.time() + CUTTING
         cut = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        with psycopg.connect(self._plant.ledger_url, autocommit=True) as connection:
-            while time.time() < began + CUTTING:
+        with (
+            self._watch.database_away(),
+            psycopg.connect(self._plant.ledger_url, autocommit=True) as connection,
+        ):
+            while time.time() < until:
                 connection.execute(cut)
                 self._pause.wait(CUT_EVERY)
-        self._watch.outage(began)
 
     def database_restart(self) -> None:
         """PostgreSQL stops as in a crash and comes back."""
         self._watch.fault("database_restart")
-        began = time.time()
-        self._plant.restart_database()
-        self._watch.outage(began)
+        with self._watch.database_away():
+            self._plant.restart_database()
 
     def migration(self) -> None:
         """The ledger is migrated under load: at its newest revision, nothing may stand still."""

@@ -4,7 +4,8 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Watch:
         self._url = ledger_url
         self._attended = attended
         self._alone_since: float | None = None
+        self._away_since: float | None = None
         self._folder = folder
         self._lock = threading.Lock()
         self._pending: list[Claim] = []
@@ -60,6 +62,17 @@ class Watch:
     def outage(self, began: float) -> None:
         """Remember that there was no database, or no routing stage, from ``began`` until now."""
         self._outages.append((began, time.time()))
+
+    @contextmanager
+    def database_away(self) -> Iterator[None]:
+        """Whatever is recovered inside counts as recovered after an outage."""
+        began = time.time()
+        self._away_since = began
+        try:
+            yield
+        finally:
+            self.outage(began)
+            self._away_since = None
 
     def fault(self, kind: str, **more: Any) -> None:
         """Write down what was done to the system, and when."""
@@ -151,7 +164,8 @@ class Watch:
             seconds = round(now - claim.at, 3)
             # Nobody can take anything over while the ledger or all routing stages are away: counted
             # apart.
-            away = self._alone_since is not None or any(
+            open_now = self._alone_since is not None or self._away_since is not None
+            away = open_now or any(
                 began < now and claim.at < ended for began, ended in self._outages
             )
             kind = "recovered_after_outage" if away else "recovered"
