@@ -68,7 +68,7 @@ types: ## Link the rooms under build/types, where type checkers find them by the
 	@mkdir -p build/types/tierqueue && for room in $(ROOMS); do ln -sfn ../../../$$room build/types/tierqueue/$$room; done
 
 engine: setup ## Install vLLM for this machine: the CUDA build where there is a GPU, else the CPU build
-	@$(BIN)/python -m tierqueue.workers.engines.install $(ARGS); \
+	@$(BIN)/python -m tools.install_engine $(ARGS); \
 	status=$$?; echo $$status > build/engine.status; exit $$status
 
 lock: setup ## Lock the dependencies again: ARGS=--upgrade moves to current releases

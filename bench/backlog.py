@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from bench import tickets
-from examples.house import ROOT, House
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, entries, items
+from tools.system import ROOT, System
 
 PATIENCE = 600.0
 """Seconds a job may take."""
@@ -33,14 +33,14 @@ class Backlog:
         return self.items / self.seconds
 
 
-def run_job(house: House, count: int) -> Backlog:
+def run_job(system: System, count: int) -> Backlog:
     """Submit a file of ``count`` tickets and wait until all have ended.
 
     Raises ``AssertionError`` unless every item succeeded and left each of its rows.
     """
-    path = house.folder / f"tickets{count}.csv"
+    path = system.folder / f"tickets{count}.csv"
     tickets.write(path, count)
-    ledger = Ledger(house.ledger_url)
+    ledger = Ledger(system.ledger_url)
     try:
         before = _books(ledger)
         started = time.time()
@@ -51,7 +51,7 @@ def run_job(house: House, count: int) -> Backlog:
                 *("--set", f"labels={','.join(tickets.LABELS)}"),
             ],
             cwd=ROOT,
-            env=house.environ,
+            env=system.environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

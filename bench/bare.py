@@ -7,7 +7,7 @@ from pathlib import Path
 
 from celery import Celery
 
-from examples.house import ROOT, Process, broker, procfile
+from tools.system import ROOT, Process, broker, procfile
 
 BROKER = "BENCH_BROKER_URL"
 """The variable that names the broker of bare Celery."""

@@ -23,7 +23,7 @@ from bench.chaos.plant import Nursery, base_environ
 from bench.chaos.storm import FEW
 from bench.checker_run import Violations, open_run
 from bench.faults import LEASE, run
-from examples.house import broker
+from tools.system import broker
 
 GUARDS = {"bare": "I2", "fence": "I2", "tick": "I1", "hold": "I4", "conditions": "I10"}
 """The invariant that each control must break."""

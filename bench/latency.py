@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.null_engine import CALLS
-from bench.stage import DATABASES, ON_DISK, databases, our_house, run, say
+from bench.stage import DATABASES, ON_DISK, databases, our_system, run, say
 
 SAMPLES = 300
 QUICK_SAMPLES = 60
@@ -30,12 +30,12 @@ def main() -> None:
         with databases(folder) as stores:
             for kind in kinds:
                 calls = folder / f"{kind}.calls"
-                with our_house(folder / kind, stores.url(kind), {CALLS: str(calls)}) as house:
+                with our_system(folder / kind, stores.url(kind), {CALLS: str(calls)}) as system:
                     delayed: dict[str, float] = run(
                         "bench.producers.single",
                         samples,
                         PAUSE,
-                        environ=house.environ,
+                        environ=system.environ,
                         timeout=60 + samples,
                     )
                 measured[kind] = _summary(delayed, calls)

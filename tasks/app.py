@@ -131,7 +131,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
         """As Celery's. A task type of ours goes to the routing stage.
 
         Raises ``InvalidItem`` for what Celery itself would run, such as ``chunks`` and ``map``:
-        no process of this house does.
+        no process of this system does.
         """
         if not (options.get("queue") or options.get("exchange") or options.get("routing_key")):
             if name.startswith("celery."):

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
 
     ledger_url: str | None = None
     """The database: ``sqlite:///path`` or ``postgresql://user@host/name``; needed by whoever
-    calls ``.delay()`` and by every process of the house."""
+    calls ``.delay()`` and by every process of the system."""
 
     policy: Path = Path("tierqueue.toml")
     """The policy file; needed by the routing stage and the workers, not by producers."""

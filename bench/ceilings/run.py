@@ -1,4 +1,4 @@
-"""One run: a house with the sandbox behind it, its items, the kills, until every item has ended."""
+"""One run: a system with the sandbox, its items, the kills, until every item has ended."""
 
 import shlex
 import threading
@@ -15,20 +15,20 @@ from bench.ceilings.books import claim_times, verdict
 from bench.ceilings.kills import Killer, ProviderLog
 from bench.ceilings.work import CEILING, OVERAGE, Shape
 from bench.stage import say
-from examples.house import House, procfile
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import balances, items
 from tierqueue.operations.cli.system.worker import celery_words
+from tools.system import System, procfile
 
 
 def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
-    """The run that must hold, and in the same house the run whose bills come in above the bound."""
-    with _house(folder, ledger_url, shape) as (house, ledger):
-        log = ProviderLog(house.sandbox_log)
+    """The run that must hold, and in the same system one whose bills come in above the bound."""
+    with _system(folder, ledger_url, shape) as (system, ledger):
+        log = ProviderLog(system.sandbox_log)
         began = time.monotonic()
         work.submit(ledger, shape.items, shape.lost, CEILING)
         killer = Killer(
-            house=house,
+            system=system,
             ledger=ledger,
             log=log,
             workers=[name for name, _ in shape.names()],
@@ -46,7 +46,7 @@ def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
         over = verdict(ledger, log.look(), OVERAGE, shape.overage_limit)
         over["overage_alarms"] = sum(
             '"event": "overage"' in line
-            for process in house.processes.values()
+            for process in system.processes.values()
             for line in process.said().splitlines()
         )
     result |= {"kills_during_calls": killer.during, "kills_beside_calls": killer.beside}
@@ -56,16 +56,16 @@ def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
 
 def without_hold(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
     """The negative control: the same work by workers that hold nothing."""
-    with _house(folder, ledger_url, shape, hold="off") as (house, ledger):
+    with _system(folder, ledger_url, shape, hold="off") as (system, ledger):
         work.submit(ledger, shape.items, shape.lost, CEILING)
         _until_ended(ledger, None, 180 + shape.items / 20)
-        return verdict(ledger, ProviderLog(house.sandbox_log).look(), CEILING, shape.limit)
+        return verdict(ledger, ProviderLog(system.sandbox_log).look(), CEILING, shape.limit)
 
 
 @contextmanager
-def _house(
+def _system(
     folder: Path, ledger_url: str, shape: Shape, hold: str = "on"
-) -> Iterator[tuple[House, Ledger]]:
+) -> Iterator[tuple[System, Ledger]]:
     lines, known = {}, procfile()
     for name, tier in shape.names():
         words = celery_words(tier, app="bench.ceilings.worker", name=name, calls=shape.concurrency)
@@ -74,7 +74,7 @@ def _house(
     lines["sandbox"] = f"{known['sandbox']} --latency-ms {shape.latency * 1000:g} --faults {plan}"
     (folder / "claims").mkdir(parents=True)
     plan.write_text(work.faults(), encoding="utf-8")
-    house = House(
+    system = System(
         folder,
         policy=folder / "tierqueue.toml",
         ledger_url=ledger_url,
@@ -87,11 +87,11 @@ def _house(
             "TIERQUEUE_LEASE": f"{shape.lease:g}",
         },
     )
-    work.write_policy(shape, house.sandbox_port, folder / "tierqueue.toml")
-    with house:
-        ledger = Ledger(house.ledger_url)
+    work.write_policy(shape, system.sandbox_port, folder / "tierqueue.toml")
+    with system:
+        ledger = Ledger(system.ledger_url)
         try:
-            yield house, ledger
+            yield system, ledger
         finally:
             ledger.close()
 

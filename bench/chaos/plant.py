@@ -17,8 +17,8 @@ from typing import Any
 
 import psycopg
 
-from examples.house import ROOT, Process, broker, free_port
 from tierqueue.migrations import upgrade
+from tools.system import ROOT, Process, broker, free_port
 
 HERE = Path(__file__).resolve().parent
 WORKERS = {

@@ -1,4 +1,4 @@
-"""``make demo`` and ``make up``: the whole house on this machine, with work running through it."""
+"""``make demo`` and ``make up``: the whole system on this machine, with work running through it."""
 
 import argparse
 import json
@@ -11,9 +11,9 @@ from rich.console import Console
 
 from examples.demo import sending
 from examples.demo.place import Place, claim_folder, forget_keys, live_place, sandbox_place
-from examples.house import House, NotReady
 from tierqueue.operations.cli import log_to_stderr
 from tierqueue.router.errors import TierqueueError
+from tools.system import NotReady, System
 
 _EXAMPLE = """\
 examples:
@@ -54,17 +54,17 @@ def main() -> int:
 
 def _run(asked: argparse.Namespace, place: Place, console: Console) -> int:
     names = [*place.processes, "flower"]
-    house = place.house(names)
+    system = place.system(names)
     console.print(f"Starting {', '.join(['broker', *names])} in {place.folder} …", markup=False)
     pids: dict[str, int] = {}
     try:
-        house.start()
-        pids = {name: process.popen.pid for name, process in house.processes.items()}
-        console.print(f"Flower: http://127.0.0.1:{house.flower_port}", markup=False)
+        system.start()
+        pids = {name: process.popen.pid for name, process in system.processes.items()}
+        console.print(f"Flower: http://127.0.0.1:{system.flower_port}", markup=False)
         if asked.up:
-            return _stay(house, console)
+            return _stay(system, console)
         settings = {
-            name: value for name, value in house.environ.items() if name.startswith("TIERQUEUE_")
+            name: value for name, value in system.environ.items() if name.startswith("TIERQUEUE_")
         }
         for name in [name for name in os.environ if name.startswith("TIERQUEUE_")]:
             del os.environ[name]
@@ -77,7 +77,7 @@ def _run(asked: argparse.Namespace, place: Place, console: Console) -> int:
     finally:
         # A second Ctrl-C must not leave half of it running.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        status = house.stop()
+        status = system.stop()
         left = [name for name, pid in pids.items() if _runs(pid)]
         killed = [name for name, code in status.items() if code is None]
         if killed or left:
@@ -87,9 +87,9 @@ def _run(asked: argparse.Namespace, place: Place, console: Console) -> int:
     return 0 if summary.as_intended and not killed and not left else 1
 
 
-def _stay(house: House, console: Console) -> int:
+def _stay(system: System, console: Console) -> int:
     """Until Ctrl-C, or until a process ends by itself: then 1, with its last lines."""
-    environ = house.environ
+    environ = system.environ
     shown = ("TIERQUEUE_BROKER_URL", "TIERQUEUE_LEDGER_URL", "TIERQUEUE_POLICY")
     console.print("For producers and for the command tierqueue:", markup=False)
     for name in shown:
@@ -97,12 +97,12 @@ def _stay(house: House, console: Console) -> int:
     try:
         # Said inside the try: a Ctrl-C right after the line is already an orderly end.
         console.print("Ctrl-C ends everything.")
-        while all(process.popen.poll() is None for process in house.processes.values()):
+        while all(process.popen.poll() is None for process in system.processes.values()):
             signal.sigtimedwait([], 0.5)
     except KeyboardInterrupt:
         console.print("Stopping …")
         return 0
-    for name, process in house.processes.items():
+    for name, process in system.processes.items():
         if process.popen.poll() is not None:
             console.print(f"{name} ended:\n{process.said()[-2000:]}", style="red", markup=False)
     return 1
@@ -124,7 +124,7 @@ def _interrupt(*_: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m examples.demo",
-        description="Run the sample through the whole house.",
+        description="Run the sample through the whole system.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from examples.house import ROOT, House
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.policy import Policy, parse_policy
+from tools.system import ROOT, System
 
 HERE = Path(__file__).parent
 _PORT = "127.0.0.1:8089"
@@ -28,7 +28,7 @@ _KEYS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``keys`` are the only provider keys that the processes of the house get to see."""
+    """``keys`` are the only provider keys that the system's processes get to see."""
 
     folder: Path
     template: Path
@@ -46,12 +46,14 @@ class Place:
         """The policy of this run, read; raises ``InvalidPolicy``."""
         return parse_policy(self.template.read_text(encoding="utf-8"), str(self.template))
 
-    def house(self, processes: Sequence[str]) -> House:
-        """The house, not yet started, its policy written for the ports it will have."""
-        house = House(self.folder, policy=self.policy_file, processes=processes, environ=self.keys)
+    def system(self, processes: Sequence[str]) -> System:
+        """The system, not yet started, its policy written for the ports it will have."""
+        system = System(
+            self.folder, policy=self.policy_file, processes=processes, environ=self.keys
+        )
         text = self.template.read_text(encoding="utf-8")
-        self.policy_file.write_text(text.replace(_PORT, f"127.0.0.1:{house.sandbox_port}"))
-        return house
+        self.policy_file.write_text(text.replace(_PORT, f"127.0.0.1:{system.sandbox_port}"))
+        return system
 
     def clear(self) -> None:
         """Forget what earlier runs left here."""

@@ -1,4 +1,4 @@
-"""The application as Flower loads it: Flower's own pages, and this house's health and figures.
+"""The application as Flower loads it: Flower's own pages, and this system's health and figures.
 
 ``/healthz`` answers 200 where work gets on and 503 with what is wrong; ``/metrics`` has these
 figures beside Flower's. Neither shows a payload, so Flower leaves both open to who reaches it.

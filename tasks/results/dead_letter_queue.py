@@ -1,7 +1,8 @@
-"""Dead letters on the broker: each one's id and reason, for whoever watches queues.
+"""Dead letters on the broker: each one's id and reason, for whoever follows queues.
 
-The queues ``dead.gpu`` … ``dead.route`` are read by nobody of this house; consuming them changes
-nothing in the ledger. A watcher that has only Celery registers a task ``tierqueue.dead_letter``.
+The queues ``dead.gpu`` … ``dead.route`` are read by no process of tierqueue; consuming them
+changes nothing in the ledger. A consumer that has only Celery registers a task
+``tierqueue.dead_letter``.
 """
 
 from collections.abc import Sequence

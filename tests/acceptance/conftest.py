@@ -1,4 +1,4 @@
-"""The whole house as real processes, and this process as its producer."""
+"""The whole system as real processes, and this process as its producer."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from examples.house import House
-from tests.acceptance.acceptance_house import POLICY, Build, Standing
+from tests.acceptance.acceptance_system import POLICY, Build, Standing
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
+from tools.system import System
 
 
 @pytest.fixture(scope="module")
 def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     """Starts houses on the session's broker, and makes this process their producer."""
-    started: list[tuple[House, Ledger]] = []
+    started: list[tuple[System, Ledger]] = []
     before, app._made = app._made, {}
     patch = pytest.MonkeyPatch()
 
@@ -24,24 +24,24 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
             app.wakes.flush()
         if "ledger" in app._made:
             app.ledger.close()
-        for house, ledger in started:
+        for system, ledger in started:
             ledger.close()
-            house.stop()
+            system.stop()
         started.clear()
 
     def build(
         ledger_url: str | None = None, more: str = "", policy_text: str = POLICY, **options: Any
     ) -> Standing:
-        # One house at a time: two would take each other's messages.
+        # One system at a time: two would take each other's messages.
         end()
         client = valkey_server.client()
         client.flushall()
         client.close()
-        folder = tmp_path_factory.mktemp("house")
+        folder = tmp_path_factory.mktemp("system")
         policy = folder / "tierqueue.toml"
         # A lease that no busy machine makes a worker miss; who waits for its end states a shorter.
         environ = {"SANDBOX_KEY": "a-key", "TIERQUEUE_LEASE": "20", **options.pop("environ", {})}
-        house = House(
+        system = System(
             folder,
             policy=policy,
             ledger_url=ledger_url,
@@ -49,15 +49,15 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
             environ=environ,
             **options,
         )
-        text = policy_text.replace("{more}", more).replace("{port}", str(house.sandbox_port))
+        text = policy_text.replace("{more}", more).replace("{port}", str(system.sandbox_port))
         policy.write_text(text, encoding="utf-8")
-        started.append((house, ledger := Ledger(house.ledger_url)))
-        house.start()
+        started.append((system, ledger := Ledger(system.ledger_url)))
+        system.start()
         for name in ("BROKER_URL", "LEDGER_URL", "POLICY"):
-            patch.setenv(f"TIERQUEUE_{name}", house.environ[f"TIERQUEUE_{name}"])
+            patch.setenv(f"TIERQUEUE_{name}", system.environ[f"TIERQUEUE_{name}"])
         app._made = {}
-        app.conf.update(broker_url=house.broker_url)
-        return Standing(house, ledger)
+        app.conf.update(broker_url=system.broker_url)
+        return Standing(system, ledger)
 
     yield build
     end()
@@ -67,7 +67,7 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def log_of() -> Callable[[Standing, str], str]:
-    """What a process of the house has logged."""
-    return lambda standing, name: Path(standing.house.folder / f"{name}.log").read_text(
+    """What a process of the system has logged."""
+    return lambda standing, name: Path(standing.system.folder / f"{name}.log").read_text(
         encoding="utf-8"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_house import Build, Standing
+from tests.acceptance.acceptance_system import Build, Standing
 from tests.waiting import until
 from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import REFUSALS, Fault
@@ -20,7 +20,7 @@ LABELS = ["lost card", "refund"]
 
 @pytest.fixture(scope="module")
 def standing(build_house: Build) -> Standing:
-    """A house with Flower."""
+    """A system with Flower."""
     return build_house(
         processes=("sandbox", "flower", "routing", "gpu"),
         environ={"FLOWER_UNAUTHENTICATED_API": "true"},
@@ -28,7 +28,7 @@ def standing(build_house: Build) -> Standing:
 
 
 def _tasks(standing: Standing) -> dict[str, Any]:
-    address = f"http://127.0.0.1:{standing.house.flower_port}/api/tasks"
+    address = f"http://127.0.0.1:{standing.system.flower_port}/api/tasks"
     with urllib.request.urlopen(address, timeout=60) as reply:
         found: dict[str, Any] = json.load(reply)
     return found
@@ -36,7 +36,7 @@ def _tasks(standing: Standing) -> dict[str, Any]:
 
 def _press(standing: Standing, button: str, **fields: Any) -> Any:
     """What Flower answers to one of its own buttons."""
-    address = f"http://127.0.0.1:{standing.house.flower_port}/api/{button}"
+    address = f"http://127.0.0.1:{standing.system.flower_port}/api/{button}"
     data = urllib.parse.urlencode(fields).encode()
     with urllib.request.urlopen(address, data=data, timeout=60) as reply:
         return json.load(reply)
@@ -44,7 +44,7 @@ def _press(standing: Standing, button: str, **fields: Any) -> Any:
 
 def _calls_at_once(standing: Standing, worker: str) -> int | None:
     """How many calls the worker lets through, as Flower shows it; ``None`` before it shows it."""
-    address = f"http://127.0.0.1:{standing.house.flower_port}/api/workers?refresh=1"
+    address = f"http://127.0.0.1:{standing.system.flower_port}/api/workers?refresh=1"
     with urllib.request.urlopen(address, timeout=60) as reply:
         shown = json.load(reply)
     pool = shown.get(worker, {}).get("stats", {}).get("pool", {})
@@ -85,7 +85,7 @@ def test_items_have_their_names_and_their_true_states(standing: Standing) -> Non
 
 
 def _page(standing: Standing, path: str) -> str:
-    address = f"http://127.0.0.1:{standing.house.flower_port}{path}"
+    address = f"http://127.0.0.1:{standing.system.flower_port}{path}"
     with urllib.request.urlopen(address, timeout=60) as reply:
         return str(reply.read().decode())
 

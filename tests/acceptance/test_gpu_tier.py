@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.acceptance_house import Build, Standing
+from tests.acceptance.acceptance_system import Build, Standing
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
@@ -38,7 +38,7 @@ kv_cache_memory_bytes = 67108864
 
 @pytest.fixture(scope="module")
 def standing(build_house: Build, tmp_path_factory: pytest.TempPathFactory) -> Standing:
-    """A house whose gpu worker runs the engine."""
+    """A system whose gpu worker runs the engine."""
     model: Path = make_tiny_model(tmp_path_factory.mktemp("model"), chat=True)
     return build_house(
         policy_text=OWN_GPU.replace("{model}", str(model)),
@@ -79,12 +79,12 @@ def test_many_items_share_the_engine_s_time(standing: Standing) -> None:
 
 
 def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(standing: Standing) -> None:
-    worker = standing.house.processes["gpu"]
+    worker = standing.system.processes["gpu"]
     for core in _cores(worker.popen.pid):
         os.kill(core, signal.SIGKILL)
     assert worker.wait(60) is not None
     waiting = classify.delay("after the crash", labels=LABELS)
-    standing.house.spawn("gpu").wait_ready(150)
+    standing.system.spawn("gpu").wait_ready(150)
     assert waiting.get(timeout=60)["receipt"]["deployment"] == "own"
     assert until(lambda: standing.item(waiting.id).held == 0)
 

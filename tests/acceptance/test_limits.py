@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from examples.house import procfile
-from tests.acceptance.acceptance_house import Build, Standing
+from tests.acceptance.acceptance_system import Build, Standing
 from tests.waiting import until
 from tierqueue.ledger.in_force import tier_concurrency
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier
 from tierqueue.tasks import classify
+from tools.system import procfile
 
 LABELS = ["lost card", "refund"]
 PER_MINUTE = 60

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from tests.acceptance.acceptance_house import Build, Standing
+from tests.acceptance.acceptance_system import Build, Standing
 from tests.tasks.consumer.junk import DEEP, SECRET, call, entry, spoilt, spoilt_slice
 from tests.waiting import until
 from tierqueue.ledger.tables import raw_messages
@@ -30,7 +30,7 @@ def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
 
 
 def alive(standing: Standing) -> bool:
-    for name, process in standing.house.processes.items():
+    for name, process in standing.system.processes.items():
         assert process.popen.poll() is None, f"{name}: {process.log.read_text()[-2000:]}"
     return True
 
@@ -74,7 +74,7 @@ def test_junk_on_a_tier_s_queue_and_on_the_routing_stage_s_ends_nothing(
     with standing.ledger.read() as connection:
         kept = connection.execute(select(func.count()).select_from(raw_messages)).scalar_one()
     assert kept > 0
-    for process in standing.house.processes.values():
+    for process in standing.system.processes.values():
         assert SECRET not in process.log.read_text()
 
 
@@ -96,13 +96,13 @@ def test_junk_among_the_commands_ends_no_worker(standing: Standing) -> None:
         assert client.publish(CONTROL, junk) >= 4
         assert len(app.control.ping(timeout=60, limit=4)) == 4, junk[:100]
     ten_good_calls_come_through(standing)
-    for process in standing.house.processes.values():
+    for process in standing.system.processes.values():
         assert SECRET not in process.log.read_text()
 
 
 def lost(standing: Standing) -> dict[str, int]:
     """How often each process of ours lost its broker."""
-    processes = standing.house.processes.items()
+    processes = standing.system.processes.items()
     said = {name: process.log.read_text() for name, process in processes if name != "sandbox"}
     return {name: text.count("broker lost") for name, text in said.items()}
 
@@ -131,5 +131,5 @@ def test_something_else_under_a_queue_s_name_ends_no_process(
     finally:
         client.delete(queue)
     ten_good_calls_come_through(standing)
-    for process in standing.house.processes.values():
+    for process in standing.system.processes.values():
         assert SECRET not in process.log.read_text()

@@ -1,4 +1,4 @@
-"""A house under its operators' hands: paused, emptied of its broker, asked how it is."""
+"""A system under its operators' hands: paused, emptied of its broker, asked how it is."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celery import chord
 
-from tests.acceptance.acceptance_house import Build, Standing
+from tests.acceptance.acceptance_system import Build, Standing
 from tests.waiting import until
 from tierqueue.ledger import tables
 from tierqueue.ledger.in_force import pauses
@@ -30,7 +30,7 @@ OPEN: Any = {"floor": "open_weight", "sensitivity": "public"}
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
-    """A house with a routing stage and one tier, on each database."""
+    """A system with a routing stage and one tier, on each database."""
     server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
     url = None if server is None else server.empty_database()
     # What the broker forgot is sent again after two leases.
@@ -53,10 +53,10 @@ def test_a_paused_budget_waits_through_a_restart_and_goes_on_when_it_is_resumed(
         result.get(timeout=60)
     ids = [result.id for result in held]
     until(lambda: _states(standing, ids) == {"routed"})
-    old = standing.house.processes["routing"]
+    old = standing.system.processes["routing"]
     old.end()
     old.wait(60)
-    standing.house.spawn("routing").wait_ready(60)
+    standing.system.spawn("routing").wait_ready(60)
     classify.delay("free again", LABELS, **OPEN).get(timeout=60)
     assert _states(standing, ids) == {"routed"}
     with standing.ledger.write() as connection:
@@ -82,7 +82,7 @@ def test_get_and_chords_come_true_although_the_broker_forgets_everything(
     until(lambda: client.exists(names.EPOCH))
 
 
-def test_the_house_says_that_it_is_well_and_who_does_what(standing: Standing) -> None:
+def test_the_system_says_that_it_is_well_and_who_does_what(standing: Standing) -> None:
     until(lambda: look(app).well)
 
     def rooms() -> set[tuple[str, str | None]]:
@@ -139,4 +139,4 @@ def test_what_runs_goes_on_beside_a_newer_release(standing: Standing) -> None:
     with standing.ledger.read() as connection:
         assert connection.execute(tables.raw_messages.select()).all() == []
     for name in ("routing", "open_weight"):
-        assert "Undecodable" not in (standing.house.folder / f"{name}.log").read_text()
+        assert "Undecodable" not in (standing.system.folder / f"{name}.log").read_text()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_house import POLICY, Build, Standing
+from tests.acceptance.acceptance_system import POLICY, Build, Standing
 from tests.waiting import until
 from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import Condition
@@ -175,13 +175,13 @@ def _refused(standing: Standing, called: int) -> list[dict[str, Any]]:
 def test_a_port_that_refuses_connections_is_waited_for(
     standing: Standing, provider: Provider
 ) -> None:
-    sandbox = standing.house.processes["sandbox"]
+    sandbox = standing.system.processes["sandbox"]
     sandbox.end()
     assert sandbox.wait(60) is not None
     waiting = many(20)
     until(lambda: held(standing, "house"))
     assert known(standing)["house"].code == "unreachable"
-    standing.house.spawn("sandbox").wait_ready(30)
+    standing.system.spawn("sandbox").wait_ready(30)
     assert {result.get(timeout=60)["receipt"]["attempts"] for result in waiting} <= {1, 2}
 
 

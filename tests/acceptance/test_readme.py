@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from examples.house import ROOT, House
 from tests.repository.documents import blocks
+from tools.system import ROOT, System
 
 pytestmark = pytest.mark.processes
 
@@ -39,20 +39,20 @@ def test_the_first_example_is_answered_as_it_is_shown(tmp_path: Path) -> None:
     example = readme("python", "from tierqueue.tasks import classify")
     shown = "".join(re.findall(r"^#(.*)$", example, re.MULTILINE)).replace("...}", "}")
     expected = ast.literal_eval(shown.replace("[...]", "[]").strip())
-    house = House(
+    system = System(
         tmp_path,
         policy=tmp_path / "tierqueue.toml",
         processes=("sandbox", "routing", "gpu"),
         environ={"SANDBOX_KEY": "sandbox"},
     )
-    text = on_the_sandbox(readme("toml", "default_sensitivity"), house.sandbox_port)
+    text = on_the_sandbox(readme("toml", "default_sensitivity"), system.sandbox_port)
     (tmp_path / "tierqueue.toml").write_text(text, encoding="utf-8")
     program = f"{example}\nimport json\nprint(json.dumps(ticket.get(timeout=60)))"
-    with house:
+    with system:
         ran = subprocess.run(
             [sys.executable, "-c", program],
             cwd=ROOT,
-            env=house.environ,
+            env=system.environ,
             capture_output=True,
             text=True,
             check=False,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.acceptance_house import Build, Standing
+from tests.acceptance.acceptance_system import Build, Standing
 from tierqueue.router.errors import (
     ChargeUnknown,
     ContextWindowExceeded,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from celery import Celery, chain, chord, group
 
-from tests.acceptance.acceptance_house import Build, Standing
+from tests.acceptance.acceptance_system import Build, Standing
 from tests.waiting import until
 from tierqueue.router.errors import (
     CostCeilingExceeded,
@@ -165,7 +165,7 @@ def test_the_same_idempotency_key_is_one_item_and_one_charge(standing: Standing)
 def test_a_service_with_only_celery_calls_by_name(standing: Standing) -> None:
     with Celery("stranger", set_as_current=False) as stranger:
         stranger.conf.update(
-            broker_url=standing.house.broker_url, result_backend=standing.house.broker_url
+            broker_url=standing.system.broker_url, result_backend=standing.system.broker_url
         )
         arguments = {"text": "card", "labels": LABELS, "sensitivity": "public"}
         wanted = stranger.signature("tierqueue.classify", kwargs=arguments, queue="route")
@@ -213,5 +213,5 @@ def test_no_prompt_and_no_answer_is_in_any_log(
     classify.delay(f"my {secret} card", labels=LABELS).get(timeout=60)
     with pytest.raises(RequestRefused):
         classify.delay(f"[[sandbox:bad_request]] {secret}", labels=LABELS).get(timeout=60)
-    for name in standing.house.processes:
+    for name in standing.system.processes:
         assert secret not in log_of(standing, name)

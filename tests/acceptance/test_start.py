@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from examples.house import ROOT, House
 from tests.repository.documents import Block, blocks
 from tests.waiting import until
 from tools.reference import broker
+from tools.system import ROOT, System
 
 pytestmark = pytest.mark.processes
 
@@ -45,7 +45,7 @@ def test_the_start_works_as_it_is_written(tmp_path: Path) -> None:
     processes = shown("console", "tierqueue worker").commands
     assert processes[-1] == "tierqueue flower"
     lines = {line.split()[-1]: line for line in processes}
-    house = House(
+    system = System(
         tmp_path,
         policy=tmp_path / "tierqueue.toml",
         processes=("sandbox", *lines),
@@ -53,30 +53,30 @@ def test_the_start_works_as_it_is_written(tmp_path: Path) -> None:
         environ={"ANTHROPIC_API_KEY": "your-key"},
     )
     exported = [line.split()[1].split("=") for line in shown("sh", "export").text.splitlines()]
-    assert {name for name, _ in exported} <= house.environ.keys()
-    policy = on_the_sandbox(shown("toml", "default_sensitivity").text, house.sandbox_port)
+    assert {name for name, _ in exported} <= system.environ.keys()
+    policy = on_the_sandbox(shown("toml", "default_sensitivity").text, system.sandbox_port)
     (tmp_path / "tierqueue.toml").write_text(policy, encoding="utf-8")
     for line in shown("console", "policy check").commands:
-        run(line.split(), tmp_path, house.environ)
-    with house:
-        until(lambda: _well(house, tmp_path))
+        run(line.split(), tmp_path, system.environ)
+    with system:
+        until(lambda: _well(system, tmp_path))
         for line in shown("console", "tierqueue health").commands:
-            run(line.split(), tmp_path, house.environ)
+            run(line.split(), tmp_path, system.environ)
         program = shown("python", "from tierqueue.tasks").text
-        printed = run([sys.executable, "-c", program], ROOT, house.environ)
+        printed = run([sys.executable, "-c", program], ROOT, system.environ)
         label, cost = printed.strip().rsplit(" ", 1)
         assert label in program
         assert cost.startswith("$")
         looks = shown("console", "tierqueue status").commands
-        said = {line: run(line.split(), tmp_path, house.environ) for line in looks}
+        said = {line: run(line.split(), tmp_path, system.environ) for line in looks}
         assert "succeeded" in said["tierqueue item list"]
         assert cost in said["tierqueue spend"]
-        with redis.Redis.from_url(house.broker_url) as client:
+        with redis.Redis.from_url(system.broker_url) as client:
             keys = [key.decode() for key in client.scan_iter()]
         assert keys
         assert [key for key in keys if not broker.covered(key)] == []
 
 
-def _well(house: House, folder: Path) -> bool:
+def _well(system: System, folder: Path) -> bool:
     asked = ["tierqueue", "health"]
-    return subprocess.run(asked, cwd=folder, env=house.environ, check=False).returncode == 0
+    return subprocess.run(asked, cwd=folder, env=system.environ, check=False).returncode == 0

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_house import Build, Standing
+from tests.acceptance.acceptance_system import Build, Standing
 from tests.waiting import until
 from tierqueue.router.errors import ChargeUnknown
 from tierqueue.tasks import classify
@@ -16,7 +16,7 @@ GRACE = 10
 
 @pytest.fixture(scope="module")
 def standing(build_house: Build) -> Standing:
-    """A house whose grace period is short."""
+    """A system whose grace period is short."""
     return build_house(environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "20"})
 
 
@@ -28,22 +28,22 @@ def _running(standing: Standing, text: str, **demands: Any) -> Any:
 
 def test_a_call_that_ends_within_the_grace_period_is_settled(standing: Standing) -> None:
     waiting = _running(standing, "[[sandbox:hang seconds=1]] one")
-    worker = standing.house.processes["gpu"]
+    worker = standing.system.processes["gpu"]
     worker.end()
     assert worker.wait(60) == 0
     assert standing.item(waiting.id).state == "succeeded"
-    standing.house.spawn("gpu").wait_ready(60)
+    standing.system.spawn("gpu").wait_ready(60)
 
 
 def test_house_work_that_outlasts_the_grace_period_is_given_back(standing: Standing) -> None:
     waiting = _running(standing, "[[sandbox:hang seconds=18 times=1]] two")
-    worker = standing.house.processes["gpu"]
+    worker = standing.system.processes["gpu"]
     worker.end()
     assert worker.wait(60) == 0
     row = standing.item(waiting.id)
     assert row.state in {"routed", "queued"}
     assert (row.held, row.calls, row.lost_claims) == (0, 0, 0)
-    standing.house.spawn("gpu").wait_ready(60)
+    standing.system.spawn("gpu").wait_ready(60)
     assert waiting.get(timeout=60)["receipt"]["attempts"] == 1
 
 
@@ -51,7 +51,7 @@ def test_a_paid_call_that_outlasts_the_grace_period_is_booked_as_unknown(
     standing: Standing,
 ) -> None:
     waiting = _running(standing, "[[sandbox:hang seconds=18]] three", floor="open_weight")
-    worker = standing.house.processes["open_weight"]
+    worker = standing.system.processes["open_weight"]
     worker.end()
     assert worker.wait(60) == 0
     with pytest.raises(ChargeUnknown):
@@ -59,15 +59,15 @@ def test_a_paid_call_that_outlasts_the_grace_period_is_booked_as_unknown(
     (attempt,) = standing.attempts(waiting.id)
     assert attempt.outcome == "unknown"
     assert attempt.cost == attempt.held > 0
-    standing.house.spawn("open_weight").wait_ready(60)
+    standing.system.spawn("open_weight").wait_ready(60)
 
 
 def test_nothing_new_is_claimed_after_the_signal(standing: Standing) -> None:
     _running(standing, "[[sandbox:hang seconds=2]] four")
-    worker = standing.house.processes["gpu"]
+    worker = standing.system.processes["gpu"]
     worker.end()
     late = classify.delay("five", labels=LABELS)
     assert worker.wait(60) == 0
     assert standing.attempts(late.id) == []
-    standing.house.spawn("gpu").wait_ready(60)
+    standing.system.spawn("gpu").wait_ready(60)
     assert late.get(timeout=60)["output"]

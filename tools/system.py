@@ -1,4 +1,4 @@
-"""A whole house on this machine: a broker, a ledger and the Procfile's processes.
+"""A whole system on this machine: a broker, a ledger and the Procfile's processes.
 
 The demo, the acceptance tests and the benches all start the product through this, with the
 Procfile's own command lines; what differs comes in through ``lines`` and ``environ``.
@@ -29,7 +29,7 @@ READY = {"flower": "Visit me at", "sandbox": '"port"'}
 
 
 class NotReady(Exception):
-    """A process of the house ended or stayed silent; the message holds its last lines."""
+    """A process of the system ended or stayed silent; the message holds its last lines."""
 
 
 def free_port() -> int:
@@ -112,7 +112,7 @@ class Process:
             self._output.close()
 
 
-class House:
+class System:
     """The product on this machine, from ``start`` to ``stop``; use it with ``with``.
 
     ``lines`` replaces or adds command lines by process name; ``environ`` is added to a small

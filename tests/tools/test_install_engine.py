@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tierqueue.workers.engines import install
+from tools import install_engine as install
 
 CPU_LOCK = install.LOCKS / "cpu.txt"
 
