@@ -46,7 +46,8 @@ class Completed:
     provider); ``too_long`` (the context window does not hold the request, nothing was done); or
     ``other`` (for a reason nobody knows). ``simulated`` is true when the answer says of itself
     that it comes from a simulation. ``other_model``: it is another model's than was asked for,
-    which the item's demands allow.
+    which the item's demands allow. ``confidence``: how sure the model was, 0 to 1, by the
+    probabilities of its tokens; ``None`` is not known.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Completed:
     seconds: float = 0.0
     simulated: bool = False
     other_model: bool = False
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

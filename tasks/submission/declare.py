@@ -66,7 +66,9 @@ def item_task(
     ``answer_model``, or it stays a plain mapping. ``name`` is explicit and travels, so that moving
     the file changes nothing. One idempotency key is one item of the type, or of the type and the
     item's stated budget (``idempotency_scope="budget"``), for ever or for
-    ``idempotency_lifetime`` (``"7d"``) from its submission. Raises ``InvalidItem`` at the
+    ``idempotency_lifetime`` (``"7d"``) from its submission. A parameter ``min_confidence`` is the
+    least confidence with which an answer is accepted, and a field ``confidence`` that
+    ``answer_model`` alone has is filled in with the answer's. Raises ``InvalidItem`` at the
     declaration for a parameter without a type or one named like a demand, and for an ``output``
     that has no JSON schema.
     """

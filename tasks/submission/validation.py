@@ -23,7 +23,8 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
     """Judge an answer: whole, of the task type's form, and past all its checks.
 
     ``Accepted.output`` is plain JSON: the model's fields, or ``{"text": …}`` for free text. The
-    reasons of a ``Rejected`` say what is wrong and hold nothing of the answer.
+    reasons of a ``Rejected`` say what is wrong and hold nothing of the answer. A confidence below
+    the task's ``min_confidence`` is a doubt; where it is not known, nothing is said of it here.
     """
     if done.finish in _ENDED:
         reason = "context_window" if done.finish == "too_long" else "rejected"
@@ -41,6 +42,7 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
     except ValidationError as error:
         return rejected(done, reasons.of_form(error, model))
     complaints = [why for check in task.checks if (why := check(arguments, answer)) is not None]
+    complaints += _doubts(arguments, done.confidence)
     try:
         output = plain.dumped(answer)
     except ValueError:
@@ -50,7 +52,23 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
         doubtful = all(isinstance(why, Doubt) for why in complaints)
         said = [reasons.without(output, str(why)) for why in complaints]
         return rejected(done, said, "low_confidence" if doubtful else "rejected")
+    if _tells_confidence(task, output):
+        output["confidence"] = done.confidence
     return _accepted(task, output, done)
+
+
+def _doubts(arguments: Mapping[str, Any], confidence: float | None) -> list[str]:
+    least = arguments.get("min_confidence")
+    if not isinstance(least, float) or confidence is None or confidence >= least:
+        return []
+    return [Doubt(f"the confidence is below the {least} asked for")]
+
+
+def _tells_confidence(task: TaskType, output: Any) -> bool:
+    """Whether producers read a confidence that the model was not asked to write."""
+    read = task.answer_model
+    told = read is not None and "confidence" in read.model_fields
+    return told and isinstance(output, dict) and "confidence" not in output
 
 
 def _accepted(task: TaskType, output: Any, done: Completed) -> Accepted:

@@ -178,9 +178,7 @@ def test_an_answer_is_judged_as_a_worker_would() -> None:
     assert verdict.output == good
     verdict = triage.validate(json.dumps({**good, "team": "sales"}), "The lift is stuck.")
     assert isinstance(verdict, Rejected)
-    verdict = classify.validate('{"label": "b", "confidence": 0.2}', "x", ["a", "b"], "", 0.9)
-    assert isinstance(verdict, Rejected)
-    assert verdict.reason == "low_confidence"
+    assert isinstance(classify.validate('{"label":"b"}', "x", ["a", "b"]), Accepted)
 
 
 @pytest.mark.parametrize("call", [triage.apply, triage.run], ids=["apply", "run"])

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tierqueue.router.outcome import Accepted, Completed, Rejected, Usage
-from tierqueue.tasks.kinds.classify import classify
+from tierqueue.tasks.kinds.classify import Classification, classify
 from tierqueue.tasks.kinds.complete import complete
 from tierqueue.tasks.kinds.extract import extract
+from tierqueue.tasks.results.plain import read
 from tierqueue.tasks.submission.declare import item_task
 from tierqueue.tasks.submission.prompt import Prompt
 from tierqueue.tasks.submission.validation import validate
@@ -22,8 +23,10 @@ FREE = {"prompt": "p"}
 SECRET = "SSN 078-05-1120\x1b[2J"
 
 
-def done(text: str, finish: str = "stop") -> Completed:
-    return Completed(text=text, usage=Usage(), model_served="m", finish=finish)
+def done(text: str, finish: str = "stop", confidence: float | None = 0.8) -> Completed:
+    return Completed(
+        text=text, usage=Usage(), model_served="m", finish=finish, confidence=confidence
+    )
 
 
 def reasons_of(verdict: Accepted | Rejected) -> str:
@@ -48,10 +51,37 @@ def test_what_a_model_says_to_itself_is_no_part_of_the_answer(thought: str) -> N
     verdict = validate(complete, FREE, done(thought + "The lift is stuck."))
     assert isinstance(verdict, Accepted)
     assert verdict.output == {"text": "The lift is stuck."}
-    answer = {"label": "bug", "confidence": 0.9}
-    verdict = validate(classify, LABELS, done(thought + json.dumps(answer)))
+    verdict = validate(classify, LABELS, done(thought + json.dumps({"label": "bug"})))
     assert isinstance(verdict, Accepted)
-    assert verdict.output == answer
+    assert verdict.output == {"label": "bug", "confidence": 0.8}
+
+
+@pytest.mark.parametrize("confidence", [None, 0.7, 1.0])
+def test_a_label_is_told_with_the_confidence_of_the_call_or_none(confidence: float | None) -> None:
+    verdict = validate(classify, LABELS, done('{"label":"bug"}', confidence=confidence))
+    assert isinstance(verdict, Accepted)
+    assert verdict.output == {"label": "bug", "confidence": confidence}
+
+
+def test_a_confidence_below_the_least_is_a_doubt_and_a_wrong_label_is_wrong_all_the_same() -> None:
+    verdict = validate(classify, LABELS, done('{"label":"bug"}', confidence=0.69))
+    assert isinstance(verdict, Rejected)
+    assert verdict.reason == "low_confidence"
+    assert reasons_of(verdict) == "the confidence is below the 0.7 asked for"
+    verdict = validate(classify, LABELS, done('{"label":"sales"}', confidence=0.69))
+    assert isinstance(verdict, Rejected)
+    assert verdict.reason == "rejected"
+
+
+def test_a_number_that_a_model_states_of_itself_is_not_asked_for_and_not_taken() -> None:
+    said = reasons_of(validate(classify, LABELS, done('{"label":"bug","confidence":1.0}')))
+    assert said == "…: extra forbidden"
+
+
+def test_what_older_workers_wrote_is_read_and_so_is_what_is_not_known() -> None:
+    for confidence in (0.93, None):
+        plain = {"label": "bug", "confidence": confidence}
+        assert read(Classification, plain).confidence == confidence
 
 
 @pytest.mark.parametrize(
@@ -89,7 +119,7 @@ def test_a_tag_inside_of_a_json_answer_is_left_as_it_is() -> None:
 
 
 def test_an_unknown_end_is_believed_where_the_form_proves_the_answer_whole() -> None:
-    good = json.dumps({"label": "bug", "confidence": 0.9})
+    good = json.dumps({"label": "bug"})
     assert isinstance(validate(classify, LABELS, done(good, "other")), Accepted)
     assert isinstance(validate(complete, FREE, done("It is", "other")), Rejected)
 
@@ -127,7 +157,7 @@ def test_a_number_that_json_does_not_know_is_no_answer(number: str) -> None:
         {SECRET: SECRET},
         [SECRET],
         SECRET,
-        {"label": "bug", "confidence": 0.123},
+        {"label": "bug", "0.123": 0.123},
     ],
 )
 def test_no_key_and_no_value_of_an_answer_stands_in_a_reason(answer: Any) -> None:
