@@ -1,5 +1,5 @@
 """One job from ``tierqueue job submit`` to the last item's committed end, and proof that it was
-the real road: every row, entry and receipt is counted.
+the whole lifecycle: every row, entry and receipt is counted.
 """
 
 import subprocess

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tierqueue.ledger.ceilings.status import ceiling_standings
+from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.in_force import conditions, policies, tier_concurrency
 from tierqueue.ledger.monitoring import backlog, endings
 from tierqueue.ledger.monitoring import progress as ledger_progress
@@ -71,7 +71,7 @@ def look(app: TierqueueApp) -> Health:
     found = [*_broker(app)]
     policy = app.policy
     try:
-        standing, said = _ledger(app.ledger, policy)
+        progress, said = _ledger(app.ledger, policy)
     except LedgerMismatch as error:
         return Health(None, [_setting(error, "tierqueue migrate"), *found])
     except Exception as error:
@@ -86,7 +86,7 @@ def look(app: TierqueueApp) -> Health:
             do="is the database up, and TIERQUEUE_LEDGER_URL right?",
         )
         return Health(None, [away, *found])
-    return Health(standing, in_order([*found, *said]))
+    return Health(progress, in_order([*found, *said]))
 
 
 def _setting(error: TierqueueError, do: str) -> Finding:
@@ -150,22 +150,22 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
     check(ledger)
     with ledger.read() as connection:
         now = database_now(connection)
-        standing = ledger_progress.standing(connection)
+        progress = ledger_progress.snapshot(connection)
         known = conditions.by_deployment(connection)
         facts = Facts(
-            progress=standing,
+            progress=progress,
             concurrency=concurrency_in_force(connection, policy),
             deployments=policy.deployments,
             conditions=known,
             routed=backlog.routed_to(connection, [name for name in known if known[name].held]),
-            ceilings=ceiling_standings(connection, now),
+            ceilings=ceiling_statuses(connection, now),
             toll=endings.toll(connection, now - WINDOW),
             lately=endings.lately(connection),
             policy=policies.in_force(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
             now=now,
         )
-    return standing, findings(facts)
+    return progress, findings(facts)
 
 
 def concurrency_in_force(connection: Transaction, policy: Policy) -> dict[Tier, int]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tierqueue.ledger.ceilings.status import CeilingStanding, ceiling_standings
+from tierqueue.ledger.ceilings.status import CeilingStatus, ceiling_statuses
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.conditions import by_deployment
 from tierqueue.ledger.in_force.pauses import Pause
@@ -78,7 +78,7 @@ class Status:
     tiers: list[TierStatus]
     deployments: list[DeploymentStatus]
     waiting: list[Waiting]
-    near: list[CeilingStanding]
+    near: list[CeilingStatus]
     dead: Mapping[str, int]
     paused: list[Pause]
 
@@ -86,7 +86,7 @@ class Status:
 def status(connection: Transaction, policy: Policy) -> Status:
     """Where work stands now."""
     now = database_now(connection)
-    paused = pauses.standing(connection)
+    paused = pauses.in_force(connection)
     ready = backlog.ready(connection, now, paused)
     waiting = backlog.waiting(connection, now)
     running = backlog.running(connection, now)
@@ -113,7 +113,7 @@ def status(connection: Transaction, policy: Policy) -> Status:
         ],
         deployments=_deployments(connection, policy, running, waiting, known),
         waiting=waiting,
-        near=near(_of_work(ceiling_standings(connection, now), waiting)),
+        near=near(_of_work(ceiling_statuses(connection, now), waiting)),
         dead=endings.by_reason(connection, now - HOUR),
         paused=paused,
     )
@@ -152,9 +152,7 @@ def _deployments(
     ]
 
 
-def _of_work(
-    ceilings: Sequence[CeilingStanding], waiting: Sequence[Waiting]
-) -> list[CeilingStanding]:
+def _of_work(ceilings: Sequence[CeilingStatus], waiting: Sequence[Waiting]) -> list[CeilingStatus]:
     """Without the ceilings of jobs for which nothing waits: most of those jobs are done."""
     full = {group.ceiling.id for group in waiting if group.ceiling is not None}
     return [ceiling for ceiling in ceilings if ceiling.scope != "job" or ceiling.balance_id in full]

@@ -23,7 +23,7 @@ _ONLY_HOUSE = frozenset({Sensitivity.CONFIDENTIAL, Sensitivity.REGULATED})
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Conditions:
     """What the router is told of the world.
 
     ``now`` is the time in epoch microseconds; ``unavailable`` holds the deployments that nobody
@@ -156,7 +156,7 @@ def _candidate(
     )
 
 
-def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing) -> Choice:
+def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditions) -> Choice:
     """The cheapest deployment by upper bound that breaks no rule (ties: lower tier, then name).
 
     An engine paid by the hour costs nothing more for one more item, so it counts as free here;
@@ -175,7 +175,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
     fitting: list[_Fit] = []
     too_dear: list[NanoUSD] = []
     refusals: list[Refusal] = []
-    for candidate in _candidates(policy, demands.sensitivity, rank, standing.now // _DAY):
+    for candidate in _candidates(policy, demands.sensitivity, rank, conditions.now // _DAY):
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning
         tokens = input_tokens + output_tokens
@@ -211,7 +211,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, standing: Standing)
                 fitting.append(_Fit(more, rank_of, candidate.name, bound, candidate))
     if not fitting:
         return _nothing_left(item, too_dear, refusals)
-    return _cheapest(sorted(fitting), item, rank, signals, refusals, standing.unavailable)
+    return _cheapest(sorted(fitting), item, rank, signals, refusals, conditions.unavailable)
 
 
 def _stand_in(fitting: list[_Fit], unavailable: Mapping[str, str]) -> _Fit:

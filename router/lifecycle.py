@@ -1,13 +1,13 @@
 """The states of a work item, the moves between them, and why it waits.
 
-One road, downward; every move happens in one ledger transaction.
+Every move happens in one ledger transaction.
 """
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where an item is on its road."""
+    """Where an item is in its lifecycle."""
 
     SUBMITTED = "submitted"
     """In: committed by `.delay()`, a job or the intake; an escalation; a replay.

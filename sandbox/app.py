@@ -1,4 +1,4 @@
-"""The ASGI application: the road of one request, from arrival to log line to reply."""
+"""The ASGI application: one request from arrival to log line to reply."""
 
 import asyncio
 import json

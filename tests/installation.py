@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 
 from tests.operations.cli.command import Command
-from tests.tasks.producer import Road, Worker
+from tests.tasks.producer import Producer, Worker
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 from tierqueue.tasks.broker.wakes import Wakes
@@ -29,9 +29,9 @@ def _policy(folder: Path, text: str) -> Path:
 
 
 @pytest.fixture
-def road_to(
+def producer_to(
     valkey: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], Road]]:
+) -> Iterator[Callable[[str], Producer]]:
     """Makes this process a producer on a ledger of its URL."""
     monkeypatch.setenv("TIERQUEUE_BROKER_URL", valkey.url)
     monkeypatch.setenv(
@@ -40,14 +40,14 @@ def road_to(
     opened: list[Ledger] = []
     before, app._made = app._made, {}
 
-    def on(url: str) -> Road:
+    def on(url: str) -> Producer:
         monkeypatch.setenv("TIERQUEUE_LEDGER_URL", url)
         app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
         # A command that ran before, without a broker, may have made one that asks another.
         app._backend_cache = None
         app._local.__dict__.pop("backend", None)
         opened.append(app.ledger)
-        return Road(app, app.ledger)
+        return Producer(app, app.ledger)
 
     yield on
     if "wakes" in app._made:
@@ -59,9 +59,9 @@ def road_to(
 
 
 @pytest.fixture
-def road(road_to: Callable[[str], Road], sqlite_url: str) -> Road:
+def producer(producer_to: Callable[[str], Producer], sqlite_url: str) -> Producer:
     """A producer on a fresh SQLite ledger."""
-    return road_to(sqlite_url)
+    return producer_to(sqlite_url)
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def stranger(valkey: Any) -> Iterator[Celery]:
 
 
 @pytest.fixture
-def intake(valkey: Any, road: Road, sqlite_url: str, tmp_path: Path) -> Iterator[Worker]:
-    """The routing stage's intake as a real process on the road's ledger."""
+def intake(valkey: Any, producer: Producer, sqlite_url: str, tmp_path: Path) -> Iterator[Worker]:
+    """The routing stage's intake as a real process on the producer's ledger."""
     worker = Worker(
         "intake",
         "tests.tasks.intake_app",

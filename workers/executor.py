@@ -76,7 +76,7 @@ class Begun:
 
 
 class Executor:
-    """Walks slices down the road. One a process; ``run`` is called from Celery's threads.
+    """Takes slices from claim to settlement. One a process; Celery's threads call ``run``.
 
     ``concurrency`` says the tier's calls in flight in force over all workers, ``started`` tells
     Flower, ``checkpoint`` is called with the name of each point at which a test may end the

@@ -88,7 +88,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class _Standing:
+class _Locked:
     limit: int
     spent: int
     held: int
@@ -139,7 +139,7 @@ def put(
 def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held | Full]:
     """Hold each need in all its ceilings or in none, decided one after the other."""
     covering = _covering(connection, now, {scope for need in needs for scope in need.scopes})
-    standing = _lock(connection, dict(pair for pairs in covering.values() for pair in pairs))
+    locked = _lock(connection, dict(pair for pairs in covering.values() for pair in pairs))
     ids_of: dict[tuple[Scope, ...], tuple[str, ...]] = {}
     decisions: list[Held | Full] = []
     written: list[Entry] = []
@@ -149,15 +149,15 @@ def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held |
             ids = tuple(sorted(rule.id for scope in scopes for rule, _ in covering[scope]))
             ids_of[scopes] = ids
         # What costs nothing fits everywhere, also where a bill came in above its bound.
-        tight = [key for key in ids if need.bound and _room(standing[key]) < need.bound]
+        tight = [key for key in ids if need.bound and _headroom(locked[key]) < need.bound]
         if tight:
             # A ceiling that can never fit is the one to name: waiting for it is in vain.
-            worst = min(tight, key=lambda key: standing[key].limit - standing[key].spent)
-            row = standing[worst]
+            worst = min(tight, key=lambda key: locked[key].limit - locked[key].spent)
+            row = locked[worst]
             decisions.append(Full(worst, row.limit, row.spent, row.held, need.bound))
             continue
         for key in ids:
-            standing[key].held += need.bound
+            locked[key].held += need.bound
             written.append(Entry(key, need.item_id, need.fence, "hold", need.bound, 0))
         decisions.append(Held(ids))
     write(connection, now, written)
@@ -198,7 +198,7 @@ def write(connection: Connection, now: int, changes: Sequence[Entry]) -> None:
     )
 
 
-def _room(row: _Standing) -> int:
+def _headroom(row: _Locked) -> int:
     return row.limit - row.spent - row.held
 
 
@@ -219,7 +219,7 @@ def _covering(
     return found
 
 
-def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _Standing]:
+def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _Locked]:
     if not limits:
         return {}
     by_id = {balance.id: (balance, limit) for balance, limit in limits.items()}
@@ -228,7 +228,7 @@ def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _S
     known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
     _create(connection, [by_id[key][0] for key in ids if key not in known])
     rows = {row.id: row for row in connection.execute(_LOCK, {"ids": ids})}
-    return {key: _Standing(by_id[key][1], rows[key].spent, rows[key].held) for key in ids}
+    return {key: _Locked(by_id[key][1], rows[key].spent, rows[key].held) for key in ids}
 
 
 def _create(connection: Connection, new: Sequence[Balance]) -> None:

@@ -19,7 +19,7 @@ _WARNED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CeilingStanding:
+class CeilingStatus:
     """A ceiling in its present window, in nano-dollars; ``name`` ``*`` where nobody spent yet.
 
     ``warnings``: what was warned of since the limit stands as it does.
@@ -49,7 +49,7 @@ class CeilingStanding:
         return self.spent / self.limit
 
 
-def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding]:
+def ceiling_statuses(connection: Transaction, now: int) -> list[CeilingStatus]:
     """Every ceiling as it stands ``now`` (epoch microseconds); one for each name seen under
     a ``*`` that no ceiling of its own covers.
     """
@@ -64,7 +64,7 @@ def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding
     warned: dict[tuple[str, int], list[str]] = {}
     for row in connection.execute(_WARNED, {"ids": ids}):
         warned.setdefault((row.balance_id, row.limit), []).append(row.what)
-    found: list[CeilingStanding] = []
+    found: list[CeilingStatus] = []
     for rule in rules:
         start = window_start(rule.window, rule.timezone, now)
         under = [
@@ -75,7 +75,7 @@ def ceiling_standings(connection: Transaction, now: int) -> list[CeilingStanding
         ]
         for name, spent, held, warnings in under or [(rule.name, 0, 0, ())]:
             found.append(
-                CeilingStanding(
+                CeilingStatus(
                     scope=rule.scope,
                     name=name,
                     window=rule.window,

@@ -58,12 +58,12 @@ def look(connection: Transaction, policy: WarningPolicy, now: int) -> Look:
     all are in ``reached``.
     """
     found = Look([], [], {})
-    if not (standing := _standing(connection, now)):
+    if not (in_force := _in_force(connection, now)):
         return found
-    ids = {"ids": [row.id for row, _ in standing]}
+    ids = {"ids": [row.id for row, _ in in_force]}
     told = {(row.balance_id, row.what, row.limit) for row in connection.execute(_WARNED, ids)}
     marks = {row.balance_id: row for row in connection.execute(_MARKS, ids)}
-    for row, rule in standing:
+    for row, rule in in_force:
         reached = [
             _warning(row, rule.limit, str(share))
             for share in sorted(policy.shares)
@@ -143,7 +143,7 @@ _UNTOLD = (
 )
 
 
-def _standing(connection: Transaction, now: int) -> list[tuple[Any, Any]]:
+def _in_force(connection: Transaction, now: int) -> list[tuple[Any, Any]]:
     """Each balance of a present window from which anything was spent, with its ceiling."""
     rules = {
         (rule.scope, rule.name, rule.window): rule for rule in connection.execute(select(ceilings))

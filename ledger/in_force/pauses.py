@@ -61,7 +61,7 @@ def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
     return found
 
 
-def standing(connection: Transaction) -> list[Pause]:
+def in_force(connection: Transaction) -> list[Pause]:
     """Every pause in force, by kind and name."""
     rows = connection.execute(select(pauses).order_by(pauses.c.kind, pauses.c.name))
     return [Pause(row.kind, row.name, row.at, row.by) for row in rows]

@@ -84,10 +84,10 @@ def forget_silent(connection: Transaction, before: int) -> int:
     return connection.execute(delete(processes).where(processes.c.seen_at < before)).rowcount
 
 
-def standing(connection: Transaction) -> Progress:
+def snapshot(connection: Transaction) -> Progress:
     """How work gets on now. What is counted is bounded, so that it costs the same at any size."""
     now = database_now(connection)
-    paused = pauses.standing(connection)
+    paused = pauses.in_force(connection)
     lapsed = (items.c.state == literal_column("'running'")) & (items.c.lease_until < now)
     return Progress(
         processes=living(connection, now),

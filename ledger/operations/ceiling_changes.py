@@ -89,5 +89,5 @@ def stopped_by(connection: Transaction, scope: str, name: str, window: str) -> l
 
 
 def replay_stopped_by(connection: Transaction, rule: CeilingRule, by: str) -> list[str]:
-    """Put every dead letter that this ceiling ended back on the road; returns their ids."""
+    """Submit every dead letter that this ceiling ended again; returns their ids."""
     return replay(connection, stopped_by(connection, rule.scope, rule.name, rule.window), by)

@@ -78,7 +78,7 @@ def replay(
     max_cost: int | None = None,
     chosen_by: Wanted | None = None,
 ) -> list[str]:
-    """Put dead letters back on the road at ``submitted``; returns which were dead and are not now.
+    """Move dead letters back to ``submitted``; returns which were dead and are not now.
 
     The fence, what was spent and the attempts stay, so that no charge is forgotten; the retry,
     poison and escalation counts begin anew, and a deadline that has passed is cleared, to be

@@ -131,13 +131,13 @@ def _gauge(
     return gauge
 
 
-def mount(road: TierqueueApp) -> None:
+def mount(app: TierqueueApp) -> None:
     """Put health and figures into Flower, in this process, before it starts."""
-    looks = Looks(road)
+    looks = Looks(app)
     # First: the last of Flower's own catches every path.
     handlers[:0] = [
         url(r"/healthz", Healthz, {"looks": looks}),
-        url(r"/task/(.+)", ItemPage, {"ledger": road.ledger}),
+        url(r"/task/(.+)", ItemPage, {"ledger": app.ledger}),
         url(r"/", WorkersPage, {"looks": looks}),
         url(r"/workers", WorkersPage, {"looks": looks}),
     ]

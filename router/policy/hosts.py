@@ -13,7 +13,7 @@ upper bound, so the name is never guessed by trying."""
 
 StructuredOutput = Literal["json_schema", "json_object", "none"]
 """What a host can be told of an answer's form: a schema that it enforces; that it be a JSON object,
-the schema standing in the prompt; or nothing but the schema in the prompt."""
+the schema being in the prompt; or nothing but the schema in the prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from tierqueue.ledger.ceilings.balance import InWindow, label
-from tierqueue.ledger.ceilings.status import CeilingStanding
+from tierqueue.ledger.ceilings.status import CeilingStatus
 from tierqueue.ledger.monitoring.backlog import Waiting
 from tierqueue.ledger.monitoring.endings import Ended
 from tierqueue.router.money import NanoUSD, format_usd
@@ -26,7 +26,7 @@ def full_of_holds(facts: Facts) -> Iterator[Finding]:
             yield _waiting_for(facts, present[balance_id], waiting)
 
 
-def _waiting_for(facts: Facts, ceiling: CeilingStanding, waiting: Sequence[Waiting]) -> Finding:
+def _waiting_for(facts: Facts, ceiling: CeilingStatus, waiting: Sequence[Waiting]) -> Finding:
     items = sum(group.items for group in waiting)
     least = min(group.least for group in waiting)
     left = ceiling.limit - ceiling.spent
@@ -87,7 +87,7 @@ def used_up(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def near(ceilings: Sequence[CeilingStanding]) -> list[CeilingStanding]:
+def near(ceilings: Sequence[CeilingStatus]) -> list[CeilingStatus]:
     """Those with at least ``NEAR`` of their limit spent or held, the fullest first."""
     full = [
         ceiling
@@ -102,7 +102,7 @@ def raise_command(ceiling: InWindow) -> str:
     return f"tierqueue ceilings raise {label(ceiling)} LIMIT --replay"
 
 
-def _covers(ceiling: CeilingStanding, ended: Ended, facts: Facts) -> bool:
+def _covers(ceiling: CeilingStatus, ended: Ended, facts: Facts) -> bool:
     deployment = facts.deployments.get(ended.deployment)
     names = {
         "everything": "*",

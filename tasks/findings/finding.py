@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tierqueue.ledger.ceilings.status import CeilingStanding
+from tierqueue.ledger.ceilings.status import CeilingStatus
 from tierqueue.ledger.monitoring.endings import Ended, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
 from tierqueue.router.condition import Condition
@@ -51,7 +51,7 @@ class Facts:
     deployments: Mapping[str, Deployment]
     conditions: Mapping[str, Condition]
     routed: Mapping[str, int]
-    ceilings: Sequence[CeilingStanding]
+    ceilings: Sequence[CeilingStatus]
     toll: Toll
     lately: Sequence[Ended]
     stopped_jobs: Sequence[tuple[Mapping[str, Any], int]] = ()

@@ -31,23 +31,23 @@ class Expected:
 
 
 def expected(
-    road: Sequence[tuple[str, int]], past: Mapping[str, Past]
+    steps: Sequence[tuple[str, int]], past: Mapping[str, Past]
 ) -> tuple[Expected, tuple[float, ...]] | None:
-    """What an item costs that is asked along ``road``, each step a deployment and its bound.
+    """What an item costs that is asked along ``steps``, each step a deployment and its bound.
 
     It goes on to the next deployment when an answer is refused. Retries, lost replies and hidden
     reasoning are in the costs of the past. A step above the first of which nothing is known counts
     with its bound. Also the chance to get to each step; ``None`` where nothing is known of the
     first.
     """
-    if not road or road[0][0] not in past:
+    if not steps or steps[0][0] not in past:
         return None
     whole = Expected()
-    for name, bound in reversed(road):
+    for name, bound in reversed(steps):
         known = past.get(name)
         whole = _own(known, bound) + whole.times(refused(known))
     reached = [1.0]
-    for name, _ in road[:-1]:
+    for name, _ in steps[:-1]:
         reached.append(reached[-1] * refused(past.get(name)).value)
     return whole, tuple(reached)
 

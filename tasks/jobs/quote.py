@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.lifecycle.items import Death, NewItem
-from tierqueue.router.choose import Choice, Route, Standing, choose
+from tierqueue.router.choose import Choice, Conditions, Route, choose
 from tierqueue.router.escalation import after_rejection
 from tierqueue.router.item import Tier, WorkItem
 from tierqueue.router.policy.policy import Policy
@@ -89,7 +89,7 @@ def quote(
     Raises ``Misconfigured`` where a tokenizer that the policy states cannot be loaded.
     """
     found = Quote()
-    standing, counter = Standing(now=now), TokenCounter(policy)
+    conditions, counter = Conditions(now=now), TokenCounter(policy)
     known = {
         name: there
         for name, deployment in policy.deployments.items()
@@ -102,7 +102,7 @@ def quote(
             continue
         item = work_item(new, policy, now)
         signals = measure(item, counter.count(new.task, new.arguments))
-        chosen = choose(item, signals, policy, standing)
+        chosen = choose(item, signals, policy, conditions)
         if not isinstance(chosen, Route):
             _refuse(found, chosen.reason, index, chosen.message)
             continue
@@ -114,7 +114,7 @@ def quote(
             found.parts[chosen.deployment] = part
         part.rows += 1
         part.bound += chosen.bound
-        steps = [chosen, *_escalations(item, chosen, signals, policy, standing)]
+        steps = [chosen, *_escalations(item, chosen, signals, policy, conditions)]
         likely = expected([(step.deployment, step.bound) for step in steps], known)
         if likely is not None:
             cost, reached = likely
@@ -126,7 +126,7 @@ def quote(
 
 
 def _escalations(
-    item: WorkItem, chosen: Choice, signals: Signals, policy: Policy, standing: Standing
+    item: WorkItem, chosen: Choice, signals: Signals, policy: Policy, conditions: Conditions
 ) -> Iterator[Route]:
     """Where the item would go after each refusal, as far as its calls reach."""
     refused_by: tuple[Tier, ...] = ()
@@ -134,7 +134,7 @@ def _escalations(
         refused_by = (*refused_by, chosen.tier)
         if after_rejection(refused_by, policy) is None:
             return
-        chosen = choose(replace(item, refused_by=refused_by), signals, policy, standing)
+        chosen = choose(replace(item, refused_by=refused_by), signals, policy, conditions)
         if isinstance(chosen, Route):
             yield chosen
 

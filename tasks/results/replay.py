@@ -1,4 +1,4 @@
-"""Replay: dead letters go back on the road, and their producers are owed an answer anew."""
+"""Replay: dead letters are submitted again, and their producers are owed an answer anew."""
 
 from collections.abc import Sequence
 

@@ -7,7 +7,7 @@ from typing import Any
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
-from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.choose import Conditions, Route, choose
 from tierqueue.router.condition import Condition
 from tierqueue.router.demands import resolve
 from tierqueue.router.errors import DeadLettered
@@ -60,7 +60,7 @@ def choose_all(
     deaths: list[Death] = []
     away = {name: known[name] for name in unavailable(known or {}, policy)} if known else {}
     tried = {name for name, condition in away.items() if condition.wants_probe(now)}
-    standing = _standing(now, away, tried)
+    conditions = _conditions(now, away, tried)
     for item in items:
         work = work_item_of(item, policy, now)
         if work.demands.deadline is not None and work.demands.deadline < now:
@@ -68,20 +68,20 @@ def choose_all(
             deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
             continue
         signals = measure(work, counted.get(item.id, {}))
-        chosen = choose(work, signals, policy, standing)
+        chosen = choose(work, signals, policy, conditions)
         if item.degraded is not None and work.only is not None and not isinstance(chosen, Route):
             if item.degraded["on"] == "ceiling":
                 deaths.append(_nothing_below(work, item.degraded, chosen))
                 continue
             # Back to where it came from: a fallback that leads nowhere is none.
             work = replace(work, only=None)
-            chosen = choose(work, signals, policy, standing)
+            chosen = choose(work, signals, policy, conditions)
         match chosen:
             case Route() as route:
                 degraded = None if work.only is None else item.degraded
                 to = may_fall(item, "on_outage", 0, policy, now) if route.waits_for else None
                 if to is not None:
-                    below = choose(replace(work, only=to), signals, policy, standing)
+                    below = choose(replace(work, only=to), signals, policy, conditions)
                     if isinstance(below, Route) and below.waits_for is None:
                         degraded = fallen(to, route.deployment, "outage")
                         route = below
@@ -89,14 +89,14 @@ def choose_all(
                 routed.append(_routed(item, work, route, policy, degraded, waits))
                 if route.deployment in tried:
                     tried.remove(route.deployment)
-                    standing = _standing(now, away, tried)
+                    conditions = _conditions(now, away, tried)
             case DeadLettered() as error:
                 deaths.append(Death(item.id, error.reason, error.message, error.fields))
     return Chosen(items, routed, deaths)
 
 
-def _standing(now: int, away: Mapping[str, Condition], tried: Collection[str]) -> Standing:
-    return Standing(
+def _conditions(now: int, away: Mapping[str, Condition], tried: Collection[str]) -> Conditions:
+    return Conditions(
         now, {name: condition.said() for name, condition in away.items() if name not in tried}
     )
 
@@ -125,7 +125,7 @@ def may_fall(item: Item, event: str, spent: int, policy: Policy, now: int) -> Ti
     work = work_item_of(item, policy, now)
     work = replace(work, only=to, spent=NanoUSD(work.spent + spent))
     # Bounded by its bytes where a tokenizer would count: at worst it waits.
-    found = choose(work, measure(work, {}), policy, Standing(now=now))
+    found = choose(work, measure(work, {}), policy, Conditions(now=now))
     return to if isinstance(found, Route) else None
 
 

@@ -27,7 +27,9 @@ P = ParamSpec("P", default=...)
 """What a task type is called with: its own arguments, and the demands it lists."""
 
 
-_OFF_THE_ROAD = frozenset({"exchange", "routing_key", "priority", "time_limit", "soft_time_limit"})
+_DECIDED_BY_POLICY = frozenset(
+    {"exchange", "routing_key", "priority", "time_limit", "soft_time_limit"}
+)
 
 
 class ItemTask(TaskType, Generic[P, Out_co]):
@@ -102,7 +104,7 @@ class ItemTask(TaskType, Generic[P, Out_co]):
 
         Raises ``InvalidItem`` for bad input and the database's own error when the ledger cannot be
         reached; a broker that is down neither raises nor delays. ``countdown`` and ``eta`` become
-        "not before", ``expires`` the deadline; options that would leave the road are refused.
+        "not before", ``expires`` the deadline; options for what the policy decides are refused.
         """
         from tierqueue.ledger.lifecycle.items import new_id, submit
         from tierqueue.ledger.results.promises import Promise
@@ -130,9 +132,9 @@ class ItemTask(TaskType, Generic[P, Out_co]):
             or (request.root_id or request.id if request else item_id),
             parent_id=options.get("parent_id") or (request.id if request else None),
         )
-        road = self._road
+        app = self._tierqueue
         try:
-            self._refuse_other_roads(options)
+            self._refuse_routing_options(options)
             self._check_ids(promise)
             new = self.called(
                 args or (),
@@ -141,17 +143,17 @@ class ItemTask(TaskType, Generic[P, Out_co]):
                 not_before=not_before,
                 expires=options.get("expires"),
             )
-            with road.ledger.write() as connection:
+            with app.ledger.write() as connection:
                 joined = submit(connection, new, promise) != item_id
         except InvalidItem as error:
             if not fulfil.unattended():
                 raise
-            intake.refuse(road, self.name, args or (), kwargs or {}, promise, error)
+            intake.refuse(app, self.name, args or (), kwargs or {}, promise, error)
             joined = True
         else:
-            road.wakes.call()
+            app.wakes.call()
         if joined:
-            road.joined[item_id] = True
+            app.joined[item_id] = True
         result = self.AsyncResult(item_id)
         if parent is not None and options.get("add_to_parent", True):
             parent.add_trail(result)
@@ -171,9 +173,9 @@ class ItemTask(TaskType, Generic[P, Out_co]):
         item_id = new_id()
         new = self.called(args, kwargs, item_id=item_id, not_before=None, expires=None)
         promise = Promise(id=item_id, item_id=item_id, task=self.name, root_id=item_id)
-        road = self._road
-        if caller_session.submit_in(session, new, promise, road.wakes.call) != item_id:
-            road.joined[item_id] = True
+        app = self._tierqueue
+        if caller_session.submit_in(session, new, promise, app.wakes.call) != item_id:
+            app.joined[item_id] = True
         return self.AsyncResult(item_id)
 
     def run(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -206,7 +208,7 @@ class ItemTask(TaskType, Generic[P, Out_co]):
             parent_id=request.parent_id,
         )
         intake.take_in(self, args, kwargs, promise, not_before=request.eta, expires=request.expires)
-        self._road.wakes.call()
+        self._tierqueue.wakes.call()
         raise Ignore
 
     @property
@@ -215,9 +217,9 @@ class ItemTask(TaskType, Generic[P, Out_co]):
         return self.request_stack is not None and not self.request.called_directly
 
     @property
-    def _road(self) -> "TierqueueApp":
-        road: TierqueueApp = self.app
-        return road
+    def _tierqueue(self) -> "TierqueueApp":
+        app: TierqueueApp = self.app
+        return app
 
     def _check_ids(self, promise: "Promise") -> None:
         try:
@@ -225,14 +227,15 @@ class ItemTask(TaskType, Generic[P, Out_co]):
         except ValidationError as error:
             raise invalid(self.name, error) from None
 
-    def _refuse_other_roads(self, options: Mapping[str, Any]) -> None:
-        refused = sorted(name for name in _OFF_THE_ROAD if options.get(name) is not None)
+    def _refuse_routing_options(self, options: Mapping[str, Any]) -> None:
+        refused = sorted(name for name in _DECIDED_BY_POLICY if options.get(name) is not None)
         if options.get("queue") not in (None, names.ROUTE):
             refused.append("queue")
         if refused:
+            verb = "is" if len(refused) == 1 else "are"
             raise InvalidItem(
-                f"{self.name}: {', '.join(refused)} would leave the road: the policy decides where"
-                " an item goes; say what it demands instead (priority, deadline, floor)",
+                f"{self.name}: {', '.join(refused)} {verb} not supported: the policy decides the"
+                " queue; state what the item demands instead (priority, deadline, floor)",
                 {"task": self.name, "options": refused},
             )
         unheard = sorted(NAMES & options.keys())

@@ -68,7 +68,7 @@ cap = 1.0
 """
 
 
-class Standing:
+class RunningSystem:
     """A running system, the ledger behind it, and what can be asked of both."""
 
     def __init__(self, system: System, ledger: Ledger) -> None:
@@ -92,4 +92,4 @@ class Standing:
         return [json.loads(line) for line in lines]
 
 
-Build = Callable[..., Standing]
+Build = Callable[..., RunningSystem]

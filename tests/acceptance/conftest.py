@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_system import POLICY, Build, Standing
+from tests.acceptance.acceptance_system import POLICY, Build, RunningSystem
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 from tools.system import System
 
 
 @pytest.fixture(scope="module")
-def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+def build_system(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     """Starts houses on the session's broker, and makes this process their producer."""
     started: list[tuple[System, Ledger]] = []
     before, app._made = app._made, {}
@@ -31,7 +31,7 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
 
     def build(
         ledger_url: str | None = None, more: str = "", policy_text: str = POLICY, **options: Any
-    ) -> Standing:
+    ) -> RunningSystem:
         # One system at a time: two would take each other's messages.
         end()
         client = valkey_server.client()
@@ -57,7 +57,7 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
             patch.setenv(f"TIERQUEUE_{name}", system.environ[f"TIERQUEUE_{name}"])
         app._made = {}
         app.conf.update(broker_url=system.broker_url)
-        return Standing(system, ledger)
+        return RunningSystem(system, ledger)
 
     yield build
     end()
@@ -66,8 +66,8 @@ def build_house(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def log_of() -> Callable[[Standing, str], str]:
+def log_of() -> Callable[[RunningSystem, str], str]:
     """What a process of the system has logged."""
-    return lambda standing, name: Path(standing.system.folder / f"{name}.log").read_text(
+    return lambda running, name: Path(running.system.folder / f"{name}.log").read_text(
         encoding="utf-8"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_system import Build, Standing
+from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
 from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import REFUSALS, Fault
@@ -19,32 +19,32 @@ LABELS = ["lost card", "refund"]
 
 
 @pytest.fixture(scope="module")
-def standing(build_house: Build) -> Standing:
+def running(build_system: Build) -> RunningSystem:
     """A system with Flower."""
-    return build_house(
+    return build_system(
         processes=("sandbox", "flower", "routing", "gpu"),
         environ={"FLOWER_UNAUTHENTICATED_API": "true"},
     )
 
 
-def _tasks(standing: Standing) -> dict[str, Any]:
-    address = f"http://127.0.0.1:{standing.system.flower_port}/api/tasks"
+def _tasks(running: RunningSystem) -> dict[str, Any]:
+    address = f"http://127.0.0.1:{running.system.flower_port}/api/tasks"
     with urllib.request.urlopen(address, timeout=60) as reply:
         found: dict[str, Any] = json.load(reply)
     return found
 
 
-def _press(standing: Standing, button: str, **fields: Any) -> Any:
+def _press(running: RunningSystem, button: str, **fields: Any) -> Any:
     """What Flower answers to one of its own buttons."""
-    address = f"http://127.0.0.1:{standing.system.flower_port}/api/{button}"
+    address = f"http://127.0.0.1:{running.system.flower_port}/api/{button}"
     data = urllib.parse.urlencode(fields).encode()
     with urllib.request.urlopen(address, data=data, timeout=60) as reply:
         return json.load(reply)
 
 
-def _calls_at_once(standing: Standing, worker: str) -> int | None:
+def _calls_at_once(running: RunningSystem, worker: str) -> int | None:
     """How many calls the worker lets through, as Flower shows it; ``None`` before it shows it."""
-    address = f"http://127.0.0.1:{standing.system.flower_port}/api/workers?refresh=1"
+    address = f"http://127.0.0.1:{running.system.flower_port}/api/workers?refresh=1"
     with urllib.request.urlopen(address, timeout=60) as reply:
         shown = json.load(reply)
     pool = shown.get(worker, {}).get("stats", {}).get("pool", {})
@@ -52,72 +52,72 @@ def _calls_at_once(standing: Standing, worker: str) -> int | None:
 
 
 def test_the_buttons_for_grow_and_shrink_change_how_many_calls_run_at_once(
-    standing: Standing,
+    running: RunningSystem,
 ) -> None:
     worker = f"gpu@{socket.gethostname()}"
-    before = until(lambda: _calls_at_once(standing, worker))
-    assert "Growing" in _press(standing, f"worker/pool/grow/{worker}", n=3)["message"]
-    assert until(lambda: _calls_at_once(standing, worker) == before + 3)
-    assert "Shrinking" in _press(standing, f"worker/pool/shrink/{worker}", n=3)["message"]
-    assert until(lambda: _calls_at_once(standing, worker) == before)
+    before = until(lambda: _calls_at_once(running, worker))
+    assert "Growing" in _press(running, f"worker/pool/grow/{worker}", n=3)["message"]
+    assert until(lambda: _calls_at_once(running, worker) == before + 3)
+    assert "Shrinking" in _press(running, f"worker/pool/shrink/{worker}", n=3)["message"]
+    assert until(lambda: _calls_at_once(running, worker) == before)
     classify.delay("after all that", labels=LABELS).get(timeout=60)
 
 
-def test_the_button_for_revoke_cancels_the_item(standing: Standing) -> None:
+def test_the_button_for_revoke_cancels_the_item(running: RunningSystem) -> None:
     later = classify.apply_async(("not now",), {"labels": LABELS}, countdown=3600)
-    until(lambda: standing.item(later.id).state == "waiting")
-    _press(standing, f"task/revoke/{later.id}", terminate="false")
-    until(lambda: standing.item(later.id).state == "cancelled")
+    until(lambda: running.item(later.id).state == "waiting")
+    _press(running, f"task/revoke/{later.id}", terminate="false")
+    until(lambda: running.item(later.id).state == "cancelled")
 
 
-def test_items_have_their_names_and_their_true_states(standing: Standing) -> None:
+def test_items_have_their_names_and_their_true_states(running: RunningSystem) -> None:
     good = classify.delay("a sentence nobody may see", labels=LABELS)
     good.get(timeout=60)
     bad = classify.delay("another one", labels=LABELS, sensitivity="regulated", floor="frontier")
     with pytest.raises(NoRoute):
         bad.get(timeout=60)
-    until(lambda: _tasks(standing).get(good.id, {}).get("state") == "SUCCESS")
-    until(lambda: _tasks(standing).get(bad.id, {}).get("state") == "FAILURE")
-    shown = _tasks(standing)
+    until(lambda: _tasks(running).get(good.id, {}).get("state") == "SUCCESS")
+    until(lambda: _tasks(running).get(bad.id, {}).get("state") == "FAILURE")
+    shown = _tasks(running)
     assert shown[good.id]["name"] == "tierqueue.classify"
     assert "NoRoute" in shown[bad.id]["exception"]
     assert "nobody may see" not in json.dumps(shown)
 
 
-def _page(standing: Standing, path: str) -> str:
-    address = f"http://127.0.0.1:{standing.system.flower_port}{path}"
+def _page(running: RunningSystem, path: str) -> str:
+    address = f"http://127.0.0.1:{running.system.flower_port}{path}"
     with urllib.request.urlopen(address, timeout=60) as reply:
         return str(reply.read().decode())
 
 
-def test_a_dead_item_shows_why_where_and_what_it_cost(standing: Standing) -> None:
+def test_a_dead_item_shows_why_where_and_what_it_cost(running: RunningSystem) -> None:
     bad = classify.delay("nobody sees", labels=LABELS, sensitivity="regulated", floor="frontier")
     with pytest.raises(NoRoute):
         bad.get(timeout=60)
-    until(lambda: "exception" in (_tasks(standing).get(bad.id) or {}))
-    shown = _tasks(standing)[bad.id]["exception"]
+    until(lambda: "exception" in (_tasks(running).get(bad.id) or {}))
+    shown = _tasks(running)[bad.id]["exception"]
     assert shown.startswith("NoRoute: ")
     assert "(never routed, $0.00" in shown
-    page = _page(standing, f"/task/{bad.id}")
+    page = _page(running, f"/task/{bad.id}")
     assert "no_route" in page
     assert "nobody sees" not in page
 
 
-def test_workers_whose_deployment_is_held_back_say_so(standing: Standing) -> None:
+def test_workers_whose_deployment_is_held_back_say_so(running: RunningSystem) -> None:
     worker = f"gpu@{socket.gethostname()}"
 
     def told() -> str:
-        rows = json.loads(_page(standing, "/workers?json=1"))["data"]
+        rows = json.loads(_page(running, "/workers?json=1"))["data"]
         return str([row["loadavg"] for row in rows if row["hostname"] == worker])
 
     until(lambda: told() != "[]")
     assert "NOT CALLED" not in told()
-    at = standing.ledger.now()
+    at = running.ledger.now()
     refused = [
         Fault(item=f"i-{number}", at=at, code="unauthorized", detail="HTTP 401")
         for number in range(REFUSALS)
     ]
-    with standing.ledger.write() as connection:
+    with running.ledger.write() as connection:
         conditions.note(connection, {"house": refused})
     until(lambda: "NOT CALLED house: unauthorized" in told())
-    assert "put a key that is valid into SANDBOX_KEY" in _page(standing, "/workers")
+    assert "put a key that is valid into SANDBOX_KEY" in _page(running, "/workers")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.acceptance_system import Build, Standing
+from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
@@ -37,10 +37,10 @@ kv_cache_memory_bytes = 67108864
 
 
 @pytest.fixture(scope="module")
-def standing(build_house: Build, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+def running(build_system: Build, tmp_path_factory: pytest.TempPathFactory) -> RunningSystem:
     """A system whose gpu worker runs the engine."""
     model: Path = make_tiny_model(tmp_path_factory.mktemp("model"), chat=True)
-    return build_house(
+    return build_system(
         policy_text=OWN_GPU.replace("{model}", str(model)),
         processes=("routing", "gpu"),
         environ={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TIERQUEUE_LEASE": "10"},
@@ -48,45 +48,45 @@ def standing(build_house: Build, tmp_path_factory: pytest.TempPathFactory) -> St
     )
 
 
-def test_a_ticket_is_done_by_the_house_s_own_engine(standing: Standing) -> None:
+def test_a_ticket_is_done_by_the_house_s_own_engine(running: RunningSystem) -> None:
     answer = classify.delay("my card is lost", labels=LABELS, sensitivity="regulated")
     receipt = answer.get(timeout=60)["receipt"]
     assert (receipt["tier"], receipt["deployment"]) == ("gpu", "own")
     assert receipt["simulated"] is False
     assert receipt["tokens"]["output"] > 0
     assert receipt["cost_nanousd"] > 0
-    (attempt,) = standing.attempts(receipt["item"])
+    (attempt,) = running.attempts(receipt["item"])
     assert attempt.price_source == "gpu_hour"
     assert attempt.usage["engine_seconds"] > 0
 
 
-def test_the_routing_stage_counts_what_the_engine_then_uses(standing: Standing) -> None:
+def test_the_routing_stage_counts_what_the_engine_then_uses(running: RunningSystem) -> None:
     answer = classify.delay("naïve ☃ card 😀 " * 20, labels=LABELS)
     receipt = answer.get(timeout=60)["receipt"]
     used = receipt["tokens"]["input"]
-    bound = standing.item(receipt["item"]).route["input_tokens"]
+    bound = running.item(receipt["item"]).route["input_tokens"]
     counted = bound - 2 * TOKENS_PER_MESSAGE - TOKENS_PER_REQUEST
     assert counted < used <= bound, "all but the chat template's own marks"
 
 
-def test_many_items_share_the_engine_s_time(standing: Standing) -> None:
+def test_many_items_share_the_engine_s_time(running: RunningSystem) -> None:
     waiting = [classify.delay(f"card {n}", labels=LABELS) for n in range(24)]
     receipts = [result.get(timeout=90)["receipt"] for result in waiting]
     assert {receipt["deployment"] for receipt in receipts} == {"own"}
-    spans = [attempt for receipt in receipts for attempt in standing.attempts(receipt["item"])]
+    spans = [attempt for receipt in receipts for attempt in running.attempts(receipt["item"])]
     wall = max(span.ended_at for span in spans) - min(span.started_at for span in spans)
     assert sum(span.usage["engine_seconds"] for span in spans) <= wall / 1e6 * 1.05
 
 
-def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(standing: Standing) -> None:
-    worker = standing.system.processes["gpu"]
+def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(running: RunningSystem) -> None:
+    worker = running.system.processes["gpu"]
     for core in _cores(worker.popen.pid):
         os.kill(core, signal.SIGKILL)
     assert worker.wait(60) is not None
     waiting = classify.delay("after the crash", labels=LABELS)
-    standing.system.spawn("gpu").wait_ready(150)
+    running.system.spawn("gpu").wait_ready(150)
     assert waiting.get(timeout=60)["receipt"]["deployment"] == "own"
-    assert until(lambda: standing.item(waiting.id).held == 0)
+    assert until(lambda: running.item(waiting.id).held == 0)
 
 
 def _cores(worker: int) -> list[int]:

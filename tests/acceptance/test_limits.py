@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_system import Build, Standing
+from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
 from tierqueue.ledger.in_force import tier_concurrency
 from tierqueue.ledger.tables import items
@@ -31,9 +31,9 @@ limits = { requests_per_minute = 60, in_flight = 3 }
 
 
 @pytest.fixture(scope="module")
-def standing(build_house: Build) -> Standing:
+def running(build_system: Build) -> RunningSystem:
     """Two frontier workers in front of a provider that throttles harder than its limits say."""
-    return build_house(
+    return build_system(
         more=LIMITED,
         lines={"frontier_2": _second_worker(), "sandbox": _strict_sandbox()},
         processes=("sandbox", "routing", "frontier", "frontier_2"),
@@ -53,11 +53,11 @@ def _runs(line: dict[str, Any], at: float) -> bool:
     return bool(line["started"] <= at < line["ended"])
 
 
-def test_two_workers_pass_no_limit_and_every_item_ends(standing: Standing) -> None:
+def test_two_workers_pass_no_limit_and_every_item_ends(running: RunningSystem) -> None:
     waiting: list[Any] = []
 
     def both_have_called() -> bool:
-        of_all = [attempt.worker for result in waiting for attempt in standing.attempts(result.id)]
+        of_all = [attempt.worker for result in waiting for attempt in running.attempts(result.id)]
         return len(set(of_all)) == 2
 
     while len(waiting) < 20 or not both_have_called():
@@ -65,7 +65,7 @@ def test_two_workers_pass_no_limit_and_every_item_ends(standing: Standing) -> No
         for result in more:
             assert result.get(timeout=60)["receipt"]["deployment"] == "limited"
         waiting += more
-    served = standing.served()
+    served = running.served()
     assert not [line for line in served if line["fault"] == "limit"]
     assert max(line["max_in_flight"] for line in served) <= IN_FLIGHT
     starts = sorted(line["started"] for line in served)
@@ -73,27 +73,29 @@ def test_two_workers_pass_no_limit_and_every_item_ends(standing: Standing) -> No
         assert beyond - first > 60
 
 
-def test_what_the_limiter_does_not_grant_leaves_no_trace_in_the_books(standing: Standing) -> None:
-    with standing.ledger.read() as connection:
+def test_what_the_limiter_does_not_grant_leaves_no_trace_in_the_books(
+    running: RunningSystem,
+) -> None:
+    with running.ledger.read() as connection:
         rows = connection.execute(items.select()).all()
-    assert all(len(standing.attempts(row.id)) == 1 for row in rows)
+    assert all(len(running.attempts(row.id)) == 1 for row in rows)
     assert all(row.throttles == 0 for row in rows)
 
 
-def test_a_tier_s_concurrency_is_in_force_within_two_seconds(standing: Standing) -> None:
-    with standing.ledger.write() as connection:
+def test_a_tier_s_concurrency_is_in_force_within_two_seconds(running: RunningSystem) -> None:
+    with running.ledger.write() as connection:
         tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 0, by="a test")
     try:
         waiting = classify.delay("stopped", labels=LABELS, floor="frontier")
-        until(lambda: standing.item(waiting.id).state in {"routed", "waiting", "queued"})
+        until(lambda: running.item(waiting.id).state in {"routed", "waiting", "queued"})
     finally:
-        with standing.ledger.write() as connection:
+        with running.ledger.write() as connection:
             tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 2, by="a test")
-    before = len(standing.served())
+    before = len(running.served())
     many = [classify.delay(f"two {n}", labels=LABELS, floor="frontier") for n in range(6)]
     assert waiting.get(timeout=60)
     for result in many:
         result.get(timeout=60)
-    served = standing.served()[before:]
+    served = running.served()[before:]
     at_once = [sum(_runs(other, line["started"]) for other in served) for line in served]
     assert 1 <= max(at_once) <= 2

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from tests.acceptance.acceptance_system import Build, Standing
+from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.tasks.consumer.junk import DEEP, SECRET, call, entry, spoilt, spoilt_slice
 from tests.waiting import until
 from tierqueue.ledger.tables import raw_messages
@@ -21,16 +21,16 @@ CONTROL = "/0.celery.pidbox"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
+def running(request: pytest.FixtureRequest, build_system: Build) -> RunningSystem:
     """The Procfile's stages and workers on each database."""
     url = None
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").empty_database()
-    return build_house(url)
+    return build_system(url)
 
 
-def alive(standing: Standing) -> bool:
-    for name, process in standing.system.processes.items():
+def alive(running: RunningSystem) -> bool:
+    for name, process in running.system.processes.items():
         assert process.popen.poll() is None, f"{name}: {process.log.read_text()[-2000:]}"
     return True
 
@@ -39,7 +39,7 @@ def nothing_left(client: Any) -> bool:
     return not (client.llen("route") or client.llen("gpu") or client.hlen("unacked"))
 
 
-def ten_good_calls_come_through(standing: Standing) -> None:
+def ten_good_calls_come_through(running: RunningSystem) -> None:
     asked = [classify.delay(f"ticket {n}", labels=["card", "other"]) for n in range(10)]
     assert all(result.get(timeout=60)["receipt"]["tier"] == "gpu" for result in asked)
     by_name = [
@@ -48,11 +48,11 @@ def ten_good_calls_come_through(standing: Standing) -> None:
     ]
     sent = [app.send_task(result.task, kwargs=result.kwargs, queue="route") for result in by_name]
     assert all(result.get(timeout=60)["output"]["text"] for result in sent)
-    alive(standing)
+    alive(running)
 
 
 def test_junk_on_a_tier_s_queue_and_on_the_routing_stage_s_ends_nothing(
-    standing: Standing,
+    running: RunningSystem,
 ) -> None:
     client = app.backend.client
     on_route = spoilt("route", "tierqueue.complete") | spoilt("route", names.WAKE)
@@ -67,18 +67,18 @@ def test_junk_on_a_tier_s_queue_and_on_the_routing_stage_s_ends_nothing(
     def junk(for_route: list[bytes], for_gpu: list[bytes]) -> None:
         client.lpush("route", *for_route)
         client.lpush("gpu", *for_gpu)
-        until(lambda: alive(standing) and nothing_left(client))
+        until(lambda: alive(running) and nothing_left(client))
 
     junk()
-    ten_good_calls_come_through(standing)
-    with standing.ledger.read() as connection:
+    ten_good_calls_come_through(running)
+    with running.ledger.read() as connection:
         kept = connection.execute(select(func.count()).select_from(raw_messages)).scalar_one()
     assert kept > 0
-    for process in standing.system.processes.values():
+    for process in running.system.processes.values():
         assert SECRET not in process.log.read_text()
 
 
-def test_junk_among_the_commands_ends_no_worker(standing: Standing) -> None:
+def test_junk_among_the_commands_ends_no_worker(running: RunningSystem) -> None:
     client = app.backend.client
     command = {**call("celery.pidbox"), "body": {"method": "no_such_command", "arguments": 5}}
     for junk in (
@@ -95,41 +95,41 @@ def test_junk_among_the_commands_ends_no_worker(standing: Standing) -> None:
     ):
         assert client.publish(CONTROL, junk) >= 4
         assert len(app.control.ping(timeout=60, limit=4)) == 4, junk[:100]
-    ten_good_calls_come_through(standing)
-    for process in standing.system.processes.values():
+    ten_good_calls_come_through(running)
+    for process in running.system.processes.values():
         assert SECRET not in process.log.read_text()
 
 
-def lost(standing: Standing) -> dict[str, int]:
+def lost(running: RunningSystem) -> dict[str, int]:
     """How often each process of ours lost its broker."""
-    processes = standing.system.processes.items()
+    processes = running.system.processes.items()
     said = {name: process.log.read_text() for name, process in processes if name != "sandbox"}
     return {name: text.count("broker lost") for name, text in said.items()}
 
 
-def test_a_broker_that_takes_no_writes_ends_no_process(standing: Standing) -> None:
-    client, before = app.backend.client, lost(standing)
+def test_a_broker_that_takes_no_writes_ends_no_process(running: RunningSystem) -> None:
+    client, before = app.backend.client, lost(running)
     client.execute_command("REPLICAOF", "127.0.0.1", "1")
     try:
         asked = classify.delay("my card is lost", labels=["card", "other"])
-        until(lambda: all(times > before[name] for name, times in lost(standing).items()))
+        until(lambda: all(times > before[name] for name, times in lost(running).items()))
     finally:
         client.execute_command("REPLICAOF", "NO", "ONE")
     assert asked.get(timeout=60)["receipt"]["tier"] == "gpu"
-    ten_good_calls_come_through(standing)
+    ten_good_calls_come_through(running)
 
 
 @pytest.mark.parametrize("queue", ["route", "gpu"])
 def test_something_else_under_a_queue_s_name_ends_no_process(
-    standing: Standing, queue: str
+    running: RunningSystem, queue: str
 ) -> None:
-    client, before = app.backend.client, lost(standing)[queue.replace("route", "routing")]
+    client, before = app.backend.client, lost(running)[queue.replace("route", "routing")]
     client.delete(queue)
     client.set(queue, SECRET)
     try:
-        until(lambda: lost(standing)[queue.replace("route", "routing")] > before)
+        until(lambda: lost(running)[queue.replace("route", "routing")] > before)
     finally:
         client.delete(queue)
-    ten_good_calls_come_through(standing)
-    for process in standing.system.processes.values():
+    ten_good_calls_come_through(running)
+    for process in running.system.processes.values():
         assert SECRET not in process.log.read_text()

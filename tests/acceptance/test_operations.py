@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celery import chord
 
-from tests.acceptance.acceptance_system import Build, Standing
+from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
 from tierqueue.ledger import tables
 from tierqueue.ledger.in_force import pauses
@@ -29,51 +29,51 @@ OPEN: Any = {"floor": "open_weight", "sensitivity": "public"}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
+def running(request: pytest.FixtureRequest, build_system: Build) -> RunningSystem:
     """A system with a routing stage and one tier, on each database."""
     server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
     url = None if server is None else server.empty_database()
     # What the broker forgot is sent again after two leases.
     environ = {"TIERQUEUE_LEASE": "8"}
-    return build_house(url, processes=("sandbox", "routing", "open_weight"), environ=environ)
+    return build_system(url, processes=("sandbox", "routing", "open_weight"), environ=environ)
 
 
-def _states(standing: Standing, ids: list[str]) -> set[str]:
-    return {standing.item(item_id).state for item_id in ids}
+def _states(running: RunningSystem, ids: list[str]) -> set[str]:
+    return {running.item(item_id).state for item_id in ids}
 
 
 def test_a_paused_budget_waits_through_a_restart_and_goes_on_when_it_is_resumed(
-    standing: Standing,
+    running: RunningSystem,
 ) -> None:
-    with standing.ledger.write() as connection:
+    with running.ledger.write() as connection:
         pauses.pause(connection, "budget", "acme", "ada")
     held = [classify.delay(f"held {n}", LABELS, budget="acme", **OPEN) for n in range(5)]
     free = [classify.delay(f"free {n}", LABELS, **OPEN) for n in range(5)]
     for result in free:
         result.get(timeout=60)
     ids = [result.id for result in held]
-    until(lambda: _states(standing, ids) == {"routed"})
-    old = standing.system.processes["routing"]
+    until(lambda: _states(running, ids) == {"routed"})
+    old = running.system.processes["routing"]
     old.end()
     old.wait(60)
-    standing.system.spawn("routing").wait_ready(60)
+    running.system.spawn("routing").wait_ready(60)
     classify.delay("free again", LABELS, **OPEN).get(timeout=60)
-    assert _states(standing, ids) == {"routed"}
-    with standing.ledger.write() as connection:
+    assert _states(running, ids) == {"routed"}
+    with running.ledger.write() as connection:
         pauses.resume(connection, "budget", "acme", "ada")
     for result in held:
         result.get(timeout=60)
-    assert _states(standing, ids) == {"succeeded"}
+    assert _states(running, ids) == {"succeeded"}
 
 
 def test_get_and_chords_come_true_although_the_broker_forgets_everything(
-    standing: Standing,
+    running: RunningSystem,
 ) -> None:
     asked = [classify.delay(f"text {n}", LABELS, **OPEN) for n in range(40)]
     open_chord = chord(
         [complete.s(f"part {n}", **OPEN) for n in range(8)], complete.si("body", **OPEN)
     )()
-    until(lambda: "succeeded" in _states(standing, [result.id for result in asked]))
+    until(lambda: "succeeded" in _states(running, [result.id for result in asked]))
     client = app.backend.client
     client.flushall()
     for result in asked:
@@ -82,24 +82,24 @@ def test_get_and_chords_come_true_although_the_broker_forgets_everything(
     until(lambda: client.exists(names.EPOCH))
 
 
-def test_the_system_says_that_it_is_well_and_who_does_what(standing: Standing) -> None:
+def test_the_system_says_that_it_is_well_and_who_does_what(running: RunningSystem) -> None:
     until(lambda: look(app).well)
 
     def rooms() -> set[tuple[str, str | None]]:
-        with standing.ledger.read() as connection:
-            now = progress.standing(connection)
+        with running.ledger.read() as connection:
+            now = progress.snapshot(connection)
         alive = [process for process in now.processes if process.silent < SILENT_SECONDS]
         return {(process.room, process.tier) for process in alive if process.since}
 
     assert until(lambda: rooms() == {("routing", None), ("worker", "open_weight")})
 
 
-def test_a_dead_letter_stands_on_its_queue_once(standing: Standing) -> None:
+def test_a_dead_letter_stands_on_its_queue_once(running: RunningSystem) -> None:
     asked = classify.delay("a secret", LABELS, floor="frontier", sensitivity="regulated")
     with pytest.raises(NoRoute):
         asked.get(timeout=60)
 
-    def standing_there() -> list[Any]:
+    def pauses_shown() -> list[Any]:
         raw = app.backend.client.lrange(names.dead_queue(None), 0, -1)
         return [
             message
@@ -107,9 +107,9 @@ def test_a_dead_letter_stands_on_its_queue_once(standing: Standing) -> None:
             if asked.id in message["headers"]["kwargsrepr"]
         ]
 
-    until(standing_there)
+    until(pauses_shown)
     # The tick looks for letters that nobody announced once they are late; then it beats.
-    late = standing.item(asked.id).ended_at + 2_000_000
+    late = running.item(asked.id).ended_at + 2_000_000
 
     def beat() -> int:
         return int(app.backend.client.get(names.BEAT) or 0)
@@ -117,12 +117,12 @@ def test_a_dead_letter_stands_on_its_queue_once(standing: Standing) -> None:
     until(lambda: beat() > late)
     looked = beat()
     until(lambda: beat() > looked)
-    assert len(standing_there()) == 1
+    assert len(pauses_shown()) == 1
 
 
-def test_what_runs_goes_on_beside_a_newer_release(standing: Standing) -> None:
+def test_what_runs_goes_on_beside_a_newer_release(running: RunningSystem) -> None:
     before = [classify.delay(f"before {n}", LABELS, **OPEN) for n in range(10)]
-    with standing.ledger.write() as connection:
+    with running.ledger.write() as connection:
         connection.exec_driver_sql("ALTER TABLE items ADD COLUMN of_a_newer_release TEXT")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'newer'")
     try:
@@ -133,10 +133,10 @@ def test_what_runs_goes_on_beside_a_newer_release(standing: Standing) -> None:
         for result in before + after:
             assert result.get(timeout=60)["output"]["label"] in LABELS
     finally:
-        with standing.ledger.write() as connection:
+        with running.ledger.write() as connection:
             restored = "UPDATE alembic_version SET version_num = "
             connection.exec_driver_sql(f"{restored}'{head()}'")
-    with standing.ledger.read() as connection:
+    with running.ledger.read() as connection:
         assert connection.execute(tables.raw_messages.select()).all() == []
     for name in ("routing", "open_weight"):
-        assert "Undecodable" not in (standing.system.folder / f"{name}.log").read_text()
+        assert "Undecodable" not in (running.system.folder / f"{name}.log").read_text()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_system import POLICY, Build, Standing
+from tests.acceptance.acceptance_system import POLICY, Build, RunningSystem
 from tests.waiting import until
 from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import Condition
@@ -67,7 +67,7 @@ def troubles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def standing(request: pytest.FixtureRequest, build_house: Build, troubles: Path) -> Standing:
+def running(request: pytest.FixtureRequest, build_system: Build, troubles: Path) -> RunningSystem:
     url = None
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").empty_database()
@@ -75,27 +75,27 @@ def standing(request: pytest.FixtureRequest, build_house: Build, troubles: Path)
         troubles
     )
     text = POLICY.replace("{more}", MORE)
-    return build_house(url, policy_text=text, lines={"sandbox": line}, processes=PROCESSES)
+    return build_system(url, policy_text=text, lines={"sandbox": line}, processes=PROCESSES)
 
 
 @pytest.fixture
-def provider(standing: Standing, troubles: Path) -> Any:
+def provider(running: RunningSystem, troubles: Path) -> Any:
     found = Provider(troubles)
     yield found
     found.mended()
     # The next test begins where every deployment serves.
     for tier in ("gpu", "open_weight", "frontier"):
         classify.delay("all is well", labels=LABELS, floor=tier).get(timeout=60)
-    until(lambda: all(condition.code in (None, "no_key") for condition in known(standing).values()))
+    until(lambda: all(condition.code in (None, "no_key") for condition in known(running).values()))
 
 
-def known(standing: Standing) -> dict[str, Condition]:
-    with standing.ledger.read() as connection:
+def known(running: RunningSystem) -> dict[str, Condition]:
+    with running.ledger.read() as connection:
         return conditions.by_deployment(connection)
 
 
-def held(standing: Standing, deployment: str) -> bool:
-    condition = known(standing).get(deployment)
+def held(running: RunningSystem, deployment: str) -> bool:
+    condition = known(running).get(deployment)
     return condition is not None and condition.held
 
 
@@ -103,8 +103,8 @@ def many(count: int, **demands: Any) -> list[Any]:
     return [classify.delay(f"ticket {n}", labels=LABELS, **demands) for n in range(count)]
 
 
-def ended(standing: Standing, waiting: list[Any]) -> list[Any]:
-    return [standing.item(result.id) for result in waiting]
+def ended(running: RunningSystem, waiting: list[Any]) -> list[Any]:
+    return [running.item(result.id) for result in waiting]
 
 
 @pytest.mark.parametrize(
@@ -118,113 +118,113 @@ def ended(standing: Standing, waiting: list[Any]) -> list[Any]:
     ],
 )
 def test_what_breaks_for_everybody_uses_up_nobody_s_calls_and_goes_on_by_itself(
-    standing: Standing, provider: Provider, trouble: str, code: str
+    running: RunningSystem, provider: Provider, trouble: str, code: str
 ) -> None:
     provider.meets(f"house-tiny {trouble}")
-    called = len(standing.served())
+    called = len(running.served())
     waiting = many(60)
-    until(lambda: held(standing, "house"))
-    assert known(standing)["house"].code == code
-    _tried_twice_in_vain(standing, called)
+    until(lambda: held(running, "house"))
+    assert known(running)["house"].code == code
+    _tried_twice_in_vain(running, called)
     provider.mended()
     receipts = [result.get(timeout=60)["receipt"] for result in waiting]
     assert {receipt["tier"] for receipt in receipts} == {"gpu"}
     # Those in flight when it broke, and then one at a time.
-    assert len(_refused(standing, called)) < 30
+    assert len(_refused(running, called)) < 30
     assert all(receipt["attempts"] <= 2 for receipt in receipts)
-    assert known(standing)["house"].code is None
+    assert known(running)["house"].code is None
 
 
 @pytest.mark.parametrize("trouble", ["gateway status=502", "charged_lost"])
 def test_a_paid_deployment_whose_replies_are_lost_kills_no_item_and_books_each_hold(
-    standing: Standing, provider: Provider, trouble: str
+    running: RunningSystem, provider: Provider, trouble: str
 ) -> None:
     provider.meets(f"frontier-large {trouble}")
-    called = len(standing.served())
+    called = len(running.served())
     waiting = many(40, floor="frontier")
-    until(lambda: held(standing, "best"))
-    assert known(standing)["best"].code == "reply_lost"
-    _tried_twice_in_vain(standing, called)
-    assert [item for item in ended(standing, waiting) if item.ended_at is not None] == []
+    until(lambda: held(running, "best"))
+    assert known(running)["best"].code == "reply_lost"
+    _tried_twice_in_vain(running, called)
+    assert [item for item in ended(running, waiting) if item.ended_at is not None] == []
     provider.mended()
     receipts = {result.id: result.get(timeout=60)["receipt"] for result in waiting}
     # No call of the items was used up, and each lost one stands in the books at its hold.
     assert {receipt["attempts"] for receipt in receipts.values()} == {1}
     lost = 0
     for key, receipt in receipts.items():
-        tried = standing.attempts(key)
+        tried = running.attempts(key)
         unknown = [attempt for attempt in tried if attempt.outcome == "unknown"]
         assert all(attempt.cost == attempt.held > 0 for attempt in unknown)
         assert receipt["cost_nanousd"] == sum(attempt.cost for attempt in tried)
         lost += len(unknown)
-    billed = [line for line in standing.served()[called:] if line["fault"] is not None]
+    billed = [line for line in running.served()[called:] if line["fault"] is not None]
     # Those in flight when it began, and then one at a time.
     assert lost == len(billed) < 30
 
 
-def _tried_twice_in_vain(standing: Standing, called: int) -> None:
-    before = len(_refused(standing, called))
-    until(lambda: len(_refused(standing, called)) >= before + 2)
+def _tried_twice_in_vain(running: RunningSystem, called: int) -> None:
+    before = len(_refused(running, called))
+    until(lambda: len(_refused(running, called)) >= before + 2)
 
 
-def _refused(standing: Standing, called: int) -> list[dict[str, Any]]:
+def _refused(running: RunningSystem, called: int) -> list[dict[str, Any]]:
     """What the provider has not answered since so many calls."""
-    return [line for line in standing.served()[called:] if line["status"] != 200]
+    return [line for line in running.served()[called:] if line["status"] != 200]
 
 
 def test_a_port_that_refuses_connections_is_waited_for(
-    standing: Standing, provider: Provider
+    running: RunningSystem, provider: Provider
 ) -> None:
-    sandbox = standing.system.processes["sandbox"]
+    sandbox = running.system.processes["sandbox"]
     sandbox.end()
     assert sandbox.wait(60) is not None
     waiting = many(20)
-    until(lambda: held(standing, "house"))
-    assert known(standing)["house"].code == "unreachable"
-    standing.system.spawn("sandbox").wait_ready(30)
+    until(lambda: held(running, "house"))
+    assert known(running)["house"].code == "unreachable"
+    running.system.spawn("sandbox").wait_ready(30)
     assert {result.get(timeout=60)["receipt"]["attempts"] for result in waiting} <= {1, 2}
 
 
 def test_items_wait_for_a_provider_until_their_own_deadline_and_say_for_what(
-    standing: Standing, provider: Provider
+    running: RunningSystem, provider: Provider
 ) -> None:
     provider.meets("house-tiny 503")
     patient = many(8)
-    until(lambda: held(standing, "house"))
+    until(lambda: held(running, "house"))
     waiting = [classify.apply_async([f"late {n}", LABELS], expires=10) for n in range(8)]
     for result in waiting:
         with pytest.raises(DeadlineExceeded, match="it waited for house: outage") as died:
             result.get(timeout=60)
         assert died.value.fields["waited_for"]["deployment"] == "house"
-        assert standing.item(result.id).calls == 0
+        assert running.item(result.id).calls == 0
     provider.mended()
     assert all(result.get(timeout=60) for result in patient)
 
 
 def test_a_stated_wait_holds_back_the_deployment_and_not_one_item(
-    standing: Standing, provider: Provider
+    running: RunningSystem, provider: Provider
 ) -> None:
     classify.delay("before", labels=LABELS, floor="open_weight").get(timeout=60)
     provider.meets("open-* 429 after=4")
-    called = len(standing.served())
+    called = len(running.served())
     waiting = many(60, floor="open_weight")
-    until(lambda: held(standing, "open"))
-    until(lambda: not any(item.state == "running" for item in ended(standing, waiting)))
+    until(lambda: held(running, "open"))
+    until(lambda: not any(item.state == "running" for item in ended(running, waiting)))
     provider.mended()
     for result in waiting:
         result.get(timeout=60)
-    lines = standing.served()[called:]
+    lines = running.served()[called:]
     throttled = [line for line in lines if line["status"] == 429]
     assert 1 <= len(throttled) <= 40
     first = min(line["ended"] for line in throttled)
     served = [line["started"] for line in lines if line["status"] == 200]
     assert min(served) - first >= 3.9
-    assert all(item.calls == 1 for item in ended(standing, waiting))
+    assert all(item.calls == 1 for item in ended(running, waiting))
 
 
 @pytest.mark.parametrize("trouble", ["unauthorized", "gateway status=524"])
 def test_another_deployment_of_the_tier_takes_over_and_the_receipt_says_for_whom(
-    standing: Standing, provider: Provider, trouble: str
+    running: RunningSystem, provider: Provider, trouble: str
 ) -> None:
     provider.meets(f"open-small {trouble}")
     receipts = [result.get(timeout=60)["receipt"] for result in many(30, floor="open_weight")]
@@ -242,48 +242,48 @@ def _deployment(**demands: Any) -> str:
 
 
 def test_no_other_tier_takes_over_but_where_somebody_allowed_it(
-    standing: Standing, provider: Provider
+    running: RunningSystem, provider: Provider
 ) -> None:
     provider.meets("frontier-large 503")
     stays = many(6, floor="frontier")
-    until(lambda: held(standing, "best"))
+    until(lambda: held(running, "best"))
     asked = complete.delay("Say hello", max_output_tokens=50, floor="gpu", on_outage="gpu")
     assert asked.get(timeout=60)["receipt"]["tier"] == "gpu"
-    assert all(item.ended_at is None for item in ended(standing, stays))
+    assert all(item.ended_at is None for item in ended(running, stays))
     provider.mended()
     assert {stay.get(timeout=60)["receipt"]["tier"] for stay in stays} == {"frontier"}
 
 
 def test_an_item_that_alone_fails_ends_and_holds_up_nobody(
-    standing: Standing, provider: Provider
+    running: RunningSystem, provider: Provider
 ) -> None:
     poison = classify.delay("[[sandbox:503]] my refund", labels=LABELS)
-    while standing.item(poison.id).ended_at is None:
+    while running.item(poison.id).ended_at is None:
         classify.delay("a good one", labels=LABELS).get(timeout=60)
     with pytest.raises(Exhausted):
         poison.get(timeout=60)
-    assert standing.item(poison.id).calls == 3
+    assert running.item(poison.id).calls == 3
 
 
 def test_a_worker_without_a_key_serves_its_other_deployments_and_one_takes_over(
-    standing: Standing,
+    running: RunningSystem,
 ) -> None:
     receipt = classify.delay("mine", labels=LABELS, floor="frontier").get(timeout=60)["receipt"]
     assert (receipt["deployment"], receipt["stands_in_for"]) == ("best", "keyless")
-    condition = known(standing)["keyless"]
+    condition = known(running)["keyless"]
     assert (condition.code, condition.needs_somebody) == ("no_key", True)
 
 
 def test_workers_say_once_what_they_cannot_call_and_when_it_serves_again(
-    standing: Standing, provider: Provider, log_of: Callable[[Standing, str], str]
+    running: RunningSystem, provider: Provider, log_of: Callable[[RunningSystem, str], str]
 ) -> None:
     provider.meets("house-tiny unauthorized")
     waiting = many(20)
-    until(lambda: held(standing, "house"))
+    until(lambda: held(running, "house"))
     provider.mended()
     for result in waiting:
         result.get(timeout=60)
-    said = log_of(standing, "gpu")
+    said = log_of(running, "gpu")
     assert "deployment_held_back" in said
     assert "deployment_serves_again" in said
     assert "HTTP 401" in said

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_system import Build, Standing
+from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
 from tierqueue.router.errors import ChargeUnknown
 from tierqueue.tasks import classify
@@ -15,59 +15,59 @@ GRACE = 10
 
 
 @pytest.fixture(scope="module")
-def standing(build_house: Build) -> Standing:
+def running(build_system: Build) -> RunningSystem:
     """A system whose grace period is short."""
-    return build_house(environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "20"})
+    return build_system(environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "20"})
 
 
-def _running(standing: Standing, text: str, **demands: Any) -> Any:
+def _running(running: RunningSystem, text: str, **demands: Any) -> Any:
     waiting = classify.delay(text, labels=LABELS, **demands)
-    until(lambda: standing.item(waiting.id).state == "running")
+    until(lambda: running.item(waiting.id).state == "running")
     return waiting
 
 
-def test_a_call_that_ends_within_the_grace_period_is_settled(standing: Standing) -> None:
-    waiting = _running(standing, "[[sandbox:hang seconds=1]] one")
-    worker = standing.system.processes["gpu"]
+def test_a_call_that_ends_within_the_grace_period_is_settled(running: RunningSystem) -> None:
+    waiting = _running(running, "[[sandbox:hang seconds=1]] one")
+    worker = running.system.processes["gpu"]
     worker.end()
     assert worker.wait(60) == 0
-    assert standing.item(waiting.id).state == "succeeded"
-    standing.system.spawn("gpu").wait_ready(60)
+    assert running.item(waiting.id).state == "succeeded"
+    running.system.spawn("gpu").wait_ready(60)
 
 
-def test_house_work_that_outlasts_the_grace_period_is_given_back(standing: Standing) -> None:
-    waiting = _running(standing, "[[sandbox:hang seconds=18 times=1]] two")
-    worker = standing.system.processes["gpu"]
+def test_house_work_that_outlasts_the_grace_period_is_given_back(running: RunningSystem) -> None:
+    waiting = _running(running, "[[sandbox:hang seconds=18 times=1]] two")
+    worker = running.system.processes["gpu"]
     worker.end()
     assert worker.wait(60) == 0
-    row = standing.item(waiting.id)
+    row = running.item(waiting.id)
     assert row.state in {"routed", "queued"}
     assert (row.held, row.calls, row.lost_claims) == (0, 0, 0)
-    standing.system.spawn("gpu").wait_ready(60)
+    running.system.spawn("gpu").wait_ready(60)
     assert waiting.get(timeout=60)["receipt"]["attempts"] == 1
 
 
 def test_a_paid_call_that_outlasts_the_grace_period_is_booked_as_unknown(
-    standing: Standing,
+    running: RunningSystem,
 ) -> None:
-    waiting = _running(standing, "[[sandbox:hang seconds=18]] three", floor="open_weight")
-    worker = standing.system.processes["open_weight"]
+    waiting = _running(running, "[[sandbox:hang seconds=18]] three", floor="open_weight")
+    worker = running.system.processes["open_weight"]
     worker.end()
     assert worker.wait(60) == 0
     with pytest.raises(ChargeUnknown):
         waiting.get(timeout=60)
-    (attempt,) = standing.attempts(waiting.id)
+    (attempt,) = running.attempts(waiting.id)
     assert attempt.outcome == "unknown"
     assert attempt.cost == attempt.held > 0
-    standing.system.spawn("open_weight").wait_ready(60)
+    running.system.spawn("open_weight").wait_ready(60)
 
 
-def test_nothing_new_is_claimed_after_the_signal(standing: Standing) -> None:
-    _running(standing, "[[sandbox:hang seconds=2]] four")
-    worker = standing.system.processes["gpu"]
+def test_nothing_new_is_claimed_after_the_signal(running: RunningSystem) -> None:
+    _running(running, "[[sandbox:hang seconds=2]] four")
+    worker = running.system.processes["gpu"]
     worker.end()
     late = classify.delay("five", labels=LABELS)
     assert worker.wait(60) == 0
-    assert standing.attempts(late.id) == []
-    standing.system.spawn("gpu").wait_ready(60)
+    assert running.attempts(late.id) == []
+    running.system.spawn("gpu").wait_ready(60)
     assert late.get(timeout=60)["output"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.moves import Moves
 from tests.ledger.priced import PRICED
-from tests.ledger.road import Road
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.policy.policy import Policy, parse_policy
 
@@ -19,9 +19,9 @@ def policy() -> Policy:
 
 
 @pytest.fixture
-def road(ledger: Ledger) -> Road:
+def moves(ledger: Ledger) -> Moves:
     """The ledger's moves over a fresh ledger, once on each database."""
-    return Road(ledger)
+    return Moves(ledger)
 
 
 Everywhere = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
@@ -31,7 +31,7 @@ Everywhere = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 def everywhere() -> Everywhere:
     """Run a function at once in one real process for each argument; returns what they return."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.ledger.road"])
+    context.set_forkserver_preload(["tests.ledger.moves"])
 
     def run(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
         given = list(arguments)

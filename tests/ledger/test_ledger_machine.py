@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import event, func, select
 
+from tests.ledger.moves import LEASE, SECOND, WORKER, Moves, ceiling, new_item, routed, settlement
 from tests.ledger.placed import commit
-from tests.ledger.road import LEASE, SECOND, WORKER, Road, ceiling, new_item, routed, settlement
 from tierqueue.ledger import tables
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.ceilings import books
@@ -39,7 +39,7 @@ AFTER = {
 }
 
 
-class Moves(RuleBasedStateMachine):
+class LedgerMachine(RuleBasedStateMachine):
     """Every move of the ledger; beside it, in plain dictionaries, what must be true."""
 
     migrated: Path
@@ -60,7 +60,7 @@ class Moves(RuleBasedStateMachine):
         self.clock = pytest.MonkeyPatch()
         for module in (items, dead_letters):
             self.clock.setattr(module, "database_now", lambda _: self.now)
-        self.road = Road(self.ledger)
+        self.moves = Moves(self.ledger)
         self.limits = {("everything", "*"): 900, **{("budget", name): 600 for name in BUDGETS}}
         for (scope, name), limit in self.limits.items():
             self._put(scope, name, limit)
@@ -120,7 +120,7 @@ class Moves(RuleBasedStateMachine):
         max_cost=st.sampled_from([None, 250]),
     )
     def start_several(self, count: int, budget: str, max_cost: int | None) -> None:
-        """The road without a fault, up to the claim: most faults need work to befall."""
+        """The lifecycle without a fault, up to the claim: most faults need work to befall."""
         with self.ledger.write() as connection:
             new = [new_item(budget=budget, max_cost=max_cost) for _ in range(count)]
             commit(connection, new)
@@ -195,7 +195,7 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
         each = data.draw(st.sampled_from(self.given))
-        row = self.road.row(each.item.id)
+        row = self.moves.row(each.item.id)
         mine = row.state == State.RUNNING and row.fence == each.fence
         with self.ledger.write() as connection:
             lost, _ = leases.renew(connection, {each.item.id: each.fence}, self.now + LEASE)
@@ -211,7 +211,7 @@ class Moves(RuleBasedStateMachine):
             found = leases.lapsed(connection, self.now, 10)
         for item, attempt in found:
             claim = next(c for c in self.given if (c.item.id, c.fence) == (item.id, attempt.fence))
-            self._ended(self.road.expire(claim, cost=attempt.held, next_state=then).ends.ended)
+            self._ended(self.moves.expire(claim, cost=attempt.held, next_state=then).ends.ended)
             self.charged[item.id, item.fence] = attempt.held
             self.doubtful.add((item.id, item.fence))
         return bool(found)
@@ -237,7 +237,7 @@ class Moves(RuleBasedStateMachine):
         """Any claim there ever was comes back with an outcome: in time, late, or once more."""
         each = data.draw(st.sampled_from(self.given))
         key = (each.item.id, each.fence)
-        before = self.road.row(each.item.id)
+        before = self.moves.row(each.item.id)
         fresh = before.state == State.RUNNING and before.fence == each.fence
         accepted = outcome == "accepted"
         cost = 0 if outcome == "throttled" else cost
@@ -249,9 +249,9 @@ class Moves(RuleBasedStateMachine):
             "receipt": {"cost": cost} if accepted else None,
             "ready_at": self.now + 5 * SECOND,
         }
-        result = self.road.settle(settlement(each, **changed), now=self.now)
+        result = self.moves.settle(settlement(each, **changed), now=self.now)
         self._ended(result.ends.ended)
-        after = self.road.row(each.item.id)
+        after = self.moves.row(each.item.id)
         assert bool(result.stale) is not fresh
         self.seen["stale"] += not fresh
         self.seen["stale while an heir ran"] += not fresh and before.state == State.RUNNING
@@ -358,15 +358,15 @@ class Moves(RuleBasedStateMachine):
 
 
 def test_no_order_of_moves_breaks_a_promise(migrated_sqlite: Path) -> None:
-    Moves.migrated = migrated_sqlite
-    Moves.TestCase.settings = settings(
+    LedgerMachine.migrated = migrated_sqlite
+    LedgerMachine.TestCase.settings = settings(
         max_examples=50,
         stateful_step_count=50,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    Moves.seen.clear()
-    Moves.TestCase().runTest()
+    LedgerMachine.seen.clear()
+    LedgerMachine.TestCase().runTest()
     # A walk that never met what it is to judge has judged nothing.
     for met in (
         "claimed again",
@@ -374,4 +374,4 @@ def test_no_order_of_moves_breaks_a_promise(migrated_sqlite: Path) -> None:
         "stale while an heir ran",
         "corrected",
     ):
-        assert Moves.seen[met], met
+        assert LedgerMachine.seen[met], met

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.moves import LEASE, WORKER, Moves, ceiling, settlement
 from tests.ledger.priced import PRICED
-from tests.ledger.road import LEASE, WORKER, Road, ceiling, settlement
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle import leases, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router import errors
-from tierqueue.router.choose import Standing, choose
+from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.item import Demands, Sensitivity, Tier, WorkItem
 from tierqueue.router.lifecycle import State
@@ -64,36 +64,36 @@ def done(usage: Usage) -> Accepted:
     return Accepted(output={"text": "yes"}, completed=completed, prompt_version="1")
 
 
-def paid(road: Road, count: int = 1, *, bound: int = 100, **stated: Any) -> list[Claim]:
+def paid(moves: Moves, count: int = 1, *, bound: int = 100, **stated: Any) -> list[Claim]:
     """``count`` new items, claimed by a worker of the paid deployment."""
-    road.submit(count, **stated)
-    road.route(bound=bound, tier="frontier", deployment="best")
-    return road.claim(road.queue("frontier"), by=PAID).claimed
+    moves.submit(count, **stated)
+    moves.route(bound=bound, tier="frontier", deployment="best")
+    return moves.claim(moves.queue("frontier"), by=PAID).claimed
 
 
-def test_a_hold_is_never_shrunk_to_what_is_left(road: Road) -> None:
-    road.ceilings(ceiling("budget", 450))
-    result = road.claim(road.ready(2, bound=300))
+def test_a_hold_is_never_shrunk_to_what_is_left(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 450))
+    result = moves.claim(moves.ready(2, bound=300))
     assert (len(result.claimed), result.waiting) == (1, 1)
-    assert road.books() == {ACME: (300, 0, 300)}
+    assert moves.books() == {ACME: (300, 0, 300)}
 
 
-def test_claims_at_the_same_moment_do_not_pass_the_limit_together(road: Road) -> None:
-    road.ceilings(ceiling("budget", 100), ceiling("provider", 70))
-    wanted = list(road.ready(40, bound=10).items())
+def test_claims_at_the_same_moment_do_not_pass_the_limit_together(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 100), ceiling("provider", 70))
+    wanted = list(moves.ready(40, bound=10).items())
     with ThreadPoolExecutor(8) as pool:
         slices = [dict(wanted[start::8]) for start in range(8)]
-        results = list(pool.map(road.claim, slices))
+        results = list(pool.map(moves.claim, slices))
     assert sum(len(result.claimed) for result in results) == 7
-    assert road.books() == {ACME: (70, 0, 70), "provider:house:total:all": (70, 0, 70)}
+    assert moves.books() == {ACME: (70, 0, 70), "provider:house:total:all": (70, 0, 70)}
 
 
-def test_a_dead_workers_holds_come_back_and_block_nobody(road: Road, policy: Policy) -> None:
-    road.ceilings(ceiling("budget", 100_000_000))
-    [gone] = road.running(1, bound=100_000_000)
-    waiting = road.ready(bound=60_000_000)
-    assert road.claim(waiting).waiting == 1
-    with road.ledger.write() as connection:
+def test_a_dead_workers_holds_come_back_and_block_nobody(moves: Moves, policy: Policy) -> None:
+    moves.ceilings(ceiling("budget", 100_000_000))
+    [gone] = moves.running(1, bound=100_000_000)
+    waiting = moves.ready(bound=60_000_000)
+    assert moves.claim(waiting).waiting == 1
+    with moves.ledger.write() as connection:
         now = gone.started_at + LEASE + 1
         [found] = leases.lapsed(connection, now, 10)
         house = policy.deployments["small"]
@@ -101,8 +101,8 @@ def test_a_dead_workers_holds_come_back_and_block_nobody(road: Road, policy: Pol
         settlements.settle(connection, settlements.prepare(connection.dialect.name, booked, now))
         routes.wake_due(connection, now)
     # The engine costs a nano-dollar a microsecond, and was held for a lease and one more.
-    assert road.books() == {ACME: (0, LEASE + 1, 100_000_000)}
-    assert list(waiting) == [claim.item.id for claim in road.claim(road.queue()).claimed]
+    assert moves.books() == {ACME: (0, LEASE + 1, 100_000_000)}
+    assert list(waiting) == [claim.item.id for claim in moves.claim(moves.queue()).claimed]
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_a_dead_workers_holds_come_back_and_block_nobody(road: Road, policy: Pol
     ids=["throttled", "failed", "failed for good"],
 )
 def test_a_call_that_was_not_billed_gives_its_hold_back(
-    road: Road, policy: Policy, outcome: Throttled | Failed
+    moves: Moves, policy: Policy, outcome: Throttled | Failed
 ) -> None:
-    road.ceilings(ceiling("budget", 100))
-    [claim] = paid(road)
-    road.settle(settled_as(claim, policy.deployments["best"], outcome, policy))
-    assert road.books() == {ACME: (0, 0, 100)}
+    moves.ceilings(ceiling("budget", 100))
+    [claim] = paid(moves)
+    moves.settle(settled_as(claim, policy.deployments["best"], outcome, policy))
+    assert moves.books() == {ACME: (0, 0, 100)}
 
 
 def test_a_model_without_a_price_is_refused_and_never_free(policy: Policy) -> None:
@@ -128,116 +128,116 @@ def test_a_model_without_a_price_is_refused_and_never_free(policy: Policy) -> No
     unpriced = parse_policy(text, "test")
     demands = Demands(sensitivity=Sensitivity.PUBLIC, floor=Tier.FRONTIER)
     item = WorkItem(id="i", task="t", demands=demands, prompt_bytes=9, output_limit=9)
-    assert isinstance(choose(item, measure(item, {}), unpriced, Standing(0)), Unpriced)
+    assert isinstance(choose(item, measure(item, {}), unpriced, Conditions(0)), Unpriced)
     with pytest.raises(Unpriced):
         charge(unpriced.deployments["best"], Usage(input_tokens=1), AT)
 
 
-def test_a_free_call_is_still_in_the_books(road: Road) -> None:
-    road.ceilings(ceiling("budget", 100))
-    [claim] = road.running(bound=0)
-    road.settle(settlement(claim, cost=0))
-    assert [row.cost for row in road.history(claim.item.id)] == [0]
-    assert road.books() == {ACME: (0, 0, 0)}
+def test_a_free_call_is_still_in_the_books(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 100))
+    [claim] = moves.running(bound=0)
+    moves.settle(settlement(claim, cost=0))
+    assert [row.cost for row in moves.history(claim.item.id)] == [0]
+    assert moves.books() == {ACME: (0, 0, 0)}
 
 
-def test_the_items_of_a_batch_hold_like_any_other(road: Road) -> None:
-    road.ceilings(ceiling("job", 250, name="job-1"), ceiling("budget", 10_000))
+def test_the_items_of_a_batch_hold_like_any_other(moves: Moves) -> None:
+    moves.ceilings(ceiling("job", 250, name="job-1"), ceiling("budget", 10_000))
     for index in range(4):
-        road.submit(job_id="job-1", job_index=index)
-    road.route(bound=100)
-    assert len(road.claim(road.queue()).claimed) == 2
-    assert road.books() == {"job:job-1:total:all": (200, 0, 200), ACME: (200, 0, 200)}
+        moves.submit(job_id="job-1", job_index=index)
+    moves.route(bound=100)
+    assert len(moves.claim(moves.queue()).claimed) == 2
+    assert moves.books() == {"job:job-1:total:all": (200, 0, 200), ACME: (200, 0, 200)}
 
 
 def test_a_bill_above_the_bound_is_booked_whole_marked_and_ends_the_spending(
-    road: Road, policy: Policy
+    moves: Moves, policy: Policy
 ) -> None:
-    road.ceilings(ceiling("budget", 1_000_000))
-    [claim] = paid(road, bound=400_000)
+    moves.ceilings(ceiling("budget", 1_000_000))
+    [claim] = paid(moves, bound=400_000)
     usage = Usage(input_tokens=100, output_tokens=40_000)
-    road.settle(settled_as(claim, policy.deployments["best"], done(usage), policy))
+    moves.settle(settled_as(claim, policy.deployments["best"], done(usage), policy))
     bill = 100 * 5_000 + 40_000 * 25_000
-    assert road.books() == {ACME: (0, bill, bill)}
-    [row] = road.history(claim.item.id)
+    assert moves.books() == {ACME: (0, bill, bill)}
+    [row] = moves.history(claim.item.id)
     assert (row.cost, row.detail) == (bill, {"overage": bill - 400_000})
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         assert audit.report(connection).overage == bill - 400_000
-    road.submit()
-    road.route(bound=1, tier="frontier", deployment="best")
-    [ending] = road.claim(road.queue("frontier"), by=PAID).ends.ended
+    moves.submit()
+    moves.route(bound=1, tier="frontier", deployment="best")
+    [ending] = moves.claim(moves.queue("frontier"), by=PAID).ends.ended
     assert ending.error is not None
     assert ending.error["reason"] == "cost_ceiling"
     assert ending.error["fields"]["spent"] == bill
 
 
-def test_a_bill_within_the_bound_is_not_called_overage(road: Road, policy: Policy) -> None:
-    [claim] = paid(road, bound=30_000)
+def test_a_bill_within_the_bound_is_not_called_overage(moves: Moves, policy: Policy) -> None:
+    [claim] = paid(moves, bound=30_000)
     written = settled_as(claim, policy.deployments["best"], done(Usage(input_tokens=6)), policy)
     assert (written.cost, written.detail) == (30_000, None)
 
 
-def test_ninety_nine_calls_on_a_limit_of_thirty_spend_thirty(road: Road) -> None:
-    road.ceilings(ceiling("budget", 30))
-    wanted = list(road.ready(99, bound=1).items())
+def test_ninety_nine_calls_on_a_limit_of_thirty_spend_thirty(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 30))
+    wanted = list(moves.ready(99, bound=1).items())
     for start in range(0, 99, 11):
-        for claim in road.claim(dict(wanted[start : start + 11])).claimed:
-            road.settle(settlement(claim, cost=1))
-    assert road.books() == {ACME: (0, 30, 30)}
+        for claim in moves.claim(dict(wanted[start : start + 11])).claimed:
+            moves.settle(settlement(claim, cost=1))
+    assert moves.books() == {ACME: (0, 30, 30)}
 
 
-def test_an_exhausted_budget_does_not_stop_a_free_model_of_the_house(road: Road) -> None:
-    road.ceilings(ceiling("budget", 100))
-    [claim] = road.running(bound=100)
-    road.settle(settlement(claim, cost=100))
-    assert road.claim(road.ready(bound=1)).claimed == []
-    assert len(road.claim(road.ready(bound=0)).claimed) == 1
+def test_an_exhausted_budget_does_not_stop_a_free_model_of_the_house(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 100))
+    [claim] = moves.running(bound=100)
+    moves.settle(settlement(claim, cost=100))
+    assert moves.claim(moves.ready(bound=1)).claimed == []
+    assert len(moves.claim(moves.ready(bound=0)).claimed) == 1
 
 
-def test_one_tiers_exhausted_ceiling_does_not_stop_another_tier(road: Road) -> None:
-    road.ceilings(ceiling("tier", 50, name="frontier"))
-    assert paid(road) == []
-    assert len(road.running(bound=100)) == 1
+def test_one_tiers_exhausted_ceiling_does_not_stop_another_tier(moves: Moves) -> None:
+    moves.ceilings(ceiling("tier", 50, name="frontier"))
+    assert paid(moves) == []
+    assert len(moves.running(bound=100)) == 1
 
 
-def test_an_exhausted_budget_spends_nothing_through_another_paid_deployment(road: Road) -> None:
-    road.ceilings(ceiling("budget", 100))
-    [claim] = road.running(bound=100)
-    road.settle(settlement(claim, cost=100))
-    [item_id] = road.submit()
-    road.route(bound=1, tier="frontier", deployment="best")
-    [ending] = road.claim(road.queue("frontier"), by=PAID).ends.ended
-    row = road.row(item_id)
+def test_an_exhausted_budget_spends_nothing_through_another_paid_deployment(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 100))
+    [claim] = moves.running(bound=100)
+    moves.settle(settlement(claim, cost=100))
+    [item_id] = moves.submit()
+    moves.route(bound=1, tier="frontier", deployment="best")
+    [ending] = moves.claim(moves.queue("frontier"), by=PAID).ends.ended
+    row = moves.row(item_id)
     assert (ending.item_id, row.state, row.reason) == (item_id, "dead", "cost_ceiling")
     assert (row.tier, row.deployment, row.spent) == ("frontier", "best", 0)
-    assert road.books() == {ACME: (0, 100, 100)}
+    assert moves.books() == {ACME: (0, 100, 100)}
 
 
-def test_worst_case_holds_do_not_pin_a_budget_that_is_hardly_spent(road: Road) -> None:
-    road.ceilings(ceiling("budget", 190))
-    wanted = road.ready(10, bound=100)
+def test_worst_case_holds_do_not_pin_a_budget_that_is_hardly_spent(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 190))
+    wanted = moves.ready(10, bound=100)
     finished = 0
     while wanted:
-        result = road.claim(wanted)
+        result = moves.claim(wanted)
         assert (len(result.claimed), result.ends.ended) == (1, [])
         for claim in result.claimed:
-            finished += len(road.settle(settlement(claim, cost=10)).ends.ended)
-        with road.ledger.write() as connection:
-            routes.wake_due(connection, road.now() + LEASE)
-        wanted = road.queue()
+            finished += len(moves.settle(settlement(claim, cost=10)).ends.ended)
+        with moves.ledger.write() as connection:
+            routes.wake_due(connection, moves.now() + LEASE)
+        wanted = moves.queue()
     assert finished == 10
-    assert road.books() == {ACME: (0, 100, 190)}
+    assert moves.books() == {ACME: (0, 100, 190)}
 
 
-def test_a_budget_error_is_terminal_and_never_comes_back_by_itself(road: Road) -> None:
-    road.ceilings(ceiling("budget", 50))
-    [item_id] = wanted = road.ready(bound=100)
-    [ending] = road.claim(wanted).ends.ended
-    with road.ledger.write() as connection:
-        assert routes.wake_due(connection, road.now() + 1_000 * LEASE) == 0
-    assert road.queue() == {}
-    assert road.claim(wanted).stale == 1
-    assert (road.row(item_id).state, road.row(item_id).calls) == (State.DEAD, 0)
+def test_a_budget_error_is_terminal_and_never_comes_back_by_itself(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 50))
+    [item_id] = wanted = moves.ready(bound=100)
+    [ending] = moves.claim(wanted).ends.ended
+    with moves.ledger.write() as connection:
+        assert routes.wake_due(connection, moves.now() + 1_000 * LEASE) == 0
+    assert moves.queue() == {}
+    assert moves.claim(wanted).stale == 1
+    assert (moves.row(item_id).state, moves.row(item_id).calls) == (State.DEAD, 0)
     assert ending.error is not None
     assert ending.error["reason"] == errors.CostCeilingExceeded.reason
 
@@ -263,8 +263,8 @@ def test_the_answers_schema_is_in_the_bound_because_providers_bill_it() -> None:
     assert sizes[1] > sizes[0] + 50 * 20
 
 
-def test_failed_rejected_and_lost_calls_are_counted(road: Road, policy: Policy) -> None:
-    road.ceilings(ceiling("budget", 1_000_000))
+def test_failed_rejected_and_lost_calls_are_counted(moves: Moves, policy: Policy) -> None:
+    moves.ceilings(ceiling("budget", 1_000_000))
     best = policy.deployments["best"]
     usage = Usage(input_tokens=2)
     outcomes: list[tuple[Outcome, int]] = [
@@ -272,48 +272,48 @@ def test_failed_rejected_and_lost_calls_are_counted(road: Road, policy: Policy) 
         (Rejected(reasons=("no",), usage=usage, model_served="m"), 10_000),
         (Unknown(kind="timeout", message=""), 50_000),
     ]
-    for claim, (outcome, cost) in zip(paid(road, 3, bound=50_000), outcomes, strict=True):
-        road.settle(settled_as(claim, best, outcome, policy))
-        assert [row.cost for row in road.history(claim.item.id)] == [cost]
-    assert road.books() == {ACME: (0, 70_000, 150_000)}
+    for claim, (outcome, cost) in zip(paid(moves, 3, bound=50_000), outcomes, strict=True):
+        moves.settle(settled_as(claim, best, outcome, policy))
+        assert [row.cost for row in moves.history(claim.item.id)] == [cost]
+    assert moves.books() == {ACME: (0, 70_000, 150_000)}
 
 
 def test_a_cancelled_call_of_the_house_is_charged_its_engine_time(
-    road: Road, policy: Policy
+    moves: Moves, policy: Policy
 ) -> None:
-    road.ceilings(ceiling("budget", 60_000_000))
-    [claim] = road.running(bound=60_000_000)
+    moves.ceilings(ceiling("budget", 60_000_000))
+    [claim] = moves.running(bound=60_000_000)
     cut = Interrupted(kind="cancelled", usage=Usage(engine_seconds=2.5))
     written = settled_as(claim, policy.deployments["small"], cut, policy, stopped=True)
-    assert [ending.state for ending in road.settle(written).ends.ended] == ["cancelled"]
-    assert road.books() == {ACME: (0, 2_500_000, 60_000_000)}
+    assert [ending.state for ending in moves.settle(written).ends.ended] == ["cancelled"]
+    assert moves.books() == {ACME: (0, 2_500_000, 60_000_000)}
 
 
 @pytest.mark.parametrize(("seconds", "cost"), [(4, 4_000_000), (400, 60_000_000)])
 def test_a_lost_call_of_the_house_is_charged_its_engine_time_and_at_most_its_hold(
-    road: Road, policy: Policy, seconds: int, cost: int
+    moves: Moves, policy: Policy, seconds: int, cost: int
 ) -> None:
-    road.ceilings(ceiling("budget", 60_000_000))
-    [claim] = road.running(bound=60_000_000)
+    moves.ceilings(ceiling("budget", 60_000_000))
+    [claim] = moves.running(bound=60_000_000)
     later = claim.started_at + seconds * 1_000_000
     small = policy.deployments["small"]
     gone = settled_as(claim, small, Unknown(kind="lost", message=""), policy, now=later)
     assert (gone.cost, gone.next_state) == (cost, State.WAITING)
-    road.settle(gone)
-    assert road.books() == {ACME: (0, cost, 60_000_000)}
+    moves.settle(gone)
+    assert moves.books() == {ACME: (0, cost, 60_000_000)}
 
 
-def test_the_calls_of_one_request_are_bounded_whatever_failed(road: Road, policy: Policy) -> None:
-    [claim] = paid(road)
+def test_the_calls_of_one_request_are_bounded_whatever_failed(moves: Moves, policy: Policy) -> None:
+    [claim] = paid(moves)
     failure = Failed(kind="http_503", message="", transient=True)
     calls = 0
     while True:
         calls += 1
         written = settled_as(claim, policy.deployments["best"], failure, policy)
-        road.settle(written)
+        moves.settle(written)
         if written.next_state is State.DEAD:
             break
-        with road.ledger.write() as connection:
-            routes.wake_due(connection, road.now() + 100 * LEASE)
-        [claim] = road.claim(road.queue("frontier"), by=PAID).claimed
+        with moves.ledger.write() as connection:
+            routes.wake_due(connection, moves.now() + 100 * LEASE)
+        [claim] = moves.claim(moves.queue("frontier"), by=PAID).claimed
     assert calls == policy.retry.calls == 4

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, Table, Text
 
-from tests.ledger.road import Road
+from tests.ledger.moves import Moves
 from tierqueue.ledger import tables
 from tierqueue.ledger.lifecycle import claims, leases
 from tierqueue.ledger.lifecycle.routes import Ready, Routed
@@ -63,19 +63,19 @@ def test_a_field_is_of_its_columns_type_and_none_where_that_may_be_null(
             assert NoneType in get_args(hints[name]), name
 
 
-def test_a_record_holds_its_row_whatever_order_the_columns_have(road: Road) -> None:
-    [claim] = road.running(priority=3, arguments={"text": "Where?"})
+def test_a_record_holds_its_row_whatever_order_the_columns_have(moves: Moves) -> None:
+    [claim] = moves.running(priority=3, arguments={"text": "Where?"})
     item, arguments = claim.item, claim.arguments
     assert (item.task, item.priority, item.fence, item.bound) == ("tierqueue.classify", 3, 0, 100)
     assert arguments == {"text": "Where?"}
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         [(item, attempt)] = leases.lapsed(connection, claim.started_at + 10**9, 10)
-    row = dict(road.row(item.id))
+    row = dict(moves.row(item.id))
     assert {name: row[name] for name in Item._fields} == item._asdict()
-    assert dict(road.history(item.id)[0]) == attempt._asdict()
+    assert dict(moves.history(item.id)[0]) == attempt._asdict()
 
 
-def test_what_is_called_is_in_no_record_that_is_passed_around_or_logged(road: Road) -> None:
-    [claim] = road.running(arguments={"text": "a secret"})
+def test_what_is_called_is_in_no_record_that_is_passed_around_or_logged(moves: Moves) -> None:
+    [claim] = moves.running(arguments={"text": "a secret"})
     assert "a secret" not in repr(claim)
     assert not {"arguments", "output", "receipt", "error", "metadata"} & set(Item._fields)

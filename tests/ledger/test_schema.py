@@ -8,7 +8,7 @@ from alembic import command
 from sqlalchemy.orm import Session
 
 from tests.conftest import PostgreSQL
-from tests.ledger.road import new_item, promise_of
+from tests.ledger.moves import new_item, promise_of
 from tierqueue import migrations
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.lifecycle import caller_session
@@ -59,7 +59,7 @@ def test_an_older_ledger_says_its_revision_and_what_it_lacks(empty: Ledger) -> N
     assert refusal.message.startswith("the ledger is at revision 0001 and has no column ")
     assert "tierqueue migrate" in refusal.message
     with pytest.raises(LedgerMismatch) as lacking, empty.read() as connection:
-        pauses.standing(connection)
+        pauses.in_force(connection)
     assert lacking.value.fields == {"found": "0001", "lacking": "table pauses"}
 
 

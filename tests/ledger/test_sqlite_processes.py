@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
-from tests.ledger.road import Road, ceiling
+from tests.ledger.moves import Moves, ceiling
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import balances
 
@@ -30,17 +30,17 @@ def _read_and_write(url: str) -> int:
 
 
 @pytest.fixture
-def sqlite(sqlite_url: str) -> Iterator[Road]:
+def sqlite(sqlite_url: str) -> Iterator[Moves]:
     ledger = Ledger(sqlite_url)
-    road = Road(ledger)
-    road.ceilings(ceiling("everything", 1_000))
-    road.running(bound=0)
-    yield road
+    moves = Moves(ledger)
+    moves.ceilings(ceiling("everything", 1_000))
+    moves.running(bound=0)
+    yield moves
     ledger.close()
 
 
 def test_six_processes_lose_no_update_and_see_no_busy_error(
-    sqlite: Road, sqlite_url: str, everywhere: "Everywhere"
+    sqlite: Moves, sqlite_url: str, everywhere: "Everywhere"
 ) -> None:
     done = everywhere(_read_and_write, [sqlite_url] * PROCESSES)
     with sqlite.ledger.read() as connection:
@@ -48,7 +48,7 @@ def test_six_processes_lose_no_update_and_see_no_busy_error(
     assert spent == sum(done) == PROCESSES * TURNS
 
 
-def test_a_reader_sees_what_was_committed_while_another_writes(sqlite: Road) -> None:
+def test_a_reader_sees_what_was_committed_while_another_writes(sqlite: Moves) -> None:
     with sqlite.ledger.write() as writing:
         writing.execute(update(balances).values(spent=5))
         with sqlite.ledger.read() as connection:
@@ -57,7 +57,7 @@ def test_a_reader_sees_what_was_committed_while_another_writes(sqlite: Road) -> 
         assert connection.execute(select(balances.c.spent)).scalar_one() == 5
 
 
-def test_a_transaction_for_reading_cannot_write(sqlite: Road) -> None:
+def test_a_transaction_for_reading_cannot_write(sqlite: Moves) -> None:
     with (
         pytest.raises(OperationalError, match="readonly"),
         sqlite.ledger.read() as connection,
@@ -65,7 +65,7 @@ def test_a_transaction_for_reading_cannot_write(sqlite: Road) -> None:
         connection.execute(update(balances).values(spent=5))
 
 
-def test_what_is_committed_is_on_the_disk(sqlite: Road) -> None:
+def test_what_is_committed_is_on_the_disk(sqlite: Moves) -> None:
     with sqlite.ledger.write() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
         assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2

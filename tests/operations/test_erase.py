@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text, update
 
 from tests.operations.cli.test_cli import run
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tests.waiting import until
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import Cancelled
@@ -19,34 +19,34 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture
-def road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
-    """A road on each database."""
-    return road_to(ledger_url)
+def producer(producer_to: Callable[[str], Producer], ledger_url: str) -> Producer:
+    """A producer on each database."""
+    return producer_to(ledger_url)
 
 
 def test_an_erased_answer_is_gone_from_ledger_and_broker(
-    road: Road, capsys: pytest.CaptureFixture[str]
+    producer: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = complete.delay("my secret", metadata={"customer": "4711"})
     other = complete.delay("another", metadata={"customer": "1"})
     for result in (asked, other):
-        road.tell(road.answer(result.id, {"text": "an answer"}))
+        producer.tell(producer.answer(result.id, {"text": "an answer"}))
     status, out, _ = run(capsys, "erase", "--metadata", "customer=4711")
     assert (status, "would erase 1 item" in out) == (0, True)
-    assert road.item(asked.id).output is not None
+    assert producer.item(asked.id).output is not None
     status, out, _ = run(capsys, "erase", "--metadata", "customer=4711", "--yes", "--json")
     assert (status, json.loads(out)["erased"]) == (0, 1)
-    row = road.item(asked.id)
+    row = producer.item(asked.id)
     assert (row.arguments, row.output, row.metadata) == (None, None, None)
     assert row.receipt is not None
-    client = road.app.backend.client
+    client = producer.app.backend.client
     assert not client.exists(f"celery-task-meta-{asked.id}")
     assert client.exists(f"celery-task-meta-{other.id}")
-    assert road.app.AsyncResult(asked.id).state == "PENDING"
+    assert producer.app.AsyncResult(asked.id).state == "PENDING"
 
 
 def test_an_item_that_waits_is_cancelled_told_and_erased(
-    road: Road, capsys: pytest.CaptureFixture[str]
+    producer: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = complete.delay("my secret")
     got: list[BaseException] = []
@@ -59,38 +59,38 @@ def test_an_item_that_waits_is_cancelled_told_and_erased(
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
+    until(lambda: producer.app.backend.client.pubsub_channels("celery-task-meta-*"))
     assert run(capsys, "erase", "--item", asked.id, "--yes")[0] == 0
     waiting.join(60)
     assert len(got) == 1
-    assert road.item(asked.id).arguments is None
-    assert road.item(asked.id).state == "cancelled"
+    assert producer.item(asked.id).arguments is None
+    assert producer.item(asked.id).state == "cancelled"
 
 
 def test_an_item_that_still_runs_is_named_and_erased_another_time(
-    road: Road, capsys: pytest.CaptureFixture[str]
+    producer: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = complete.delay("my secret")
-    with road.ledger.write() as connection:
+    with producer.ledger.write() as connection:
         connection.execute(
             update(items).where(items.c.id == asked.id).values(state="running", fence=1)
         )
     words = ["erase", "--item", asked.id, "--yes", "--patience", "0"]
     status, out, _ = run(capsys, *words)
     assert (status, "1 still run" in out) == (1, True)
-    assert road.item(asked.id).cancel_requested
-    road.kill(asked.id, "exhausted")
+    assert producer.item(asked.id).cancel_requested
+    producer.kill(asked.id, "exhausted")
     assert run(capsys, *words)[0] == 0
-    assert road.item(asked.id).arguments is None
+    assert producer.item(asked.id).arguments is None
 
 
 def test_dead_letters_are_exported_with_their_attempts_and_payloads_on_request(
-    road: Road, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    producer: Producer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     asked = complete.delay("my secret")
-    road.kill(asked.id, "no_route")
+    producer.kill(asked.id, "no_route")
     kept = complete.delay("other")
-    road.kill(kept.id, "exhausted")
+    producer.kill(kept.id, "exhausted")
     plain, whole = tmp_path / "plain.jsonl", tmp_path / "whole.jsonl"
     assert run(capsys, "dead-letters", "export", str(plain), "--reason", "no_route")[0] == 0
     [told] = [json.loads(line) for line in plain.read_text().splitlines()]
@@ -104,12 +104,12 @@ def test_dead_letters_are_exported_with_their_attempts_and_payloads_on_request(
 
 
 def test_a_replay_from_the_command_raises_the_floor_of_what_it_chose(
-    road: Road, capsys: pytest.CaptureFixture[str]
+    producer: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, young = complete.delay("a"), complete.delay("b")
     for item_id in (old, young):
-        road.kill(item_id.id, "rejected")
-    with road.ledger.write() as connection:
+        producer.kill(item_id.id, "rejected")
+    with producer.ledger.write() as connection:
         connection.execute(
             text("UPDATE items SET ended_at = ended_at - 700000000000 WHERE id = :id"),
             {"id": old.id},
@@ -118,22 +118,24 @@ def test_a_replay_from_the_command_raises_the_floor_of_what_it_chose(
     words += ["--max-cost", "0.05usd"]
     assert "would replay 1 " in run(capsys, *words)[1]
     assert "replay: 1 of 1 " in run(capsys, *words, "--yes")[1]
-    row = road.item(old.id)
+    row = producer.item(old.id)
     assert (row.state, row.floor, row.max_cost) == ("submitted", "frontier", 50_000_000)
-    assert road.item(young.id).state == "dead"
+    assert producer.item(young.id).state == "dead"
 
 
 def test_erased_text_stands_in_no_file_of_a_sqlite_ledger_while_others_write(
-    road_to: Callable[[str], Road],
+    producer_to: Callable[[str], Producer],
     sqlite_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    road, secret = road_to(sqlite_url), "Quillfeather"
+    producer, secret = producer_to(sqlite_url), "Quillfeather"
     asked = []
     for number in range(40):
         text_ = f"{secret} {number} " + "x" * (number * 97)
         asked.append(complete.delay(text_, metadata={"customer": secret}))
-        road.tell(road.answer(asked[-1].id, {"text": f"{secret} again" + "y" * (number * 53)}))
+        producer.tell(
+            producer.answer(asked[-1].id, {"text": f"{secret} again" + "y" * (number * 53)})
+        )
     files = [Path(sqlite_url.removeprefix("sqlite:///") + end) for end in ("", "-wal", "-shm")]
     assert sum(file.read_bytes().count(secret.encode()) for file in files) > 80
     stopping = threading.Event()
@@ -158,14 +160,14 @@ def test_erased_text_stands_in_no_file_of_a_sqlite_ledger_while_others_write(
     assert (status, told["erased"]) == (0, 40)
     assert not any("ledger" in place for place in told["may_be_left_in"])
     assert [file.read_bytes().count(secret.encode()) for file in files] == [0, 0, 0]
-    assert {row.id for row in road.all_items()} == {*written, *(result.id for result in asked)}
+    assert {row.id for row in producer.all_items()} == {*written, *(result.id for result in asked)}
 
 
 def test_an_erasure_says_where_text_may_be_left(
-    road: Road, capsys: pytest.CaptureFixture[str]
+    producer: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = complete.delay("my secret")
-    road.tell(road.answer(asked.id, {"text": "an answer"}))
+    producer.tell(producer.answer(asked.id, {"text": "an answer"}))
     _, out, _ = run(capsys, "erase", "--item", asked.id, "--yes")
     assert "BGREWRITEAOF" in out
-    assert ("VACUUM FULL" in out) == (road.ledger.dialect == "postgresql")
+    assert ("VACUUM FULL" in out) == (producer.ledger.dialect == "postgresql")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.ledger.placed import place
 from tests.operations.cli.test_cli import POLICY, run
-from tests.tasks.producer import CHECKOUT, Road
+from tests.tasks.producer import CHECKOUT, Producer
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
@@ -22,16 +22,16 @@ from tierqueue.tasks import complete
 
 @pytest.fixture
 def house(
-    road_to: Callable[[str], Road],
+    producer_to: Callable[[str], Producer],
     ledger_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Road:
-    """A road whose policy has two deployments."""
+) -> Producer:
+    """A producer whose policy has two deployments."""
     path = tmp_path / "two.toml"
     path.write_text(POLICY)
     monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
-    return road_to(ledger_url)
+    return producer_to(ledger_url)
 
 
 def _beat(ledger: Ledger, process: str, room: str, tier: str | None = None) -> None:
@@ -40,7 +40,7 @@ def _beat(ledger: Ledger, process: str, room: str, tier: str | None = None) -> N
 
 
 def test_health_says_no_without_a_routing_stage_and_yes_with_one(
-    house: Road, capsys: pytest.CaptureFixture[str]
+    house: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out, _ = run(capsys, "health")
     assert (status, "no routing stage" in out) == (1, True)
@@ -52,7 +52,7 @@ def test_health_says_no_without_a_routing_stage_and_yes_with_one(
 
 
 def test_health_of_one_process_looks_at_this_machine_alone(
-    house: Road, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    house: Producer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "box-1")
     _beat(house.ledger, "gpu@box-2:1", "worker", "gpu")
@@ -63,7 +63,7 @@ def test_health_of_one_process_looks_at_this_machine_alone(
 
 
 def test_the_doctor_says_what_is_held_back_and_how_to_let_it_go(
-    house: Road, capsys: pytest.CaptureFixture[str]
+    house: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _beat(house.ledger, "routing@here:1", "routing")
     with house.ledger.write() as connection:
@@ -75,7 +75,7 @@ def test_the_doctor_says_what_is_held_back_and_how_to_let_it_go(
 
 
 def test_the_doctor_finds_items_that_nobody_routes(
-    house: Road, capsys: pytest.CaptureFixture[str]
+    house: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     complete.delay("Say hello")
     status, out, _ = run(capsys, "doctor")
@@ -84,11 +84,11 @@ def test_the_doctor_finds_items_that_nobody_routes(
 
 
 def test_the_doctor_names_a_ledger_that_was_never_migrated(
-    road_to: Callable[[str], Road],
+    producer_to: Callable[[str], Producer],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    road_to(f"sqlite:///{tmp_path / 'bare.db'}")
+    producer_to(f"sqlite:///{tmp_path / 'bare.db'}")
     status, out, _ = run(capsys, "doctor")
     assert status == 1
     assert "never migrated" in out
@@ -96,7 +96,7 @@ def test_the_doctor_names_a_ledger_that_was_never_migrated(
 
 
 def test_the_doctor_names_a_broker_that_cannot_be_reached(
-    house: Road, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    house: Producer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _beat(house.ledger, "routing@here:1", "routing")
 
@@ -110,7 +110,7 @@ def test_the_doctor_names_a_broker_that_cannot_be_reached(
 
 
 def test_the_doctor_names_a_broker_that_takes_no_writes(
-    house: Road, capsys: pytest.CaptureFixture[str]
+    house: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _beat(house.ledger, "routing@here:1", "routing")
     client = house.app.backend.client
@@ -124,7 +124,7 @@ def test_the_doctor_names_a_broker_that_takes_no_writes(
 
 
 def test_the_doctor_finds_a_deployment_without_a_price_or_a_key(
-    house: Road,
+    house: Producer,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -151,7 +151,7 @@ def _die(ledger: Ledger, items: int) -> None:
 
 
 def test_rows_that_died_need_a_person_until_somebody_has_seen_them(
-    house: Road, capsys: pytest.CaptureFixture[str]
+    house: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _beat(house.ledger, "routing@here:1", "routing")
     _die(house.ledger, 3)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.router.specs import FRONTIER, GPU, OPEN, Spec, a_spec, an_item, policy_of, policy_text
-from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.choose import Conditions, Route, choose
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.item import TIERS, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD
@@ -78,8 +78,8 @@ signal_values = st.builds(Signals, st.integers(0, 20_000), st.integers(0, 2_000)
 def test_the_choice_breaks_no_rule_is_the_cheapest_and_fails_only_when_nothing_is_left(
     specs: list[Spec], item: WorkItem, signals: Signals, away: set[str]
 ) -> None:
-    standing = Standing(0, dict.fromkeys(away, "no key"))
-    decision = choose(item, signals, policy_of(specs), standing)
+    conditions = Conditions(0, dict.fromkeys(away, "no key"))
+    decision = choose(item, signals, policy_of(specs), conditions)
     broken = {spec["name"]: _broken(spec, item, signals) for spec in specs}
     allowed = sorted(
         (spec for spec in specs if not broken[spec["name"]]),
@@ -114,7 +114,7 @@ def test_the_choice_breaks_no_rule_is_the_cheapest_and_fails_only_when_nothing_i
 
 
 SIGNALS = Signals(1000, 100)
-NOW = Standing(1_790_000_000_000_000)
+NOW = Conditions(1_790_000_000_000_000)
 
 
 def test_regulated_data_stays_in_the_house_however_dear_that_is() -> None:
@@ -180,8 +180,8 @@ def test_an_unpriced_deployment_is_refused_and_never_free() -> None:
 
 def test_a_deployment_that_nobody_can_use_is_passed_over_with_its_reason() -> None:
     policy = policy_of([a_spec("cheap"), a_spec("other", price=("5", "5"))])
-    standing = Standing(NOW.now, {"cheap": "its worker has no key"})
-    route = choose(an_item(), SIGNALS, policy, standing)
+    conditions = Conditions(NOW.now, {"cheap": "its worker has no key"})
+    route = choose(an_item(), SIGNALS, policy, conditions)
     assert isinstance(route, Route)
     assert route.deployment == "other"
     assert "not cheap: unavailable: its worker has no key" in route.explain()
@@ -246,7 +246,7 @@ def _hourly(bound: str, price: tuple[str, str]) -> Policy:
 
 def test_an_engine_paid_by_the_hour_goes_before_an_api_with_a_lower_bound() -> None:
     signals = Signals(1_000, 1_000)
-    route = choose(an_item(), signals, _hourly("2", ("0.10", "0.40")), Standing(0))
+    route = choose(an_item(), signals, _hourly("2", ("0.10", "0.40")), Conditions(0))
     assert isinstance(route, Route)
     assert (route.deployment, route.bound) == ("house", 2 * 10**9)
     assert any("paid by the hour" in reason for reason in route.reasons)
@@ -257,7 +257,7 @@ def test_an_engine_paid_by_the_hour_goes_before_an_api_with_a_lower_bound() -> N
 
 def test_what_is_held_for_an_engine_paid_by_the_hour_must_still_fit_the_items_max_cost() -> None:
     item = an_item(max_cost=NanoUSD(10**9))
-    route = choose(item, Signals(1_000, 1_000), _hourly("2", ("0.10", "0.40")), Standing(0))
+    route = choose(item, Signals(1_000, 1_000), _hourly("2", ("0.10", "0.40")), Conditions(0))
     assert isinstance(route, Route)
     assert route.deployment == "api"
     assert [refusal.rule for refusal in route.refusals] == ["max_cost"]

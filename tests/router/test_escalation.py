@@ -33,7 +33,7 @@ def test_a_tier_without_a_deployment_is_passed_over() -> None:
     assert after_rejection((GPU,), _serving(GPU)) is None
 
 
-def test_every_road_of_escalation_ends_and_asks_each_tier_once() -> None:
+def test_every_escalation_ends_and_asks_each_tier_once() -> None:
     policy = _serving(*TIERS)
     asked: tuple[Tier, ...] = ()
     while (tier := after_rejection(asked, policy)) is not None:

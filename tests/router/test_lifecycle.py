@@ -31,12 +31,12 @@ def test_every_state_is_reached_from_submitted() -> None:
     assert _reachable(State.SUBMITTED) == set(State)
 
 
-def test_from_every_state_on_the_road_every_end_can_be_reached() -> None:
+def test_from_every_open_state_every_end_can_be_reached() -> None:
     for state in set(State) - ENDS:
         assert _reachable(state) >= ENDS, state
 
 
-def test_every_state_on_the_road_can_be_cancelled_or_declared_dead() -> None:
+def test_every_open_state_can_be_cancelled_or_declared_dead() -> None:
     for state in set(State) - ENDS:
         assert {State.DEAD, State.CANCELLED} <= MOVES[state], state
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.router.specs import a_spec, an_item, policy_of
-from tierqueue.router.choose import Route, Standing, choose
+from tierqueue.router.choose import Conditions, Route, choose
 from tierqueue.router.item import Tier
 from tierqueue.router.signals import Signals
 
@@ -14,15 +14,15 @@ NOW = 1_790_000_000_000_000
 
 
 def test_another_of_the_same_tier_takes_over_with_its_own_bound_and_says_for_whom() -> None:
-    item, standing = an_item(), Standing(NOW, {"ours": "down"})
+    item, conditions = an_item(), Conditions(NOW, {"ours": "down"})
     policy = policy_of(
         [
             a_spec("ours", boundary="vendor:a", price=("1", "1")),
             a_spec("theirs", boundary="vendor:b", price=("5", "5")),
         ]
     )
-    usual = choose(item, SIGNALS, policy, Standing(NOW))
-    route = choose(item, SIGNALS, policy, standing)
+    usual = choose(item, SIGNALS, policy, Conditions(NOW))
+    route = choose(item, SIGNALS, policy, conditions)
     assert isinstance(usual, Route)
     assert isinstance(route, Route)
     assert (usual.deployment, route.deployment, route.stands_in_for) == ("ours", "theirs", "ours")
@@ -44,6 +44,6 @@ def test_no_other_tier_boundary_or_rule_breaker_takes_over_and_the_item_waits(
     other: dict[str, Any],
 ) -> None:
     policy = policy_of([a_spec("ours", price=("0.1", "0.1")), a_spec("other", **other)])
-    route = choose(an_item(), SIGNALS, policy, Standing(NOW, {"ours": "down"}))
+    route = choose(an_item(), SIGNALS, policy, Conditions(NOW, {"ours": "down"}))
     assert isinstance(route, Route)
     assert (route.deployment, route.waits_for, route.stands_in_for) == ("ours", "down", None)

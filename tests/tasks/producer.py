@@ -1,4 +1,4 @@
-"""A producer on the road, workers beside it, and the test in the place of the stages behind."""
+"""A producer, workers beside it, and the test in the place of the stages behind."""
 
 import json
 import os
@@ -25,8 +25,8 @@ from tierqueue.tasks.results.delivery import Delivery
 CHECKOUT = Path(__file__).parents[2]
 
 
-class Road:
-    """A producer on the road, and this test in the place of the stages behind it."""
+class Producer:
+    """A producer, and this test in the place of the stages behind it."""
 
     def __init__(self, app: TierqueueApp, ledger: Ledger) -> None:
         self.app = app

@@ -61,60 +61,60 @@ either = pytest.mark.parametrize("reason", list(OUTCOMES))
 def way(ledger: Ledger, *deployments: str, calls: int = 5, **stated: Any) -> Way:
     text = "".join(deployments)
     retry = f"[retry]\ncalls = {calls}\n"
-    road = Way(ledger, parse_policy(f'default_sensitivity = "internal"\n{text}{retry}', "test"))
-    road.submit(**stated)
-    return road
+    case = Way(ledger, parse_policy(f'default_sensitivity = "internal"\n{text}{retry}', "test"))
+    case.submit(**stated)
+    return case
 
 
-def refused_all_the_way(road: Way, reason: str, *, until: int = 9) -> list[str]:
+def refused_all_the_way(case: Way, reason: str, *, until: int = 9) -> list[str]:
     """The deployments that were asked, each of which says that the item is too large for it."""
     asked: list[str] = []
-    while len(asked) < until and (claim := road.claim()) is not None:
+    while len(asked) < until and (claim := case.claim()) is not None:
         asked.append(str(claim.item.deployment))
-        road.settle(claim, OUTCOMES[reason])
+        case.settle(claim, OUTCOMES[reason])
     return asked
 
 
-def ended(road: Way) -> tuple[Any, ...]:
-    return road.column("state"), road.column("reason"), road.column("spent"), road.column("held")
+def ended(case: Way) -> tuple[Any, ...]:
+    return case.column("state"), case.column("reason"), case.column("spent"), case.column("held")
 
 
 @either
 def test_a_larger_one_of_the_tier_is_asked_before_the_tier_above(
     ledger: Ledger, reason: str
 ) -> None:
-    road = way(ledger, SMALL, LARGE, BEST)
-    assert refused_all_the_way(road, reason, until=1) == ["small"]
-    assert road.column("refused_by") is None
-    second = road.claim()
+    case = way(ledger, SMALL, LARGE, BEST)
+    assert refused_all_the_way(case, reason, until=1) == ["small"]
+    assert case.column("refused_by") is None
+    second = case.claim()
     assert second is not None
     assert second.item.deployment == "large"
     refusals = (second.item.route or {})["refusals"]
     assert [refusal["rule"] for refusal in refusals if refusal["deployment"] == "small"] == [
         "too_small"
     ]
-    road.settle(second, answered())
-    assert road.column("state") == "succeeded"
-    assert road.column("receipt")["attempts"] == 2
-    assert (road.column("tier"), road.column("degraded")) == (Tier.OPEN_WEIGHT.value, None)
+    case.settle(second, answered())
+    assert case.column("state") == "succeeded"
+    assert case.column("receipt")["attempts"] == 2
+    assert (case.column("tier"), case.column("degraded")) == (Tier.OPEN_WEIGHT.value, None)
 
 
 @either
 def test_when_the_tier_has_no_larger_one_left_the_tier_above_is_asked_and_then_it_ends(
     ledger: Ledger, reason: str
 ) -> None:
-    road = way(ledger, SMALL, LARGE, BEST)
-    assert refused_all_the_way(road, reason) == ["small", "large", "best"]
-    assert ended(road) == ("dead", reason, 0, 0)
-    error = road.column("error")
+    case = way(ledger, SMALL, LARGE, BEST)
+    assert refused_all_the_way(case, reason) == ["small", "large", "best"]
+    assert ended(case) == ("dead", reason, 0, 0)
+    error = case.column("error")
     assert "no other deployment may try" in error["message"]
     if reason == "too_large":
         assert "9000 tokens, more than the account's limit of 8000" in error["message"]
         assert "output_limit" in error["message"]
     with ledger.write() as connection:
-        assert dead_letters.replay(connection, [road.item_id], "ops") == [road.item_id]
-    assert road.column("too_small") is None
-    assert refused_all_the_way(road, reason, until=1) == ["small"]
+        assert dead_letters.replay(connection, [case.item_id], "ops") == [case.item_id]
+    assert case.column("too_small") is None
+    assert refused_all_the_way(case, reason, until=1) == ["small"]
 
 
 def test_a_window_that_is_no_larger_is_not_asked_and_another_accounts_limit_is(
@@ -135,16 +135,16 @@ def test_nobody_across_the_boundary_of_the_house_stands_beside(ledger: Ledger, r
 @either
 def test_an_item_that_stays_in_the_house_stays_there(ledger: Ledger, reason: str) -> None:
     tiny = deployment("tiny", 8_000, 1, boundary="house")
-    road = way(ledger, tiny, HOUSE, LARGE, BEST, sensitivity="confidential")
-    assert refused_all_the_way(road, reason, until=2) == ["tiny", "house"]
-    road.stage.look()
-    assert road.column("state") == "dead"
-    assert road.column("reason") in ("no_route", reason)
+    case = way(ledger, tiny, HOUSE, LARGE, BEST, sensitivity="confidential")
+    assert refused_all_the_way(case, reason, until=2) == ["tiny", "house"]
+    case.stage.look()
+    assert case.column("state") == "dead"
+    assert case.column("reason") in ("no_route", reason)
 
 
 @either
 def test_each_is_a_call_of_the_retry_budget(ledger: Ledger, reason: str) -> None:
-    road = way(ledger, SMALL, LARGE, BEST, calls=2)
-    assert refused_all_the_way(road, reason) == ["small", "large"]
-    assert ended(road) == ("dead", reason, 0, 0)
-    assert "all 2 calls" in road.column("error")["message"]
+    case = way(ledger, SMALL, LARGE, BEST, calls=2)
+    assert refused_all_the_way(case, reason) == ["small", "large"]
+    assert ended(case) == ("dead", reason, 0, 0)
+    assert "all 2 calls" in case.column("error")["message"]

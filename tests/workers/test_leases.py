@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.road import WORKER, Road
+from tests.ledger.moves import WORKER, Moves
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.workers.leases import Holding, Leases
@@ -36,7 +36,7 @@ def client(valkey_socket: str) -> redis.Redis:
 
 def held(ledger: Ledger, limiter: Limiter) -> tuple[Leases, Claim]:
     """One claim in flight with its slot."""
-    [claim] = Road(ledger).running()
+    [claim] = Moves(ledger).running()
     limiter.grant(BOUNDS, [Want("slot", 1)])
     leases = Leases(ledger, limiter, {WORKER.deployment: WORKER.tier}, LEASE)
     leases.take(WORKER.deployment, claim.item.id, Holding(claim.fence, "slot", lambda _: None))
@@ -70,9 +70,9 @@ def test_a_call_that_has_ended_keeps_its_lease_and_not_its_slot(
     leases, claim = held(ledger, limiter)
     leases.call_ended(WORKER.deployment, claim.item.id, claim.fence)
     limiter.release(WORKER.deployment, WORKER.tier, ["slot"])
-    before = Road(ledger).row(claim.item.id).lease_until
+    before = Moves(ledger).row(claim.item.id).lease_until
     beat(leases)
-    assert Road(ledger).row(claim.item.id).lease_until > before
+    assert Moves(ledger).row(claim.item.id).lease_until > before
     assert slots(client) == []
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from tests.ledger.road import WORKER, Road, ceiling
+from tests.ledger.moves import WORKER, Moves, ceiling
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import Accepted, Completed, Usage
@@ -66,9 +66,9 @@ def settled(
 def test_a_bill_above_its_bound_is_alarmed_at_once_and_booked_in_full(
     ledger: Ledger, bound: int, over: int
 ) -> None:
-    road = Road(ledger)
-    road.ceilings(ceiling("everything", 10_000))
-    [claim] = road.running(bound=bound)
+    moves = Moves(ledger)
+    moves.ceilings(ceiling("everything", 10_000))
+    [claim] = moves.running(bound=bound)
     usage = Usage(input_tokens=3, output_tokens=1)
     cost = charge(POLICY.deployments["small"], usage, datetime(2026, 11, 20, tzinfo=UTC)).cost
     logged, told = settled(ledger, claim, usage)
@@ -82,14 +82,14 @@ def test_a_bill_above_its_bound_is_alarmed_at_once_and_booked_in_full(
     alarms = [line for line in logged if line["event"] == "overage"]
     assert alarms == ([{"event": "overage", "log_level": "error", **said}] if over else [])
     assert told == ([{"what": "overage", **said}] if over else [])
-    assert road.books()["everything:*:total:all"][:2] == (0, cost) == (0, 5_000)
+    assert moves.books()["everything:*:total:all"][:2] == (0, cost) == (0, 5_000)
 
 
 def test_another_models_answer_is_on_the_receipt_in_the_log_and_told_to_the_hook(
     ledger: Ledger,
 ) -> None:
-    road = Road(ledger)
-    [claim] = road.running(bound=5_000)
+    moves = Moves(ledger)
+    [claim] = moves.running(bound=5_000)
     usage = Usage(input_tokens=3, output_tokens=1)
     completed = Completed(text="yes", usage=usage, model_served="other", other_model=True)
     logged, told = settled(ledger, claim, usage, completed)
@@ -103,7 +103,7 @@ def test_another_models_answer_is_on_the_receipt_in_the_log_and_told_to_the_hook
     }
     assert told == [{"what": "other_model", **said}]
     assert {"event": "other_model", "log_level": "warning", **said} in logged
-    receipt = road.row(claim.item.id)["receipt"]
+    receipt = moves.row(claim.item.id)["receipt"]
     assert (receipt["model_asked"], receipt["model_served"]) == ("m", "other")
     assert receipt["other_model"] is True
-    assert road.history(claim.item.id)[0]["detail"]["other_model"] is True
+    assert moves.history(claim.item.id)[0]["detail"]["other_model"] is True

@@ -1,6 +1,6 @@
 """The hook: one command or address that is told of warnings and of what a ceiling ended.
 
-It never holds the road up: it has a thread and a bounded queue of its own, every call has a
+It never delays items: it has a thread and a bounded queue of its own, every call has a
 time limit, and what goes wrong is one line in the log.
 """
 

@@ -257,7 +257,7 @@ class RoutingStage:
         filled: list[tuple[Tier, Slice]] = []
         full = False
         in_force = tier_concurrency.all_concurrency(connection)
-        paused = pauses.standing(connection)
+        paused = pauses.in_force(connection)
         # Queued while somebody paused them.
         pauses.pull_back(connection, paused)
         fillings = fillings_now(connection)

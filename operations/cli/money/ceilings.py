@@ -29,7 +29,7 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tierqueue.ledger.ceilings.status import CeilingStanding
+    from tierqueue.ledger.ceilings.status import CeilingStatus
     from tierqueue.ledger.session import Ledger, Transaction
     from tierqueue.router.policy.policy import CeilingRule
 
@@ -56,15 +56,15 @@ def ceilings() -> None:
 def list_(as_json: bool) -> None:
     """List every ceiling as it stands in its present window."""
     with opened() as ledger, ledger.read() as connection:
-        standings = _standings(connection)
+        statuses = _statuses(connection)
     if as_json:
         emit(
             [
                 {
-                    **record(asdict(standing), money=("limit", "spent", "held")),
-                    "share": round(standing.share, 4) if standing.limit else None,
+                    **record(asdict(status), money=("limit", "spent", "held")),
+                    "share": round(status.share, 4) if status.limit else None,
                 }
-                for standing in standings
+                for status in statuses
             ]
         )
         return
@@ -81,19 +81,19 @@ def list_(as_json: bool) -> None:
         ],
         [
             (
-                standing.scope,
-                standing.name,
-                standing.window,
-                standing.start,
-                format_usd(standing.limit),
-                format_usd(standing.spent),
-                f"{standing.share:.0%}" if standing.limit else "",
-                format_usd(standing.held),
-                format_usd(standing.limit - standing.spent - standing.held),
-                standing.set_by,
-                ", ".join(standing.warnings),
+                status.scope,
+                status.name,
+                status.window,
+                status.start,
+                format_usd(status.limit),
+                format_usd(status.spent),
+                f"{status.share:.0%}" if status.limit else "",
+                format_usd(status.held),
+                format_usd(status.limit - status.spent - status.held),
+                status.set_by,
+                ", ".join(status.warnings),
             )
-            for standing in standings
+            for status in statuses
         ],
         empty="no ceiling holds: set one with `tierqueue ceilings set`",
     )
@@ -140,7 +140,7 @@ def raise_(
 ) -> None:
     """Raise the ceiling of SCOPE and WINDOW to LIMIT; refused where that would lower it.
 
-    With --replay every dead letter `cost_ceiling` of this very ceiling goes back on the road in
+    With --replay every dead letter `cost_ceiling` of this very ceiling is submitted again in
     the same transaction.
     """
     amount = _amount(limit)
@@ -184,15 +184,15 @@ def _raise(
 
 
 def _near(connection: Transaction, kind: str, name: str) -> str:
-    standings = _standings(connection)
-    return nearest(name, {standing.name for standing in standings if standing.scope == kind})
+    statuses = _statuses(connection)
+    return nearest(name, {status.name for status in statuses if status.scope == kind})
 
 
-def _standings(connection: Transaction) -> Sequence[CeilingStanding]:
-    from tierqueue.ledger.ceilings.status import ceiling_standings
+def _statuses(connection: Transaction) -> Sequence[CeilingStatus]:
+    from tierqueue.ledger.ceilings.status import ceiling_statuses
     from tierqueue.ledger.session import now
 
-    return ceiling_standings(connection, now(connection))
+    return ceiling_statuses(connection, now(connection))
 
 
 @ceilings.command(epilog="Example: tierqueue ceilings history budget:acme")

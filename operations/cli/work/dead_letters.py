@@ -157,7 +157,7 @@ def replay(
     as_json: bool,
     **filters: str | None,
 ) -> None:
-    """Put dead letters back on the road: those of these IDs, or all that the filters choose.
+    """Submit dead letters again: those of these IDs, or all that the filters choose.
 
     What was never a work item (invalid, undecodable) has no way back: submit it again, corrected.
     """

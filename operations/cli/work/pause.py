@@ -85,7 +85,7 @@ def list_(as_json: bool) -> None:
     from tierqueue.ledger.in_force import pauses
 
     with opened() as ledger, ledger.read() as connection:
-        found = pauses.standing(connection)
+        found = pauses.in_force(connection)
     if as_json:
         emit([record(asdict(stands), times=("at",)) for stands in found])
     else:
@@ -101,7 +101,7 @@ def resume(kind: str, name: str) -> None:
     from tierqueue.ledger.in_force import pauses
 
     with opened() as ledger, ledger.write() as connection:
-        paused = [stands.name for stands in pauses.standing(connection) if stands.kind == kind]
+        paused = [stands.name for stands in pauses.in_force(connection) if stands.kind == kind]
         begun = [known for known in paused if known.startswith(name)] if kind == "job" else []
         meant = begun[0] if len(begun) == 1 else name
         found = pauses.resume(connection, kind, meant, operator())

@@ -32,7 +32,7 @@ def route(
 ) -> None:
     """Print where an item would go: exit 0 with a route, 1 with the reason why there is none."""
     from tierqueue.ledger.lifecycle.items import new_id
-    from tierqueue.router.choose import Route, Standing, choose
+    from tierqueue.router.choose import Conditions, Route, choose
     from tierqueue.tasks.jobs.quote import work_item
     from tierqueue.tasks.routing.token_counter import TokenCounter
 
@@ -42,7 +42,7 @@ def route(
     now = round(datetime.now(UTC).timestamp() * 1_000_000)
     item = work_item(new, policy, now)
     signals = measure(item, TokenCounter(policy).count(new.task, new.arguments))
-    decision = choose(item, signals, policy, Standing(now=now))
+    decision = choose(item, signals, policy, Conditions(now=now))
     if isinstance(decision, Route):
         if as_json:
             emit({"route": record(decision.to_json(), money=("bound",)), "error": None})

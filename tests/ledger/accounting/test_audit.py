@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from sqlalchemy import delete, insert, update
 
-from tests.ledger.road import Road, ceiling, settlement
+from tests.ledger.moves import Moves, ceiling, settlement
 from tierqueue.ledger import tables
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.accounting.audit import Discrepancy
@@ -12,17 +12,17 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Usage
 
 
-def test_a_report_counts_attempts_tokens_and_money_by_tier_and_outcome(road: Road) -> None:
+def test_a_report_counts_attempts_tokens_and_money_by_tier_and_outcome(moves: Moves) -> None:
     usage = asdict(
         Usage(input_tokens=100, cache_read_tokens=7, output_tokens=9, reasoning_tokens=4)
     )
-    first, second, third, fourth = road.running(4)
-    road.settle(
+    first, second, third, fourth = moves.running(4)
+    moves.settle(
         settlement(first, usage=usage, simulated=True),
         settlement(second, usage=usage, simulated=True, cost=30),
         settlement(third, outcome="failed", next_state=State.DEAD, reason="exhausted", cost=0),
     )
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         report = audit.report(connection)
     assert report.states == {"succeeded": 2, "dead": 1, "running": 1}
     assert report.dead == {"exhausted": 1}
@@ -43,30 +43,30 @@ def test_a_report_counts_attempts_tokens_and_money_by_tier_and_outcome(road: Roa
     assert (report.cost, report.tokens) == (100, 232)
 
 
-def test_a_report_covers_the_job_or_the_time_it_was_asked_for(road: Road) -> None:
-    road.running(job_id="job", job_index=0)
-    road.running()
-    later = road.now() + 1
-    with road.ledger.read() as connection:
+def test_a_report_covers_the_job_or_the_time_it_was_asked_for(moves: Moves) -> None:
+    moves.running(job_id="job", job_index=0)
+    moves.running()
+    later = moves.now() + 1
+    with moves.ledger.read() as connection:
         assert audit.report(connection, job="job").states == {"running": 1}
         assert audit.report(connection).states == {"running": 2}
         assert audit.report(connection, since=later).states == {}
         assert audit.report(connection, since=later).lines == []
 
 
-def test_the_audit_of_honest_books_finds_nothing(road: Road) -> None:
-    road.ceilings(ceiling("everything", 1_000), ceiling("budget", 1_000))
-    first, _ = road.running(2)
-    road.settle(settlement(first))
-    assert road.books()
+def test_the_audit_of_honest_books_finds_nothing(moves: Moves) -> None:
+    moves.ceilings(ceiling("everything", 1_000), ceiling("budget", 1_000))
+    first, _ = moves.running(2)
+    moves.settle(settlement(first))
+    assert moves.books()
 
 
-def test_the_audit_finds_each_figure_that_was_tampered_with(road: Road) -> None:
-    road.ceilings(ceiling("everything", 1_000))
-    spent, held = road.running(2)
-    road.settle(settlement(spent))
+def test_the_audit_finds_each_figure_that_was_tampered_with(moves: Moves) -> None:
+    moves.ceilings(ceiling("everything", 1_000))
+    spent, held = moves.running(2)
+    moves.settle(settlement(spent))
     balance = "everything:*:total:all"
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         connection.execute(update(tables.balances).values(spent=71, held=99))
         connection.execute(
             update(tables.items).where(tables.items.c.id == spent.item.id).values(spent=5)
@@ -76,7 +76,7 @@ def test_the_audit_finds_each_figure_that_was_tampered_with(road: Road) -> None:
         )
         stray = {"balance_id": "gone", "item_id": "x", "fence": 1, "kind": "hold", "at": 1}
         connection.execute(insert(tables.entries).values(**stray, held=0, spent=8))
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         found = audit.audit(connection)
     assert found == [
         Discrepancy("balance held", balance, 99, 100),
@@ -87,20 +87,20 @@ def test_the_audit_finds_each_figure_that_was_tampered_with(road: Road) -> None:
     ]
 
 
-def test_the_audit_finds_an_entry_that_is_missing(road: Road) -> None:
-    road.ceilings(ceiling("everything", 1_000))
-    road.running()
-    with road.ledger.write() as connection:
+def test_the_audit_finds_an_entry_that_is_missing(moves: Moves) -> None:
+    moves.ceilings(ceiling("everything", 1_000))
+    moves.running()
+    with moves.ledger.write() as connection:
         connection.execute(delete(tables.entries))
         [found] = audit.audit(connection)
     assert (found.what, found.stands, found.should_be) == ("balance held", 100, 0)
 
 
-def test_the_audit_finds_an_attempt_whose_charge_is_not_in_the_books(road: Road) -> None:
-    road.ceilings(ceiling("everything", 1_000))
-    [claim] = road.running()
-    road.settle(settlement(claim))
-    with road.ledger.write() as connection:
+def test_the_audit_finds_an_attempt_whose_charge_is_not_in_the_books(moves: Moves) -> None:
+    moves.ceilings(ceiling("everything", 1_000))
+    [claim] = moves.running()
+    moves.settle(settlement(claim))
+    with moves.ledger.write() as connection:
         connection.execute(update(tables.attempts).values(cost=60))
         connection.execute(update(tables.items).values(spent=60))
         found = audit.audit(connection)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from tests.ledger.road import SECOND, Road, ceiling, settlement
+from tests.ledger.moves import SECOND, Moves, ceiling, settlement
 from tierqueue.ledger import tables
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import window_start
@@ -69,38 +69,38 @@ def test_a_window_nobody_knows_is_refused() -> None:
         window_start("fortnight", "UTC", 0)
 
 
-def test_a_hold_is_settled_in_the_window_it_was_made_in(road: Road) -> None:
-    road.ceilings(ceiling("everything", 1_000, window="day", timezone="Europe/Berlin"))
-    far = road.now() + 400 * 24 * HOUR
-    wanted = road.ready(2, deadline=far)
+def test_a_hold_is_settled_in_the_window_it_was_made_in(moves: Moves) -> None:
+    moves.ceilings(ceiling("everything", 1_000, window="day", timezone="Europe/Berlin"))
+    far = moves.now() + 400 * 24 * HOUR
+    wanted = moves.ready(2, deadline=far)
     first, second = wanted
     midnight = _micros(2027, 1, 10, 23)
-    before = road.claim({first: 0}, now=midnight - 1).claimed
-    after = road.claim({second: 0}, now=midnight).claimed
-    road.settle(*(settlement(row) for row in (*before, *after)), now=midnight + HOUR)
-    assert road.books() == {
+    before = moves.claim({first: 0}, now=midnight - 1).claimed
+    after = moves.claim({second: 0}, now=midnight).claimed
+    moves.settle(*(settlement(row) for row in (*before, *after)), now=midnight + HOUR)
+    assert moves.books() == {
         "everything:*:day:2027-01-10": (0, 70, 100),
         "everything:*:day:2027-01-11": (0, 70, 100),
     }
 
 
-def test_a_ceiling_of_a_name_stands_in_place_of_the_one_for_each_name(road: Road) -> None:
-    road.ceilings(ceiling("budget", 100), ceiling("budget", 300, name="acme"))
-    assert len(road.running(3, bound=100, budget="acme")) == 3
-    assert len(road.running(3, bound=100, budget="other")) == 1
-    assert len(road.running(3, bound=100, budget="third")) == 1
+def test_a_ceiling_of_a_name_stands_in_place_of_the_one_for_each_name(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 100), ceiling("budget", 300, name="acme"))
+    assert len(moves.running(3, bound=100, budget="acme")) == 3
+    assert len(moves.running(3, bound=100, budget="other")) == 1
+    assert len(moves.running(3, bound=100, budget="third")) == 1
 
 
-def test_a_ceiling_of_a_name_leaves_other_windows_to_the_one_for_each_name(road: Road) -> None:
-    road.ceilings(ceiling("budget", 150), ceiling("budget", 900, name="acme", window="day"))
-    assert len(road.running(3, bound=100, budget="acme")) == 1
+def test_a_ceiling_of_a_name_leaves_other_windows_to_the_one_for_each_name(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 150), ceiling("budget", 900, name="acme", window="day"))
+    assert len(moves.running(3, bound=100, budget="acme")) == 1
 
 
-def test_a_name_with_colons_keeps_its_own_balance(road: Road) -> None:
-    road.ceilings(ceiling("budget", 150))
-    road.running(bound=100, budget="team:eu:chat")
-    assert list(road.books()) == ["budget:team:eu:chat:total:all"]
-    with road.ledger.read() as connection:
+def test_a_name_with_colons_keeps_its_own_balance(moves: Moves) -> None:
+    moves.ceilings(ceiling("budget", 150))
+    moves.running(bound=100, budget="team:eu:chat")
+    assert list(moves.books()) == ["budget:team:eu:chat:total:all"]
+    with moves.ledger.read() as connection:
         row = connection.execute(select(tables.balances)).one()
     assert (row.scope, row.name, row.window, row.start) == (
         *("budget", "team:eu:chat"),
@@ -108,10 +108,10 @@ def test_a_name_with_colons_keeps_its_own_balance(road: Road) -> None:
     )
 
 
-def test_every_change_of_a_ceiling_is_written_down(road: Road) -> None:
-    road.ceilings(ceiling("everything", 100))
-    road.ceilings(ceiling("everything", 250), by="ada")
-    with road.ledger.read() as connection:
+def test_every_change_of_a_ceiling_is_written_down(moves: Moves) -> None:
+    moves.ceilings(ceiling("everything", 100))
+    moves.ceilings(ceiling("everything", 250), by="ada")
+    with moves.ledger.read() as connection:
         rows = connection.execute(select(tables.ceiling_changes)).all()
     assert [(row.by, row.before, row.after) for row in rows] == [
         ("policy", None, 100),
@@ -119,9 +119,9 @@ def test_every_change_of_a_ceiling_is_written_down(road: Road) -> None:
     ]
 
 
-def test_a_new_policy_moves_its_own_ceilings_and_leaves_an_operators(road: Road) -> None:
+def test_a_new_policy_moves_its_own_ceilings_and_leaves_an_operators(moves: Moves) -> None:
     first = [ceiling("everything", 100), ceiling("tier", 100), ceiling("budget", 100)]
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         books.seed(connection, first, 1)
         books.put(connection, ceiling("tier", 500), by="ada", now=2)
         changed = [
@@ -141,10 +141,10 @@ def test_a_new_policy_moves_its_own_ceilings_and_leaves_an_operators(road: Road)
     assert sorted(changes) == [1, 1, 1, 2, 3, 3]
 
 
-def test_a_raised_ceiling_lets_what_waited_go(road: Road) -> None:
-    road.ceilings(ceiling("everything", 100))
-    road.running(bound=100)
-    assert road.claim(road.ready(bound=100)).waiting == 1
-    road.ceilings(ceiling("everything", 200), by="ada")
-    road.wake()
-    assert len(road.claim(road.queue()).claimed) == 1
+def test_a_raised_ceiling_lets_what_waited_go(moves: Moves) -> None:
+    moves.ceilings(ceiling("everything", 100))
+    moves.running(bound=100)
+    assert moves.claim(moves.ready(bound=100)).waiting == 1
+    moves.ceilings(ceiling("everything", 200), by="ada")
+    moves.wake()
+    assert len(moves.claim(moves.queue()).claimed) == 1

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import event, func, select
 
-from tests.ledger.road import SECOND, ceiling
+from tests.ledger.moves import SECOND, ceiling
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Entry, Full, Held, Need
 from tierqueue.ledger.session import Ledger

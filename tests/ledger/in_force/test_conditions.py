@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from tests.ledger.conftest import Everywhere
+from tests.ledger.moves import Moves, settlement
 from tests.ledger.placed import place
-from tests.ledger.road import Road, settlement
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.in_force.conditions import Change
 from tierqueue.ledger.session import Ledger
@@ -87,12 +87,12 @@ def test_what_waits_for_a_deployment_is_counted(ledger: Ledger) -> None:
         assert conditions.waiting(connection, []) == {}
 
 
-def test_the_end_of_an_item_s_last_call_is_known_where_it_was_a_fault(road: Road) -> None:
-    claims = [*road.running(), *road.running(), *road.running()]
+def test_the_end_of_an_item_s_last_call_is_known_where_it_was_a_fault(moves: Moves) -> None:
+    claims = [*moves.running(), *moves.running(), *moves.running()]
     for claim, outcome in zip(claims, ("unavailable", "failed", "throttled"), strict=True):
-        road.settle(settlement(claim, outcome=outcome, next_state=State.WAITING, cost=0))
+        moves.settle(settlement(claim, outcome=outcome, next_state=State.WAITING, cost=0))
     wanted = [(claim.item.id, claim.fence + 1) for claim in claims]
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         found = conditions.last_faults(connection, wanted)
         assert conditions.last_faults(connection, []) == {}
     assert found.keys() == {claims[0].item.id, claims[1].item.id}

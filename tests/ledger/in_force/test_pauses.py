@@ -21,7 +21,7 @@ def _pause(ledger: Ledger, kind: str, name: str) -> bool:
 
 def _queue(ledger: Ledger) -> set[str]:
     with ledger.write() as connection:
-        paused = pauses.standing(connection)
+        paused = pauses.in_force(connection)
         again = database_now(connection) + 1_000_000
         return {item.id for item in routes.queue(connection, "gpu", 10, again, paused)}
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
+from tests.ledger.moves import SECOND, Moves, new_item, promise_of
 from tests.ledger.placed import commit
-from tests.ledger.road import SECOND, Road, new_item, promise_of
 from tierqueue.ledger import tables
 from tierqueue.ledger.lifecycle import items, routes
 from tierqueue.ledger.lifecycle.items import new_id, submit
@@ -25,70 +25,72 @@ def _count(ledger: Ledger) -> int:
         return int(connection.execute(select(func.count()).select_from(tables.items)).scalar_one())
 
 
-def test_a_submitted_item_is_there_with_its_promise(road: Road) -> None:
+def test_a_submitted_item_is_there_with_its_promise(moves: Moves) -> None:
     new = new_item(priority=3, metadata={"ticket": 7})
     promise = promise_of(new.id)
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         assert submit(connection, new, promise) == new.id
-    row = road.row(new.id)
+    row = moves.row(new.id)
     assert (row.state, row.fence, row.priority, row.metadata) == ("submitted", 0, 3, {"ticket": 7})
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         assert promises.unkept(connection, [new.id]) == [promise]
 
 
-def test_a_call_delivered_twice_is_one_item(road: Road) -> None:
+def test_a_call_delivered_twice_is_one_item(moves: Moves) -> None:
     first = new_item()
     promise = promise_of(first.id)
     again = new_item()
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         submit(connection, first, promise)
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         assert submit(connection, again, replace(promise, item_id=again.id)) == first.id
-    assert _count(road.ledger) == 1
+    assert _count(moves.ledger) == 1
 
 
-def test_the_same_idempotency_key_is_one_item_with_a_promise_for_each(road: Road) -> None:
+def test_the_same_idempotency_key_is_one_item_with_a_promise_for_each(moves: Moves) -> None:
     first, second = (new_item(idempotency_key="order-1") for _ in range(2))
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         assert submit(connection, first, promise_of(first.id, "a")) == first.id
         assert submit(connection, second, promise_of(second.id, "b")) == first.id
         owed = promises.unkept(connection, [first.id])
     assert sorted(promise.id for promise in owed) == ["a", "b"]
-    assert _count(road.ledger) == 1
+    assert _count(moves.ledger) == 1
 
 
-def test_an_idempotency_key_with_other_arguments_is_refused_and_leaves_nothing(road: Road) -> None:
+def test_an_idempotency_key_with_other_arguments_is_refused_and_leaves_nothing(
+    moves: Moves,
+) -> None:
     first = new_item(idempotency_key="order-1")
     other = new_item(idempotency_key="order-1", fingerprint="another")
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         submit(connection, first, None)
     with (
         pytest.raises(InvalidItem, match="belongs to item"),
-        road.ledger.write() as connection,
+        moves.ledger.write() as connection,
     ):
         submit(connection, other, promise_of(other.id, "p"))
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         assert not promises.exists(connection, "p")
 
 
-def test_an_item_with_a_start_in_the_future_waits_for_it(road: Road) -> None:
-    later = road.now() + 3_600 * SECOND
-    [item_id] = road.submit(not_before=later)
-    assert road.row(item_id).state == State.WAITING
-    with road.ledger.write() as connection:
+def test_an_item_with_a_start_in_the_future_waits_for_it(moves: Moves) -> None:
+    later = moves.now() + 3_600 * SECOND
+    [item_id] = moves.submit(not_before=later)
+    assert moves.row(item_id).state == State.WAITING
+    with moves.ledger.write() as connection:
         assert routes.wake_due(connection, later - 1) == 0
         assert routes.next_due(connection) == later
         assert routes.wake_due(connection, later) == 1
-    assert (road.row(item_id).state, road.row(item_id).reason) == (State.SUBMITTED, None)
+    assert (moves.row(item_id).state, moves.row(item_id).reason) == (State.SUBMITTED, None)
 
 
-def test_many_items_are_submitted_at_once_and_keep_every_character(road: Road) -> None:
+def test_many_items_are_submitted_at_once_and_keep_every_character(moves: Moves) -> None:
     awkward = {"text": 'null \u0000, quote ", backslash \\, emoji 🙂, percent %s %(rows)s :x'}
     many = [new_item(arguments=awkward, job_id="job", job_index=index) for index in range(100)]
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         commit(connection, many)
-    assert road.row(many[99].id).arguments == awkward
-    assert road.row(many[99].id).metadata is None
+    assert moves.row(many[99].id).arguments == awkward
+    assert moves.row(many[99].id).metadata is None
 
 
 def test_ids_are_unique_and_in_the_order_of_time() -> None:
@@ -97,9 +99,9 @@ def test_ids_are_unique_and_in_the_order_of_time() -> None:
     assert [item_id[:13] for item_id in made] == sorted(item_id[:13] for item_id in made)
 
 
-def test_a_kept_promise_is_owed_no_more(road: Road) -> None:
+def test_a_kept_promise_is_owed_no_more(moves: Moves) -> None:
     new = new_item()
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         owed = promise_of(new.id, "p")
         submit(connection, new, owed)
         promises.keep(connection, [owed], 5)
@@ -109,30 +111,30 @@ def test_a_kept_promise_is_owed_no_more(road: Road) -> None:
     assert row.kept_at == 5
 
 
-def test_a_promise_is_overdue_once_its_item_has_ended(road: Road) -> None:
+def test_a_promise_is_overdue_once_its_item_has_ended(moves: Moves) -> None:
     new = new_item()
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         submit(connection, new, promise_of(new.id, "p"))
-    far = road.now() + 60 * SECOND
-    with road.ledger.read() as connection:
+    far = moves.now() + 60 * SECOND
+    with moves.ledger.read() as connection:
         assert promises.overdue(connection, far, 10) == ([], "")
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         items.cancel(connection, [new.id], "ada")
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         [(promise, ending)], _ = promises.overdue(connection, far, 10)
     assert (promise.id, ending.state) == ("p", "cancelled")
     assert ending.error is not None
     assert ending.error["reason"] == "cancelled"
 
 
-def test_a_look_for_overdue_promises_goes_on_where_the_last_one_stopped(road: Road) -> None:
+def test_a_look_for_overdue_promises_goes_on_where_the_last_one_stopped(moves: Moves) -> None:
     made = sorted((new_item() for _ in range(5)), key=lambda item: item.id)
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         for new in made:
             submit(connection, new, promise_of(new.id))
         items.cancel(connection, [made[0].id, made[3].id], "ada")
-    far, after, found = road.now() + 60 * SECOND, "", []
-    with road.ledger.read() as connection:
+    far, after, found = moves.now() + 60 * SECOND, "", []
+    with moves.ledger.read() as connection:
         for _ in range(3):
             owed, after = promises.overdue(connection, far, 2, after)
             found.append([promise.item_id for promise, _ in owed])
@@ -159,10 +161,10 @@ def test_ten_processes_with_one_idempotency_key_are_one_item(
         assert len(promises.unkept(connection, ids[:1])) == 10
 
 
-def test_whatever_ends_items_says_what_is_owed_for_it(road: Road) -> None:
+def test_whatever_ends_items_says_what_is_owed_for_it(moves: Moves) -> None:
     new = [new_item() for _ in range(2)]
     made = [promise_of(item.id) for item in new]
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         for item, promise in zip(new, made, strict=True):
             submit(connection, item, promise)
         died = items.die(connection, [items.Death(new[0].id, "no_route", "none", {})], 1)

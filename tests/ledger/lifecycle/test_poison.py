@@ -4,8 +4,8 @@ import threading
 
 from sqlalchemy import update
 
+from tests.ledger.moves import SECOND, WORKER, Moves, settlement
 from tests.ledger.placed import column, place
-from tests.ledger.road import SECOND, WORKER, Road, settlement
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.lifecycle import leases, poison, routes
 from tierqueue.ledger.session import Ledger
@@ -16,7 +16,7 @@ from tierqueue.ledger.tables import items
 def _queue(ledger: Ledger, last: int = 2) -> tuple[set[str], bool]:
     with ledger.write() as connection:
         again_at = database_now(connection) + 60 * SECOND
-        paused = pauses.standing(connection)
+        paused = pauses.in_force(connection)
         queued, more = poison.queue(connection, ["gpu"], last, again_at, paused)
         return {item.id for item in queued}, more
 
@@ -82,16 +82,16 @@ def test_the_last_chance_comes_before_the_last_lost_claim() -> None:
     assert [poison.last_chance(losses) for losses in (1, 2, 3, 5)] == [1, 1, 2, 4]
 
 
-def test_of_all_that_a_worker_held_the_most_often_lost_is_to_blame(road: Road) -> None:
-    worn, fresh = road.running(2)
-    with road.ledger.write() as connection:
+def test_of_all_that_a_worker_held_the_most_often_lost_is_to_blame(moves: Moves) -> None:
+    worn, fresh = moves.running(2)
+    with moves.ledger.write() as connection:
         often = update(items).where(items.c.id == worn.item.id).values(lost_claims=2)
         connection.execute(often)
-    settled = road.running()[0]
-    road.settle(settlement(settled))
-    with road.ledger.read() as connection:
+    settled = moves.running()[0]
+    moves.settle(settlement(settled))
+    with moves.ledger.read() as connection:
         assert leases.most_lost(connection, {WORKER.worker, "another"}) == {WORKER.worker: 2}
-    road.settle(settlement(worn))
-    with road.ledger.read() as connection:
+    moves.settle(settlement(worn))
+    with moves.ledger.read() as connection:
         assert leases.most_lost(connection, {WORKER.worker}) == {WORKER.worker: 0}
-    road.settle(settlement(fresh))
+    moves.settle(settlement(fresh))

@@ -18,7 +18,7 @@ SECOND = 1_000_000
 
 def ready(ledger: Ledger) -> dict[str, Backlog]:
     with ledger.read() as connection:
-        return backlog.ready(connection, database_now(connection), pauses.standing(connection))
+        return backlog.ready(connection, database_now(connection), pauses.in_force(connection))
 
 
 def test_more_than_are_counted_is_said_to_be_more(
@@ -112,7 +112,7 @@ def test_no_look_reads_the_whole_table_of_items(sqlite_url: str) -> None:
     asked: list[tuple[str, Any]] = []
     event.listen(ledger._reader, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
     with ledger.read() as connection:
-        progress.standing(connection)
+        progress.snapshot(connection)
         endings.toll(connection, 1)
         endings.lately(connection)
     looks = list(asked)

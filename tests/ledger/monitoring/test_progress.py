@@ -15,9 +15,9 @@ def _now(ledger: Ledger) -> int:
         return database_now(connection)
 
 
-def _standing(ledger: Ledger) -> Progress:
+def _snapshot(ledger: Ledger) -> Progress:
     with ledger.read() as connection:
-        return progress.standing(connection)
+        return progress.snapshot(connection)
 
 
 def test_a_process_that_beats_is_alive_and_one_that_left_is_not_missed(ledger: Ledger) -> None:
@@ -35,14 +35,14 @@ def test_a_process_that_beats_is_alive_and_one_that_left_is_not_missed(ledger: L
                     "breakers_open": ["house"],
                 },
             )
-    [each] = _standing(ledger).processes
+    [each] = _snapshot(ledger).processes
     assert (each.room, each.tier, each.counts) == ("worker", "gpu", {"stale_fences": 2})
     assert each.detail == {"breakers_open": ["house"]}
     assert each.silent < 2
     assert 3 <= each.since["claimed"] < 6
     with ledger.write() as connection:
         progress.leave(connection, "gpu@here:1")
-    assert _standing(ledger).processes == []
+    assert _snapshot(ledger).processes == []
 
 
 def test_a_process_that_fell_silent_is_forgotten_in_the_end(ledger: Ledger) -> None:
@@ -58,7 +58,7 @@ def test_the_oldest_ready_item_of_each_tier_is_told_with_its_age(ledger: Ledger)
     place(ledger, "routed", id="2", ready_at=at - 5 * SECOND)
     place(ledger, "routed", ready_at=0, submitted_at=at - 90 * SECOND, tier="frontier")
     place(ledger, "submitted", ready_at=at - 7 * SECOND, tier=None)
-    backlog = _standing(ledger).backlog
+    backlog = _snapshot(ledger).backlog
     assert {name: waiting.ready for name, waiting in backlog.items()} == {
         "gpu": 2,
         "frontier": 1,
@@ -73,7 +73,7 @@ def test_what_is_paused_is_no_backlog(ledger: Ledger) -> None:
     place(ledger, "routed", budget="acme")
     with ledger.write() as connection:
         pauses.pause(connection, "budget", "acme", "ada")
-    found = _standing(ledger)
+    found = _snapshot(ledger)
     assert found.backlog == {}
     assert [(pause.kind, pause.name) for pause in found.paused] == [("budget", "acme")]
 
@@ -82,6 +82,6 @@ def test_ended_leases_and_dead_letters_are_counted(ledger: Ledger) -> None:
     place(ledger, "running", fence=1, lease_until=_now(ledger) - SECOND)
     place(ledger, "running", fence=1, lease_until=_now(ledger) + 60 * SECOND)
     place(ledger, "dead", reason="exhausted")
-    found = _standing(ledger)
+    found = _snapshot(ledger)
     assert found.overdue_leases == 1
     assert found.dead == {"exhausted": 1}

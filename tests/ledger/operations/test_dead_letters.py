@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.road import SECOND, Road, ceiling, promise_of, settlement
+from tests.ledger.moves import SECOND, Moves, ceiling, promise_of, settlement
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import dead_letters
@@ -14,9 +14,9 @@ from tierqueue.ledger.results import chords, promises
 from tierqueue.router.lifecycle import State
 
 
-def _dead(road: Road, reason: str = "rejected", **stated: Any) -> str:
-    [claim] = road.running(**stated)
-    road.settle(
+def _dead(moves: Moves, reason: str = "rejected", **stated: Any) -> str:
+    [claim] = moves.running(**stated)
+    moves.settle(
         settlement(
             claim,
             outcome="rejected",
@@ -33,30 +33,30 @@ def _dead(road: Road, reason: str = "rejected", **stated: Any) -> str:
     return str(claim.item.id)
 
 
-def _listed(road: Road, **wanted: Any) -> list[str]:
-    with road.ledger.read() as connection:
+def _listed(moves: Moves, **wanted: Any) -> list[str]:
+    with moves.ledger.read() as connection:
         return [row.id for row in dead_letters.listed(connection, Wanted(**wanted), 100)]
 
 
-def test_dead_letters_are_listed_by_what_one_asks_for(road: Road) -> None:
-    first = _dead(road, "rejected", budget="acme")
-    second = _dead(road, "exhausted", budget="other", task="tierqueue.extract")
-    third = _dead(road, "exhausted", budget="acme", job_id="job", job_index=0)
-    road.ready()
-    assert set(_listed(road)) == {first, second, third}
-    assert set(_listed(road, reason="exhausted")) == {second, third}
-    assert _listed(road, reason="exhausted", budget="acme") == [third]
-    assert _listed(road, task="tierqueue.extract") == [second]
-    assert _listed(road, job="job") == [third]
-    assert _listed(road, tier="frontier") == []
-    assert _listed(road, since=road.now() + SECOND) == []
+def test_dead_letters_are_listed_by_what_one_asks_for(moves: Moves) -> None:
+    first = _dead(moves, "rejected", budget="acme")
+    second = _dead(moves, "exhausted", budget="other", task="tierqueue.extract")
+    third = _dead(moves, "exhausted", budget="acme", job_id="job", job_index=0)
+    moves.ready()
+    assert set(_listed(moves)) == {first, second, third}
+    assert set(_listed(moves, reason="exhausted")) == {second, third}
+    assert _listed(moves, reason="exhausted", budget="acme") == [third]
+    assert _listed(moves, task="tierqueue.extract") == [second]
+    assert _listed(moves, job="job") == [third]
+    assert _listed(moves, tier="frontier") == []
+    assert _listed(moves, since=moves.now() + SECOND) == []
 
 
-def test_pages_of_dead_letters_neither_repeat_nor_leave_out(road: Road) -> None:
-    ids = {_dead(road) for _ in range(5)}
+def test_pages_of_dead_letters_neither_repeat_nor_leave_out(moves: Moves) -> None:
+    ids = {_dead(moves) for _ in range(5)}
     seen: list[str] = []
     before = None
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         while page := dead_letters.listed(connection, Wanted(), 2, before):
             seen += [row.id for row in page]
             before = (page[-1].ended_at, page[-1].id)
@@ -64,9 +64,9 @@ def test_pages_of_dead_letters_neither_repeat_nor_leave_out(road: Road) -> None:
     assert set(seen) == ids
 
 
-def test_a_dead_letter_shows_its_whole_history(road: Road) -> None:
-    item_id = _dead(road)
-    with road.ledger.read() as connection:
+def test_a_dead_letter_shows_its_whole_history(moves: Moves) -> None:
+    item_id = _dead(moves)
+    with moves.ledger.read() as connection:
         shown = dead_letters.show(connection, item_id)
         assert dead_letters.show(connection, "nothing") is None
     assert shown is not None
@@ -77,30 +77,30 @@ def test_a_dead_letter_shows_its_whole_history(road: Road) -> None:
     ]
 
 
-def test_a_replay_begins_anew_and_forgets_no_charge(road: Road) -> None:
-    item_id = _dead(road)
-    with road.ledger.write() as connection:
+def test_a_replay_begins_anew_and_forgets_no_charge(moves: Moves) -> None:
+    item_id = _dead(moves)
+    with moves.ledger.write() as connection:
         assert dead_letters.replay(connection, [item_id, "nothing"], "ada") == [item_id]
         assert dead_letters.replay(connection, [item_id], "ada") == []
-    row = road.row(item_id)
+    row = moves.row(item_id)
     assert (row.state, row.fence, row.spent) == ("submitted", 1, 70)
     assert (row.calls, row.lost_claims, row.throttles, row.refused_by) == (0, 0, 0, None)
     assert (row.reason, row.error, row.ended_at, row.deployment) == (None, None, None, None)
-    road.route()
-    [claim] = road.claim(road.queue()).claimed
-    road.settle(settlement(claim))
-    assert (claim.fence, road.row(item_id).spent) == (2, 140)
-    road.books()
-    with road.ledger.read() as connection:
+    moves.route()
+    [claim] = moves.claim(moves.queue()).claimed
+    moves.settle(settlement(claim))
+    assert (claim.fence, moves.row(item_id).spent) == (2, 140)
+    moves.books()
+    with moves.ledger.read() as connection:
         [action] = audit_log.newest(connection, 10)
     assert (action.by, action.what) == ("ada", "replay")
 
 
 @pytest.mark.parametrize("way", [dead_letters.replay, dead_letters.discard])
-def test_how_an_item_had_ended_outlives_its_replay_and_its_discard(road: Road, way: Any) -> None:
-    item_id = _dead(road)
-    before = road.row(item_id)
-    with road.ledger.write() as connection:
+def test_how_an_item_had_ended_outlives_its_replay_and_its_discard(moves: Moves, way: Any) -> None:
+    item_id = _dead(moves)
+    before = moves.row(item_id)
+    with moves.ledger.write() as connection:
         way(connection, [item_id], "ada", chosen_by=Wanted(reason="rejected", since=5))
         [action] = audit_log.newest(connection, 10)
     assert action.detail == {
@@ -111,21 +111,21 @@ def test_how_an_item_had_ended_outlives_its_replay_and_its_discard(road: Road, w
 
 
 @pytest.mark.parametrize("ahead", [-SECOND, 3_600 * SECOND])
-def test_a_replay_clears_a_deadline_only_if_it_has_passed(road: Road, ahead: int) -> None:
-    deadline = road.now() + ahead
-    [item_id] = road.submit(deadline=deadline)
-    with road.ledger.write() as connection:
+def test_a_replay_clears_a_deadline_only_if_it_has_passed(moves: Moves, ahead: int) -> None:
+    deadline = moves.now() + ahead
+    [item_id] = moves.submit(deadline=deadline)
+    with moves.ledger.write() as connection:
         items.die(connection, [items.Death(item_id, "no_route", "none", {})], 1)
         dead_letters.replay(connection, [item_id], "ada")
-    assert road.row(item_id).deadline == (None if ahead < 0 else deadline)
+    assert moves.row(item_id).deadline == (None if ahead < 0 else deadline)
 
 
-def test_a_replay_owes_its_promises_anew_and_no_errback_a_second_time(road: Road) -> None:
-    item_id = _dead(road)
+def test_a_replay_owes_its_promises_anew_and_no_errback_a_second_time(moves: Moves) -> None:
+    item_id = _dead(moves)
     told, late, joined = (promise_of(item_id, name) for name in ("told", "late", item_id))
     errbacks: dict[str, Any] = {"errbacks": [{"task": "mourn"}], "callbacks": [{"task": "next"}]}
     told, late = replace(told, **errbacks), replace(late, **errbacks)
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         for owed in (told, late, joined):
             promises.make_once(connection, owed, 1)
         promises.keep(connection, [told, joined], 2)
@@ -142,11 +142,11 @@ def test_a_replay_owes_its_promises_anew_and_no_errback_a_second_time(road: Road
 
 
 def test_a_chord_that_failed_is_remembered_for_as_long_as_a_part_may_be_replayed(
-    road: Road,
+    moves: Moves,
 ) -> None:
-    item_id = _dead(road)
+    item_id = _dead(moves)
     part = replace(promise_of(item_id, item_id), group_id="g", group_index=0, chord={"task": "b"})
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         promises.make_once(connection, part, 1)
         chords.announce(connection, "g", 1)
         assert chords.parts(connection, "g")
@@ -161,28 +161,28 @@ def test_a_chord_that_failed_is_remembered_for_as_long_as_a_part_may_be_replayed
         assert chords.forget_sent(connection, 2**62) == 1
 
 
-def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(road: Road) -> None:
-    item_id = _dead(road)
-    [alive] = road.ready()
-    with road.ledger.write() as connection:
+def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(moves: Moves) -> None:
+    item_id = _dead(moves)
+    [alive] = moves.ready()
+    with moves.ledger.write() as connection:
         [ending] = dead_letters.discard(connection, [item_id, alive], "ada").ended
         assert dead_letters.discard(connection, [item_id], "ada").ended == []
         [action] = audit_log.newest(connection, 10)
     assert ending.state == "cancelled"
-    assert road.row(item_id).error["message"] == f"item {item_id} was discarded by ada"
-    assert road.row(alive).state == State.QUEUED
+    assert moves.row(item_id).error["message"] == f"item {item_id} was discarded by ada"
+    assert moves.row(alive).state == State.QUEUED
     assert (action.what, action.detail["items"]) == ("discard", [item_id])
 
 
-def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(road: Road) -> None:
-    road.ceilings(ceiling("everything", 50))
-    road.claim(road.ready(3, bound=100))
-    road.ceilings(ceiling("everything", 500), by="ada")
+def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(moves: Moves) -> None:
+    moves.ceilings(ceiling("everything", 50))
+    moves.claim(moves.ready(3, bound=100))
+    moves.ceilings(ceiling("everything", 500), by="ada")
     wanted = Wanted(reason="cost_ceiling")
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         found = sorted(row["id"] for row in dead_letters.listed(connection, wanted, 100))
         assert dead_letters.replay(connection, found, "ada", chosen_by=wanted) == found
         noted = audit_log.newest(connection, 1)[0]
     assert noted.detail["filters"] == {"reason": "cost_ceiling"}
-    road.route(bound=100)
-    assert len(road.claim(road.queue()).claimed) == 3
+    moves.route(bound=100)
+    assert len(moves.claim(moves.queue()).claimed) == 3

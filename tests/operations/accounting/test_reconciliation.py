@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.log import Entry, Log
-from tests.ledger.road import Road, ceiling, settlement
+from tests.ledger.moves import Moves, ceiling, settlement
 from tests.operations.cli.command import Command
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.session import Ledger
@@ -36,28 +36,28 @@ ACME = "budget:acme:total:all"
 
 
 @pytest.fixture
-def road(ledger: Ledger) -> Road:
-    made = Road(ledger)
+def moves(ledger: Ledger) -> Moves:
+    made = Moves(ledger)
     made.ceilings(ceiling("budget", 10**12))
     return made
 
 
-def called(road: Road, cost: int) -> Claim:
-    road.submit()
-    road.route(tier="frontier", deployment="best", bound=1_000)
-    [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
-    road.settle(settlement(claim, cost=cost))
+def called(moves: Moves, cost: int) -> Claim:
+    moves.submit()
+    moves.route(tier="frontier", deployment="best", bound=1_000)
+    [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
+    moves.settle(settlement(claim, cost=cost))
     return claim
 
 
-def lost(road: Road, claim: Claim | None = None) -> Claim:
+def lost(moves: Moves, claim: Claim | None = None) -> Claim:
     """A call whose reply did not come: its hold of 1,000 nano-dollars is booked."""
     if claim is None:
-        road.submit()
-        road.route(tier="frontier", deployment="best", bound=1_000)
-        [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
+        moves.submit()
+        moves.route(tier="frontier", deployment="best", bound=1_000)
+        [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
     detail = {"kind": "timeout"}
-    road.settle(
+    moves.settle(
         settlement(
             claim,
             cost=1_000,
@@ -83,9 +83,9 @@ def export(tmp_path: Path, *rows: tuple[Claim | None, int], fence: bool = True) 
 
 
 def test_books_that_agree_with_the_export_have_no_drift(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    file = export(tmp_path, (called(road, 70), 70), (called(road, 30), 30))
+    file = export(tmp_path, (called(moves, 70), 70), (called(moves, 30), 30))
     (day,) = tierqueue.json("reconcile", file, "--deployment", "best")["days"]
     assert (day["day"], day["booked_nanousd"], day["billed_nanousd"], day["drift_nanousd"]) == (
         TODAY,
@@ -95,17 +95,19 @@ def test_books_that_agree_with_the_export_have_no_drift(
     )
 
 
-def test_drift_is_shown_by_day_and_is_a_no(tierqueue: Command, road: Road, tmp_path: Path) -> None:
-    file = export(tmp_path, (called(road, 70), 71))
+def test_drift_is_shown_by_day_and_is_a_no(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    file = export(tmp_path, (called(moves, 70), 71))
     told = tierqueue.json("reconcile", file, "--deployment", "best", status=1)
     assert [day["drift_nanousd"] for day in told["days"]] == [-1]
     assert "-$0.000000001" in tierqueue("reconcile", file, "--deployment", "best", status=1)
 
 
 def test_a_dry_run_says_what_an_unknown_charge_was_and_changes_nothing(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    claim = lost(road)
+    claim = lost(moves)
     file = export(tmp_path, (claim, 260))
     told = tierqueue.json("reconcile", file, "--deployment", "best")
     assert told["resolved"] == [
@@ -121,19 +123,19 @@ def test_a_dry_run_says_what_an_unknown_charge_was_and_changes_nothing(
         0,
         0,
     )
-    assert road.books()[ACME][:2] == (0, 1_000)
+    assert moves.books()[ACME][:2] == (0, 1_000)
     assert "say --apply" in tierqueue("reconcile", file, "--deployment", "best")
 
 
 def test_an_unknown_charge_is_corrected_to_what_was_billed_and_the_books_balance(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    claim = lost(road)
+    claim = lost(moves)
     file = export(tmp_path, (claim, 260))
     words = ("reconcile", file, "--deployment", "best", "--apply", "--by", "ana")
     assert tierqueue.json(*words)["moved_nanousd"] == -740
-    assert road.books()[ACME][:2] == (0, 260)
-    row, (attempt,) = road.row(claim.item.id), road.history(claim.item.id)
+    assert moves.books()[ACME][:2] == (0, 260)
+    row, (attempt,) = moves.row(claim.item.id), moves.history(claim.item.id)
     assert (row.state, row.reason, row.spent) == ("dead", "unknown", 260)
     assert (attempt.outcome, attempt.cost) == ("late", 260)
     assert attempt.price_source == "export:usage.csv"
@@ -148,58 +150,58 @@ def test_an_unknown_charge_is_corrected_to_what_was_billed_and_the_books_balance
 
 
 def test_a_late_reply_after_the_reconciliation_is_charged_no_second_time(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    claim = lost(road)
+    claim = lost(moves)
     tierqueue("reconcile", export(tmp_path, (claim, 260)), "--deployment", "best", "--apply")
-    road.settle(settlement(claim, cost=255))
-    assert road.books()[ACME][:2] == (0, 260)
+    moves.settle(settlement(claim, cost=255))
+    assert moves.books()[ACME][:2] == (0, 260)
 
 
 def test_a_bill_above_what_was_booked_is_overage(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    claim = lost(road)
+    claim = lost(moves)
     tierqueue("reconcile", export(tmp_path, (claim, 1_300)), "--deployment", "best", "--apply")
-    assert road.books()[ACME][:2] == (0, 1_300)
-    assert road.history(claim.item.id)[0].detail["overage"] == 300
+    assert moves.books()[ACME][:2] == (0, 1_300)
+    assert moves.history(claim.item.id)[0].detail["overage"] == 300
 
 
 def test_two_lost_calls_of_one_item_are_told_apart_by_their_fences(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    [item_id] = road.submit()
+    [item_id] = moves.submit()
     claims = []
     for _ in range(2):
-        road.route(tier="frontier", deployment="best", bound=1_000)
-        [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
-        road.settle(settlement(claim, cost=1_000, outcome="unknown", next_state=State.SUBMITTED))
+        moves.route(tier="frontier", deployment="best", bound=1_000)
+        [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
+        moves.settle(settlement(claim, cost=1_000, outcome="unknown", next_state=State.SUBMITTED))
         claims.append(claim)
     file = export(tmp_path, (claims[0], 100), (claims[1], 200))
     tierqueue("reconcile", file, "--deployment", "best", "--apply")
-    assert [attempt.cost for attempt in road.history(item_id)] == [100, 200]
-    assert road.books()[ACME][:2] == (0, 300)
+    assert [attempt.cost for attempt in moves.history(item_id)] == [100, 200]
+    assert moves.books()[ACME][:2] == (0, 300)
 
 
 def test_without_a_fence_an_item_that_was_called_once_is_matched(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    claim = lost(road)
+    claim = lost(moves)
     file = export(tmp_path, (claim, 260), fence=False)
     tierqueue("reconcile", file, "--deployment", "best", "--apply")
-    assert road.books()[ACME][:2] == (0, 260)
+    assert moves.books()[ACME][:2] == (0, 260)
 
 
 def test_an_unknown_charge_that_the_export_does_not_show_stays_and_is_listed(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    claim = lost(road)
+    claim = lost(moves)
     file = export(tmp_path, (None, 5))
     told = tierqueue.json("reconcile", file, "--deployment", "best", "--apply", status=1)
     assert [(charge["item"], charge["why"]) for charge in told["unresolved"]] == [
         (claim.item.id, "the export has no row of its call")
     ]
-    assert road.books()[ACME][:2] == (0, 1_000)
+    assert moves.books()[ACME][:2] == (0, 1_000)
 
 
 @pytest.mark.parametrize("name", ["usage.json", "usage.jsonl"])
@@ -220,15 +222,17 @@ def test_a_log_of_calls_in_json_is_an_export_too(tmp_path: Path, name: str) -> N
     ]
 
 
-def test_the_sandboxs_own_log_is_an_export(tierqueue: Command, road: Road, tmp_path: Path) -> None:
-    claim, began = lost(road), datetime.now(UTC).timestamp()
+def test_the_sandboxs_own_log_is_an_export(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    claim, began = lost(moves), datetime.now(UTC).timestamp()
     with Log(tmp_path / "calls.jsonl") as log:
         call: dict[str, Any] = {"api": "messages", "started": began, "model": "best", "status": 200}
         headers: dict[str, Any] = {"item": claim.item.id, "fence": str(claim.fence)}
         log.write(Entry(**call, **headers, cost_nanousd=260), began + 1)
         log.write(Entry(**{**call, "model": "another"}, cost_nanousd=99), began + 1)
     tierqueue("reconcile", "calls.jsonl", "--deployment", "best", "--apply")
-    assert road.books()[ACME][:2] == (0, 260)
+    assert moves.books()[ACME][:2] == (0, 260)
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def test_what_an_operator_sets_stays_over_the_policys_value(
     said = tierqueue.json("ceilings", "set", "budget", "day", "50usd", "--by", "ana")
     assert (said["from_nanousd"], said["to_nanousd"]) == (5 * USD, 50 * USD)
     seeded(ledger, 7 * USD)
-    (standing,) = tierqueue.json("ceilings", "list")
-    assert (standing["limit_nanousd"], standing["set_by"]) == (50 * USD, "ana")
+    (status,) = tierqueue.json("ceilings", "list")
+    assert (status["limit_nanousd"], status["set_by"]) == (50 * USD, "ana")
 
 
 def test_a_change_is_written_down_with_who_when_from_and_to(tierqueue: Command) -> None:
@@ -157,8 +157,8 @@ def test_a_list_shows_the_share_that_is_spent(tierqueue: Command, ledger: Ledger
         books.hold(connection, now, [need])
         paid = books.Entry("budget:acme:total:all", "i", 1, "settle", -8 * USD, 4 * USD)
         books.write(connection, now, [paid])
-    (standing,) = tierqueue.json("ceilings", "list")
-    assert (standing["spent_nanousd"], standing["held_nanousd"], standing["share"]) == (
+    (status,) = tierqueue.json("ceilings", "list")
+    assert (status["spent_nanousd"], status["held_nanousd"], status["share"]) == (
         4 * USD,
         0,
         0.4,

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from tests.ledger.road import Road
+from tests.ledger.moves import Moves
 from tests.operations.cli.command import ONE_DEPLOYMENT, Command
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items as item_table
@@ -12,8 +12,8 @@ POLICY = ONE_DEPLOYMENT
 
 
 @pytest.fixture
-def road(ledger: Ledger) -> Road:
-    return Road(ledger)
+def moves(ledger: Ledger) -> Moves:
+    return Moves(ledger)
 
 
 LISTS = (
@@ -38,9 +38,9 @@ LISTS = (
     ],
 )
 def test_a_filter_that_nothing_bears_is_refused_and_is_no_empty_list(
-    tierqueue: Command, road: Road, words: list[str], option: str, typo: str, near: str
+    tierqueue: Command, moves: Moves, words: list[str], option: str, typo: str, near: str
 ) -> None:
-    road.submit(budget="acme")
+    moves.submit(budget="acme")
     assert near in " ".join(tierqueue.complaint(*words, option, typo).split())
 
 
@@ -56,15 +56,15 @@ def test_a_filter_that_nothing_bears_is_refused_and_is_no_empty_list(
     ],
 )
 def test_a_name_that_an_item_could_bear_finds_an_empty_list(
-    tierqueue: Command, road: Road, option: str, name: str
+    tierqueue: Command, moves: Moves, option: str, name: str
 ) -> None:
     assert tierqueue.json("item", "list", option, name) == []
 
 
 def test_a_name_that_other_items_bear_is_known_whoever_declared_it(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
-    road.submit(task="team.own", budget="acme")
+    moves.submit(task="team.own", budget="acme")
     for words in (["--task", "team.own"], ["--budget", "acme"]):
         assert tierqueue.json("dead-letters", "list", *words) == []
 
@@ -75,18 +75,18 @@ def test_nothing_is_both_new_and_old(tierqueue: Command) -> None:
         assert "--since is the longer of the two" in said
 
 
-def test_the_history_of_a_ceiling_over_nothing_is_refused(tierqueue: Command, road: Road) -> None:
-    road.submit(budget="acme")
+def test_the_history_of_a_ceiling_over_nothing_is_refused(tierqueue: Command, moves: Moves) -> None:
+    moves.submit(budget="acme")
     said = tierqueue.complaint("ceilings", "history", "budget:acmee")
     assert "did you mean 'acme'?" in said
     assert "did you mean 'best'?" in tierqueue.complaint("ceilings", "history", "deployment:bets")
     assert tierqueue.json("ceilings", "history", "budget:acme") == []
 
 
-def test_a_reason_finds_items_whatever_its_detail(tierqueue: Command, road: Road) -> None:
+def test_a_reason_finds_items_whatever_its_detail(tierqueue: Command, moves: Moves) -> None:
     whole = {"ceiling budget:acme:day:2026-11-26", "requests_per_minute, in_flight", "throttled"}
-    ids = [road.submit()[0] for _ in whole]
-    with road.ledger.write() as connection:
+    ids = [moves.submit()[0] for _ in whole]
+    with moves.ledger.write() as connection:
         for item_id, reason in zip(ids, sorted(whole), strict=True):
             waits = update(item_table).where(item_table.c.id == item_id)
             connection.execute(waits.values(state="waiting", reason=reason))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert
 
-from tests.ledger.road import Road, new_item, promise_of, settlement
+from tests.ledger.moves import Moves, new_item, promise_of, settlement
 from tests.operations.cli.command import Command
 from tests.operations.cli.terminal import in_terminal
 from tierqueue.ledger.ceilings.books import Full
@@ -35,16 +35,16 @@ BEST = Claimant(
 
 
 @pytest.fixture
-def road(ledger: Ledger) -> Road:
-    return Road(ledger)
+def moves(ledger: Ledger) -> Moves:
+    return Moves(ledger)
 
 
 def ids(rows: list[dict[str, Any]]) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def test_items_are_listed_the_newest_first_and_in_pages(tierqueue: Command, road: Road) -> None:
-    made = [road.submit()[0] for _ in range(7)]
+def test_items_are_listed_the_newest_first_and_in_pages(tierqueue: Command, moves: Moves) -> None:
+    made = [moves.submit()[0] for _ in range(7)]
     listed: list[str] = []
     page = tierqueue.json("item", "list", "--limit", "3")
     while page:
@@ -57,14 +57,14 @@ def test_items_are_listed_the_newest_first_and_in_pages(tierqueue: Command, road
     assert said == f"there may be more: --after {listed[2]}\n"
 
 
-def test_items_are_listed_by_every_filter(tierqueue: Command, road: Road) -> None:
-    (blue,) = road.submit(budget="blue")
-    (red,) = road.submit(budget="red", task="tierqueue.extract")
-    road.route()
-    fences = road.queue("gpu")
-    [claim] = road.claim({blue: fences[blue]}).claimed
-    (green,) = road.submit(budget="green")
-    with road.ledger.write() as connection:
+def test_items_are_listed_by_every_filter(tierqueue: Command, moves: Moves) -> None:
+    (blue,) = moves.submit(budget="blue")
+    (red,) = moves.submit(budget="red", task="tierqueue.extract")
+    moves.route()
+    fences = moves.queue("gpu")
+    [claim] = moves.claim({blue: fences[blue]}).claimed
+    (green,) = moves.submit(budget="green")
+    with moves.ledger.write() as connection:
         die(connection, [Death(green, "no_route", "none", {})], 5)
 
     def listed(*words: str) -> set[str]:
@@ -82,9 +82,9 @@ def test_items_are_listed_by_every_filter(tierqueue: Command, road: Road) -> Non
 
 
 def test_a_list_shows_neither_what_was_asked_nor_what_was_answered(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
-    road.submit(arguments={"text": "a secret"}, metadata={"customer": "a secret"})
+    moves.submit(arguments={"text": "a secret"}, metadata={"customer": "a secret"})
     for words in (["item", "list"], ["item", "list", "--json"]):
         assert "a secret" not in tierqueue(*words)
 
@@ -136,17 +136,17 @@ def test_the_few_items_of_a_state_are_found_by_it_and_not_along_all_others(ledge
     assert "ix_items_submitted" in plan
 
 
-def lived(road: Road) -> str:
+def lived(moves: Moves) -> str:
     """An item that was refused below, throttled, and answered above."""
     new = new_item(
         budget="acme", max_cost=10**8, arguments={"text": "a secret"}, metadata={"who": "a secret"}
     )
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         item_id = submit(connection, new, promise_of(new.id, "celery-1"))
     why = {"deployment": "best", "rule": "dearer", "why": "it can cost $0.02"}
-    road.route(bound=700_000, route={"reasons": ["the cheapest of 2"], "refusals": [why]})
-    [claim] = road.claim(road.queue("gpu")).claimed
-    road.settle(
+    moves.route(bound=700_000, route={"reasons": ["the cheapest of 2"], "refusals": [why]})
+    [claim] = moves.claim(moves.queue("gpu")).claimed
+    moves.settle(
         settlement(
             claim,
             cost=200_000,
@@ -163,15 +163,15 @@ def lived(road: Road) -> str:
     )
     why = {"deployment": "small", "rule": "floor", "why": "frontier or better is needed"}
     above = {"reasons": ["the cheapest of 1"], "refusals": [why]}
-    road.route(tier="frontier", deployment="best", bound=20_000_000, route=above)
-    [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
+    moves.route(tier="frontier", deployment="best", bound=20_000_000, route=above)
+    [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
     nothing = {"output": None, "receipt": None, "calls_more": 0, "throttles_more": 1}
-    waits = {"next_state": State.WAITING, "reason": "throttled", "ready_at": road.now()}
-    road.settle(settlement(claim, cost=0, outcome="throttled", **nothing, **waits))
-    with road.ledger.write() as connection:
-        routes.wake_due(connection, road.now())
-    [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
-    road.settle(
+    waits = {"next_state": State.WAITING, "reason": "throttled", "ready_at": moves.now()}
+    moves.settle(settlement(claim, cost=0, outcome="throttled", **nothing, **waits))
+    with moves.ledger.write() as connection:
+        routes.wake_due(connection, moves.now())
+    [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
+    moves.settle(
         settlement(
             claim,
             cost=3_200_000,
@@ -216,8 +216,10 @@ FACTS = [
 ]
 
 
-def test_an_item_is_told_as_a_timeline_in_words_and_dollars(tierqueue: Command, road: Road) -> None:
-    item_id = lived(road)
+def test_an_item_is_told_as_a_timeline_in_words_and_dollars(
+    tierqueue: Command, moves: Moves
+) -> None:
+    item_id = lived(moves)
     said = tierqueue("item", "show", item_id)
     for fact in FACTS:
         assert fact in said
@@ -239,7 +241,7 @@ def test_a_narrow_terminal_gets_the_whole_timeline_in_its_local_time(
 ) -> None:
     command(sqlite_url)
     ledger = Ledger(sqlite_url)
-    item_id = lived(Road(ledger))
+    item_id = lived(Moves(ledger))
     ledger.close()
     shown = in_terminal(columns, "item", "show", item_id[:13])
     assert max(map(len, shown.splitlines())) <= columns
@@ -250,8 +252,8 @@ def test_a_narrow_terminal_gets_the_whole_timeline_in_its_local_time(
         assert fact in joined
 
 
-def test_scripts_get_the_whole_record_with_its_units(tierqueue: Command, road: Road) -> None:
-    told = tierqueue.json("item", "show", lived(road))
+def test_scripts_get_the_whole_record_with_its_units(tierqueue: Command, moves: Moves) -> None:
+    told = tierqueue.json("item", "show", lived(moves))
     assert told["item"]["spent_nanousd"] == 3_400_000
     assert [attempt["cost_nanousd"] for attempt in told["attempts"]] == [200_000, 0, 3_200_000]
     assert told["item"]["submitted_at_epoch_us"] <= told["promises"][0]["made_at_epoch_us"]
@@ -260,20 +262,20 @@ def test_scripts_get_the_whole_record_with_its_units(tierqueue: Command, road: R
 
 
 def test_what_has_not_ended_says_what_it_waits_for_and_until_when(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
-    (waiting,) = road.submit(not_before=road.now() + 3_600_000_000)
+    (waiting,) = moves.submit(not_before=moves.now() + 3_600_000_000)
     said = tierqueue("item", "show", waiting)
     assert "waiting (not_before) for" in said
     assert "now           waiting    not_before; until " in said
-    [claim] = road.running()
+    [claim] = moves.running()
     said = tierqueue("item", "show", claim.item.id)
     assert "now           running    its lease holds for" in said
     assert "$0.0000001 held" in said
 
 
-def test_an_item_that_a_ceiling_ended_says_so_in_dollars(tierqueue: Command, road: Road) -> None:
-    (item_id,) = road.submit()
+def test_an_item_that_a_ceiling_ended_says_so_in_dollars(tierqueue: Command, moves: Moves) -> None:
+    (item_id,) = moves.submit()
     full = Full("budget:acme:day:2026-11-26", 2 * 10**9, 10**9, 5 * 10**8, 7 * 10**8)
     death = ceiling_exceeded(item_id, full)
     assert "nano" not in death.message
@@ -282,25 +284,25 @@ def test_an_item_that_a_ceiling_ended_says_so_in_dollars(tierqueue: Command, roa
     assert death.fields["needed"] == 7 * 10**8
 
 
-def job_of(road: Road, total: int, **stated: Any) -> str:
-    with road.ledger.write() as connection:
+def job_of(moves: Moves, total: int, **stated: Any) -> str:
+    with moves.ledger.write() as connection:
         job_id = jobs.create(
-            connection, task="tierqueue.classify", source="a.csv", max_cost=10**9, now=road.now()
+            connection, task="tierqueue.classify", source="a.csv", max_cost=10**9, now=moves.now()
         )
     for index in range(total):
-        road.submit(job_id=job_id, job_index=index, **stated)
+        moves.submit(job_id=job_id, job_index=index, **stated)
     return job_id
 
 
-def test_jobs_are_listed_with_their_rows_and_their_cost(tierqueue: Command, road: Road) -> None:
-    first = job_of(road, 2)
-    road.route()
-    claims = road.claim(road.queue("gpu")).claimed
-    road.settle(settlement(claims[0], cost=5_000))
-    road.settle(settlement(claims[1], cost=6_000))
-    with road.ledger.write() as connection:
+def test_jobs_are_listed_with_their_rows_and_their_cost(tierqueue: Command, moves: Moves) -> None:
+    first = job_of(moves, 2)
+    moves.route()
+    claims = moves.claim(moves.queue("gpu")).claimed
+    moves.settle(settlement(claims[0], cost=5_000))
+    moves.settle(settlement(claims[1], cost=6_000))
+    with moves.ledger.write() as connection:
         jobs.complete(connection, first, 2)
-    second = job_of(road, 1)
+    second = job_of(moves, 1)
     newest, oldest = tierqueue.json("job", "list")
     assert (newest["job"], newest["state"], newest["total"]) == (second, "submitting", 1)
     assert (oldest["job"], oldest["state"], oldest["cost_nanousd"]) == (first, "ended", 11_000)
@@ -332,13 +334,13 @@ def unitless(value: Any) -> list[str]:
 
 
 def test_money_in_json_says_its_unit_in_every_command(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    item_id = lived(road)
-    (dead,) = road.submit()
-    with road.ledger.write() as connection:
-        die(connection, [Death(dead, "no_route", "none", {})], road.now())
-    job = job_of(road, 1)
+    item_id = lived(moves)
+    (dead,) = moves.submit()
+    with moves.ledger.write() as connection:
+        die(connection, [Death(dead, "no_route", "none", {})], moves.now())
+    job = job_of(moves, 1)
     tierqueue("ceilings", "set", "everything", "day", "9usd")
     commands: list[list[str]] = [
         ["ceilings", "list"],

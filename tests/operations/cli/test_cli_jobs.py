@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.moves import Moves, new_item
 from tests.ledger.placed import commit
-from tests.ledger.road import Road, new_item
 from tests.operations.cli.command import Command
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
@@ -27,14 +27,14 @@ def _doctor_leaves_its_connections_to_the_end_of_its_process(
 
 
 @pytest.fixture
-def road(ledger: Ledger) -> Road:
-    return Road(ledger)
+def moves(ledger: Ledger) -> Moves:
+    return Moves(ledger)
 
 
-def _half_submitted(road: Road, seconds_ago: int) -> str:
+def _half_submitted(moves: Moves, seconds_ago: int) -> str:
     """A job of 40,000 rows of which two are there, and were answered."""
-    with road.ledger.write() as connection:
-        at = road.now() - seconds_ago * 1_000_000
+    with moves.ledger.write() as connection:
+        at = moves.now() - seconds_ago * 1_000_000
         job_id = jobs.create(
             connection, task="t", source="tickets.csv", max_cost=None, now=at, total=40_000
         )
@@ -48,9 +48,9 @@ def _half_submitted(road: Road, seconds_ago: int) -> str:
 
 
 def test_a_job_whose_submission_was_killed_is_said_to_be_incomplete(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
-    job_id = _half_submitted(road, seconds_ago=120)
+    job_id = _half_submitted(moves, seconds_ago=120)
     status, out, err = tierqueue.run("job", "watch", job_id)
     assert (status, "2 of 40000 rows ended" in out) == (1, True)
     assert "39998 not submitted" in out
@@ -67,16 +67,16 @@ def test_a_job_whose_submission_was_killed_is_said_to_be_incomplete(
     assert "is incomplete" not in " ".join(tierqueue.run("doctor")[1].split())
 
 
-def test_a_job_that_is_being_submitted_is_not_incomplete(tierqueue: Command, road: Road) -> None:
-    _half_submitted(road, seconds_ago=1)
+def test_a_job_that_is_being_submitted_is_not_incomplete(tierqueue: Command, moves: Moves) -> None:
+    _half_submitted(moves, seconds_ago=1)
     assert tierqueue.json("job", "list")[0]["state"] == "submitting"
     assert "is incomplete" not in " ".join(tierqueue.run("doctor")[1].split())
 
 
 def test_results_are_of_the_kind_that_the_name_of_their_file_says(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    job_id = _half_submitted(road, seconds_ago=1)
+    job_id = _half_submitted(moves, seconds_ago=1)
     for name in ("x.jsonl", "x.ndjson", "x.csv", "x.CSV"):
         tierqueue("job", "results", job_id, "-o", str(tmp_path / name))
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text("utf-8").splitlines()]
@@ -93,9 +93,9 @@ def test_results_are_of_the_kind_that_the_name_of_their_file_says(
 
 
 def test_results_of_no_known_kind_are_refused_before_a_file_is_made(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    job_id = _half_submitted(road, seconds_ago=1)
+    job_id = _half_submitted(moves, seconds_ago=1)
     path = tmp_path / "x.xlsx"
     assert "say --format" in tierqueue.complaint("job", "results", job_id, "-o", str(path))
     assert not path.exists()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.moves import Moves
 from tests.ledger.placed import commit
-from tests.ledger.road import Road
 from tests.operations.cli.command import Command
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items
@@ -113,7 +113,7 @@ def test_a_replay_of_nothing_in_particular_is_refused(tierqueue: Command) -> Non
 
 
 def test_an_item_that_is_not_dead_is_no_dead_letter(tierqueue: Command, ledger: Ledger) -> None:
-    (item_id,) = Road(ledger).submit()
+    (item_id,) = Moves(ledger).submit()
     complaint = tierqueue.complaint("dead-letters", "replay", item_id, "--yes")
     assert complaint == f"error: {item_id} is not a dead letter\n"
     complaint = tierqueue.complaint("dead-letters", "replay", "no-such-item", "--yes")
@@ -155,8 +155,8 @@ def test_ceilings_are_listed_as_they_stand(tierqueue: Command, ledger: Ledger) -
         now = database_now(connection)
         books.put(connection, rule, by="test", now=now)
         books.hold(connection, now, [books.Need("i", 1, 1_000_000_000, [("budget", "acme")])])
-    (standing,) = tierqueue.json("ceilings", "list")
-    assert (standing["name"], standing["held_nanousd"], standing["spent_nanousd"]) == (
+    (status,) = tierqueue.json("ceilings", "list")
+    assert (status["name"], status["held_nanousd"], status["spent_nanousd"]) == (
         "acme",
         1_000_000_000,
         0,

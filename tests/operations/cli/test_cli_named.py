@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert
 
-from tests.ledger.road import Road, ceiling, new_item, promise_of
+from tests.ledger.moves import Moves, ceiling, new_item, promise_of
 from tests.operations.cli.command import ONE_DEPLOYMENT, Command
 from tierqueue.ledger.accounting import spending
 from tierqueue.ledger.ceilings import books
@@ -24,8 +24,8 @@ POLICY = ONE_DEPLOYMENT
 
 
 @pytest.fixture
-def road(ledger: Ledger) -> Road:
-    return Road(ledger)
+def moves(ledger: Ledger) -> Moves:
+    return Moves(ledger)
 
 
 def job_of(ledger: Ledger) -> str:
@@ -33,14 +33,16 @@ def job_of(ledger: Ledger) -> str:
         return jobs.create(connection, task="t", source="work.csv", max_cost=None, now=1)
 
 
-def item_with(road: Road, item_id: str, **stated: Any) -> str:
-    (made,) = road.submit(id=item_id, **stated)
+def item_with(moves: Moves, item_id: str, **stated: Any) -> str:
+    (made,) = moves.submit(id=item_id, **stated)
     return made
 
 
-def test_an_id_is_taken_by_any_beginning_that_only_one_has(tierqueue: Command, road: Road) -> None:
-    mine = item_with(road, "aaaa1111-x")
-    item_with(road, "aaaa2222-x")
+def test_an_id_is_taken_by_any_beginning_that_only_one_has(
+    tierqueue: Command, moves: Moves
+) -> None:
+    mine = item_with(moves, "aaaa1111-x")
+    item_with(moves, "aaaa2222-x")
     assert tierqueue.json("item", "show", "aaaa1")["item"]["id"] == mine
     complaint = tierqueue.complaint("item", "show", "aaaa")
     assert complaint == (
@@ -48,31 +50,31 @@ def test_an_id_is_taken_by_any_beginning_that_only_one_has(tierqueue: Command, r
     )
 
 
-def test_an_id_that_begins_another_means_itself(tierqueue: Command, road: Road) -> None:
-    item_with(road, "aaaa")
-    item_with(road, "aaaab")
+def test_an_id_that_begins_another_means_itself(tierqueue: Command, moves: Moves) -> None:
+    item_with(moves, "aaaa")
+    item_with(moves, "aaaab")
     assert tierqueue.json("item", "show", "aaaa")["item"]["id"] == "aaaa"
 
 
-def test_what_like_takes_for_wildcards_means_itself(tierqueue: Command, road: Road) -> None:
+def test_what_like_takes_for_wildcards_means_itself(tierqueue: Command, moves: Moves) -> None:
     for item_id in ("a_c%d\\e", "abcxd", "axc%d"):
-        item_with(road, item_id)
+        item_with(moves, item_id)
     assert tierqueue.json("item", "show", "a_c%d\\")["item"]["id"] == "a_c%d\\e"
     for wild in ("a%", "%", "_bcxd", "a_cx"):
         assert f"there is no item {wild}" in tierqueue.complaint("item", "show", wild)
 
 
-def test_many_candidates_are_not_all_listed(tierqueue: Command, road: Road) -> None:
+def test_many_candidates_are_not_all_listed(tierqueue: Command, moves: Moves) -> None:
     for number in range(9):
-        item_with(road, f"aaaa{number}")
+        item_with(moves, f"aaaa{number}")
     assert "aaaa4, and more;" in tierqueue.complaint("item", "show", "aaaa")
 
 
 def test_an_item_is_known_by_the_celery_task_id_it_was_promised_under(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
-    (item_id,) = road.submit()
-    with road.ledger.write() as connection:
+    (item_id,) = moves.submit()
+    with moves.ledger.write() as connection:
         keyed, again = (new_item(idempotency_key="k") for _ in range(2))
         first = items.submit(connection, keyed, promise_of(keyed.id, "celery-one"))
         items.submit(connection, again, promise_of(again.id, "celery-two"))
@@ -101,10 +103,10 @@ def test_every_command_takes_a_job_by_the_short_id_that_is_shown(
 
 
 def test_every_command_that_takes_an_item_takes_its_beginning(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
-    dead = item_with(road, "dddd-1")
-    with road.ledger.write() as connection:
+    dead = item_with(moves, "dddd-1")
+    with moves.ledger.write() as connection:
         items.die(connection, [items.Death(dead, "no_route", "none", {})], 5)
     for words in (["dead-letters", "show", "dd"], ["item", "show", "ddd"]):
         assert tierqueue.json(*words)["item"]["id"] == dead
@@ -159,9 +161,9 @@ def _row(number: int) -> dict[str, Any]:
     return {**filled, **counts, "cancel_requested": False, "state": "submitted"}
 
 
-def test_an_empty_beginning_means_nothing(road: Road) -> None:
-    road.submit()
-    with road.ledger.read() as connection, pytest.raises(InvalidItem, match="say which job"):
+def test_an_empty_beginning_means_nothing(moves: Moves) -> None:
+    moves.submit()
+    with moves.ledger.read() as connection, pytest.raises(InvalidItem, match="say which job"):
         job_named(connection, "")
 
 
@@ -194,9 +196,9 @@ def test_an_empty_beginning_means_nothing(road: Road) -> None:
     ],
 )
 def test_a_typo_is_told_the_nearest(
-    tierqueue: Command, road: Road, words: list[str], near: str
+    tierqueue: Command, moves: Moves, words: list[str], near: str
 ) -> None:
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         books.put(connection, ceiling("budget", 5, name="acme"), by="test", now=1)
         books.hold(connection, 1, [books.Need("i", 1, 1, [("budget", "acme")])])
     assert near in " ".join(tierqueue.complaint(*words).split())
@@ -219,9 +221,9 @@ def test_a_typo_in_a_column_is_told_the_nearest(
 
 
 def test_a_budget_that_nothing_has_used_is_paused_with_a_note(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
-    road.submit(budget="acme")
+    moves.submit(budget="acme")
     status, out, err = tierqueue.run("pause", "budget", "acmee")
     assert (status, out) == (0, "budget acmee is paused\n")
     assert "nothing has used the budget acmee lately; did you mean 'acme'?" in err
@@ -234,19 +236,19 @@ def test_a_pause_that_is_not_there_is_told_the_nearest(tierqueue: Command) -> No
     assert said == "budget acmee was not paused; did you mean 'acme'?\n"
 
 
-def test_budgets_are_known_from_items_and_from_money(road: Road) -> None:
-    road.submit(budget="blue")
-    with road.ledger.write() as connection:
+def test_budgets_are_known_from_items_and_from_money(moves: Moves) -> None:
+    moves.submit(budget="blue")
+    with moves.ledger.write() as connection:
         books.put(connection, ceiling("budget", 5), by="test", now=1)
         books.hold(connection, 1, [books.Need("i", 1, 1, [("budget", "red")])])
-    with road.ledger.read() as connection:
+    with moves.ledger.read() as connection:
         assert names.budgets(connection) == ["blue", "red"]
 
 
-def test_an_id_has_one_word_in_the_json_of_every_command(tierqueue: Command, road: Road) -> None:
-    job = job_of(road.ledger)
-    (item_id,) = road.submit(job_id=job, job_index=0)
-    with road.ledger.write() as connection:
+def test_an_id_has_one_word_in_the_json_of_every_command(tierqueue: Command, moves: Moves) -> None:
+    job = job_of(moves.ledger)
+    (item_id,) = moves.submit(job_id=job, job_index=0)
+    with moves.ledger.write() as connection:
         items.die(connection, [items.Death(item_id, "no_route", "none", {})], 5)
     for words in (["item", "list"], ["dead-letters", "list"]):
         (row,) = tierqueue.json(*words)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from tests.ledger.road import Road, settlement
+from tests.ledger.moves import Moves, settlement
 from tests.operations.cli.command import Command
 from tierqueue.ledger.lifecycle.claims import Claimant
 from tierqueue.ledger.session import Ledger
@@ -55,23 +55,23 @@ AT_BEST = 100 * 5_000 + 20 * 500 + 10 * 25_000
 
 
 @pytest.fixture
-def road(ledger: Ledger) -> Road:
-    return Road(ledger)
+def moves(ledger: Ledger) -> Moves:
+    return Moves(ledger)
 
 
-def on_gpu(road: Road, cost: int, **stated: Any) -> str:
-    [claim] = road.running(**stated)
-    road.settle(settlement(claim, cost=cost, usage=asdict(USED), simulated=False))
+def on_gpu(moves: Moves, cost: int, **stated: Any) -> str:
+    [claim] = moves.running(**stated)
+    moves.settle(settlement(claim, cost=cost, usage=asdict(USED), simulated=False))
     return str(claim.item.id)
 
 
-def on_best(road: Road, cost: int, outcome: str = "accepted", **changed: Any) -> str:
-    road.submit()
-    road.route(tier="frontier", deployment="best", bound=10_000_000)
-    [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
+def on_best(moves: Moves, cost: int, outcome: str = "accepted", **changed: Any) -> str:
+    moves.submit()
+    moves.route(tier="frontier", deployment="best", bound=10_000_000)
+    [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
     usage = None if outcome == "unknown" else asdict(USED)
     ended = {} if outcome == "accepted" else {"next_state": State.DEAD, "output": None}
-    road.settle(settlement(claim, cost=cost, outcome=outcome, usage=usage, **{**ended, **changed}))
+    moves.settle(settlement(claim, cost=cost, outcome=outcome, usage=usage, **{**ended, **changed}))
     return str(claim.item.id)
 
 
@@ -80,13 +80,13 @@ def groups(tierqueue: Command, *words: str) -> dict[str, dict[str, Any]]:
 
 
 def test_spending_is_grouped_by_tier_with_the_cost_of_an_accepted_item(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
     for cost in (10, 20, 33):
-        on_gpu(road, cost)
-    on_best(road, 1_000)
-    on_best(road, 500, "rejected")
-    on_best(road, 10_000_000, "unknown")
+        on_gpu(moves, cost)
+    on_best(moves, 1_000)
+    on_best(moves, 500, "rejected")
+    on_best(moves, 10_000_000, "unknown")
     found = groups(tierqueue)
     gpu, frontier = found["gpu"], found["frontier"]
     assert (gpu["items"], gpu["accepted"], gpu["cost_nanousd"], gpu["per_accepted_nanousd"]) == (
@@ -102,10 +102,10 @@ def test_spending_is_grouped_by_tier_with_the_cost_of_an_accepted_item(
 
 
 def test_all_on_frontier_is_the_same_usage_at_the_cheapest_frontier_price(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
     for _ in range(3):
-        on_gpu(road, 10)
+        on_gpu(moves, 10)
     told = tierqueue.json("spend")
     assert told["all_on_frontier"] == {
         "deployment": "best",
@@ -117,19 +117,21 @@ def test_all_on_frontier_is_the_same_usage_at_the_cheapest_frontier_price(
 
 
 def test_without_a_priced_frontier_deployment_that_is_said(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
-    on_gpu(road, 10)
+    on_gpu(moves, 10)
     (tmp_path / "tierqueue.toml").write_text("")
     assert tierqueue.json("spend")["all_on_frontier"] is None
     assert "no frontier deployment has token prices" in tierqueue("spend")
 
 
 @pytest.mark.parametrize("by", ["task", "tier", "deployment", "budget", "job", "day"])
-def test_each_way_of_grouping_adds_up_to_the_same(tierqueue: Command, road: Road, by: str) -> None:
-    on_gpu(road, 10, budget="blue")
-    on_gpu(road, 20, budget="red")
-    on_best(road, 300)
+def test_each_way_of_grouping_adds_up_to_the_same(
+    tierqueue: Command, moves: Moves, by: str
+) -> None:
+    on_gpu(moves, 10, budget="blue")
+    on_gpu(moves, 20, budget="red")
+    on_best(moves, 300)
     found = groups(tierqueue, "--by", by)
     assert sum(group["cost_nanousd"] for group in found.values()) == 330
     assert sum(group["accepted"] for group in found.values()) == 3
@@ -143,9 +145,9 @@ def test_each_way_of_grouping_adds_up_to_the_same(tierqueue: Command, road: Road
     assert set(found) == expected.get(by, set(found))
 
 
-def test_days_are_named_and_what_is_older_is_left_out(tierqueue: Command, road: Road) -> None:
-    old, _ = on_gpu(road, 10), on_gpu(road, 20)
-    with road.ledger.write() as connection:
+def test_days_are_named_and_what_is_older_is_left_out(tierqueue: Command, moves: Moves) -> None:
+    old, _ = on_gpu(moves, 10), on_gpu(moves, 20)
+    with moves.ledger.write() as connection:
         connection.execute(
             update(attempts)
             .where(attempts.c.item_id == old)
@@ -157,9 +159,9 @@ def test_days_are_named_and_what_is_older_is_left_out(tierqueue: Command, road: 
     assert [group["cost_nanousd"] for group in groups(tierqueue, "--since", "1h").values()] == [20]
 
 
-def test_simulated_money_stands_apart_from_real(tierqueue: Command, road: Road) -> None:
-    on_best(road, 5, simulated=False)
-    on_best(road, 7, simulated=True)
+def test_simulated_money_stands_apart_from_real(tierqueue: Command, moves: Moves) -> None:
+    on_best(moves, 5, simulated=False)
+    on_best(moves, 7, simulated=True)
     found = tierqueue.json("spend")["groups"]
     assert [(group["simulated"], group["cost_nanousd"]) for group in found] == [
         (False, 5),
@@ -169,20 +171,20 @@ def test_simulated_money_stands_apart_from_real(tierqueue: Command, road: Road) 
 
 
 def test_a_lost_reply_of_a_simulated_deployment_is_simulated_money(
-    tierqueue: Command, road: Road, tmp_path: Path
+    tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:
     (tmp_path / "tierqueue.toml").write_text(
         POLICY.replace('key_env = "ACME_KEY"', 'key_env = "ACME_KEY"\nsimulated = true', 1)
     )
-    on_best(road, 7, "unknown")
+    on_best(moves, 7, "unknown")
     assert [group["simulated"] for group in tierqueue.json("spend")["groups"]] == [True]
 
 
-def test_overage_and_fallbacks_are_shown(tierqueue: Command, road: Road) -> None:
-    fallen = on_gpu(road, 10)
-    on_gpu(road, 10)
-    on_best(road, 10_000_500, detail={"overage": 500})
-    with road.ledger.write() as connection:
+def test_overage_and_fallbacks_are_shown(tierqueue: Command, moves: Moves) -> None:
+    fallen = on_gpu(moves, 10)
+    on_gpu(moves, 10)
+    on_best(moves, 10_000_500, detail={"overage": 500})
+    with moves.ledger.write() as connection:
         told = {"to": "gpu", "from": "best", "on": "ceiling"}
         connection.execute(update(items).where(items.c.id == fallen).values(degraded=told))
     found = groups(tierqueue)
@@ -190,10 +192,10 @@ def test_overage_and_fallbacks_are_shown(tierqueue: Command, road: Road) -> None
     assert (found["frontier"]["degraded"], found["gpu"]["degraded"]) == (0, 1)
 
 
-def test_an_idle_engine_costs_what_no_call_was_charged(tierqueue: Command, road: Road) -> None:
+def test_an_idle_engine_costs_what_no_call_was_charged(tierqueue: Command, moves: Moves) -> None:
     an_hour = 3_600_000_000
-    item_id = on_gpu(road, an_hour // 4)
-    with road.ledger.write() as connection:
+    item_id = on_gpu(moves, an_hour // 4)
+    with moves.ledger.write() as connection:
         at = attempts.c.started_at
         moved = update(attempts).where(attempts.c.item_id == item_id)
         connection.execute(moved.values(started_at=at - 2 * 3_600_000_000))
@@ -212,9 +214,9 @@ def test_an_idle_engine_costs_what_no_call_was_charged(tierqueue: Command, road:
     assert "pays off against dearest (simulated)" in tierqueue("spend")
 
 
-def test_no_engine_idled_before_the_ledgers_first_item(tierqueue: Command, road: Road) -> None:
-    on_gpu(road, 5)
-    with road.ledger.write() as connection:
+def test_no_engine_idled_before_the_ledgers_first_item(tierqueue: Command, moves: Moves) -> None:
+    on_gpu(moves, 5)
+    with moves.ledger.write() as connection:
         hour = 3_600_000_000
         connection.execute(update(items).values(submitted_at=items.c.submitted_at - hour))
     for since, seconds in (("7d", 3_600), ("10m", 600)):
@@ -226,16 +228,16 @@ def test_of_an_empty_ledger_no_engine_idled(tierqueue: Command) -> None:
     assert tierqueue.json("spend", "--since", "7d")["engines"] == []
 
 
-def test_a_break_even_without_history_is_unknown(tierqueue: Command, road: Road) -> None:
-    on_best(road, 7, "unknown")
+def test_a_break_even_without_history_is_unknown(tierqueue: Command, moves: Moves) -> None:
+    on_best(moves, 7, "unknown")
     assert "break-even unknown" in tierqueue("spend")
 
 
 @pytest.mark.parametrize(("kind", "begin"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_spending_is_drawn_to_a_file(
-    tierqueue: Command, road: Road, tmp_path: Path, kind: str, begin: bytes
+    tierqueue: Command, moves: Moves, tmp_path: Path, kind: str, begin: bytes
 ) -> None:
-    on_gpu(road, 10, budget="costs $a^ and \x1b[31m")
+    on_gpu(moves, 10, budget="costs $a^ and \x1b[31m")
     words = ("spend", "--by", "budget", "--plot", f"spend.{kind}")
     assert f"drawn to spend.{kind}" in tierqueue(*words)
     assert (tmp_path / f"spend.{kind}").read_bytes().startswith(begin)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from tests.ledger.moves import ceiling
 from tests.ledger.placed import place
-from tests.ledger.road import ceiling
 from tests.operations.cli.command import Command
 from tests.waiting import until
 from tierqueue.ledger.ceilings import books

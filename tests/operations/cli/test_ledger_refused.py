@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.operations.cli.command import Command
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tierqueue.operations.cli.input.opened import ledger_complaint
 from tierqueue.router.errors import LedgerMismatch
 from tierqueue.tasks import classify
@@ -16,9 +16,9 @@ RUN = "the ledger was never migrated"
 
 
 def test_a_producer_before_the_first_migration_is_told_what_to_run(
-    road_to: Callable[[str], Road], tmp_path: Path
+    producer_to: Callable[[str], Producer], tmp_path: Path
 ) -> None:
-    road_to(f"sqlite:///{tmp_path}/new.db")
+    producer_to(f"sqlite:///{tmp_path}/new.db")
     with pytest.raises(LedgerMismatch) as refused:
         classify.delay("a ticket", labels=["a", "b"])
     assert refused.value.message == f"{RUN}: run `tierqueue migrate`"

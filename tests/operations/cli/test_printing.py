@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from tests.ledger.moves import Moves, settlement
 from tests.ledger.placed import commit
-from tests.ledger.road import Road, settlement
 from tests.operations.cli.command import Command
 from tests.operations.cli.terminal import in_terminal, piped
 from tierqueue.ledger.ceilings import books
@@ -42,9 +42,9 @@ def tierqueue(command: Callable[[str], Command], sqlite_url: str) -> Command:
 def filled(tierqueue: Command, sqlite_url: str) -> list[str]:
     """A ledger with a ceiling, money and dead letters, one with a budget that steers terminals."""
     ledger = Ledger(sqlite_url)
-    road = Road(ledger)
-    [claim] = road.running(budget="acme")
-    road.settle(settlement(claim, cost=SPENT, simulated=False))
+    moves = Moves(ledger)
+    [claim] = moves.running(budget="acme")
+    moves.settle(settlement(claim, cost=SPENT, simulated=False))
     ids = [new_id(), new_id()]
     with ledger.write() as connection:
         now = database_now(connection)

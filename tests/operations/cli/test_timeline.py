@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ledger.road import Road, new_item, promise_of
+from tests.ledger.moves import Moves, new_item, promise_of
 from tests.operations.cli.command import Command
 from tierqueue.ledger.lifecycle.items import Death, die, submit
 from tierqueue.ledger.operations import dead_letters
@@ -11,21 +11,21 @@ from tierqueue.ledger.session import Ledger
 
 
 @pytest.fixture
-def road(ledger: Ledger) -> Road:
-    return Road(ledger)
+def moves(ledger: Ledger) -> Moves:
+    return Moves(ledger)
 
 
 def test_what_operators_did_and_who_was_told_is_in_the_timeline(
-    tierqueue: Command, road: Road
+    tierqueue: Command, moves: Moves
 ) -> None:
     new = new_item()
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         promise = promise_of(new.id, "celery-1")
         submit(connection, new, promise)
-        die(connection, [Death(new.id, "no_route", "nothing fits it", {})], road.now())
-        promises.keep(connection, [promise], road.now())
+        die(connection, [Death(new.id, "no_route", "nothing fits it", {})], moves.now())
+        promises.keep(connection, [promise], moves.now())
     assert "told       Celery task celery-1" in tierqueue("item", "show", new.id)
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         dead_letters.replay(connection, [new.id], "ana")
         dead_letters.discard(connection, [new.id], "nobody")
     said = tierqueue("item", "show", new.id)
@@ -34,14 +34,14 @@ def test_what_operators_did_and_who_was_told_is_in_the_timeline(
     assert tierqueue.json("item", "show", new.id)["actions"][0]["by"] == "ana"
 
 
-def test_what_an_operator_did_is_said_in_dollars(tierqueue: Command, road: Road) -> None:
+def test_what_an_operator_did_is_said_in_dollars(tierqueue: Command, moves: Moves) -> None:
     new = new_item()
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         submit(connection, new, promise_of(new.id))
-        die(connection, [Death(new.id, "cost_ceiling", "too dear", {})], road.now())
-    with road.ledger.write() as connection:
+        die(connection, [Death(new.id, "cost_ceiling", "too dear", {})], moves.now())
+    with moves.ledger.write() as connection:
         wanted = dead_letters.Wanted(reason="cost_ceiling", since=0)
-        died_at = road.row(new.id).ended_at
+        died_at = moves.row(new.id).ended_at
         dead_letters.replay(connection, [new.id], "ana", max_cost=50_000_000, chosen_by=wanted)
     assert "by ana, max_cost $0.05" in tierqueue("item", "show", new.id)
     [_, said] = tierqueue("actions").splitlines()
@@ -57,13 +57,13 @@ def test_what_an_operator_did_is_said_in_dollars(tierqueue: Command, road: Road)
     }
 
 
-def test_the_timeline_keeps_every_death_before_a_replay(tierqueue: Command, road: Road) -> None:
+def test_the_timeline_keeps_every_death_before_a_replay(tierqueue: Command, moves: Moves) -> None:
     new = new_item()
-    with road.ledger.write() as connection:
+    with moves.ledger.write() as connection:
         submit(connection, new, promise_of(new.id))
-        die(connection, [Death(new.id, "no_route", "nothing fits it", {})], road.now())
+        die(connection, [Death(new.id, "no_route", "nothing fits it", {})], moves.now())
         dead_letters.replay(connection, [new.id], "ana")
-        die(connection, [Death(new.id, "deadline", "too late", {})], road.now())
+        die(connection, [Death(new.id, "deadline", "too late", {})], moves.now())
         dead_letters.discard(connection, [new.id], "ben")
     lines = tierqueue("item", "show", new.id).splitlines()
     words = [line[14:].split() for line in lines if line[14:23].strip() in ("dead", "replay")]

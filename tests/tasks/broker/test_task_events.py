@@ -7,7 +7,7 @@ import pytest
 from celery import Celery
 from celery.events.state import State
 
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tests.waiting import until
 from tierqueue.ledger.monitoring.endings import Spent
 from tierqueue.ledger.results.promises import Ending, Promise
@@ -31,9 +31,9 @@ def ending(
 
 
 def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
-    road: Road, stranger: Celery
+    producer: Producer, stranger: Celery
 ) -> None:
-    events = ItemEvents(road.app, hostname="gpu@test")
+    events = ItemEvents(producer.app, hostname="gpu@test")
     seen: list[dict[str, Any]] = []
 
     def see(event: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ def test_without_a_broker_events_cost_their_sender_nothing(
     assert connecting == {"events"}
 
 
-def test_no_event_is_sent_where_they_are_switched_off(road: Road) -> None:
+def test_no_event_is_sent_where_they_are_switched_off(producer: Producer) -> None:
     quiet = Celery("quiet", broker="redis://127.0.0.1:1/0", set_as_current=False)
     quiet.conf.worker_send_task_events = False
     events = ItemEvents(quiet)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from tests.tasks.consumer.junk import DEEP, HALF_AN_EMOJI, NUL, SECRET, call, entry, spoilt
-from tests.tasks.producer import Road, Worker
+from tests.tasks.producer import Producer, Worker
 from tests.waiting import until
 from tierqueue.ledger.tables import raw_messages
 from tierqueue.router.errors import InvalidItem
@@ -30,13 +30,15 @@ pytestmark = [
 
 
 @pytest.fixture
-def either_road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
+def either_producer(producer_to: Callable[[str], Producer], ledger_url: str) -> Producer:
     """A producer on each database in turn."""
-    return road_to(ledger_url)
+    return producer_to(ledger_url)
 
 
 @pytest.fixture
-def reading(valkey: Any, either_road: Road, ledger_url: str, tmp_path: Path) -> Iterator[Worker]:
+def reading(
+    valkey: Any, either_producer: Producer, ledger_url: str, tmp_path: Path
+) -> Iterator[Worker]:
     """The routing stage's intake as a real process on either ledger."""
     worker = Worker(
         "reading",
@@ -52,10 +54,10 @@ def reading(valkey: Any, either_road: Road, ledger_url: str, tmp_path: Path) -> 
 class Queue:
     """What lies on the broker, and whoever reads it."""
 
-    def __init__(self, road: Road, worker: Worker) -> None:
-        self.road = road
+    def __init__(self, producer: Producer, worker: Worker) -> None:
+        self.producer = producer
         self.worker = worker
-        self.client = road.app.backend.client
+        self.client = producer.app.backend.client
 
     def read(self, *entries: bytes) -> None:
         """Lay entries on the queue; returns when none of them is left, read or unread."""
@@ -67,12 +69,12 @@ class Queue:
         calls = [call() for _ in range(count)]
         self.read(*map(entry, calls))
         # Between the queue and what is acted on an entry lies nowhere for a moment.
-        rows = [until(partial(self.road.item, message["headers"]["id"])) for message in calls]
+        rows = [until(partial(self.producer.item, message["headers"]["id"])) for message in calls]
         assert [row.state for row in rows] == ["submitted"] * count
 
     def kept(self) -> int:
         """How many messages are kept with their bytes."""
-        with self.road.ledger.read() as connection:
+        with self.producer.ledger.read() as connection:
             counted = connection.execute(select(func.count()).select_from(raw_messages))
             return int(counted.scalar_one())
 
@@ -86,9 +88,9 @@ class Queue:
 
 
 @pytest.fixture
-def queue(either_road: Road, reading: Worker) -> Queue:
+def queue(either_producer: Producer, reading: Worker) -> Queue:
     """The queue of the routing stage, read by a real process."""
-    return Queue(either_road, reading)
+    return Queue(either_producer, reading)
 
 
 def test_no_field_of_a_message_ends_the_process_or_is_left_unacknowledged(queue: Queue) -> None:
@@ -146,11 +148,11 @@ def test_the_sender_of_a_readable_id_is_told_what_was_wrong(queue: Queue) -> Non
         queue.client.lpush("route", entry(message))
     until(lambda: not queue.left())
     for name, call_id in wrong.items():
-        row = until(partial(queue.road.item, call_id))
+        row = until(partial(queue.producer.item, call_id))
         assert (row.state, row.reason) == ("dead", "invalid"), name
         assert SECRET not in json.dumps(row.error), name
         with pytest.raises(InvalidItem):
-            queue.road.app.AsyncResult(call_id).get(timeout=60)
+            queue.producer.app.AsyncResult(call_id).get(timeout=60)
     queue.good()
     told = queue.worker.log.read_text()
     assert SECRET not in told, told[max(0, told.index(SECRET) - 1500) : told.index(SECRET) + 300]
@@ -161,7 +163,7 @@ def test_what_a_sender_calls_its_call_is_in_no_line_of_the_log(queue: Queue) -> 
     for message in (asked, wake):
         message["headers"]["shadow"] = SECRET
         queue.read(entry(message))
-    until(lambda: queue.road.item(asked["headers"]["id"]))
+    until(lambda: queue.producer.item(asked["headers"]["id"]))
     ended = f"tierqueue.wake[{wake['headers']['id']}] succeeded in"
     until(lambda: ended in queue.worker.log.read_text())
     assert SECRET not in queue.worker.log.read_text()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tierqueue.ledger.ceilings.balance import Balance
-from tierqueue.ledger.ceilings.status import CeilingStanding
+from tierqueue.ledger.ceilings.status import CeilingStatus
 from tierqueue.ledger.monitoring.backlog import Backlog, Waiting
 from tierqueue.ledger.monitoring.endings import Deaths, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
@@ -115,7 +115,7 @@ def toll(ended: int, *deaths: Deaths) -> Toll:
     return Toll(since=NOW - 3_600_000_000, deaths=list(deaths), ended=ended)
 
 
-def ceiling(**told: Any) -> CeilingStanding:
+def ceiling(**told: Any) -> CeilingStatus:
     stated: dict[str, Any] = {
         "scope": "budget",
         "name": "acme",
@@ -126,4 +126,4 @@ def ceiling(**told: Any) -> CeilingStanding:
         "held": 0,
         "set_by": "policy",
     }
-    return CeilingStanding(**{**stated, **told})
+    return CeilingStatus(**{**stated, **told})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.road import Road, settlement
+from tests.ledger.moves import Moves, settlement
 from tests.operations.cli.command import Command
 from tests.tasks.routing.tokenizer import write_tokenizer
 from tierqueue.ledger.in_force import tier_concurrency
@@ -60,14 +60,14 @@ def work(tmp_path: Path) -> None:
     (tmp_path / "work.csv").write_text("\n".join(["prompt,risk", *ROWS]) + "\n")
 
 
-def done(road: Road, cost: int, **changed: Any) -> None:
+def done(moves: Moves, cost: int, **changed: Any) -> None:
     """An accepted item of this task type on the best deployment."""
-    road.submit(task="tierqueue.complete")
-    road.route(tier="frontier", deployment="best", bound=10**9)
-    [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
+    moves.submit(task="tierqueue.complete")
+    moves.route(tier="frontier", deployment="best", bound=10**9)
+    [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
     usage = asdict(Usage(input_tokens=90, output_tokens=10))
     ended = {"cost": cost, "usage": usage, "seconds": 6.0, "simulated": False}
-    road.settle(settlement(claim, **{**ended, **changed}))
+    moves.settle(settlement(claim, **{**ended, **changed}))
 
 
 def part(told: dict[str, Any], deployment: str) -> dict[str, Any]:
@@ -123,9 +123,9 @@ def written(tmp_path: Path, rows: int) -> list[str]:
 def test_with_history_the_cost_is_what_an_item_has_cost_so_far(
     tierqueue: Command, ledger: Ledger, tmp_path: Path
 ) -> None:
-    road = Road(ledger)
-    done(road, 1_000)
-    done(road, 2_001)
+    moves = Moves(ledger)
+    done(moves, 1_000)
+    done(moves, 2_001)
     told = tierqueue.json(*written(tmp_path, 10))
     assert (told["expected_nanousd"], told["learned_from_items"]) == (15_005, 2)
     assert told["low_nanousd"] < 15_005 < told["high_nanousd"]
@@ -141,7 +141,7 @@ def test_with_history_the_cost_is_what_an_item_has_cost_so_far(
 def test_an_operators_concurrency_and_the_providers_limits_are_in_the_time(
     tierqueue: Command, ledger: Ledger, tmp_path: Path
 ) -> None:
-    done(Road(ledger), 1_000)
+    done(Moves(ledger), 1_000)
     with ledger.write() as connection:
         tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 60, "ana")
     assert tierqueue.json(*written(tmp_path, 10))["seconds"] == pytest.approx(1.0)
@@ -153,24 +153,24 @@ def test_an_operators_concurrency_and_the_providers_limits_are_in_the_time(
 def test_history_of_simulated_answers_says_nothing_of_real_ones(
     tierqueue: Command, ledger: Ledger, tmp_path: Path
 ) -> None:
-    done(Road(ledger), 1_000, simulated=True)
+    done(Moves(ledger), 1_000, simulated=True)
     assert tierqueue.json(*written(tmp_path, 10))["expected_nanousd"] is None
 
 
-def below(road: Road, cost: int, *, refused: bool) -> None:
+def below(moves: Moves, cost: int, *, refused: bool) -> None:
     """An item that the small deployment was asked for; refused, the best one answers it."""
-    road.submit(task="tierqueue.complete")
-    road.route(bound=10**7)
-    [claim] = road.claim(road.queue("gpu")).claimed
+    moves.submit(task="tierqueue.complete")
+    moves.route(bound=10**7)
+    [claim] = moves.claim(moves.queue("gpu")).claimed
     ended = {"cost": cost, "seconds": 1.0, "simulated": False, "usage": asdict(Usage())}
     if not refused:
-        road.settle(settlement(claim, **ended))
+        moves.settle(settlement(claim, **ended))
         return
     on = {"outcome": "rejected", "next_state": State.SUBMITTED, "output": None, "receipt": None}
-    road.settle(settlement(claim, **ended, **on))
-    road.route(tier="frontier", deployment="best", bound=10**9)
-    [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
-    road.settle(settlement(claim, **{**ended, "cost": 1_000_000, "seconds": 6.0}))
+    moves.settle(settlement(claim, **ended, **on))
+    moves.route(tier="frontier", deployment="best", bound=10**9)
+    [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
+    moves.settle(settlement(claim, **{**ended, "cost": 1_000_000, "seconds": 6.0}))
 
 
 def short(tmp_path: Path, rows: int) -> list[str]:
@@ -181,9 +181,9 @@ def short(tmp_path: Path, rows: int) -> list[str]:
 def test_what_is_expected_includes_the_escalations_of_the_past(
     tierqueue: Command, ledger: Ledger, tmp_path: Path
 ) -> None:
-    road = Road(ledger)
+    moves = Moves(ledger)
     for number in range(20):
-        below(road, 1_000, refused=number < 5)
+        below(moves, 1_000, refused=number < 5)
     told = tierqueue.json(*short(tmp_path, 400))
     assert [part["deployment"] for part in told["parts"]] == ["small"]
     real = 400 * (1_000 + 1_000_000 * 5 // 20)
@@ -197,7 +197,7 @@ def test_what_is_expected_includes_the_escalations_of_the_past(
 def test_one_accepted_item_does_not_say_that_nothing_escalates(
     tierqueue: Command, ledger: Ledger, tmp_path: Path
 ) -> None:
-    below(Road(ledger), 1_000, refused=False)
+    below(Moves(ledger), 1_000, refused=False)
     told = tierqueue.json(*short(tmp_path, 100))
     above = tierqueue.json(
         *("route", "--task", "tierqueue.complete", "--arg", "prompt=hello", "--floor", "frontier"),
@@ -212,14 +212,14 @@ def test_one_accepted_item_does_not_say_that_nothing_escalates(
 def test_retries_and_lost_replies_are_in_what_is_expected(
     tierqueue: Command, ledger: Ledger, tmp_path: Path
 ) -> None:
-    road = Road(ledger)
-    road.submit(task="tierqueue.complete")
-    road.route(tier="frontier", deployment="best", bound=10**9)
-    [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
+    moves = Moves(ledger)
+    moves.submit(task="tierqueue.complete")
+    moves.route(tier="frontier", deployment="best", bound=10**9)
+    [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
     again = {"outcome": "unknown", "next_state": State.ROUTED, "output": None, "receipt": None}
-    road.settle(settlement(claim, cost=9_000, **again))
-    [claim] = road.claim(road.queue("frontier"), by=BEST).claimed
-    road.settle(settlement(claim, cost=1_000, simulated=False))
+    moves.settle(settlement(claim, cost=9_000, **again))
+    [claim] = moves.claim(moves.queue("frontier"), by=BEST).claimed
+    moves.settle(settlement(claim, cost=1_000, simulated=False))
     assert tierqueue.json(*written(tmp_path, 10))["expected_nanousd"] == 10 * 10_000
 
 
@@ -279,7 +279,7 @@ def test_a_quote_says_whether_a_ceiling_would_be_enough(
 ) -> None:
     (tmp_path / "work.csv").write_text("prompt,risk\nhi,auto_applied\n")
     for cost in (4_000_000, 10_000_000, 16_000_000):
-        done(Road(ledger), cost)
+        done(Moves(ledger), cost)
     words = [*FILE, "--set", "max_output_tokens=100", "--max-cost", limit]
     told = tierqueue.json(*words, status=status)
     assert told["enough"] is enough

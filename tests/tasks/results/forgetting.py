@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tierqueue.workers.maintenance.upkeep import Upkeep
 
 
@@ -15,27 +15,27 @@ def flush(valkey: Any) -> None:
     client.close()
 
 
-def a_while_ago(road: Road) -> None:
+def a_while_ago(producer: Producer) -> None:
     """What has ended and was told, ended and was told five seconds earlier."""
-    with road.ledger.write() as connection:
+    with producer.ledger.write() as connection:
         connection.execute(text("UPDATE items SET ended_at = ended_at - 5000000"))
         connection.execute(text("UPDATE promises SET kept_at = kept_at - 5000000"))
 
 
-def shifted(road: Road, table: str, column: str, seconds: int) -> None:
+def shifted(producer: Producer, table: str, column: str, seconds: int) -> None:
     """Moved in time, so that how long the test itself takes decides nothing."""
-    with road.ledger.write() as connection:
+    with producer.ledger.write() as connection:
         moved = text(f"UPDATE {table} SET {column} = {column} + {seconds * 1_000_000}")
         connection.execute(moved)
 
 
-def mend(road: Road) -> None:
+def mend(producer: Producer) -> None:
     """The routing stage's tick notices the loss, and a round later tells everything again."""
-    upkeep = Upkeep(road.app)
+    upkeep = Upkeep(producer.app)
     upkeep.round()
     upkeep.round()
 
 
-def depth(road: Road, queue: str) -> int:
+def depth(producer: Producer, queue: str) -> int:
     """How many messages lie on a queue."""
-    return int(road.app.backend.client.llen(queue))
+    return int(producer.app.backend.client.llen(queue))

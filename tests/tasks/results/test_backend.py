@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tierqueue.tasks import complete
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -25,15 +25,15 @@ JUNK = {
 
 @pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
 def test_what_is_no_result_on_the_broker_is_asked_of_the_ledger(
-    road_to: Callable[[str], Road], sqlite_url: str, valkey: Any, junk: bytes
+    producer_to: Callable[[str], Producer], sqlite_url: str, valkey: Any, junk: bytes
 ) -> None:
-    road = road_to(sqlite_url)
+    producer = producer_to(sqlite_url)
     asked = complete.delay("Say hello")
-    key = road.app.backend.get_key_for_task(asked.id)
-    client = road.app.backend.client
+    key = producer.app.backend.get_key_for_task(asked.id)
+    client = producer.app.backend.client
     client.set(key, junk)
     assert asked.state == "PENDING"
-    road.answer(asked.id, {"text": "done"})
+    producer.answer(asked.id, {"text": "done"})
     said = threading.Timer(0.3, client.publish, (key, junk))
     said.start()
     assert asked.get(timeout=10)["output"] == {"text": "done"}

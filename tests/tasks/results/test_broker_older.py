@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tests.tasks.results.forgetting import a_while_ago, depth, flush, mend
 from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
@@ -20,71 +20,73 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture
-def road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
-    """A road on each database."""
-    return road_to(ledger_url)
+def producer(producer_to: Callable[[str], Producer], ledger_url: str) -> Producer:
+    """A producer on each database."""
+    return producer_to(ledger_url)
 
 
-def _copy(road: Road) -> dict[bytes, Any]:
+def _copy(producer: Producer) -> dict[bytes, Any]:
     """What the broker holds of results and of itself, as a snapshot would."""
-    client = road.app.backend.client
+    client = producer.app.backend.client
     keys = [*client.keys("celery-task-meta-*"), *client.keys("tierqueue:*"), *client.keys("dead.*")]
     return {key: client.dump(key) for key in keys}
 
 
-def _come_back_from(road: Road, valkey: Any, copy: dict[bytes, Any]) -> None:
+def _come_back_from(producer: Producer, valkey: Any, copy: dict[bytes, Any]) -> None:
     flush(valkey)
     for key, dumped in copy.items():
-        road.app.backend.client.restore(key, 0, dumped)
+        producer.app.backend.client.restore(key, 0, dumped)
 
 
 def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_told_since(
-    road: Road, valkey: Any, stranger: Celery, monkeypatch: pytest.MonkeyPatch
+    producer: Producer, valkey: Any, stranger: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The rounds follow each other, however long this test takes: somebody looks all the time.
     monkeypatch.setattr("tierqueue.workers.maintenance.upkeep._UNWATCHED", 3_600_000_000)
-    upkeep = Upkeep(road.app)
+    upkeep = Upkeep(producer.app)
     before, since, dead, gone = (complete.delay(word) for word in ("a", "b", "c", "d"))
     upkeep.round()
     upkeep.round()
-    road.tell(road.answer(before.id, {"text": "before"}), road.answer(gone.id, {"text": "gone"}))
+    producer.tell(
+        producer.answer(before.id, {"text": "before"}), producer.answer(gone.id, {"text": "gone"})
+    )
     upkeep.round()
-    copy = _copy(road)
-    until(lambda: road.ledger.now() > int(road.app.backend.client.get(names.BEAT)) + 1000)
-    road.tell(road.answer(since.id, {"text": "since"}), road.kill(dead.id, "no_route"))
-    erase(road.app, [gone.id], by="ada", why="a test", patience=1)
+    copy = _copy(producer)
+    until(lambda: producer.ledger.now() > int(producer.app.backend.client.get(names.BEAT)) + 1000)
+    producer.tell(producer.answer(since.id, {"text": "since"}), producer.kill(dead.id, "no_route"))
+    erase(producer.app, [gone.id], by="ada", why="a test", patience=1)
     upkeep.round()
-    _come_back_from(road, valkey, copy)
+    _come_back_from(producer, valkey, copy)
     theirs = stranger.AsyncResult(since.id)
     assert (theirs.state, stranger.AsyncResult(gone.id).state) == ("PENDING", "SUCCESS")
     upkeep.round()
     upkeep.round()
-    with road.ledger.read() as connection:
+    with producer.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert {promise.id for promise, _ in owed} == {since.id, dead.id}
-    Delivery(road.app).keep(owed)
+    Delivery(producer.app).keep(owed)
     assert theirs.get(timeout=60)["output"] == {"text": "since"}
     assert stranger.AsyncResult(gone.id).state == "PENDING"
     assert stranger.AsyncResult(before.id).state == "SUCCESS"
-    a_while_ago(road)
+    a_while_ago(producer)
     upkeep.round()
-    assert depth(road, "dead.route") == 1
+    assert depth(producer, "dead.route") == 1
     upkeep.round()
-    with road.ledger.read() as connection:
+    with producer.ledger.read() as connection:
         assert ledger_promises.overdue(connection, 2**62, 10)[0] == []
 
 
 def test_what_was_told_while_no_routing_stage_looked_is_told_again(
-    road: Road, stranger: Celery
+    producer: Producer, stranger: Celery
 ) -> None:
-    Upkeep(road.app).round()
-    Upkeep(road.app).round()
+    Upkeep(producer.app).round()
+    Upkeep(producer.app).round()
     asked = complete.delay("a")
-    road.tell(road.answer(asked.id, {"text": "a"}))
-    client = road.app.backend.client
-    client.set(names.BEAT, road.ledger.now() - 3_600_000_000)
+    producer.tell(producer.answer(asked.id, {"text": "a"}))
+    client = producer.app.backend.client
+    client.set(names.BEAT, producer.ledger.now() - 3_600_000_000)
     client.delete(f"celery-task-meta-{asked.id}")
-    mend(road)
-    with road.ledger.read() as connection:
+    mend(producer)
+    with producer.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]

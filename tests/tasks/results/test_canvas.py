@@ -7,7 +7,7 @@ import pytest
 from celery import group
 from celery.canvas import chunks, xmap, xstarmap
 
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tierqueue.router.errors import Cancelled, InvalidItem
 from tierqueue.tasks import complete
 from tierqueue.tasks.submission.demands import NAMES
@@ -15,8 +15,8 @@ from tierqueue.tasks.submission.demands import NAMES
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def _queues(road: Road) -> set[bytes]:
-    client = road.app.backend.client
+def _queues(producer: Producer) -> set[bytes]:
+    client = producer.app.backend.client
     kept = (b"_kombu", b"celery-task-meta", b"unacked")
     return {key for key in client.scan_iter() if not key.startswith(kept)}
 
@@ -33,31 +33,33 @@ def _queues(road: Road) -> set[bytes]:
         lambda: chunks(complete.s(), [("one",)], 1, app=complete.app).delay(),
     ],
 )
-def test_what_no_process_runs_is_refused_at_the_call(road: Road, call: Callable[[], Any]) -> None:
+def test_what_no_process_runs_is_refused_at_the_call(
+    producer: Producer, call: Callable[[], Any]
+) -> None:
     with pytest.raises(InvalidItem, match="use group"):
         call()
-    assert road.all_items() == []
-    assert _queues(road) <= {b"route"}
+    assert producer.all_items() == []
+    assert _queues(producer) <= {b"route"}
 
 
 def test_a_call_by_name_in_a_process_that_knows_the_task_goes_to_the_routing_stage(
-    road: Road,
+    producer: Producer,
 ) -> None:
-    road.app.send_task("tierqueue.complete", ["one"])
-    road.app.send_task("another.team", ["one"])
-    depth = road.app.backend.client.llen
+    producer.app.send_task("tierqueue.complete", ["one"])
+    producer.app.send_task("another.team", ["one"])
+    depth = producer.app.backend.client.llen
     assert (depth("route"), depth("celery")) == (1, 1)
 
 
-def test_signatures_changed_after_they_were_made_come_true(road: Road) -> None:
+def test_signatures_changed_after_they_were_made_come_true(producer: Producer) -> None:
     made = complete.s("one").clone(kwargs={"priority": 7}).set(countdown=3600)
     later = made.delay()
     immutable = complete.si("two").apply_async(("left out",), ignore_result=True, retry=False)
-    row = road.item(later.id)
+    row = producer.item(later.id)
     assert (row.state, row.priority) == ("waiting", 7)
-    assert road.item(immutable.id).arguments["prompt"] == "two"
+    assert producer.item(immutable.id).arguments["prompt"] == "two"
     skewed = group(complete.s(word) for word in ("a", "b", "c")).skew(start=3600, stop=7200)
-    rows = [road.item(result.id) for result in skewed.apply_async().results]
+    rows = [producer.item(result.id) for result in skewed.apply_async().results]
     assert {row.state for row in rows} == {"waiting"}
 
     assert rows[0].ready_at < rows[1].ready_at < rows[2].ready_at
@@ -74,16 +76,16 @@ def test_signatures_changed_after_they_were_made_come_true(road: Road) -> None:
         {"soft_time_limit": 3},
     ],
 )
-def test_an_option_that_would_leave_the_road_is_refused(
-    road: Road, options: dict[str, Any]
+def test_an_option_that_the_policy_decides_is_refused(
+    producer: Producer, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(InvalidItem, match="leave the road"):
+    with pytest.raises(InvalidItem, match="not supported: the policy decides the queue"):
         complete.s("one").set(**options).delay()
 
 
 @pytest.mark.parametrize("demand", sorted(NAMES - {"priority"}))
 def test_a_demand_among_celerys_options_is_refused_and_not_left_unheard(
-    road: Road, demand: str
+    producer: Producer, demand: str
 ) -> None:
     stated: dict[str, Any] = {demand: "frontier"}
     with pytest.raises(InvalidItem, match=f"{demand} among Celery's options"):
@@ -92,35 +94,35 @@ def test_a_demand_among_celerys_options_is_refused_and_not_left_unheard(
         complete.s("one").set(**{demand: None}).delay()
 
 
-def test_a_revoke_while_no_process_runs_cancels_what_it_names(road: Road) -> None:
+def test_a_revoke_while_no_process_runs_cancels_what_it_names(producer: Producer) -> None:
     one, two, three = (complete.delay(word) for word in ("one", "two", "three"))
     both = group(complete.s("four"), complete.s("five")).apply_async()
     one.revoke()
-    road.app.control.revoke([two.id, "nobody's"], terminate=True)
-    assert road.app.control.terminate(three.id, reply=True, timeout=0.1)[0]["ledger"]
+    producer.app.control.revoke([two.id, "nobody's"], terminate=True)
+    assert producer.app.control.terminate(three.id, reply=True, timeout=0.1)[0]["ledger"]
     both.revoke()
     for result in (one, two, three, *both.results):
-        assert road.item(result.id).state == "cancelled"
+        assert producer.item(result.id).state == "cancelled"
         with pytest.raises(Cancelled):
             result.get(timeout=60)
 
 
 def test_a_revoke_without_the_ledger_raises_and_says_nothing_of_success(
-    road: Road, monkeypatch: pytest.MonkeyPatch
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = complete.delay("one")
 
     def away() -> None:
         raise OSError("the ledger is away")
 
-    monkeypatch.setattr(road.app.ledger, "write", away)
+    monkeypatch.setattr(producer.app.ledger, "write", away)
     with pytest.raises(OSError, match="away"):
         asked.revoke()
 
 
-def test_a_running_item_is_asked_to_end(road: Road) -> None:
+def test_a_running_item_is_asked_to_end(producer: Producer) -> None:
     asked = complete.delay("one")
-    with road.ledger.write() as connection:
+    with producer.ledger.write() as connection:
         connection.exec_driver_sql("UPDATE items SET state = 'running'")
     asked.revoke(terminate=True)
-    assert road.item(asked.id).cancel_requested
+    assert producer.item(asked.id).cancel_requested

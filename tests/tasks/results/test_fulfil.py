@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tests.tasks.foreign_app import autopsy, echo, mourn, tally
 from tests.tasks.foreign_app import foreign as foreign_app
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.ledger.results.promises import Ending, Promise
@@ -35,16 +35,16 @@ def _foreign_tasks_know_the_broker(valkey: Any) -> None:
     foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
 
 
-def test_a_result_is_the_answer_with_its_receipt(road: Road) -> None:
+def test_a_result_is_the_answer_with_its_receipt(producer: Producer) -> None:
     asked = complete.delay("Say hello")
-    road.tell(road.answer(asked.id, {"text": "hello"}, tier="gpu"))
+    producer.tell(producer.answer(asked.id, {"text": "hello"}, tier="gpu"))
     assert asked.get(timeout=60)["output"] == {"text": "hello"}
     assert asked.state == "SUCCESS"
 
 
-def test_a_dead_letter_raises_its_own_error_with_its_fields(road: Road) -> None:
+def test_a_dead_letter_raises_its_own_error_with_its_fields(producer: Producer) -> None:
     asked = complete.delay("Say hello")
-    road.tell(road.kill(asked.id, "cost_ceiling", limit=5, needed=7))
+    producer.tell(producer.kill(asked.id, "cost_ceiling", limit=5, needed=7))
     with pytest.raises(CostCeilingExceeded) as raised:
         asked.get(timeout=60)
     assert raised.value.fields == {"limit": 5, "needed": 7}
@@ -52,10 +52,10 @@ def test_a_dead_letter_raises_its_own_error_with_its_fields(road: Road) -> None:
 
 
 def test_a_producer_without_tierqueue_gets_an_error_of_the_same_name(
-    road: Road, stranger: Any
+    producer: Producer, stranger: Any
 ) -> None:
     asked = complete.delay("Say hello")
-    road.tell(road.kill(asked.id, "cost_ceiling", limit=5))
+    producer.tell(producer.kill(asked.id, "cost_ceiling", limit=5))
     stored = stranger.backend.decode(
         stranger.backend.get(stranger.backend.get_key_for_task(asked.id))
     )["result"]
@@ -65,24 +65,24 @@ def test_a_producer_without_tierqueue_gets_an_error_of_the_same_name(
     assert elsewhere.args == ("died of cost_ceiling", {"limit": 5})
 
 
-def test_a_cancelled_item_reads_revoked_and_raises_cancelled(road: Road) -> None:
+def test_a_cancelled_item_reads_revoked_and_raises_cancelled(producer: Producer) -> None:
     asked = complete.delay("Say hello")
-    assert cancel_behind(road.app, [asked.id, "nobody's"]) == {asked.id}
+    assert cancel_behind(producer.app, [asked.id, "nobody's"]) == {asked.id}
     with pytest.raises(Cancelled):
         asked.get(timeout=60)
     assert asked.state == "REVOKED"
 
 
 def test_many_plain_promises_take_one_round_trip(
-    road: Road, monkeypatch: pytest.MonkeyPatch
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [complete.delay(f"number {index}") for index in range(50)]
-    endings = {result.id: road.answer(result.id, {"text": result.id}) for result in asked}
-    with road.ledger.read() as connection:
+    endings = {result.id: producer.answer(result.id, {"text": result.id}) for result in asked}
+    with producer.ledger.read() as connection:
         promised = ledger_promises.unkept(connection, list(endings))
     owed = [(promise, endings[promise.item_id]) for promise in promised]
     # The connection is open and the script known, as in a worker that has kept promises before.
-    keep(road.app, owed[:1])
+    keep(producer.app, owed[:1])
     read = AbstractConnection.read_response
     replies: list[Any] = []
 
@@ -91,15 +91,15 @@ def test_many_plain_promises_take_one_round_trip(
         return replies[-1]
 
     monkeypatch.setattr(AbstractConnection, "read_response", noted)
-    assert len(keep(road.app, owed)) == 50
+    assert len(keep(producer.app, owed)) == 50
     assert len(replies) == 1
     assert [result.get(timeout=60)["output"]["text"] for result in asked] == [
         result.id for result in asked
     ]
 
 
-def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
-    backend = road.app.backend
+def test_a_result_is_stored_exactly_as_celery_stores_it(producer: Producer) -> None:
+    backend = producer.app.backend
     context = {"id": "x", "group": "the-group", "parent_id": "the-parent", "delivery_info": {}}
     promise = Promise(
         id="x", item_id="x", task="t", group_id="the-group", parent_id="the-parent", root_id="r"
@@ -116,7 +116,7 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
     for ending in endings:
         ours, theirs = "celery-task-meta-x", "celery-task-meta-y"
         backend.client.delete(ours)
-        assert keep(road.app, [(promise, ending)]) == ["x"]
+        assert keep(producer.app, [(promise, ending)]) == ["x"]
         state, result = fulfil.told(ending)
         backend.client.delete(theirs)
         backend.store_result("y", result, state, request=Context(context))
@@ -129,10 +129,10 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(road: Road) -> None:
         assert abs(lives[0] - lives[1]) <= 2
 
 
-def test_without_a_broker_nothing_is_kept_and_nothing_raises(road: Road) -> None:
+def test_without_a_broker_nothing_is_kept_and_nothing_raises(producer: Producer) -> None:
     asked = complete.delay("Say hello")
-    ending = road.answer(asked.id, {"text": "hello"})
-    with road.ledger.read() as connection:
+    ending = producer.answer(asked.id, {"text": "hello"})
+    with producer.ledger.read() as connection:
         owed = [(promise, ending) for promise in ledger_promises.unkept(connection, [asked.id])]
 
     class Broken:
@@ -144,119 +144,119 @@ def test_without_a_broker_nothing_is_kept_and_nothing_raises(road: Road) -> None
             client = Broken()
 
     assert keep(App, owed) == []  # type: ignore[arg-type]
-    assert keep(road.app, owed) == [asked.id]
+    assert keep(producer.app, owed) == [asked.id]
 
 
-def test_a_group_of_items_gives_its_answers_in_order(road: Road) -> None:
+def test_a_group_of_items_gives_its_answers_in_order(producer: Producer) -> None:
     asked = group(complete.s(f"number {index}") for index in range(3)).apply_async()
     for result in reversed(asked.results):
-        road.tell(road.answer(result.id, {"text": result.id}))
+        producer.tell(producer.answer(result.id, {"text": result.id}))
     answers = asked.get(timeout=60)
     assert [answer["output"]["text"] for answer in answers] == [
         result.id for result in asked.results
     ]
 
 
-def test_a_chain_of_items_hands_the_output_on(road: Road) -> None:
+def test_a_chain_of_items_hands_the_output_on(producer: Producer) -> None:
     asked = chain(
         extract.s("Ada, 36", {"age": "integer"}),
         complete.si("and now?"),
         summarize.si("a long text"),
     ).apply_async()
     first = asked.parent.parent.id
-    road.tell(road.answer(first, {"age": 36}))
-    second = road.item(asked.parent.id)
+    producer.tell(producer.answer(first, {"age": 36}))
+    second = producer.item(asked.parent.id)
     assert second.task == "tierqueue.complete"
-    road.tell(road.answer(asked.parent.id, {"text": "next"}))
-    road.tell(road.answer(asked.id, {"summary": "short"}))
+    producer.tell(producer.answer(asked.parent.id, {"text": "next"}))
+    producer.tell(producer.answer(asked.id, {"summary": "short"}))
     assert asked.get(timeout=60)["output"] == {"summary": "short"}
 
 
-def test_a_chain_fails_to_its_end_when_a_step_dies(road: Road) -> None:
+def test_a_chain_fails_to_its_end_when_a_step_dies(producer: Producer) -> None:
     asked = chain(complete.s("one"), complete.si("two"), complete.si("three")).apply_async()
-    road.tell(road.kill(asked.parent.parent.id, "exhausted"))
+    producer.tell(producer.kill(asked.parent.parent.id, "exhausted"))
     with pytest.raises(Exception, match="died of exhausted"):
         asked.get(timeout=60)
-    assert len(road.all_items()) == 1
+    assert len(producer.all_items()) == 1
 
 
-def test_a_chain_whose_next_step_cannot_take_the_answer_fails_loudly(road: Road) -> None:
+def test_a_chain_whose_next_step_cannot_take_the_answer_fails_loudly(producer: Producer) -> None:
     asked = chain(complete.s("one"), classify.s(labels=["one"]), complete.si("x")).apply_async()
-    road.tell(road.answer(asked.parent.parent.id, {"text": "fine"}))
+    producer.tell(producer.answer(asked.parent.parent.id, {"text": "fine"}))
     with pytest.raises(InvalidItem):
         asked.parent.get(timeout=60)
     with pytest.raises(InvalidItem):
         asked.get(timeout=60)
-    assert {row.reason for row in road.all_items()} == {None, "invalid"}
-    assert road.item(asked.parent.id).arguments["kwargs"] == {"labels": ["one"]}
+    assert {row.reason for row in producer.all_items()} == {None, "invalid"}
+    assert producer.item(asked.parent.id).arguments["kwargs"] == {"labels": ["one"]}
 
 
-def test_a_chord_of_items_runs_a_body_of_ours_once(road: Road) -> None:
+def test_a_chord_of_items_runs_a_body_of_ours_once(producer: Producer) -> None:
     asked = chord(
         [extract.s("one", {"n": "integer"}), extract.s("two", {"n": "integer"})],
         complete.si("both are in"),
     ).apply_async()
     for result in asked.parent.results:
-        road.tell_twice(road.answer(result.id, {"n": 1}))
-    bodies = [row for row in road.all_items() if row.task == "tierqueue.complete"]
+        producer.tell_twice(producer.answer(result.id, {"n": 1}))
+    bodies = [row for row in producer.all_items() if row.task == "tierqueue.complete"]
     assert [row.id for row in bodies] == [asked.id]
-    road.tell(road.answer(asked.id, {"text": "done"}))
+    producer.tell(producer.answer(asked.id, {"text": "done"}))
     assert asked.get(timeout=60)["output"] == {"text": "done"}
 
 
-def test_a_chord_with_a_dead_header_fails_its_body(road: Road) -> None:
+def test_a_chord_with_a_dead_header_fails_its_body(producer: Producer) -> None:
     asked = chord([complete.s("one"), complete.s("two")], complete.si("both are in")).apply_async()
     first, second = asked.parent.results
-    road.tell_twice(road.kill(first.id, "no_route"))
-    road.tell(road.answer(second.id, {"text": "fine"}))
+    producer.tell_twice(producer.kill(first.id, "no_route"))
+    producer.tell(producer.answer(second.id, {"text": "fine"}))
     with pytest.raises(NoRoute):
         asked.get(timeout=60)
     assert isinstance(asked.result, ChordError)
-    assert road.item(asked.id) is None
+    assert producer.item(asked.id) is None
 
 
-def test_a_chord_in_a_chain_comes_true(road: Road) -> None:
+def test_a_chord_in_a_chain_comes_true(producer: Producer) -> None:
     asked = (
         complete.s("start") | group(complete.si("a"), complete.si("b")) | complete.si("end")
     ).apply_async()
-    start = next(row.id for row in road.all_items())
-    road.tell_twice(road.answer(start, {"text": "go"}))
-    header = [row.id for row in road.all_items() if row.id != start]
+    start = next(row.id for row in producer.all_items())
+    producer.tell_twice(producer.answer(start, {"text": "go"}))
+    header = [row.id for row in producer.all_items() if row.id != start]
     assert len(header) == 2
     for result in header:
-        road.tell_twice(road.answer(result, {"text": "ok"}))
-    road.tell(road.answer(asked.id, {"text": "the end"}))
+        producer.tell_twice(producer.answer(result, {"text": "ok"}))
+    producer.tell(producer.answer(asked.id, {"text": "the end"}))
     assert asked.get(timeout=60)["output"] == {"text": "the end"}
-    assert len(road.all_items()) == 4
+    assert len(producer.all_items()) == 4
 
 
-def test_a_chord_within_a_chord_comes_true(road: Road) -> None:
+def test_a_chord_within_a_chord_comes_true(producer: Producer) -> None:
     inner = chord([complete.s("i1"), complete.s("i2")], complete.si("inner body"))
     asked = chord([inner, complete.s("o1")], complete.si("outer body")).apply_async()
 
     def ready(prompt: str) -> str:
-        return str(next(r.id for r in road.all_items() if r.arguments["prompt"] == prompt))
+        return str(next(r.id for r in producer.all_items() if r.arguments["prompt"] == prompt))
 
     for prompt in ("i1", "i2", "o1"):
-        road.tell_twice(road.answer(ready(prompt), {"text": prompt}))
-    assert road.item(asked.id) is None
-    road.tell_twice(road.answer(ready("inner body"), {"text": "in"}))
-    road.tell(road.answer(ready("outer body"), {"text": "out"}))
+        producer.tell_twice(producer.answer(ready(prompt), {"text": prompt}))
+    assert producer.item(asked.id) is None
+    producer.tell_twice(producer.answer(ready("inner body"), {"text": "in"}))
+    producer.tell(producer.answer(ready("outer body"), {"text": "out"}))
     assert asked.get(timeout=60)["output"] == {"text": "out"}
 
 
-def test_a_link_told_twice_makes_one_item_with_its_parent_and_root(road: Road) -> None:
+def test_a_link_told_twice_makes_one_item_with_its_parent_and_root(producer: Producer) -> None:
     asked = complete.apply_async(("one",), link=[complete.si("linked"), complete.si("too")])
-    road.tell_twice(road.answer(asked.id, {"text": "done"}))
-    linked = [row for row in road.all_items() if row.id != asked.id]
+    producer.tell_twice(producer.answer(asked.id, {"text": "done"}))
+    linked = [row for row in producer.all_items() if row.id != asked.id]
     assert len(linked) == 2
-    with road.ledger.read() as connection:
+    with producer.ledger.read() as connection:
         made = ledger_promises.unkept(connection, [row.id for row in linked])
     assert {(item_id.parent_id, item_id.root_id) for item_id in made} == {(asked.id, asked.id)}
     assert sorted(child.id for child in asked.children) == sorted(row.id for row in linked)
 
 
-def test_a_linked_chain_and_group_told_twice_make_their_items_once(road: Road) -> None:
+def test_a_linked_chain_and_group_told_twice_make_their_items_once(producer: Producer) -> None:
     asked = complete.apply_async(
         ("one",),
         link=[
@@ -264,71 +264,73 @@ def test_a_linked_chain_and_group_told_twice_make_their_items_once(road: Road) -
             group(complete.si("g1"), complete.si("g2")),
         ],
     )
-    road.tell_twice(road.answer(asked.id, {"text": "done"}))
+    producer.tell_twice(producer.answer(asked.id, {"text": "done"}))
     # Past the marker's life: only the ids stand between this and a second item.
-    road.app.backend.client.delete(f"tierqueue-promise-{asked.id}")
-    with road.ledger.write() as connection:
+    producer.app.backend.client.delete(f"tierqueue-promise-{asked.id}")
+    with producer.ledger.write() as connection:
         connection.execute(text("UPDATE promises SET kept_at = NULL"))
-    road.tell_twice(road.answer(asked.id, {"text": "done"}))
-    prompts = sorted(row.arguments["prompt"] for row in road.all_items())
+    producer.tell_twice(producer.answer(asked.id, {"text": "done"}))
+    prompts = sorted(row.arguments["prompt"] for row in producer.all_items())
     assert prompts == ["c1", "g1", "g2", "one"]
 
 
-def test_an_answer_inherits_the_strictest_sensitivity(road: Road) -> None:
+def test_an_answer_inherits_the_strictest_sensitivity(producer: Producer) -> None:
     first = complete.apply_async(
         ("one",), link=complete.s(system="the other", sensitivity="internal")
     )
-    road.tell(road.answer(first.id, "plain text", sensitivity="confidential"))
-    linked = next(row for row in road.all_items() if row.id != first.id)
+    producer.tell(producer.answer(first.id, "plain text", sensitivity="confidential"))
+    linked = next(row for row in producer.all_items() if row.id != first.id)
     assert (linked.sensitivity, linked.inherits) == ("internal", "confidential")
     assert linked.arguments["prompt"] == "plain text"
 
 
-def test_callbacks_to_another_team_go_to_its_own_queue(road: Road, foreign: Any) -> None:
+def test_callbacks_to_another_team_go_to_its_own_queue(producer: Producer, foreign: Any) -> None:
     asked = complete.apply_async(
         ("one",),
         link=echo.s(tag="linked"),
         link_error=[mourn.s(), autopsy.s()],
     )
-    road.tell_twice(road.answer(asked.id, {"text": "done"}))
-    until(road.notes)
+    producer.tell_twice(producer.answer(asked.id, {"text": "done"}))
+    until(producer.notes)
     assert asked.children[0].get(timeout=60)["output"] == {"text": "done"}
-    assert road.notes() == [["echo", "linked", asked.id, asked.id]]
+    assert producer.notes() == [["echo", "linked", asked.id, asked.id]]
     dead = complete.apply_async(("two",), link_error=[mourn.s()])
-    road.tell_twice(road.kill(dead.id, "exhausted"))
-    until(lambda: ["mourn", dead.id] in road.notes())
-    assert road.notes().count(["mourn", dead.id]) == 1
+    producer.tell_twice(producer.kill(dead.id, "exhausted"))
+    until(lambda: ["mourn", dead.id] in producer.notes())
+    assert producer.notes().count(["mourn", dead.id]) == 1
 
 
-def test_a_chord_mixed_with_another_teams_tasks_comes_true(road: Road, foreign: Any) -> None:
+def test_a_chord_mixed_with_another_teams_tasks_comes_true(
+    producer: Producer, foreign: Any
+) -> None:
     asked = chord([complete.s("ours"), echo.s("theirs")], tally.s()).apply_async()
     ours, theirs = asked.parent.results
     assert theirs.get(timeout=60) == "theirs"
-    road.tell_twice(road.answer(ours.id, {"text": "mine"}))
+    producer.tell_twice(producer.answer(ours.id, {"text": "mine"}))
     tallied = asked.get(timeout=60)["tallied"]
     assert [tallied[0]["output"], tallied[1]] == [{"text": "mine"}, "theirs"]
-    assert [note for note in road.notes() if note[0] == "tally"] == [["tally", 2]]
+    assert [note for note in producer.notes() if note[0] == "tally"] == [["tally", 2]]
 
 
 def test_a_chain_through_another_teams_task_comes_true(
-    road: Road, foreign: Any, intake: Any
+    producer: Producer, foreign: Any, intake: Any
 ) -> None:
     asked = chain(complete.s("ours"), echo.s(), complete.si("ours again")).apply_async()
-    road.tell(road.answer(asked.parent.parent.id, {"text": "x"}))
+    producer.tell(producer.answer(asked.parent.parent.id, {"text": "x"}))
     # Their worker sends the last step by name, to the queue its signature states.
-    until(lambda: road.item(asked.id))
-    road.tell(road.answer(asked.id, {"text": "end"}))
+    until(lambda: producer.item(asked.id))
+    producer.tell(producer.answer(asked.id, {"text": "end"}))
     assert asked.get(timeout=60)["output"] == {"text": "end"}
 
 
-def test_a_promise_being_kept_elsewhere_is_left_alone(road: Road) -> None:
+def test_a_promise_being_kept_elsewhere_is_left_alone(producer: Producer) -> None:
     asked = complete.apply_async(("one",), link=complete.si("linked"))
-    ending = road.answer(asked.id, {"text": "done"})
+    ending = producer.answer(asked.id, {"text": "done"})
     marker = f"tierqueue-promise-{asked.id}"
-    road.app.backend.client.set(marker, "sending")
-    road.tell(ending)
-    assert len(road.all_items()) == 1
-    road.app.backend.client.delete(marker)
-    road.tell(ending)
-    assert len(road.all_items()) == 2
+    producer.app.backend.client.set(marker, "sending")
+    producer.tell(ending)
+    assert len(producer.all_items()) == 1
+    producer.app.backend.client.delete(marker)
+    producer.tell(ending)
+    assert len(producer.all_items()) == 2
     assert not fulfil.unattended()

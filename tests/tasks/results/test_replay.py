@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.tasks.foreign_app import echo, mourn
 from tests.tasks.foreign_app import foreign as foreign_app
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tests.waiting import until
 from tierqueue.ledger.results.promises import Ending, unkept
 from tierqueue.router.errors import Cancelled, NoRoute
@@ -28,143 +28,151 @@ pytestmark = [
 
 
 @pytest.fixture
-def road(road_to: Callable[[str], Road], ledger_url: str, valkey: Any) -> Road:
-    """A road on each database."""
+def producer(producer_to: Callable[[str], Producer], ledger_url: str, valkey: Any) -> Producer:
+    """A producer on each database."""
     foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
-    return road_to(ledger_url)
+    return producer_to(ledger_url)
 
 
-def _die(road: Road, item_id: str, reason: str = "no_route") -> Ending:
+def _die(producer: Producer, item_id: str, reason: str = "no_route") -> Ending:
     """An item dies and everybody is told."""
-    ending = road.kill(item_id, reason)
-    road.tell(ending)
+    ending = producer.kill(item_id, reason)
+    producer.tell(ending)
     return ending
 
 
-def _a_while_ago(road: Road) -> None:
-    with road.ledger.write() as connection:
+def _a_while_ago(producer: Producer) -> None:
+    with producer.ledger.write() as connection:
         connection.execute(text("UPDATE items SET ended_at = ended_at - 5000000"))
 
 
-def _remembered(road: Road, task_id: str) -> bytes | None:
-    found: bytes | None = road.app.backend.client.get(f"celery-task-meta-{task_id}")
+def _remembered(producer: Producer, task_id: str) -> bytes | None:
+    found: bytes | None = producer.app.backend.client.get(f"celery-task-meta-{task_id}")
     return found
 
 
-def test_a_replayed_item_tells_its_producers_its_answer(road: Road, stranger: Celery) -> None:
+def test_a_replayed_item_tells_its_producers_its_answer(
+    producer: Producer, stranger: Celery
+) -> None:
     asked = complete.delay("Say hello")
     theirs = stranger.AsyncResult(asked.id)
-    _die(road, asked.id)
+    _die(producer, asked.id)
     with pytest.raises(NoRoute):
         asked.get(timeout=60)
     assert theirs.state == "FAILURE"
-    assert replay(road.app, [asked.id], "ada") == [asked.id]
+    assert replay(producer.app, [asked.id], "ada") == [asked.id]
     theirs = stranger.AsyncResult(asked.id)
     assert [asked.state, theirs.state, asked.ready()] == ["PENDING"] * 2 + [False]
     got: list[Any] = []
     waiting = threading.Thread(target=lambda: got.append(asked.get(timeout=60)))
     waiting.start()
-    until(lambda: road.app.backend.client.pubsub_channels("celery-task-meta-*"))
-    road.tell(road.answer(asked.id, {"text": "hello"}))
+    until(lambda: producer.app.backend.client.pubsub_channels("celery-task-meta-*"))
+    producer.tell(producer.answer(asked.id, {"text": "hello"}))
     waiting.join(60)
     assert got[0]["output"] == {"text": "hello"}
     assert theirs.get(timeout=60)["output"] == {"text": "hello"}
     assert [asked.state, theirs.state] == ["SUCCESS"] * 2
 
 
-def test_a_replayed_item_that_dies_again_says_why_and_may_be_replayed_again(road: Road) -> None:
+def test_a_replayed_item_that_dies_again_says_why_and_may_be_replayed_again(
+    producer: Producer,
+) -> None:
     asked = complete.delay("Say hello")
     for reason in ("no_route", "exhausted"):
-        _die(road, asked.id, reason)
+        _die(producer, asked.id, reason)
         assert asked.state == "FAILURE"
         assert reason in str(asked.result)
-        replay(road.app, [asked.id], "ada")
-    road.tell(road.answer(asked.id, {"text": "hello"}))
+        replay(producer.app, [asked.id], "ada")
+    producer.tell(producer.answer(asked.id, {"text": "hello"}))
     assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 
-def test_every_promise_of_a_replayed_item_is_owed_anew(road: Road) -> None:
+def test_every_promise_of_a_replayed_item_is_owed_anew(producer: Producer) -> None:
     first = complete.delay("one", idempotency_key="k")
     second = complete.delay("one", idempotency_key="k")
-    _die(road, first.id)
+    _die(producer, first.id)
     third = complete.delay("one", idempotency_key="k")
     assert third.state == "FAILURE"
-    replay(road.app, [first.id], "ada")
-    road.tell(road.answer(first.id, {"text": "hello"}))
+    replay(producer.app, [first.id], "ada")
+    producer.tell(producer.answer(first.id, {"text": "hello"}))
     for result in (first, second, third):
         assert result.get(timeout=60)["output"] == {"text": "hello"}
-        assert _remembered(road, result.id)
+        assert _remembered(producer, result.id)
 
 
 def test_an_older_copy_of_the_broker_does_not_deceive_whoever_reaches_the_ledger(
-    road: Road,
+    producer: Producer,
 ) -> None:
     answered, open_, cancelled = (complete.delay(word) for word in ("one", "two", "three"))
-    ended = [_die(road, result.id) for result in (answered, open_, cancelled)]
-    older = {result.id: _remembered(road, result.id) for result in (answered, open_, cancelled)}
-    replay(road.app, [ending.item_id for ending in ended], "ada")
-    road.tell(road.answer(answered.id, {"text": "hello"}))
-    road.kill(cancelled.id, "cancelled")
-    with road.ledger.write() as connection:
+    ended = [_die(producer, result.id) for result in (answered, open_, cancelled)]
+    older = {result.id: _remembered(producer, result.id) for result in (answered, open_, cancelled)}
+    replay(producer.app, [ending.item_id for ending in ended], "ada")
+    producer.tell(producer.answer(answered.id, {"text": "hello"}))
+    producer.kill(cancelled.id, "cancelled")
+    with producer.ledger.write() as connection:
         gone = text("UPDATE items SET state = 'cancelled' WHERE id = :id")
         connection.execute(gone, {"id": cancelled.id})
-    _a_while_ago(road)
+    _a_while_ago(producer)
     for task_id, remembered in older.items():
-        road.app.backend.client.set(f"celery-task-meta-{task_id}", remembered)
-    read = {result.id: road.app.AsyncResult(result.id) for result in (answered, open_, cancelled)}
+        producer.app.backend.client.set(f"celery-task-meta-{task_id}", remembered)
+    read = {
+        result.id: producer.app.AsyncResult(result.id) for result in (answered, open_, cancelled)
+    }
     states = [read[result.id].state for result in (answered, open_, cancelled)]
     assert states == ["SUCCESS", "PENDING", "REVOKED"]
     assert read[answered.id].get(timeout=60)["output"] == {"text": "hello"}
     with pytest.raises(Cancelled):
         read[cancelled.id].get(timeout=60)
-    both = road.app.GroupResult("g", [road.app.AsyncResult(answered.id)])
+    both = producer.app.GroupResult("g", [producer.app.AsyncResult(answered.id)])
     assert [answer["output"] for answer in both.get(timeout=60)] == [{"text": "hello"}]
 
 
-def test_whoever_tells_late_of_a_death_changes_no_answer(road: Road) -> None:
+def test_whoever_tells_late_of_a_death_changes_no_answer(producer: Producer) -> None:
     asked = complete.delay("Say hello")
-    ending = road.kill(asked.id, "no_route")
-    with road.ledger.read() as connection:
+    ending = producer.kill(asked.id, "no_route")
+    with producer.ledger.read() as connection:
         late = [(promise, ending) for promise in unkept(connection, [asked.id])]
-    replay(road.app, [asked.id], "ada")
-    Delivery(road.app).keep(late)
+    replay(producer.app, [asked.id], "ada")
+    Delivery(producer.app).keep(late)
     assert asked.state == "PENDING"
-    road.tell(road.answer(asked.id, {"text": "hello"}))
-    assert keep(road.app, late) == [asked.id]
+    producer.tell(producer.answer(asked.id, {"text": "hello"}))
+    assert keep(producer.app, late) == [asked.id]
     assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 
 def test_links_go_on_after_a_replay_and_errbacks_are_not_sent_again(
-    road: Road, foreign: Any
+    producer: Producer, foreign: Any
 ) -> None:
     asked = complete.apply_async(("one",), link=echo.s(tag="linked"), link_error=mourn.s())
     for _ in range(2):
-        _die(road, asked.id)
-        replay(road.app, [asked.id], "ada")
-    road.tell_twice(road.answer(asked.id, {"text": "done"}))
-    until(lambda: ["echo", "linked", asked.id, asked.id] in road.notes())
-    assert sorted(note[0] for note in road.notes()) == ["echo", "mourn"]
+        _die(producer, asked.id)
+        replay(producer.app, [asked.id], "ada")
+    producer.tell_twice(producer.answer(asked.id, {"text": "done"}))
+    until(lambda: ["echo", "linked", asked.id, asked.id] in producer.notes())
+    assert sorted(note[0] for note in producer.notes()) == ["echo", "mourn"]
 
 
-def test_a_chain_goes_on_after_the_replay_of_its_first_step(road: Road, stranger: Celery) -> None:
+def test_a_chain_goes_on_after_the_replay_of_its_first_step(
+    producer: Producer, stranger: Celery
+) -> None:
     asked = chain(complete.s("one"), complete.si("two"), complete.si("three")).apply_async()
     first = asked.parent.parent.id
-    _die(road, first)
+    _die(producer, first)
     assert {
         stranger.AsyncResult(item_id).state for item_id in (first, asked.parent.id, asked.id)
     } == {"FAILURE"}
-    replay(road.app, [first], "ada")
+    replay(producer.app, [first], "ada")
     assert {
         stranger.AsyncResult(item_id).state for item_id in (first, asked.parent.id, asked.id)
     } == {"PENDING"}
     for step in (first, asked.parent.id, asked.id):
-        road.tell_twice(road.answer(step, {"text": "done"}))
+        producer.tell_twice(producer.answer(step, {"text": "done"}))
     assert asked.get(timeout=60)["output"] == {"text": "done"}
 
 
 @pytest.mark.parametrize("of", ["chain", "chord"])
 def test_whoever_has_read_the_failure_of_an_earlier_step_gets_the_answer_after_a_replay(
-    road: Road, of: str
+    producer: Producer, of: str
 ) -> None:
     if of == "chain":
         asked = chain(complete.s("one"), complete.si("two")).apply_async()
@@ -172,76 +180,76 @@ def test_whoever_has_read_the_failure_of_an_earlier_step_gets_the_answer_after_a
     else:
         asked = chord([complete.s("one"), complete.s("too")], complete.si("two")).apply_async()
         first, other = (result.id for result in asked.parent.results)
-        road.tell(road.answer(other, {"text": "too"}))
-    _die(road, first)
+        producer.tell(producer.answer(other, {"text": "too"}))
+    _die(producer, first)
     with pytest.raises((NoRoute, ChordError)):
         asked.get(timeout=5)
     with pytest.raises(NoRoute):
         asked.parent.get(timeout=5)
-    replay(road.app, [first], "ada")
+    replay(producer.app, [first], "ada")
     for step in (first, asked.id):
-        road.tell_twice(road.answer(step, {"text": "done"}))
+        producer.tell_twice(producer.answer(step, {"text": "done"}))
     assert asked.get(timeout=5)["output"] == {"text": "done"}
 
 
 def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
-    road: Road, foreign: Any
+    producer: Producer, foreign: Any
 ) -> None:
     body = complete.si("body").on_error(mourn.s().set(queue="foreign"))
     asked = chord([complete.s("a"), complete.s("b"), complete.s("c")], body).apply_async()
     first, second, third = asked.parent.results
-    road.tell_twice(road.answer(first.id, {"text": "1"}))
+    producer.tell_twice(producer.answer(first.id, {"text": "1"}))
     for result in (second, third):
-        _die(road, result.id)
+        _die(producer, result.id)
     assert isinstance(asked.result, ChordError)
-    until(road.notes)
+    until(producer.notes)
     # A part of the chord alone: the body fails again, and nobody mourns it twice.
-    replay(road.app, [second.id], "ada")
+    replay(producer.app, [second.id], "ada")
     assert asked.state == "PENDING"
-    road.tell_twice(road.answer(second.id, {"text": "2"}))
+    producer.tell_twice(producer.answer(second.id, {"text": "2"}))
     assert isinstance(asked.result, ChordError)
-    assert road.item(asked.id) is None
-    replay(road.app, [third.id], "ada")
-    road.tell_twice(road.answer(third.id, {"text": "3"}))
-    assert road.item(asked.id) is not None
-    road.tell(road.answer(asked.id, {"text": "the end"}))
+    assert producer.item(asked.id) is None
+    replay(producer.app, [third.id], "ada")
+    producer.tell_twice(producer.answer(third.id, {"text": "3"}))
+    assert producer.item(asked.id) is not None
+    producer.tell(producer.answer(asked.id, {"text": "the end"}))
     assert asked.get(timeout=60)["output"] == {"text": "the end"}
-    assert [note[0] for note in road.notes()] == ["mourn"]
+    assert [note[0] for note in producer.notes()] == ["mourn"]
 
 
-def test_a_group_with_a_replayed_part_gives_all_its_answers(road: Road) -> None:
+def test_a_group_with_a_replayed_part_gives_all_its_answers(producer: Producer) -> None:
     asked = group(complete.s("one"), complete.s("two")).apply_async()
     first, second = asked.results
-    road.tell(road.answer(first.id, {"text": "1"}))
-    _die(road, second.id)
+    producer.tell(producer.answer(first.id, {"text": "1"}))
+    _die(producer, second.id)
     with pytest.raises(NoRoute):
         asked.get(timeout=60)
-    replay(road.app, [second.id], "ada")
+    replay(producer.app, [second.id], "ada")
     assert (asked.ready(), asked.failed()) == (False, False)
-    road.tell(road.answer(second.id, {"text": "2"}))
+    producer.tell(producer.answer(second.id, {"text": "2"}))
     assert [answer["output"]["text"] for answer in asked.get(timeout=60)] == ["1", "2"]
 
 
 def test_a_replay_without_a_broker_raises_nothing_and_comes_true_later(
-    road: Road, monkeypatch: pytest.MonkeyPatch
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = complete.delay("Say hello")
-    _die(road, asked.id)
+    _die(producer, asked.id)
 
     def down(*_: Any) -> None:
         raise ConnectionError("refused")
 
     with monkeypatch.context() as broken:
-        broken.setattr(road.app.backend.client, "delete", down)
-        assert replay(road.app, [asked.id], "ada") == [asked.id]
-    assert b"FAILURE" in (_remembered(road, asked.id) or b"")
-    assert road.app.AsyncResult(asked.id).state == "PENDING"
-    road.tell(road.answer(asked.id, {"text": "hello"}))
+        broken.setattr(producer.app.backend.client, "delete", down)
+        assert replay(producer.app, [asked.id], "ada") == [asked.id]
+    assert b"FAILURE" in (_remembered(producer, asked.id) or b"")
+    assert producer.app.AsyncResult(asked.id).state == "PENDING"
+    producer.tell(producer.answer(asked.id, {"text": "hello"}))
     assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 
 def test_flower_shows_a_replayed_item_as_one_that_is_tried_again(
-    road: Road, stranger: Celery
+    producer: Producer, stranger: Celery
 ) -> None:
     flower = stranger.events.State()
     with stranger.connection_for_read() as connection:
@@ -255,9 +263,9 @@ def test_flower_shows_a_replayed_item_as_one_that_is_tried_again(
             task = flower.tasks.get(asked.id)
             return None if task is None else str(task.state)
 
-        _die(road, asked.id)
+        _die(producer, asked.id)
         until(lambda: shown() == "FAILURE")
-        replay(road.app, [asked.id], "ada")
+        replay(producer.app, [asked.id], "ada")
         until(lambda: shown() == "RETRY")
-        road.tell(road.answer(asked.id, {"text": "hello"}))
+        producer.tell(producer.answer(asked.id, {"text": "hello"}))
         until(lambda: shown() == "SUCCESS")

@@ -143,13 +143,13 @@ REFUSED: dict[str, Outcome] = {
 }
 
 
-def send_to_best(road: Way) -> None:
+def send_to_best(case: Way) -> None:
     """Routed to the frontier first, as where the house was not there when it was routed."""
-    road.stage.look()
-    with road.ledger.write() as connection:
+    case.stage.look()
+    with case.ledger.write() as connection:
         best = {"tier": Tier.FRONTIER.value, "deployment": "best"}
         bounds = {"bound": 10_000_000, "token_bound": 1000}
-        chosen = update(tables.items).where(tables.items.c.id == road.item_id)
+        chosen = update(tables.items).where(tables.items.c.id == case.item_id)
         connection.execute(chosen.values(state="routed", reason=None, **best, **bounds))
 
 
@@ -157,51 +157,51 @@ def send_to_best(road: Way) -> None:
 def test_a_call_refused_by_the_world_falls_back_and_its_receipt_says_so(
     ledger: Ledger, event: str
 ) -> None:
-    road = way(ledger, f'{event} = "gpu"')
-    road.submit()
-    send_to_best(road)
-    first = road.claim()
+    case = way(ledger, f'{event} = "gpu"')
+    case.submit()
+    send_to_best(case)
+    first = case.claim()
     assert first is not None
     assert first.item.deployment == "best"
-    road.settle(first, REFUSED[event])
-    second = road.claim()
+    case.settle(first, REFUSED[event])
+    second = case.claim()
     assert second is not None
     assert second.item.deployment == "house"
-    road.settle(second, answered())
-    assert road.column("state") == "succeeded"
+    case.settle(second, answered())
+    assert case.column("state") == "succeeded"
     fallen = {**FALLEN_FROM_BEST, "on": event.removeprefix("on_")}
-    assert road.column("receipt")["degraded_from"] == fallen
-    assert road.column("held") == 0
+    assert case.column("receipt")["degraded_from"] == fallen
+    assert case.column("held") == 0
 
 
 @pytest.mark.parametrize("event", REFUSED)
 def test_a_fallback_that_leads_nowhere_is_none(ledger: Ledger, event: str) -> None:
-    road = way(ledger, f'{event} = "gpu"', window=200)
-    road.submit()
-    send_to_best(road)
-    claim = road.claim()
+    case = way(ledger, f'{event} = "gpu"', window=200)
+    case.submit()
+    send_to_best(case)
+    claim = case.claim()
     assert claim is not None
-    road.settle(claim, REFUSED[event])
-    assert road.column("degraded") is None
+    case.settle(claim, REFUSED[event])
+    assert case.column("degraded") is None
     # Throttling waits; an outage that used up the calls ends as itself, not as "no route".
     expected = ("waiting", "throttled") if event == "on_throttle" else ("dead", "exhausted")
-    assert (road.column("state"), road.column("reason")) == expected
+    assert (case.column("state"), case.column("reason")) == expected
 
 
 CEILING = '[[ceilings]]\nscope = "tier"\nname = "frontier"\nlimit = "0.000001usd"\n'
 
 
 def test_a_ceiling_over_a_tier_sends_to_the_tier_that_was_allowed(ledger: Ledger) -> None:
-    road = way(ledger, 'on_ceiling = "gpu"', more=CEILING)
-    road.submit()
-    send_to_best(road)
-    assert road.claim() is None
-    assert road.column("state") == "submitted"
-    claim = road.claim()
+    case = way(ledger, 'on_ceiling = "gpu"', more=CEILING)
+    case.submit()
+    send_to_best(case)
+    assert case.claim() is None
+    assert case.column("state") == "submitted"
+    claim = case.claim()
     assert claim is not None
     assert claim.item.deployment == "house"
-    road.settle(claim, answered())
-    told = road.column("receipt")["degraded_from"]
+    case.settle(claim, answered())
+    told = case.column("receipt")["degraded_from"]
     assert {name: told[name] for name in ("to", "from", "on")} == {
         **FALLEN_FROM_BEST,
         "on": "ceiling",
@@ -210,33 +210,33 @@ def test_a_ceiling_over_a_tier_sends_to_the_tier_that_was_allowed(ledger: Ledger
 
 
 def test_a_ceiling_whose_fallback_has_no_route_is_what_the_item_died_of(ledger: Ledger) -> None:
-    road = way(ledger, 'on_ceiling = "gpu"', more=CEILING, window=200)
-    road.submit()
-    send_to_best(road)
-    assert road.claim() is None
-    assert road.claim() is None
-    assert (road.column("state"), road.column("reason")) == ("dead", "cost_ceiling")
-    fields = road.column("error")["fields"]
+    case = way(ledger, 'on_ceiling = "gpu"', more=CEILING, window=200)
+    case.submit()
+    send_to_best(case)
+    assert case.claim() is None
+    assert case.claim() is None
+    assert (case.column("state"), case.column("reason")) == ("dead", "cost_ceiling")
+    fields = case.column("error")["fields"]
     assert fields["ceiling"].startswith("tier:frontier")
     assert fields["needed"] > fields["limit"]
 
 
 def test_an_item_s_own_limit_ends_it_as_a_ceiling_whatever_it_may_fall_to(ledger: Ledger) -> None:
-    road = way(ledger, 'on_ceiling = "gpu"')
-    road.submit(max_cost=1)
-    assert road.claim() is None
-    assert (road.column("state"), road.column("reason")) == ("dead", "cost_ceiling")
-    assert road.column("error")["fields"]["ceiling"] == f"item:{road.item_id}"
+    case = way(ledger, 'on_ceiling = "gpu"')
+    case.submit(max_cost=1)
+    assert case.claim() is None
+    assert (case.column("state"), case.column("reason")) == ("dead", "cost_ceiling")
+    assert case.column("error")["fields"]["ceiling"] == f"item:{case.item_id}"
 
 
 def test_throttling_waits_where_the_policy_puts_the_floor_above_the_fallback(
     ledger: Ledger,
 ) -> None:
     floors = '[[floors]]\nrisk = "auto_applied"\nfloor = "frontier"\n'
-    road = way(ledger, 'on_throttle = "gpu"', more=floors)
-    road.submit(risk="auto_applied", fallback={"on_throttle": "gpu"})
-    claim = road.claim()
+    case = way(ledger, 'on_throttle = "gpu"', more=floors)
+    case.submit(risk="auto_applied", fallback={"on_throttle": "gpu"})
+    claim = case.claim()
     assert claim is not None
     assert claim.item.deployment == "best"
-    road.settle(claim, Throttled(after=1))
-    assert (road.column("state"), road.column("reason")) == ("waiting", "throttled")
+    case.settle(claim, Throttled(after=1))
+    assert (case.column("state"), case.column("reason")) == ("waiting", "throttled")

@@ -11,7 +11,7 @@ import pytest
 from celery import group
 from sqlalchemy import text, update
 
-from tests.tasks.producer import CHECKOUT, Road
+from tests.tasks.producer import CHECKOUT, Producer
 from tests.waiting import until
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
@@ -42,9 +42,9 @@ print(json.dumps(answers))
 
 
 @pytest.fixture
-def road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
-    """A road on each database."""
-    return road_to(ledger_url)
+def producer(producer_to: Callable[[str], Producer], ledger_url: str) -> Producer:
+    """A producer on each database."""
+    return producer_to(ledger_url)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def declare() -> Iterator[Callable[..., ItemTask]]:
 
 
 def test_ten_processes_at_once_with_one_key_are_one_item_and_ten_equal_answers(
-    road: Road, ledger_url: str
+    producer: Producer, ledger_url: str
 ) -> None:
     environ = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     with subprocess.Popen(
@@ -75,54 +75,58 @@ def test_ten_processes_at_once_with_one_key_are_one_item_and_ten_equal_answers(
 
         def promised() -> int:
             assert process.poll() is None
-            with road.ledger.read() as connection:
+            with producer.ledger.read() as connection:
                 count = connection.execute(text("SELECT count(*) FROM promises")).scalar()
             return int(count or 0)
 
         until(lambda: promised() == 10)
-        [row] = road.all_items()
-        road.tell(road.answer(row.id, {"text": "hello"}))
+        [row] = producer.all_items()
+        producer.tell(producer.answer(row.id, {"text": "hello"}))
         out, _ = process.communicate(timeout=90)
     answers = json.loads(out)
     assert len({asked for asked, _ in answers}) == 10
     assert [answer for _, answer in answers] == [{"text": "hello"}] * 10
 
 
-def test_a_key_is_one_item_of_its_task_type(road: Road, declare: Callable[..., ItemTask]) -> None:
+def test_a_key_is_one_item_of_its_task_type(
+    producer: Producer, declare: Callable[..., ItemTask]
+) -> None:
     one, other = declare("tests.one"), declare("tests.other")
     for result in (one, one, other):
         result.delay("x", idempotency_key="k")
-    assert sorted(row.task for row in road.all_items()) == ["tests.one", "tests.other"]
+    assert sorted(row.task for row in producer.all_items()) == ["tests.one", "tests.other"]
     with pytest.raises(InvalidItem, match="other arguments or demands"):
         one.delay("x", idempotency_key="k", budget="acme")
 
 
-def test_a_key_may_be_one_item_of_each_budget(road: Road, declare: Callable[..., ItemTask]) -> None:
+def test_a_key_may_be_one_item_of_each_budget(
+    producer: Producer, declare: Callable[..., ItemTask]
+) -> None:
     task = declare("tests.tenants", idempotency_scope="budget")
     for budget in ("acme", "acme", "zenith", None):
         stated = {} if budget is None else {"budget": budget}
         task.delay("x", idempotency_key="k", **stated)
-    budgets = [row.budget for row in road.all_items()]
+    budgets = [row.budget for row in producer.all_items()]
     assert sorted(str(name) for name in budgets) == ["None", "acme", "zenith"]
 
 
 def test_a_key_whose_lifetime_has_passed_is_another_item(
-    road: Road, declare: Callable[..., ItemTask]
+    producer: Producer, declare: Callable[..., ItemTask]
 ) -> None:
     task = declare("tests.weekly", idempotency_lifetime="7d")
     for _ in range(2):
         task.delay("x", idempotency_key="k")
-    [row] = road.all_items()
+    [row] = producer.all_items()
     assert row.key_expires_at - row.submitted_at == 7 * 86_400_000_000
-    with road.ledger.write() as connection:
+    with producer.ledger.write() as connection:
         connection.execute(update(items).values(key_expires_at=items.c.submitted_at - 1))
     task.delay("y", idempotency_key="k")
-    assert [row.arguments["word"] for row in road.all_items()] == ["x", "y"]
+    assert [row.arguments["word"] for row in producer.all_items()] == ["x", "y"]
 
 
-def test_a_key_without_a_lifetime_is_never_free(road: Road) -> None:
+def test_a_key_without_a_lifetime_is_never_free(producer: Producer) -> None:
     complete.delay("x", idempotency_key="k")
-    assert road.all_items()[0].key_expires_at is None
+    assert producer.all_items()[0].key_expires_at is None
 
 
 @pytest.mark.parametrize(
@@ -136,15 +140,15 @@ def test_a_scope_or_lifetime_that_is_none_is_refused_at_the_declaration(
 
 
 def test_the_answer_of_an_item_that_has_ended_is_there_at_once(
-    road: Road, monkeypatch: pytest.MonkeyPatch
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = complete.delay("Say hello", idempotency_key="k")
-    road.tell(road.answer(first.id, {"text": "hello"}))
+    producer.tell(producer.answer(first.id, {"text": "hello"}))
 
     def waited(*_: Any, **__: Any) -> None:
         raise AssertionError("it waited for an answer that is there")
 
-    monkeypatch.setattr(road.app.backend.result_consumer, "drain_events", waited)
+    monkeypatch.setattr(producer.app.backend.result_consumer, "drain_events", waited)
     again = complete.delay("Say hello", idempotency_key="k")
     assert again.get(timeout=60)["output"] == {"text": "hello"}
     both = group(complete.s("Say hello", idempotency_key="k") for _ in range(2)).apply_async()

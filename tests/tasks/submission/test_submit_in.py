@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
-from tests.tasks.producer import Road
+from tests.tasks.producer import Producer
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.tasks import classify, complete
 from tierqueue.tasks.broker.wakes import Wakes
@@ -27,21 +27,21 @@ class CountedWakes(Wakes):
 
 
 @pytest.fixture
-def road(road_to: Callable[[str], Road], ledger_url: str) -> Road:
-    """A road on each database."""
-    return road_to(ledger_url)
+def producer(producer_to: Callable[[str], Producer], ledger_url: str) -> Producer:
+    """A producer on each database."""
+    return producer_to(ledger_url)
 
 
 @pytest.fixture
-def wakes(road: Road) -> CountedWakes:
+def wakes(producer: Producer) -> CountedWakes:
     """The wakes this producer asks for."""
     counted = CountedWakes()
-    road.app._made["wakes"] = counted
+    producer.app._made["wakes"] = counted
     return counted
 
 
 @pytest.fixture
-def engine(ledger_url: str, road: Road) -> Iterator[Engine]:
+def engine(ledger_url: str, producer: Producer) -> Iterator[Engine]:
     """The caller's own engine and table on the ledger's database."""
     own = create_engine(ledger_url)
     with own.begin() as connection:
@@ -60,67 +60,67 @@ def _order(caller: Any, item_id: str) -> None:
 
 
 def test_an_item_is_there_once_the_session_commits_and_wakes_then(
-    road: Road, engine: Engine, wakes: CountedWakes
+    producer: Producer, engine: Engine, wakes: CountedWakes
 ) -> None:
     with Session(engine) as session:
         asked = complete.submit_in(session, "Say hello", budget="acme")
         _order(session, asked.id)
-        assert (road.all_items(), wakes.asked) == ([], 0)
+        assert (producer.all_items(), wakes.asked) == ([], 0)
         session.commit()
         assert wakes.asked == 1
         session.execute(text("SELECT 1"))
         session.commit()
     assert wakes.asked == 1
-    [row] = road.all_items()
+    [row] = producer.all_items()
     assert (row.id, row.budget, row.state) == (asked.id, "acme", "submitted")
     assert _orders(engine) == [asked.id]
-    road.tell(road.answer(asked.id, {"text": "hello"}))
+    producer.tell(producer.answer(asked.id, {"text": "hello"}))
     assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 
 def test_a_rollback_leaves_no_item_and_no_promise_and_wakes_nobody(
-    road: Road, engine: Engine, wakes: CountedWakes
+    producer: Producer, engine: Engine, wakes: CountedWakes
 ) -> None:
     with Session(engine) as session:
         _order(session, complete.submit_in(session, "Say hello").id)
         session.rollback()
         session.execute(text("SELECT 1"))
         session.commit()
-    assert (road.all_items(), _orders(engine), wakes.asked) == ([], [], 0)
-    with road.ledger.read() as connection:
+    assert (producer.all_items(), _orders(engine), wakes.asked) == ([], [], 0)
+    with producer.ledger.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM promises")).scalar() == 0
 
 
 def test_a_core_connection_commits_and_rolls_back_with_its_items(
-    road: Road, engine: Engine, wakes: CountedWakes
+    producer: Producer, engine: Engine, wakes: CountedWakes
 ) -> None:
     with engine.begin() as connection:
         asked = complete.submit_in(connection, "Say hello")
     with engine.connect() as connection:
         complete.submit_in(connection, "Say no more")
         connection.rollback()
-    assert [row.id for row in road.all_items()] == [asked.id]
+    assert [row.id for row in producer.all_items()] == [asked.id]
     assert wakes.asked == 1
 
 
 def test_many_items_in_one_transaction_come_together(
-    road: Road, engine: Engine, wakes: CountedWakes
+    producer: Producer, engine: Engine, wakes: CountedWakes
 ) -> None:
     with Session(engine) as session, session.begin():
         asked = [classify.submit_in(session, f"text {n}", labels=["a", "b"]) for n in range(3)]
-    assert [row.id for row in road.all_items()] == sorted(result.id for result in asked)
+    assert [row.id for row in producer.all_items()] == sorted(result.id for result in asked)
     assert wakes.asked >= 1
 
 
-def test_bad_input_is_refused_and_the_session_lives_on(road: Road, engine: Engine) -> None:
+def test_bad_input_is_refused_and_the_session_lives_on(producer: Producer, engine: Engine) -> None:
     with Session(engine) as session:
         with pytest.raises(InvalidItem):
             complete.submit_in(session)  # type: ignore[call-arg]
         _order(session, "other work")
         session.commit()
-    assert (road.all_items(), _orders(engine)) == ([], ["other work"])
+    assert (producer.all_items(), _orders(engine)) == ([], ["other work"])
 
 
-def test_what_is_no_session_is_refused(road: Road) -> None:
+def test_what_is_no_session_is_refused(producer: Producer) -> None:
     with pytest.raises(Misconfigured, match="Session or Connection"):
         complete.submit_in(object(), "Say hello")

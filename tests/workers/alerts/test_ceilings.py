@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tests.ledger.placed import commit, place
 from tierqueue.ledger.ceilings import books, warnings
 from tierqueue.ledger.ceilings.books import Entry, Need
-from tierqueue.ledger.ceilings.status import ceiling_standings
+from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle.items import Death, NewItem, die, new_id
 from tierqueue.ledger.operations import dead_letters
@@ -156,8 +156,8 @@ def test_a_warning_is_a_log_line_a_call_of_the_hook_and_in_the_list(ledger: Ledg
     assert _of_ceilings(logs) == [{"event": "ceiling_warning", "log_level": "warning", **said}]
     assert told.messages == [{"what": "ceiling_warning", **said}]
     with ledger.read() as connection:
-        (standing,) = ceiling_standings(connection, now)
-    assert standing.warnings == ("0.5", "0.8")
+        (status,) = ceiling_statuses(connection, now)
+    assert status.warnings == ("0.5", "0.8")
 
 
 def test_the_routing_stages_tick_looks_at_the_ceilings(ledger: Ledger) -> None:

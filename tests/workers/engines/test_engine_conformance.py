@@ -31,7 +31,7 @@ VLLM = pytest.param("vllm", marks=[WITHOUT_VLLM, pytest.mark.filterwarnings("ign
 
 
 @dataclass
-class Standing:
+class Subject:
     """An engine under test, started on a loop of its own."""
 
     engine: Any
@@ -75,14 +75,14 @@ def made(kind: str, address: str, folder: Path) -> tuple[Any, str]:
 
 
 @pytest.fixture(scope="module", params=["openai", "anthropic", "twin", VLLM])
-def standing(
+def subject(
     request: pytest.FixtureRequest, sandbox: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Standing]:
+) -> Iterator[Subject]:
     engine, model = made(request.param, sandbox, tmp_path_factory.mktemp("model"))
     loop = EventLoopThread(f"test-{request.param}")
     loop.start()
     loop.run(engine.start(), timeout=400)
-    yield Standing(engine, loop, model, metered=request.param in ("openai", "anthropic"))
+    yield Subject(engine, loop, model, metered=request.param in ("openai", "anthropic"))
     loop.run(engine.close(), timeout=60)
     assert loop.stop(timeout=60)
 
@@ -92,8 +92,8 @@ def completed(reply: Reply) -> Completed:
     return reply
 
 
-def test_a_text_is_answered_with_its_usage(standing: Standing) -> None:
-    answer = completed(standing.complete(a_call(standing.model)))
+def test_a_text_is_answered_with_its_usage(subject: Subject) -> None:
+    answer = completed(subject.complete(a_call(subject.model)))
     assert answer.text
     assert answer.model_served
     assert answer.finish in ("stop", "length")
@@ -103,9 +103,9 @@ def test_a_text_is_answered_with_its_usage(standing: Standing) -> None:
     assert answer.seconds >= 0
 
 
-def test_a_schema_is_followed(standing: Standing) -> None:
-    schema = BOUNDED if isinstance(standing.engine, VllmEngine) else SCHEMA
-    answer = completed(standing.complete(a_call(standing.model, schema=schema)))
+def test_a_schema_is_followed(subject: Subject) -> None:
+    schema = BOUNDED if isinstance(subject.engine, VllmEngine) else SCHEMA
+    answer = completed(subject.complete(a_call(subject.model, schema=schema)))
     assert answer.finish == "stop"
     said = json.loads(answer.text)
     assert said.keys() == {"label", "confidence"}
@@ -113,92 +113,92 @@ def test_a_schema_is_followed(standing: Standing) -> None:
     assert 0 <= said["confidence"] <= 1
 
 
-def test_the_output_limit_ends_an_answer_and_says_so(standing: Standing) -> None:
-    answer = completed(standing.complete(a_call(standing.model, output_limit=2)))
+def test_the_output_limit_ends_an_answer_and_says_so(subject: Subject) -> None:
+    answer = completed(subject.complete(a_call(subject.model, output_limit=2)))
     assert answer.finish == "length"
     assert answer.usage.output_tokens <= 2
 
 
 def test_the_same_prompt_has_the_same_input_tokens_however_they_were_cached(
-    standing: Standing,
+    subject: Subject,
 ) -> None:
-    call = a_call(standing.model, prefix="The handbook says nothing of note. " * 20)
-    first, second = (completed(standing.complete(call)).usage for _ in range(2))
+    call = a_call(subject.model, prefix="The handbook says nothing of note. " * 20)
+    first, second = (completed(subject.complete(call)).usage for _ in range(2))
     assert first.total_input == second.total_input
     assert min(first.input_tokens, second.input_tokens) >= 0
 
 
-def test_a_house_engine_charges_engine_time_and_a_vendor_none(standing: Standing) -> None:
-    usage = completed(standing.complete(a_call(standing.model))).usage
-    assert (usage.engine_seconds > 0) is not standing.metered
+def test_a_house_engine_charges_engine_time_and_a_vendor_none(subject: Subject) -> None:
+    usage = completed(subject.complete(a_call(subject.model))).usage
+    assert (usage.engine_seconds > 0) is not subject.metered
 
 
 def test_a_cancelled_call_ends_at_once_and_lets_the_cancellation_through(
-    standing: Standing,
+    subject: Subject,
 ) -> None:
     async def cancelled(call: Call) -> bool:
-        task = asyncio.ensure_future(standing.engine.complete(call))
+        task = asyncio.ensure_future(subject.engine.complete(call))
         done, _ = await asyncio.wait([task], timeout=0.2)
         assert not done
         task.cancel()
         await asyncio.wait([task], timeout=60)
         return bool(task.cancelled())
 
-    with standing.slow() as call:
-        assert standing.loop.run(cancelled(call), timeout=120)
-        spent = standing.engine.spent(call).engine_seconds
-    assert (spent > 0) is not standing.metered
-    assert standing.engine.spent(call).engine_seconds == 0
-    completed(standing.complete(a_call(standing.model)))
+    with subject.slow() as call:
+        assert subject.loop.run(cancelled(call), timeout=120)
+        spent = subject.engine.spent(call).engine_seconds
+    assert (spent > 0) is not subject.metered
+    assert subject.engine.spent(call).engine_seconds == 0
+    completed(subject.complete(a_call(subject.model)))
 
 
-def test_cancelling_the_submitted_future_cancels_the_call(standing: Standing) -> None:
-    with standing.slow() as call:
-        future = standing.loop.submit(standing.engine.complete(call))
+def test_cancelling_the_submitted_future_cancels_the_call(subject: Subject) -> None:
+    with subject.slow() as call:
+        future = subject.loop.submit(subject.engine.complete(call))
         future.cancel()
         with pytest.raises(CancelledError):
             future.result(timeout=60)
-    completed(standing.complete(a_call(standing.model)))
+    completed(subject.complete(a_call(subject.model)))
 
 
 def test_a_call_past_its_timeout_is_unknown_with_a_vendor_and_failed_in_the_house(
-    standing: Standing,
+    subject: Subject,
 ) -> None:
     # Of a vendor's call it must be sure that it was sent; the house answers faster than that.
-    waits = 2.0 if standing.metered else 0.1
-    with standing.slow() as slow:
+    waits = 2.0 if subject.metered else 0.1
+    with subject.slow() as slow:
         call = a_call(
             slow.model, slow.question, output_limit=slow.output_limit, item="late", timeout=waits
         )
-        reply = standing.complete(call)
-    if standing.metered:
+        reply = subject.complete(call)
+    if subject.metered:
         assert isinstance(reply, Unknown), reply
     else:
         assert isinstance(reply, Failed), reply
         assert reply.transient
     assert reply.kind == "timeout"
-    completed(standing.complete(a_call(standing.model)))
+    completed(subject.complete(a_call(subject.model)))
 
 
-def test_many_calls_at_once_are_all_answered(standing: Standing) -> None:
+def test_many_calls_at_once_are_all_answered(subject: Subject) -> None:
     async def flood() -> list[Reply]:
-        calls = [a_call(standing.model, f"Ticket {n}\n", item=f"i-{n}") for n in range(64)]
-        return list(await asyncio.gather(*map(standing.engine.complete, calls)))
+        calls = [a_call(subject.model, f"Ticket {n}\n", item=f"i-{n}") for n in range(64)]
+        return list(await asyncio.gather(*map(subject.engine.complete, calls)))
 
-    answers = [completed(reply) for reply in standing.loop.run(flood(), timeout=120)]
+    answers = [completed(reply) for reply in subject.loop.run(flood(), timeout=120)]
     assert len(answers) == 64
     assert all(answer.usage.total_input > 0 for answer in answers)
 
 
-def test_an_engine_that_serves_is_healthy_and_has_not_failed(standing: Standing) -> None:
+def test_an_engine_that_serves_is_healthy_and_has_not_failed(subject: Subject) -> None:
     async def watched() -> bool:
-        watch = asyncio.ensure_future(standing.engine.failed())
+        watch = asyncio.ensure_future(subject.engine.failed())
         done, _ = await asyncio.wait([watch], timeout=0.1)
         watch.cancel()
         return bool(done)
 
-    assert standing.engine.healthy
-    assert not standing.loop.run(watched(), timeout=60)
+    assert subject.engine.healthy
+    assert not subject.loop.run(watched(), timeout=60)
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic", "twin"])

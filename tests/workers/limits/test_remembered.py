@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.ledger.road import WORKER, Road, settlement
+from tests.ledger.moves import WORKER, Moves, settlement
 from tests.workers.limits.limiter_twin import LEASE, Bench, on_redis
 from tests.workers.limits.test_limiter import bounds, calls
 from tierqueue.ledger.lifecycle.items import new_id
@@ -65,10 +65,10 @@ def test_another_process_than_the_one_that_remembered_knows_nothing(client: redi
 def test_where_the_ledger_knows_of_no_claim_there_is_nothing_to_wait_for(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    road, limiter = Road(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
     limit = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, in_flight=2, tier_in_flight=2)
-    [claim] = road.running()
+    [claim] = moves.running()
     waits = forgotten.grant(ledger, limiter, limit, calls(1))
     assert (waits.granted, waits.busy) == ((), True)
-    road.settle(settlement(claim))
+    moves.settle(settlement(claim))
     assert len(forgotten.grant(ledger, limiter, limit, calls(1)).granted) == 1

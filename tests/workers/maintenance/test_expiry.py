@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from tests.ledger.moves import WORKER, Moves
 from tests.ledger.placed import column, place
-from tests.ledger.road import WORKER, Road
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.router.policy.policy import Policy
@@ -47,7 +47,7 @@ def expiry_on(ledger: Ledger, told: Told) -> Expiry:
 
 def lapsed(ledger: Ledger) -> str:
     """A running item whose lease has ended."""
-    moves = Road(ledger)
+    moves = Moves(ledger)
     (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=-1)).claimed
     return str(held.item.id)
 

@@ -21,7 +21,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _processes(ledger: Ledger) -> list[Process]:
     with ledger.read() as connection:
-        return progress.standing(connection).processes
+        return progress.snapshot(connection).processes
 
 
 def _beating(ledger: Ledger, told: Callable[[], dict[str, Any]]) -> Heartbeat:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from celery import Celery, chain, chord, group
 
-from tests.acceptance.acceptance_system import Build, Standing
+from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
 from tierqueue.router.errors import (
     CostCeilingExceeded,
@@ -22,15 +22,15 @@ LABELS = ["lost card", "refund", "other"]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def standing(request: pytest.FixtureRequest, build_house: Build) -> Standing:
+def running(request: pytest.FixtureRequest, build_system: Build) -> RunningSystem:
     """The Procfile's stages and workers on each database."""
     url = None
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").empty_database()
-    return build_house(url)
+    return build_system(url)
 
 
-def test_a_ticket_is_classified_and_the_receipt_says_how(standing: Standing) -> None:
+def test_a_ticket_is_classified_and_the_receipt_says_how(running: RunningSystem) -> None:
     answer = classify.delay("my card is lost", labels=LABELS).get(timeout=60)
     assert answer["output"]["label"] in LABELS
     receipt = answer["receipt"]
@@ -43,11 +43,11 @@ def test_a_ticket_is_classified_and_the_receipt_says_how(standing: Standing) -> 
     assert receipt["attempts"] == 1
     assert receipt["tokens"]["input"] > 0
     assert receipt["why"]
-    row = standing.item(receipt["item"])
+    row = running.item(receipt["item"])
     assert (row.state, row.held) == ("succeeded", 0)
 
 
-def test_each_task_type_brings_its_own_form_of_answer(standing: Standing) -> None:
+def test_each_task_type_brings_its_own_form_of_answer(running: RunningSystem) -> None:
     waiting = [
         extract.delay("Invoice 7 over 12 EUR", fields={"number": "integer", "paid": "boolean"}),
         summarize.delay("A long report about the weather. " * 20, max_words=50),
@@ -59,37 +59,39 @@ def test_each_task_type_brings_its_own_form_of_answer(standing: Standing) -> Non
     assert text["text"]
 
 
-def test_an_answer_that_fails_validation_is_escalated_one_tier(standing: Standing) -> None:
+def test_an_answer_that_fails_validation_is_escalated_one_tier(running: RunningSystem) -> None:
     text = "[[sandbox:invalid model=house-tiny]] where is my money"
     receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert (receipt["tier"], receipt["attempts"]) == ("open_weight", 2)
-    tried = standing.attempts(receipt["item"])
+    tried = running.attempts(receipt["item"])
     assert [(attempt.deployment, attempt.outcome) for attempt in tried] == [
         ("house", "rejected"),
         ("open", "accepted"),
     ]
 
 
-def test_an_answer_no_tier_gets_right_is_rejected_after_one_call_each(standing: Standing) -> None:
+def test_an_answer_no_tier_gets_right_is_rejected_after_one_call_each(
+    running: RunningSystem,
+) -> None:
     with pytest.raises(Rejected) as refused:
         classify.delay("[[sandbox:invalid]] what", labels=LABELS).get(timeout=60)
-    tried = standing.attempts(refused.value.fields["item"])
+    tried = running.attempts(refused.value.fields["item"])
     assert [attempt.tier for attempt in tried] == ["gpu", "open_weight", "frontier"]
-    assert standing.item(refused.value.fields["item"]).spent == sum(
+    assert running.item(refused.value.fields["item"]).spent == sum(
         attempt.cost for attempt in tried
     )
 
 
-def test_an_item_over_its_own_ceiling_is_never_sent(standing: Standing) -> None:
+def test_an_item_over_its_own_ceiling_is_never_sent(running: RunningSystem) -> None:
     with pytest.raises(CostCeilingExceeded) as refused:
         classify.delay("x", labels=LABELS, floor="frontier", max_cost="0.000001usd").get(timeout=60)
     fields = refused.value.fields
     assert fields["limit"] == 1000
     assert fields["needed"] > fields["limit"]
-    assert standing.attempts(fields["item"]) == []
+    assert running.attempts(fields["item"]) == []
 
 
-def test_data_no_deployment_may_see_has_no_route(standing: Standing) -> None:
+def test_data_no_deployment_may_see_has_no_route(running: RunningSystem) -> None:
     with pytest.raises(NoRoute) as refused:
         classify.delay("x", labels=LABELS, sensitivity="regulated", floor="frontier").get(
             timeout=15
@@ -101,7 +103,7 @@ def test_data_no_deployment_may_see_has_no_route(standing: Standing) -> None:
     }
 
 
-def test_bad_input_is_refused_at_the_call(standing: Standing) -> None:
+def test_bad_input_is_refused_at_the_call(running: RunningSystem) -> None:
     with pytest.raises(InvalidItem, match="labels"):
         classify.delay("x", labels=["only one"])
     with pytest.raises(InvalidItem, match="risk"):
@@ -111,61 +113,61 @@ def test_bad_input_is_refused_at_the_call(standing: Standing) -> None:
 
 
 def test_a_fault_of_the_deployment_is_tried_again_and_is_no_call_of_the_item(
-    standing: Standing,
+    running: RunningSystem,
 ) -> None:
     text = "[[sandbox:500 times=1]] my refund"
     receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert receipt["attempts"] == 1
-    outcomes = [attempt.outcome for attempt in standing.attempts(receipt["item"])]
+    outcomes = [attempt.outcome for attempt in running.attempts(receipt["item"])]
     assert outcomes == ["unavailable", "accepted"]
 
 
 def test_a_failure_that_stays_while_others_are_served_ends_in_a_dead_letter(
-    standing: Standing,
+    running: RunningSystem,
 ) -> None:
     failing = classify.delay("[[sandbox:503]] my refund", labels=LABELS)
-    while standing.item(failing.id).ended_at is None:
+    while running.item(failing.id).ended_at is None:
         classify.delay("my other refund", labels=LABELS).get(timeout=60)
     with pytest.raises(Exhausted):
         failing.get(timeout=60)
-    assert standing.item(failing.id).calls == 3
+    assert running.item(failing.id).calls == 3
 
 
-def test_a_bad_request_is_never_tried_again(standing: Standing) -> None:
+def test_a_bad_request_is_never_tried_again(running: RunningSystem) -> None:
     with pytest.raises(RequestRefused) as refused:
         classify.delay("[[sandbox:bad_request]]", labels=LABELS).get(timeout=60)
-    assert len(standing.attempts(refused.value.fields["item"])) == 1
+    assert len(running.attempts(refused.value.fields["item"])) == 1
 
 
-def test_throttling_waits_in_the_ledger_and_is_not_an_attempt(standing: Standing) -> None:
+def test_throttling_waits_in_the_ledger_and_is_not_an_attempt(running: RunningSystem) -> None:
     text = "[[sandbox:429 after=1 times=1]] hm"
     receipt = classify.delay(text, labels=LABELS).get(timeout=60)["receipt"]
     assert receipt["attempts"] == 1
-    throttled, accepted = standing.attempts(receipt["item"])
+    throttled, accepted = running.attempts(receipt["item"])
     assert accepted.started_at - throttled.ended_at >= 1_000_000
 
 
-def test_an_item_past_its_deadline_is_not_done(standing: Standing) -> None:
+def test_an_item_past_its_deadline_is_not_done(running: RunningSystem) -> None:
     with pytest.raises(DeadlineExceeded):
         classify.apply_async(["late", LABELS], countdown=3, expires=1).get(timeout=60)
 
 
-def test_the_same_idempotency_key_is_one_item_and_one_charge(standing: Standing) -> None:
+def test_the_same_idempotency_key_is_one_item_and_one_charge(running: RunningSystem) -> None:
     twice = [
         classify.delay("once", labels=LABELS, idempotency_key="order 7", floor="open_weight")
         for _ in range(2)
     ]
     first, second = (attempt.get(timeout=60) for attempt in twice)
     assert first == second
-    assert len(standing.attempts(first["receipt"]["item"])) == 1
+    assert len(running.attempts(first["receipt"]["item"])) == 1
     with pytest.raises(InvalidItem, match="order 7"):
         classify.delay("other", labels=LABELS, idempotency_key="order 7", floor="open_weight")
 
 
-def test_a_service_with_only_celery_calls_by_name(standing: Standing) -> None:
+def test_a_service_with_only_celery_calls_by_name(running: RunningSystem) -> None:
     with Celery("stranger", set_as_current=False) as stranger:
         stranger.conf.update(
-            broker_url=standing.system.broker_url, result_backend=standing.system.broker_url
+            broker_url=running.system.broker_url, result_backend=running.system.broker_url
         )
         arguments = {"text": "card", "labels": LABELS, "sensitivity": "public"}
         wanted = stranger.signature("tierqueue.classify", kwargs=arguments, queue="route")
@@ -176,7 +178,7 @@ def test_a_service_with_only_celery_calls_by_name(standing: Standing) -> None:
         assert type(refused.value).__name__ == "InvalidItem"
 
 
-def test_groups_chains_and_chords_come_true(standing: Standing) -> None:
+def test_groups_chains_and_chords_come_true(running: RunningSystem) -> None:
     many = group(classify.s(f"card {n}", LABELS) for n in range(4)).apply_async()
     assert len(many.get(timeout=60)) == 4
     after = chain(
@@ -191,27 +193,27 @@ def test_groups_chains_and_chords_come_true(standing: Standing) -> None:
     assert both(joined).get(timeout=60)["output"]["text"]
 
 
-def test_a_revoked_item_is_cancelled(standing: Standing) -> None:
+def test_a_revoked_item_is_cancelled(running: RunningSystem) -> None:
     waiting = classify.apply_async(["later", LABELS], countdown=60)
     waiting.revoke()
-    until(lambda: standing.item(waiting.id).state == "cancelled")
+    until(lambda: running.item(waiting.id).state == "cancelled")
 
 
-def test_a_running_call_is_aborted_when_its_item_is_revoked(standing: Standing) -> None:
+def test_a_running_call_is_aborted_when_its_item_is_revoked(running: RunningSystem) -> None:
     waiting = classify.delay("[[sandbox:hang seconds=600]]", labels=LABELS)
-    until(lambda: standing.item(waiting.id).state == "running")
+    until(lambda: running.item(waiting.id).state == "running")
     waiting.revoke()
-    until(lambda: standing.item(waiting.id).state == "cancelled")
-    (attempt,) = standing.attempts(waiting.id)
+    until(lambda: running.item(waiting.id).state == "cancelled")
+    (attempt,) = running.attempts(waiting.id)
     assert attempt.outcome == "interrupted"
 
 
 def test_no_prompt_and_no_answer_is_in_any_log(
-    standing: Standing, log_of: Callable[[Standing, str], str]
+    running: RunningSystem, log_of: Callable[[RunningSystem, str], str]
 ) -> None:
     secret = "xylophone-orchid"
     classify.delay(f"my {secret} card", labels=LABELS).get(timeout=60)
     with pytest.raises(RequestRefused):
         classify.delay(f"[[sandbox:bad_request]] {secret}", labels=LABELS).get(timeout=60)
-    for name in standing.system.processes:
-        assert secret not in log_of(standing, name)
+    for name in running.system.processes:
+        assert secret not in log_of(running, name)

@@ -1,4 +1,4 @@
-"""A work item's road through the ledger, one step a call, what a step needs filled in."""
+"""A work item's way through the ledger, one step a call, what a step needs filled in."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -103,7 +103,7 @@ def routed(item: Item, deadline: int, **chosen: Any) -> Routed:
     return Routed(**{**filled, **chosen})
 
 
-class Road:
+class Moves:
     """The ledger's moves over one ledger, each in a transaction of its own."""
 
     def __init__(self, ledger: Ledger) -> None:
