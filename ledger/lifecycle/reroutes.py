@@ -51,6 +51,34 @@ def reconsider(connection: Transaction, deployments: Collection[str]) -> None:
         connection.execute(forget, {"ids": ids})
 
 
+def borrow(
+    connection: Transaction,
+    tier: Tier,
+    deployments: Collection[str],
+    after: str,
+    most: int,
+    paused: Sequence[Pause] = (),
+) -> str:
+    """Routed items of these deployments become ``submitted``, the next ``most`` by id.
+
+    ``after``: where the last call stopped; returns where this one did, or "" at the end.
+    """
+    ids = list(
+        connection.execute(
+            select(items.c.id)
+            .where(is_in(State.ROUTED), items.c.tier == tier.value, items.c.id > after)
+            .where(items.c.deployment.in_(sorted(deployments)), *pauses.free(paused))
+            .order_by(items.c.id)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        ).scalars()
+    )
+    if ids:
+        back = update(items).where(among(items.c.id)).values(state=State.SUBMITTED.value)
+        connection.execute(back, {"ids": ids})
+    return ids[-1] if len(ids) == most else ""
+
+
 def queue_for_trial(
     connection: Transaction,
     tier: Tier,

@@ -20,6 +20,9 @@ _log = structlog.get_logger(__name__)
 MOST = 2_000
 """Most items of one deployment sent back in one tick; the next takes the rest."""
 
+BORROWED = 64
+"""Most items that wait elsewhere sent back in one tick, to find one that may be tried here."""
+
 SPARE = 10_000_000
 """Microseconds beyond its time limit after which a call on trial is given up."""
 
@@ -35,7 +38,10 @@ class Failover:
     def __init__(self, policy: Policy, resend: int) -> None:
         self._policy = policy
         self._resend = resend
-        self._away: frozenset[str] = frozenset()
+        # Whatever serves at the start may have been away when this process was not there to see.
+        self._away = frozenset(policy.deployments)
+        self._ticked = False
+        self._borrowed_to: dict[str, str] = {}
 
     def held(self, known: Conditions, now: int) -> list[str]:
         """Deployments that not everybody may call ``now`` (epoch µs): their items stay routed."""
@@ -44,6 +50,7 @@ class Failover:
     def tick(self, connection: Transaction, known: Conditions, now: int) -> int:
         """Once a tick, what they leave to do; returns how many items are to be routed anew."""
         self._end_trials(connection, known, now)
+        self._ticked = True
         return self._send_back(connection, known)
 
     def _send_back(self, connection: Transaction, known: Conditions) -> int:
@@ -77,6 +84,7 @@ class Failover:
     ) -> list[Ready]:
         """Queue one item for each deployment that should be tried, to be sent by itself."""
         found: list[Ready] = []
+        ticked, self._ticked = self._ticked, False
         for name, condition in sorted(known.items()):
             deployment = self._policy.deployments.get(name)
             if deployment is None or not condition.wants_probe(now):
@@ -84,12 +92,34 @@ class Failover:
             again_at = now + self._resend
             item = reroutes.queue_for_trial(connection, deployment.tier, name, again_at, paused)
             if item is None:
+                if ticked:
+                    self._borrow(connection, known, deployment, paused)
                 continue
             until = now + round(deployment.timeout * 1_000_000) + SPARE
             if conditions.put_on_trial(connection, name, item.id, now, until):
                 _log.info("deployment_on_trial", deployment=name, code=condition.code, item=item.id)
             found.append(item)
         return found
+
+    def _borrow(
+        self,
+        connection: Transaction,
+        known: Conditions,
+        deployment: Deployment,
+        paused: Sequence[Pause],
+    ) -> None:
+        """Have some items routed anew that wait for others which cannot serve either.
+
+        Nothing is routed to ``deployment``, so that without one of them nobody would ever see that
+        it serves again. The choice lets one that may be called there through.
+        """
+        beside = unavailable(known, self._policy) - {deployment.name}
+        beside &= {other.name for other in _peers(deployment, self._policy)}
+        if deployment.name in unavailable(known, self._policy) and beside:
+            last = self._borrowed_to.get(deployment.name, "")
+            self._borrowed_to[deployment.name] = reroutes.borrow(
+                connection, deployment.tier, beside, last, BORROWED, paused
+            )
 
 
 def unavailable(known: Conditions, policy: Policy) -> frozenset[str]:
@@ -103,9 +133,14 @@ def unavailable(known: Conditions, policy: Policy) -> frozenset[str]:
 
 def _stand_ins(deployment: Deployment, policy: Policy, away: frozenset[str]) -> list[Deployment]:
     """Who could take over from ``deployment`` for some item."""
+    return [other for other in _peers(deployment, policy) if other.name not in away]
+
+
+def _peers(deployment: Deployment, policy: Policy) -> list[Deployment]:
+    """The others of its tier that are paid as it is."""
     return [
         other
         for other in policy.deployments.values()
-        if other.name not in away | {deployment.name}
+        if other is not deployment
         and (other.tier, other.metered) == (deployment.tier, deployment.metered)
     ]

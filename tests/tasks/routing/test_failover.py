@@ -17,6 +17,7 @@ from tierqueue.router.outcome import Trouble
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.routing.failover import BORROWED
 from tierqueue.workers.routing_stage.stage import RoutingStage
 
 SECOND = 1_000_000
@@ -45,6 +46,14 @@ boundary = "vendor:b"
 key_env = "B_KEY"
 context_window = 8000
 prices = { input = "5", output = "5" }
+[deployments.small]
+tier = "open_weight"
+engine = "openai"
+model = "small"
+boundary = "vendor:d"
+key_env = "D_KEY"
+context_window = 4000
+prices = { input = "6", output = "6" }
 [deployments.best]
 tier = "frontier"
 engine = "anthropic"
@@ -172,6 +181,7 @@ def test_where_all_of_a_tier_are_away_items_go_to_the_first_that_serves_again(
     ledger: Ledger, stage: Stage
 ) -> None:
     breaks(ledger, "cheap")
+    breaks(ledger, "small")
     breaks(ledger, "other", "outage")
     item = submitted(ledger)
     assert stage.tick() == []
@@ -179,6 +189,63 @@ def test_where_all_of_a_tier_are_away_items_go_to_the_first_that_serves_again(
     serves(ledger, "other")
     stage.tick()
     assert routed_to(ledger, item)[:2] == ("queued", "other")
+
+
+def test_where_all_of_a_tier_are_away_each_is_tried_although_all_items_wait_for_one(
+    ledger: Ledger, stage: Stage
+) -> None:
+    items = [submitted(ledger) for _ in range(2)]
+    breaks(ledger, "cheap", "unauthorized")
+    breaks(ledger, "small")
+    breaks(ledger, "other", "outage")
+    assert stage.tick() == []
+    assert {routed_to(ledger, item)[1] for item in items} == {"cheap"}
+    may_be_tried(ledger, "other")
+    [tried] = stage.tick()
+    assert tried in items
+    assert routed_to(ledger, tried)[:2] == ("queued", "other")
+    assert known(ledger, "other").probe == tried
+    [waits] = set(items) - {tried}
+    assert routed_to(ledger, waits) == ("routed", "cheap", "unauthorized")
+
+
+def test_an_item_that_another_may_not_call_is_not_tried_there_and_the_next_one_is(
+    ledger: Ledger, stage: Stage
+) -> None:
+    too_long = {"prompt_bytes": 6_000, "output_limit": 999}
+    first = [submitted(ledger, **too_long) for _ in range(BORROWED)]
+    last = submitted(ledger)
+    breaks(ledger, "cheap")
+    breaks(ledger, "small", "outage")
+    breaks(ledger, "other")
+    assert stage.tick() == []
+    assert {routed_to(ledger, item)[1] for item in [*first, last]} == {"cheap"}
+    may_be_tried(ledger, "small")
+    sent = [item for _ in range(4) for item in stage.tick()]
+    assert sent == [last]
+
+
+def test_a_routing_stage_that_starts_finds_what_waits_although_another_serves(
+    ledger: Ledger, policy: Policy
+) -> None:
+    breaks(ledger, "cheap")
+    waits = place(
+        ledger,
+        "routed",
+        tier="open_weight",
+        deployment="cheap",
+        reason="quota",
+        floor="open_weight",
+    )
+    assert Stage(ledger, policy).tick() == [waits]
+    assert routed_to(ledger, waits)[:2] == ("queued", "other")
+
+
+def may_be_tried(ledger: Ledger, deployment: str) -> None:
+    """It has been held back for long enough."""
+    with ledger.write() as connection:
+        name = f"'{deployment}'"
+        connection.exec_driver_sql(f"UPDATE conditions SET until = 1 WHERE deployment = {name}")
 
 
 def test_a_fallback_is_taken_only_where_somebody_allowed_it_and_only_on_an_outage(
