@@ -169,8 +169,9 @@ def claim(
     ``known`` is what ``read`` said of them. An item is claimed if it is still queued for this
     deployment under that fence and its bound fits everything that covers it. It waits if only
     others' holds stand in its way; it dies with ``cost_ceiling`` or ``deadline`` if it can never
-    go. What was routed under another policy than the one in force is routed anew, and waits for
-    another worker where this one's policy says something else of the deployment.
+    go. What was routed under another policy than the one in force, or no longer fits its own
+    ``max_cost`` here, is routed anew. It waits for another worker where this one's policy says
+    something else of the deployment.
     """
     rows = [_Queued.from_row(row) for row in connection.execute(_WANTED, {"ids": sorted(wanted)})]
     claimed: list[Claim] = []
@@ -251,8 +252,8 @@ def _obstacle(
     if row.deadline < now:
         return expired(row.id, row.deadline, now, condition)
     if row.max_cost is not None and row.spent + row.bound > row.max_cost:
-        full = Full(f"item:{row.id}", row.max_cost, row.spent, row.held, row.bound)
-        return ceiling_exceeded(row.id, full)
+        # What it has spent since it was routed; the choice counts it, and ends what fits nowhere.
+        return State.SUBMITTED
     return None
 
 

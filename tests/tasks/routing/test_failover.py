@@ -212,8 +212,7 @@ def test_where_all_of_a_tier_are_away_each_is_tried_although_all_items_wait_for_
 def test_an_item_that_another_may_not_call_is_not_tried_there_and_the_next_one_is(
     ledger: Ledger, stage: Stage
 ) -> None:
-    too_long = {"prompt_bytes": 6_000, "output_limit": 999}
-    first = [submitted(ledger, **too_long) for _ in range(BORROWED)]
+    first = [submitted(ledger, prompt_bytes=6_000, output_limit=999) for _ in range(BORROWED)]
     last = submitted(ledger)
     breaks(ledger, "cheap")
     breaks(ledger, "small", "outage")

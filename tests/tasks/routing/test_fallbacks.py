@@ -1,25 +1,14 @@
 """A fallback on its whole way: routed, claimed, refused by the world, routed again, settled."""
 
-from typing import Any
-from unittest.mock import Mock
-
 import pytest
 from sqlalchemy import update
 
-from tests.ledger.placed import column
+from tests.tasks.routing.way import Way
 from tierqueue.ledger import tables
-from tierqueue.ledger.lifecycle import claims, items, routes, settlements
-from tierqueue.ledger.lifecycle.claims import Claim, Claimant
-from tierqueue.ledger.lifecycle.items import NewItem, new_id
 from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier
 from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Throttled, Usage
-from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.settle.decide import settlement
-from tierqueue.tasks.settle.write import Verdict
-from tierqueue.workers.routing_stage.stage import RoutingStage
+from tierqueue.router.policy.policy import parse_policy
 
 POLICY = """
 default_sensitivity = "internal"
@@ -50,79 +39,6 @@ prices = {{ input = "5", output = "25" }}
 calls = 1
 """
 FALLEN_FROM_BEST = {"to": "gpu", "from": "best"}
-
-
-class Way:
-    """One item's way through the real stages of one ledger, the test in the provider's place."""
-
-    def __init__(self, ledger: Ledger, policy: Policy) -> None:
-        self.ledger = ledger
-        self.policy = policy
-        self.stage = RoutingStage(
-            ledger=ledger,
-            policy=policy,
-            send=lambda *_: None,
-            delivery=Mock(spec=Delivery),
-            received=lambda _: None,
-            resend=60.0,
-            checkpoint=lambda _: None,
-        )
-        self.stage.start()
-        self.item_id = ""
-
-    def submit(self, **stated: Any) -> None:
-        """One item, with as little in it as there can be, but for what is ``stated``."""
-        filled: dict[str, Any] = {"fingerprint": "f", "prefix": "p", "prompt_bytes": 500}
-        new = NewItem(
-            id=new_id(),
-            task="ticket",
-            arguments={"text": "x"},
-            messages=2,
-            output_limit=100,
-            **{**filled, **stated},
-        )
-        with self.ledger.write() as connection:
-            self.item_id = items.submit(connection, new, None)
-
-    def column(self, name: str) -> Any:
-        """What the item's row says."""
-        return column(self.ledger, self.item_id, name)
-
-    def claim(self) -> Claim | None:
-        """Route the item, and claim it for the deployment it was routed to."""
-        with self.ledger.write() as connection:
-            routes.wake_due(connection, database_now(connection) + 3_600_000_000)
-        self.stage.look()
-        if self.column("state") != "queued":
-            return None
-        deployment = self.policy.deployments[self.column("deployment")]
-        claimant = Claimant(
-            worker="w",
-            tier=deployment.tier.value,
-            deployment=deployment.name,
-            provider=deployment.provider,
-            metered=deployment.metered,
-            lease=60_000_000,
-            policy=deployment.policy,
-            terms=deployment.terms,
-        )
-        wanted = {self.item_id: self.column("fence")}
-        with self.ledger.write() as connection:
-            known = claims.read(connection, wanted)
-            made = claims.claim(connection, claimant, wanted, known, database_now(connection))
-        return made.claimed[0] if made.claimed else None
-
-    def settle(self, claim: Claim, outcome: Outcome) -> None:
-        """The provider's answer."""
-        now = self.ledger.now()
-        deployment = self.policy.deployments[str(claim.item.deployment)]
-        verdict = Verdict(condition=None, own=False)
-        made = settlement(
-            claim, deployment, outcome, self.policy, now, 0.5, verdict=verdict, stopped=False
-        )
-        with self.ledger.write() as connection:
-            ready = settlements.prepare(self.ledger.dialect, [made], now)
-            settlements.settle(connection, ready)
 
 
 def answered() -> Accepted:
