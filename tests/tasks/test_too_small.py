@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.routing.test_fallbacks import Way, answered
+from tests.tasks.routing.way import Way, answered
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
