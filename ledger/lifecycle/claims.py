@@ -38,7 +38,6 @@ class _Queued(NamedTuple):
     deadline: int
     max_cost: NanoUSD | None
     spent: NanoUSD
-    held: NanoUSD
     bound: NanoUSD
     budget: str
     job_id: str | None
@@ -169,9 +168,8 @@ def claim(
     ``known`` is what ``read`` said of them. An item is claimed if it is still queued for this
     deployment under that fence and its bound fits everything that covers it. It waits if only
     others' holds stand in its way; it dies with ``cost_ceiling`` or ``deadline`` if it can never
-    go. What was routed under another policy than the one in force, or no longer fits its own
-    ``max_cost`` here, is routed anew. It waits for another worker where this one's policy says
-    something else of the deployment.
+    go. What was routed under another policy, or no longer fits its own ``max_cost``, is routed
+    anew; it waits for another worker where this one's policy differs on the deployment.
     """
     rows = [_Queued.from_row(row) for row in connection.execute(_WANTED, {"ids": sorted(wanted)})]
     claimed: list[Claim] = []
@@ -251,10 +249,9 @@ def _obstacle(
         return Wait.OTHER_POLICY
     if row.deadline < now:
         return expired(row.id, row.deadline, now, condition)
-    if row.max_cost is not None and row.spent + row.bound > row.max_cost:
-        # What it has spent since it was routed; the choice counts it, and ends what fits nowhere.
-        return State.SUBMITTED
-    return None
+    # What it has spent since it was routed; the choice counts it, and ends what fits nowhere.
+    too_much = row.max_cost is not None and row.spent + row.bound > row.max_cost
+    return State.SUBMITTED if too_much else None
 
 
 def _wait(
