@@ -1,9 +1,6 @@
 """Task events for items, so that Flower shows each with its true state and none of its contents."""
 
-import atexit
-import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +12,7 @@ from tierqueue.ledger.monitoring.endings import Spent
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.errors import BY_REASON
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.tasks.broker.background_sender import BackgroundSender
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +32,7 @@ _SPEAKS_OF_CONTENTS = frozenset({"invalid", "rejected", "low_confidence", "undec
 _NOTHING: Mapping[str, Spent] = {}
 
 _PAUSE_AFTER_FAILURE = 2.0
-_GOODBYE = 0.5
+_Event = tuple[str, dict[str, Any]]
 
 
 class ItemEvents:
@@ -47,13 +45,17 @@ class ItemEvents:
     def __init__(self, app: Celery, hostname: str | None = None) -> None:
         self.hostname = hostname
         self._app = app
-        self._waiting: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_WAITING)
-        self._wanted = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
-        self._start = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._broken = False
+        self._dispatcher: EventDispatcher | None = None
+        self._sender = BackgroundSender[_Event](
+            "events",
+            self._send,
+            _not_sent,
+            waiting=_WAITING,
+            batch=_WAITING,
+            gather=_GATHER,
+            pause=_PAUSE_AFTER_FAILURE,
+        )
+        self.flush = self._sender.flush
 
     def received(self, promises: Iterable[Promise]) -> None:
         """The items of these promises are in; gives each its name in Flower."""
@@ -100,67 +102,38 @@ class ItemEvents:
             _end(promise, ending, runtime, spent.get(ending.item_id)) for promise, ending in owed
         )
 
-    def flush(self) -> None:
-        """Wait until the events said so far are sent, for at most half a second."""
-        self._idle.wait(_GOODBYE)
-
-    def _say(self, events: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    def _say(self, events: Iterable[_Event]) -> None:
         if not self._app.conf.worker_send_task_events:
             return
-        now = time.time()
-        self._idle.clear()
-        for kind, fields in events:
-            fields["timestamp"] = now
-            self._waiting.append((kind, fields))
-        if self._thread is None:
-            with self._start:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="events", daemon=True)
-                    self._thread.start()
-                    atexit.register(self.flush)
-        self._wanted.set()
+        now = {"timestamp": time.time()}
+        self._sender.put(((kind, fields | now) for kind, fields in events), drop_oldest=True)
 
-    def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            try:
-                with self._app.connection_for_write() as connection:
-                    self._publish(connection, pause)
-            except Exception as error:  # noqa: BLE001 - an event is a courtesy
-                if not self._broken:
-                    _log.warning("events_not_sent", error=type(error).__name__)
-                self._broken = True
-                self._waiting.clear()
-                self._idle.set()
-                pause.wait(_PAUSE_AFTER_FAILURE)
-
-    def _publish(self, connection: Any, pause: threading.Event) -> None:
-        dispatcher = EventDispatcher(
-            connection,
-            hostname=self.hostname,
-            app=self._app,
-            buffer_while_offline=False,
-            buffer_group={"task"},
-            buffer_limit=_BATCH,
-        )
-        while True:
-            while self._waiting:
-                kind, fields = self._waiting.popleft()
-                dispatcher.send(kind, **fields)
-            dispatcher.flush()
-            self._broken = False
-            if not self._wanted.is_set():
-                self._idle.set()
-            pause.wait(_GATHER)
-            self._wanted.wait()
-            self._wanted.clear()
+    def _send(self, events: list[_Event]) -> None:
+        if self._dispatcher is None:
+            self._dispatcher = EventDispatcher(
+                self._app.connection_for_write(),
+                hostname=self.hostname,
+                app=self._app,
+                buffer_while_offline=False,
+                buffer_group={"task"},
+                buffer_limit=_BATCH,
+            )
+        try:
+            for kind, fields in events:
+                self._dispatcher.send(kind, **fields)
+            self._dispatcher.flush()
+        except BaseException:
+            self._dispatcher.connection.release()
+            self._dispatcher = None
+            raise
 
 
-def _end(
-    promise: Promise, ending: Ending, runtime: float | None, spent: Spent | None
-) -> tuple[str, dict[str, Any]]:
+def _not_sent(_: list[_Event], error: Exception, again: bool) -> None:
+    if not again:
+        _log.warning("events_not_sent", error=type(error).__name__)
+
+
+def _end(promise: Promise, ending: Ending, runtime: float | None, spent: Spent | None) -> _Event:
     if ending.state == "succeeded":
         told = {"uuid": promise.id, "result": _where(ending), "runtime": runtime}
         return "task-succeeded", told

@@ -1,13 +1,11 @@
 """The hook: one command or address that is told of warnings and of what a ceiling ended.
 
-It never delays items: it has a thread and a bounded queue of its own, every call has a
-time limit, and what goes wrong is one line in the log.
+It never delays items: its sender runs in the background, every call has a time limit, and what goes
+wrong is one line in the log.
 """
 
 import json
-import queue
 import subprocess
-import threading
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
@@ -16,6 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from tierqueue.router.policy.policy import HookPolicy
+from tierqueue.tasks.broker.background_sender import BackgroundSender
 
 _log = structlog.get_logger(__name__)
 
@@ -39,39 +38,20 @@ class Hook:
     def __init__(self, policy: HookPolicy, seconds: float = SECONDS) -> None:
         self._policy = policy
         self._seconds = seconds
-        self._waiting: queue.Queue[Message] = queue.Queue(ROOM)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._sender = BackgroundSender("hook", self._call, _failed, waiting=ROOM, batch=1)
 
     @property
     def room(self) -> int:
         """How many messages it can take now; 0 where no hook is stated."""
-        return ROOM - self._waiting.qsize() if self._policy.stated else 0
+        return self._sender.room if self._policy.stated else 0
 
     def tell(self, message: Message) -> None:
         """Hand a message over; returns at once, and says in the log where there is no room."""
-        if not self._policy.stated:
-            return
-        try:
-            self._waiting.put_nowait(message)
-        except queue.Full:
+        if self._policy.stated and not self._sender.put((message,)):
             _log.error("hook_failed", why="too many messages wait", **_named(message))
-            return
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="hook", daemon=True)
-                self._thread.start()
 
-    def _run(self) -> None:
-        while True:
-            message = self._waiting.get()
-            try:
-                self._call(json.dumps(message).encode())
-            except Exception as error:  # noqa: BLE001 - a hook stops nothing, whatever it does
-                why = str(error) if isinstance(error, HookFailed) else type(error).__name__
-                _log.error("hook_failed", why=why, **_named(message))
-
-    def _call(self, body: bytes) -> None:
+    def _call(self, messages: list[Message]) -> None:
+        body = json.dumps(messages[0]).encode()
         if self._policy.command:
             self._run_command(body)
         elif self._policy.webhook is not None:
@@ -105,6 +85,11 @@ class Hook:
             connection.close()
         if not 200 <= status < 300:
             raise HookFailed(f"status {status}")
+
+
+def _failed(messages: list[Message], error: Exception, _: bool) -> None:
+    why = str(error) if isinstance(error, HookFailed) else type(error).__name__
+    _log.error("hook_failed", why=why, **_named(messages[0]))
 
 
 def _named(message: Message) -> dict[str, Any]:

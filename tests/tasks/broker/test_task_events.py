@@ -91,7 +91,7 @@ def test_without_a_broker_events_cost_their_sender_nothing(
     nowhere = Celery("nowhere", broker="redis://127.0.0.1:1/0", set_as_current=False)
     nowhere.conf.worker_send_task_events = True
     events, connecting, waited = ItemEvents(nowhere), set(), []
-    connect, wait = nowhere.connection_for_write, events._idle.wait
+    connect, wait = nowhere.connection_for_write, events._sender._idle.wait
 
     def connection_for_write() -> Any:
         connecting.add(threading.current_thread().name)
@@ -102,7 +102,7 @@ def test_without_a_broker_events_cost_their_sender_nothing(
         return wait(seconds)
 
     monkeypatch.setattr(nowhere, "connection_for_write", connection_for_write)
-    monkeypatch.setattr(events._idle, "wait", patient)
+    monkeypatch.setattr(events._sender._idle, "wait", patient)
     for _ in range(100):
         events.started(["someone"] * 64)
     assert waited == []
@@ -117,4 +117,4 @@ def test_no_event_is_sent_where_they_are_switched_off(producer: Producer) -> Non
     quiet.conf.worker_send_task_events = False
     events = ItemEvents(quiet)
     events.started(["someone"])
-    assert events._thread is None
+    assert events._sender._thread is None

@@ -45,7 +45,7 @@ socket.socket.connect = noted
 _PRODUCER = f"""{_CONNECTIONS}
 for number in range(5):
     classify.delay(f"ticket {{number}}", ["a", "b"])
-waited, idle = [], app.wakes._idle
+waited, idle = [], app.wakes._sender._idle
 wait = idle.wait
 idle.wait = lambda seconds: waited.append(seconds) or wait(seconds)
 app.wakes.flush()
