@@ -72,7 +72,6 @@ class VllmEngine:
             os.environ.setdefault(name, value)
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
-            from vllm.platforms import current_platform
             from vllm.v1.engine.async_llm import AsyncLLM
         except ImportError as error:
             raise Misconfigured(
@@ -81,7 +80,21 @@ class VllmEngine:
             ) from error
         self._refuse_unknown({field.name for field in dataclasses.fields(AsyncEngineArgs)})
         logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
-        arguments = {
+        try:
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**self.arguments()))
+            cores = self._llm.engine_core.resources.engine_manager.processes
+            self._watcher = orphans.watch(core.pid for core in cores)
+        except Exception as error:
+            raise Misconfigured(
+                f"vLLM did not start for deployment {self._deployment}, model {self._model}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def arguments(self) -> dict[str, Any]:
+        """What vLLM is started with."""
+        from vllm.platforms import current_platform
+
+        return {
             "enforce_eager": current_platform.is_cpu(),
             "disable_log_stats": True,
             # Compact JSON: a model that may write whitespace pays for it, or never stops.
@@ -90,15 +103,6 @@ class VllmEngine:
             "model": self._model,
             "enable_log_requests": False,
         }
-        try:
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
-            cores = self._llm.engine_core.resources.engine_manager.processes
-            self._watcher = orphans.watch(core.pid for core in cores)
-        except Exception as error:
-            raise Misconfigured(
-                f"vLLM did not start for deployment {self._deployment}, model {self._model}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
 
     async def complete(self, call: Call) -> Reply:
         """One call; see ``Engine.complete``. Nothing here is billed by a vendor, so no reply is
@@ -152,20 +156,8 @@ class VllmEngine:
             return Unavailable(kind="engine_dead", message=message)
         if call.model != self._model:
             return self._failure("bad_request", f"serves {self._model} alone", transient=False)
-        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
-
-        sampling = SamplingParams(
-            temperature=0.0,
-            max_tokens=call.output_limit,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            structured_outputs=(
-                None
-                if call.schema is None
-                else StructuredOutputsParams(json=dict(call.schema), disable_any_whitespace=True)
-            ),
-        )
         stream = self._llm.generate(
-            await self._rendered(call), sampling, request_id=f"{call.item}.{call.fence}"
+            await self._rendered(call), sampling(call), request_id=f"{call.item}.{call.fence}"
         )
         last = None
         # Closing the stream aborts the request in the engine core.
@@ -192,22 +184,13 @@ class VllmEngine:
         """The prompt as tokens; the tokenizer works on a thread of vLLM's."""
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
-        tokenizer, asked = self._llm.get_tokenizer(), call.prefix + call.question
-        templated = bool(getattr(tokenizer, "chat_template", None))
-        if templated:
-            messages = [{"role": "user", "content": asked}]
-            if call.system:
-                messages.insert(0, {"role": "system", "content": call.system})
-            # Templates that know no thinking ignore the word; a thinking model would spend the
-            # output limit before it answers.
-            prompt = tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-            )
-        else:
-            prompt = call.system + asked
+        tokenizer = self._llm.get_tokenizer()
+        prompt = prompt_text(tokenizer, call)
         renderer = self._llm.renderer
         # A chat template writes the special tokens itself.
-        how = renderer.default_cmpl_tok_params.with_kwargs(add_special_tokens=not templated)
+        how = renderer.default_cmpl_tok_params.with_kwargs(
+            add_special_tokens=not _templated(tokenizer)
+        )
         parsed = parse_model_prompt(self._llm.model_config, {"prompt": prompt})
         (rendered,) = await renderer.render_cmpl_async([parsed], how)
         return rendered
@@ -246,6 +229,42 @@ class VllmEngine:
                     f"deployment {self._deployment}: vLLM has no engine option {option!r}"
                     + nearest(option, known)
                 )
+
+
+def sampling(call: Call) -> Any:
+    """What vLLM is told of how to answer a call: its ``SamplingParams``."""
+    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=call.output_limit,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        structured_outputs=(
+            None
+            if call.schema is None
+            else StructuredOutputsParams(json=dict(call.schema), disable_any_whitespace=True)
+        ),
+    )
+
+
+def prompt_text(tokenizer: Any, call: Call) -> str:
+    """The whole prompt as the model's chat template writes it, if it has one."""
+    asked = call.prefix + call.question
+    if not _templated(tokenizer):
+        return call.system + asked
+    messages = [{"role": "user", "content": asked}]
+    if call.system:
+        messages.insert(0, {"role": "system", "content": call.system})
+    # Templates that know no thinking ignore the word; a thinking model would spend the
+    # output limit before it answers.
+    text: str = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
+    return text
+
+
+def _templated(tokenizer: Any) -> bool:
+    return bool(getattr(tokenizer, "chat_template", None))
 
 
 def _end_messaging(resources: Any) -> None:
