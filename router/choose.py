@@ -40,7 +40,7 @@ class Conditions:
 class Refusal:
     """A deployment that was not chosen and the first rule it breaks.
 
-    Rules, in their order: ``boundary context_window token_limit too_small floor fallback
+    Rules, in their order: ``task_type boundary context_window token_limit too_small floor fallback
     unavailable unpriced max_cost dearer``.
     """
 
@@ -102,7 +102,7 @@ class _Candidate:
 
     name: str
     tier: Tier
-    boundary: Refusal | None
+    barred: Refusal | None
     context_window: int
     burst: int | None
     floor: Refusal | None
@@ -124,22 +124,25 @@ class _Fit(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _candidates(
-    policy: Policy, sensitivity: Sensitivity, rank: int, day: int
+    policy: Policy, task: str, sensitivity: Sensitivity, rank: int, day: int
 ) -> tuple[_Candidate, ...]:
     """What does not depend on the item but on its kind; thousands of items a second share it."""
     return tuple(
-        _candidate(deployment, sensitivity, rank, date.fromordinal(_EPOCH_DAY + day))
+        _candidate(deployment, task, sensitivity, rank, date.fromordinal(_EPOCH_DAY + day))
         for deployment in policy.deployments.values()
     )
 
 
 def _candidate(
-    deployment: Deployment, sensitivity: Sensitivity, rank: int, since: date
+    deployment: Deployment, task: str, sensitivity: Sensitivity, rank: int, since: date
 ) -> _Candidate:
-    name, boundary, floor = deployment.name, None, None
-    if sensitivity in _ONLY_HOUSE and deployment.boundary != "house":
+    name, barred, floor = deployment.name, None, None
+    if deployment.tasks is not None and task not in deployment.tasks:
+        why = f"it does {', '.join(deployment.tasks)} and nothing else"
+        barred = Refusal(name, "task_type", why)
+    elif sensitivity in _ONLY_HOUSE and deployment.boundary != "house":
         why = f"{sensitivity} data stays in the house and this is {deployment.boundary}"
-        boundary = Refusal(name, "boundary", why)
+        barred = Refusal(name, "boundary", why)
     if TIERS.index(deployment.tier) < rank:
         least = f"{TIERS[rank]} or better is needed" if rank < len(TIERS) else "no tier is left"
         floor = Refusal(name, "floor", f"{least} and this is {deployment.tier}")
@@ -152,7 +155,7 @@ def _candidate(
     hourly = deployment.gpu_hour is not None
     reasoning, house = deployment.reasoning_tokens, deployment.boundary == "house"
     return _Candidate(
-        name, deployment.tier, boundary, window, burst, floor, price, hourly, reasoning, house
+        name, deployment.tier, barred, window, burst, floor, price, hourly, reasoning, house
     )
 
 
@@ -175,12 +178,14 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     fitting: list[_Fit] = []
     too_dear: list[NanoUSD] = []
     refusals: list[Refusal] = []
-    for candidate in _candidates(policy, demands.sensitivity, rank, conditions.now // _DAY):
+    for candidate in _candidates(
+        policy, item.task, demands.sensitivity, rank, conditions.now // _DAY
+    ):
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning
         tokens = input_tokens + output_tokens
-        if candidate.boundary is not None:
-            refusals.append(candidate.boundary)
+        if candidate.barred is not None:
+            refusals.append(candidate.barred)
         elif tokens > candidate.context_window:
             why = (
                 f"up to {tokens} tokens do not fit its context window of {candidate.context_window}"

@@ -24,6 +24,7 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
+TaskName = Annotated[str, Field(min_length=1)]
 PositiveCount = Annotated[int, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 
@@ -98,6 +99,9 @@ class Limits(Table):
     """Most calls at once, over all workers."""
 
 
+_ADDED = ("tasks",)
+"""Keys of later releases, newest last."""
+
 _STRUCTURED_OUTPUTS: dict[str, tuple[str, ...]] = {
     "vllm": ("json_schema",),
     "openai": ("json_schema", "json_object", "none"),
@@ -133,6 +137,10 @@ class Deployment(Table):
     model: str = Field(min_length=1)
     """What the engine or the provider calls the model; for vLLM also a folder with its files."""
 
+    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] | None = None
+    """The task types that it does, for a model made for some alone; where nothing is stated,
+    all."""
+
     boundary: str
     """Who sees the payload: ``house`` or ``vendor:<name>``. Confidential and regulated data goes to
     ``house`` only."""
@@ -149,7 +157,8 @@ class Deployment(Table):
     vendor's own."""
 
     key_env: str | None = Field(default=None, min_length=1)
-    """The environment variable that holds the key. Needed for APIs; vLLM has none."""
+    """The environment variable that holds the key. Vendors' APIs need one; vLLM has none, and a
+    server of the house may have none."""
 
     simulated: Flag = False
     """Its answers are made up, and say so in every receipt. Needs ``allow_simulated``."""
@@ -201,7 +210,10 @@ class Deployment(Table):
     @cached_property
     def terms(self) -> str:
         """Names everything that is said of it, whatever the rest of the policy says."""
-        said = self.model_dump(exclude={"policy"}, mode="python")
+        # A key that an older release does not know counts from when it is stated: until then a
+        # worker of that release serves the deployment as before.
+        unstated = {name for name in _ADDED if name not in self.model_fields_set}
+        said = self.model_dump(exclude={"policy", *unstated}, mode="python")
         return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
 
     @property
@@ -260,7 +272,11 @@ class Deployment(Table):
     def _refuse_what_the_engine_lacks(self) -> None:
         if self.engine == "vllm" and self.key_env is not None:
             raise ValueError("key_env is for openai and anthropic engines; vllm has no key")
-        if self.engine != "vllm" and self.key_env is None:
+        if (
+            self.engine != "vllm"
+            and self.key_env is None
+            and (self.metered or self.base_url is None)
+        ):
             raise ValueError(f"key_env is missing: which variable holds the {self.engine} key?")
         if self.engine != "vllm" and self.engine_options:
             raise ValueError("engine_options are for vllm engines only")

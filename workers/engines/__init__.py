@@ -7,6 +7,9 @@ from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.workers.engines.engine import Engine
 
+NO_KEY = "none"
+"""What a server of the house without a key is sent: the SDK does not go without one."""
+
 
 def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
     """The engine of ``deployment``, not yet started.
@@ -45,7 +48,9 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
 
 
 def _key(deployment: Deployment, environ: Mapping[str, str]) -> str:
-    name = deployment.key_env or ""
+    if deployment.key_env is None:
+        return NO_KEY
+    name = deployment.key_env
     key = environ.get(name, "").strip()
     if not key:
         raise Misconfigured(

@@ -120,6 +120,8 @@ def test_a_typo_is_answered_with_its_key_and_the_nearest_valid_word(
         (HOUSE.replace("32768", "0"), "greater than 0"),
         (HOUSE + 'key_env = "K"', "vllm has no key"),
         (CLOSED.replace('key_env = "ANTHROPIC_API_KEY"\n', ""), "key_env is missing"),
+        (HOUSE.replace('"vllm"', '"openai"'), "key_env is missing"),
+        (HOUSE + "tasks = []", "deployments.house.tasks"),
         (CLOSED + "engine_options = { a = 1 }", "engine_options"),
         (HOUSE + 'prices = { input = "1", output = "1" }', "keep exactly one"),
         (CLOSED.replace("prices = {", 'gpu_hour = "1" #'), "our own engines"),

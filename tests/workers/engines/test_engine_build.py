@@ -38,6 +38,13 @@ def test_each_kind_of_deployment_gets_its_engine() -> None:
     assert isinstance(build(house, {}), VllmEngine)
 
 
+def test_a_server_of_the_house_may_have_no_key() -> None:
+    house = a_deployment(
+        "openai", key_env=None, boundary="house", base_url="http://127.0.0.1:1/v1", tier=Tier.GPU
+    )
+    assert isinstance(build(house, {}), OpenAIEngine)
+
+
 @pytest.mark.parametrize("engine", ["openai", "anthropic"])
 @pytest.mark.parametrize("environ", [{}, {"SOME_KEY": ""}, {"SOME_KEY": "  "}, {"OTHER": "sk-1"}])
 def test_a_missing_key_is_misconfigured_and_names_its_variable(

@@ -1,0 +1,37 @@
+"""What a deployment states of itself, and what follows from it."""
+
+from dataclasses import replace
+from hashlib import sha256
+
+from tests.router.specs import FRONTIER, GPU, a_spec, an_item, policy_of, policy_text
+from tierqueue.router.choose import Conditions, Route, choose
+from tierqueue.router.item import Sensitivity
+from tierqueue.router.policy.policy import parse_policy
+from tierqueue.router.signals import Signals
+
+
+def test_a_model_made_for_some_task_types_gets_no_other() -> None:
+    small, large = a_spec("small"), a_spec("large", FRONTIER)
+    table = f"[deployments.{small['name']}]\n"
+    policy = parse_policy(
+        policy_text([small, large]).replace(table, f'{table}tasks = ["tickets.sort"]\n'),
+        "test",
+    )
+    item = an_item(sensitivity=Sensitivity.PUBLIC, floor=GPU)
+    found = {
+        task: choose(replace(item, task=task), Signals(100, 10), policy, Conditions(now=0))
+        for task in ("tickets.sort", "tickets.answer")
+    }
+    chosen = {task: route.deployment for task, route in found.items() if isinstance(route, Route)}
+    assert chosen == {"tickets.sort": small["name"], "tickets.answer": large["name"]}
+    elsewhere = found["tickets.answer"]
+    assert isinstance(elsewhere, Route)
+    assert [(one.rule, one.why) for one in elsewhere.refusals] == [
+        ("task_type", "it does tickets.sort and nothing else")
+    ]
+
+
+def test_a_deployment_that_states_no_task_types_has_the_terms_of_an_older_release() -> None:
+    (deployment,) = policy_of([a_spec("house")]).deployments.values()
+    said = deployment.model_dump(exclude={"policy", "tasks"}, mode="python")
+    assert deployment.terms == sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
