@@ -43,6 +43,9 @@ _DIALECTS = ("sqlite", "postgresql")
 _FRESH = 0.25
 """Seconds after a transaction in which its connection is taken to be alive still."""
 
+READ_ONLY = "25006"
+"""How PostgreSQL says that a transaction cannot write."""
+
 _REWRITTEN = 512 * 2**20
 """Bytes of a SQLite file that are rewritten while workers wait: within half a usual lease."""
 
@@ -57,7 +60,8 @@ class Ledger:
     ``frozen`` is how many seconds PostgreSQL lets a process that was stopped in the middle of a
     transaction hold its locks; then it is rolled back, and the process told when it goes on.
     ``idle_reads``: the same for transactions that only read, which hold up nobody; without it
-    theirs is ``frozen`` too.
+    theirs is ``frozen`` too. ``patience``: seconds for which SQLite's writers wait for their turn;
+    without it as long as it takes.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Ledger:
         pool_size: int = 8,
         frozen: float = 5.0,
         idle_reads: float | None = None,
+        patience: float | None = None,
     ) -> None:
         try:
             parsed = make_url(url)
@@ -97,10 +102,11 @@ class Ledger:
         if dialect == "postgresql" and idle_reads is not None:
             limit = f"SET LOCAL idle_in_transaction_session_timeout = {round(idle_reads * 1000)}"
             self._before_reads = text(limit)
-        self._turns = Turns(f"{parsed.database}-turns") if dialect == "sqlite" else None
+        self._turns = Turns(f"{parsed.database}-turns", patience) if dialect == "sqlite" else None
         if dialect == "sqlite":
-            self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", read_only=False)
-            self._reader = _sqlite(url, pool_size, "BEGIN", read_only=True)
+            busy = _BUSY_SECONDS if patience is None else patience
+            self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", busy, read_only=False)
+            self._reader = _sqlite(url, pool_size, "BEGIN", busy, read_only=True)
             self._clock = None
         else:
             options = {
@@ -194,10 +200,7 @@ class Ledger:
 
 
 def now(connection: Connection) -> int:
-    """The database's clock, microseconds since the epoch.
-
-    SQLite's is its machine's, which is also that of every process that can open the file.
-    """
+    """The database's clock, epoch microseconds; SQLite's is that of the machine it is on."""
     if connection.dialect.name == "sqlite":
         return _now_here()
     return int(connection.execute(_NOW).scalar_one())
@@ -209,9 +212,11 @@ def _now_here() -> int:
 
 
 def unreachable(error: BaseException) -> bool:
-    """Whether ``error`` says that the database could not be asked (as opposed to: said no)."""
-    return isinstance(error, OperationalError | InterfaceError | PoolTimeout) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
+    """Whether ``error`` says that the database could not be asked, or takes no writes now."""
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+        return True
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or getattr(error.orig, "sqlstate", None) == READ_ONLY
     )
 
 
@@ -266,13 +271,13 @@ def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
     return engine
 
 
-def _sqlite(url: str, pool_size: int, begin: str, *, read_only: bool) -> Engine:
+def _sqlite(url: str, pool_size: int, begin: str, busy: float, *, read_only: bool) -> Engine:
     engine = create_engine(
         url,
         pool_size=pool_size,
         # An error that quotes its parameters would carry prompts into logs.
         hide_parameters=True,
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": busy, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")

@@ -20,7 +20,7 @@ def check_path(path: Path) -> None:
     elif path.exists() and not path.is_file():
         why = "it is no regular file"
     elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        why = "this user may not read and write it"
+        why = "this user may not read and write it, or its file system is read-only"
     elif not os.access(folder, os.W_OK | os.X_OK):
         # SQLite keeps its write-ahead file beside the ledger.
         why = f"this user may not write in its folder {folder}"

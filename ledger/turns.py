@@ -3,6 +3,11 @@
 import fcntl
 import os
 import threading
+import time
+
+from sqlalchemy.exc import OperationalError
+
+_LOOK = 0.02
 
 
 class Turns:
@@ -10,20 +15,27 @@ class Turns:
 
     SQLite alone would keep them safe, but its waiting is sleeping, up to 100 ms at a time, and
     whoever writes in a loop starves the others. The system wakes the next one at once, and lets
-    go of the file when its holder dies.
+    go of the file when its holder dies. ``patience``: seconds for which a turn is waited for;
+    ``None`` is for as long as it takes. Raises ``OperationalError`` when it does not come, and
+    where the file beside the ledger's cannot be written.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, patience: float | None = None) -> None:
         self._path = path
+        self._patience = patience
         self._lock = threading.Lock()
         self._file: int | None = None
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        if not self._lock.acquire(timeout=-1 if self._patience is None else self._patience):
+            raise self._refused(BlockingIOError("another thread writes"))
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._wait(self._file)
+        except OSError as error:
+            self._lock.release()
+            raise self._refused(error) from error
         except BaseException:
             self._lock.release()
             raise
@@ -32,6 +44,24 @@ class Turns:
         assert self._file is not None
         fcntl.flock(self._file, fcntl.LOCK_UN)
         self._lock.release()
+
+    def _wait(self, file: int) -> None:
+        if self._patience is None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            return
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK)
+            else:
+                return
+
+    def _refused(self, error: OSError) -> OperationalError:
+        return OperationalError(f"the turn to write, {self._path}", None, error)
 
     def close(self) -> None:
         with self._lock:

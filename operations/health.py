@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.in_force import conditions, policies, tier_concurrency
-from tierqueue.ledger.monitoring import backlog, endings
+from tierqueue.ledger.monitoring import backlog, endings, writes
 from tierqueue.ledger.monitoring import progress as ledger_progress
 from tierqueue.ledger.monitoring.progress import Progress
+from tierqueue.ledger.monitoring.writes import Refusal
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
@@ -72,11 +73,15 @@ def look(app: TierqueueApp) -> Health:
     policy = app.policy
     try:
         progress, said = _ledger(app.ledger, policy)
+        if (refusal := writes.refused(app.ledger)) is not None:
+            found = [takes_no_writes(refusal), *found]
     except LedgerMismatch as error:
         return Health(None, [_setting(error, "tierqueue migrate"), *found])
     except Exception as error:
         if not unreachable(error):
             raise
+        if (refusal := writes.refusal(error)) is not None:
+            return Health(None, [takes_no_writes(refusal), *found])
         away = Finding(
             code="ledger_away",
             wrong=True,
@@ -87,6 +92,28 @@ def look(app: TierqueueApp) -> Health:
         )
         return Health(None, [away, *found])
     return Health(progress, in_order([*found, *said]))
+
+
+_TAKE_WRITES: Mapping[writes.Cause, str] = {
+    "locked": "which program holds the lock? A frozen worker (SIGCONT, or end it), a backup, a"
+    " database shell with an open transaction",
+    "full": "make room on the disk that the database is on",
+    "read_only": "is this a standby now, or its file system mounted read-only? Point"
+    " TIERQUEUE_LEDGER_URL at the primary, or make it writable for this user",
+}
+
+
+def takes_no_writes(refusal: Refusal) -> Finding:
+    """A ledger that answers, and to which nothing can be written."""
+    return Finding(
+        code="ledger_refuses",
+        wrong=True,
+        what=f"the ledger takes no writes ({refusal.said}): nothing is accepted, begun or settled",
+        meanwhile="workers try again: a call that has ended is settled if that is within its lease,"
+        " and everything goes on once it takes writes",
+        do=_TAKE_WRITES[refusal.cause],
+        detail={"cause": refusal.cause},
+    )
 
 
 def _setting(error: TierqueueError, do: str) -> Finding:
@@ -149,6 +176,7 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
 
     check(ledger)
     with ledger.read() as connection:
+        writes.be_hasty(connection)
         now = database_now(connection)
         progress = ledger_progress.snapshot(connection)
         known = conditions.by_deployment(connection)

@@ -8,10 +8,11 @@ from tierqueue.ledger.ceilings.status import CeilingStatus, ceiling_statuses
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.conditions import by_deployment
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.monitoring import backlog, endings, progress
+from tierqueue.ledger.monitoring import backlog, endings, progress, writes
 from tierqueue.ledger.monitoring.backlog import Backlog, Running, Waiting
 from tierqueue.ledger.monitoring.progress import Process
-from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.monitoring.writes import Refusal
+from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.operations.health import concurrency_in_force
 from tierqueue.router.condition import Condition
@@ -70,9 +71,13 @@ class DeploymentStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything of one moment (epoch microseconds); ``dead`` by reason, within the last hour."""
+    """Everything of one moment (epoch microseconds); ``dead`` by reason, within the last hour.
+
+    ``refusal``: why the ledger takes no writes, where it takes none.
+    """
 
     at: int
+    refusal: Refusal | None
     unrouted: Backlog | None
     routing_stages: int
     tiers: list[TierStatus]
@@ -83,8 +88,15 @@ class Status:
     paused: list[Pause]
 
 
-def status(connection: Transaction, policy: Policy) -> Status:
+def status(ledger: Ledger, policy: Policy) -> Status:
     """Where work stands now."""
+    refusal = writes.refused(ledger)
+    with ledger.read() as connection:
+        writes.be_hasty(connection)
+        return _status(connection, policy, refusal)
+
+
+def _status(connection: Transaction, policy: Policy, refusal: Refusal | None) -> Status:
     now = database_now(connection)
     paused = pauses.in_force(connection)
     ready = backlog.ready(connection, now, paused)
@@ -94,6 +106,7 @@ def status(connection: Transaction, policy: Policy) -> Status:
     in_force = concurrency_in_force(connection, policy)
     return Status(
         at=now,
+        refusal=refusal,
         unrouted=ready.get("route"),
         routing_stages=sum(
             "superseded" not in process.since for process in alive(known, "routing")

@@ -10,11 +10,12 @@ from typing import Any
 import click
 import pytest
 
+from tests.ledger.monitoring.test_writes import locked
 from tests.ledger.placed import place
 from tests.operations.cli.test_cli import POLICY, run
 from tests.tasks.producer import CHECKOUT, Producer
 from tierqueue.ledger.in_force import pauses
-from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.monitoring import progress, writes
 from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli import root
 from tierqueue.tasks import complete
@@ -121,6 +122,25 @@ def test_the_doctor_names_a_broker_that_takes_no_writes(
         client.execute_command("REPLICAOF", "NO", "ONE")
     assert status == 1
     assert "WRONG  the broker answers and takes no writes (ReadOnlyError)" in out
+
+
+def test_a_ledger_that_takes_no_writes_is_named_by_doctor_health_and_status(
+    house: Producer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writes, "PATIENCE_SECONDS", 0.1)
+    _beat(house.ledger, "routing@here:1", "routing")
+    assert run(capsys, "status")[0] == 0
+    with locked(house.ledger):
+        status, out, _ = run(capsys, "doctor")
+        assert (status, out.startswith("WRONG  the ledger takes no writes")) == (1, True)
+        assert "which program holds the lock?" in out
+        status, out, _ = run(capsys, "health")
+        assert (status, "the ledger takes no writes" in out) == (1, True)
+        status, out, _ = run(capsys, "status")
+        assert (status, "ledger     NO WRITES: " in out) == (1, True)
+        status, out, _ = run(capsys, "status", "--json")
+        assert (status, json.loads(out)["ledger"]["cause"]) == (1, "locked")
+    assert run(capsys, "doctor")[0] == 0
 
 
 def test_the_doctor_finds_a_deployment_without_a_price_or_a_key(

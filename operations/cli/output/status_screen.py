@@ -27,6 +27,11 @@ def screen(status: Status, keys: str = "") -> list[str]:
     lines = [
         f"tierqueue  {moment(status.at)}" + (f"  {keys}" if keys else ""),
         _routing(status),
+        *(
+            []
+            if status.refusal is None
+            else [f"ledger     NO WRITES: {visible(status.refusal.said)}"]
+        ),
         "",
         _HEAD,
         *(_tier(tier) for tier in status.tiers),
@@ -138,6 +143,11 @@ def as_json_value(status: Status) -> dict[str, Any]:
     """The same for scripts; a key that holds a measure says in which unit."""
     return {
         "at_epoch_us": status.at,
+        "ledger": {
+            "takes_writes": status.refusal is None,
+            "cause": status.refusal and status.refusal.cause,
+            "said": status.refusal and status.refusal.said,
+        },
         "routing": {
             "stages": status.routing_stages,
             "ready_items": status.unrouted.ready if status.unrouted else 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +10,6 @@ from tierqueue.operations.cli.input.opened import ledger_complaint, opened
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import emit, json_option, on_terminal, say
 from tierqueue.operations.cli.system.policy import read_policy
-
-if TYPE_CHECKING:
-    from tierqueue.ledger.session import Ledger
-    from tierqueue.operations.status import Status
 
 
 @click.command(epilog="Example: tierqueue status")
@@ -25,18 +20,21 @@ def status(as_json: bool) -> None:
     END/MIN is how many items ended in the last minute, EMPTY IN how long what is ready takes at
     that pace, WORK how many workers are alive, CALLS how many calls may be in flight at once.
 
-    A look costs the same whatever waits: of very many items it says that there are more.
+    A look costs the same whatever waits: of very many items it says that there are more. Exit 1
+    where the ledger takes no writes.
     """
     from tierqueue.operations.cli.output.status_screen import as_json_value, screen
     from tierqueue.operations.status import status as look
 
     policy = read_policy(None)[0]
-    with opened() as ledger, ledger.read() as connection:
-        stands = look(connection, policy)
+    with opened() as ledger:
+        stands = look(ledger, policy)
     if as_json:
         emit(as_json_value(stands))
     else:
         say(*screen(stands))
+    if stands.refusal is not None:
+        raise click.exceptions.Exit(1)
 
 
 @click.command(epilog="Example: tierqueue top --interval 2")
@@ -61,17 +59,13 @@ def top(interval: float) -> None:
         return
     policy = read_policy(None)[0]
 
-    def stands(ledger: Ledger) -> Status:
-        with ledger.read() as connection:
-            return look(connection, policy)
-
     from tierqueue.operations.cli.output.refreshing import refresh
 
     with opened() as ledger:
 
         def lines() -> list[str]:
             try:
-                return screen(stands(ledger), keys="q quits")
+                return screen(look(ledger, policy), keys="q quits")
             except Exception as error:
                 complaint = ledger_complaint(error)
                 if complaint is None:
@@ -87,5 +81,5 @@ def stands_once() -> None:
     from tierqueue.operations.status import status as look
 
     policy = read_policy(None)[0]
-    with opened() as ledger, ledger.read() as connection:
-        say(*screen(look(connection, policy)))
+    with opened() as ledger:
+        say(*screen(look(ledger, policy)))
