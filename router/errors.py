@@ -24,7 +24,8 @@
         ├── Unpriced           the deployment's model has no price
         ├── ChargeUnknown      a paid call may have been billed and its reply is lost
         ├── Undecodable        a message could not be read; its raw bytes are kept
-        └── Cancelled          somebody cancelled the item
+        ├── Cancelled          somebody cancelled the item
+        └── Erased             the item has ended, and its answer was erased since
 
 An error's ``args`` are ``(message, fields)``, both plain JSON, so that Celery carries them to a
 producer whole, and to one where tierqueue is not installed as an exception of the same name.
@@ -191,6 +192,12 @@ class Cancelled(DeadLettered):
     """Somebody cancelled the item."""
 
     reason = "cancelled"
+
+
+class Erased(DeadLettered):
+    """The item has an answer no more: it was erased, or its time to be kept is over."""
+
+    reason = "erased"
 
 
 BY_REASON: dict[str, type[TierqueueError]] = {

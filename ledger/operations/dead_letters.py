@@ -21,7 +21,7 @@ from tierqueue.router.lifecycle import State
 
 _SHOWN = (
     *("id", "task", "reason", "tier", "deployment", "budget", "job_id", "job_index"),
-    *("error", "spent", "calls", "submitted_at", "ended_at"),
+    *("error", "spent", "calls", "submitted_at", "ended_at", "erased_at"),
 )
 
 NO_WAY_BACK = (InvalidItem.reason, Undecodable.reason)

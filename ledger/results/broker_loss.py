@@ -19,10 +19,10 @@ def endings(
 ) -> list[tuple[Promise, Ending, int | None]]:
     """How the items behind these Celery ids ended, and when (epoch µs; ``None``: not yet).
 
-    Left out are unknown ids and items whose payloads were erased; with ``ended`` all that have
-    not.
+    Left out are unknown ids, and with ``ended`` items that have not. Of an erased one it is said
+    that it was.
     """
-    where = [among(promises.c.id), items.c.erased_at.is_(None), *([_ENDED] if ended else [])]
+    where = [among(promises.c.id), *([_ENDED] if ended else [])]
     return read_ended(connection, where, {"ids": list(promise_ids)})
 
 

@@ -1,13 +1,14 @@
 """Promises: everything Celery must be told when an item ends, one row a Celery task id."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
 from tierqueue.ledger.bulk import among, upsert
 from tierqueue.ledger.tables import items, promises
+from tierqueue.router.errors import Erased
 from tierqueue.router.lifecycle import ENDS, State
 
 _UNKEPT = select(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
@@ -177,10 +178,28 @@ def read_ended(
     """Promises, how their items stand and when they ended (epoch µs; ``None``: they have not), as
     ``where`` over both tables chooses them.
     """
-    columns = (items.c.state, items.c.output, items.c.receipt, items.c.error, items.c.ended_at)
+    names = ("state", "output", "receipt", "error", "ended_at", "reason", "erased_at")
+    columns = [items.c[name] for name in names]
     found = select(promises, *columns).join(items, items.c.id == promises.c.item_id).where(*where)
     rows = connection.execute(found, parameters).all()
-    return [(_promise(row), ending_of(row, row.item_id), row.ended_at) for row in rows]
+    return [(_promise(row), _ending_told(row), row.ended_at) for row in rows]
+
+
+def _ending_told(row: Any) -> Ending:
+    """How an item ended; of one whose payload is gone, that it is, and nothing else."""
+    ending = ending_of(row, row.item_id)
+    if row.erased_at is None:
+        return ending
+    succeeded = row.state == State.SUCCEEDED
+    error = {
+        "reason": Erased.reason if succeeded else row.reason,
+        "message": f"item {row.item_id} has ended ({row.state}), and what it was asked and answered"
+        " was erased since: submit it again if it is needed",
+        "fields": {"item": row.item_id, "erased_at": row.erased_at},
+    }
+    return replace(
+        ending, state=State.DEAD if succeeded else ending.state, answer=None, error=error
+    )
 
 
 def ending_of(row: Any, item_id: str | None = None) -> Ending:

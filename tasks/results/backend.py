@@ -221,8 +221,8 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
     ) -> dict[str, Meta] | None:
         """What the ledger says of these Celery ids; ``None`` where it cannot be asked.
 
-        Left out are ids that it does not know, items whose payloads were erased, and where only
-        those that have ``ended`` are asked for, the others.
+        Left out are ids that it does not know, and where only those that have ``ended`` are asked
+        for, the others. What was erased is a failure that says so.
         """
         if (ledger := self.ledger) is None:
             return None

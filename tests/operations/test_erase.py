@@ -12,7 +12,7 @@ from tests.operations.cli.test_cli import run
 from tests.tasks.producer import Producer
 from tests.waiting import until
 from tierqueue.ledger.tables import items
-from tierqueue.router.errors import Cancelled
+from tierqueue.router.errors import Cancelled, Erased
 from tierqueue.tasks import complete
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -42,7 +42,11 @@ def test_an_erased_answer_is_gone_from_ledger_and_broker(
     client = producer.app.backend.client
     assert not client.exists(f"celery-task-meta-{asked.id}")
     assert client.exists(f"celery-task-meta-{other.id}")
-    assert producer.app.AsyncResult(asked.id).state == "PENDING"
+    again = producer.app.AsyncResult(asked.id)
+    assert again.state == "FAILURE"
+    with pytest.raises(Erased, match=f"item {asked.id} has ended .succeeded., and what") as erased:
+        again.get(timeout=60)
+    assert erased.value.fields["item"] == asked.id
 
 
 def test_an_item_that_waits_is_cancelled_told_and_erased(

@@ -13,6 +13,7 @@ from tests.operations.cli.command import Command
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import Death, die, new_id
+from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import balances
@@ -73,6 +74,8 @@ def test_a_replay_first_only_says_what_it_would_do(tierqueue: Command, ledger: L
     assert state(ledger, item_id) == "dead"
     assert tierqueue.json("dead-letters", "replay", item_id, "--yes") == {
         "action": "replay",
+        "no_way_back": 0,
+        "erased": 0,
         "matching": 1,
         "done": 1,
         "dry_run": False,
@@ -104,6 +107,28 @@ def test_a_discard_cancels_for_good(tierqueue: Command, ledger: Ledger) -> None:
     assert state(ledger, item_id) == "dead"
     tierqueue("dead-letters", "discard", "--reason", "invalid", "--yes")
     assert state(ledger, item_id) == "cancelled"
+
+
+def test_an_erased_dead_letter_is_said_to_have_no_way_back_before_and_after(
+    tierqueue: Command, ledger: Ledger
+) -> None:
+    erased, whole = (dead(ledger, "exhausted") for _ in range(2))
+    with ledger.write() as connection:
+        erasure.erase(connection, [erased], "ada", "asked for")
+    replay = ("dead-letters", "replay")
+    complaint = tierqueue.complaint(*replay, erased)
+    assert complaint.startswith(f"tierqueue: {erased} was erased and has no way back")
+    chosen = (*replay, "--reason", "exhausted")
+    reason = "1 more that were erased have no way back: what was asked is gone"
+    said = tierqueue(*chosen)
+    assert "would replay 1 dead letter;" in said
+    assert reason in said
+    assert tierqueue.json(*chosen)["erased"] == 1
+    said = tierqueue(*chosen, "--yes")
+    assert "replay: 1 of 1 dead letter" in said
+    assert reason in said
+    assert state(ledger, whole) == "submitted"
+    assert state(ledger, erased) == "dead"
 
 
 def test_a_replay_of_nothing_in_particular_is_refused(tierqueue: Command) -> None:
