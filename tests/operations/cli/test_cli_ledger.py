@@ -117,7 +117,7 @@ def test_an_erased_dead_letter_is_said_to_have_no_way_back_before_and_after(
         erasure.erase(connection, [erased], "ada", "asked for")
     replay = ("dead-letters", "replay")
     complaint = tierqueue.complaint(*replay, erased)
-    assert complaint.startswith(f"tierqueue: {erased} was erased and has no way back")
+    assert complaint.startswith(f"error: {erased} was erased and has no way back")
     chosen = (*replay, "--reason", "exhausted")
     reason = "1 more that were erased have no way back: what was asked is gone"
     said = tierqueue(*chosen)
