@@ -5,7 +5,7 @@ item's after all; ``after`` is the one place that says how a condition changes.
 
 Clear: everybody may call. Held back, after a few faults in a row or a stated Retry-After: nobody,
 ``until`` then. On trial from then on: one item at a time, another each time, until one is served.
-After a single throttling there is no trial: everybody goes on.
+After a single throttling there is no trial, unless it lasts: everybody goes on.
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +43,8 @@ LONGEST_HOLD = 600.0
 """The most seconds that a stated Retry-After holds a deployment back: then it is tried."""
 
 LONG_WAIT = 60.0
-"""Seconds of a stated Retry-After that are more than a rate: an account's limit of the day."""
+"""Seconds of throttling, stated or tried, that are more than a rate: an account's limit of the day.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,18 @@ class Condition:
     @property
     def unavailable(self) -> bool:
         """Whether another deployment should take over: it is held back, and not for its rate."""
-        return self.held and self.code != "throttled"
+        return self.held and (self.code != "throttled" or self.lasting)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it is throttled for so long that somebody should know, and another take over.
+
+        Its provider asked for so long a wait, or no trial was served for so long.
+        """
+        if self.code != "throttled" or self.until is None or self.since is None:
+            return False
+        last = self.faulted_at or self.since
+        return max(last - self.since, self.until - last) > LONG_WAIT * MICROSECONDS
 
     @property
     def needs_somebody(self) -> bool:
@@ -96,7 +108,8 @@ class Condition:
         """Whether everybody may call."""
         if self.until is None:
             return True
-        return self.code == "throttled" and self.rounds < 2 and not self.wait(now)
+        rate = self.code == "throttled" and not self.lasting
+        return rate and self.rounds < 2 and not self.wait(now)
 
     def may_call(self, item: str, now: int) -> bool:
         """Whether this item may: everybody may, or it is the one on trial."""
@@ -107,10 +120,6 @@ class Condition:
         if self.free(now) or self.wait(now):
             return False
         return self.probe is None or now >= (self.probe_until or 0)
-
-    def lasts(self, now: int) -> bool:
-        """Whether its provider asked for so long a wait that somebody should know of it."""
-        return self.code == "throttled" and self.wait(now) > LONG_WAIT
 
     def said(self) -> str:
         """The fault in words for people, without a secret."""

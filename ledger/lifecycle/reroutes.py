@@ -16,7 +16,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Trouble
 
-WAITS = tuple(code for code in get_args(Trouble) if code != "throttled")
+WAITS = get_args(Trouble)
 """Reasons of items that wait for their deployment, where another may take over."""
 
 

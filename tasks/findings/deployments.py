@@ -66,7 +66,7 @@ def _held(facts: Facts, condition: Condition) -> Finding:
     waiting = waits_for(facts, condition.deployment)
     seconds = max(0, facts.now - (condition.since or facts.now)) / 1e6
     lasts = seconds > STUCK_SECONDS and condition.code != "throttled"
-    lasts = lasts or condition.lasts(facts.now)
+    lasts = lasts or condition.lasting
     again = condition.wait(facts.now)
     code = condition.code or "outage"
     return Finding(

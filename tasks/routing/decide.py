@@ -79,13 +79,15 @@ def choose_all(
         match chosen:
             case Route() as route:
                 degraded = None if work.only is None else item.degraded
-                to = may_fall(item, "on_outage", 0, policy, now) if route.waits_for else None
+                waits = away[route.deployment].code if route.waits_for is not None else None
+                outage = waits not in (None, "throttled")
+                to = may_fall(item, "on_outage", 0, policy, now) if outage else None
                 if to is not None:
                     below = choose(replace(work, only=to), signals, policy, conditions)
                     if isinstance(below, Route) and below.waits_for is None:
                         degraded = fallen(to, route.deployment, "outage")
                         route = below
-                waits = away[route.deployment].code if route.waits_for is not None else None
+                        waits = None
                 routed.append(_routed(item, work, route, policy, degraded, waits))
                 if route.deployment in tried:
                     tried.remove(route.deployment)

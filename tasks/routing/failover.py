@@ -64,6 +64,9 @@ class Failover:
         for name in sorted(away):
             deployment = self._policy.deployments[name]
             alone = not _stand_ins(deployment, self._policy, away)
+            if alone and known[name].code == "throttled":
+                # No outage, and what waits with a throttled call does not fall.
+                continue
             count += reroutes.send_back(
                 connection, deployment.tier, name, MOST, fallbacks_only=alone
             )

@@ -279,6 +279,23 @@ def test_a_clock_that_is_set_back_holds_nothing_back_for_longer(code: Trouble) -
 @pytest.mark.parametrize(("stated", "told"), [(12, False), (LONG_WAIT, False), (90, True)])
 def test_a_stated_wait_of_over_a_minute_is_more_than_a_rate(stated: float, told: bool) -> None:
     condition = after(CLEAR, fault(1, "throttled", wait=stated))
-    assert condition.lasts(1 * SECOND) is told
-    assert not condition.lasts(100 * SECOND)
-    assert not after(CLEAR, fault(1, "outage", wait=stated)).lasts(1 * SECOND)
+    assert condition.lasting is told
+    assert condition.unavailable is told
+    # Everybody at once would only find out that it goes on: it is tried by one.
+    now = round((2 + stated) * SECOND)
+    assert (condition.free(now), condition.wants_probe(now)) == (not told, told)
+    assert after(condition, served(2 + stated)).code is None
+    assert not after(CLEAR, fault(1, "outage", wait=stated)).lasting
+
+
+def test_throttling_that_no_trial_ends_lasts_and_an_answer_in_between_begins_anew() -> None:
+    condition = after(CLEAR, fault(1, "throttled"))
+    while not condition.lasting:
+        now = (condition.until or 0) / SECOND
+        assert now <= 1 + LONG_WAIT + LONGEST_PAUSE
+        assert not condition.unavailable
+        condition = after(condition, fault(now, "throttled", item="p"))
+    assert condition.unavailable
+    now = (condition.until or 0) / SECOND + 1
+    again = after(after(condition, served(now)), fault(now + 1, "throttled"))
+    assert not again.lasting

@@ -132,8 +132,9 @@ class Alarm:
 def _lasts(condition: Condition, now: int) -> bool:
     """Whether somebody should be told of it."""
     if not condition.unavailable:
-        return condition.lasts(now)
-    return condition.needs_somebody or now - (condition.since or now) >= LASTS
+        return False
+    urgent = condition.needs_somebody or condition.lasting
+    return urgent or now - (condition.since or now) >= LASTS
 
 
 def _said(warning: CeilingWarning) -> dict[str, Any]:

@@ -243,8 +243,9 @@ def test_a_routing_stage_that_starts_finds_what_waits_although_another_serves(
 def may_be_tried(ledger: Ledger, deployment: str) -> None:
     """It has been held back for long enough."""
     with ledger.write() as connection:
-        name = f"'{deployment}'"
-        connection.exec_driver_sql(f"UPDATE conditions SET until = 1 WHERE deployment = {name}")
+        earlier = ", ".join(f"{it} = {it} - 1000000000" for it in ("since", "faulted_at", "until"))
+        where = f"deployment = '{deployment}'"
+        connection.exec_driver_sql(f"UPDATE conditions SET {earlier} WHERE {where}")
 
 
 def test_a_fallback_is_taken_only_where_somebody_allowed_it_and_only_on_an_outage(
@@ -326,3 +327,37 @@ def test_a_stated_wait_keeps_items_in_the_ledger_and_nobody_takes_over(
     item = submitted(ledger)
     assert stage.tick() == []
     assert routed_to(ledger, item)[:2] == ("routed", "cheap")
+
+
+def test_throttling_that_lasts_is_taken_over_as_an_outage_is_and_tried_by_one(
+    ledger: Ledger, stage: Stage
+) -> None:
+    routed = submitted(ledger)
+    stage.tick()
+    with ledger.write() as connection:
+        again_at = database_now(connection) + 500 * SECOND
+        routes.give_back(connection, {routed: 0}, again_at, "throttled")
+    breaks(ledger, "cheap", "throttled", wait=90.0)
+    assert stage.tick() == [routed]
+    assert routed_to(ledger, routed)[:2] == ("queued", "other")
+    may_be_tried(ledger, "cheap")
+    new = submitted(ledger)
+    assert stage.tick() == [new]
+    assert known(ledger, "cheap").probe == new
+    serves(ledger, "cheap")
+    last = submitted(ledger)
+    assert stage.tick() == [last]
+    assert routed_to(ledger, last)[:2] == ("queued", "cheap")
+
+
+def test_throttling_that_lasts_is_no_outage_that_an_item_falls_on(
+    ledger: Ledger, stage: Stage
+) -> None:
+    breaks(ledger, "best", "throttled", wait=90.0)
+    item = submitted(ledger, floor="open_weight", fallback={"on_outage": "open_weight"})
+    waits = submitted(ledger, floor="frontier", fallback={"on_outage": "gpu"})
+    stage.tick()
+    assert routed_to(ledger, item)[:2] == ("queued", "cheap")
+    for _ in range(2):
+        assert routed_to(ledger, waits) == ("routed", "best", "throttled")
+        stage.tick()
