@@ -132,7 +132,7 @@ def test_a_deployment_that_is_down_while_items_wait_for_it_is_wrong() -> None:
 def test_a_deployment_that_was_down_for_a_moment_or_for_nobody_is_a_note() -> None:
     assert wrong(facts(ROUTING, conditions=held("outage", 5), routed={"house": 20})) == {}
     assert wrong(facts(ROUTING, conditions=held("unreachable"))) == {}
-    assert wrong(facts(ROUTING, conditions=held("throttled"), routed={"house": 20})) == {}
+    assert wrong(facts(ROUTING, conditions=held("throttled", 45), routed={"house": 20})) == {}
 
 
 @pytest.mark.parametrize("code", sorted(NEEDS_SOMEBODY))
