@@ -190,6 +190,7 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
             toll=endings.toll(connection, now - WINDOW),
             lately=endings.lately(connection),
             policy=policies.in_force(connection),
+            acknowledged_at=endings.acknowledged_at(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
             now=now,
         )

@@ -93,12 +93,17 @@ def spent(connection: Transaction, item_ids: Sequence[str]) -> dict[str, Spent]:
 
 def toll(connection: Transaction, since: int) -> Toll:
     """What died after ``since`` (epoch µs), and after the last acknowledgement."""
-    since = max(since, audit_log.last(connection, ACKNOWLEDGED) or 0)
+    since = max(since, acknowledged_at(connection) or 0)
     return Toll(
         since=since,
         deaths=_deaths(connection, since),
         ended=_ended(connection, since),
     )
+
+
+def acknowledged_at(connection: Transaction) -> int | None:
+    """When somebody last said to have seen what is wrong (epoch µs)."""
+    return audit_log.last(connection, ACKNOWLEDGED)
 
 
 def acknowledge(connection: Transaction, by: str, detail: Mapping[str, Any]) -> None:

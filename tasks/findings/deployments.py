@@ -33,7 +33,11 @@ _UNKNOWN = "look at it, and at the log of the {tier} workers"
 
 
 def found(facts: Facts) -> Iterator[Finding]:
-    """Every deployment's that is held back, in the order of the tiers."""
+    """Every deployment's that is held back, in the order of the tiers.
+
+    Wrong is one that somebody has to mend, until its workers were restarted or it was acknowledged
+    since its last refusal: where nothing waits for it, nothing else would ever show that it is.
+    """
     held = [
         condition
         for name, condition in facts.conditions.items()
@@ -41,7 +45,12 @@ def found(facts: Facts) -> Iterator[Finding]:
     ]
     order = {tier: place for place, tier in enumerate(TIERS)}
     for condition in sorted(held, key=lambda c: (order[_of(facts, c).tier], c.deployment)):
-        yield _held(facts, condition)
+        said_mended = _said_mended(facts, condition)
+        yield (
+            _held(facts, condition)
+            if said_mended is None
+            else _untried(facts, condition, said_mended)
+        )
     yield from _breakers(facts)
 
 
@@ -85,6 +94,39 @@ def _held(facts: Facts, condition: Condition) -> Finding:
             "again_seconds": again,
             "faults": condition.faults,
             "waiting_items": waiting,
+        },
+    )
+
+
+def _said_mended(facts: Facts, condition: Condition) -> str | None:
+    """What a person has done since the last refusal, where only an item can tell if it helped."""
+    last = condition.faulted_at
+    if not condition.needs_somebody or last is None or waits_for(facts, condition.deployment):
+        return None
+    tier = _of(facts, condition).tier
+    workers = alive(facts.progress.processes, "worker", tier)
+    if workers and all(worker.up < (facts.now - last) / 1e6 for worker in workers):
+        return f"the {tier} workers were restarted"
+    if (facts.acknowledged_at or 0) > last:
+        return "somebody acknowledged it"
+    return None
+
+
+def _untried(facts: Facts, condition: Condition, since: str) -> Finding:
+    deployment = _of(facts, condition)
+    seconds = max(0, facts.now - (condition.faulted_at or facts.now)) / 1e6
+    return Finding(
+        code="deployment_untried",
+        wrong=False,
+        what=f"deployment {condition.deployment} ({deployment.tier}) was last refused"
+        f" {seconds:.0f} s ago: {condition.said()}; {since} since, and it was not tried",
+        meanwhile="the next item for it tries it; if it is refused again, it waits",
+        do="nothing, if that is mended; to be sure, submit an item that goes there",
+        detail={
+            "deployment": condition.deployment,
+            "tier": deployment.tier.value,
+            "trouble": condition.code,
+            "refused_seconds": seconds,
         },
     )
 

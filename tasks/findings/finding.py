@@ -43,7 +43,8 @@ class Facts:
     ``conditions`` what is known of them, by name; ``routed``: how many ready items are routed to a
     deployment that is held back, as far as they were counted; ``lately``: what ended last;
     ``stopped_jobs``: jobs whose submission ended early, each with how many of its rows are items;
-    ``policy``: the digest of the one in force.
+    ``policy``: the digest of the one in force; ``acknowledged_at``: when somebody last said to have
+    seen what is wrong (epoch µs).
     """
 
     progress: Progress
@@ -56,6 +57,7 @@ class Facts:
     lately: Sequence[Ended]
     stopped_jobs: Sequence[tuple[Mapping[str, Any], int]] = ()
     policy: str | None = None
+    acknowledged_at: int | None = None
     now: int
 
 

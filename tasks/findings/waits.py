@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from tierqueue.ledger.monitoring.backlog import Waiting
 from tierqueue.router.lifecycle import Wait
-from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding
+from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive
 from tierqueue.tasks.plural import count
 
 _MEANWHILE: Mapping[str, str] = {
@@ -34,18 +35,19 @@ def found(facts: Facts) -> Iterator[Finding]:
         # What waits for a ceiling is told with the ceiling.
         if group.code != Wait.CEILING:
             items[group.code] = items.get(group.code, 0) + group.items
-            oldest[group.code] = max(oldest.get(group.code, 0.0), group.oldest_seconds)
+            if _in_vain(facts, group):
+                oldest[group.code] = max(oldest.get(group.code, 0.0), group.oldest_seconds)
             tiers.setdefault(group.code, set()).add(group.deployment or "the routing stage")
     for code, number in sorted(items.items()):
         where = ", ".join(sorted(tiers[code]))
         what = f"{count(number, 'item', 'waits', 'wait')} for {where}: {code}"
         detail = {"reason": code, "items": number}
-        if code in _MEND and oldest[code] > STUCK_SECONDS:
+        if code in oldest:
             yield Finding(
                 code="waiting_in_vain",
                 wrong=True,
                 what=f"{what}; the oldest was submitted {oldest[code]:.0f} s ago",
-                meanwhile="they wait in the ledger, until their deadlines",
+                meanwhile="none of them gets on; they wait in the ledger, until their deadlines",
                 do=_MEND[code],
                 detail={**detail, "oldest_seconds": oldest[code]},
             )
@@ -58,3 +60,23 @@ def found(facts: Facts) -> Iterator[Finding]:
             do="nothing, unless it lasts: tierqueue status",
             detail=detail,
         )
+
+
+def _in_vain(facts: Facts, group: Waiting) -> bool:
+    """Whether items wait for what no time mends, and nobody who waits like them gets on.
+
+    An item may be old for other reasons, and wait for this since a moment ago: as long as its
+    deployment serves others, or a process has just started, as when all are restarted one after
+    another, it is not in vain. One that is above a limiter's burst is served by no other's turn.
+    """
+    if group.code not in _MEND or group.oldest_seconds <= STUCK_SECONDS:
+        return False
+    processes = facts.progress.processes
+    involved = [*alive(processes, "routing"), *alive(processes, "worker", group.tier)]
+    if any(process.up < STUCK_SECONDS for process in involved):
+        return False
+    known = facts.conditions.get(group.deployment or "")
+    served_at = None if known is None else known.served_at
+    if group.code == Wait.TOKEN_LIMIT or served_at is None:
+        return True
+    return (facts.now - served_at) / 1e6 > STUCK_SECONDS

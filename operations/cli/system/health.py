@@ -49,7 +49,10 @@ def health(worker: str | None, as_json: bool) -> None:
 
 @click.command(epilog="Example: tierqueue doctor || tierqueue status")
 @click.option(
-    "--acknowledge", is_flag=True, help="You have seen what died so far: it is told no more."
+    "--acknowledge",
+    is_flag=True,
+    help="You have seen what died so far: it is told no more. What was refused for a key or an"
+    " account is mended: a note, until it is refused again.",
 )
 @json_option
 def doctor(acknowledge: bool, as_json: bool) -> None:

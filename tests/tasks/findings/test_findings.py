@@ -116,6 +116,57 @@ def held(code: Trouble, seconds: int = 60) -> dict[str, Condition]:
     }
 
 
+def refused(seconds: int) -> dict[str, Condition]:
+    """Its key was refused last so many seconds ago, and nobody has called it since."""
+    known = held("unauthorized", seconds + 5)["house"]
+    return {"house": replace(known, faulted_at=NOW - seconds * 1_000_000)}
+
+
+def test_a_refused_key_is_wrong_until_its_workers_were_restarted_or_somebody_says_so() -> None:
+    looked = facts(ROUTING, GPU, conditions=refused(300))
+    assert wrong(looked).keys() == {"deployment_stopped"}
+    # All of them: one that still has the old key would be refused again.
+    young = process("worker", "gpu", up=60.0)
+    looked = facts(ROUTING, GPU, young, conditions=refused(300))
+    assert wrong(looked).keys() == {"deployment_stopped"}
+    for mended in (
+        facts(ROUTING, young, conditions=refused(300)),
+        facts(ROUTING, GPU, conditions=refused(300), acknowledged_at=NOW - 1_000_000),
+    ):
+        assert wrong(mended) == {}
+        untried = notes(mended)["deployment_untried"]
+        assert "was last refused 300 s ago: unauthorized" in untried.what
+        assert "the next item for it tries it" in untried.meanwhile
+    again = facts(ROUTING, GPU, conditions=refused(300), acknowledged_at=NOW - 400 * 1_000_000)
+    assert wrong(again).keys() == {"deployment_stopped"}
+
+
+def test_a_refused_key_for_which_items_wait_is_tried_by_itself_and_wrong_until_it_serves() -> None:
+    young = process("worker", "gpu", up=60.0)
+    looked = facts(ROUTING, young, conditions=refused(300), routed={"house": 1})
+    assert wrong(looked).keys() == {"deployment_stopped"}
+
+
+@pytest.mark.parametrize("code", [Wait.NOT_SERVED, Wait.OTHER_POLICY, Wait.LIMITER_AWAY])
+def test_what_no_time_mends_is_judged_by_progress_and_not_by_an_item_s_age(code: Wait) -> None:
+    waiting = [waits(code, 3, seconds=900.0)]
+    assert wrong(facts(ROUTING, GPU, waiting=waiting)).keys() == {"waiting_in_vain"}
+    for seconds, found in ((20, set[str]()), (40, {"waiting_in_vain"})):
+        served = Condition(deployment="house", served_at=NOW - seconds * 1_000_000)
+        looked = facts(ROUTING, GPU, waiting=waiting, conditions={"house": served})
+        assert wrong(looked).keys() == found
+    # One after the other is restarted: the new worker has had no time yet.
+    restarted = process("worker", "gpu", up=10.0)
+    assert wrong(facts(ROUTING, restarted, waiting=waiting)) == {}
+
+
+def test_what_is_above_a_limiter_s_burst_waits_in_vain_whoever_is_served_beside_it() -> None:
+    served = Condition(deployment="house", served_at=NOW)
+    waiting = [waits(Wait.TOKEN_LIMIT, 1, seconds=90.0)]
+    looked = facts(ROUTING, GPU, waiting=waiting, conditions={"house": served})
+    assert wrong(looked).keys() == {"waiting_in_vain"}
+
+
 def test_a_deployment_that_is_down_while_items_wait_for_it_is_wrong() -> None:
     waiting = [waits("deployment", 11)]
     looked = facts(ROUTING, GPU, conditions=held("outage"), waiting=waiting, routed={"house": 20})
