@@ -30,7 +30,10 @@ def serve(weights: Path = GGUF, *, port: int = 0, name: str = NAME) -> Any:
     wanted.kv_unified = True  # whoever needs it has the whole context
     # One thread is the fastest for a model this small, and leaves the other cores alone.
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
-    wanted.cache_ram_mib = 0
+    # Greedy, unless a request says otherwise: tierqueue states no temperature.
+    wanted.sampling.temp = 0.0
+    # Prompts are short and share nothing; kept ones would only change the last digits.
+    wanted.cache_prompt, wanted.cache_ram_mib = False, 0
     wanted.ui = False
     wanted.verbosity = 1  # errors
     return Server(wanted)
