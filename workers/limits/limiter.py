@@ -153,8 +153,8 @@ class Limiter:
     minute = 60.0
     """The provider's window in seconds; tests make it short."""
     travel = 5.0
-    """The longest time in seconds between a grant and the call's arrival at the provider. What is
-    not sent by then, and well within the lease of its slot, is not sent.
+    """The longest time in seconds between a grant and the call's arrival at the provider, where a
+    limit per minute is stated. What is not sent by then, and well within its lease, is not sent.
     """
     scripts = (GRANT, RENEW)
 
@@ -191,7 +191,7 @@ class Limiter:
         if bounds.tokens_per_minute is not None and bounds.token_burst is not None:
             never = tuple(want.id for want in wanted if want.tokens > bounds.token_burst)
             wanted = [want for want in wanted if want.tokens <= bounds.token_burst]
-        send_by = time.monotonic() + min(self.travel, self._lease / 1e6 * 2 / 3)
+        send_by = time.monotonic() + self._good_for(bounds)
         if bounds.free or not wanted:
             granted = tuple(want.id for want in wanted)
             return Grant(granted=granted, never=never, send_by=send_by)
@@ -255,6 +255,16 @@ class Limiter:
             for reason, key in known:
                 if reason in forgotten:
                     self._client.hset(key, "from", 0)
+
+    def _good_for(self, bounds: Bounds) -> float:
+        """Seconds for which a grant may be sent.
+
+        No limit per minute bounds the travel where none is stated. The slot's lease does in any case,
+        and the claim's, which is as long: after it another worker may have the item.
+        """
+        leased = self._lease / 1e6 * 2 / 3
+        rated = (bounds.requests_per_minute, bounds.tokens_per_minute) != (None, None)
+        return min(self.travel, leased) if rated else leased
 
     def _numbers(self, bounds: Bounds) -> list[str | int | float]:
         numbers: list[str | int | float] = []
