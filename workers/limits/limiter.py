@@ -259,7 +259,7 @@ class Limiter:
     def _good_for(self, bounds: Bounds) -> float:
         """Seconds for which a grant may be sent.
 
-        No limit per minute bounds the travel where none is stated. The slot's lease does in any case,
+        Where no limit per minute is stated, none bounds the travel. The slot's lease does anyhow,
         and the claim's, which is as long: after it another worker may have the item.
         """
         leased = self._lease / 1e6 * 2 / 3
