@@ -10,10 +10,11 @@ import argparse
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.checker_limits import limits_kept
 from bench.checker_run import Row, Run, Violations, open_run, percentile
 
 ENDS = ("succeeded", "dead", "cancelled")
@@ -51,7 +52,7 @@ def check(run: Run, lease: float) -> tuple[Violations, dict[str, Any]]:
     }
     figures["condemned"] = _poison(run, found)
     figures["died_of_outage"] = _outages(run, found)
-    _limits(run, found, lease)
+    limits_kept(run, found, lease)
     _always(run, found)
     return found, figures
 
@@ -281,43 +282,6 @@ def lost_with(run: Run, item: Row | None) -> set[str]:
     """The workers that were lost while they held this item."""
     tried = [] if item is None else run.attempts[item["id"]]
     return {row["worker"] for row in tried if row["outcome"] in ("lost", "unknown")}
-
-
-def _limits(run: Run, found: Violations, lease: float) -> None:
-    """I5 and I6: a deployment's requests in any minute, and its calls at the same time.
-
-    A broker that forgot everything knows no calls in flight until they are renewed, and one that
-    was away for long has seen their slots expire; that time and one lease more are left out of I6.
-    """
-    forgot = [
-        (line.get("since") or line["at"], line["at"] + lease)
-        for line in run.faults
-        if line["kind"] in ("flushall", "broker_back")
-    ]
-    for deployment in run.deployments.values():
-        limits = deployment.get("limits", {})
-        calls = [call for call in run.calls if call.get("model") == deployment["model"]]
-        starts = sorted(call["started"] for call in calls)
-        per_minute = limits.get("requests_per_minute")
-        if per_minute is not None:
-            for first, last in zip(starts, starts[per_minute:], strict=False):
-                if last - first < 60:
-                    found.add("I5", deployment["model"], f"{per_minute} a minute passed at {last}")
-        most = limits.get("in_flight")
-        if most is not None:
-            for at, count in _overlaps(calls):
-                excused = any(since <= at <= until for since, until in forgot)
-                if count > most and not excused:
-                    found.add("I6", deployment["model"], f"{count} calls at once at {at}")
-
-
-def _overlaps(calls: Sequence[dict[str, Any]]) -> Iterator[tuple[float, int]]:
-    moves = [(call["started"], 1) for call in calls] + [(call["ended"], -1) for call in calls]
-    count = 0
-    for at, change in sorted(moves):
-        count += change
-        if change > 0:
-            yield at, count
 
 
 def _always(run: Run, found: Violations) -> None:
