@@ -4,7 +4,7 @@ Every engine answers with exactly one of these and raises nothing; anything else
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,19 @@ class Usage:
         )
 
 
+class Token(NamedTuple):
+    """One token of an answer, and what the model might have written in its place.
+
+    ``text`` in UTF-8 bytes; ``others`` are the alternatives that were shown, without itself;
+    ``hidden`` is the most that any one which was not shown can have.
+    """
+
+    text: bytes
+    probability: float
+    others: tuple[tuple[bytes, float], ...] = ()
+    hidden: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """The engine answered; whether the answer is accepted is for validation to say.
@@ -46,8 +59,8 @@ class Completed:
     provider); ``too_long`` (the context window does not hold the request, nothing was done); or
     ``other`` (for a reason nobody knows). ``simulated`` is true when the answer says of itself
     that it comes from a simulation. ``other_model``: it is another model's than was asked for,
-    which the item's demands allow. ``confidence``: how sure the model was, 0 to 1, by the
-    probabilities of its tokens; ``None`` is not known.
+    which the item's demands allow. ``tokens`` are the answer's, where they were given;
+    ``confidence`` is how sure the model was by them, 0 to 1; ``None`` is not known.
     """
 
     text: str
@@ -57,6 +70,7 @@ class Completed:
     seconds: float = 0.0
     simulated: bool = False
     other_model: bool = False
+    tokens: tuple[Token, ...] = ()
     confidence: float | None = None
 
 

@@ -35,7 +35,8 @@ class Call:
 
     ``pieces`` are the texts of system and messages in order; ``subject`` is the last user text,
     whose words fill the answer. ``max_output`` is in tokens. ``uses`` are what a host may not take,
-    by the names of ``sandbox.hosts``.
+    by the names of ``sandbox.hosts``. ``logprobs``: how many alternatives of each token are asked
+    for; ``None`` where no log-probabilities are.
     """
 
     api: Api
@@ -47,6 +48,7 @@ class Call:
     max_output: int
     marks: tuple[CacheMark, ...] = ()
     uses: frozenset[str] = frozenset()
+    logprobs: int | None = None
 
     @property
     def prompt(self) -> str:

@@ -9,7 +9,8 @@
     model = "open-large"
     tokens = 150
 
-``what``: ``max_tokens``, ``max_completion_tokens``, ``json_schema``, ``json_object``, ``system``.
+``what``: ``max_tokens``, ``max_completion_tokens``, ``json_schema``, ``json_object``, ``system``,
+``logprobs``. A model that thinks refuses log-probabilities, as OpenAI's do.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from fnmatch import fnmatchcase
 
 from sandbox.call import Call, Json, Refused
 
-KNOWN = frozenset({"max_tokens", "max_completion_tokens", "json_schema", "json_object", "system"})
+KNOWN = frozenset(
+    {"max_tokens", "max_completion_tokens", "json_schema", "json_object", "system", "logprobs"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Hosts:
 
     def admit(self, call: Call) -> None:
         """Raise ``Refused`` for what the model's host does not take of this request."""
+        if call.logprobs is not None and self.reasoning(call.model):
+            raise Refused(403, "You are not allowed to request logprobs from this model")
         for pattern, what, status in self.refuses:
             if fnmatchcase(call.model, pattern):
                 for name in sorted(what & call.uses):

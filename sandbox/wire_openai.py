@@ -3,7 +3,7 @@
 import re
 import time
 
-from sandbox import schema_rules
+from sandbox import logprobs, schema_rules
 from sandbox.cache import HOUR
 from sandbox.call import Api, CacheMark, Call, Json, Refused, Served
 from sandbox.wire import (
@@ -66,6 +66,7 @@ class OpenAIWire:
             for part in text_parts(turn.get("content"), "messages"):
                 pieces.append(part["text"])
                 subject = part["text"] if turn["role"] == "user" else subject
+        alternatives = logprobs.asked(body)
         asked = field(body, "response_format", dict, {})
         schema, wants_json = _format(asked)
         if wants_json and schema is None and not any("json" in text.lower() for text in pieces):
@@ -83,10 +84,12 @@ class OpenAIWire:
             or positive(body, "max_tokens")
             or DEFAULT_MAX_OUTPUT,
             marks=(CacheMark(len(pieces) - 1, HOUR, written_is_billed=False),),
+            logprobs=alternatives,
             uses=frozenset(
                 {name for name in ("max_tokens", "max_completion_tokens") if body.get(name)}
                 | {str(asked.get("type", "text"))}
                 | {turn["role"] for turn in turns if turn["role"] == "system"}
+                | ({"logprobs"} if alternatives is not None else set())
             ),
         )
 
@@ -94,13 +97,14 @@ class OpenAIWire:
         """A ``chat.completion``; ``prompt_tokens`` includes the cached ones."""
         usage = served.usage
         message = {"role": "assistant", "content": served.text, "refusal": None}
+        told = None if call.logprobs is None else logprobs.of(call, served.text)
         return {
             "id": f"chatcmpl-sandbox-{seq}",
             "object": "chat.completion",
             "created": int(time.time()),
             "model": f"sandbox/{call.model}",
             "choices": [
-                {"index": 0, "message": message, "logprobs": None, "finish_reason": served.finish}
+                {"index": 0, "message": message, "logprobs": told, "finish_reason": served.finish}
             ],
             "usage": {
                 "prompt_tokens": usage.all_input,

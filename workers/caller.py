@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
+from pydantic import BaseModel
 
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.router.errors import EgressRefused
@@ -25,7 +26,7 @@ from tierqueue.router.outcome import (
 )
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.served import must_be_the_asked, same_model
-from tierqueue.tasks.answers import form
+from tierqueue.tasks.answers import confidence, form
 from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
@@ -200,7 +201,8 @@ def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call
         return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
     try:
         prompt = kind.prompt(claim.arguments)
-        asked = form.asked_of(deployment, kind.output_model(claim.arguments))
+        model = kind.output_model(claim.arguments)
+        asked = form.asked_of(deployment, model)
     except Exception as error:  # noqa: BLE001 - a team's own code
         message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
         return Failed(kind="task_type", message=message, transient=False, reason="task_code")
@@ -215,10 +217,27 @@ def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call
         schema=asked.schema,
         schema_name=asked.name,
         json_object=asked.json_object,
+        alternatives=_alternatives(deployment, claim, model),
         output_limit=_output_limit(deployment, claim),
         timeout=deployment.timeout,
         labels={"attempt": str(item.calls + 1)},
     )
+
+
+def _alternatives(
+    deployment: Deployment, claim: Claim, model: type[BaseModel] | None
+) -> int | None:
+    """How many alternatives of each token are asked for; ``None``: no probabilities at all.
+
+    Of a free text they are many and tell little, so that only who holds them against a
+    ``min_confidence`` gets them.
+    """
+    if not deployment.tells_confidence:
+        return None
+    if model is None and not claim.arguments.get("min_confidence"):
+        return None
+    most = deployment.top_logprobs or confidence.ALTERNATIVES
+    return min(confidence.asked_for(model), most)
 
 
 def _joined(*parts: str) -> str:

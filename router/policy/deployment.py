@@ -99,7 +99,7 @@ class Limits(Table):
     """Most calls at once, over all workers."""
 
 
-_ADDED = ("tasks",)
+_ADDED = ("tasks", "top_logprobs")
 """Keys of later releases, newest last."""
 
 _STRUCTURED_OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -138,8 +138,7 @@ class Deployment(Table):
     """What the engine or the provider calls the model; for vLLM also a folder with its files."""
 
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] | None = None
-    """The task types that it does, for a model made for some alone; where nothing is stated,
-    all."""
+    """The task types that it does, for a model made for some alone; otherwise all."""
 
     boundary: str
     """Who sees the payload: ``house`` or ``vendor:<name>``. Confidential and regulated data goes to
@@ -179,6 +178,11 @@ class Deployment(Table):
     """What the API can be told of an answer's form; where nothing is stated, for ``openai`` engines
     what the host is known to take. vLLM enforces a schema always."""
 
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=20)] = 0
+    """How many tokens the API shows in the place of each, with their log-probabilities, by which
+    the confidence in an answer is measured; 0: it gives none, or the model refuses them, as models
+    that reason do. vLLM in the worker gives 20; for ``openai`` engines."""
+
     system_message: Flag = True
     """Without it the instruction stands in front of the user's message, for models that have no
     system role."""
@@ -210,8 +214,7 @@ class Deployment(Table):
     @cached_property
     def terms(self) -> str:
         """Names everything that is said of it, whatever the rest of the policy says."""
-        # A key that an older release does not know counts from when it is stated: until then a
-        # worker of that release serves the deployment as before.
+        # Unstated, what an older release does not know changes nothing for its workers.
         unstated = {name for name in _ADDED if name not in self.model_fields_set}
         said = self.model_dump(exclude={"policy", *unstated}, mode="python")
         return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
@@ -220,6 +223,11 @@ class Deployment(Table):
     def metered(self) -> bool:
         """Whether a vendor counts the calls, so that a lost reply may be billed."""
         return self.boundary != "house"
+
+    @property
+    def tells_confidence(self) -> bool:
+        """Whether the confidence in its answers can be measured."""
+        return self.engine == "vllm" or self.top_logprobs > 0
 
     @property
     def provider(self) -> str:
@@ -282,6 +290,10 @@ class Deployment(Table):
             raise ValueError("engine_options are for vllm engines only")
         if self.engine != "openai" and self.limit_parameter != "max_tokens":
             raise ValueError("limit_parameter is for openai engines only")
+        if self.engine != "openai" and self.top_logprobs:
+            raise ValueError(
+                "top_logprobs is for openai engines only: vllm gives them always, anthropic never"
+            )
         if self.structured_output not in _STRUCTURED_OUTPUTS[self.engine]:
             known = " or ".join(_STRUCTURED_OUTPUTS[self.engine])
             raise ValueError(f"structured_output of {self.engine} engines is {known}")

@@ -1,15 +1,17 @@
 """Validation: is a completed answer good enough to be accepted?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from tierqueue.router.outcome import Accepted, Completed, Rejected
 from tierqueue.tasks.answers import reasons
+from tierqueue.tasks.answers.confidence import confidence
 from tierqueue.tasks.answers.thinking import spoken
 from tierqueue.tasks.results import plain
-from tierqueue.tasks.submission.task_type import Doubt, TaskType
+from tierqueue.tasks.submission.task_type import Doubt, OutputModel, TaskType
 
 _ENDED = {
     "length": "the answer was cut off at its output limit",
@@ -36,11 +38,15 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
     if model is None:
         if done.finish != "stop":
             return rejected(done, ["the answer ended for a reason that is not known"])
+        done = _measured(None, text, done)
+        if doubts := _doubts(arguments, done.confidence):
+            return rejected(done, doubts, "low_confidence")
         return _accepted(task, {"text": text}, done)
     try:
         answer = model.model_validate_json(text)
     except ValidationError as error:
         return rejected(done, reasons.of_form(error, model))
+    done = _measured(model, text, done)
     complaints = [why for check in task.checks if (why := check(arguments, answer)) is not None]
     complaints += _doubts(arguments, done.confidence)
     try:
@@ -55,6 +61,13 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
     if _tells_confidence(task, output):
         output["confidence"] = done.confidence
     return _accepted(task, output, done)
+
+
+def _measured(model: OutputModel | None, text: str, done: Completed) -> Completed:
+    """With the confidence that its tokens tell, and without them."""
+    if not done.tokens:
+        return done
+    return replace(done, tokens=(), confidence=confidence(model, text, done.tokens))
 
 
 def _doubts(arguments: Mapping[str, Any], confidence: float | None) -> list[str]:

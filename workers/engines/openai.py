@@ -11,7 +11,7 @@ from openai.types.shared_params import ResponseFormatJSONObject, ResponseFormatJ
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.hosts import OPENAI_URL, LimitParameter
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.http import bills, finishes, wire
+from tierqueue.workers.engines.http import bills, finishes, logprobs, wire
 from tierqueue.workers.engines.http.api import Answer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
@@ -61,6 +61,8 @@ class OpenAIEngine(ApiEngine):
                 response_format=_format(call) or none,
                 max_completion_tokens=limit if newer else none,
                 max_tokens=none if newer else limit,
+                logprobs=none if call.alternatives is None else True,
+                top_logprobs=call.alternatives or none,
                 extra_headers=self._headers(call),
                 timeout=self._timeout(call),
             )
@@ -83,7 +85,10 @@ class OpenAIEngine(ApiEngine):
         if wire.text(message, "refusal"):
             finish = "filtered"
         return Answer(
-            text=wire.parts(message, "content"), finish=finish, model=wire.name(body, "model")
+            text=wire.parts(message, "content"),
+            finish=finish,
+            model=wire.name(body, "model"),
+            tokens=logprobs.read(choice),
         )
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 
 from tierqueue.router.errors import Misconfigured
-from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Usage
+from tierqueue.router.outcome import Completed, Failed, Reply, Token, Unavailable, Usage
 from tierqueue.router.policy.policy_errors import nearest
-from tierqueue.workers.engines import orphans
+from tierqueue.workers.engines import orphans, vllm_tokens
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
 from tierqueue.workers.engines.http import refusals
@@ -169,8 +169,15 @@ class VllmEngine:
         if last is None or answer is None or finish is None:
             return self._failure("engine_error", "the request ended unfinished", transient=True)
         cached = last.num_cached_tokens or 0
+        text = answer.text
+        tokens: tuple[Token, ...] = ()
+        if answer.logprobs is not None:
+            text, tokens = vllm_tokens.read(
+                self._llm.get_tokenizer(), answer.token_ids, answer.logprobs
+            )
         return Completed(
-            text=answer.text,
+            text=text,
+            tokens=tokens,
             usage=Usage(
                 input_tokens=len(last.prompt_token_ids) - cached,
                 cache_read_tokens=cached,
@@ -239,6 +246,9 @@ def sampling(call: Call) -> Any:
         temperature=0.0,
         max_tokens=call.output_limit,
         output_kind=RequestOutputKind.FINAL_ONLY,
+        logprobs=call.alternatives,
+        flat_logprobs=call.alternatives is not None,
+        detokenize=call.alternatives is None,
         structured_outputs=(
             None
             if call.schema is None

@@ -11,13 +11,15 @@ from typing import Any
 
 from tierqueue.workers.engines.engine import Call
 
+LABELS = ("billing", "bug", "other")
+
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "label": {"type": "string", "enum": ["billing", "bug", "other"]},
-        "confidence": {"type": "number", "description": "{minimum: 0, maximum: 1}"},
+        "label": {"type": "string", "enum": list(LABELS)},
+        "share": {"type": "number", "description": "{minimum: 0, maximum: 1}"},
     },
-    "required": ["label", "confidence"],
+    "required": ["label", "share"],
     "additionalProperties": False,
 }
 """As vendors take it."""
@@ -26,10 +28,18 @@ BOUNDED: dict[str, Any] = {
     **SCHEMA,
     "properties": {
         "label": SCHEMA["properties"]["label"],
-        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "share": {"type": "number", "minimum": 0, "maximum": 1},
     },
 }
 """As a grammar of the house takes it."""
+
+LABEL: dict[str, Any] = {
+    "type": "object",
+    "properties": {"label": {"type": "string", "enum": list(LABELS)}},
+    "required": ["label"],
+    "additionalProperties": False,
+}
+"""A label and nothing else."""
 
 
 def a_call(model: str, question: str = "Where is my invoice?\n", **changed: Any) -> Call:

@@ -12,7 +12,7 @@ from tests.workers.engines.engine_asked import GOOD
 from tests.workers.engines.engine_calls import an_endpoint, read_request
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.tasks import classify, complete
+from tierqueue.tasks import classify, complete, extract
 from tierqueue.workers.caller import prepare
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.engine import Call
@@ -69,8 +69,10 @@ def test_a_schema_is_sent_in_the_strict_subset() -> None:
     body = asked(deployment())
     schema = body["response_format"]["json_schema"]
     assert (schema["name"], schema["strict"]) == ("Classification", True)
-    assert schema["schema"]["properties"]["confidence"].keys() == {"type", "description"}
-    assert schema["schema"]["required"] == ["label", "confidence"]
+    assert schema["schema"]["properties"] == {
+        "label": {"type": "string", "enum": ["card", "login"]}
+    }
+    assert schema["schema"]["required"] == ["label"]
     body = asked(deployment("anthropic"))
     assert body["output_config"]["format"]["schema"] == schema["schema"]
 
@@ -127,3 +129,20 @@ def test_each_prompt_is_as_short_as_its_bound() -> None:
         schema = "" if call.schema is None else call.schema_name + json.dumps(call.schema)
         whole = call.system + call.prefix + call.question + schema
         assert len(whole.encode()) <= new.prompt_bytes
+
+
+def test_probabilities_are_asked_for_where_the_deployment_gives_them() -> None:
+    for given in (5, 20):
+        body = asked(deployment(top_logprobs=given))
+        assert (body["logprobs"], body["top_logprobs"]) == (True, given)
+    for where in (deployment(), deployment("anthropic")):
+        assert asked(where).keys() & {"logprobs", "top_logprobs"} == set()
+
+
+def test_the_alternatives_are_asked_for_of_labels_alone_and_nothing_of_a_free_text() -> None:
+    where = deployment(top_logprobs=20)
+    fields = {"text": "t", "fields": {"sum": "number"}}
+    body = asked(where, extract, **fields)
+    assert body["logprobs"] is True
+    assert "top_logprobs" not in body
+    assert "logprobs" not in asked(where, complete, prompt="hello")

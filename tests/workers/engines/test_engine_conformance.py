@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel
 
 from tests.engine_twin import TwinEngine
 from tests.tiny_model import make_tiny_model
-from tests.workers.engines.engine_calls import BOUNDED, SCHEMA, a_call, a_sandbox
+from tests.workers.engines.engine_calls import BOUNDED, LABEL, LABELS, SCHEMA, a_call, a_sandbox
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Unknown
+from tierqueue.tasks.answers.confidence import confidence
 from tierqueue.workers.engines.anthropic import AnthropicEngine
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.openai import OpenAIEngine
@@ -108,9 +110,50 @@ def test_a_schema_is_followed(subject: Subject) -> None:
     answer = completed(subject.complete(a_call(subject.model, schema=schema)))
     assert answer.finish == "stop"
     said = json.loads(answer.text)
-    assert said.keys() == {"label", "confidence"}
-    assert said["label"] in ("billing", "bug", "other")
-    assert 0 <= said["confidence"] <= 1
+    assert said.keys() == {"label", "share"}
+    assert said["label"] in LABELS
+    assert 0 <= said["share"] <= 1
+
+
+class Label(BaseModel):
+    label: Literal["billing", "bug", "other"]
+
+
+def test_the_margin_of_a_label_is_told_by_whoever_gives_probabilities(subject: Subject) -> None:
+    call = a_call(subject.model, schema=LABEL, alternatives=20)
+    answer = completed(subject.complete(call))
+    assert json.loads(answer.text)["label"] in LABELS
+    margin = confidence(Label, answer.text, answer.tokens)
+    if isinstance(subject.engine, OpenAIEngine | VllmEngine):
+        assert b"".join(token.text for token in answer.tokens).decode() == answer.text
+        assert margin is not None
+        assert 0 <= margin <= 1
+    else:
+        assert answer.tokens == ()
+        assert margin is None
+    if isinstance(subject.engine, VllmEngine):
+        # Of 259 tokens the grammar leaves one or two: so it is its mask that was applied before.
+        for token in answer.tokens:
+            shown = token.probability + sum(share for _, share in token.others)
+            assert shown == pytest.approx(1, abs=0.01)
+
+
+def test_the_least_probable_token_is_told_by_whoever_gives_probabilities(
+    subject: Subject,
+) -> None:
+    schema = BOUNDED if isinstance(subject.engine, VllmEngine) else SCHEMA
+    answer = completed(subject.complete(a_call(subject.model, schema=schema, alternatives=0)))
+    least = confidence(None, answer.text, answer.tokens)
+    if isinstance(subject.engine, OpenAIEngine | VllmEngine):
+        assert least is not None
+        assert 0 < least < 1
+    else:
+        assert least is None
+
+
+def test_no_probabilities_come_unasked(subject: Subject) -> None:
+    answer = completed(subject.complete(a_call(subject.model, schema=LABEL)))
+    assert answer.tokens == ()
 
 
 def test_the_output_limit_ends_an_answer_and_says_so(subject: Subject) -> None:

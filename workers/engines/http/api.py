@@ -18,6 +18,7 @@ from tierqueue.router.outcome import (
     Interrupted,
     Reply,
     Throttled,
+    Token,
     Unavailable,
     Unknown,
     Usage,
@@ -44,6 +45,7 @@ class Answer:
     text: str
     finish: str
     model: str | None
+    tokens: tuple[Token, ...] = ()
 
 
 class ApiEngine(ABC):
@@ -169,6 +171,7 @@ class ApiEngine(ABC):
             else answer.model or call.model,
             finish=finish,
             simulated=labelled,
+            tokens=answer.tokens if call.alternatives is not None else (),
         )
 
     def _refused(self, call: Call, refusal: Refusal, response: httpx2.Response) -> Reply:

@@ -1,0 +1,68 @@
+"""The tokens of an answer as vLLM gives them, spelled out."""
+
+import importlib.util
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny_model import make_tiny_model
+from tierqueue.workers.engines import vllm_tokens
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # torch warns of its own future
+    pytest.mark.skipif(
+        importlib.util.find_spec("vllm") is None,
+        reason="vLLM is not installed: `make engine` installs it",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from transformers import AutoTokenizer
+
+    folder: Path = make_tiny_model(tmp_path_factory.mktemp("model"))
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def flat(rows: list[dict[int, float]]) -> Any:
+    """VLLM's log-probabilities of a row a token, its own first."""
+    from vllm.logprobs import FlatLogprobs, Logprob
+
+    made = FlatLogprobs()
+    for row in rows:
+        made.append(
+            {
+                token_id: Logprob(math.log(share) if share else -math.inf)
+                for token_id, share in row.items()
+            }
+        )
+    return made
+
+
+def test_a_character_of_several_tokens_belongs_to_the_last_of_them(tokenizer: Any) -> None:
+    ids = tokenizer.encode("größe €")
+    text, tokens = vllm_tokens.read(tokenizer, ids, flat([{token_id: 0.5} for token_id in ids]))
+    assert text == "größe €"
+    assert b"".join(token.text for token in tokens) == text.encode()
+    assert len(tokens) == len("größe €".encode())
+
+
+def test_alternatives_are_read_down_to_a_bound_and_the_rest_is_hidden(tokenizer: Any) -> None:
+    b, o, x, z = (tokenizer.encode(letter)[0] for letter in "boxz")
+    _, (token,) = vllm_tokens.read(tokenizer, [b], flat([{b: 0.7, o: 0.29, x: 5e-5, z: 0.0}]))
+    assert token.text == b"b"
+    assert token.probability == pytest.approx(0.7)
+    ((other, share),) = token.others
+    assert other == b"o"
+    assert share == pytest.approx(0.29)
+    assert token.hidden == pytest.approx(5e-5)
+
+
+def test_what_ends_an_answer_has_no_text(tokenizer: Any) -> None:
+    ids = [*tokenizer.encode("no"), tokenizer.eos_token_id]
+    text, tokens = vllm_tokens.read(tokenizer, ids, flat([{token_id: 0.5} for token_id in ids]))
+    assert text == "no"
+    assert [token.text for token in tokens] == [b"n", b"o", b""]
