@@ -1,0 +1,155 @@
+"""The same prompts through the whole system: its broker, durable ledger, routing and gpu worker."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from bench.engine.load import DEPLOYMENT, TASK, note
+from bench.stage import check_durable
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import attempts, items
+from tools.system import ROOT, System
+
+READY_WITHIN = 600.0
+"""Seconds a worker may take to load its model."""
+
+PATIENCE = 900.0
+"""Seconds a run may take."""
+
+LOOK = 0.2
+"""Seconds between two looks at whether the job has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: items, seconds from the command's start to the last committed end, token sums."""
+
+    items: int
+    seconds: float
+    input_tokens: int
+    cached_tokens: int
+
+    @property
+    def per_second(self) -> float:
+        """Items a second."""
+        return self.items / self.seconds
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of input tokens that the prefix cache served."""
+        return self.cached_tokens / max(1, self.cached_tokens + self.input_tokens)
+
+
+@contextmanager
+def system(folder: Path, ledger_url: str, policy: Path) -> Iterator[System]:
+    """The Procfile's routing stage and gpu worker, with their shipped command lines."""
+    with System(
+        folder,
+        policy=policy,
+        ledger_url=ledger_url,
+        processes=("routing", "gpu"),
+        environ={"TIERQUEUE_IMPORTS": note.__module__, "OMP_NUM_THREADS": "1"},
+        ready_within=READY_WITHIN,
+    ) as started:
+        check_durable(started.ledger_url)
+        yield started
+
+
+def run_job(system: System, name: str, rows: Sequence[dict[str, Any]]) -> Run:
+    """Submit the rows as one job and wait until the last has ended.
+
+    Raises ``AssertionError`` unless each succeeded at its first call.
+    """
+    path = system.folder / f"{name}.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ledger = Ledger(system.ledger_url)
+    try:
+        started = time.time()
+        command = subprocess.Popen(
+            ["tierqueue", "job", "submit", str(path), "--task", TASK],
+            cwd=ROOT,
+            env=system.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        _wait(ledger, command, started)
+        return _told(ledger, started, len(rows))
+    finally:
+        ledger.close()
+
+
+def _wait(ledger: Ledger, command: "subprocess.Popen[str]", started: float) -> None:
+    """Until the command has ended and no item is open."""
+    is_open = select(items.c.id).where(items.c.ended_at.is_(None)).limit(1)
+    pause = threading.Event()
+    while True:
+        status = command.poll()
+        if status:
+            assert command.stderr is not None
+            raise RuntimeError(f"job submit failed:\n{command.stderr.read()[-2000:]}")
+        if status is not None:
+            with ledger.read() as connection:
+                if connection.execute(is_open).first() is None:
+                    return
+        if time.time() - started > PATIENCE:
+            command.kill()
+            raise TimeoutError(f"the job has not ended in {PATIENCE:.0f} s")
+        pause.wait(LOOK)
+
+
+def _told(ledger: Ledger, started: float, count: int) -> Run:
+    since = round(started * 1e6)
+    with ledger.read() as connection:
+        ended, states, calls = connection.execute(
+            select(
+                func.max(items.c.ended_at),
+                func.count().filter(items.c.state == "succeeded"),
+                func.sum(items.c.calls),
+            ).where(items.c.submitted_at >= since)
+        ).one()
+        usages = connection.execute(
+            select(attempts.c.usage).where(attempts.c.started_at >= since)
+        ).scalars()
+        used = [(usage["input_tokens"], usage.get("cache_read_tokens", 0)) for usage in usages]
+    assert (states, calls, len(used)) == (count, count, count), (states, calls, len(used), count)
+    return Run(
+        count,
+        ended / 1e6 - started,
+        sum(fresh for fresh, _ in used),
+        sum(cached for _, cached in used),
+    )
+
+
+def deployment_of(model: str, options: dict[str, Any], window: int, tokenizer: str) -> str:
+    """A policy for this bench: one deployment of the house, one ceiling that covers each call."""
+    stated = "\n".join(f"{name} = {json.dumps(value)}" for name, value in options.items())
+    return f"""
+default_sensitivity = "internal"
+
+[deployments.{DEPLOYMENT}]
+tier = "gpu"
+engine = "vllm"
+model = {json.dumps(model)}
+boundary = "house"
+context_window = {window}
+timeout = 600
+gpu_hour = "2.00"
+tokenizer = {json.dumps(tokenizer)}
+
+[deployments.{DEPLOYMENT}.engine_options]
+{stated}
+
+[[ceilings]]
+scope = "budget"
+window = "day"
+limit = "100000000"
+"""

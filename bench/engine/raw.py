@@ -1,0 +1,87 @@
+"""The engine with nothing around it, in a process of its own: ``LLM.generate``, or ``AsyncLLM``.
+
+Reads tasks from standard input, one JSON line each, and answers each with one JSON line.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from bench.engine.load import DEPLOYMENT, call_of
+from tierqueue.router.policy.policy import parse_policy
+from tierqueue.workers.engines import vllm as ours
+from tierqueue.workers.engines.engine import Call
+
+Generate = Callable[[list[str], list[Any]], Awaitable[int]]
+
+
+def main() -> None:
+    """``raw.py offline|async POLICY MAX_NUM_SEQS``."""
+    kind, policy_path, seqs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    for name, value in ours.SETTINGS.items():
+        os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    asyncio.run(_serve(kind, policy_path, seqs))
+
+
+async def _serve(kind: str, policy_path: Path, seqs: int) -> None:
+    policy = parse_policy(policy_path.read_text(encoding="utf-8"), str(policy_path))
+    deployment = policy.deployments[DEPLOYMENT]
+    engine = ours.VllmEngine(
+        deployment=DEPLOYMENT, model=deployment.model, options=deployment.engine_options
+    )
+    arguments = {**engine.arguments(), "max_num_seqs": seqs}
+    generate, tokenizer = _offline(arguments) if kind == "offline" else _alone(arguments)
+    print(json.dumps({"ready": True}), flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        calls = [call_of(policy, row) for row in json.loads(line)["rows"]]
+        prompts = [ours.prompt_text(tokenizer, call) for call in calls]
+        sampling = [ours.sampling(call) for call in calls]
+        began = time.perf_counter()
+        tokens = await generate(prompts, sampling)
+        seconds = time.perf_counter() - began
+        print(json.dumps({"seconds": seconds, "tokens": tokens}), flush=True)
+
+
+def _offline(arguments: dict[str, Any]) -> tuple[Generate, Any]:
+    from vllm import LLM
+
+    arguments.pop("enable_log_requests")
+    llm = LLM(**arguments)
+
+    async def generate(prompts: list[str], sampling: list[Any]) -> int:
+        done = llm.generate(prompts, sampling, use_tqdm=False)
+        return sum(len(output.outputs[0].token_ids) for output in done)
+
+    return generate, llm.get_tokenizer()
+
+
+def _alone(arguments: dict[str, Any]) -> tuple[Generate, Any]:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+    count = 0
+
+    async def one(prompt: str, sampling: Any) -> int:
+        nonlocal count
+        count += 1
+        last: Any = None
+        async for output in llm.generate(prompt, sampling, request_id=f"alone-{count}"):
+            last = output
+        return len(last.outputs[0].token_ids)
+
+    async def generate(prompts: list[str], sampling: list[Any]) -> int:
+        return sum(await asyncio.gather(*map(one, prompts, sampling)))
+
+    return generate, llm.get_tokenizer()
+
+
+if __name__ == "__main__":
+    main()
