@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,7 @@ class Raw:
             stdout=subprocess.PIPE,
             stderr=log.open("wb"),
             text=True,
+            start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         self._read()
@@ -69,8 +71,8 @@ class Raw:
         raise RuntimeError(f"the engine ended:\n{self._log.read_text()[-3000:]}")
 
     def end(self) -> None:
-        """End it; an engine core of its own ends with it."""
-        self._process.terminate()
+        """End it, and an engine core of its own with it."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(60)
 
 

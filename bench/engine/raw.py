@@ -6,7 +6,6 @@ Reads tasks from standard input, one JSON line each, and answers each with one J
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -26,7 +25,6 @@ def main() -> None:
     kind, policy_path, seqs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     for name, value in ours.SETTINGS.items():
         os.environ.setdefault(name, value)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     asyncio.run(_serve(kind, policy_path, seqs))
 
 
