@@ -64,7 +64,8 @@ class TokenCounter:
         try:
             prompt, model = kind.prompt(arguments), kind.output_model(arguments)
             asked = [prompt.system, prompt.prefix + prompt.question]
-            forms = [] if model is None else form.texts(model)
+            sent = any(sent for _, _, sent in self._stating)
+            forms = form.texts(model) if sent and model is not None else []
             counted = {
                 path: (_tokens(tokenizer, asked), _most(tokenizer, forms))
                 for path, tokenizer in self._tokenizers.items()

@@ -249,6 +249,7 @@ def sampling(call: Call) -> Any:
         logprobs=call.alternatives,
         flat_logprobs=call.alternatives is not None,
         detokenize=call.alternatives is None,
+        skip_clone=True,  # made for this call alone
         structured_outputs=(
             None
             if call.schema is None
