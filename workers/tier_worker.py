@@ -36,6 +36,7 @@ from tierqueue.workers import engines
 from tierqueue.workers.alerts.hook import Hook
 from tierqueue.workers.caller import Caller, Station
 from tierqueue.workers.engines.engine import Engine
+from tierqueue.workers.engines.engine_load import Batching
 from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
 from tierqueue.workers.limits.breaker import Breaker, Known
@@ -137,6 +138,13 @@ class TierWorker:
             self._engines.append(engine)
             # Kept: the loop itself holds its tasks by weak references only.
             self._watches.append(self._loop.submit(self._watch(engine)))
+        self._loads = {
+            deployment.name: engine.load
+            for deployment, engine in built
+            if isinstance(engine, Batching)
+        }
+        if len(self._loads) == len(built):
+            GATE.follow(lambda: sum(load.depth for load in self._loads.values()))
         stations = {
             deployment.name: Station(deployment=deployment, engine=engine)
             for deployment, engine in built
@@ -238,6 +246,7 @@ class TierWorker:
             "draining": self._executor.draining,
             "pool": GATE.size,
             "breakers_open": self._breaker.open(),
+            "engines": {name: load.figures().told() for name, load in self._loads.items()},
         }
 
     def _drain(self, **_: Any) -> None:

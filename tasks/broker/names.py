@@ -5,7 +5,7 @@ from tierqueue.router.item import Tier
 ROUTING = "routing"
 """The kind of process that is the routing stage; the others are named for their tier."""
 
-CALLS = {ROUTING: 4, Tier.GPU.value: 256, Tier.OPEN_WEIGHT.value: 8, Tier.FRONTIER.value: 8}
+CALLS = {ROUTING: 4, Tier.GPU.value: 512, Tier.OPEN_WEIGHT.value: 8, Tier.FRONTIER.value: 8}
 """How many calls a process of each kind lets through at once, unless it is told with ``-c``."""
 
 ROUTE = "route"

@@ -15,8 +15,9 @@ import structlog
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply, Token, Unavailable, Usage
 from tierqueue.router.policy.policy_errors import nearest
-from tierqueue.workers.engines import orphans, vllm_tokens
+from tierqueue.workers.engines import engine_load, orphans, vllm_tokens
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.engine_load import EngineLoad
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
 from tierqueue.workers.engines.http import refusals
 
@@ -53,6 +54,7 @@ class VllmEngine:
         self._options = dict(options or {})
         self._clock = clock
         self._time = EngineTime(clock)
+        self.load = EngineLoad()
         self._llm: Any = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._closing = False
@@ -81,7 +83,10 @@ class VllmEngine:
         self._refuse_unknown({field.name for field in dataclasses.fields(AsyncEngineArgs)})
         logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
         try:
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**self.arguments()))
+            told = engine_load.listener(self.load)
+            asked = AsyncEngineArgs(**self.arguments())
+            self._llm = AsyncLLM.from_engine_args(asked, stat_loggers=[told])
+            engine_load.alone(self._llm, told)
             cores = self._llm.engine_core.resources.engine_manager.processes
             self._watcher = orphans.watch(core.pid for core in cores)
         except Exception as error:
@@ -169,6 +174,7 @@ class VllmEngine:
         if last is None or answer is None or finish is None:
             return self._failure("engine_error", "the request ended unfinished", transient=True)
         cached = last.num_cached_tokens or 0
+        self.load.answered(len(answer.token_ids))
         text = answer.text
         tokens: tuple[Token, ...] = ()
         if answer.logprobs is not None:

@@ -43,6 +43,7 @@ class Gate:
 
     def __init__(self, size: int) -> None:
         self._lock = threading.Lock()
+        self._worth: Callable[[], int] | None = None
         self._waiting: deque[_Waiter] = deque()
         self._in_flight = 0
         self._size = 0
@@ -57,6 +58,17 @@ class Gate:
     def in_flight(self) -> int:
         """The calls in flight now; above ``size`` for a while after a shrink."""
         return self._in_flight
+
+    @property
+    def bound(self) -> int:
+        """The most calls that may be in flight now: ``size``, or fewer where more would only wait
+        inside an engine, out of reach of who comes first.
+        """
+        return self._size if self._worth is None else min(self._size, self._worth())
+
+    def follow(self, worth: Callable[[], int]) -> None:
+        """Let no more calls through than ``worth`` says are worth it; asked at each entrance."""
+        self._worth = worth
 
     def resize(self, n: int) -> None:
         """Let ``n`` calls through from now on."""
@@ -74,7 +86,7 @@ class Gate:
         """
         loop = asyncio.get_running_loop()
         with self._lock:
-            if not self._waiting and self._in_flight + most <= self._size:
+            if not self._waiting and self._in_flight + most <= self.bound:
                 self._in_flight += most
                 return most
             waiter = _Waiter(loop, loop.create_future(), most)
@@ -112,10 +124,11 @@ class Gate:
         self.release()
 
     def _admit(self) -> None:
-        while self._waiting and self._in_flight < self._size:
+        bound = self.bound
+        while self._waiting and self._in_flight < bound:
             # All that is free to the first: in places for one each, slices would go item by item.
             first = self._waiting[0]
-            more = min(first.wanted - first.given, self._size - self._in_flight)
+            more = min(first.wanted - first.given, bound - self._in_flight)
             self._in_flight += more
             first.given += more
             if first.given == first.wanted:

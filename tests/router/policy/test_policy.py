@@ -45,7 +45,7 @@ def _refusal(text: str) -> str:
 
 def test_what_a_policy_says_of_a_tier_leaves_its_other_defaults_as_they_are() -> None:
     gpu = _policy(HOUSE + CLOSED + "[tiers.gpu]\nslice = 32\n").tiers[Tier.GPU]
-    assert (gpu.concurrency, gpu.slice) == (256, 32)
+    assert (gpu.concurrency, gpu.slice) == (384, 32)
 
 
 def test_a_policy_is_read_with_all_tiers_and_every_default() -> None:

@@ -1,0 +1,130 @@
+"""What an engine's scheduler says of itself, and how many calls are worth having in flight."""
+
+import math
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+AHEAD = 1.5
+"""Calls in flight for each that the engine runs at once: the next ones stand at its door."""
+
+FULL = 0.9
+"""The share of the key-value cache from which it is what keeps calls waiting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Now: ``running`` and ``waiting`` calls, ``kv_use`` (0 to 1) and ``depth``. Since the start:
+    the rest, in tokens and scheduler steps.
+    """
+
+    running: int
+    waiting: int
+    kv_use: float
+    depth: int
+    peak_running: int
+    steps: int
+    running_steps: int
+    """Running calls, added up over the steps: by ``steps`` it is the mean."""
+    prefix_queries: int
+    prefix_hits: int
+    output_tokens: int
+
+    def told(self) -> dict[str, float]:
+        """As the heartbeat tells it."""
+        return asdict(self)
+
+
+class EngineLoad:
+    """Written by the engine's loop at each step, read by any thread.
+
+    ``most``: how many calls the engine runs at once, 0 until it is known. An engine that has no
+    room left in its key-value cache runs fewer: then those are what ``depth`` goes by.
+    """
+
+    def __init__(self, most: int = 0) -> None:
+        self.most = most
+        self._lock = threading.Lock()
+        self._running = self._waiting = self._peak = 0
+        self._kv_use = 0.0
+        self._steps = self._running_steps = 0
+        self._queries = self._hits = self._tokens = 0
+
+    def step(self, running: int, waiting: int, kv_use: float, queries: int, hits: int) -> None:
+        """The scheduler took a step; ``queries`` and ``hits`` are prompt tokens of this one."""
+        with self._lock:
+            self._running, self._waiting, self._kv_use = running, waiting, kv_use
+            self._peak = max(self._peak, running)
+            if running:
+                self._steps += 1
+                self._running_steps += running
+            self._queries += queries
+            self._hits += hits
+
+    def answered(self, tokens: int) -> None:
+        """A call ended with so many output tokens."""
+        with self._lock:
+            self._tokens += tokens
+
+    @property
+    def depth(self) -> int:
+        """How many calls are worth having in flight: more would only wait, and cannot be taken
+        back by who comes first.
+        """
+        held_up = self._waiting > 0 and self._kv_use >= FULL
+        at_once = min(self._running, self.most) if held_up else self.most
+        return max(2, math.ceil(AHEAD * at_once))
+
+    def figures(self) -> Figures:
+        """All of it at one moment."""
+        with self._lock:
+            return Figures(
+                running=self._running,
+                waiting=self._waiting,
+                kv_use=round(self._kv_use, 3),
+                depth=self.depth,
+                peak_running=self._peak,
+                steps=self._steps,
+                running_steps=self._running_steps,
+                prefix_queries=self._queries,
+                prefix_hits=self._hits,
+                output_tokens=self._tokens,
+            )
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """An engine that runs many calls at once and says how it goes."""
+
+    load: EngineLoad
+
+
+def listener(load: EngineLoad) -> Any:
+    """What vLLM is to tell of each of its steps: a ``stat_loggers`` of one."""
+    from vllm.v1.metrics.loggers import AggregateStatLoggerBase
+
+    class Listener(AggregateStatLoggerBase):  # type: ignore[misc]
+        def __init__(self, vllm_config: Any, engine_indexes: list[int]) -> None:
+            load.most = vllm_config.scheduler_config.max_num_seqs * len(engine_indexes)
+
+        def record(self, scheduler_stats: Any, *_: Any, **__: Any) -> None:
+            if scheduler_stats is not None:
+                prefix = scheduler_stats.prefix_cache_stats
+                load.step(
+                    scheduler_stats.num_running_reqs,
+                    scheduler_stats.num_waiting_reqs,
+                    scheduler_stats.kv_cache_usage,
+                    prefix.queries,
+                    prefix.hits,
+                )
+
+        def log_engine_initialized(self) -> None:
+            """Nothing to say."""
+
+    return Listener
+
+
+def alone(llm: Any, one: Any) -> None:
+    """Take away the loggers that vLLM adds by itself: they cost time at each step."""
+    manager = llm.logger_manager
+    manager.stat_loggers = [kept for kept in manager.stat_loggers if isinstance(kept, one)]
