@@ -39,7 +39,7 @@ def note(question: str, tokens: int, document: str = "") -> Prompt:
     return Prompt(
         system="You keep the notes of a support desk.",
         prefix=document or "Queues: " + ", ".join(LABELS) + "\n",
-        question=question,
+        question=f"{question}\nIn {tokens} tokens.",
     )
 
 

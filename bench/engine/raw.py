@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine.load import DEPLOYMENT, call_of
-from tierqueue.router.policy.policy import parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.workers.engines import vllm as ours
-from tierqueue.workers.engines.engine import Call
 
 Generate = Callable[[list[str], list[Any]], Awaitable[int]]
 
@@ -25,11 +24,11 @@ def main() -> None:
     kind, policy_path, seqs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     for name, value in ours.SETTINGS.items():
         os.environ.setdefault(name, value)
-    asyncio.run(_serve(kind, policy_path, seqs))
-
-
-async def _serve(kind: str, policy_path: Path, seqs: int) -> None:
     policy = parse_policy(policy_path.read_text(encoding="utf-8"), str(policy_path))
+    asyncio.run(_serve(kind, policy, seqs))
+
+
+async def _serve(kind: str, policy: Policy, seqs: int) -> None:
     deployment = policy.deployments[DEPLOYMENT]
     engine = ours.VllmEngine(
         deployment=DEPLOYMENT, model=deployment.model, options=deployment.engine_options

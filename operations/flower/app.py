@@ -109,6 +109,24 @@ class Figures(Collector):
         ):
             total = sum(process.last_minute.get(count, 0) for process in now.processes)
             yield _gauge(name, help_text, [], [((), total)])
+        for name, help_text, figure in (
+            ("engine_running_calls", "Calls that an engine of the house runs now", "running"),
+            ("engine_waiting_calls", "Calls that wait inside it", "waiting"),
+            ("engine_worthwhile_calls", "Calls that it is given at most", "depth"),
+            ("engine_kv_use", "Share of its key-value cache in use, 0 to 1", "kv_use"),
+            ("engine_output_tokens", "Since its start: by its rate, tokens/s", "output_tokens"),
+            ("engine_prompt_tokens", "Looked up in its prefix cache so far", "prefix_queries"),
+            ("engine_prefix_hit_tokens", "Of these, found there", "prefix_hits"),
+        ):
+            yield _gauge(name, help_text, ["process", "deployment"], _of_engines(now, figure))
+
+
+def _of_engines(now: Progress, figure: str) -> list[tuple[tuple[str, ...], float]]:
+    return [
+        ((process.id, deployment), figures[figure])
+        for process in now.processes
+        for deployment, figures in process.detail.get("engines", {}).items()
+    ]
 
 
 def _by_code(now: Progress) -> Counter[str]:

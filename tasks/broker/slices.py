@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, NamedTuple, Self
 
 from tierqueue.ledger.lifecycle.routes import Ready
@@ -64,22 +63,33 @@ def _name(said: Any) -> str:
 
 
 def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:
-    """Cut items into slices of at most ``most``.
+    """Cut items, the most urgent first, into slices of at most ``most``.
 
-    Items that share a prefix stand side by side, and a prefix with enough items fills slices of
-    its own, so that an engine's prompt cache can serve them; what is left over shares slices.
+    Items that share a prefix stand side by side, the longest first, and a prefix with enough items
+    fills slices of its own, so that an engine's prompt cache can serve them; what is left over
+    shares slices. The slice with the most urgent item comes first.
     """
-    by_deployment = sorted(ready, key=lambda item: (item.deployment, item.prefix))
-    for deployment, group in groupby(by_deployment, key=lambda item: item.deployment):
+    place: dict[str, int] = {}
+    deployments: dict[str, dict[str, list[Ready]]] = {}
+    for item in ready:
+        place[item.id] = len(place)
+        deployments.setdefault(item.deployment, {}).setdefault(item.prefix, []).append(item)
+    slices: list[tuple[str, list[Ready]]] = []
+    for deployment, prefixes in deployments.items():
         rest: list[Ready] = []
-        for _, same in groupby(group, key=lambda item: item.prefix):
-            sharing = list(same)
-            while len(sharing) >= most:
-                yield _slice(deployment, sharing[:most])
-                sharing = sharing[most:]
-            rest += sharing
-        for start in range(0, len(rest), most):
-            yield _slice(deployment, rest[start : start + most])
+        for sharing in prefixes.values():
+            whole = len(sharing) - len(sharing) % most
+            longest_first = sorted(sharing, key=lambda item: -item.token_bound)
+            slices += [(deployment, part) for part in _parts(longest_first[:whole], most)]
+            rest += longest_first[whole:]
+        slices += [(deployment, part) for part in _parts(rest, most)]
+    slices.sort(key=lambda cut_off: min(place[item.id] for item in cut_off[1]))
+    for deployment, items in slices:
+        yield _slice(deployment, items)
+
+
+def _parts(items: list[Ready], most: int) -> list[list[Ready]]:
+    return [items[start : start + most] for start in range(0, len(items), most)]
 
 
 def _slice(deployment: str, ready: list[Ready]) -> Slice:

@@ -10,6 +10,9 @@ import pytest
 from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
 from tierqueue.tasks import classify
 
@@ -76,6 +79,41 @@ def test_many_items_share_the_engine_s_time(running: RunningSystem) -> None:
     spans = [attempt for receipt in receipts for attempt in running.attempts(receipt["item"])]
     wall = max(span.ended_at for span in spans) - min(span.started_at for span in spans)
     assert sum(span.usage["engine_seconds"] for span in spans) <= wall / 1e6 * 1.05
+
+
+def test_what_comes_together_runs_together_and_is_answered_as_if_it_had_come_alone(
+    running: RunningSystem,
+) -> None:
+    texts = [f"card {n} was refused at the till" for n in range(64)]
+    alone = [classify.delay(text, labels=LABELS).get(timeout=60)["output"] for text in texts[:6]]
+    before = _engine(running)
+    again = [classify.delay(text, labels=LABELS) for text in texts]
+    together = [result.get(timeout=90)["output"] for result in again]
+    assert together[:6] == alone, "greedy answers do not depend on their neighbours"
+    assert {output["label"] for output in together} <= set(LABELS)
+    after = until(lambda: _after(running, before["output_tokens"]))
+    assert after["peak_running"] >= 16
+    assert after["running_steps"] > after["steps"]
+    assert after["prefix_hits"] > before["prefix_hits"], "the labels come first, and are shared"
+
+
+def _engine(running: RunningSystem) -> dict[str, float]:
+    """The engine's figures as the worker's heartbeat last told them."""
+    ledger = Ledger(running.system.ledger_url)
+    try:
+        with ledger.read() as connection:
+            alive = progress.living(connection, database_now(connection))
+    finally:
+        ledger.close()
+    (worker,) = [process for process in alive if process.tier == "gpu" and process.silent < 5]
+    figures: dict[str, float] = worker.detail["engines"]["own"]
+    return figures
+
+
+def _after(running: RunningSystem, output_tokens: float) -> dict[str, float] | None:
+    figures = _engine(running)
+    quiet = figures["running"] == 0
+    return figures if quiet and figures["output_tokens"] > output_tokens else None
 
 
 def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(running: RunningSystem) -> None:

@@ -19,6 +19,7 @@ from tests.operations.cli.test_cli import POLICY
 from tests.waiting import until
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
+from tierqueue.workers.engines.engine_load import EngineLoad
 from tools.reference import metrics
 from tools.system import free_port
 
@@ -81,6 +82,8 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
         """Alive for as long as it takes to be seen."""
         with ledger.write() as connection:
             progress.beat(connection, "routing@x:1", room="routing", tier=None, detail={})
+            detail = {"engines": {"own": EngineLoad(most=64).figures().told()}}
+            progress.beat(connection, "gpu@x:2", room="worker", tier="gpu", detail=detail)
         figures = ask("/metrics")[1]
         return figures if ask("/healthz")[0] == 200 and "tierqueue_well 1.0" in figures else ""
 
@@ -89,6 +92,8 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
     finally:
         ledger.close()
     assert 'tierqueue_heartbeat_age_seconds{process="routing@x:1"}' in figures
+    engine = '{deployment="own",process="gpu@x:2"}'
+    assert f"tierqueue_engine_worthwhile_calls{engine} 96.0" in figures
     assert "flower_" in figures
     exposed = set(re.findall(r"^# HELP (tierqueue_\w+) ", figures, re.MULTILINE))
     assert exposed == {gauge.name for gauge in metrics.metrics()}

@@ -69,6 +69,21 @@ def test_a_gate_resized_from_another_thread_lets_more_in_and_then_fewer() -> Non
     on_a_loop(test)
 
 
+def test_no_more_enter_than_is_worth_it_and_what_is_worth_it_is_asked_each_time() -> None:
+    async def test() -> None:
+        gate, worth = Gate(8), [3]
+        gate.follow(lambda: worth[0])
+        assert await gate.acquire(5) == 3, "what there is room for, after a moment"
+        worth[0] = 20
+        gate.release(1)
+        assert await gate.acquire(5) == 5
+        assert gate.in_flight == 7
+        gate.release(7)
+        assert await gate.acquire(20) == 8, "its size still bounds it"
+
+    on_a_loop(test)
+
+
 def test_calls_enter_first_come_first_served() -> None:
     async def test() -> None:
         gate, order = Gate(1), []
