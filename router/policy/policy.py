@@ -18,7 +18,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class TierPolicy(Table):
-    """How much of a tier runs at once; where nothing is stated, ``gpu`` has 256 and 128."""
+    """How much of a tier runs at once; where nothing is stated, ``gpu`` has 384 and 128."""
 
     concurrency: PositiveCount = 32
     """Calls in flight over all workers of the tier: the value it starts with, until
