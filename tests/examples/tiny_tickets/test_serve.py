@@ -1,0 +1,56 @@
+"""The weights that are shipped, behind llama.cpp and the product's own engine for such servers."""
+
+import asyncio
+import importlib.util
+from collections.abc import Sequence
+
+import pytest
+
+from bench.tiny import Asking, Judged, Ticket, deployed
+from examples.tiny_tickets import LABELS
+from tierqueue.workers.engines import build
+
+pytestmark = [pytest.mark.processes, pytest.mark.filterwarnings("ignore")]
+with_vllm = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None,
+    reason="vLLM is not installed: `make engine` installs it",
+)
+TICKETS = [
+    Ticket("I ordered a card two weeks ago and it is still not here.", "card_arrival"),
+    Ticket("SOMEBODY STOLE MY CARD, BLOCK IT NOW", "lost_or_stolen_card"),
+    Ticket("hello, how can i change my pin at a cash machine? thanks", "change_pin"),
+    Ticket("Can my daughter have an account, she is fifteen?", "age_limit"),
+    Ticket("I cannot remember the passcode of the app", "passcode_forgotten"),
+    Ticket("The cash machine swallowed my card", "card_swallowed"),
+]
+OTHER_LABELS = ["a question on cooking", "a question on gardening", "a question on chess"]
+
+
+def asked(engine: str, tickets: Sequence[Ticket], labels: Sequence[str]) -> list[Judged]:
+    """What became of the tickets, asked as ``classify`` asks."""
+
+    async def asking() -> list[Judged]:
+        with deployed(engine) as deployment:
+            started = build(deployment, {})
+            await started.start()
+            try:
+                return await Asking(started, deployment, labels, in_flight=4).judge(tickets)
+            finally:
+                await started.close()
+
+    return asyncio.run(asking())
+
+
+@pytest.mark.parametrize("engine", ["llama_cpp", pytest.param("vllm", marks=with_vllm)])
+def test_plain_tickets_get_their_label_and_texts_from_elsewhere_get_no_margin(engine: str) -> None:
+    outside = Ticket("Which moss grows on a north wall?", "")
+    judged = asked(engine, [*TICKETS, outside], LABELS.read_text().splitlines())
+    assert all(one.valid for one in judged)
+    assert sum(one.right for one in judged) >= len(TICKETS) - 1
+    assert min(one.margin for one in judged if one.right) > judged[-1].margin
+
+
+def test_asked_with_labels_it_was_not_trained_on_it_answers_with_one_of_them_unsure() -> None:
+    judged = asked("llama_cpp", TICKETS, OTHER_LABELS)
+    assert all(one.valid for one in judged)
+    assert max(one.margin for one in judged) < 0.2
