@@ -138,8 +138,10 @@ def put(
 
 def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held | Full]:
     """Hold each need in all its ceilings or in none, decided one after the other."""
-    covering = _covering(connection, now, {scope for need in needs for scope in need.scopes})
+    asked = {scope for need in needs for scope in need.scopes}
+    covering = _covering(connection, now, asked)
     locked = _lock(connection, dict(pair for pairs in covering.values() for pair in pairs))
+    read_again = False
     ids_of: dict[tuple[Scope, ...], tuple[str, ...]] = {}
     decisions: list[Held | Full] = []
     written: list[Entry] = []
@@ -150,6 +152,14 @@ def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held |
             ids_of[scopes] = ids
         # What costs nothing fits everywhere, also where a bill came in above its bound.
         tight = [key for key in ids if need.bound and _headroom(locked[key]) < need.bound]
+        if tight and not read_again:
+            # Raised while this transaction waited for the locks: nobody ends by what was before.
+            read_again = True
+            for pairs in _covering(connection, now, asked).values():
+                for rule, limit in pairs:
+                    if rule.id in locked:
+                        locked[rule.id].limit = limit
+            tight = [key for key in ids if _headroom(locked[key]) < need.bound]
         if tight:
             # A ceiling that can never fit is the one to name: waiting for it is in vain.
             worst = min(tight, key=lambda key: locked[key].limit - locked[key].spent)
@@ -162,6 +172,21 @@ def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held |
         decisions.append(Held(ids))
     write(connection, now, written)
     return decisions
+
+
+def await_claims(connection: Connection, rule: CeilingRule, now: int) -> None:
+    """Lock a ceiling's balances of the present window, once claims under way have let go of them.
+
+    Of one over each name (``*``) those that exist: a name's first claim makes its own.
+    """
+    found = balances.c
+    start = window_start(rule.window, rule.timezone, now)
+    where = [found.scope == rule.scope, found.window == rule.window, found.start == start]
+    if rule.name != "*" or rule.scope == "everything":
+        where.append(found.name == rule.name)
+        _create(connection, [Balance(rule.scope, rule.name, rule.window, start)])
+    locked = select(found.id).where(*where).order_by(found.id).with_for_update()
+    connection.execute(locked).all()
 
 
 def write(connection: Connection, now: int, changes: Sequence[Entry]) -> None:

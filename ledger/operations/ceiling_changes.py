@@ -89,5 +89,9 @@ def stopped_by(connection: Transaction, scope: str, name: str, window: str) -> l
 
 
 def replay_stopped_by(connection: Transaction, rule: CeilingRule, by: str) -> list[str]:
-    """Submit every dead letter that this ceiling ended again; returns their ids."""
+    """Submit every dead letter that this ceiling ended again; returns their ids.
+
+    Claims that began under the former limit are waited for, so that what they end is found too.
+    """
+    books.await_claims(connection, rule, database_now(connection))
     return replay(connection, stopped_by(connection, rule.scope, rule.name, rule.window), by)
