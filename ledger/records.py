@@ -86,6 +86,8 @@ class Item(NamedTuple):
     """The deployments that cannot hold it, and why."""
     spent: NanoUSD
     """Nano-dollars, over all its attempts."""
+    attributed: NanoUSD
+    """The nano-dollars of it that no ceiling counts."""
     held: NanoUSD
     """Nano-dollars that its open attempt holds."""
     cancel_requested: bool

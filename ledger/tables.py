@@ -96,6 +96,7 @@ items = Table(
     Column("policy", Text),
     Column("too_small", _Json),
     Column("ceiling", Text),
+    Column("attributed", BigInteger, nullable=False, server_default="0"),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", text("priority DESC"), "id", **_where("state = 'submitted'")),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.escalation import all_too_small, rank_after, rank_beside
@@ -15,6 +15,7 @@ from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.rates import Dearest
 from tierqueue.router.pricing import dearest
+from tierqueue.router.route import Choice, Refusal, Route
 from tierqueue.router.signals import Signals
 
 _DAY = 86_400 * MICROSECONDS
@@ -37,66 +38,6 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A deployment that was not chosen and the first rule it breaks.
-
-    Rules, in their order: ``task_type boundary context_window token_limit too_small floor fallback
-    unavailable unpriced max_cost dearer``.
-    """
-
-    deployment: str
-    rule: str
-    why: str
-
-    def to_json(self) -> dict[str, str]:
-        """The refusal as plain JSON."""
-        return {"deployment": self.deployment, "rule": self.rule, "why": self.why}
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where an item goes; ``bound`` is the most the call can cost, in nano-dollars.
-
-    ``stands_in_for`` is the deployment that would have been chosen if it were available;
-    ``waits_for`` says why the chosen one is not, where nothing can stand in for it.
-    """
-
-    tier: Tier
-    deployment: str
-    bound: NanoUSD
-    input_tokens: int
-    output_tokens: int
-    reasons: tuple[str, ...]
-    refusals: tuple[Refusal, ...]
-    stands_in_for: str | None = None
-    waits_for: str | None = None
-
-    def explain(self) -> list[str]:
-        """The decision in lines for people."""
-        chosen = f"{self.deployment} ({self.tier}), at most {format_usd(self.bound)}"
-        others = [f"not {refusal.deployment}: {refusal.why}" for refusal in self.refusals]
-        return [chosen, *self.reasons, *others]
-
-    def to_json(self) -> dict[str, Any]:
-        """The decision as plain JSON."""
-        return {
-            "tier": self.tier.value,
-            "deployment": self.deployment,
-            "bound": int(self.bound),
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "reasons": list(self.reasons),
-            "refusals": [refusal.to_json() for refusal in self.refusals],
-            **({"stands_in_for": self.stands_in_for} if self.stands_in_for else {}),
-            **({"waits_for": self.waits_for} if self.waits_for else {}),
-        }
-
-
-Choice = Route | NoRoute | CostCeilingExceeded | Unpriced
-"""What ``choose`` decides: a route, or why there is none."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Candidate:
     """A deployment and what is known of it before any item of a kind is looked at."""
 
@@ -108,6 +49,7 @@ class _Candidate:
     floor: Refusal | None
     price: Dearest | Refusal
     by_the_hour: bool
+    counted: bool
     reasoning: int
     house: bool
 
@@ -128,13 +70,25 @@ def _candidates(
 ) -> tuple[_Candidate, ...]:
     """What does not depend on the item but on its kind; thousands of items a second share it."""
     return tuple(
-        _candidate(deployment, task, sensitivity, rank, date.fromordinal(_EPOCH_DAY + day))
+        _candidate(
+            deployment,
+            policy.counts(deployment),
+            task,
+            sensitivity,
+            rank,
+            date.fromordinal(_EPOCH_DAY + day),
+        )
         for deployment in policy.deployments.values()
     )
 
 
 def _candidate(
-    deployment: Deployment, task: str, sensitivity: Sensitivity, rank: int, since: date
+    deployment: Deployment,
+    counted: bool,
+    task: str,
+    sensitivity: Sensitivity,
+    rank: int,
+    since: date,
 ) -> _Candidate:
     name, barred, floor = deployment.name, None, None
     if deployment.tasks is not None and task not in deployment.tasks:
@@ -155,7 +109,17 @@ def _candidate(
     hourly = deployment.gpu_hour is not None
     reasoning, house = deployment.reasoning_tokens, deployment.boundary == "house"
     return _Candidate(
-        name, deployment.tier, barred, window, burst, floor, price, hourly, reasoning, house
+        name,
+        deployment.tier,
+        barred,
+        window,
+        burst,
+        floor,
+        price,
+        hourly,
+        counted,
+        reasoning,
+        house,
     )
 
 
@@ -206,7 +170,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
             refusals.append(candidate.price)
         else:
             bound = candidate.price.bound(input_tokens, output_tokens)
-            if left is not None and bound > left:
+            if left is not None and candidate.counted and bound > left:
                 too_dear.append(bound)
                 why = f"it can cost {format_usd(bound)} and {format_usd(max(left, 0))} is left"
                 refusals.append(Refusal(candidate.name, "max_cost", why))

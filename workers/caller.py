@@ -46,6 +46,8 @@ class Station:
 
     deployment: Deployment
     engine: Engine
+    counted: bool = True
+    """Whether what its calls cost counts towards ceilings."""
 
 
 class Caller:

@@ -271,6 +271,7 @@ class Executor:
             deployment=deployment.name,
             provider=deployment.provider,
             metered=deployment.metered,
+            counted=station.counted,
             lease=self._lease,
             policy=deployment.policy,
             terms=deployment.terms,

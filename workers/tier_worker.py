@@ -146,7 +146,9 @@ class TierWorker:
         if len(self._loads) == len(built):
             GATE.follow(lambda: sum(load.depth for load in self._loads.values()))
         stations = {
-            deployment.name: Station(deployment=deployment, engine=engine)
+            deployment.name: Station(
+                deployment=deployment, engine=engine, counted=policy.counts(deployment)
+            )
             for deployment, engine in built
         }
         events = self.app.item_events

@@ -38,6 +38,7 @@ class _Queued(NamedTuple):
     deadline: int
     max_cost: NanoUSD | None
     spent: NanoUSD
+    attributed: NanoUSD
     bound: NanoUSD
     budget: str
     job_id: str | None
@@ -87,7 +88,8 @@ class Claimant:
 
     ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
     item waits before it asks again for room in a ceiling that is full of others' holds, or for a
-    worker that knows its deployment as its policy has it. ``policy`` is the digest of the worker's,
+    worker that knows its deployment as its policy has it. ``counted``: whether the call's cost
+    counts towards ceilings and the item's ``max_cost``. ``policy`` is the digest of the worker's,
     ``terms`` what that says of the deployment.
     """
 
@@ -96,6 +98,7 @@ class Claimant:
     deployment: str
     provider: str
     metered: bool
+    counted: bool = True
     lease: int
     patience: int = 500_000
     policy: str = ""
@@ -134,6 +137,8 @@ class Claims:
 
 def _scopes(row: _Queued, claimant: Claimant) -> list[Scope]:
     """Every scope whose ceilings cover a call of this item on the claimant's deployment."""
+    if not claimant.counted:
+        return []
     scopes: list[Scope] = [
         ("budget", row.budget),
         ("tier", claimant.tier),
@@ -250,7 +255,8 @@ def _obstacle(
     if row.deadline < now:
         return expired(row.id, row.deadline, now, condition)
     # What it has spent since it was routed; the choice counts it, and ends what fits nowhere.
-    too_much = row.max_cost is not None and row.spent + row.bound > row.max_cost
+    counted = row.spent - row.attributed + row.bound
+    too_much = claimant.counted and row.max_cost is not None and counted > row.max_cost
     return State.SUBMITTED if too_much else None
 
 

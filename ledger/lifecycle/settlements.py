@@ -18,15 +18,15 @@ from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results.promises import Ending, Ends, ends_of
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.lifecycle import ENDS, MOVES, State
-from tierqueue.router.money import NanoUSD
+from tierqueue.router.money import NOTHING, NanoUSD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """How one attempt ends, in the ledger's words. Money in nano-dollars, times in epoch µs.
 
-    ``next_state`` is where the item goes if this fence is still the item's; the ``…_more`` counts
-    are added to the item's.
+    ``attributed`` is the part of ``cost`` that no ceiling counts. ``next_state`` is where the item
+    goes if this fence is still the item's; the ``…_more`` counts are added to the item's.
     """
 
     item_id: str
@@ -35,6 +35,7 @@ class Settlement:
     balances: Sequence[str]
     outcome: str
     cost: NanoUSD
+    attributed: NanoUSD = NOTHING
     price_source: str | None = None
     usage: Mapping[str, Any] | None = None
     seconds: float | None = None
@@ -65,7 +66,7 @@ class Settled:
 BOOKED = ("unknown", "lost")
 """Outcomes whose cost was booked without the provider's word, and may be corrected by it."""
 
-_COUNTS = ("spent", "calls", "lost_claims", "throttles")
+_COUNTS = ("spent", "attributed", "calls", "lost_claims", "throttles")
 """What a settlement adds to its item's row."""
 
 _FENCES = (
@@ -170,6 +171,7 @@ def _moved(settlement: Settlement, now: int) -> dict[str, Any]:
         "ready_at": settlement.ready_at if settlement.ready_at is not None else now,
         "lease_until": None,
         "spent": settlement.cost,
+        "attributed": settlement.attributed,
         "held": 0,
         "calls": settlement.calls_more,
         "lost_claims": settlement.lost_more,
@@ -243,7 +245,10 @@ def _correct(connection: Connection, settlement: Settlement) -> list[Entry]:
     connection.execute(
         update(items)
         .where(items.c.id == settlement.item_id)
-        .values(spent=items.c.spent + difference)
+        .values(
+            spent=items.c.spent + difference,
+            attributed=items.c.attributed + (difference if settlement.attributed else 0),
+        )
     )
     return [
         Entry(balance, settlement.item_id, settlement.fence, "correct", 0, difference)

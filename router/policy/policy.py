@@ -148,6 +148,11 @@ class Policy(Table):
     allow_simulated: Flag = False
     """Deployments may be ``simulated``. Without it a policy that has one is refused."""
 
+    ceilings_count: Literal["cash", "everything"] = "cash"
+    """What counts towards ceilings and ``max_cost``. ``cash``: what leaves an account, so nothing
+    of deployments with ``gpu_hour``, whose hours are paid whether they are used or not.
+    ``everything``: their share of the hour too, with the deployment's ``timeout`` held."""
+
     default_sensitivity: Sensitivity | None = None
     """The sensitivity of items that state none and whose task type states none; without it,
     ``regulated``."""
@@ -185,6 +190,10 @@ class Policy(Table):
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def counts(self, deployment: Deployment) -> bool:
+        """Whether what a call of the deployment costs counts towards ceilings and ``max_cost``."""
+        return self.ceilings_count == "everything" or deployment.gpu_hour is None
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

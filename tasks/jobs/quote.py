@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.lifecycle.items import Death, NewItem
-from tierqueue.router.choose import Choice, Conditions, Route, choose
+from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.escalation import after_rejection
 from tierqueue.router.item import Tier, WorkItem
 from tierqueue.router.policy.policy import Policy
+from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Signals, measure
 from tierqueue.tasks.jobs.expectation import Expected, expected
 from tierqueue.tasks.routing.decide import demands_of
@@ -20,13 +21,15 @@ class Part:
     """The rows that go to one deployment; money in nano-dollars.
 
     ``bound`` is that of one call a row; ``expected`` that of every call, retries and escalations
-    too, ``None`` where no item of this task type ran there.
+    too, ``None`` where no item of this task type ran there. Both are what ceilings count:
+    ``counted`` is false where that is nothing.
     """
 
     tier: Tier
     deployment: str
     simulated: bool
     past: Past | None
+    counted: bool = True
     rows: int = 0
     bound: int = 0
     expected: Expected | None = None
@@ -91,7 +94,7 @@ def quote(
     found = Quote()
     conditions, counter = Conditions(now=now), TokenCounter(policy)
     known = {
-        name: there
+        name: there if policy.counts(deployment) else replace(there, cost=0, squares=0)
         for name, deployment in policy.deployments.items()
         if (there := past.get((name, deployment.simulated))) is not None and there.items
     }
@@ -110,12 +113,13 @@ def quote(
         if part is None:
             simulated = policy.deployments[chosen.deployment].simulated
             there = known.get(chosen.deployment)
-            part = Part(chosen.tier, chosen.deployment, simulated, there)
+            counted = policy.counts(policy.deployments[chosen.deployment])
+            part = Part(chosen.tier, chosen.deployment, simulated, there, counted)
             found.parts[chosen.deployment] = part
         part.rows += 1
-        part.bound += chosen.bound
+        part.bound += _counted(chosen, policy)
         steps = [chosen, *_escalations(item, chosen, signals, policy, conditions)]
-        likely = expected([(step.deployment, step.bound) for step in steps], known)
+        likely = expected([(step.deployment, _counted(step, policy)) for step in steps], known)
         if likely is not None:
             cost, reached = likely
             part.expected = cost if part.expected is None else part.expected + cost
@@ -123,6 +127,11 @@ def quote(
                 found.visits[step.deployment] = found.visits.get(step.deployment, 0.0) + chance
     found.seconds = _seconds(found, policy, known, concurrency)
     return found
+
+
+def _counted(route: Route, policy: Policy) -> int:
+    """The most that the call costs, in nano-dollars, as far as ceilings count it."""
+    return route.bound if policy.counts(policy.deployments[route.deployment]) else 0
 
 
 def _escalations(

@@ -7,9 +7,8 @@ from typing import Any
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
-from tierqueue.router.choose import Conditions, Route, choose
+from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.condition import Condition
-from tierqueue.router.demands import resolve
 from tierqueue.router.errors import DeadLettered
 from tierqueue.router.item import (
     Demands,
@@ -22,7 +21,9 @@ from tierqueue.router.item import (
     strictest,
 )
 from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy.demands import resolve
 from tierqueue.router.policy.policy import Policy
+from tierqueue.router.route import Route
 from tierqueue.router.signals import measure
 from tierqueue.tasks.routing.failover import unavailable
 
@@ -118,7 +119,8 @@ def may_fall(item: Item, event: str, spent: int, policy: Policy, now: int) -> Ti
     """The tier an item may fall back to on ``event`` (``on_throttle``, ``on_outage``), if any.
 
     Only where somebody allowed it in so many words, only once, and only where it can be done: what
-    has no route there waits where it is. ``spent``: nano-dollars of the attempt that ends.
+    has no route there waits where it is. ``spent``: nano-dollars of the attempt that ends, as far
+    as ceilings count them.
     """
     allowed = item.fallback or {}
     if item.degraded is not None or event not in allowed:
@@ -185,7 +187,7 @@ def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
         output_limit=item.output_limit,
         refused_by=tuple(Tier(name) for name in item.refused_by or ()),
         too_small=item.too_small or {},
-        spent=item.spent,
+        spent=NanoUSD(item.spent - item.attributed),
         only=_fallen_to(item, demands),
     )
 

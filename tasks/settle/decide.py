@@ -243,7 +243,8 @@ def _turned_away(call: Settling, outcome: Failed | Unavailable) -> dict[str, Any
 def _may_fall(call: Settling, event: str, cost: NanoUSD) -> Tier | None:
     if call.cancelled:
         return None
-    return may_fall(call.claim.item, event, cost, call.policy, call.now)
+    counted = cost if call.policy.counts(call.deployment) else NOTHING
+    return may_fall(call.claim.item, event, counted, call.policy, call.now)
 
 
 def _fallen(call: Settling, outcome: str, to: Tier, on: str, **more: Any) -> Settlement:

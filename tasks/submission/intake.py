@@ -13,9 +13,9 @@ from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.results.promises import Ends, Promise
 from tierqueue.ledger.session import unstorable
-from tierqueue.router.demands import resolve
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Demands, Sensitivity
+from tierqueue.router.policy.demands import resolve
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.submission.task_type import TaskType

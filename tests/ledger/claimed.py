@@ -18,7 +18,7 @@ def an_item(**stated: Any) -> Item:
         "messages": 2,
         "output_limit": 16,
         **dict.fromkeys(("priority", "fence", "calls", "lost_claims", "throttles"), 0),
-        **dict.fromkeys(("spent", "held", "submitted_at", "ready_at"), 0),
+        **dict.fromkeys(("spent", "attributed", "held", "submitted_at", "ready_at"), 0),
         "cancel_requested": False,
     }
     return Item(**{**fixed, **stated})

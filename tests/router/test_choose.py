@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.router.specs import FRONTIER, GPU, OPEN, Spec, a_spec, an_item, policy_of, policy_text
-from tierqueue.router.choose import Conditions, Route, choose
+from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.item import TIERS, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.router.route import Route
 from tierqueue.router.signals import Signals
 
 
@@ -236,12 +237,13 @@ def test_demands_that_were_never_resolved_are_refused() -> None:
         choose(an_item(sensitivity=None), SIGNALS, policy_of([a_spec("a")]), NOW)
 
 
-def _hourly(bound: str, price: tuple[str, str]) -> Policy:
+def _hourly(bound: str, price: tuple[str, str], counts: str = "cash") -> Policy:
     """A house engine by the hour whose bound is ``bound`` dollars, beside a cheaper-bound API."""
     house = a_spec("house", price=None)
     text = policy_text([house, a_spec("api", OPEN, boundary="vendor:a", price=price)])
     where = "[deployments.house]\n"
-    return parse_policy(text.replace(where, f'{where}gpu_hour = "{bound}"\ntimeout = 3599\n'), "t")
+    text = text.replace(where, f'{where}gpu_hour = "{bound}"\ntimeout = 3599\n')
+    return parse_policy(f'ceilings_count = "{counts}"\n{text}', "t")
 
 
 def test_an_engine_paid_by_the_hour_goes_before_an_api_with_a_lower_bound() -> None:
@@ -255,9 +257,14 @@ def test_an_engine_paid_by_the_hour_goes_before_an_api_with_a_lower_bound() -> N
     ]
 
 
-def test_what_is_held_for_an_engine_paid_by_the_hour_must_still_fit_the_items_max_cost() -> None:
-    item = an_item(max_cost=NanoUSD(10**9))
-    route = choose(item, Signals(1_000, 1_000), _hourly("2", ("0.10", "0.40")), Conditions(0))
+def test_an_hour_that_is_paid_anyway_counts_towards_max_cost_only_where_the_policy_says_so() -> (
+    None
+):
+    item, signals = an_item(max_cost=NanoUSD(10**9)), Signals(1_000, 1_000)
+    route = choose(item, signals, _hourly("2", ("0.10", "0.40")), Conditions(0))
+    assert isinstance(route, Route)
+    assert route.deployment == "house"
+    route = choose(item, signals, _hourly("2", ("0.10", "0.40"), "everything"), Conditions(0))
     assert isinstance(route, Route)
     assert route.deployment == "api"
     assert [refusal.rule for refusal in route.refusals] == ["max_cost"]

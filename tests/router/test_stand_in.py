@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from tests.router.specs import a_spec, an_item, policy_of
-from tierqueue.router.choose import Conditions, Route, choose
+from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import Tier
+from tierqueue.router.route import Route
 from tierqueue.router.signals import Signals
 
 SIGNALS = Signals(1000, 100)

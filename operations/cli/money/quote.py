@@ -106,6 +106,7 @@ def _emit(found: Quote, limit: NanoUSD | None) -> None:
                     "deployment": part.deployment,
                     "simulated": part.simulated,
                     "rows": part.rows,
+                    "counted": part.counted,
                     "bound_nanousd": part.bound,
                     **_told(part.expected),
                     "past": None if part.past is None else _past(part.past),
@@ -158,6 +159,9 @@ def _print(found: Quote) -> None:
     for reason, refusal in sorted(found.refused.items()):
         say(f"refused: {count(refusal.rows, 'row')} {reason}, the first has index {refusal.first}:")
         paragraph("  ", refusal.why)
+    free = [part.deployment for part in found.parts.values() if not part.counted]
+    if free:
+        paragraph("", f"paid by the hour, so that no ceiling counts a call: {', '.join(free)}")
     say(f"{count(found.rows, 'row')}: at most {format_usd(found.bound)} for one call each")
     if found.expected is not None:
         paragraph(

@@ -32,7 +32,8 @@ def route(
 ) -> None:
     """Print where an item would go: exit 0 with a route, 1 with the reason why there is none."""
     from tierqueue.ledger.lifecycle.items import new_id
-    from tierqueue.router.choose import Conditions, Route, choose
+    from tierqueue.router.choose import Conditions, choose
+    from tierqueue.router.route import Route
     from tierqueue.tasks.jobs.quote import work_item
     from tierqueue.tasks.routing.token_counter import TokenCounter
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tierqueue.router.demands import resolve
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Demands, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy.demands import resolve
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy, parse_policy
 

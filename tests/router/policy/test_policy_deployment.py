@@ -4,9 +4,10 @@ from dataclasses import replace
 from hashlib import sha256
 
 from tests.router.specs import FRONTIER, GPU, a_spec, an_item, policy_of, policy_text
-from tierqueue.router.choose import Conditions, Route, choose
+from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import Sensitivity
 from tierqueue.router.policy.policy import parse_policy
+from tierqueue.router.route import Route
 from tierqueue.router.signals import Signals
 
 

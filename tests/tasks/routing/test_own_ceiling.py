@@ -12,6 +12,7 @@ from tierqueue.router.policy.policy import parse_policy
 
 HEAD = """
 default_sensitivity = "internal"
+ceilings_count = "everything"
 [tasks.ticket]
 risk = "internal"
 [retry]

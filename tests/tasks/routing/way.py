@@ -67,6 +67,7 @@ class Way:
             deployment=deployment.name,
             provider=deployment.provider,
             metered=deployment.metered,
+            counted=self.policy.counts(deployment),
             lease=60_000_000,
             policy=deployment.policy,
             terms=deployment.terms,

@@ -1,0 +1,68 @@
+"""What a routing decision is: where an item goes and why there, or why it goes nowhere."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
+from tierqueue.router.item import Tier
+from tierqueue.router.money import NanoUSD, format_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A deployment that was not chosen and the first rule it breaks.
+
+    Rules, in their order: ``task_type boundary context_window token_limit too_small floor fallback
+    unavailable unpriced max_cost dearer``.
+    """
+
+    deployment: str
+    rule: str
+    why: str
+
+    def to_json(self) -> dict[str, str]:
+        """The refusal as plain JSON."""
+        return {"deployment": self.deployment, "rule": self.rule, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an item goes; ``bound`` is the most the call can cost, in nano-dollars.
+
+    ``stands_in_for`` is the deployment that would have been chosen if it were available;
+    ``waits_for`` says why the chosen one is not, where nothing can stand in for it.
+    """
+
+    tier: Tier
+    deployment: str
+    bound: NanoUSD
+    input_tokens: int
+    output_tokens: int
+    reasons: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+    stands_in_for: str | None = None
+    waits_for: str | None = None
+
+    def explain(self) -> list[str]:
+        """The decision in lines for people."""
+        chosen = f"{self.deployment} ({self.tier}), at most {format_usd(self.bound)}"
+        others = [f"not {refusal.deployment}: {refusal.why}" for refusal in self.refusals]
+        return [chosen, *self.reasons, *others]
+
+    def to_json(self) -> dict[str, Any]:
+        """The decision as plain JSON."""
+        return {
+            "tier": self.tier.value,
+            "deployment": self.deployment,
+            "bound": int(self.bound),
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "reasons": list(self.reasons),
+            "refusals": [refusal.to_json() for refusal in self.refusals],
+            **({"stands_in_for": self.stands_in_for} if self.stands_in_for else {}),
+            **({"waits_for": self.waits_for} if self.waits_for else {}),
+        }
+
+
+Choice = Route | NoRoute | CostCeilingExceeded | Unpriced
+"""What ``choose`` decides: a route, or why there is none."""
