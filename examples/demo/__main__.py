@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from examples.demo import sending
-from examples.demo.place import Place, claim_folder, forget_keys, live_place, sandbox_place
+from examples.demo.place import Place, claim_folder, forget_keys, live_place, local_place
 from tierqueue.operations.cli import log_to_stderr
 from tierqueue.router.errors import TierqueueError
 from tools.system import NotReady, System
@@ -22,7 +22,8 @@ examples:
   make up                                          the same processes until Ctrl-C
   LIVE=1 make demo                                 real keys and real money, under a ceiling
 
-Everything else answers from the sandbox, a simulated provider on this machine.
+Without LIVE=1 a tiny, real model on this machine sorts the tickets, and the sandbox,
+a simulated provider, answers for everything else.
 """
 
 
@@ -39,7 +40,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, _interrupt)
     try:
         with claim_folder() as folder:
-            place = live_place(folder, console) if asked.live else sandbox_place(folder)
+            place = live_place(folder, console) if asked.live else local_place(folder)
             forget_keys()
             if not asked.up:
                 place.clear()

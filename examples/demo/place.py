@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -14,11 +15,16 @@ from rich.console import Console
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.policy import Policy, parse_policy
-from tools.system import ROOT, System
+from tools.system import ROOT, System, free_port
 
 HERE = Path(__file__).parent
-_PORT = "127.0.0.1:8089"
-"""Where tierqueue.toml says the sandbox is; a run has a port of its own."""
+TINY_TICKETS = "tiny_tickets"
+"""The process that serves the house tier's model where no vLLM is installed."""
+
+_SANDBOX, _TINY_TICKETS = "127.0.0.1:8089", "127.0.0.1:8088"
+"""Where the policy says the servers are; a run has ports of its own."""
+
+SERVE = "python -m examples.tiny_tickets.serve --port $TINY_TICKETS_PORT"
 
 
 _KEYS = re.compile(
@@ -31,7 +37,7 @@ class Place:
     """``keys`` are the only provider keys that the system's processes get to see."""
 
     folder: Path
-    template: Path
+    templates: Sequence[Path]
     processes: Sequence[str]
     keys: Mapping[str, str]
     live: bool
@@ -44,15 +50,23 @@ class Place:
     @property
     def policy(self) -> Policy:
         """The policy of this run, read; raises ``InvalidPolicy``."""
-        return parse_policy(self.template.read_text(encoding="utf-8"), str(self.template))
+        return parse_policy(self._text(), str(self.templates[0]))
+
+    def _text(self) -> str:
+        return "".join(path.read_text(encoding="utf-8") for path in self.templates)
 
     def system(self, processes: Sequence[str]) -> System:
         """The system, not yet started, its policy written for the ports it will have."""
+        port = free_port()
         system = System(
-            self.folder, policy=self.policy_file, processes=processes, environ=self.keys
+            self.folder,
+            policy=self.policy_file,
+            processes=processes,
+            lines={TINY_TICKETS: SERVE},
+            environ={**self.keys, "TINY_TICKETS_PORT": str(port)},
         )
-        text = self.template.read_text(encoding="utf-8")
-        self.policy_file.write_text(text.replace(_PORT, f"127.0.0.1:{system.sandbox_port}"))
+        text = self._text().replace(_SANDBOX, f"127.0.0.1:{system.sandbox_port}")
+        self.policy_file.write_text(text.replace(_TINY_TICKETS, f"127.0.0.1:{port}"))
         return system
 
     def clear(self) -> None:
@@ -88,12 +102,24 @@ def forget_keys() -> None:
         del os.environ[name]
 
 
-def sandbox_place(folder: Path) -> Place:
-    """The sandbox answers for every tier; no key of the shell around it is passed on."""
+def local_place(folder: Path) -> Place:
+    """Everything on this machine: the house tier's real model, and the sandbox for what is dearer.
+
+    vLLM serves the model in the worker where it is installed, else llama.cpp beside it. No key of
+    the shell around it is passed on.
+    """
+    engine = "vllm" if find_spec("vllm") else "llama"
     return Place(
         folder=folder,
-        template=HERE / "tierqueue.toml",
-        processes=("sandbox", "routing", "gpu", "open_weight", "frontier"),
+        templates=(HERE / "tierqueue.toml", HERE / f"house_{engine}.toml"),
+        processes=(
+            *((TINY_TICKETS,) if engine == "llama" else ()),
+            "sandbox",
+            "routing",
+            "gpu",
+            "open_weight",
+            "frontier",
+        ),
         keys={"SANDBOX_KEY": "sandbox"},
         live=False,
     )
@@ -118,7 +144,7 @@ def live_place(folder: Path, console: Console) -> Place:
     tiers = dict.fromkeys(deployment.tier.value for deployment in policy.deployments.values())
     return Place(
         folder=folder,
-        template=template,
+        templates=(template,),
         processes=("routing", *tiers),
         keys={name: os.environ[name] for name in wanted},
         live=True,

@@ -8,14 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from examples import tiny_tickets
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import ItemTask, classify, extract, summarize
 
 HERE = Path(__file__).parent
 TICKETS = HERE / "tickets.csv"
-LABELS = (HERE / "labels.txt").read_text(encoding="utf-8").split("\n")[:-1]
+LABELS = tiny_tickets.LABELS.read_text(encoding="utf-8").splitlines()
+TRUE_LABELS = (HERE / "true_labels.txt").read_text(encoding="utf-8").split("\n")[:-1]
+"""What each of ``TICKETS`` is about, in their order; empty where no label fits."""
 
-ESCALATED = "one whose first answer fails validation"
+SURE = 0.5
+"""The margin below which an answer of the house's model is not taken."""
+
+ESCALATED = "one that the house's model is not sure of"
 OVER_CEILING = "one over its ceiling"
 NO_ROUTE = "one whose data no deployment may see"
 MALFORMED = "one malformed"
@@ -44,8 +50,8 @@ def calls(*, public: bool) -> Iterator[Call]:
         yield Call(extract, {"text": document["text"], "fields": document["fields"], **demands})
     seen = {"labels": LABELS, "latency": "interactive", "priority": 9}
     for text in (
-        "The shop took the money twice, and the order page shows nothing.",
-        "I cannot get past the page that asks for my old password.",
+        "I was charged twice for one coffee.",
+        "My card has been stolen, what shall I do?",
     ):
         yield Call(
             classify, {"text": text, **seen, **({"sensitivity": "public"} if public else {})}
@@ -57,8 +63,9 @@ def cases() -> Iterator[Call]:
     yield Call(
         classify,
         {
-            "text": "The blue one never came. [[sandbox:invalid model=house-tiny]]",
+            "text": "Hello! Which of the two colours would you have taken?",
             "labels": LABELS,
+            "min_confidence": SURE,
             "sensitivity": "public",
         },
         ESCALATED,
@@ -68,6 +75,7 @@ def cases() -> Iterator[Call]:
         {
             "text": "A long report that somebody wants summarized for next to nothing.",
             "sensitivity": "public",
+            "floor": "open_weight",
             "max_cost": "0.000001usd",
         },
         OVER_CEILING,

@@ -33,6 +33,7 @@ def sample(place: Place, console: Console) -> Summary:
     if place.live:
         job_id = _job(samples.TICKETS, {**fixed, "sensitivity": "public"}, "text", console)
     else:
+        fixed["min_confidence"] = samples.SURE
         job_id = _job(samples.TICKETS, fixed, None, console)
     cases = []
     until = time.monotonic() + _PATIENCE
@@ -43,7 +44,13 @@ def sample(place: Place, console: Console) -> Summary:
     rows = list(every_result(app.ledger, job_id))
     if not place.live:
         cases.append(_malformed(rows))
-    return Summary(app.ledger, place.policy, [*ids, *(row["id"] for row in rows)], cases)
+    return Summary(
+        app.ledger,
+        place.policy,
+        [*ids, *(row["id"] for row in rows)],
+        cases,
+        {row["id"]: label for row, label in zip(rows, samples.TRUE_LABELS, strict=True) if label},
+    )
 
 
 def tickets(
@@ -53,7 +60,7 @@ def tickets(
     names = samples.LABELS if labels is None else labels.read_text(encoding="utf-8").splitlines()
     job_id = _job(path, {"labels": [name for name in names if name.strip()]}, column, console)
     ids = [row["id"] for row in every_result(app.ledger, job_id)]
-    return Summary(app.ledger, place.policy, ids, ())
+    return Summary(app.ledger, place.policy, ids, (), {})
 
 
 def _job(path: Path, fixed: dict[str, Any], column: str | None, console: Console) -> str:

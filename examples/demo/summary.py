@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -23,12 +24,16 @@ NO_TIER = "never routed"
 
 @dataclass(slots=True)
 class Line:
-    """One tier's share; tokens over all calls, money in nano-dollars.
+    """One deployment's share; tokens over all calls, money in nano-dollars.
 
-    ``on_frontier`` is what the calls that ended its items would have cost there.
+    ``on_frontier`` is what the calls that ended its items would have cost there. ``right`` of its
+    ``judged`` answers are the true label, where the sample knows one.
     """
 
+    tier: str = ""
     simulated: bool = False
+    right: int = 0
+    judged: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     input_tokens: int = 0
     output_tokens: int = 0
@@ -49,9 +54,15 @@ class Summary:
     """The summary of these items: every attempt of theirs is read once."""
 
     def __init__(
-        self, ledger: Ledger, policy: Policy, item_ids: Iterable[str], cases: Sequence[Case]
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        item_ids: Iterable[str],
+        cases: Sequence[Case],
+        true_labels: Mapping[str, str],
     ) -> None:
         self.cases = cases
+        self._true_labels = true_labels
         self.lines: dict[str, Line] = {}
         self.dead: Counter[str] = Counter()
         self.unended = 0
@@ -70,27 +81,36 @@ class Summary:
         return not self.unended and all(case.as_intended for case in self.cases)
 
     def _count(self, row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
-        tier = row["tier"] or NO_TIER
-        line = self.lines.setdefault(tier, Line())
+        line = self._line(row["deployment"] or NO_TIER)
         line.ends[row["state"]] += 1
         if row["state"] not in ENDS:
             self.unended += 1
         if row["state"] == State.DEAD:
             self.dead[row["reason"]] += 1
+        if row["state"] == State.SUCCEEDED and (label := self._true_labels.get(row["id"])):
+            line.judged += 1
+            line.right += row["output"]["label"] == label
         for attempt in history:
-            # An escalated item cost something on each tier that it passed.
-            passed = self.lines.setdefault(attempt["tier"], Line())
+            # An escalated item cost something at each deployment that it passed.
+            passed = self._line(attempt["deployment"])
             passed.cost += attempt["cost"] or 0
             if attempt["usage"] is not None:
                 usage = Usage(**attempt["usage"])
                 passed.input_tokens += usage.total_input
                 passed.output_tokens += usage.output_tokens
-            deployment = self._policy.deployments[attempt["deployment"]]
-            passed.simulated = passed.simulated or bool(
-                attempt["simulated"] or deployment.simulated
-            )
+            passed.simulated = passed.simulated or bool(attempt["simulated"])
         if history and history[-1]["usage"] is not None:
             line.on_frontier += self._on_frontier(Usage(**history[-1]["usage"]))
+
+    def _line(self, name: str) -> Line:
+        if name not in self.lines:
+            deployment = self._policy.deployments.get(name)
+            self.lines[name] = (
+                Line()
+                if deployment is None
+                else Line(tier=deployment.tier.value, simulated=deployment.simulated)
+            )
+        return self.lines[name]
 
     def _on_frontier(self, usage: Usage) -> int:
         """The same tokens at the cheapest frontier deployment's prices."""
@@ -108,13 +128,16 @@ class Summary:
         return {
             "items": sum(line.ends.total() for line in self.lines.values()),
             "unended": self.unended,
-            "tiers": {
+            "deployments": {
                 name: {
+                    "tier": line.tier,
                     "simulated": line.simulated,
                     "ends": dict(line.ends),
                     "input_tokens": line.input_tokens,
                     "output_tokens": line.output_tokens,
                     "cost_nanousd": line.cost,
+                    "right": line.right,
+                    "judged": line.judged,
                 }
                 for name, line in self.lines.items()
             },
@@ -132,18 +155,25 @@ class Summary:
 
     def show(self, console: Console) -> None:
         """Tables for people."""
-        shown = Table(title="Items by the tier that ended them", title_justify="left")
-        for name in ("tier", "", *ENDS_SHOWN, "tokens in", "tokens out", "cost"):
-            shown.add_column(name, justify="left" if name in {"tier", ""} else "right")
-        order = [tier.value for tier in TIERS] + [NO_TIER]
-        for name, line in sorted(self.lines.items(), key=lambda line: order.index(line[0])):
+        shown = Table(
+            title="Items by the deployment that ended them",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        columns = ("tier", "deployment", "", "succeeded", "dead", "tokens", "cost")
+        for name in columns:
+            shown.add_column(name, justify="left" if name in columns[:3] else "right")
+        order = [tier.value for tier in TIERS] + [""]
+        for name, line in sorted(self.lines.items(), key=lambda line: order.index(line[1].tier)):
             kind = "" if name == NO_TIER else "simulated" if line.simulated else "real"
             shown.add_row(
+                line.tier,
                 name,
                 kind,
-                *(str(line.ends[end] or "") for end in ENDS_SHOWN),
-                f"{line.input_tokens:,}",
-                f"{line.output_tokens:,}",
+                str(line.ends[State.SUCCEEDED] or ""),
+                str(line.ends[State.DEAD] or ""),
+                f"{line.input_tokens + line.output_tokens:,}",
                 format_usd(line.cost),
             )
         console.print(shown)
@@ -156,10 +186,16 @@ class Summary:
             f"Cost {format_usd(cost)}; everything on frontier: {format_usd(on_frontier)};"
             f" {word}: {format_usd(on_frontier - cost)}"
         )
+        for name, line in self.lines.items():
+            if line.judged and not line.simulated:
+                console.print(
+                    f"{name}, a real model: {line.right} of the {line.judged} labels taken from"
+                    " it are right; what it was not sure of went a tier up."
+                )
         if simulated:
             console.print(
-                "The tiers marked simulated were answered by the sandbox: its prices are invented,"
-                " and nothing here says how good an answer is."
+                "What is marked simulated was answered by the sandbox: its prices are invented, and"
+                " its answers say nothing."
             )
         for case in self.cases:
             mark = "as intended" if case.as_intended else "NOT AS INTENDED"
@@ -174,6 +210,3 @@ class Summary:
             sum(line.on_frontier for line in lines),
             any(line.simulated for line in lines),
         )
-
-
-ENDS_SHOWN = tuple(state.value for state in (State.SUCCEEDED, State.DEAD, State.CANCELLED))

@@ -1,4 +1,4 @@
-"""The demo as a newcomer runs it: real processes, a real broker, a ledger, the sandbox."""
+"""The demo as a newcomer runs it: real processes, broker, ledger and house model; the sandbox."""
 
 import contextlib
 import json
@@ -69,9 +69,18 @@ def test_every_item_of_the_sample_ends_as_it_should_and_nothing_is_left_running(
     assert summary["unended"] == 0
     assert len(summary["cases"]) == 4
     assert all(case["as_intended"] for case in summary["cases"])
-    assert summary["dead_letters"] == {"cost_ceiling": 1, "no_route": 1, "invalid": 1}
-    tiers = summary["tiers"]
-    assert all(tiers[name]["ends"]["succeeded"] for name in ("gpu", "open_weight", "frontier"))
+    dead = summary["dead_letters"]
+    assert dead | {"low_confidence": 0} == {
+        "cost_ceiling": 1, "no_route": 1, "invalid": 1, "low_confidence": 0
+    }  # fmt: skip
+    found = summary["deployments"]
+    assert {name for name, line in found.items() if line["tier"] and not line["simulated"]} == {
+        "tiny-tickets"
+    }
+    assert all(line["ends"]["succeeded"] for line in found.values() if line["tier"])
+    house = found["tiny-tickets"]
+    assert house["judged"] >= 20
+    assert house["right"] / house["judged"] >= 0.8
     assert summary["savings_simulated"]
     assert 0 < summary["cost_nanousd"] < summary["all_on_frontier_nanousd"]
 
