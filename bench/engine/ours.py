@@ -14,7 +14,9 @@ from sqlalchemy import func, select
 
 from bench.engine.load import DEPLOYMENT, TASK, note
 from bench.stage import check_durable
+from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
 from tools.system import ROOT, System
 
@@ -30,12 +32,18 @@ LOOK = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: items, seconds from the command's start to the last committed end, token sums."""
+    """One run: items, seconds from the command's start to the last committed end, token sums.
+
+    ``mean_running`` is over the steps of the engine's scheduler in which anything ran,
+    ``peak_running`` since its start.
+    """
 
     items: int
     seconds: float
     input_tokens: int
     cached_tokens: int
+    mean_running: float
+    peak_running: int
 
     @property
     def per_second(self) -> float:
@@ -72,6 +80,7 @@ def run_job(system: System, name: str, rows: Sequence[dict[str, Any]]) -> Run:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     ledger = Ledger(system.ledger_url)
     try:
+        before = _engine(ledger, until=0)
         started = time.time()
         command = subprocess.Popen(
             ["tierqueue", "job", "submit", str(path), "--task", TASK],
@@ -82,7 +91,7 @@ def run_job(system: System, name: str, rows: Sequence[dict[str, Any]]) -> Run:
             text=True,
         )
         _wait(ledger, command, started)
-        return _told(ledger, started, len(rows))
+        return _told(ledger, started, len(rows), before)
     finally:
         ledger.close()
 
@@ -106,7 +115,21 @@ def _wait(ledger: Ledger, command: "subprocess.Popen[str]", started: float) -> N
         pause.wait(LOOK)
 
 
-def _told(ledger: Ledger, started: float, count: int) -> Run:
+def _engine(ledger: Ledger, until: float) -> dict[str, float]:
+    """The engine's figures of a heartbeat after ``until`` (epoch seconds) that found it idle."""
+    pause = threading.Event()
+    while True:
+        with ledger.read() as connection:
+            at = database_now(connection) / 1e6
+            alive = progress.living(connection, round(at * 1e6))
+        (worker,) = [process for process in alive if process.tier == "gpu"]
+        figures: dict[str, float] = worker.detail["engines"][DEPLOYMENT]
+        if at - worker.silent > until and figures["running"] == 0:
+            return figures
+        pause.wait(LOOK)
+
+
+def _told(ledger: Ledger, started: float, count: int, before: dict[str, float]) -> Run:
     since = round(started * 1e6)
     with ledger.read() as connection:
         ended, states, calls = connection.execute(
@@ -121,16 +144,21 @@ def _told(ledger: Ledger, started: float, count: int) -> Run:
         ).scalars()
         used = [(usage["input_tokens"], usage.get("cache_read_tokens", 0)) for usage in usages]
     assert (states, calls, len(used)) == (count, count, count), (states, calls, len(used), count)
+    after = _engine(ledger, until=ended / 1e6)
+    steps = after["steps"] - before["steps"]
     return Run(
-        count,
-        ended / 1e6 - started,
-        sum(fresh for fresh, _ in used),
-        sum(cached for _, cached in used),
+        items=count,
+        seconds=ended / 1e6 - started,
+        input_tokens=sum(fresh for fresh, _ in used),
+        cached_tokens=sum(cached for _, cached in used),
+        mean_running=(after["running_steps"] - before["running_steps"]) / max(1, steps),
+        peak_running=round(after["peak_running"]),
     )
 
 
-def deployment_of(model: str, options: dict[str, Any], window: int, tokenizer: str) -> str:
+def policy_text(model: str, options: dict[str, Any], window: int, tokenizer: str | None) -> str:
     """A policy for this bench: one deployment of the house, one ceiling that covers each call."""
+    counted = f"tokenizer = {json.dumps(tokenizer)}" if tokenizer else ""
     stated = "\n".join(f"{name} = {json.dumps(value)}" for name, value in options.items())
     return f"""
 default_sensitivity = "internal"
@@ -143,7 +171,7 @@ boundary = "house"
 context_window = {window}
 timeout = 600
 gpu_hour = "2.00"
-tokenizer = {json.dumps(tokenizer)}
+{counted}
 
 [deployments.{DEPLOYMENT}.engine_options]
 {stated}

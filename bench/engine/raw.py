@@ -16,7 +16,7 @@ from bench.engine.load import DEPLOYMENT, call_of
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.workers.engines import vllm as ours
 
-Generate = Callable[[list[str], list[Any]], Awaitable[int]]
+Generate = Callable[[list[str], list[Any]], Awaitable[list[Any]]]
 
 
 def main() -> None:
@@ -41,9 +41,15 @@ async def _serve(kind: str, policy: Policy, seqs: int) -> None:
         prompts = [ours.prompt_text(tokenizer, call) for call in calls]
         sampling = [ours.sampling(call) for call in calls]
         began = time.perf_counter()
-        tokens = await generate(prompts, sampling)
+        done = await generate(prompts, sampling)
         seconds = time.perf_counter() - began
-        print(json.dumps({"seconds": seconds, "tokens": tokens}), flush=True)
+        told = {
+            "seconds": seconds,
+            "tokens": sum(len(output.outputs[0].token_ids) for output in done),
+            "input": sum(len(output.prompt_token_ids) for output in done),
+            "cached": sum(output.num_cached_tokens or 0 for output in done),
+        }
+        print(json.dumps(told), flush=True)
 
 
 def _offline(arguments: dict[str, Any]) -> tuple[Generate, Any]:
@@ -52,9 +58,8 @@ def _offline(arguments: dict[str, Any]) -> tuple[Generate, Any]:
     arguments.pop("enable_log_requests")
     llm = LLM(**arguments)
 
-    async def generate(prompts: list[str], sampling: list[Any]) -> int:
-        done = llm.generate(prompts, sampling, use_tqdm=False)
-        return sum(len(output.outputs[0].token_ids) for output in done)
+    async def generate(prompts: list[str], sampling: list[Any]) -> list[Any]:
+        return list(llm.generate(prompts, sampling, use_tqdm=False))
 
     return generate, llm.get_tokenizer()
 
@@ -66,16 +71,16 @@ def _alone(arguments: dict[str, Any]) -> tuple[Generate, Any]:
     llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
     count = 0
 
-    async def one(prompt: str, sampling: Any) -> int:
+    async def one(prompt: str, sampling: Any) -> Any:
         nonlocal count
         count += 1
         last: Any = None
         async for output in llm.generate(prompt, sampling, request_id=f"alone-{count}"):
             last = output
-        return len(last.outputs[0].token_ids)
+        return last
 
-    async def generate(prompts: list[str], sampling: list[Any]) -> int:
-        return sum(await asyncio.gather(*map(one, prompts, sampling)))
+    async def generate(prompts: list[str], sampling: list[Any]) -> list[Any]:
+        return list(await asyncio.gather(*map(one, prompts, sampling)))
 
     return generate, llm.get_tokenizer()
 
