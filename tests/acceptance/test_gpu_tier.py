@@ -97,6 +97,22 @@ def test_what_comes_together_runs_together_and_is_answered_as_if_it_had_come_alo
     assert after["prefix_hits"] > before["prefix_hits"], "the labels come first, and are shared"
 
 
+def test_a_worker_that_is_told_to_stop_loses_nothing_and_leaves_no_engine(
+    running: RunningSystem,
+) -> None:
+    worker = running.system.processes["gpu"]
+    cores = _cores(worker.popen.pid)
+    waiting = [classify.delay(f"card {n} before the stop", labels=LABELS) for n in range(96)]
+    worker.end()
+    assert worker.wait(60) == 0
+    assert not [core for core in cores if Path(f"/proc/{core}").exists()]
+    running.system.spawn("gpu").wait_ready(150)
+    labels = {result.get(timeout=90)["output"]["label"] for result in waiting}
+    assert labels <= set(LABELS)
+    spent = [attempt for result in waiting for attempt in running.attempts(result.id)]
+    assert len([attempt for attempt in spent if attempt.outcome == "accepted"]) == 96
+
+
 def _engine(running: RunningSystem) -> dict[str, float]:
     """The engine's figures as the worker's heartbeat last told them."""
     ledger = Ledger(running.system.ledger_url)

@@ -61,6 +61,11 @@ class EngineLoad:
             self._queries += queries
             self._hits += hits
 
+    def idle(self) -> None:
+        """No call is left: what was aborted takes no step that would say so."""
+        with self._lock:
+            self._running = self._waiting = 0
+
     def answered(self, tokens: int) -> None:
         """A call ended with so many output tokens."""
         with self._lock:

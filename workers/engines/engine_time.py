@@ -19,6 +19,11 @@ class EngineTime:
         self._at = 0.0
         self._cut: dict[tuple[str, int], float] = {}
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call is in flight."""
+        return not self._in_flight
+
     def enter(self) -> float:
         """A call begins; returns the mark that ``leave`` and ``cut`` take."""
         self._advance()

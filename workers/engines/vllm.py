@@ -124,6 +124,8 @@ class VllmEngine:
             reply = self._without_answer(call, error)
         finally:
             engine_seconds = self._time.leave(mark)
+            if self._time.idle:
+                self.load.idle()
         usage = dataclasses.replace(reply.usage, engine_seconds=engine_seconds)
         if isinstance(reply, Completed):
             return dataclasses.replace(reply, usage=usage, seconds=self._clock() - began)

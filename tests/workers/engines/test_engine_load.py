@@ -30,6 +30,14 @@ def test_an_engine_that_runs_nothing_is_still_given_something() -> None:
     assert load.depth == 2
 
 
+def test_an_engine_whose_last_call_was_aborted_runs_nothing() -> None:
+    load = a_load()
+    load.step(running=3, waiting=2, kv_use=0.95, queries=0, hits=0)
+    load.idle()
+    told = load.figures()
+    assert (told.running, told.waiting, told.depth) == (0, 0, 96)
+
+
 def test_figures_are_of_now_and_since_the_start() -> None:
     load = a_load()
     load.step(running=4, waiting=1, kv_use=0.5, queries=100, hits=0)

@@ -104,6 +104,38 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
     assert why == "the vLLM engine core of tiny died"
 
 
+@with_vllm
+def test_calls_are_batched_and_a_cancelled_one_leaves_the_engine(tmp_path: Path) -> None:
+    model = str(make_tiny_model(tmp_path))
+    engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
+
+    async def lived() -> None:
+        await engine.start()
+        assert engine.load.depth == 24, "half as much again as max_num_seqs"
+        first = await engine.complete(a_call(model, output_limit=4))
+        assert isinstance(first, Completed)
+
+        async def runs(wanted: int) -> None:
+            await asyncio.to_thread(until, lambda: engine.load.figures().running == wanted)
+
+        calls = [
+            asyncio.ensure_future(engine.complete(a_call(model, item=f"i-{n}", output_limit=700)))
+            for n in range(20)
+        ]
+        await runs(16)
+        assert engine.load.figures().waiting > 0, "the others stand at its door"
+        # The first stays, and its steps tell what became of the rest.
+        for call in calls[1:]:
+            call.cancel()
+        await runs(1)
+        calls[0].cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert engine.load.figures().running == 0
+        await engine.close()
+
+    asyncio.run(lived())
+
+
 @pytest.mark.processes
 def test_a_killed_worker_takes_its_engine_core_along() -> None:
     worker = textwrap.dedent(
