@@ -64,7 +64,7 @@ format: setup ## Rewrite the sources as lint wants them
 
 check: lint test ## Is it good? Lint and tests
 
-types: ## Link the rooms under build/types, where type checkers find them by their import names
+types: ## Link the packages under build/types, where type checkers find them by their import names
 	@mkdir -p build/types/tierqueue && for room in $(ROOMS); do ln -sfn ../../../$$room build/types/tierqueue/$$room; done
 
 engine: setup ## Install vLLM for this machine: the CUDA build where there is a GPU, else the CPU build

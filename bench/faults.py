@@ -22,7 +22,7 @@ from bench.chaos.watch import Watch
 from bench.checker_run import Run, Violations, connect, open_run, percentile
 
 LEASE = 2.0
-"""Seconds; the shortest that leaves a heartbeat room on a busy machine."""
+"""Seconds; the shortest that leaves a heartbeat time on a busy machine."""
 
 BACKLOG = 150
 """Open items below which the producers submit more."""

@@ -35,7 +35,7 @@ from tierqueue.router.errors import Misconfigured
 _log = structlog.get_logger(__name__)
 
 Transaction = Connection
-"""One open transaction, as the rooms above hold it."""
+"""One open transaction, as the packages above hold it."""
 
 _BUSY_SECONDS = 30
 _START_PATIENCE = 30.0

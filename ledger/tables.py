@@ -129,8 +129,8 @@ items = Table(
 key is free from then on; ``erased_at``: its payloads are gone, by retention or by an erasure;
 ``hooked_at``: the hook was told that a ceiling ended it. Once an item is routed, ``risk`` to
 ``budget`` and ``fallback`` hold what the policy of digest ``policy`` made of what it ``stated``.
-``too_small``: the deployments that cannot hold it, and why. ``ceiling``: the balance without room
-for it, where its ``reason`` is `ceiling`.
+``too_small``: the deployments that cannot hold it, and why. ``ceiling``: the balance that lacks
+headroom for it, where its ``reason`` is `ceiling`.
 """
 
 promises = Table(

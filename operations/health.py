@@ -20,7 +20,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import LedgerMismatch, TierqueueError, Unpriced
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.pricing import dearest
+from tierqueue.router.pricing import max_rate
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.findings import findings, in_order
@@ -125,7 +125,7 @@ def deployments(policy: Policy, environ: Mapping[str, str]) -> list[Finding]:
     found = []
     for deployment in policy.deployments.values():
         try:
-            dearest(deployment, datetime.now(UTC).date())
+            max_rate(deployment, datetime.now(UTC).date())
         except Unpriced as error:
             found.append(_setting(error, f"state its prices under deployments.{deployment.name}"))
         if (
@@ -154,11 +154,11 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
     host = socket.gethostname() if host is None else host
     with app.ledger.read() as connection:
         known = ledger_progress.living(connection, database_now(connection))
-    room, tier = ("routing", None) if name == "routing" else ("worker", name)
+    kind, tier = ("routing", None) if name == "routing" else ("worker", name)
     here = [
         process
         for process in known
-        if process.room == room and process.tier == tier and f"@{host}:" in process.id
+        if process.kind == kind and process.tier == tier and f"@{host}:" in process.id
     ]
     beating = [process for process in here if process.silent < SILENT_SECONDS]
     if not beating:

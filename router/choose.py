@@ -13,8 +13,8 @@ from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.policy.rates import Dearest
-from tierqueue.router.pricing import dearest
+from tierqueue.router.policy.rates import MaxRate
+from tierqueue.router.pricing import max_rate
 from tierqueue.router.route import Choice, Refusal, Route
 from tierqueue.router.signals import Signals
 
@@ -28,9 +28,8 @@ class Conditions:
     """What the router is told of the world.
 
     ``now`` is the time in epoch microseconds; ``unavailable`` holds the deployments that nobody
-    can use now, each with the reason (``{"best": "outage (HTTP 503)"}``). In the place of one of
-    them another of its tier may stand, on the same side of the house's boundary; where none can,
-    the item is routed as ever and waits.
+    can use now, each with the reason (``{"best": "outage (HTTP 503)"}``). Another of its tier
+    stands in on the same side of the house's boundary; where none can, the item waits.
     """
 
     now: int
@@ -47,7 +46,7 @@ class _Candidate:
     context_window: int
     burst: int | None
     floor: Refusal | None
-    price: Dearest | Refusal
+    price: MaxRate | Refusal
     by_the_hour: bool
     counted: bool
     reasoning: int
@@ -100,9 +99,9 @@ def _candidate(
     if TIERS.index(deployment.tier) < rank:
         least = f"{TIERS[rank]} or better is needed" if rank < len(TIERS) else "no tier is left"
         floor = Refusal(name, "floor", f"{least} and this is {deployment.tier}")
-    price: Dearest | Refusal
+    price: MaxRate | Refusal
     try:
-        price = dearest(deployment, since)
+        price = max_rate(deployment, since)
     except Unpriced as wrong:
         price = Refusal(name, "unpriced", wrong.message)
     window, burst = deployment.context_window, deployment.token_burst
@@ -140,7 +139,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     small = all_too_small(item.too_small, policy)
     left = None if demands.max_cost is None else demands.max_cost - item.spent
     fitting: list[_Fit] = []
-    too_dear: list[NanoUSD] = []
+    too_expensive: list[NanoUSD] = []
     refusals: list[Refusal] = []
     for candidate in _candidates(
         policy, item.task, demands.sensitivity, rank, conditions.now // _DAY
@@ -171,7 +170,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
         else:
             bound = candidate.price.bound(input_tokens, output_tokens)
             if left is not None and candidate.counted and bound > left:
-                too_dear.append(bound)
+                too_expensive.append(bound)
                 why = f"it can cost {format_usd(bound)} and {format_usd(max(left, 0))} is left"
                 refusals.append(Refusal(candidate.name, "max_cost", why))
             else:
@@ -179,7 +178,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
                 rank_of = TIERS.index(candidate.tier)
                 fitting.append(_Fit(more, rank_of, candidate.name, bound, candidate))
     if not fitting:
-        return _nothing_left(item, too_dear, refusals)
+        return _nothing_left(item, too_expensive, refusals)
     return _cheapest(sorted(fitting), item, rank, signals, refusals, conditions.unavailable)
 
 
@@ -205,8 +204,7 @@ def _cheapest(
     refusals: list[Refusal],
     unavailable: Mapping[str, str],
 ) -> Route:
-    best = _stand_in(fitting, unavailable)
-    first = fitting[0]
+    first, best = fitting[0], _stand_in(fitting, unavailable)
     hourly = "its engine is paid by the hour: one more item costs nothing more"
     cheapest = "nothing more" if best.candidate.by_the_hour else format_usd(best.bound)
     for other in fitting:
@@ -221,7 +219,7 @@ def _cheapest(
             refusals.append(Refusal(other.name, "fallback", why))
             continue
         why = hourly if other.candidate.by_the_hour else f"it can cost {format_usd(other.bound)}"
-        refusals.append(Refusal(other.name, "dearer", f"{why}, the chosen one {cheapest}"))
+        refusals.append(Refusal(other.name, "more_expensive", f"{why}, the chosen one {cheapest}"))
     input_tokens, counted = signals.input_tokens(best.name), best.name in signals.counted
     stands_in_for = None if best is first else first.name
     instead = f"in place of {first.name}, which is unavailable: {unavailable.get(first.name)}"
@@ -246,11 +244,11 @@ def _cheapest(
 
 
 def _nothing_left(
-    item: WorkItem, too_dear: list[NanoUSD], refusals: list[Refusal]
+    item: WorkItem, too_expensive: list[NanoUSD], refusals: list[Refusal]
 ) -> NoRoute | CostCeilingExceeded | Unpriced:
     fields = {"item": item.id, "refusals": [refusal.to_json() for refusal in refusals]}
-    if too_dear and item.demands.max_cost is not None:
-        limit, needed = item.demands.max_cost, min(too_dear)
+    if too_expensive and item.demands.max_cost is not None:
+        limit, needed = item.demands.max_cost, min(too_expensive)
         message = (
             f"Item {item.id} ({item.task}): a call can cost {format_usd(needed)}, its max_cost is "
             f"{format_usd(limit)} and {format_usd(item.spent)} is spent. Nothing was sent: replay "

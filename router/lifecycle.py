@@ -91,7 +91,7 @@ class Wait(StrEnum):
     """Its time has not come."""
 
     CEILING = "ceiling"
-    """A ceiling has no room for its bound until others' holds come back; its row says which."""
+    """A ceiling has no headroom for its bound until others' holds come back; its row says which."""
 
     OTHER_POLICY = "other_policy"
     """The worker that had it knows its deployment by another policy."""

@@ -11,7 +11,7 @@ from tierqueue.router.money import NanoUSD, round_up
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy import price_list
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.router.policy.rates import Dearest, Rates
+from tierqueue.router.policy.rates import MaxRate, Rates
 
 LATE = 1
 """Seconds of engine time that a call may take to end after its timeout."""
@@ -42,7 +42,7 @@ def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
 
 
 @lru_cache(maxsize=1024)
-def dearest(deployment: Deployment, since: date) -> Dearest:
+def max_rate(deployment: Deployment, since: date) -> MaxRate:
     """The rates that bound what a call can cost. Prices that were superseded before ``since`` (a
     day, UTC) are left out. A deployment priced by engine time is bounded by its timeout and
     ``LATE``. Raises ``Unpriced``.
@@ -50,15 +50,15 @@ def dearest(deployment: Deployment, since: date) -> Dearest:
     if deployment.prices is not None:
         rates = _rates(deployment)
         inputs = (rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h)
-        dear, output = Fraction(max(inputs), rates.scale), Fraction(rates.output, rates.scale)
-        return Dearest.of([(-1, dear, output, Fraction(0))])
+        highest, output = Fraction(max(inputs), rates.scale), Fraction(rates.output, rates.scale)
+        return MaxRate.of([(-1, highest, output, Fraction(0))])
     if deployment.gpu_hour is not None:
         seconds = Fraction(Decimal(str(deployment.timeout))) + LATE
-        return Dearest.of([(-1, Fraction(0), Fraction(0), seconds * deployment.gpu_hour)])
+        return MaxRate.of([(-1, Fraction(0), Fraction(0), seconds * deployment.gpu_hour)])
     if deployment.genai_price is None:
         raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
     try:
-        return price_list.dearest(deployment.genai_price, since)
+        return price_list.max_rate(deployment.genai_price, since)
     except price_list.NotListed as wrong:
         raise _unpriced(deployment, f"has no price: genai-prices {wrong}") from None
 

@@ -51,7 +51,7 @@ class Gate:
         if limit.rpm is not None and len(self._requests) >= limit.rpm:
             raise _refused("requests per minute", limit.rpm, self._requests[0] + WINDOW - now)
         if limit.tpm is not None and self._spent + input_tokens > limit.tpm:
-            raise _refused("tokens per minute", limit.tpm, self._room_in(now, input_tokens))
+            raise _refused("tokens per minute", limit.tpm, self._seconds_until(now, input_tokens))
         self.in_flight += 1
         if limit.rpm is not None:
             self._requests.append(now)
@@ -82,7 +82,7 @@ class Gate:
         while self._tokens and self._tokens[0][0] <= now - WINDOW:
             self._spent -= self._tokens.popleft()[1]
 
-    def _room_in(self, now: float, tokens: int) -> float:
+    def _seconds_until(self, now: float, tokens: int) -> float:
         """Seconds until ``tokens``, no more than a minute has, fit."""
         left = self._spent
         for at, spent in self._tokens:

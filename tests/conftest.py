@@ -1,4 +1,4 @@
-"""What every room's tests stand on: a real broker, both databases, no key and no setting of ours.
+"""What every test stands on: a real broker, both databases, no key and no setting of ours.
 
 Servers start when a test first asks and stop with the session; each test has its own database.
 """

@@ -247,7 +247,7 @@ def _joined(*parts: str) -> str:
 
 
 def _output_limit(deployment: Deployment, claim: Claim) -> int:
-    """The item's own limit and the deployment's head-room; never above what the route held."""
+    """The item's own limit and the deployment's headroom; never above what the route held."""
     limit: int = claim.item.output_limit + deployment.reasoning_tokens
     held = (claim.item.route or {}).get("output_tokens")
     return limit if held is None else min(limit, held)

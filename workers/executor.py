@@ -38,7 +38,7 @@ PATIENCE = 5.0
 """Seconds a slice waits for calls in flight to end before it gives its items back."""
 
 BUSY = 0.2
-"""Seconds between two looks for room that calls of other workers take."""
+"""Seconds between two checks for capacity that calls of other workers take."""
 
 SERVED_ELSEWHERE = 60_000_000
 """Microseconds for which a worker without a key believes that another one has it."""
@@ -48,7 +48,7 @@ SERVED_ELSEWHERE = 60_000_000
 class Refused:
     """Why items may not be claimed now, by code, and for how many seconds.
 
-    ``busy``: only because calls are in flight, so that the next one to end makes room.
+    ``busy``: only because calls are in flight, so that the next one to end frees capacity.
     """
 
     wait: float
@@ -159,7 +159,7 @@ class Executor:
                 continue
             if not refused.busy or time.monotonic() > patient_until:
                 break
-            # Only calls in flight stand in the way: one that ends makes room.
+            # Only calls in flight stand in the way: one that ends frees capacity.
             self._freed.wait(BUSY)
         if left:
             self._give_back(left.values(), refused)
@@ -168,7 +168,7 @@ class Executor:
         return {**outcomes, **({"left": len(left)} if left else {})}
 
     def _places(self, most: int) -> int:
-        """Take places at the gate; none after ``PATIENCE`` seconds without room."""
+        """Take places at the gate; none after ``PATIENCE`` seconds without capacity."""
 
         async def take() -> int:
             # The time limit stands on the loop: one from outside could miss places just given.

@@ -33,7 +33,7 @@ CONTROL = replace(SHAPES[1_000], kills=0, latency=0.05)
 QUICK_CONTROL = replace(CONTROL, items=60, concurrency=4, processes=2)
 KILLS = 10
 """Kills during calls that a run must have seen; ``--quick`` has fewer, since a ceiling that small
-has no room for so many unknown charges."""
+has no headroom for so many unknown charges."""
 
 
 def main() -> int:

@@ -74,7 +74,7 @@ def verdict(
         "used_share": round(settled / max(1, limit - booked), 4),
         "unknown_share": round(booked / limit, 4),
         "bound_over_mean_cost": round(sum(row.held for row in served) / sum(costs), 2),
-        "dearest_over_cheapest": round(max(costs) / min(costs), 1),
+        "highest_over_lowest_bound": round(max(costs) / min(costs), 1),
         "provider_billed_nanousd": total,
         "unknown_booked_nanousd": booked,
         "unknown_billed_nanousd": sum(billed[call] for call in unknown),

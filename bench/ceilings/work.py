@@ -123,7 +123,7 @@ def _prompt(at: int, count: int, lost: int, budget: str) -> str:
     text = f"{budget} {at:05d}"
     if budget == OVERAGE:
         return f"{text} [[sandbox:overage factor=2]]" if at % 3 == 0 else text
-    # Lost replies come early, so that the ceiling still has room for them.
+    # Lost replies come early, so that the ceiling still has headroom for them.
     if lost and at % max(1, count // (4 * lost)) == 1 and at < count // 4:
         return f"{text} [[sandbox:charged_lost times=1]]"
     if at % 20 == 3:

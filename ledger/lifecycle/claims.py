@@ -87,7 +87,7 @@ class Claimant:
     """Who claims, and for which deployment; ``lease`` and ``patience`` in microseconds.
 
     ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
-    item waits before it asks again for room in a ceiling that is full of others' holds, or for a
+    item waits before it asks again for headroom in a ceiling full of others' holds, or for a
     worker that knows its deployment as its policy has it. ``counted``: whether the call's cost
     counts towards ceilings and the item's ``max_cost``. ``policy`` is the digest of the worker's,
     ``terms`` what that says of the deployment.
@@ -130,7 +130,7 @@ class Claims:
     claimed: list[Claim]
     ends: Ends
     waiting: int
-    """How many wait for room or for another worker."""
+    """How many wait for headroom or for another worker."""
     stale: int
     """How many are not as their slice says."""
 

@@ -21,7 +21,7 @@ from tierqueue.router.lifecycle import State
 _ONE_AT_A_TIME = 7_316_395
 """Of all routing stages on one PostgreSQL database one at a time picks suspects, by this lock."""
 
-_ON_THE_ROAD = (State.ROUTED.value, State.QUEUED.value, State.RUNNING.value)
+_UNENDED = (State.ROUTED.value, State.QUEUED.value, State.RUNNING.value)
 
 # In the words of the partial index, which holds next to nothing.
 _SUSPECTS = (
@@ -30,7 +30,7 @@ _SUSPECTS = (
         items.c.lost_claims > literal_column("0"),
         items.c.ended_at.is_(None),
         items.c.lost_claims >= bindparam("last"),
-        items.c.state.in_(_ON_THE_ROAD),
+        items.c.state.in_(_UNENDED),
     )
     .order_by(items.c.priority.desc(), items.c.id)
 )

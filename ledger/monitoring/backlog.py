@@ -42,7 +42,7 @@ class Waiting:
     """Items of one tier and deployment that wait for one reason.
 
     ``code`` is a ``Wait``, a deployment's ``Trouble`` or the kind of a failed call; ``ceiling`` is
-    the balance without room for them, where they wait for one. ``tier`` and ``deployment`` are
+    the balance without headroom for them, where they wait for one. ``tier`` and ``deployment`` are
     ``None`` for what was never routed. ``least`` is the smallest bound among them, in nano-dollars.
     """
 

@@ -30,7 +30,7 @@ class Process:
     """
 
     id: str
-    room: str
+    kind: str
     tier: str | None
     up: float
     silent: float
@@ -61,7 +61,7 @@ def beat(
     connection: Transaction,
     process: str,
     *,
-    room: str,
+    kind: str,
     tier: str | None,
     detail: Mapping[str, Any],
 ) -> None:
@@ -70,7 +70,7 @@ def beat(
     seen = {"seen_at": now, "detail": dict(detail)}
     known = update(processes).where(processes.c.id == process).values(**seen)
     if connection.execute(known).rowcount == 0:
-        row = {"id": process, "room": room, "tier": tier, "started_at": now, **seen}
+        row = {"id": process, "room": kind, "tier": tier, "started_at": now, **seen}
         connection.execute(insert(processes).values(**row))
 
 
@@ -127,7 +127,7 @@ def _process(row: RowMapping, now: int) -> Process:
     moments = told.get("moments", {})
     return Process(
         id=row["id"],
-        room=row["room"],
+        kind=row["room"],
         tier=row["tier"],
         up=(now - row["started_at"]) / 1e6,
         silent=max(0, now - row["seen_at"]) / 1e6,

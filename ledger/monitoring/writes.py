@@ -57,7 +57,7 @@ def refused(ledger: Ledger) -> Refusal | None:
         ):
             be_hasty(connection)
             # Committed, since a full disk is found by nothing else, and gone again at once.
-            progress.beat(connection, own, room="looking", tier=None, detail={})
+            progress.beat(connection, own, kind="looking", tier=None, detail={})
             progress.leave(connection, own)
     except DBAPIError as error:
         found = refusal(error)

@@ -85,7 +85,7 @@ def newest(
 def of_reason(code: str) -> ColumnElement[bool]:
     """Whether an item waits or ended for this reason, whatever its detail."""
     detailed = items.c.reason.startswith(f"{code} ", autoescape=True)
-    # A limiter's reason lists what had no room, separated by commas.
+    # A limiter's reason lists what had no capacity, separated by commas.
     listed = (literal(", ") + items.c.reason + ",").contains(f", {code},", autoescape=True)
     return or_(detailed, listed)
 

@@ -18,7 +18,7 @@ from genai_prices.types import ModelInfo, ModelPrice, Provider, StartDateConstra
 from tierqueue.router.money import NANO_PER_USD, NanoUSD, round_up
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import GenaiPrice
-from tierqueue.router.policy.rates import Dearest
+from tierqueue.router.policy.rates import MaxRate
 
 _SNAPSHOT = DataSnapshot(providers=providers, from_auto_update=False)
 
@@ -77,8 +77,8 @@ def cost(price: GenaiPrice, usage: Usage, at: datetime) -> NanoUSD:
     return round_up(priced.total_price * NANO_PER_USD)
 
 
-def dearest(price: GenaiPrice, since: date) -> Dearest:
-    """The dearest rates that can apply on ``since`` (UTC) or later.
+def max_rate(price: GenaiPrice, since: date) -> MaxRate:
+    """The highest rates that can apply on ``since`` (UTC) or later.
 
     Over cache classes, long-context steps, hours of the day, announced changes and the service
     tiers a provider may choose by itself.
@@ -96,7 +96,7 @@ def dearest(price: GenaiPrice, since: date) -> Dearest:
         if isinstance(value, TieredPrices)
         for tier in value.tiers
     }
-    return Dearest.of(
+    return MaxRate.of(
         (
             start,
             _highest(lists, _INPUT, start),
@@ -127,7 +127,7 @@ def _from(model: ModelInfo, since: date) -> list[ModelPrice]:
 
 
 def _highest(lists: list[ModelPrice], names: tuple[str, ...], start: int) -> Fraction:
-    """The dearest of these token classes for calls above ``start``, in nano-dollars a token."""
+    """The highest rate of these classes for calls above ``start``, in nano-dollars a token."""
     return max(_at(vars(listed).get(f"{name}_mtok"), start) for listed in lists for name in names)
 
 

@@ -51,7 +51,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Dearest:
+class MaxRate:
     """The most a call can cost, whatever class its tokens turn out to be.
 
     ``starts`` are input sizes in tokens above which ``steps`` apply; a step is (nano-dollars for

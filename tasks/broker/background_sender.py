@@ -46,19 +46,19 @@ class BackgroundSender(Generic[Item]):
         self._thread: threading.Thread | None = None
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many items more may wait."""
         return self._most - len(self._waiting)
 
     def put(self, items: Iterable[Item], *, drop_oldest: bool = False) -> bool:
-        """Send these soon; returns at once, and whether there was room for them.
+        """Send these soon; returns at once, and whether they fit.
 
-        Where there is none, an item is not taken, or with ``drop_oldest`` the oldest is let go.
+        Where they do not, an item is not taken, or with ``drop_oldest`` the oldest is let go.
         """
         took_all = True
         with self._lock:
             for item in items:
-                if self.room <= 0:
+                if self.capacity <= 0:
                     took_all = False
                     if not drop_oldest:
                         break

@@ -1,4 +1,4 @@
-"""Ceilings: what waits for room, whether there will be room, and what a used-up one does."""
+"""Ceilings: what waits for headroom, whether there will be any, and what a used-up one does."""
 
 from collections.abc import Iterator, Sequence
 
@@ -44,11 +44,11 @@ def _waiting_for(facts: Facts, ceiling: CeilingStatus, waiting: Sequence[Waiting
     return Finding(
         code="ceiling_full",
         wrong=fit < items,
-        what=f"{count(items, 'item', 'waits', 'wait')} for room in the ceiling {name}:"
+        what=f"{count(items, 'item', 'waits', 'wait')} for headroom in the ceiling {name}:"
         f" {_usd(ceiling.spent)} of {_usd(ceiling.limit)} spent, {_usd(ceiling.held)} held by"
         " calls that run" + (f"; {what}" if what else ""),
-        meanwhile=f"each goes on once there is room for its bound ({_usd(least)} at least); as"
-        " soon as what is spent leaves no room for it, it dies with cost_ceiling",
+        meanwhile=f"each goes on once there is headroom for its bound ({_usd(least)} at least); as"
+        " soon as what is spent leaves no headroom for it, it dies with cost_ceiling",
         do=f"to let them all go on: {raise_command(ceiling)}",
         detail={
             "ceiling": name,

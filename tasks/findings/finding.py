@@ -61,12 +61,12 @@ class Facts:
     now: int
 
 
-def alive(known: Iterable[Process], room: str, tier: Tier | str | None = None) -> list[Process]:
-    """The processes of a room (and tier) that beat."""
+def alive(known: Iterable[Process], kind: str, tier: Tier | str | None = None) -> list[Process]:
+    """The processes of a kind (and tier) that beat."""
     return [
         process
         for process in known
-        if process.room == room and process.tier == tier and process.silent < SILENT_SECONDS
+        if process.kind == kind and process.tier == tier and process.silent < SILENT_SECONDS
     ]
 
 

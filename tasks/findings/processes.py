@@ -118,7 +118,7 @@ def other_policy(facts: Facts) -> Iterator[Finding]:
     """Workers that were started with another policy than the one in force."""
     for worker in facts.progress.processes:
         digest = worker.detail.get("policy")
-        if worker.room != "worker" or None in (digest, facts.policy) or digest == facts.policy:
+        if worker.kind != "worker" or None in (digest, facts.policy) or digest == facts.policy:
             continue
         if worker in alive(facts.progress.processes, "worker", worker.tier):
             yield Finding(

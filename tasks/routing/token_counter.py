@@ -98,6 +98,6 @@ def _load(deployment: str, path: str) -> "Tokenizer":
     # A file may say how its training cut and filled texts; a prompt is counted whole.
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    # Marks of the template inside a text may be taken apart by who serves it: the dearer reading.
+    # Marks of the template inside a text may be taken apart by who serves it: the longer reading.
     tokenizer.encode_special_tokens = True
     return tokenizer

@@ -85,13 +85,13 @@ def test_get_and_chords_come_true_although_the_broker_forgets_everything(
 def test_the_system_says_that_it_is_well_and_who_does_what(running: RunningSystem) -> None:
     until(lambda: look(app).well)
 
-    def rooms() -> set[tuple[str, str | None]]:
+    def kinds() -> set[tuple[str, str | None]]:
         with running.ledger.read() as connection:
             now = progress.snapshot(connection)
         alive = [process for process in now.processes if process.silent < SILENT_SECONDS]
-        return {(process.room, process.tier) for process in alive if process.since}
+        return {(process.kind, process.tier) for process in alive if process.since}
 
-    assert until(lambda: rooms() == {("routing", None), ("worker", "open_weight")})
+    assert until(lambda: kinds() == {("routing", None), ("worker", "open_weight")})
 
 
 def test_a_dead_letter_stands_on_its_queue_once(running: RunningSystem) -> None:

@@ -24,7 +24,7 @@ def a_worker_beats(name: str, tier: str, pool: int | None) -> None:
     """A worker's heartbeat; an older release says nothing of its pool."""
     detail = {} if pool is None else {"pool": pool}
     with app.ledger.write() as connection:
-        progress.beat(connection, name, room="worker", tier=tier, detail=detail)
+        progress.beat(connection, name, kind="worker", tier=tier, detail=detail)
 
 
 def test_a_bound_above_the_workers_pools_says_what_is_in_force_and_what_to_do(

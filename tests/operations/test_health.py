@@ -35,9 +35,9 @@ def house(
     return producer_to(ledger_url)
 
 
-def _beat(ledger: Ledger, process: str, room: str, tier: str | None = None) -> None:
+def _beat(ledger: Ledger, process: str, kind: str, tier: str | None = None) -> None:
     with ledger.write() as connection:
-        progress.beat(connection, process, room=room, tier=tier, detail={})
+        progress.beat(connection, process, kind=kind, tier=tier, detail={})
 
 
 def test_health_says_no_without_a_routing_stage_and_yes_with_one(
@@ -186,7 +186,7 @@ def test_rows_that_died_need_a_person_until_somebody_has_seen_them(
     assert run(capsys, "health")[0] == 1
 
 
-ROOMS = ("router", "ledger", "tasks", "workers", "operations")
+PACKAGES = ("router", "ledger", "tasks", "workers", "operations")
 _NAMED = re.compile(
     r"(?:^|[`:;?(|] ?|then |see |or |by )tierqueue "
     r"(?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)(?P<more>[^;`|\n]*)"
@@ -209,7 +209,7 @@ def _said(module: Path) -> Iterator[str]:
 
 def test_every_command_and_option_that_is_named_to_people_exists() -> None:
     """What a finding, an error or a help text names is what a person types at night."""
-    modules = [path for room in ROOMS for path in (CHECKOUT / room).rglob("*.py")]
+    modules = [path for package in PACKAGES for path in (CHECKOUT / package).rglob("*.py")]
     found = [
         match for module in modules for text in _said(module) for match in _NAMED.finditer(text)
     ]

@@ -20,8 +20,8 @@ def page() -> str:
 
 
 def test_every_finding_has_its_line_and_no_other(page: str) -> None:
-    room = Path(findings.__file__).parent
-    sources = [*room.glob("*.py"), Path(health.__file__)]
+    package = Path(findings.__file__).parent
+    sources = [*package.glob("*.py"), Path(health.__file__)]
     codes = {code for path in sources for code in CODE.findall(path.read_text("utf-8"))}
     table = page[page.index("| code |") : page.index("`died` is wrong")]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]

@@ -55,11 +55,10 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
     day = 86_400_000_000
     with ledger.write() as connection:
         now = database_now(connection)
-        for kind in ("routing", "gpu", "open_weight", "frontier"):
-            tier = None if kind == "routing" else kind
-            room = "routing" if tier is None else "worker"
+        for tier in (None, "gpu", "open_weight", "frontier"):
+            kind = "routing" if tier is None else "worker"
             name = f"{kind}@{socket.gethostname()}:1"
-            progress.beat(connection, name, room=room, tier=tier, detail={})
+            progress.beat(connection, name, kind=kind, tier=tier, detail={})
         # They are alive for as long as the slowest block takes.
         connection.execute(tables.processes.update().values(seen_at=now + day))
         for scope, name in (("everything", "*"), ("budget", "acme")):

@@ -188,8 +188,8 @@ def test_an_image_is_sent_only_what_it_is_built_from(root: Path, name: str) -> N
     lines = (root / "docker" / f"{name}.dockerignore").read_text(encoding="utf-8").splitlines()
     assert lines[1] == "*"
     sent = {line[1:] for line in lines if line.startswith("!")}
-    rooms = {"router", "ledger", "tasks", "workers", "operations", "migrations"}
-    assert rooms | {"pyproject.toml"} <= sent
+    packages = {"router", "ledger", "tasks", "workers", "operations", "migrations"}
+    assert packages | {"pyproject.toml"} <= sent
     assert not {".env", "docker", "tests", ".git"} & sent
 
 

@@ -1,4 +1,4 @@
-"""The rooms have one import path. A bare name loads a module twice: two apps, tables twice."""
+"""The packages have one import path. A bare name loads a module twice: two apps, tables twice."""
 
 import ast
 import re
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = frozenset({"router", "ledger", "tasks", "workers", "operations", "migrations"})
+PACKAGES = frozenset({"router", "ledger", "tasks", "workers", "operations", "migrations"})
 DOTTED = re.compile(r"(router|ledger|tasks|workers|operations|migrations)((?:\.\w+)+)(?::\w+)?")
 
 
 def bare_names(source: str, root: Path) -> Iterator[tuple[int, str]]:
-    """Line and name of each import of a room by its bare name, in statements and in strings.
+    """Line and name of each import of a package by its bare name, in statements and in strings.
 
     A string counts where it names a module that exists, as in ``celery -A`` or ``import_module``.
     """
@@ -21,10 +21,10 @@ def bare_names(source: str, root: Path) -> Iterator[tuple[int, str]]:
             yield from (
                 (node.lineno, alias.name)
                 for alias in node.names
-                if alias.name.split(".")[0] in ROOMS
+                if alias.name.split(".")[0] in PACKAGES
             )
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
-            if node.module.split(".")[0] in ROOMS:
+            if node.module.split(".")[0] in PACKAGES:
                 yield node.lineno, node.module
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found = DOTTED.fullmatch(node.value)
@@ -71,7 +71,7 @@ def test_what_is_no_bare_import_is_left_alone(source: str, root: Path) -> None:
     assert list(bare_names(source, root)) == []
 
 
-def test_no_file_imports_a_room_by_its_bare_name(root: Path, tree: list[Path]) -> None:
+def test_no_file_imports_a_package_by_its_bare_name(root: Path, tree: list[Path]) -> None:
     sources = [path for path in tree if path.suffix == ".py"]
     found = [
         f"{path}:{line}: {name}"

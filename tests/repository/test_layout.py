@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
-ROOMS = {"router", "ledger", "tasks", "workers", "operations", "migrations"}
+PACKAGES = {"router", "ledger", "tasks", "workers", "operations", "migrations"}
 BESIDE = {"tests", "bench", "examples", "sandbox", "docs", "docker", "requirements", "tools", ".ci"}
 FILES = {
     ".env.example",
@@ -28,8 +28,8 @@ VAGUE = re.compile(r"utils?|helpers?|managers?|services?|handlers?|common|core|d
 
 def test_the_top_level_holds_what_it_should_and_nothing_else(tree: list[Path]) -> None:
     top = {path.parts[0] for path in tree}
-    assert top >= ROOMS | BESIDE | FILES
-    assert top - ROOMS - BESIDE - FILES - OPTIONAL == set()
+    assert top >= PACKAGES | BESIDE | FILES
+    assert top - PACKAGES - BESIDE - FILES - OPTIONAL == set()
 
 
 def test_nearly_every_module_is_read_in_one_sitting(root: Path, tree: list[Path]) -> None:
@@ -38,26 +38,28 @@ def test_nearly_every_module_is_read_in_one_sitting(root: Path, tree: list[Path]
         for path in tree
         if path.suffix == ".py" and path.name != "__init__.py"
     }
-    rooms = {path: count for path, count in lines.items() if path.parts[0] in ROOMS}
+    packages = {path: count for path, count in lines.items() if path.parts[0] in PACKAGES}
     long = {str(path): count for path, count in lines.items() if count > 300}
     assert len(long) <= len(lines) // 30, long
     assert all(count <= 400 for count in lines.values()), long
-    assert median(rooms.values()) <= 130
+    assert median(packages.values()) <= 130
 
 
-def test_no_room_is_an_attic(tree: list[Path]) -> None:
+def test_no_package_grows_too_wide(tree: list[Path]) -> None:
     modules = Counter(
         str(path.parent)
         for path in tree
-        if path.suffix == ".py" and path.parts[0] in ROOMS and path.name != "__init__.py"
+        if path.suffix == ".py" and path.parts[0] in PACKAGES and path.name != "__init__.py"
     )
     del modules["migrations/versions"]  # a revision a change of the tables, for ever
-    assert {room: count for room, count in modules.items() if count > 13} == {}
+    assert {package: count for package, count in modules.items() if count > 13} == {}
 
 
-def test_every_room_says_what_belongs_in_it(root: Path, tree: list[Path]) -> None:
-    rooms = [path for path in tree if path.parts[0] in ROOMS and path.name == "__init__.py"]
-    silent = [str(path) for path in rooms if not (root / path).read_text("utf-8").startswith('"""')]
+def test_every_package_says_what_belongs_in_it(root: Path, tree: list[Path]) -> None:
+    packages = [path for path in tree if path.parts[0] in PACKAGES and path.name == "__init__.py"]
+    silent = [
+        str(path) for path in packages if not (root / path).read_text("utf-8").startswith('"""')
+    ]
     assert silent == []
 
 

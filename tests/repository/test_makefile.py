@@ -62,10 +62,10 @@ def test_make_passes_a_csv_on_to_the_demo(root: Path) -> None:
     assert "TICKETS='a file.csv' COLUMN='text' LIVE='1'" in command
 
 
-def test_make_types_links_every_room(root: Path) -> None:
+def test_make_types_links_every_package(root: Path) -> None:
     make(root, "types")
-    for room in ("router", "ledger", "tasks", "workers", "operations", "migrations"):
-        assert (root / "build/types/tierqueue" / room).resolve() == (root / room).resolve()
+    for package in ("router", "ledger", "tasks", "workers", "operations", "migrations"):
+        assert (root / "build/types/tierqueue" / package).resolve() == (root / package).resolve()
 
 
 def test_the_full_check_runs_the_commands_the_readme_names(root: Path) -> None:

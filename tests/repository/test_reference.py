@@ -147,9 +147,9 @@ def test_every_module_says_in_its_first_line_what_it_is() -> None:
     assert all(f"`{path.name}`" in page for path, _ in SOURCES if path.name != "__init__.py")
 
 
-def test_a_room_that_is_installed_is_on_the_map() -> None:
+def test_a_package_that_is_installed_is_on_the_map() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    rooms = set(re.findall(r'^"tierqueue\.(\w+)" = "\w+"', text, re.MULTILINE))
-    assert rooms <= set(modules.ROOMS)
-    assert rooms == {path.parts[0] for path, _ in SOURCES}
+    packages = set(re.findall(r'^"tierqueue\.(\w+)" = "\w+"', text, re.MULTILINE))
+    assert packages <= set(modules.PACKAGES)
+    assert packages == {path.parts[0] for path, _ in SOURCES}
     assert Path(FOLDER / "modules.md").is_file()

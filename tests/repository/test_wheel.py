@@ -1,4 +1,4 @@
-"""What a backend installs: the rooms under `tierqueue`, whole, and nothing else of the checkout."""
+"""What a backend installs: all of `tierqueue`, and nothing else of the checkout."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = ("router", "ledger", "tasks", "workers", "operations", "migrations")
+PACKAGES = ("router", "ledger", "tasks", "workers", "operations", "migrations")
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,11 @@ def contents(
         return {name: archive.read(name).decode() for name in archive.namelist()}
 
 
-def test_the_wheel_holds_every_file_of_the_rooms_and_nothing_else(
+def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(
     contents: dict[str, str], tree: list[Path]
 ) -> None:
     held = {name for name in contents if ".dist-info/" not in name}
-    expected = {f"tierqueue/{path.as_posix()}" for path in tree if path.parts[0] in ROOMS}
+    expected = {f"tierqueue/{path.as_posix()}" for path in tree if path.parts[0] in PACKAGES}
     assert "tierqueue/migrations/env.py" in expected
     assert held == expected
 

@@ -7,7 +7,7 @@ from tierqueue.router.item import TIERS, Demands, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.router.pricing import dearest
+from tierqueue.router.pricing import max_rate
 from tierqueue.router.signals import Signals
 
 GPU, OPEN, FRONTIER = TIERS
@@ -53,5 +53,5 @@ def an_item(**stated: Any) -> WorkItem:
 
 def upper_bound(deployment: Deployment, signals: Signals, since: date = date.min) -> NanoUSD:
     """The most a call can cost that keeps within ``signals``, by prices in force from ``since``."""
-    most = dearest(deployment, since)
+    most = max_rate(deployment, since)
     return most.bound(signals.input_tokens_bound, signals.output_tokens_bound)

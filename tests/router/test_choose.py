@@ -103,7 +103,7 @@ def test_the_choice_breaks_no_rule_is_the_cheapest_and_fails_only_when_nothing_i
         refused = {refusal.deployment: refusal.rule for refusal in decision.refusals}
         assert refused.keys() == {spec["name"] for spec in specs} - {best["name"]}
         for name, rule in refused.items():
-            assert rule in (broken[name] or {"dearer", "unavailable", "fallback"})
+            assert rule in (broken[name] or {"more_expensive", "unavailable", "fallback"})
         assert (decision.stands_in_for or best["name"]) == first["name"]
         assert decision.waits_for == ("no key" if best["name"] in away else None)
     elif {"max_cost"} in broken.values():
@@ -118,7 +118,7 @@ SIGNALS = Signals(1000, 100)
 NOW = Conditions(1_790_000_000_000_000)
 
 
-def test_regulated_data_stays_in_the_house_however_dear_that_is() -> None:
+def test_regulated_data_stays_in_the_house_however_expensive_that_is() -> None:
     policy = policy_of([a_spec("ours", price=("9", "9")), a_spec("theirs", boundary="vendor:x")])
     route = choose(an_item(sensitivity=Sensitivity.REGULATED), SIGNALS, policy, NOW)
     assert isinstance(route, Route)
@@ -153,7 +153,7 @@ def test_a_refused_answer_goes_up_and_never_back_down() -> None:
 
 def test_a_cost_ceiling_names_what_a_program_needs_and_counts_what_is_spent() -> None:
     item = an_item(max_cost=NanoUSD(1_199_999), spent=NanoUSD(0))
-    policy = policy_of([a_spec("d"), a_spec("dearer", price=("2", "2"))])
+    policy = policy_of([a_spec("d"), a_spec("expensive", price=("2", "2"))])
     error = choose(item, SIGNALS, policy, NOW)
     assert isinstance(error, CostCeilingExceeded)
     named = {key: error.fields[key] for key in ("ceiling", "limit", "spent", "held", "needed")}
@@ -226,7 +226,7 @@ def test_a_route_is_told_to_people_and_to_programs_alike() -> None:
     assert told["refusals"] == [
         {
             "deployment": "b",
-            "rule": "dearer",
+            "rule": "more_expensive",
             "why": "it can cost $0.0033, the chosen one $0.0012",
         }
     ]
@@ -291,7 +291,7 @@ def test_what_was_too_small_and_what_is_below_it_is_refused_with_a_reason() -> N
         "small": "too_small",
         "twin": "too_small",
         "house": "too_small",
-        "top": "dearer",
+        "top": "more_expensive",
     }
     large = an_item(too_small={"small": "context_window", "large": "too_large"})
     above = choose(large, SIGNALS, policy, NOW)

@@ -7,8 +7,8 @@ import pytest
 
 import tierqueue.router
 
-ROOM = Path(tierqueue.router.__path__[0])
-MODULES = sorted(ROOM.rglob("*.py"))
+PACKAGE = Path(tierqueue.router.__path__[0])
+MODULES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "bisect",
     "collections",
@@ -49,5 +49,5 @@ def test_a_module_of_the_router_only_thinks(module: Path) -> None:
             assert called not in ASKING, f"{module.name}:{node.lineno}"
 
 
-def test_the_room_was_found() -> None:
+def test_the_package_was_found() -> None:
     assert {"choose", "errors", "policy"} <= {module.stem for module in MODULES}

@@ -169,9 +169,9 @@ def test_markers_are_played_in_turn(provider: Any) -> None:
 def test_a_fault_for_one_model_spares_the_next_tier(provider: Any) -> None:
     prompt = "a refund [[sandbox:invalid model=open-small]]"
     cheap = provider.ask_openai(prompt, "open-small", **OPENAI_SCHEMA).parse()
-    dear = provider.ask_anthropic(prompt, "frontier-large", **ANTHROPIC_SCHEMA).parse()
+    expensive = provider.ask_anthropic(prompt, "frontier-large", **ANTHROPIC_SCHEMA).parse()
     assert json.loads(text_of(cheap))["label"] == "sandbox-invalid"
-    assert json.loads(text_of(dear))["label"] == "refund"
+    assert json.loads(text_of(expensive))["label"] == "refund"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The map of the rooms: every module with its docstring's first sentence, from the file tree."""
+"""The map of the packages: every module with its docstring's first sentence, from the file tree."""
 
 import ast
 import re
@@ -8,19 +8,19 @@ from pathlib import Path
 from tools.reference import markdown
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("workers", "operations", "tasks", "ledger", "router", "migrations")
+PACKAGES = ("workers", "operations", "tasks", "ledger", "router", "migrations")
 """The folders that are installed, downward."""
 
 _INTRODUCTION = """
-Each folder is a room for one trade, and each module says in its first line what it is. A module's
+Each folder is a package for one trade, and each module says in its first line what it is. Its
 import name is its path under `tierqueue`: `router/choose.py` is `tierqueue.router.choose`.
 """
 
 
 def modules() -> Iterator[Path]:
-    """Every module of the rooms, from the top of the checkout."""
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
+    """Every module of the packages, from the top of the checkout."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
             if "versions" not in path.parts:
                 yield path.relative_to(ROOT)
 
@@ -42,8 +42,8 @@ def page() -> str:
         inside = [path for path in paths if path.name != "__init__.py"]
         rows = [(f"`{path.name}`", first_line(path)) for path in inside]
         parts += [markdown.table(("module", "what it is"), rows)] if rows else []
-    return markdown.page("The rooms and their modules", *parts)
+    return markdown.page("The packages and their modules", *parts)
 
 
 def _downward(folder: tuple[Path, list[Path]]) -> tuple[int, Path]:
-    return ROOMS.index(folder[0].parts[0]), folder[0]
+    return PACKAGES.index(folder[0].parts[0]), folder[0]

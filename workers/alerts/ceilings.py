@@ -51,7 +51,7 @@ class Alarm:
             self._warn()
 
     def _ended(self) -> None:
-        if not (most := self._hook.room):
+        if not (most := self._hook.capacity):
             return
         with self._ledger.read() as connection:
             found = warnings.untold(connection, database_now(connection), most)

@@ -18,7 +18,7 @@ from tierqueue.tasks.broker.background_sender import BackgroundSender
 
 _log = structlog.get_logger(__name__)
 
-ROOM = 100
+CAPACITY = 100
 """Most messages that wait for the hook."""
 
 SECONDS = 10.0
@@ -38,15 +38,15 @@ class Hook:
     def __init__(self, policy: HookPolicy, seconds: float = SECONDS) -> None:
         self._policy = policy
         self._seconds = seconds
-        self._sender = BackgroundSender("hook", self._call, _failed, waiting=ROOM, batch=1)
+        self._sender = BackgroundSender("hook", self._call, _failed, waiting=CAPACITY, batch=1)
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many messages it can take now; 0 where no hook is stated."""
-        return self._sender.room if self._policy.stated else 0
+        return self._sender.capacity if self._policy.stated else 0
 
     def tell(self, message: Message) -> None:
-        """Hand a message over; returns at once, and says in the log where there is no room."""
+        """Hand a message over; returns at once, and says in the log where its queue is full."""
         if self._policy.stated and not self._sender.put((message,)):
             _log.error("hook_failed", why="too many messages wait", **_named(message))
 

@@ -110,7 +110,7 @@ class Grant:
 
     @property
     def busy(self) -> bool:
-        """Whether only calls in flight stand in the way, so that the next one to end makes room."""
+        """Whether only calls in flight stand in the way: the next one to end frees capacity."""
         return set(self.full) <= {Wait.IN_FLIGHT, Wait.TIER_IN_FLIGHT, *_FORGOTTEN}
 
     @property

@@ -31,10 +31,10 @@ class Heartbeat:
     cannot be asked is asked again at the next beat.
     """
 
-    def __init__(self, ledger: Ledger, room: str, tier: str | None, told: Told) -> None:
-        self.id = f"{tier or room}@{socket.gethostname()}:{os.getpid()}"
+    def __init__(self, ledger: Ledger, kind: str, tier: str | None, told: Told) -> None:
+        self.id = f"{tier or kind}@{socket.gethostname()}:{os.getpid()}"
         self._ledger = ledger
-        self._room = room
+        self._kind = kind
         self._tier = tier
         self._told = told
         self._counts: deque[tuple[float, dict[str, int]]] = deque()
@@ -61,7 +61,7 @@ class Heartbeat:
                 detail = self._detail()
                 with self._ledger.write() as connection:
                     progress.beat(
-                        connection, self.id, room=self._room, tier=self._tier, detail=detail
+                        connection, self.id, kind=self._kind, tier=self._tier, detail=detail
                     )
             except Exception as error:  # noqa: BLE001 - the next beat tries again
                 _log.warning("beat_failed", error=type(error).__name__)

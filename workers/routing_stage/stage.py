@@ -40,12 +40,12 @@ TICK = 0.5
 """Seconds between two sweeps for what was lost, and between two looks when nothing happens."""
 
 BUSY = 0.05
-"""Seconds between two looks while work waits for room in a tier's queue."""
+"""Seconds between two ticks while work waits for capacity in a tier's queue."""
 
 GATHER = 0.030
 """Seconds after a look that found work in which more gathers for the next."""
 
-_ON_THE_ROAD = (State.QUEUED, State.ROUTED)
+_RENEWED = (State.QUEUED, State.ROUTED)
 """Where items may stay for long, of a tier that is paused, full or gone."""
 
 Send = Callable[[Tier, Slice], None]
@@ -90,7 +90,7 @@ class RoutingStage:
         self._awake = awake
         self._owed: SimpleQueue[Ends] = SimpleQueue()
         self._in_force = True
-        self._to_renew = [(state, tier) for state in _ON_THE_ROAD for tier in TIERS]
+        self._to_renew = [(state, tier) for state in _RENEWED for tier in TIERS]
         self._renewed_to: policies.Cursor | None = None
         self._wanted = threading.Event()
         self._stopping = threading.Event()
@@ -253,7 +253,7 @@ class RoutingStage:
     def _fill(
         self, connection: Transaction, now: int, known: Conditions
     ) -> tuple[list[tuple[Tier, Slice]], bool]:
-        """Queue what there is room for; returns the slices to send, and whether a queue is full."""
+        """Queue what there is capacity for; returns the slices, and whether a queue is full."""
         filled: list[tuple[Tier, Slice]] = []
         full = False
         in_force = tier_concurrency.all_concurrency(connection)
@@ -271,18 +271,18 @@ class RoutingStage:
             if any((pause.kind, pause.name) == ("tier", tier) for pause in paused):
                 continue
             stated = self._policy.tiers[tier]
-            room = depth(in_force.get(tier, stated.concurrency), stated.slice)
-            room -= fillings[tier].queued
-            if room < stated.slice:
-                # Room for whole slices is waited for: a message costs what many items cost.
+            capacity = depth(in_force.get(tier, stated.concurrency), stated.slice)
+            capacity -= fillings[tier].queued
+            if capacity < stated.slice:
+                # Capacity for whole slices is waited for: a message costs what many items cost.
                 full = True
                 continue
             if not fillings[tier].routed:
                 continue
             open_tiers.append(tier)
-            room -= room % stated.slice
-            ready = routes.queue(connection, tier, room, again_at, paused, last, held)
-            full = full or len(ready) == room
+            capacity -= capacity % stated.slice
+            ready = routes.queue(connection, tier, capacity, again_at, paused, last, held)
+            full = full or len(ready) == capacity
             filled += [(tier, slice_) for slice_ in cut(ready, stated.slice)]
         if open_tiers and self._suspected:
             alone, more = poison.queue(connection, open_tiers, last, again_at, paused, held)

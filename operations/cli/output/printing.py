@@ -22,7 +22,7 @@ _GAP = 2
 """Blanks between two columns."""
 
 _LEAST, _MOST = 24, 120
-"""Characters of a long text: with room for fewer it is left out, of more the rest is cut off."""
+"""Characters of a long text: with space for fewer it is left out, of more the rest is cut off."""
 
 
 def json_option(command: F) -> F:
@@ -80,7 +80,7 @@ def paragraph(lead: str, text: str) -> None:
 class Column:
     """A column of a table for people.
 
-    ``rank``: 0 is always shown; others as far as there is room, the lowest first.
+    ``rank``: 0 is always shown; others as far as there is space, the lowest first.
     ``long``: a text, which may be wrapped; all else (ids, money, names) stands whole or not at all.
     """
 
@@ -169,7 +169,7 @@ def _column(stated: Column | str) -> Column:
     return Column(stated.removesuffix(">"), right=stated.endswith(">"))
 
 
-def _draw(columns: list[Column], whole: list[list[str]], room: int) -> None:
+def _draw(columns: list[Column], whole: list[list[str]], space: int) -> None:
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
@@ -189,7 +189,7 @@ def _draw(columns: list[Column], whole: list[list[str]], room: int) -> None:
         column = columns[place]
         if column.rank and not any(row[place] for row in cells):
             continue  # a column without a word in it says nothing
-        if _needed(columns, widest, [*shown, place]) <= room:
+        if _needed(columns, widest, [*shown, place]) <= space:
             shown = sorted([*shown, place])
         elif column.rank:
             missing.append(column.name)
@@ -208,7 +208,7 @@ def _draw(columns: list[Column], whole: list[list[str]], room: int) -> None:
         )
     for row in cells:
         drawn.add_row(*(Text(row[place]) for place in shown))
-    Console(file=sys.stdout, width=room, force_terminal=not _plain()).print(drawn)
+    Console(file=sys.stdout, width=space, force_terminal=not _plain()).print(drawn)
     if missing:
         click.echo(f"not shown, the terminal is too narrow: {', '.join(missing)}")
 

@@ -38,6 +38,8 @@ def health(worker: str | None, as_json: bool) -> None:
     wrong = [finding for finding in found if finding.wrong]
     if as_json:
         shown = None if progress is None else asdict(progress)
+        for process in shown["processes"] if shown else ():
+            process["room"] = process["kind"]  # the former key
         said = [asdict(finding) for finding in found]
         emit({"well": not wrong, "findings": said, "progress": shown})
     else:

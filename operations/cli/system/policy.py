@@ -49,13 +49,13 @@ def check(file: str | None, as_json: bool) -> None:
 
     A deployment whose model has no price is wrong too: nothing would ever be sent there.
     """
-    from tierqueue.router.pricing import dearest
+    from tierqueue.router.pricing import max_rate
 
     try:
         found, path = read_policy(file)
         today = datetime.now(UTC).date()
         for deployment in found.deployments.values():
-            dearest(deployment, today)
+            max_rate(deployment, today)
     except (InvalidPolicy, Unpriced) as error:
         if as_json:
             emit({"valid": False, "error": error.message, **error.fields})

@@ -31,6 +31,7 @@ _ROOMY = 60
 """Characters of a line from which on an event's facts stand beside its time, else below it."""
 
 _HIDDEN = ("arguments", "output", "metadata")
+_FORMER_RULES = {"dearer": "more_expensive"}
 """What customers wrote and what they are told: shown only to who asks for it."""
 
 MONEY = ("spent", "held", "bound", "max_cost", "cost")
@@ -156,6 +157,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         now = database_now(connection)
     if as_json:
         shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}
+        _rename_rules(shown)
         emit(
             {
                 "item": record(identified(shown), money=MONEY, times=TIMES),
@@ -180,6 +182,12 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     _print(history.timeline(row, attempts, owed, done, now))
     for name in _HIDDEN if payload else ():
         say(f"{name}: {row[name]}")
+
+
+def _rename_rules(row: dict[str, Any]) -> None:
+    """Show a rule of the route under its present code, whatever release wrote the row."""
+    for refusal in (row["route"] or {}).get("refusals", ()):
+        refusal["rule"] = _FORMER_RULES.get(refusal["rule"], refusal["rule"])
 
 
 def _former(item_id: str, act: history.Row) -> dict[str, Any] | None:

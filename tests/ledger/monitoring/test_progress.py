@@ -27,7 +27,7 @@ def test_a_process_that_beats_is_alive_and_one_that_left_is_not_missed(ledger: L
             progress.beat(
                 connection,
                 "gpu@here:1",
-                room="worker",
+                kind="worker",
                 tier="gpu",
                 detail={
                     "counts": {"stale_fences": 2},
@@ -36,7 +36,7 @@ def test_a_process_that_beats_is_alive_and_one_that_left_is_not_missed(ledger: L
                 },
             )
     [each] = _snapshot(ledger).processes
-    assert (each.room, each.tier, each.counts) == ("worker", "gpu", {"stale_fences": 2})
+    assert (each.kind, each.tier, each.counts) == ("worker", "gpu", {"stale_fences": 2})
     assert each.detail == {"breakers_open": ["house"]}
     assert each.silent < 2
     assert 3 <= each.since["claimed"] < 6
@@ -47,7 +47,7 @@ def test_a_process_that_beats_is_alive_and_one_that_left_is_not_missed(ledger: L
 
 def test_a_process_that_fell_silent_is_forgotten_in_the_end(ledger: Ledger) -> None:
     with ledger.write() as connection:
-        progress.beat(connection, "x", room="routing", tier=None, detail={})
+        progress.beat(connection, "x", kind="routing", tier=None, detail={})
         assert progress.forget_silent(connection, database_now(connection) - SECOND) == 0
         assert progress.forget_silent(connection, database_now(connection) + SECOND) == 1
 

@@ -97,7 +97,7 @@ def test_a_process_that_meets_a_read_only_ledger_asks_again(ledger: Ledger) -> N
         pytest.raises(DBAPIError) as refused,
         ledger.write() as connection,
     ):
-        progress.beat(connection, "worker", room="worker", tier="gpu", detail={})
+        progress.beat(connection, "worker", kind="worker", tier="gpu", detail={})
     assert unreachable(refused.value)
 
 

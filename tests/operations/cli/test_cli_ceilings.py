@@ -28,7 +28,7 @@ def stopped_by(ledger: Ledger, *parts: str) -> str:
         fields = {"item": item_id, "ceiling": ceiling}
         die(
             connection,
-            [Death(item_id, "cost_ceiling", "too dear", fields)],
+            [Death(item_id, "cost_ceiling", "too expensive", fields)],
             database_now(connection),
         )
     return item_id

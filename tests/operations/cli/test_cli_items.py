@@ -261,6 +261,16 @@ def test_scripts_get_the_whole_record_with_its_units(tierqueue: Command, moves: 
     assert not told["item"].keys() & {"arguments", "output", "metadata"}
 
 
+def test_a_rule_that_an_older_release_wrote_is_shown_under_its_present_code(
+    tierqueue: Command, moves: Moves
+) -> None:
+    moves.submit()
+    older = {"deployment": "best", "rule": "dearer", "why": "it can cost $0.02"}
+    [item_id] = moves.route(route={"reasons": [], "refusals": [older, older | {"rule": "floor"}]})
+    refusals = tierqueue.json("item", "show", item_id)["item"]["route"]["refusals"]
+    assert [refusal["rule"] for refusal in refusals] == ["more_expensive", "floor"]
+
+
 def test_what_has_not_ended_says_what_it_waits_for_and_until_when(
     tierqueue: Command, moves: Moves
 ) -> None:

@@ -36,10 +36,10 @@ key_env = "ACME_KEY"
 context_window = 100000
 prices = { input = "5", cache_read = "0.5", output = "25" }
 
-[deployments.dearest]
+[deployments.priciest]
 tier = "frontier"
 engine = "anthropic"
-model = "dearest"
+model = "priciest"
 boundary = "vendor:acme"
 key_env = "ACME_KEY"
 context_window = 100000
@@ -208,10 +208,10 @@ def test_an_idle_engine_costs_what_no_call_was_charged(tierqueue: Command, moves
     per_token = AT_BEST / 130
     best = next(other for other in engine["break_even"] if other["against"] == "best")
     assert best["tokens_per_hour"] == pytest.approx(an_hour / per_token, abs=1)
-    dearest = next(other for other in engine["break_even"] if other["against"] == "dearest")
-    assert dearest["simulated"]
-    assert dearest["tokens_per_hour"] < best["tokens_per_hour"]
-    assert "pays off against dearest (simulated)" in tierqueue("spend")
+    priciest = next(other for other in engine["break_even"] if other["against"] == "priciest")
+    assert priciest["simulated"]
+    assert priciest["tokens_per_hour"] < best["tokens_per_hour"]
+    assert "pays off against priciest (simulated)" in tierqueue("spend")
 
 
 def test_no_engine_idled_before_the_ledgers_first_item(tierqueue: Command, moves: Moves) -> None:

@@ -57,8 +57,8 @@ def busy(ledger_url: str) -> Iterator[Ledger]:
             "moments": {},
             "breakers_open": ["house"],
         }
-        progress.beat(connection, "gpu@x:1", room="worker", tier="gpu", detail=detail)
-        progress.beat(connection, "routing@x:1", room="routing", tier=None, detail={})
+        progress.beat(connection, "gpu@x:1", kind="worker", tier="gpu", detail=detail)
+        progress.beat(connection, "routing@x:1", kind="routing", tier=None, detail={})
         connection.execute(processes.update().values(started_at=at - 600 * SECOND))
         pauses.pause(connection, "tier", "frontier", "ada")
     row = {"scope": "budget", "name": "a\x1bcme", "window": "total", "start": "all", "peak": 97}
@@ -200,7 +200,7 @@ def test_top_is_drawn_again_and_ends_on_a_key_with_the_terminal_as_it_was(
     shown.until("NO STAGE ALIVE")
     ledger = Ledger(sqlite_url)
     with ledger.write() as connection:
-        progress.beat(connection, "routing@x:1", room="routing", tier=None, detail={})
+        progress.beat(connection, "routing@x:1", kind="routing", tier=None, detail={})
     ledger.close()
     shown.until("1 stage alive")
     assert shown.press(key) == 0

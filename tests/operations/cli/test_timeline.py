@@ -38,7 +38,7 @@ def test_what_an_operator_did_is_said_in_dollars(tierqueue: Command, moves: Move
     new = new_item()
     with moves.ledger.write() as connection:
         submit(connection, new, promise_of(new.id))
-        die(connection, [Death(new.id, "cost_ceiling", "too dear", {})], moves.now())
+        die(connection, [Death(new.id, "cost_ceiling", "too expensive", {})], moves.now())
     with moves.ledger.write() as connection:
         wanted = dead_letters.Wanted(reason="cost_ceiling", since=0)
         died_at = moves.row(new.id).ended_at

@@ -81,9 +81,9 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
     def beats_and_is_seen() -> str:
         """Alive for as long as it takes to be seen."""
         with ledger.write() as connection:
-            progress.beat(connection, "routing@x:1", room="routing", tier=None, detail={})
+            progress.beat(connection, "routing@x:1", kind="routing", tier=None, detail={})
             detail = {"engines": {"own": EngineLoad(most=64).figures().told()}}
-            progress.beat(connection, "gpu@x:2", room="worker", tier="gpu", detail=detail)
+            progress.beat(connection, "gpu@x:2", kind="worker", tier="gpu", detail=detail)
         figures = ask("/metrics")[1]
         return figures if ask("/healthz")[0] == 200 and "tierqueue_well 1.0" in figures else ""
 

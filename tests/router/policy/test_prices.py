@@ -107,7 +107,7 @@ def test_a_policys_bound_covers_every_usage_within_it_and_the_charge_is_exact(
 
 
 @given(price_lists(), tokens, tokens)
-def test_a_bound_is_reached_by_the_dearest_class_and_no_wider(
+def test_a_bound_is_reached_by_the_most_expensive_class_and_no_wider(
     rates: dict[str, str], input_tokens: int, output_tokens: int
 ) -> None:
     deployment = _deployment(prices=rates)
@@ -117,8 +117,8 @@ def test_a_bound_is_reached_by_the_dearest_class_and_no_wider(
         Usage(cache_write_5m_tokens=input_tokens, output_tokens=output_tokens),
         Usage(cache_write_1h_tokens=input_tokens, output_tokens=output_tokens),
     )
-    dearest = max(charge(deployment, usage, AT).cost for usage in alike)
-    assert upper_bound(deployment, Signals(input_tokens, output_tokens)) == dearest
+    max_rate = max(charge(deployment, usage, AT).cost for usage in alike)
+    assert upper_bound(deployment, Signals(input_tokens, output_tokens)) == max_rate
 
 
 @settings(deadline=None, max_examples=300)
@@ -175,7 +175,7 @@ def test_a_listed_price_is_charged_to_the_last_nano_dollar(usage: Usage, nano: i
     assert charged.source == f"genai-prices {version('genai-prices')} anthropic/claude-sonnet-4-5"
 
 
-def test_a_long_context_bound_counts_the_dearer_step_only_where_it_can_be_reached() -> None:
+def test_a_long_context_bound_counts_the_expensive_step_only_where_it_can_be_reached() -> None:
     deployment = _listed("anthropic", "claude-sonnet-4-5")
     below = upper_bound(deployment, Signals(200_000, 0), AT.date())
     above = upper_bound(deployment, Signals(200_001, 0), AT.date())
@@ -183,7 +183,7 @@ def test_a_long_context_bound_counts_the_dearer_step_only_where_it_can_be_reache
     assert above == 200_001 * 12_000
 
 
-def test_a_price_by_the_hour_of_the_day_is_bounded_by_the_dearer_hour() -> None:
+def test_a_price_by_the_hour_of_the_day_is_bounded_by_the_expensive_hour() -> None:
     deployment = _listed("deepseek", "deepseek-chat")
     usage = Usage(input_tokens=1_000_000)
     day, night = AT, AT.replace(hour=20)

@@ -59,14 +59,14 @@ def test_what_is_put_is_sent_in_order_in_batches(receiver: Receiver) -> None:
     until(lambda: receiver.batches == [[0], [1, 2, 3], [4, 5]])
 
 
-def test_what_finds_no_room_is_not_taken(receiver: Receiver) -> None:
+def test_what_does_not_fit_is_not_taken(receiver: Receiver) -> None:
     sender = sender_to(receiver, waiting=2, batch=10)
     hold_first(sender, receiver)
     assert not sender.put([1, 2, 3])
-    assert sender.room == 0
+    assert sender.capacity == 0
     receiver.permit(2)
     until(lambda: receiver.batches == [[0], [1, 2]])
-    assert sender.room == 2
+    assert sender.capacity == 2
 
 
 def test_the_oldest_is_dropped_where_the_newest_counts(receiver: Receiver) -> None:

@@ -16,9 +16,9 @@ FLOWING = dict.fromkeys(TIERS, 8)
 NOW = 1_700_000_000_000_000
 
 
-def process(room: str, tier: str | None = None, **told: Any) -> Process:
+def process(kind: str, tier: str | None = None, **told: Any) -> Process:
     defaults: dict[str, Any] = {
-        "id": f"{tier or room}@here:1",
+        "id": f"{tier or kind}@here:1",
         "up": 600.0,
         "silent": 1.0,
         "since": {"looked": 0.1, "claimed": 1.0, "ended": 1.0},
@@ -26,7 +26,7 @@ def process(room: str, tier: str | None = None, **told: Any) -> Process:
         "last_minute": {"ended": 120},
         "detail": {},
     }
-    return Process(room=room, tier=tier, **{**defaults, **told})
+    return Process(kind=kind, tier=tier, **{**defaults, **told})
 
 
 HOUSE = parse_policy(

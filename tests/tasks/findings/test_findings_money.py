@@ -23,7 +23,7 @@ def test_what_waits_for_a_ceiling_and_will_not_fit_is_wrong() -> None:
         lately=lately(10_000_000),
     )
     found = wrong(looked)["ceiling_full"]
-    assert "343 items wait for room in the ceiling budget:acme day" in found.what
+    assert "343 items wait for headroom in the ceiling budget:acme day" in found.what
     assert "about 29 fit" in found.what
     assert "dies with cost_ceiling" in found.meanwhile
     assert "tierqueue ceilings raise budget:acme day LIMIT --replay" in found.do

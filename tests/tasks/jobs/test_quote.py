@@ -249,7 +249,7 @@ def test_a_quote_and_a_route_count_with_the_tokenizer_that_the_policy_states(
     assert "deployment small states a tokenizer" in tierqueue.complaint(*limited)
 
 
-def test_head_room_for_reasoning_is_in_the_quote(
+def test_headroom_for_reasoning_is_in_the_quote(
     tierqueue: Command, ledger: Ledger, tmp_path: Path
 ) -> None:
     file = written(tmp_path, 10)

@@ -105,7 +105,7 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(producer: Producer) -> N
         id="x", item_id="x", task="t", group_id="the-group", parent_id="the-parent", root_id="r"
     )
     answer = {"output": {"text": "h\u00e9"}, "receipt": {"cost": 1}}
-    error = {"reason": "cost_ceiling", "message": "too dear", "fields": {"limit": 5}}
+    error = {"reason": "cost_ceiling", "message": "too expensive", "fields": {"limit": 5}}
     endings = [
         Ending(item_id="x", state=State.SUCCEEDED, answer=answer, error=None),
         Ending(item_id="x", state=State.DEAD, answer=None, error=error),

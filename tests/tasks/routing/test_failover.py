@@ -304,7 +304,7 @@ def test_where_nothing_waits_for_it_the_next_item_tries_it_and_no_second(
     assert known(ledger, "cheap").probe in (first, second)
 
 
-def test_a_trial_whose_item_was_given_back_makes_room_for_another(
+def test_a_trial_whose_item_was_given_back_makes_way_for_another(
     ledger: Ledger, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = ledger.now() + SECOND

@@ -278,8 +278,8 @@ def test_a_worker_that_knows_its_deployment_otherwise_leaves_the_item_to_another
 ) -> None:
     (item_id,) = submit(ledger)
     settled(started(ledger, BEFORE))
-    dearer = LAX + OPEN.replace('"2"', '"3"') + BEST
-    assert claim(ledger, item_id, dearer).claimed == []
+    expensive = LAX + OPEN.replace('"2"', '"3"') + BEST
+    assert claim(ledger, item_id, expensive).claimed == []
     assert column(ledger, item_id, "state") == "waiting"
     assert column(ledger, item_id, "reason") == "other_policy"
     with ledger.write() as connection:

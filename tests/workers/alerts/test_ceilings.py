@@ -22,7 +22,7 @@ from tierqueue.router.outcome import Trouble
 from tierqueue.router.policy.policy import CeilingRule, Policy, WarningPolicy, parse_policy
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.alerts.ceilings import Alarm
-from tierqueue.workers.alerts.hook import ROOM
+from tierqueue.workers.alerts.hook import CAPACITY
 from tierqueue.workers.maintenance.resend import Sweep
 
 DAY = 86_400_000_000
@@ -34,7 +34,7 @@ DEFAULT = WarningPolicy()
 class Told:
     """A hook that keeps what it was told."""
 
-    room = ROOM
+    capacity = CAPACITY
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from tests.waiting import PATIENCE, until
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.policy.policy import HookPolicy, parse_policy
-from tierqueue.workers.alerts.hook import ROOM, Hook
+from tierqueue.workers.alerts.hook import CAPACITY, Hook
 
 ACME = "budget:acme:day:2024-10-04"
 
@@ -93,25 +93,25 @@ def test_a_hook_that_fails_is_a_log_line_without_its_address(
     assert "token" not in str(logs)
 
 
-def test_a_hook_that_hangs_holds_nobody_up_and_takes_no_more_than_it_has_room_for(
+def test_a_hook_that_hangs_holds_nobody_up_and_takes_no_more_than_its_capacity(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hook, released = Hook(HookPolicy(command=("true",))), threading.Event()
     # Whoever was held up would wait here for ever: nothing is released before all are told.
     monkeypatch.setattr(hook, "_call", lambda _: released.wait())
     with capture_logs() as logs:
-        for _ in range(ROOM + 5):
+        for _ in range(CAPACITY + 5):
             hook.tell({"what": "x", "ceiling": ACME})
     assert {line["why"] for line in _of(ACME, logs)} == {"too many messages wait"}
-    assert hook.room == 0
+    assert hook.capacity == 0
     released.set()
-    until(lambda: hook.room == ROOM)
+    until(lambda: hook.capacity == CAPACITY)
 
 
 def test_nobody_is_told_where_no_hook_is_stated() -> None:
     hook = Hook(HookPolicy())
     hook.tell({"what": "x"})
-    assert hook.room == 0
+    assert hook.capacity == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What each engine sends for an item: the limit, the form of the answer, the head-room."""
+"""What each engine sends for an item: the limit, the form of the answer, the headroom."""
 
 import asyncio
 import json
@@ -108,7 +108,7 @@ def test_a_free_text_is_sent_without_any_form() -> None:
         assert body.keys() & {"response_format", "output_config", "system"} == set()
 
 
-def test_reasoning_has_its_head_room_beyond_the_answers_own_limit() -> None:
+def test_reasoning_has_its_headroom_beyond_the_answers_own_limit() -> None:
     for engine, name in (("openai", "max_completion_tokens"), ("anthropic", "max_tokens")):
         where = deployment(engine, reasoning_tokens=2_000)
         assert asked(where)[name] == 2_064

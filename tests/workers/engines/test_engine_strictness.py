@@ -110,7 +110,7 @@ def test_a_host_without_schemas_is_served_by_the_prompt(sandbox: str, kind: str,
     assert isinstance(done, Accepted | Rejected), done
 
 
-def test_a_model_that_thinks_answers_with_head_room_and_only_with_it(sandbox: str) -> None:
+def test_a_model_that_thinks_answers_with_headroom_and_only_with_it(sandbox: str) -> None:
     cut = outcome(at(sandbox, "openai", "frontier-mini"), *CLASSIFY)
     assert isinstance(cut, Rejected)
     assert cut.usage.reasoning_tokens == cut.usage.output_tokens == 64

@@ -93,9 +93,9 @@ def test_expired_keys_silent_processes_and_sent_chords_are_forgotten(producer: P
     complete.delay("x", idempotency_key="k")
     with producer.ledger.write() as connection:
         connection.execute(text("UPDATE items SET key_expires_at = 1"))
-        progress.beat(connection, "gone", room="routing", tier=None, detail={})
+        progress.beat(connection, "gone", kind="routing", tier=None, detail={})
         connection.execute(text("UPDATE processes SET seen_at = 1"))
-        progress.beat(connection, "here", room="routing", tier=None, detail={})
+        progress.beat(connection, "here", kind="routing", tier=None, detail={})
         for name in ("old", "open"):
             chords.announce(connection, name, 2)
         connection.execute(text("UPDATE chords SET body_sent_at = 1 WHERE group_id = 'old'"))

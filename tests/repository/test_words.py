@@ -1,0 +1,47 @@
+"""One meaning a word: what the glossary calls otherwise is called so nowhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+INSTEAD = {
+    "road": "lifecycle, app",
+    "room": "package, kind, capacity, headroom",
+    "standing": "conditions, status, in force, snapshot",
+    "dear": "expensive, high",
+    "dearer": "more expensive",
+    "dearest": "the most expensive, max_rate",
+}
+"""A word and what is said instead; its plural and its capitals count as well."""
+
+STORED = {
+    ("room", "ledger/tables.py"): "a column",
+    ("room", "ledger/monitoring/progress.py"): "a column",
+    ("room", "tools/reference/tables.toml"): "a column",
+    ("room", "docs/reference/tables.md"): "a column",
+    ("room", "operations/cli/system/health.py"): "a key of its JSON",
+    ("room", "bench/shifted.py"): "what a customer asks",
+    ("dearer", "operations/cli/work/item.py"): "a code in old rows",
+    ("dearer", "tests/operations/cli/test_cli_items.py"): "a code in old rows",
+}
+"""Names that stay for as long as rows and scripts bear them."""
+
+HISTORY = ("CHANGELOG.md", "migrations/", "tests/repository/test_words.py", "Makefile")
+
+
+@pytest.mark.parametrize("word", INSTEAD)
+def test_a_word_is_used_for_nothing_that_has_another(
+    root: Path, tree: list[Path], word: str
+) -> None:
+    pattern = re.compile(rf"(?<![A-Za-z]){word}s?(?![A-Za-z])", re.IGNORECASE)
+    lines = []
+    for path in tree:
+        if path.suffix not in (".py", ".md", ".toml", ".lua", ""):
+            continue
+        if str(path).startswith(HISTORY) or (word, str(path)) in STORED:
+            continue
+        for number, line in enumerate((root / path).read_text("utf-8").splitlines(), 1):
+            if pattern.search(line):
+                lines.append(f"{path}:{number}: {line.strip()}")
+    assert lines == [], f"say {INSTEAD[word]}"
