@@ -26,8 +26,9 @@ def serve(weights: Path = GGUF, *, port: int = 0, name: str = NAME) -> Any:
     wanted.model.path = str(weights)
     wanted.model_alias = {name}
     wanted.hostnames, wanted.port = ["127.0.0.1"], port
-    wanted.n_parallel, wanted.n_ctx = IN_FLIGHT, CONTEXT
-    wanted.kv_unified = True  # whoever needs it has the whole context
+    # A context of its own for each: a shared one stays full of what long prompts left in it.
+    wanted.n_parallel, wanted.n_ctx = IN_FLIGHT, IN_FLIGHT * CONTEXT
+    wanted.kv_unified = False
     # One thread is the fastest for a model this small, and leaves the other cores alone.
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
     # Greedy, unless a request says otherwise: tierqueue states no temperature.
