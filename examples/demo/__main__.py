@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +16,9 @@ from examples.demo.place import Place, claim_folder, forget_keys, live_place, lo
 from tierqueue.operations.cli import log_to_stderr
 from tierqueue.router.errors import TierqueueError
 from tools.system import NotReady, System
+
+_FOLLOWING = 10.0
+"""Seconds that what a worker had started may take to end after it."""
 
 _EXAMPLE = """\
 examples:
@@ -79,7 +84,7 @@ def _run(asked: argparse.Namespace, place: Place, console: Console) -> int:
         # A second Ctrl-C must not leave half of it running.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         status = system.stop()
-        left = [name for name, pid in pids.items() if _runs(pid)]
+        left = _left(pids)
         killed = [name for name, code in status.items() if code is None]
         if killed or left:
             console.print(f"killed at the end: {killed}; still running: {left}", style="red")
@@ -107,6 +112,17 @@ def _stay(system: System, console: Console) -> int:
         if process.popen.poll() is not None:
             console.print(f"{name} ended:\n{process.said()[-2000:]}", style="red", markup=False)
     return 1
+
+
+def _left(pids: Mapping[str, int]) -> list[str]:
+    """Which processes still run, or anything of theirs, a moment after they were ended.
+
+    The helpers of an engine notice the end of their worker and follow it.
+    """
+    until = time.monotonic() + _FOLLOWING
+    while (left := [name for name, pid in pids.items() if _runs(pid)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
 
 
 def _runs(pid: int) -> bool:
