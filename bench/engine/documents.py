@@ -5,8 +5,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-AROUND = 450
-"""Tokens of a prompt beside its document: instruction, template and question, a byte a token."""
+AROUND = 850
+"""Tokens beside a document, a byte a token: instruction, template, question, the answer's limit."""
 
 
 def rows(folder: Path, window: int, tokens: int, salt: str) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def _questions(meeting: Any, most: int, tokens: int, salt: str) -> list[dict[str
     document = text.encode()[:most].decode(errors="ignore")
     queries = [*meeting["general_query_list"], *meeting["specific_query_list"]]
     return [
-        {"question": query["query"][:200], "tokens": tokens, "document": document}
+        {"question": query["query"][:160], "tokens": tokens, "document": document}
         for query in queries
     ]
 
