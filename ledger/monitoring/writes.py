@@ -24,6 +24,8 @@ _SQLITE: dict[int, Cause] = {
     sqlite3.SQLITE_LOCKED: "locked",
     sqlite3.SQLITE_READONLY: "read_only",
     sqlite3.SQLITE_FULL: "full",
+    # What a full disk is where the file to grow is the shared memory of its readers.
+    sqlite3.SQLITE_IOERR: "full",
 }
 _POSTGRESQL: dict[str, Cause] = {READ_ONLY: "read_only", "53100": "full", "55P03": "locked"}
 _SYSTEM: dict[int, Cause] = {

@@ -1,5 +1,6 @@
 """A ledger that answers and takes no writes: each cause as the database itself says it."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tierqueue.ledger.monitoring import progress, writes
 from tierqueue.ledger.session import Ledger, unreachable
@@ -111,6 +112,13 @@ def test_a_full_disk_is_named(sqlite_url: str) -> None:
     assert refusal is not None
     assert refusal.cause == "full"
     ledger.close()
+
+
+def test_an_input_output_error_is_what_a_full_disk_may_be_called() -> None:
+    said = sqlite3.OperationalError("disk I/O error")
+    said.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    refusal = writes.refusal(OperationalError("BEGIN", None, said))
+    assert refusal == writes.Refusal("full", "disk I/O error")
 
 
 def test_another_error_is_none_of_these(ledger: Ledger) -> None:
