@@ -97,8 +97,8 @@ def look(app: TierqueueApp) -> Health:
 _TAKE_WRITES: Mapping[writes.Cause, str] = {
     "locked": "which program holds the lock? A frozen worker (SIGCONT, or end it), a backup, a"
     " database shell with an open transaction",
-    "full": "make room on the disk that the database is on; if there is room, the disk fails: see the"
-    " system's log",
+    "full": "make room on the disk that the database is on; where there is room, that disk fails:"
+    " read the system's log",
     "read_only": "is this a standby now, or its file system mounted read-only? Point"
     " TIERQUEUE_LEDGER_URL at the primary, or make it writable for this user",
 }
