@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from tierqueue.router.item import Tier
 from tierqueue.router.money import NANO_PER_USD
@@ -191,9 +191,9 @@ class Deployment(Table):
     """Output tokens that a call may use beyond its answer's own limit, for a model that thinks;
     sent, held and limited with it."""
 
-    engine_options: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Arguments of vLLM's engine by name, as vLLM spells them (``gpu_memory_utilization``,
-    ``max_num_seqs``); for ``vllm`` engines only."""
+    engine_options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Arguments of vLLM's engine by name, as vLLM spells them (``tensor_parallel_size``,
+    ``limit_mm_per_prompt = { image = 0 }``), whose values vLLM checks; for ``vllm`` engines."""
 
     prices: Prices | None = None
     """The price list, stated here."""

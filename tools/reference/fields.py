@@ -70,7 +70,7 @@ def _written(annotation: Any, metadata: list[Any]) -> str:
         case origin if origin is dict:
             key, value = get_args(annotation)
             of = ", ".join(f"`{member.value}`" for member in key) if key is not str else "by name"
-            return f"table ({of})" if table_in(value) else "table of strings and numbers"
+            return f"table ({of})" if table_in(value) else "table of values"
         case origin if origin is tuple:
             part = get_args(annotation)[0]
             return "array of tables" if table_in(part) else f"array: {_written(part, [])}"

@@ -5,6 +5,8 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from tierqueue.workers.engines.engine_time import Clock
+
 AHEAD = 1.5
 """Calls in flight for each that the engine runs at once: the next ones stand at its door."""
 
@@ -95,6 +97,38 @@ class EngineLoad:
                 prefix_hits=self._hits,
                 output_tokens=self._tokens,
             )
+
+
+HUNG = 60.0
+"""Seconds without a step, with calls to work on, after which an engine is taken to hang."""
+
+
+class Stall:
+    """For how many seconds an engine that has calls has taken no step. Used by one loop alone."""
+
+    def __init__(self, load: EngineLoad, clock: Clock) -> None:
+        self._load = load
+        self._clock = clock
+        self._since: float | None = None
+        self._steps = 0
+
+    def begun(self) -> None:
+        """A call goes to the engine."""
+        if self._since is None:
+            self._since = self._clock()
+
+    def ended(self, *, idle: bool) -> None:
+        """A call ended otherwise than by its time limit; ``idle``: it was the last one."""
+        self._since = None if idle else self._clock()
+
+    @property
+    def seconds(self) -> float:
+        """Since the last sign of life, or since the first call without one; 0 without calls."""
+        steps = self._load.figures().steps
+        if steps != self._steps:
+            self._steps = steps
+            self._since = None if self._since is None else self._clock()
+        return 0.0 if self._since is None else self._clock() - self._since
 
 
 @runtime_checkable

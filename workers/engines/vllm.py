@@ -17,7 +17,7 @@ from tierqueue.router.outcome import Completed, Failed, Reply, Token, Unavailabl
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.workers.engines import engine_load, orphans, vllm_tokens
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.engine_load import EngineLoad
+from tierqueue.workers.engines.engine_load import EngineLoad, Stall
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
 from tierqueue.workers.engines.http import refusals
 
@@ -55,14 +55,16 @@ class VllmEngine:
         self._clock = clock
         self._time = EngineTime(clock)
         self.load = EngineLoad()
+        self._stall = Stall(self.load, clock)
+        self._hung = False
         self._llm: Any = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._closing = False
 
     @property
     def healthy(self) -> bool:
-        """Whether calls can be made; never true again once the engine core has died."""
-        return self._llm is not None and not self._closing and not self._llm.errored
+        """Whether calls can be made; never true again once the engine core is dead or hangs."""
+        return not (self._llm is None or self._closing or self._hung or self._llm.errored)
 
     async def start(self) -> None:
         """Load the model and start the engine core, a child process: 8 to 15 s and more.
@@ -114,6 +116,8 @@ class VllmEngine:
         ``Unknown``: a lost one is ``Failed`` and carries the engine time it took.
         """
         began, mark = self._clock(), self._time.enter()
+        self._stall.begun()
+        timed_out = False
         try:
             async with asyncio.timeout(call.timeout):
                 reply = await self._generate(call)
@@ -121,11 +125,14 @@ class VllmEngine:
             self._time.cut(call.item, call.fence, mark)
             raise
         except Exception as error:  # noqa: BLE001 - every end of a call is an outcome
+            timed_out = isinstance(error, TimeoutError)
             reply = self._without_answer(call, error)
         finally:
             engine_seconds = self._time.leave(mark)
             if self._time.idle:
                 self.load.idle()
+            if not timed_out:
+                self._stall.ended(idle=self._time.idle)
         usage = dataclasses.replace(reply.usage, engine_seconds=engine_seconds)
         if isinstance(reply, Completed):
             return dataclasses.replace(reply, usage=usage, seconds=self._clock() - began)
@@ -138,7 +145,13 @@ class VllmEngine:
     async def failed(self) -> str:
         """Return why the engine can serve no more, once that is so: end the process then."""
         if self._llm is not None and self._llm.output_handler is not None:
-            await asyncio.wait([self._llm.output_handler])
+            living = {self._llm.output_handler}
+            while living and not self._hung:
+                _, living = await asyncio.wait(living, timeout=engine_load.HUNG / 10)
+                self._hung = self._stall.seconds >= engine_load.HUNG
+        if self._hung and not self._closing:
+            stall = f"took no step for {engine_load.HUNG:g} s with calls to work on"
+            return f"the vLLM engine core of {self._deployment} hangs: it {stall}"
         if self._closing:
             return f"the engine of {self._deployment} was closed"
         return f"the vLLM engine core of {self._deployment} died"
@@ -217,6 +230,9 @@ class VllmEngine:
         # The types alone: vLLM's validation errors quote the values they refuse.
         named = type(error).__name__
         match error:
+            case TimeoutError() if self._hung:
+                message = f"{self._deployment}: the engine core hangs"
+                return Unavailable(kind="engine_died", message=message)
             case TimeoutError():
                 return self._failure("timeout", f"no answer in {call.timeout} s", transient=True)
             case EngineDeadError():

@@ -270,3 +270,18 @@ def test_resolving_twice_changes_nothing() -> None:
     policy = _policy(TASKS)
     once = resolve(Demands(), "tierqueue.extract", policy, 5)
     assert resolve(once, "tierqueue.extract", policy, 999) == once
+
+
+def test_engine_options_may_be_nested() -> None:
+    options = "{ tensor_parallel_size = 2, limit_mm_per_prompt = { image = 0, audio = 0 } }"
+    policy = parse_policy(HOUSE + f"engine_options = {options}", "test")
+    assert policy.deployments["house"].engine_options == {
+        "tensor_parallel_size": 2,
+        "limit_mm_per_prompt": {"image": 0, "audio": 0},
+    }
+    assert hash(policy.deployments["house"])
+
+
+def test_an_engine_option_is_no_date() -> None:
+    with pytest.raises(InvalidPolicy, match="engine_options"):
+        parse_policy(HOUSE + "engine_options = { a = 2026-01-01 }", "test")

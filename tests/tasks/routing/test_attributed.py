@@ -1,5 +1,7 @@
 """An hour that is paid anyway: on the receipt, and counted only where the policy says so."""
 
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from tests.tasks.routing.way import Way
@@ -108,3 +110,34 @@ def test_a_refused_answer_of_the_house_leaves_max_cost_to_whoever_is_paid(ledger
     assert second is not None
     assert second.item.deployment == "best"
     assert second.balances == ("everything:*:total:all",)
+
+
+def test_a_job_of_the_house_is_done_to_its_last_row_under_a_ceiling_below_one_hold(
+    ledger: Ledger,
+) -> None:
+    case = way(ledger, "cash", limit="0.05")
+    for _ in range(50):
+        case.submit()
+        claim = case.claim()
+        assert claim is not None
+        case.settle(claim, accepted())
+        assert case.column("state") == "succeeded"
+    with ledger.read() as connection:
+        assert connection.execute(select(entries)).all() == []
+        assert audit.audit(connection) == []
+
+
+@given(timeout=st.integers(1, 86_400), cents=st.integers(0, 10_000))
+def test_what_is_counted_hangs_on_the_policy_and_never_on_a_figure(
+    timeout: int, cents: int
+) -> None:
+    gpu_hour = f'gpu_hour = "{cents / 100:.2f}"'
+    stated = POLICY.replace('gpu_hour = "3.60"\ntimeout = 60', f"{gpu_hour}\ntimeout = {timeout}")
+    cash, everything = (
+        parse_policy(stated.format(counts=counts, limit="1.00"), "test")
+        for counts in ("cash", "everything")
+    )
+    for policy in (cash, everything):
+        assert policy.counts(policy.deployments["best"])
+    assert not cash.counts(cash.deployments["house"])
+    assert everything.counts(everything.deployments["house"])

@@ -2,7 +2,7 @@
 
 import math
 
-from tierqueue.workers.engines.engine_load import AHEAD, EngineLoad
+from tierqueue.workers.engines.engine_load import AHEAD, EngineLoad, Stall
 
 
 def a_load() -> EngineLoad:
@@ -49,3 +49,24 @@ def test_figures_are_of_now_and_since_the_start() -> None:
     assert (told["running"], told["waiting"], told["kv_use"]) == (0, 0, 0.0)
     assert (told["peak_running"], told["steps"], told["running_steps"]) == (4, 2, 6)
     assert (told["prefix_queries"], told["prefix_hits"], told["output_tokens"]) == (200, 80, 12)
+
+
+def test_an_engine_hangs_from_the_last_step_on_and_never_without_calls() -> None:
+    now, load = [0.0], EngineLoad(most=4)
+    stall = Stall(load, lambda: now[0])
+    now[0] = 100.0
+    assert stall.seconds == 0.0
+    stall.begun()
+    now[0] = 110.0
+    assert stall.seconds == 10.0
+    load.step(1, 0, 0.1, 0, 0)
+    assert stall.seconds == 0.0
+    now[0] = 115.0
+    stall.begun()
+    assert stall.seconds == 5.0
+    stall.ended(idle=False)
+    now[0] = 118.0
+    assert stall.seconds == 3.0
+    stall.ended(idle=True)
+    now[0] = 500.0
+    assert stall.seconds == 0.0

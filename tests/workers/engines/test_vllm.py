@@ -17,7 +17,7 @@ from tests.waiting import until
 from tests.workers.engines.engine_calls import BOUNDED, a_call
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable
-from tierqueue.workers.engines import orphans
+from tierqueue.workers.engines import engine_load, orphans
 from tierqueue.workers.engines.vllm import VllmEngine
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # vLLM and torch warn of their own future
@@ -105,6 +105,35 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
 
 
 @with_vllm
+def test_a_core_that_hangs_ends_the_engine_and_charges_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_load, "HUNG", 3.0)
+    model = str(make_tiny_model(tmp_path))
+    engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
+
+    async def hung() -> tuple[str, Reply, Reply]:
+        await engine.start()
+        failure = asyncio.ensure_future(engine.failed())
+        (core,) = engine._llm.engine_core.resources.engine_manager.processes
+        os.kill(core.pid, signal.SIGSTOP)
+        waits = asyncio.ensure_future(engine.complete(a_call(model, item="i-0", timeout=6)))
+        why = await asyncio.wait_for(failure, 60)
+        late = await engine.complete(a_call(model, item="i-1"))
+        replies = why, await waits, late
+        await engine.close()
+        core.join(10)
+        assert not core.is_alive()
+        return replies
+
+    why, *replies = asyncio.run(hung())
+    assert (
+        why == "the vLLM engine core of tiny hangs: it took no step for 3 s with calls to work on"
+    )
+    assert [r.kind for r in replies if isinstance(r, Unavailable)] == ["engine_died", "engine_dead"]
+
+
+@with_vllm
 def test_calls_are_batched_and_a_cancelled_one_leaves_the_engine(tmp_path: Path) -> None:
     model = str(make_tiny_model(tmp_path))
     engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
@@ -141,7 +170,7 @@ def test_a_killed_worker_takes_its_engine_core_along() -> None:
     worker = textwrap.dedent(
         """
         import subprocess, sys
-        from tierqueue.workers.engines import orphans
+        from tierqueue.workers.engines import engine_load, orphans
         # A core that notices nothing by itself, as vLLM's.
         core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         orphans.watch([core.pid])
