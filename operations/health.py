@@ -97,7 +97,7 @@ def look(app: TierqueueApp) -> Health:
 _TAKE_WRITES: Mapping[writes.Cause, str] = {
     "locked": "which program holds the lock? A frozen worker (SIGCONT, or end it), a backup, a"
     " database shell with an open transaction",
-    "full": "make room on the disk that the database is on; where there is room, that disk fails:"
+    "full": "free space on the disk that the database is on; where there is some, that disk fails:"
     " read the system's log",
     "read_only": "is this a standby now, or its file system mounted read-only? Point"
     " TIERQUEUE_LEDGER_URL at the primary, or make it writable for this user",

@@ -103,7 +103,7 @@ def forget_keys() -> None:
 
 
 def local_place(folder: Path) -> Place:
-    """Everything on this machine: the house tier's real model, and the sandbox for what is dearer.
+    """Everything on this machine: the house tier's real model, and the sandbox for the tiers above.
 
     vLLM serves the model in the worker where it is installed, else llama.cpp beside it. No key of
     the shell around it is passed on.

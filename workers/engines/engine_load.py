@@ -41,7 +41,7 @@ class EngineLoad:
     """Written by the engine's loop at each step, read by any thread.
 
     ``most``: how many calls the engine runs at once, 0 until it is known. An engine that has no
-    room left in its key-value cache runs fewer: then those are what ``depth`` goes by.
+    space left in its key-value cache runs fewer: then those are what ``depth`` goes by.
     """
 
     def __init__(self, most: int = 0) -> None:

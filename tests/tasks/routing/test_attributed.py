@@ -63,7 +63,7 @@ def rejected() -> Rejected:
     return Rejected(reasons=("not good",), usage=SECOND, reason="rejected", model_served="small")
 
 
-def test_a_call_of_the_house_needs_no_room_under_any_ceiling(ledger: Ledger) -> None:
+def test_a_call_of_the_house_needs_no_headroom_under_any_ceiling(ledger: Ledger) -> None:
     case = way(ledger, "cash", limit="0")
     case.submit(max_cost=1)
     claim = case.claim()

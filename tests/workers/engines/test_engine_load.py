@@ -9,7 +9,7 @@ def a_load() -> EngineLoad:
     return EngineLoad(most=64)
 
 
-def test_an_engine_with_room_is_given_half_as_much_again_as_it_runs_at_once() -> None:
+def test_an_engine_with_free_capacity_is_given_half_as_much_again_as_it_runs_at_once() -> None:
     load = a_load()
     assert load.depth == 96
     load.step(running=64, waiting=30, kv_use=0.4, queries=0, hits=0)

@@ -73,7 +73,7 @@ def test_no_more_enter_than_is_worth_it_and_what_is_worth_it_is_asked_each_time(
     async def test() -> None:
         gate, worth = Gate(8), [3]
         gate.follow(lambda: worth[0])
-        assert await gate.acquire(5) == 3, "what there is room for, after a moment"
+        assert await gate.acquire(5) == 3, "what there is capacity for, after a moment"
         worth[0] = 20
         gate.release(1)
         assert await gate.acquire(5) == 5
