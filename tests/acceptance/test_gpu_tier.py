@@ -5,6 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.acceptance.acceptance_system import Build, RunningSystem
@@ -105,12 +106,19 @@ def test_a_worker_that_is_told_to_stop_loses_nothing_and_leaves_no_engine(
     waiting = [classify.delay(f"card {n} before the stop", labels=LABELS) for n in range(96)]
     worker.end()
     assert worker.wait(60) == 0
-    assert not [core for core in cores if Path(f"/proc/{core}").exists()]
+    until(lambda: not any(_runs(core) for core in cores))
     running.system.spawn("gpu").wait_ready(150)
     labels = {result.get(timeout=90)["output"]["label"] for result in waiting}
     assert labels <= set(LABELS)
     spent = [attempt for result in waiting for attempt in running.attempts(result.id)]
     assert len([attempt for attempt in spent if attempt.outcome == "accepted"]) == 96
+
+
+def _runs(process: int) -> bool:
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _engine(running: RunningSystem) -> dict[str, float]:
