@@ -5,6 +5,7 @@ and whatever is secret stays in the environment.
 """
 
 import os
+import re
 import sys
 
 import click
@@ -28,6 +29,12 @@ def celery_words(
     ]
 
 
+def _node_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+        raise click.BadParameter("is up to 64 letters, digits, '.', '_' and '-'")
+    return name
+
+
 @click.command(epilog="Example: tierqueue worker frontier -c 12")
 @click.argument("kind", type=one_of(list(CALLS)))
 @click.option(
@@ -38,11 +45,18 @@ def celery_words(
     help=f"The most calls at once in this process; for {ROUTING} the messages read at once."
     f" Without it: {', '.join(f'{kind} {calls}' for kind, calls in CALLS.items())}.",
 )
-def worker(kind: str, calls: int | None) -> None:
+@click.option(
+    "-n",
+    "--name",
+    callback=_node_name,
+    help="The process's name in Flower, where several of a kind run on one machine; without it its"
+    " kind.",
+)
+def worker(kind: str, calls: int | None, name: str | None) -> None:
     """Start one process in the foreground: a tier's worker, or the routing stage.
 
     SIGTERM lets it finish what runs. Over all workers of a tier, `tierqueue concurrency set` and
     `in_flight` of a deployment bound the calls as well.
     """
-    words = [sys.executable, "-m", "celery", *celery_words(kind, calls=calls)]
+    words = [sys.executable, "-m", "celery", *celery_words(kind, calls=calls, name=name)]
     os.execv(sys.executable, words)  # noqa: S606 - words of our own, and no shell

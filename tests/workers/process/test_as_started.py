@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import psutil
 import pytest
 
@@ -86,6 +87,16 @@ def test_the_command_becomes_celerys_worker(monkeypatch: pytest.MonkeyPatch) -> 
     assert ran == [
         [sys.executable, sys.executable, "-m", "celery", *celery_words("frontier", calls=12)]
     ]
+
+
+def test_several_of_a_kind_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, words: ran.append(words))
+    worker.main(["gpu", "-n", "gpu1"], standalone_mode=False)
+    assert ran[0][ran[0].index("-n") + 1] == "gpu1@%h"
+    with pytest.raises(click.BadParameter, match="letters, digits"):
+        worker.main(["gpu", "-n", "gpu 1@%h"], standalone_mode=False)
+    assert len(ran) == 1
 
 
 def test_what_anyone_would_type_gets_the_pool_and_the_size_of_its_tier(
