@@ -32,6 +32,8 @@ class Item(NamedTuple):
     """How many messages the prompt has."""
     output_limit: int
     """Most tokens of an answer."""
+    min_confidence: float | None
+    """The least confidence, 0 to 1, with which an answer is accepted; ``None`` takes any."""
     risk: str | None
     """Whom a wrong answer hurts."""
     sensitivity: str | None
@@ -138,6 +140,8 @@ class Attempt(NamedTuple):
     """Whether the answer was made up by a stand-in."""
     detail: Mapping[str, Any] | None
     """What else is known of its end."""
+    confidence: float | None
+    """How sure the model was of its answer, 0 to 1, where that was measured."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:

@@ -97,6 +97,7 @@ items = Table(
     Column("too_small", _Json),
     Column("ceiling", Text),
     Column("attributed", BigInteger, nullable=False, server_default="0"),
+    Column("min_confidence", Double),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", text("priority DESC"), "id", **_where("state = 'submitted'")),
@@ -196,6 +197,7 @@ attempts = Table(
     Column("seconds", Double),
     Column("simulated", Boolean),
     Column("detail", _Json),
+    Column("confidence", Double),
     Index("ix_attempts_booked", "item_id", **_where("outcome IN ('unknown', 'lost')")),
     Index("ix_attempts_open", "started_at", **_where("ended_at IS NULL")),
 )

@@ -51,6 +51,7 @@ class _Candidate:
     counted: bool
     reasoning: int
     house: bool
+    tells_confidence: bool
 
 
 class _Fit(NamedTuple):
@@ -119,6 +120,7 @@ def _candidate(
         counted,
         reasoning,
         house,
+        deployment.tells_confidence,
     )
 
 
@@ -130,6 +132,9 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     The item's demands must be resolved. An error is returned, not raised: ``CostCeilingExceeded``
     where something would do but for the item's ``max_cost``, else ``Unpriced`` where something
     would do had it a price, else ``NoRoute``.
+    Where the item states a ``min_confidence``, a deployment that tells none is left out below the
+    highest tier that may see the item: its answer would be paid for and prove nothing. At the
+    highest it is taken, and the reasons say so.
     """
     demands = item.demands
     if demands.sensitivity is None or demands.floor is None:
@@ -141,22 +146,16 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     fitting: list[_Fit] = []
     too_expensive: list[NanoUSD] = []
     refusals: list[Refusal] = []
-    for candidate in _candidates(
-        policy, item.task, demands.sensitivity, rank, conditions.now // _DAY
-    ):
+    candidates = _candidates(policy, item.task, demands.sensitivity, rank, conditions.now // _DAY)
+    top = _highest(candidates)
+    for candidate in candidates:
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning
         tokens = input_tokens + output_tokens
         if candidate.barred is not None:
             refusals.append(candidate.barred)
-        elif tokens > candidate.context_window:
-            why = (
-                f"up to {tokens} tokens do not fit its context window of {candidate.context_window}"
-            )
-            refusals.append(Refusal(candidate.name, "context_window", why))
-        elif candidate.burst is not None and tokens > candidate.burst:
-            why = f"up to {tokens} tokens are more than its limiter ever grants ({candidate.burst})"
-            refusals.append(Refusal(candidate.name, "token_limit", why))
+        elif (too_long := _too_long(candidate, tokens)) is not None:
+            refusals.append(too_long)
         elif candidate.name in small:
             refusals.append(Refusal(candidate.name, "too_small", small[candidate.name]))
         elif candidate.floor is not None:
@@ -165,6 +164,8 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
             refusals.append(
                 Refusal(candidate.name, "fallback", f"the item fell back to {item.only}")
             )
+        elif (unmeasured := _unmeasured(candidate, item, top)) is not None:
+            refusals.append(unmeasured)
         elif isinstance(candidate.price, Refusal):
             refusals.append(candidate.price)
         else:
@@ -180,6 +181,35 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     if not fitting:
         return _nothing_left(item, too_expensive, refusals)
     return _cheapest(sorted(fitting), item, rank, signals, refusals, conditions.unavailable)
+
+
+def _is_unmeasured(candidate: _Candidate, item: WorkItem) -> bool:
+    """Whether a confidence is asked for that the candidate cannot show."""
+    return item.min_confidence is not None and not candidate.tells_confidence
+
+
+def _too_long(candidate: _Candidate, tokens: int) -> Refusal | None:
+    if tokens > candidate.context_window:
+        window = candidate.context_window
+        why = f"up to {tokens} tokens do not fit its context window of {window}"
+        return Refusal(candidate.name, "context_window", why)
+    if candidate.burst is not None and tokens > candidate.burst:
+        why = f"up to {tokens} tokens are more than its limiter ever grants ({candidate.burst})"
+        return Refusal(candidate.name, "token_limit", why)
+    return None
+
+
+def _highest(candidates: tuple[_Candidate, ...]) -> int:
+    """The rank of the highest tier that may do the item."""
+    allowed = (candidate for candidate in candidates if candidate.barred is None)
+    return max((TIERS.index(candidate.tier) for candidate in allowed), default=0)
+
+
+def _unmeasured(candidate: _Candidate, item: WorkItem, top: int) -> Refusal | None:
+    if TIERS.index(candidate.tier) == top or not _is_unmeasured(candidate, item):
+        return None
+    why = f"it cannot show the confidence of {item.min_confidence} that is asked for"
+    return Refusal(candidate.name, "confidence", why)
 
 
 def _stand_in(fitting: list[_Fit], unavailable: Mapping[str, str]) -> _Fit:
@@ -228,6 +258,11 @@ def _cheapest(
         f"the cheapest of {len(fitting)} that satisfy every demand",
         f"{item.demands.sensitivity} data, {TIERS[rank]} or better",
         *([hourly] if best.candidate.by_the_hour else []),
+        *(
+            [f"it cannot show the confidence of {item.min_confidence}; no tier above it could"]
+            if _is_unmeasured(best.candidate, item)
+            else []
+        ),
         *([f"at most {input_tokens} input tokens, by its own tokenizer"] if counted else []),
     )
     return Route(

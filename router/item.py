@@ -104,7 +104,8 @@ class WorkItem:
     ``prompt_bytes`` is the UTF-8 size of the whole prompt, ``output_limit`` the most tokens the
     answer may have; ``refused_by`` holds the tiers whose answers validation has rejected,
     ``too_small`` the deployments that cannot hold it, with why (see ``escalation.too_small_too``);
-    ``spent`` what the item has cost so far, in nano-dollars; ``only`` is the tier it fell back to.
+    ``spent`` what the item has cost so far, in nano-dollars; ``only`` is the tier it fell back to;
+    ``min_confidence`` the least confidence with which its answer is accepted.
     """
 
     id: str
@@ -117,3 +118,4 @@ class WorkItem:
     too_small: Mapping[str, str] = field(default_factory=dict)
     spent: NanoUSD = NOTHING
     only: Tier | None = None
+    min_confidence: float | None = None

@@ -160,7 +160,8 @@ class Failed:
 class Rejected:
     """An answer came and validation refuses it; it is charged all the same.
 
-    ``reason`` is the dead letter's, should no tier above be left to try.
+    ``reason`` is the dead letter's, should no tier above be left to try; ``confidence`` as in
+    ``Completed``.
     """
 
     reasons: tuple[str, ...]
@@ -169,6 +170,7 @@ class Rejected:
     seconds: float = 0.0
     simulated: bool = False
     reason: str = "rejected"
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

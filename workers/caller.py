@@ -16,6 +16,7 @@ from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.router.errors import EgressRefused
 from tierqueue.router.item import Sensitivity
 from tierqueue.router.outcome import (
+    Accepted,
     Completed,
     Failed,
     Interrupted,
@@ -28,6 +29,7 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.served import must_be_the_asked, same_model
 from tierqueue.tasks.answers import confidence, form
 from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.task_type import least_confidence
 from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
 from tierqueue.workers.engines.engine import Call, Engine
@@ -269,9 +271,17 @@ def judge(reply: Reply, claim: Claim, kind: ItemTask | None, deployment: Deploym
             )
         reply = replace(reply, other_model=True)
     try:
-        return validate(kind, claim.arguments, reply)
+        outcome = validate(kind, claim.arguments, reply)
     except Exception as error:  # noqa: BLE001 - a team's own check
         message = f"a check of {item.task} raised {type(error).__name__}"
         return Failed(
             kind="check", message=message, transient=False, reason="task_code", usage=reply.usage
         )
+    least = least_confidence(claim.arguments)
+    # Where a deployment never tells, the route has said what its answer is worth.
+    if least is None or not deployment.tells_confidence or not isinstance(outcome, Accepted):
+        return outcome
+    if outcome.completed.confidence is None:
+        said = f"no probabilities came to measure the confidence of {least} asked for"
+        return rejected(outcome.completed, [said], "low_confidence")
+    return outcome

@@ -35,6 +35,7 @@ class NewItem:
     prompt_bytes: int
     messages: int
     output_limit: int
+    min_confidence: float | None = None
     risk: str | None = None
     sensitivity: str | None = None
     inherits: str | None = None

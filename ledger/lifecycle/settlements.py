@@ -41,6 +41,7 @@ class Settlement:
     seconds: float | None = None
     simulated: bool | None = None
     detail: Mapping[str, Any] | None = None
+    confidence: float | None = None
     next_state: State
     reason: str | None = None
     ready_at: int | None = None
@@ -195,6 +196,7 @@ def _closed(settlement: Settlement, ended_at: int) -> dict[str, Any]:
         "seconds": settlement.seconds,
         "simulated": settlement.simulated,
         "detail": settlement.detail,
+        "confidence": settlement.confidence,
     }
 
 

@@ -157,6 +157,7 @@ def work_item(new: NewItem, policy: Policy, now: int) -> WorkItem:
         prompt_bytes=new.prompt_bytes,
         messages=new.messages,
         output_limit=new.output_limit,
+        min_confidence=new.min_confidence,
     )
 
 

@@ -185,6 +185,7 @@ def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
         prompt_bytes=item.prompt_bytes,
         messages=item.messages,
         output_limit=item.output_limit,
+        min_confidence=item.min_confidence,
         refused_by=tuple(Tier(name) for name in item.refused_by or ()),
         too_small=item.too_small or {},
         spent=NanoUSD(item.spent - item.attributed),

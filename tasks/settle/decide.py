@@ -90,6 +90,7 @@ def settlement(
                 seconds=done.seconds,
                 simulated=done.simulated,
                 detail=other if done.other_model else None,
+                confidence=done.confidence,
                 output=output,
                 receipt=receipt,
                 calls_more=1,
@@ -121,6 +122,7 @@ def _rejected(call: Settling, outcome: Rejected) -> Settlement:
         "usage": outcome.usage,
         "seconds": outcome.seconds,
         "simulated": outcome.simulated,
+        "confidence": outcome.confidence,
         "detail": {
             "reasons": list(outcome.reasons),
             "model_served": outcome.model_served,

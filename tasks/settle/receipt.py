@@ -31,6 +31,7 @@ def receipt_of(
         "cost": format_usd(spent),
         "cost_nanousd": spent,
         "seconds": round(done.seconds, 6),
+        "confidence": done.confidence,
         "why": (item.route or {}).get("reasons", []),
         "prompt_version": accepted.prompt_version,
         "sensitivity": item.sensitivity,

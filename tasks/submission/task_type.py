@@ -118,6 +118,7 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
             prompt_bytes=prompt.size + asking,
             messages=2,
             output_limit=limit,
+            min_confidence=least_confidence(arguments),
             priority=5 if priority is None else priority,
             not_before=not_before,
             idempotency_key=None if key is None else self._key(key, demands["budget"]),
@@ -168,6 +169,13 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
     def _key(self, key: str, budget: str | None) -> str:
         # Quoted, so that no budget and key together read like others.
         return f"{self.name}:{key}" if self.key_scope == "task" else f"{self.name}:{budget!r}:{key}"
+
+
+def least_confidence(arguments: Mapping[str, Any]) -> float | None:
+    """The ``min_confidence`` among the arguments of a call; ``None`` takes any answer."""
+    least = arguments.get("min_confidence")
+    stated = isinstance(least, int | float) and not isinstance(least, bool) and least > 0
+    return float(least) if stated else None
 
 
 def _refuse_empty(prompt: Prompt) -> None:

@@ -11,7 +11,7 @@ from tierqueue.tasks.answers import reasons
 from tierqueue.tasks.answers.confidence import confidence
 from tierqueue.tasks.answers.thinking import spoken
 from tierqueue.tasks.results import plain
-from tierqueue.tasks.submission.task_type import Doubt, OutputModel, TaskType
+from tierqueue.tasks.submission.task_type import Doubt, OutputModel, TaskType, least_confidence
 
 _ENDED = {
     "length": "the answer was cut off at its output limit",
@@ -71,8 +71,8 @@ def _measured(model: OutputModel | None, text: str, done: Completed) -> Complete
 
 
 def _doubts(arguments: Mapping[str, Any], confidence: float | None) -> list[str]:
-    least = arguments.get("min_confidence")
-    if not isinstance(least, float) or confidence is None or confidence >= least:
+    least = least_confidence(arguments)
+    if least is None or confidence is None or confidence >= least:
         return []
     return [Doubt(f"the confidence is below the {least} asked for")]
 
@@ -97,4 +97,5 @@ def rejected(done: Completed, said: list[str], reason: str = "rejected") -> Reje
         seconds=done.seconds,
         simulated=done.simulated,
         reason=reason,
+        confidence=done.confidence,
     )

@@ -31,6 +31,8 @@ def policy_text(specs: list[Spec]) -> str:
             price = spec["price"]
             text += f'prices = {{ input = "{price[0]}", output = "{price[1]}" }}\n'
         text += f"reasoning_tokens = {spec['reasoning']}\n"
+        if "top_logprobs" in spec:
+            text += f"top_logprobs = {spec['top_logprobs']}\n"
         if spec["per_minute"] is not None:
             text += f"limits = {{ tokens_per_minute = {spec['per_minute']} }}\n"
     return text

@@ -122,6 +122,21 @@ def test_an_accepted_answer_is_charged_to_the_provider_s_own_usage() -> None:
     assert made.calls_more == 1
 
 
+def test_the_confidence_stands_on_attempt_and_receipt_and_on_a_refusal_too() -> None:
+    sure = Completed(text="{}", usage=USAGE, model_served="m", confidence=0.75)
+    made = settled(at("open"), accepted({"a": 1}, sure))
+    assert made.receipt is not None
+    assert made.receipt["confidence"] == made.confidence == 0.75
+    refused = Rejected(
+        reasons=("unsure",),
+        usage=USAGE,
+        model_served="m",
+        reason="low_confidence",
+        confidence=0.25,
+    )
+    assert settled(at("house"), refused).confidence == 0.25
+
+
 def test_a_rejected_answer_is_charged_and_goes_one_tier_up() -> None:
     refused = Rejected(reasons=("too long",), usage=USAGE, model_served="m")
     made = settled(at("house"), refused)

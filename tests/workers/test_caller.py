@@ -21,6 +21,7 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.kinds.complete import complete
 from tierqueue.workers.caller import Caller, judge
 from tierqueue.workers.engines.engine import Call
@@ -154,3 +155,30 @@ def test_what_is_sent_says_by_when_it_has_to_leave() -> None:
     engine, [settled] = called(send_by, lambda _: None)
     assert [call.send_by for call in engine.asked] == [send_by]
     assert isinstance(settled.call.outcome, Accepted)
+
+
+@pytest.mark.parametrize(
+    ("told", "confidence", "reason"),
+    [
+        (20, 0.9, None),
+        (20, 0.6, "low_confidence"),
+        (20, None, "low_confidence"),
+        (0, None, None),
+    ],
+)
+def test_a_confidence_that_should_have_come_and_did_not_is_a_doubt(
+    told: int, confidence: float | None, reason: str | None
+) -> None:
+    new = classify.new_item(("text", ["a", "b"], "", 0.7), {}, item_id="i")
+    assert new.min_confidence == 0.7
+    claim = a_claim(an_item(task=new.task), arguments=dict(new.arguments))
+    reply = Completed(text='{"label":"a"}', usage=USAGE, model_served="m", confidence=confidence)
+    where = deployment(engine="openai", model="m", top_logprobs=told)
+    outcome = judge(reply, claim, classify, where)
+    if reason is None:
+        assert isinstance(outcome, Accepted)
+        assert outcome.output == {"label": "a", "confidence": confidence}
+    else:
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason == reason
+        assert outcome.confidence == confidence

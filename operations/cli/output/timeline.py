@@ -80,6 +80,8 @@ def _submitted(item: Row, owed: Sequence[Row]) -> Event:
     demands = [f"{name} {item[name]}" for name in _DEMANDS if item[name] is not None]
     if item["max_cost"] is not None:
         demands.append(f"max_cost {format_usd(item['max_cost'])}")
+    if item["min_confidence"] is not None:
+        demands.append(f"min_confidence {item['min_confidence']:g}")
     if item["priority"]:
         demands.append(f"priority {item['priority']}")
     if demands:
@@ -134,6 +136,8 @@ def _outcome(item: Row, attempt: Row) -> Iterator[str]:
         yield f"model {served} served"
     if usage := attempt["usage"]:
         yield _tokens(usage)
+    if attempt["confidence"] is not None:
+        yield f"confidence {attempt['confidence']:.3f}"
     money = f"cost {format_usd(attempt['cost'])} of {format_usd(attempt['held'])} held"
     source = f", priced by {attempt['price_source']}" if attempt["price_source"] else ""
     seconds = "" if attempt["seconds"] is None else f" in {duration(attempt['seconds'])}"

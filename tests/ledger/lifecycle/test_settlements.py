@@ -33,6 +33,19 @@ def test_a_settled_item_has_its_answer_and_its_cost(moves: Moves) -> None:
     assert moves.books() == {EVERYTHING: (0, 70, 100)}
 
 
+@pytest.mark.parametrize("confidence", [0.8125, None])
+def test_the_confidence_of_an_answer_stands_on_its_attempt(
+    moves: Moves, confidence: float | None
+) -> None:
+    [claim] = moves.running()
+    moves.settle(settlement(claim, confidence=confidence))
+    [attempt] = moves.history(claim.item.id)
+    assert attempt.confidence == confidence
+    [asked] = moves.submit(min_confidence=0.7)
+    assert moves.row(asked).min_confidence == 0.7
+    assert moves.row(claim.item.id).min_confidence is None
+
+
 def test_a_throttled_item_waits_and_nothing_is_charged(moves: Moves) -> None:
     [claim] = moves.running()
     later = moves.now() + 30 * SECOND

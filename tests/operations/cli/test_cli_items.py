@@ -139,7 +139,11 @@ def test_the_few_items_of_a_state_are_found_by_it_and_not_along_all_others(ledge
 def lived(moves: Moves) -> str:
     """An item that was refused below, throttled, and answered above."""
     new = new_item(
-        budget="acme", max_cost=10**8, arguments={"text": "a secret"}, metadata={"who": "a secret"}
+        budget="acme",
+        max_cost=10**8,
+        min_confidence=0.7,
+        arguments={"text": "a secret"},
+        metadata={"who": "a secret"},
     )
     with moves.ledger.write() as connection:
         item_id = submit(connection, new, promise_of(new.id, "celery-1"))
@@ -158,6 +162,7 @@ def lived(moves: Moves) -> str:
             seconds=0.18,
             usage=asdict(Usage(input_tokens=90, output_tokens=10)),
             price_source="gpu_hour",
+            confidence=0.4125,
             detail={"reasons": ["no such label"], "model_served": "tiny"},
         )
     )
@@ -204,6 +209,8 @@ FACTS = [
     "no such label",
     "90 tokens in, 10 out",
     "cost $0.0002 of $0.0007 held in 0.18 s, priced by gpu_hour",
+    "confidence 0.412",
+    "min_confidence 0.7",
     "from gpu to frontier",
     "not small: frontier or better is needed",
     "the provider said not now",
