@@ -174,8 +174,9 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
 def least_confidence(arguments: Mapping[str, Any]) -> float | None:
     """The ``min_confidence`` among the arguments of a call; ``None`` takes any answer."""
     least = arguments.get("min_confidence")
-    stated = isinstance(least, int | float) and not isinstance(least, bool) and least > 0
-    return float(least) if stated else None
+    if not isinstance(least, int | float) or isinstance(least, bool) or not least > 0:
+        return None
+    return float(least)
 
 
 def _refuse_empty(prompt: Prompt) -> None:
