@@ -3,11 +3,12 @@
 import pytest
 
 from tests.router.specs import FRONTIER, GPU, OPEN, a_spec, an_item, policy_of
-from tierqueue.router.choose import Choice, Conditions, Route, choose
+from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import CostCeilingExceeded
 from tierqueue.router.item import Sensitivity
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import Policy
+from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Signals
 
 HOUSE = a_spec("house", GPU)
