@@ -183,11 +183,6 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     return _cheapest(sorted(fitting), item, rank, signals, refusals, conditions.unavailable)
 
 
-def _is_unmeasured(candidate: _Candidate, item: WorkItem) -> bool:
-    """Whether a confidence is asked for that the candidate cannot show."""
-    return item.min_confidence is not None and not candidate.tells_confidence
-
-
 def _too_long(candidate: _Candidate, tokens: int) -> Refusal | None:
     if tokens > candidate.context_window:
         window = candidate.context_window
@@ -206,7 +201,8 @@ def _highest(candidates: tuple[_Candidate, ...]) -> int:
 
 
 def _unmeasured(candidate: _Candidate, item: WorkItem, top: int) -> Refusal | None:
-    if TIERS.index(candidate.tier) == top or not _is_unmeasured(candidate, item):
+    asked = item.min_confidence is not None and not candidate.tells_confidence
+    if not asked or TIERS.index(candidate.tier) == top:
         return None
     why = f"it cannot show the confidence of {item.min_confidence} that is asked for"
     return Refusal(candidate.name, "confidence", why)
@@ -253,16 +249,13 @@ def _cheapest(
     input_tokens, counted = signals.input_tokens(best.name), best.name in signals.counted
     stands_in_for = None if best is first else first.name
     instead = f"in place of {first.name}, which is unavailable: {unavailable.get(first.name)}"
+    unshown = f"it cannot show the confidence of {item.min_confidence}; no tier above it could"
     reasons = (
         *([instead] if stands_in_for else []),
         f"the cheapest of {len(fitting)} that satisfy every demand",
         f"{item.demands.sensitivity} data, {TIERS[rank]} or better",
         *([hourly] if best.candidate.by_the_hour else []),
-        *(
-            [f"it cannot show the confidence of {item.min_confidence}; no tier above it could"]
-            if _is_unmeasured(best.candidate, item)
-            else []
-        ),
+        *([unshown] if item.min_confidence and not best.candidate.tells_confidence else []),
         *([f"at most {input_tokens} input tokens, by its own tokenizer"] if counted else []),
     )
     return Route(
