@@ -131,7 +131,7 @@ class TierWorker:
             socket_connect_timeout=1,
             retry=Retry(NoBackoff(), 1),
         )
-        limiter = Limiter(client, "tierqueue:limiter", settings.lease)
+        limiter = Limiter(client, names.LIMITER, settings.lease)
         self._loop.start()
         for _, engine in built:
             self._loop.run(engine.start())

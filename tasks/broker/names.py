@@ -30,12 +30,14 @@ MENDING = "tierqueue:mending"
 WRITTEN = "tierqueue:written"
 """A key at the broker: written for a millisecond, to see whether it takes writes."""
 
+LIMITER = "tierqueue:limiter"
+"""The beginning of the limiter's keys at the broker."""
+
 SLICE = "tierqueue.slice"
 """A message that names 1..K items of one deployment."""
 
 DEAD = "tierqueue.dead_letter"
 """A message that names one dead letter and its reason, on the queue of its tier."""
-
 
 REQUEST = "tierqueue.tasks.consumer.request:NamedRequest"
 """How workers see messages that are no calls."""
@@ -54,3 +56,14 @@ def queue_of(kind: str) -> str:
 def dead_queue(tier: Tier | None) -> str:
     """The queue on which a tier's dead letters are announced; ``None``: never routed."""
     return f"dead.{tier.value if tier else ROUTE}"
+
+
+def promise_marker(promise_id: str, replays: int) -> str:
+    """A key at the broker: what follows a promise is being sent, or was, since that replay."""
+    marker = f"tierqueue-promise-{promise_id}"
+    return f"{marker}-{replays}" if replays else marker
+
+
+def dead_letter_marker(item_id: str, ended_at: int) -> str:
+    """A key at the broker: this end (epoch microseconds) is being announced, or was."""
+    return f"tierqueue-dead-{item_id}-{ended_at}"

@@ -14,6 +14,7 @@ from kombu import Exchange, Queue
 from tierqueue.ledger.results.announcements import KEPT, DeadLetter
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker.once import once
 
 _log = structlog.get_logger(__name__)
 
@@ -40,30 +41,13 @@ def announce(app: TierqueueApp, letters: Sequence[DeadLetter]) -> list[str]:
 
 
 def _publish(app: TierqueueApp, queue: str, letters: Sequence[DeadLetter]) -> list[str]:
-    client = app.backend.client
-    keys = {
-        letter.item_id: f"tierqueue-dead-{letter.item_id}-{letter.ended_at}" for letter in letters
+    by_marker = {
+        names.dead_letter_marker(letter.item_id, letter.ended_at): letter for letter in letters
     }
-    with client.pipeline(transaction=False) as pipe:
-        for key in keys.values():
-            pipe.set(key, "sending", nx=True, ex=_SENDING_SECONDS)
-        first = dict(zip(keys, pipe.execute(), strict=True))
-        for key in keys.values():
-            pipe.get(key)
-        said = dict(zip(keys, pipe.execute(), strict=True))
-    ours = [letter for letter in letters if first[letter.item_id]]
-    try:
-        _send(app, queue, ours)
-    except BaseException:
-        if ours:
-            client.delete(*(keys[letter.item_id] for letter in ours))
-        raise
-    with client.pipeline(transaction=False) as pipe:
-        for letter in ours:
-            pipe.set(keys[letter.item_id], "sent", ex=app.backend.expires or None)
-        pipe.execute()
-    before = [letter.item_id for letter in letters if said[letter.item_id] == b"sent"]
-    return [letter.item_id for letter in ours] + before
+    client, kept = app.backend.client, app.backend.expires
+    with once(client, list(by_marker), seconds=_SENDING_SECONDS, kept=kept) as marked:
+        _send(app, queue, [by_marker[marker] for marker in marked.ours])
+    return [by_marker[marker].item_id for marker in (*marked.ours, *marked.before)]
 
 
 def _send(app: Celery, queue: str, letters: Sequence[DeadLetter]) -> None:

@@ -18,6 +18,8 @@ from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.errors import BY_REASON, DeadLettered, TierqueueError, of_reason
 from tierqueue.router.item import Sensitivity
 from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker.once import once
 from tierqueue.tasks.results.signatures import named, opened, without_errbacks
 
 _log = structlog.get_logger(__name__)
@@ -252,23 +254,16 @@ def _once(app: TierqueueApp, promise: Promise) -> Iterator[bool]:
     Celery counts a chord's part and stores a result once however often it is told, but sends
     links, chains and errbacks each time. A sender that dies is followed by another within seconds.
     """
-    client, key = app.backend.client, f"tierqueue-promise-{promise.id}"
-    if promise.replays:
-        key = f"{key}-{promise.replays}"
-    first = bool(client.set(key, "sending", nx=True, ex=_SENDING_SECONDS))
-    if not first and client.get(key) != b"sent":
-        raise RuntimeError("another process is keeping this promise")
-    unseen = _unattended.set(True)
-    try:
-        yield first
-        if first:
-            client.set(key, "sent", ex=app.backend.expires or None)
-    except BaseException:
-        if first:
-            client.delete(key)
-        raise
-    finally:
-        _unattended.reset(unseen)
+    key = names.promise_marker(promise.id, promise.replays)
+    kept = app.backend.expires
+    with once(app.backend.client, [key], seconds=_SENDING_SECONDS, kept=kept) as marked:
+        if not any(marked):
+            raise RuntimeError("another process is keeping this promise")
+        unseen = _unattended.set(True)
+        try:
+            yield bool(marked.ours)
+        finally:
+            _unattended.reset(unseen)
 
 
 def _send(app: TierqueueApp, promise: Promise, answer: Any) -> list[ResultBase]:

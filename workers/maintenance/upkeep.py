@@ -10,6 +10,7 @@ import uuid
 
 import structlog
 from redis.exceptions import RedisError
+from redis.lock import Lock
 
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.operations import erasure, raw_messages
@@ -110,17 +111,17 @@ class Upkeep:
         if self._noticed is None:
             self._noticed = (now, since)
             return
-        mine = uuid.uuid4().hex
-        if not client.set(names.MENDING, mine, nx=True, ex=_MENDING):
+        mending = client.lock(names.MENDING, timeout=_MENDING)
+        if not mending.acquire(blocking=False):
             return
         lost_at, since = self._noticed
-        again, dead = self._owe_again(mine, lost_at, since)
-        client.set(names.EPOCH, mine, nx=True)
+        again, dead = self._owe_again(mending, lost_at, since)
+        client.set(names.EPOCH, uuid.uuid4().hex, nx=True)
         client.set(names.BEAT, self._ledger.now())
-        client.delete(names.MENDING)
         self._noticed, self._beat = None, 0
         if again or dead:
             _log.warning("broker_forgot", results_told_again=again, dead_letters_again=dead)
+        mending.release()
 
     def _lost_since(self, epoch: bytes | None, beat: bytes | None, now: int) -> int | None:
         """From when on the broker may have forgotten what it was told; ``None``: it has not."""
@@ -155,7 +156,7 @@ class Upkeep:
         if not full:
             self._retained = time.monotonic()
 
-    def _owe_again(self, mine: str, lost_at: int, since: int) -> tuple[int, int]:
+    def _owe_again(self, mending: Lock, lost_at: int, since: int) -> tuple[int, int]:
         app = self._app
         told_before = lost_at + round(TICK * 1_000_000)
         self._erase_again(since)
@@ -171,7 +172,7 @@ class Upkeep:
                     most=_PAGE,
                 )
             again += count
-            app.backend.client.set(names.MENDING, mine, ex=_MENDING)
+            mending.reacquire()
             if seen is None:
                 break
             last = seen

@@ -1,0 +1,43 @@
+"""Done once: markers at the broker say what is being done by one process, or was done."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+_DONE = b"sent"
+
+
+class Marked(NamedTuple):
+    """Of some keys: those marked here and now as being done, and those that were done before."""
+
+    ours: list[str]
+    before: list[str]
+
+
+@contextmanager
+def once(client: Any, keys: Sequence[str], *, seconds: int, kept: int | None) -> Iterator[Marked]:
+    """Mark what nobody does or did as being done; as done, once the block has ended.
+
+    A block that raises leaves it to others at once, a process that dies after ``seconds``. What is
+    done is remembered for ``kept`` seconds (``None`` or 0: as long as the broker remembers), and
+    by the broker alone. Raises the broker's own errors.
+    """
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.set(key, "sending", nx=True, ex=seconds)
+        pipe.mget(keys)
+        *first, states = pipe.execute()
+    marked = Marked(
+        [key for key, mine in zip(keys, first, strict=True) if mine],
+        [key for key, state in zip(keys, states, strict=True) if state == _DONE],
+    )
+    try:
+        yield marked
+    except BaseException:
+        if marked.ours:
+            client.delete(*marked.ours)
+        raise
+    with client.pipeline(transaction=False) as pipe:
+        for key in marked.ours:
+            pipe.set(key, _DONE, ex=kept or None)
+        pipe.execute()
