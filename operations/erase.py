@@ -9,6 +9,7 @@ from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.results import promises
 from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
 
 _BATCH = 200
@@ -48,18 +49,12 @@ def erase(
                 gone = erasure.erase(connection, batch, by, why)
                 told = promises.ids_of(connection, batch)
             erased += len(gone)
-            _from_broker(app, told)
+            memory.forget_results(app.backend, told)
         with app.ledger.read() as connection:
             left = erasure.still_going(connection, left)
         if not left or time.monotonic() > until:
             return Erased(erased, left, rewritten=bool(erased) and app.ledger.rewrite())
         pause.wait(_LOOK)
-
-
-def _from_broker(app: TierqueueApp, promise_ids: Sequence[str]) -> None:
-    backend = app.backend
-    if promise_ids:
-        backend.client.delete(*(backend.get_key_for_task(promise_id) for promise_id in promise_ids))
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

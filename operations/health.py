@@ -22,7 +22,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import max_rate
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker import memory
 from tierqueue.tasks.findings import findings, in_order
 from tierqueue.tasks.findings.finding import SILENT_SECONDS, STUCK_SECONDS, Facts, Finding
 
@@ -206,7 +206,7 @@ def concurrency_in_force(connection: Transaction, policy: Policy) -> dict[Tier, 
 
 def _broker(app: TierqueueApp) -> list[Finding]:
     try:
-        app.backend.client.ping()
+        memory.answers(app.backend)
     except Exception as error:  # noqa: BLE001 - whatever it is, the broker does not answer
         return [
             Finding(
@@ -219,7 +219,7 @@ def _broker(app: TierqueueApp) -> list[Finding]:
             )
         ]
     try:
-        app.backend.client.set(names.WRITTEN, 1, px=1)
+        memory.takes_writes(app.backend)
     except Exception as error:  # noqa: BLE001 - whatever it is, the broker takes nothing
         return [
             Finding(

@@ -10,7 +10,7 @@ from kombu import Exchange, Queue
 
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.item import TIERS
-from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker import memory, names
 
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 _ON_THE_WAY = 3600
 """Seconds before Celery delivers an unacknowledged message again: far above the longest slice,
 because on Redis this is a deadline and not a lease; the ledger's tick is what finds lost work."""
-
-_AWAKE_MILLISECONDS = 1000
-"""How long a routing stage that died while it was looking keeps wakes from being sent."""
 
 _JOINED = 10_000
 """Calls that joined an item and are remembered: what is forgotten waits a second longer."""
@@ -150,14 +147,11 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
 
         Raises the broker's own error: whoever is not told sends a wake too many, or a tick passes.
         """
-        if awake:
-            self.backend.client.set(names.AWAKE, 1, px=_AWAKE_MILLISECONDS)
-        else:
-            self.backend.client.delete(names.AWAKE)
+        memory.say_awake(self.backend, awake)
 
     def _send_wake(self) -> None:
         # A message costs its receiver twenty times what this question costs the broker.
-        if self.backend.client.exists(names.AWAKE):
+        if memory.is_awake(self.backend):
             return
         self.send_task(names.WAKE, queue=names.ROUTE, ignore_result=True, retry=False)
 

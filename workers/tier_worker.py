@@ -13,12 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import redis
 import structlog
 from celery.signals import worker_init, worker_shutting_down
 from celery.signals import worker_shutdown as worker_stopped
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from tierqueue import migrations
 from tierqueue.ledger.in_force import conditions, tier_concurrency
@@ -124,14 +121,7 @@ class TierWorker:
             if deployment.tier is self._tier
         ]
         built, keyless = self._engines_of(deployments)
-        # A silent Redis must not hold a slice longer than a grant may take to reach the provider.
-        client = redis.Redis.from_url(
-            redis_url(settings.broker_url),
-            socket_timeout=1,
-            socket_connect_timeout=1,
-            retry=Retry(NoBackoff(), 1),
-        )
-        limiter = Limiter(client, names.LIMITER, settings.lease)
+        limiter = Limiter.at(settings.broker_url, settings.lease)
         self._loop.start()
         for _, engine in built:
             self._loop.run(engine.start())
@@ -281,8 +271,3 @@ class TierWorker:
         if not self._stopping:
             _log.critical("engine_failed", tier=self._tier.value, why=why)
             os.kill(os.getpid(), signal.SIGTERM)
-
-
-def redis_url(broker_url: str) -> str:
-    """Celery's way to write a unix socket, in redis-py's."""
-    return broker_url.replace("redis+socket://", "unix://", 1)

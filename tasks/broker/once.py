@@ -15,13 +15,14 @@ class Marked(NamedTuple):
 
 
 @contextmanager
-def once(client: Any, keys: Sequence[str], *, seconds: int, kept: int | None) -> Iterator[Marked]:
+def once(backend: Any, keys: Sequence[str], *, seconds: int, kept: int | None) -> Iterator[Marked]:
     """Mark what nobody does or did as being done; as done, once the block has ended.
 
     A block that raises leaves it to others at once, a process that dies after ``seconds``. What is
     done is remembered for ``kept`` seconds (``None`` or 0: as long as the broker remembers), and
     by the broker alone. Raises the broker's own errors.
     """
+    client = backend.client
     with client.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.set(key, "sending", nx=True, ex=seconds)

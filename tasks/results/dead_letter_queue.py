@@ -13,7 +13,7 @@ from kombu import Exchange, Queue
 
 from tierqueue.ledger.results.announcements import KEPT, DeadLetter
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker import memory, names
 from tierqueue.tasks.broker.once import once
 
 _log = structlog.get_logger(__name__)
@@ -32,8 +32,7 @@ def announce(app: TierqueueApp, letters: Sequence[DeadLetter]) -> list[str]:
     try:
         for queue, those in _by_queue(letters).items():
             announced += _publish(app, queue, those)
-            # The newest stand on the left.
-            app.backend.client.ltrim(queue, 0, KEPT - 1)
+            memory.keep_newest(app.backend, queue, KEPT)
     except Exception as error:  # noqa: BLE001 - an announcement is owed until it is made
         left = len(letters) - len(announced)
         _log.warning("dead_letters_not_announced", count=left, error=type(error).__name__)
@@ -44,8 +43,8 @@ def _publish(app: TierqueueApp, queue: str, letters: Sequence[DeadLetter]) -> li
     by_marker = {
         names.dead_letter_marker(letter.item_id, letter.ended_at): letter for letter in letters
     }
-    client, kept = app.backend.client, app.backend.expires
-    with once(client, list(by_marker), seconds=_SENDING_SECONDS, kept=kept) as marked:
+    kept = app.backend.expires
+    with once(app.backend, list(by_marker), seconds=_SENDING_SECONDS, kept=kept) as marked:
         _send(app, queue, [by_marker[marker] for marker in marked.ours])
     return [by_marker[marker].item_id for marker in (*marked.ours, *marked.before)]
 

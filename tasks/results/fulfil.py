@@ -18,7 +18,7 @@ from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.errors import BY_REASON, DeadLettered, TierqueueError, of_reason
 from tierqueue.router.item import Sensitivity
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker import memory, names
 from tierqueue.tasks.broker.once import once
 from tierqueue.tasks.results.signatures import named, opened, without_errbacks
 
@@ -31,28 +31,6 @@ _SENDING_SECONDS = 15
 
 REGULATED_EXPIRES = 300
 """Seconds an answer of a regulated item stays with the broker; the ledger has it beyond that."""
-
-_AT_ONCE = 256
-"""Results one script call stores; the broker serves nobody else meanwhile."""
-
-_STORE = """
-local function succeeded(meta)
-    return string.find(meta, '{"status": "SUCCESS"', 1, true) == 1
-end
-for index, key in ipairs(KEYS) do
-    local value, expires = ARGV[2 * index - 1], tonumber(ARGV[2 * index])
-    local before = not succeeded(value) and redis.call('GET', key)
-    if not (before and succeeded(before)) then
-        if expires > 0 then
-            redis.call('SET', key, value, 'EX', expires)
-        else
-            redis.call('SET', key, value)
-        end
-        redis.call('PUBLISH', key, value)
-    end
-end
-"""
-"""As Celery, it puts nothing over an answer: whoever tells late of a death that was replayed."""
 
 _unattended: ContextVar[bool] = ContextVar("unattended", default=False)
 
@@ -77,7 +55,7 @@ def keep(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
         kept += [promise.id for promise, _ in plain]
         if others:
             # Celery's own calls below retry for many seconds; without a broker none is begun.
-            app.backend.client.ping()
+            memory.answers(app.backend)
     except Exception as error:  # noqa: BLE001 - what is not kept stays owed
         _log.warning("promises_not_kept", count=len(owed) - len(kept), error=type(error).__name__)
         return kept
@@ -133,20 +111,14 @@ def _context(promise: Promise) -> Context:
 
 
 def _store(app: TierqueueApp, plain: Sequence[Owed]) -> None:
-    """What ``RedisBackend.store_result`` writes and publishes, for many results at once."""
-    backend = app.backend
-    store = backend.client.register_script(_STORE)
-    done = app.now().isoformat()
-    for start in range(0, len(plain), _AT_ONCE):
-        keys: list[bytes] = []
-        values: list[Any] = []
-        for promise, ending in plain[start : start + _AT_ONCE]:
-            state, result = told(ending)
-            usual = backend.failure_expires if state == states.FAILURE else backend.expires
-            expires = _expires(ending, usual)
-            keys.append(backend.get_key_for_task(promise.id))
-            values += (json.dumps(stored(promise, state, result, done)), expires or 0)
-        store(keys=keys, args=values)
+    backend, done = app.backend, app.now().isoformat()
+    results = []
+    for promise, ending in plain:
+        state, result = told(ending)
+        usual = backend.failure_expires if state == states.FAILURE else backend.expires
+        meta = json.dumps(stored(promise, state, result, done))
+        results.append((promise.id, meta, _expires(ending, usual)))
+    memory.store_results(backend, results)
 
 
 def _expires(ending: Ending, usual: int | None) -> int | None:
@@ -199,7 +171,7 @@ def _tell(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
                 context.children.extend(_send(app, promise, result))
             app.backend.mark_as_done(promise.id, result, request=context)
             if (expires := _expires(ending, None)) is not None:
-                app.backend.client.expire(app.backend.get_key_for_task(promise.id), expires)
+                memory.forget_soon(app.backend, promise.id, expires)
         else:
             app.backend.mark_as_failure(
                 promise.id, result, request=context, state=state, call_errbacks=first
@@ -256,7 +228,7 @@ def _once(app: TierqueueApp, promise: Promise) -> Iterator[bool]:
     """
     key = names.promise_marker(promise.id, promise.replays)
     kept = app.backend.expires
-    with once(app.backend.client, [key], seconds=_SENDING_SECONDS, kept=kept) as marked:
+    with once(app.backend, [key], seconds=_SENDING_SECONDS, kept=kept) as marked:
         if not any(marked):
             raise RuntimeError("another process is keeping this promise")
         unseen = _unattended.set(True)

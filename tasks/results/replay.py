@@ -9,12 +9,10 @@ from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.router.item import Tier
 from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.signatures import ids_in
 
 _log = structlog.get_logger(__name__)
-
-_AT_ONCE = 500
-"""Keys one command deletes; the broker serves nobody else meanwhile."""
 
 
 def replay(
@@ -56,10 +54,7 @@ def forget_failures(app: TierqueueApp, owed: Sequence[Promise]) -> None:
 
     Celery failed a chain's later steps and a chord's body too. Raises the broker's own error.
     """
-    backend = app.backend
     ids = {promise.id for promise in owed}
     for promise in owed:
         ids.update(ids_in(promise.chain), ids_in(promise.chord))
-    keys = [backend.get_key_for_task(item_id) for item_id in sorted(ids)]
-    for start in range(0, len(keys), _AT_ONCE):
-        backend.client.delete(*keys[start : start + _AT_ONCE])
+    memory.forget_results(app.backend, sorted(ids))

@@ -7,6 +7,8 @@ from celery import states
 from celery.result import AsyncResult, GroupResult
 from vine import promise
 
+from tierqueue.tasks.broker import memory
+
 Meta = dict[str, Any]
 """A result as Celery's backends hold it."""
 
@@ -44,7 +46,7 @@ class ReplayableResult(AsyncResult):  # type: ignore[misc]  # celery ships no ty
         try:
             return super()._get_task_meta()
         except Exception as error:
-            if failure is None or not _is_away(error):
+            if failure is None or not memory.is_away(error):
                 raise
             return self._maybe_set_cache(failure)
 
@@ -69,13 +71,6 @@ class ReplayableGroup(GroupResult):  # type: ignore[misc]  # celery ships no typ
             for result in self.results
         ]
         return self.app.GroupResult(self.id, fresh, parent=self.parent).get(*args, **kwargs)
-
-
-def _is_away(error: Exception) -> bool:
-    # Imported where it is needed: whoever has not asked a broker yet has no need of it.
-    from redis.exceptions import RedisError
-
-    return isinstance(error, (RedisError, OSError))
 
 
 def _failed(result: Any) -> bool:

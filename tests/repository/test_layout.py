@@ -89,6 +89,29 @@ def test_loops_name_what_they_hold(root: Path, tree: list[Path]) -> None:
     assert nameless == []
 
 
+def test_redis_is_spoken_in_few_places_and_its_keys_are_named_in_one(
+    root: Path, tree: list[Path]
+) -> None:
+    speaks, names_keys = set(), set()
+    for path in tree:
+        if path.suffix != ".py" or path.parts[0] not in ROOMS:
+            continue
+        text = (root / path).read_text(encoding="utf-8")
+        if re.search(
+            r"^\s*(import|from) redis\b|backend\.client\b|register_script", text, re.MULTILINE
+        ):
+            speaks.add(str(path))
+        if re.search(r"[\"']tierqueue([:-])[a-z-]+(?<!-loop)(\1|[\"'])", text):
+            names_keys.add(str(path))
+    assert speaks == {
+        "tasks/broker/memory.py",
+        "tasks/broker/once.py",
+        "tasks/results/backend.py",
+        "workers/limits/limiter.py",
+    }
+    assert names_keys == {"tasks/broker/names.py"}
+
+
 def test_no_two_test_files_share_a_name(tree: list[Path]) -> None:
     names = [path.name for path in tree if path.parts[0] == "tests" and path.suffix == ".py"]
     twice = {name for name in names if names.count(name) > 1} - {"conftest.py"}

@@ -25,9 +25,12 @@ from pathlib import Path
 
 import redis
 import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tierqueue.router.errors import InvalidPolicy, SpendingRefused
 from tierqueue.router.lifecycle import LIMITS, Wait
+from tierqueue.tasks.broker import names
 
 _log = structlog.get_logger(__name__)
 
@@ -164,6 +167,18 @@ class Limiter:
         self._grant = client.register_script(self.scripts[0])
         self._renew = client.register_script(self.scripts[1])
         self._client = client
+
+    @classmethod
+    def at(cls, broker_url: str, lease: float) -> "Limiter":
+        """The limiter of all workers of this broker, whose address is as Celery writes it."""
+        # A silent Redis must not hold a slice longer than a grant may take to reach the provider.
+        client = redis.Redis.from_url(
+            broker_url.replace("redis+socket://", "unix://", 1),
+            socket_timeout=1,
+            socket_connect_timeout=1,
+            retry=Retry(NoBackoff(), 1),
+        )
+        return cls(client, names.LIMITER, lease)
 
     @classmethod
     def requests_bucket(cls, per_minute: int) -> Bucket:

@@ -6,11 +6,9 @@ many times over and in many places at once.
 
 import threading
 import time
-import uuid
+from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
-from redis.lock import Lock
 
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.operations import erasure, raw_messages
@@ -19,7 +17,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.session import unreachable
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.results.fulfil import REGULATED_EXPIRES
 
@@ -45,18 +43,6 @@ _FORGET_CHORD = 7 * 86_400_000_000
 _UNWATCHED = 10_000_000
 """Microseconds without a beat after which nobody knows what became of the broker."""
 
-_GROW = """
-local beat = redis.call('GET', KEYS[1])
-if not beat or tonumber(beat) < tonumber(ARGV[1]) then
-    redis.call('SET', KEYS[1], ARGV[1])
-    return ARGV[1]
-end
-return beat
-"""
-
-_MENDING = 60
-"""Seconds one stage may take for a page of mending before another begins."""
-
 
 class Upkeep:
     """``run`` until ``stopping`` is set."""
@@ -65,6 +51,7 @@ class Upkeep:
         self._app = app
         self._ledger = app.ledger
         self._delivery = Delivery(app)
+        self._continuity = memory.Continuity(app.backend)
         self._noticed: tuple[int, int] | None = None
         self._beat = 0
         self._retained = -_SLOW
@@ -81,7 +68,7 @@ class Upkeep:
             try:
                 part()
             except Exception as error:  # noqa: BLE001 - the next tick tries again
-                if unreachable(error) or isinstance(error, RedisError):
+                if unreachable(error) or memory.is_away(error):
                     _log.warning("upkeep_waits", part=part.__name__, error=type(error).__name__)
                 else:
                     _log.exception("upkeep_failed", part=part.__name__, error=type(error).__name__)
@@ -100,37 +87,33 @@ class Upkeep:
         after that was noticed: what was being told at the moment of the loss is in the ledger by
         then.
         """
-        client = self._app.backend.client
         now = self._ledger.now()
-        epoch, beat = client.mget(names.EPOCH, names.BEAT)
-        since = self._lost_since(epoch, beat, now)
+        since = self._lost_since(now)
         if since is None:
             self._noticed = None
-            self._beat = max(now, int(client.register_script(_GROW)(keys=[names.BEAT], args=[now])))
+            self._beat = max(now, self._continuity.beat(now))
             return
         if self._noticed is None:
             self._noticed = (now, since)
             return
-        mending = client.lock(names.MENDING, timeout=_MENDING)
-        if not mending.acquire(blocking=False):
+        mending = self._continuity.mending()
+        if not mending.acquire():
             return
         lost_at, since = self._noticed
         again, dead = self._owe_again(mending, lost_at, since)
-        client.set(names.EPOCH, uuid.uuid4().hex, nx=True)
-        client.set(names.BEAT, self._ledger.now())
+        self._continuity.begin(self._ledger.now())
         self._noticed, self._beat = None, 0
         if again or dead:
             _log.warning("broker_forgot", results_told_again=again, dead_letters_again=dead)
         mending.release()
 
-    def _lost_since(self, epoch: bytes | None, beat: bytes | None, now: int) -> int | None:
+    def _lost_since(self, now: int) -> int | None:
         """From when on the broker may have forgotten what it was told; ``None``: it has not."""
-        if epoch is None:
+        has_epoch, beat = self._continuity.read()
+        if not has_epoch:
             return 0
-        if beat is None:
-            return None
-        if int(beat) < self._beat or int(beat) < now - _UNWATCHED:
-            return int(beat)
+        if beat is not None and (beat < self._beat or beat < now - _UNWATCHED):
+            return beat
         return None
 
     def _retain(self) -> None:
@@ -156,7 +139,7 @@ class Upkeep:
         if not full:
             self._retained = time.monotonic()
 
-    def _owe_again(self, mending: Lock, lost_at: int, since: int) -> tuple[int, int]:
+    def _owe_again(self, mending: Any, lost_at: int, since: int) -> tuple[int, int]:
         app = self._app
         told_before = lost_at + round(TICK * 1_000_000)
         self._erase_again(since)
@@ -185,7 +168,4 @@ class Upkeep:
             return
         with self._ledger.read() as connection:
             gone = broker_loss.erased_since(connection, since)
-        backend = self._app.backend
-        keys = [backend.get_key_for_task(name) for name in gone]
-        for start in range(0, len(keys), _MOST):
-            backend.client.delete(*keys[start : start + _MOST])
+        memory.forget_results(self._app.backend, gone)
