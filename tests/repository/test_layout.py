@@ -94,7 +94,7 @@ def test_redis_is_spoken_in_few_places_and_its_keys_are_named_in_one(
 ) -> None:
     speaks, names_keys = set(), set()
     for path in tree:
-        if path.suffix != ".py" or path.parts[0] not in ROOMS:
+        if path.suffix != ".py" or path.parts[0] not in PACKAGES:
             continue
         text = (root / path).read_text(encoding="utf-8")
         if re.search(
