@@ -87,9 +87,9 @@ class Claimant:
     """Who claims, and for which deployment; ``lease`` and ``patience`` in microseconds.
 
     ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
-    item waits before it asks again for headroom in a ceiling full of others' holds, or for a
-    worker that knows its deployment as its policy has it. ``counted``: whether the call's cost
-    counts towards ceilings and the item's ``max_cost``. ``policy`` is the digest of the worker's,
+    item waits before it asks again for headroom in a ceiling full of others' holds, or for a worker
+    that knows its deployment as its policy has it. ``counted``: whether the call's cost counts
+    towards ceilings and the item's ``max_cost``. ``policy`` is the digest of the worker's,
     ``terms`` what that says of the deployment.
     """
 
@@ -146,16 +146,14 @@ def _scopes(row: _Queued, claimant: Claimant) -> list[Scope]:
         ("provider", claimant.provider),
         ("everything", "*"),
     ]
-    if row.job_id is not None:
-        scopes.append(("job", row.job_id))
-    return scopes
+    return scopes if row.job_id is None else [*scopes, ("job", row.job_id)]
 
 
 def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, Known]:
     """The items of a slice, by id, with all that their calls need; locks nothing.
 
-    Asked before ``claim``, which looks again at whatever may have changed: what an item carries is
-    read from large columns, and on SQLite nobody else writes while a claim is open.
+    Asked before ``claim``, which looks again at whatever may have changed: what an item carries
+    takes long to read, and on SQLite nobody else writes while a claim is open.
     """
     rows = connection.execute(_KNOWN, {"ids": sorted(item_ids)})
     return {row.id: Known(Item.from_row(row[:-1]), row.arguments) for row in rows}
@@ -172,9 +170,9 @@ def claim(
 
     ``known`` is what ``read`` said of them. An item is claimed if it is still queued for this
     deployment under that fence and its bound fits everything that covers it. It waits if only
-    others' holds stand in its way; it dies with ``cost_ceiling`` or ``deadline`` if it can never
-    go. What was routed under another policy, or no longer fits its own ``max_cost``, is routed
-    anew; it waits for another worker where this one's policy differs on the deployment.
+    others' holds stand in its way; it dies (``cost_ceiling``, ``deadline``) if it can never go.
+    Routed under another policy, or above its own ``max_cost``, it is routed anew; it waits for
+    another worker where this one's policy differs on the deployment.
     """
     rows = [_Queued.from_row(row) for row in connection.execute(_WANTED, {"ids": sorted(wanted)})]
     claimed: list[Claim] = []
@@ -210,7 +208,8 @@ def claim(
                     )
                 )
             case Full() if decision.hopeless and (to := _below(row, claimant.tier)) is not None:
-                falling[row.id] = _fallen(row, to, decision)
+                refused = ceiling_exceeded(row.id, decision).fields
+                falling[row.id] = {**fallen(to, row.deployment, "ceiling"), "refused": refused}
             case Full() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Full():
@@ -255,9 +254,9 @@ def _obstacle(
     if row.deadline < now:
         return expired(row.id, row.deadline, now, condition)
     # What it has spent since it was routed; the choice counts it, and ends what fits nowhere.
-    counted = row.spent - row.attributed + row.bound
-    too_much = claimant.counted and row.max_cost is not None and counted > row.max_cost
-    return State.SUBMITTED if too_much else None
+    if not claimant.counted or row.max_cost is None:
+        return None
+    return State.SUBMITTED if row.spent - row.attributed + row.bound > row.max_cost else None
 
 
 def _wait(
@@ -273,18 +272,13 @@ def _below(row: _Queued, tier: str) -> str | None:
     return to if row.degraded is None and to != tier else None
 
 
-def _fallen(row: _Queued, to: str, full: Full) -> dict[str, Any]:
-    refused = ceiling_exceeded(row.id, full).fields
-    return {**fallen(to, row.deployment, "ceiling"), "refused": refused}
-
-
 def _write_claims(
     connection: Connection, claimant: Claimant, claimed: Sequence[Claim], now: int
 ) -> None:
     if not claimed:
         return
-    ids = [claim.item.id for claim in claimed]
-    connection.execute(_RUN, {"ids": ids, "lease_until": now + claimant.lease})
+    run = {"ids": [claim.item.id for claim in claimed], "lease_until": now + claimant.lease}
+    connection.execute(_RUN, run)
     insert_many(
         connection,
         attempts,
