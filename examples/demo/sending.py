@@ -88,7 +88,7 @@ def _ended(result: Any, case: str | None, until: float) -> tuple[str, bool]:
         return f"{name}, a dead letter", case in wanted and wanted[case](name)
     ended = f"accepted on {receipt['tier']} after {receipt['attempts']} attempts"
     if case == samples.ESCALATED:
-        return ended, receipt["tier"] == "open_weight" and receipt["attempts"] == 2
+        return ended, receipt["tier"] != "gpu" and receipt["attempts"] > 1
     return ended, case is None
 
 
