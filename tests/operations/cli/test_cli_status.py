@@ -157,9 +157,16 @@ class Terminal:
         until(lambda: words in self.shown or read())
 
     def press(self, keys: bytes) -> int:
-        """Press keys; the exit status."""
+        """Press keys; the exit status. What is drawn meanwhile is read: a terminal drains."""
         os.write(self.ours, keys)
-        return self.process.wait(60)
+
+        def ended() -> bool:
+            if select.select([self.ours], [], [], 0.05)[0]:
+                self.shown += os.read(self.ours, 65_536).decode()
+            return self.process.poll() is not None
+
+        until(ended)
+        return self.process.wait()
 
     def close(self) -> None:
         if self.process.poll() is None:

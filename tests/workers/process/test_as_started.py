@@ -112,7 +112,7 @@ def test_what_anyone_would_type_gets_the_pool_and_the_size_of_its_tier(
             return [process.detail["pool"] for process in beating]
 
     try:
-        until(lambda: pools() == [256])
+        until(lambda: pools() == [512])
     finally:
         ledger.close()
     title = " ".join(psutil.Process(process.pid).cmdline())
