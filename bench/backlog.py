@@ -56,7 +56,7 @@ def run_job(system: System, count: int) -> Backlog:
             stderr=subprocess.PIPE,
             text=True,
         )
-        _wait(ledger, command, started)
+        until_ended(ledger, command, started)
         after = _books(ledger)
         with ledger.read() as connection:
             ended = connection.execute(select(func.max(items.c.ended_at))).scalar_one()
@@ -97,8 +97,13 @@ def _books(ledger: Ledger) -> _Books:
         )
 
 
-def _wait(ledger: Ledger, command: "subprocess.Popen[str]", started: float) -> None:
-    """Until the command has ended and no item is open."""
+def until_ended(
+    ledger: Ledger, command: "subprocess.Popen[str]", started: float, patience: float = PATIENCE
+) -> None:
+    """Until ``job submit`` has ended and no item is open.
+
+    Raises ``TimeoutError`` where that has not come ``patience`` seconds after ``started``.
+    """
     is_open = select(items.c.id).where(items.c.ended_at.is_(None)).limit(1)
     while True:
         status = command.poll()
@@ -109,7 +114,7 @@ def _wait(ledger: Ledger, command: "subprocess.Popen[str]", started: float) -> N
             with ledger.read() as connection:
                 if connection.execute(is_open).first() is None:
                     return
-        if time.time() - started > PATIENCE:
+        if time.time() - started > patience:
             command.kill()
-            raise TimeoutError(f"the job has not ended in {PATIENCE:.0f} s")
+            raise TimeoutError(f"the job has not ended in {patience:.0f} s")
         time.sleep(LOOK)

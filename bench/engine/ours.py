@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from bench.backlog import until_ended
 from bench.engine.load import DEPLOYMENT, TASK, note
 from bench.stage import check_durable
 from tierqueue.ledger.monitoring import progress
@@ -90,29 +91,10 @@ def run_job(system: System, name: str, rows: Sequence[dict[str, Any]]) -> Run:
             stderr=subprocess.PIPE,
             text=True,
         )
-        _wait(ledger, command, started)
+        until_ended(ledger, command, started, PATIENCE)
         return _told(ledger, started, len(rows), before)
     finally:
         ledger.close()
-
-
-def _wait(ledger: Ledger, command: "subprocess.Popen[str]", started: float) -> None:
-    """Until the command has ended and no item is open."""
-    is_open = select(items.c.id).where(items.c.ended_at.is_(None)).limit(1)
-    pause = threading.Event()
-    while True:
-        status = command.poll()
-        if status:
-            assert command.stderr is not None
-            raise RuntimeError(f"job submit failed:\n{command.stderr.read()[-2000:]}")
-        if status is not None:
-            with ledger.read() as connection:
-                if connection.execute(is_open).first() is None:
-                    return
-        if time.time() - started > PATIENCE:
-            command.kill()
-            raise TimeoutError(f"the job has not ended in {PATIENCE:.0f} s")
-        pause.wait(LOOK)
 
 
 def _engine(ledger: Ledger, until: float) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.engine.load import DEPLOYMENT, call_of
 from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.workers.engines import vllm as ours
+from tierqueue.workers.engines import vllm, vllm_request
 
 Generate = Callable[[list[str], list[Any]], Awaitable[list[Any]]]
 
@@ -22,7 +22,7 @@ Generate = Callable[[list[str], list[Any]], Awaitable[list[Any]]]
 def main() -> None:
     """``raw.py offline|async POLICY MAX_NUM_SEQS``."""
     kind, policy_path, seqs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    for name, value in ours.SETTINGS.items():
+    for name, value in vllm.SETTINGS.items():
         os.environ.setdefault(name, value)
     policy = parse_policy(policy_path.read_text(encoding="utf-8"), str(policy_path))
     asyncio.run(_serve(kind, policy, seqs))
@@ -30,7 +30,7 @@ def main() -> None:
 
 async def _serve(kind: str, policy: Policy, seqs: int) -> None:
     deployment = policy.deployments[DEPLOYMENT]
-    engine = ours.VllmEngine(
+    engine = vllm.VllmEngine(
         deployment=DEPLOYMENT, model=deployment.model, options=deployment.engine_options
     )
     arguments = {**engine.arguments(), "max_num_seqs": seqs}
@@ -38,8 +38,8 @@ async def _serve(kind: str, policy: Policy, seqs: int) -> None:
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         calls = [call_of(policy, row) for row in json.loads(line)["rows"]]
-        prompts = [ours.prompt_text(tokenizer, call) for call in calls]
-        sampling = [ours.sampling(call) for call in calls]
+        prompts = [vllm_request.prompt_text(tokenizer, call) for call in calls]
+        sampling = [vllm_request.sampling(call) for call in calls]
         began = time.perf_counter()
         done = await generate(prompts, sampling)
         seconds = time.perf_counter() - began

@@ -18,7 +18,8 @@ IN_FLIGHT = 8
 def serve(weights: Path = GGUF, *, port: int = 0, name: str = NAME) -> Any:
     """Start to serve ``weights`` on loopback; 0 takes a free port. Stops when it is deleted.
 
-    ``listening_address`` is its URL. Raises ``RuntimeError`` where the weights cannot be read.
+    ``listening_address`` is its URL. Raises ``ImportError`` without llama.cpp, ``RuntimeError``
+    where the weights are none that it can read.
     """
     from xllamacpp import CommonParams, Server
 
@@ -51,7 +52,12 @@ def main() -> None:
     arguments = parser.parse_args()
     ends = (signal.SIGTERM, signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    server = serve(arguments.weights, port=arguments.port, name=arguments.name)
+    try:
+        server = serve(arguments.weights, port=arguments.port, name=arguments.name)
+    except ImportError as error:
+        parser.exit(2, f"error: llama.cpp cannot be imported ({error}): run `make setup`\n")
+    except RuntimeError:
+        parser.exit(2, f"error: {arguments.weights} is no model in GGUF that llama.cpp can read\n")
     print(json.dumps({"url": f"{server.listening_address}/v1"}), flush=True)
     signal.sigwait(ends)
     del server

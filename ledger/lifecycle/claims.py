@@ -117,6 +117,8 @@ class Claim:
     """The claim's."""
     held: NanoUSD
     """Nano-dollars that the call costs at most."""
+    counted: bool = True
+    """Whether ceilings count what it costs."""
     balances: tuple[str, ...]
     """Where they are held."""
     started_at: int
@@ -152,8 +154,7 @@ def _scopes(row: _Queued, claimant: Claimant) -> list[Scope]:
 def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, Known]:
     """The items of a slice, by id, with all that their calls need; locks nothing.
 
-    Asked before ``claim``, which looks again at whatever may have changed: what an item carries
-    takes long to read, and on SQLite nobody else writes while a claim is open.
+    It takes long, and on SQLite nobody else writes while a claim is open: ``claim`` comes after.
     """
     rows = connection.execute(_KNOWN, {"ids": sorted(item_ids)})
     return {row.id: Known(Item.from_row(row[:-1]), row.arguments) for row in rows}
@@ -168,11 +169,10 @@ def claim(
 ) -> Claims:
     """Claim the items of ``wanted`` (id -> fence as dispatched), each for itself.
 
-    ``known`` is what ``read`` said of them. An item is claimed if it is still queued for this
-    deployment under that fence and its bound fits everything that covers it. It waits if only
-    others' holds stand in its way; it dies (``cost_ceiling``, ``deadline``) if it can never go.
-    Routed under another policy, or above its own ``max_cost``, it is routed anew; it waits for
-    another worker where this one's policy differs on the deployment.
+    ``known`` is what ``read`` said of them. Claimed is what is still queued for this deployment
+    under that fence and fits all that covers it. It waits if only others' holds are in the way, or
+    this worker's policy differs on the deployment; it dies (``cost_ceiling``, ``deadline``) if it
+    can never go. Routed under another policy, or above its own ``max_cost``, it is routed anew.
     """
     rows = [_Queued.from_row(row) for row in connection.execute(_WANTED, {"ids": sorted(wanted)})]
     claimed: list[Claim] = []
@@ -203,6 +203,7 @@ def claim(
                         arguments=known[row.id].arguments,
                         fence=Fence(row.fence + 1),
                         held=row.bound,
+                        counted=claimant.counted,
                         balances=balances,
                         started_at=now,
                     )

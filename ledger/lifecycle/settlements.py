@@ -25,8 +25,8 @@ from tierqueue.router.money import NOTHING, NanoUSD
 class Settlement:
     """How one attempt ends, in the ledger's words. Money in nano-dollars, times in epoch µs.
 
-    ``attributed`` is the part of ``cost`` that no ceiling counts. ``next_state`` is where the item
-    goes if this fence is still the item's; the ``…_more`` counts are added to the item's.
+    ``counted``: whether ceilings count the cost. ``next_state`` is where the item goes if this
+    fence is still the item's; the ``…_more`` counts are added to the item's.
     """
 
     item_id: str
@@ -35,7 +35,7 @@ class Settlement:
     balances: Sequence[str]
     outcome: str
     cost: NanoUSD
-    attributed: NanoUSD = NOTHING
+    counted: bool = True
     price_source: str | None = None
     usage: Mapping[str, Any] | None = None
     seconds: float | None = None
@@ -172,7 +172,7 @@ def _moved(settlement: Settlement, now: int) -> dict[str, Any]:
         "ready_at": settlement.ready_at if settlement.ready_at is not None else now,
         "lease_until": None,
         "spent": settlement.cost,
-        "attributed": settlement.attributed,
+        "attributed": NOTHING if settlement.counted else settlement.cost,
         "held": 0,
         "calls": settlement.calls_more,
         "lost_claims": settlement.lost_more,
@@ -249,7 +249,7 @@ def _correct(connection: Connection, settlement: Settlement) -> list[Entry]:
         .where(items.c.id == settlement.item_id)
         .values(
             spent=items.c.spent + difference,
-            attributed=items.c.attributed + (difference if settlement.attributed else 0),
+            attributed=items.c.attributed + (0 if settlement.counted else difference),
         )
     )
     return [

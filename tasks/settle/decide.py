@@ -245,7 +245,7 @@ def _turned_away(call: Settling, outcome: Failed | Unavailable) -> dict[str, Any
 def _may_fall(call: Settling, event: str, cost: NanoUSD) -> Tier | None:
     if call.cancelled:
         return None
-    counted = cost if call.policy.counts(call.deployment) else NOTHING
+    counted = cost if call.claim.counted else NOTHING
     return may_fall(call.claim.item, event, counted, call.policy, call.now)
 
 

@@ -4,7 +4,6 @@ from tierqueue.ledger.lifecycle.leases import Lapsed
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router import retry
 from tierqueue.router.lifecycle import State, Wait
-from tierqueue.router.money import NOTHING
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.write import cancellation, engine_time
@@ -51,7 +50,7 @@ def lost(
         balances=tuple(attempt.balances),
         outcome="unknown" if metered else "lost",
         cost=cost,
-        attributed=NOTHING if deployment is None or policy.counts(deployment) else cost,
+        counted=deployment is None or policy.counts(deployment),
         detail={"kind": "lease_ended"},
         next_state=state,
         reason=reason,

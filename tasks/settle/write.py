@@ -9,7 +9,7 @@ from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
-from tierqueue.router.money import NOTHING, NanoUSD
+from tierqueue.router.money import NanoUSD
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
@@ -65,7 +65,7 @@ def settled(
         outcome=outcome,
         next_state=next_state,
         cost=cost,
-        attributed=NOTHING if call.policy.counts(call.deployment) else cost,
+        counted=call.claim.counted,
         # Not ``asdict``: it copies deeply, at ten times the price of these plain fields.
         usage=None if usage is None else {name: getattr(usage, name) for name in Usage.__slots__},
         detail=detail,

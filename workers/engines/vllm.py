@@ -15,7 +15,7 @@ import structlog
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply, Token, Unavailable, Usage
 from tierqueue.router.policy.policy_errors import nearest
-from tierqueue.workers.engines import engine_load, orphans, vllm_tokens
+from tierqueue.workers.engines import engine_load, orphans, vllm_request, vllm_tokens
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_load import EngineLoad, Stall
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
@@ -177,7 +177,9 @@ class VllmEngine:
         if call.model != self._model:
             return self._failure("bad_request", f"serves {self._model} alone", transient=False)
         stream = self._llm.generate(
-            await self._rendered(call), sampling(call), request_id=f"{call.item}.{call.fence}"
+            await self._rendered(call),
+            vllm_request.sampling(call),
+            request_id=f"{call.item}.{call.fence}",
         )
         last = None
         # Closing the stream aborts the request in the engine core.
@@ -213,11 +215,11 @@ class VllmEngine:
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
         tokenizer = self._llm.get_tokenizer()
-        prompt = prompt_text(tokenizer, call)
+        prompt = vllm_request.prompt_text(tokenizer, call)
         renderer = self._llm.renderer
         # A chat template writes the special tokens itself.
         how = renderer.default_cmpl_tok_params.with_kwargs(
-            add_special_tokens=not _templated(tokenizer)
+            add_special_tokens=not vllm_request.templated(tokenizer)
         )
         parsed = parse_model_prompt(self._llm.model_config, {"prompt": prompt})
         (rendered,) = await renderer.render_cmpl_async([parsed], how)
@@ -260,46 +262,6 @@ class VllmEngine:
                     f"deployment {self._deployment}: vLLM has no engine option {option!r}"
                     + nearest(option, known)
                 )
-
-
-def sampling(call: Call) -> Any:
-    """What vLLM is told of how to answer a call: its ``SamplingParams``."""
-    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
-
-    return SamplingParams(
-        temperature=0.0,
-        max_tokens=call.output_limit,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-        logprobs=call.alternatives,
-        flat_logprobs=call.alternatives is not None,
-        detokenize=call.alternatives is None,
-        skip_clone=True,  # made for this call alone
-        structured_outputs=(
-            None
-            if call.schema is None
-            else StructuredOutputsParams(json=dict(call.schema), disable_any_whitespace=True)
-        ),
-    )
-
-
-def prompt_text(tokenizer: Any, call: Call) -> str:
-    """The whole prompt as the model's chat template writes it, if it has one."""
-    asked = call.prefix + call.question
-    if not _templated(tokenizer):
-        return call.system + asked
-    messages = [{"role": "user", "content": asked}]
-    if call.system:
-        messages.insert(0, {"role": "system", "content": call.system})
-    # Templates that know no thinking ignore the word; a thinking model would spend the
-    # output limit before it answers.
-    text: str = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
-    return text
-
-
-def _templated(tokenizer: Any) -> bool:
-    return bool(getattr(tokenizer, "chat_template", None))
 
 
 def _end_messaging(resources: Any) -> None:

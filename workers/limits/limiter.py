@@ -261,7 +261,7 @@ class Limiter:
         return True
 
     def nothing_in_flight(self, deployment: str, tier: str, forgotten: Collection[str]) -> None:
-        """The ledger knows of no call in flight where Redis has ``forgotten`` some (``REASONS``).
+        """The ledger knows of no call in flight where Redis has ``forgotten`` some.
 
         Where Redis gives no answer it stays as it is, and the next ``grant`` says so.
         """

@@ -120,7 +120,7 @@ def _ceilings(status: Status) -> Iterator[str]:
 
 def _dead(status: Status) -> Iterator[str]:
     for reason, items in sorted(status.dead.items(), key=lambda pair: -pair[1]):
-        yield f"{items:>9,}  {reason}: tierqueue dead-letters list --reason {reason}"
+        yield f"{items:>9,}  tierqueue dead-letters list --reason {reason}"
 
 
 def _first(lines: Iterable[str]) -> list[str]:

@@ -2,7 +2,10 @@
 
 import asyncio
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +57,22 @@ def test_asked_with_labels_it_was_not_trained_on_it_answers_with_one_of_them_uns
     judged = asked("llama_cpp", TICKETS, OTHER_LABELS)
     assert all(one.valid for one in judged)
     assert max(one.margin for one in judged) < 0.2
+
+
+@pytest.mark.parametrize("written", [None, b"no weights"], ids=["missing", "not GGUF"])
+def test_weights_that_cannot_be_read_are_named_in_one_line(
+    tmp_path: Path, written: bytes | None
+) -> None:
+    weights = tmp_path / "weights.gguf"
+    if written is not None:
+        weights.write_bytes(written)
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.tiny_tickets.serve", "--weights", weights],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert f"error: {weights} is no model in GGUF" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

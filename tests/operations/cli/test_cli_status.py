@@ -82,7 +82,7 @@ def test_the_screen_shows_where_work_stands_in_80_columns(busy: Ledger, tierqueu
     assert re.search(r"^house +gpu +0 +2  STOPPED by 1 worker$", text, re.MULTILINE)
     assert "1  outage (house)" in text
     assert "97%  budget:a\\x1bcme total" in text
-    assert "1  exhausted: tierqueue dead-letters list --reason exhausted" in text
+    assert "1  tierqueue dead-letters list --reason exhausted" in text
     assert "no_route" not in text
     assert "tier frontier by ada" in text
 

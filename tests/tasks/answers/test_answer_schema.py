@@ -219,6 +219,7 @@ def test_a_grammar_is_asked_for_nothing_that_it_refuses() -> None:
     assert (found["kept"]["minimum"], found["kept"]["maximum"]) == (1, 5)
 
 
+@pytest.mark.processes  # importing vLLM starts some
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM: `make engine`")
 @pytest.mark.filterwarnings("ignore")
 def test_vllm_finds_no_feature_that_its_grammars_lack() -> None:

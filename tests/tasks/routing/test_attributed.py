@@ -54,8 +54,8 @@ def way(ledger: Ledger, counts: str, limit: str = "1.00") -> Way:
     return Way(ledger, policy)
 
 
-def accepted() -> Accepted:
-    done = Completed(text="yes", usage=SECOND, model_served="small", finish="stop")
+def accepted(usage: Usage = SECOND) -> Accepted:
+    done = Completed(text="yes", usage=usage, model_served="small", finish="stop")
     return Accepted(output={"text": "yes"}, completed=done, prompt_version="1")
 
 
@@ -141,3 +141,14 @@ def test_what_is_counted_hangs_on_the_policy_and_never_on_a_figure(
         assert policy.counts(policy.deployments["best"])
     assert not cash.counts(cash.deployments["house"])
     assert everything.counts(everything.deployments["house"])
+
+
+def test_a_late_reply_that_took_no_engine_time_leaves_max_cost_as_it_was(ledger: Ledger) -> None:
+    case = way(ledger, "cash")
+    case.submit(max_cost=5)
+    claim = case.claim()
+    assert claim is not None
+    case.lose(lease=60_000_000)
+    assert case.column("spent") == case.column("attributed") == 60 * A_SECOND
+    case.settle(claim, accepted(Usage()))
+    assert (case.column("spent"), case.column("attributed")) == (0, 0)

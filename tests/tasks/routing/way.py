@@ -4,7 +4,7 @@ from typing import Any
 from unittest.mock import Mock
 
 from tests.ledger.placed import column
-from tierqueue.ledger.lifecycle import claims, items, routes, settlements
+from tierqueue.ledger.lifecycle import claims, items, leases, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.lifecycle.items import NewItem, new_id
 from tierqueue.ledger.session import Ledger
@@ -13,6 +13,7 @@ from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.settle.decide import settlement
+from tierqueue.tasks.settle.lost import lost
 from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.routing_stage.stage import RoutingStage
 
@@ -88,4 +89,15 @@ class Way:
         )
         with self.ledger.write() as connection:
             ready = settlements.prepare(self.ledger.dialect, [made], now)
+            settlements.settle(connection, ready)
+
+    def lose(self, lease: int) -> None:
+        """The claim's worker is gone: its lease ends after ``lease`` microseconds."""
+        with self.ledger.write() as connection:
+            now = database_now(connection) + lease
+            (found,) = leases.lapsed(connection, now + 1, 1)
+            deployment = self.policy.deployments[found.attempt.deployment]
+            until = found.attempt.started_at + lease
+            made = lost(found, deployment, self.policy, until, 0.5, blamed=False)
+            ready = settlements.prepare(self.ledger.dialect, [made], until)
             settlements.settle(connection, ready)

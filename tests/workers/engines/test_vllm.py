@@ -20,7 +20,10 @@ from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable
 from tierqueue.workers.engines import engine_load, orphans
 from tierqueue.workers.engines.vllm import VllmEngine
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # vLLM and torch warn of their own future
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.filterwarnings("ignore"),  # vLLM and torch warn of their own future
+]
 with_vllm = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None,
     reason="vLLM is not installed: `make engine` installs it",
