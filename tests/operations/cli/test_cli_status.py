@@ -118,8 +118,10 @@ def test_without_a_terminal_top_is_shown_once(tierqueue: Command) -> None:
 
 
 _AS_ITS_OWN = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+# Tests that a shell has put into the background begin with this signal ignored.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 """The terminal controls the command, so that Ctrl-C is a signal."""
