@@ -42,7 +42,7 @@ def flat(rows: list[dict[int, float]]) -> Any:
     return made
 
 
-def test_a_character_of_several_tokens_belongs_to_the_last_of_them(tokenizer: Any) -> None:
+def test_the_bytes_of_a_character_belong_to_the_tokens_that_wrote_them(tokenizer: Any) -> None:
     ids = tokenizer.encode("größe €")
     text, tokens = vllm_tokens.read(tokenizer, ids, flat([{token_id: 0.5} for token_id in ids]))
     assert text == "größe €"
@@ -66,3 +66,20 @@ def test_what_ends_an_answer_has_no_text(tokenizer: Any) -> None:
     text, tokens = vllm_tokens.read(tokenizer, ids, flat([{token_id: 0.5} for token_id in ids]))
     assert text == "no"
     assert [token.text for token in tokens] == [b"n", b"o", b""]
+
+
+@pytest.mark.parametrize("text", ["plain", "größe €", "an emoji 🙂, a tab\t and\nlines", " lead"])
+def test_the_table_says_what_decoding_says(tokenizer: Any, text: str) -> None:
+    ids = tokenizer.encode(text)
+    bytes_of = vllm_tokens.byte_table(tokenizer)
+    assert bytes_of is not None
+    assert b"".join(map(bytes_of, ids)) == text.encode()
+
+
+def test_where_the_table_and_the_text_differ_the_text_is_right(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_tokens, "byte_table", lambda _: lambda _: b"?")
+    ids = tokenizer.encode("größe")
+    _, tokens = vllm_tokens.read(tokenizer, ids, flat([{token_id: 0.5} for token_id in ids]))
+    assert b"".join(token.text for token in tokens) == "größe".encode()
