@@ -170,7 +170,6 @@ class System:
             "HOME": os.environ.get("HOME", "/"),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "TIERQUEUE_BROKER_URL": self.broker_url,
             "TIERQUEUE_LEDGER_URL": self.ledger_url,
             "TIERQUEUE_POLICY": str(self._policy),

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from bench.engine.load import DEPLOYMENT, call_of
+from bench.engine.calls import call_of
+from bench.engine.load import DEPLOYMENT
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.workers.engines import vllm, vllm_request
 

@@ -52,6 +52,10 @@ def test_an_upgrade_makes_the_ledger_this_code_expects(empty_url: str) -> None:
     assert migrations.current(empty_url) == migrations.head()
 
 
+def test_the_newest_file_name_is_the_revision_that_alembic_ends_at() -> None:
+    assert migrations._newest() == migrations.head()
+
+
 def test_an_upgrade_of_an_upgraded_ledger_changes_nothing(ledger_url: str) -> None:
     assert migrations.upgrade(ledger_url) == migrations.head()
 

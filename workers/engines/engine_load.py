@@ -164,6 +164,19 @@ def listener(load: EngineLoad) -> Any:
 
 
 def alone(llm: Any, one: Any) -> None:
-    """Take away the loggers that vLLM adds by itself: they cost time at each step."""
+    """Take away what vLLM keeps for loggers that nobody reads: each step pays for it.
+
+    vLLM 0.32 keeps statistics of each token as soon as there is any logger of one's own, and reads
+    its settings from the environment at every request until they are cached. To be called before
+    the loop has turned once after the engine was made.
+    """
+    from vllm import envs
+
     manager = llm.logger_manager
     manager.stat_loggers = [kept for kept in manager.stat_loggers if isinstance(kept, one)]
+    llm.log_stats = llm.output_processor.log_stats = False
+    if llm.output_handler is not None:
+        llm.output_handler.cancel()
+        llm.output_handler = None
+        llm._run_output_handler()
+    envs.enable_envs_cache()
