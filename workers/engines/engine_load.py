@@ -178,5 +178,5 @@ def alone(llm: Any, one: Any) -> None:
     if llm.output_handler is not None:
         llm.output_handler.cancel()
         llm.output_handler = None
-        llm._run_output_handler()
+        llm._run_output_handler()  # noqa: SLF001 - the version is pinned
     envs.enable_envs_cache()
