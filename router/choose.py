@@ -15,12 +15,11 @@ from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.rates import MaxRate
 from tierqueue.router.pricing import max_rate
-from tierqueue.router.route import Choice, Refusal, Route
+from tierqueue.router.route import Choice, Refusal, Route, barred
 from tierqueue.router.signals import Signals
 
 _DAY = 86_400 * MICROSECONDS
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-_ONLY_HOUSE = frozenset({Sensitivity.CONFIDENTIAL, Sensitivity.REGULATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +89,7 @@ def _candidate(
     rank: int,
     since: date,
 ) -> _Candidate:
-    name, barred, floor = deployment.name, None, None
-    if deployment.tasks is not None and task not in deployment.tasks:
-        why = f"it does {', '.join(deployment.tasks)} and nothing else"
-        barred = Refusal(name, "task_type", why)
-    elif sensitivity in _ONLY_HOUSE and deployment.boundary != "house":
-        why = f"{sensitivity} data stays in the house and this is {deployment.boundary}"
-        barred = Refusal(name, "boundary", why)
+    name, floor = deployment.name, None
     if TIERS.index(deployment.tier) < rank:
         least = f"{TIERS[rank]} or better is needed" if rank < len(TIERS) else "no tier is left"
         floor = Refusal(name, "floor", f"{least} and this is {deployment.tier}")
@@ -111,7 +104,7 @@ def _candidate(
     return _Candidate(
         name,
         deployment.tier,
-        barred,
+        barred(deployment, task, sensitivity),
         window,
         burst,
         floor,

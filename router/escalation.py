@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.item import TIERS, Sensitivity, Tier
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
+from tierqueue.router.route import barred
 
 TOO_SMALL = frozenset({"context_window", "too_large"})
 """Reasons that are of the item's size and of the deployment's."""
@@ -19,12 +20,18 @@ def rank_after(refused_by: tuple[Tier, ...]) -> int:
     return max((TIERS.index(tier) + 1 for tier in refused_by), default=0)
 
 
-def after_rejection(refused_by: tuple[Tier, ...], policy: Policy) -> Tier | None:
-    """The next tier above every one in ``refused_by`` that the policy has a deployment for.
+def after_rejection(
+    refused_by: tuple[Tier, ...], policy: Policy, task: str, sensitivity: Sensitivity
+) -> Tier | None:
+    """The next tier above every one in ``refused_by`` with a deployment that may do such an item.
 
-    Each tier is asked once. ``None`` is the end: a dead letter with the reason ``rejected``.
+    Each tier is asked once. ``None`` is the end: a dead letter with the reason of the refusal.
     """
-    served = {deployment.tier for deployment in policy.deployments.values()}
+    served = {
+        deployment.tier
+        for deployment in policy.deployments.values()
+        if barred(deployment, task, sensitivity) is None
+    }
     return next((tier for tier in TIERS[rank_after(refused_by) :] if tier in served), None)
 
 
@@ -85,6 +92,8 @@ def onward(
     too_small: Mapping[str, str],
     policy: Policy,
     *,
+    task: str,
+    sensitivity: Sensitivity,
     may_climb: bool,
 ) -> Onward | None:
     """Who may try next what ``at`` could not do for this ``reason``; ``None``: nobody.
@@ -96,13 +105,15 @@ def onward(
     if reason in TOO_SMALL:
         more = {**too_small, at.name: reason}
         beside = (
-            deployment for deployment in policy.deployments.values() if deployment.tier is at.tier
+            deployment
+            for deployment in policy.deployments.values()
+            if deployment.tier is at.tier and barred(deployment, task, sensitivity) is None
         )
         # Routed to it again, by a routing stage that does not know of this, it goes up.
         new = at.name not in too_small
         if new and any(too_small_too(deployment, more, policy) is None for deployment in beside):
             return Onward(reason, more)
     refused_by = (*refused_by, at.tier)
-    if not may_climb or after_rejection(refused_by, policy) is None:
+    if not may_climb or after_rejection(refused_by, policy, task, sensitivity) is None:
         return None
     return Onward("escalated", more, refused_by)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
-from tierqueue.router.item import Tier
+from tierqueue.router.item import Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,22 @@ class Refusal:
     def to_json(self) -> dict[str, str]:
         """The refusal as plain JSON."""
         return {"deployment": self.deployment, "rule": self.rule, "why": self.why}
+
+
+_ONLY_HOUSE = frozenset({Sensitivity.CONFIDENTIAL, Sensitivity.REGULATED})
+
+
+def barred(deployment: Deployment, task: str, sensitivity: Sensitivity) -> Refusal | None:
+    """Why no item of this task type and sensitivity goes to this deployment, whatever else holds;
+    ``None``: it may.
+    """
+    if deployment.tasks is not None and task not in deployment.tasks:
+        why = f"it does {', '.join(deployment.tasks)} and nothing else"
+        return Refusal(deployment.name, "task_type", why)
+    if sensitivity in _ONLY_HOUSE and deployment.boundary != "house":
+        why = f"{sensitivity} data stays in the house and this is {deployment.boundary}"
+        return Refusal(deployment.name, "boundary", why)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

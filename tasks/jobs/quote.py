@@ -7,7 +7,7 @@ from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.lifecycle.items import Death, NewItem
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.escalation import after_rejection
-from tierqueue.router.item import Tier, WorkItem
+from tierqueue.router.item import Sensitivity, Tier, WorkItem
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Signals, measure
@@ -139,9 +139,10 @@ def _escalations(
 ) -> Iterator[Route]:
     """Where the item would go after each refusal, as far as its calls reach."""
     refused_by: tuple[Tier, ...] = ()
+    sensitivity = item.demands.sensitivity or Sensitivity.REGULATED
     while isinstance(chosen, Route) and len(refused_by) + 1 < policy.retry.calls:
         refused_by = (*refused_by, chosen.tier)
-        if after_rejection(refused_by, policy) is None:
+        if after_rejection(refused_by, policy, item.task, sensitivity) is None:
             return
         chosen = choose(replace(item, refused_by=refused_by), signals, policy, conditions)
         if isinstance(chosen, Route):

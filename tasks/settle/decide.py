@@ -7,7 +7,7 @@ from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.items import fallen
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router import escalation, retry
-from tierqueue.router.item import Tier
+from tierqueue.router.item import Sensitivity, Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NOTHING, NanoUSD
 from tierqueue.router.outcome import (
@@ -152,6 +152,8 @@ def _next_or_dead(
         tuple(Tier(name) for name in item.refused_by or ()),
         item.too_small or {},
         call.policy,
+        task=item.task,
+        sensitivity=Sensitivity(item.sensitivity or Sensitivity.REGULATED),
         may_climb=item.degraded is None,
     )
     if step is not None and item.calls + 1 < call.policy.retry.calls:

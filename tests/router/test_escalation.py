@@ -1,14 +1,22 @@
 """After a refused answer: the next tier, once each, or the end."""
 
+from functools import partial
 from itertools import permutations
 
 import pytest
 
 from tierqueue.router.escalation import Onward, after_rejection, onward, rank_after
-from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.item import TIERS, Sensitivity, Tier
 from tierqueue.router.policy.policy import Policy, parse_policy
 
 GPU, OPEN, FRONTIER = TIERS
+_onward = partial(onward, task="classify", sensitivity=Sensitivity.INTERNAL)
+
+
+def _after(
+    refused_by: tuple[Tier, ...], policy: Policy, sensitivity: Sensitivity = Sensitivity.INTERNAL
+) -> Tier | None:
+    return after_rejection(refused_by, policy, "classify", sensitivity)
 
 
 def _serving(*tiers: Tier) -> Policy:
@@ -25,18 +33,49 @@ def test_the_next_tier_is_the_one_above_the_highest_that_was_refused(
     refused_by: tuple[Tier, ...], after: Tier | None
 ) -> None:
     for order in permutations(refused_by):
-        assert after_rejection(order, _serving(*TIERS)) is after
+        assert _after(order, _serving(*TIERS)) is after
 
 
 def test_a_tier_without_a_deployment_is_passed_over() -> None:
-    assert after_rejection((GPU,), _serving(GPU, FRONTIER)) is FRONTIER
-    assert after_rejection((GPU,), _serving(GPU)) is None
+    assert _after((GPU,), _serving(GPU, FRONTIER)) is FRONTIER
+    assert _after((GPU,), _serving(GPU)) is None
+
+
+def test_a_tier_whose_deployments_may_not_do_the_item_is_passed_over() -> None:
+    text = """
+[deployments.ours]
+tier = "gpu"
+engine = "vllm"
+model = "m"
+boundary = "house"
+context_window = 100
+
+[deployments.summaries]
+tier = "open_weight"
+engine = "vllm"
+model = "m"
+boundary = "house"
+context_window = 100
+tasks = ["summarize"]
+
+[deployments.vendor]
+tier = "frontier"
+engine = "openai"
+model = "m"
+key_env = "KEY"
+boundary = "vendor:v"
+context_window = 100
+prices = { input = "1", output = "2" }
+"""
+    policy = parse_policy(text, "test")
+    assert _after((GPU,), policy) is FRONTIER, "the tier between does another task type"
+    assert _after((GPU,), policy, Sensitivity.CONFIDENTIAL) is None, "it may not leave the house"
 
 
 def test_every_escalation_ends_and_asks_each_tier_once() -> None:
     policy = _serving(*TIERS)
     asked: tuple[Tier, ...] = ()
-    while (tier := after_rejection(asked, policy)) is not None:
+    while (tier := _after(asked, policy)) is not None:
         asked += (tier,)
     assert asked == TIERS
     assert rank_after(asked) == len(TIERS)
@@ -72,14 +111,14 @@ def test_only_what_was_too_large_goes_to_another_of_the_tier(
 ) -> None:
     policy = _two_open(window)
     first = policy.deployments["first"]
-    step = onward(first, reason, (), {}, policy, may_climb=True)
+    step = _onward(first, reason, (), {}, policy, may_climb=True)
     assert step == (Onward(reason, {"first": reason}) if beside else None)
 
 
 def test_where_a_routing_stage_asks_the_same_one_again_it_goes_up_the_tiers() -> None:
     policy = _two_open(101)
     first = policy.deployments["first"]
-    assert onward(first, "too_large", (), {"first": "too_large"}, policy, may_climb=True) is None
+    assert _onward(first, "too_large", (), {"first": "too_large"}, policy, may_climb=True) is None
     gone = {"gone from the policy": "too_large"}
-    step = onward(first, "too_large", (), gone, policy, may_climb=False)
+    step = _onward(first, "too_large", (), gone, policy, may_climb=False)
     assert step == Onward("too_large", {**gone, "first": "too_large"})
