@@ -19,7 +19,7 @@ from tierqueue.router.condition import Condition
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.findings.ceilings import near
-from tierqueue.tasks.findings.finding import alive, pace
+from tierqueue.tasks.findings.finding import alive, loading, pace
 
 HOUR = 3_600_000_000
 """Microseconds for which what died is counted."""
@@ -58,7 +58,8 @@ class DeploymentStatus:
     """One deployment: calls in flight, items that wait for it, and what is known of it.
 
     ``condition`` is ``None`` where nothing is the matter; ``stopped``: how many workers of a
-    release before this one have stopped calling it.
+    release before this one have stopped calling it; ``loading_seconds``: for how long a worker has
+    been loading its model, where one does.
     """
 
     name: str
@@ -67,6 +68,7 @@ class DeploymentStatus:
     waiting: int
     condition: Condition | None
     stopped: int
+    loading_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,7 @@ def _deployments(
         for worker in alive(known, "worker", tier)
         for name in worker.detail.get("breakers_open", ())
     )
+    loads = loading(worker for tier in TIERS for worker in alive(known, "worker", tier))
     return [
         DeploymentStatus(
             name=deployment.name,
@@ -158,6 +161,7 @@ def _deployments(
             + routed.get(deployment.name, 0),
             condition=held.get(deployment.name),
             stopped=stopped[deployment.name],
+            loading_seconds=loads.get(deployment.name),
         )
         for tier in TIERS
         for deployment in policy.deployments.values()

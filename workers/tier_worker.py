@@ -9,8 +9,11 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -59,6 +62,14 @@ def _nothing(_: str) -> None:
     """The checkpoint of a worker that nobody tests."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The deployment whose engine is being started, and since when (epoch microseconds)."""
+
+    deployment: str
+    since: int
+
+
 class TierWorker:
     """One worker process of one tier, from Celery's ``worker_init`` to its shutdown."""
 
@@ -77,6 +88,8 @@ class TierWorker:
         self._executor: Executor | None = None
         self._engines: list[Engine] = []
         self._watches: list[Future[None]] = []
+        self._loading: Loading | None = None
+        self._beat = ExitStack()
         self._stopping = False
         as_started.use(app, tier.value, GATE_POOL)
         app.task(
@@ -105,9 +118,11 @@ class TierWorker:
             as_started.check(self.app, self._tier.value, GatePool, sender.pool_cls)
             self._build()
         except TierqueueError as error:
+            self._beat.close()
             sys.stderr.write(f"{self._tier} worker cannot start: {error}\n")
             raise SystemExit(2) from None
         except Exception as error:
+            self._beat.close()
             _log.exception("worker_cannot_start", tier=self._tier.value)
             raise SystemExit(1) from error
 
@@ -122,12 +137,12 @@ class TierWorker:
         ]
         built, keyless = self._engines_of(deployments)
         limiter = Limiter.at(settings.broker_url, settings.lease)
+        heartbeat = Heartbeat(ledger, "worker", self._tier.value, self._told)
+        heartbeat.start()
+        self._beat.callback(heartbeat.stop)
         self._loop.start()
-        for _, engine in built:
-            self._loop.run(engine.start())
-            self._engines.append(engine)
-            # Kept: the loop itself holds its tasks by weak references only.
-            self._watches.append(self._loop.submit(self._watch(engine)))
+        for deployment, engine in built:
+            self._load(deployment, engine)
         self._loads = {
             deployment.name: engine.load
             for deployment, engine in built
@@ -200,8 +215,6 @@ class TierWorker:
         )
         self._settler.start()
         self._leases.start()
-        self._heartbeat = Heartbeat(ledger, "worker", self._tier.value, self._told)
-        self._heartbeat.start()
         # What has been loaded stays: the collector need not look through it again and again.
         gc.freeze()
         for name in sorted(keyless):
@@ -228,9 +241,27 @@ class TierWorker:
             _log.error("deployment_without_key", deployment=name, why=why.message)
         return built, frozenset(refused)
 
+    def _load(self, deployment: Deployment, engine: Engine) -> None:
+        """Start an engine: minutes, where a large model's weights are read."""
+        self._loading = Loading(deployment.name, round(time.time() * 1e6))
+        _log.info("engine_loading", deployment=deployment.name, model=deployment.model)
+        began = time.monotonic()
+        self._loop.run(engine.start())
+        self._engines.append(engine)
+        # Kept: the loop itself holds its tasks by weak references only.
+        self._watches.append(self._loop.submit(self._watch(engine)))
+        took = round(time.monotonic() - began, 1)
+        _log.info("engine_loaded", deployment=deployment.name, seconds=took)
+
     def _told(self) -> dict[str, Any]:
         """What the heartbeat says of this worker."""
-        assert self._executor is not None
+        if self._executor is None:
+            loading = self._loading
+            return {
+                "moments": {} if loading is None else {"loading": loading.since},
+                "loading": None if loading is None else loading.deployment,
+                "policy": self.app.policy.digest,
+            }
         return {
             "counts": {"stale_fences": self._settler.stale, "ended": self._settler.ended},
             "moments": {"claimed": self._executor.claimed_at, "ended": self._settler.ended_at},
@@ -256,7 +287,7 @@ class TierWorker:
             return
         self._settler.stop(timeout=BEFORE_THE_END)
         self._leases.stop()
-        self._heartbeat.stop()
+        self._beat.close()
         self._stopping = True
         for engine in self._engines:
             try:

@@ -70,6 +70,15 @@ def alive(known: Iterable[Process], kind: str, tier: Tier | str | None = None) -
     ]
 
 
+def loading(workers: Iterable[Process]) -> dict[str, float]:
+    """The deployments whose engines these workers are starting, and for how many seconds so far."""
+    found: dict[str, float] = {}
+    for worker in workers:
+        if name := worker.detail.get("loading"):
+            found[name] = max(found.get(name, 0.0), worker.since.get("loading", worker.up))
+    return found
+
+
 def pace(known: Iterable[Process], tier: Tier) -> float | None:
     """Items of a tier that ended in a second, over the last minute; ``None`` if no worker says."""
     workers = [

@@ -7,7 +7,7 @@ from tierqueue.ledger.monitoring.backlog import Backlog
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import LIMITS
 from tierqueue.tasks.findings.deployments import stopped
-from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, pace
+from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive, loading, pace
 from tierqueue.tasks.plural import count
 
 
@@ -64,6 +64,16 @@ def _backlog(facts: Facts, tier: Tier, backlog: Backlog) -> Iterator[Finding]:
         )
     elif facts.concurrency.get(tier) == 0:
         return
+    elif all(worker.detail.get("loading") for worker in workers):
+        loads = "; ".join(f"{name} for {s:.0f} s" for name, s in sorted(loading(workers).items()))
+        yield Finding(
+            code="engine_loading",
+            wrong=False,
+            what=f"{what}, and its workers load their models: {loads}",
+            meanwhile="they wait in the ledger, until their deadlines",
+            do=f"if it takes longer than it did before, read the log of the {tier} workers",
+            detail={**detail, "loading_seconds": loading(workers)},
+        )
     elif (
         backlog.oldest_seconds > STUCK_SECONDS
         and not stopped(facts, tier)
@@ -95,6 +105,7 @@ def _idle(facts: Facts, tier: Tier) -> float | None:
     idle = min(
         process.since.get("ended", process.since.get("claimed", process.up))
         for process in alive(facts.progress.processes, "worker", tier)
+        if not process.detail.get("loading")
     )
     limited = any(
         waiting.tier == tier and waiting.code in LIMITS for waiting in facts.progress.waiting

@@ -146,9 +146,18 @@ def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(running: RunningSy
         os.kill(core, signal.SIGKILL)
     assert worker.wait(60) is not None
     waiting = classify.delay("after the crash", labels=LABELS)
-    running.system.spawn("gpu").wait_ready(150)
+    again = running.system.spawn("gpu")
+    assert until(lambda: "own" in _loading(running))
+    again.wait_ready(150)
+    assert until(lambda: _loading(running) == [])
     assert waiting.get(timeout=60)["receipt"]["deployment"] == "own"
     assert until(lambda: running.item(waiting.id).held == 0)
+
+
+def _loading(running: RunningSystem) -> list[str]:
+    with running.ledger.read() as connection:
+        alive = progress.living(connection, database_now(connection))
+    return [process.detail["loading"] for process in alive if process.detail.get("loading")]
 
 
 def _cores(worker: int) -> list[int]:

@@ -38,11 +38,11 @@ def byte_table(tokenizer: Any) -> Callable[[int], bytes] | None:
 
     Decoding a token among its neighbours takes 30 times as long.
     """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if type(getattr(backend, "decoder", None)).__name__ != "ByteLevel":
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or type(backend.decoder).__name__ != "ByteLevel":
         return None
     unseen = frozenset(tokenizer.all_special_ids)
-    added = {
+    added: dict[int, bytes] = {
         token_id: token.content.encode()
         for token_id, token in tokenizer.added_tokens_decoder.items()
     }

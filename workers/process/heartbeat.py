@@ -75,5 +75,7 @@ class Heartbeat:
         while self._counts[0][0] < now - _MINUTE:
             self._counts.popleft()
         before = self._counts[0][1]
-        told["last_minute"] = {name: so_far - before[name] for name, so_far in counts.items()}
+        told["last_minute"] = {
+            name: so_far - before.get(name, 0) for name, so_far in counts.items()
+        }
         return told

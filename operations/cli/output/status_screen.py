@@ -100,6 +100,8 @@ def _condition(deployment: DeploymentStatus, now: int) -> str:
         return f"{held.code} {duration((now - (held.since or now)) / 1e6)}"
     if stopped := deployment.stopped:
         return f"STOPPED by {stopped} worker{'s' if stopped != 1 else ''}"
+    if deployment.loading_seconds is not None:
+        return f"loading {duration(deployment.loading_seconds)}"
     return "ok"
 
 
@@ -178,6 +180,7 @@ def as_json_value(status: Status) -> dict[str, Any]:
                 "running_calls": deployment.running,
                 "waiting_items": deployment.waiting,
                 "stopped_workers": deployment.stopped,
+                "loading_seconds": deployment.loading_seconds,
                 "trouble": deployment.condition and deployment.condition.code,
                 "trouble_since_epoch_us": deployment.condition and deployment.condition.since,
             }

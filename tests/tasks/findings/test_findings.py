@@ -56,6 +56,17 @@ def test_a_tier_with_backlog_and_no_worker_is_wrong_and_without_backlog_it_is_no
     assert "no worker of that tier is alive" in wrong(unserved)["no_worker"].what
 
 
+def test_a_tier_whose_workers_load_their_models_is_told_so_and_is_not_stuck() -> None:
+    loads = process("worker", "gpu", up=95.0, since={"loading": 90.0}, detail={"loading": "house"})
+    looked = facts(ROUTING, loads, backlog=ready(5, 99.0))
+    assert wrong(looked) == {}
+    found = notes(looked)["engine_loading"]
+    assert "its workers load their models: house for 90 s" in found.what
+    assert found.detail["loading_seconds"] == {"house": 90.0}
+    stuck = process("worker", "gpu", since={"claimed": 95.0, "ended": 95.0})
+    assert "tier_stuck" in wrong(facts(ROUTING, loads, stuck, backlog=ready(5, 99.0)))
+
+
 def test_work_that_waits_while_nothing_ends_is_wrong_although_something_is_claimed() -> None:
     idle = process("worker", "gpu", since={"claimed": 1.0, "ended": 31.0})
     assert "tier_stuck" in wrong(facts(ROUTING, idle, backlog=ready(5, 45.0)))

@@ -43,6 +43,14 @@ def test_a_process_beats_with_what_it_has_done_and_says_goodbye(ledger: Ledger) 
     assert _processes(ledger) == []
 
 
+def test_what_a_process_counts_only_later_is_of_the_last_minute_too(ledger: Ledger) -> None:
+    counts: dict[str, int] = {}
+    beat = _beating(ledger, lambda: {"counts": dict(counts)})
+    counts["ended"] = 5
+    until(lambda: _processes(ledger)[0].last_minute == {"ended": 5})
+    beat.stop()
+
+
 def test_a_beat_that_fails_is_followed_by_the_next(ledger: Ledger) -> None:
     broken = threading.Event()
 
