@@ -58,8 +58,8 @@ class DeploymentStatus:
     """One deployment: calls in flight, items that wait for it, and what is known of it.
 
     ``condition`` is ``None`` where nothing is the matter; ``stopped``: how many workers of a
-    release before this one have stopped calling it; ``loading_seconds``: for how long a worker has
-    been loading its model, where one does.
+    release before this one have stopped calling it; ``loading_seconds``: for how long its model has
+    been loading, where no worker of its tier serves yet.
     """
 
     name: str
@@ -151,7 +151,11 @@ def _deployments(
         for worker in alive(known, "worker", tier)
         for name in worker.detail.get("breakers_open", ())
     )
-    loads = loading(worker for tier in TIERS for worker in alive(known, "worker", tier))
+    loads = {
+        name: seconds
+        for tier in TIERS
+        for name, seconds in loading(alive(known, "worker", tier)).items()
+    }
     return [
         DeploymentStatus(
             name=deployment.name,

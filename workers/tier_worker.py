@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -62,14 +61,6 @@ def _nothing(_: str) -> None:
     """The checkpoint of a worker that nobody tests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """The deployment whose engine is being started, and since when (epoch microseconds)."""
-
-    deployment: str
-    since: int
-
-
 class TierWorker:
     """One worker process of one tier, from Celery's ``worker_init`` to its shutdown."""
 
@@ -88,7 +79,7 @@ class TierWorker:
         self._executor: Executor | None = None
         self._engines: list[Engine] = []
         self._watches: list[Future[None]] = []
-        self._loading: Loading | None = None
+        self._loading: dict[str, Any] = {}
         self._beat = ExitStack()
         self._stopping = False
         as_started.use(app, tier.value, GATE_POOL)
@@ -137,9 +128,7 @@ class TierWorker:
         ]
         built, keyless = self._engines_of(deployments)
         limiter = Limiter.at(settings.broker_url, settings.lease)
-        heartbeat = Heartbeat(ledger, "worker", self._tier.value, self._told)
-        heartbeat.start()
-        self._beat.callback(heartbeat.stop)
+        self._beats(lambda: {**self._loading, "policy": policy.digest})
         self._loop.start()
         for deployment, engine in built:
             self._load(deployment, engine)
@@ -215,6 +204,9 @@ class TierWorker:
         )
         self._settler.start()
         self._leases.start()
+        # Another one: what it tells now is told at once, not at the next beat.
+        self._beat.close()
+        self._beats(self._told)
         # What has been loaded stays: the collector need not look through it again and again.
         gc.freeze()
         for name in sorted(keyless):
@@ -243,7 +235,9 @@ class TierWorker:
 
     def _load(self, deployment: Deployment, engine: Engine) -> None:
         """Start an engine: minutes, where a large model's weights are read."""
-        self._loading = Loading(deployment.name, round(time.time() * 1e6))
+        with self.app.ledger.read() as connection:
+            since = {"loading": database_now(connection)}
+        self._loading = {"loading": deployment.name, "moments": since}
         _log.info("engine_loading", deployment=deployment.name, model=deployment.model)
         began = time.monotonic()
         self._loop.run(engine.start())
@@ -253,15 +247,14 @@ class TierWorker:
         took = round(time.monotonic() - began, 1)
         _log.info("engine_loaded", deployment=deployment.name, seconds=took)
 
+    def _beats(self, told: Callable[[], dict[str, Any]]) -> None:
+        heartbeat = Heartbeat(self.app.ledger, "worker", self._tier.value, told)
+        heartbeat.start()
+        self._beat.callback(heartbeat.stop)
+
     def _told(self) -> dict[str, Any]:
         """What the heartbeat says of this worker."""
-        if self._executor is None:
-            loading = self._loading
-            return {
-                "moments": {} if loading is None else {"loading": loading.since},
-                "loading": None if loading is None else loading.deployment,
-                "policy": self.app.policy.digest,
-            }
+        assert self._executor is not None
         return {
             "counts": {"stale_fences": self._settler.stale, "ended": self._settler.ended},
             "moments": {"claimed": self._executor.claimed_at, "ended": self._settler.ended_at},

@@ -71,11 +71,15 @@ def alive(known: Iterable[Process], kind: str, tier: Tier | str | None = None) -
 
 
 def loading(workers: Iterable[Process]) -> dict[str, float]:
-    """The deployments whose engines these workers are starting, and for how many seconds so far."""
+    """What a tier's ``workers`` load, by deployment, and for how many seconds so far; nothing where
+    one of them has all it needs and serves.
+    """
     found: dict[str, float] = {}
     for worker in workers:
-        if name := worker.detail.get("loading"):
-            found[name] = max(found.get(name, 0.0), worker.since.get("loading", worker.up))
+        name = worker.detail.get("loading")
+        if not name:
+            return {}
+        found[name] = max(found.get(name, 0.0), worker.since.get("loading", worker.up))
     return found
 
 

@@ -64,15 +64,15 @@ def _backlog(facts: Facts, tier: Tier, backlog: Backlog) -> Iterator[Finding]:
         )
     elif facts.concurrency.get(tier) == 0:
         return
-    elif all(worker.detail.get("loading") for worker in workers):
-        loads = "; ".join(f"{name} for {s:.0f} s" for name, s in sorted(loading(workers).items()))
+    elif loads := loading(workers):
+        named = "; ".join(f"{name} for {seconds:.0f} s" for name, seconds in sorted(loads.items()))
         yield Finding(
             code="engine_loading",
             wrong=False,
-            what=f"{what}, and its workers load their models: {loads}",
+            what=f"{what}, and its workers load their models: {named}",
             meanwhile="they wait in the ledger, until their deadlines",
             do=f"if it takes longer than it did before, read the log of the {tier} workers",
-            detail={**detail, "loading_seconds": loading(workers)},
+            detail={**detail, "loading_seconds": loads},
         )
     elif (
         backlog.oldest_seconds > STUCK_SECONDS

