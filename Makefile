@@ -21,7 +21,7 @@ ENGINE := --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
 # A person sees pip's own progress; a log gets a line for every 25 packages, and what went wrong.
 LOCKED = $(shell grep -oE '^[a-z0-9._-]+.*==' requirements/dev.txt | tr -d ' ')
-MEGABYTES := 800
+MEGABYTES := 1500
 FETCH := $(BIN)/python -u -m pip install --disable-pip-version-check --require-hashes
 COUNTED := n=0; while IFS= read -r line; do case "$$line" in \
 	"status "*) exit "$${line\#status }" ;; \
