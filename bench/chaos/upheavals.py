@@ -1,5 +1,6 @@
 """What befalls a run beside kills: deploys, and a broker or a database that goes and comes back."""
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import redis
 
 from bench.chaos.plant import WORKERS, Plant
 from bench.chaos.watch import Watch
+from bench.checker import TROUBLES
 
 ROUND = 20.0
 """Seconds in which a deploy has restarted every worker once, and begins again."""
@@ -38,6 +40,9 @@ REVOKED = 20.0
 
 BRIEF = 1 / 3
 """How much of that a run with few kills waits for."""
+
+MET = 30.0
+"""Seconds more that such a trouble lasts at most, for the first call that meets it."""
 
 CUTTING = 3.0
 CUT_EVERY = 0.25
@@ -120,8 +125,13 @@ class Upheavals:
 
     def _trouble(self, kind: str, line: str, seconds: float) -> None:
         troubles, since = self._plant.folder / "troubles", time.time()
+        log = self._plant.folder / "sandbox.jsonl"
+        seen = log.stat().st_size
         troubles.write_text(line, encoding="utf-8")
         self._pause.wait(seconds * self._share)
+        until = time.monotonic() + MET
+        while time.monotonic() < until and not set(TROUBLES[kind]) <= _faults(log, seen):
+            self._pause.wait(0.2)
         troubles.unlink()
         self._watch.fault(kind, since=since)
 
@@ -224,3 +234,10 @@ class Upheavals:
         if done.returncode:
             raise RuntimeError(f"the ledger could not be migrated under load:\n{done.stderr}")
         self._watch.fault("migration", seconds=round(time.monotonic() - began, 3))
+
+
+def _faults(log: Path, seen: int) -> set[str | None]:
+    """The faults of the calls in the sandbox's log behind its first ``seen`` bytes."""
+    with log.open("rb") as lines:
+        lines.seek(seen)
+        return {json.loads(line)["fault"] for line in lines if line.endswith(b"\n")}
