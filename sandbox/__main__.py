@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 
 from sandbox.app import Application
+from sandbox.batch.server import Batches
+from sandbox.batch.terms import Terms, read_terms
 from sandbox.limits import Limit
 from sandbox.log import Log
 from sandbox.plan import Plan, read_plan
@@ -19,7 +21,8 @@ example:
 
 Prints {"port": N} on stdout once it listens; --port 0 takes a free port. GET /healthz and
 GET /log/summary need no key. The markers are described in sandbox/faults.py, the faults file in
-sandbox/plan.py, the troubles file in sandbox/troubles.py, the prices in sandbox/prices.toml.
+sandbox/plan.py, the troubles file in sandbox/troubles.py, the batches file in
+sandbox/batch/terms.py, the prices in sandbox/prices.toml.
 Everything it answers is simulated.
 """
 
@@ -34,7 +37,9 @@ def main() -> None:
         listening = _listen(asked.host, asked.port)
         with listening, Log(asked.log) as log:
             desk = Desk(plan, limit, asked.troubles)
-            application = Application(desk, log, asked.latency_ms / 1000)
+            terms = read_terms(asked.batches) if asked.batches is not None else Terms()
+            batches = Batches(desk, log, terms)
+            application = Application(desk, log, asked.latency_ms / 1000, batches)
             serve(application, listening)
     except (ValueError, OSError) as error:
         parser.exit(2, f"sandbox: {error}\n")
@@ -53,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--latency-ms", type=_wait, default=0, help="of every served call (0)")
     parser.add_argument("--faults", type=Path, help="TOML: seeded faults, outputs, limits")
     parser.add_argument("--troubles", type=Path, help="file: what all calls meet while it is there")
+    parser.add_argument("--batches", type=Path, help="TOML: how long batches take, their limits")
     parser.add_argument("--rpm", type=_count, help="requests a minute, each model")
     parser.add_argument("--tpm", type=_count, help="tokens a minute, each model")
     parser.add_argument("--concurrent", type=_count, help="calls at the same time, each model")

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from math import ceil
 from typing import Any
 
+from sandbox.batch.server import PATHS, Asked, Batches
 from sandbox.call import Call, Json, Refused, Served
 from sandbox.log import Entry, Log
 from sandbox.odd import altered
@@ -29,8 +30,9 @@ _WIRES: dict[str, Wire] = {"/v1/chat/completions": OpenAIWire(), "/v1/messages":
 class Application:
     """``scope["state"]["drop"]`` must be a callable that cuts the request's connection."""
 
-    def __init__(self, desk: Desk, log: Log, latency: float) -> None:
+    def __init__(self, desk: Desk, log: Log, latency: float, batches: Batches) -> None:
         self._desk = desk
+        self._batches = batches
         self._log = log
         self._latency = latency
         self._waiting: set[asyncio.Task[Any]] = set()
@@ -53,6 +55,8 @@ class Application:
             await _reply(send, 200, [_JSON], _dump(self._log.summary()))
         elif path == "/v1/models" and method == "GET":
             await self._list(dict(scope["headers"]), send)
+        elif path.startswith(PATHS):
+            await self._batch(scope, receive, send)
         else:
             missing = Refused(404, f"the sandbox has no {method} {path}")
             await _reply(send, 404, [_JSON], _dump(OpenAIWire().error(missing, "")))
@@ -68,6 +72,31 @@ class Application:
             {"id": name, "object": "model", "created": 0, "owned_by": "sandbox"} for name in names
         ]
         await _reply(send, 200, [_JSON], _dump({"object": "list", "data": found}))
+
+    async def _batch(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Files and batches, which no fault strikes but those of the requests in them."""
+        headers = dict(scope["headers"])
+        wire: Wire = OpenAIWire()
+        try:
+            body = await _body(receive)
+            asked = Asked(
+                key=wire.key(headers),
+                method=scope["method"],
+                path=scope["path"],
+                query=scope["query_string"],
+                kind=_text(headers, b"content-type") or "",
+                body=body,
+            )
+            answer = self._batches.answer(asked)
+        except Refused as refused:
+            await _reply(send, refused.status, [_JSON], _dump(wire.error(refused, "")))
+            return
+        except ConnectionAbortedError:
+            return
+        if isinstance(answer, bytes):
+            await _reply(send, 200, [(b"content-type", b"application/octet-stream")], answer)
+        else:
+            await _reply(send, 200, [_JSON], _dump(answer))
 
     async def _call(self, wire: Wire, scope: Message, receive: Receive, send: Send) -> None:
         """Read, admit, play the fault, log, reply."""

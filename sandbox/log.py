@@ -33,7 +33,8 @@ class Entry:
     """A call as the log will tell it. ``status`` is the HTTP status sent, 0 where no reply was.
 
     ``started`` and ``ended`` are epoch seconds. ``item``, ``fence`` and ``attempt`` are the
-    ``x-tierqueue-*`` request headers, as they came.
+    ``x-tierqueue-*`` request headers, as they came; of a request in a ``batch`` its custom id is
+    the item.
     """
 
     api: str
@@ -48,6 +49,7 @@ class Entry:
     usage: Usage = NOTHING
     cost_nanousd: int = 0
     max_in_flight: int = 0
+    batch: bool = False
 
 
 class Log:
@@ -99,6 +101,7 @@ class Log:
             "reasoning_tokens": usage.reasoning,
             "cost_nanousd": entry.cost_nanousd,
             "max_in_flight": entry.max_in_flight,
+            "batch": entry.batch,
             "token_rule": TOKEN_RULE,
             "simulated": True,
         }
