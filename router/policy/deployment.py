@@ -12,7 +12,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 
 from tierqueue.router.item import Tier
 from tierqueue.router.money import NANO_PER_USD
-from tierqueue.router.policy.hosts import LimitParameter, StructuredOutput, host_of
+from tierqueue.router.policy import engine_keys
+from tierqueue.router.policy.profiles import PROFILES
+from tierqueue.router.policy.providers import (
+    LimitParameter,
+    LogprobsParameter,
+    PromptCache,
+    StructuredOutput,
+    filled_in,
+)
 
 TOKENS_PER_PRICE = 1_000_000
 """Token prices are written in dollars per so many tokens."""
@@ -102,11 +110,8 @@ class Limits(Table):
 _ADDED = ("tasks", "top_logprobs")
 """Keys of later releases, newest last."""
 
-_STRUCTURED_OUTPUTS: dict[str, tuple[str, ...]] = {
-    "vllm": ("json_schema",),
-    "openai": ("json_schema", "json_object", "none"),
-    "anthropic": ("json_schema", "none"),
-}
+_SPELLING = ("profile", "logprobs_parameter", "prompt_cache")
+"""Keys that change how a request is spelt, and nothing that a route was chosen or held by."""
 
 
 def token_burst(tokens_per_minute: int, context_window: int) -> int:
@@ -129,6 +134,10 @@ class Deployment(Table):
 
     tier: Tier
     """The tier whose workers call it."""
+
+    profile: str | None = None
+    """The provider, by its name in the list of profiles: what it takes and gives holds where
+    nothing is stated here, and so do its address, the variable of its key and its boundary."""
 
     engine: Literal["vllm", "openai", "anthropic"]
     """How it is called: vLLM in the worker itself, or an API that speaks OpenAI's chat completions
@@ -183,6 +192,16 @@ class Deployment(Table):
     the confidence in an answer is measured; 0: it gives none, or the model refuses them, as models
     that reason do. vLLM in the worker gives 20; for ``openai`` engines."""
 
+    logprobs_parameter: LogprobsParameter = "flag"
+    """How the API is asked for those tokens: ``logprobs = true`` and their number in
+    ``top_logprobs``, or their number in ``logprobs``; where nothing is stated what the host is
+    known to take."""
+
+    prompt_cache: PromptCache = "none"
+    """What is said of the prefix that items share, so that the API's prompt cache serves it: a
+    ``prompt_cache_key``, or for ``anthropic`` engines ``cache_control`` marks; where nothing is
+    stated what the host is known to take."""
+
     system_message: Flag = True
     """Without it the instruction stands in front of the user's message, for models that have no
     system role."""
@@ -216,7 +235,7 @@ class Deployment(Table):
         """Names everything that is said of it, whatever the rest of the policy says."""
         # Unstated, what an older release does not know changes nothing for its workers.
         unstated = {name for name in _ADDED if name not in self.model_fields_set}
-        said = self.model_dump(exclude={"policy", *unstated}, mode="python")
+        said = self.model_dump(exclude={"policy", *unstated, *_SPELLING}, mode="python")
         return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
 
     @property
@@ -242,19 +261,8 @@ class Deployment(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_its_host(cls, stated: Any) -> Any:
-        if not isinstance(stated, dict) or stated.get("engine") != "openai":
-            return stated
-        url = stated.get("base_url")
-        try:
-            host = host_of(url if isinstance(url, str) else None)
-        except ValueError:  # no address at all, which is refused below
-            return stated
-        return {
-            "limit_parameter": host.limit_parameter,
-            "structured_output": host.structured_output,
-            **stated,
-        }
+    def _as_its_provider(cls, stated: Any) -> Any:
+        return filled_in(stated, PROFILES) if isinstance(stated, dict) else stated
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -262,7 +270,7 @@ class Deployment(Table):
             raise ValueError("a deployment's name has letters, digits, '.', '_' and '-' only")
         if not re.fullmatch(r"house|vendor:[a-z0-9][a-z0-9._-]*", self.boundary):
             raise ValueError(f'boundary {self.boundary!r} is not "house" or "vendor:<name>"')
-        self._refuse_what_the_engine_lacks()
+        engine_keys.check(dict(self), metered=self.metered)
         ways = ("prices", "genai_price", "gpu_hour")
         stated = [key for key in ways if getattr(self, key) is not None]
         if len(stated) > 1:
@@ -276,24 +284,3 @@ class Deployment(Table):
             if url.username or url.password:
                 raise ValueError("base_url holds a login: keys belong in the variable of key_env")
         return self
-
-    def _refuse_what_the_engine_lacks(self) -> None:
-        if self.engine == "vllm" and self.key_env is not None:
-            raise ValueError("key_env is for openai and anthropic engines; vllm has no key")
-        if (
-            self.engine != "vllm"
-            and self.key_env is None
-            and (self.metered or self.base_url is None)
-        ):
-            raise ValueError(f"key_env is missing: which variable holds the {self.engine} key?")
-        if self.engine != "vllm" and self.engine_options:
-            raise ValueError("engine_options are for vllm engines only")
-        if self.engine != "openai" and self.limit_parameter != "max_tokens":
-            raise ValueError("limit_parameter is for openai engines only")
-        if self.engine != "openai" and self.top_logprobs:
-            raise ValueError(
-                "top_logprobs is for openai engines only: vllm gives them always, anthropic never"
-            )
-        if self.structured_output not in _STRUCTURED_OUTPUTS[self.engine]:
-            known = " or ".join(_STRUCTURED_OUTPUTS[self.engine])
-            raise ValueError(f"structured_output of {self.engine} engines is {known}")

@@ -35,6 +35,8 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
             simulated=deployment.simulated,
             metered=deployment.metered,
             limit_parameter=deployment.limit_parameter,
+            logprobs_parameter=deployment.logprobs_parameter,
+            prompt_cache=deployment.prompt_cache,
         )
     from tierqueue.workers.engines.anthropic import AnthropicEngine
 
@@ -44,6 +46,7 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
         key=key,
         simulated=deployment.simulated,
         metered=deployment.metered,
+        prompt_cache=deployment.prompt_cache,
     )
 
 

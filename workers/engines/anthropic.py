@@ -8,14 +8,12 @@ import httpx2
 from anthropic.types import OutputConfigParam, TextBlockParam
 
 from tierqueue.router.outcome import Usage
+from tierqueue.router.policy.providers import ANTHROPIC_URL, PromptCache
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.http import bills, finishes, wire
 from tierqueue.workers.engines.http.api import Answer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
-
-DEFAULT_URL = "https://api.anthropic.com"
-"""Stated, because the SDK would otherwise let ``ANTHROPIC_BASE_URL`` send payloads elsewhere."""
 
 CACHED_FROM_BYTES = 16_384
 """From this size on the shared part is marked for the prompt cache: about 4,096 tokens, the most
@@ -26,11 +24,19 @@ class AnthropicEngine(ApiEngine):
     """One deployment that speaks the messages API."""
 
     def __init__(
-        self, *, deployment: str, base_url: str | None, key: str, simulated: bool, metered: bool
+        self,
+        *,
+        deployment: str,
+        base_url: str | None,
+        key: str,
+        simulated: bool,
+        metered: bool,
+        prompt_cache: PromptCache = "marks",
     ) -> None:
         super().__init__(deployment=deployment, simulated=simulated, metered=metered)
-        self._url = base_url or DEFAULT_URL
+        self._url = base_url or ANTHROPIC_URL
         self._key = key
+        self._marked = prompt_cache == "marks"
         self._client: anthropic.AsyncAnthropic | None = None
 
     async def start(self) -> None:
@@ -48,7 +54,7 @@ class AnthropicEngine(ApiEngine):
             raw = await self._client.messages.with_raw_response.create(
                 model=call.model,
                 system=call.system if call.system.strip() else anthropic.omit,
-                messages=[{"role": "user", "content": _blocks(call)}],
+                messages=[{"role": "user", "content": _blocks(call, marked=self._marked)}],
                 max_tokens=call.output_limit,
                 output_config=_format(call) or anthropic.omit,
                 extra_headers=self._headers(call),
@@ -69,12 +75,13 @@ class AnthropicEngine(ApiEngine):
         )
 
 
-def _blocks(call: Call) -> list[TextBlockParam]:
+def _blocks(call: Call, *, marked: bool) -> list[TextBlockParam]:
     # A block of blanks alone is refused, and says nothing.
     blocks: list[TextBlockParam] = []
     if call.prefix.strip():
         shared: TextBlockParam = {"type": "text", "text": call.prefix}
-        if len(call.system.encode()) + len(call.prefix.encode()) >= CACHED_FROM_BYTES:
+        size = len(call.system.encode()) + len(call.prefix.encode())
+        if marked and size >= CACHED_FROM_BYTES:
             shared["cache_control"] = {"type": "ephemeral", "ttl": "5m"}
         blocks.append(shared)
     if call.question.strip():

@@ -1,20 +1,32 @@
 """Chat completions as OpenAI speaks them, at any base URL."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import httpx2
 import openai
+import structlog
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONObject, ResponseFormatJSONSchema
 
 from tierqueue.router.outcome import Usage
-from tierqueue.router.policy.hosts import OPENAI_URL, LimitParameter
+from tierqueue.router.policy.providers import (
+    OPENAI_URL,
+    LimitParameter,
+    LogprobsParameter,
+    PromptCache,
+)
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.http import bills, finishes, logprobs, wire
+from tierqueue.workers.engines.http import bills, finishes, logprobs, refusals, wire
 from tierqueue.workers.engines.http.api import Answer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
+
+log = structlog.get_logger(__name__)
+
+CACHED_FROM_BYTES = 1_024
+"""Below this size no prefix has the 1,024 tokens from which on OpenAI caches one."""
 
 
 class OpenAIEngine(ApiEngine):
@@ -29,11 +41,16 @@ class OpenAIEngine(ApiEngine):
         simulated: bool,
         metered: bool,
         limit_parameter: LimitParameter = "max_tokens",
+        logprobs_parameter: LogprobsParameter = "flag",
+        prompt_cache: PromptCache = "none",
     ) -> None:
         super().__init__(deployment=deployment, simulated=simulated, metered=metered)
         self._url = base_url or OPENAI_URL
         self._key = key
         self._limit_parameter = limit_parameter
+        self._logprobs_parameter = logprobs_parameter
+        self._keyed = prompt_cache == "key"
+        self._shows_no_logprobs = False
         self._client: openai.AsyncOpenAI | None = None
 
     async def start(self) -> None:
@@ -46,6 +63,19 @@ class OpenAIEngine(ApiEngine):
         )
 
     async def _send(self, call: Call) -> httpx2.Response:
+        shown = None if self._shows_no_logprobs else call.alternatives
+        response = await self._ask(call, shown)
+        if shown is None or not refusals.of_logprobs(response, call):
+            return response
+        again = await self._ask(call, None)
+        if again.is_success:
+            # Models that reason show none; the next call is not refused for it once more.
+            self._shows_no_logprobs = True
+            log.warning("engine.no_logprobs", deployment=self._deployment)
+        return again
+
+    async def _ask(self, call: Call, shown: int | None) -> httpx2.Response:
+        """One request; ``shown`` is the number of alternatives asked for of each token."""
         assert self._client is not None
         messages: list[ChatCompletionMessageParam] = [
             {"role": "user", "content": call.prefix + call.question}
@@ -54,6 +84,7 @@ class OpenAIEngine(ApiEngine):
             messages.insert(0, {"role": "system", "content": call.system})
         limit, none = call.output_limit, openai.omit
         newer = self._limit_parameter == "max_completion_tokens"
+        numbered = self._logprobs_parameter == "number"
         try:
             raw = await self._client.chat.completions.with_raw_response.create(
                 model=call.model,
@@ -61,8 +92,11 @@ class OpenAIEngine(ApiEngine):
                 response_format=_format(call) or none,
                 max_completion_tokens=limit if newer else none,
                 max_tokens=none if newer else limit,
-                logprobs=none if call.alternatives is None else True,
-                top_logprobs=call.alternatives or none,
+                logprobs=none if shown is None or numbered else True,
+                top_logprobs=none if numbered else shown or none,
+                prompt_cache_key=(self._keyed and _cache_key(call)) or none,
+                # The SDK's own parameter takes no number.
+                extra_body={"logprobs": max(1, shown)} if numbered and shown is not None else None,
                 extra_headers=self._headers(call),
                 timeout=self._timeout(call),
             )
@@ -90,6 +124,14 @@ class OpenAIEngine(ApiEngine):
             model=wire.name(body, "model"),
             tokens=logprobs.read(choice),
         )
+
+
+def _cache_key(call: Call) -> str | None:
+    """Names what the call shares with others, so that they meet the same cache, and nothing of it;
+    ``None`` for a prefix that no cache keeps.
+    """
+    shared = f"{call.model}\0{call.system}\0{call.prefix}".encode("utf-8", "surrogatepass")
+    return sha256(shared).hexdigest()[:32] if len(shared) >= CACHED_FROM_BYTES else None
 
 
 def _format(call: Call) -> ResponseFormatJSONSchema | ResponseFormatJSONObject | None:

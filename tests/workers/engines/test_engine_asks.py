@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,3 +147,35 @@ def test_the_alternatives_are_asked_for_of_labels_alone_and_nothing_of_a_free_te
     assert body["logprobs"] is True
     assert "top_logprobs" not in body
     assert "logprobs" not in asked(where, complete, prompt="hello")
+
+
+def test_alternatives_are_a_number_where_the_host_takes_one() -> None:
+    where = deployment(top_logprobs=20, logprobs_parameter="number")
+    body = asked(where)
+    assert (body["logprobs"], "top_logprobs" in body) == (20, False)
+    body = asked(where, extract, text="t", fields={"sum": "number"})
+    assert (body["logprobs"], "top_logprobs" in body) == (1, False)
+
+
+def shared(where: Deployment, prefix: str, question: str = "q") -> dict[str, Any]:
+    call = replace(prepared(where, classify, LABELS), prefix=prefix, question=question)
+    return asyncio.run(sent(where, call))
+
+
+def test_a_shared_prefix_has_a_key_that_says_nothing_of_it() -> None:
+    where, long = deployment(prompt_cache="key"), "The handbook. " * 100
+    one, other = (shared(where, long, question)["prompt_cache_key"] for question in "qr")
+    assert one == other
+    assert len(one) == 32
+    assert shared(where, long + "!")["prompt_cache_key"] != one
+    assert "prompt_cache_key" not in shared(where, "short")
+    assert "prompt_cache_key" not in shared(deployment(prompt_cache="none"), long)
+
+
+def test_a_shared_prefix_is_marked_for_anthropic_unless_the_policy_says_none() -> None:
+    long = "The handbook says nothing of note. " * 600
+    (marked, question) = shared(deployment("anthropic"), long)["messages"][0]["content"]
+    assert marked["cache_control"] == {"type": "ephemeral", "ttl": "5m"}
+    assert "cache_control" not in question
+    plain = shared(deployment("anthropic", prompt_cache="none"), long)
+    assert "cache_control" not in plain["messages"][0]["content"][0]
