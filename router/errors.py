@@ -3,6 +3,7 @@
     TierqueueError
     ├── InvalidItem            what the producer handed over cannot become a work item
     ├── InvalidPolicy          tierqueue.toml cannot be used
+    ├── InvalidArtefact        what was learned cannot be read, or is not what was named
     ├── Misconfigured          a setting, key or broker URL is missing or wrong
     ├── LedgerMismatch         the database is older or newer than this code
     ├── SpendingRefused        no ledger or no limiter, so nothing may be spent
@@ -59,6 +60,10 @@ class InvalidItem(TierqueueError):
 
 class InvalidPolicy(TierqueueError):
     """tierqueue.toml cannot be used; the message names the key and the nearest valid one."""
+
+
+class InvalidArtefact(TierqueueError):
+    """What was learned cannot be used: not the file that was named, damaged, or of another kind."""
 
 
 class Misconfigured(TierqueueError):

@@ -1,0 +1,53 @@
+"""Texts become the same numbers everywhere, whatever they hold."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tierqueue.router.learned import text
+
+
+def near(one: str, other: str) -> float:
+    """The cosine of two texts, over both blocks."""
+    rows = [text.counts(one), text.counts(other)]
+    ones = np.ones(text.WIDTH, np.float32)
+    first, second = (text.weighted(row, ones) for row in rows)
+    return float(first @ second) / 2
+
+
+def test_the_buckets_of_a_text_are_those_that_artefacts_were_trained_with() -> None:
+    found = text.counts("My card was declined")
+    assert np.flatnonzero(found)[:4].tolist() == [87, 219, 2469, 2482]
+    assert int(np.abs(found).sum()) == 67
+
+
+def test_case_and_blanks_change_nothing_and_words_do() -> None:
+    assert near("My  card\nwas DECLINED", "my card was declined") == pytest.approx(1.0)
+    assert near("my card was declined", "my card was declinde") > 0.5
+    assert near("my card was declined", "when does the museum open") < 0.2
+
+
+def test_no_word_is_cut_across_its_neighbours() -> None:
+    whole, parts = text.counts("ab cd")[text.BUCKETS :], text.counts("cd ab")[text.BUCKETS :]
+    assert (whole == parts).all()
+
+
+@given(st.text(max_size=300))
+def test_any_text_gives_finite_numbers_of_length_one_or_nothing(content: str) -> None:
+    found = text.weighted(text.counts(content), np.ones(text.WIDTH, np.float32))
+    assert np.isfinite(found).all()
+    for block in (found[: text.BUCKETS], found[text.BUCKETS :]):
+        assert float(block @ block) == pytest.approx(1.0, abs=1e-4) or not block.any()
+
+
+def test_what_stands_behind_the_longest_part_changes_nothing() -> None:
+    long = "x. " * text.LONGEST
+    assert (text.counts(long) == text.counts(long + "something else")).all()
+
+
+def test_what_is_rare_weighs_more() -> None:
+    rows = [text.counts(content) for content in ("card lost", "card stolen", "card found")]
+    weights = text.rarity(rows)
+    common, rare = text.counts("card"), text.counts("stolen")
+    assert weights[common != 0].max() < weights[rare != 0].max()
