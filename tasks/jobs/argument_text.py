@@ -1,6 +1,7 @@
-"""Text as a value: what a command line and a CSV cell say, before the task type checks it."""
+"""Text as a value: what a command line and a cell say, before the task type checks it."""
 
 import json
+from datetime import date, datetime, time
 from typing import Any, get_origin
 
 from pydantic.fields import FieldInfo
@@ -25,3 +26,30 @@ def value_of(field: FieldInfo | type | None, text: str, *, lines: bool = False) 
         parts = text.splitlines() if lines else text.split(",")
         return [part.strip() for part in parts if part.strip()]
     return text
+
+
+def cell_value(field: FieldInfo | type | None, value: Any) -> Any:
+    """A cell for an argument of this type: text as ``value_of`` has it, others as JSON has them.
+
+    Where the argument is text, a number or a date is written out.
+    """
+    if isinstance(value, str):
+        return value_of(field, value)
+    plain = plain_value(value)
+    kind = field.annotation if isinstance(field, FieldInfo) else field
+    if kind is str and isinstance(plain, int | float):
+        return str(plain).lower() if isinstance(plain, bool) else str(plain)
+    return plain
+
+
+def plain_value(value: Any) -> Any:
+    """A value of a source as JSON has it: dates by ISO, what JSON does not know as text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(name): plain_value(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(part) for part in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

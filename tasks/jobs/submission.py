@@ -13,8 +13,9 @@ from tierqueue.ledger.session import Ledger, unstorable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy_errors import nearest
-from tierqueue.tasks.jobs.argument_text import value_of
-from tierqueue.tasks.jobs.files import Row, WorkFile, measure
+from tierqueue.tasks.files.opening import open_source
+from tierqueue.tasks.files.source import Reading, Source, SourceRow
+from tierqueue.tasks.jobs.argument_text import cell_value, plain_value
 from tierqueue.tasks.submission.demands import NAMES
 from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -51,20 +52,19 @@ class Submission:
         fixed: Mapping[str, Any],
         *,
         column: str | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self._task = task
         self._fixed = dict(fixed)
         self._column = column
         self._fields = task.arguments_model.model_fields
         self._first = next(iter(self._fields))
-        self.file: WorkFile = measure(path)
+        self.path = path
+        self.file: Source = open_source(path, reading)
         if column is not None and self._first in self._fixed:
             raise InvalidItem(f"{self._first} is set for all rows and also column {column!r}")
-        columns = self.file.columns
-        sample = next((row for row in self.file.rows() if row.values is not None), None)
-        if columns is None and sample is not None and sample.values is not None:
-            columns = tuple(sample.values)
-        self._check_columns(columns)
+        sample = next((row for row in self.file.rows() if row.wrong is None), None)
+        self._check_columns(self.file.columns)
         if sample is not None:
             self._check_fixed(sample)
 
@@ -81,7 +81,7 @@ class Submission:
             job_id = jobs.create(
                 connection,
                 task=self._task.name,
-                source=_readable(self.file.path.name),
+                source=_readable(self.file.name),
                 total=self.file.total,
                 max_cost=max_cost,
                 now=database_now(connection),
@@ -133,29 +133,29 @@ class Submission:
             return self._commit(ledger, job_id, [_unusable(new, "the database cannot hold it")])
         return len(deaths)
 
-    def _made(self, row: Row, job_id: str | None) -> _Made:
+    def _made(self, row: SourceRow, job_id: str | None) -> _Made:
         item_id = new_id()
         wrong = row.wrong
-        if row.values is not None:
+        if wrong is None:
             try:
-                new = self._checked(row.values, item_id)
+                new = self._checked(row.columns, item_id)
             except InvalidItem as error:
                 wrong = error.message
             else:
-                return replace(new, job_id=job_id, job_index=row.index), None
+                return replace(new, job_id=job_id, job_index=row.number), None
         empty = NewItem(
             id=item_id,
             task=self._task.name,
-            arguments={"row": row.values},
+            arguments={"row": {name: plain_value(value) for name, value in row.columns.items()}},
             fingerprint="",
             prefix="",
             prompt_bytes=0,
             messages=0,
             output_limit=0,
             job_id=job_id,
-            job_index=row.index,
+            job_index=row.number,
         )
-        return _unusable(empty, f"line {row.line}: {wrong}", line=row.line)
+        return _unusable(empty, f"{row.place}: {wrong}", place=row.place)
 
     def _checked(self, values: Mapping[str, Any], item_id: str) -> NewItem:
         try:
@@ -170,28 +170,30 @@ class Submission:
         if self._column is not None:
             if self._column not in values:
                 raise InvalidItem(f"it has no {self._column!r}")
-            return {self._first: values[self._column], **self._fixed}
+            return {self._first: self._read(self._first, values[self._column]), **self._fixed}
         if "idempotency_key" in values:
             raise InvalidItem("a job's rows have no idempotency_key")
-        return {**dict(self._typed(values)), **self._fixed}
+        # An empty cell says nothing: the argument's default or no demand.
+        cells = self.file.format.cells
+        said = {
+            name: self._read(name, value)
+            for name, value in values.items()
+            if not (cells and value in ("", None))
+        }
+        return {**said, **self._fixed}
 
-    def _typed(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        if self.file.columns is None:
-            yield from values.items()
-            return
-        for name, text in values.items():
-            # An empty cell says nothing: the argument's default or no demand.
-            if text != "":
-                field = self._fields.get(name)
-                kind = dict if field is None and name == "metadata" else field
-                try:
-                    yield name, value_of(kind, text)
-                except InvalidItem as error:
-                    raise InvalidItem(f"{name}: {error.message}") from None
+    def _read(self, name: str, value: Any) -> Any:
+        """One value of a row as the argument or the demand ``name``."""
+        if not self.file.format.cells:
+            return value
+        field = self._fields.get(name)
+        try:
+            return cell_value(dict if field is None and name == "metadata" else field, value)
+        except InvalidItem as error:
+            raise InvalidItem(f"{name}: {error.message}") from None
 
-    def _check_columns(self, columns: tuple[str, ...] | None) -> None:
-        columns = columns or ()
-        there = f"{self.file.path} has {', '.join(columns)}"
+    def _check_columns(self, columns: tuple[str, ...]) -> None:
+        there = f"{self.path} has {', '.join(columns)}"
         if self._column is not None:
             if self._column not in columns:
                 near = nearest(self._column, columns)
@@ -221,11 +223,10 @@ class Submission:
                 f" --set {missing[0]}=VALUE for all rows; {there}"
             )
 
-    def _check_fixed(self, sample: Row) -> None:
+    def _check_fixed(self, sample: SourceRow) -> None:
         """What is wrong with every row is wrong with the job."""
-        assert sample.values is not None
         try:
-            self._checked(sample.values, new_id())
+            self._checked(sample.columns, new_id())
         except InvalidItem as error:
             problems = error.fields.get("problems", ())
             if any(str(problem).split(":")[0].split(".")[0] in self._fixed for problem in problems):

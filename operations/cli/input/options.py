@@ -46,10 +46,22 @@ _DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--priority", {"type": click.IntRange(0, 9), "help": "9 is the most urgent."}),
 )
 
+_READING: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--encoding", {"help": "Of FILE, such as cp1252; else found out, and said."}),
+    ("--separator", {"help": "Of a CSV: one character, or tab; else found out, and said."}),
+)
+
 
 def demand_options(command: F) -> F:
     """The demands any item may carry, as options; they arrive as ``**demands``."""
     for name, options in reversed(_DEMANDS):
+        command = click.option(name, **options)(command)
+    return command
+
+
+def reading_options(command: F) -> F:
+    """How a file is read where its bytes do not say it; they arrive as ``**how`` of ``Reading``."""
+    for name, options in reversed(_READING):
         command = click.option(name, **options)(command)
     return command
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.opened import opened
-from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
+from tierqueue.operations.cli.input.options import (
+    demand_options,
+    given,
+    read_arguments,
+    reading_options,
+    task_named,
+)
 from tierqueue.operations.cli.output.printing import (
     Column,
     duration,
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--column", help="Read this column alone, as the task's first argument.")
 @click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
 @click.option("--max-cost", help="Of the whole job, such as 2usd: would it be enough?")
+@reading_options
 @demand_options
 @json_option
 def quote(
@@ -48,6 +55,8 @@ def quote(
     texts: tuple[str, ...],
     max_cost: str | None,
     as_json: bool,
+    encoding: str | None,
+    separator: str | None,
     **demands: Any,
 ) -> None:
     """Say what FILE would come to as a job: where its rows would go, for how much, how long.
@@ -62,6 +71,7 @@ def quote(
     from tierqueue.ledger.accounting.spending import Asked
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
+    from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.jobs.quote import quote as quoted
     from tierqueue.tasks.jobs.submission import Submission
 
@@ -69,8 +79,14 @@ def quote(
     limit = None if max_cost is None else parse_usd(max_cost)
     task = task_named(name)
     submission = Submission(
-        task, file, {**read_arguments(task, texts), **given(demands)}, column=column
+        task,
+        file,
+        {**read_arguments(task, texts), **given(demands)},
+        column=column,
+        reading=Reading(encoding, separator),
     )
+    for note in submission.file.notes:
+        say(f"{file.name}: {note}", err=True)
     simulated = frozenset(
         deployment.name for deployment in policy.deployments.values() if deployment.simulated
     )

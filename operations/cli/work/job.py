@@ -8,7 +8,13 @@ import click
 
 from tierqueue.operations.cli.input.names import job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
-from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
+from tierqueue.operations.cli.input.options import (
+    demand_options,
+    given,
+    read_arguments,
+    reading_options,
+    task_named,
+)
 from tierqueue.operations.cli.output.printing import (
     Column,
     age,
@@ -41,6 +47,7 @@ def job() -> None:
 @click.option("--column", help="Read this column alone, as the task's first argument.")
 @click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
 @click.option("--max-cost", help="Of the whole job, such as 2usd.")
+@reading_options
 @demand_options
 @click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
 @json_option
@@ -52,9 +59,11 @@ def submit(
     max_cost: str | None,
     watching: bool,
     as_json: bool,
+    encoding: str | None,
+    separator: str | None,
     **demands: Any,
 ) -> None:
-    """Submit FILE (.csv with a header, or .jsonl): one work item a row.
+    """Submit FILE (.csv or .tsv with a header, or .jsonl): one work item a row.
 
     Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
     row. A malformed row becomes a dead letter `invalid` that names its line; with a file that
@@ -62,11 +71,14 @@ def submit(
     """
     from tierqueue.router.money import parse_usd
     from tierqueue.tasks.app import app
+    from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.jobs.submission import Submission
 
     task = task_named(name)
     fixed = {**read_arguments(task, texts), **given(demands)}
-    submission = Submission(task, file, fixed, column=column)
+    submission = Submission(task, file, fixed, column=column, reading=Reading(encoding, separator))
+    for note in submission.file.notes:
+        say(f"{file.name}: {note}", err=True)
     limit = None if max_cost is None else parse_usd(max_cost)
 
     def told(committed: int, total: int) -> None:

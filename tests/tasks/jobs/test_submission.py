@@ -119,7 +119,7 @@ def test_malformed_rows_are_dead_letters_and_the_counts_add_up(
     assert {row["reason"] for row in dead} == {"invalid"}
     for number, row in enumerate(dead, start=2):
         assert row["error"]["message"].startswith(f"line {number}: ")
-        assert row["error"]["fields"]["line"] == number
+        assert row["error"]["fields"]["place"] == f"line {number}"
     assert dead[1]["arguments"] == {"row": {"text": ""}}
     with ledger.read() as connection:
         progress = jobs.progress(connection, done.id)

@@ -1,0 +1,37 @@
+"""A source by its name: which reader a file has."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.policy_errors import nearest
+from tierqueue.tasks.files import json_lines, separated
+from tierqueue.tasks.files.source import Reading, Source
+
+_READERS: Mapping[str, Callable[[Path, Reading], Source]] = {
+    ".csv": separated.read,
+    ".tsv": separated.read,
+    ".jsonl": json_lines.read,
+    ".ndjson": json_lines.read,
+}
+
+
+def open_source(path: Path, reading: Reading | None = None) -> Source:
+    """A file of work, read once from end to end.
+
+    Raises ``InvalidItem`` for what is wrong with the whole file; what is wrong with one row is that
+    row's own affair.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidItem(
+            f"{path}: a job is a file {', '.join(_READERS)}{nearest(path.suffix, _READERS)}"
+        )
+    if not path.is_file():
+        raise InvalidItem(
+            f"{path} is not {'a regular' if path.exists() else 'there: no such'} file"
+        )
+    try:
+        return reader(path, reading or Reading())
+    except OSError as error:
+        raise InvalidItem(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,62 @@
+"""What a source of rows is, whatever its format: a reader yields it, jobs and writers take it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One row: its ``number`` from 0, its values by column, and its ``place`` ("line 3").
+
+    ``wrong`` says why it can be no item; ``columns`` then hold what could be read of it.
+    """
+
+    number: int
+    columns: dict[str, Any]
+    place: str
+    wrong: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a source is to be read where its bytes do not say; ``None`` is found out and told."""
+
+    encoding: str | None = None
+    separator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a writer needs to give rows back as they came.
+
+    ``kind`` is ``csv`` or ``jsonl``; the others matter where the kind has them. ``header`` holds
+    the names as the file has them, which may be empty where columns are not.
+    """
+
+    kind: str
+    encoding: str = "utf-8"
+    separator: str = ","
+    line_end: str = "\n"
+    header: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> bool:
+        """Whether values are cells: an empty one says nothing, and a text may be a list."""
+        return self.kind != "jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source that was read once from end to end: how many rows it has, and their columns.
+
+    ``columns`` of JSON lines are those of the first row. ``notes`` say what was found out and not
+    stated, such as an encoding. ``rows`` reads every row anew, in order.
+    """
+
+    name: str
+    format: Format
+    columns: tuple[str, ...]
+    total: int
+    rows: Callable[[], Iterator[SourceRow]]
+    notes: tuple[str, ...] = field(default=())
