@@ -16,6 +16,7 @@ from bench.engine.calls import call_of
 from bench.engine.load import DEPLOYMENT
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.workers.engines import vllm, vllm_request
+from tierqueue.workers.engines.engine import Call
 
 Generate = Callable[[list[str], list[Any]], Awaitable[list[Any]]]
 
@@ -40,7 +41,7 @@ async def _serve(kind: str, policy: Policy, seqs: int) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         calls = [call_of(policy, row) for row in json.loads(line)["rows"]]
         prompts = [vllm_request.prompt_text(tokenizer, call) for call in calls]
-        sampling = [vllm_request.sampling(call) for call in calls]
+        sampling = [plain(call) for call in calls]
         began = time.perf_counter()
         done = await generate(prompts, sampling)
         seconds = time.perf_counter() - began
@@ -51,6 +52,13 @@ async def _serve(kind: str, policy: Policy, seqs: int) -> None:
             "cached": sum(output.num_cached_tokens or 0 for output in done),
         }
         print(json.dumps(told), flush=True)
+
+
+def plain(call: Call) -> Any:
+    """What the worker asks of a call, with vLLM's own check of every request's schema."""
+    from vllm.sampling_params import SamplingParams
+
+    return SamplingParams(**vllm_request.plain(call, vllm_request.structured))
 
 
 def _offline(arguments: dict[str, Any]) -> tuple[Generate, Any]:

@@ -58,6 +58,7 @@ class VllmEngine:
         self._stall = Stall(self.load, clock)
         self._hung = False
         self._llm: Any = None
+        self._sampling: vllm_request.Sampling | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._closing = False
 
@@ -83,6 +84,7 @@ class VllmEngine:
                 f"({error}): run `make engine`"
             ) from error
         self._refuse_unknown({field.name for field in dataclasses.fields(AsyncEngineArgs)})
+        self._sampling = vllm_request.sampling()
         logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
         try:
             told = engine_load.listener(self.load)
@@ -171,14 +173,14 @@ class VllmEngine:
 
     async def _generate(self, call: Call) -> Completed | Failed | Unavailable:
         # A call that comes after the core's death had no part in it.
-        if not self.healthy:
+        if not self.healthy or self._sampling is None:
             message = f"{self._deployment}: the engine is not running"
             return Unavailable(kind="engine_dead", message=message)
         if call.model != self._model:
             return self._failure("bad_request", f"serves {self._model} alone", transient=False)
         stream = self._llm.generate(
             await self._rendered(call),
-            vllm_request.sampling(call),
+            self._sampling(call),
             request_id=f"{call.item}.{call.fence}",
         )
         last = None

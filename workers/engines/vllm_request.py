@@ -1,28 +1,70 @@
 """What vLLM is given of a call: its prompt as one text, and how to answer it."""
 
+import json
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any
 
 from tierqueue.workers.engines.engine import Call
 
+GRAMMARS = 256
+"""How many schemas an engine remembers as checked; the least recently used goes."""
 
-def sampling(call: Call) -> Any:
-    """What vLLM is told of how to answer a call: its ``SamplingParams``."""
-    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+Sampling = Callable[[Call], Any]
 
-    return SamplingParams(
-        temperature=0.0,
-        max_tokens=call.output_limit,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-        logprobs=call.alternatives,
-        flat_logprobs=call.alternatives is not None,
-        detokenize=call.alternatives is None,
-        skip_clone=True,  # made for this call alone
-        structured_outputs=(
-            None
-            if call.schema is None
-            else StructuredOutputsParams(json=dict(call.schema), disable_any_whitespace=True)
-        ),
-    )
+
+def plain(call: Call, structured: Any) -> dict[str, Any]:
+    """Arguments of vLLM's ``SamplingParams`` for a call; ``structured``: what holds its schema."""
+    from vllm.sampling_params import RequestOutputKind
+
+    return {
+        "temperature": 0.0,
+        "max_tokens": call.output_limit,
+        "output_kind": RequestOutputKind.FINAL_ONLY,
+        "logprobs": call.alternatives,
+        "flat_logprobs": call.alternatives is not None,
+        "detokenize": call.alternatives is None,
+        "skip_clone": True,  # made for this call alone
+        "structured_outputs": None if call.schema is None else structured(json.dumps(call.schema)),
+    }
+
+
+def structured(schema: str) -> Any:
+    """What has vLLM hold an answer to a schema, without whitespace between its tokens."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return StructuredOutputsParams(json=schema, disable_any_whitespace=True)
+
+
+def sampling() -> Sampling:
+    """One engine's way to tell vLLM how a call is to be answered: as its ``SamplingParams``.
+
+    Calls with the same schema share one object, which bears the mark that vLLM has checked it.
+    """
+    checked_once, shared = _checked_once(), lru_cache(maxsize=GRAMMARS)(structured)
+    return lambda call: checked_once(**plain(call, shared))
+
+
+@cache
+def _checked_once() -> Any:
+    """``SamplingParams`` of which vLLM checks a schema at its first call alone.
+
+    vLLM 0.32 makes a grammar of every request's schema, only to see whether it can.
+    """
+    from vllm.sampling_params import SamplingParams
+
+    class CheckedOnce(SamplingParams):  # type: ignore[misc]
+        def _validate_structured_outputs(self, *configuration: Any) -> None:
+            asked = self.structured_outputs
+            if asked is None or asked._backend is not None:  # noqa: SLF001 - vLLM's own mark
+                return
+            try:
+                super()._validate_structured_outputs(*configuration)
+            except Exception:
+                asked._backend = None  # noqa: SLF001
+                raise
+
+    return CheckedOnce
 
 
 def prompt_text(tokenizer: Any, call: Call) -> str:
