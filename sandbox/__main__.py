@@ -18,6 +18,7 @@ _EXAMPLE = """\
 example:
   python -m sandbox --port 8089 --log /tmp/sandbox.jsonl --latency-ms 50 --rpm 600
   OPENAI_BASE_URL=http://127.0.0.1:8089/v1    ANTHROPIC_BASE_URL=http://127.0.0.1:8089
+  http://127.0.0.1:8089/as/mistral/v1 plays Mistral: sandbox/vendors.toml has them all
 
 Prints {"port": N} on stdout once it listens; --port 0 takes a free port. GET /healthz and
 GET /log/summary need no key. The markers are described in sandbox/faults.py, the faults file in

@@ -12,9 +12,11 @@ from sandbox.call import Call, Json, Refused, Served
 from sandbox.log import Entry, Log
 from sandbox.odd import altered
 from sandbox.serving import Desk, Model, input_tokens, prompt_sha256
+from sandbox.vendors import vendors
 from sandbox.wire import Headers, Wire
 from sandbox.wire_anthropic import AnthropicWire
 from sandbox.wire_openai import OpenAIWire
+from sandbox.wire_vendor import VendorWire
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,7 +26,15 @@ Drop = Callable[[], None]
 GARBAGE = b"<html><body>simulated gateway page, not JSON</body></html>"
 _JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
 _HTML: tuple[bytes, bytes] = (b"content-type", b"text/html")
-_WIRES: dict[str, Wire] = {"/v1/chat/completions": OpenAIWire(), "/v1/messages": AnthropicWire()}
+_WIRES: dict[str, Wire] = {
+    "/v1/chat/completions": OpenAIWire(),
+    "/v1/messages": AnthropicWire(),
+    "/as/anthropic/v1/messages": AnthropicWire(),
+    **{
+        f"/as/{vendor.name}{vendor.path}/chat/completions": VendorWire(vendor)
+        for vendor in vendors().values()
+    },
+}
 
 
 class Application:
@@ -117,7 +127,8 @@ class Application:
                 body = _dump(altered(wire.answer(call, served, seq), entry.fault))
             finally:
                 model.gate.leave()
-        except Refused as refused:
+        except Refused as said:
+            refused = wire.worded(said)
             entry.status = 200 if refused.inside else refused.status
             entry.fault = refused.fault or entry.fault
             body = _dump(wire.error(refused, f"req_sandbox_{self._log.seq + 1}"))
@@ -233,5 +244,5 @@ def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def _dump(value: Json) -> bytes:
+def _dump(value: Json | list[Json]) -> bytes:
     return json.dumps(value, ensure_ascii=True).encode()

@@ -1,14 +1,14 @@
 """The prompt cache: which prefixes were served lately. In memory; a restart forgets it all.
 
-As the real ones: OpenAI keeps the texts before the last one by itself and bills writing as plain
-input, in steps of 128 tokens; Anthropic keeps what the request marks, and bills writing apart.
+As the real ones: OpenAI keeps the beginning of every prompt by itself, in steps of 128 tokens, and
+bills writing as plain input; Anthropic keeps what the request marks, and bills writing apart.
 Neither keeps a prefix under 1,024 tokens. This makes cached tokens depend on what was served
 before, the only part of an answer that does.
 """
 
 import hashlib
 
-from sandbox.call import Call, Usage, tokens_of
+from sandbox.call import BYTES_PER_TOKEN, Call, Usage, tokens_of
 
 SMALLEST = 1024
 OPENAI_STEP = 128
@@ -24,19 +24,20 @@ class PromptCache:
 
     def use(self, call: Call, input_tokens: int, now: float) -> Usage:
         """The input side of the call's usage; remembers its marked prefixes. ``now`` in seconds."""
+        if not call.marks:
+            cached = self._begun(call, now) if call.api == "openai" else 0
+            return Usage(input=input_tokens - cached, cached=cached)
         cached, reached, written, written_1h = 0, 0, 0, 0
         for mark in call.marks:
             prefix = "\n\n".join(call.pieces[: mark.pieces])
             tokens = tokens_of(prefix)
-            if not mark.written_is_billed:
-                tokens -= tokens % OPENAI_STEP
             if tokens < SMALLEST:
                 continue
             named = f"{call.api}/{call.model}/{prefix}".encode("utf-8", "surrogatepass")
             key = hashlib.sha256(named).digest()
             if self._until.get(key, 0.0) > now:
                 cached, reached, written, written_1h = tokens, tokens, 0, 0
-            elif mark.written_is_billed:
+            else:
                 if mark.ttl >= HOUR:
                     written_1h += tokens - reached
                 else:
@@ -45,6 +46,20 @@ class PromptCache:
             self._keep(key, now, mark.ttl)
         plain = input_tokens - cached - written - written_1h
         return Usage(input=plain, cached=cached, written=written, written_1h=written_1h)
+
+    def _begun(self, call: Call, now: float) -> int:
+        """The tokens of the prompt that were served before, as far as it begins as another did."""
+        whole, cached = call.prompt.encode("utf-8", "surrogatepass"), 0
+        digest, step = hashlib.sha256(f"openai/{call.model}/".encode()), OPENAI_STEP
+        for tokens in range(step, len(whole) // BYTES_PER_TOKEN + 1, step):
+            digest.update(whole[(tokens - step) * BYTES_PER_TOKEN : tokens * BYTES_PER_TOKEN])
+            if tokens < SMALLEST:
+                continue
+            key = digest.digest()
+            if self._until.get(key, 0.0) > now:
+                cached = tokens
+            self._keep(key, now, HOUR)
+        return cached
 
     def _keep(self, key: bytes, now: float, ttl: int) -> None:
         if len(self._until) >= KEPT_AT_MOST:

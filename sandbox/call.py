@@ -26,7 +26,6 @@ class CacheMark:
 
     pieces: int
     ttl: int
-    written_is_billed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,8 @@ class Refused(Exception):
     """The call is answered with an error.
 
     ``after`` is the wait in seconds it advises, ``code`` the error's code, where it has one of its
-    own. ``inside``: the reply's status is 200, and the error names its own, as gateways do.
+    own, and ``param`` the parameter that it is about. ``inside``: the reply's status is 200, and
+    the error names its own, as gateways do.
     ``too_large``: the limit of tokens a minute and what this one request asks for above it.
     """
 
@@ -104,8 +104,10 @@ class Refused(Exception):
         code: str | None = None,
         inside: bool = False,
         too_large: tuple[int, int] | None = None,
+        param: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.param = param
         self.code = code
         self.inside = inside
         self.too_large = too_large

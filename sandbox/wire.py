@@ -27,7 +27,10 @@ class Wire(Protocol):
     def answer(self, call: Call, served: Served, seq: int) -> Json:
         """The reply to a served call."""
 
-    def error(self, refused: Refused, request: str, /) -> Json:
+    def worded(self, refused: Refused) -> Refused:
+        """The refusal as this provider words it."""
+
+    def error(self, refused: Refused, request: str, /) -> Json | list[Json]:
         """The reply to a refused one."""
 
     def headers(self, seq: int, remaining: Remaining, tokens: int | None) -> Headers:

@@ -29,6 +29,10 @@ _TOO_LARGE = (
     "tokens per minute. You can see the response headers for current usage. Please reduce the "
     "prompt length or the maximum tokens requested, or try again later."
 )
+_NO_MONEY = (
+    "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to "
+    "upgrade or purchase credits."
+)
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -112,6 +116,12 @@ class AnthropicWire:
             },
         }
 
+    def worded(self, refused: Refused) -> Refused:
+        """The refusal, of an account without money with Anthropic's status and words."""
+        if refused.fault == "no_quota":
+            return Refused(400, _NO_MONEY, fault=refused.fault)
+        return refused
+
     def error(self, refused: Refused, request: str, /) -> Json:
         """Anthropic's error object."""
         kind = _TYPES.get(refused.status, "api_error")
@@ -145,7 +155,7 @@ def _mark(part: Json, pieces: int, marks: list[CacheMark]) -> None:
     ttl = asked.get("ttl", "5m")
     if asked.get("type") != "ephemeral" or ttl not in _TTL:
         raise Refused(400, "cache_control: expected ephemeral with a ttl of 5m or 1h")
-    marks.append(CacheMark(pieces, _TTL[ttl], written_is_billed=True))
+    marks.append(CacheMark(pieces, _TTL[ttl]))
 
 
 def _schema(output_config: Json) -> Json | None:

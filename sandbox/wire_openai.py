@@ -4,8 +4,7 @@ import re
 import time
 
 from sandbox import logprobs, schema_rules
-from sandbox.cache import HOUR
-from sandbox.call import Api, CacheMark, Call, Json, Refused, Served
+from sandbox.call import Api, Call, Json, Refused, Served
 from sandbox.wire import (
     Headers,
     Remaining,
@@ -21,7 +20,7 @@ from sandbox.wire import (
 
 # OpenAI's own default is the model's maximum; ours is this many tokens.
 DEFAULT_MAX_OUTPUT = 4096
-_PARAMETERS = {
+PARAMETERS = {
     *("model", "messages", "max_tokens", "max_completion_tokens", "response_format", "n"),
     *("temperature", "top_p", "stop", "seed", "user", "metadata", "store", "logprobs"),
     *("top_logprobs", "presence_penalty", "frequency_penalty", "logit_bias", "service_tier"),
@@ -50,9 +49,9 @@ class OpenAIWire:
         return key.strip() if kind.lower() == "bearer" else ""
 
     def read(self, body: Json) -> Call:
-        """The call; its cacheable prefix is everything before the last text."""
+        """The call."""
         refuse_streams_and_tools(body)
-        refuse_unknown(body, _PARAMETERS)
+        refuse_unknown(body, PARAMETERS)
         if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
             raise Refused(400, "max_tokens and max_completion_tokens cannot both be set")
         if field(body, "n", int, 1) != 1:
@@ -83,7 +82,6 @@ class OpenAIWire:
             max_output=positive(body, "max_completion_tokens")
             or positive(body, "max_tokens")
             or DEFAULT_MAX_OUTPUT,
-            marks=(CacheMark(len(pieces) - 1, HOUR, written_is_billed=False),),
             logprobs=alternatives,
             uses=frozenset(
                 {name for name in ("max_tokens", "max_completion_tokens") if body.get(name)}
@@ -115,8 +113,12 @@ class OpenAIWire:
             },
         }
 
-    def error(self, refused: Refused, _request: str, /) -> Json:
-        """OpenAI's error object."""
+    def error(self, refused: Refused, _request: str, /) -> Json | list[Json]:
+        """OpenAI's error object; another vendor may put it into an array."""
+        return {"error": self.told(refused)}
+
+    def told(self, refused: Refused) -> Json:
+        """What an error says."""
         status = refused.status
         kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
         code: str | int | None = refused.code or _CODES.get(status)
@@ -125,7 +127,11 @@ class OpenAIWire:
         message = refused.message
         if refused.too_large is not None:
             message, kind, code = _TOO_LARGE.format(*refused.too_large), "tokens", _CODES[429]
-        return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+        return {"message": message, "type": kind, "param": refused.param, "code": code}
+
+    def worded(self, refused: Refused) -> Refused:
+        """The refusal as it is."""
+        return refused
 
     def headers(self, seq: int, remaining: Remaining, tokens: int | None) -> Headers:
         """``x-request-id`` and ``x-ratelimit-*``."""

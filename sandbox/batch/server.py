@@ -173,7 +173,7 @@ class Batches:
             body = altered(_WIRE.answer(call, served, self._log.seq + 1), entry.fault)
         except Refused as refused:
             entry.status, entry.fault = refused.status, refused.fault or entry.fault
-            body, fault = _WIRE.error(refused, ""), None
+            body, fault = {"error": _WIRE.told(refused)}, None
         seq = self._log.write(entry, now)
         return _line(request, entry.status, body, seq, fault)
 

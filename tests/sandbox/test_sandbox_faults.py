@@ -42,7 +42,6 @@ def text_of(answer: Any) -> str:
         ("503", "InternalServerError", 503),
         ("bad_request", "BadRequestError", 400),
         ("unauthorized", "AuthenticationError", 401),
-        ("no_quota", "RateLimitError", 429),
         ("no_model", "NotFoundError", 404),
     ],
 )
@@ -57,6 +56,14 @@ def test_an_error_fault_raises_the_sdks_own_error_and_bills_nothing(
     line = provider.lines()[-1]
     assert (line["status"], line["fault"], line["cost_nanousd"]) == (status, marker, 0)
     assert line["output_tokens"] == line["input_tokens"] == 0
+
+
+def test_an_account_without_money_is_told_so_in_its_vendors_own_way(provider: Any) -> None:
+    with pytest.raises(openai.RateLimitError) as told:
+        provider.ask("openai", "hello [[sandbox:no_quota]]")
+    assert told.value.code == "insufficient_quota"
+    with pytest.raises(anthropic.BadRequestError, match="Your credit balance is too low"):
+        provider.ask("anthropic", "hello [[sandbox:no_quota]]")
 
 
 @pytest.mark.parametrize("api", SDKS)

@@ -70,16 +70,19 @@ def test_an_answer_longer_than_its_limit_is_cut_there(provider: Any, api: str) -
         assert answer.usage.output_tokens == 2
 
 
-def test_openai_caches_what_stands_before_the_last_text(provider: Any) -> None:
-    turns: Any = [
-        {"role": "system", "content": "openai rules " * 400},
-        {"role": "user", "content": "one"},
-    ]
-    create = provider.openai.chat.completions.create
-    first = create(model="frontier-mini", messages=turns).usage
-    again = create(model="frontier-mini", messages=turns).usage
+def test_openai_caches_the_beginning_of_a_prompt_in_steps(provider: Any) -> None:
+    def usage(said: str) -> Any:
+        turns: Any = [
+            {"role": "system", "content": "openai rules " * 200},
+            {"role": "user", "content": "openai " * 400 + said},
+        ]
+        return provider.openai.chat.completions.create(model="frontier-mini", messages=turns).usage
+
+    first, again, other = usage("one"), usage("one"), usage("something else")
     assert first.prompt_tokens_details.cached_tokens == 0
-    assert again.prompt_tokens_details.cached_tokens == 1300 // 128 * 128
+    # 2,600 and 2 and 2,800 bytes are shared, wherever one message ends.
+    assert again.prompt_tokens_details.cached_tokens == 1350 // 128 * 128
+    assert other.prompt_tokens_details.cached_tokens == 1350 // 128 * 128
     assert again.prompt_tokens == first.prompt_tokens
 
 

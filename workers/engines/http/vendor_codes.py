@@ -6,6 +6,8 @@ NO_QUOTA = frozenset(
         "billing_error",
         "billing_hard_limit_reached",
         "billing_not_active",
+        "budget_exceeded",
+        "exceeded_current_quota_error",
         "insufficient_quota",
     }
 )
