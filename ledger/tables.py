@@ -2,10 +2,7 @@
 on the database's own clock; JSON is JSON. SQLite and PostgreSQL alike.
 """
 
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -13,32 +10,18 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(column_0_label)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# SQLite gives a rowid (and so auto-increment) only to a column of type INTEGER.
-_Serial = BigInteger().with_variant(Integer, "sqlite")
-# Ids sort by their bytes on every server: rows are locked in that order, by SQL and by Python.
-_Id = Text().with_variant(Text(collation="C"), "postgresql")
-# A Python None in a JSON column is SQL NULL: "no value", never the JSON word null.
-_Json = JSON(none_as_null=True)
-
-
-def _where(condition: str) -> dict[str, Any]:
-    """A partial index: on rows under ``condition`` alone."""
-    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
-
+from tierqueue.ledger.columns import Id as _Id
+from tierqueue.ledger.columns import Json as _Json
+from tierqueue.ledger.columns import Serial as _Serial
+from tierqueue.ledger.columns import metadata as metadata  # noqa: PLC0414
+from tierqueue.ledger.columns import where as _where
+from tierqueue.ledger.job_tables import job_rows as job_rows  # noqa: PLC0414
+from tierqueue.ledger.job_tables import jobs as jobs  # noqa: PLC0414
 
 items = Table(
     "items",
@@ -279,22 +262,6 @@ ceiling_marks = Table(
     Column("at", BigInteger, nullable=False),
 )
 """What a balance had spent at a moment not long ago: the rate of spending is measured from it."""
-
-jobs = Table(
-    "jobs",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("task", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("max_cost", BigInteger),
-    Column("submitted_at", BigInteger, nullable=False),
-    Column("complete", Boolean, nullable=False),
-    Column("total", Integer, nullable=False),
-    Column("cancelled_at", BigInteger),
-)
-"""One row a job file; ``complete`` once every one of its ``total`` rows is an item. Jobs of older
-releases have no ``total`` until then.
-"""
 
 tiers = Table(
     "tiers",

@@ -5,14 +5,14 @@ What is left of an item: that there was one, when, for whom, where it ran and wh
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, tuple_, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.results.promises import ids_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.tables import attempts, items, promises, raw_messages
+from tierqueue.ledger.tables import attempts, items, job_rows, promises, raw_messages
 from tierqueue.router.lifecycle import ENDS, State
 
 _ENDED = items.c.state.in_([state.value for state in ENDS])
@@ -118,8 +118,8 @@ def _ended(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
 
 
 def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
-    # A dead letter's message and an attempt's detail may quote an answer; a key or a fingerprint
-    # may tell what was asked.
+    # A dead letter's message and an attempt's detail may quote an answer; a key, a fingerprint
+    # or a hash of a row may tell what was asked.
     connection.execute(
         update(items)
         .where(among(items.c.id))
@@ -137,6 +137,21 @@ def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
     )
     connection.execute(
         update(attempts).where(among(attempts.c.item_id)).values(detail=None), {"ids": list(ids)}
+    )
+    own = select(items.c.job_id, items.c.job_index).where(
+        among(items.c.id), items.c.job_id.is_not(None)
+    )
+    connection.execute(
+        update(job_rows)
+        .where(tuple_(job_rows.c.job_id, job_rows.c.number).in_(own))
+        .values(content="", fingerprint=""),
+        {"ids": list(ids)},
+    )
+    connection.execute(
+        update(job_rows)
+        .where(among(job_rows.c.item_id), job_rows.c.fingerprint.is_(None))
+        .values(content=""),
+        {"ids": list(ids)},
     )
     connection.execute(
         update(promises)

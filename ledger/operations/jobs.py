@@ -1,6 +1,6 @@
 """Jobs: many items from one file, watched, paid for and cancelled together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +80,12 @@ def create(
     max_cost: int | None,
     now: int,
     total: int = 0,
+    run: str | None = None,
+    path: str | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> str:
     """Open a job of ``total`` rows (0: not known yet); its ``max_cost`` (nano-dollars) is a ceiling
-    over all its items.
+    over all its items. ``path`` and ``reading``: where its file is, and how it was read.
     """
     job_id = new_id()
     connection.execute(
@@ -94,6 +97,9 @@ def create(
             submitted_at=now,
             complete=False,
             total=total,
+            run=run,
+            path=path,
+            reading=reading and dict(reading),
         )
     )
     if max_cost is not None:

@@ -1,21 +1,23 @@
 """Jobs: a file's rows become items of one task type, committed in batches as the file is read."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tierqueue.ledger.lifecycle.items import Death, NewItem, die, new_id, prepare
+from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
 from tierqueue.ledger.operations import jobs
-from tierqueue.ledger.session import Ledger, unstorable
+from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.source import Reading, Source, SourceRow
 from tierqueue.tasks.jobs.argument_text import cell_value, plain_value
+from tierqueue.tasks.jobs.committing import Committing, Made, unusable
+from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES
 from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -24,8 +26,6 @@ BATCH = 500
 
 Progress = Callable[[int, int], None]
 """Told after each batch: rows committed so far, and rows of the file."""
-
-_Made = tuple[NewItem, Death | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ class Submission:
         self._fields = task.arguments_model.model_fields
         self._first = next(iter(self._fields))
         self.path = path
-        self.file: Source = open_source(path, reading)
+        self._reading = reading or Reading()
+        self.file: Source = open_source(path, self._reading)
         if column is not None and self._first in self._fixed:
             raise InvalidItem(f"{self._first} is set for all rows and also column {column!r}")
         sample = next((row for row in self.file.rows() if row.wrong is None), None)
@@ -85,56 +86,32 @@ class Submission:
                 total=self.file.total,
                 max_cost=max_cost,
                 now=database_now(connection),
+                path=_readable(str(self.path.resolve())),
+                reading={**asdict(self._reading), "column": self._column},
             )
-        committed = malformed = 0
+        committing = Committing(ledger, job_id, run=None)
+        committed = 0
         rows = self.file.rows()
         while batch := list(islice(rows, BATCH)):
-            malformed += self._commit(ledger, job_id, [self._made(row, job_id) for row in batch])
+            committing.add([self._made(row, job_id) for row in batch])
             committed += len(batch)
             wake()
             progress(committed, self.file.total)
         with ledger.write() as connection:
             jobs.complete(connection, job_id, committed)
-        return Submitted(job_id, committed, malformed)
+        return Submitted(job_id, committed, committing.counts.malformed)
 
     def made(self) -> Iterator[tuple[NewItem, Death | None]]:
         """What every row becomes, in the file's order: an item, dead from the start where the row
         is malformed. Commits nothing.
         """
         for row in self.file.rows():
-            yield self._made(row, None)
+            made = self._made(row, None)
+            yield made.new, made.death
 
-    def _commit(self, ledger: Ledger, job_id: str, made: Sequence[_Made]) -> int:
-        """Commit rows in one transaction; returns how many of them are dead from the start.
-
-        Raises ``Cancelled`` when the job was cancelled meanwhile.
-        """
-        deaths = [death for _, death in made if death is not None]
-        now = ledger.now()
-        try:
-            # Before the transaction: on SQLite nobody else writes while it is open.
-            rows = prepare(ledger.dialect, [new for new, _ in made], now)
-            with ledger.write() as connection:
-                jobs.accepting(connection, job_id)
-                rows.write(connection)
-                die(connection, deaths, now)
-        except Exception as error:
-            if not unstorable(error):
-                raise
-            # One row that the database can never hold must not take its neighbours with it.
-            if len(made) > 1:
-                half = len(made) // 2
-                return sum(
-                    self._commit(ledger, job_id, part) for part in (made[:half], made[half:])
-                )
-            ((new, death),) = made
-            if death is not None:
-                raise
-            return self._commit(ledger, job_id, [_unusable(new, "the database cannot hold it")])
-        return len(deaths)
-
-    def _made(self, row: SourceRow, job_id: str | None) -> _Made:
+    def _made(self, row: SourceRow, job_id: str | None) -> Made:
         item_id = new_id()
+        content = fingerprint.of_row(row.columns, self._column)
         wrong = row.wrong
         if wrong is None:
             try:
@@ -142,7 +119,8 @@ class Submission:
             except InvalidItem as error:
                 wrong = error.message
             else:
-                return replace(new, job_id=job_id, job_index=row.number), None
+                new = replace(new, job_id=job_id, job_index=row.number)
+                return Made(new, None, content, fingerprint.of_item(self._task, new))
         empty = NewItem(
             id=item_id,
             task=self._task.name,
@@ -155,7 +133,7 @@ class Submission:
             job_id=job_id,
             job_index=row.number,
         )
-        return _unusable(empty, f"{row.place}: {wrong}", place=row.place)
+        return unusable(empty, content, f"{row.place}: {wrong}", {"place": row.place})
 
     def _checked(self, values: Mapping[str, Any], item_id: str) -> NewItem:
         try:
@@ -236,13 +214,6 @@ class Submission:
 def _readable(name: str) -> str:
     """A file's name as text, whatever its bytes are."""
     return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _unusable(new: NewItem, wrong: str, **fields: Any) -> _Made:
-    """An item that is dead from the start, so that the job's counts add up."""
-    told = {"item": new.id, "job": new.job_id, "index": new.job_index, **fields}
-    kept = new if fields else replace(new, arguments={}, metadata=None, budget=None)
-    return kept, Death(new.id, InvalidItem.reason, wrong, told)
 
 
 def every_result(ledger: Ledger, job_id: str) -> Iterator[Mapping[str, Any]]:

@@ -1,7 +1,9 @@
-"""Files of results: JSON lines and CSV, one line a row of a job."""
+"""Files of results: where they are written, and answers without their source, a line each."""
 
 import csv
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,10 +51,8 @@ KINDS: Mapping[str, Callable[[IO[str]], Write]] = {"jsonl": _json_lines, "csv": 
 _NAMED = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 
 
-def kind_of(path: Path | None) -> str:
-    """What a file of this name holds, ``None`` being stdout; raises ``InvalidItem`` for others."""
-    if path is None:
-        return "jsonl"
+def kind_of(path: Path) -> str:
+    """What a file of this name holds; raises ``InvalidItem`` for others."""
     if (kind := _NAMED.get(path.suffix.lower())) is None:
         raise InvalidItem(
             f"{path}: results are written as .csv or .jsonl: name the file so, or say --format"
@@ -71,3 +71,31 @@ def written(path: Path | None) -> Iterator[IO[str]]:
             yield file
     except OSError as error:
         raise InvalidItem(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def binary(path: Path | None) -> Iterator[IO[bytes]]:
+    """The file to be written, or stdout. The file is there once it is whole, and not before.
+
+    Raises ``InvalidItem`` where it cannot be written.
+    """
+    if path is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
+    unfinished = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            unfinished = Path(file.name)
+            yield file
+        os.umask(mask := os.umask(0o077))
+        unfinished.chmod(0o666 & ~mask)
+        unfinished.replace(path)
+        unfinished = None
+    except OSError as error:
+        raise InvalidItem(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.names import job_named, one_of
+from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import (
     demand_options,
@@ -26,7 +26,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.output.result_files import KINDS, kind_of, written
+from tierqueue.operations.cli.work.job_results import results
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
@@ -211,35 +211,7 @@ def _watch(job_id: str, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@job.command(
-    epilog="Example: tierqueue job results 01a1fb7f-603c-71c9-9671-39b7af6c9a05 -o out.csv"
-)
-@click.argument("job_id", metavar="ID")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Else stdout."
-)
-@click.option(
-    "--format",
-    "kind",
-    type=one_of(list(KINDS)),
-    help="Else by the file's name, and JSON lines on stdout.",
-)
-def results(job_id: str, output: Path | None, kind: str | None) -> None:
-    """Write one line a row of job ID: its index, state, output and receipt, or its error.
-
-    In CSV output, receipt and error are JSON. Rows that have not ended yet are there too, with
-    their state alone.
-    """
-    from tierqueue.tasks.jobs.submission import every_result
-
-    chosen = kind or kind_of(output)
-    with opened() as ledger:
-        with ledger.read() as connection:
-            job_id = job_named(connection, job_id)  # before a file is made
-        with written(output) as file:
-            write = KINDS[chosen](file)
-            for row in every_result(ledger, job_id):
-                write(row)
+job.add_command(results)
 
 
 @job.command(epilog="Example: tierqueue job cancel 01a1fb7f-603c-71c9-9671-39b7af6c9a05")

@@ -11,6 +11,7 @@ import pytest
 from tests.ledger.moves import Moves, new_item
 from tests.ledger.placed import commit
 from tests.operations.cli.command import Command
+from tests.tasks.jobs.answered import REFUSED, answer
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items as rows
@@ -103,3 +104,34 @@ def test_results_of_no_known_kind_are_refused_before_a_file_is_made(
     assert path.read_text().startswith("index,item,state,")
     missing = str(tmp_path / "missing" / "x.csv")
     assert "cannot write" in tierqueue.complaint("job", "results", job_id, "-o", missing)
+
+
+def test_a_job_gives_its_file_back_with_the_answers_beside_its_columns(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    path, to = tmp_path / "tickets.csv", tmp_path / "answers.csv"
+    path.write_bytes(b"id;body\r\n0007;My card\r\n8;?\r\n")
+    words = ("--task", "tierqueue.classify", "--column", "body", "--set", "labels=a,b")
+    job_id = tierqueue.json("job", "submit", str(path), *words)["job"]
+    answer(moves.ledger, lambda said: REFUSED if said["text"] == "?" else {"label": "a"})
+    status, out, err = tierqueue.run("job", "results", job_id[:18], "--to", str(to))
+    assert (status, out) == (0, "")
+    assert f"job {job_id}: 2 rows: 1 succeeded, 1 rejected; 12 tokens; $0.000002" in err
+    header, first, second = to.read_bytes().decode().split("\r\n")[:3]
+    assert header == "id;body;output_label;error;tier;cost;item"
+    assert first.startswith("0007;My card;a;;gpu;")
+    assert second.startswith("8;?;;rejected: no label fits;gpu;")
+    (line, _) = tierqueue("job", "results", job_id, "--format", "jsonl").splitlines()
+    assert json.loads(line)["output"] == {"label": "a"}
+    assert tierqueue("job", "results", job_id, "--key", "id").startswith("id;output_label;error;")
+    alone = tierqueue("job", "results", job_id, "--without-source").splitlines()
+    assert json.loads(alone[0])["index"] == 0
+    said = tierqueue.complaint("job", "results", job_id, "--to", str(path))
+    assert "is the source itself" in said
+    path.write_bytes(path.read_bytes().replace(b"My card", b"My cat"))
+    status, _, err = tierqueue.run("job", "results", job_id, "--to", str(to))
+    assert (status, "1 changed since" in err) == (1, True)
+    path.unlink()
+    status, _, err = tierqueue.run("job", "results", job_id, "--to", str(tmp_path / "none.csv"))
+    assert (status, "--source FILE where it is now" in err) == (2, True)
+    assert not (tmp_path / "none.csv").exists()

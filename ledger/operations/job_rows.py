@@ -1,0 +1,115 @@
+"""The rows of a job's file: which item answers each, and what was read and asked of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import RowMapping, select
+
+from tierqueue.ledger import tables
+from tierqueue.ledger.bulk import Prepared, among, prepare_insert
+from tierqueue.ledger.session import Transaction
+from tierqueue.router.lifecycle import State
+
+_ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
+
+_SHOWN = (
+    *("id", "state", "reason", "tier", "output", "receipt"),
+    *("error", "spent", "ended_at", "erased_at"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """One row of a job's file, by its ``number`` from 0, and the item that answers it.
+
+    ``content``: a hash of what was read; ``fingerprint``: of what was asked, ``None`` where the
+    item is another row's.
+    """
+
+    job_id: str
+    number: int
+    item_id: str
+    content: str
+    fingerprint: str | None
+
+
+def prepare(dialect: str, rows: Sequence[JobRow]) -> Prepared:
+    """Make rows ready for ``Prepared.write``, in the transaction that writes their own items."""
+    return prepare_insert(dialect, _ROWS, [asdict(row) for row in rows])
+
+
+def between(
+    connection: Transaction, job_id: str, first: int, last: int
+) -> dict[int, tuple[str, str | None]]:
+    """The rows from number ``first`` to ``last`` that are there: number -> content, fingerprint."""
+    found = select(_ROWS.c.number, _ROWS.c.content, _ROWS.c.fingerprint).where(
+        _ROWS.c.job_id == job_id, _ROWS.c.number.between(first, last)
+    )
+    return {row.number: (row.content, row.fingerprint) for row in connection.execute(found)}
+
+
+def answering(
+    connection: Transaction,
+    run: str,
+    fingerprints: Sequence[str],
+    *,
+    job_id: str,
+    failed_too: bool,
+) -> dict[str, str]:
+    """Items of the run that were asked the same: fingerprint -> item, one that has succeeded first.
+
+    Not among them: what was cancelled, and what has no payload any more; of jobs other than
+    ``job_id`` what has failed, unless ``failed_too``.
+    """
+    found = (
+        select(_ROWS.c.fingerprint, _ROWS.c.job_id, _ROWS.c.item_id, _ITEMS.c.state)
+        .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
+        .join(_JOBS, _JOBS.c.id == _ROWS.c.job_id)
+        .where(
+            among(_ROWS.c.fingerprint),
+            _JOBS.c.run == run,
+            _ITEMS.c.erased_at.is_(None),
+            _ITEMS.c.state != State.CANCELLED.value,
+        )
+        .order_by(_ROWS.c.item_id)
+    )
+    asked: dict[str, tuple[bool, str]] = {}
+    for row in connection.execute(found, {"ids": sorted(set(fingerprints))}):
+        if row.state == State.DEAD and not failed_too and row.job_id != job_id:
+            continue
+        succeeded = row.state == State.SUCCEEDED
+        if not asked.get(row.fingerprint, (False, ""))[0]:
+            asked[row.fingerprint] = succeeded, row.item_id
+    return {fingerprint: item_id for fingerprint, (_, item_id) in asked.items()}
+
+
+def answers(connection: Transaction, job_id: str, after: int, limit: int) -> Sequence[RowMapping]:
+    """Up to ``limit`` rows above number ``after``, in file order, each with how its item stands.
+
+    ``fingerprint`` is null where the item is another row's: what it has cost is not this row's.
+    """
+    found = (
+        select(
+            _ROWS.c.number,
+            _ROWS.c.content,
+            _ROWS.c.fingerprint,
+            *(_ITEMS.c[name] for name in _SHOWN),
+        )
+        .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
+        .where(_ROWS.c.job_id == job_id, _ROWS.c.number > after)
+        .order_by(_ROWS.c.number)
+        .limit(limit)
+    )
+    return connection.execute(found).mappings().all()
+
+
+def outputs(connection: Transaction, job_id: str, after: int, limit: int) -> Sequence[RowMapping]:
+    """As ``answers``, of each row its number and its item's output alone."""
+    found = (
+        select(_ROWS.c.number, _ITEMS.c.output)
+        .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
+        .where(_ROWS.c.job_id == job_id, _ROWS.c.number > after)
+        .order_by(_ROWS.c.number)
+        .limit(limit)
+    )
+    return connection.execute(found).mappings().all()

@@ -1,0 +1,199 @@
+"""A job's file given back: every row of the source, in its order, with what became of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tierqueue.ledger.operations import job_rows
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.lifecycle import ENDS, State
+from tierqueue.router.policy.policy_errors import nearest
+from tierqueue.tasks.files.opening import open_source
+from tierqueue.tasks.files.source import Reading, Source, SourceRow
+from tierqueue.tasks.submission import fingerprint
+
+_PAGE = 500
+_OUTPUT = "output"
+_SAID = ("error", "tier", "cost", "item")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the added columns look. ``prefix`` stands before each of their names; ``flat`` gives each
+    field of an answer a column of its own, else the answer is one. ``keys``: the source's columns
+    that are given back, all where there are none.
+    """
+
+    prefix: str = ""
+    flat: bool = True
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of a job's rows. ``cost`` in nano-dollars and ``tokens`` are of its own items.
+
+    ``failed``: rows by reason; ``open``: items that have not ended; ``missing``: rows that are no
+    items, because they were not submitted yet; ``changed``: because they read otherwise now;
+    ``ended_at``: epoch microseconds, 0 where nothing has ended.
+    """
+
+    rows: int = 0
+    succeeded: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    open: int = 0
+    missing: int = 0
+    changed: int = 0
+    reused: int = 0
+    tokens: int = 0
+    cost: int = 0
+    ended_at: int = 0
+
+
+class JobResults:
+    """The rows of a job's file with its answers; ``summary`` is whole once ``rows`` has ended.
+
+    ``path``: where the file is now. Raises ``InvalidItem`` for a file that cannot be read, a key
+    that is no column, and names of added columns that the source has too.
+    """
+
+    def __init__(
+        self, ledger: Ledger, job: Mapping[Any, Any], shape: Shape, path: Path | None = None
+    ) -> None:
+        self._ledger = ledger
+        self._job: str = job["id"]
+        how = dict(job["reading"])
+        self._column: str | None = how.pop("column")
+        self.source: Source = _source(path or Path(job["path"]), Reading(**how), self._job)
+        self._shape = shape
+        self.summary = Summary()
+        own = self.source.columns
+        for key in shape.keys:
+            if key not in own:
+                raise InvalidItem(f"--key {key}: there is no such column{nearest(key, own)}")
+        self._given = tuple(name for name in own if name in shape.keys or not shape.keys)
+        self.added = self._added()
+        if twice := [name for name in self.added if name in self._given]:
+            raise InvalidItem(
+                f"{self.source.name} has a column {twice[0]!r} of its own: say --prefix TEXT, which"
+                " stands before each added name"
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns in order: the source's, then those added."""
+        return (*self._given, *self.added)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every row of the source with what became of it: an answer, or an error.
+
+        Raises ``InvalidItem`` at the end for a source that has fewer rows than the job.
+        """
+        found = self._pages()
+        answer = next(found, None)
+        for row in self.source.rows():
+            self.summary.rows += 1
+            there = answer if answer is not None and answer["number"] == row.number else None
+            yield {**self._of_source(row), **self._said(row, there)}
+            if there is not None:
+                answer = next(found, None)
+        if answer is not None:
+            raise InvalidItem(
+                f"{self.source.name} has only {self.summary.rows} of the rows that were submitted:"
+                " submit it again, or say --source FILE of the whole one"
+            )
+
+    def _pages(self) -> Iterator[Mapping[str, Any]]:
+        after = -1
+        while True:
+            with self._ledger.read() as connection:
+                page = job_rows.answers(connection, self._job, after, _PAGE)
+            yield from map(dict, page)
+            if len(page) < _PAGE:
+                return
+            after = page[-1]["number"]
+
+    def _of_source(self, row: SourceRow) -> dict[str, Any]:
+        if not self._shape.keys:
+            return row.columns
+        return {name: row.columns[name] for name in self._given if name in row.columns}
+
+    def _said(self, row: SourceRow, answer: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The added cells of one row."""
+        output, error = self._outcome(row, answer)
+        said: dict[str, Any] = dict.fromkeys(_SAID)
+        said["error"] = error
+        if answer is not None:
+            own = answer["fingerprint"] is not None
+            self.summary.reused += not own
+            self.summary.cost += answer["spent"] if own else 0
+            said["tier"], said["item"] = answer["tier"], answer["id"]
+            said["cost"] = answer["spent"] / 1e9 if own else 0.0
+        cells = {} if output is None else self._cells(output)
+        prefix = self._shape.prefix
+        return {f"{prefix}{name}": value for name, value in {**cells, **said}.items()}
+
+    def _outcome(self, row: SourceRow, answer: Mapping[str, Any] | None) -> tuple[Any, str | None]:
+        """The row's output, or why there is none; counted in the summary."""
+        told = self.summary
+        if answer is None:
+            told.missing += 1
+            return None, "not_submitted: it is no work item yet; submit the file again"
+        content = answer["content"]
+        if content and content != fingerprint.of_row(row.columns, self._column):
+            told.changed += 1
+            return None, "changed: it reads otherwise than when it was submitted; submit it again"
+        state = State(answer["state"])
+        if state not in ENDS:
+            told.open += 1
+            why = f" ({answer['reason']})" if answer["reason"] else ""
+            return None, f"not_ended: {state.value}{why}"
+        told.ended_at = max(told.ended_at, answer["ended_at"])
+        if state is not State.SUCCEEDED:
+            reason = answer["reason"] or state.value
+            told.failed[reason] = told.failed.get(reason, 0) + 1
+            return None, f"{reason}: {(answer['error'] or {}).get('message', 'erased')}"
+        told.succeeded += 1
+        if answer["fingerprint"] is not None:
+            tokens = (answer["receipt"] or {}).get("tokens", {})
+            told.tokens += sum(tokens.get(name) or 0 for name in ("input", "output"))
+        if answer["erased_at"] is not None:
+            return None, "erased: the answer is not kept any more"
+        return answer["output"], None
+
+    def _added(self) -> tuple[str, ...]:
+        """The names of the added columns: those of answers as the answers have them."""
+        fields: dict[str, None] = {}
+        if self._shape.flat:
+            after = -1
+            while True:
+                with self._ledger.read() as connection:
+                    page = job_rows.outputs(connection, self._job, after, _PAGE)
+                for row in page:
+                    if row["output"] is not None:
+                        fields.update(dict.fromkeys(self._cells(row["output"])))
+                if len(page) < _PAGE:
+                    break
+                after = page[-1]["number"]
+        names: Sequence[str] = [*(fields or {_OUTPUT: None}), *_SAID]
+        return tuple(f"{self._shape.prefix}{name}" for name in names)
+
+    def _cells(self, output: Any) -> dict[str, Any]:
+        """An answer as columns: one, or one a field; a text that is all of it is no field."""
+        if not self._shape.flat or not isinstance(output, dict):
+            return {_OUTPUT: output}
+        if output.keys() == {"text"}:
+            return {_OUTPUT: output["text"]}
+        return {f"{_OUTPUT}_{name}": value for name, value in output.items()}
+
+
+def _source(path: Path, reading: Reading, job_id: str) -> Source:
+    try:
+        return open_source(path, reading)
+    except InvalidItem as error:
+        raise InvalidItem(
+            f"job {job_id} gives its file back with the answers, and {error.message}: say --source"
+            " FILE where it is now, or --without-source for the answers alone"
+        ) from None

@@ -1,0 +1,59 @@
+"""What a row says, and what an item asks, as hashes: equal ones may share an answer."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from tierqueue.tasks.answers import form
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.lifecycle.items import NewItem
+    from tierqueue.tasks.submission.task_type import TaskType
+
+UNHEARD = frozenset({"deadline", "idempotency_key", "latency", "metadata", "priority"})
+"""Demands that change when an answer comes and to whom it is told, and never the answer."""
+
+
+def of_row(columns: Mapping[str, Any], only: str | None) -> str:
+    """A hash of what an answer can depend on in a row: the column ``only``, or else every one that
+    models or the routing hear of.
+    """
+    heard = {
+        name: value
+        for name, value in columns.items()
+        if (name not in UNHEARD if only is None else name == only)
+    }
+    return _hash(heard)
+
+
+def of_item(task: "TaskType", new: "NewItem") -> str:
+    """A hash of what decides an item's answer and who may see and pay it: the task type and its
+    prompt's version, the answer's form, the arguments, and the demands but for ``UNHEARD``.
+    """
+    demands = (
+        *("risk", "sensitivity", "inherits", "max_cost", "floor"),
+        *("fallback", "budget", "output_limit"),
+    )
+    return _hash(
+        {
+            "task": task.name,
+            "version": task.prompt_version,
+            "form": _of_model(task.output_model(new.arguments)),
+            "arguments": new.arguments,
+            **{name: getattr(new, name) for name in demands},
+        }
+    )
+
+
+@lru_cache(maxsize=1024)
+def _of_model(model: type[BaseModel] | None) -> str:
+    return "" if model is None else _hash(form.schema_of(model))
+
+
+def _hash(value: Any) -> str:
+    told = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
