@@ -46,7 +46,7 @@ def run_job(system: System, count: int) -> Backlog:
         started = time.time()
         command = subprocess.Popen(
             [
-                *("tierqueue", "job", "submit", str(path)),
+                *("tierqueue", "job", "submit", str(path), "--anew"),
                 *("--task", "tierqueue.classify", "--column", "text"),
                 *("--set", f"labels={','.join(tickets.LABELS)}"),
             ],

@@ -84,7 +84,7 @@ def run_job(system: System, name: str, rows: Sequence[dict[str, Any]]) -> Run:
         before = _engine(ledger, until=0)
         started = time.time()
         command = subprocess.Popen(
-            ["tierqueue", "job", "submit", str(path), "--task", TASK],
+            ["tierqueue", "job", "submit", str(path), "--anew", "--task", TASK],
             cwd=ROOT,
             env=system.environ,
             stdout=subprocess.DEVNULL,

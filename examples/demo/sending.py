@@ -65,7 +65,9 @@ def tickets(
 
 def _job(path: Path, fixed: dict[str, Any], column: str | None, console: Console) -> str:
     submission = Submission(classify, path, fixed, column=column)
-    submitted = submission.submit(app.ledger, app.wakes.call, max_cost=None, progress=_quiet)
+    submitted = submission.submit(
+        app.ledger, app.wakes.call, max_cost=None, progress=_quiet, anew=True
+    )
     console.print(f"{submitted.total} rows of {path.name} are job {submitted.id}", markup=False)
     watch(app.ledger, submitted.id, console=console, patience=_PATIENCE)
     return submitted.id

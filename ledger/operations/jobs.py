@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, func, insert, literal, select, tuple_, update
+from sqlalchemy import RowMapping, Select, bindparam, case, func, literal, select, tuple_, update
 
 from tierqueue.ledger import audit_log, tables
+from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import new_id
@@ -20,7 +21,7 @@ from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import CeilingRule
 
-_ITEMS, _JOBS = tables.items, tables.jobs
+_ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
 _OPEN = [state.value for state in State if state not in ENDS]
 
 _BOOKED = (
@@ -30,7 +31,7 @@ _BOOKED = (
 )
 
 _SHOWN = (
-    *("id", "job_index", "state", "reason"),
+    *("id", "state", "reason"),
     *("output", "receipt", "error", "metadata", "spent"),
 )
 
@@ -44,10 +45,11 @@ at once."""
 class Progress:
     """Where a job's items are; money in nano-dollars.
 
-    ``states``: items by state; ``dead``: dead letters by reason; ``total``: rows of the file, of
-    which ``submitted`` are items. ``stopped``: there are fewer, and nobody adds any. ``spent`` is
-    what providers have said, and never falls; ``booked`` stands for calls whose bill is not known
-    and may be corrected; ``held`` for calls under way.
+    ``states``: rows by the state of their item; ``dead``: dead letters by reason; ``total``: rows
+    of the file, of which ``submitted`` have items, ``reused`` those of other rows. ``stopped``:
+    there are fewer, and nobody adds any. ``spent`` is what providers have said, and never falls;
+    ``booked`` stands for calls whose bill is not known and may be corrected; ``held`` for calls
+    under way.
     """
 
     states: dict[str, int]
@@ -57,6 +59,7 @@ class Progress:
     held: int
     total: int
     submitted: int
+    reused: int
     complete: bool
     stopped: bool
     cancelled: bool
@@ -72,7 +75,14 @@ class Progress:
         return (self.complete or self.stopped) and self.ended == self.submitted
 
 
-def create(
+def create(connection: Transaction, **job: Any) -> str:
+    """Open a job, as ``insert`` says."""
+    job_id = insert(connection, **job)
+    assert job_id is not None
+    return job_id
+
+
+def insert(
     connection: Transaction,
     *,
     task: str,
@@ -83,13 +93,16 @@ def create(
     run: str | None = None,
     path: str | None = None,
     reading: Mapping[str, Any] | None = None,
-) -> str:
+) -> str | None:
     """Open a job of ``total`` rows (0: not known yet); its ``max_cost`` (nano-dollars) is a ceiling
     over all its items. ``path`` and ``reading``: where its file is, and how it was read.
+
+    ``None`` where another job of ``run`` is being submitted.
     """
     job_id = new_id()
-    connection.execute(
-        insert(_JOBS).values(
+    made = connection.execute(
+        upsert(connection, _JOBS)
+        .values(
             id=job_id,
             task=task,
             source=source,
@@ -101,13 +114,21 @@ def create(
             path=path,
             reading=reading and dict(reading),
         )
+        .on_conflict_do_nothing()
     )
+    if not made.rowcount:
+        return None
     if max_cost is not None:
-        rule = CeilingRule.model_construct(
-            scope="job", name=job_id, window="total", timezone="UTC", limit=NanoUSD(max_cost)
-        )
-        books.put(connection, rule, by="job", now=now)
+        limit(connection, job_id, max_cost, now)
     return job_id
+
+
+def limit(connection: Transaction, job_id: str, max_cost: int, now: int) -> None:
+    """Set the ceiling over all items of a job, in nano-dollars."""
+    rule = CeilingRule.model_construct(
+        scope="job", name=job_id, window="total", timezone="UTC", limit=NanoUSD(max_cost)
+    )
+    books.put(connection, rule, by="job", now=now)
 
 
 def accepting(connection: Transaction, job_id: str) -> None:
@@ -143,17 +164,10 @@ def progress(connection: Transaction, job_id: str) -> Progress:
     """Where the job's items are now; raises ``KeyError`` for an unknown job."""
     if (job := get(connection, job_id)) is None:
         raise KeyError(job_id)
-    counted = connection.execute(
-        select(
-            _ITEMS.c.state,
-            _ITEMS.c.reason,
-            func.count().label("count"),
-            func.sum(_ITEMS.c.spent).label("spent"),
-            func.sum(_ITEMS.c.held).label("held"),
-        )
-        .where(_ITEMS.c.job_id == job_id)
-        .group_by(_ITEMS.c.state, _ITEMS.c.reason)
-    ).all()
+    counted = connection.execute(_of_rows(job_id) if job["path"] else _of_items(job_id)).all()
+    money = connection.execute(
+        select(func.sum(_ITEMS.c.spent), func.sum(_ITEMS.c.held)).where(_ITEMS.c.job_id == job_id)
+    ).one()
     states: dict[str, int] = {}
     dead: dict[str, int] = {}
     for row in counted:
@@ -166,14 +180,35 @@ def progress(connection: Transaction, job_id: str) -> Progress:
     return Progress(
         states=states,
         dead=dead,
-        spent=int(sum(row.spent for row in counted)) - booked,
+        spent=int(money[0] or 0) - booked,
         booked=booked,
-        held=int(sum(row.held for row in counted)),
+        held=int(money[1] or 0),
         total=max(job.total, submitted),
         submitted=submitted,
+        reused=sum(row.reused for row in counted),
         complete=complete,
         stopped=not complete and _silent(connection, job, database_now(connection)),
         cancelled=job.cancelled_at is not None,
+    )
+
+
+def _of_items(job_id: str) -> Select[Any]:
+    """How many items of a job are in which state: each is a row."""
+    columns = (_ITEMS.c.state, _ITEMS.c.reason)
+    counts = (func.count().label("count"), literal(0).label("reused"))
+    return select(*columns, *counts).where(_ITEMS.c.job_id == job_id).group_by(*columns)
+
+
+def _of_rows(job_id: str) -> Select[Any]:
+    """How many rows of a job have an item in which state: several may have the same."""
+    columns = (_ITEMS.c.state, _ITEMS.c.reason)
+    reused = func.sum(case((_ROWS.c.fingerprint.is_(None), 1), else_=0))
+    return (
+        select(*columns, func.count().label("count"), reused.label("reused"))
+        .select_from(_ROWS)
+        .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
+        .where(_ROWS.c.job_id == job_id)
+        .group_by(*columns)
     )
 
 
@@ -184,12 +219,16 @@ def stopped(connection: Transaction, limit: int) -> list[tuple[dict[str, Any], i
     open_ = select(_JOBS).where(_JOBS.c.complete.is_(False), _JOBS.c.cancelled_at.is_(None))
     newest_first = open_.order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id.desc()).limit(limit)
     now = database_now(connection)
-    count = select(func.count()).select_from(_ITEMS)
     return [
-        (dict(job), connection.execute(count.where(_ITEMS.c.job_id == job.id)).scalar_one())
+        (dict(job), connection.execute(_count(job)).scalar_one())
         for job in connection.execute(newest_first).mappings().all()
         if _silent(connection, job, now)
     ]
+
+
+def _count(job: RowMapping) -> Select[int]:
+    of = _ROWS if job["path"] else _ITEMS
+    return select(func.count()).where(of.c.job_id == job["id"])
 
 
 def _silent(connection: Transaction, job: RowMapping, now: int) -> bool:
@@ -207,18 +246,22 @@ def _silent(connection: Transaction, job: RowMapping, now: int) -> bool:
 def results(
     connection: Transaction, job_id: str, after_index: int, limit: int
 ) -> Sequence[RowMapping]:
-    """Up to ``limit`` of the job's items with an index above ``after_index``, in file order.
+    """Up to ``limit`` of the job's rows with an index above ``after_index``, in file order, each
+    with the item that answers it.
 
     Begin with -1 and go on with the last ``job_index``; an item's ``output`` is null until it has
     succeeded.
     """
-    found = (
-        select(*(_ITEMS.c[name] for name in _SHOWN))
-        .where(_ITEMS.c.job_id == job_id, _ITEMS.c.job_index > after_index)
-        .order_by(_ITEMS.c.job_index)
-        .limit(limit)
-    )
-    return connection.execute(found).mappings().all()
+    job = get(connection, job_id)
+    if job is not None and job["path"]:
+        found = select(*(_ITEMS.c[name] for name in _SHOWN), _ROWS.c.number.label("job_index"))
+        found = found.join(_ROWS, _ROWS.c.item_id == _ITEMS.c.id)
+        place, of = _ROWS.c.number, _ROWS.c.job_id
+    else:
+        found = select(*(_ITEMS.c[name] for name in _SHOWN), _ITEMS.c.job_index)
+        place, of = _ITEMS.c.job_index, _ITEMS.c.job_id
+    page = found.where(of == job_id, place > after_index).order_by(place).limit(limit)
+    return connection.execute(page).mappings().all()
 
 
 def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> Ends | None:

@@ -15,6 +15,7 @@ def incomplete(facts: Facts) -> Iterator[Finding]:
             what=f"job {job['id']} ({job['source']}) is incomplete: {submitted:,}{of} rows were"
             " submitted, and nobody adds the others",
             meanwhile="the rows that were submitted are worked on",
-            do=f"tierqueue job cancel {job['id']}, then submit the file again",
+            do="the same tierqueue job submit again, which goes on where it stopped; or give it up:"
+            f" tierqueue job cancel {job['id']}",
             detail={"job": job["id"], "submitted": submitted, "total": job["total"]},
         )

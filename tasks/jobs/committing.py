@@ -73,6 +73,12 @@ class Committing:
         while not self._added(made):
             pass  # somebody else committed some of them meanwhile
 
+    def ends_at(self, total: int) -> None:
+        """Raises ``Changed`` where the job has rows beyond the ``total`` of its file."""
+        with self._ledger.read() as connection:
+            if job_rows.answers(connection, self._job, total - 1, 1):
+                raise Changed
+
     def _added(self, made: Sequence[Made]) -> bool:
         with self._ledger.read() as connection:
             there = job_rows.between(connection, self._job, made[0].number, made[-1].number)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
-from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.operations import job_runs, jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
@@ -16,7 +16,7 @@ from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.source import Reading, Source, SourceRow
 from tierqueue.tasks.jobs.argument_text import cell_value, plain_value
-from tierqueue.tasks.jobs.committing import Committing, Made, unusable
+from tierqueue.tasks.jobs.committing import Changed, Committing, Made, unusable
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES
 from tierqueue.tasks.submission.item_task import ItemTask
@@ -30,11 +30,18 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job that was handed over: every one of its ``total`` rows is an item."""
+    """A job that was handed over: every one of its ``total`` rows has an item.
+
+    ``new``: items that were made for it, of which ``malformed`` are dead from the start;
+    ``reused``: rows that another row's item answers. ``resumed``: an earlier call had begun it.
+    """
 
     id: str
     total: int
+    new: int
     malformed: int
+    reused: int
+    resumed: bool
 
 
 class Submission:
@@ -70,26 +77,57 @@ class Submission:
             self._check_fixed(sample)
 
     def submit(
-        self, ledger: Ledger, wake: Callable[[], None], *, max_cost: int | None, progress: Progress
+        self,
+        ledger: Ledger,
+        wake: Callable[[], None],
+        *,
+        max_cost: int | None,
+        progress: Progress,
+        retry_failed: bool = False,
+        anew: bool = False,
     ) -> Submitted:
         """Commit the job, its ceiling (``max_cost``, nano-dollars) and every row, in batches.
 
-        Each batch is followed by a wake, so that work starts before the file is read. A malformed
-        row is an item that is dead from the start, ``invalid``, so that the counts add up. Raises
-        ``Cancelled`` when the job is cancelled before the file was read to its end.
+        A submission of the same that was not brought to its end goes on. A row that asks what
+        another one of this job or of an earlier one asked has its item, one that failed only within
+        the job where ``retry_failed``, and never where ``anew``. Each batch is followed by a wake,
+        so that work starts before the file is read. A malformed row is an item that is dead from
+        the start, ``invalid``, so that the counts add up. Raises ``Cancelled`` when the job is
+        cancelled before the file was read to its end.
         """
-        with ledger.write() as connection:
-            job_id = jobs.create(
-                connection,
-                task=self._task.name,
-                source=_readable(self.file.name),
-                total=self.file.total,
-                max_cost=max_cost,
-                now=database_now(connection),
-                path=_readable(str(self.path.resolve())),
-                reading={**asdict(self._reading), "column": self._column},
+        path = _readable(str(self.path.resolve()))
+        run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew)
+        while True:
+            with ledger.write() as connection:
+                job_id, resumed = job_runs.begin(
+                    connection,
+                    run=run,
+                    task=self._task.name,
+                    source=_readable(self.file.name),
+                    total=self.file.total,
+                    max_cost=max_cost,
+                    now=database_now(connection),
+                    path=path,
+                    reading={**asdict(self._reading), "column": self._column},
+                )
+            reuse = None if anew else run
+            committing = Committing(ledger, job_id, run=reuse, failed_too=not retry_failed)
+            try:
+                self._add(committing, job_id, wake, progress)
+            except Changed:
+                with ledger.write() as connection:
+                    job_runs.close(connection, job_id)
+                continue
+            with ledger.write() as connection:
+                jobs.complete(connection, job_id, self.file.total)
+            counts = committing.counts
+            return Submitted(
+                *(job_id, self.file.total, counts.paid, counts.malformed, counts.reused, resumed)
             )
-        committing = Committing(ledger, job_id, run=None)
+
+    def _add(
+        self, committing: Committing, job_id: str, wake: Callable[[], None], progress: Progress
+    ) -> None:
         committed = 0
         rows = self.file.rows()
         while batch := list(islice(rows, BATCH)):
@@ -97,9 +135,7 @@ class Submission:
             committed += len(batch)
             wake()
             progress(committed, self.file.total)
-        with ledger.write() as connection:
-            jobs.complete(connection, job_id, committed)
-        return Submitted(job_id, committed, committing.counts.malformed)
+        committing.ends_at(committed)
 
     def made(self) -> Iterator[tuple[NewItem, Death | None]]:
         """What every row becomes, in the file's order: an item, dead from the start where the row

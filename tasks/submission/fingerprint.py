@@ -49,6 +49,17 @@ def of_item(task: "TaskType", new: "NewItem") -> str:
     )
 
 
+def of_run(
+    task: "TaskType", path: str, column: str | None, fixed: Mapping[str, Any], *, anew: bool
+) -> str:
+    """A hash of what a whole file is asked: where it is, how it is read, and what all rows have in
+    common. ``anew``: whatever was asked before does not count.
+    """
+    common = {name: value for name, value in fixed.items() if name not in UNHEARD}
+    told = {"path": path, "column": column, "common": common, "anew": anew}
+    return _hash({"task": task.name, "version": task.prompt_version, **told})
+
+
 @lru_cache(maxsize=1024)
 def _of_model(model: type[BaseModel] | None) -> str:
     return "" if model is None else _hash(form.schema_of(model))

@@ -82,6 +82,7 @@ def as_dict(job_id: str, now: jobs.Progress) -> dict[str, object]:
         "job": job_id,
         "total": now.total,
         "submitted": now.submitted,
+        "reused": now.reused,
         "complete": now.complete,
         "incomplete": now.stopped,
         "ended": now.ended,
@@ -109,6 +110,8 @@ def _ends(now: jobs.Progress) -> str:
         money.append(f"{format_usd(now.held)} held")
     if now.submitted < now.total:
         states = f"{states or 'none'}, {now.total - now.submitted} not submitted"
+    if now.reused:
+        states = f"{states}, {now.reused} reused"
     return f"{states}; {', '.join(money)}"
 
 

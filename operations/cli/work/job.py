@@ -49,6 +49,8 @@ def job() -> None:
 @click.option("--max-cost", help="Of the whole job, such as 2usd.")
 @reading_options
 @demand_options
+@click.option("--retry-failed", is_flag=True, help="Rows that failed before are asked again.")
+@click.option("--anew", is_flag=True, help="Ask every row, also where it was answered before.")
 @click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
 @json_option
 def submit(
@@ -57,6 +59,8 @@ def submit(
     column: str | None,
     texts: tuple[str, ...],
     max_cost: str | None,
+    retry_failed: bool,
+    anew: bool,
     watching: bool,
     as_json: bool,
     encoding: str | None,
@@ -66,8 +70,9 @@ def submit(
     """Submit FILE (.csv or .tsv with a header, or .jsonl): one work item a row.
 
     Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
-    row. A malformed row becomes a dead letter `invalid` that names its line; with a file that
-    cannot be read nothing is submitted.
+    row. Identical rows are one call. The same command again goes on where it was killed, and asks
+    only what is new or changed. A malformed row becomes a dead letter `invalid` that names its
+    line; with a file that cannot be read nothing is submitted.
     """
     from tierqueue.router.money import parse_usd
     from tierqueue.tasks.app import app
@@ -86,19 +91,35 @@ def submit(
             click.echo(f"\r{committed} of {total} rows submitted", nl=committed == total, err=True)
 
     with opened() as ledger:
-        submitted = submission.submit(ledger, app.wakes.call, max_cost=limit, progress=told)
+        submitted = submission.submit(
+            ledger,
+            app.wakes.call,
+            max_cost=limit,
+            progress=told,
+            retry_failed=retry_failed,
+            anew=anew,
+        )
         app.wakes.flush()
         if as_json:
             emit(
                 {
                     "job": submitted.id,
                     "total": submitted.total,
+                    "new": submitted.new,
+                    "reused": submitted.reused,
+                    "resumed": submitted.resumed,
                     "malformed": submitted.malformed,
                 }
             )
         else:
-            malformed = f", {submitted.malformed} malformed" if submitted.malformed else ""
-            say(f"job {submitted.id}: {count(submitted.total, 'row')}{malformed}")
+            said = [count(submitted.total, "row")]
+            if submitted.resumed:
+                said.append(f"goes on with {submitted.new:,} new")
+            if submitted.reused:
+                said.append(f"{submitted.reused:,} reused")
+            if submitted.malformed:
+                said.append(f"{submitted.malformed:,} malformed")
+            say(f"job {submitted.id}: {', '.join(said)}")
         if watching:
             _watch(submitted.id, as_json)
 
@@ -204,7 +225,8 @@ def _watch(job_id: str, as_json: bool) -> None:
     if last.stopped:
         say(
             f"job {job_id} is incomplete: {last.submitted} of {last.total} rows were submitted, and"
-            f" nobody adds the others. Submit the file again, after: tierqueue job cancel {job_id}",
+            " nobody adds the others. The same `tierqueue job submit` again goes on where it"
+            f" stopped; to give it up: tierqueue job cancel {job_id}",
             err=True,
         )
     if last.states.get("succeeded", 0) != last.total:
