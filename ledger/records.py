@@ -57,7 +57,7 @@ class Item(NamedTuple):
     budget: str | None
     """Who pays."""
     priority: int
-    """The highest goes first."""
+    """0 to 9: each step halves the time to its deadline, for the order in which items go."""
     job_id: str | None
     """The file that it came in."""
     tier: str | None
@@ -96,6 +96,8 @@ class Item(NamedTuple):
     """Whether somebody cancelled it while it ran."""
     submitted_at: int
     """Epoch microseconds."""
+    flow: str
+    """With which items it shares a place (``flows``)."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
-    text,
 )
 
 from tierqueue.ledger.columns import Id as _Id
@@ -81,10 +80,12 @@ items = Table(
     Column("ceiling", Text),
     Column("attributed", BigInteger, nullable=False, server_default="0"),
     Column("min_confidence", Double),
+    Column("flow", _Id, nullable=False, server_default=""),
+    Column("due", BigInteger, nullable=False, server_default="0"),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
-    Index("ix_items_submitted", text("priority DESC"), "id", **_where("state = 'submitted'")),
-    Index("ix_items_routed", "tier", text("priority DESC"), "id", **_where("state = 'routed'")),
+    Index("ix_items_submitted", "flow", "due", "id", **_where("state = 'submitted'")),
+    Index("ix_items_routed", "tier", "flow", "due", "id", **_where("state = 'routed'")),
     Index("ix_items_queued", "tier", "ready_at", **_where("state = 'queued'")),
     Index("ix_items_waiting", "ready_at", **_where("state = 'waiting'")),
     Index("ix_items_running", "lease_until", **_where("state = 'running'")),
@@ -114,7 +115,8 @@ key is free from then on; ``erased_at``: its payloads are gone, by retention or 
 ``hooked_at``: the hook was told that a ceiling ended it. Once an item is routed, ``risk`` to
 ``budget`` and ``fallback`` hold what the policy of digest ``policy`` made of what it ``stated``.
 ``too_small``: the deployments that cannot hold it, and why. ``ceiling``: the balance that lacks
-headroom for it, where its ``reason`` is `ceiling`.
+headroom for it, where its ``reason`` is `ceiling`. ``flow``: with which items it shares a place;
+of these the one that is ``due`` first goes first.
 """
 
 promises = Table(

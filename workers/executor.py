@@ -28,7 +28,7 @@ from tierqueue.workers.caller import Caller, Station
 from tierqueue.workers.limits import forgotten
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
-from tierqueue.workers.limits.pool import Gate
+from tierqueue.workers.limits.pool import Gate, bound_of
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.verdicts import say
 
@@ -144,12 +144,12 @@ class Executor:
         refused: Refused | None = None
         patient_until = time.monotonic() + PATIENCE
         while left and not self._draining.is_set():
-            places = self._places(len(left))
+            places = self._places(len(left), urgent=work.urgent)
             if not places:
                 break
             self._freed.clear()
             some = {key: left[key] for key in list(left)[:places]}
-            begun = self._walk(station, some, places, outcomes)
+            begun = self._walk(station, some, places, outcomes, urgent=work.urgent)
             for key in begun.items:
                 del left[key]
             if begun.settled is not None:
@@ -167,14 +167,14 @@ class Executor:
             settled.wait()
         return {**outcomes, **({"left": len(left)} if left else {})}
 
-    def _places(self, most: int) -> int:
+    def _places(self, most: int, *, urgent: bool) -> int:
         """Take places at the gate; none after ``PATIENCE`` seconds without capacity."""
 
         async def take() -> int:
             # The time limit stands on the loop: one from outside could miss places just given.
             try:
                 async with asyncio.timeout(PATIENCE):
-                    return await self._gate.acquire(most)
+                    return await self._gate.acquire(most, urgent=urgent)
             except TimeoutError:
                 return 0
 
@@ -186,6 +186,8 @@ class Executor:
         items: Mapping[str, SliceItem],
         places: int,
         outcomes: Counter[str],
+        *,
+        urgent: bool,
     ) -> Begun:
         """Limit, claim, call, validate, settle: all of it for what is granted, nothing for others.
 
@@ -194,7 +196,7 @@ class Executor:
         granted = Granted({}, [], None)
         claims: list[Claim] = []
         try:
-            granted = self._limit(station.deployment, items)
+            granted = self._limit(station.deployment, items, urgent=urgent)
             claims = self._claim(station, {key: items[key].fence for key in granted.slots})
             settled = self._caller.start(
                 station, claims, granted.slots, granted.send_by, self._freed.set, outcomes
@@ -212,7 +214,9 @@ class Executor:
             unused = [slot for key, slot in granted.slots.items() if key not in claimed]
             self._limiter.release(station.deployment.name, station.deployment.tier.value, unused)
 
-    def _limit(self, deployment: Deployment, items: Mapping[str, SliceItem]) -> Granted:
+    def _limit(
+        self, deployment: Deployment, items: Mapping[str, SliceItem], *, urgent: bool
+    ) -> Granted:
         """Ask whether the deployment serves, and the limiter for a slot for each item's call."""
         held = self._breaker.held(deployment.name, items)
         if held is not None and held.probe is None:
@@ -221,7 +225,8 @@ class Executor:
         # A slice may come twice: who finds an item claimed gives back its own slot only.
         item_of = {f"{item.id}:{item.fence + 1}:{token_hex(6)}": item for item in asked}
         wants = [Want(slot, item.token_bound) for slot, item in item_of.items()]
-        grant = forgotten.grant(self._ledger, self._limiter, self._bounds(deployment), wants)
+        bounds = self._bounds(deployment, urgent=urgent)
+        grant = forgotten.grant(self._ledger, self._limiter, bounds, wants)
         refused = None
         if len(grant.granted) + len(grant.never) < len(asked):
             refused = Refused(max(grant.retry_after, BUSY), grant.full[0], busy=grant.busy)
@@ -249,7 +254,7 @@ class Executor:
         for change in changes:
             say(change)
 
-    def _bounds(self, deployment: Deployment) -> Bounds:
+    def _bounds(self, deployment: Deployment, *, urgent: bool) -> Bounds:
         limits = deployment.limits
         return Bounds(
             deployment=deployment.name,
@@ -257,8 +262,8 @@ class Executor:
             requests_per_minute=limits.requests_per_minute,
             tokens_per_minute=limits.tokens_per_minute,
             token_burst=deployment.token_burst,
-            in_flight=limits.in_flight,
-            tier_in_flight=self._concurrency(),
+            in_flight=bound_of(limits.in_flight, urgent=urgent),
+            tier_in_flight=bound_of(self._concurrency(), urgent=urgent),
         )
 
     def _claim(self, station: Station, wanted: Mapping[str, Fence]) -> list[Claim]:

@@ -3,7 +3,7 @@
 What is paused is routed as ever and not sent to a tier's queue; what runs ends by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,11 @@ def free(
         or_(columns[_COLUMNS[kind]].is_(None), columns[_COLUMNS[kind]].not_in(names))
         for kind, names in _by_kind(paused).items()
     ]
+
+
+def holds(paused: Sequence[Pause], names: Mapping[str, str | None]) -> bool:
+    """Whether what bears these names, by the kind of pause they fall under, is held back."""
+    return any(names.get(pause.kind) == pause.name for pause in paused)
 
 
 def pull_back(connection: Transaction, paused: Sequence[Pause]) -> int:

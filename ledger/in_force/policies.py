@@ -5,7 +5,7 @@ What was routed under another one and has not been called is routed anew before 
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, and_, literal_column, or_, select, update
+from sqlalchemy import Connection, and_, literal_column, select, tuple_, update
 
 from tierqueue.ledger.bulk import among, upsert
 from tierqueue.ledger.session import Transaction
@@ -22,10 +22,10 @@ OUTDATED = and_(IN_FORCE.is_not(None), items.c.policy.is_distinct_from(IN_FORCE)
 
 _ROUTE_ANEW = update(items).where(among(items.c.id)).values(state=State.SUBMITTED.value)
 
-Cursor = tuple[int, str]
-"""Priority and id of the item looked at last."""
+Cursor = tuple[str, int, str]
+"""Flow, due time and id of the item looked at last."""
 
-_MOST_URGENT: Cursor = (2**31 - 1, "")
+_FIRST: Cursor = ("", -1, "")
 
 
 def start(connection: Transaction, digest: str, now: int) -> None:
@@ -56,21 +56,18 @@ def route_tier_anew(
     Returns from where the next call goes on, and ``None`` once all have been looked at. Each is
     found as well when its turn comes; a tier that is paused, full or gone has no turns.
     """
-    priority, item_id = after or _MOST_URGENT
+    place = (items.c.flow, items.c.due, items.c.id)
     rows = connection.execute(
-        select(items.c.id, items.c.priority)
+        select(*place)
         .where(
             items.c.state == literal_column(f"'{state.value}'"),
             items.c.tier == tier,
-            or_(
-                items.c.priority < priority,
-                and_(items.c.priority == priority, items.c.id > item_id),
-            ),
+            tuple_(*place) > tuple_(*(after or _FIRST)),
             OUTDATED,
         )
-        .order_by(items.c.priority.desc(), items.c.id)
+        .order_by(*place)
         .limit(most)
         .with_for_update(skip_locked=True)
     ).all()
     route_anew(connection, [row.id for row in rows])
-    return (rows[-1].priority, rows[-1].id) if len(rows) == most else None
+    return (rows[-1].flow, rows[-1].due, rows[-1].id) if len(rows) == most else None

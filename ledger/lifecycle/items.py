@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_insert, update_many, upsert
+from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ending, Ends, Promise
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import Latency
 from tierqueue.router.lifecycle import ENDS, MOVES, State, Wait
 
 
@@ -178,6 +180,13 @@ def _row(new: NewItem, at: int) -> dict[str, Any]:
         held=0,
         cancel_requested=False,
         submitted_at=at,
+        flow=name_of(
+            urgent=new.latency == Latency.INTERACTIVE,
+            budget=new.budget,
+            job_id=new.job_id,
+            task=new.task,
+        ),
+        due=due_at(at, new.deadline, new.priority),
     )
     return row
 

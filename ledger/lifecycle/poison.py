@@ -32,7 +32,7 @@ _SUSPECTS = (
         items.c.lost_claims >= bindparam("last"),
         items.c.state.in_(_UNENDED),
     )
-    .order_by(items.c.priority.desc(), items.c.id)
+    .order_by(items.c.due, items.c.id)
 )
 _QUEUE = (
     update(items)

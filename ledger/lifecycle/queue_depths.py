@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, literal_column, select, union_all
 
-from tierqueue.ledger.lifecycle.routes import is_in
+from tierqueue.ledger.lifecycle.flows import URGENT, USUAL, is_in
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
@@ -21,6 +21,11 @@ _FILLINGS = union_all(
             .where(is_in(State.ROUTED), items.c.tier == tier.value)
             .exists()
             .label("routed"),
+            select(items.c.id)
+            .where(is_in(State.ROUTED), items.c.tier == tier.value)
+            .where(items.c.flow >= URGENT, items.c.flow < USUAL)
+            .exists()
+            .label("urgent"),
         )
         for tier in TIERS
     )
@@ -29,14 +34,18 @@ _FILLINGS = union_all(
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """A tier's queue: how many items were sent and not yet claimed, and whether more are routed."""
+    """A tier's queue: how many items were sent and not yet claimed, whether more are routed, and
+    whether somebody waits for one of those.
+    """
 
     queued: int
     routed: bool
+    urgent: bool
 
 
 def fillings(connection: Connection) -> dict[str, Filling]:
     """Every tier's queue, by the tier's name."""
     return {
-        row.tier: Filling(row.queued, bool(row.routed)) for row in connection.execute(_FILLINGS)
+        row.tier: Filling(row.queued, bool(row.routed), bool(row.urgent))
+        for row in connection.execute(_FILLINGS)
     }

@@ -9,7 +9,8 @@ from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
-from tierqueue.ledger.lifecycle.routes import READY, Ready, is_in
+from tierqueue.ledger.lifecycle.flows import is_in
+from tierqueue.ledger.lifecycle.routes import READY, Ready
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier
@@ -95,7 +96,7 @@ def queue_for_trial(
         select(*READY)
         .where(is_in(State.ROUTED), items.c.tier == tier.value, items.c.deployment == deployment)
         .where(not_(OUTDATED), *free)
-        .order_by(items.c.lost_claims, items.c.throttles, items.c.priority.desc(), items.c.id)
+        .order_by(items.c.lost_claims, items.c.throttles, items.c.due, items.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     ).one_or_none()

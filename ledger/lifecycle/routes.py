@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Executable,
+    Row,
     bindparam,
     case,
     func,
-    literal_column,
     or_,
     select,
     update,
@@ -23,15 +21,12 @@ from tierqueue.ledger.bulk import among, update_many
 from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
+from tierqueue.ledger.lifecycle import flows
+from tierqueue.ledger.lifecycle.flows import Columns, is_in
 from tierqueue.ledger.records import ITEM, Fence, Item
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
-
-
-def is_in(state: State) -> ColumnElement[bool]:
-    """The state as a literal: neither database uses a partial index for a parameter gladly."""
-    return items.c.state == literal_column(f"'{state.value}'")
 
 
 class Ready(NamedTuple):
@@ -49,6 +44,8 @@ class Ready(NamedTuple):
     """Names the prompt prefix that items of one slice share."""
     token_bound: int
     """Tokens that its call takes at most."""
+    flow: str
+    """With which items it shares its tier (``flows``)."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:
@@ -99,26 +96,14 @@ class Routed(NamedTuple):
     """Where it fell from, where to and on what, if it did."""
     reason: str | None
     """Why it waits, where its deployment cannot serve."""
+    flow: str
+    """With which items it shares its tier (``flows.name_of``)."""
+    due: int
+    """Epoch microseconds; the earliest of its flow goes first (``flows.due_at``)."""
 
 
-_SUBMITTED = (
-    select(*ITEM)
-    .where(is_in(State.SUBMITTED))
-    .order_by(items.c.priority.desc(), items.c.id)
-    .limit(bindparam("most"))
-)
-_SUBMITTED_LOCKED = _SUBMITTED.with_for_update(skip_locked=True)
-_READY = (
-    select(*READY, OUTDATED.label("outdated"))
-    .where(
-        is_in(State.ROUTED),
-        items.c.tier == bindparam("tier"),
-        items.c.lost_claims < bindparam("last"),
-    )
-    .order_by(items.c.priority.desc(), items.c.id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
+_SUBMITTED, _SUBMITTED_LOCKED = (Columns(tuple(ITEM), lock=lock) for lock in (False, True))
+_READY = Columns((*READY, OUTDATED.label("outdated")), (items.c.lost_claims < bindparam("last"),))
 _QUEUE = (
     update(items)
     .where(among(items.c.id))
@@ -130,10 +115,15 @@ MANY = 2**31 - 1
 """More claims than an item ever loses."""
 
 
-def submitted(connection: Connection, most: int, *, lock: bool = True) -> list[Item]:
-    """Up to ``most`` submitted items, most urgent first; with ``lock`` for this transaction."""
-    query = _SUBMITTED_LOCKED if lock else _SUBMITTED
-    return [Item.from_row(row) for row in connection.execute(query, {"most": most})]
+def submitted(
+    connection: Connection, wanted: Mapping[str, int], *, lock: bool = True
+) -> list[Item]:
+    """Submitted items, of each flow (its name) at most so many, those due first.
+
+    With ``lock`` they are locked for this transaction.
+    """
+    read = _SUBMITTED_LOCKED if lock else _SUBMITTED
+    return [Item.from_row(row) for row in flows.first_of(connection, None, wanted, read, {})]
 
 
 _STILL = (
@@ -176,13 +166,13 @@ def route(connection: Connection, routed: Sequence[Routed]) -> None:
 def queue(
     connection: Connection,
     tier: str,
-    most: int,
+    wanted: Mapping[str, int],
     again_at: int,
     paused: Sequence[Pause] = (),
     last: int = MANY,
     held: Sequence[str] = (),
 ) -> list[Ready]:
-    """Move up to ``most`` routed items of a tier to ``queued``, most urgent first.
+    """Move routed items of a tier to ``queued``: of each flow at most so many, those due first.
 
     Those that have lost ``last`` claims or more are left to ``suspects.queue``.
 
@@ -191,15 +181,17 @@ def queue(
     back, stays ``routed``; what was routed under another policy than the one in force is routed
     anew instead.
     """
-    ready = _READY.where(*pauses.free(paused)) if paused else _READY
-    ready = ready.where(items.c.deployment.not_in(held)) if held else ready
-    return _queued(connection, ready, {"tier": tier, "most": most, "last": last}, again_at)
+    read = _READY
+    if paused or held:
+        barred = items.c.deployment.not_in(held)
+        read = read._replace(where=(*read.where, *pauses.free(paused), barred))
+    given = {"last": last}
+    return _queued(connection, flows.first_of(connection, tier, wanted, read, given), again_at)
 
 
 def _queued(
-    connection: Connection, found: Executable, given: Mapping[str, Any], again_at: int
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], again_at: int
 ) -> list[Ready]:
-    rows = connection.execute(found, given).all()
     policies.route_anew(connection, [row.id for row in rows if row.outdated])
     ready = [Ready.from_row(row) for row in rows if not row.outdated]
     if ready:
@@ -215,7 +207,7 @@ def unclaimed(connection: Connection, now: int, again_at: int, most: int) -> lis
         .limit(most)
         .with_for_update(skip_locked=True)
     )
-    return _queued(connection, found, {}, again_at)
+    return _queued(connection, connection.execute(found).all(), again_at)
 
 
 def wake_due(connection: Connection, now: int) -> int:

@@ -112,7 +112,7 @@ def _first(where: Sequence[ColumnElement[bool]], paused: Sequence[Pause]) -> Any
     first = (
         select(*columns)
         .where(*where)
-        .order_by(items.c.priority.desc(), items.c.id)
+        .order_by(items.c.flow, items.c.due, items.c.id)
         .limit(COUNTED + 1)
         .subquery()
     )
@@ -205,7 +205,7 @@ def routed_to(connection: Transaction, deployments: Sequence[str]) -> dict[str, 
         first = (
             select(items.c.deployment)
             .where(_is(State.ROUTED), items.c.tier == tier.value)
-            .order_by(items.c.priority.desc(), items.c.id)
+            .order_by(items.c.flow, items.c.due, items.c.id)
             .limit(WAITING)
             .subquery()
         )

@@ -28,6 +28,14 @@ class TierPolicy(Table):
     """Most items that one message to a worker names."""
 
 
+class BudgetPolicy(Table):
+    """What a budget's work is worth beside that of others on the same tier."""
+
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Its share of a tier for which several budgets have work: one with 2 gets twice what one with
+    1 gets. What a budget leaves, the others share."""
+
+
 class CeilingRule(Table):
     """What may be spent. It is the value to start with: the ledger keeps it from then on, and
     ``tierqueue ceilings set`` changes it.
@@ -169,6 +177,9 @@ class Policy(Table):
 
     tasks: dict[str, TaskDefaults] = Field(default_factory=dict)
     """What items of a task type demand where they do not say, by the task type's name."""
+
+    budgets: dict[str, BudgetPolicy] = Field(default_factory=dict)
+    """How budgets share a tier, by the budget's name; one that is not named weighs 1."""
 
     floors: tuple[FloorRule, ...] = ()
     """Tiers below which some work is never done."""

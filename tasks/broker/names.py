@@ -36,6 +36,9 @@ LIMITER = "tierqueue:limiter"
 SLICE = "tierqueue.slice"
 """A message that names 1..K items of one deployment."""
 
+USUAL_PRIORITY = 3
+"""The Celery priority of slices that nobody waits for: on Redis whatever states none goes first."""
+
 DEAD = "tierqueue.dead_letter"
 """A message that names one dead letter and its reason, on the queue of its tier."""
 

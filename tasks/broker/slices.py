@@ -4,10 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from tierqueue.ledger.lifecycle.flows import is_urgent
 from tierqueue.ledger.lifecycle.routes import Ready
 from tierqueue.ledger.records import Fence
 from tierqueue.router.errors import Undecodable
 from tierqueue.tasks.outside import INT4, storable
+
+URGENT_ITEMS = 8
+"""Most items of a slice that somebody waits for: it is claimed as a whole."""
 
 
 class SliceItem(NamedTuple):
@@ -23,17 +27,19 @@ class SliceItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Items of one deployment, by their ids."""
+    """Items of one deployment, by their ids; ``urgent``: somebody waits for each of them."""
 
     deployment: str
     items: dict[str, SliceItem]
+    urgent: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The message: ids and numbers, never a payload."""
-        return {
+        message = {
             "deployment": self.deployment,
             "items": [[item.id, item.fence, item.token_bound] for item in self.items.values()],
         }
+        return {**message, "urgent": True} if self.urgent else message
 
     @classmethod
     def read(cls, message: dict[str, Any]) -> Self:
@@ -43,7 +49,8 @@ class Slice:
         """
         try:
             items = [_stated(stated) for stated in message["items"]]
-            return cls(_name(message["deployment"]), {item.id: item for item in items})
+            named = {item.id: item for item in items}
+            return cls(_name(message["deployment"]), named, message.get("urgent") is True)
         except (KeyError, TypeError, ValueError):
             raise Undecodable("is not a slice") from None
 
@@ -63,12 +70,24 @@ def _name(said: Any) -> str:
 
 
 def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:
-    """Cut items, the most urgent first, into slices of at most ``most``.
+    """Cut items, those that go first in front, into slices of at most ``most``.
 
     Items that share a prefix stand side by side, the longest first, and a prefix with enough items
     fills slices of its own, so that an engine's prompt cache can serve them; what is left over
-    shares slices. The slice with the most urgent item comes first.
+    shares slices. Items keep their turn from slice to slice. What somebody waits for is in small
+    slices of its own, which come first.
     """
+    usual: list[Ready] = []
+    urgent: list[Ready] = []
+    for item in ready:
+        (urgent if is_urgent(item.flow) else usual).append(item)
+    for deployment, items in _cut(urgent, min(most, URGENT_ITEMS)):
+        yield _slice(deployment, items, urgent=True)
+    for deployment, items in _cut(usual, most):
+        yield _slice(deployment, items, urgent=False)
+
+
+def _cut(ready: Iterable[Ready], most: int) -> list[tuple[str, list[Ready]]]:
     place: dict[str, int] = {}
     deployments: dict[str, dict[str, list[Ready]]] = {}
     for item in ready:
@@ -79,19 +98,21 @@ def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:
         rest: list[Ready] = []
         for sharing in prefixes.values():
             whole = len(sharing) - len(sharing) % most
-            longest_first = sorted(sharing, key=lambda item: -item.token_bound)
-            slices += [(deployment, part) for part in _parts(longest_first[:whole], most)]
-            rest += longest_first[whole:]
+            slices += [(deployment, _sorted(part)) for part in _parts(sharing[:whole], most)]
+            rest += _sorted(sharing[whole:])
         slices += [(deployment, part) for part in _parts(rest, most)]
     slices.sort(key=lambda cut_off: min(place[item.id] for item in cut_off[1]))
-    for deployment, items in slices:
-        yield _slice(deployment, items)
+    return slices
+
+
+def _sorted(sharing: list[Ready]) -> list[Ready]:
+    return sorted(sharing, key=lambda item: -item.token_bound)
 
 
 def _parts(items: list[Ready], most: int) -> list[list[Ready]]:
     return [items[start : start + most] for start in range(0, len(items), most)]
 
 
-def _slice(deployment: str, ready: list[Ready]) -> Slice:
+def _slice(deployment: str, ready: list[Ready], *, urgent: bool) -> Slice:
     items = [SliceItem(item.id, item.fence, item.token_bound) for item in ready]
-    return Slice(deployment, {item.id: item for item in items})
+    return Slice(deployment, {item.id: item for item in items}, urgent)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
@@ -229,4 +230,12 @@ def _routed(
         token_bound=route.input_tokens + route.output_tokens,
         degraded=degraded,
         reason=reason,
+        flow=name_of(
+            urgent=demands.latency is Latency.INTERACTIVE,
+            budget=demands.budget,
+            job_id=item.job_id,
+            task=item.task,
+            deployment=route.deployment,
+        ),
+        due=due_at(item.submitted_at, demands.deadline, item.priority),
     )

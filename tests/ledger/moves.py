@@ -7,14 +7,14 @@ from sqlalchemy import RowMapping, select
 
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.lifecycle import claims, items, routes, settlements
+from tierqueue.ledger.lifecycle import claims, flows, items, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant, Claims
 from tierqueue.ledger.lifecycle.items import NewItem, new_id
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.lifecycle.settlements import Settled, Settlement
 from tierqueue.ledger.records import Item
 from tierqueue.ledger.results.promises import Promise
-from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import balances
 from tierqueue.router.lifecycle import State
@@ -99,8 +99,15 @@ def routed(item: Item, deadline: int, **chosen: Any) -> Routed:
         "token_bound": 200,
         "degraded": item.degraded,
         "reason": None,
+        "flow": item.flow,
+        "due": item.submitted_at,
     }
     return Routed(**{**filled, **chosen})
+
+
+def of_each(connection: Transaction, tier: str | None, most: int) -> dict[str, int]:
+    """As many items of every flow that has work."""
+    return {flow.name: most for flow in flows.with_work(connection, tier)}
 
 
 class Moves:
@@ -120,7 +127,7 @@ class Moves:
     def route(self, **chosen: Any) -> list[str]:
         """Route whatever is submitted, bounded by 100 nano-dollars if nothing else is said."""
         with self.ledger.write() as connection:
-            submitted = routes.submitted(connection, 10_000)
+            submitted = routes.submitted(connection, of_each(connection, None, 10_000))
             at = database_now(connection)
             later = at + 3_600 * SECOND
             routes.route(connection, [routed(item, later, **chosen) for item in submitted])
@@ -130,7 +137,7 @@ class Moves:
         """Queue whatever is routed; the fences as a slice would carry them."""
         with self.ledger.write() as connection:
             again_at = database_now(connection) + 60 * SECOND
-            ready = routes.queue(connection, tier, 10_000, again_at)
+            ready = routes.queue(connection, tier, of_each(connection, tier, 10_000), again_at)
             return {item.id: item.fence for item in ready}
 
     def ready(self, count: int = 1, *, bound: int = 100, **stated: Any) -> dict[str, int]:

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import event, func, select
 
-from tests.ledger.moves import LEASE, SECOND, WORKER, Moves, ceiling, new_item, routed, settlement
+from tests.ledger.moves import (
+    LEASE,
+    SECOND,
+    WORKER,
+    Moves,
+    ceiling,
+    new_item,
+    of_each,
+    routed,
+    settlement,
+)
 from tests.ledger.placed import commit
 from tierqueue.ledger import tables
 from tierqueue.ledger.accounting import audit
@@ -147,7 +157,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def route(self) -> None:
         with self.ledger.write() as connection:
-            submitted = routes.submitted(connection, 4)
+            submitted = routes.submitted(connection, of_each(connection, None, 4))
             later = self.now + 300 * SECOND
             chosen: dict[str, Any] = {"bound": BOUND, "token_bound": 1, "route": {"reasons": []}}
             routes.route(connection, [routed(item, later, **chosen) for item in submitted])
@@ -155,7 +165,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(most=st.integers(1, 4))
     def queue(self, most: int) -> None:
         with self.ledger.write() as connection:
-            ready = routes.queue(connection, "gpu", most, self.now + 20 * SECOND)
+            wanted = of_each(connection, "gpu", most)
+            ready = routes.queue(connection, "gpu", wanted, self.now + 20 * SECOND)
         if ready:
             self.messages.append({item.id: item.fence for item in ready})
 

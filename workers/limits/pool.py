@@ -19,6 +19,20 @@ from celery.concurrency.thread import TaskPool
 
 _log = structlog.get_logger(__name__)
 
+AHEAD = 3
+"""Places given to who is urgent for one given to who is not, where both wait."""
+
+
+def kept_free(places: int) -> int:
+    """How many of so many places are kept free for what somebody waits for: 1 in 16."""
+    return 0 if places < 8 else max(1, places // 16)
+
+
+def bound_of(places: int | None, *, urgent: bool) -> int | None:
+    """The most calls in flight beside which another may start; ``None``: any number."""
+    return places if places is None or urgent else places - kept_free(places)
+
+
 GATHER = 0.040
 """Seconds for which whoever got fewer places than asked for waits for more to come back."""
 
@@ -36,6 +50,9 @@ class _Waiter:
 class Gate:
     """Lets ``size`` calls through at once, first come, first served; ``async with gate: ...``.
 
+    Whoever is urgent comes before all others, but for one place in four, and has places that are
+    kept free.
+
     Entered on the worker's event loop; left, resized and read from any thread. A smaller size
     interrupts nothing: calls in flight end by themselves before another gets in. At size 0 nobody
     gets in. Raises ``ValueError`` for a negative size.
@@ -45,6 +62,8 @@ class Gate:
         self._lock = threading.Lock()
         self._worth: Callable[[], int] | None = None
         self._waiting: deque[_Waiter] = deque()
+        self._urgent: deque[_Waiter] = deque()
+        self._ahead = 0
         self._in_flight = 0
         self._size = 0
         self.resize(size)
@@ -78,7 +97,7 @@ class Gate:
             self._size = n
             self._admit()
 
-    async def acquire(self, most: int = 1) -> int:
+    async def acquire(self, most: int = 1, *, urgent: bool = False) -> int:
         """Wait for a place; take it and what else is free, ``most`` in all; say how many.
 
         A slice asks for all it holds, so that the limiter and the ledger are asked only for what
@@ -86,18 +105,20 @@ class Gate:
         """
         loop = asyncio.get_running_loop()
         with self._lock:
-            if not self._waiting and self._in_flight + most <= self.bound:
+            line = self._urgent if urgent else self._waiting
+            bound = self.bound if urgent else self._usual_bound()
+            if not self._urgent and not line and self._in_flight + most <= bound:
                 self._in_flight += most
                 return most
             waiter = _Waiter(loop, loop.create_future(), most)
-            self._waiting.append(waiter)
+            line.append(waiter)
             self._admit()
         try:
             await waiter.done
         except asyncio.CancelledError:
             with self._lock:
-                if waiter in self._waiting:
-                    self._waiting.remove(waiter)
+                if waiter in line:
+                    line.remove(waiter)
                 # What had been given already is passed on.
                 self._in_flight -= waiter.given
                 self._admit()
@@ -123,28 +144,41 @@ class Gate:
     ) -> None:
         self.release()
 
+    def _usual_bound(self) -> int:
+        """The most calls in flight beside which another one gets in that is not urgent."""
+        return self.bound - kept_free(self.bound)
+
     def _admit(self) -> None:
-        bound = self.bound
-        while self._waiting and self._in_flight < bound:
+        bound, usual_bound = self.bound, self._usual_bound()
+        while (line := self._next_line(bound, usual_bound)) is not None:
             # All that is free to the first: in places for one each, slices would go item by item.
-            first = self._waiting[0]
-            more = min(first.wanted - first.given, bound - self._in_flight)
+            first = line[0]
+            free = (bound if line is self._urgent else usual_bound) - self._in_flight
+            more = min(first.wanted - first.given, free)
             self._in_flight += more
             first.given += more
+            self._ahead = self._ahead + more if line is self._urgent and self._waiting else 0
             if first.given == first.wanted:
-                self._waiting.popleft()
+                line.popleft()
                 first.loop.call_soon_threadsafe(_let_go, first.done)
             elif first.given == more:
-                first.loop.call_soon_threadsafe(self._settle_soon, first)
+                first.loop.call_soon_threadsafe(self._settle_soon, first, line)
 
-    def _settle_soon(self, waiter: _Waiter) -> None:
-        waiter.loop.call_later(GATHER, self._settle_for, waiter)
+    def _next_line(self, bound: int, usual_bound: int) -> deque[_Waiter] | None:
+        """Whose turn it is, if anybody waits for whom there is a place."""
+        if self._urgent and self._in_flight < bound:
+            turn = self._waiting and self._ahead >= AHEAD and self._in_flight < usual_bound
+            return self._waiting if turn else self._urgent
+        return self._waiting if self._waiting and self._in_flight < usual_bound else None
 
-    def _settle_for(self, waiter: _Waiter) -> None:
+    def _settle_soon(self, waiter: _Waiter, line: deque[_Waiter]) -> None:
+        waiter.loop.call_later(GATHER, self._settle_for, waiter, line)
+
+    def _settle_for(self, waiter: _Waiter, line: deque[_Waiter]) -> None:
         """Let a waiter go with the places it has."""
         with self._lock:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            if waiter in line:
+                line.remove(waiter)
                 _let_go(waiter.done)
                 self._admit()
 

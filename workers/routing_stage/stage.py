@@ -13,10 +13,9 @@ from typing import Any
 import structlog
 
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.in_force import conditions, pauses, policies, tier_concurrency
-from tierqueue.ledger.lifecycle import poison, routes
+from tierqueue.ledger.in_force import conditions, pauses, policies
+from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.lifecycle.items import die
-from tierqueue.ledger.lifecycle.queue_depths import fillings as fillings_now
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ends, Promise
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
@@ -30,6 +29,7 @@ from tierqueue.tasks.routing.decide import Chosen, choose_all
 from tierqueue.tasks.routing.failover import Conditions, Failover
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable
 from tierqueue.workers.maintenance.resend import Sweep
+from tierqueue.workers.routing_stage.filling import Fill
 
 _log = structlog.get_logger(__name__)
 
@@ -86,6 +86,7 @@ class RoutingStage:
         self._checkpoint = checkpoint
         self._counter = TokenCounter(policy)
         self._failover = Failover(policy, self._resend)
+        self._fill = Fill(policy, self._resend)
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
         self._awake = awake
         self._owed: SimpleQueue[Ends] = SimpleQueue()
@@ -189,14 +190,14 @@ class RoutingStage:
             moved = self._failover.tick(connection, known, now) if self._ticked else 0
             self._ticked = False
             if ahead is None:
-                submitted = routes.submitted(connection, BATCH)
+                submitted = self._fill.submitted(connection, BATCH, lock=True)
                 chosen = choose_all(submitted, self._policy, now, {}, known)
             else:
                 chosen = ahead.those(routes.still_submitted(connection, ahead.items))
             routes.route(connection, chosen.routed)
             ends = die(connection, chosen.deaths, now)
             told = promises.unkept(connection, [item.id for item in chosen.routed])
-            slices, full = self._fill(connection, now, known)
+            slices, full = self._queue(connection, now, known)
             waiting = due_at is not None and not woken
         self._checkpoint("after_route")
         for tier, slice_ in slices:
@@ -240,7 +241,7 @@ class RoutingStage:
     def _choose_ahead(self) -> Chosen:
         with self._ledger.read() as connection:
             now = database_now(connection)
-            submitted = routes.submitted(connection, BATCH, lock=False)
+            submitted = self._fill.submitted(connection, BATCH, lock=False)
             if self._counter:
                 submitted = countable(submitted)
             ids = [item.id for item in submitted if self._counter]
@@ -250,48 +251,17 @@ class RoutingStage:
         counted = {key: self._counter.count(task_of[key], arguments[key]) for key in arguments}
         return choose_all(submitted, self._policy, now, counted, known)
 
-    def _fill(
+    def _queue(
         self, connection: Transaction, now: int, known: Conditions
     ) -> tuple[list[tuple[Tier, Slice]], bool]:
         """Queue what there is capacity for; returns the slices, and whether a queue is full."""
-        filled: list[tuple[Tier, Slice]] = []
-        full = False
-        in_force = tier_concurrency.all_concurrency(connection)
         paused = pauses.in_force(connection)
         # Queued while somebody paused them.
         pauses.pull_back(connection, paused)
-        fillings = fillings_now(connection)
-        last = poison.last_chance(self._policy.retry.poison)
-        again_at = now + self._resend
+        trials = self._failover.trials(connection, known, now, paused)
+        tried = [(Tier(item.tier), slice_) for item in trials for slice_ in cut([item], 1)]
         held = self._failover.held(known, now)
-        for item in self._failover.trials(connection, known, now, paused):
-            filled += [(Tier(item.tier), slice_) for slice_ in cut([item], 1)]
-        open_tiers: list[Tier] = []
-        for tier in TIERS:
-            if any((pause.kind, pause.name) == ("tier", tier) for pause in paused):
-                continue
-            stated = self._policy.tiers[tier]
-            capacity = depth(in_force.get(tier, stated.concurrency), stated.slice)
-            capacity -= fillings[tier].queued
-            if capacity < stated.slice:
-                # Capacity for whole slices is waited for: a message costs what many items cost.
-                full = True
-                continue
-            if not fillings[tier].routed:
-                continue
-            open_tiers.append(tier)
-            capacity -= capacity % stated.slice
-            ready = routes.queue(connection, tier, capacity, again_at, paused, last, held)
-            full = full or len(ready) == capacity
-            filled += [(tier, slice_) for slice_ in cut(ready, stated.slice)]
-        if open_tiers and self._suspected:
-            alone, more = poison.queue(connection, open_tiers, last, again_at, paused, held)
-            self._suspected = more
-            filled += [(Tier(ready.tier), slice_) for ready in alone for slice_ in cut([ready], 1)]
-            full = full or more
-        return filled, full
-
-
-def depth(concurrency: int, slice_size: int) -> int:
-    """How many items of a tier may be queued: what can run, and the slices that come next."""
-    return 0 if concurrency == 0 else concurrency + 4 * slice_size
+        filled, full, self._suspected = self._fill.tiers(
+            connection, now, paused, held, suspected=self._suspected
+        )
+        return [*tried, *filled], full

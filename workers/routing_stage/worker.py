@@ -133,6 +133,7 @@ class RoutingWorker:
                 names.SLICE,
                 kwargs=work.to_json(),
                 queue=names.tier_queue(tier),
+                priority=None if work.urgent else names.USUAL_PRIORITY,
                 ignore_result=True,
                 retry=False,
             )

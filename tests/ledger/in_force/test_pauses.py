@@ -23,7 +23,7 @@ def _queue(ledger: Ledger) -> set[str]:
     with ledger.write() as connection:
         paused = pauses.in_force(connection)
         again = database_now(connection) + 1_000_000
-        return {item.id for item in routes.queue(connection, "gpu", 10, again, paused)}
+        return {item.id for item in routes.queue(connection, "gpu", {"": 10}, again, paused)}
 
 
 def _job(ledger: Ledger, name: str) -> None:

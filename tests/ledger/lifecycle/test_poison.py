@@ -48,7 +48,7 @@ def test_whoever_has_lost_fewer_claims_is_queued_with_everybody_else(ledger: Led
     others = {place(ledger, "routed", lost_claims=lost) for lost in (0, 1)}
     with ledger.write() as connection:
         again_at = database_now(connection) + 60 * SECOND
-        ready = routes.queue(connection, "gpu", 10, again_at, last=2)
+        ready = routes.queue(connection, "gpu", {"": 10}, again_at, last=2)
     assert {item.id for item in ready} == others
     assert _queue(ledger) == ({suspect}, True)
 

@@ -3,13 +3,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierqueue.ledger.lifecycle.flows import URGENT, USUAL
 from tierqueue.ledger.lifecycle.routes import Ready
 from tierqueue.ledger.records import Fence
-from tierqueue.tasks.broker.slices import cut
+from tierqueue.tasks.broker.slices import Slice, cut
 
 
-def ready(name: str, *, prefix: str, tokens: int = 10, deployment: str = "own") -> Ready:
-    return Ready(name, Fence(0), "gpu", deployment, prefix, tokens)
+def ready(
+    name: str, *, prefix: str, tokens: int = 10, deployment: str = "own", flow: str = USUAL
+) -> Ready:
+    return Ready(name, Fence(0), "gpu", deployment, prefix, tokens, flow)
 
 
 def names(items: list[Ready], most: int) -> list[list[str]]:
@@ -57,3 +60,24 @@ def test_each_item_is_in_one_slice_and_none_is_too_large(
     assert all(0 < len(slice_.items) <= most for slice_ in slices)
     first = [min(int(name) for name in slice_.items) for slice_ in slices]
     assert first == sorted(first), "urgency decides which slice goes first"
+
+
+def test_what_somebody_waits_for_goes_first_in_small_slices_of_its_own() -> None:
+    usual = [ready(f"b{at}", prefix="p") for at in range(3)]
+    urgent = [ready(f"a{at}", prefix="p", flow=URGENT) for at in range(9)]
+    slices = list(cut([*usual, *urgent], 64))
+    assert [(slice_.urgent, len(slice_.items)) for slice_ in slices] == [
+        *((True, 8), (True, 1), (False, 3))
+    ]
+
+
+def test_a_message_says_that_somebody_waits_and_older_ones_do_not() -> None:
+    urgent, usual = cut([ready("a", prefix="p", flow=URGENT), ready("b", prefix="p")], 8)
+    assert Slice.read(urgent.to_json()) == urgent
+    assert Slice.read(usual.to_json()) == usual
+    assert "urgent" not in usual.to_json()
+
+
+def test_items_keep_their_turn_from_slice_to_slice() -> None:
+    items = [ready(str(at), prefix="p", tokens=at) for at in range(4)]
+    assert names(items, 2) == [["1", "0"], ["3", "2"]]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tierqueue.workers.limits.pool import Gate, TierConcurrency
+from tierqueue.workers.limits.pool import Gate, TierConcurrency, bound_of
 
 
 async def soon(true: Callable[[], bool]) -> None:
@@ -79,7 +79,7 @@ def test_no_more_enter_than_is_worth_it_and_what_is_worth_it_is_asked_each_time(
         assert await gate.acquire(5) == 5
         assert gate.in_flight == 7
         gate.release(7)
-        assert await gate.acquire(20) == 8, "its size still bounds it"
+        assert await gate.acquire(20, urgent=True) == 8, "its size still bounds it"
 
     on_a_loop(test)
 
@@ -225,3 +225,42 @@ def test_without_an_answer_from_the_ledger_nothing_may_run() -> None:
     ledger.down = False
     now[0] = 2.0
     assert tier.now() == 8
+
+
+def test_places_are_kept_free_for_what_somebody_waits_for() -> None:
+    async def test() -> None:
+        gate = Gate(32)
+        assert await gate.acquire(40) == 30
+        assert await gate.acquire(2, urgent=True) == 2
+        assert gate.in_flight == 32
+
+    on_a_loop(test)
+
+
+def test_a_small_gate_keeps_no_place_free() -> None:
+    assert [bound_of(places, urgent=False) for places in (0, 1, 7, 8, 32, None)] == [
+        *(0, 1, 7, 7, 30, None)
+    ]
+    assert bound_of(32, urgent=True) == 32
+
+
+def test_whoever_is_urgent_comes_first_but_for_one_place_in_four() -> None:
+    async def test() -> None:
+        gate, came = Gate(4), ""
+        assert await gate.acquire(4) == 4
+
+        async def enter(name: str, *, urgent: bool) -> None:
+            nonlocal came
+            await gate.acquire(urgent=urgent)
+            came += name
+
+        calls = [asyncio.create_task(enter("b", urgent=False)) for _ in range(3)]
+        calls += [asyncio.create_task(enter("a", urgent=True)) for _ in range(6)]
+        await asyncio.sleep(0)
+        for count in range(1, 10):
+            gate.release()
+            await soon(lambda count=count: len(came) == count)  # type: ignore[misc]
+        await asyncio.gather(*calls)
+        assert came == "aaabaaabb"
+
+    on_a_loop(test)

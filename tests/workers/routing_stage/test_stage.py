@@ -14,7 +14,8 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.workers.routing_stage.stage import RoutingStage, depth
+from tierqueue.workers.routing_stage.filling import depth
+from tierqueue.workers.routing_stage.stage import RoutingStage
 
 TEXT = "The transfer has not arrived. " * 60
 POLICY = """

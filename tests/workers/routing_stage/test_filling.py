@@ -1,0 +1,124 @@
+"""What goes on next: the urgent first, the others in fair shares, what is held back not at all."""
+
+import pytest
+
+from tests.ledger.placed import place
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.lifecycle import flows
+from tierqueue.ledger.lifecycle.flows import name_of
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.broker.slices import Slice
+from tierqueue.workers.routing_stage.filling import Fill
+
+POLICY = """
+allow_simulated = true
+
+[deployments.house]
+tier = "gpu"
+engine = "vllm"
+model = "m"
+boundary = "house"
+context_window = 1000
+gpu_hour = "1"
+simulated = true
+
+[tiers.gpu]
+concurrency = 4
+slice = 4
+
+[budgets.large]
+weight = {weight}
+"""
+
+
+def policy(weight: float = 1.0) -> Policy:
+    return parse_policy(POLICY.format(weight=weight), "test")
+
+
+def put(ledger: Ledger, state: str, budget: str, count: int, *, urgent: bool = False) -> list[str]:
+    """Items of a budget, each due behind the one before it."""
+    task = "tierqueue.complete"
+    deployment = None if state == "submitted" else "house"
+    flow = name_of(urgent=urgent, budget=budget, job_id=None, task=task, deployment=deployment)
+    return [
+        place(ledger, state, budget=budget, flow=flow, due=number, deployment=deployment)
+        for number in range(count)
+    ]
+
+
+def filled(ledger: Ledger, fill: Fill, held: tuple[str, ...] = ()) -> list[Slice]:
+    with ledger.write() as connection:
+        paused: list[Pause] = pauses.in_force(connection)
+        now = database_now(connection)
+        slices, *_ = fill.tiers(connection, now, paused, held, suspected=False)
+        return [slice_ for _, slice_ in slices]
+
+
+def sent(slices: list[Slice]) -> list[str]:
+    return [item_id for slice_ in slices for item_id in slice_.items]
+
+
+def test_what_somebody_waits_for_is_sent_although_the_queue_is_full(ledger: Ledger) -> None:
+    fill = Fill(policy(), 1)
+    put(ledger, "routed", "large", 40)
+    assert len(sent(filled(ledger, fill))) == 20
+    assert filled(ledger, fill) == []
+    urgent = put(ledger, "routed", "small", 2, urgent=True)
+    (first, *_) = filled(ledger, fill)
+    assert first.urgent
+    assert list(first.items) == urgent
+
+
+def test_a_flood_of_what_somebody_waits_for_leaves_one_place_in_four(ledger: Ledger) -> None:
+    usual = put(ledger, "queued", "small", 20) and put(ledger, "routed", "small", 10)
+    put(ledger, "routed", "large", 100, urgent=True)
+    now = sent(filled(ledger, Fill(policy(), 1)))
+    assert len(now) == 21
+    assert now[-5:] == usual[:5]
+
+
+def test_what_is_submitted_is_routed_in_shares_of_weight_the_urgent_first(ledger: Ledger) -> None:
+    large = put(ledger, "submitted", "large", 40)
+    small = put(ledger, "submitted", "small", 5)
+    urgent = put(ledger, "submitted", "large", 2, urgent=True)
+    with ledger.write() as connection:
+        found = Fill(policy(3.0), 1).submitted(connection, 10, lock=True)
+    ids = [item.id for item in found]
+    assert ids[:2] == urgent
+    assert sorted(ids[2:]) == sorted([*large[:6], *small[:2]])
+
+
+def test_a_paused_budget_is_passed_over_whatever_stands_in_front(ledger: Ledger) -> None:
+    put(ledger, "routed", "large", 40)
+    small = put(ledger, "routed", "small", 3)
+    with ledger.write() as connection:
+        pauses.pause(connection, "budget", "large", "ada")
+    assert sent(filled(ledger, Fill(policy(), 1))) == small
+
+
+def test_items_of_a_deployment_that_is_held_back_stay(ledger: Ledger) -> None:
+    put(ledger, "routed", "large", 4)
+    assert filled(ledger, Fill(policy(), 1), held=("house",)) == []
+
+
+def test_what_an_older_process_wrote_goes_on_without_what_is_paused(ledger: Ledger) -> None:
+    place(ledger, "routed", budget="large")
+    free = place(ledger, "routed", budget="small")
+    with ledger.write() as connection:
+        pauses.pause(connection, "budget", "large", "ada")
+    assert sent(filled(ledger, Fill(policy(), 1))) == [free]
+
+
+def test_of_very_many_flows_others_have_their_turn_in_each_look(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "MOST", 2)
+    budgets = [f"budget{number}" for number in range(7)]
+    placed = [item for budget in budgets for item in put(ledger, "routed", budget, 1)]
+    fill, seen = Fill(policy(), 1), set[str]()
+    for _ in budgets:
+        seen.update(sent(filled(ledger, fill)))
+    assert seen == set(placed)
