@@ -60,6 +60,7 @@ class Progress:
     total: int
     submitted: int
     reused: int
+    max_cost: int | None
     complete: bool
     stopped: bool
     cancelled: bool
@@ -186,6 +187,7 @@ def progress(connection: Transaction, job_id: str) -> Progress:
         total=max(job.total, submitted),
         submitted=submitted,
         reused=sum(row.reused for row in counted),
+        max_cost=job["max_cost"],
         complete=complete,
         stopped=not complete and _silent(connection, job, database_now(connection)),
         cancelled=job.cancelled_at is not None,

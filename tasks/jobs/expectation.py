@@ -57,8 +57,13 @@ def refused(known: Past | None) -> Expected:
 
     Of ``n`` answers of which none was refused the next one is with a chance of 1 in n + 2.
     """
-    count = 0 if known is None else known.accepted + known.rejected
-    bad = 0 if known is None else known.rejected
+    if known is None:
+        return chance_of(0, 0)
+    return chance_of(known.rejected, known.accepted + known.rejected)
+
+
+def chance_of(bad: int, count: int) -> Expected:
+    """The chance of what came ``bad`` times of ``count``, as ``refused`` has it."""
     if not count:
         return Expected(0.0, 0.5, 1.0)
     share, square = bad / count, _Z * _Z
@@ -77,11 +82,11 @@ def _own(known: Past | None, bound: int) -> Expected:
     if known.items < 2:
         return Expected(0.0, mean, max(mean, bound))
     variance = max(0.0, (known.squares - known.items * mean * mean) / (known.items - 1))
-    spread = _student(known.items - 1) * sqrt(variance / known.items)
+    spread = student(known.items - 1) * sqrt(variance / known.items)
     return Expected(max(0.0, mean - spread), mean, mean + spread)
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """Student's 97.5 % quantile, by its expansion about the normal one; exact for 1 to 3."""
     if freedom <= 3:
         return {1: 12.706, 2: 4.303, 3: 3.182}[freedom]

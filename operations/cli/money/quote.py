@@ -18,6 +18,7 @@ from tierqueue.operations.cli.input.options import (
 )
 from tierqueue.operations.cli.output.printing import (
     Column,
+    dollars,
     duration,
     emit,
     json_option,
@@ -164,7 +165,7 @@ def _print(found: Quote) -> None:
                 f"{part.rows:,}",
                 f"{part.rows / found.rows:.0%}",
                 format_usd(part.bound),
-                "unknown" if part.expected is None else _dollars(part.expected.value),
+                "unknown" if part.expected is None else dollars(part.expected.value),
                 "" if part.expected is None else _range(part.expected),
                 "nothing" if part.past is None else count(part.past.items, "item"),
             )
@@ -182,7 +183,7 @@ def _print(found: Quote) -> None:
     if found.expected is not None:
         paragraph(
             "",
-            f"expected: {_dollars(found.expected.value)} with retries and escalations, between"
+            f"expected: {dollars(found.expected.value)} with retries and escalations, between"
             f" {_range(found.expected)} (95%), from {count(found.learned_from, 'item')}",
         )
     else:
@@ -194,14 +195,8 @@ def _print(found: Quote) -> None:
         say(f"time: about {duration(found.seconds)} once it begins")
 
 
-def _dollars(nano: float) -> str:
-    """An estimate to three figures: more would say that it is known."""
-    whole = round(nano)
-    return format_usd(round(whole, 3 - len(str(whole)))) if whole > 0 else "$0.00"
-
-
 def _range(expected: Expected) -> str:
-    return f"{_dollars(expected.low)} and {_dollars(expected.high)}"
+    return f"{dollars(expected.low)} and {dollars(expected.high)}"
 
 
 def _enough(found: Quote, limit: NanoUSD | None) -> bool | None:

@@ -9,18 +9,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from tierqueue.ledger.operations import jobs
-from tierqueue.ledger.session import Ledger, Transaction
-from tierqueue.operations.cli.output.printing import emit
+from tierqueue.ledger.session import Ledger
+from tierqueue.operations.cli.output.printing import dollars, duration, emit
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.jobs.outlook import Outlook, look
 
 _LOOK = 0.25
-"""Seconds between two looks at the ledger."""
+"""Seconds between two looks at the ledger, at the least."""
+
+_SHARE = 20
+"""A look counts the job's rows: of a big job it takes long, and between two passes so many times as
+long as one took, so that watching costs the ledger a twentieth of a connection at any size.
+"""
 
 _SAY = 2.0
 """Seconds between two lines, where nothing can be drawn."""
 
-Said = Callable[[jobs.Progress], None]
+Said = Callable[[jobs.Progress, Outlook], None]
 
 
 def watch(
@@ -38,7 +44,10 @@ def watch(
     """
     if as_json:
         return _follow(
-            ledger, job_id, _every(_SAY, lambda now: emit(as_dict(job_id, now))), patience
+            ledger,
+            job_id,
+            _every(_SAY, lambda now, then: emit({**as_dict(job_id, now), **as_told(then)})),
+            patience,
         )
     if not console.is_terminal:
         return _follow(
@@ -46,8 +55,11 @@ def watch(
             job_id,
             _every(
                 _SAY,
-                lambda now: console.print(
-                    line(job_id, now), markup=False, highlight=False, soft_wrap=True
+                lambda now, then: console.print(
+                    line(job_id, now) + ahead(now, then),
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
                 ),
             ),
             patience,
@@ -62,18 +74,11 @@ def watch(
     ) as bar:
         task = bar.add_task(f"job {job_id[:13]}", total=None, said="")
 
-        def draw(now: jobs.Progress) -> None:
-            bar.update(task, completed=now.ended, total=now.total, said=_ends(now))
+        def draw(now: jobs.Progress, then: Outlook) -> None:
+            said = _ends(now) + ahead(now, then)
+            bar.update(task, completed=now.ended, total=now.total, said=said)
 
         return _follow(ledger, job_id, draw, patience)
-
-
-def progress(connection: Transaction, job_id: str) -> jobs.Progress:
-    """Where a job is; raises ``InvalidItem`` for one that is not there."""
-    try:
-        return jobs.progress(connection, job_id)
-    except KeyError:
-        raise InvalidItem(f"there is no job {job_id}") from None
 
 
 def as_dict(job_id: str, now: jobs.Progress) -> dict[str, object]:
@@ -93,7 +98,51 @@ def as_dict(job_id: str, now: jobs.Progress) -> dict[str, object]:
         "spent_nanousd": now.spent,
         "booked_nanousd": now.booked,
         "held_nanousd": now.held,
+        "max_cost_nanousd": now.max_cost,
     }
+
+
+def as_told(then: Outlook) -> dict[str, object]:
+    """What is ahead of a job, for scripts."""
+    expected = then.expected
+    return {
+        "expected_nanousd": None if expected is None else round(expected.value),
+        "low_nanousd": None if expected is None else round(expected.low),
+        "high_nanousd": None if expected is None else round(expected.high),
+        "rows_per_second": then.rate,
+        "seconds_left": then.seconds,
+        "tiers": {
+            name: {
+                "ended": tier.ended,
+                "left": tier.left,
+                "cost_nanousd": tier.cost,
+                "rows_per_second": tier.rate,
+                "seconds_left": tier.seconds,
+            }
+            for name, tier in then.tiers.items()
+        },
+    }
+
+
+def ahead(now: jobs.Progress, then: Outlook) -> str:
+    """What is ahead of a job, for people; nothing once it is over."""
+    if now.over:
+        return ""
+    said = []
+    if then.expected is not None:
+        low, high = dollars(then.expected.low), dollars(then.expected.high)
+        said.append(f"{dollars(then.expected.value)} expected in the end, {low} to {high}")
+    if then.rate:
+        said.append(f"{then.rate:.3g} rows/s")
+    slowest = {
+        f"{name} {duration(tier.seconds)}"
+        for name, tier in then.tiers.items()
+        if tier.left and tier.seconds
+    }
+    if then.seconds:
+        by_tier = f" ({', '.join(sorted(slowest))})" if len(slowest) > 1 else ""
+        said.append(f"{duration(then.seconds)} left{by_tier}")
+    return "".join(f"; {part}" for part in said)
 
 
 def line(job_id: str, now: jobs.Progress) -> str:
@@ -103,7 +152,8 @@ def line(job_id: str, now: jobs.Progress) -> str:
 
 def _ends(now: jobs.Progress) -> str:
     states = ", ".join(f"{count} {state}" for state, count in sorted(now.states.items()))
-    money = [f"{format_usd(now.spent)} spent"]
+    most = "" if now.max_cost is None else f" of at most {format_usd(now.max_cost)}"
+    money = [f"{format_usd(now.spent)} spent{most}"]
     if now.booked:
         money.append(f"{format_usd(now.booked)} booked for bills that are not known")
     if now.held:
@@ -119,11 +169,11 @@ def _every(seconds: float, say: Said) -> Said:
     """``say``, at most once in so many seconds, and always for the end."""
     last = 0.0
 
-    def sometimes(now: jobs.Progress) -> None:
+    def sometimes(now: jobs.Progress, then: Outlook) -> None:
         nonlocal last
         if now.over or time.monotonic() - last >= seconds:
             last = time.monotonic()
-            say(now)
+            say(now, then)
 
     return sometimes
 
@@ -133,11 +183,15 @@ def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> j
     moved = time.monotonic()
     before: jobs.Progress | None = None
     while True:
-        with ledger.read() as connection:
-            now = progress(connection, job_id)
+        begun = time.monotonic()
+        try:
+            now, then = look(ledger, job_id)
+        except KeyError:
+            raise InvalidItem(f"there is no job {job_id}") from None
+        took = time.monotonic() - begun
         if now != before:
             before, moved = now, time.monotonic()
-        say(now)
+        say(now, then)
         if now.over or (patience is not None and time.monotonic() - moved > patience):
             return now
-        pause.wait(_LOOK)
+        pause.wait(max(_LOOK, _SHARE * took))

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from tierqueue.operations.cli.output.escapes import json_line, visible
+from tierqueue.router.money import NanoUSD, format_usd
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -119,6 +120,12 @@ def on_terminal() -> bool:
 def width() -> int:
     """Characters in a line of the terminal; ``COLUMNS`` says otherwise."""
     return max(20, shutil.get_terminal_size().columns)
+
+
+def dollars(nano: float) -> str:
+    """An estimate to three figures: more would say that it is known."""
+    whole = round(nano)
+    return format_usd(NanoUSD(round(whole, 3 - len(str(whole))))) if whole > 0 else "$0.00"
 
 
 def moment(microseconds: int | None) -> str:

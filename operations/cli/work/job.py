@@ -229,6 +229,13 @@ def _watch(job_id: str, as_json: bool) -> None:
             f" stopped; to give it up: tierqueue job cancel {job_id}",
             err=True,
         )
+    if beyond := last.dead.get("cost_ceiling"):
+        say(
+            f"{count(beyond, 'row')} died of a ceiling; what is answered stands. Where it is the"
+            " job's own, they go on with:"
+            f" tierqueue ceilings raise job:{job_id} total LIMIT --replay",
+            err=True,
+        )
     if last.states.get("succeeded", 0) != last.total:
         raise click.exceptions.Exit(1)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierqueue.ledger.accounting.spending import Past
-from tierqueue.tasks.jobs.expectation import _student, expected, refused
+from tierqueue.tasks.jobs.expectation import expected, refused, student
 
 
 def past(accepted: int, rejected: int = 0, cost: int = 100, spread: int = 0) -> Past:
@@ -83,8 +83,8 @@ def test_more_items_make_the_range_narrower() -> None:
     ("freedom", "exact"),
     [(1, 12.706), (2, 4.303), (3, 3.182), (9, 2.262), (29, 2.045), (999, 1.962)],
 )
-def test_students_quantile_is_that_of_the_tables(freedom: int, exact: float) -> None:
-    assert _student(freedom) == pytest.approx(exact, rel=0.03)
+def teststudents_quantile_is_that_of_the_tables(freedom: int, exact: float) -> None:
+    assert student(freedom) == pytest.approx(exact, rel=0.03)
 
 
 def test_the_range_holds_the_true_cost_nineteen_times_in_twenty() -> None:

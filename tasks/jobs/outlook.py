@@ -1,0 +1,121 @@
+"""What a job under way will have cost in the end, how fast its rows end, and when the last does.
+
+Learned from the job's own items that have ended. The range is that of a mean over them and of the
+chance to go on to another tier: where the rows to come are of another kind, it does not hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from tierqueue.ledger.operations import job_pace, jobs
+from tierqueue.ledger.operations.job_pace import Pace
+from tierqueue.ledger.operations.jobs import Progress
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.tasks.jobs.expectation import Expected, chance_of, student
+
+WINDOW = 60_000_000
+"""Microseconds that a rate is measured over, at the most."""
+
+ENOUGH = 20
+"""Items that have ended, of fewer nothing is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class InTier:
+    """A job's own items in one tier: how many ended and are left there, and what they cost.
+
+    ``rate`` is in items a second over the last minute; ``seconds`` until those left have ended,
+    ``None`` where none ends.
+    """
+
+    ended: int
+    left: int
+    cost: int
+    rate: float
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """``expected``: nano-dollars at the end, ``None`` before ``ENOUGH`` items have ended.
+
+    ``rate``: items a second over the last minute; ``seconds`` until the last one ends, ``None``
+    where none ends now.
+    """
+
+    expected: Expected | None
+    rate: float
+    seconds: float | None
+    tiers: Mapping[str, InTier]
+
+
+def look(ledger: Ledger, job_id: str) -> tuple[Progress, Outlook]:
+    """Where a job is and where it goes; raises ``KeyError`` for an unknown one."""
+    with ledger.read() as connection:
+        now = database_now(connection)
+        progress = jobs.progress(connection, job_id)
+        paces = job_pace.paces(connection, job_id, now - WINDOW)
+    return progress, outlook(progress, paces, now)
+
+
+def outlook(progress: Progress, paces: Sequence[Pace], now: int) -> Outlook:
+    """What follows ``now`` (epoch µs) from the ``paces`` of a job's own items."""
+    firsts = [pace.first for pace in paces if pace.first is not None]
+    window = max(min(WINDOW, now - min(firsts, default=now)) / 1e6, 1e-6)
+    own = sum(pace.ended + pace.left for pace in paces)
+    share = own / progress.submitted if progress.submitted else 1.0
+    coming = 0.0 if progress.cancelled else (progress.total - progress.submitted) * share
+    left = sum(pace.left for pace in paces) + coming
+    rate = sum(pace.recent for pace in paces) / window
+    tiers: dict[str, InTier] = {}
+    for name in sorted({pace.tier for pace in paces if pace.tier is not None}):
+        here = [pace for pace in paces if pace.tier == name]
+        its_rate = sum(pace.recent for pace in here) / window
+        waiting = sum(pace.left for pace in here)
+        tiers[name] = InTier(
+            sum(pace.ended for pace in here),
+            waiting,
+            round(sum(pace.spent for pace in here)),
+            its_rate,
+            _seconds(waiting, its_rate),
+        )
+    cost = _cost(progress.spent + progress.booked, left, paces)
+    return Outlook(cost, rate, _seconds(left, rate), tiers)
+
+
+def _seconds(left: float, rate: float) -> float | None:
+    if not left:
+        return 0.0
+    return left / rate if rate else None
+
+
+def _cost(so_far: int, left: float, paces: Sequence[Pace]) -> Expected | None:
+    """The money at the end: what is spent, and for each item to come what one has cost."""
+    count = sum(pace.ended for pace in paces)
+    if not left:
+        return Expected(so_far, so_far, so_far)
+    if count < ENOUGH:
+        return None
+    plain, onward = ([pace for pace in paces if pace.went_on is one] for one in (False, True))
+    value = left * sum(pace.spent for pace in paces) / count
+    chance = chance_of(sum(pace.ended for pace in onward), count)
+    first, then = _mean(plain, left), _mean(onward, left * chance.value)
+    low = left * ((1 - chance.low) * first.low + chance.low * then.low)
+    high = left * ((1 - chance.high) * first.high + chance.high * then.high)
+    return Expected(so_far + min(low, value), so_far + value, so_far + max(high, value))
+
+
+def _mean(paces: Sequence[Pace], left: float) -> Expected:
+    """What an item of ``left`` to come costs on average, with the range of that average."""
+    count = sum(pace.ended for pace in paces)
+    if not count:
+        return Expected()
+    total, squares = sum(pace.spent for pace in paces), sum(pace.squares for pace in paces)
+    mean = total / count
+    if count < 2:
+        return Expected(0.0, mean, 2 * mean)
+    variance = max(0.0, (squares - total * mean) / (count - 1))
+    reach = student(count - 1) * sqrt(variance / count + variance / max(left, 1.0))
+    return Expected(max(0.0, mean - reach), mean, mean + reach)

@@ -1,0 +1,126 @@
+"""The outlook of a job: what it will have cost, how fast it goes, and when it ends."""
+
+import random
+from pathlib import Path
+
+from tests.tasks.jobs.answered import answer
+from tierqueue.ledger.operations.job_pace import Pace
+from tierqueue.ledger.operations.jobs import Progress
+from tierqueue.ledger.session import Ledger
+from tierqueue.tasks import complete
+from tierqueue.tasks.jobs.outlook import ENOUGH, WINDOW, look, outlook
+from tierqueue.tasks.jobs.submission import Submission
+
+NOW = 1_000_000_000
+
+
+def _pace(
+    tier: str | None, ended: int, left: int, cost: float = 100.0, *, on: bool = False
+) -> Pace:
+    return Pace(
+        tier=tier,
+        went_on=on,
+        ended=ended,
+        recent=ended,
+        left=left,
+        spent=ended * cost,
+        squares=ended * cost * cost,
+        first=NOW - 10_000_000 if ended else None,
+    )
+
+
+def _progress(total: int, submitted: int, spent: int = 0, reused: int = 0) -> Progress:
+    return Progress(
+        states={},
+        dead={},
+        spent=spent,
+        booked=0,
+        held=0,
+        total=total,
+        submitted=submitted,
+        reused=reused,
+        max_cost=None,
+        complete=False,
+        stopped=False,
+        cancelled=False,
+    )
+
+
+def test_what_is_spent_counts_as_it_is_and_what_is_to_come_as_the_rows_so_far() -> None:
+    found = outlook(_progress(1_000, 1_000, 10_000), [_pace("gpu", 100, 900)], NOW)
+    assert found.expected is not None
+    assert found.expected.value == 10_000 + 900 * 100
+    assert found.expected.low <= found.expected.value <= found.expected.high
+    assert (found.rate, found.seconds) == (10.0, 90.0)
+    assert found.tiers["gpu"].left == 900
+    assert found.tiers["gpu"].seconds == 90.0
+
+
+def test_rows_not_submitted_yet_count_as_far_as_they_will_be_items_of_their_own() -> None:
+    # Half of the rows that are there share another's item.
+    paces = [_pace("gpu", 50, 50)]
+    found = outlook(_progress(400, 200, 5_000, reused=100), paces, NOW)
+    assert found.expected is not None
+    assert found.expected.value == 5_000 + (50 + 100) * 100
+
+
+def test_the_more_expensive_tier_of_rows_that_went_on_widens_the_range() -> None:
+    same = outlook(_progress(1_000, 1_000), [_pace("gpu", 100, 900)], NOW)
+    paces = [_pace("gpu", 95, 900), _pace("frontier", 5, 0, 5_000.0, on=True)]
+    mixed = outlook(_progress(1_000, 1_000), paces, NOW)
+    assert same.expected is not None
+    assert mixed.expected is not None
+    assert mixed.expected.high - mixed.expected.low > same.expected.high - same.expected.low
+    assert mixed.expected.low < 900 * (0.95 * 100 + 0.05 * 5_000) < mixed.expected.high
+
+
+def test_of_few_items_nothing_is_told_and_of_none_no_time() -> None:
+    few = outlook(_progress(100, 100), [_pace("gpu", ENOUGH - 1, 100)], NOW)
+    assert few.expected is None
+    none = outlook(_progress(100, 100), [_pace(None, 0, 100)], NOW)
+    assert (none.rate, none.seconds, dict(none.tiers)) == (0.0, None, {})
+
+
+def test_after_a_tenth_of_the_rows_the_final_cost_is_mostly_in_the_range() -> None:
+    held = 0
+    for seed in range(100):
+        draw = random.Random(seed)
+        went_on = [draw.random() < 0.1 for _ in range(2_000)]
+        costs = [draw.uniform(50, 150) + (draw.uniform(800, 1_200) if on else 0) for on in went_on]
+        paces = []
+        for on in (False, True):
+            ended = [cost for cost, its in zip(costs[:200], went_on, strict=False) if its is on]
+            paces.append(
+                Pace(
+                    tier="gpu",
+                    went_on=on,
+                    ended=len(ended),
+                    recent=len(ended),
+                    left=0 if on else 1_800,
+                    spent=sum(ended),
+                    squares=sum(cost * cost for cost in ended),
+                    first=NOW - WINDOW,
+                )
+            )
+        found = outlook(_progress(2_000, 2_000, round(sum(costs[:200]))), paces, NOW).expected
+        assert found is not None
+        held += found.low <= sum(costs) <= found.high
+    assert held >= 95
+
+
+def test_a_job_in_the_ledger_is_looked_at_with_its_own_items_alone(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    path = tmp_path / "work.jsonl"
+    path.write_text("".join(f'{{"prompt": "p{n % 30}"}}\n' for n in range(40)), "utf-8")
+    done = Submission(complete, path, {}).submit(
+        ledger, lambda: None, max_cost=9_000, progress=lambda *_: None
+    )
+    progress, before = look(ledger, done.id)
+    assert (progress.total, progress.max_cost, before.expected) == (40, 9_000, None)
+    answer(ledger, lambda said: {"text": "x"}, spent=200)
+    progress, after = look(ledger, done.id)
+    assert after.expected is not None
+    assert (progress.over, after.expected.value, after.seconds) == (True, 6_000, 0.0)
+    assert (after.tiers["gpu"].ended, after.tiers["gpu"].cost) == (30, 6_000)
+    assert after.rate > 0
