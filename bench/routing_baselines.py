@@ -5,6 +5,7 @@ from random import Random
 
 from tierqueue.router.learned import text
 from tierqueue.router.learned.gain_training import Labelled
+from tierqueue.router.learned.matrix import matrix
 
 NEIGHBOURS = 40
 COMPONENTS = 128
@@ -51,12 +52,9 @@ def neighbours(train: Sequence[Labelled], test: Sequence[Labelled], seed: int) -
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.preprocessing import normalize
 
-    counted = [text.counts(row.prompt) for row in train]
-    rarity = text.rarity(counted)
+    words, rarity = matrix(row.prompt for row in train)
     space = TruncatedSVD(COMPONENTS, random_state=seed)
-    known = space.fit_transform(
-        sparse.csr_matrix(np.stack([text.weighted(row, rarity) for row in counted]))
-    )
+    known = space.fit_transform(words)
     asked = [text.weighted(text.counts(row.prompt), rarity) for row in test]
     nearest = KNeighborsRegressor(NEIGHBOURS)
     nearest.fit(normalize(known), [row.gain for row in train])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tierqueue.router.learned import artefact, text
 from tierqueue.router.learned.gain import KIND, WAVES, Scale
+from tierqueue.router.learned.matrix import matrix
 from tierqueue.router.learned.surface import SIGNS, surface
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def train(rows: Sequence[Labelled]) -> bytes:
     gains = np.array([row.gain for row in rows], np.float64)
     base = float(gains.mean())
     names = sorted({row.task for row in rows})
-    found = [text.counts(row.prompt) for row in rows]
-    rarity = text.rarity(found)
-    words = sparse.csr_matrix(np.stack([text.weighted(row, rarity) for row in found]))
+    words, rarity = matrix(row.prompt for row in rows)
     signs = np.stack([surface(row.prompt) for row in rows])
     scale = _scale(signs)
     waves = scale.waves(signs)

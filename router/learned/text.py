@@ -73,16 +73,6 @@ def weighted(found: "Vector", rarity: "Vector") -> "Vector":
     return dampened
 
 
-def rarity(rows: "list[Vector]") -> "Vector":
-    """How rare each bucket is over ``counts`` of many texts: its weight in ``weighted``."""
-    import numpy as np
-
-    held = np.zeros(WIDTH, np.float64)
-    for row in rows:
-        held += row != 0
-    return (np.log((1 + len(rows)) / (1 + held)) + 1).astype(np.float32)
-
-
 def _block(hashes: "list[Words]") -> "Vector":
     import numpy as np
 

@@ -44,10 +44,3 @@ def test_any_text_gives_finite_numbers_of_length_one_or_nothing(content: str) ->
 def test_what_stands_behind_the_longest_part_changes_nothing() -> None:
     long = "x. " * text.LONGEST
     assert (text.counts(long) == text.counts(long + "something else")).all()
-
-
-def test_what_is_rare_weighs_more() -> None:
-    rows = [text.counts(content) for content in ("card lost", "card stolen", "card found")]
-    weights = text.rarity(rows)
-    common, rare = text.counts("card"), text.counts("stolen")
-    assert weights[common != 0].max() < weights[rare != 0].max()

@@ -1,0 +1,165 @@
+"""A surrogate: a linear classifier that answers what it is certified for and defers all else.
+
+It stands for a tier whose accepted answers it was trained from. Two tests of its own come before
+the threshold: a text that no label claims, or that is near to none, is unlike what it has seen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Self
+
+from tierqueue.router.errors import InvalidArtefact
+from tierqueue.router.learned import artefact, text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float32]
+
+KIND = "surrogate"
+STEPS = 127
+"""Whole numbers that a weight is stored in, either side of nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What the surrogate would answer: the ``margin`` is the lead over the second label; ``claim``
+    is how far the label claims the text, ``near`` how near the text is to any label's own (0 to 1).
+    """
+
+    label: str
+    margin: float
+    claim: float
+    near: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a guess must reach to be an answer."""
+
+    margin: float
+    claim: float
+    near: float
+
+    def hold(self, guess: Guess) -> bool:
+        """Whether a guess is an answer."""
+        return guess.margin >= self.margin and self.familiar(guess)
+
+    def familiar(self, guess: Guess) -> bool:
+        """Whether the text is like what it was trained on."""
+        return guess.claim >= self.claim and guess.near >= self.near
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Labels with a row of weights each, and the mean direction of each label's texts."""
+
+    labels: tuple[str, ...]
+    rarity: "Numbers"
+    weights: "Numbers"
+    bias: "Numbers"
+    centres: "Numbers"
+
+    def guess(self, content: str) -> Guess:
+        """The likeliest label of a text."""
+        return self.of(text.weighted(text.counts(content), self.rarity))
+
+    def of(self, words: "Numbers") -> Guess:
+        """The same of a text that has been weighted."""
+        import numpy as np
+
+        held = np.flatnonzero(words)
+        some = words[held]
+        scores = some @ self.weights[held] + self.bias
+        near = float((some @ self.centres[held]).max()) / 2**0.5
+        best = int(scores.argmax())
+        second = float(np.partition(scores, -2)[-2])
+        return Guess(self.labels[best], float(scores[best]) - second, float(scores[best]), near)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What is certified: of the answers at most ``alpha`` differ from those of the tier it stands
+    for, but for a chance of ``delta`` that the certificate itself is wrong.
+    """
+
+    alpha: float
+    delta: float
+
+
+@dataclass(frozen=True, slots=True)
+class Surrogate:
+    """A trained and certified surrogate for one task type.
+
+    ``argument`` names the argument that holds the text; ``surroundings`` is the hash of all the
+    others and of the prompt's version, which must be the same as they were in training.
+    """
+
+    version: str
+    task: str
+    argument: str
+    surroundings: str
+    linear: Linear
+    bounds: Bounds
+    promise: Promise
+
+    def answer(self, content: str) -> Guess | None:
+        """What it answers; ``None`` where it defers."""
+        guess = self.linear.guess(content)
+        return guess if self.bounds.hold(guess) else None
+
+    @classmethod
+    def load(cls, content: bytes, expected: str | None = None) -> Self:
+        """The surrogate in an artefact; raises ``InvalidArtefact``."""
+        held = artefact.read(content, KIND, expected)
+        labels = tuple(str(label) for label in held.fact("labels", list))
+        if len(labels) < 2:
+            raise InvalidArtefact(f"the artefact {held.version} has fewer than two labels")
+        numbers = {name: held.fact(name, float) for name in ("margin", "claim", "near")}
+        promise = Promise(held.fact("alpha", float), held.fact("delta", float))
+        return cls(
+            held.version,
+            held.fact("task", str),
+            held.fact("argument", str),
+            held.fact("surroundings", str),
+            Linear(
+                labels,
+                held.array("rarity", text.WIDTH),
+                unpacked(held, "weights", len(labels)),
+                held.array("bias", len(labels)),
+                unpacked(held, "centres", len(labels)),
+            ),
+            Bounds(**numbers),
+            promise,
+        )
+
+
+def surroundings(arguments: Mapping[str, Any], argument: str, prompt_version: str) -> str:
+    """The hash of everything a label depends on beside the text: instructions, labels, prompt."""
+    import json
+
+    others = {name: value for name, value in arguments.items() if name != argument}
+    said = json.dumps([others, prompt_version], sort_keys=True, ensure_ascii=True)
+    return sha256(said.encode()).hexdigest()
+
+
+def packed(weights: "Numbers") -> "tuple[NDArray[np.int8], Numbers]":
+    """Weights (a column a label) in one byte each, and the step of each column."""
+    import numpy as np
+
+    steps = np.abs(weights).max(axis=0) / STEPS
+    steps = np.where(steps > 0, steps, 1.0).astype(np.float32)
+    return np.round(weights / steps).astype(np.int8), steps
+
+
+def unpacked(held: artefact.Artefact, name: str, labels: int) -> "Numbers":
+    """Weights as ``packed`` stored them."""
+    import numpy as np
+
+    stored = held.array(name, text.WIDTH, labels)
+    if stored.dtype != np.int8:
+        raise InvalidArtefact(f"the array {name!r} of the artefact {held.version} is not of bytes")
+    weights: Numbers = stored * held.array(f"{name}_steps", labels).astype(np.float32)
+    return weights

@@ -1,0 +1,132 @@
+"""A surrogate is trained from accepted answers, certified, or refused with what it would take."""
+
+from random import Random
+
+import pytest
+
+from tierqueue.router.errors import InvalidArtefact
+from tierqueue.router.learned import artefact
+from tierqueue.router.learned.certify import Uncertified
+from tierqueue.router.learned.surrogate import Promise, Surrogate, surroundings
+from tierqueue.router.learned.surrogate_training import (
+    Answer,
+    Purpose,
+    calibrate,
+    train,
+    written,
+)
+
+SAID = {
+    "card": ("my card was {} at the till", "the card is {} since monday", "{} card, please help"),
+    "transfer": ("the transfer has {} arrived", "my transfer is {}", "{} transfer to my sister"),
+    "login": ("I cannot log in, it says {}", "the app says {} at login", "login {} again"),
+}
+THINGS = ("declined", "lost", "not", "pending", "wrong", "blocked", "failed", "late", "broken")
+PROMISE = Promise(0.1, 0.1)
+PURPOSE = Purpose("tierqueue.classify", "text", "same")
+
+
+def answers(count: int, wrong: float = 0.0) -> list[Answer]:
+    """So many answers, of which a share is wrong at random."""
+    random, labels = Random(5), sorted(SAID)
+    made = []
+    for number in range(count):
+        label = random.choice(labels)
+        content = random.choice(SAID[label]).format(random.choice(THINGS)) + f" {number}"
+        made.append(Answer(content, random.choice(labels) if random.random() < wrong else label))
+    return made
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    """A certified surrogate of three labels."""
+    trained = train(answers(800))
+    assert not isinstance(trained, Uncertified)
+    calibrated = calibrate(trained, PROMISE)
+    assert not isinstance(calibrated, Uncertified)
+    assert calibrated.covered > 0.8
+    return written(trained.linear, PURPOSE, calibrated)
+
+
+def test_it_answers_what_it_knows_and_says_how_far_ahead_its_label_is(content: bytes) -> None:
+    surrogate = Surrogate.load(content)
+    guess = surrogate.answer("my card was declined at the till 9")
+    assert guess is not None
+    assert guess.label == "card"
+    assert guess.margin >= surrogate.bounds.margin
+    assert surrogate.promise == PROMISE
+
+
+@pytest.mark.parametrize(
+    "foreign", ["", "?!", "Wie wird das Wetter in Oslo morgen", "x" * 5_000, "\ud800 \x00"]
+)
+def test_it_defers_what_is_unlike_its_training(content: bytes, foreign: str) -> None:
+    assert Surrogate.load(content).answer(foreign) is None
+
+
+def test_the_same_answers_train_the_same_surrogate(content: bytes) -> None:
+    trained = train(answers(800))
+    assert not isinstance(trained, Uncertified)
+    calibrated = calibrate(trained, PROMISE)
+    assert not isinstance(calibrated, Uncertified)
+    assert written(trained.linear, PURPOSE, calibrated) == content
+
+
+def test_what_answers_is_what_was_certified_to_the_last_bit(content: bytes) -> None:
+    trained = train(answers(800))
+    assert not isinstance(trained, Uncertified)
+    loaded = Surrogate.load(content).linear
+    assert (loaded.weights == trained.linear.weights).all()
+    assert (loaded.centres == trained.linear.centres).all()
+
+
+def test_answers_at_random_are_never_certified() -> None:
+    trained = train(answers(800, wrong=1.0))
+    assert not isinstance(trained, Uncertified)
+    found = calibrate(trained, PROMISE)
+    assert isinstance(found, Uncertified)
+    assert "More rows alone will not help" in found.takes
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ([], "0 accepted answers"),
+        (answers(150), "150 accepted answers"),
+        ([Answer(f"text {number}", "one") for number in range(300)], "1 different labels"),
+        (
+            [Answer(f"text {number}", "two" if number == 7 else "one") for number in range(300)],
+            "have one label",
+        ),
+    ],
+)
+def test_what_cannot_be_learned_is_said(given: list[Answer], why: str) -> None:
+    found = train(given)
+    assert isinstance(found, Uncertified)
+    assert why in found.why
+    assert found.takes.startswith("It takes")
+
+
+def test_two_labels_are_enough() -> None:
+    two = [answer for answer in answers(1_200) if answer.label != "login"]
+    trained = train(two)
+    assert not isinstance(trained, Uncertified)
+    assert trained.linear.labels == ("card", "transfer")
+    assert trained.linear.guess("the transfer has not arrived").label == "transfer"
+
+
+def test_other_instructions_labels_or_prompts_are_other_surroundings() -> None:
+    here = surroundings({"text": "a", "labels": ["x", "y"]}, "text", "2")
+    assert here == surroundings({"labels": ["x", "y"], "text": "b"}, "text", "2")
+    assert here != surroundings({"text": "a", "labels": ["x", "z"]}, "text", "2")
+    assert here != surroundings({"text": "a", "labels": ["x", "y"]}, "text", "3")
+
+
+def test_an_artefact_that_lacks_a_part_is_refused(content: bytes) -> None:
+    held = artefact.read(content, "surrogate")
+    facts = {name: value for name, value in held.facts.items() if name != "margin"}
+    with pytest.raises(InvalidArtefact, match="'margin'"):
+        Surrogate.load(artefact.write("surrogate", facts, held.numbers))
+    numbers = {**held.numbers, "weights": held.numbers["weights"].astype("float32")}
+    with pytest.raises(InvalidArtefact, match="not of bytes"):
+        Surrogate.load(artefact.write("surrogate", held.facts, numbers))
