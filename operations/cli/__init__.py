@@ -36,6 +36,7 @@ _COMMANDS = {
     "status": ("system.status", "What is ready, runs and waits, and how fast it goes: one screen"),
     "spend": ("money.spend", "What was spent, by tier, deployment, task type, budget, job, day"),
     "top": ("system.status", "The screen of status, refreshed until you quit"),
+    "why": ("work.why", "Why one item went where it went, in plain words"),
     "worker": ("system.worker", "Start a tier's worker, or the routing stage"),
 }
 

@@ -60,7 +60,9 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
             name = f"{kind}@{socket.gethostname()}:1"
             progress.beat(connection, name, kind=kind, tier=tier, detail={})
         # They are alive for as long as the slowest block takes.
-        connection.execute(tables.processes.update().values(seen_at=now + day))
+        connection.execute(
+            tables.processes.update().values(started_at=now + day, seen_at=now + day)
+        )
         for scope, name in (("everything", "*"), ("budget", "acme")):
             ceiling: dict[str, Any] = {
                 "scope": scope,
@@ -110,7 +112,15 @@ class System:
         }
 
     def run(self, line: str) -> tuple[int, str]:
-        """Its exit status, and what it printed."""
+        """Its exit status, and what it printed. On a busy machine a block takes minutes: nothing
+        that was submitted is older for that.
+        """
+        ledger = Ledger(self._environ["TIERQUEUE_LEDGER_URL"])
+        with ledger.write() as connection:
+            now = database_now(connection)
+            fresh = tables.items.update().where(tables.items.c.state == "submitted")
+            connection.execute(fresh.values(submitted_at=now, ready_at=now))
+        ledger.close()
         return self._terminal.run(command_of(line), self._folder, self._environ)
 
 

@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 _DEMANDS = ("risk", "sensitivity", "latency", "floor", "budget")
 
-_OUTCOMES = {
+OUTCOMES = {
     "accepted": "the answer was accepted",
     "rejected": "the answer was refused",
     "throttled": "the provider said not now",
@@ -23,6 +23,7 @@ _OUTCOMES = {
     "interrupted": "the call was ended by this side",
     "lost": "the worker was lost",
 }
+"""How a call ended, in words, by its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _called(item: Row, attempts: Sequence[Row]) -> Iterator[Event]:
         last = attempt is attempts[-1]
         route = _route(item) if last and attempt["deployment"] == item["deployment"] else ()
         waited = (attempt["started_at"] - free) / 1e6
-        why = "" if before is None else f", because {_OUTCOMES.get(before['outcome'], '')}"
+        why = "" if before is None else f", because {OUTCOMES.get(before['outcome'], '')}"
         simulated = " (simulated)" if attempt["simulated"] else ""
         moved = before is not None and before["tier"] != attempt["tier"]
         climbed = f"from {before['tier']} to {attempt['tier']}" if before and moved else ""
@@ -123,7 +124,7 @@ def _called(item: Row, attempts: Sequence[Row]) -> Iterator[Event]:
 def _outcome(item: Row, attempt: Row) -> Iterator[str]:
     detail, receipt = attempt["detail"] or {}, item["receipt"] or {}
     outcome = str(attempt["outcome"])
-    yield _OUTCOMES.get(outcome, outcome)
+    yield OUTCOMES.get(outcome, outcome)
     why = [*detail.get("reasons", ()), *(detail[k] for k in ("kind", "message") if detail.get(k))]
     yield from (str(reason) for reason in why)
     served = detail.get("model_served")

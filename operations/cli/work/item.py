@@ -8,6 +8,7 @@ import click
 from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output import timeline as history
+from tierqueue.operations.cli.output.decision import FORMER_RULES
 from tierqueue.operations.cli.output.printing import (
     Column,
     age,
@@ -31,7 +32,6 @@ _ROOMY = 60
 """Characters of a line from which on an event's facts stand beside its time, else below it."""
 
 _HIDDEN = ("arguments", "output", "metadata")
-_FORMER_RULES = {"dearer": "more_expensive"}
 """What customers wrote and what they are told: shown only to who asks for it."""
 
 MONEY = ("spent", "held", "bound", "max_cost", "cost")
@@ -187,7 +187,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
 def _rename_rules(row: dict[str, Any]) -> None:
     """Show a rule of the route under its present code, whatever release wrote the row."""
     for refusal in (row["route"] or {}).get("refusals", ()):
-        refusal["rule"] = _FORMER_RULES.get(refusal["rule"], refusal["rule"])
+        refusal["rule"] = FORMER_RULES.get(refusal["rule"], refusal["rule"])
 
 
 def _former(item_id: str, act: history.Row) -> dict[str, Any] | None:

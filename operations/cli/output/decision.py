@@ -1,0 +1,124 @@
+"""Why one item went where it went: what was known of it, who was looked at, what came of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tierqueue.operations.cli.output.printing import duration, moment
+from tierqueue.operations.cli.output.timeline import OUTCOMES, Row, headline
+from tierqueue.router.money import format_usd
+from tierqueue.tasks.plural import count
+
+Section = tuple[str, list[str]]
+"""A heading and the sentences below it."""
+
+FORMER_RULES = {"dearer": "more_expensive"}
+"""What an older release called a rule, by its present code."""
+
+
+def sections(item: Row, attempts: Sequence[Row], in_force: str | None, now: int) -> list[Section]:
+    """The item's decision in plain words; ``in_force`` is the digest of the policy in force.
+
+    What an answer said is never among them, and neither is what was asked.
+    """
+    found = [
+        ("", headline(item, attempts, now)),
+        ("What was known of it", list(_signals(item))),
+        ("What it demands", list(_demands(item))),
+        ("Where it went, and why", list(_chosen(item))),
+        ("Who was not chosen", [_refused(refusal) for refusal in refusals(item)]),
+        ("What was tried", [_tried(number, row) for number, row in enumerate(attempts, 1)]),
+        ("Who decided", list(_decided(item, in_force))),
+    ]
+    return [(heading, lines) for heading, lines in found if lines]
+
+
+def refusals(item: Row) -> list[Mapping[str, str]]:
+    """The deployments that were not chosen, each with the rule it breaks under its present code.
+
+    They stand in the item's last route, or in its error where it has none.
+    """
+    route, error = item["route"], item["error"] or {}
+    without = (error.get("fields") or {}).get("refusals")
+    found = without if without is not None else (route or {}).get("refusals", [])
+    return [
+        {**refusal, "rule": FORMER_RULES.get(refusal["rule"], refusal["rule"])} for refusal in found
+    ]
+
+
+def _signals(item: Row) -> Iterator[str]:
+    messages = count(item["messages"], "message")
+    yield f"a prompt of {item['prompt_bytes']:,} bytes in {messages}"
+    route = item["route"] or {}
+    if "input_tokens" in route:
+        tokens = f"{route['input_tokens']:,} tokens in and {route['output_tokens']:,} out"
+        yield f"at {route['deployment']} it can take {tokens} at the most"
+    else:
+        yield f"an answer of {item['output_limit']:,} tokens at the most"
+    refused = item["refused_by"] or ()
+    if refused:
+        yield f"refused so far: the answer of {', '.join(refused)}"
+    for name, why in sorted((item["too_small"] or {}).items()):
+        yield f"too large for {name} ({why})"
+
+
+def _demands(item: Row) -> Iterator[str]:
+    stated = item["stated"]
+    own = item if stated is None else stated
+    for name in ("risk", "sensitivity", "latency", "floor", "budget"):
+        if item[name] is not None:
+            yield f"{name} {item[name]}, {_said_by(own, name)}"
+    if item["inherits"] is not None:
+        yield f"at least as guarded as what stood before it in its chain: {item['inherits']}"
+    if item["max_cost"] is not None:
+        yield f"max_cost {format_usd(item['max_cost'])}, {_said_by(own, 'max_cost')}"
+    if item["deadline"] is not None:
+        yield f"an answer by {moment(item['deadline'])}"
+    if item["min_confidence"] is not None:
+        yield f"a confidence of at least {item['min_confidence']:g}"
+    for event, tier in sorted((item["fallback"] or {}).items()):
+        yield f"it may fall back to {tier} {event.replace('_', ' ')}"
+
+
+def _said_by(own: Row, name: str) -> str:
+    return "by the item itself" if own.get(name) is not None else "by the policy"
+
+
+def _chosen(item: Row) -> Iterator[str]:
+    route = item["route"]
+    if not route or "tier" not in route:
+        if item["error"] is None:
+            yield "nowhere yet: the routing stage has not looked at it"
+        return
+    bound = format_usd(route["bound"])
+    yield f"{route['deployment']} ({route['tier']}), for {bound} at the most"
+    yield from (str(reason) for reason in route["reasons"])
+    if item["degraded"]:
+        fell = item["degraded"]
+        yield f"it fell back from {fell['from']} to {fell['to']} on {fell['on']}"
+
+
+def _refused(refusal: Mapping[str, str]) -> str:
+    return f"{refusal['deployment']}: {refusal['why']} [{refusal['rule']}]"
+
+
+def _tried(number: int, attempt: Row) -> str:
+    who = f"{number}. {attempt['deployment']} ({attempt['tier']})"
+    if attempt["ended_at"] is None:
+        return f"{who}: under way, {format_usd(attempt['held'])} held"
+    detail = attempt["detail"] or {}
+    outcome = str(attempt["outcome"])
+    said = OUTCOMES.get(outcome, outcome)
+    why = [*detail.get("reasons", ()), *(detail[k] for k in ("kind", "message") if detail.get(k))]
+    told = f"{said} ({'; '.join(map(str, why))})" if why else said
+    seconds = "" if attempt["seconds"] is None else f" in {duration(attempt['seconds'])}"
+    sure = "" if attempt["confidence"] is None else f", confidence {attempt['confidence']:.3f}"
+    made_up = ", simulated" if attempt["simulated"] else ""
+    return f"{who}: {told}; {format_usd(attempt['cost'] or 0)}{seconds}{sure}{made_up}"
+
+
+def _decided(item: Row, in_force: str | None) -> Iterator[str]:
+    if item["policy"] is None:
+        return
+    if in_force is None or item["policy"] == in_force:
+        yield f"policy {item['policy']}"
+    else:
+        yield f"policy {item['policy']}; the one in force now is {in_force}"

@@ -1,0 +1,77 @@
+"""``tierqueue why``: why one item went where it went, in plain words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from tierqueue.operations.cli.input.names import item_named
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.decision import refusals, sections
+from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record, say
+from tierqueue.operations.cli.output.timeline import Row
+
+
+@click.command(epilog="Example: tierqueue why 01a1fb7f-603c")
+@click.argument("item_id", metavar="ITEM")
+@json_option
+def why(item_id: str, as_json: bool) -> None:
+    """Tell why ITEM went where it went: what was known of it, who was looked at, what it cost.
+
+    ITEM is its own id or that of a Celery task it was promised under; a beginning that no other has
+    will do. What it was asked and what it answered is not shown.
+    """
+    from tierqueue.ledger.in_force import policies
+    from tierqueue.ledger.operations import dead_letters
+    from tierqueue.ledger.session import now as database_now
+
+    with opened() as ledger, ledger.read() as connection:
+        found = dead_letters.show(connection, item_named(connection, item_id))
+        assert found is not None
+        item, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
+        in_force, now = policies.in_force(connection), database_now(connection)
+    if as_json:
+        emit(_told(item, attempts, in_force))
+        return
+    for number, (heading, lines) in enumerate(sections(item, attempts, in_force, now)):
+        if number:
+            say("", heading)
+        for line in lines:
+            paragraph("  " if heading else "", line)
+
+
+_SIGNALS = ("prompt_bytes", "messages", "output_limit", "refused_by", "too_small")
+_DEMANDS = (
+    *("risk", "sensitivity", "latency", "floor", "budget", "inherits", "max_cost", "deadline"),
+    *("min_confidence", "fallback", "stated"),
+)
+_TRIED = (
+    *("fence", "tier", "deployment", "outcome", "cost", "seconds", "confidence", "usage"),
+    *("simulated", "detail", "started_at", "ended_at"),
+)
+_MONEY = ("cost", "spent", "bound", "max_cost")
+_TIMES = ("deadline", "started_at", "ended_at")
+
+
+def _told(item: Row, attempts: Sequence[Row], in_force: str | None) -> dict[str, Any]:
+    """The same for scripts; a decision that was not made is null."""
+    route: Any = item["route"] or {}
+    chosen = {name: value for name, value in route.items() if name not in ("refusals", "terms")}
+    return {
+        "item": item["id"],
+        "task": item["task"],
+        "state": item["state"],
+        "reason": item["reason"],
+        "spent_nanousd": item["spent"],
+        "signals": {name: item[name] for name in _SIGNALS},
+        "demands": record({k: item[k] for k in _DEMANDS}, money=_MONEY, times=_TIMES),
+        "chosen": record(chosen, money=_MONEY) or None,
+        "refusals": refusals(item),
+        "attempts": [
+            record({name: row[name] for name in _TRIED}, money=_MONEY, times=_TIMES)
+            for row in attempts
+        ],
+        "policy": item["policy"],
+        "policy_in_force": in_force,
+        "error": item["error"],
+    }
