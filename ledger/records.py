@@ -92,6 +92,8 @@ class Item(NamedTuple):
     """The nano-dollars of it that no ceiling counts."""
     held: NanoUSD
     """Nano-dollars that its open attempt holds."""
+    lane: str | None
+    """``batch`` or ``live``, where its route says so."""
     cancel_requested: bool
     """Whether somebody cancelled it while it ran."""
     submitted_at: int
@@ -144,6 +146,8 @@ class Attempt(NamedTuple):
     """What else is known of its end."""
     confidence: float | None
     """How sure the model was of its answer, 0 to 1, where that was measured."""
+    batch: str | None
+    """The batch that it was handed over in; ``None``: a call of its own."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
 )
 
+from tierqueue.ledger.batch_table import batches as batches  # noqa: PLC0414
 from tierqueue.ledger.columns import Id as _Id
 from tierqueue.ledger.columns import Json as _Json
 from tierqueue.ledger.columns import Serial as _Serial
@@ -82,6 +83,7 @@ items = Table(
     Column("min_confidence", Double),
     Column("flow", _Id, nullable=False, server_default=""),
     Column("due", BigInteger, nullable=False, server_default="0"),
+    Column("lane", Text),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", "flow", "due", "id", **_where("state = 'submitted'")),
@@ -89,6 +91,14 @@ items = Table(
     Index("ix_items_queued", "tier", "ready_at", **_where("state = 'queued'")),
     Index("ix_items_waiting", "ready_at", **_where("state = 'waiting'")),
     Index("ix_items_running", "lease_until", **_where("state = 'running'")),
+    Index(
+        "ix_items_collected",
+        "deployment",
+        text("priority DESC"),
+        "id",
+        **_where("state = 'waiting' AND reason = 'batch'"),
+    ),
+    Index("ix_items_handed_over", "deadline", **_where("state = 'handed_over'")),
     Index("ix_items_suspect", "tier", **_where("lost_claims > 0 AND ended_at IS NULL")),
     Index("ix_items_dead", "ended_at", **_where("state = 'dead'")),
     Index("ix_items_unannounced", "ended_at", **_where("state = 'dead' AND announced_at IS NULL")),
@@ -116,7 +126,8 @@ key is free from then on; ``erased_at``: its payloads are gone, by retention or 
 ``budget`` and ``fallback`` hold what the policy of digest ``policy`` made of what it ``stated``.
 ``too_small``: the deployments that cannot hold it, and why. ``ceiling``: the balance that lacks
 headroom for it, where its ``reason`` is `ceiling`. ``flow``: with which items it shares a place;
-of these the one that is ``due`` first goes first.
+of these the one that is ``due`` first goes first. ``lane``: `batch` where it was routed to its
+deployment's batches, `live` once a batch of its came to nothing.
 """
 
 promises = Table(
@@ -183,6 +194,8 @@ attempts = Table(
     Column("simulated", Boolean),
     Column("detail", _Json),
     Column("confidence", Double),
+    Column("batch", _Id),
+    Index("ix_attempts_batch", "batch", **_where("batch IS NOT NULL")),
     Index("ix_attempts_booked", "item_id", **_where("outcome IN ('unknown', 'lost')")),
     Index("ix_attempts_open", "started_at", **_where("ended_at IS NULL")),
 )

@@ -1,7 +1,7 @@
 """The routing decision: the cheapest deployment that satisfies everything an item demands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.escalation import all_too_small, rank_after, rank_beside
 from tierqueue.router.item import TIERS, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy import batch
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
@@ -46,6 +47,7 @@ class _Candidate:
     burst: int | None
     floor: Refusal | None
     price: MaxRate | Refusal
+    in_batch: MaxRate | None
     by_the_hour: bool
     counted: bool
     reasoning: int
@@ -109,6 +111,7 @@ def _candidate(
         burst,
         floor,
         price,
+        None if deployment.batch is None else max_rate(deployment.in_batch, since),
         hourly,
         counted,
         reasoning,
@@ -141,6 +144,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     refusals: list[Refusal] = []
     candidates = _candidates(policy, item.task, demands.sensitivity, rank, conditions.now // _DAY)
     top = _highest(candidates)
+    may_wait, why = batch.lane(demands, conditions.now, again=item.live)
     for candidate in candidates:
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning
@@ -159,10 +163,10 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
             )
         elif (unmeasured := _unmeasured(candidate, item, top)) is not None:
             refusals.append(unmeasured)
-        elif isinstance(candidate.price, Refusal):
-            refusals.append(candidate.price)
+        elif isinstance(price := (may_wait and candidate.in_batch) or candidate.price, Refusal):
+            refusals.append(price)
         else:
-            bound = candidate.price.bound(input_tokens, output_tokens)
+            bound = price.bound(input_tokens, output_tokens)
             if left is not None and candidate.counted and bound > left:
                 too_expensive.append(bound)
                 why = f"it can cost {format_usd(bound)} and {format_usd(max(left, 0))} is left"
@@ -173,7 +177,15 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
                 fitting.append(_Fit(more, rank_of, candidate.name, bound, candidate))
     if not fitting:
         return _nothing_left(item, too_expensive, refusals)
-    return _cheapest(sorted(fitting), item, rank, signals, refusals, conditions.unavailable)
+    route = _cheapest(sorted(fitting), item, rank, signals, refusals, conditions.unavailable)
+    return _in_its_lane(route, policy.deployments[route.deployment], why, may_wait=may_wait)
+
+
+def _in_its_lane(route: Route, deployment: Deployment, why: str, *, may_wait: bool) -> Route:
+    """The route, with why it goes in a batch or not, where its deployment has batches."""
+    if deployment.batch is None:
+        return route
+    return replace(route, in_batch=may_wait, reasons=(*route.reasons, why))
 
 
 def _too_long(candidate: _Candidate, tokens: int) -> Refusal | None:

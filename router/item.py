@@ -105,7 +105,8 @@ class WorkItem:
     answer may have; ``refused_by`` holds the tiers whose answers validation has rejected,
     ``too_small`` the deployments that cannot hold it, with why (see ``escalation.too_small_too``);
     ``spent`` what the item has cost so far, in nano-dollars; ``only`` is the tier it fell back to;
-    ``min_confidence`` the least confidence with which its answer is accepted.
+    ``min_confidence`` the least confidence with which its answer is accepted; ``live``: it was in a
+    batch that came to nothing.
     """
 
     id: str
@@ -119,3 +120,4 @@ class WorkItem:
     spent: NanoUSD = NOTHING
     only: Tier | None = None
     min_confidence: float | None = None
+    live: bool = False

@@ -11,7 +11,8 @@ class State(StrEnum):
 
     SUBMITTED = "submitted"
     """In: committed by `.delay()`, a job or the intake; an escalation; a replay.
-    Out: the routing stage routes it or declares it dead."""
+    Out: the routing stage routes it or declares it dead; where it has time for a batch it waits for
+    that."""
 
     ROUTED = "routed"
     """In: the routing stage chose a deployment; an expired or given-back claim.
@@ -30,7 +31,8 @@ class State(StrEnum):
     until when. Out: when it is due, back to `routed`, or to `submitted` if it has no route yet."""
 
     HANDED_OVER = "handed_over"
-    """In: given to a provider's batch API. Out: its result is collected."""
+    """In: given to a provider's batch API: fence + 1, an attempt, holds, no lease. Out: its result
+    is settled under the same fence; its deadline comes too close."""
 
     SUCCEEDED = "succeeded"
     """End: an answer was accepted. Cleaned by retention."""
@@ -46,7 +48,7 @@ ENDS: frozenset[State] = frozenset({State.SUCCEEDED, State.DEAD, State.CANCELLED
 """States that an item does not leave by itself."""
 
 MOVES: dict[State, frozenset[State]] = {
-    State.SUBMITTED: frozenset({State.ROUTED, State.DEAD, State.CANCELLED}),
+    State.SUBMITTED: frozenset({State.ROUTED, State.WAITING, State.DEAD, State.CANCELLED}),
     State.ROUTED: frozenset({State.QUEUED, State.SUBMITTED, State.DEAD, State.CANCELLED}),
     State.QUEUED: frozenset(
         {
@@ -64,12 +66,13 @@ MOVES: dict[State, frozenset[State]] = {
             State.ROUTED,
             State.WAITING,
             State.SUBMITTED,
-            State.HANDED_OVER,
             State.DEAD,
             State.CANCELLED,
         }
     ),
-    State.WAITING: frozenset({State.ROUTED, State.SUBMITTED, State.DEAD, State.CANCELLED}),
+    State.WAITING: frozenset(
+        {State.ROUTED, State.SUBMITTED, State.HANDED_OVER, State.DEAD, State.CANCELLED}
+    ),
     State.HANDED_OVER: frozenset(
         {State.SUCCEEDED, State.SUBMITTED, State.WAITING, State.DEAD, State.CANCELLED}
     ),
@@ -128,6 +131,9 @@ class Wait(StrEnum):
 
     LOST_CLAIM = "lost_claim"
     """Its worker was lost."""
+
+    BATCH = "batch"
+    """It is collected for a batch; its row says until when."""
 
 
 LIMITS = (

@@ -47,7 +47,8 @@ class Route:
     """Where an item goes; ``bound`` is the most the call can cost, in nano-dollars.
 
     ``stands_in_for`` is the deployment that would have been chosen if it were available;
-    ``waits_for`` says why the chosen one is not, where nothing can stand in for it.
+    ``waits_for`` says why the chosen one is not, where nothing can stand in for it. ``in_batch``:
+    it goes to the provider's batch API, at the price of that.
     """
 
     tier: Tier
@@ -59,6 +60,7 @@ class Route:
     refusals: tuple[Refusal, ...]
     stands_in_for: str | None = None
     waits_for: str | None = None
+    in_batch: bool = False
 
     def explain(self) -> list[str]:
         """The decision in lines for people."""
@@ -78,6 +80,7 @@ class Route:
             "refusals": [refusal.to_json() for refusal in self.refusals],
             **({"stands_in_for": self.stands_in_for} if self.stands_in_for else {}),
             **({"waits_for": self.waits_for} if self.waits_for else {}),
+            **({"in_batch": True} if self.in_batch else {}),
         }
 
 

@@ -10,12 +10,11 @@ import structlog
 
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import settlements
-from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
-from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.decide import settlement
+from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Message
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.verdicts import EndedCall, Judge
@@ -66,11 +65,10 @@ class Settler:
         self._judge = Judge(ledger, breaker)
         self._free = free
         self._told = told
-        self._hook = hook
+        self._alarms = Alarms(hook)
         self._checkpoint = checkpoint
         self._queue: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
-        self._other_models: set[tuple[str, str]] = set()
         self.stale = 0
         self.ended = 0
         self.ended_at = 0
@@ -153,18 +151,7 @@ class Settler:
         self._judge.noted({call.deployment.name for call in calls}, changes)
         self._checkpoint("after_settle")
         for call, settled in zip(calls, written, strict=True):
-            if over := (settled.detail or {}).get("overage"):
-                said = {
-                    "item": settled.item_id,
-                    "fence": settled.fence,
-                    "deployment": call.deployment.name,
-                    "held": settled.held,
-                    "over": over,
-                }
-                _log.error("overage", **said)
-                self._hook({"what": "overage", **said})
-            if (settled.detail or {}).get("other_model"):
-                self._tell_of_another_model(call.deployment, settled)
+            self._alarms.tell(call.deployment, settled)
         if ended := len(result.ends.ended):
             self.ended += ended
             self.ended_at = now
@@ -173,19 +160,3 @@ class Settler:
             for stale in result.stale:
                 _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
         self._told(result.ends)
-
-    def _tell_of_another_model(self, deployment: Deployment, settled: Settlement) -> None:
-        """Log it for each item; tell the hook of each deployment and name once a process."""
-        served = str((settled.detail or {})["model_served"])
-        said: dict[str, str | int] = {
-            "item": settled.item_id,
-            "fence": settled.fence,
-            "deployment": deployment.name,
-            "asked": deployment.model,
-            "served": served,
-            "outcome": settled.outcome,
-        }
-        _log.warning("other_model", **said)
-        if (deployment.name, served) not in self._other_models:
-            self._other_models.add((deployment.name, served))
-            self._hook({"what": "other_model", **said})

@@ -32,7 +32,9 @@ from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers import engines
+from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Hook
+from tierqueue.workers.batch_lane.lane import Lane
 from tierqueue.workers.caller import Caller, Station
 from tierqueue.workers.engines.engine import Engine
 from tierqueue.workers.engines.engine_load import Batching
@@ -176,11 +178,26 @@ class TierWorker:
                 return database_now(connection), conditions.by_deployment(connection)
 
         self._breaker = Breaker(known)
-        self._settler = Settler(
-            ledger, policy, self._breaker, free, told, Hook(policy.hooks).tell, self._checkpoint
+        hook, worker = Hook(policy.hooks).tell, f"{self._tier}@{socket.gethostname()}:{os.getpid()}"
+        self._settler = Settler(ledger, policy, self._breaker, free, told, hook, self._checkpoint)
+        self._lane = Lane(
+            worker=worker,
+            ledger=ledger,
+            policy=policy,
+            stations={
+                name: station
+                for name, station in stations.items()
+                if station.deployment.batch is not None
+            },
+            types=self.app.tasks,
+            loop=self._loop,
+            alarms=Alarms(hook),
+            told=told,
+            clock=ledger.now,
+            checkpoint=self._checkpoint,
         )
         self._executor = Executor(
-            worker=f"{self._tier}@{socket.gethostname()}:{os.getpid()}",
+            worker=worker,
             ledger=ledger,
             stations=stations,
             limiter=limiter,
@@ -204,6 +221,7 @@ class TierWorker:
         )
         self._settler.start()
         self._leases.start()
+        self._lane.start()
         # Another one: what it tells now is told at once, not at the next beat.
         self._beat.close()
         self._beats(self._told)
@@ -270,6 +288,7 @@ class TierWorker:
         if self._executor is None:
             return
         self._executor.drain()
+        self._lane.stop()
         wait = max(0.5, self.app.settings.grace - BEFORE_THE_END)
         last_call = threading.Timer(wait, self._leases.abort_all, args=["drain"])
         last_call.daemon = True

@@ -8,7 +8,7 @@ a deployment serves, nothing is written but, now and then, when it last did.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import RowMapping, func, literal_column, select, tuple_, update
+from sqlalchemy import RowMapping, func, select, tuple_, update
 
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.session import Transaction
@@ -99,7 +99,7 @@ def waiting(connection: Transaction, deployments: Sequence[str]) -> dict[str, in
         .where(
             items.c.ended_at.is_(None),
             items.c.deployment.in_(list(deployments)),
-            items.c.state != literal_column(f"'{State.RUNNING.value}'"),
+            items.c.state.not_in((State.RUNNING.value, State.HANDED_OVER.value)),
         )
         .group_by(items.c.deployment)
     )

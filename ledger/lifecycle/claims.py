@@ -63,7 +63,7 @@ _RUN = (
     update(items)
     .where(among(items.c.id))
     .values(
-        state=State.RUNNING.value,
+        state=bindparam("next_state"),
         fence=items.c.fence + 1,
         lease_until=bindparam("lease_until"),
         held=items.c.bound,
@@ -90,7 +90,8 @@ class Claimant:
     item waits before it asks again for headroom in a ceiling full of others' holds, or for a worker
     that knows its deployment as its policy has it. ``counted``: whether the call's cost counts
     towards ceilings and the item's ``max_cost``. ``policy`` is the digest of the worker's,
-    ``terms`` what that says of the deployment.
+    ``terms`` what that says of the deployment. ``batch``: the id of the batch that collected items
+    are handed over in, instead of queued ones being run.
     """
 
     worker: str
@@ -103,6 +104,7 @@ class Claimant:
     patience: int = 500_000
     policy: str = ""
     terms: str = ""
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,10 +234,11 @@ def _as_dispatched(
     known: Mapping[str, Known],
 ) -> Iterator[_Queued]:
     """The rows that are as they were when their slice was sent, and when they were read."""
+    before = State.QUEUED if claimant.batch is None else State.WAITING
     for row in rows:
         seen = known.get(row.id)
         stands = (row.state, row.fence, row.deployment) == (
-            State.QUEUED,
+            before,
             wanted[row.id],
             claimant.deployment,
         )
@@ -278,7 +281,12 @@ def _write_claims(
 ) -> None:
     if not claimed:
         return
-    run = {"ids": [claim.item.id for claim in claimed], "lease_until": now + claimant.lease}
+    alone = claimant.batch is None
+    run: dict[str, Any] = {
+        "ids": [claim.item.id for claim in claimed],
+        "next_state": (State.RUNNING if alone else State.HANDED_OVER).value,
+        "lease_until": now + claimant.lease if alone else None,
+    }
     connection.execute(_RUN, run)
     insert_many(
         connection,
@@ -294,6 +302,7 @@ def _write_claims(
                 "balances": list(claim.balances),
                 "held": claim.held,
                 "started_at": now,
+                "batch": claimant.batch,
             }
             for claim in claimed
         ],

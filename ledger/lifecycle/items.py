@@ -237,7 +237,8 @@ def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) 
 
 
 def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> Ends:
-    """Cancel items: those not running end at once, a running one when its call is aborted.
+    """Cancel items: those not running end at once, a running one when its call is aborted, one that
+    was handed over in a batch when that is over.
 
     Items that have ended are left as they are. Returns those that ended.
     """
@@ -249,7 +250,8 @@ def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> Ends:
         .with_for_update(),
         {"ids": sorted(set(item_ids))},
     ).all()
-    running = [row.id for row in rows if row.state == State.RUNNING]
+    claimed = (State.RUNNING, State.HANDED_OVER)
+    running = [row.id for row in rows if row.state in claimed]
     if running:
         connection.execute(
             update(items).where(among(items.c.id)).values(cancel_requested=True), {"ids": running}
@@ -258,7 +260,7 @@ def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> Ends:
         Death(row.id, "cancelled", f"item {row.id} was cancelled by {by}", {"item": row.id})
         for row in rows
         if State(row.state) not in ENDS and State.CANCELLED in MOVES[State(row.state)]
-        if row.state != State.RUNNING
+        if row.state not in claimed
     ]
     return end(connection, deaths, State.CANCELLED, at)
 

@@ -77,6 +77,7 @@ def most_lost(connection: Connection, workers: Collection[str]) -> dict[str, int
         select(attempts.c.worker, func.max(items.c.lost_claims).label("most"))
         .join(items, items.c.id == attempts.c.item_id)
         .where(attempts.c.ended_at.is_(None), attempts.c.worker.in_(sorted(workers)))
+        .where(attempts.c.batch.is_(None))
         .group_by(attempts.c.worker)
     )
     return {row.worker: row.most for row in found}

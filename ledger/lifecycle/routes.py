@@ -100,6 +100,12 @@ class Routed(NamedTuple):
     """With which items it shares its tier (``flows.name_of``)."""
     due: int
     """Epoch microseconds; the earliest of its flow goes first (``flows.due_at``)."""
+    lane: str | None
+    """``batch`` where it is collected for a batch, ``live`` where it may not be again."""
+    state: str
+    """``routed``, or ``waiting`` to be collected."""
+    ready_at: int
+    """Epoch microseconds; until when it is collected."""
 
 
 _SUBMITTED, _SUBMITTED_LOCKED = (Columns(tuple(ITEM), lock=lock) for lock in (False, True))
@@ -158,9 +164,7 @@ def arguments(connection: Connection, item_ids: Sequence[str]) -> dict[str, Mapp
 
 def route(connection: Connection, routed: Sequence[Routed]) -> None:
     """Write chosen routes."""
-    state = State.ROUTED.value
-    rows = [{"state": state, **chosen._asdict()} for chosen in routed]
-    update_many(connection, items, ("id",), rows)
+    update_many(connection, items, ("id",), [chosen._asdict() for chosen in routed])
 
 
 def queue(
@@ -218,7 +222,7 @@ def wake_due(connection: Connection, now: int) -> int:
         .where(is_in(State.WAITING), items.c.ready_at <= now)
         .with_for_update(skip_locked=True)
     )
-    anew = or_(items.c.deployment.is_(None), OUTDATED)
+    anew = or_(items.c.deployment.is_(None), items.c.lane == "batch", OUTDATED)
     back = case((anew, State.SUBMITTED.value), else_=State.ROUTED.value)
     return connection.execute(
         update(items).where(items.c.id.in_(due)).values(state=back, reason=None)

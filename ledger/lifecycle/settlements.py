@@ -67,6 +67,8 @@ class Settled:
 BOOKED = ("unknown", "lost")
 """Outcomes whose cost was booked without the provider's word, and may be corrected by it."""
 
+_CLAIMED = (State.RUNNING, State.HANDED_OVER)
+
 _COUNTS = ("spent", "attributed", "calls", "lost_claims", "throttles")
 """What a settlement adds to its item's row."""
 
@@ -117,13 +119,13 @@ def settle(connection: Connection, ready: Ready) -> Settled:
     fresh: dict[str, Settlement] = {}
     for settlement in ready.settlements:
         row = rows.get(settlement.item_id)
-        held = row is not None and row.state == State.RUNNING and row.fence == settlement.fence
+        held = row is not None and row.state in _CLAIMED and row.fence == settlement.fence
         if row is None or not held or settlement.item_id in fresh:
             stale.append(settlement)
             continue
-        if settlement.next_state not in MOVES[State.RUNNING]:
+        if settlement.next_state not in MOVES[State(row.state)]:
             raise ValueError(
-                f"item {settlement.item_id}: no move from running to {settlement.next_state}"
+                f"item {settlement.item_id}: no move from {row.state} to {settlement.next_state}"
             )
         stopped = row.cancel_requested and settlement.next_state not in ENDS
         fresh[settlement.item_id] = _cancelled(settlement) if stopped else settlement

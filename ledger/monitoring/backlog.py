@@ -137,7 +137,7 @@ def _ready_since(connection: Transaction, ids: Iterable[str]) -> Mapping[str, in
 
 def waiting(connection: Transaction, now: int) -> list[Waiting]:
     """Items that wait at ``now`` (epoch µs), by reason, tier and deployment; of very many those
-    that are due first.
+    that are due first. What was handed over in batches waits for those (``handed_over``).
     """
     columns = ("tier", "deployment", "reason", "ceiling", "bound", "submitted_at")
     due_first = (
@@ -169,6 +169,24 @@ def waiting(connection: Transaction, now: int) -> list[Waiting]:
             oldest_seconds=max(0, now - first) / 1e6,
         )
         for (code, full, tier, deployment), (count, bound, first) in groups.items()
+    ] + _handed_over(connection, now)
+
+
+def _handed_over(connection: Transaction, now: int) -> list[Waiting]:
+    keys = (items.c.tier, items.c.deployment)
+    figures = (func.count(), func.min(items.c.bound), func.min(items.c.submitted_at))
+    found = select(*keys, *figures).where(_is(State.HANDED_OVER)).group_by(*keys).order_by(*keys)
+    return [
+        Waiting(
+            code=State.HANDED_OVER.value,
+            ceiling=None,
+            tier=tier,
+            deployment=deployment,
+            items=count,
+            least=bound or 0,
+            oldest_seconds=max(0, now - first) / 1e6,
+        )
+        for tier, deployment, count, bound, first in connection.execute(found)
     ]
 
 
@@ -220,7 +238,7 @@ def running(connection: Transaction, now: int) -> list[Running]:
     keys = (attempts.c.tier, attempts.c.deployment)
     rows = connection.execute(
         select(*keys, func.count(), func.min(attempts.c.started_at))
-        .where(attempts.c.ended_at.is_(None))
+        .where(attempts.c.ended_at.is_(None), attempts.c.batch.is_(None))
         .group_by(*keys)
         .order_by(*keys)
     )

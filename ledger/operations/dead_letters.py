@@ -102,6 +102,7 @@ def replay(
             receipt=None,
             ended_at=None,
             hooked_at=None,
+            lane=None,
             ready_at=at,
             calls=0,
             lost_claims=0,

@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
-from tierqueue.router.policy.deployment import Table
-from tierqueue.router.policy.duration import MICROSECONDS, parse_duration
+from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.prices import Duration, Table
 
 DEFAULT_DEADLINE = 24 * 3_600 * MICROSECONDS
 """Microseconds an item has where neither it nor its task type says."""
@@ -26,9 +26,6 @@ def _money(text: Any) -> NanoUSD:
 
 Money = Annotated[NanoUSD, BeforeValidator(_money)]
 """Written in dollars, kept in nano-dollars."""
-
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-"""Written like ``30s`` or ``7d``, kept in microseconds."""
 
 
 class TaskDefaults(Table):

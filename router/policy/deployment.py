@@ -1,18 +1,24 @@
 """A deployment: one model behind one engine, at one data boundary, at one price."""
 
 import re
-from decimal import Decimal, InvalidOperation
-from fractions import Fraction
 from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from tierqueue.router.item import Tier
-from tierqueue.router.money import NANO_PER_USD
 from tierqueue.router.policy import engine_keys
+from tierqueue.router.policy.batch import Batch
+from tierqueue.router.policy.prices import (
+    Flag,
+    GenaiPrice,
+    HourPrice,
+    PositiveCount,
+    Prices,
+    Table,
+)
 from tierqueue.router.policy.profiles import PROFILES
 from tierqueue.router.policy.providers import (
     LimitParameter,
@@ -22,75 +28,7 @@ from tierqueue.router.policy.providers import (
     filled_in,
 )
 
-TOKENS_PER_PRICE = 1_000_000
-"""Token prices are written in dollars per so many tokens."""
-
-
-class Table(BaseModel):
-    """One table of tierqueue.toml: unknown keys refused, never changed once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
 TaskName = Annotated[str, Field(min_length=1)]
-PositiveCount = Annotated[int, Field(strict=True, gt=0)]
-Flag = Annotated[bool, Field(strict=True)]
-
-
-def _dollars(text: Any) -> Fraction:
-    """A decimal string of dollars, in exact nano-dollars."""
-    try:
-        amount = Decimal(text) if isinstance(text, str) else None
-    except InvalidOperation:
-        amount = None
-    if amount is None or not amount.is_finite() or amount < 0:
-        raise ValueError(f'{text!r} is not a price: write dollars as a string, like "0.40"')
-    return Fraction(amount) * NANO_PER_USD
-
-
-def _per_token(text: Any) -> Fraction:
-    return _dollars(text) / TOKENS_PER_PRICE
-
-
-def _per_second(text: Any) -> Fraction:
-    return _dollars(text) / 3_600
-
-
-TokenPrice = Annotated[Fraction, BeforeValidator(_per_token)]
-"""Written in dollars per million tokens, kept in nano-dollars per token."""
-
-HourPrice = Annotated[Fraction, BeforeValidator(_per_second)]
-"""Written in dollars per hour, kept in nano-dollars per second."""
-
-
-class Prices(Table):
-    """A price list by token class; a class without a price costs what plain input costs."""
-
-    input: TokenPrice
-    """Of plain input."""
-
-    cache_read: TokenPrice | None = None
-    """Of input read from the provider's prompt cache; where nothing is stated, as ``input``."""
-
-    cache_write_5m: TokenPrice | None = None
-    """Of input written to a cache of five minutes; where nothing is stated, as ``input``."""
-
-    cache_write_1h: TokenPrice | None = None
-    """Of input written to a cache of an hour; where nothing is stated, the higher of ``input`` and
-    ``cache_write_5m``."""
-
-    output: TokenPrice
-    """Of output, reasoning included."""
-
-
-class GenaiPrice(Table):
-    """Where genai-prices lists the model's price."""
-
-    provider: str = Field(min_length=1)
-    """The provider's id in the list."""
-
-    model: str = Field(min_length=1)
-    """The model's id under that provider, or a name that the list knows it by."""
 
 
 class Limits(Table):
@@ -107,7 +45,7 @@ class Limits(Table):
     """Most calls at once, over all workers."""
 
 
-_ADDED = ("tasks", "top_logprobs", "temperature")
+_ADDED = ("tasks", "top_logprobs", "temperature", "batch")
 """Keys of later releases, newest last."""
 
 _SPELLING = ("profile", "logprobs_parameter", "prompt_cache")
@@ -232,6 +170,9 @@ class Deployment(Table):
     limits: Limits = Limits()
     """What the provider allows."""
 
+    batch: Batch | None = None
+    """Items that have time go in batches at this price; for ``openai`` engines."""
+
     def __hash__(self) -> int:
         return hash((self.policy, self.name))
 
@@ -242,6 +183,15 @@ class Deployment(Table):
         unstated = {name for name in _ADDED if name not in self.model_fields_set}
         said = self.model_dump(exclude={"policy", *unstated, *_SPELLING}, mode="python")
         return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
+
+    @cached_property
+    def in_batch(self) -> "Deployment":
+        """The same at the price of its batches; itself where it has none."""
+        if self.batch is None:
+            return self
+        return self.model_copy(
+            update={"prices": self.batch.prices, "genai_price": None, "batch": None}
+        )
 
     @property
     def metered(self) -> bool:

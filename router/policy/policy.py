@@ -10,9 +10,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import TIERS, Demands, Risk, Sensitivity, Tier
-from tierqueue.router.policy.defaults import Duration, FloorRule, Money, TaskDefaults, floor_of
-from tierqueue.router.policy.deployment import Deployment, Flag, PositiveCount, Table
+from tierqueue.router.policy.defaults import FloorRule, Money, TaskDefaults, floor_of
+from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy_errors import complaint, nearest
+from tierqueue.router.policy.prices import Duration, Flag, PositiveCount, Table
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 

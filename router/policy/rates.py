@@ -9,7 +9,7 @@ from typing import Self
 
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.outcome import Usage
-from tierqueue.router.policy.deployment import Prices
+from tierqueue.router.policy.prices import Prices
 
 
 @dataclass(frozen=True, slots=True)

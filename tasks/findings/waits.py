@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 from tierqueue.ledger.monitoring.backlog import Waiting
-from tierqueue.router.lifecycle import Wait
+from tierqueue.router.lifecycle import State, Wait
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive
 from tierqueue.tasks.plural import count
 
 _MEANWHILE: Mapping[str, str] = {
+    Wait.BATCH: "they are collected for a batch at the provider's lower price",
+    State.HANDED_OVER: "they are in batches at their provider, and go live where time runs out",
     Wait.NOT_BEFORE: "they go on when their time comes",
     Wait.THROTTLED: "they are tried again after the time that the provider stated, until their"
     " deadlines",

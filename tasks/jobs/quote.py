@@ -18,7 +18,7 @@ from tierqueue.tasks.routing.token_counter import TokenCounter
 
 @dataclass(slots=True)
 class Part:
-    """The rows that go to one deployment; money in nano-dollars.
+    """The rows that go to one deployment, ``in_batch`` or live; money in nano-dollars.
 
     ``bound`` is that of one call a row; ``expected`` that of every call, retries and escalations
     too, ``None`` where no item of this task type ran there. Both are what ceilings count:
@@ -30,6 +30,7 @@ class Part:
     simulated: bool
     past: Past | None
     counted: bool = True
+    in_batch: bool = False
     rows: int = 0
     bound: int = 0
     expected: Expected | None = None
@@ -109,13 +110,14 @@ def quote(
         if not isinstance(chosen, Route):
             _refuse(found, chosen.reason, index, chosen.message)
             continue
-        part = found.parts.get(chosen.deployment)
+        lane = f"{chosen.deployment} in batches" if chosen.in_batch else chosen.deployment
+        part = found.parts.get(lane)
         if part is None:
             simulated = policy.deployments[chosen.deployment].simulated
             there = known.get(chosen.deployment)
             counted = policy.counts(policy.deployments[chosen.deployment])
-            part = Part(chosen.tier, chosen.deployment, simulated, there, counted)
-            found.parts[chosen.deployment] = part
+            part = Part(chosen.tier, chosen.deployment, simulated, there, counted, chosen.in_batch)
+            found.parts[lane] = part
         part.rows += 1
         part.bound += _counted(chosen, policy)
         steps = [chosen, *_escalations(item, chosen, signals, policy, conditions)]
@@ -177,6 +179,9 @@ def _seconds(
     longest = 0.0
     if unknown := [name for name, part in found.parts.items() if part.expected is None]:
         found.untimed = f"no item of this task type has ended on {', '.join(unknown)}"
+        return None
+    if any(part.in_batch for part in found.parts.values()):
+        found.untimed = "batches take minutes or hours, and what is not done goes live in time"
         return None
     for name, rows in found.visits.items():
         deployment, past = policy.deployments[name], known.get(name)

@@ -21,7 +21,9 @@ from tierqueue.router.item import (
     WorkItem,
     strictest,
 )
+from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy import batch
 from tierqueue.router.policy.demands import resolve
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
@@ -191,6 +193,7 @@ def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
         too_small=item.too_small or {},
         spent=NanoUSD(item.spent - item.attributed),
         only=_fallen_to(item, demands),
+        live=item.lane == "live",
     )
 
 
@@ -229,7 +232,6 @@ def _routed(
         bound=route.bound,
         token_bound=route.input_tokens + route.output_tokens,
         degraded=degraded,
-        reason=reason,
         flow=name_of(
             urgent=demands.latency is Latency.INTERACTIVE,
             budget=demands.budget,
@@ -238,4 +240,8 @@ def _routed(
             deployment=route.deployment,
         ),
         due=due_at(item.submitted_at, demands.deadline, item.priority),
+        reason=Wait.BATCH.value if route.in_batch else reason,
+        lane="batch" if route.in_batch else item.lane if work.live else None,
+        state=(State.WAITING if route.in_batch else State.ROUTED).value,
+        ready_at=(demands.deadline or 0) - batch.LEAST + 1 if route.in_batch else item.ready_at,
     )

@@ -58,3 +58,22 @@ def lost(
         error=error,
         lost_more=int(blamed),
     )
+
+
+def given_up(lapsed: Lapsed, deployment: Deployment | None, policy: Policy) -> Settlement:
+    """What becomes of an item in a batch whose deadline is too close: it goes live.
+
+    Its line may be billed yet, so that its hold is booked until the batch says what it did cost.
+    """
+    item, attempt = lapsed
+    return Settlement(
+        item_id=item.id,
+        fence=attempt.fence,
+        held=attempt.held,
+        balances=tuple(attempt.balances),
+        outcome="unknown",
+        cost=attempt.held,
+        counted=deployment is None or policy.counts(deployment),
+        detail={"kind": "batch_given_up"},
+        next_state=State.SUBMITTED,
+    )

@@ -101,6 +101,9 @@ def routed(item: Item, deadline: int, **chosen: Any) -> Routed:
         "reason": None,
         "flow": item.flow,
         "due": item.submitted_at,
+        "lane": item.lane,
+        "state": "routed",
+        "ready_at": item.ready_at,
     }
     return Routed(**{**filled, **chosen})
 

@@ -9,13 +9,13 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tierqueue.router.policy import defaults, deployment
+from tierqueue.router.policy import defaults, prices
 
 _WRITTEN: dict[Any, str] = {
     defaults.Money: 'dollars: `"0.02usd"`',
-    defaults.Duration: 'duration: `"30s"`, `"5m"`, `"24h"`, `"7d"`',
-    deployment.TokenPrice: 'dollars a million tokens: `"0.40"`',
-    deployment.HourPrice: 'dollars an hour: `"2.10"`',
+    prices.Duration: 'duration: `"30s"`, `"5m"`, `"24h"`, `"7d"`',
+    prices.TokenPrice: 'dollars a million tokens: `"0.40"`',
+    prices.HourPrice: 'dollars an hour: `"2.10"`',
 }
 """How values are written that are kept in another unit, by what reads them."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, Table
 from sqlalchemy.types import JSON, Boolean
 
-from tierqueue.ledger import tables
+from tierqueue.ledger import batch_table, job_tables, tables
 from tools.reference import markdown, sources
 
 _COLUMNS = Path(__file__).with_name("tables.toml")
@@ -25,7 +25,10 @@ def columns() -> dict[str, dict[str, str]]:
 
 def page() -> str:
     """The whole page."""
-    texts, about = columns(), sources.names(tables)
+    texts = columns()
+    about: dict[str, str] = {}
+    for module in (tables, job_tables, batch_table):
+        about |= sources.names(module)
     parts = [_INTRODUCTION]
     for name, table in tables.metadata.tables.items():
         parts += [f"## {name}", markdown.prose(about.get(name)), _table(table, texts.get(name, {}))]

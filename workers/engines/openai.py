@@ -22,6 +22,7 @@ from tierqueue.workers.engines.http import bills, finishes, logprobs, refusals, 
 from tierqueue.workers.engines.http.api import Answer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
+from tierqueue.workers.engines.openai_batches import OpenAIBatches
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,12 @@ class OpenAIEngine(ApiEngine):
             max_retries=0,
             http_client=self._open("openai"),
         )
+
+    @property
+    def batches(self) -> OpenAIBatches:
+        """Its batch API; the engine must be started."""
+        assert self._client is not None
+        return OpenAIBatches(self._client)
 
     async def _send(self, call: Call) -> httpx2.Response:
         shown = None if self._shows_no_logprobs else call.alternatives

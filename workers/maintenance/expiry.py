@@ -1,4 +1,5 @@
-"""What ran out of time: the leases of workers that went silent, and passed deadlines.
+"""What ran out of time: the leases of workers that went silent, deadlines that have passed, and
+those that batches would miss.
 
 It asks the ledger alone, on a thread of its own: a broker that takes connections and says nothing
 holds up no recovery.
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from tierqueue.ledger.lifecycle import leases, settlements
+from tierqueue.ledger.lifecycle import batches, leases, settlements
 from tierqueue.ledger.lifecycle.deaths import end_overdue
 from tierqueue.ledger.lifecycle.leases import Lapsed
 from tierqueue.ledger.lifecycle.settlements import Settlement
@@ -19,7 +20,7 @@ from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.settle.lost import lost
+from tierqueue.tasks.settle.lost import given_up, lost
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +70,7 @@ class Expiry:
     def look(self) -> None:
         """Look once; a part that fails stops no other, and nothing is raised."""
         # Deadlines first: their answer says that the ledger is back before a lease is ended.
-        for part in (self._deadlines, self._leases):
+        for part in (self._deadlines, self._leases, self._batches):
             try:
                 part()
             except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
@@ -120,3 +121,27 @@ class Expiry:
             ends = end_overdue(connection, now, MOST)
         if ends.ended:
             self._ended(ends)
+
+    def _batches(self) -> None:
+        found, ends = give_up(self._ledger, self._policy, self._ledger.now())
+        for item, attempt in found:
+            _log.warning("batch_given_up", item=item.id, fence=attempt.fence)
+        if found:
+            self._ended(ends)
+
+
+def give_up(ledger: Ledger, policy: Policy, now: int) -> tuple[list[Lapsed], Ends]:
+    """Have items in batches go live whose deadline is too close ``now`` (epoch microseconds).
+
+    Returns them, and the ends of those that somebody has cancelled.
+    """
+    with ledger.write() as connection:
+        found = batches.overdue(connection, now, MOST)
+        settled = [
+            given_up(late, policy.deployments.get(late.attempt.deployment), policy)
+            for late in found
+        ]
+        ready = settlements.prepare(ledger.dialect, settled, now)
+        ends = settlements.settle(connection, ready).ends
+        batches.go_live(connection, [late.item.id for late in found])
+    return found, ends

@@ -14,7 +14,7 @@ import structlog
 
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.in_force import conditions, pauses, policies
-from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.lifecycle import batches, routes
 from tierqueue.ledger.lifecycle.items import die
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ends, Promise
@@ -102,6 +102,7 @@ class RoutingStage:
             now = database_now(connection)
             books.seed(connection, self._policy.ceilings, now)
             policies.start(connection, self._policy.digest, now)
+            batches.route_anew(connection)
 
     def wake(self) -> None:
         """Look soon; returns at once."""

@@ -124,6 +124,7 @@ def _emit(found: Quote, limit: NanoUSD | None) -> None:
                     "tier": part.tier.value,
                     "deployment": part.deployment,
                     "simulated": part.simulated,
+                    "in_batches": part.in_batch,
                     "rows": part.rows,
                     "counted": part.counted,
                     "bound_nanousd": part.bound,
@@ -163,7 +164,9 @@ def _print(found: Quote) -> None:
         [
             (
                 part.tier.value,
-                part.deployment + (" (simulated)" if part.simulated else ""),
+                part.deployment
+                + (", in batches" if part.in_batch else "")
+                + (" (simulated)" if part.simulated else ""),
                 f"{part.rows:,}",
                 f"{part.rows / found.rows:.0%}",
                 format_usd(part.bound),

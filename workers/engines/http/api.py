@@ -128,13 +128,36 @@ class ApiEngine(ABC):
         seconds = self._time.was_cut(call.item, call.fence)
         return Usage() if self._metered else Usage(engine_seconds=seconds)
 
+    async def request(self, call: Call) -> bytes | None:
+        """The body of the request that ``complete`` would make; nothing is sent. ``None``: none can
+        be made.
+        """
+        recorded: list[bytes] = []
+        token = wire.RECORDED.set(recorded)
+        try:
+            await self._send(call)
+        except Exception as error:  # noqa: BLE001 - it ends with an error where nothing is sent
+            if not recorded:
+                log.warning("engine.no_request", item=call.item, error=type(error).__name__)
+        finally:
+            wire.RECORDED.reset(token)
+        return recorded[0] if recorded else None
+
+    def read(self, call: Call, response: httpx2.Response) -> Reply:
+        """What a reply is worth that came otherwise, as that of a call."""
+        try:
+            return self._judge(call, response)
+        except Exception as error:  # noqa: BLE001 - every end of a call is an outcome
+            log.warning("engine.unexpected", item=call.item, error=type(error).__name__, sent=True)
+            return self._lost("unexpected", f"a reply that cannot be read: {type(error).__name__}")
+
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
         if self._http is not None:
             await self._http.aclose()
 
     def _judge(self, call: Call, response: httpx2.Response) -> Reply:
-        labelled = _labelled(response)
+        labelled = wire.simulated(response)
         if labelled and not self._simulated:
             return Unavailable(
                 kind="undeclared_simulation",
@@ -202,7 +225,7 @@ class ApiEngine(ABC):
                 usage=Usage(),
                 model_served=call.model,
                 finish="too_long" if refusal.too_long else "filtered",
-                simulated=_labelled(response),
+                simulated=wire.simulated(response),
             )
         if trouble is not None:
             return Unavailable(kind=trouble, message=message, after=refusal.after)
@@ -270,8 +293,3 @@ class ApiEngine(ABC):
                 return reply
             return replace(reply, usage=replace(reply.usage, engine_seconds=engine_seconds))
         return reply
-
-
-def _labelled(response: httpx2.Response) -> bool:
-    """Whether the reply says of itself that it comes from a simulation."""
-    return response.headers.get("x-simulated", "").lower() == "true"

@@ -21,6 +21,9 @@ _NAME = re.compile(r"[A-Za-z0-9@./~_][A-Za-z0-9_.:/@+~ -]{0,199}")
 MOST_BYTES = 16 << 20
 """The largest reply that is read: some four million tokens of text."""
 
+MOST: ContextVar[int] = ContextVar("MOST", default=MOST_BYTES)
+"""The same for what is read in this context: files hold many replies."""
+
 MOST_PACKED_BYTES = 256 << 10
 """The largest compressed one; gzip unpacks to at most a thousand times as much."""
 
@@ -60,9 +63,19 @@ class Sending:
 SENDING: ContextVar[Sending] = ContextVar("SENDING")
 
 
+class Recorded(Exception):
+    """The request was written down and not sent."""
+
+
+RECORDED: ContextVar[list[bytes] | None] = ContextVar("RECORDED", default=None)
+"""Where the bodies of requests go that are not to be sent."""
+
+
 async def _watch(event: str, _info: Mapping[str, Any]) -> None:
     if event.endswith("send_request_headers.started"):
-        sending = SENDING.get()
+        sending = SENDING.get(None)
+        if sending is None:  # no call, and so nothing that could be billed
+            return
         if time.monotonic() > sending.by:
             sending.late = True
             raise TooLate
@@ -70,6 +83,9 @@ async def _watch(event: str, _info: Mapping[str, Any]) -> None:
 
 
 async def _mark(request: httpx2.Request) -> None:
+    if (into := RECORDED.get()) is not None:
+        into.append(request.content)
+        raise Recorded
     request.extensions = {**request.extensions, "trace": _watch}
 
 
@@ -99,7 +115,12 @@ class _Bounded(httpx2.AsyncByteStream):
 async def _bound(response: httpx2.Response) -> None:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     packed = "content-encoding" in response.headers
-    response.stream = _Bounded(response.stream, MOST_PACKED_BYTES if packed else MOST_BYTES)
+    response.stream = _Bounded(response.stream, MOST_PACKED_BYTES if packed else MOST.get())
+
+
+def simulated(response: httpx2.Response) -> bool:
+    """Whether the reply says of itself that it comes from a simulation."""
+    return response.headers.get("x-simulated", "").lower() == "true"
 
 
 def header(value: str) -> str:

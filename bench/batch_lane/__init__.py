@@ -1,0 +1,1 @@
+"""Half price when there is time: what it costs, what it delays, and what it survives."""

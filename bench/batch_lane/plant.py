@@ -1,0 +1,300 @@
+"""The batch lane on a simulated clock, with a real sandbox and the real SDK behind it.
+
+Everything but the clock is what a worker and a routing stage run; they are called one after the
+other here, so that a day takes seconds and a kill strikes exactly where it is meant to.
+"""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import select
+
+from tierqueue.ledger.bulk import among
+from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.lifecycle import claims, routes, settlements
+from tierqueue.ledger.lifecycle.claims import Claim, Claimant
+from tierqueue.ledger.lifecycle.items import die, new_id, prepare
+from tierqueue.ledger.results.promises import Ends
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import attempts, batches, items
+from tierqueue.router.policy.policy import parse_policy
+from tierqueue.tasks import complete
+from tierqueue.tasks.routing.decide import choose_all
+from tierqueue.tasks.settle.decide import settlement
+from tierqueue.tasks.settle.write import Verdict
+from tierqueue.workers.alerts.bills import Alarms
+from tierqueue.workers.batch_lane.lane import Lane
+from tierqueue.workers.caller import Station, judge
+from tierqueue.workers.caller import prepare as call_of
+from tierqueue.workers.engines import build
+from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.maintenance.expiry import give_up
+from tierqueue.workers.process.event_loop import EventLoopThread
+from tools.system import ROOT
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+
+STEPS = (
+    *("batch_formed", "batch_uploaded", "batch_to_be_created", "batch_created", "batch_sent"),
+    *("batch_cancelled", "batch_read", "batch_settled_in_part"),
+)
+"""The checkpoints of the lane: between any two of them a kill may come."""
+
+POLICY = """\
+allow_simulated = true
+default_sensitivity = "internal"
+
+[tasks."tierqueue.complete"]
+risk = "internal"
+
+[deployments.batched]
+tier = "open_weight"
+engine = "openai"
+model = "open-large"
+boundary = "vendor:sandbox"
+base_url = "http://127.0.0.1:{port}/v1"
+key_env = "SANDBOX_KEY"
+context_window = 8192
+simulated = true
+prices = {{ input = "0.60", output = "2.40" }}
+
+[deployments.batched.batch]
+prices = {{ input = "0.30", output = "1.20" }}
+{batch}
+"""
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+class Plant:
+    """A ledger, a sandbox and a lane; ``now`` in epoch microseconds is the time everywhere.
+
+    ``terms``: the sandbox's batches file; ``batch``: further keys of the policy's batch table;
+    ``more``: what else stands in the policy.
+    """
+
+    def __init__(
+        self, folder: Path, url: str, *, terms: str = "", batch: str = "", more: str = ""
+    ) -> None:
+        self._clock = folder / "clock"
+        self.log = folder / "sandbox.jsonl"
+        self.ledger = Ledger(url)
+        self.now = self.ledger.now()
+        self._write_clock()
+        (folder / "batches.toml").write_text(terms + '\nclock = "clock"\n', encoding="utf-8")
+        asked = ["--port", "0", "--log", str(self.log), "--batches", str(folder / "batches.toml")]
+        command = [sys.executable, "-m", "sandbox", *asked]
+        self._sandbox = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self._sandbox.stdout is not None
+        port = int(json.loads(self._sandbox.stdout.readline())["port"])
+        self.policy = parse_policy(POLICY.format(port=port, batch=batch) + more, "plant")
+        deployment = self.policy.deployments["batched"]
+        engine = build(deployment, {"SANDBOX_KEY": "any"})
+        self.loop = EventLoopThread()
+        self.loop.start()
+        self.loop.run(engine.start())
+        self.station = Station(deployment=deployment, engine=engine)
+        self.types: dict[str, Any] = {complete.name: complete}
+        self.kills: Counter[str] = Counter()
+        self.to_kill: set[str] = set()
+        self.lane = self._new_lane()
+        with self.ledger.write() as connection:
+            books.seed(connection, self.policy.ceilings, self.now)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.loop.run(self.station.engine.close())
+        self.loop.stop()
+        self.ledger.close()
+        self._sandbox.terminate()
+        self._sandbox.wait(timeout=60)
+        assert self._sandbox.stdout is not None
+        self._sandbox.stdout.close()
+
+    def _write_clock(self) -> None:
+        beside = self._clock.with_suffix(".new")
+        beside.write_text(str(self.now / SECOND), encoding="utf-8")
+        beside.replace(self._clock)
+
+    def _new_lane(self) -> Lane:
+        return Lane(
+            worker="plant",
+            ledger=self.ledger,
+            policy=self.policy,
+            stations={"batched": self.station},
+            types=self.types,
+            loop=self.loop,
+            alarms=Alarms(lambda _: None),
+            told=_nothing,
+            clock=lambda: self.now,
+            checkpoint=self._checkpoint,
+        )
+
+    def _checkpoint(self, name: str) -> None:
+        if name in self.to_kill:
+            self.to_kill.remove(name)
+            self.kills[name] += 1
+            raise Killed(name)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += round(seconds * SECOND)
+        self._write_clock()
+
+    def submit(
+        self, prompts: Sequence[str], *, deadline: int | None = DAY, **more: Any
+    ) -> list[str]:
+        """Commit one item a prompt; ``deadline`` in microseconds from now. Returns their ids."""
+        made = [
+            complete.new_item(
+                (),
+                {"prompt": prompt, "max_output_tokens": 60, **more},
+                item_id=new_id(),
+            )
+            for prompt in prompts
+        ]
+        ids = [new.id for new in made]
+        at = self.now
+        with self.ledger.write() as connection:
+            prepare(self.ledger.dialect, made, at).write(connection)
+            if deadline is not None:
+                connection.execute(
+                    items.update().where(among(items.c.id)).values(deadline=at + deadline),
+                    {"ids": ids},
+                )
+        return ids
+
+    def route(self) -> None:
+        """What a routing stage's look and its tick do."""
+        give_up(self.ledger, self.policy, self.now)
+        with self.ledger.write() as connection:
+            routes.wake_due(connection, self.now)
+            chosen = choose_all(routes.submitted(connection, 10_000), self.policy, self.now, {})
+            routes.route(connection, chosen.routed)
+            die(connection, chosen.deaths, self.now)
+
+    def look(self) -> None:
+        """One look of the lane; where it is killed another process takes its place."""
+        try:
+            self.lane.look()
+        except Killed:
+            self.lane = self._new_lane()
+
+    def live(self, most: int = 500) -> int:
+        """Call what is routed to be called, and settle it; returns how many."""
+        deployment = self.station.deployment
+        claimant = Claimant(
+            worker="live",
+            tier=deployment.tier.value,
+            deployment=deployment.name,
+            provider=deployment.provider,
+            metered=True,
+            lease=60 * SECOND,
+            policy=deployment.policy,
+            terms=deployment.terms,
+        )
+        with self.ledger.write() as connection:
+            ready = routes.queue(connection, claimant.tier, most, self.now)
+            wanted = {item.id: item.fence for item in ready}
+            known = claims.read(connection, wanted)
+            claimed = claims.claim(connection, claimant, wanted, known, self.now).claimed
+        replies = [(claim, self.loop.submit(self._call(claim))) for claim in claimed]
+        written = [
+            settlement(
+                claim,
+                deployment,
+                judge(reply.result(), claim, complete, deployment),
+                self.policy,
+                self.now,
+                0.5,
+                verdict=Verdict(condition=None, own=False),
+                stopped=False,
+            )
+            for claim, reply in replies
+        ]
+        with self.ledger.write() as connection:
+            ready_to = settlements.prepare(self.ledger.dialect, written, self.now)
+            settlements.settle(connection, ready_to)
+        return len(claimed)
+
+    async def _call(self, claim: Claim) -> Any:
+        call = call_of(self.station.deployment, claim, complete)
+        assert isinstance(call, Call)
+        return await self.station.engine.complete(call)
+
+    def pass_time(
+        self, met: Callable[[], bool], *, step: float = 60.0, most: float = 90_000
+    ) -> None:
+        """Work, and let ``step`` seconds pass, until a state is reached within ``most`` seconds."""
+        end = self.now + round(most * SECOND)
+        while not met():
+            assert self.now < end, f"the awaited state did not come: {self.states()}"
+            self.turn()
+            self.advance(step)
+
+    def turn(self) -> None:
+        """Route, look, and call what goes live, until nothing is left to do now."""
+        self.route()
+        self.look()
+        self.route()
+        while self.live():
+            pass
+
+    def states(self) -> Counter[str]:
+        """How many items are in each state."""
+        with self.ledger.read() as connection:
+            return Counter(connection.execute(select(items.c.state)).scalars())
+
+    def rows(self, table: Any) -> list[Any]:
+        """Every row of ``items``, ``attempts`` or ``batches``."""
+        with self.ledger.read() as connection:
+            return list(connection.execute(select(table)).mappings())
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The sandbox's own books."""
+        text = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def over(self, ids: Collection[str]) -> bool:
+        """Whether all these items have ended, and every batch with them."""
+        with self.ledger.read() as connection:
+            left = select(items.c.id).where(among(items.c.id), items.c.ended_at.is_(None)).limit(1)
+            unended = connection.execute(left, {"ids": list(ids)}).first()
+            open_ = select(batches.c.id).where(batches.c.ended_at.is_(None)).limit(1)
+            return unended is None and connection.execute(open_).first() is None
+
+
+def _nothing(_: Ends) -> None:
+    """Nobody waits for a promise here."""
+
+
+def billed(lines: Sequence[dict[str, Any]]) -> Counter[str]:
+    """How often each item was billed, by the sandbox's books."""
+    found: Counter[str] = Counter()
+    for line in lines:
+        if line["cost_nanousd"] and line["item"]:
+            found[line["item"].rpartition("-")[0] if line["batch"] else line["item"]] += 1
+    return found
+
+
+def booked(plant: Plant) -> Counter[str]:
+    """For how many calls each item was charged, by the ledger."""
+    with plant.ledger.read() as connection:
+        rows = connection.execute(select(attempts.c.item_id).where(attempts.c.cost > 0)).scalars()
+        return Counter(rows)

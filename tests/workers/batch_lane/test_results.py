@@ -1,0 +1,53 @@
+"""What the lines of a batch come to: each request in one bucket, whatever the files hold."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tierqueue.router.outcome import Failed, Interrupted, Outcome, Throttled, Unknown
+from tierqueue.workers.batch_lane import results
+from tierqueue.workers.batch_lane.requests import key_of
+from tierqueue.workers.engines.batches import Line, Output, Remote
+
+KEYS = [(f"item{n}", n + 1) for n in range(6)]
+OVER = Remote(id="b", state="completed", over=True)
+
+_LINES = st.builds(
+    Line,
+    key=st.sampled_from([*(key_of(*key) for key in KEYS), "item0-9", "another's"]),
+    status=st.sampled_from([0, 200, 400, 429, 500]),
+    code=st.none() | st.sampled_from(["batch_expired", "batch_cancelled", "server_error"]),
+)
+
+
+@given(st.lists(_LINES, max_size=14), st.booleans())
+def test_the_buckets_add_up_to_the_size_whatever_is_in_the_files(
+    lines: list[Line], refused: bool
+) -> None:
+    remote = Remote(id="b", state="x", over=True, refused=("bad",) if refused else ())
+    counts = results.counted(KEYS, results.by_key(Output(lines, 0, simulated=True)), remote)
+    assert tuple(counts) == results.BUCKETS
+    assert sum(counts.values()) == len(KEYS)
+    assert not (refused and counts["missing"])
+
+
+def test_of_two_lines_for_one_request_the_first_holds() -> None:
+    first, second = Line(key="a-1", status=200), Line(key="a-1", status=500)
+    assert results.by_key(Output([first, second], 0, simulated=False)) == {"a-1": first}
+
+
+def test_a_request_without_a_line_may_have_been_billed_unless_the_file_was_refused() -> None:
+    full = Remote(id="", state="failed", over=True, refused=("token_limit_exceeded",))
+    bad = Remote(id="", state="failed", over=True, refused=("invalid_json_line",))
+    assert isinstance(results._without_line("d", OVER), Unknown)
+    assert isinstance(results._without_line("d", full), Throttled)
+    assert isinstance(results._without_line("d", bad), Interrupted)
+
+
+def test_what_the_provider_did_not_serve_goes_live_unless_we_cancelled_it() -> None:
+    outcomes: list[tuple[str, Outcome]] = [
+        ("expired", Interrupted(kind="batch_expired")),
+        ("cancelled", Interrupted(kind="batch_cancelled")),
+        ("refused", Interrupted(kind="batch_refused")),
+        ("failed", Failed(kind="server_error", message="", transient=True)),
+    ]
+    assert results.to_go_live(outcomes) == ["expired", "refused"]

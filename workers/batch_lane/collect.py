@@ -1,0 +1,109 @@
+"""Collecting: what waits for a batch is claimed, its money held, and handed over, all or none."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import structlog
+
+from tierqueue.ledger.in_force import conditions, pauses
+from tierqueue.ledger.lifecycle import batches
+from tierqueue.ledger.lifecycle.claims import Claimant, claim, read
+from tierqueue.ledger.lifecycle.items import new_id
+from tierqueue.ledger.results.promises import Ends
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.workers.batch_lane.requests import build, to_be_claimed
+from tierqueue.workers.caller import Station
+from tierqueue.workers.engines.batches import BatchEngine
+from tierqueue.workers.process.event_loop import EventLoopThread
+
+_log = structlog.get_logger(__name__)
+
+LEASE = 900 * MICROSECONDS
+"""Microseconds for which nobody else looks after a batch: longer than any one step takes."""
+
+AGAIN = 30 * MICROSECONDS
+"""Microseconds after which what could not be done is tried again."""
+
+
+class Collector:
+    """Forms batches; its arguments are ``Lane``'s."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        ledger: Ledger,
+        types: Mapping[str, Any],
+        loop: EventLoopThread,
+        told: Callable[[Ends], None],
+        clock: Callable[[], int],
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._worker = worker
+        self._ledger = ledger
+        self._types = types
+        self._loop = loop
+        self._told = told
+        self._clock = clock
+        self._checkpoint = checkpoint
+
+    def __call__(self, station: Station) -> bool:
+        """Hand over what was collected, in one batch; returns whether another may be due."""
+        deployment = station.deployment
+        limits = deployment.batch
+        assert limits is not None
+        now = self._clock()
+        with self._ledger.read() as connection:
+            paused = pauses.in_force(connection)
+            found = batches.collected(connection, deployment.name, limits.requests, paused)
+            due = found.items >= limits.requests or now - (found.oldest or now) >= limits.collect
+            known = conditions.by_deployment(connection).get(deployment.name)
+            if not found.items or not due or (known is not None and not known.free(now)):
+                return False
+            wanted = batches.candidates(connection, deployment.name, limits.requests, paused)
+            seen = read(connection, wanted)
+            tokens = limits.enqueued_tokens
+            if tokens is not None:
+                tokens -= batches.enqueued_tokens(connection, deployment.name)
+        # One early deadline must not cut short a batch of late ones.
+        first = min(one.item.deadline or now for one in seen.values())
+        asked = [
+            to_be_claimed(seen[key])
+            for key in wanted
+            if key in seen and (seen[key].item.deadline or now) - now <= 2 * (first - now)
+        ]
+        built = self._loop.run(
+            build(station, cast(BatchEngine, station.engine), asked, self._types, limits, tokens)
+        )
+        batch_id = new_id()
+        claimant = self._claimant(station, batch_id)
+        with self._ledger.write() as connection:
+            batches.go_live(connection, built.unfit)
+            fences = {key: wanted[key] for key in built.lines}
+            claims = claim(connection, claimant, fences, seen, now)
+            if claims.claimed:
+                held = (batch_id, deployment.name, claims.claimed, self._worker, now, LEASE)
+                batches.form(connection, *held)
+        self._checkpoint("batch_formed")
+        self._told(claims.ends)
+        if claims.claimed:
+            size = len(claims.claimed)
+            _log.info("batch_formed", batch=batch_id, deployment=deployment.name, items=size)
+        return bool(claims.claimed)
+
+    def _claimant(self, station: Station, batch_id: str) -> Claimant:
+        deployment = station.deployment
+        return Claimant(
+            worker=self._worker,
+            tier=deployment.tier.value,
+            deployment=deployment.name,
+            provider=deployment.provider,
+            metered=deployment.metered,
+            counted=station.counted,
+            lease=0,
+            patience=AGAIN,
+            policy=deployment.policy,
+            terms=deployment.terms,
+            batch=batch_id,
+        )

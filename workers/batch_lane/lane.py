@@ -1,0 +1,278 @@
+"""The lane: a batch is formed, sent, looked at and settled, one step a look, each in the ledger.
+
+Any process may go on where another was ended. What costs money is asked for once: before a batch
+is created that is written down, and from then on it is looked for at the provider first.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import structlog
+
+from tierqueue.ledger.lifecycle import batches, settlements
+from tierqueue.ledger.lifecycle.batches import Batch, LostBatch
+from tierqueue.ledger.lifecycle.claims import Claim
+from tierqueue.ledger.lifecycle.items import new_id
+from tierqueue.ledger.results.promises import Ends
+from tierqueue.ledger.session import Ledger, unreachable
+from tierqueue.router.outcome import Outcome
+from tierqueue.router.policy.batch import PROMOTED
+from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.policy import Policy
+from tierqueue.workers.alerts.bills import Alarms
+from tierqueue.workers.batch_lane import results, settle
+from tierqueue.workers.batch_lane.collect import AGAIN, LEASE, Collector
+from tierqueue.workers.batch_lane.requests import build, key_of
+from tierqueue.workers.caller import Station
+from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, Remote
+from tierqueue.workers.process.event_loop import EventLoopThread
+
+_log = structlog.get_logger(__name__)
+
+EVERY = 5.0
+"""Seconds between two looks for what is to be done."""
+
+POLL = 60 * MICROSECONDS
+"""Microseconds between two looks at a batch."""
+
+SOON = 15 * MICROSECONDS
+"""The same for one that is cancelled."""
+
+SURE = 120 * MICROSECONDS
+"""Microseconds after which a batch that the provider does not know was never created."""
+
+MOST = 256
+"""Most lines settled in one transaction."""
+
+
+class Lane:
+    """The batches of the deployments of one process.
+
+    ``clock`` says the time in epoch microseconds, ``told`` is called after each commit with the
+    items that ended. ``checkpoint`` is called with the name of each point at which a test may end
+    the process and does nothing otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        ledger: Ledger,
+        policy: Policy,
+        stations: Mapping[str, Station],
+        types: Mapping[str, Any],
+        loop: EventLoopThread,
+        alarms: Alarms,
+        told: Callable[[Ends], None],
+        clock: Callable[[], int],
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._worker = f"{worker}:{new_id()}"
+        self._ledger = ledger
+        self._policy = policy
+        self._stations = stations
+        self._types = types
+        self._loop = loop
+        self._alarms = alarms
+        self._told = told
+        self._clock = clock
+        self._checkpoint = checkpoint
+        self._stopping = threading.Event()
+        self._collect = Collector(
+            worker=self._worker,
+            ledger=ledger,
+            types=types,
+            loop=loop,
+            told=told,
+            clock=clock,
+            checkpoint=checkpoint,
+        )
+
+    def start(self) -> None:
+        """Look on a thread of its own, where there is anything to look after."""
+        if self._stations:
+            threading.Thread(target=self.run, name="batch lane", daemon=True).start()
+
+    def stop(self) -> None:
+        """End ``run`` after the step under way."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Look until ``stop``. A ledger that cannot be asked is tried again."""
+        while not self._stopping.wait(EVERY):
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
+                if unreachable(error):
+                    _log.warning("ledger_unreachable", error=type(error).__name__)
+                else:
+                    _log.exception("look_failed", error=type(error).__name__)
+
+    def look(self) -> None:
+        """Form what is due, and take each batch that is due one step on."""
+        for station in self._stations.values():
+            while not self._stopping.is_set() and self._collect(station):
+                pass
+        while not self._stopping.is_set() and (batch := self._due()) is not None:
+            self._step(batch)
+
+    def _engine(self, station: Station) -> BatchEngine:
+        return cast(BatchEngine, station.engine)
+
+    def _due(self) -> Batch | None:
+        with self._ledger.write() as connection:
+            return batches.due(connection, self._stations, self._worker, self._clock(), LEASE)
+
+    def _note(self, batch: Batch, **changed: Any) -> Batch:
+        with self._ledger.write() as connection:
+            return batches.note(connection, batch, **changed)
+
+    def _step(self, batch: Batch) -> None:
+        station = self._stations[batch.deployment]
+        try:
+            try:
+                if batch.state == "collected":
+                    self._send(station, batch)
+                else:
+                    self._look_at(station, batch)
+            except BatchRefused as error:
+                _log.error("batch_refused", batch=batch.id, why=str(error))
+                refused = Remote(id="", state="refused", over=True, refused=(str(error),))
+                self._settle(station, batch, refused)
+            except Exception as error:
+                if unreachable(error) or isinstance(error, LostBatch):
+                    raise
+                _log.warning("batch_postponed", batch=batch.id, error=type(error).__name__)
+                self._note(batch, poll_at=self._clock() + AGAIN)
+        except LostBatch:
+            _log.warning("batch_of_another", batch=batch.id)
+
+    def _send(self, station: Station, batch: Batch) -> None:
+        """Bring it to the provider, or find it there."""
+        api = self._engine(station).batches
+        if batch.creating_at is not None:
+            found = self._loop.run(api.find(batch.id, batch.formed_at / 1e6))
+            if found is not None:
+                self._sent(batch, found)
+                return
+            if self._clock() < batch.creating_at + SURE:
+                self._note(batch, poll_at=batch.creating_at + SURE)
+                return
+        if self._clock() > batch.deadline - PROMOTED:
+            late = Remote(id="", state="not sent", over=True, refused=("too_late",))
+            self._settle(station, batch, late)
+            return
+        if batch.input_file is None:
+            lines = self._lines(station, batch)
+            batch = self._note(batch, input_file=self._loop.run(api.upload(batch.id, lines)))
+        self._checkpoint("batch_uploaded")
+        now = self._clock()
+        batch = self._note(batch, creating_at=now, lease_until=now + LEASE)
+        self._checkpoint("batch_to_be_created")
+        made = self._loop.run(api.create(batch.id, batch.input_file or ""))
+        self._checkpoint("batch_created")
+        self._sent(batch, made)
+
+    def _sent(self, batch: Batch, made: Remote) -> None:
+        self._note(
+            batch,
+            state="sent",
+            remote=made.id,
+            remote_state=made.state,
+            poll_at=self._clock() + SOON,
+        )
+        self._checkpoint("batch_sent")
+        _log.info("batch_sent", batch=batch.id, remote=made.id, items=batch.size)
+
+    def _lines(self, station: Station, batch: Batch) -> list[bytes]:
+        claims = self._claims(station, batch, open_only=True)
+        limits = station.deployment.batch
+        assert limits is not None
+        engine = self._engine(station)
+        built = self._loop.run(build(station, engine, claims, self._types, limits, None))
+        return list(built.lines.values())
+
+    def _claims(self, station: Station, batch: Batch, *, open_only: bool = False) -> list[Claim]:
+        with self._ledger.read() as connection:
+            return batches.claims_of(
+                connection, batch.id, counted=station.counted, open_only=open_only
+            )
+
+    def _look_at(self, station: Station, batch: Batch) -> None:
+        """Settle it where it is over, and cancel it where time runs out."""
+        api = self._engine(station).batches
+        assert batch.remote is not None
+        remote = self._loop.run(api.look(batch.remote))
+        if remote.over:
+            self._settle(station, batch, remote)
+            return
+        now = self._clock()
+        promote_at = batch.deadline - PROMOTED
+        if batch.cancelled_at is None and (now >= promote_at or self._unwanted(batch)):
+            self._loop.run(api.cancel(batch.remote))
+            self._checkpoint("batch_cancelled")
+            batch = self._note(batch, cancelled_at=now)
+            _log.info("batch_cancelled", batch=batch.id, remote=batch.remote)
+        wait = POLL if batch.cancelled_at is None else SOON
+        poll_at = min(now + wait, max(now + SOON, promote_at))
+        self._note(batch, remote_state=remote.state, poll_at=poll_at)
+
+    def _unwanted(self, batch: Batch) -> bool:
+        with self._ledger.read() as connection:
+            return batches.all_cancelled(connection, batch.id)
+
+    def _settle(self, station: Station, batch: Batch, remote: Remote) -> None:
+        """Settle every request by its line, and say how many ended as what."""
+        engine = self._engine(station)
+        output = self._loop.run(engine.batches.lines(remote))
+        lines = results.by_key(output)
+        claims = self._claims(station, batch)
+        self._checkpoint("batch_read")
+        for first in range(0, len(claims), MOST):
+            outcomes: list[tuple[Claim, Outcome]] = []
+            for one in claims[first : first + MOST]:
+                line = lines.get(key_of(one.item.id, one.fence))
+                given = (line, one, station, engine, self._types, remote)
+                outcomes.append((one, results.outcome_of(*given, simulated=output.simulated)))
+            self._write(station, batch, outcomes)
+            self._checkpoint("batch_settled_in_part")
+        with self._ledger.read() as connection:
+            keys = batches.keys_of(connection, batch.id)
+        counts = results.counted(keys, lines, remote)
+        self._note(
+            batch,
+            state="over",
+            remote_state=remote.state,
+            ended_at=self._clock(),
+            counts=counts,
+            error=", ".join(remote.refused) or None,
+        )
+        if output.broken or counts["missing"]:
+            _log.error("batch_incomplete", batch=batch.id, unreadable=output.broken, counts=counts)
+        _log.info("batch_over", batch=batch.id, state=remote.state, counts=counts)
+
+    def _write(self, station: Station, batch: Batch, outcomes: list[tuple[Claim, Outcome]]) -> None:
+        now, deployment = self._clock(), station.deployment.in_batch
+        written = [
+            settle.settlement_of(
+                claim,
+                deployment,
+                outcome,
+                self._policy,
+                now,
+                random.random(),  # noqa: S311 - jitter
+                batch=batch.id,
+            )
+            for claim, outcome in outcomes
+        ]
+        live = results.to_go_live([(claim.item.id, outcome) for claim, outcome in outcomes])
+        ready = settlements.prepare(self._ledger.dialect, written, now)
+        with self._ledger.write() as connection:
+            result = settlements.settle(connection, ready)
+            stale = {settlement.item_id for settlement in result.stale}
+            batches.go_live(connection, [item for item in live if item not in stale])
+        for settled in written:
+            self._alarms.tell(deployment, settled)
+        self._told(result.ends)

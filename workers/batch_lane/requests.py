@@ -1,0 +1,75 @@
+"""The lines of an input file: what each item's live call would send."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tierqueue.ledger.lifecycle.claims import Claim, Known
+from tierqueue.ledger.records import Fence
+from tierqueue.router.money import NOTHING
+from tierqueue.router.policy.batch import Batch
+from tierqueue.workers.caller import Station, prepare
+from tierqueue.workers.engines.batches import BatchEngine
+from tierqueue.workers.engines.engine import Call
+
+
+@dataclass(slots=True)
+class Built:
+    """The lines by item id, in order; ``unfit``: items for which no batch is any use."""
+
+    lines: dict[str, bytes] = field(default_factory=dict)
+    unfit: list[str] = field(default_factory=list)
+
+
+def key_of(item: str, fence: int) -> str:
+    """What a line is called, so that its answer finds its claim: at most 64 letters."""
+    return f"{item}-{fence}"
+
+
+def to_be_claimed(known: Known) -> Claim:
+    """The claim that an item will have, as far as its request depends on it."""
+    return Claim(
+        item=known.item,
+        arguments=known.arguments,
+        fence=Fence(known.item.fence + 1),
+        held=known.item.bound or NOTHING,
+        balances=(),
+        started_at=0,
+    )
+
+
+async def build(
+    station: Station,
+    engine: BatchEngine,
+    claims: Iterable[Claim],
+    types: Mapping[str, Any],
+    limits: Batch,
+    tokens: int | None,
+) -> Built:
+    """The lines of these claims, as many as one batch takes.
+
+    ``tokens``: how many may be enqueued now; ``None``: as many as there are.
+    """
+    built, size = Built(), 0
+    for claim in claims:
+        bound = claim.item.token_bound or 0
+        call = prepare(station.deployment, claim, types.get(claim.item.task))
+        body = await engine.request(call) if isinstance(call, Call) else None
+        line = (
+            None if body is None else engine.batches.line(key_of(claim.item.id, claim.fence), body)
+        )
+        most = limits.enqueued_tokens
+        if line is None or len(line) >= limits.bytes or (most is not None and bound > most):
+            built.unfit.append(claim.item.id)
+            continue
+        if size + len(line) + 1 > limits.bytes or len(built.lines) == limits.requests:
+            break
+        if tokens is not None and bound > tokens:
+            break
+        tokens = None if tokens is None else tokens - bound
+        size += len(line) + 1
+        built.lines[claim.item.id] = line
+        # The loop is the live calls' too.
+        await asyncio.sleep(0)
+    return built

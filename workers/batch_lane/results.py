@@ -1,0 +1,95 @@
+"""What became of each request of a batch that is over: a line in one of its files, or none."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import httpx2
+
+from tierqueue.ledger.lifecycle.claims import Claim
+from tierqueue.router.outcome import Failed, Interrupted, Outcome, Throttled, Unknown
+from tierqueue.workers.batch_lane.requests import key_of
+from tierqueue.workers.caller import Station, judge, prepare
+from tierqueue.workers.engines.batches import BatchEngine, Line, Output, Remote
+from tierqueue.workers.engines.engine import Call
+
+EXPIRED = frozenset({"batch_expired", "expired"})
+CANCELLED = frozenset({"batch_cancelled", "canceled", "cancelled"})
+FULL = frozenset({"token_limit_exceeded"})
+"""Why a batch is refused as a whole that is taken once others are over."""
+
+BUCKETS = ("answered", "failed", "expired", "cancelled", "missing")
+"""What a request of a batch can end as; they add up to its size."""
+
+
+def by_key(output: Output) -> dict[str, Line]:
+    """The lines by their keys; of two for one request the first holds."""
+    found: dict[str, Line] = {}
+    for line in output.lines:
+        found.setdefault(line.key, line)
+    return found
+
+
+def counted(
+    keys: Collection[tuple[str, int]], lines: Mapping[str, Line], remote: Remote
+) -> dict[str, int]:
+    """How many requests of these claims (item, fence) ended as what."""
+    found = Counter(_bucket(lines.get(key_of(*key)), remote) for key in keys)
+    return {name: found[name] for name in BUCKETS}
+
+
+def _bucket(line: Line | None, remote: Remote) -> str:
+    if line is None:
+        return "failed" if remote.refused else "missing"
+    if line.code in EXPIRED:
+        return "expired"
+    if line.code in CANCELLED:
+        return "cancelled"
+    return "answered" if line.code is None and line.status < 300 else "failed"
+
+
+def outcome_of(
+    line: Line | None,
+    claim: Claim,
+    station: Station,
+    engine: BatchEngine,
+    types: Mapping[str, Any],
+    remote: Remote,
+    *,
+    simulated: bool,
+) -> Outcome:
+    """What a request came to, as if it had been a call of its own."""
+    deployment = station.deployment
+    if line is None:
+        return _without_line(deployment.name, remote)
+    if line.code in EXPIRED or line.code in CANCELLED:
+        return Interrupted(kind=str(line.code))
+    if line.code is not None:
+        message = f"{deployment.name}: the batch says {line.code}"
+        return Failed(kind=line.code, message=message, transient=True)
+    kind = types.get(claim.item.task)
+    call = prepare(deployment, claim, kind)
+    if not isinstance(call, Call):
+        message = f"{deployment.name}: an answer came that nobody can read here: {call.kind}"
+        return Unknown(kind="internal_error", message=message)
+    headers = {"x-simulated": "true"} if simulated else {}
+    response = httpx2.Response(line.status, json=dict(line.body), headers=headers)
+    return judge(engine.read(call, response), claim, kind, deployment)
+
+
+def _without_line(deployment: str, remote: Remote) -> Outcome:
+    if remote.refused and FULL.issuperset(remote.refused):
+        return Throttled(after=600.0)
+    if remote.refused:
+        return Interrupted(kind="batch_refused")
+    message = f"{deployment}: the batch {remote.state} and no file of it says what became of this"
+    return Unknown(kind="no_line", message=message)
+
+
+def to_go_live(outcomes: Sequence[tuple[str, Outcome]]) -> list[str]:
+    """The items (id, outcome) that no other batch is tried for."""
+    return [
+        item
+        for item, outcome in outcomes
+        if isinstance(outcome, Interrupted) and outcome.kind not in CANCELLED
+    ]

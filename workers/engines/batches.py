@@ -1,0 +1,93 @@
+"""The contract of a provider's batch API: files of requests in, files of lines out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx2
+
+from tierqueue.router.outcome import Reply
+from tierqueue.workers.engines.engine import Call
+
+
+class BatchRefused(Exception):
+    """The provider will never take this batch; the message holds no payload. Nothing is billed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """A batch as its provider tells of it; nothing it says is a payload.
+
+    ``over``: nothing more will be served. ``output`` names what is there to read. ``refused``: the
+    codes with which it was refused as a whole.
+    """
+
+    id: str
+    state: str
+    over: bool
+    output: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What became of one request: a reply as a live call would have it, or an error's code."""
+
+    key: str
+    status: int = 0
+    body: Mapping[str, Any] = field(default_factory=dict)
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Every line that can be read, in any order, and how many could not. ``simulated``: the files
+    say of themselves that they were made up.
+    """
+
+    lines: Sequence[Line]
+    broken: int
+    simulated: bool
+
+
+class BatchApi(Protocol):
+    """One deployment's batches. Whatever cannot be done now raises; only ``BatchRefused`` is for
+    ever.
+    """
+
+    def line(self, key: str, body: bytes) -> bytes:
+        """One request of an input file, a line; ``key`` finds its answer again."""
+
+    async def upload(self, name: str, lines: Sequence[bytes]) -> str:
+        """Send an input file; returns the provider's id of it. Costs nothing."""
+
+    async def create(self, name: str, input_file: str) -> Remote:
+        """Have the batch served: from here on it is billed."""
+
+    async def find(self, name: str, since: float) -> Remote | None:
+        """The batch of that name, created ``since`` (epoch seconds), if the provider has it."""
+
+    async def look(self, remote: str) -> Remote:
+        """How it stands."""
+
+    async def cancel(self, remote: str) -> None:
+        """Have no more of it served; what was is billed, and can be read once it is over."""
+
+    async def lines(self, remote: Remote) -> Output:
+        """Everything that its files hold."""
+
+
+class BatchEngine(Protocol):
+    """An engine whose deployment has batches."""
+
+    @property
+    def batches(self) -> BatchApi:
+        """Its batch API."""
+
+    async def request(self, call: Call) -> bytes | None:
+        """The body of the request that a live call would make; nothing is sent. ``None``: none can
+        be made.
+        """
+
+    def read(self, call: Call, response: httpx2.Response) -> Reply:
+        """What a reply is worth, as that of a live call."""
