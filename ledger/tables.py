@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    text,
 )
 
 from tierqueue.ledger.batch_table import batches as batches  # noqa: PLC0414

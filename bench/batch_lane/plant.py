@@ -17,11 +17,11 @@ from sqlalchemy import select
 
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.lifecycle import claims, routes, settlements
+from tierqueue.ledger.lifecycle import claims, flows, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.lifecycle.items import die, new_id, prepare
 from tierqueue.ledger.results.promises import Ends
-from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.tables import attempts, batches, items
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import complete
@@ -185,7 +185,9 @@ class Plant:
         give_up(self.ledger, self.policy, self.now)
         with self.ledger.write() as connection:
             routes.wake_due(connection, self.now)
-            chosen = choose_all(routes.submitted(connection, 10_000), self.policy, self.now, {})
+            wanted = _of_each(connection, None, 10_000)
+            submitted = routes.submitted(connection, wanted)
+            chosen = choose_all(submitted, self.policy, self.now, {})
             routes.route(connection, chosen.routed)
             die(connection, chosen.deaths, self.now)
 
@@ -210,7 +212,8 @@ class Plant:
             terms=deployment.terms,
         )
         with self.ledger.write() as connection:
-            ready = routes.queue(connection, claimant.tier, most, self.now)
+            wanted_now = _of_each(connection, claimant.tier, most)
+            ready = routes.queue(connection, claimant.tier, wanted_now, self.now)
             wanted = {item.id: item.fence for item in ready}
             known = claims.read(connection, wanted)
             claimed = claims.claim(connection, claimant, wanted, known, self.now).claimed
@@ -278,6 +281,10 @@ class Plant:
             unended = connection.execute(left, {"ids": list(ids)}).first()
             open_ = select(batches.c.id).where(batches.c.ended_at.is_(None)).limit(1)
             return unended is None and connection.execute(open_).first() is None
+
+
+def _of_each(connection: Transaction, tier: str | None, most: int) -> dict[str, int]:
+    return {flow.name: most for flow in flows.with_work(connection, tier)}
 
 
 def _nothing(_: Ends) -> None:

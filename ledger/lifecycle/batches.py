@@ -14,8 +14,8 @@ from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.claims import Claim
+from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.lifecycle.leases import Lapsed
-from tierqueue.ledger.lifecycle.routes import is_in
 from tierqueue.ledger.lifecycle.settlements import BOOKED
 from tierqueue.ledger.records import ATTEMPT, ITEM, Attempt, Fence, Item
 from tierqueue.ledger.session import Transaction
