@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy_errors import nearest
-from tierqueue.tasks.files import json_lines, separated
+from tierqueue.tasks.files import json_lines, parquet, separated, workbook
 from tierqueue.tasks.files.source import Reading, Source
 
 _READERS: Mapping[str, Callable[[Path, Reading], Source]] = {
@@ -13,6 +13,8 @@ _READERS: Mapping[str, Callable[[Path, Reading], Source]] = {
     ".tsv": separated.read,
     ".jsonl": json_lines.read,
     ".ndjson": json_lines.read,
+    ".parquet": parquet.read,
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), workbook.read),
 }
 
 

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.files import text
+from tierqueue.tasks.files.columns import named
 from tierqueue.tasks.files.source import Format, Reading, Source, SourceRow
 
 _LONGEST_CELL = 10_000_000
@@ -33,11 +34,7 @@ def read(path: Path, reading: Reading) -> Source:
         notes.append(f"separated by {_SPOKEN[separator]}")
     header, total = _measured(path, encoding.name, separator)
     form = Format("csv", encoding.name, separator, line_end, header)
-    columns = tuple(name or f"column_{place}" for place, name in enumerate(header, start=1))
-    if twice := sorted({name for name in columns if columns.count(name) > 1}):
-        raise InvalidItem(
-            f"{path}: the column {twice[0]!r} stands there twice: give one another name"
-        )
+    columns = named(path, header)
     return Source(path.name, form, columns, total, lambda: _rows(path, form, columns), tuple(notes))
 
 

@@ -24,14 +24,16 @@ class Reading:
 
     encoding: str | None = None
     separator: str | None = None
+    sheet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """What a writer needs to give rows back as they came.
 
-    ``kind`` is ``csv`` or ``jsonl``; the others matter where the kind has them. ``header`` holds
-    the names as the file has them, which may be empty where columns are not.
+    ``kind`` is ``csv``, ``jsonl``, ``parquet`` or ``xlsx``; the others matter where the kind has
+    them. ``header`` holds the names as the file has them, which may be empty where columns are
+    not; ``schema`` the types of a Parquet file.
     """
 
     kind: str
@@ -39,6 +41,8 @@ class Format:
     separator: str = ","
     line_end: str = "\n"
     header: tuple[str, ...] = ()
+    sheet: str | None = None
+    schema: Any = field(default=None, compare=False, repr=False)
 
     @property
     def cells(self) -> bool:

@@ -2,21 +2,18 @@
 
 import csv
 import io
-import json
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
+from tierqueue.tasks.files import parquet, workbook_writing
+from tierqueue.tasks.files.plain import json_text, plain_value
 from tierqueue.tasks.files.source import Format
 
 Write = Callable[[Mapping[str, Any]], None]
 """Takes one row, by column; a column that is not in it is empty."""
 
 _FORMULA = tuple("=+-@\t\r")
-
-_UNWRITABLE = re.compile("[\ud800-\udfff\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What JSON may hold and a text file or a terminal does not take as it is."""
 
 
 @contextmanager
@@ -26,17 +23,11 @@ def writer(
     r"""What writes rows into ``file``, in the source's format, separator and encoding.
 
     ``columns`` are all columns in order; those ``added`` hold what models said: there a text that
-    a spreadsheet would take for a formula stands behind an apostrophe. A character that the
+    a spreadsheet would take for a formula stands behind an apostrophe in CSV. A character that the
     source's encoding has not is written as an escape such as ``\u20ac``.
     """
     with _KINDS[form.kind](file, form, columns, frozenset(added)) as write:
         yield write
-
-
-def json_text(value: Any) -> str:
-    """``value`` as JSON on one line that any file and any terminal takes."""
-    said = json.dumps(value, ensure_ascii=False, default=str)
-    return _UNWRITABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", said)
 
 
 @contextmanager
@@ -85,7 +76,12 @@ def _cell(value: Any, *, guarded: bool) -> Any:
         return json_text(value)
     if guarded and isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
-    return value
+    return value if value is None or isinstance(value, int | float) else plain_value(value)
 
 
-_KINDS = {"csv": _separated, "jsonl": _json_lines}
+_KINDS = {
+    "csv": _separated,
+    "jsonl": _json_lines,
+    "parquet": parquet.written,
+    "xlsx": workbook_writing.written,
+}

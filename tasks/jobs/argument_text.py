@@ -1,12 +1,12 @@
 """Text as a value: what a command line and a cell say, before the task type checks it."""
 
 import json
-from datetime import date, datetime, time
 from typing import Any, get_origin
 
 from pydantic.fields import FieldInfo
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.files.plain import plain_value
 
 
 def value_of(field: FieldInfo | type | None, text: str, *, lines: bool = False) -> Any:
@@ -40,16 +40,3 @@ def cell_value(field: FieldInfo | type | None, value: Any) -> Any:
     if kind is str and isinstance(plain, int | float):
         return str(plain).lower() if isinstance(plain, bool) else str(plain)
     return plain
-
-
-def plain_value(value: Any) -> Any:
-    """A value of a source as JSON has it: dates by ISO, what JSON does not know as text."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {str(name): plain_value(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain_value(part) for part in value]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

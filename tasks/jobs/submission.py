@@ -14,8 +14,9 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.opening import open_source
+from tierqueue.tasks.files.plain import plain_value
 from tierqueue.tasks.files.source import Reading, Source, SourceRow
-from tierqueue.tasks.jobs.argument_text import cell_value, plain_value
+from tierqueue.tasks.jobs.argument_text import cell_value
 from tierqueue.tasks.jobs.committing import Changed, Committing, Made, unusable
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES

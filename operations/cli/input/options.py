@@ -48,6 +48,7 @@ _DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 _READING: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--encoding", {"help": "Of FILE, such as cp1252; else found out, and said."}),
+    ("--sheet", {"help": "Of a spreadsheet; else its first."}),
     ("--separator", {"help": "Of a CSV: one character, or tab; else found out, and said."}),
 )
 

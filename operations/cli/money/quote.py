@@ -57,6 +57,7 @@ def quote(
     as_json: bool,
     encoding: str | None,
     separator: str | None,
+    sheet: str | None,
     **demands: Any,
 ) -> None:
     """Say what FILE would come to as a job: where its rows would go, for how much, how long.
@@ -83,7 +84,7 @@ def quote(
         file,
         {**read_arguments(task, texts), **given(demands)},
         column=column,
-        reading=Reading(encoding, separator),
+        reading=Reading(encoding, separator, sheet),
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)

@@ -65,9 +65,10 @@ def submit(
     as_json: bool,
     encoding: str | None,
     separator: str | None,
+    sheet: str | None,
     **demands: Any,
 ) -> None:
-    """Submit FILE (.csv or .tsv with a header, or .jsonl): one work item a row.
+    """Submit FILE (.csv, .jsonl, .parquet, a spreadsheet): one work item a row.
 
     Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
     row. Identical rows are one call. The same command again goes on where it was killed, and asks
@@ -81,7 +82,9 @@ def submit(
 
     task = task_named(name)
     fixed = {**read_arguments(task, texts), **given(demands)}
-    submission = Submission(task, file, fixed, column=column, reading=Reading(encoding, separator))
+    submission = Submission(
+        task, file, fixed, column=column, reading=Reading(encoding, separator, sheet)
+    )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)
     limit = None if max_cost is None else parse_usd(max_cost)

@@ -1,0 +1,19 @@
+"""Names of columns, as a file's header gives them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tierqueue.router.errors import InvalidItem
+
+
+def named(path: object, header: Sequence[Any]) -> tuple[str, ...]:
+    """The names, by its place where a column has none; raises ``InvalidItem`` for one twice."""
+    columns = tuple(
+        f"column_{place}" if name is None or name == "" else str(name)
+        for place, name in enumerate(header, start=1)
+    )
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise InvalidItem(
+            f"{path}: the column {twice[0]!r} stands there twice: give one another name"
+        )
+    return columns
