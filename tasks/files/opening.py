@@ -6,6 +6,7 @@ from pathlib import Path
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files import json_lines, parquet, separated, workbook
+from tierqueue.tasks.files.documents import places, rows
 from tierqueue.tasks.files.source import Reading, Source
 
 _READERS: Mapping[str, Callable[[Path, Reading], Source]] = {
@@ -15,19 +16,23 @@ _READERS: Mapping[str, Callable[[Path, Reading], Source]] = {
     ".ndjson": json_lines.read,
     ".parquet": parquet.read,
     **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), workbook.read),
+    **dict.fromkeys(places.KINDS, rows.read),
 }
 
 
 def open_source(path: Path, reading: Reading | None = None) -> Source:
-    """A file of work, read once from end to end.
+    """A file of work, or a folder or a pattern of documents, read once from end to end.
 
     Raises ``InvalidItem`` for what is wrong with the whole file; what is wrong with one row is that
     row's own affair.
     """
     reader = _READERS.get(path.suffix.lower())
+    if places.is_pattern(path) or path.is_dir():
+        return rows.read(path, reading or Reading())
     if reader is None:
         raise InvalidItem(
-            f"{path}: a job is a file {', '.join(_READERS)}{nearest(path.suffix, _READERS)}"
+            f"{path}: a job is a folder or a file {', '.join(_READERS)}"
+            + nearest(path.suffix, _READERS)
         )
     if not path.is_file():
         raise InvalidItem(

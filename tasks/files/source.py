@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Reading:
     encoding: str | None = None
     separator: str | None = None
     sheet: str | None = None
+    by: Literal["document", "page", "chunk"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Source:
     """A source that was read once from end to end: how many rows it has, and their columns.
 
     ``columns`` of JSON lines are those of the first row. ``notes`` say what was found out and not
-    stated, such as an encoding. ``rows`` reads every row anew, in order.
+    stated, such as an encoding. ``rows`` reads every row anew, in order. ``text`` is the column
+    that is the task's first argument unless another is named.
     """
 
     name: str
@@ -63,4 +65,5 @@ class Source:
     columns: tuple[str, ...]
     total: int
     rows: Callable[[], Iterator[SourceRow]]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    text: str | None = None

@@ -64,12 +64,12 @@ class Submission:
     ) -> None:
         self._task = task
         self._fixed = dict(fixed)
-        self._column = column
         self._fields = task.arguments_model.model_fields
         self._first = next(iter(self._fields))
         self.path = path
         self._reading = reading or Reading()
         self.file: Source = open_source(path, self._reading)
+        self._column = column = column or self.file.text
         if column is not None and self._first in self._fixed:
             raise InvalidItem(f"{self._first} is set for all rows and also column {column!r}")
         sample = next((row for row in self.file.rows() if row.wrong is None), None)
@@ -97,7 +97,8 @@ class Submission:
         cancelled before the file was read to its end.
         """
         path = _readable(str(self.path.resolve()))
-        run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew)
+        part = (self._reading.sheet, self._reading.by)
+        run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew, part=part)
         while True:
             with ledger.write() as connection:
                 job_id, resumed = job_runs.begin(

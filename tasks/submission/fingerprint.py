@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -50,13 +50,22 @@ def of_item(task: "TaskType", new: "NewItem") -> str:
 
 
 def of_run(
-    task: "TaskType", path: str, column: str | None, fixed: Mapping[str, Any], *, anew: bool
+    task: "TaskType",
+    path: str,
+    column: str | None,
+    fixed: Mapping[str, Any],
+    *,
+    anew: bool,
+    part: Sequence[str | None] = (),
 ) -> str:
     """A hash of what a whole file is asked: where it is, how it is read, and what all rows have in
-    common. ``anew``: whatever was asked before does not count.
+    common. ``part``: which rows of it, such as a sheet. ``anew``: whatever was asked before does
+    not count.
     """
     common = {name: value for name, value in fixed.items() if name not in UNHEARD}
-    told = {"path": path, "column": column, "common": common, "anew": anew}
+    told: dict[str, Any] = {"path": path, "column": column, "common": common, "anew": anew}
+    if any(part):
+        told["part"] = list(part)
     return _hash({"task": task.name, "version": task.prompt_version, **told})
 
 

@@ -49,6 +49,13 @@ _DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
 _READING: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--encoding", {"help": "Of FILE, such as cp1252; else found out, and said."}),
     ("--sheet", {"help": "Of a spreadsheet; else its first."}),
+    (
+        "--by",
+        {
+            "type": one_of(["document", "page", "chunk"]),
+            "help": "What of documents is a row; else a document.",
+        },
+    ),
     ("--separator", {"help": "Of a CSV: one character, or tab; else found out, and said."}),
 )
 

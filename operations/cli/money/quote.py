@@ -58,6 +58,7 @@ def quote(
     encoding: str | None,
     separator: str | None,
     sheet: str | None,
+    by: Any,
     **demands: Any,
 ) -> None:
     """Say what FILE would come to as a job: where its rows would go, for how much, how long.
@@ -84,7 +85,7 @@ def quote(
         file,
         {**read_arguments(task, texts), **given(demands)},
         column=column,
-        reading=Reading(encoding, separator, sheet),
+        reading=Reading(encoding, separator, sheet, by),
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)

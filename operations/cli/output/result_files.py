@@ -48,14 +48,24 @@ def _cell(value: Any) -> Any:
 
 
 KINDS: Mapping[str, Callable[[IO[str]], Write]] = {"jsonl": _json_lines, "csv": _csv}
-_NAMED = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+"""Of answers without their source."""
+
+NAMED: Mapping[str, str] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".xlsx": "xlsx",
+}
+"""The kind of file that a name means."""
 
 
 def kind_of(path: Path) -> str:
     """What a file of this name holds; raises ``InvalidItem`` for others."""
-    if (kind := _NAMED.get(path.suffix.lower())) is None:
+    if (kind := NAMED.get(path.suffix.lower())) is None:
         raise InvalidItem(
-            f"{path}: results are written as .csv or .jsonl: name the file so, or say --format"
+            f"{path}: results are written as .csv, .jsonl, .parquet or .xlsx: name the file so, or"
+            " say --format"
         )
     return kind
 

@@ -66,9 +66,10 @@ def submit(
     encoding: str | None,
     separator: str | None,
     sheet: str | None,
+    by: Any,
     **demands: Any,
 ) -> None:
-    """Submit FILE (.csv, .jsonl, .parquet, a spreadsheet): one work item a row.
+    """Submit FILE (.csv, .jsonl, .parquet, a spreadsheet, documents): one work item a row.
 
     Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
     row. Identical rows are one call. The same command again goes on where it was killed, and asks
@@ -83,7 +84,7 @@ def submit(
     task = task_named(name)
     fixed = {**read_arguments(task, texts), **given(demands)}
     submission = Submission(
-        task, file, fixed, column=column, reading=Reading(encoding, separator, sheet)
+        task, file, fixed, column=column, reading=Reading(encoding, separator, sheet, by)
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)

@@ -10,7 +10,7 @@ import click
 from tierqueue.operations.cli.input.names import job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import duration, say
-from tierqueue.operations.cli.output.result_files import KINDS, binary, kind_of, written
+from tierqueue.operations.cli.output.result_files import KINDS, NAMED, binary, kind_of, written
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.plural import count
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "kind",
-    type=one_of(list(KINDS)),
+    type=one_of(sorted(set(NAMED.values()))),
     help="Else by the file's name, and on stdout the source's own.",
 )
 @click.option("--key", "keys", multiple=True, metavar="COLUMN", help="Of the source, this alone.")
@@ -87,6 +87,8 @@ def results(
 def _answers(ledger: "Ledger", job_id: str, kind: str, output: Path | None) -> None:
     from tierqueue.tasks.jobs.submission import every_result
 
+    if kind not in KINDS:
+        raise InvalidItem(f"answers without their source are {' or '.join(KINDS)}: say --format")
     with written(output) as file:
         write = KINDS[kind](file)
         for row in every_result(ledger, job_id):

@@ -1,5 +1,6 @@
 """Which reader a file has, and what is no source at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ def test_a_file_is_read_by_the_end_of_its_name(tmp_path: Path) -> None:
 
 
 def test_a_name_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidItem, match=r"a job is a file .csv, .*did you mean '.jsonl'"):
+    with pytest.raises(
+        InvalidItem, match=r"a job is a folder or a file .csv, .*did you mean '.jsonl'"
+    ):
         source(tmp_path, "{}\n", "work.json")
 
 
@@ -24,8 +27,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         open_source(tmp_path / "none.csv")
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "folder.csv"
-    folder.mkdir()
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(InvalidItem, match="not a regular file"):
-        open_source(folder)
+        open_source(tmp_path / "pipe.csv")
