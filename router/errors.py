@@ -12,6 +12,9 @@
         ├── CostCeilingExceeded  a ceiling cannot cover the call, even if every hold came back
         ├── DeadlineExceeded   the item's deadline passed before an answer was accepted
         ├── Rejected           the last answer allowed by the policy failed validation
+        │   ├── Truncated      it was cut off at its output limit
+        │   ├── Repetitive     it said one thing over and over
+        │   └── Withheld       the provider's filter kept it back
         ├── LowConfidence      the last answer allowed by the policy was too doubtful
         ├── WrongModel         another model answered than the one asked for
         ├── ContextWindowExceeded  no model allowed has a context window that holds the item
@@ -112,6 +115,24 @@ class Rejected(DeadLettered):
     reason = "rejected"
 
 
+class Truncated(Rejected):
+    """The last answer the policy allows was cut off at its output limit: a larger one may do."""
+
+    reason = "truncated"
+
+
+class Repetitive(Rejected):
+    """The last answer the policy allows said one thing over and over until its limit ended it."""
+
+    reason = "repetition"
+
+
+class Withheld(Rejected):
+    """The last answer the policy allows was withheld by the provider's filter."""
+
+    reason = "withheld"
+
+
 class LowConfidence(DeadLettered):
     """The last answer the policy allows was too doubtful to be accepted."""
 
@@ -207,7 +228,11 @@ class Erased(DeadLettered):
 
 BY_REASON: dict[str, type[TierqueueError]] = {
     InvalidItem.reason: InvalidItem,
-    **{kind.reason: kind for kind in DeadLettered.__subclasses__()},
+    **{
+        kind.reason: kind
+        for ends in (DeadLettered.__subclasses__(), Rejected.__subclasses__())
+        for kind in ends
+    },
 }
 """The error a producer sees for each dead-letter reason."""
 

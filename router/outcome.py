@@ -55,12 +55,13 @@ class Token(NamedTuple):
 class Completed:
     """The engine answered; whether the answer is accepted is for validation to say.
 
-    ``finish`` is ``stop``; ``length`` (cut off at a limit); ``filtered`` (withheld by the
-    provider); ``too_long`` (the context window does not hold the request, nothing was done); or
-    ``other`` (for a reason nobody knows). ``simulated`` is true when the answer says of itself
-    that it comes from a simulation. ``other_model``: it is another model's than was asked for,
-    which the item's demands allow. ``tokens`` are the answer's, where they were given;
-    ``confidence`` is how sure the model was by them, 0 to 1; ``None`` is not known.
+    ``finish`` is ``stop``; ``length`` (cut off at a limit); ``repetition`` (the server ended one);
+    ``filtered`` (withheld by the provider); ``too_long`` (the context window does not hold the
+    request, nothing was done); or ``other`` (for a reason nobody knows). ``simulated`` is true when
+    the answer says of itself that it comes from a simulation. ``other_model``: it is another
+    model's than was asked for, which the item's demands allow. ``tokens`` are the answer's, where
+    they were given; ``confidence`` is how sure the model was by them, 0 to 1; ``None`` is not
+    known.
     """
 
     text: str

@@ -222,6 +222,7 @@ def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call
         schema_name=asked.name,
         json_object=asked.json_object,
         alternatives=_alternatives(deployment, claim, model),
+        temperature=deployment.temperature,
         output_limit=_output_limit(deployment, claim),
         timeout=deployment.timeout,
         labels={"attempt": str(item.calls + 1)},

@@ -107,7 +107,7 @@ class Limits(Table):
     """Most calls at once, over all workers."""
 
 
-_ADDED = ("tasks", "top_logprobs")
+_ADDED = ("tasks", "top_logprobs", "temperature")
 """Keys of later releases, newest last."""
 
 _SPELLING = ("profile", "logprobs_parameter", "prompt_cache")
@@ -201,6 +201,11 @@ class Deployment(Table):
     """What is said of the prefix that items share, so that the API's prompt cache serves it: a
     ``prompt_cache_key``, or for ``anthropic`` engines ``cache_control`` marks; where nothing is
     stated what the host is known to take."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """How freely the model answers: times its usual spread of words, 0 for the likeliest always.
+    Where nothing is stated vLLM in the worker answers at 0, an API as it does by itself; models
+    that reason refuse it."""
 
     system_message: Flag = True
     """Without it the instruction stands in front of the user's message, for models that have no

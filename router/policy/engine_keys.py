@@ -36,6 +36,8 @@ def check(keys: Mapping[str, Any], *, metered: bool) -> None:
         raise ValueError(
             "top_logprobs is for openai engines only: vllm gives them always, anthropic never"
         )
+    if engine == "anthropic" and (keys["temperature"] or 0) > 1:
+        raise ValueError("temperature of anthropic engines is from 0 to 1")
     for key, ways in (("structured_output", _STRUCTURED_OUTPUTS), ("prompt_cache", _PROMPT_CACHES)):
         if keys[key] not in ways[engine]:
             raise ValueError(f"{key} of {engine} engines is {' or '.join(ways[engine])}")

@@ -10,7 +10,12 @@ from tierqueue.tasks.findings.ceilings import raise_command
 from tierqueue.tasks.findings.finding import Facts, Finding
 from tierqueue.tasks.plural import count
 
-_ITS_OWN = frozenset({"invalid", "no_route", "deadline", "rejected", "low_confidence"})
+_ITS_OWN = frozenset(
+    {
+        *("invalid", "no_route", "deadline", "rejected", "low_confidence"),
+        *("truncated", "repetition", "withheld"),
+    }
+)
 """Reasons that single items bring about themselves, and that their producers were told."""
 
 MANY, SHARE = 10, 0.05
@@ -25,6 +30,9 @@ _MEND: Mapping[str, str] = {
     "deadline": "too slow, or held back: see tierqueue status first",
     "rejected": "read why its answer was refused; --floor raises the tier",
     "low_confidence": "read why its answer was refused; --floor raises the tier",
+    "truncated": "raise its output limit, or the deployment's reasoning_tokens, first",
+    "repetition": "--floor raises the tier",
+    "withheld": "--floor raises the tier, which another provider may serve",
     "no_route": "read what no deployment satisfies, correct the policy or the call",
 }
 

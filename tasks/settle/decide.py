@@ -38,6 +38,9 @@ from tierqueue.tasks.settle.write import (
 
 _ANOTHER_FLOOR = "Replay it with another floor."
 _ADVICE = {
+    "truncated": "Raise the task type's output_limit, or reasoning_tokens of the deployment where "
+    "the model thinks before it answers, then replay it.",
+    "withheld": "Another provider may answer: replay it with another floor.",
     "too_large": "Shorten it or its output_limit, or have the account's limit raised; with "
     "tokens_per_minute stated, a deployment is not sent what its limit cannot hold. Then replay "
     "it.",

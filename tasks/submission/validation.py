@@ -9,16 +9,18 @@ from pydantic import ValidationError
 from tierqueue.router.outcome import Accepted, Completed, Rejected
 from tierqueue.tasks.answers import reasons
 from tierqueue.tasks.answers.confidence import confidence
+from tierqueue.tasks.answers.repetition import repeats_itself
 from tierqueue.tasks.answers.thinking import spoken
 from tierqueue.tasks.results import plain
 from tierqueue.tasks.submission.task_type import Doubt, OutputModel, TaskType, least_confidence
 
 _ENDED = {
-    "length": "the answer was cut off at its output limit",
-    "filtered": "the provider withheld the answer",
-    "too_long": "the context window of the model does not hold the item",
+    "length": ("truncated", "the answer was cut off at its output limit"),
+    "repetition": ("repetition", "the answer said one thing over and over"),
+    "filtered": ("withheld", "the provider withheld the answer"),
+    "too_long": ("context_window", "the context window of the model does not hold the item"),
 }
-"""Ends of a call that leave nothing to judge."""
+"""Ends of a call that leave nothing to judge: the dead letter's reason, and what is said."""
 
 
 def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> Accepted | Rejected:
@@ -29,8 +31,9 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
     the task's ``min_confidence`` is a doubt; where it is not known, nothing is said of it here.
     """
     if done.finish in _ENDED:
-        reason = "context_window" if done.finish == "too_long" else "rejected"
-        return rejected(done, [_ENDED[done.finish]], reason)
+        endless = done.finish == "length" and repeats_itself(done.text)
+        reason, ended = _ENDED["repetition" if endless else done.finish]
+        return rejected(done, [ended], reason)
     model = task.output_model(arguments)
     text = spoken(done.text, as_json=model is not None)
     if not text.strip():

@@ -6,8 +6,8 @@ from tests.acceptance.acceptance_system import Build, RunningSystem
 from tierqueue.router.errors import (
     ChargeUnknown,
     ContextWindowExceeded,
-    Rejected,
     RequestTooLarge,
+    Withheld,
     WrongModel,
 )
 from tierqueue.tasks import classify, complete
@@ -68,7 +68,7 @@ def test_a_prompt_that_no_tier_takes_dies_of_what_it_was_refused_for(
     text = "[[sandbox:too_large status=413]] x"
     with pytest.raises(RequestTooLarge, match="one request is larger than the provider takes"):
         classify.delay(text, labels=LABELS, floor="open_weight").get(timeout=60)
-    with pytest.raises(Rejected, match="withheld"):
+    with pytest.raises(Withheld, match="withheld"):
         classify.delay("[[sandbox:filtered]] x", labels=LABELS).get(timeout=60)
     assert running.item(long.value.fields["item"]).spent == 0
 

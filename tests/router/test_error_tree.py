@@ -40,7 +40,7 @@ def test_the_drawing_is_the_real_tree() -> None:
 
 
 def test_every_dead_letter_has_a_reason_of_its_own() -> None:
-    ends = errors.DeadLettered.__subclasses__()
+    ends = [*errors.DeadLettered.__subclasses__(), *errors.Rejected.__subclasses__()]
     assert len({kind.reason for kind in ends}) == len(ends)
     assert errors.DeadLettered.reason not in errors.BY_REASON
     for reason, kind in errors.BY_REASON.items():

@@ -57,6 +57,8 @@ class AnthropicEngine(ApiEngine):
                 messages=[{"role": "user", "content": _blocks(call, marked=self._marked)}],
                 max_tokens=call.output_limit,
                 output_config=_format(call) or anthropic.omit,
+                # The SDK has no parameter for it any more; the API has, for some of its models.
+                extra_body=None if call.temperature is None else {"temperature": call.temperature},
                 extra_headers=self._headers(call),
                 timeout=self._timeout(call),
             )

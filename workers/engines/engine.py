@@ -16,7 +16,7 @@ class Call:
     last, so that a prompt cache can serve the shared part. ``schema`` is the JSON schema that the
     provider is to enforce, in its own subset; without one, ``json_object`` asks for its JSON mode.
     ``alternatives``: the probability of each token of the answer is asked for, and those of so many
-    others in its place; ``None`` asks for none.
+    others in its place; ``None`` asks for none. ``temperature``: ``None`` leaves it to the server.
     ``output_limit`` is in tokens, reasoning among them, ``timeout`` in seconds. ``labels`` travel
     as request headers beside item and fence; never a payload. ``send_by``, by the monotonic clock:
     what has not left by then may not leave any more, for its slot and its lease may be another's.
@@ -34,6 +34,7 @@ class Call:
     timeout: float
     json_object: bool = False
     alternatives: int | None = None
+    temperature: float | None = None
     send_by: float = math.inf
     labels: Mapping[str, str] = field(default_factory=dict)
 

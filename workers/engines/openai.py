@@ -93,6 +93,7 @@ class OpenAIEngine(ApiEngine):
                 max_completion_tokens=limit if newer else none,
                 max_tokens=none if newer else limit,
                 logprobs=none if shown is None or numbered else True,
+                temperature=none if call.temperature is None else call.temperature,
                 top_logprobs=none if numbered else shown or none,
                 prompt_cache_key=(self._keyed and _cache_key(call)) or none,
                 # The SDK's own parameter takes no number.

@@ -18,7 +18,7 @@ def plain(call: Call, structured: Any) -> dict[str, Any]:
     from vllm.sampling_params import RequestOutputKind
 
     return {
-        "temperature": 0.0,
+        "temperature": call.temperature or 0.0,
         "max_tokens": call.output_limit,
         "output_kind": RequestOutputKind.FINAL_ONLY,
         "logprobs": call.alternatives,

@@ -35,5 +35,6 @@ def test_a_model_made_for_some_task_types_gets_no_other() -> None:
 def test_a_deployment_that_states_no_task_types_has_the_terms_of_an_older_release() -> None:
     (deployment,) = policy_of([a_spec("house")]).deployments.values()
     later = {"tasks", "top_logprobs", "profile", "logprobs_parameter", "prompt_cache"}
+    later |= {"temperature"}
     said = deployment.model_dump(exclude={"policy", *later}, mode="python")
     assert deployment.terms == sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]

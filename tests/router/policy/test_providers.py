@@ -79,6 +79,8 @@ def test_what_the_policy_states_stands_above_what_is_known() -> None:
         ),
         ("vllm", {"prompt_cache": "key"}, "prompt_cache of vllm engines is none"),
         ("anthropic", {"logprobs_parameter": "number"}, "openai engines only"),
+        ("anthropic", {"temperature": 1.5}, "temperature of anthropic engines is from 0 to 1"),
+        ("openai", {"temperature": 2.5}, "temperature"),
     ],
 )
 def test_what_no_such_engine_takes_is_refused(

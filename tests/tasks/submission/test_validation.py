@@ -34,6 +34,26 @@ def reasons_of(verdict: Accepted | Rejected) -> str:
     return "; ".join(verdict.reasons)
 
 
+@pytest.mark.parametrize(
+    ("finish", "text", "reason"),
+    [
+        ("length", '{"label": "bu', "truncated"),
+        ("length", '{"label": "' + "bug, " * 40, "repetition"),
+        ("repetition", "bug bug", "repetition"),
+        ("filtered", "", "withheld"),
+        ("too_long", "", "context_window"),
+        ("stop", "", "rejected"),
+    ],
+)
+def test_how_an_answer_ended_is_the_reason_for_refusing_it(
+    finish: str, text: str, reason: str
+) -> None:
+    verdict = validate(classify, LABELS, done(text, finish))
+    assert isinstance(verdict, Rejected)
+    assert verdict.reason == reason
+    assert "bug" not in reasons_of(verdict)
+
+
 THOUGHTS = [
     "<think>\nLet me see.\n</think>\n\n",
     "  <think></think>\n",

@@ -17,6 +17,7 @@ from tierqueue.tasks import classify, complete, extract
 from tierqueue.workers.caller import prepare
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.vllm_request import plain
 
 LABELS = {"text": "Where is my card?", "labels": ["card", "login"]}
 
@@ -179,3 +180,16 @@ def test_a_shared_prefix_is_marked_for_anthropic_unless_the_policy_says_none() -
     assert "cache_control" not in question
     plain = shared(deployment("anthropic", prompt_cache="none"), long)
     assert "cache_control" not in plain["messages"][0]["content"][0]
+
+
+def test_the_temperature_is_sent_where_the_policy_states_one() -> None:
+    for engine in ("openai", "anthropic"):
+        assert asked(deployment(engine, temperature=0))["temperature"] == 0
+        assert "temperature" not in asked(deployment(engine))
+
+
+def test_vllm_answers_with_the_likeliest_words_unless_the_policy_says_otherwise() -> None:
+    pytest.importorskip("vllm")
+    cold, warm = deployment("vllm"), deployment("vllm", temperature=0.7)
+    found = [plain(prepared(where, classify, LABELS), str)["temperature"] for where in (cold, warm)]
+    assert found == [0.0, 0.7]

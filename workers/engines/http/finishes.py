@@ -29,6 +29,7 @@ _MEANING = {
         (f"{_STOP} {_CALLED}", "stop"),
         (_LENGTH, "length"),
         (_FILTERED, "filtered"),
+        ("repetition", "repetition"),
         (_BROKEN, BROKEN),
         ("null none unspecified finish_reason_unspecified", UNSAID),
     )
@@ -37,7 +38,9 @@ _MEANING = {
 
 
 def meaning(said: object) -> str:
-    """``stop``, ``length``, ``filtered``, ``other`` (an unknown word), ``BROKEN`` or ``UNSAID``."""
+    """One of ``stop``, ``length``, ``repetition``, ``filtered``, ``other`` (an unknown word),
+    ``BROKEN`` or ``UNSAID``.
+    """
     if said is None or said == "":
         return UNSAID
     # Gemini's endpoint for OpenAI's protocol sends "content_filter: RECITATION".
