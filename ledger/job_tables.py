@@ -18,6 +18,7 @@ jobs = Table(
     Column("run", Text),
     Column("path", Text),
     Column("reading", Json),
+    Column("sample", Json),
     Index("ix_jobs_run", "run", "submitted_at", **where("run IS NOT NULL")),
     Index(
         "ix_jobs_open_run",
@@ -28,7 +29,8 @@ jobs = Table(
 )
 """One row a job file; ``complete`` once every one of its ``total`` rows is an item. Jobs of older
 releases have no ``total`` until then, and no rows in ``job_rows``. Jobs of one ``run`` ask the same
-of the same file: at most one of them is being submitted.
+of the same file: at most one of them is being submitted. ``sample``: until the rest is submitted
+too.
 """
 
 job_rows = Table(

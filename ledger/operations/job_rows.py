@@ -14,7 +14,7 @@ _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
 
 _SHOWN = (
     *("id", "state", "reason", "tier", "output", "receipt"),
-    *("error", "spent", "ended_at", "erased_at"),
+    *("error", "spent", "refused_by", "ended_at", "erased_at"),
 )
 
 

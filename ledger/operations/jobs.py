@@ -47,9 +47,9 @@ class Progress:
 
     ``states``: rows by the state of their item; ``dead``: dead letters by reason; ``total``: rows
     of the file, of which ``submitted`` have items, ``reused`` those of other rows. ``stopped``:
-    there are fewer, and nobody adds any. ``spent`` is what providers have said, and never falls;
-    ``booked`` stands for calls whose bill is not known and may be corrected; ``held`` for calls
-    under way.
+    there are fewer, and nobody adds any; ``sampled``: these are a sample. ``spent`` is what
+    providers have said, and never falls; ``booked`` stands for calls whose bill is not known and
+    may be corrected; ``held`` for calls under way.
     """
 
     states: dict[str, int]
@@ -63,6 +63,7 @@ class Progress:
     max_cost: int | None
     complete: bool
     stopped: bool
+    sampled: bool
     cancelled: bool
 
     @property
@@ -73,7 +74,8 @@ class Progress:
     @property
     def over(self) -> bool:
         """Whether nothing of the job is left to do, or will be."""
-        return (self.complete or self.stopped) and self.ended == self.submitted
+        whole = self.complete or self.stopped or self.sampled
+        return whole and self.ended == self.submitted
 
 
 def create(connection: Transaction, **job: Any) -> str:
@@ -94,6 +96,7 @@ def insert(
     run: str | None = None,
     path: str | None = None,
     reading: Mapping[str, Any] | None = None,
+    sample: Mapping[str, Any] | None = None,
 ) -> str | None:
     """Open a job of ``total`` rows (0: not known yet); its ``max_cost`` (nano-dollars) is a ceiling
     over all its items. ``path`` and ``reading``: where its file is, and how it was read.
@@ -114,6 +117,7 @@ def insert(
             run=run,
             path=path,
             reading=reading and dict(reading),
+            sample=sample and dict(sample),
         )
         .on_conflict_do_nothing()
     )
@@ -141,7 +145,8 @@ def accepting(connection: Transaction, job_id: str) -> None:
 
 def complete(connection: Transaction, job_id: str, total: int) -> None:
     """Every one of the file's ``total`` rows is an item now."""
-    connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(complete=True, total=total))
+    whole = {"complete": True, "total": total, "sample": None}
+    connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**whole))
 
 
 def get(connection: Transaction, job_id: str) -> RowMapping | None:
@@ -178,6 +183,7 @@ def progress(connection: Transaction, job_id: str) -> Progress:
     submitted = sum(states.values())
     booked = int(connection.execute(_BOOKED, {"job": job_id}).scalar_one())
     complete = job.complete or job.cancelled_at is not None
+    sampled = not complete and is_sample(job)
     return Progress(
         states=states,
         dead=dead,
@@ -189,9 +195,15 @@ def progress(connection: Transaction, job_id: str) -> Progress:
         reused=sum(row.reused for row in counted),
         max_cost=job["max_cost"],
         complete=complete,
-        stopped=not complete and _silent(connection, job, database_now(connection)),
+        stopped=not (complete or sampled) and _silent(connection, job, database_now(connection)),
+        sampled=sampled,
         cancelled=job.cancelled_at is not None,
     )
+
+
+def is_sample(job: Mapping[Any, Any]) -> bool:
+    """Whether a sample of the job's rows was submitted, and nobody goes on with the others."""
+    return job["sample"] is not None and not job["sample"].get("goes_on")
 
 
 def _of_items(job_id: str) -> Select[Any]:
@@ -224,7 +236,7 @@ def stopped(connection: Transaction, limit: int) -> list[tuple[dict[str, Any], i
     return [
         (dict(job), connection.execute(_count(job)).scalar_one())
         for job in connection.execute(newest_first).mappings().all()
-        if _silent(connection, job, now)
+        if not is_sample(job) and _silent(connection, job, now)
     ]
 
 
@@ -277,7 +289,8 @@ def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> E
         raise KeyError(job_id)
     if row.cancelled_at is None:
         at = database_now(connection)
-        connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(cancelled_at=at))
+        ended = {"cancelled_at": at, "sample": None}
+        connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**ended))
         audit_log.note(connection, by=by, what="cancel job", detail={"job": job_id})
     asked = (
         select(_ITEMS.c.id)

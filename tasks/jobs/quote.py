@@ -174,20 +174,31 @@ def _refuse(found: Quote, reason: str, index: int, why: str) -> None:
 def _seconds(
     found: Quote, policy: Policy, known: Mapping[str, Past], concurrency: Mapping[Tier, int]
 ) -> float | None:
-    """How long it takes from when it begins: tiers work side by side, each within its limits."""
-    busy: dict[Tier, float] = {}
-    longest = 0.0
     if unknown := [name for name, part in found.parts.items() if part.expected is None]:
         found.untimed = f"no item of this task type has ended on {', '.join(unknown)}"
         return None
     if any(part.in_batch for part in found.parts.values()):
         found.untimed = "batches take minutes or hours, and what is not done goes live in time"
         return None
-    for name, rows in found.visits.items():
+    seconds, found.untimed = time_of(found.visits, policy, known, concurrency)
+    return seconds
+
+
+def time_of(
+    visits: Mapping[str, float],
+    policy: Policy,
+    known: Mapping[str, Past],
+    concurrency: Mapping[Tier, int],
+) -> tuple[float | None, str]:
+    """How long so many rows take at each deployment, in seconds from when they begin: tiers work
+    side by side, each within its limits. ``None``, and why, where it is not known.
+    """
+    busy: dict[Tier, float] = {}
+    longest = 0.0
+    for name, rows in visits.items():
         deployment, past = policy.deployments[name], known.get(name)
         if past is None or past.seconds is None:
-            found.untimed = f"refused answers would go to {name}, where none has ended yet"
-            return None
+            return None, f"refused answers would go to {name}, where none has ended yet"
         limits = deployment.limits
         work = rows * past.seconds
         busy[deployment.tier] = busy.get(deployment.tier, 0.0) + work
@@ -201,7 +212,19 @@ def _seconds(
     for tier, work in busy.items():
         calls = concurrency.get(tier, policy.tiers[tier].concurrency)
         if calls == 0:
-            found.untimed = f"tier {tier} is stopped: its calls in flight are set to 0"
-            return None
+            return None, f"tier {tier} is stopped: its calls in flight are set to 0"
         longest = max(longest, work / calls)
-    return longest
+    return longest, ""
+
+
+def most_after(made: Iterable[NewItem], policy: Policy, now: int) -> int:
+    """The most that an item of ``made`` can cost in the tiers above its first, in nano-dollars."""
+    conditions, counter = Conditions(now=now), TokenCounter(policy)
+    most = 0
+    for new in made:
+        item = work_item(new, policy, now)
+        signals = measure(item, counter.count(new.task, new.arguments))
+        chosen = choose(item, signals, policy, conditions)
+        above = _escalations(item, chosen, signals, policy, conditions)
+        most = max(most, sum(_counted(route, policy) for route in above))
+    return most

@@ -1,7 +1,8 @@
 """Jobs: a file's rows become items of one task type, committed in batches as the file is read."""
 
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,8 +17,10 @@ from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.plain import plain_value
 from tierqueue.tasks.files.source import Reading, Source, SourceRow
+from tierqueue.tasks.jobs import sampling
 from tierqueue.tasks.jobs.argument_text import cell_value
 from tierqueue.tasks.jobs.committing import Changed, Committing, Made, unusable
+from tierqueue.tasks.jobs.sampling import Layer
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES
 from tierqueue.tasks.submission.item_task import ItemTask
@@ -86,6 +89,7 @@ class Submission:
         progress: Progress,
         retry_failed: bool = False,
         anew: bool = False,
+        sample: Sequence[Layer] = (),
     ) -> Submitted:
         """Commit the job, its ceiling (``max_cost``, nano-dollars) and every row, in batches.
 
@@ -93,9 +97,17 @@ class Submission:
         another one of this job or of an earlier one asked has its item, one that failed only within
         the job where ``retry_failed``, and never where ``anew``. Each batch is followed by a wake,
         so that work starts before the file is read. A malformed row is an item that is dead from
-        the start, ``invalid``, so that the counts add up. Raises ``Cancelled`` when the job is
+        the start, ``invalid``, so that the counts add up. Of a ``sample`` its rows alone are
+        committed, and the job stays open for the others. Raises ``Cancelled`` when the job is
         cancelled before the file was read to its end.
         """
+        asked = {"fixed": self._fixed, "anew": anew, "retry_failed": retry_failed}
+        layers = [layer.to_json() for layer in sample]
+        only = frozenset(number for layer in sample for number in layer.numbers)
+        if sample and not _plain(asked):
+            raise InvalidItem(
+                "what all rows of a sample are asked must be JSON: write times as text"
+            )
         path = _readable(str(self.path.resolve()))
         part = (self._reading.sheet, self._reading.by)
         run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew, part=part)
@@ -111,33 +123,57 @@ class Submission:
                     now=database_now(connection),
                     path=path,
                     reading={**asdict(self._reading), "column": self._column},
+                    sample={"layers": layers, "asked": asked} if sample else None,
                 )
             reuse = None if anew else run
             committing = Committing(ledger, job_id, run=reuse, failed_too=not retry_failed)
             try:
-                self._add(committing, job_id, wake, progress)
+                self._add(committing, job_id, wake, progress, only)
             except Changed:
                 with ledger.write() as connection:
                     job_runs.close(connection, job_id)
                 continue
-            with ledger.write() as connection:
-                jobs.complete(connection, job_id, self.file.total)
+            if not sample:
+                with ledger.write() as connection:
+                    jobs.complete(connection, job_id, self.file.total)
             counts = committing.counts
             return Submitted(
                 *(job_id, self.file.total, counts.paid, counts.malformed, counts.reused, resumed)
             )
 
+    def draw(self, size: int, by: str | None) -> tuple[Layer, ...]:
+        """A sample of about ``size`` rows, of every length and value of the column ``by``.
+
+        Raises ``InvalidItem`` for a column that is not there.
+        """
+        if by is not None and by not in self.file.columns:
+            near = nearest(by, self.file.columns)
+            raise InvalidItem(f"--sample-by {by}: {self.path} has no such column{near}")
+        return sampling.draw(self.file.rows(), size, only=self._column, by=by)
+
+    def drawn(self, layers: Sequence[Layer]) -> Iterator[NewItem]:
+        """What the rows of a sample become, but for those that are malformed."""
+        only = {number for layer in layers for number in layer.numbers}
+        for row in self.file.rows():
+            if row.number in only and (made := self._made(row, None)).death is None:
+                yield made.new
+
     def _add(
-        self, committing: Committing, job_id: str, wake: Callable[[], None], progress: Progress
+        self,
+        committing: Committing,
+        job_id: str,
+        wake: Callable[[], None],
+        progress: Progress,
+        only: frozenset[int],
     ) -> None:
         committed = 0
-        rows = self.file.rows()
+        rows = (row for row in self.file.rows() if not only or row.number in only)
         while batch := list(islice(rows, BATCH)):
             committing.add([self._made(row, job_id) for row in batch])
             committed += len(batch)
             wake()
-            progress(committed, self.file.total)
-        committing.ends_at(committed)
+            progress(committed, len(only) or self.file.total)
+        committing.ends_at(self.file.total)
 
     def made(self) -> Iterator[tuple[NewItem, Death | None]]:
         """What every row becomes, in the file's order: an item, dead from the start where the row
@@ -252,6 +288,31 @@ class Submission:
 def _readable(name: str) -> str:
     """A file's name as text, whatever its bytes are."""
     return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _plain(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def going_on(job: Mapping[Any, Any], task: ItemTask) -> tuple[Submission, dict[str, bool]]:
+    """The submission of a job that has rows to come, as it was begun, and how it is submitted.
+
+    Raises ``InvalidItem`` where nothing is to come, or where what is asked has changed since.
+    """
+    if job["sample"] is None:
+        raise InvalidItem(f"job {job['id']} has no rows to come: it is no sample")
+    asked, how = dict(job["sample"]["asked"]), dict(job["reading"])
+    fixed, column = asked.pop("fixed"), how.pop("column")
+    path, reading = Path(job["path"]), Reading(**how)
+    part = (reading.sheet, reading.by)
+    now = fingerprint.of_run(task, str(path), column, fixed, anew=asked["anew"], part=part)
+    if now != job["run"]:
+        raise InvalidItem(f"job {job['id']} asks another prompt than there is now: submit it anew")
+    return Submission(task, path, fixed, column=column, reading=reading), asked
 
 
 def every_result(ledger: Ledger, job_id: str) -> Iterator[Mapping[str, Any]]:

@@ -27,6 +27,7 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.work.job_results import results
+from tierqueue.operations.cli.work.job_sample import continue_, tell
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def job() -> None:
 @demand_options
 @click.option("--retry-failed", is_flag=True, help="Rows that failed before are asked again.")
 @click.option("--anew", is_flag=True, help="Ask every row, also where it was answered before.")
+@click.option("--sample", type=click.IntRange(1, 1_000), help="So many rows first; see continue.")
+@click.option(
+    "--sample-by", metavar="COLUMN", help="Rows of every value of it, as of every length."
+)
 @click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
 @json_option
 def submit(
@@ -61,6 +66,8 @@ def submit(
     max_cost: str | None,
     retry_failed: bool,
     anew: bool,
+    sample: int | None,
+    sample_by: str | None,
     watching: bool,
     as_json: bool,
     encoding: str | None,
@@ -94,6 +101,7 @@ def submit(
         if not as_json and sys.stderr.isatty():
             click.echo(f"\r{committed} of {total} rows submitted", nl=committed == total, err=True)
 
+    layers = () if sample is None else submission.draw(sample, sample_by)
     with opened() as ledger:
         submitted = submission.submit(
             ledger,
@@ -102,8 +110,12 @@ def submit(
             progress=told,
             retry_failed=retry_failed,
             anew=anew,
+            sample=layers,
         )
         app.wakes.flush()
+        if layers:
+            tell(ledger, submitted.id, submission, layers, as_json=as_json)
+            return
         if as_json:
             emit(
                 {
@@ -201,6 +213,8 @@ def _state(row: Any, progress: "Progress") -> str:
     if progress.cancelled:
         return "cancelled"
     if not row["complete"]:
+        if progress.sampled:
+            return "sampled"
         return "incomplete" if progress.stopped else "submitting"
     return "ended" if progress.over else "running"
 
@@ -245,6 +259,7 @@ def _watch(job_id: str, as_json: bool) -> None:
 
 
 job.add_command(results)
+job.add_command(continue_)
 
 
 @job.command(epilog="Example: tierqueue job cancel 01a1fb7f-603c-71c9-9671-39b7af6c9a05")

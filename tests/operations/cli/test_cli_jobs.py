@@ -10,11 +10,12 @@ import pytest
 
 from tests.ledger.moves import Moves, new_item
 from tests.ledger.placed import commit
-from tests.operations.cli.command import Command
+from tests.operations.cli.command import ONE_DEPLOYMENT, Command
 from tests.tasks.jobs.answered import REFUSED, answer
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items as rows
+from tierqueue.operations.cli.output import job_progress
 from tierqueue.tasks.app import app
 
 
@@ -135,3 +136,34 @@ def test_a_job_gives_its_file_back_with_the_answers_beside_its_columns(
     status, _, err = tierqueue.run("job", "results", job_id, "--to", str(tmp_path / "none.csv"))
     assert (status, "--source FILE where it is now" in err) == (2, True)
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_a_sample_says_what_the_file_will_come_to_and_the_job_goes_on(
+    tierqueue: Command, moves: Moves, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, policy = tmp_path / "tickets.csv", tmp_path / "policy.toml"
+    path.write_text("id,body\n" + "".join(f"{n},ticket {n:03}\n" for n in range(100)), "utf-8")
+    policy.write_text(ONE_DEPLOYMENT, "utf-8")
+    monkeypatch.setenv("TIERQUEUE_POLICY", str(policy))
+    spent = 2_000_000
+    follow = job_progress.watch
+
+    def answered(*asked: Any, **how: Any) -> jobs.Progress:
+        answer(moves.ledger, lambda said: {"label": "a"}, spent=spent)
+        return follow(*asked, **how)
+
+    monkeypatch.setattr(job_progress, "watch", answered)
+    words = ("--task", "tierqueue.classify", "--column", "body", "--set", "labels=a,b")
+    told = tierqueue.json("job", "submit", str(path), *words, "--sample", "10")
+    assert (told["sampled"], told["total"], told["accepted"]) == (10, 100, 10)
+    assert (told["tiers"], told["expected_nanousd"]) == ({"gpu": 10}, 100 * spent)
+    assert told["low_nanousd"] <= told["expected_nanousd"] <= told["high_nanousd"]
+    assert tierqueue.json("job", "list")[0]["state"] == "sampled"
+    assert "is incomplete" not in " ".join(tierqueue.run("doctor")[1].split())
+    shown = tierqueue("job", "submit", str(path), *words, "--sample", "10")
+    assert "10 of 10 accepted; answered by gpu 10" in shown
+    assert "whole file of 100 rows: about $0.2" in shown
+    assert f"tierqueue job continue {told['job']}" in shown
+    done = tierqueue.json("job", "continue", told["job"])
+    assert done == {"job": told["job"], "total": 100, "new": 90}
+    assert "has no rows to come" in tierqueue.complaint("job", "continue", told["job"])

@@ -42,6 +42,7 @@ def _progress(total: int, submitted: int, spent: int = 0, reused: int = 0) -> Pr
         max_cost=None,
         complete=False,
         stopped=False,
+        sampled=False,
         cancelled=False,
     )
 

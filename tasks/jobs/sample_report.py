@@ -1,0 +1,116 @@
+"""What a sample of a job says of its whole file: who answers, for how much, in what time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tierqueue.ledger.accounting import spending
+from tierqueue.ledger.accounting.spending import Asked, Past
+from tierqueue.ledger.operations import job_rows, jobs
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.item import Tier
+from tierqueue.router.lifecycle import State
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.jobs.expectation import Expected
+from tierqueue.tasks.jobs.quote import time_of
+from tierqueue.tasks.jobs.sampled_cost import Stratum, whole
+from tierqueue.tasks.jobs.sampling import Layer
+
+
+@dataclass(slots=True)
+class SampleReport:
+    """The rows of a sample as ``job_rows.answers`` gives them, and what they say of the file.
+
+    ``cost`` in nano-dollars and ``seconds`` are of the whole file, identical rows paid once, the
+    sample included; ``untimed`` says why there are no seconds. ``tiers``: answers by tier.
+    """
+
+    rows: Sequence[Mapping[Any, Any]]
+    accepted: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    tiers: dict[str, int] = field(default_factory=dict)
+    cost: Expected = field(default_factory=Expected)
+    seconds: Expected | None = None
+    untimed: str = ""
+
+
+def report(
+    ledger: Ledger,
+    job_id: str,
+    layers: Sequence[Layer],
+    policy: Policy,
+    concurrency: Mapping[Tier, int],
+    most_more: int,
+) -> SampleReport:
+    """What has become of the sample ``layers`` of a job, and the whole file told from it.
+
+    ``most_more``: nano-dollars that a row can cost at the most in the tiers above its first.
+    """
+    simulated = frozenset(
+        deployment.name for deployment in policy.deployments.values() if deployment.simulated
+    )
+    with ledger.read() as connection:
+        job = jobs.get(connection, job_id)
+        assert job is not None
+        most = sum(len(layer.numbers) for layer in layers)
+        rows = job_rows.answers(connection, job_id, -1, most)
+        asked = Asked(job=job_id, simulated=simulated)
+        past = spending.past(connection, job["task"], asked)
+    found = SampleReport(rows)
+    for row in rows:
+        if row["state"] == State.SUCCEEDED:
+            found.accepted += 1
+            found.tiers[row["tier"]] = found.tiers.get(row["tier"], 0) + 1
+        else:
+            reason = row["reason"] or row["state"]
+            found.failed[reason] = found.failed.get(reason, 0) + 1
+    found.cost = _cost(layers, rows, most_more)
+    _time(found, layers, policy, past, concurrency)
+    return found
+
+
+def _cost(layers: Sequence[Layer], rows: Sequence[Mapping[Any, Any]], most_more: int) -> Expected:
+    by_number = {row["number"]: row for row in rows}
+    strata: list[Stratum] = []
+    more: list[float] = []
+    for layer in layers:
+        its = [by_number[number] for number in layer.numbers if number in by_number]
+        plain = [_own(row) for row in its if not row["refused_by"]]
+        mean = sum(plain) / len(plain) if plain else 0.0
+        # What a row that went on cost where it was asked first counts as what the others cost.
+        onward = [_own(row) for row in its if row["refused_by"]]
+        more += [max(0.0, cost - mean) for cost in onward]
+        strata.append(Stratum(layer.rows, [*plain, *[mean] * len(onward)], layer.unsure))
+    return whole(strata, more, most_more)
+
+
+def _own(row: Mapping[Any, Any]) -> float:
+    return float(row["spent"]) if row["fingerprint"] is not None else 0.0
+
+
+def _time(
+    found: SampleReport,
+    layers: Sequence[Layer],
+    policy: Policy,
+    past: Mapping[tuple[str, bool], Past],
+    concurrency: Mapping[Tier, int],
+) -> None:
+    known = {
+        name: there
+        for name, deployment in policy.deployments.items()
+        if (there := past.get((name, deployment.simulated))) is not None and there.items
+    }
+    scale = sum(layer.rows for layer in layers) / len(found.rows) if found.rows else 0.0
+    visits = {name: there.items * scale for name, there in known.items()}
+    seconds, found.untimed = time_of(visits, policy, known, concurrency)
+    by_number = {
+        row["number"]: float((row["receipt"] or {}).get("seconds") or 0.0) for row in found.rows
+    }
+    strata = [
+        Stratum(layer.rows, [by_number[n] for n in layer.numbers if n in by_number], layer.unsure)
+        for layer in layers
+    ]
+    busy = whole(strata, [])
+    if seconds is not None and busy.value:
+        low, high = busy.low / busy.value, busy.high / busy.value
+        found.seconds = Expected(seconds * low, seconds, seconds * high)
