@@ -113,3 +113,23 @@ def outputs(connection: Transaction, job_id: str, after: int, limit: int) -> Seq
         .limit(limit)
     )
     return connection.execute(found).mappings().all()
+
+
+def dead(connection: Transaction, job_id: str, after: int, limit: int) -> Sequence[RowMapping]:
+    """Up to ``limit`` rows above number ``after`` whose item is dead, in file order.
+
+    ``bound``: the most that a call on the item's last route can cost, in nano-dollars.
+    """
+    names = ("id", "reason", "error", "spent", "bound", "erased_at")
+    found = (
+        select(_ROWS.c.number, _ROWS.c.fingerprint, *(_ITEMS.c[name] for name in names))
+        .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
+        .where(
+            _ROWS.c.job_id == job_id,
+            _ROWS.c.number > after,
+            _ITEMS.c.state == State.DEAD.value,
+        )
+        .order_by(_ROWS.c.number)
+        .limit(limit)
+    )
+    return connection.execute(found).mappings().all()

@@ -34,8 +34,8 @@ SHOWN_ID = "01a1fb7f-603c-71c9-9671-39b7af6c9a05"
 UNTIL_STOPPED = ("worker", "flower", "top")
 """Commands that run until somebody ends them; tests/acceptance starts them."""
 
-ENDS_WITH = {"tierqueue job watch": 1}
-"""The job that is shown did not end well."""
+ENDS_WITH = {"tierqueue job watch": 1, "tierqueue job continue": 2}
+"""The job that is shown did not end well, and no row of it is to come."""
 
 FILES = {
     "tickets.csv": "text\nMy card is lost\nI was charged twice\n",

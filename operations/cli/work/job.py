@@ -26,6 +26,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.work.job_errors import errors
 from tierqueue.operations.cli.work.job_results import results
 from tierqueue.operations.cli.work.job_sample import continue_, tell
 from tierqueue.tasks.plural import count
@@ -259,6 +260,7 @@ def _watch(job_id: str, as_json: bool) -> None:
 
 
 job.add_command(results)
+job.add_command(errors)
 job.add_command(continue_)
 
 

@@ -58,6 +58,8 @@ COMMANDS = [
     "item show",
     "job",
     "job cancel",
+    "job continue",
+    "job errors",
     "job list",
     "job results",
     "job submit",

@@ -167,3 +167,29 @@ def test_a_sample_says_what_the_file_will_come_to_and_the_job_goes_on(
     done = tierqueue.json("job", "continue", told["job"])
     assert done == {"job": told["job"], "total": 100, "new": 90}
     assert "has no rows to come" in tierqueue.complaint("job", "continue", told["job"])
+
+
+def test_errors_are_told_in_groups_and_some_of_them_are_asked_again(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("body\n" + "".join(f"ticket {n}\n" for n in range(20)), "utf-8")
+    words = ("--task", "tierqueue.classify", "--column", "body", "--set", "labels=a,b")
+    submitted = tierqueue.json("job", "submit", str(path), *words, "--max-cost", "0.0001usd")
+    job_id = submitted["job"]
+    answer(moves.ledger, lambda said: {**REFUSED, "bound": 10_000})
+    (group,) = tierqueue.json("job", "errors", job_id)
+    assert (group["reason"], group["rows"], group["bound_nanousd"]) == ("rejected", 20, 200_000)
+    assert "no label fits" in tierqueue("job", "errors", job_id)
+    said = tierqueue("job", "errors", job_id, "--replay", "5")
+    assert "would replay 5 dead letters, at most $0.00005 for one call each; say --yes" in said
+    said = tierqueue("job", "errors", job_id, "--replay", "all")
+    assert "the job's ceiling has $0.00008 left, which is less" in said
+    done = tierqueue.json("job", "errors", job_id, "--group", "1", "--replay", "10%", "--yes")
+    assert (done["matching"], done["done"], done["headroom_nanousd"]) == (2, 2, 80_000)
+    assert tierqueue.json("job", "errors", job_id)[0]["rows"] == 18
+    assert "no such line" in tierqueue.complaint("job", "errors", job_id, "--group", "2")
+    for wrong in ("some", "0", "-1", "%"):
+        assert "say a number of rows" in tierqueue.complaint(
+            "job", "errors", job_id, f"--replay={wrong}"
+        )

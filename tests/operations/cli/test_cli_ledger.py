@@ -221,15 +221,15 @@ def test_a_job_is_submitted_read_and_cancelled(tierqueue: Command, tmp_path: Pat
     submitted = tierqueue.json(*words, "--set", "labels=@labels.txt", "--max-cost", "2usd")
     assert (submitted["total"], submitted["malformed"]) == (2, 0)
     job = submitted["job"]
-    lines = [json.loads(line) for line in tierqueue("job", "results", job).splitlines()]
-    assert [(line["index"], line["state"]) for line in lines] == [
-        (0, "submitted"),
-        (1, "submitted"),
+    shown = tierqueue("job", "results", job, "--format", "jsonl").splitlines()
+    assert [(json.loads(line)["text"], json.loads(line)["error"]) for line in shown] == [
+        ("hello", "not_ended: submitted"),
+        ("again", "not_ended: submitted"),
     ]
     assert tierqueue.json("job", "cancel", job) == {"job": job, "cancelled": 2}
     last = tierqueue.json("job", "watch", job, status=1)
     assert last["states"] == {"cancelled": 2}
-    tierqueue("job", "results", job, "-o", "out.jsonl")
+    tierqueue("job", "results", job, "-o", "out.jsonl", "--without-source")
     written = (tmp_path / "out.jsonl").read_text().splitlines()
     assert [json.loads(line)["state"] for line in written] == ["cancelled", "cancelled"]
 
@@ -242,9 +242,9 @@ def test_a_job_that_is_not_there_is_an_error(tierqueue: Command, what: str) -> N
 def test_a_file_that_cannot_be_a_job_leaves_nothing_behind(
     tierqueue: Command, tmp_path: Path
 ) -> None:
-    (tmp_path / "work.csv").write_bytes(b"text\nca\xe9\n")
+    (tmp_path / "work.csv").write_bytes(b'prompt\n"open\n')
     complaint = tierqueue.complaint("job", "submit", "work.csv", "--task", "tierqueue.complete")
-    assert complaint.startswith("error: work.csv is not UTF-8 text: see line 2")
+    assert complaint.startswith("error: work.csv is not CSV")
     assert tierqueue.json("spend")["states"] == {}
 
 
