@@ -31,7 +31,7 @@ COUNTED := n=0; while IFS= read -r line; do case "$$line" in \
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test quick lint format check types engine lock bench reference docs clean
+.PHONY: help setup demo up test test-live quick lint format check types engine lock bench reference docs clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ up: setup ## The same processes without the sample, until Ctrl-C
 
 test: setup ## Run the tests, without provider keys: ARGS="tests/router -x"
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+
+test-live: setup ## Make a handful of real calls, with the provider keys that are set: less than a cent each
+	@$(BIN)/python -m pytest tests/live/calls.py -v -p no:cacheprovider $(ARGS)
 
 quick: setup ## Run the tests that start no process, in less than a minute
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not processes and not long" $(ARGS)

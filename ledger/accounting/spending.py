@@ -73,7 +73,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """``calls`` accepted calls of one group and deployment with one and the same usage."""
+    """``calls`` calls of one group and deployment with one and the same usage."""
 
     key: str
     simulated: bool
@@ -129,15 +129,18 @@ def spending(connection: Transaction, by: str, asked: Asked) -> list[Spent]:
     ]
 
 
-def usages(connection: Transaction, by: str, asked: Asked) -> Iterator[Used]:
-    """The usage of every accepted call, equal ones counted together."""
+def usages(
+    connection: Transaction, by: str, asked: Asked, *, accepted: bool = True
+) -> Iterator[Used]:
+    """The usage of every accepted call, or of every one that was counted; equal ones together."""
     key, simulated = _KEYS[by], _simulated(asked)
     counts = [func.coalesce(_tokens(name), 0) for name in _COUNTED]
     columns = (key, simulated, attempts.c.deployment, *counts)
     rows = connection.execute(
         select(*columns, func.count())
         .join(items, items.c.id == attempts.c.item_id)
-        .where(*_meant(asked), attempts.c.outcome == "accepted", attempts.c.usage.is_not(None))
+        .where(*_meant(asked), attempts.c.usage.is_not(None))
+        .where(*([attempts.c.outcome == "accepted"] if accepted else []))
         .group_by(*columns)
     )
     for row in rows:

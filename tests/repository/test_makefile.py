@@ -56,6 +56,21 @@ def test_make_test_leaves_other_variables_alone(root: Path) -> None:
     assert "-u HOME" not in make(root, "-n", "test", HOME=os.environ.get("HOME", "/"))
 
 
+def test_real_calls_are_made_by_make_test_live_alone(root: Path) -> None:
+    command = make(root, "-n", "test-live", OPENAI_API_KEY="not-a-key")
+    assert "tests/live/calls.py" in command
+    assert "-u OPENAI_API_KEY" not in command
+    found = subprocess.run(
+        [root / ".venv/bin/python", "-m", "pytest", "--collect-only", "-q", "tests/live"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "no tests collected" in found.stdout
+
+
 def test_make_passes_a_csv_on_to_the_demo(root: Path) -> None:
     command = make(root, "-n", "demo", "TICKETS=a file.csv", "COLUMN=text", "LIVE=1")
     assert "-m examples.demo" in command

@@ -24,17 +24,18 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.money import format_usd
+from tierqueue.router.money import NanoUSD, format_usd
 
 if TYPE_CHECKING:
     from tierqueue.ledger.accounting import audit
     from tierqueue.ledger.accounting.spending import Spent
+    from tierqueue.operations.accounting.caching import Cached
     from tierqueue.operations.accounting.comparison import Elsewhere, Idle
     from tierqueue.router.policy.policy import Policy
 
 _MONEY = (
     *("cost", "held", "unknown", "overage", "per_accepted", "all_on_frontier"),
-    *("per_hour", "charged", "idle_cost"),
+    *("per_hour", "charged", "idle_cost", "saved"),
 )
 """Figures in nano-dollars."""
 
@@ -62,6 +63,7 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
     from tierqueue.ledger.accounting import audit, spending
     from tierqueue.ledger.accounting.spending import Asked
     from tierqueue.ledger.session import now as database_now
+    from tierqueue.operations.accounting.caching import cached
     from tierqueue.operations.accounting.comparison import all_on_frontier, idle
 
     if plot is not None:
@@ -79,6 +81,7 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
         report = audit.report(connection, job=job, since=asked.since)
         groups = spending.spending(connection, by, asked)
         used = list(spending.usages(connection, by, asked))
+        counted = list(spending.usages(connection, "deployment", asked, accepted=False))
         deployments = spending.spending(connection, "deployment", asked)
         begin = spending.first_call(connection, asked)
         if asked.since is not None:
@@ -89,15 +92,17 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
     frontier = all_on_frontier(used, policy, at)
     seconds = 0.0 if job is not None or begin is None else (now - begin) / 1e6
     engines = idle(policy, deployments, used, seconds, at)
+    caches = cached(counted, policy, at)
     if plot is not None:
         from tierqueue.operations.cli.output.plot import draw
 
         draw(plot, by, groups, frontier)
     if as_json:
-        _emit(report, by, groups, frontier, engines)
+        _emit(report, by, groups, frontier, engines, caches)
     else:
         _print(report, by, groups, frontier)
         _print_engines(engines)
+        _print_caches(caches)
         if plot is not None:
             say(f"drawn to {plot}")
 
@@ -119,6 +124,7 @@ def _emit(
     groups: Sequence[Spent],
     frontier: Elsewhere | None,
     engines: Sequence[Idle],
+    caches: Sequence[Cached],
 ) -> None:
     told: list[dict[str, Any]] = []
     for group in groups:
@@ -141,6 +147,7 @@ def _emit(
                 "cost_nanousd": frontier.total,
             },
             "engines": [record(asdict(engine), money=_MONEY) for engine in engines],
+            "caches": [record(asdict(cache), money=_MONEY) for cache in caches],
         }
     )
 
@@ -216,6 +223,19 @@ def _print_engines(engines: Sequence[Idle]) -> None:
             )
         if not engine.break_even:
             say("  break-even unknown: no accepted call has shown which tokens are used")
+
+
+def _print_caches(caches: Sequence[Cached]) -> None:
+    for cache in caches:
+        label = " (simulated)" if cache.simulated else ""
+        said = (
+            f"{cache.deployment}{label}: its prompt cache served {cache.hit_rate:.0%} of"
+            f" {cache.input_tokens:,} input tokens"
+        )
+        if cache.saved is not None:
+            word = "saved" if cache.saved >= 0 else "cost more by"
+            said += f" and {word} {format_usd(NanoUSD(abs(cache.saved)))} at today's prices"
+        paragraph("", said)
 
 
 def bar(value: int, most: int) -> str:

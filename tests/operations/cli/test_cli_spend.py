@@ -116,6 +116,29 @@ def test_all_on_frontier_is_the_same_usage_at_the_cheapest_frontier_price(
     assert "at today's prices of best, against $0.00000003 spent" in tierqueue("spend")
 
 
+def test_what_the_prompt_caches_served_and_saved_is_told_of_every_call(
+    tierqueue: Command, moves: Moves
+) -> None:
+    on_gpu(moves, 10)
+    on_best(moves, 1_000)
+    on_best(moves, 500, "rejected")
+    told = {cache["deployment"]: cache for cache in tierqueue.json("spend")["caches"]}
+    # 20 of 120 tokens, at 0.5 instead of 5 dollars a million, twice.
+    assert told["best"] == {
+        "deployment": "best",
+        "simulated": False,
+        "input_tokens": 240,
+        "cached_tokens": 40,
+        "written_tokens": 0,
+        "hit_rate": 0.1667,
+        "saved_nanousd": 40 * 4_500,
+    }
+    # Engine time is paid for, whatever a cache served of it.
+    assert (told["small"]["cached_tokens"], told["small"]["saved_nanousd"]) == (20, None)
+    said = " ".join(tierqueue("spend").split())
+    assert "best: its prompt cache served 17% of 240 input tokens and saved $0.00018" in said
+
+
 def test_without_a_priced_frontier_deployment_that_is_said(
     tierqueue: Command, moves: Moves, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ WORK: dict[str, tuple[Any, dict[str, Any]]] = {
     "triage": (triage, {"ticket": TEXT}),
 }
 CHATS = [name for name, profile in PROFILES.items() if profile.engine == "openai"]
+pytestmark = pytest.mark.long
 everybody = pytest.mark.parametrize("name", PROFILES)
 
 
