@@ -7,9 +7,10 @@ from tools.reference import markdown
 _INTRODUCTION = """
 `profile = "together"` in a deployment gives what the deployment does not state itself. Where the
 call goes to the provider's own address, it gives `base_url`, `key_env` and `boundary` too
-(`vendor:together`); servers of one's own and other addresses state `base_url` and `boundary`. What
-a profile says was read in the provider's own pages, listed below; none was tried with a key by us,
-and what the policy states stands above it. An unknown name is refused with the nearest one.
+(`vendor:together`); servers of one's own and other addresses state `base_url` and `boundary`. The
+sources are the providers' own pages and servers' code, listed below, several of them read in
+excerpts only; nothing was tried with a key by us. `make test-live` tries it with yours, and what
+the policy states stands above it. An unknown name is refused with the nearest one.
 """
 
 _AFTER = """

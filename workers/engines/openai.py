@@ -51,7 +51,7 @@ class OpenAIEngine(ApiEngine):
         self._limit_parameter = limit_parameter
         self._logprobs_parameter = logprobs_parameter
         self._keyed = prompt_cache == "key"
-        self._shows_no_logprobs = False
+        self._without: frozenset[str] = frozenset()
         self._client: openai.AsyncOpenAI | None = None
 
     async def start(self) -> None:
@@ -70,19 +70,32 @@ class OpenAIEngine(ApiEngine):
         return OpenAIBatches(self._client)
 
     async def _send(self, call: Call) -> httpx2.Response:
-        shown = None if self._shows_no_logprobs else call.alternatives
-        response = await self._ask(call, shown)
-        if shown is None or not refusals.of_logprobs(response, call):
-            return response
-        again = await self._ask(call, None)
-        if again.is_success:
-            # Models that reason show none; the next call is not refused for it once more.
-            self._shows_no_logprobs = True
-            log.warning("engine.no_logprobs", deployment=self._deployment)
-        return again
+        without = self._without
+        while True:
+            response = await self._ask(call, without)
+            sent = self._extra(call) - without
+            refused = {name for name in sent if refusals.names(name, response, call)}
+            if not refused:
+                break
+            without |= refused
+        if response.is_success and without != self._without:
+            # Models that reason show none, for one; the next call is not refused for it once more.
+            self._without = without
+            log.warning(
+                "engine.does_without", deployment=self._deployment, parameters=sorted(without)
+            )
+        return response
 
-    async def _ask(self, call: Call, shown: int | None) -> httpx2.Response:
-        """One request; ``shown`` is the number of alternatives asked for of each token."""
+    def _extra(self, call: Call) -> frozenset[str]:
+        """Parameters of the request without which an answer is as good."""
+        logprobs = {"logprobs"} if call.alternatives is not None else set()
+        return frozenset(logprobs | ({"prompt_cache_key"} if self._key_of(call) else set()))
+
+    def _key_of(self, call: Call) -> str | None:
+        return _cache_key(call) if self._keyed else None
+
+    async def _ask(self, call: Call, without: frozenset[str]) -> httpx2.Response:
+        """One request, ``without`` some of its extra parameters."""
         assert self._client is not None
         messages: list[ChatCompletionMessageParam] = [
             {"role": "user", "content": call.prefix + call.question}
@@ -92,6 +105,8 @@ class OpenAIEngine(ApiEngine):
         limit, none = call.output_limit, openai.omit
         newer = self._limit_parameter == "max_completion_tokens"
         numbered = self._logprobs_parameter == "number"
+        shown = None if "logprobs" in without else call.alternatives
+        key = None if "prompt_cache_key" in without else self._key_of(call)
         try:
             raw = await self._client.chat.completions.with_raw_response.create(
                 model=call.model,
@@ -102,7 +117,7 @@ class OpenAIEngine(ApiEngine):
                 logprobs=none if shown is None or numbered else True,
                 temperature=none if call.temperature is None else call.temperature,
                 top_logprobs=none if numbered else shown or none,
-                prompt_cache_key=(self._keyed and _cache_key(call)) or none,
+                prompt_cache_key=key or none,
                 # The SDK's own parameter takes no number.
                 extra_body={"logprobs": max(1, shown)} if numbered and shown is not None else None,
                 extra_headers=self._headers(call),

@@ -43,10 +43,10 @@ REFUSED: dict[str, tuple[int, Any]] = {
 
 
 def asked_of(
-    calls: list[Any], refused: tuple[int, Any], *, always: bool = False
+    calls: list[Any], refused: tuple[int, Any], *, always: bool = False, what: str = "logprobs"
 ) -> tuple[list[Reply], list[dict[str, Any]]]:
-    """What comes of ``calls``, one after the other, at a host that refuses log-probabilities, or
-    everything; and the bodies that it was sent.
+    """What comes of ``calls``, one after the other, at a host that refuses ``what``, or everything;
+    and the bodies that it was sent.
     """
     bodies: list[dict[str, Any]] = []
 
@@ -57,9 +57,7 @@ def asked_of(
             except asyncio.IncompleteReadError:
                 return
             bodies.append(json.loads(request.split(b"\r\n\r\n", 1)[1]))
-            status, body = (
-                refused if always or bodies[-1].get("logprobs") else (200, GOOD["openai"])
-            )
+            status, body = refused if always or bodies[-1].get(what) else (200, GOOD["openai"])
             said = json.dumps(body).encode()
             head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n"
             writer.write(f"{head}content-length: {len(said)}\r\n\r\n".encode() + said)
@@ -68,7 +66,12 @@ def asked_of(
     async def all_calls() -> list[Reply]:
         async with an_endpoint(play) as address:
             engine = OpenAIEngine(
-                deployment="d", base_url=address, key="k", simulated=False, metered=True
+                deployment="d",
+                base_url=address,
+                key="k",
+                simulated=False,
+                metered=True,
+                prompt_cache="key",
             )
             await engine.start()
             try:
@@ -107,3 +110,12 @@ def test_what_an_error_quotes_of_the_item_decides_nothing() -> None:
     replies, bodies = asked_of([a_call("m", "what are LOGPROBS?", alternatives=20)], quoted)
     assert isinstance(replies[0], Failed)
     assert len(bodies) == 1
+
+
+def test_who_refuses_the_key_of_a_cache_is_asked_without_it_and_not_with_it_again() -> None:
+    refused = (422, {"detail": [{"loc": ["body", "prompt_cache_key"], "msg": "extra"}]})
+    calls = [a_call("m", prefix="The handbook. " * 100, alternatives=20)] * 2
+    replies, bodies = asked_of(calls, refused, what="prompt_cache_key")
+    assert all(isinstance(reply, Completed) for reply in replies), replies
+    assert ["prompt_cache_key" in body for body in bodies] == [True, False, False]
+    assert all("logprobs" in body for body in bodies)

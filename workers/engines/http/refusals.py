@@ -85,12 +85,13 @@ def says_too_long(message: str, call: Call) -> bool:
     return vendor_phrases.says(vendor_phrases.TOO_LONG, [message[:_LOOKED_AT]], _asked(call))
 
 
-def of_logprobs(response: httpx2.Response, call: Call) -> bool:
-    """Whether an error is about the log-probabilities that the ``call`` asks for."""
+def names(parameter: str, response: httpx2.Response, call: Call) -> bool:
+    """Whether an error is about this ``parameter`` of the request for a ``call``."""
     if response.status_code not in (400, 403, 422):
         return False
     said = response.content[:_LOOKED_AT].lower()
-    return b"logprobs" in said and not any("logprobs" in text.lower() for text in _asked(call))
+    quoted = any(parameter in text.lower() for text in _asked(call))
+    return parameter.encode() in said and not quoted
 
 
 def _inside(body: Mapping[str, Any], headers: httpx2.Headers, call: Call) -> Refusal | None:
