@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tierqueue.router.outcome import Accepted, Rejected
+    from tierqueue.tasks.jobs.job import Job, submit_job
     from tierqueue.tasks.kinds.classify import classify
     from tierqueue.tasks.kinds.complete import complete
     from tierqueue.tasks.kinds.extract import extract
@@ -27,12 +28,14 @@ _HOME = {
     "Doubt": "tierqueue.tasks.submission.task_type",
     "ItemResult": "tierqueue.tasks.results.async_answer",
     "ItemTask": "tierqueue.tasks.submission.item_task",
+    "Job": "tierqueue.tasks.jobs.job",
     "Prompt": "tierqueue.tasks.submission.prompt",
     "Rejected": "tierqueue.router.outcome",
     "classify": "tierqueue.tasks.kinds",
     "complete": "tierqueue.tasks.kinds",
     "extract": "tierqueue.tasks.kinds",
     "item_task": "tierqueue.tasks.submission.declare",
+    "submit_job": "tierqueue.tasks.jobs.job",
     "summarize": "tierqueue.tasks.kinds",
 }
 
@@ -43,12 +46,14 @@ __all__ = [
     "Doubt",
     "ItemResult",
     "ItemTask",
+    "Job",
     "Prompt",
     "Rejected",
     "classify",
     "complete",
     "extract",
     "item_task",
+    "submit_job",
     "summarize",
 ]
 

@@ -81,3 +81,13 @@ class ItemResult(ReplayableResult, Generic[Out_co]):
         found = super().get(timeout, *args, **kwargs)
         is_answer = isinstance(found, dict) and found.keys() == {"output", "receipt"}
         return Answer(found, self.model) if is_answer else found
+
+    async def aget(self, timeout: float | None = None) -> Answer[Out_co]:  # noqa: ASYNC109 - as get
+        """As ``get``, awaited: thousands are waited for at once, and none of them has a thread.
+
+        ``timeout`` is in seconds. While neither broker nor ledger can be asked it waits on.
+        """
+        from tierqueue.tasks.results.awaiting import waiting
+
+        got: Answer[Out_co] = await waiting().got(self, timeout)
+        return got

@@ -65,6 +65,12 @@ class ItemTask(TaskType, Generic[P, Out_co]):
         """Submit one item; as ``apply_async``, which also takes Celery's options."""
         return self.apply_async(args, kwargs)
 
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> ItemResult[Out_co]:
+        """As ``delay``, without holding up the event loop; ``await result.aget()`` waits."""
+        from tierqueue.tasks.results.awaiting import waiting
+
+        return await waiting().submitted(lambda: self.delay(*args, **kwargs))
+
     def apply(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: an item is done by a worker, under a hold."""
         raise InvalidItem(

@@ -1,0 +1,116 @@
+"""Jobs from Python: a file is submitted, watched, and given back with its answers."""
+
+import time
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.money import parse_usd
+from tierqueue.tasks.app import app
+from tierqueue.tasks.files.source import Reading
+from tierqueue.tasks.submission.item_task import ItemTask
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.operations.jobs import Progress
+
+_LOOK = 0.5
+"""Seconds between two looks at a job that is waited for."""
+
+
+class Job:
+    """A job by its id: of this process or another, of Python or of the command line."""
+
+    def __init__(self, job_id: str) -> None:
+        self.id = job_id
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def progress(self) -> "Progress":
+        """Where its rows are and what they have cost, in nano-dollars.
+
+        Raises ``InvalidItem`` for a job that is not there.
+        """
+        from tierqueue.ledger.operations import jobs
+
+        self._row()
+        with app.ledger.read() as connection:
+            return jobs.progress(connection, self.id)
+
+    def wait(self, timeout: float | None = None) -> "Progress":
+        """Wait until every row has ended; raises ``TimeoutError`` after ``timeout`` seconds."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while not (now := self.progress()).over:
+            left = _LOOK if until is None else until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"job {self.id}: {now.ended} of {now.total} rows have ended")
+            time.sleep(min(_LOOK, left))
+        return now
+
+    def results(self, *, flat: bool = False, prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Every row of the file in its order, with ``output``, ``error``, ``tier``, ``cost`` in
+        dollars and ``item`` added; ``flat`` gives each field of an answer a column of its own,
+        ``prefix`` stands before each added name. The file must be there.
+        """
+        from tierqueue.tasks.jobs.results import JobResults, Shape
+
+        yield from JobResults(app.ledger, self._row(), Shape(prefix, flat)).rows()
+
+    def cancel(self, by: str = "python") -> int:
+        """Cancel what has not ended; running calls are aborted. Returns how many rows ended so."""
+        from tierqueue.ledger.operations import jobs
+
+        self._row()
+        cancelled = 0
+        while True:
+            with app.ledger.write() as connection:
+                ends = jobs.cancel(connection, self.id, by)
+            if ends is None:
+                app.wakes.call()
+                return cancelled
+            cancelled += len(ends.ended)
+
+    def _row(self) -> Mapping[Any, Any]:
+        from tierqueue.ledger.operations import jobs
+
+        with app.ledger.read() as connection:
+            row = jobs.get(connection, self.id)
+        if row is None:
+            raise InvalidItem(f"there is no job {self.id}")
+        return dict(row)
+
+
+def submit_job(
+    source: str | Path,
+    task: ItemTask[..., Any],
+    *,
+    column: str | None = None,
+    max_cost: str | float | Decimal | None = None,
+    reading: Reading | None = None,
+    retry_failed: bool = False,
+    anew: bool = False,
+    **fixed: Any,
+) -> Job:
+    """Submit a file, a folder or a pattern as ``tierqueue job submit`` does: an item a row.
+
+    ``fixed``: arguments and demands that every row has. ``column``: read this one alone, as the
+    task's first argument. ``max_cost`` is the whole job's (``"2usd"``).
+    The same call again pays only for what is new or changed, with ``retry_failed`` also for what
+    failed, with ``anew`` for every row. Raises ``InvalidItem`` for what is wrong with the whole
+    file or the call; nothing is committed by then.
+    """
+    from tierqueue.tasks.jobs.submission import Submission
+
+    limit = None if max_cost is None else parse_usd(max_cost)
+    submission = Submission(task, Path(source), fixed, column=column, reading=reading)
+    done = submission.submit(
+        app.ledger,
+        app.wakes.call,
+        max_cost=limit,
+        progress=lambda _committed, _total: None,
+        retry_failed=retry_failed,
+        anew=anew,
+    )
+    return Job(done.id)
