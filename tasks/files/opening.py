@@ -8,6 +8,7 @@ from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files import json_lines, parquet, separated, workbook
 from tierqueue.tasks.files.documents import places, rows
 from tierqueue.tasks.files.source import Reading, Source
+from tierqueue.tasks.files.spooled import query, standard_input
 
 _READERS: Mapping[str, Callable[[Path, Reading], Source]] = {
     ".csv": separated.read,
@@ -21,11 +22,18 @@ _READERS: Mapping[str, Callable[[Path, Reading], Source]] = {
 
 
 def open_source(path: Path, reading: Reading | None = None) -> Source:
-    """A file of work, or a folder or a pattern of documents, read once from end to end.
+    """A file of work, a folder or a pattern of documents, ``-`` for standard input, or the query of
+    a database ``env:NAME``; read once from end to end.
 
     Raises ``InvalidItem`` for what is wrong with the whole file; what is wrong with one row is that
     row's own affair.
     """
+    if str(path) == "-":
+        return standard_input.read(reading or Reading())
+    if query.is_database(path):
+        return query.read(path, reading or Reading())
+    if reading is not None and reading.query is not None:
+        raise InvalidItem(f"{path} is a file: --query asks a database, env:NAME")
     reader = _READERS.get(path.suffix.lower())
     if places.is_pattern(path) or path.is_dir():
         return rows.read(path, reading or Reading())

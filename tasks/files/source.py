@@ -26,6 +26,7 @@ class Reading:
     separator: str | None = None
     sheet: str | None = None
     by: Literal["document", "page", "chunk"] | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

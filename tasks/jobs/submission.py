@@ -109,7 +109,7 @@ class Submission:
                 "what all rows of a sample are asked must be JSON: write times as text"
             )
         path = _readable(str(self.path.resolve()))
-        part = (self._reading.sheet, self._reading.by)
+        part = (self._reading.sheet, self._reading.by, self._reading.query)
         run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew, part=part)
         while True:
             with ledger.write() as connection:

@@ -37,8 +37,8 @@ class Waiting:
     """What one event loop waits for. Its threads end with the process, its task with the need."""
 
     def __init__(self) -> None:
-        self._asking = ThreadPoolExecutor(1, "tierqueue-waiting")
-        self._submitting = ThreadPoolExecutor(_SUBMITTING, "tierqueue-submitting")
+        self._asking = ThreadPoolExecutor(1, "results-awaited")
+        self._submitting = ThreadPoolExecutor(_SUBMITTING, "items-submitted")
         self._wanted: dict[str, list[tuple[ReplayableResult, asyncio.Future[Any]]]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0

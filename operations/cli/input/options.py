@@ -56,6 +56,7 @@ _READING: tuple[tuple[str, dict[str, Any]], ...] = (
             "help": "What of documents is a row; else a document.",
         },
     ),
+    ("--query", {"help": "Of a database: the rows that are asked, or @FILE with it."}),
     ("--separator", {"help": "Of a CSV: one character, or tab; else found out, and said."}),
 )
 
@@ -138,6 +139,11 @@ def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
         except InvalidItem as error:
             raise InvalidItem(f"{name}: {error.message}") from None
     return arguments
+
+
+def read_text(text: str | None) -> str | None:
+    """``@file`` as what the file says; raises ``InvalidItem`` where it cannot be read."""
+    return _read(text[1:]) if text is not None and text.startswith("@") else text
 
 
 def _read(path: str) -> str:

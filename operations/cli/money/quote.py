@@ -13,6 +13,7 @@ from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
     read_arguments,
+    read_text,
     reading_options,
     task_named,
 )
@@ -60,6 +61,7 @@ def quote(
     separator: str | None,
     sheet: str | None,
     by: Any,
+    query: str | None,
     **demands: Any,
 ) -> None:
     """Say what FILE would come to as a job: where its rows would go, for how much, how long.
@@ -86,7 +88,7 @@ def quote(
         file,
         {**read_arguments(task, texts), **given(demands)},
         column=column,
-        reading=Reading(encoding, separator, sheet, by),
+        reading=Reading(encoding, separator, sheet, by, read_text(query)),
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)

@@ -12,6 +12,7 @@ from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
     read_arguments,
+    read_text,
     reading_options,
     task_named,
 )
@@ -75,9 +76,12 @@ def submit(
     separator: str | None,
     sheet: str | None,
     by: Any,
+    query: str | None,
     **demands: Any,
 ) -> None:
     """Submit FILE (.csv, .jsonl, .parquet, a spreadsheet, documents): one work item a row.
+
+    FILE may be - for standard input, and env:NAME with --query for a database.
 
     Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
     row. Identical rows are one call. The same command again goes on where it was killed, and asks
@@ -92,7 +96,11 @@ def submit(
     task = task_named(name)
     fixed = {**read_arguments(task, texts), **given(demands)}
     submission = Submission(
-        task, file, fixed, column=column, reading=Reading(encoding, separator, sheet, by)
+        task,
+        file,
+        fixed,
+        column=column,
+        reading=Reading(encoding, separator, sheet, by, read_text(query)),
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tierqueue.tasks.files.source import Format
     from tierqueue.tasks.jobs.results import JobResults, Shape, Summary
 
+_CELLS = frozenset({"csv", "tsv", "parquet", "xlsx", "xlsm", "xls", "xlsb", "ods"})
+"""Kinds of files whose rows are cells: an answer is a column for each of its fields there."""
+
 
 @click.command(epilog="Example: tierqueue job results 01a1fb7f-603c --to answers.csv --key id")
 @click.argument("job_id", metavar="ID")
@@ -74,8 +77,8 @@ def results(
         own = Path(source or job["path"])
         if output is not None and output.exists() and own.exists() and output.samefile(own):
             raise InvalidItem(f"{output} is the source itself: write the results beside it")
-        nested = (chosen or own.suffix.lower().lstrip(".")) in ("jsonl", "ndjson")
-        shape = Shape(prefix, (not nested) if flat is None else flat, keys)
+        cells = (chosen or own.suffix.lower().lstrip(".")) in _CELLS
+        shape = Shape(prefix, cells if flat is None else flat, keys)
         found = JobResults(ledger, job, shape, source)
         _give_back(found, _form(found, chosen, shape), output)
     told = found.summary

@@ -1,6 +1,9 @@
 """``tierqueue job results``: files of other kinds than text, there and back."""
 
+import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -87,3 +90,21 @@ def test_another_part_of_a_file_is_another_run(
     chunks = tierqueue.json("job", "submit", str(path), *WORDS, "--by", "chunk")
     assert (whole["total"], chunks["total"]) == (1, 2)
     assert whole["job"] != chunks["job"]
+
+
+def test_the_rows_of_a_query_are_asked_again_and_given_back(
+    tierqueue: Command, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "crm.db")) as database, database:
+        database.execute("CREATE TABLE tickets (id INTEGER, body TEXT)")
+        database.execute("INSERT INTO tickets VALUES (7, 'My card')")
+    monkeypatch.setenv("CRM_URL", f"sqlite:///{tmp_path / 'crm.db'}")
+    (tmp_path / "open.sql").write_text("SELECT * FROM tickets ORDER BY id", encoding="utf-8")
+    asked = ("--query", f"@{tmp_path / 'open.sql'}", "--column", "body")
+    job_id = tierqueue.json("job", "submit", "env:CRM_URL", *WORDS, *asked)["job"]
+    answer(ledger, lambda said: {"label": "a"})
+    status, out, _ = tierqueue.run("job", "results", job_id)
+    assert status == 0
+    (line,) = out.splitlines()
+    assert json.loads(line)["id"] == 7
+    assert json.loads(line)["output"] == {"label": "a"}

@@ -36,7 +36,7 @@ def test_hundreds_are_waited_for_at_once_by_one_thread(producer: Producer) -> No
         results = await asyncio.gather(*(complete.adelay(f"number {n}") for n in range(300)))
         waits = [asyncio.create_task(result.aget(timeout=60)) for result in results]
         await asyncio.sleep(0)
-        threads = sum(thread.name.startswith("tierqueue-wait") for thread in threading.enumerate())
+        threads = sum(thread.name.startswith("results-awaited") for thread in threading.enumerate())
         for number, result in enumerate(results):
             producer.tell(producer.answer(result.id, {"text": str(number)}))
         return [answer.output.text for answer in await asyncio.gather(*waits)], threads
