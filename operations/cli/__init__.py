@@ -16,6 +16,7 @@ from tierqueue.router.errors import TierqueueError
 _COMMANDS = {
     "actions": ("system.actions", "What operators did to items, jobs and tiers, and when"),
     "audit": ("money.audit", "Prove that the books balance"),
+    "batch": ("work.batch", "What is in batches at providers, and what came back: list, show"),
     "ceilings": ("money.ceilings", "What may be spent, and what is: list, set, raise, history"),
     "concurrency": ("system.concurrency", "A tier's calls in flight"),
     "dead-letters": ("work.dead_letters", "What ended without an answer, and the way back"),
