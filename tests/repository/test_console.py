@@ -80,6 +80,10 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
         job |= {"submitted_at": now - 3 * day, "complete": True, "total": 1}
         connection.execute(insert(tables.jobs), job)
         pauses.pause(connection, "budget", "acme", "ops")
+        formed: dict[str, Any] = {"id": SHOWN_ID, "deployment": "best", "state": "over", "size": 1}
+        formed |= {"tokens": 1, "held": 1, "lease_until": now, "ended_at": now, "counts": {}}
+        formed |= dict.fromkeys(("deadline", "formed_at", "poll_at"), now)
+        connection.execute(insert(tables.batches), formed)
         error = "is no message"
         kept = raw_messages.keep(connection, queue="route", body=b"{", headers={}, error=error)
         connection.execute(

@@ -14,7 +14,7 @@ def formed(url: str, name: str) -> list[str]:
     moves = Moves(ledger)
     try:
         later = moves.now() + 10**12
-        ids = moves.submit(2, deadline=later)
+        ids = sorted(moves.submit(2, deadline=later))
         moves.route(reason="batch", lane="batch", state="waiting", ready_at=later)
         with ledger.write() as connection:
             wanted = batches.candidates(connection, WORKER.deployment, 10, ())
