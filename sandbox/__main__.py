@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 from sandbox.app import Application
+from sandbox.batch.message_batches import MessageBatches
 from sandbox.batch.server import Batches
 from sandbox.batch.terms import Terms, read_terms
 from sandbox.limits import Limit
@@ -39,8 +40,8 @@ def main() -> None:
         with listening, Log(asked.log) as log:
             desk = Desk(plan, limit, asked.troubles)
             terms = read_terms(asked.batches) if asked.batches is not None else Terms()
-            batches = Batches(desk, log, terms)
-            application = Application(desk, log, asked.latency_ms / 1000, batches)
+            batches = Batches(desk, log, terms), MessageBatches(desk, log, terms)
+            application = Application(desk, log, asked.latency_ms / 1000, *batches)
             serve(application, listening)
     except (ValueError, OSError) as error:
         parser.exit(2, f"sandbox: {error}\n")

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from math import ceil
 from typing import Any
 
+from sandbox.batch.message_batches import PATH, MessageBatches
 from sandbox.batch.server import PATHS, Asked, Batches
 from sandbox.call import Call, Json, Refused, Served
 from sandbox.log import Entry, Log
@@ -40,9 +41,17 @@ _WIRES: dict[str, Wire] = {
 class Application:
     """``scope["state"]["drop"]`` must be a callable that cuts the request's connection."""
 
-    def __init__(self, desk: Desk, log: Log, latency: float, batches: Batches) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        log: Log,
+        latency: float,
+        batches: Batches,
+        message_batches: MessageBatches,
+    ) -> None:
         self._desk = desk
         self._batches = batches
+        self._message_batches = message_batches
         self._log = log
         self._latency = latency
         self._waiting: set[asyncio.Task[Any]] = set()
@@ -66,7 +75,9 @@ class Application:
         elif path == "/v1/models" and method == "GET":
             await self._list(dict(scope["headers"]), send)
         elif path.startswith(PATHS):
-            await self._batch(scope, receive, send)
+            await self._batch(OpenAIWire(), self._batches, scope, receive, send)
+        elif path.startswith(PATH):
+            await self._batch(AnthropicWire(), self._message_batches, scope, receive, send)
         else:
             missing = Refused(404, f"the sandbox has no {method} {path}")
             await _reply(send, 404, [_JSON], _dump(OpenAIWire().error(missing, "")))
@@ -83,10 +94,16 @@ class Application:
         ]
         await _reply(send, 200, [_JSON], _dump({"object": "list", "data": found}))
 
-    async def _batch(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _batch(
+        self,
+        wire: Wire,
+        batches: Batches | MessageBatches,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         """Files and batches, which no fault strikes but those of the requests in them."""
         headers = dict(scope["headers"])
-        wire: Wire = OpenAIWire()
         try:
             body = await _body(receive)
             asked = Asked(
@@ -97,7 +114,7 @@ class Application:
                 kind=_text(headers, b"content-type") or "",
                 body=body,
             )
-            answer = self._batches.answer(asked)
+            answer = batches.answer(asked)
         except Refused as refused:
             await _reply(send, refused.status, [_JSON], _dump(wire.error(refused, "")))
             return

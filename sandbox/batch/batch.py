@@ -6,7 +6,6 @@ was served before is billed and in the output file all the same; what was not st
 file as ``batch_expired`` or ``batch_cancelled``.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,10 +26,6 @@ Status = Literal[
     "cancelled",
 ]
 OVER: frozenset[Status] = frozenset({"failed", "completed", "expired", "cancelled"})
-_NOT_SERVED = {
-    "expired": ("batch_expired", "This request could not be executed before the window expired."),
-    "cancelled": ("batch_cancelled", "This request was not executed: the batch was cancelled."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +39,8 @@ class Line:
 
 
 Serve = Callable[[Request], Line]
+Unserved = Callable[[Request, Literal["expired", "cancelled"]], str]
+"""What stands in the error file for a request that was not served, and why it was not."""
 
 
 @dataclass(slots=True)
@@ -57,6 +54,7 @@ class Batch:
     seconds: float
     cancelling: float
     serve: Serve
+    unserved: Unserved
     model: str = ""
     requests: list[Request] = field(default_factory=list)
     tokens: int = 0
@@ -74,6 +72,11 @@ class Batch:
     def expires(self) -> float:
         """When its window is over."""
         return self.created + WINDOW
+
+    @property
+    def left(self) -> int:
+        """How many requests were not served."""
+        return len(self.requests) - self._done
 
     def advance(self, now: float, files: Files) -> None:
         """Bring it up to ``now``: serve what is due, and end it where its time has come."""
@@ -136,14 +139,12 @@ class Batch:
             self.failed += not line.served
             self._done += 1
 
-    def _close(self, status: Status, at: float, files: Files) -> None:
-        if status in _NOT_SERVED:
-            code, message = _NOT_SERVED[status]
+    def _close(
+        self, status: Literal["completed", "expired", "cancelled"], at: float, files: Files
+    ) -> None:
+        if status in ("expired", "cancelled"):
             for request in self.requests[self._done :]:
-                error = {"code": code, "message": message}
-                line = {"custom_id": request.custom_id, "response": None, "error": error}
-                named = {"id": f"batch_req_{self.id}_{len(self._lines)}", **line}
-                self._lines.append(Line(json.dumps(named), served=False))
+                self._lines.append(Line(self.unserved(request, status), served=False))
                 self.failed += 1
         self._enter("finalizing", at)
         # Any order, as vendors say: whoever counts on the order of the input learns it here.

@@ -3,20 +3,18 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import parse_qs
 
 from sandbox.batch import requests
-from sandbox.batch.batch import OVER, Batch, Line
+from sandbox.batch.batch import OVER, Batch
 from sandbox.batch.files import Files
 from sandbox.batch.requests import ENDPOINT, Invalid, Request
+from sandbox.batch.serving import Counter
 from sandbox.batch.terms import Terms
 from sandbox.call import Json, Refused
-from sandbox.faults import Fault
-from sandbox.limits import Gate, Limit
-from sandbox.log import Entry, Log
-from sandbox.odd import altered
-from sandbox.serving import Desk, Model, prompt_sha256
+from sandbox.log import Log
+from sandbox.serving import Desk
 from sandbox.wire import field
 from sandbox.wire_openai import OpenAIWire
 
@@ -57,17 +55,16 @@ class Asked:
 
 
 class Batches:
-    """All files and batches while the process lives. Batches have limits of their own: what is
-    served in one takes nothing of the requests and tokens a minute.
-    """
+    """All files and batches while the process lives."""
 
     def __init__(self, desk: Desk, log: Log, terms: Terms) -> None:
         self._desk = desk
-        self._log = log
+        self._counter = Counter(
+            desk, log, terms, _WIRE, _served, lambda refused: {"error": _WIRE.told(refused)}
+        )
         self._terms = terms
         self._files = Files()
         self._batches: dict[str, Batch] = {}
-        self._models: dict[str, Model] = {}
 
     def answer(self, asked: Asked) -> Json | bytes:
         """The reply: JSON, or a file's content. Raises ``Refused``."""
@@ -105,7 +102,7 @@ class Batches:
         return batch
 
     def _create(self, body: bytes, now: float) -> Batch:
-        asked = _object(body)
+        asked = json_object(body)
         if unknown := sorted(asked.keys() - _ASKED):
             raise Refused(400, f"Unknown parameter: '{unknown[0]}'.")
         if asked.get("endpoint") != ENDPOINT:
@@ -123,7 +120,8 @@ class Batches:
             created=now,
             seconds=self._terms.seconds(number),
             cancelling=self._terms.cancelling,
-            serve=self._serve,
+            serve=self._counter.serve,
+            unserved=_unserved,
         )
         try:
             model, found, tokens = requests.read(file.content, _WIRE, self._terms)
@@ -154,50 +152,28 @@ class Batches:
         batch.advance(now, self._files)
         return batch
 
-    def _serve(self, request: Request) -> Line:
-        """One request's line, billed at half the price; logged before anybody can read it."""
-        now = self._terms.now()
-        entry = Entry("openai", now, item=request.custom_id, batch=True)
-        try:
-            if isinstance(request.call, Refused):
-                raise request.call
-            call, model = request.call, self._model(request.call.model)
-            entry.model, entry.prompt_sha256 = call.model, prompt_sha256(call)
-            fault = self._desk.fault(call, model, entry.prompt_sha256)
-            entry.fault = None if fault is None else fault.kind
-            if fault is not None:
-                fault.refuse()
-            served = self._desk.serve(call, model, model.ordinal, fault)
-            entry.usage, entry.status = served.usage, 200
-            entry.cost_nanousd = -(-model.price.cost(served.usage) // 2)
-            body = altered(_WIRE.answer(call, served, self._log.seq + 1), entry.fault)
-        except Refused as refused:
-            entry.status, entry.fault = refused.status, refused.fault or entry.fault
-            body, fault = {"error": _WIRE.told(refused)}, None
-        seq = self._log.write(entry, now)
-        return _line(request, entry.status, body, seq, fault)
 
-    def _model(self, name: str) -> Model:
-        """What is remembered of a model in batches; live calls have their own."""
-        price = self._desk.model(name).price
-        return self._models.setdefault(name, Model(price, Gate(Limit())))
-
-
-def _line(request: Request, status: int, body: Json, seq: int, fault: Fault | None) -> Line:
-    kind = None if fault is None else fault.kind
+def _served(request: Request, status: int, body: Json, seq: int) -> Json:
     response = {"status_code": status, "request_id": f"req_sandbox_{seq}", "body": body}
-    line = {
+    return {
         "id": f"batch_req_sandbox_{seq}",
         "custom_id": request.custom_id,
         "response": response,
         "error": None,
     }
-    text = json.dumps(line, ensure_ascii=True)
-    if kind in ("garbage", "gateway"):
-        text = text[: len(text) // 2]
-    if kind == "charged_lost":
-        text = ""
-    return Line(text, served=status == 200)
+
+
+_UNSERVED = {
+    "expired": ("batch_expired", "This request could not be executed before the window expired."),
+    "cancelled": ("batch_cancelled", "This request was not executed: the batch was cancelled."),
+}
+
+
+def _unserved(request: Request, why: Literal["expired", "cancelled"]) -> str:
+    code, message = _UNSERVED[why]
+    error = {"code": code, "message": message}
+    line = {"id": f"batch_req_{request.custom_id}", "custom_id": request.custom_id}
+    return json.dumps({**line, "response": None, "error": error})
 
 
 def _page(found: Sequence[Told], asked: Asked) -> Json:
@@ -219,7 +195,8 @@ def _page(found: Sequence[Told], asked: Asked) -> Json:
     }
 
 
-def _object(body: bytes) -> Json:
+def json_object(body: bytes) -> Json:
+    """The object that a request's body holds; ``Refused`` 400 for any other."""
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):

@@ -223,7 +223,11 @@ def test_every_request_is_told_of_once_however_a_batch_ends(
         return Line(json.dumps({"custom_id": one.custom_id}), served=True)
 
     asked = [Request(str(n), _CALL) for n in range(count)]
-    batch = Batch("b", "f", {}, 0.0, seconds, Terms().cancelling, serve, requests=asked)
+
+    def unserved(one: Request, why: str) -> str:
+        return json.dumps({"custom_id": one.custom_id, "why": why})
+
+    batch = Batch("b", "f", {}, 0.0, seconds, Terms().cancelling, serve, unserved, requests=asked)
     for now in [*looks, 3 * WINDOW]:
         if cancel is not None and now >= cancel and batch.status not in {*OVER, "cancelling"}:
             batch.cancel(now)
