@@ -56,10 +56,10 @@ risk = "internal"
 
 [deployments.batched]
 tier = "open_weight"
-engine = "openai"
+engine = "{engine}"
 model = "open-large"
 boundary = "vendor:sandbox"
-base_url = "http://127.0.0.1:{port}/v1"
+base_url = "http://127.0.0.1:{port}{path}"
 key_env = "SANDBOX_KEY"
 context_window = 8192
 simulated = true
@@ -78,12 +78,19 @@ class Killed(BaseException):
 class Plant:
     """A ledger, a sandbox and a lane; ``now`` in epoch microseconds is the time everywhere.
 
-    ``terms``: the sandbox's batches file; ``batch``: further keys of the policy's batch table;
-    ``more``: what else stands in the policy.
+    ``terms``: the sandbox's batches file; ``engine``: whose batches they are; ``batch``: further
+    keys of the policy's batch table; ``more``: what else stands in the policy.
     """
 
     def __init__(
-        self, folder: Path, url: str, *, terms: str = "", batch: str = "", more: str = ""
+        self,
+        folder: Path,
+        url: str,
+        *,
+        terms: str = "",
+        batch: str = "",
+        more: str = "",
+        engine: str = "openai",
     ) -> None:
         self._clock = folder / "clock"
         self.log = folder / "sandbox.jsonl"
@@ -96,13 +103,14 @@ class Plant:
         self._sandbox = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._sandbox.stdout is not None
         port = int(json.loads(self._sandbox.stdout.readline())["port"])
-        self.policy = parse_policy(POLICY.format(port=port, batch=batch) + more, "plant")
+        stated = {"engine": engine, "path": "/v1" if engine == "openai" else "", "batch": batch}
+        self.policy = parse_policy(POLICY.format(port=port, **stated) + more, "plant")
         deployment = self.policy.deployments["batched"]
-        engine = build(deployment, {"SANDBOX_KEY": "any"})
+        built = build(deployment, {"SANDBOX_KEY": "any"})
         self.loop = EventLoopThread()
         self.loop.start()
-        self.loop.run(engine.start())
-        self.station = Station(deployment=deployment, engine=engine)
+        self.loop.run(built.start())
+        self.station = Station(deployment=deployment, engine=built)
         self.types: dict[str, Any] = {complete.name: complete}
         self.kills: Counter[str] = Counter()
         self.to_kill: set[str] = set()

@@ -237,6 +237,15 @@ def keys_of(connection: Transaction, batch_id: str) -> set[tuple[str, int]]:
     return {(row.item_id, row.fence) for row in connection.execute(found)}
 
 
+def remotes(connection: Transaction, since: int) -> set[str]:
+    """The providers' ids of batches that were not over ``since`` (epoch µs)."""
+    found = select(batches.c.remote).where(
+        batches.c.remote.is_not(None),
+        or_(batches.c.ended_at.is_(None), batches.c.ended_at > since),
+    )
+    return set(connection.execute(found).scalars())
+
+
 def all_cancelled(connection: Transaction, batch_id: str) -> bool:
     """Whether somebody has cancelled every item that a batch still holds."""
     wanted = (

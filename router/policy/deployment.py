@@ -171,7 +171,7 @@ class Deployment(Table):
     """What the provider allows."""
 
     batch: Batch | None = None
-    """Items that have time go in batches at this price; for ``openai`` engines."""
+    """Items that have time go in batches at this price; for engines behind an API."""
 
     def __hash__(self) -> int:
         return hash((self.policy, self.name))

@@ -28,8 +28,8 @@ def check(keys: Mapping[str, Any], *, metered: bool) -> None:
         raise ValueError(f"key_env is missing: which variable holds the {engine} key?")
     if engine != "vllm" and keys["engine_options"]:
         raise ValueError("engine_options are for vllm engines only")
-    if keys["batch"] is not None and (engine != "openai" or keys["gpu_hour"] is not None):
-        raise ValueError("batch is for openai engines that are paid by the token")
+    if keys["batch"] is not None and (engine == "vllm" or keys["gpu_hour"] is not None):
+        raise ValueError("batch is for openai and anthropic engines that are paid by the token")
     if engine != "openai" and keys["limit_parameter"] != "max_tokens":
         raise ValueError("limit_parameter is for openai engines only")
     if engine != "openai" and keys["logprobs_parameter"] != "flag":

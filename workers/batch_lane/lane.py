@@ -6,7 +6,7 @@ is created that is written down, and from then on it is looked for at the provid
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import structlog
@@ -153,7 +153,11 @@ class Lane:
         """Bring it to the provider, or find it there."""
         api = self._engine(station).batches
         if batch.creating_at is not None:
-            found = self._loop.run(api.find(batch.id, batch.formed_at / 1e6))
+            with self._ledger.read() as connection:
+                keys = {key_of(*key) for key in batches.keys_of(connection, batch.id)}
+                known = batches.remotes(connection, batch.formed_at)
+            since = batch.creating_at / 1e6
+            found = self._loop.run(api.find(batch.id, since, keys, known))
             if found is not None:
                 self._sent(batch, found)
                 return
@@ -164,6 +168,7 @@ class Lane:
             late = Remote(id="", state="not sent", over=True, refused=("too_late",))
             self._settle(station, batch, late)
             return
+        lines: Sequence[bytes] = ()
         if batch.input_file is None:
             lines = self._lines(station, batch)
             batch = self._note(batch, input_file=self._loop.run(api.upload(batch.id, lines)))
@@ -171,7 +176,7 @@ class Lane:
         now = self._clock()
         batch = self._note(batch, creating_at=now, lease_until=now + LEASE)
         self._checkpoint("batch_to_be_created")
-        made = self._loop.run(api.create(batch.id, batch.input_file or ""))
+        made = self._loop.run(api.create(batch.id, batch.input_file, lines))
         self._checkpoint("batch_created")
         self._sent(batch, made)
 

@@ -1,8 +1,10 @@
 """The lines of an input file: what each item's live call would send."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from tierqueue.ledger.lifecycle.claims import Claim, Known
@@ -12,6 +14,8 @@ from tierqueue.router.policy.batch import Batch
 from tierqueue.workers.caller import Station, prepare
 from tierqueue.workers.engines.batches import BatchEngine
 from tierqueue.workers.engines.engine import Call
+
+_PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,48}")
 
 
 @dataclass(slots=True)
@@ -23,8 +27,11 @@ class Built:
 
 
 def key_of(item: str, fence: int) -> str:
-    """What a line is called, so that its answer finds its claim: at most 64 letters."""
-    return f"{item}-{fence}"
+    """What a line is called, so that its answer finds its claim: at most 64 plain characters, also
+    of an item whose id its producer chose.
+    """
+    named = item if _PLAIN.fullmatch(item) else sha256(item.encode()).hexdigest()[:40]
+    return f"{named}-{fence}"
 
 
 def to_be_claimed(known: Known) -> Claim:

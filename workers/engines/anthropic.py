@@ -9,6 +9,7 @@ from anthropic.types import OutputConfigParam, TextBlockParam
 
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.providers import ANTHROPIC_URL, PromptCache
+from tierqueue.workers.engines.anthropic_batches import AnthropicBatches
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.http import bills, finishes, wire
 from tierqueue.workers.engines.http.api import Answer, ApiEngine
@@ -47,6 +48,12 @@ class AnthropicEngine(ApiEngine):
             max_retries=0,
             http_client=self._open("anthropic"),
         )
+
+    @property
+    def batches(self) -> AnthropicBatches:
+        """Its batch API; the engine must be started."""
+        assert self._client is not None
+        return AnthropicBatches(self._client)
 
     async def _send(self, call: Call) -> httpx2.Response:
         assert self._client is not None

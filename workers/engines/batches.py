@@ -1,6 +1,6 @@
 """The contract of a provider's batch API: files of requests in, files of lines out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,10 @@ from tierqueue.workers.engines.engine import Call
 
 class BatchRefused(Exception):
     """The provider will never take this batch; the message holds no payload. Nothing is billed."""
+
+
+class NotKnownYet(Exception):
+    """Nobody can say yet whether the provider has the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +62,24 @@ class BatchApi(Protocol):
     def line(self, key: str, body: bytes) -> bytes:
         """One request of an input file, a line; ``key`` finds its answer again."""
 
-    async def upload(self, name: str, lines: Sequence[bytes]) -> str:
-        """Send an input file; returns the provider's id of it. Costs nothing."""
+    async def upload(self, name: str, lines: Sequence[bytes]) -> str | None:
+        """Send an input file; returns the provider's id of it, ``None`` where there are none.
+        Costs nothing.
+        """
 
-    async def create(self, name: str, input_file: str) -> Remote:
-        """Have the batch served: from here on it is billed."""
+    async def create(self, name: str, input_file: str | None, lines: Sequence[bytes]) -> Remote:
+        """Have the batch served: from here on it is billed. ``lines`` are its requests, where it
+        has no ``input_file``.
+        """
 
-    async def find(self, name: str, since: float) -> Remote | None:
-        """The batch of that name, created ``since`` (epoch seconds), if the provider has it."""
+    async def find(
+        self, name: str, since: float, keys: Collection[str], known: Collection[str]
+    ) -> Remote | None:
+        """The batch of that name, created ``since`` (epoch seconds), if the provider has it.
+
+        ``keys`` are all its requests, ``known`` the provider's ids of other batches of ours. Raises
+        ``NotKnownYet`` where the provider does not tell it from another's that is still served.
+        """
 
     async def look(self, remote: str) -> Remote:
         """How it stands."""

@@ -1,7 +1,7 @@
 """Batches as OpenAI has them, and whoever speaks its API: files, and batches of a file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import openai
@@ -54,8 +54,14 @@ class OpenAIBatches:
             raise _refused(error) from None
         return file.id
 
-    async def create(self, name: str, input_file: str) -> Remote:
+    async def create(
+        self,
+        name: str,
+        input_file: str | None,
+        lines: Sequence[bytes],  # noqa: ARG002 - they stand in the file
+    ) -> Remote:
         """Have the batch served."""
+        assert input_file is not None
         try:
             made = await self._client.batches.create(
                 input_file_id=input_file,
@@ -68,7 +74,13 @@ class OpenAIBatches:
             raise _refused(error) from None
         return _remote(made)
 
-    async def find(self, name: str, since: float) -> Remote | None:
+    async def find(
+        self,
+        name: str,
+        since: float,
+        keys: Collection[str],  # noqa: ARG002 - a batch has its name among its metadata
+        known: Collection[str],  # noqa: ARG002
+    ) -> Remote | None:
         """The batch of that name, among those created since."""
         async for batch in self._client.batches.list(limit=100, timeout=SECONDS):
             if (batch.metadata or {}).get(NAME) == name:

@@ -101,7 +101,7 @@ def test_an_older_release_does_not_call_what_has_a_batch_price() -> None:
         ("[deployments.batched.batch]\n", "prices"),
         (BATCH + "requests = 0\n", "requests"),
         (BATCH + 'collect = "soon"\n', "collect"),
-        (BATCH.replace("batched", "house"), "batch is for openai engines"),
+        (BATCH.replace("batched", "house"), "batch is for openai and anthropic engines"),
     ],
 )
 def test_a_batch_table_that_cannot_hold_is_refused(text: str, why: str) -> None:

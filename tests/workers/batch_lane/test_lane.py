@@ -74,6 +74,40 @@ def test_what_has_time_goes_in_one_batch_at_half_the_price(plant: Plants) -> Non
     sound(one)
 
 
+def test_message_batches_are_settled_by_their_results_at_half_the_price(plant: Plants) -> None:
+    one = plant(engine="anthropic")
+    ids = one.submit([*prompts(3), "Broken [[sandbox:garbage]]", "No [[sandbox:bad_request]]"])
+    one.pass_time(lambda: one.over(ids))
+    assert one.states() == {"succeeded": 3, "dead": 2}
+    counts = one.rows(batches)[0]["counts"]
+    assert (counts["answered"], counts["failed"], counts["missing"]) == (3, 1, 1)
+    assert [line["batch"] for line in one.logged()] == [True] * 5
+    sound(one)
+
+
+@pytest.mark.parametrize("step", ["batch_to_be_created", "batch_created", "batch_cancelled"])
+def test_a_message_batch_is_found_again_by_what_it_holds(plant: Plants, step: str) -> None:
+    one = plant(NEVER if step == "batch_cancelled" else SLOW, engine="anthropic")
+    ids = one.submit(prompts(4))
+    one.to_kill = {step}
+    one.pass_time(lambda: one.over(ids), step=300)
+    assert one.kills == {step: 1}
+    assert one.states() == {"succeeded": 4}
+    assert max(billed(one.logged()).values()) == 1
+    assert billed(one.logged()) == booked(one)
+    sound(one)
+
+
+def test_an_id_that_its_producer_chose_finds_its_line(plant: Plants) -> None:
+    one = plant(engine="anthropic")
+    [key] = one.submit(prompts(1))
+    with one.ledger.write() as connection:
+        connection.execute(items.update().where(items.c.id == key).values(id="an id: é"))
+    one.pass_time(lambda: one.over(["an id: é"]))
+    assert one.states() == {"succeeded": 1}
+    assert [line["batch"] for line in one.logged()] == [True]
+
+
 def test_its_whole_bound_is_held_and_no_worker_waits(plant: Plants) -> None:
     one = plant(SLOW, more='[[ceilings]]\nscope = "everything"\nlimit = "1"\n')
     one.submit(prompts(3))
