@@ -32,8 +32,8 @@ BATCHES = 100
 
 QUICK_BATCHES = 20
 
-EVERY = 3
-"""So many looks pass between two kills, which come at one step after the other."""
+KILLS = 3
+"""How often the lane is killed at each of its steps, as far as it comes there so often."""
 
 
 def main() -> int:
@@ -93,10 +93,9 @@ def _batched(folder: Path, url: str, count: int, live: int) -> dict[str, Any]:
     size = count // (QUICK_BATCHES if count < 1_000 else BATCHES)
     with Plant(_folder(folder, "batched"), url, terms=TERMS, batch=f"requests = {size}") as plant:
         ids = plant.submit(_prompts(count))
-        steps, turns = list(STEPS), 0
+        turns = 0
         while not plant.over(ids):
-            if turns % EVERY == 0:
-                plant.to_kill = {steps[turns // EVERY % len(steps)]}
+            plant.to_kill = {step for step in STEPS if plant.kills[step] < KILLS}
             plant.turn()
             turns += 1
             # Most is done in the first hours; of what is left each look finds little.
