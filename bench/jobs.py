@@ -186,7 +186,7 @@ def _repeated(system: System, ledger: Ledger, rows: int) -> dict[str, float]:
 
 
 def _intervals_held() -> int:
-    """Of 100 seeded files with simulated costs: how many cost what a sample of 50 says, in range."""
+    """Of 100 seeded files (costs simulated): how many a sample of 50 foretells within its range."""
     held = 0
     for seed in range(100):
         chosen = random.Random(seed)

@@ -14,8 +14,9 @@ class Pace:
     (``went_on``), or were asked there first.
 
     ``ended`` of them, ``recent`` since the moment asked for; ``left`` have not. ``spent`` and
-    ``squares`` are sums over the ended, in nano-dollars and their squares. ``first``: when the
-    first one ended, in epoch microseconds.
+    ``squares`` are sums over the ended, in nano-dollars and their squares; so are ``size`` (bytes
+    of their prompts), ``size_squares`` and ``size_spent`` (bytes times nano-dollars).
+    ``size_left``: bytes of those that have not. ``first``: when the first one ended, in epoch µs.
     """
 
     tier: str | None
@@ -25,13 +26,17 @@ class Pace:
     left: int
     spent: float
     squares: float
+    size: float
+    size_squares: float
+    size_spent: float
+    size_left: float
     first: int | None
 
 
 def paces(connection: Transaction, job_id: str, since: int) -> list[Pace]:
     """The job's own items, ``recent`` being those that ended after ``since`` (epoch µs)."""
     is_over, went_on = items.c.ended_at.is_not(None), items.c.refused_by.is_not(None)
-    cost = cast(items.c.spent, Double)
+    cost, size = cast(items.c.spent, Double), cast(items.c.prompt_bytes, Double)
     found = (
         select(
             items.c.tier,
@@ -41,6 +46,10 @@ def paces(connection: Transaction, job_id: str, since: int) -> list[Pace]:
             func.sum(case((is_over, 0), else_=1)).label("left"),
             func.sum(case((is_over, cost), else_=0.0)).label("spent"),
             func.sum(case((is_over, cost * cost), else_=0.0)).label("squares"),
+            func.sum(case((is_over, size), else_=0.0)).label("size"),
+            func.sum(case((is_over, size * size), else_=0.0)).label("size_squares"),
+            func.sum(case((is_over, size * cost), else_=0.0)).label("size_spent"),
+            func.sum(case((is_over, 0.0), else_=size)).label("size_left"),
             func.min(items.c.ended_at).label("first"),
         )
         .where(items.c.job_id == job_id)
@@ -55,6 +64,10 @@ def paces(connection: Transaction, job_id: str, since: int) -> list[Pace]:
             left=int(row.left),
             spent=float(row.spent),
             squares=float(row.squares),
+            size=float(row.size),
+            size_squares=float(row.size_squares),
+            size_spent=float(row.size_spent),
+            size_left=float(row.size_left),
             first=row.first,
         )
         for row in connection.execute(found)

@@ -99,12 +99,35 @@ def _cost(so_far: int, left: float, paces: Sequence[Pace]) -> Expected | None:
     if count < ENOUGH:
         return None
     plain, onward = ([pace for pace in paces if pace.went_on is one] for one in (False, True))
-    value = left * sum(pace.spent for pace in paces) / count
+    value = left * (sum(pace.spent for pace in paces) / count + _longer(paces))
     chance = chance_of(sum(pace.ended for pace in onward), count)
     first, then = _mean(plain, left), _mean(onward, left * chance.value)
-    low = left * ((1 - chance.low) * first.low + chance.low * then.low)
-    high = left * ((1 - chance.high) * first.high + chance.high * then.high)
-    return Expected(so_far + min(low, value), so_far + value, so_far + max(high, value))
+    # Of a length that is not that of the rows so far, half of what it changes is in doubt.
+    longer = _longer(paces)
+    low = left * ((1 - chance.low) * first.low + chance.low * then.low + longer - abs(longer) / 2)
+    high = left * (
+        (1 - chance.high) * first.high + chance.high * then.high + longer + abs(longer) / 2
+    )
+    return Expected(
+        so_far + max(0.0, min(low, value)), so_far + max(0.0, value), so_far + max(high, value)
+    )
+
+
+def _longer(paces: Sequence[Pace]) -> float:
+    """What an item to come costs more than those that have ended, because its prompt is longer.
+
+    The longest of a slice are sent first, so that those that end first are no fair sample.
+    """
+    count, left = sum(pace.ended for pace in paces), sum(pace.left for pace in paces)
+    if count < ENOUGH or not left:
+        return 0.0
+    size, spent = sum(pace.size for pace in paces), sum(pace.spent for pace in paces)
+    spread = sum(pace.size_squares for pace in paces) - size * size / count
+    together = sum(pace.size_spent for pace in paces) - size * spent / count
+    if spread <= 0 or together <= 0:
+        return 0.0
+    slope = together / spread
+    return slope * (sum(pace.size_left for pace in paces) / left - size / count)
 
 
 def _mean(paces: Sequence[Pace], left: float) -> Expected:

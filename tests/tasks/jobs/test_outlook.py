@@ -25,6 +25,10 @@ def _pace(
         left=left,
         spent=ended * cost,
         squares=ended * cost * cost,
+        size=ended * 10.0,
+        size_squares=ended * 100.0,
+        size_spent=ended * 10.0 * cost,
+        size_left=left * 10.0,
         first=NOW - 10_000_000 if ended else None,
     )
 
@@ -75,6 +79,28 @@ def test_the_more_expensive_tier_of_rows_that_went_on_widens_the_range() -> None
     assert mixed.expected.low < 900 * (0.95 * 100 + 0.05 * 5_000) < mixed.expected.high
 
 
+def test_rows_that_are_shorter_than_those_that_ended_first_are_expected_to_cost_less() -> None:
+    sizes, costs = range(100, 200), [50.0 + 2 * size for size in range(100, 200)]
+    pace = Pace(
+        tier="gpu",
+        went_on=False,
+        ended=100,
+        recent=100,
+        left=900,
+        spent=sum(costs),
+        squares=sum(cost * cost for cost in costs),
+        size=float(sum(sizes)),
+        size_squares=float(sum(size * size for size in sizes)),
+        size_spent=sum(size * cost for size, cost in zip(sizes, costs, strict=True)),
+        size_left=900 * 40.0,
+        first=NOW - 10_000_000,
+    )
+    found = outlook(_progress(1_000, 1_000, 0), [pace], NOW).expected
+    assert found is not None
+    assert abs(found.value - 900 * (50 + 2 * 40)) < 1.0
+    assert found.low < found.value < found.high
+
+
 def test_of_few_items_nothing_is_told_and_of_none_no_time() -> None:
     few = outlook(_progress(100, 100), [_pace("gpu", ENOUGH - 1, 100)], NOW)
     assert few.expected is None
@@ -100,6 +126,10 @@ def test_after_a_tenth_of_the_rows_the_final_cost_is_mostly_in_the_range() -> No
                     left=0 if on else 1_800,
                     spent=sum(ended),
                     squares=sum(cost * cost for cost in ended),
+                    size=0.0,
+                    size_squares=0.0,
+                    size_spent=0.0,
+                    size_left=0.0,
                     first=NOW - WINDOW,
                 )
             )
