@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Double, case, cast, func, select
 
 from tierqueue.ledger.session import Transaction
-from tierqueue.ledger.tables import items
+from tierqueue.ledger.tables import attempts, items
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,13 @@ class Pace:
     size_spent: float
     size_left: float
     first: int | None
+
+
+def began(connection: Transaction, job_id: str) -> int | None:
+    """When the first call for one of the job's own items began, in epoch microseconds."""
+    of_job = items.c.job_id == job_id
+    first = select(func.min(attempts.c.started_at)).join(items, items.c.id == attempts.c.item_id)
+    return connection.execute(first.where(of_job)).scalar()
 
 
 def paces(connection: Transaction, job_id: str, since: int) -> list[Pace]:

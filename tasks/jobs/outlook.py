@@ -57,12 +57,21 @@ def look(ledger: Ledger, job_id: str) -> tuple[Progress, Outlook]:
         now = database_now(connection)
         progress = jobs.progress(connection, job_id)
         paces = job_pace.paces(connection, job_id, now - WINDOW)
-    return progress, outlook(progress, paces, now)
+        firsts = [pace.first for pace in paces if pace.first is not None]
+        # Many end at once at first: of a job that is young the time counts in which they ran.
+        young = bool(firsts) and min(firsts) > now - WINDOW
+        began = job_pace.began(connection, job_id) if young else None
+    return progress, outlook(progress, paces, now, began)
 
 
-def outlook(progress: Progress, paces: Sequence[Pace], now: int) -> Outlook:
-    """What follows ``now`` (epoch µs) from the ``paces`` of a job's own items."""
+def outlook(
+    progress: Progress, paces: Sequence[Pace], now: int, began: int | None = None
+) -> Outlook:
+    """What follows ``now`` (epoch µs) from the ``paces`` of a job's own items, of which the first
+    ``began`` then.
+    """
     firsts = [pace.first for pace in paces if pace.first is not None]
+    firsts += [] if began is None else [began]
     window = max(min(WINDOW, now - min(firsts, default=now)) / 1e6, 1e-6)
     own = sum(pace.ended + pace.left for pace in paces)
     share = own / progress.submitted if progress.submitted else 1.0
