@@ -342,6 +342,31 @@ raw_messages = Table(
 )
 """Messages that could not be read, with the bytes as they came."""
 
+surrogate_audits = Table(
+    "surrogate_audits",
+    metadata,
+    Column("item_id", _Id, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("answer", Text),
+    Column("agreed", Boolean),
+    Column("at", BigInteger, nullable=False),
+    Index("ix_surrogate_audits_pending", "item_id", **_where("answer IS NOT NULL")),
+    Index("ix_surrogate_audits_version", "version", "at"),
+)
+"""One row an item that a surrogate would have answered and a model answers, to be compared."""
+
+surrogates_off = Table(
+    "surrogates_off",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("compared", Integer, nullable=False),
+    Column("differed", Integer, nullable=False),
+)
+"""Surrogates that their audits took out of service; another version begins afresh."""
+
 policies = Table(
     "policies",
     metadata,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tierqueue.ledger.ceilings.status import ceiling_statuses
-from tierqueue.ledger.in_force import conditions, policies, tier_concurrency
+from tierqueue.ledger.in_force import conditions, policies, surrogates, tier_concurrency
 from tierqueue.ledger.monitoring import backlog, endings, writes
 from tierqueue.ledger.monitoring import progress as ledger_progress
 from tierqueue.ledger.monitoring.progress import Progress
@@ -193,6 +193,7 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
             policy=policies.in_force(connection),
             acknowledged_at=endings.acknowledged_at(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
+            surrogates_off=surrogates.switched_off(connection, policy.surrogates),
             now=now,
         )
     return progress, findings(facts)

@@ -11,8 +11,8 @@ class State(StrEnum):
 
     SUBMITTED = "submitted"
     """In: committed by `.delay()`, a job or the intake; an escalation; a replay.
-    Out: the routing stage routes it or declares it dead; where it has time for a batch it waits for
-    that."""
+    Out: the routing stage routes it, answers it with a surrogate, or declares it dead; where it has
+    time for a batch it waits for that."""
 
     ROUTED = "routed"
     """In: the routing stage chose a deployment; an expired or given-back claim.
@@ -48,7 +48,9 @@ ENDS: frozenset[State] = frozenset({State.SUCCEEDED, State.DEAD, State.CANCELLED
 """States that an item does not leave by itself."""
 
 MOVES: dict[State, frozenset[State]] = {
-    State.SUBMITTED: frozenset({State.ROUTED, State.WAITING, State.DEAD, State.CANCELLED}),
+    State.SUBMITTED: frozenset(
+        {State.ROUTED, State.WAITING, State.SUCCEEDED, State.DEAD, State.CANCELLED}
+    ),
     State.ROUTED: frozenset({State.QUEUED, State.SUBMITTED, State.DEAD, State.CANCELLED}),
     State.QUEUED: frozenset(
         {

@@ -34,6 +34,7 @@ _COMMANDS = {
     "reconcile": ("money.reconcile", "The books against a provider's usage export"),
     "resume": ("work.pause", "Let what was paused go on"),
     "route": ("work.route", "Where an item would go, and why"),
+    "router": ("system.router", "Surrogates: trained from accepted answers, and certified"),
     "status": ("system.status", "What is ready, runs and waits, and how fast it goes: one screen"),
     "spend": ("money.spend", "What was spent, by tier, deployment, task type, budget, job, day"),
     "top": ("system.status", "The screen of status, refreshed until you quit"),

@@ -28,6 +28,25 @@ Money = Annotated[NanoUSD, BeforeValidator(_money)]
 """Written in dollars, kept in nano-dollars."""
 
 
+class SurrogateRule(Table):
+    """A surrogate that answers before the cheapest tier what it is certified for."""
+
+    file: str = Field(min_length=1)
+    """Where its artefact lies, for the routing stage."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """The SHA-256 that the file must have, in hex."""
+
+    audit: float = Field(default=0.02, ge=0.01, le=1)
+    """Share of what it would answer that a model answers all the same, to be compared; with 1 it
+    answers nothing and is only measured."""
+
+    @property
+    def version(self) -> str:
+        """As receipts and audits call it."""
+        return f"surrogate-{self.sha256[:12]}"
+
+
 class TaskDefaults(Table):
     """What items of a task type demand where they do not say."""
 
@@ -51,6 +70,9 @@ class TaskDefaults(Table):
 
     budget: str | None = Field(default=None, min_length=1)
     """The budget that pays; where nobody says, ``default``."""
+
+    surrogate: SurrogateRule | None = None
+    """A surrogate that answers what it is certified for; where nothing is stated, none does."""
 
     on_ceiling: Tier | None = None
     """The tier an item falls back to where a ceiling can never cover it; without it the item

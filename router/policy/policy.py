@@ -203,6 +203,12 @@ class Policy(Table):
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    @property
+    def surrogates(self) -> list[str]:
+        """The versions of the surrogates that task types name."""
+        named = (usual.surrogate for usual in self.tasks.values())
+        return [surrogate.version for surrogate in named if surrogate is not None]
+
     def counts(self, deployment: Deployment) -> bool:
         """Whether what a call of the deployment costs counts towards ceilings and ``max_cost``."""
         return self.ceilings_count == "everything" or deployment.gpu_hour is None

@@ -8,6 +8,7 @@ from tierqueue.tasks.findings import (
     deployments,
     jobs,
     processes,
+    surrogates,
     tiers,
     waits,
 )
@@ -20,6 +21,7 @@ _KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     deaths.found,
     ceilings.full_of_holds,
     ceilings.used_up,
+    surrogates.found,
     waits.found,
     processes.left_behind,
     jobs.incomplete,

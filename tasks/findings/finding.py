@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierqueue.ledger.ceilings.status import CeilingStatus
+from tierqueue.ledger.in_force.surrogates import Off
 from tierqueue.ledger.monitoring.endings import Ended, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
 from tierqueue.router.condition import Condition
@@ -43,6 +44,7 @@ class Facts:
     ``conditions`` what is known of them, by name; ``routed``: how many ready items are routed to a
     deployment that is held back, as far as they were counted; ``lately``: what ended last;
     ``stopped_jobs``: jobs whose submission ended early, each with how many of its rows are items;
+    ``surrogates_off``: those of the policy that their audits took out of service;
     ``policy``: the digest of the one in force; ``acknowledged_at``: when somebody last said to have
     seen what is wrong (epoch µs).
     """
@@ -56,6 +58,7 @@ class Facts:
     toll: Toll
     lately: Sequence[Ended]
     stopped_jobs: Sequence[tuple[Mapping[str, Any], int]] = ()
+    surrogates_off: Sequence[Off] = ()
     policy: str | None = None
     acknowledged_at: int | None = None
     now: int

@@ -1,10 +1,12 @@
 """What becomes of submitted items: a route or a death, chosen from their rows alone."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
+from tierqueue.ledger.in_force.surrogates import Audit
+from tierqueue.ledger.lifecycle.answers import Answered
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
@@ -33,11 +35,14 @@ from tierqueue.tasks.routing.failover import unavailable
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was chosen for each of ``items``: a route or death."""
+    """What was chosen for each of ``items``: a route, a surrogate's answer, or death."""
 
     items: Sequence[Item]
     routed: list[Routed]
     deaths: list[Death]
+    answered: list[Answered] = field(default_factory=list)
+    audits: list[Audit] = field(default_factory=list)
+    """Of items that are routed, and that a surrogate would have answered."""
 
     def those(self, ids: Collection[str]) -> "Chosen":
         """The same for these ids alone."""
@@ -45,6 +50,8 @@ class Chosen:
             [item for item in self.items if item.id in ids],
             [chosen for chosen in self.routed if chosen.id in ids],
             [death for death in self.deaths if death.item_id in ids],
+            [answered for answered in self.answered if answered.routed.id in ids],
+            [audit for audit in self.audits if audit.item_id in ids],
         )
 
 

@@ -30,6 +30,7 @@ from tierqueue.tasks.routing.failover import Conditions, Failover
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable
 from tierqueue.workers.maintenance.resend import Sweep
 from tierqueue.workers.routing_stage.filling import Fill
+from tierqueue.workers.routing_stage.surrogates import BelowTheTiers
 
 _log = structlog.get_logger(__name__)
 
@@ -85,6 +86,7 @@ class RoutingStage:
         self._resend = round(resend * 1_000_000)
         self._checkpoint = checkpoint
         self._counter = TokenCounter(policy)
+        self._below = BelowTheTiers(policy)
         self._failover = Failover(policy, self._resend)
         self._fill = Fill(policy, self._resend)
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
@@ -178,7 +180,7 @@ class RoutingStage:
         """Route one batch and fill the tiers' queues; returns whether more is there to route."""
         self._checkpoint("before_route")
         # Choosing takes long where writers take turns, counting everywhere: nobody waits for it.
-        early = self._ledger.one_writer or bool(self._counter)
+        early = self._ledger.one_writer or bool(self._counter) or bool(self._below)
         ahead = self._choose_ahead() if early else None
         with self._ledger.write() as connection:
             now = database_now(connection)
@@ -189,6 +191,8 @@ class RoutingStage:
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
             known = conditions.by_deployment(connection)
             moved = self._failover.tick(connection, known, now) if self._ticked else 0
+            if self._ticked:
+                self._below.judge(connection, now)
             self._ticked = False
             if ahead is None:
                 submitted = self._fill.submitted(connection, BATCH, lock=True)
@@ -197,6 +201,7 @@ class RoutingStage:
                 chosen = ahead.those(routes.still_submitted(connection, ahead.items))
             routes.route(connection, chosen.routed)
             ends = die(connection, chosen.deaths, now)
+            answers = self._below.write(connection, chosen, now)
             told = promises.unkept(connection, [item.id for item in chosen.routed])
             slices, full = self._queue(connection, now, known)
             waiting = due_at is not None and not woken
@@ -204,8 +209,9 @@ class RoutingStage:
         for tier, slice_ in slices:
             self._send(tier, slice_)
         self._checkpoint("after_send")
-        self._received([*told, *ends.owed])
+        self._received([*told, *ends.owed, *answers.owed])
         self._delivery.ended(ends)
+        self._delivery.ended(answers)
         self._backlog = full or waiting
         self._moved = bool(chosen.items or slices or woken or anew or moved)
         self._looked_at = now
@@ -245,12 +251,14 @@ class RoutingStage:
             submitted = self._fill.submitted(connection, BATCH, lock=False)
             if self._counter:
                 submitted = countable(submitted)
-            ids = [item.id for item in submitted if self._counter]
+            ids = [item.id for item in submitted if self._counter or self._below.wants(item.task)]
             arguments = routes.arguments(connection, ids)
             known = conditions.by_deployment(connection)
+            out_of_service = self._below.out_of_service(connection)
         task_of = {item.id: item.task for item in submitted}
         counted = {key: self._counter.count(task_of[key], arguments[key]) for key in arguments}
-        return choose_all(submitted, self._policy, now, counted, known)
+        chosen = choose_all(submitted, self._policy, now, counted, known)
+        return self._below.serve(chosen, arguments, out_of_service)
 
     def _queue(
         self, connection: Transaction, now: int, known: Conditions

@@ -1,0 +1,134 @@
+"""Surrogates in service: what their audits say of them, and which were switched off."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.tables import items, surrogate_audits, surrogates_off
+from tierqueue.router.lifecycle import ENDS, State
+
+WINDOW = 500
+"""The last audits by which a surrogate is judged."""
+
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An item that the surrogate would have answered and a model answers; ``answer`` names what it
+    would have said, by a hash.
+    """
+
+    item_id: str
+    task: str
+    version: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How many of a version's last audits were compared, and how many of them differed."""
+
+    compared: int
+    differed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """A surrogate that was switched off; ``at`` in epoch microseconds."""
+
+    version: str
+    task: str
+    at: int
+    record: Record
+
+
+def audit(connection: Connection, audits: Sequence[Audit], at: int) -> None:
+    """Write down what is to be compared; an item is audited once."""
+    for one in audits:
+        row = {"item_id": one.item_id, "task": one.task, "version": one.version}
+        new = upsert(connection, surrogate_audits).values(**row, answer=one.answer, at=at)
+        connection.execute(new.on_conflict_do_nothing())
+
+
+_ENDED = (
+    select(
+        surrogate_audits.c.item_id,
+        surrogate_audits.c.version,
+        surrogate_audits.c.answer,
+        items.c.state,
+        items.c.output,
+    )
+    .join(items, items.c.id == surrogate_audits.c.item_id)
+    .where(
+        surrogate_audits.c.answer.is_not(None),
+        items.c.state.in_([state.value for state in ENDS]),
+    )
+    .order_by(surrogate_audits.c.item_id)
+    .limit(_AT_ONCE)
+    .with_for_update(skip_locked=True, of=surrogate_audits)
+)
+_COMPARED = (
+    update(surrogate_audits)
+    .where(surrogate_audits.c.item_id == bindparam("b_id"))
+    .values(agreed=bindparam("b_agreed"), answer=None)
+)
+_LAST = (
+    select(surrogate_audits.c.agreed)
+    .where(
+        surrogate_audits.c.version == bindparam("b_version"),
+        surrogate_audits.c.agreed.is_not(None),
+    )
+    .order_by(surrogate_audits.c.at.desc())
+    .limit(WINDOW)
+)
+
+
+def compare(connection: Connection, answer_of: Callable[[Any], str | None]) -> dict[str, Record]:
+    """Compare audits whose items have ended; returns the records of the versions concerned.
+
+    ``answer_of`` gives the hash of an item's output; what has none (a dead letter, an erased
+    answer) says nothing of the surrogate, and its audit goes.
+    """
+    silent: list[str] = []
+    compared: list[dict[str, Any]] = []
+    versions: set[str] = set()
+    for row in connection.execute(_ENDED):
+        said = answer_of(row.output) if row.state == State.SUCCEEDED else None
+        if said is None:
+            silent.append(row.item_id)
+            continue
+        compared.append({"b_id": row.item_id, "b_agreed": said == row.answer})
+        versions.add(row.version)
+    if silent:
+        gone = delete(surrogate_audits).where(among(surrogate_audits.c.item_id))
+        connection.execute(gone, {"ids": silent})
+    if compared:
+        connection.execute(_COMPARED, compared)
+    return {version: record(connection, version) for version in sorted(versions)}
+
+
+def record(connection: Connection, version: str) -> Record:
+    """A version's record over its last audits."""
+    agreed = connection.execute(_LAST, {"b_version": version}).scalars().all()
+    return Record(len(agreed), sum(not one for one in agreed))
+
+
+def switch_off(connection: Connection, off: Off) -> bool:
+    """Take a surrogate out of service for good; returns whether it was in service before."""
+    row = {"version": off.version, "task": off.task, "at": off.at}
+    counted = {"compared": off.record.compared, "differed": off.record.differed}
+    new = upsert(connection, surrogates_off).values(**row, **counted)
+    return connection.execute(new.on_conflict_do_nothing()).rowcount == 1
+
+
+def switched_off(connection: Connection, versions: Collection[str]) -> list[Off]:
+    """Those of these versions that are out of service."""
+    if not versions:
+        return []
+    found = select(surrogates_off).where(among(surrogates_off.c.version))
+    rows = connection.execute(found, {"ids": sorted(versions)})
+    return [Off(row.version, row.task, row.at, Record(row.compared, row.differed)) for row in rows]

@@ -1,0 +1,50 @@
+"""Answers that models gave and that were accepted, as something to learn from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import items
+from tierqueue.router.lifecycle import State
+
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What an item was called with, and the output that was accepted for it."""
+
+    arguments: Mapping[str, Any]
+    output: Any
+
+
+def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted]:
+    """The newest accepted answers of a task type, ``most`` at the most, read in pages.
+
+    Erased ones and those that took no call are left out: a surrogate must not learn from itself.
+    """
+    found = (
+        select(items.c.id, items.c.arguments, items.c.output)
+        .where(
+            items.c.task == task,
+            items.c.state == State.SUCCEEDED.value,
+            items.c.deployment.is_not(None),
+            items.c.arguments.is_not(None),
+            items.c.output.is_not(None),
+        )
+        .order_by(items.c.id.desc())
+    )
+    before: str | None = None
+    left = most
+    while left > 0:
+        page = found if before is None else found.where(items.c.id < before)
+        rows = connection.execute(page.limit(min(_PAGE, left))).all()
+        if not rows:
+            return
+        for row in rows:
+            yield Accepted(row.arguments, row.output)
+        left -= len(rows)
+        before = rows[-1].id

@@ -1,0 +1,13 @@
+"""What the doctor says of a surrogate that its audits switched off."""
+
+from tests.tasks.findings.facts import ROUTING, facts, wrong
+from tierqueue.ledger.in_force.surrogates import Off, Record
+
+
+def test_a_surrogate_that_was_switched_off_is_wrong_until_it_leaves_the_policy() -> None:
+    off = Off("surrogate-abc", "tierqueue.classify", 1_700_000_000_000_000, Record(100, 23))
+    found = wrong(facts(ROUTING, surrogates_off=[off]))["surrogate_off"]
+    assert "23 of its last 100 audited answers differed" in found.what
+    assert "go to the model" in found.meanwhile
+    assert found.detail["version"] == "surrogate-abc"
+    assert "surrogate_off" not in wrong(facts(ROUTING))

@@ -1,0 +1,157 @@
+"""What a surrogate may answer: what it is certified for, and nothing that a wall keeps from it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ledger.placed import place
+from tests.tasks.routing.tickets import FOREIGN, KNOWN, arguments, policy
+from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.in_force.surrogates import Record
+from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import InvalidPolicy, Misconfigured
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.routing.decide import Chosen, choose_all
+from tierqueue.tasks.routing.surrogates import Surrogates, breaks_its_promise, named, said
+
+
+def served(
+    ledger: Ledger,
+    policy: Policy,
+    text: str = KNOWN,
+    *,
+    off: tuple[str, ...] = (),
+    paused: tuple[Pause, ...] = (),
+    told: dict[str, object] | None = None,
+    **columns: Any,
+) -> Chosen:
+    """What becomes of one submitted item."""
+    place(
+        ledger,
+        "submitted",
+        **{
+            "task": "tierqueue.classify",
+            "arguments": arguments(text, **(told or {})),
+            "tier": None,
+            "deployment": None,
+            "budget": None,
+            "bound": None,
+            "token_bound": None,
+            **columns,
+        },
+    )
+    with ledger.read() as connection:
+        found = routes.submitted(connection, 10, lock=False)
+        called = routes.arguments(connection, [item.id for item in found])
+        chosen = choose_all(found, policy, database_now(connection), {})
+    return Surrogates(policy).serve(chosen, called, off, paused)
+
+
+def test_it_answers_with_a_receipt_that_says_who_did(ledger: Ledger, tmp_path: Path) -> None:
+    chosen = served(ledger, policy(tmp_path))
+    (answered,) = chosen.answered
+    assert not chosen.routed
+    assert answered.output == {"label": "login", "confidence": None}
+    assert answered.receipt["tier"] == "surrogate"
+    assert answered.receipt["deployment"] == policy(tmp_path).surrogates[0]
+    assert answered.receipt["cost_nanousd"] == 0
+    assert answered.receipt["margin"] > 0
+    assert answered.receipt["sensitivity"] == "internal"
+    assert "certified to agree" in answered.receipt["why"][0]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"text": FOREIGN},
+        {"told": {"labels": ["card", "transfer"]}},
+        {"told": {"instructions": "Be strict."}},
+        {"floor": "frontier"},
+        {"floor": "gpu"},
+        {"min_confidence": 0.5},
+        {"calls": 1},
+        {"refused_by": ["gpu"]},
+        {"task": "tierqueue.complete"},
+        {"paused": (Pause("task", "tierqueue.classify", 0, "me"),)},
+        {"paused": (Pause("budget", "default", 0, "me"),)},
+        {"arguments": None},
+    ],
+    ids=str,
+)
+def test_it_leaves_to_the_model_what_it_may_not_answer(
+    ledger: Ledger, tmp_path: Path, kept: dict[str, Any]
+) -> None:
+    chosen = served(ledger, policy(tmp_path), **kept)
+    assert not chosen.answered
+    assert not chosen.audits
+    assert len(chosen.routed) + len(chosen.deaths) == 1
+
+
+def test_a_floor_of_the_policy_forbids_it(ledger: Ledger, tmp_path: Path) -> None:
+    floors = '[[floors]]\ntask = "tierqueue.classify"\nfloor = "open_weight"\n'
+    assert not served(ledger, policy(tmp_path, more=floors)).answered
+
+
+def test_what_has_no_route_is_not_answered_either(ledger: Ledger, tmp_path: Path) -> None:
+    chosen = served(ledger, policy(tmp_path), prompt_bytes=10**6)
+    assert [death.reason for death in chosen.deaths] == ["no_route"]
+    assert not chosen.answered
+
+
+def test_an_audited_item_goes_to_the_model_and_is_remembered(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    chosen = served(ledger, policy(tmp_path, audit=1.0))
+    assert len(chosen.routed) == 1
+    assert [audit.answer for audit in chosen.audits] == [named("login")]
+
+
+def test_what_was_switched_off_answers_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    stated = policy(tmp_path)
+    assert not served(ledger, stated, off=tuple(stated.surrogates)).answered
+
+
+def test_a_label_is_compared_by_its_hash_and_nothing_else_is() -> None:
+    assert said({"label": "card", "confidence": 0.9}) == named("card")
+    assert said({"label": 3}) is said({"text": "card"}) is said(None) is None
+
+
+def test_a_promise_is_broken_by_more_than_chance_allows(tmp_path: Path) -> None:
+    (surrogate,) = Surrogates(policy(tmp_path)).versions.values()
+    assert surrogate.promise.alpha == 0.1
+    assert not breaks_its_promise(surrogate, Record(0, 0))
+    assert not breaks_its_promise(surrogate, Record(100, 14))
+    assert breaks_its_promise(surrogate, Record(100, 25))
+    assert breaks_its_promise(surrogate, Record(5, 5))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("classify.safetensors", "gone.safetensors", "cannot be read: No such file"),
+        ('sha256 = "', 'sha256 = "' + "0" * 64 + '"\n# "', "another file lies there"),
+        ('[tasks."tierqueue.classify"', '[tasks."tierqueue.extract"', "not for tierqueue.extract"),
+    ],
+)
+def test_a_file_that_is_not_what_the_policy_names_is_refused_at_the_start(
+    tmp_path: Path, before: str, after: str, why: str
+) -> None:
+    from tests.tasks.routing import tickets
+
+    stated = policy(tmp_path)
+    digest = stated.tasks["tierqueue.classify"].surrogate
+    assert digest is not None
+    text = tickets.POLICY.format(
+        file=tmp_path / "classify.safetensors", sha256=digest.sha256, audit=0.02
+    )
+    with pytest.raises(Misconfigured, match=why):
+        Surrogates(parse_policy(text.replace(before, after), "test"))
+
+
+@pytest.mark.parametrize("audit", ["0", "1.5"])
+def test_a_surrogate_without_an_audit_is_refused(tmp_path: Path, audit: str) -> None:
+    with pytest.raises(InvalidPolicy, match="audit"):
+        policy(tmp_path, audit=float(audit))

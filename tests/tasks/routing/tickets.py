@@ -1,0 +1,79 @@
+"""A small surrogate for ``classify``, made from tickets, and the policy that puts it in service."""
+
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+from tierqueue.router.learned.certify import Uncertified
+from tierqueue.router.learned.surrogate import Promise, surroundings
+from tierqueue.router.learned.surrogate_training import (
+    Answer,
+    Purpose,
+    calibrate,
+    train,
+    written,
+)
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.kinds.classify import classify
+
+LABELS = ["card", "login", "transfer"]
+_SAID = {
+    "card": ("my card was {} at the till", "the card is {} since monday"),
+    "login": ("I cannot log in, it says {}", "the app says {} at login"),
+    "transfer": ("the transfer has {} arrived", "my transfer is {}"),
+}
+_THINGS = ("declined", "lost", "not", "pending", "wrong", "blocked", "failed", "late")
+KNOWN = "the app says blocked at login 7"
+"""A ticket that it answers: ``login``."""
+
+FOREIGN = "Wie wird das Wetter morgen in Oslo?"
+"""A text that it defers."""
+
+POLICY = """
+default_sensitivity = "internal"
+
+[deployments.house]
+tier = "gpu"
+engine = "vllm"
+model = "small"
+boundary = "house"
+context_window = 8000
+gpu_hour = "3.60"
+
+[tasks."tierqueue.classify".surrogate]
+file = "{file}"
+sha256 = "{sha256}"
+audit = {audit}
+"""
+
+
+def arguments(text: str, **other: object) -> dict[str, object]:
+    """A stored call of ``classify``."""
+    call = {"text": text, "labels": LABELS, "instructions": "", "min_confidence": 0.0}
+    return {**call, **other}
+
+
+@cache
+def content() -> bytes:
+    """The surrogate's artefact."""
+    random = Random(3)
+    answers = []
+    for number in range(600):
+        label = random.choice(LABELS)
+        said = random.choice(_SAID[label]).format(random.choice(_THINGS))
+        answers.append(Answer(f"{said} {number}", label))
+    here = surroundings(arguments(""), "text", classify.prompt_version)
+    trained = train(answers)
+    assert not isinstance(trained, Uncertified)
+    calibrated = calibrate(trained, Promise(0.1, 0.05))
+    assert not isinstance(calibrated, Uncertified)
+    return written(trained.linear, Purpose("tierqueue.classify", "text", here), calibrated)
+
+
+def policy(folder: Path, audit: float = 0.01, more: str = "") -> Policy:
+    """A policy with the surrogate in service."""
+    file = folder / "classify.safetensors"
+    file.write_bytes(content())
+    digest = sha256(content()).hexdigest()
+    return parse_policy(POLICY.format(file=file, sha256=digest, audit=audit) + more, "test")
