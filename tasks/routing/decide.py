@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.lifecycle.answers import Answered
+from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.moves import of_each
 from tests.ledger.placed import place
 from tests.tasks.routing.tickets import FOREIGN, KNOWN, arguments, policy
 from tierqueue.ledger.in_force.pauses import Pause
@@ -44,7 +45,7 @@ def served(
         },
     )
     with ledger.read() as connection:
-        found = routes.submitted(connection, 10, lock=False)
+        found = routes.submitted(connection, of_each(connection, None, 10), lock=False)
         called = routes.arguments(connection, [item.id for item in found])
         chosen = choose_all(found, policy, database_now(connection), {})
     return Surrogates(policy).serve(chosen, called, off, paused)
