@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.batch_lane.bills import billed, booked
 from bench.batch_lane.judged import complaints, summary
-from bench.batch_lane.plant import SECOND, STEPS, Plant, billed, booked
+from bench.batch_lane.plant import SECOND, STEPS, Plant
 from bench.stage import DATABASES, ON_DISK, databases, say
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.tables import attempts, batches, items
@@ -108,7 +109,7 @@ def _batched(folder: Path, url: str, count: int, live: int) -> dict[str, Any]:
 
 def _figures(plant: Plant, live: int) -> dict[str, Any]:
     rows, lines = plant.rows(items), plant.logged()
-    bills, known = billed(lines), booked(plant)
+    bills, known = billed(lines), booked(plant.ledger)
     cost = sum(line["cost_nanousd"] for line in lines)
     with plant.ledger.read() as connection:
         discrepancies = audit.audit(connection)

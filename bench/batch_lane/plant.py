@@ -22,7 +22,7 @@ from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.lifecycle.items import die, new_id, prepare
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
-from tierqueue.ledger.tables import attempts, batches, items
+from tierqueue.ledger.tables import batches, items
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import complete
 from tierqueue.tasks.routing.decide import choose_all
@@ -297,19 +297,3 @@ def _of_each(connection: Transaction, tier: str | None, most: int) -> dict[str, 
 
 def _nothing(_: Ends) -> None:
     """Nobody waits for a promise here."""
-
-
-def billed(lines: Sequence[dict[str, Any]]) -> Counter[str]:
-    """How often each item was billed, by the sandbox's books."""
-    found: Counter[str] = Counter()
-    for line in lines:
-        if line["cost_nanousd"] and line["item"]:
-            found[line["item"].rpartition("-")[0] if line["batch"] else line["item"]] += 1
-    return found
-
-
-def booked(plant: Plant) -> Counter[str]:
-    """For how many calls each item was charged, by the ledger."""
-    with plant.ledger.read() as connection:
-        rows = connection.execute(select(attempts.c.item_id).where(attempts.c.cost > 0)).scalars()
-        return Counter(rows)

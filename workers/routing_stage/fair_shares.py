@@ -20,16 +20,16 @@ AHEAD = 3
 
 
 class InFlow(Protocol):
-    """What stands in a flow."""
+    """What belongs to a flow."""
 
     @property
     def flow(self) -> str:
         """The flow's name."""
 
 
-Standing = TypeVar("Standing", bound=InFlow)
+Flowing = TypeVar("Flowing", bound=InFlow)
 
-Take = Callable[[Mapping[str, int]], Sequence[Standing]]
+Take = Callable[[Mapping[str, int]], Sequence[Flowing]]
 """Gives at most so many items of each flow, by its name."""
 
 
@@ -46,10 +46,10 @@ class FairShares:
         self._clocks: dict[str, float] = {}
 
     def take(
-        self, place: str, having: Sequence[Flow], most: int, take: "Take[Standing]"
-    ) -> list[Standing]:
+        self, place: str, having: Sequence[Flow], most: int, take: "Take[Flowing]"
+    ) -> list[Flowing]:
         """Up to ``most`` items of the flows ``having`` work for ``place``, in the order they go."""
-        found: list[Standing] = []
+        found: list[Flowing] = []
         flows = list(having)
         steps = self._steps(flows)
         for _ in range(ROUNDS):
@@ -57,7 +57,7 @@ class FairShares:
                 break
             order = self._deal(place, [flow.name for flow in flows], most - len(found), steps)
             wanted = Counter(order)
-            taken: dict[str, deque[Standing]] = defaultdict(deque)
+            taken: dict[str, deque[Flowing]] = defaultdict(deque)
             for item in take(wanted):
                 taken[item.flow].append(item)
             got = {name: len(items) for name, items in taken.items()}

@@ -71,13 +71,13 @@ class Fill:
             stated = self._policy.tiers[tier]
             concurrency = in_force.get(tier, stated.concurrency)
             capacity = depth(concurrency, stated.slice) - known[tier].queued
-            room = capacity + spare(concurrency)
+            headroom = capacity + spare(concurrency)
             # Capacity for whole slices is waited for: a message costs what many items cost.
             capacity = max(0, capacity - capacity % stated.slice)
             full = full or not capacity
             if capacity:
                 open_tiers.append(tier)
-            if not _worth(known[tier], capacity, room):
+            if not _worth(known[tier], capacity, headroom):
                 continue
 
             def take(wanted: Mapping[str, int], tier: Tier = tier) -> list[Ready]:
@@ -85,8 +85,8 @@ class Fill:
 
             having = self._flows(connection, tier)
             urgent, usual = _apart([flow for flow in having if _free(flow, paused, held)])
-            ahead = self._shares.take(f"{tier} urgent", urgent, room, take)
-            # Whatever room there is: where both have work, nobody stands still.
+            ahead = self._shares.take(f"{tier} urgent", urgent, headroom, take)
+            # Whatever headroom there is: where both have work, nobody stands still.
             owed = self._owed.get(tier, 0.0) + len(ahead) / AHEAD if usual else 0.0
             self._owed[tier] = owed % 1.0
             ready = [*ahead, *self._shares.take(tier, usual, max(capacity, int(owed)), take)]
@@ -118,8 +118,8 @@ def _apart(having: Sequence[Flow]) -> tuple[list[Flow], list[Flow]]:
     return urgent, [flow for flow in having if not is_urgent(flow.name)]
 
 
-def _worth(known: Filling, capacity: int, room: int) -> bool:
-    return known.routed if capacity > 0 else known.urgent and room > 0
+def _worth(known: Filling, capacity: int, headroom: int) -> bool:
+    return known.routed if capacity > 0 else known.urgent and headroom > 0
 
 
 def _free(flow: Flow, paused: Sequence[Pause], held: Sequence[str]) -> bool:
