@@ -12,8 +12,8 @@ from tierqueue.ledger.results.promises import Ending, Ends, ends_of
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
 
-_OF_A_CALL = ("id", "tier", "deployment", "bound", "token_bound")
-"""What a route says of the call that is spared."""
+_SPARED = dict.fromkeys(("tier", "deployment", "bound", "token_bound"))
+"""What a route says of the call that is spared; an item routed before no longer says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,9 @@ def answer(connection: Connection, answered: Sequence[Answered], at: int) -> End
     """End submitted items, whose rows the caller has locked, with their answers."""
     rows = []
     for one in answered:
-        demanded = one.routed._asdict()
-        row = {name: value for name, value in demanded.items() if name not in _OF_A_CALL}
         ended = {"state": State.SUCCEEDED.value, "ended_at": at, "reason": None}
-        rows.append(
-            {"id": one.routed.id, **row, **ended, "output": one.output, "receipt": one.receipt}
-        )
+        said = {"output": one.output, "receipt": one.receipt}
+        rows.append({**one.routed._asdict(), **_SPARED, **ended, **said})
     update_many(connection, items, ("id",), rows)
     ended_items = [
         Ending(

@@ -38,14 +38,14 @@ def stage_on(ledger: Ledger, policy: Policy) -> tuple[RoutingStage, Mock]:
     return stage, delivery
 
 
-def submitted(ledger: Ledger, text: str = KNOWN) -> str:
+def submitted(ledger: Ledger, text: str = KNOWN, deployment: str | None = None) -> str:
     item_id = place(
         ledger,
         "submitted",
         task="tierqueue.classify",
         arguments=arguments(text),
         tier=None,
-        deployment=None,
+        deployment=deployment,
         budget=None,
         bound=None,
         token_bound=None,
@@ -80,6 +80,15 @@ def test_an_answer_ends_its_item_at_once_and_is_owed_to_its_producer(
     assert owed == [answered]
     with ledger.read() as connection:
         assert discrepancies(connection) == []
+
+
+def test_an_answer_bears_no_deployment_though_its_item_was_routed_before(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    item_id = submitted(ledger, deployment="house")
+    stage_on(ledger, policy(tmp_path))[0].look()
+    assert column(ledger, item_id, "state") == State.SUCCEEDED
+    assert column(ledger, item_id, "deployment") is None
 
 
 def test_what_was_cancelled_meanwhile_is_not_answered(
