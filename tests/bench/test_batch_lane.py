@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from bench.batch_lane.bills import billed
 from bench.batch_lane.judged import complaints, summary
-from bench.batch_lane.plant import billed
 
 GOOD: dict[str, Any] = {
     "cost_ratio": 0.51,

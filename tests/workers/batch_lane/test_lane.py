@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.batch_lane.plant import SECOND, STEPS, Plant, billed, booked
+from bench.batch_lane.bills import billed, booked
+from bench.batch_lane.plant import SECOND, STEPS, Plant
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.tables import attempts, batches, items
@@ -94,7 +95,7 @@ def test_a_message_batch_is_found_again_by_what_it_holds(plant: Plants, step: st
     assert one.kills == {step: 1}
     assert one.states() == {"succeeded": 4}
     assert max(billed(one.logged()).values()) == 1
-    assert billed(one.logged()) == booked(one)
+    assert billed(one.logged()) == booked(one.ledger)
     sound(one)
 
 
@@ -142,7 +143,7 @@ def test_a_kill_between_any_two_steps_pays_for_nothing_twice(plant: Plants, step
     assert one.kills == {step: 1}
     assert one.states() == {"succeeded": 4}
     assert max(billed(one.logged()).values()) == 1
-    assert billed(one.logged()) == booked(one)
+    assert billed(one.logged()) == booked(one.ledger)
     sound(one)
 
 
