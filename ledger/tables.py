@@ -199,6 +199,7 @@ attempts = Table(
     Index("ix_attempts_batch", "batch", **_where("batch IS NOT NULL")),
     Index("ix_attempts_booked", "item_id", **_where("outcome IN ('unknown', 'lost')")),
     Index("ix_attempts_open", "started_at", **_where("ended_at IS NULL")),
+    Index("ix_attempts_recent", "deployment", "started_at", **_where("tier <> 'gpu'")),
 )
 """One row a claim. While ``ended_at`` is null its ``held`` stands in every balance it names."""
 

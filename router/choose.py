@@ -11,7 +11,7 @@ from tierqueue.router.escalation import all_too_small, rank_after, rank_beside
 from tierqueue.router.item import TIERS, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy import batch
-from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.deployment import Deployment, Limits
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.rates import MaxRate
@@ -45,6 +45,7 @@ class _Candidate:
     barred: Refusal | None
     context_window: int
     burst: int | None
+    limits: Limits
     floor: Refusal | None
     price: MaxRate | Refusal
     in_batch: MaxRate | None
@@ -109,6 +110,7 @@ def _candidate(
         barred(deployment, task, sensitivity),
         window,
         burst,
+        deployment.limits,
         floor,
         price,
         None if deployment.batch is None else max_rate(deployment.in_batch, since),
@@ -148,10 +150,9 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     for candidate in candidates:
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning
-        tokens = input_tokens + output_tokens
         if candidate.barred is not None:
             refusals.append(candidate.barred)
-        elif (too_long := _too_long(candidate, tokens)) is not None:
+        elif (too_long := _too_long(candidate, input_tokens, output_tokens)) is not None:
             refusals.append(too_long)
         elif candidate.name in small:
             refusals.append(Refusal(candidate.name, "too_small", small[candidate.name]))
@@ -188,7 +189,8 @@ def _in_its_lane(route: Route, deployment: Deployment, why: str, *, may_wait: bo
     return replace(route, in_batch=may_wait, reasons=(*route.reasons, why))
 
 
-def _too_long(candidate: _Candidate, tokens: int) -> Refusal | None:
+def _too_long(candidate: _Candidate, inputs: int, outputs: int) -> Refusal | None:
+    tokens = inputs + outputs
     if tokens > candidate.context_window:
         window = candidate.context_window
         why = f"up to {tokens} tokens do not fit its context window of {window}"
@@ -196,6 +198,14 @@ def _too_long(candidate: _Candidate, tokens: int) -> Refusal | None:
     if candidate.burst is not None and tokens > candidate.burst:
         why = f"up to {tokens} tokens are more than its limiter ever grants ({candidate.burst})"
         return Refusal(candidate.name, "token_limit", why)
+    limits = candidate.limits
+    for most, part, name in (
+        (limits.input_tokens_per_minute, inputs, "input"),
+        (limits.output_tokens_per_minute, outputs, "output"),
+    ):
+        if most is not None and part > most:
+            why = f"up to {part} tokens of {name} are more than it may be sent in a minute ({most})"
+            return Refusal(candidate.name, "token_limit", why)
     return None
 
 

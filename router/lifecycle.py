@@ -116,6 +116,19 @@ class Wait(StrEnum):
     TOKENS_PER_MINUTE = "tokens_per_minute"
     """Its deployment's limit of tokens."""
 
+    INPUT_TOKENS_PER_MINUTE = "input_tokens_per_minute"
+    """Its deployment's limit of input tokens."""
+
+    OUTPUT_TOKENS_PER_MINUTE = "output_tokens_per_minute"
+    """Its deployment's limit of output tokens."""
+
+    REQUESTS_PER_DAY = "requests_per_day"
+    """Its deployment's limit of requests a day."""
+
+    RATE_FORGOTTEN = "rate_forgotten"
+    """The limiter does not know what its deployment was asked for in the last minute: it waits
+    until all of that has arrived."""
+
     IN_FLIGHT = "in_flight"
     """Its deployment's limit of calls in flight."""
 
@@ -141,6 +154,10 @@ class Wait(StrEnum):
 LIMITS = (
     Wait.REQUESTS_PER_MINUTE,
     Wait.TOKENS_PER_MINUTE,
+    Wait.INPUT_TOKENS_PER_MINUTE,
+    Wait.OUTPUT_TOKENS_PER_MINUTE,
+    Wait.REQUESTS_PER_DAY,
+    Wait.RATE_FORGOTTEN,
     Wait.IN_FLIGHT,
     Wait.TIER_IN_FLIGHT,
     Wait.IN_FLIGHT_FORGOTTEN,

@@ -34,6 +34,7 @@ from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
 from tierqueue.workers.engines.engine import Call, Engine
 from tierqueue.workers.leases import Holding, Leases
+from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.settler import Ended, Settler
@@ -80,7 +81,7 @@ class Caller:
         self,
         station: Station,
         claims: Sequence[Claim],
-        slots: Mapping[str, str],
+        slots: Mapping[str, Slot],
         send_by: float,
         freed: Callable[[], None],
         outcomes: Counter[str],
@@ -119,7 +120,7 @@ class Caller:
         self,
         station: Station,
         claim: Claim,
-        slot: str,
+        slot: Slot,
         send_by: float,
         settled: Callable[[], None],
         outcomes: Counter[str],
@@ -139,7 +140,7 @@ class Caller:
             self._leases.drop(deployment.name, claim.item.id, claim.fence)
             settled()
 
-        self._leases.take(deployment.name, claim.item.id, Holding(claim.fence, slot, abort))
+        self._leases.take(deployment.name, claim.item.id, Holding(claim.fence, slot.id, abort))
         kind: ItemTask | None = self._types.get(claim.item.task)
         call: Call | Failed | None = None
         cut = False

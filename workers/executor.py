@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_hex
 
 import structlog
@@ -26,8 +26,9 @@ from tierqueue.tasks.broker.slices import Slice, SliceItem
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.caller import Caller, Station
 from tierqueue.workers.limits import forgotten
+from tierqueue.workers.limits.bounds import Bounds, Slot, Spent, Want, bounds_of
 from tierqueue.workers.limits.breaker import Breaker
-from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
+from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import Gate, bound_of
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.verdicts import say
@@ -48,7 +49,7 @@ SERVED_ELSEWHERE = 60_000_000
 class Refused:
     """Why items may not be claimed now, by code, and for how many seconds.
 
-    ``busy``: only because calls are in flight, so that the next one to end frees capacity.
+    ``busy``: only because calls are in flight, or for a moment: capacity comes free soon.
     """
 
     wait: float
@@ -60,7 +61,7 @@ class Refused:
 class Granted:
     """Slots by item id, which items never get one, why not the others now, when to send at last."""
 
-    slots: Mapping[str, str]
+    slots: Mapping[str, Slot]
     never: Sequence[SliceItem]
     refused: Refused | None
     send_by: float = 0.0
@@ -159,7 +160,6 @@ class Executor:
                 continue
             if not refused.busy or time.monotonic() > patient_until:
                 break
-            # Only calls in flight stand in the way: one that ends frees capacity.
             self._freed.wait(BUSY)
         if left:
             self._give_back(left.values(), refused)
@@ -212,7 +212,9 @@ class Executor:
             claimed = {claim.item.id for claim in claims}
             self._gate.release(places - len(claimed))
             unused = [slot for key, slot in granted.slots.items() if key not in claimed]
-            self._limiter.release(station.deployment.name, station.deployment.tier.value, unused)
+            self._limiter.settle(
+                self._bounds(station.deployment), [Spent(slot, sent=False) for slot in unused]
+            )
 
     def _limit(
         self, deployment: Deployment, items: Mapping[str, SliceItem], *, urgent: bool
@@ -224,13 +226,14 @@ class Executor:
         asked = [item for item in items.values() if held is None or item.id == held.probe]
         # A slice may come twice: who finds an item claimed gives back its own slot only.
         item_of = {f"{item.id}:{item.fence + 1}:{token_hex(6)}": item for item in asked}
-        wants = [Want(slot, item.token_bound) for slot, item in item_of.items()]
+        wants = [_want(deployment, slot, item) for slot, item in item_of.items()]
         bounds = self._bounds(deployment, urgent=urgent)
         grant = forgotten.grant(self._ledger, self._limiter, bounds, wants)
         refused = None
         if len(grant.granted) + len(grant.never) < len(asked):
-            refused = Refused(max(grant.retry_after, BUSY), grant.full[0], busy=grant.busy)
-        slots = {item_of[slot].id: slot for slot in grant.granted}
+            busy = grant.busy or grant.retry_after <= BUSY
+            refused = Refused(max(grant.retry_after, BUSY), grant.full[0], busy)
+        slots = {item_of[slot.id].id: slot for slot in grant.slots(wants)}
         return Granted(slots, [item_of[slot] for slot in grant.never], refused, grant.send_by)
 
     def _not_served(self, work: Slice) -> Refused:
@@ -254,17 +257,10 @@ class Executor:
         for change in changes:
             say(change)
 
-    def _bounds(self, deployment: Deployment, *, urgent: bool) -> Bounds:
-        limits = deployment.limits
-        return Bounds(
-            deployment=deployment.name,
-            tier=deployment.tier.value,
-            requests_per_minute=limits.requests_per_minute,
-            tokens_per_minute=limits.tokens_per_minute,
-            token_burst=deployment.token_burst,
-            in_flight=bound_of(limits.in_flight, urgent=urgent),
-            tier_in_flight=bound_of(self._concurrency(), urgent=urgent),
-        )
+    def _bounds(self, deployment: Deployment, *, urgent: bool = False) -> Bounds:
+        bounds = bounds_of(deployment, bound_of(self._concurrency(), urgent=urgent))
+        in_flight = bound_of(deployment.limits.in_flight, urgent=urgent)
+        return replace(bounds, in_flight=in_flight)
 
     def _claim(self, station: Station, wanted: Mapping[str, Fence]) -> list[Claim]:
         if not wanted:
@@ -303,3 +299,9 @@ class Executor:
             if refused is not None:
                 until = database_now(connection) + round(refused.wait * 1_000_000)
             routes.give_back(connection, fences, until, str(refused.code) if refused else None)
+
+
+def _want(deployment: Deployment, slot: str, item: SliceItem) -> Want:
+    """What an item's call may cost; where nothing is known of its output, all counts as input."""
+    output = item.output_limit + deployment.reasoning_tokens if item.output_limit else 0
+    return Want(slot, item.token_bound, min(output, item.token_bound))

@@ -12,10 +12,12 @@ from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import settlements
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
+from tierqueue.router.outcome import Accepted, Failed, Interrupted, Rejected, Throttled, Usage
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.decide import settlement
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Message
+from tierqueue.workers.limits.bounds import Slot, Spent
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.verdicts import EndedCall, Judge
 
@@ -33,8 +35,27 @@ class Ended:
     """A call that ended and its limiter slot; ``done`` is called once it is settled."""
 
     call: EndedCall
-    slot: str
+    slot: Slot
     done: Callable[[], None]
+
+    def spent(self) -> Spent:
+        """What its slot's bound has come to."""
+        outcome = self.call.outcome
+        match outcome:
+            case Accepted(completed=completed):
+                return Spent(self.slot, _tokens(completed.usage))
+            case Rejected(usage=usage) | Failed(usage=usage, transient=False):
+                return Spent(self.slot, _tokens(usage))
+            case Throttled():
+                return Spent(self.slot, (0, 0))
+            case Interrupted(kind="too_late"):
+                return Spent(self.slot, sent=False)
+        # It may have been read and answered all the same.
+        return Spent(self.slot)
+
+
+def _tokens(usage: Usage) -> tuple[int, int]:
+    return usage.total_input, usage.output_tokens
 
 
 class Settler:

@@ -40,6 +40,7 @@ from tierqueue.workers.engines.engine import Engine
 from tierqueue.workers.engines.engine_load import Batching
 from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
+from tierqueue.workers.limits.bounds import Spent, bounds_of
 from tierqueue.workers.limits.breaker import Breaker, Known
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
@@ -153,13 +154,13 @@ class TierWorker:
         self._leases = Leases(ledger, limiter, serves, settings.lease)
 
         def free(batch: Sequence[Ended]) -> None:
-            slots: dict[str, list[str]] = {}
+            slots: dict[Deployment, list[Spent]] = {}
             for ending in batch:
-                deployment, claim = ending.call.deployment.name, ending.call.claim
-                self._leases.call_ended(deployment, claim.item.id, claim.fence)
-                slots.setdefault(deployment, []).append(ending.slot)
+                deployment, claim = ending.call.deployment, ending.call.claim
+                self._leases.call_ended(deployment.name, claim.item.id, claim.fence)
+                slots.setdefault(deployment, []).append(ending.spent())
             for deployment, given_back in slots.items():
-                limiter.release(deployment, self._tier.value, given_back)
+                limiter.settle(bounds_of(deployment, None), given_back)
             # After the slots, without which a place is no use, and together: one by one, the next
             # slices would be claimed item by item.
             GATE.release(len(batch))

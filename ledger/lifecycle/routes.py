@@ -46,6 +46,8 @@ class Ready(NamedTuple):
     """Tokens that its call takes at most."""
     flow: str
     """With which items it shares its tier (``flows``)."""
+    output_limit: int
+    """Output tokens that its task type asks for at most."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:

@@ -41,12 +41,24 @@ class Limits(Table):
     """Most tokens, input and output together, in a minute, over all workers. A single call may
     reserve no more than a part of it: a tenth, or the context window up to a half."""
 
+    input_tokens_per_minute: PositiveCount | None = None
+    """Most tokens of input in a minute, over all workers, where the provider counts them apart."""
+
+    output_tokens_per_minute: PositiveCount | None = None
+    """Most tokens of output in a minute, over all workers, where the provider counts them apart."""
+
+    requests_per_day: PositiveCount | None = None
+    """Most calls begun in any 24 hours, over all workers."""
+
     in_flight: PositiveCount | None = None
     """Most calls at once, over all workers."""
 
 
 _ADDED = ("tasks", "top_logprobs", "temperature", "batch")
 """Keys of later releases, newest last."""
+
+_ADDED_LIMITS = ("input_tokens_per_minute", "output_tokens_per_minute", "requests_per_day")
+"""The same of ``limits``."""
 
 _SPELLING = ("profile", "logprobs_parameter", "prompt_cache")
 """Keys that change how a request is spelt, and nothing that a route was chosen or held by."""
@@ -182,6 +194,9 @@ class Deployment(Table):
         # Unstated, what an older release does not know changes nothing for its workers.
         unstated = {name for name in _ADDED if name not in self.model_fields_set}
         said = self.model_dump(exclude={"policy", *unstated, *_SPELLING}, mode="python")
+        for name in _ADDED_LIMITS:
+            if said["limits"][name] is None:
+                del said["limits"][name]
         return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
 
     @cached_property

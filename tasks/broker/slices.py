@@ -23,6 +23,8 @@ class SliceItem(NamedTuple):
     """Its last claim's, when the slice was sent."""
     token_bound: int
     """Tokens that its call takes at most."""
+    output_limit: int = 0
+    """Output tokens that its task type asks for at most; 0 where an older routing stage sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Slice:
         """The message: ids and numbers, never a payload."""
         message = {
             "deployment": self.deployment,
-            "items": [[item.id, item.fence, item.token_bound] for item in self.items.values()],
+            "items": [list(item) for item in self.items.values()],
         }
         return {**message, "urgent": True} if self.urgent else message
 
@@ -56,11 +58,12 @@ class Slice:
 
 
 def _stated(stated: Any) -> SliceItem:
-    item_id, fence, tokens, *_ = stated
-    for number in (fence, tokens):
+    item_id, fence, tokens, *more = stated
+    output = more[0] if more else 0
+    for number in (fence, tokens, output):
         if type(number) is not int or not 0 <= number < INT4:
             raise ValueError("no number of ours")
-    return SliceItem(_name(item_id), Fence(fence), tokens)
+    return SliceItem(_name(item_id), Fence(fence), tokens, output)
 
 
 def _name(said: Any) -> str:
@@ -114,5 +117,5 @@ def _parts(items: list[Ready], most: int) -> list[list[Ready]]:
 
 
 def _slice(deployment: str, ready: list[Ready], *, urgent: bool) -> Slice:
-    items = [SliceItem(item.id, item.fence, item.token_bound) for item in ready]
+    items = [SliceItem(item.id, item.fence, item.token_bound, item.output_limit) for item in ready]
     return Slice(deployment, {item.id: item for item in items}, urgent)

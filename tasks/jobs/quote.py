@@ -206,6 +206,7 @@ def time_of(
         for rate, needed in (
             (limits.requests_per_minute, rows),
             (limits.tokens_per_minute, rows * past.tokens),
+            (limits.requests_per_day and limits.requests_per_day / 1440, rows),
         ):
             if rate is not None:
                 longest = max(longest, needed * 60 / rate)

@@ -10,7 +10,8 @@ from tests.ledger.moves import WORKER, Moves
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.workers.leases import Holding, Leases
-from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
+from tierqueue.workers.limits.bounds import Bounds, Want
+from tierqueue.workers.limits.limiter import Limiter
 
 LEASE = 60.0
 BOUNDS = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, in_flight=10, tier_in_flight=10)

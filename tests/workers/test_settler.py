@@ -12,6 +12,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import Accepted, Completed, Usage
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.pricing import charge
+from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.settler import Ended, Settler
 from tierqueue.workers.verdicts import EndedCall
@@ -56,7 +57,7 @@ def settled(
     )
     with capture_logs() as logged:
         settler.start()
-        settler.put(Ended(call, "slot", done.set))
+        settler.put(Ended(call, Slot("slot", 0, 10, 10), done.set))
         settler.stop(timeout=60)
     assert done.is_set()
     return [dict(line) for line in logged], told

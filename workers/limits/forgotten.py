@@ -1,23 +1,75 @@
-"""Calls in flight that Redis forgot: the ledger says whether there can be any."""
+"""What Redis forgot of calls, and the ledger still knows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tierqueue.ledger.lifecycle import leases
+from tierqueue.ledger.lifecycle import leases, recent_calls
+from tierqueue.ledger.lifecycle.recent_calls import RecentCall
 from tierqueue.ledger.session import Ledger
-from tierqueue.workers.limits.limiter import TIER_FORGOTTEN, Bounds, Grant, Limiter, Want
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.item import Tier
+from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, TIER_FORGOTTEN, Bounds, Grant, Want
+from tierqueue.workers.limits.limiter import Entry, Limiter
 
 
 def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
-    """``Limiter.grant``, without a wait for calls in flight where no item is claimed.
+    """``Limiter.grant``, without a wait for what the ledger knows never to have been.
 
     Raises ``SpendingRefused`` as that does.
     """
     granted = limiter.grant(bounds, wanted)
     if not granted.forgotten:
         return granted
-    deployment = None if TIER_FORGOTTEN in granted.forgotten else bounds.deployment
+    asked_again = _calls_told(ledger, limiter, bounds, granted)
+    if RATE_FORGOTTEN in granted.forgotten:
+        asked_again |= _rates_told(ledger, limiter, bounds, granted)
+    return limiter.grant(bounds, wanted) if asked_again else granted
+
+
+def _calls_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:
+    forgotten = granted.forgotten - {RATE_FORGOTTEN}
+    if not forgotten:
+        return False
+    deployment = None if TIER_FORGOTTEN in forgotten else bounds.deployment
     with ledger.read() as connection:
         if leases.claimed(connection, bounds.tier, deployment):
-            return granted
-    limiter.nothing_in_flight(bounds.deployment, bounds.tier, granted.forgotten)
-    return limiter.grant(bounds, wanted)
+            return False
+    limiter.nothing_in_flight(bounds.deployment, bounds.tier, forgotten)
+    return True
+
+
+def _rates_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:
+    """Whether the windows were filled from the ledger.
+
+    Where calls were made within them, others may have been granted and not claimed yet: those are
+    waited for first.
+    """
+    minute = limiter.travel + bounds.call + limiter.minute
+    days = bounds.requests_per_day is not None
+    with ledger.read() as connection:
+        now = database_now(connection)
+        since = now - round((limiter.travel + limiter.day if days else minute) * 1_000_000)
+        calls = recent_calls.since(connection, Tier(bounds.tier), bounds.deployment, since)
+    if granted.at < granted.forgotten_until and any(
+        now - call.started_at < minute * 1_000_000 for call in calls
+    ):
+        return False
+    entries = [entry for call in calls for entry in _entries(limiter, bounds, call, now, days)]
+    limiter.restore(bounds, granted.forgotten_until, entries, days)
+    return True
+
+
+def _entries(
+    limiter: Limiter, bounds: Bounds, call: RecentCall, now: int, days: bool
+) -> Iterator[Entry]:
+    """What one call still counts for: it arrived while it ran, and soon after it was claimed."""
+    age = (now - call.started_at) / 1e6
+    ended = (
+        age - limiter.travel - bounds.call if call.ended_at is None else (now - call.ended_at) / 1e6
+    )
+    arrived = max(age - limiter.travel, ended)
+    if limiter.minute > arrived:
+        yield Entry("p", limiter.minute - arrived, 1, call.input, 0)
+    if limiter.minute > ended:
+        yield Entry("p", limiter.minute - ended, 0, 0, call.output)
+    if days:
+        yield Entry("d", limiter.day - arrived, 1, 0, 0)

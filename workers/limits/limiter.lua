@@ -1,23 +1,21 @@
 -- Decides one slice; see limiter.py for the promise.
--- KEYS: buckets, calls in flight of the deployment, of the tier, what is remembered of each. ARGV:
--- burst and rate of requests, burst and rate of tokens, bounds in flight of deployment and tier
--- ('' = not bounded), lease and look-again in microseconds, key life in seconds, then id and tokens
--- of each call wanted.
--- Answers: how many were granted, microseconds to wait, bits of LIMITS.
+-- KEYS: of each scope its windows, its calls in flight, what is remembered of those.
+-- ARGV: lease, look-again, minute, travel, the longest call, day (microseconds), key life (seconds),
+-- how many scopes; of each scope: limits of requests, tokens, input and output tokens a minute, of
+-- requests a day, of calls in flight ('' = not bounded), whether its windows are kept, the bits of its
+-- calls in flight and of those forgotten; then id, input and output tokens of each call wanted.
+-- Answers: how many were granted, microseconds to wait, bits of LIMITS, the time; then of each scope
+-- until when it is forgotten (0: it is not).
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
-local lease, again, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-
-local calls_from = ARGV[5] ~= '' and remembered(KEYS[4], now, lease, life) or 0
-local tier_from = ARGV[6] ~= '' and remembered(KEYS[5], now, lease, life) or 0
-
-local function filled(name, burst, rate)
-  ours(KEYS[1], 'hash')
-  local kept = redis.call('HMGET', KEYS[1], name, name .. '_at')
-  local level, at = finite(kept[1]), finite(kept[2])
-  if not (level and at) then return 0 end
-  return math.min(burst, math.max(0, level) + math.max(0, now - at) * rate / 1000000)
-end
+local lease, again, minute = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local travel, call, day = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local life, scopes = tonumber(ARGV[7]), tonumber(ARGV[8])
+local grain = { minute = minute / 240, day = day / 240 }
+local longest = {
+  p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
+}
+local REQUESTS, TOKENS, INPUT, OUTPUT, DAY, FORGOTTEN = 1, 2, 4, 8, 16, 32
 
 local function crowd(key)
   ours(key, 'zset')
@@ -32,68 +30,153 @@ local function first_leaves(key)
   return first[2] and math.min(again, tonumber(first[2]) - now) or again
 end
 
-local r_burst, r_rate = tonumber(ARGV[1]), tonumber(ARGV[2])
-local t_burst, t_rate = tonumber(ARGV[3]), tonumber(ARGV[4])
-local most, tier_most = tonumber(ARGV[5]), tonumber(ARGV[6])
-local requests = r_burst and filled('requests', r_burst, r_rate)
-local tokens = t_burst and filled('tokens', t_burst, t_rate)
-local calls, tier_calls = most and crowd(KEYS[2]), tier_most and crowd(KEYS[3])
+local function scope(number)
+  local at = 8 + (number - 1) * 9
+  local s = {
+    most = tonumber(ARGV[at + 6]), windows = ARGV[at + 7] == '1', from = 0, why = 0, wait = 0,
+    calls_key = KEYS[number * 3 - 1], bit = tonumber(ARGV[at + 8]), used = { 0, 0, 0, 0, 0 },
+  }
+  local limits, limited = {}, false
+  for dimension = 1, 5 do
+    limits[dimension] = tonumber(ARGV[at + dimension])
+    limited = limited or limits[dimension] ~= nil
+  end
+  s.limits = limits
+  if s.most then
+    s.calls = crowd(s.calls_key)
+    local known = remembered(KEYS[number * 3], now, lease, life)
+    if known > now then s.why, s.wait = tonumber(ARGV[at + 9]), known - now end
+  end
+  if not s.windows then return s end
+  local w, process = window(KEYS[number * 3 - 2], now, grain, longest, minute), process_now()
+  local from = finite(w.state.from)
+  local days = not limits[5] or w.state.day == '1'
+  if w.state.process ~= process or not from or (from == 0 and not days) then
+    redis.call('DEL', w.key)
+    w = { key = w.key, cells = {}, changed = {}, state = {} }
+    from = limited and now + travel or 0
+    say(w, { process = process, from = string.format('%.0f', from), since = string.format('%.0f', now),
+      day = '0' })
+    redis.call('EXPIRE', w.key, life)
+  elseif from > now + travel then
+    from = now + travel
+    say(w, { from = string.format('%.0f', from) })
+  elseif from > 0 and not limited then
+    from = 0
+    say(w, { from = '0' })
+  end
+  if from > 0 then
+    s.from, s.why, s.wait = from, s.why + FORGOTTEN, math.max(s.wait, from - now)
+  end
+  s.window = w
+  for _, cell in pairs(w.cells) do
+    if cell[1] == 'd' then
+      s.used[5] = s.used[5] + cell[3]
+    else
+      s.used[1] = s.used[1] + cell[3]
+      s.used[3] = s.used[3] + cell[4]
+      s.used[4] = s.used[4] + cell[5]
+    end
+  end
+  s.used[2] = s.used[3] + s.used[4]
+  return s
+end
 
-local granted, wait, why = 0, 0, 0
-for i = 10, #ARGV, 2 do
-  local cost = tonumber(ARGV[i + 1])
-  if requests and requests < 1 then
-    why = why + 1
-    wait = math.max(wait, (1 - requests) / r_rate * 1000000)
+local function amount(cell, dimension)
+  if (cell[1] == 'd') ~= (dimension == 5) then return 0 end
+  if dimension == 2 then return cell[4] + cell[5] end
+  return dimension < 3 and cell[3] or dimension == 5 and cell[3] or cell[dimension + 1]
+end
+
+-- Microseconds until ``over`` have left the window of a dimension, or may have been given back.
+local function leaves(s, dimension, over)
+  local order, pending = {}, false
+  for _, cell in pairs(s.window.cells) do
+    local much = amount(cell, dimension)
+    if much > 0 then
+      order[#order + 1] = { cell[2] * (dimension == 5 and grain.day or grain.minute), much }
+      pending = pending or cell[1] == 'p'
+    end
   end
-  if tokens and tokens < cost then
-    why = why + 2
-    wait = math.max(wait, (cost - tokens) / t_rate * 1000000)
+  table.sort(order, function(a, b) return a[1] < b[1] end)
+  local wait = minute
+  for _, cell in ipairs(order) do
+    over = over - cell[2]
+    if over <= 0 then
+      wait = cell[1] - now
+      break
+    end
   end
-  if most and calls >= most then
-    why = why + 4
-    wait = math.max(wait, first_leaves(KEYS[2]))
+  if not pending then return wait end
+  return dimension == 1 and math.max(math.min(wait, again), wait - travel) or math.min(wait, again)
+end
+
+local all, granted, wait, why = {}, 0, 0, 0
+for number = 1, scopes do
+  all[number] = scope(number)
+  if all[number].why > 0 then
+    why, wait = why + all[number].why, math.max(wait, all[number].wait)
   end
-  if tier_most and tier_calls >= tier_most then
-    why = why + 8
-    wait = math.max(wait, first_leaves(KEYS[3]))
+end
+
+local bits = { REQUESTS, TOKENS, INPUT, OUTPUT, DAY }
+local first = 9 + scopes * 9
+for n = first, #ARGV, 3 do
+  local input, output = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2])
+  local cost = { 1, input + output, input, output, 1 }
+  local seen = {}
+  local function stop(bit, seconds)
+    if not seen[bit] then why = why + bit end
+    seen[bit], wait = true, math.max(wait, seconds)
   end
-  if calls_from > now then
-    why = why + 16
-    wait = math.max(wait, calls_from - now)
-  end
-  if tier_from > now then
-    why = why + 32
-    wait = math.max(wait, tier_from - now)
+  for _, s in ipairs(all) do
+    for dimension = 1, 5 do
+      local limit = s.limits[dimension]
+      if limit and s.from == 0 and s.used[dimension] + cost[dimension] > limit then
+        stop(bits[dimension], leaves(s, dimension, s.used[dimension] + cost[dimension] - limit))
+      end
+    end
+    if s.most and s.calls >= s.most then stop(s.bit, first_leaves(s.calls_key)) end
   end
   if why > 0 then break end
   granted = granted + 1
-  requests = requests and requests - 1
-  tokens = tokens and tokens - cost
-  calls = most and calls + 1
-  tier_calls = tier_most and tier_calls + 1
+  for _, s in ipairs(all) do
+    for dimension = 1, 5 do s.used[dimension] = s.used[dimension] + cost[dimension] end
+    s.calls = s.most and s.calls + 1
+  end
 end
-
-local function keep(name, level)
-  redis.call('HSET', KEYS[1], name, string.format('%.17g', level), name .. '_at',
-    string.format('%.0f', now))
-  redis.call('EXPIRE', KEYS[1], life)
-end
-if requests then keep('requests', requests) end
-if tokens then keep('tokens', tokens) end
 
 local function enter(key)
   local ends = string.format('%.0f', now + lease)
-  for first = 1, granted, 1000 do
+  for start = 1, granted, 1000 do
     local members = {}
-    for i = first, math.min(granted, first + 999) do
+    for i = start, math.min(granted, start + 999) do
       members[#members + 1] = ends
-      members[#members + 1] = ARGV[8 + 2 * i]
+      members[#members + 1] = ARGV[first + 3 * (i - 1)]
     end
     redis.call('ZADD', key, unpack(members))
   end
   redis.call('EXPIRE', key, life)
 end
-if most and granted > 0 then enter(KEYS[2]) end
-if tier_most and granted > 0 then enter(KEYS[3]) end
-return {granted, math.ceil(wait), why}
+
+local input, output = 0, 0
+for i = 1, granted do
+  input = input + tonumber(ARGV[first + 3 * i - 2])
+  output = output + tonumber(ARGV[first + 3 * i - 1])
+end
+local answer = { granted, math.ceil(wait), why, string.format('%.0f', now) }
+for _, s in ipairs(all) do
+  answer[#answer + 1] = string.format('%.0f', s.from)
+  if granted > 0 and (s.most or s.windows) then enter(s.calls_key) end
+  if s.window then
+    if granted > 0 then
+      put(s.window, 'p', index_of(now + travel + minute, grain.minute), granted, input, 0)
+      put(s.window, 'p', index_of(now + travel + call + minute, grain.minute), 0, 0, output)
+      if s.window.state.day == '1' then
+        put(s.window, 'd', index_of(now + travel + day, grain.day), granted, 0, 0)
+      end
+    end
+    keep(s.window, s.window.state.day == '1' and math.max(life, day / 500000) or life)
+  end
+end
+return answer

@@ -8,69 +8,94 @@ from dataclasses import dataclass
 import redis
 
 from tierqueue.router.lifecycle import LIMITS, Wait
-from tierqueue.workers.limits.limiter import (
-    LOOK_AGAIN,
-    Bounds,
-    Bucket,
-    Grant,
-    Limiter,
-    Want,
-)
+from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, Grant, Spent, Want
+from tierqueue.workers.limits.limiter import LONGEST, LOOK_AGAIN, Limiter, Scripts
 
 SECOND = 1_000_000
 LEASE = 30.0
 names = itertools.count()
 
 
+@dataclass
+class _Window:
+    """One deployment's sliding windows: cells by phase and grain, as the script keeps them."""
+
+    cells: dict[tuple[str, int], list[int]]
+
+    def put(self, phase: str, index: int, requests: int, tokens_in: int, tokens_out: int) -> None:
+        cell = self.cells.setdefault((phase, index), [0, 0, 0])
+        more = (requests, tokens_in, tokens_out)
+        cell[:] = [max(0, had + plus) for had, plus in zip(cell, more, strict=True)]
+
+
 class TwinLimiter:
-    """Decides as ``Limiter`` does; ``now`` answers in microseconds."""
+    """Decides as ``Limiter`` does; ``now`` answers in microseconds. It never forgets."""
 
     def __init__(self, now: Callable[[], int], lease: float, kind: type[Limiter] = Limiter) -> None:
-        self._kind = kind
+        self._minute, self._travel = (round(part * SECOND) for part in (kind.minute, kind.travel))
+        self._day = round(kind.day * SECOND)
         self._now = now
-        self._lease = round(lease * 1_000_000)
-        self._levels: dict[tuple[str, str], tuple[float, int]] = {}
+        self._lease = round(lease * SECOND)
+        self._windows: dict[str, _Window] = {}
         self._slots: dict[tuple[str, str], dict[str, int]] = {}
 
     def grant(self, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
         now = self._now()
-        burst = math.inf if bounds.tokens_per_minute is None else bounds.token_burst or 0
-        never = tuple(want.id for want in wanted if want.tokens > burst)
-        wanted = [want for want in wanted if want.tokens <= burst]
-        buckets = self._buckets(bounds)
-        levels = [
-            self._level(bounds.deployment, i, bucket, now) for i, bucket in enumerate(buckets)
-        ]
+        never = tuple(want.id for want in wanted if not bounds.holds(want))
+        wanted = [want for want in wanted if bounds.holds(want)]
+        window = self._window(bounds.deployment, now)
+        used = self._used(window)
         crowds = [
             (self._living("deployment", bounds.deployment, now), bounds.in_flight),
             (self._living("tier", bounds.tier, now), bounds.tier_in_flight),
         ]
         leaves = [min(slots.values(), default=math.inf) - now for slots, _ in crowds]
-        granted: list[str] = []
+        granted: list[Want] = []
         waits: dict[Wait, float] = {}
         for want in wanted:
-            for i, (bucket, cost) in enumerate(zip(buckets, (1, want.tokens), strict=True)):
-                if bucket is not None and levels[i] < cost:
-                    waits[LIMITS[i]] = (cost - levels[i]) / bucket.rate * 1_000_000
+            cost = (1, want.tokens, want.input, want.output, 1)
+            for n, limit in enumerate(bounds.rates):
+                if limit is not None and used[n] + cost[n] > limit:
+                    over = used[n] + cost[n] - limit
+                    waits[LIMITS[n]] = self._leaves(window, n, over, now)
             for i, (slots, most) in enumerate(crowds):
                 if most is not None and len(slots) >= most:
-                    waits[LIMITS[2 + i]] = min(LOOK_AGAIN * 1_000_000, leaves[i])
+                    waits[LIMITS[6 + i]] = min(LOOK_AGAIN * SECOND, leaves[i])
             if waits:
                 break
-            granted.append(want.id)
-            levels = [levels[0] - 1, levels[1] - want.tokens]
+            granted.append(want)
+            used = [had + more for had, more in zip(used, cost, strict=True)]
             for slots, most in crowds:
                 if most is not None:
                     slots[want.id] = now + self._lease
-        for i, bucket in enumerate(buckets):
-            if bucket is not None and wanted:
-                self._levels[bounds.deployment, LIMITS[i]] = (levels[i], now)
+        if bounds.windows:
+            self._enter(window, granted, bounds.call, now)
+            for want in granted:
+                crowds[0][0][want.id] = now + self._lease
         return Grant(
-            granted=tuple(granted),
-            retry_after=math.ceil(max(waits.values(), default=0)) / 1_000_000,
-            full=tuple(waits),
+            granted=tuple(want.id for want in granted),
+            retry_after=min(math.ceil(max(waits.values(), default=0)) / SECOND, LONGEST),
+            full=tuple(limit for limit in LIMITS if limit in waits),
             never=never,
+            at=now,
         )
+
+    def settle(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
+        now, call = self._now(), round(bounds.call * SECOND)
+        window = self._window(bounds.deployment, now)
+        for slot, used, sent in ended:
+            self._slots.setdefault(("tier", bounds.tier), {}).pop(slot.id, None)
+            mine = self._slots.setdefault(("deployment", bounds.deployment), {}).pop(slot.id, None)
+            if mine is None or not bounds.windows or (used is None and sent):
+                continue
+            gone = slot.at + self._travel + self._minute
+            window.put("p", self._index(gone), -1, -slot.input, 0)
+            window.put("p", self._index(gone + call), 0, 0, -slot.output)
+            if sent and used is not None:
+                arrived = min(slot.at + self._travel, now)
+                window.put("s", self._index(arrived + self._minute), 1, used[0], 0)
+                window.put("s", self._index(now + self._minute), 0, 0, used[1])
+        return True
 
     def renew(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:
         now, members = self._now(), list(ids)
@@ -85,19 +110,45 @@ class TwinLimiter:
                 self._slots.setdefault(key, {}).pop(member, None)
         return True
 
-    def _buckets(self, bounds: Bounds) -> list[Bucket | None]:
-        buckets: list[Bucket | None] = [None, None]
-        if bounds.requests_per_minute is not None:
-            buckets[0] = self._kind.requests_bucket(bounds.requests_per_minute)
-        if bounds.tokens_per_minute is not None and bounds.token_burst is not None:
-            buckets[1] = self._kind.tokens_bucket(bounds.tokens_per_minute, bounds.token_burst)
-        return buckets
+    def _index(self, at: int) -> int:
+        return math.ceil(at / (self._minute / 240))
 
-    def _level(self, deployment: str, i: int, bucket: Bucket | None, now: int) -> float:
-        if bucket is None:
-            return math.inf
-        level, at = self._levels.get((deployment, LIMITS[i]), (0.0, now))
-        return min(bucket.burst, level + max(0, now - at) * bucket.rate / 1_000_000)
+    def _enter(self, window: _Window, granted: Sequence[Want], call: float, now: int) -> None:
+        ends = now + self._travel + self._minute
+        for want in granted:
+            window.put("p", self._index(ends), 1, want.input, 0)
+            window.put("p", self._index(ends + round(call * SECOND)), 0, 0, want.output)
+
+    def _window(self, deployment: str, now: int) -> _Window:
+        window = self._windows.setdefault(deployment, _Window({}))
+        for key in [key for key in window.cells if key[1] * (self._minute / 240) <= now]:
+            del window.cells[key]
+        return window
+
+    def _used(self, window: _Window) -> list[int]:
+        requests, tokens_in, tokens_out = (
+            sum(cell[part] for cell in window.cells.values()) for part in range(3)
+        )
+        return [requests, tokens_in + tokens_out, tokens_in, tokens_out, 0]
+
+    def _leaves(self, window: _Window, dimension: int, over: int, now: int) -> float:
+        part = {0: (0,), 1: (1, 2), 2: (1,), 3: (2,)}[dimension]
+        found = [
+            (index * (self._minute / 240), sum(cell[n] for n in part), phase == "p")
+            for (phase, index), cell in window.cells.items()
+        ]
+        found = sorted(entry for entry in found if entry[1] > 0)
+        wait = float(self._minute)
+        for at, much, _ in found:
+            over -= much
+            if over <= 0:
+                wait = at - now
+                break
+        if not any(pending for _, _, pending in found):
+            return wait
+        again = LOOK_AGAIN * SECOND
+        soon = min(wait, again)
+        return max(soon, wait - self._travel) if dimension == 0 else soon
 
     def _living(self, kind: str, name: str, now: int) -> dict[str, int]:
         slots = self._slots.setdefault((kind, name), {})
@@ -107,10 +158,13 @@ class TwinLimiter:
 
 
 def granted(limiter: Limiter | TwinLimiter, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
-    """What a worker is granted whose ledger knows of no call in flight that Redis forgot."""
+    """What a worker is granted whose ledger knows of no call that Redis forgot."""
     grant = limiter.grant(bounds, wanted)
     if grant.forgotten and isinstance(limiter, Limiter):
         limiter.nothing_in_flight(bounds.deployment, bounds.tier, grant.forgotten)
+        if RATE_FORGOTTEN in grant.forgotten:
+            days = bounds.requests_per_day is not None
+            limiter.restore(bounds, grant.forgotten_until, [], days)
         grant = limiter.grant(bounds, wanted)
     return grant
 
@@ -133,6 +187,12 @@ class Bench:
     def grant(self, bounds: Bounds, *wanted: Want) -> Grant:
         return granted(self.limiter, bounds, wanted)
 
+    def ended(
+        self, bounds: Bounds, grant: Grant, wanted: Sequence[Want], used: tuple[int, int] | None
+    ) -> None:
+        """What was granted of those ``wanted`` has ended, each having used so much."""
+        self.limiter.settle(bounds, [Spent(slot, used) for slot in grant.slots(wanted)])
+
 
 def on_redis(client: redis.Redis, kind: type[Limiter] = Limiter) -> Bench:
     """The script as shipped, but for the one line that reads the server's clock."""
@@ -141,7 +201,7 @@ def on_redis(client: redis.Redis, kind: type[Limiter] = Limiter) -> Bench:
     assert all(script.count("redis.call('TIME')") == 1 for script in kind.scripts)
 
     class Told(kind):  # type: ignore[misc, valid-type]
-        scripts = tuple(script.replace("redis.call('TIME')", told) for script in kind.scripts)
+        scripts = Scripts(*(text.replace("redis.call('TIME')", told) for text in kind.scripts))
 
     def turn(now: int) -> None:
         with client.pipeline() as pipe:

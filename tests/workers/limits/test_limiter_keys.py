@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from tests.workers.limits.limiter_twin import LEASE, granted
-from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
+from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, Want
+from tierqueue.workers.limits.limiter import Limiter
 
 names = itertools.count()
 
@@ -44,7 +45,7 @@ def test_what_is_of_another_type_is_as_if_it_were_not_there(
     prefix = f"odd-{next(names)}"
     limiter = Limiter(client, prefix, LEASE)
     stated = _bounds(in_flight=2, tier_in_flight=2)
-    for key in ("buckets:d", "calls:d", "tier-calls:frontier", "known:d", "tier-known:frontier"):
+    for key in ("windows:d", "calls:d", "tier-calls:frontier", "known:d", "tier-known:frontier"):
         left(client, f"{prefix}:{key}")
     if renewed:
         assert limiter.renew("d", "frontier", ["a", "b"])
@@ -52,25 +53,28 @@ def test_what_is_of_another_type_is_as_if_it_were_not_there(
     else:
         assert len(granted(limiter, stated, _calls(3)).granted) == 2
     counted = limiter.grant(_bounds(requests_per_minute=6000), _calls(1))
-    assert counted.granted == ()
-    assert counted.retry_after < 1
+    assert (counted.granted, counted.full) == ((), (RATE_FORGOTTEN,))
+    assert counted.retry_after <= Limiter.travel
 
 
-@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "-1e300", "1e300", "x", ""])
-@pytest.mark.parametrize("field", ["requests", "requests_at"])
-def test_a_bucket_that_cannot_be_read_is_empty(
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e300", "x", ""])
+@pytest.mark.parametrize("field", ["from", "process"])
+def test_windows_whose_beginning_cannot_be_read_are_forgotten(
     client: redis.Redis, field: str, number: str
 ) -> None:
-    prefix = f"odd-{next(names)}"
-    at = round(time.time() * 1_000_000)
-    client.hset(f"{prefix}:buckets:d", mapping={"requests": "5", "requests_at": at, field: number})
-    limiter = Limiter(client, prefix, LEASE)
-    stated = _bounds(requests_per_minute=600)
-    first = limiter.grant(stated, _calls(5))
-    assert first.granted == ()
-    assert first.retry_after < 1
-    time.sleep(first.retry_after)
-    assert len(limiter.grant(stated, _calls(5)).granted) == 1
+    limiter, stated = Limiter(client, f"odd-{next(names)}", LEASE), _bounds(requests_per_minute=9)
+    assert granted(limiter, stated, _calls(1)).granted
+    client.hset(f"{limiter._prefix}:windows:d", field, number)
+    assert limiter.grant(stated, _calls(1)).full == (RATE_FORGOTTEN,)
+
+
+@pytest.mark.parametrize("number", ["nan 1 1", "1e300 0 0", "-5 0 0", "1", "x", ""])
+def test_what_is_no_count_counts_nothing(client: redis.Redis, number: str) -> None:
+    limiter, stated = Limiter(client, f"odd-{next(names)}", LEASE), _bounds(requests_per_minute=2)
+    assert granted(limiter, stated, _calls(1)).granted
+    soon = round((time.time() + 30) * 4)
+    client.hset(f"{limiter._prefix}:windows:d", f"s{soon}", number)
+    assert len(limiter.grant(stated, _calls(3)).granted) == 1
 
 
 @pytest.mark.parametrize("ends", [float("inf"), 1e18])

@@ -11,7 +11,8 @@ from tests.workers.limits.test_limiter import bounds, calls
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.workers.limits import forgotten
-from tierqueue.workers.limits.limiter import FORGOTTEN, TIER_FORGOTTEN, Bounds, Limiter
+from tierqueue.workers.limits.bounds import FORGOTTEN, RATE_FORGOTTEN, TIER_FORGOTTEN, Bounds
+from tierqueue.workers.limits.limiter import Limiter
 
 
 @pytest.fixture
@@ -72,3 +73,26 @@ def test_where_the_ledger_knows_of_no_claim_there_is_nothing_to_wait_for(
     assert (waits.granted, waits.busy) == ((), True)
     moves.settle(settlement(claim))
     assert len(forgotten.grant(ledger, limiter, limit, calls(1)).granted) == 1
+
+
+def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    stated = {"requests_per_minute": 3, "requests_per_day": 9}
+    limit = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, **stated)
+    moves.running()
+    held_off = forgotten.grant(ledger, limiter, limit, calls(3))
+    assert (held_off.granted, held_off.full) == ((), (RATE_FORGOTTEN,))
+    assert 0 < held_off.retry_after <= Limiter.travel
+    arrived = Limiter(client, limiter._prefix, LEASE)
+    client.hset(f"{limiter._prefix}:windows:{WORKER.deployment}", "from", held_off.at)
+    assert len(forgotten.grant(ledger, arrived, limit, calls(3)).granted) == 2
+
+
+def test_a_deployment_that_was_not_called_lately_starts_at_once(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    limiter = Limiter(client, new_id(), LEASE)
+    limit = Bounds(deployment="new", tier="frontier", requests_per_minute=3)
+    assert len(forgotten.grant(ledger, limiter, limit, calls(5)).granted) == 3

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import redis
 
-from tierqueue.workers.limits.limiter import Bounds, Limiter, Want
+from tierqueue.workers.limits.bounds import Bounds, Want
+from tierqueue.workers.limits.limiter import Limiter
 
 MINUTE = {"requests_per_minute": 600}
 TOKENS = {"tokens_per_minute": 6_000, "token_burst": 1_000}

@@ -1,0 +1,57 @@
+"""The calls of a deployment that were made not long ago, for a limiter that forgot them."""
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, literal_column, select
+
+from tierqueue.ledger.tables import attempts, items
+from tierqueue.router.item import Tier
+
+
+class RecentCall(NamedTuple):
+    """A call that was claimed; times in epoch microseconds."""
+
+    started_at: int
+    """When it was claimed: it was sent after that."""
+    ended_at: int | None
+    """When its end was known; ``None``: it may still run."""
+    input: int
+    """Tokens of input: those it used, or as many as it was held for."""
+    output: int
+    """The same of output."""
+
+
+_SINCE = (
+    select(
+        attempts.c.started_at,
+        attempts.c.ended_at,
+        attempts.c.outcome,
+        attempts.c.usage,
+        items.c.token_bound,
+        items.c.route,
+    )
+    .join(items, items.c.id == attempts.c.item_id)
+    .where(
+        attempts.c.deployment == bindparam("deployment"),
+        attempts.c.started_at > bindparam("since"),
+    )
+)
+_AT_APIS = _SINCE.where(attempts.c.tier != literal_column("'gpu'"))
+"""What an index serves: the house's own engines make more calls, and have no rates."""
+_EXACT = ("accepted", "rejected", "throttled")
+"""Ends after which nothing but the usage can have been counted."""
+_INPUTS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+
+
+def since(connection: Connection, tier: Tier, deployment: str, at: int) -> list[RecentCall]:
+    """Every call of a tier's deployment claimed after ``at`` (epoch microseconds)."""
+    query = _SINCE if tier is Tier.GPU else _AT_APIS
+    found = connection.execute(query, {"deployment": deployment, "since": at})
+    calls = []
+    for row in found:
+        usage, output = row.usage or {}, int((row.route or {}).get("output_tokens", 0))
+        bound = (max(0, (row.token_bound or 0) - output), output)
+        used = (sum(usage.get(name, 0) for name in _INPUTS), usage.get("output_tokens", 0))
+        known = row.outcome in _EXACT
+        calls.append(RecentCall(row.started_at, row.ended_at, *(used if known else bound)))
+    return calls

@@ -1,0 +1,185 @@
+"""What the limiter is told and what it answers: bounds, calls wanted, grants, calls that ended."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.lifecycle import Wait
+from tierqueue.router.policy.deployment import Deployment
+
+FORGOTTEN, TIER_FORGOTTEN = Wait.IN_FLIGHT_FORGOTTEN, Wait.TIER_IN_FLIGHT_FORGOTTEN
+"""Redis does not know all calls in flight, of the deployment or of the tier."""
+
+RATE_FORGOTTEN = Wait.RATE_FORGOTTEN
+"""Redis does not know all that the deployment was asked for within its windows."""
+
+_FORGOTTEN = frozenset({FORGOTTEN, TIER_FORGOTTEN, RATE_FORGOTTEN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a deployment states; ``None`` means "not bounded", 0 in flight means "nothing now".
+
+    ``token_burst`` is the largest item, in tokens, that is ever granted. ``counted``: what it is
+    asked for is counted even where no rate bounds it. ``call`` is how long its calls take at most,
+    in seconds. Raises ``InvalidPolicy`` for bounds that let nothing through.
+    """
+
+    deployment: str
+    tier: str
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    requests_per_day: int | None = None
+    token_burst: int | None = None
+    in_flight: int | None = None
+    tier_in_flight: int | None = None
+    counted: bool = False
+    call: float = 60.0
+
+    def __post_init__(self) -> None:
+        for limit in (*self.rates, self.token_burst):
+            if limit is not None and limit < 1:
+                raise self._wrong("a limit of requests or tokens must be at least 1")
+        if min(self.in_flight or 0, self.tier_in_flight or 0) < 0:
+            raise self._wrong("calls in flight cannot be negative")
+
+    @property
+    def rates(self) -> tuple[int | None, ...]:
+        """Requests, tokens, input tokens, output tokens a minute; requests a day."""
+        return (
+            self.requests_per_minute,
+            self.tokens_per_minute,
+            self.input_tokens_per_minute,
+            self.output_tokens_per_minute,
+            self.requests_per_day,
+        )
+
+    @property
+    def rated(self) -> bool:
+        """Whether any rate is bounded."""
+        return any(limit is not None for limit in self.rates)
+
+    @property
+    def windows(self) -> bool:
+        """Whether what it is asked for is counted."""
+        return self.counted or self.rated
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing at all is bounded, nor counted."""
+        return not self.windows and self.in_flight is None and self.tier_in_flight is None
+
+    def holds(self, want: "Want") -> bool:
+        """Whether a call can ever be granted."""
+        limits = (
+            (want.tokens, self.token_burst),
+            (want.tokens, self.tokens_per_minute),
+            (want.input, self.input_tokens_per_minute),
+            (want.output, self.output_tokens_per_minute),
+        )
+        return all(limit is None or tokens <= limit for tokens, limit in limits)
+
+    def _wrong(self, what: str) -> InvalidPolicy:
+        return InvalidPolicy(
+            f"deployment {self.deployment}: {what}", {"deployment": self.deployment}
+        )
+
+
+def bounds_of(deployment: Deployment, tier_in_flight: int | None) -> Bounds:
+    """What a deployment's policy states, and its tier's calls in flight."""
+    limits = deployment.limits
+    return Bounds(
+        deployment=deployment.name,
+        tier=deployment.tier.value,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        input_tokens_per_minute=limits.input_tokens_per_minute,
+        output_tokens_per_minute=limits.output_tokens_per_minute,
+        requests_per_day=limits.requests_per_day,
+        token_burst=deployment.token_burst,
+        in_flight=limits.in_flight,
+        tier_in_flight=tier_in_flight,
+        call=deployment.timeout,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One call asked for: a slot id no other call bears, and the most tokens it may cost.
+
+    ``output`` is the most of them that may be output.
+    """
+
+    id: str
+    tokens: int
+    output: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.output <= self.tokens:
+            raise ValueError(
+                f"a call cannot want {self.tokens} tokens, and {self.output} of them output"
+            )
+
+    @property
+    def input(self) -> int:
+        """The most tokens of input."""
+        return self.tokens - self.output
+
+
+class Slot(NamedTuple):
+    """What one granted call holds: its id, when it was granted (the server's µs), its bounds."""
+
+    id: str
+    at: int
+    input: int
+    output: int
+
+
+class Spent(NamedTuple):
+    """A call that ended: its slot, tokens of input and output where they are known, was it sent."""
+
+    slot: Slot
+    used: tuple[int, int] | None = None
+    sent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What may be called now: the first ``len(granted)`` of those wanted that can ever fit.
+
+    ``retry_after`` is in seconds, 0 when all were granted; for what may come back sooner it is only
+    when to look again. ``full`` are the limits that stopped the next one, the rates first.
+    ``never`` holds ids of more tokens than any window: no waiting helps them, and they block
+    nobody. ``at`` is when it was decided (the server's µs), ``forgotten_until`` until when what was
+    granted before may still arrive (the same; 0: all is known). ``send_by``, in monotonic seconds:
+    what is granted has to leave by then, or may not any more.
+    """
+
+    granted: tuple[str, ...]
+    retry_after: float = 0.0
+    full: tuple[Wait, ...] = ()
+    never: tuple[str, ...] = ()
+    at: int = field(default=0, compare=False)
+    forgotten_until: int = field(default=0, compare=False)
+    send_by: float = field(default=math.inf, compare=False)
+
+    @property
+    def busy(self) -> bool:
+        """Whether only calls in flight stand in the way: the next one to end frees capacity."""
+        return set(self.full) <= {Wait.IN_FLIGHT, Wait.TIER_IN_FLIGHT, FORGOTTEN, TIER_FORGOTTEN}
+
+    @property
+    def forgotten(self) -> frozenset[Wait]:
+        """Which of the things that Redis may forget it does not know whole."""
+        return _FORGOTTEN & frozenset(self.full)
+
+    def slots(self, wanted: Sequence[Want]) -> list[Slot]:
+        """What the granted ones of those ``wanted`` hold."""
+        granted = set(self.granted)
+        return [
+            Slot(want.id, self.at, want.input, want.output) for want in wanted if want.id in granted
+        ]

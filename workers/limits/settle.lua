@@ -1,0 +1,52 @@
+-- Calls that ended: their slots come back, and what they did not use of their bounds.
+-- KEYS: of each scope its windows and its calls in flight. ARGV: minute, travel, the longest call, day
+-- (microseconds), key life (seconds), how many scopes, whether each one's windows are kept; then of each
+-- call: id, when it was granted, bounds of input and output, input and output used ('' = not known),
+-- whether it was sent.
+-- A slot that is not there any more was given back before, or has lapsed: its bound stays.
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local minute, travel, call = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local day, life, scopes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local grain = { minute = minute / 240, day = day / 240 }
+local longest = {
+  p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
+}
+local process, ended = process_now(), {}
+for n = 7 + scopes, #ARGV, 7 do
+  local mine = false
+  for number = 1, scopes do
+    ours(KEYS[number * 2], 'zset')
+    local there = redis.call('ZREM', KEYS[number * 2], ARGV[n]) == 1
+    mine = mine or (number == 1 and there)
+  end
+  if mine then ended[#ended + 1] = n end
+end
+for number = 1, scopes do
+  if ARGV[6 + number] == '1' and #ended > 0 then
+    local w = window(KEYS[number * 2 - 1], now, grain, longest, minute)
+    local since = finite(w.state.since)
+    if w.state.process == process and finite(w.state.from) == 0 and since then
+      for _, n in ipairs(ended) do
+        local at, sent = tonumber(ARGV[n + 1]), ARGV[n + 6] == '1'
+        local input, output = tonumber(ARGV[n + 2]), tonumber(ARGV[n + 3])
+        local used_input, used_output = tonumber(ARGV[n + 4]), tonumber(ARGV[n + 5])
+        -- From before what is kept began: it stands there with what the ledger knew of it.
+        if at >= since and (used_input or not sent) then
+          put(w, 'p', index_of(at + travel + minute, grain.minute), -1, -input, 0)
+          put(w, 'p', index_of(at + travel + call + minute, grain.minute), 0, 0, -output)
+          if sent then
+            -- It reached the provider at the latest when it ended, and some time before.
+            local arrived = math.min(at + travel, now)
+            put(w, 's', index_of(arrived + minute, grain.minute), 1, used_input, 0)
+            put(w, 's', index_of(now + minute, grain.minute), 0, 0, used_output)
+          elseif w.state.day == '1' then
+            put(w, 'd', index_of(at + travel + day, grain.day), -1, 0, 0)
+          end
+        end
+      end
+      keep(w, w.state.day == '1' and math.max(life, day / 500000) or life)
+    end
+  end
+end
+return #ended
