@@ -1,5 +1,6 @@
 """A deployment's limits hold over all workers, as the provider's own log shows."""
 
+import time
 from typing import Any
 
 import pytest
@@ -91,11 +92,14 @@ def test_a_tier_s_concurrency_is_in_force_within_two_seconds(running: RunningSys
     finally:
         with running.ledger.write() as connection:
             tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 2, by="a test")
+    in_force = time.time() + 2
+    assert waiting.get(timeout=90)
+    while time.time() < in_force:
+        classify.delay("before it is", labels=LABELS, floor="frontier").get(timeout=90)
     before = len(running.served())
     many = [classify.delay(f"two {n}", labels=LABELS, floor="frontier") for n in range(6)]
-    assert waiting.get(timeout=60)
     for result in many:
-        result.get(timeout=60)
+        result.get(timeout=90)
     served = running.served()[before:]
     at_once = [sum(_runs(other, line["started"]) for other in served) for line in served]
     assert 1 <= max(at_once) <= 2
