@@ -25,6 +25,7 @@ from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.kinds.complete import complete
 from tierqueue.workers.caller import Caller, judge
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.settler import Ended
 
@@ -131,7 +132,9 @@ def called(send_by: float, before: Callable[[str], None]) -> tuple[Engine, list[
     loop.start()
     try:
         claim = a_claim(item, arguments={"prompt": "p"}, held=7)
-        caller.start(where, [claim], {"i": "slot"}, send_by, lambda: None, Counter())
+        caller.start(
+            where, [claim], {"i": Slot("slot", 0, 10, 10)}, send_by, lambda: None, Counter()
+        )
         assert there.wait(5)
     finally:
         loop.stop(timeout=1.0)

@@ -79,8 +79,12 @@ def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
     ledger: Ledger, client: redis.Redis
 ) -> None:
     moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
-    stated = {"requests_per_minute": 3, "requests_per_day": 9}
-    limit = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, **stated)
+    limit = Bounds(
+        deployment=WORKER.deployment,
+        tier=WORKER.tier,
+        requests_per_minute=3,
+        requests_per_day=9,
+    )
     moves.running()
     held_off = forgotten.grant(ledger, limiter, limit, calls(3))
     assert (held_off.granted, held_off.full) == ((), (RATE_FORGOTTEN,))
