@@ -1,0 +1,86 @@
+"""What calls that ended give back of their bounds, in every dimension, and what they do not."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.workers.limits.limiter_twin import Bench, in_memory, on_redis
+from tests.workers.limits.test_limiter import bounds, calls
+from tierqueue.workers.limits.bounds import Spent, Want
+
+
+@pytest.fixture
+def client(valkey_socket: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(valkey_socket) as client:
+        yield client
+
+
+@pytest.fixture(params=["lua", "twin"])
+def bench(request: pytest.FixtureRequest, client: redis.Redis) -> Bench:
+    return in_memory() if request.param == "twin" else on_redis(client)
+
+
+def test_a_call_that_has_ended_leaves_the_window_a_minute_after_it_came(bench: Bench) -> None:
+    stated = bounds(requests_per_minute=2)
+    wanted = calls(2)
+    bench.ended(stated, bench.grant(stated, *wanted), wanted, (0, 0))
+    bench.later(59.9)
+    assert bench.grant(stated, *calls(1)).granted == ()
+    bench.later(0.5)
+    assert len(bench.grant(stated, *calls(3)).granted) == 2
+
+
+def test_what_a_call_did_not_use_of_its_bound_is_free_at_once(bench: Bench) -> None:
+    stated = bounds(tokens_per_minute=1_000)
+    first, second = [Want("first", 900, 500)], [Want("second", 900, 500)]
+    grant = bench.grant(stated, *first)
+    assert bench.grant(stated, *second).full == ("tokens_per_minute",)
+    bench.ended(stated, grant, first, (60, 40))
+    assert bench.grant(stated, *second).granted == ("second",)
+    assert bench.grant(stated, *calls(1, 1)).full == ("tokens_per_minute",)
+
+
+@pytest.mark.parametrize("used", [None, (0, 0)], ids=["lost", "told twice"])
+def test_a_bound_comes_back_once_and_never_where_the_end_is_not_known(
+    bench: Bench, used: tuple[int, int] | None
+) -> None:
+    stated = bounds(tokens_per_minute=1_000)
+    one, other = [Want("one", 400, 200)], [Want("other", 400, 200)]
+    grant = bench.grant(stated, *one)
+    bench.grant(stated, *other)
+    for _ in range(2):
+        bench.ended(stated, grant, one, used)
+    left = 200 if used is None else 600
+    assert bench.grant(stated, *calls(1, left + 1)).granted == ()
+    assert bench.grant(stated, *calls(1, left)).granted
+
+
+def test_what_was_never_sent_counts_nowhere(client: redis.Redis) -> None:
+    bench, stated = on_redis(client), bounds(requests_per_minute=1, requests_per_day=1)
+    [want] = calls(1)
+    grant = bench.grant(stated, want)
+    assert bench.grant(stated, *calls(1)).granted == ()
+    bench.limiter.settle(stated, [Spent(slot, sent=False) for slot in grant.slots([want])])
+    assert bench.grant(stated, *calls(1)).granted
+
+
+def test_input_and_output_are_bounded_each_by_itself(bench: Bench) -> None:
+    stated = bounds(input_tokens_per_minute=1_000, output_tokens_per_minute=100)
+    assert bench.grant(stated, Want("a", 560, 60)).granted
+    assert bench.grant(stated, Want("b", 90, 50)).full == ("output_tokens_per_minute",)
+    assert bench.grant(stated, Want("c", 540, 10)).full == ("input_tokens_per_minute",)
+    assert bench.grant(stated, Want("d", 500, 10)).granted == ("d",)
+    assert bench.grant(stated, Want("e", 1_200, 1)).never == ("e",)
+
+
+def test_the_requests_of_a_day_last_for_a_day(client: redis.Redis) -> None:
+    bench, stated = on_redis(client), bounds(requests_per_day=3)
+    assert len(bench.grant(stated, *calls(5)).granted) == 3
+    bench.later(3_000)
+    full = bench.grant(stated, *calls(1))
+    assert (full.full, full.retry_after) == (("requests_per_day",), 60.0)
+    for _ in range(24):
+        bench.later(3_500)
+        full = bench.grant(stated, *calls(1))
+    assert len(bench.grant(stated, *calls(2)).granted) + len(full.granted) == 3
