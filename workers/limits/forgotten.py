@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from tierqueue.ledger.lifecycle import leases, recent_calls
-from tierqueue.ledger.lifecycle.recent_calls import RecentCall
+from tierqueue.ledger.lifecycle import leases
+from tierqueue.ledger.monitoring import recent_calls
+from tierqueue.ledger.monitoring.recent_calls import RecentCall
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier

@@ -1,8 +1,8 @@
 """What the ledger knows of calls that were made not long ago."""
 
 from tests.ledger.moves import WORKER, Moves, settlement
-from tierqueue.ledger.lifecycle import recent_calls
-from tierqueue.ledger.lifecycle.recent_calls import RecentCall
+from tierqueue.ledger.monitoring import recent_calls
+from tierqueue.ledger.monitoring.recent_calls import RecentCall
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 
