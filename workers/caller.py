@@ -260,14 +260,15 @@ def _output_limit(deployment: Deployment, claim: Claim) -> int:
 def judge(reply: Reply, claim: Claim, kind: ItemTask | None, deployment: Deployment) -> Outcome:
     """The outcome of a reply: an answer is validated, anything else speaks for itself.
 
-    Another model's answer is refused where the item's demands forbid it, and marked elsewhere.
+    Another model's answer is refused where the deployment or the item's demands forbid it, and
+    marked elsewhere.
     """
     if not isinstance(reply, Completed):
         return reply
     assert kind is not None
     item = claim.item
     if not same_model(deployment.model, reply.model_served, deployment.served_as):
-        if must_be_the_asked(item.risk, item.floor):
+        if deployment.served_model == "exact" or must_be_the_asked(item.risk, item.floor):
             return rejected(
                 reply, ["another model answered than the one asked for"], reason="wrong_model"
             )

@@ -32,6 +32,8 @@ _SINCE = (
     )
     .join(items, items.c.id == attempts.c.item_id)
     .where(
+        # A batch takes nothing of the limits of live calls.
+        attempts.c.batch.is_(None),
         attempts.c.deployment == bindparam("deployment"),
         attempts.c.started_at > bindparam("since"),
     )

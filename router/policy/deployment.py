@@ -54,7 +54,7 @@ class Limits(Table):
     """Most calls at once, over all workers."""
 
 
-_ADDED = ("tasks", "top_logprobs", "temperature", "batch")
+_ADDED = ("tasks", "top_logprobs", "temperature", "batch", "served_model")
 """Keys of later releases, newest last."""
 
 _ADDED_LIMITS = ("input_tokens_per_minute", "output_tokens_per_minute", "requests_per_day")
@@ -109,6 +109,10 @@ class Deployment(Table):
     served_as: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Further names, or patterns of them with ``*``, under which the same model answers. An answer
     that names any other model is ``wrong_model``."""
+
+    served_model: Literal["exact"] | None = None
+    """``exact``: an answer of another model is refused for every item; where nothing is stated, for
+    those alone whose wrong answer hurts somebody."""
 
     base_url: str | None = None
     """The API's address, ``http://`` or ``https://``, without a login; where nothing is stated, the

@@ -73,6 +73,14 @@ def test_elsewhere_it_is_accepted_and_marked() -> None:
     assert outcome.completed.other_model
 
 
+def test_a_deployment_that_asks_for_the_exact_model_takes_no_other_for_any_item() -> None:
+    outcome = judged("claude-haiku-tiny", "internal", served_model="exact")
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "wrong_model"
+    same = judged("claude-sonnet-4-5-20250929", "internal", served_model="exact")
+    assert isinstance(same, Accepted)
+
+
 @pytest.mark.parametrize("served", ["claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4.5"])
 def test_the_same_model_under_another_name_is_accepted_and_not_marked(served: str) -> None:
     outcome = judged(served, "auto_applied")

@@ -35,7 +35,7 @@ def test_a_model_made_for_some_task_types_gets_no_other() -> None:
 def test_a_deployment_that_states_no_task_types_has_the_terms_of_an_older_release() -> None:
     (deployment,) = policy_of([a_spec("house")]).deployments.values()
     later = {"tasks", "top_logprobs", "profile", "logprobs_parameter", "prompt_cache"}
-    later |= {"temperature", "batch"}
+    later |= {"temperature", "batch", "served_model"}
     said = deployment.model_dump(exclude={"policy", *later}, mode="python")
     for later_limit in ("input_tokens_per_minute", "output_tokens_per_minute", "requests_per_day"):
         del said["limits"][later_limit]
