@@ -148,6 +148,8 @@ end
 
 local function enter(key)
   local ends = string.format('%.0f', now + lease)
+  -- Of killed workers: nobody else takes them out where calls in flight are not bounded.
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
   for start = 1, granted, 1000 do
     local members = {}
     for i = start, math.min(granted, start + 999) do

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.workers.limits.limiter_twin import Bench, in_memory, on_redis
+from tests.workers.limits.limiter_twin import LEASE, Bench, in_memory, on_redis
 from tests.workers.limits.test_limiter import bounds, calls
 from tierqueue.workers.limits.bounds import Spent, Want
+from tierqueue.workers.limits.limiter import Limiter
 
 
 @pytest.fixture
@@ -54,6 +55,17 @@ def test_a_bound_comes_back_once_and_never_where_the_end_is_not_known(
     left = 200 if used is None else 600
     assert bench.grant(stated, *calls(1, left + 1)).granted == ()
     assert bench.grant(stated, *calls(1, left)).granted
+
+
+def test_slots_of_killed_workers_do_not_pile_up_where_only_a_rate_is_stated(
+    client: redis.Redis,
+) -> None:
+    bench, stated = on_redis(client), bounds(requests_per_minute=600)
+    bench.grant(stated, *calls(5))
+    bench.later(LEASE + 1)
+    bench.grant(stated, *calls(1))
+    assert isinstance(bench.limiter, Limiter)
+    assert client.zcard(f"{bench.limiter._prefix}:calls:d") == 1
 
 
 def test_what_was_never_sent_counts_nowhere(client: redis.Redis) -> None:
