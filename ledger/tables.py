@@ -319,6 +319,21 @@ conditions = Table(
 )
 """One row a deployment that was called; its columns are ``router.condition.Condition``."""
 
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("task", _Id, primary_key=True),
+    Column("deployment", _Id, primary_key=True),
+    Column("answers", BigInteger, nullable=False),
+    Column("accepted", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("seconds", Double, nullable=False),
+)
+"""One row a task type and a deployment: how its answers were judged, and what they took in all. The
+older an answer, the less it counts.
+"""
+
 processes = Table(
     "processes",
     metadata,

@@ -88,7 +88,9 @@ class DeadLettered(TierqueueError):
 
 
 class NoRoute(DeadLettered):
-    """No deployment satisfies the item's demands; ``fields["refusals"]`` says why, one by one."""
+    """No deployment satisfies the item's demands; ``fields["refusals"]`` says why, one by one, and
+    ``fields["nearest"]``, where one thing would do, with which change one would.
+    """
 
     reason = "no_route"
 

@@ -14,7 +14,7 @@ class Refusal:
     """A deployment that was not chosen and the first rule it breaks.
 
     Rules, in their order: ``task_type boundary context_window token_limit too_small floor fallback
-    confidence unavailable unpriced max_cost more_expensive``.
+    confidence unpriced max_cost deadline unavailable more_expensive``.
     """
 
     deployment: str

@@ -9,6 +9,9 @@ from tierqueue.ledger.tables import items
 from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
 
+COUNTED = 10_000
+"""Most items of a tier that are counted as ahead of another."""
+
 _FILLINGS = union_all(
     *(
         select(
@@ -32,6 +35,26 @@ _FILLINGS = union_all(
 )
 
 
+_AHEAD = union_all(
+    *(
+        select(
+            literal_column(f"'{tier.value}'").label("tier"),
+            select(func.count())
+            .select_from(
+                select(items.c.id)
+                .where(is_in(state), items.c.tier == tier.value)
+                .limit(COUNTED)
+                .subquery()
+            )
+            .scalar_subquery()
+            .label("ahead"),
+        )
+        for tier in TIERS
+        for state in (State.ROUTED, State.QUEUED)
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Filling:
     """A tier's queue: how many items were sent and not yet claimed, whether more are routed, and
@@ -41,6 +64,16 @@ class Filling:
     queued: int
     routed: bool
     urgent: bool
+
+
+def ahead(connection: Connection) -> dict[str, int]:
+    """How many items were routed to each tier and not called yet, by the tier's name: in either
+    state at most ``COUNTED``.
+    """
+    found = dict.fromkeys((tier.value for tier in TIERS), 0)
+    for row in connection.execute(_AHEAD):
+        found[row.tier] += row.ahead
+    return found
 
 
 def fillings(connection: Connection) -> dict[str, Filling]:

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, select, update
 from tierqueue.ledger.bulk import Prepared, among, prepare_update, update_many
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Entry
+from tierqueue.ledger.in_force import evidence
+from tierqueue.ledger.in_force.evidence import Judged
 from tierqueue.ledger.lifecycle.items import fall_back
 from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results.promises import Ending, Ends, ends_of
@@ -25,8 +27,9 @@ from tierqueue.router.money import NOTHING, NanoUSD
 class Settlement:
     """How one attempt ends, in the ledger's words. Money in nano-dollars, times in epoch µs.
 
-    ``counted``: whether ceilings count the cost. ``next_state`` is where the item goes if this
-    fence is still the item's; the ``…_more`` counts are added to the item's.
+    ``counted``: whether ceilings count the cost. ``judged``: what the answer shows of its
+    deployment. ``next_state`` is where the item goes if this fence is still the item's; the
+    ``…_more`` counts are added to the item's.
     """
 
     item_id: str
@@ -51,6 +54,7 @@ class Settlement:
     refused_by: Sequence[str] | None = None
     too_small: Mapping[str, str] | None = None
     degraded: Mapping[str, str] | None = None
+    judged: Judged | None = None
     calls_more: int = 0
     lost_more: int = 0
     throttles_more: int = 0
@@ -150,6 +154,7 @@ def settle(connection: Connection, ready: Ready) -> Settled:
     for write in stale:
         written += _correct(connection, write)
     books.write(connection, ready.now, written)
+    evidence.add(connection, [done.judged for done in settled if done.judged is not None])
     ended = [_ending(settlement) for settlement in settled if settlement.next_state in ENDS]
     return Settled(ends_of(connection, ended), stale)
 

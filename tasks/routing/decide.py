@@ -29,8 +29,21 @@ from tierqueue.router.policy import batch
 from tierqueue.router.policy.demands import resolve
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
+from tierqueue.router.selection.evidence import ByDeployment
+from tierqueue.router.selection.fitting import Queue
 from tierqueue.router.signals import measure
 from tierqueue.tasks.routing.failover import unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the ledger knows of answers, by task type and deployment, and of each tier's queue."""
+
+    evidence: Mapping[str, ByDeployment] = field(default_factory=dict)
+    queues: Mapping[Tier, Queue] = field(default_factory=dict)
+
+
+NOTHING_MEASURED = Measured()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +74,19 @@ def choose_all(
     now: int,
     counted: Mapping[str, Mapping[str, int]],
     known: Mapping[str, Condition] | None = None,
+    measured: Measured = NOTHING_MEASURED,
 ) -> Chosen:
     """Choose for every item ``now`` (epoch microseconds).
 
     ``counted``: item id -> deployment -> input tokens, where a tokenizer counted them. ``known``:
     the conditions of deployments. One that may be tried is chosen for one item as if it served.
+    ``measured``: what the answers so far have shown.
     """
     routed: list[Routed] = []
     deaths: list[Death] = []
     away = {name: known[name] for name in unavailable(known or {}, policy)} if known else {}
     tried = {name for name, condition in away.items() if condition.wants_probe(now)}
-    conditions = _conditions(now, away, tried)
+    conditions = _conditions(now, away, tried, measured)
     for item in items:
         work = work_item_of(item, policy, now)
         if work.demands.deadline is not None and work.demands.deadline < now:
@@ -102,15 +117,20 @@ def choose_all(
                 routed.append(_routed(item, work, route, policy, degraded, waits))
                 if route.deployment in tried:
                     tried.remove(route.deployment)
-                    conditions = _conditions(now, away, tried)
+                    conditions = _conditions(now, away, tried, measured)
             case DeadLettered() as error:
                 deaths.append(Death(item.id, error.reason, error.message, error.fields))
     return Chosen(items, routed, deaths)
 
 
-def _conditions(now: int, away: Mapping[str, Condition], tried: Collection[str]) -> Conditions:
+def _conditions(
+    now: int, away: Mapping[str, Condition], tried: Collection[str], measured: Measured
+) -> Conditions:
     return Conditions(
-        now, {name: condition.said() for name, condition in away.items() if name not in tried}
+        now,
+        {name: condition.said() for name, condition in away.items() if name not in tried},
+        measured.evidence,
+        measured.queues,
     )
 
 

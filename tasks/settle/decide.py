@@ -33,6 +33,7 @@ from tierqueue.tasks.settle.write import (
     charged,
     dead,
     engine_time,
+    judged,
     settled,
 )
 
@@ -96,6 +97,7 @@ def settlement(
                 confidence=done.confidence,
                 output=output,
                 receipt=receipt,
+                judged=judged(call, done.usage, done.seconds, accepted=True),
                 calls_more=1,
             )
         case Rejected():
@@ -131,6 +133,7 @@ def _rejected(call: Settling, outcome: Rejected) -> Settlement:
             "model_served": outcome.model_served,
             "other_model": outcome.reason == "wrong_model",
         },
+        "judged": judged(call, outcome.usage, outcome.seconds, accepted=False),
         "calls_more": 1,
     }
     reasons = list(outcome.reasons)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tierqueue.ledger.in_force.evidence import Judged
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router.condition import Condition
@@ -100,6 +101,18 @@ def cancellation(item_id: str) -> dict[str, Any]:
     """The error of an item that was cancelled while it ran."""
     message = f"item {item_id} was cancelled while it ran"
     return {"reason": "cancelled", "message": message, "fields": {"item": item_id}}
+
+
+def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> Judged:
+    """What an answer shows of the deployment that gave it."""
+    return Judged(
+        call.claim.item.task,
+        call.deployment.name,
+        accepted,
+        usage.total_input,
+        usage.output_tokens,
+        seconds,
+    )
 
 
 def charged(call: Settling, usage: Usage) -> Charge:

@@ -13,9 +13,10 @@ from typing import Any
 import structlog
 
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.in_force import conditions, pauses, policies
+from tierqueue.ledger.in_force import conditions, evidence, pauses, policies, tier_concurrency
 from tierqueue.ledger.lifecycle import batches, routes
 from tierqueue.ledger.lifecycle.items import die
+from tierqueue.ledger.lifecycle.queue_depths import ahead as queue_ahead
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ends, Promise
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
@@ -23,9 +24,10 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.policy import Policy
+from tierqueue.router.selection.fitting import Queue
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.routing.decide import Chosen, choose_all
+from tierqueue.tasks.routing.decide import NOTHING_MEASURED, Chosen, Measured, choose_all
 from tierqueue.tasks.routing.failover import Conditions, Failover
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable
 from tierqueue.workers.maintenance.resend import Sweep
@@ -172,6 +174,8 @@ class RoutingStage:
     """Whether there may be suspects: they are few, so each tick asks, not each look."""
     _ticked = True
     """Whether deployments that cannot serve are to be looked after, which each tick does."""
+    _measured = NOTHING_MEASURED
+    """As the last tick found it: half a second changes little of it."""
     _moved = False
     _looked_at = 0
     _superseded_at = 0
@@ -193,10 +197,11 @@ class RoutingStage:
             moved = self._failover.tick(connection, known, now) if self._ticked else 0
             if self._ticked:
                 self._below.judge(connection, now)
+                self._measured = self._measure(connection)
             self._ticked = False
             if ahead is None:
                 submitted = self._fill.submitted(connection, BATCH, lock=True)
-                chosen = choose_all(submitted, self._policy, now, {}, known)
+                chosen = choose_all(submitted, self._policy, now, {}, known, self._measured)
             else:
                 chosen = ahead.those(routes.still_submitted(connection, ahead.items))
             routes.route(connection, chosen.routed)
@@ -216,6 +221,18 @@ class RoutingStage:
         self._moved = bool(chosen.items or slices or woken or anew or moved)
         self._looked_at = now
         return len(chosen.items) == BATCH or anew
+
+    def _measure(self, connection: Transaction) -> Measured:
+        """What the answers so far have shown, and how much waits for each tier."""
+        known = evidence.by_task(connection)
+        if not known:
+            return NOTHING_MEASURED
+        in_force, ahead = tier_concurrency.all_concurrency(connection), queue_ahead(connection)
+        queues = {
+            tier: Queue(ahead[tier], in_force.get(tier, self._policy.tiers[tier].concurrency))
+            for tier in TIERS
+        }
+        return Measured(known, queues)
 
     def _superseded(self, connection: Transaction) -> bool:
         """Whether another routing stage has started since with another policy."""
@@ -257,7 +274,7 @@ class RoutingStage:
             out_of_service = self._below.out_of_service(connection)
         task_of = {item.id: item.task for item in submitted}
         counted = {key: self._counter.count(task_of[key], arguments[key]) for key in arguments}
-        chosen = choose_all(submitted, self._policy, now, counted, known)
+        chosen = choose_all(submitted, self._policy, now, counted, known, self._measured)
         return self._below.serve(chosen, arguments, out_of_service)
 
     def _queue(

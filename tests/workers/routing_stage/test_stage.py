@@ -9,10 +9,14 @@ from sqlalchemy import update
 import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
 from tests.ledger.placed import column, place
 from tests.tasks.routing.tokenizer import write_tokenizer
-from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.in_force import evidence
+from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.lifecycle import queue_depths, routes
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
 from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.router.selection.evidence import ENOUGH
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.routing_stage.filling import depth
 from tierqueue.workers.routing_stage.stage import RoutingStage
@@ -54,11 +58,12 @@ def stage_on(ledger: Ledger, policy: Policy) -> RoutingStage:
     )
 
 
-def submitted(ledger: Ledger, text: str = TEXT) -> str:
+def submitted(ledger: Ledger, text: str = TEXT, deadline: int | None = None) -> str:
     return place(
         ledger,
         "submitted",
         arguments={"prompt": text},
+        deadline=deadline,
         prompt_bytes=len(text),
         tier=None,
         deployment=None,
@@ -140,3 +145,28 @@ def test_a_choice_made_ahead_is_dropped_for_what_is_not_as_it_was(
     assert column(ledger, changed, "deployment") == (
         None if "state" in meanwhile else "best" if "floor" in meanwhile else "house"
     )
+
+
+def test_what_answers_have_shown_and_what_waits_decide_where_an_item_goes(ledger: Ledger) -> None:
+    policy = parse_policy(POLICY.format(tokenizer=""), "test")
+    with ledger.write() as connection:
+        slow = [Judged("tierqueue.complete", "house", True, 500, 16, 60.0) for _ in range(ENOUGH)]
+        evidence.add(connection, slow)
+        now = database_now(connection)
+    stage = stage_on(ledger, policy)
+    stage.look()
+    soon, later = submitted(ledger, "hello", now + 30 * 10**6), submitted(ledger, "hello")
+    stage.look()
+    assert column(ledger, later, "deployment") == "house"
+    assert column(ledger, soon, "deployment") == "best"
+    [refusal] = column(ledger, soon, "route")["refusals"]
+    assert (refusal["deployment"], refusal["rule"]) == ("house", "deadline")
+
+
+def test_what_was_routed_to_a_tier_and_not_called_yet_is_ahead_of_what_comes(
+    ledger: Ledger,
+) -> None:
+    for state, tier in (("routed", "gpu"), ("queued", "gpu"), ("running", "gpu"), ("routed", "x")):
+        place(ledger, state, tier=tier)
+    with ledger.read() as connection:
+        assert queue_depths.ahead(connection) == {"gpu": 2, "open_weight": 0, "frontier": 0}
