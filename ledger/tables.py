@@ -324,10 +324,10 @@ evidence = Table(
     metadata,
     Column("task", _Id, primary_key=True),
     Column("deployment", _Id, primary_key=True),
-    Column("answers", BigInteger, nullable=False),
-    Column("accepted", BigInteger, nullable=False),
-    Column("input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
+    Column("answers", Integer, nullable=False),
+    Column("accepted", Integer, nullable=False),
+    Column("input_tokens", Double, nullable=False),
+    Column("output_tokens", Double, nullable=False),
     Column("seconds", Double, nullable=False),
 )
 """One row a task type and a deployment: how its answers were judged, and what they took in all. The

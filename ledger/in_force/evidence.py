@@ -41,7 +41,9 @@ def by_task(connection: Transaction) -> ByTask:
     """Everything that is known."""
     found: ByTask = {}
     for row in connection.execute(select(*(evidence.c[name] for name in (*_KEYS, *_FIGURES)))):
-        found.setdefault(row[0], {})[row[1]] = Evidence(*row[2:])
+        task, deployment, answers, accepted, taken, given, seconds = row
+        seen = Evidence(answers, accepted, round(taken), round(given), seconds)
+        found.setdefault(task, {})[deployment] = seen
     return found
 
 
@@ -75,5 +77,5 @@ def add(connection: Transaction, judged: Iterable[Judged]) -> None:
 
 def _kept(name: str) -> ColumnElement[Any]:
     column = evidence.c[name]
-    half = column / 2 if name == "seconds" else column // 2
+    half = column // 2 if name in ("answers", "accepted") else column / 2
     return case((evidence.c.answers >= MOST, half), else_=column)

@@ -15,8 +15,9 @@ from sqlalchemy import (
     tuple_,
 )
 
+from tierqueue.ledger.records import ITEM, Item
 from tierqueue.ledger.session import Transaction
-from tierqueue.ledger.tables import actions, items, promises
+from tierqueue.ledger.tables import actions, attempts, items, promises
 from tierqueue.router.lifecycle import State
 
 _SHOWN = (
@@ -80,6 +81,26 @@ def newest(
         found = found.where(tuple_(items.c.submitted_at, items.c.id) < place)
     ordered = found.order_by(first.desc(), items.c.id.desc()).limit(limit)
     return connection.execute(ordered).mappings().all()
+
+
+def recorded(connection: Transaction, since: int, most: int) -> list[tuple[Item, str | None]]:
+    """The newest items that were routed, submitted from ``since`` on (epoch µs), each with the
+    deployment that it went to first.
+    """
+    first = (
+        select(attempts.c.deployment)
+        .where(attempts.c.item_id == items.c.id)
+        .order_by(attempts.c.fence)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = (
+        select(*ITEM, func.coalesce(first, items.c.deployment))
+        .where(items.c.submitted_at >= since, items.c.policy.is_not(None))
+        .order_by(items.c.submitted_at.desc(), items.c.id.desc())
+        .limit(most)
+    )
+    return [(Item.from_row(row[:-1]), row[-1]) for row in connection.execute(found)]
 
 
 def of_reason(code: str) -> ColumnElement[bool]:

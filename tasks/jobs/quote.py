@@ -10,6 +10,7 @@ from tierqueue.router.escalation import after_rejection
 from tierqueue.router.item import Sensitivity, Tier, WorkItem
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
+from tierqueue.router.selection.evidence import ByDeployment
 from tierqueue.router.signals import Signals, measure
 from tierqueue.tasks.jobs.expectation import Expected, expected
 from tierqueue.tasks.routing.decide import demands_of
@@ -86,14 +87,16 @@ def quote(
     past: Mapping[tuple[str, bool], Past],
     concurrency: Mapping[Tier, int],
     now: int,
+    evidence: Mapping[str, ByDeployment],
 ) -> Quote:
     """Route every row as it would be routed ``now`` (epoch microseconds); commits nothing.
 
-    ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set.
+    ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set;
+    ``evidence`` is by task type.
     Raises ``Misconfigured`` where a tokenizer that the policy states cannot be loaded.
     """
     found = Quote()
-    conditions, counter = Conditions(now=now), TokenCounter(policy)
+    conditions, counter = Conditions(now=now, evidence=evidence), TokenCounter(policy)
     known = {
         name: there if policy.counts(deployment) else replace(there, cost=0, squares=0)
         for name, deployment in policy.deployments.items()
@@ -120,7 +123,7 @@ def quote(
             found.parts[lane] = part
         part.rows += 1
         part.bound += _counted(chosen, policy)
-        steps = [chosen, *_escalations(item, chosen, signals, policy, conditions)]
+        steps = [chosen, *escalations(item, chosen, signals, policy, conditions)]
         likely = expected([(step.deployment, _counted(step, policy)) for step in steps], known)
         if likely is not None:
             cost, reached = likely
@@ -136,7 +139,7 @@ def _counted(route: Route, policy: Policy) -> int:
     return route.bound if policy.counts(policy.deployments[route.deployment]) else 0
 
 
-def _escalations(
+def escalations(
     item: WorkItem, chosen: Choice, signals: Signals, policy: Policy, conditions: Conditions
 ) -> Iterator[Route]:
     """Where the item would go after each refusal, as far as its calls reach."""

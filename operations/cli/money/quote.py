@@ -74,7 +74,7 @@ def quote(
     """
     from tierqueue.ledger.accounting import spending
     from tierqueue.ledger.accounting.spending import Asked
-    from tierqueue.ledger.in_force import tier_concurrency
+    from tierqueue.ledger.in_force import evidence, tier_concurrency
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.jobs.quote import quote as quoted
@@ -99,8 +99,9 @@ def quote(
         with ledger.read() as connection:
             past = spending.past(connection, name, Asked(simulated=simulated))
             in_force = tier_concurrency.all_concurrency(connection)
+            known = evidence.by_task(connection)
             now = database_now(connection)
-        found = quoted(submission.made(), policy, past, in_force, now)
+        found = quoted(submission.made(), policy, past, in_force, now, known)
     if as_json:
         _emit(found, limit)
     else:

@@ -1,4 +1,4 @@
-"""``tierqueue policy``: is this file a policy?"""
+"""``tierqueue policy``: is this file a policy, and what would it have done with recorded items?"""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
+from tierqueue.operations.cli.input.names import ago
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    emit,
+    json_option,
+    paragraph,
+    say,
+    table,
+)
 from tierqueue.router.errors import InvalidPolicy, Unpriced
+from tierqueue.router.money import format_usd
+from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.router.policy.policy import Policy
+    from tierqueue.tasks.jobs.policy_replay import Replayed
 
 
 def read_policy(path: str | None) -> tuple[Policy, str]:
@@ -90,3 +102,82 @@ def check(file: str | None, as_json: bool) -> None:
         ],
         empty="it has no deployment",
     )
+
+
+MOST = 20_000
+"""Most items that are replayed, the newest."""
+
+
+@policy.command(epilog="Example: tierqueue policy replay tierqueue.toml --since 7d")
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--since", default="7d", show_default=True, help="Submitted in the last 24h, 7d, …")
+@click.option(
+    "--items",
+    "shown",
+    default=10,
+    show_default=True,
+    type=click.IntRange(0, MOST),
+    help="Most items that are listed of those which would go elsewhere.",
+)
+@json_option
+def replay(file: str, since: str, shown: int, as_json: bool) -> None:
+    """Send recorded items through the policy FILE: where each would have gone, for how much.
+
+    Nothing is sent and nothing is written; prompts are not read, so that their tokens are bounded
+    by their bytes. What is expected includes escalations, by the answers that each deployment has
+    given so far; one without answers counts with its upper bound. Exit 1 where an item that went
+    somewhere would be refused.
+    """
+    from tierqueue.ledger.accounting import spending
+    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.in_force import evidence
+    from tierqueue.ledger.operations import item_list
+    from tierqueue.tasks.jobs.policy_replay import replayed
+
+    found, _ = read_policy(file)
+    begin = ago(since)
+    assert begin is not None
+    simulated = frozenset(
+        deployment.name for deployment in found.deployments.values() if deployment.simulated
+    )
+    with opened() as ledger, ledger.read() as connection:
+        items = item_list.recorded(connection, begin, MOST)
+        asked = Asked(simulated=simulated)
+        tasks = sorted({item.task for item, _ in items})
+        past = {task: spending.past(connection, task, asked) for task in tasks}
+        known = evidence.by_task(connection)
+    outcome = replayed(items, found, past, known)
+    if as_json:
+        emit(outcome.to_json())
+    else:
+        _print(outcome, shown)
+        if len(items) == MOST:
+            say(f"the newest {MOST:,} items alone; there are more")
+    if outcome.refused:
+        raise click.exceptions.Exit(1)
+
+
+def _print(outcome: Replayed, shown: int) -> None:
+    table(
+        ["deployment", "items before>", "items after>"],
+        [
+            (name, f"{before:,}", f"{after:,}")
+            for name, (before, after) in sorted(outcome.by_deployment.items())
+        ],
+        empty="no item was routed in this time",
+    )
+    for reason, ids in sorted(outcome.refused.items()):
+        say(f"refused: {count(len(ids), 'item')} {reason}, such as {ids[0]}")
+    expected = outcome.expected
+    paragraph(
+        "",
+        f"{count(outcome.items, 'item')} cost {format_usd(outcome.spent)};"
+        f" expected under this policy: {format_usd(round(expected.value))}, between"
+        f" {format_usd(round(expected.low))} and {format_usd(round(expected.high))} (95%)",
+    )
+    if outcome.unknown:
+        items = count(outcome.unknown, "item")
+        paragraph("", f"{items} would go where no answer is known: each counts with its bound")
+    say(f"{count(len(outcome.moves), 'item')} would go elsewhere")
+    for move in outcome.moves[:shown]:
+        paragraph("  ", f"{move.item}: {move.before} -> {move.after}, {move.why}")

@@ -1,0 +1,99 @@
+"""Recorded items through another policy: the tier mix, the cost, and each item that moves."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.ledger.moves import Moves, settlement
+from tests.ledger.priced import PRICED
+from tests.operations.cli.command import Command
+from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.session import Ledger
+
+ON_BEST = PRICED.replace("[deployments.small]", '[deployments.small]\ntasks = ["another"]')
+HOUSE_ONLY = PRICED.partition("[deployments.best]")[0]
+DEFAULTS = 'default_sensitivity = "internal"\n'
+
+
+@pytest.fixture
+def moves(ledger: Ledger) -> Moves:
+    return Moves(ledger)
+
+
+def answered(moves: Moves, count: int, **stated: object) -> list[str]:
+    """So many items that ``small`` answered."""
+    claims = moves.claim(submitted(moves, count, **stated)).claimed
+    moves.settle(*(settlement(claim, seconds=1.0) for claim in claims))
+    return [claim.item.id for claim in claims]
+
+
+def submitted(moves: Moves, count: int, **stated: object) -> dict[str, int]:
+    moves.submit(count, **stated)
+    own = {name: value for name, value in stated.items() if name in ("floor", "sensitivity")}
+    moves.route(policy="old", route={"reasons": ["r"], "terms": ""}, stated=own)
+    return moves.queue()
+
+
+def policy(folder: Path, text: str) -> str:
+    path = folder / "new.toml"
+    path.write_text(DEFAULTS + text)
+    return str(path)
+
+
+def test_the_same_policy_moves_nothing(tierqueue: Command, moves: Moves, tmp_path: Path) -> None:
+    answered(moves, 3)
+    told = tierqueue.json("policy", "replay", policy(tmp_path, PRICED))
+    assert told["deployments"] == {"small": {"before": 3, "after": 3}}
+    assert (told["items"], told["spent_nanousd"], told["moves"]) == (3, 210, [])
+    assert told["expected_nanousd"] >= 210
+    assert told["low_nanousd"] <= told["expected_nanousd"] <= told["high_nanousd"]
+
+
+def test_items_that_would_go_elsewhere_are_named_with_why(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    ids = answered(moves, 2)
+    told = tierqueue.json("policy", "replay", policy(tmp_path, ON_BEST))
+    assert told["deployments"] == {
+        "best": {"before": 0, "after": 2},
+        "small": {"before": 2, "after": 0},
+    }
+    assert {move["item"] for move in told["moves"]} == set(ids)
+    assert told["unknown"] == 2
+    said = tierqueue("policy", "replay", policy(tmp_path, ON_BEST), "--items", "1")
+    assert said.count("small -> best") == 1
+    assert "2 items would go where no answer is known" in said
+
+
+def test_what_would_be_refused_ends_with_1(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    answered(moves, 1, floor="frontier")
+    file = policy(tmp_path, HOUSE_ONLY)
+    told = tierqueue.json("policy", "replay", file, status=1)
+    assert list(told["refused"]) == ["no_route"]
+    assert told["moves"][0]["after"] == "nowhere"
+    assert "refused: 1 item no_route" in tierqueue("policy", "replay", file, status=1)
+
+
+def test_no_replay_takes_guarded_data_out_of_the_house(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    answered(moves, 1, sensitivity="regulated")
+    told = tierqueue.json("policy", "replay", policy(tmp_path, ON_BEST), status=1)
+    assert told["deployments"]["nowhere"] == {"before": 0, "after": 1}
+
+
+def test_a_replay_changes_nothing(tierqueue: Command, moves: Moves, tmp_path: Path) -> None:
+    [item_id] = answered(moves, 1)
+    before = moves.row(item_id)
+    tierqueue("policy", "replay", policy(tmp_path, ON_BEST))
+    assert moves.row(item_id) == before
+    with moves.ledger.read() as connection:
+        assert routes.next_due(connection) is None
+
+
+def test_older_items_are_left_out(tierqueue: Command, moves: Moves, tmp_path: Path) -> None:
+    moves.submit()
+    said = tierqueue("policy", "replay", policy(tmp_path, PRICED), "--since", "1h")
+    assert "0 items cost $0.00" in said
