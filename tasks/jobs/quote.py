@@ -229,6 +229,6 @@ def most_after(made: Iterable[NewItem], policy: Policy, now: int) -> int:
         item = work_item(new, policy, now)
         signals = measure(item, counter.count(new.task, new.arguments))
         chosen = choose(item, signals, policy, conditions)
-        above = _escalations(item, chosen, signals, policy, conditions)
+        above = escalations(item, chosen, signals, policy, conditions)
         most = max(most, sum(_counted(route, policy) for route in above))
     return most
