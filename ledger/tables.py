@@ -21,6 +21,7 @@ from tierqueue.ledger.columns import Json as _Json
 from tierqueue.ledger.columns import Serial as _Serial
 from tierqueue.ledger.columns import metadata as metadata  # noqa: PLC0414
 from tierqueue.ledger.columns import where as _where
+from tierqueue.ledger.evidence_table import evidence as evidence  # noqa: PLC0414
 from tierqueue.ledger.job_tables import job_rows as job_rows  # noqa: PLC0414
 from tierqueue.ledger.job_tables import jobs as jobs  # noqa: PLC0414
 
@@ -318,21 +319,6 @@ conditions = Table(
     Column("told_at", BigInteger),
 )
 """One row a deployment that was called; its columns are ``router.condition.Condition``."""
-
-evidence = Table(
-    "evidence",
-    metadata,
-    Column("task", _Id, primary_key=True),
-    Column("deployment", _Id, primary_key=True),
-    Column("answers", Integer, nullable=False),
-    Column("accepted", Integer, nullable=False),
-    Column("input_tokens", Double, nullable=False),
-    Column("output_tokens", Double, nullable=False),
-    Column("seconds", Double, nullable=False),
-)
-"""One row a task type and a deployment: how its answers were judged, and what they took in all. The
-older an answer, the less it counts.
-"""
 
 processes = Table(
     "processes",
