@@ -42,6 +42,11 @@ class Fit(NamedTuple):
     bound: NanoUSD
     candidate: Candidate
 
+    @property
+    def in_batch(self) -> bool:
+        """Whether it is priced for a batch, which has a deadline of its own."""
+        return self.candidate.price is self.candidate.in_batch
+
 
 def enough(known: ByDeployment) -> bool:
     """Whether a task type has answers enough that something is concluded from them."""
@@ -59,7 +64,7 @@ def in_time(
     late: dict[str, str] = {}
     for fit in fitting:
         seen = known.get(fit.name)
-        if seen is None or not seen.enough:
+        if seen is None or not seen.enough or fit.in_batch:
             continue
         queue = queues.get(fit.candidate.tier, _EMPTY)
         needed = seen.mean_seconds * (1 + queue.ahead / max(1, queue.calls))

@@ -29,6 +29,8 @@ def _moment(text: str) -> str:
 
 
 Moment = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_moment)]
+CallId = Annotated[Name, Field(pattern=r"^\S+$")]
+"""Celery's own log names it: a sentence there may be what a message says."""
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -40,7 +42,7 @@ class Fields(_Strict):
     """What is said of the call: protocol 2 says it in headers, protocol 1 in the body."""
 
     task: Name
-    id: Name
+    id: CallId
     root_id: Name | None = None
     parent_id: Name | None = None
     group: Name | None = None

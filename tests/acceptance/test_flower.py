@@ -94,8 +94,7 @@ def test_a_dead_item_shows_why_where_and_what_it_cost(running: RunningSystem) ->
     bad = classify.delay("nobody sees", labels=LABELS, sensitivity="regulated", floor="frontier")
     with pytest.raises(NoRoute):
         bad.get(timeout=60)
-    until(lambda: "exception" in (_tasks(running).get(bad.id) or {}))
-    shown = _tasks(running)[bad.id]["exception"]
+    shown = until(lambda: (_tasks(running).get(bad.id) or {}).get("exception"))
     assert shown.startswith("NoRoute: ")
     assert "(never routed, $0.00" in shown
     page = _page(running, f"/task/{bad.id}")

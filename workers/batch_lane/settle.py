@@ -24,13 +24,14 @@ def settlement_of(
 ) -> Settlement:
     """As of a call of its own, at the price of ``deployment``, which is that of its batches.
 
-    Says nothing of the deployment's condition: a batch is no sign of how it serves now. ``now``:
+    Says nothing of the deployment: a batch is no sign of how it serves, nor of how soon. ``now``:
     epoch microseconds; ``draw``: uniform in [0, 1), it spreads retries.
     """
     verdict = Verdict(condition=None, own=False)
     found = settlement(
         claim, deployment, outcome, policy, now, draw, verdict=verdict, stopped=False
     )
+    found = replace(found, judged=None)
     if found.next_state is State.ROUTED:
         # Nobody holds a slice of it: it is routed anew, to another batch or live.
         found = replace(found, next_state=State.SUBMITTED)

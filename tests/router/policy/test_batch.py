@@ -13,6 +13,8 @@ from tierqueue.router.item import Latency, WorkItem
 from tierqueue.router.policy.batch import GIVEN_UP, HOUR, LEAST, PROMOTED
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.route import Route
+from tierqueue.router.selection.evidence import Evidence
+from tierqueue.router.selection.fitting import Queue
 from tierqueue.router.signals import Signals
 
 NOW = 1_000 * HOUR
@@ -75,6 +77,18 @@ def test_the_choice_is_the_cheapest_whatever_lane_each_one_offers(left: int) -> 
     route = routed(an_item_with(left))
     assert route.in_batch == (left >= LEAST)
     assert route.bound == min(120_000, 90_000 if left >= LEAST else 180_000)
+
+
+def test_a_long_queue_of_live_calls_keeps_nobody_out_of_a_batch() -> None:
+    slow = Evidence(100, 100, 10_000, 1_000, 100 * 600.0)
+    conditions = Conditions(
+        now=NOW,
+        evidence={"t": {"batched": slow, "live": slow}},
+        queues={FRONTIER: Queue(100_000, 1), OPEN: Queue(100_000, 1)},
+    )
+    route = choose(an_item_with(24 * HOUR), Signals(100, 10), POLICY, conditions)
+    assert isinstance(route, Route)
+    assert (route.deployment, route.in_batch) == ("batched", True)
 
 
 def test_there_is_time_to_promote_before_an_item_is_given_up() -> None:

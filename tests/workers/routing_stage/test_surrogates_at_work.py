@@ -38,10 +38,14 @@ def stage_on(ledger: Ledger, policy: Policy) -> tuple[RoutingStage, Mock]:
     return stage, delivery
 
 
-def submitted(ledger: Ledger, text: str = KNOWN, deployment: str | None = None) -> str:
+def submitted(
+    ledger: Ledger, text: str = KNOWN, deployment: str | None = None, *, number: int = 1
+) -> str:
+    """An item whose id the draw of a small audit leaves out."""
     item_id = place(
         ledger,
         "submitted",
+        id=f"item-{number}",
         task="tierqueue.classify",
         arguments=arguments(text),
         tier=None,
@@ -64,7 +68,7 @@ def told(delivery: Mock) -> dict[str, Mapping[str, Any]]:
 def test_an_answer_ends_its_item_at_once_and_is_owed_to_its_producer(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    answered, deferred = submitted(ledger), submitted(ledger, FOREIGN)
+    answered, deferred = submitted(ledger), submitted(ledger, FOREIGN, number=2)
     stage, delivery = stage_on(ledger, policy(tmp_path))
     stage.look()
     assert column(ledger, answered, "state") == State.SUCCEEDED
@@ -114,7 +118,7 @@ def answer(ledger: Ledger, item_id: str, label: str) -> None:
 
 def test_audits_that_agree_leave_it_in_service(ledger: Ledger, tmp_path: Path) -> None:
     stage, _ = stage_on(ledger, policy(tmp_path, audit=1.0))
-    placed = [submitted(ledger) for _ in range(6)]
+    placed = [submitted(ledger, number=number) for number in range(6)]
     stage.look()
     for item_id in placed:
         assert column(ledger, item_id, "state") == State.QUEUED
@@ -131,7 +135,7 @@ def test_audits_that_differ_switch_it_off_loudly_and_for_good(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     stage, _ = stage_on(ledger, policy(tmp_path, audit=1.0))
-    for item_id in [submitted(ledger) for _ in range(6)]:
+    for item_id in [submitted(ledger, number=number) for number in range(6)]:
         stage.look()
         answer(ledger, item_id, "card")
     stage._ticked = True
