@@ -150,7 +150,7 @@ def test_audits_that_differ_switch_it_off_loudly_and_for_good(
     with ledger.read() as connection:
         (off,) = surrogates.switched_off(connection, stated.surrogates)
     assert off.task == "tierqueue.classify"
-    item_id = submitted(ledger)
+    item_id = submitted(ledger, number=7)
     stage_on(ledger, stated)[0].look()
     assert column(ledger, item_id, "state") == State.QUEUED
 
