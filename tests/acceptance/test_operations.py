@@ -127,7 +127,7 @@ def test_what_runs_goes_on_beside_a_newer_release(running: RunningSystem) -> Non
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'newer'")
     try:
         app.send_task(names.WAKE, kwargs={"newer": 1}, queue=names.ROUTE, ignore_result=True)
-        newer = {"deployment": "open", "items": [["nobody", 1, 1, "newer"]], "newer": 1}
+        newer = {"deployment": "open", "items": [["nobody", 1, 1, 1, "newer"]], "newer": 1}
         app.send_task(names.SLICE, kwargs=newer, queue="open_weight", ignore_result=True)
         after = [classify.delay(f"after {n}", LABELS, **OPEN) for n in range(10)]
         for result in before + after:

@@ -49,12 +49,16 @@ class EngineLoad:
         self._lock = threading.Lock()
         self._running = self._waiting = self._peak = 0
         self._kv_use = 0.0
+        self._idle = False
         self._steps = self._running_steps = 0
         self._queries = self._hits = self._tokens = 0
 
     def step(self, running: int, waiting: int, kv_use: float, queries: int, hits: int) -> None:
         """The scheduler took a step; ``queries`` and ``hits`` are prompt tokens of this one."""
         with self._lock:
+            if self._idle:
+                # A step from before the last call left, told late.
+                running = waiting = 0
             self._running, self._waiting, self._kv_use = running, waiting, kv_use
             self._peak = max(self._peak, running)
             if running:
@@ -67,6 +71,11 @@ class EngineLoad:
         """No call is left: what was aborted takes no step that would say so."""
         with self._lock:
             self._running = self._waiting = 0
+            self._idle = True
+
+    def begun(self) -> None:
+        """A call goes to the engine: its steps count again."""
+        self._idle = False
 
     def answered(self, tokens: int) -> None:
         """A call ended with so many output tokens."""

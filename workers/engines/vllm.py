@@ -119,6 +119,7 @@ class VllmEngine:
         """
         began, mark = self._clock(), self._time.enter()
         self._stall.begun()
+        self.load.begun()
         timed_out = False
         try:
             async with asyncio.timeout(call.timeout):

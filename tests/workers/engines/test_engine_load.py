@@ -38,6 +38,17 @@ def test_an_engine_whose_last_call_was_aborted_runs_nothing() -> None:
     assert (told.running, told.waiting, told.depth) == (0, 0, 96)
 
 
+def test_a_step_that_is_told_after_the_last_call_left_runs_nothing() -> None:
+    load = a_load()
+    load.begun()
+    load.idle()
+    load.step(running=1, waiting=0, kv_use=0.1, queries=0, hits=0)
+    assert load.figures().running == 0
+    load.begun()
+    load.step(running=1, waiting=0, kv_use=0.1, queries=0, hits=0)
+    assert load.figures().running == 1
+
+
 def test_figures_are_of_now_and_since_the_start() -> None:
     load = a_load()
     load.step(running=4, waiting=1, kv_use=0.5, queries=100, hits=0)
