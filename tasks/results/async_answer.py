@@ -83,7 +83,7 @@ class ItemResult(ReplayableResult, Generic[Out_co]):
         return Answer(found, self.model) if is_answer else found
 
     async def aget(self, timeout: float | None = None) -> Answer[Out_co]:  # noqa: ASYNC109 - as get
-        """As ``get``, awaited: thousands are waited for at once, and none of them has a thread.
+        """As ``get``, awaited: hundreds are waited for at once, and none of them has a thread.
 
         ``timeout`` is in seconds. While neither broker nor ledger can be asked it waits on.
         """
