@@ -218,13 +218,15 @@ def _charges(run: Run, found: Violations) -> dict[str, int]:
 
 def _recovery(run: Run, found: Violations, lease: float) -> dict[str, Any]:
     """I7: what a killed worker held is ready again, or has ended, soon after its lease."""
-    seconds = sorted(line["seconds"] for line in run.faults if line["kind"] == "recovered")
+    recovered = [line for line in run.faults if line["kind"] == "recovered"]
+    seconds = sorted(line["seconds"] for line in recovered)
     for line in run.faults:
         if line["kind"] == "not_recovered":
             found.add("I7", line["item"], "was never seen ready again after its worker was killed")
     p99 = percentile(seconds, 99)
     if p99 is not None and p99 > lease + RECOVERY:
-        found.add("I7", "p99", f"{p99} s until ready again, lease {lease} s")
+        slowest = max(recovered, key=lambda line: line["seconds"])
+        found.add("I7", slowest["item"], f"p99 {p99} s until ready again, lease {lease} s")
     across = [line["seconds"] for line in run.faults if line["kind"] == "recovered_after_outage"]
     return {
         "recovered": len(seconds),

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlalchemy import func, select
 
 from bench.stage import DATABASES, ON_DISK, databases, say
@@ -27,7 +29,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, items, job_rows
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.source import SourceRow
-from tierqueue.tasks.jobs.outlook import look
+from tierqueue.tasks.jobs.outlook import outlook_of
 from tierqueue.tasks.jobs.sampled_cost import Stratum, whole
 from tierqueue.tasks.jobs.sampling import draw
 from tierqueue.tasks.submission import fingerprint
@@ -50,6 +52,9 @@ prices = {{ input = "0.10", output = "0.40" }}
 """
 
 _PATIENCE = 300.0
+
+_LATENCY = 200
+"""Milliseconds of a call, as a vendor's short ones take: a tenth of the rows is some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def _measured(folder: Path, url: str, plan: Plan) -> dict[str, float]:
     """One database: a pass that was killed, one with identical rows, one over a grown file."""
     folder.mkdir(parents=True)
     policy = folder / "policy.toml"
-    environ = {"SANDBOX_KEY": "a-key", "TIERQUEUE_LEASE": "5"}
+    environ = {"SANDBOX_KEY": "a-key", "TIERQUEUE_LEASE": "5", "SANDBOX_LATENCY_MS": str(_LATENCY)}
     names = ("sandbox", "routing", "open_weight")
     system = System(folder, policy=policy, ledger_url=url, processes=names, environ=environ)
     policy.write_text(_POLICY.format(port=system.sandbox_port), encoding="utf-8")
@@ -170,7 +175,7 @@ def _repeated(system: System, ledger: Ledger, rows: int) -> dict[str, float]:
     with ledger.read() as connection:
         (job,) = jobs.newest(connection, 1)
     _until(lambda: _ended(ledger) - ended >= different // 10)
-    _, then = look(ledger, job["id"])
+    _, then = outlook_of(ledger, job["id"])
     at = time.time()
     _until(lambda: _ended(ledger) - ended >= different)
     with ledger.read() as connection:
@@ -207,16 +212,32 @@ def _intervals_held() -> int:
 
 
 def _peak(folder: Path, megabytes: int) -> float:
-    """MB that a process needs to read a CSV of so many, each row hashed as a submission does it."""
-    path = folder / "big.csv"
-    line = "x" * 990
+    """MB that a process needs at the most to read a CSV and a Parquet file of so many MB, each row
+    hashed as a submission does it.
+    """
+    path, columns = folder / "big.csv", folder / "big.parquet"
     with path.open("w", encoding="utf-8") as file:
         file.write("text,n\n")
-        file.writelines(f"{line},{n}\n" for n in range(megabytes * 1_000))
-    words = [sys.executable, "-m", "bench.jobs", "--read", str(path)]
-    told = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    path.unlink()
-    return float(told.splitlines()[-1])
+        file.writelines(f"{_line(n)},{n}\n" for n in range(megabytes * 1_000))
+    fields = pa.schema([("text", pa.string()), ("n", pa.int64())])
+    # Not compressed, and of lines that differ: so many MB are so many MB.
+    with pq.ParquetWriter(columns, fields, compression="none", use_dictionary=False) as into:
+        for megabyte in range(megabytes):
+            numbers = list(range(megabyte * 1_000, megabyte * 1_000 + 1_000))
+            texts = [_line(n) for n in numbers]
+            into.write_table(pa.table({"text": texts, "n": numbers}, schema=fields))
+    peaks = []
+    for big in (path, columns):
+        words = [sys.executable, "-m", "bench.jobs", "--read", str(big)]
+        told = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        peaks.append(float(told.splitlines()[-1]))
+        say(f"peak_mb of {big.name}: {peaks[-1]:.0f}")
+        big.unlink()
+    return max(peaks)
+
+
+def _line(number: int) -> str:
+    return f"{number:010}" * 99
 
 
 def _read(path: Path) -> float:

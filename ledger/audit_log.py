@@ -1,13 +1,37 @@
 """What operators did: append-only, written in the transaction that does it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import RowMapping, func, insert, select
+from sqlalchemy import func, insert, select
 
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import actions
+
+
+class Action(NamedTuple):
+    """What an operator did."""
+
+    id: int
+    """One higher for each."""
+    at: int
+    """Epoch microseconds."""
+    by: str
+    """Who."""
+    what: str
+    """``replay``, ``pause``, …"""
+    detail: Mapping[str, Any]
+    """To which items, jobs or tiers, and how they stood before."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The action of a row of ``ACTION``."""
+        return cls._make(row)
+
+
+ACTION = tuple(actions.c[name] for name in Action._fields)
+"""The columns of an ``Action``, in its order."""
 
 _LOOKED_AT = 10_000
 """Newest actions among which one is looked for."""
@@ -20,10 +44,10 @@ def note(connection: Transaction, *, by: str, what: str, detail: Mapping[str, An
     )
 
 
-def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
+def newest(connection: Transaction, limit: int) -> list[Action]:
     """The last actions, the newest first."""
-    found = select(actions).order_by(actions.c.id.desc()).limit(limit)
-    return connection.execute(found).mappings().all()
+    found = select(*ACTION).order_by(actions.c.id.desc()).limit(limit)
+    return [Action.from_row(row) for row in connection.execute(found)]
 
 
 def last(connection: Transaction, what: str) -> int | None:

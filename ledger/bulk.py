@@ -114,7 +114,12 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
 
     Without the option PostgreSQL's says -1 whatever was inserted.
     """
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return upsert_in(connection.dialect.name, table)
+
+
+def upsert_in(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """As ``upsert``, for a statement that is made once for each ``dialect``."""
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     return insert(table).execution_options(preserve_rowcount=True)
 
 
@@ -126,14 +131,26 @@ def _prepare(
     columns = tuple(sorted(rows[0], key=lambda name: name in keys))
     encoded = [name for name in columns if isinstance(table.c[name].type, JSON)]
     if encoded:
-        rows = [
-            {**row, **{name: _json(row[name]) for name in encoded if row[name] is not None}}
-            for row in rows
-        ]
+        # Rows that are made together share values, such as one route: each is encoded once.
+        texts = _Encoded()
+        rows = [{**row, **{name: texts.of(row[name]) for name in encoded}} for row in rows]
     if dialect == "sqlite":
         statement = _sqlite(table, keys, columns, adding)
         return Prepared(statement, list(map(itemgetter(*columns), rows)))
     return Prepared(_postgresql(table, keys, columns, adding), {"rows": _json(rows)})
+
+
+class _Encoded:
+    """Values as JSON, by their identity: whoever asks keeps them alive meanwhile."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str | None] = {id(None): None}
+
+    def of(self, value: Any) -> str | None:
+        key = id(value)
+        if key not in self._texts:
+            self._texts[key] = _json(value)
+        return self._texts[key]
 
 
 @lru_cache(maxsize=64)

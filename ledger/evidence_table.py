@@ -1,8 +1,10 @@
-"""The table of evidence: what the answers of each deployment to a task type have shown."""
+"""The tables of evidence: what the answers of deployments have shown, those of surrogates,
+which of them may answer again, and the policies that were applied.
+"""
 
-from sqlalchemy import Column, Double, Integer, Table
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Table, Text
 
-from tierqueue.ledger.columns import Id, metadata
+from tierqueue.ledger.columns import Id, Serial, metadata, where
 
 evidence = Table(
     "evidence",
@@ -17,4 +19,83 @@ evidence = Table(
 )
 """One row a task type and a deployment: how its answers were judged, and what they took in all. The
 older an answer, the less it counts.
+"""
+
+call_seconds = Table(
+    "call_seconds",
+    metadata,
+    Column("task", Id, primary_key=True),
+    Column("deployment", Id, primary_key=True),
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("answers", Integer, nullable=False),
+)
+"""One row a task type, a deployment that is paid by the hour, and a size of times: how many of its
+answers took so long. Older ones count for less.
+"""
+
+surrogate_audits = Table(
+    "surrogate_audits",
+    metadata,
+    Column("item_id", Id, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("answer", Text),
+    Column("agreed", Boolean),
+    Column("at", BigInteger, nullable=False),
+    Index("ix_surrogate_audits_pending", "item_id", **where("answer IS NOT NULL")),
+    Index("ix_surrogate_audits_version", "version", "at"),
+)
+"""One row an item that a surrogate would have answered and a model answers, to be compared."""
+
+surrogates_off = Table(
+    "surrogates_off",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("compared", Integer, nullable=False),
+    Column("differed", Integer, nullable=False),
+)
+"""Surrogates that their audits took out of service; another version begins afresh."""
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("deployment", Id, primary_key=True),
+    Column("asked", Text, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+"""One row something that was seen of a deployment's replies: a model that answered, a parameter of
+a request that its server refused.
+"""
+
+reusable = Table(
+    "reusable",
+    metadata,
+    Column("key", Id, primary_key=True),
+    Column("item_id", Id, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("ix_reusable_item_id", "item_id"),
+    Index("ix_reusable_at", "at"),
+)
+"""One row a question that was asked of a task type whose answers may be reused: the item whose
+accepted answer, once it has one, answers it. ``key`` is a hash of what was asked, and goes with the
+item's payload.
+"""
+
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("digest", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text),
+)
+"""Append-only: one row each time a policy was applied or an earlier one was put back; the last of
+them is in force.
 """

@@ -1,8 +1,10 @@
-"""The tables of jobs: a file of work, and each of its rows."""
+"""The tables of jobs (a file of work, its rows, and where they are), and of what comes again."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text
+from typing import Any
 
-from tierqueue.ledger.columns import Id, Json, metadata, where
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Table, Text
+
+from tierqueue.ledger.columns import Id, Json, Serial, metadata, where
 
 jobs = Table(
     "jobs",
@@ -47,4 +49,113 @@ job_rows = Table(
 """One row a row of a job's file, from 0: the item that answers it, what was read (a hash of the
 cells that an answer can depend on), and what was asked (a hash too; null where the item is another
 row's, of this job or of an earlier one). Both hashes are empty once the item's payload is gone.
+"""
+
+
+def _keys(*, primary: bool) -> list[Column[Any]]:
+    return [
+        Column("job_id", Id, primary_key=primary, nullable=False),
+        Column("part", Text, primary_key=primary, nullable=False),
+        Column("at", BigInteger, primary_key=primary, nullable=False, autoincrement=False),
+        Column("state", Text, primary_key=primary, nullable=False),
+        Column("reason", Text, primary_key=primary, nullable=False),
+        Column("tier", Text, primary_key=primary, nullable=False),
+        Column("went_on", Boolean, primary_key=primary, nullable=False),
+    ]
+
+
+def _sums() -> list[Column[Any]]:
+    return [
+        Column("rows", Integer, nullable=False),
+        *(Column(name, BigInteger, nullable=False) for name in ("spent", "held")),
+        *(Column(name, Double, nullable=False) for name in ("squares", "size")),
+        *(Column(name, Double, nullable=False) for name in ("size_squares", "size_spent")),
+    ]
+
+
+job_counts = Table(
+    "job_counts",
+    metadata,
+    *_keys(primary=True),
+    *_sums(),
+    Index("ix_job_counts_ends", "at", **where("part = 'ends'")),
+)
+"""Sums over a job's rows, kept by triggers of the database's own, whichever release writes.
+
+``part``: `own` items, rows that have another's item (`shared`), calls whose bill is not known
+(`booked`: their cost is ``spent``), and how many items ended in the second ``at`` (`ends`; kept for
+some minutes, and ``at`` is 0 elsewhere). ``state``: what is routed, queued or running is `routed`.
+``reason`` of dead letters, ``held`` of what was handed over alone. Sums over costs and over bytes
+of prompts: ``squares``, ``size``, ``size_squares``, ``size_spent``. Whatever rebuilds ``items``,
+``job_rows`` or ``attempts`` makes their triggers anew.
+"""
+
+job_deltas = Table(
+    "job_deltas",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    *_keys(primary=False),
+    *_sums(),
+    Index("ix_job_deltas_job_id", "job_id"),
+)
+"""What is to be added to ``job_counts``, on PostgreSQL: many writers append and none waits."""
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Id, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("call", Json, nullable=False),
+    Column("cron", Text),
+    Column("every", BigInteger),
+    Column("timezone", Text, nullable=False),
+    Column("missed", Text, nullable=False),
+    Column("next_due", BigInteger, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("paused_at", BigInteger),
+    Column("source", Json),
+    Index("ix_schedules_next_due", "next_due", **where("paused_at IS NULL")),
+)
+"""One row a schedule: ``call`` is made each time, with a ``cron`` line or ``every`` so many
+microseconds. ``missed``: whether a time that nobody was there for is made up for, `once` or `skip`.
+``source``: what a run reads as a job, how, and what it may cost; null where it is one item.
+"""
+
+schedule_runs = Table(
+    "schedule_runs",
+    metadata,
+    Column("schedule", Id, primary_key=True),
+    Column("due", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text),
+    Column("item_id", Id),
+    Column("error", Text),
+    Column("job_id", Id),
+    Column("lease_until", BigInteger),
+    Index("ix_schedule_runs_lease_until", "lease_until", **where("lease_until IS NOT NULL")),
+)
+"""One row a time at which a schedule was due: its key lets one of many routing stages run it.
+``by``: who ran it by hand. ``error``: why there is no item, or why its job was not submitted.
+``lease_until``: until its job is submitted, by whoever has the lease.
+"""
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("job_id", Id, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("ended", Integer, nullable=False),
+    Column("moved_at", BigInteger, nullable=False),
+    Column("look_at", BigInteger),
+    Column("told", Text),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text),
+    Index("ix_webhooks_look_at", "look_at", **where("look_at IS NOT NULL")),
+)
+"""One row a job of which somebody is told. ``secret`` names where the secret is, and is none.
+``ended``: how many rows had at ``moved_at``; ``look_at``: when a routing stage looks at the job or
+tries again, null once there is nothing more to tell; ``tries``: how often in a row it failed.
 """

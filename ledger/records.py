@@ -100,6 +100,12 @@ class Item(NamedTuple):
     """Epoch microseconds."""
     flow: str
     """With which items it shares a place (``flows``)."""
+    pinned: str | None = None
+    """The one tier that may do it, where an evaluation asks that tier alone."""
+    fresh: bool = False
+    """Whether no earlier answer may be taken for it."""
+    images: Sequence[Sequence[int]] | None = None
+    """The width and height in pixels of each that goes with its prompt."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -21,9 +22,24 @@ from tierqueue.ledger.columns import Json as _Json
 from tierqueue.ledger.columns import Serial as _Serial
 from tierqueue.ledger.columns import metadata as metadata  # noqa: PLC0414
 from tierqueue.ledger.columns import where as _where
+from tierqueue.ledger.evidence_table import call_seconds as call_seconds  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import evidence as evidence  # noqa: PLC0414
+from tierqueue.ledger.evidence_table import policy_versions as policy_versions  # noqa: PLC0414
+from tierqueue.ledger.evidence_table import reusable as reusable  # noqa: PLC0414
+from tierqueue.ledger.evidence_table import surrogate_audits as surrogate_audits  # noqa: PLC0414
+from tierqueue.ledger.evidence_table import surrogates_off as surrogates_off  # noqa: PLC0414
+from tierqueue.ledger.job_tables import job_counts as job_counts  # noqa: PLC0414
+from tierqueue.ledger.job_tables import job_deltas as job_deltas  # noqa: PLC0414
 from tierqueue.ledger.job_tables import job_rows as job_rows  # noqa: PLC0414
 from tierqueue.ledger.job_tables import jobs as jobs  # noqa: PLC0414
+from tierqueue.ledger.job_tables import schedule_runs as schedule_runs  # noqa: PLC0414
+from tierqueue.ledger.job_tables import schedules as schedules  # noqa: PLC0414
+from tierqueue.ledger.job_tables import webhooks as webhooks  # noqa: PLC0414
+from tierqueue.ledger.payload_tables import contents as contents  # noqa: PLC0414
+from tierqueue.ledger.payload_tables import item_contents as item_contents  # noqa: PLC0414
+from tierqueue.ledger.payload_tables import labels as labels  # noqa: PLC0414
+from tierqueue.ledger.payload_tables import refused_answers as refused_answers  # noqa: PLC0414
+from tierqueue.ledger.payload_tables import reviews as reviews  # noqa: PLC0414
 
 items = Table(
     "items",
@@ -86,6 +102,10 @@ items = Table(
     Column("flow", _Id, nullable=False, server_default=""),
     Column("due", BigInteger, nullable=False, server_default="0"),
     Column("lane", Text),
+    Column("pinned", Text),
+    Column("shared", Boolean, nullable=False, server_default=false()),
+    Column("fresh", Boolean, nullable=False, server_default=false()),
+    Column("images", _Json),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", "flow", "due", "id", **_where("state = 'submitted'")),
@@ -129,7 +149,10 @@ key is free from then on; ``erased_at``: its payloads are gone, by retention or 
 ``too_small``: the deployments that cannot hold it, and why. ``ceiling``: the balance that lacks
 headroom for it, where its ``reason`` is `ceiling`. ``flow``: with which items it shares a place;
 of these the one that is ``due`` first goes first. ``lane``: `batch` where it was routed to its
-deployment's batches, `live` once a batch of its came to nothing.
+deployment's batches, `flex` where to its flex tier, `live` once a batch of its came to nothing or
+that tier does not take it. ``pinned``: the one tier that may do it. ``shared``: other rows of jobs
+have this item too. ``fresh``: no earlier answer may be taken for it. ``images``: their
+width and height.
 """
 
 promises = Table(
@@ -172,7 +195,8 @@ chords = Table(
 )
 """One row a chord whose header is all ours, from the end of its last part.
 
-``failed_at``: its body was told that a part had failed; a replay of that part sends it after all.
+``failed_at``: its body was told that a part had failed; a replay of that part, or of a part of a
+chord that is one, sends it after all.
 """
 
 attempts = Table(
@@ -291,6 +315,17 @@ tiers = Table(
 )
 """What operators set of a tier at run time, over the policy's starting value."""
 
+limits = Table(
+    "limits",
+    metadata,
+    Column("deployment", _Id, primary_key=True),
+    Column("name", _Id, primary_key=True),
+    Column("most", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""What operators set of a deployment's limits at run time, in place of what its policy states."""
+
 pauses = Table(
     "pauses",
     metadata,
@@ -344,38 +379,13 @@ raw_messages = Table(
 )
 """Messages that could not be read, with the bytes as they came."""
 
-surrogate_audits = Table(
-    "surrogate_audits",
-    metadata,
-    Column("item_id", _Id, primary_key=True),
-    Column("task", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("answer", Text),
-    Column("agreed", Boolean),
-    Column("at", BigInteger, nullable=False),
-    Index("ix_surrogate_audits_pending", "item_id", **_where("answer IS NOT NULL")),
-    Index("ix_surrogate_audits_version", "version", "at"),
-)
-"""One row an item that a surrogate would have answered and a model answers, to be compared."""
-
-surrogates_off = Table(
-    "surrogates_off",
-    metadata,
-    Column("version", Text, primary_key=True),
-    Column("task", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("compared", Integer, nullable=False),
-    Column("differed", Integer, nullable=False),
-)
-"""Surrogates that their audits took out of service; another version begins afresh."""
-
 policies = Table(
     "policies",
     metadata,
     Column("digest", Text, primary_key=True),
     Column("started_at", BigInteger, nullable=False),
 )
-"""One row a policy that a routing stage has started with; the last of them is in force."""
+"""One row a policy that was applied or that a routing stage started with; the last is in force."""
 
 actions = Table(
     "actions",

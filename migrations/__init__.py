@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 # An arbitrary number that names "somebody migrates this ledger" among PostgreSQL's locks.
 _ADVISORY_LOCK = 7_163_902_115
 
+_FROZEN = 60.0
+"""Seconds an upgrade may stand still in its transaction: it reads its steps there, and a busy
+machine takes its time. Whoever was stopped for longer has upgraded nothing."""
+
 _VERSIONS = Path(__file__).parent / "versions"
 
 
@@ -29,7 +33,7 @@ def upgrade(url: str) -> str:
     """
     from alembic import command
 
-    ledger = Ledger(url, pool_size=1)
+    ledger = Ledger(url, pool_size=1, frozen=_FROZEN)
     try:
         # On SQLite the transaction itself is the lock: it begins with BEGIN IMMEDIATE.
         with ledger.write() as connection:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tierqueue.ledger.ceilings.status import ceiling_statuses
-from tierqueue.ledger.in_force import conditions, policies, surrogates, tier_concurrency
+from tierqueue.ledger.evaluation import reviews
+from tierqueue.ledger.in_force import conditions, observed, policies, surrogates, tier_concurrency
 from tierqueue.ledger.monitoring import backlog, endings, writes
 from tierqueue.ledger.monitoring import progress as ledger_progress
 from tierqueue.ledger.monitoring.progress import Progress
 from tierqueue.ledger.monitoring.writes import Refusal
-from tierqueue.ledger.operations import jobs
-from tierqueue.ledger.session import Ledger, Transaction, unreachable
+from tierqueue.ledger.operations import jobs, schedules
+from tierqueue.ledger.session import Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import LedgerMismatch, TierqueueError, Unpriced
 from tierqueue.router.item import Tier
@@ -25,12 +26,13 @@ from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.findings import findings, in_order
 from tierqueue.tasks.findings.finding import SILENT_SECONDS, STUCK_SECONDS, Facts, Finding
+from tierqueue.tasks.findings.reviews import SOON
 
 WINDOW = 86_400_000_000
 """Microseconds for which what died is told, unless somebody acknowledged it sooner."""
 
 _FRESH = 5.0
-"""Seconds for which one look at the ledger serves everybody who asks."""
+"""Seconds for which one check of the ledger serves everybody who asks."""
 
 _JOBS = 5
 """Incomplete jobs that are named, the newest."""
@@ -49,8 +51,8 @@ class Health:
         return not any(finding.wrong for finding in self.findings)
 
 
-class Looks:
-    """The last look at the system, a few seconds old at most."""
+class LatestHealth:
+    """The last check of the system, a few seconds old at most."""
 
     def __init__(self, app: TierqueueApp) -> None:
         self._app = app
@@ -59,20 +61,20 @@ class Looks:
         self._last: Health | None = None
 
     def now(self) -> Health:
-        """Look, unless somebody has just looked."""
+        """Check, unless somebody has just done so."""
         with self._lock:
             if self._last is None or time.monotonic() - self._at > _FRESH:
-                self._last = look(self._app)
+                self._last = check(self._app)
                 self._at = time.monotonic()
             return self._last
 
 
-def look(app: TierqueueApp) -> Health:
-    """Look at ledger and broker. Raises what says that this process is set up wrongly."""
+def check(app: TierqueueApp) -> Health:
+    """Check ledger and broker. Raises what says that this process is set up wrongly."""
     found = [*_broker(app)]
     policy = app.policy
     try:
-        progress, said = _ledger(app.ledger, policy)
+        progress, said = _ledger(app, policy)
         if (refusal := writes.refused(app.ledger)) is not None:
             found = [takes_no_writes(refusal), *found]
     except LedgerMismatch as error:
@@ -167,17 +169,21 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
         return [Finding(code="process_silent", wrong=True, what=silent, do="read its log")]
     looked = min(process.since.get("looked", process.up) for process in beating)
     if name == "routing" and looked > STUCK_SECONDS:
-        stuck = f"the routing stage of {host} looks at no item"
+        stuck = f"the routing stage of {host} health at no item"
         return [Finding(code="routing_stage_stuck", wrong=True, what=stuck, do="restart it")]
     return []
 
 
-def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
+def _ledger(app: TierqueueApp, policy: Policy) -> tuple[Progress, list[Finding]]:
     from tierqueue.migrations import check
 
+    ledger, file = app.ledger, policy.digest
     check(ledger)
     with ledger.read() as connection:
         writes.be_hasty(connection)
+        applied = policies.applied(connection)
+        if applied is not None:
+            policy = app.read_applied(applied)
         now = database_now(connection)
         progress = ledger_progress.snapshot(connection)
         known = conditions.by_deployment(connection)
@@ -191,9 +197,14 @@ def _ledger(ledger: Ledger, policy: Policy) -> tuple[Progress, list[Finding]]:
             toll=endings.toll(connection, now - WINDOW),
             lately=endings.lately(connection),
             policy=policies.in_force(connection),
+            applied=applied,
+            file=file,
             acknowledged_at=endings.acknowledged_at(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
+            models_changed=observed.changes(connection, now),
             surrogates_off=surrogates.switched_off(connection, policy.surrogates),
+            schedules=schedules.with_last_run(connection),
+            reviews=reviews.waiting(connection, now + SOON),
             now=now,
         )
     return progress, findings(facts)
@@ -238,7 +249,7 @@ def _broker(app: TierqueueApp) -> list[Finding]:
 def diagnosis(app: TierqueueApp) -> list[Finding]:
     """Everything there is to say, also where settings or the policy are wrong."""
     parts: list[Callable[[], list[Finding]]] = [
-        lambda: look(app).findings,
+        lambda: check(app).findings,
         lambda: deployments(app.policy, os.environ),
     ]
     found: list[Finding] = []

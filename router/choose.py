@@ -6,17 +6,25 @@ from typing import NamedTuple
 
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.escalation import all_too_small, rank_after, rank_beside
-from tierqueue.router.item import TIERS, Tier, WorkItem
+from tierqueue.router.item import TIERS, Latency, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD, format_usd
-from tierqueue.router.policy import batch
-from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
+from tierqueue.router.policy.rates import MaxRate
+from tierqueue.router.pricing import bound_by_time
 from tierqueue.router.route import Choice, Refusal, Route
-from tierqueue.router.selection.candidate import Candidate, candidates_of, highest
+from tierqueue.router.selection.call_seconds import ByTask
+from tierqueue.router.selection.candidate import (
+    Candidate,
+    candidates_of,
+    highest,
+    limited,
+    over_window,
+)
 from tierqueue.router.selection.evidence import ByDeployment, Evidence, probes
-from tierqueue.router.selection.fitting import Fit, Queue, by_expected_cost, enough, in_time
+from tierqueue.router.selection.fitting import Fit, Queue, by_expected_cost, enough, in_time, soon
 from tierqueue.router.selection.nearest import nearest_change
+from tierqueue.router.selection.slack import Slack, slack_of
 from tierqueue.router.signals import Signals
 
 _DAY = 86_400 * MICROSECONDS
@@ -30,16 +38,23 @@ class Conditions:
     can use now, each with the reason (``{"best": "outage (HTTP 503)"}``). Another of its tier
     stands in on the same side of the house's boundary; where none can, the item waits.
     ``evidence`` is what the answers so far have shown, by task type and deployment, and ``queues``
-    what stands before an item in each tier.
+    what stands before an item in each tier. ``silent`` are deployments whose servers refuse to show
+    the log-probabilities that the policy says they show; ``limits`` are those that operators set of
+    deployments in place of what the policy states, by their names. ``call_seconds``: how long a
+    call of a task type may take of an engine that is paid by the hour, where enough of its answers
+    say so.
     """
 
     now: int
     unavailable: Mapping[str, str] = field(default_factory=dict)
     evidence: Mapping[str, ByDeployment] = field(default_factory=dict)
     queues: Mapping[Tier, Queue] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
+    limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    call_seconds: ByTask = field(default_factory=dict)
 
 
-class _Looked(NamedTuple):
+class _Weighed(NamedTuple):
     """What came of looking at every candidate: who breaks no wall, and why not the others."""
 
     candidates: tuple[Candidate, ...]
@@ -47,8 +62,7 @@ class _Looked(NamedTuple):
     fitting: list[Fit]
     too_expensive: list[NanoUSD]
     refusals: list[Refusal]
-    may_wait: bool
-    lane: str
+    slack: Slack
 
 
 _NOTHING_KNOWN: Mapping[str, Evidence] = {}
@@ -62,34 +76,44 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     bound of a call, as one item in so many goes by in any case. Ties go to the lower tier, then to
     the name. An engine paid by the hour costs nothing more for one more item, so it counts as free
     here; what is held for it stays its bound. Where somebody is expected to answer before the
-    deadline, nobody is taken who is not.
+    deadline, nobody is taken who is not. For whom somebody waits, a tier that is not expected to
+    answer as soon as the policy says is passed over for the next one that does: upward, and within
+    every wall.
 
     The item's demands must be resolved. An error is returned, not raised: ``CostCeilingExceeded``
     where something would do but for the item's ``max_cost``, else ``Unpriced`` where something
     would do had it a price, else ``NoRoute``.
     Where the item states a ``min_confidence``, a deployment that tells none is left out below the
     highest tier that may see the item: its answer would be paid for and prove nothing. At the
-    highest it is taken, and the reasons say so.
+    highest it is taken, and the reasons say so. Where limits that operators set leave nobody, the
+    item waits for one of them to be lifted.
     """
-    looked = _look(item, signals, policy, conditions.now)
-    if not looked.fitting:
+    signals = _with_images(item, signals, policy, conditions)
+    weighed = _weigh(item, signals, policy, conditions)
+    if not weighed.fitting and conditions.limits:
+        conditions = replace(conditions, limits={})
+        weighed = _weigh(item, signals, policy, conditions)
+    if not weighed.fitting:
         change = None
-        if not looked.too_expensive and looked.candidates:
+        if not weighed.too_expensive and weighed.candidates:
 
             def taken(other: WorkItem, with_signals: Signals) -> str | None:
-                found = _look(other, with_signals, policy, conditions.now).fitting
+                found = _weigh(other, with_signals, policy, conditions).fitting
                 return min(found).name if found else None
 
-            change = nearest_change(item, signals, looked.candidates, looked.refusals, taken)
-        return _nothing_left(item, looked.too_expensive, looked.refusals, change)
+            change = nearest_change(item, signals, weighed.candidates, weighed.refusals, taken)
+        return _nothing_left(item, weighed.too_expensive, weighed.refusals, change)
     known = conditions.evidence.get(item.task, _NOTHING_KNOWN)
-    by_bounds = sorted(looked.fitting)
+    by_bounds, urgent = sorted(weighed.fitting), item.demands.latency is Latency.INTERACTIVE
+    if urgent and (within := policy.interactive_within):
+        by_bounds, late = soon(by_bounds, known, conditions.queues, within)
+        weighed.refusals.extend(Refusal(name, "latency", late[name]) for name in sorted(late))
     order, why = by_bounds, None
     if enough(known):
         if item.demands.deadline is not None:
             left = (item.demands.deadline - conditions.now) / MICROSECONDS
-            by_bounds, late = in_time(by_bounds, known, conditions.queues, left)
-            looked.refusals.extend(Refusal(name, "deadline", late[name]) for name in sorted(late))
+            by_bounds, late = in_time(by_bounds, known, conditions.queues, left, urgent=urgent)
+            weighed.refusals.extend(Refusal(name, "deadline", late[name]) for name in sorted(late))
         order, why = by_bounds, "one of those that go by the bounds, to see how it does"
         if not probes(item.id):
             order, why = by_expected_cost(by_bounds, signals, known), None
@@ -98,20 +122,36 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
         # What the answers so far advise cannot be had: the bounds alone decide, as without them.
         order, why = by_bounds, f"{order[0].name}, which would be taken, is unavailable"
         best = _stand_in(order, conditions.unavailable)
-    route = _taken(order, best, item, looked, signals, conditions, known, why)
-    return _in_its_lane(route, policy.deployments[route.deployment], looked)
+    route = _taken(order, best, item, weighed, signals, conditions, known, why)
+    return _in_its_lane(route, best.candidate, weighed.slack)
 
 
-def _in_its_lane(route: Route, deployment: Deployment, looked: _Looked) -> Route:
-    """The route, with why it goes in a batch or not, where its deployment has batches."""
-    if deployment.batch is None:
+def _with_images(
+    item: WorkItem, signals: Signals, policy: Policy, conditions: Conditions
+) -> Signals:
+    """The signals with what the item's images count as at each deployment that takes some."""
+    if not item.images:
+        return signals
+    day, sensitivity = conditions.now // _DAY, item.demands.sensitivity or Sensitivity.REGULATED
+    candidates = candidates_of(policy, item.task, sensitivity, 0, day)
+    images = {candidate.name: candidate.image_tokens(item.images) for candidate in candidates}
+    return replace(signals, images=images)
+
+
+def _in_its_lane(route: Route, candidate: Candidate, slack: Slack) -> Route:
+    """The route with its lane, and why that, where its deployment has more than one."""
+    batch, flex = candidate.in_batch is not None, candidate.flex
+    if not batch and flex is None:
         return route
-    return replace(route, in_batch=looked.may_wait, reasons=(*route.reasons, looked.lane))
+    lane = slack.lane(batch=batch, flex=flex)
+    return replace(
+        route, lane=lane, reasons=(*route.reasons, slack.why(lane, batch=batch, flex=flex))
+    )
 
 
-def _look(item: WorkItem, signals: Signals, policy: Policy, now: int) -> _Looked:
+def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditions) -> _Weighed:
     """Hold every deployment of the policy against every wall."""
-    demands = item.demands
+    demands, now = item.demands, conditions.now
     if demands.sensitivity is None or demands.floor is None:
         raise ValueError(f"item {item.id}: its demands are not resolved")
     least = max(TIERS.index(demands.floor), rank_after(item.refused_by))
@@ -121,30 +161,38 @@ def _look(item: WorkItem, signals: Signals, policy: Policy, now: int) -> _Looked
     fitting: list[Fit] = []
     too_expensive: list[NanoUSD] = []
     refusals: list[Refusal] = []
-    candidates = candidates_of(policy, item.task, demands.sensitivity, rank, now // _DAY)
+    of_its_kind = candidates_of(policy, item.task, demands.sensitivity, rank, now // _DAY)
+    candidates = limited(of_its_kind, conditions.limits)
     top = highest(candidates)
-    may_wait, lane = batch.lane(demands, now, again=item.live)
+    slack = slack_of(demands, now, live=item.live, images=bool(item.images))
     for candidate in candidates:
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning
         if candidate.barred is not None:
             refusals.append(candidate.barred)
-        elif (too_long := _too_long(candidate, input_tokens, output_tokens)) is not None:
+        elif (too_long := over_window(candidate, input_tokens, output_tokens)) is not None:
             refusals.append(too_long)
         elif candidate.name in small:
             refusals.append(Refusal(candidate.name, "too_small", small[candidate.name]))
         elif candidate.floor is not None:
             refusals.append(candidate.floor)
+        elif item.pinned is not None and candidate.tier is not item.pinned:
+            why = f"an evaluation asks {item.pinned} alone"
+            refusals.append(Refusal(candidate.name, "pinned", why))
         elif item.only is not None and candidate.tier is not item.only:
-            refusals.append(
-                Refusal(candidate.name, "fallback", f"the item fell back to {item.only}")
-            )
-        elif (unmeasured := _unmeasured(candidate, item, top)) is not None:
-            refusals.append(unmeasured)
-        elif isinstance(price := (may_wait and candidate.in_batch) or candidate.price, Refusal):
+            why = f"the item fell back to {item.only}"
+            refusals.append(Refusal(candidate.name, "fallback", why))
+        elif (unfit := _unfit(candidate, item, top, conditions)) is not None:
+            refusals.append(unfit)
+        elif isinstance(price := _price(candidate, slack), Refusal):
             refusals.append(price)
         else:
-            bound = price.bound(input_tokens, output_tokens)
+            seconds = _seconds(candidate, item, conditions)
+            bound = (
+                price.bound(input_tokens, output_tokens)
+                if seconds is None
+                else bound_by_time(policy.deployments[candidate.name], seconds)
+            )
             if left is not None and candidate.counted and bound > left:
                 too_expensive.append(bound)
                 why = f"it can cost {format_usd(bound)} and {format_usd(max(left, 0))} is left"
@@ -154,30 +202,36 @@ def _look(item: WorkItem, signals: Signals, policy: Policy, now: int) -> _Looked
                 rank_of = TIERS.index(candidate.tier)
                 paid = candidate if price is candidate.price else replace(candidate, price=price)
                 fitting.append(Fit(more, rank_of, candidate.name, bound, paid))
-    return _Looked(candidates, rank, fitting, too_expensive, refusals, may_wait, lane)
+    return _Weighed(candidates, rank, fitting, too_expensive, refusals, slack)
 
 
-def _too_long(candidate: Candidate, inputs: int, outputs: int) -> Refusal | None:
-    tokens = inputs + outputs
-    if tokens > candidate.context_window:
-        window = candidate.context_window
-        why = f"up to {tokens} tokens do not fit its context window of {window}"
-        return Refusal(candidate.name, "context_window", why)
-    if candidate.burst is not None and tokens > candidate.burst:
-        why = f"up to {tokens} tokens are more than its limiter ever grants ({candidate.burst})"
-        return Refusal(candidate.name, "token_limit", why)
-    limits = candidate.limits
-    for most, part, name in (
-        (limits.input_tokens_per_minute, inputs, "input"),
-        (limits.output_tokens_per_minute, outputs, "output"),
-    ):
-        if most is not None and part > most:
-            why = f"up to {part} tokens of {name} are more than it may be sent in a minute ({most})"
-            return Refusal(candidate.name, "token_limit", why)
-    return None
+def _price(candidate: Candidate, slack: Slack) -> MaxRate | Refusal:
+    return candidate.by(slack.lane(batch=candidate.in_batch is not None, flex=candidate.flex))
 
 
-def _unmeasured(candidate: Candidate, item: WorkItem, top: int) -> Refusal | None:
+def _seconds(candidate: Candidate, item: WorkItem, conditions: Conditions) -> float | None:
+    """The seconds of its engine that the item's call may take; ``None``: its timeout bounds it, or
+    the price of its tokens.
+
+    A call that was ended for them is tried again with all its time.
+    """
+    if item.called or not (candidate.by_the_hour and candidate.counted):
+        return None
+    return conditions.call_seconds.get(item.task, {}).get(candidate.name)
+
+
+def _unfit(
+    candidate: Candidate, item: WorkItem, top: int, conditions: Conditions
+) -> Refusal | None:
+    """Why it cannot give what the item asks for: a look at its images, or a confidence."""
+    if item.images and candidate.image_rule is None:
+        return Refusal(candidate.name, "vision", "it takes no images, and the item has some")
+    if item.min_confidence is not None and candidate.name in conditions.silent:
+        why = (
+            "its server refuses the log-probabilities by which the confidence of "
+            f"{item.min_confidence} that is asked for would be measured"
+        )
+        return Refusal(candidate.name, "confidence", why)
     asked = item.min_confidence is not None and not candidate.tells_confidence
     if not asked or TIERS.index(candidate.tier) == top:
         return None
@@ -206,13 +260,13 @@ def _taken(
     order: list[Fit],
     best: Fit,
     item: WorkItem,
-    looked: _Looked,
+    weighed: _Weighed,
     signals: Signals,
     conditions: Conditions,
     known: ByDeployment,
     why: str | None,
 ) -> Route:
-    first, unavailable, refusals = order[0], conditions.unavailable, looked.refusals
+    first, unavailable, refusals = order[0], conditions.unavailable, weighed.refusals
     expected = enough(known) and why is None
     for other in order:
         if other is best:
@@ -231,12 +285,15 @@ def _taken(
     instead = f"in place of {first.name}, which is unavailable: {unavailable.get(first.name)}"
     unshown = f"it cannot show the confidence of {item.min_confidence}; no tier above it could"
     answers = sum(one.answers for one in known.values())
+    seconds = _seconds(best.candidate, item, conditions)
+    by_its_time = best.candidate.by_the_hour and best.candidate.counted
     price = f"{format_usd(best.costs_more)} expected for an accepted answer, by {answers} so far"
     reasons = (
         *([instead] if stands_in_for else []),
         f"the cheapest of {len(order)} that satisfy every demand",
-        f"{item.demands.sensitivity} data, {TIERS[looked.rank]} or better",
+        f"{item.demands.sensitivity} data, {TIERS[weighed.rank]} or better",
         *([_HOURLY] if best.candidate.by_the_hour else []),
+        *([f"at most {seconds:.3g} s of it, by its answers so far"] if seconds else []),
         *([price] if expected and best.costs_more else []),
         *([why] if why is not None else []),
         *([unshown] if item.min_confidence and not best.candidate.tells_confidence else []),
@@ -252,6 +309,7 @@ def _taken(
         tuple(refusals),
         stands_in_for,
         unavailable.get(best.name),
+        measured=seconds is not None if by_its_time else None,
     )
 
 

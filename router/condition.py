@@ -16,6 +16,7 @@ from tierqueue.router.outcome import (
     NEEDS_SOMEBODY,
     Accepted,
     Failed,
+    FlexRefused,
     Interrupted,
     Outcome,
     Rejected,
@@ -121,7 +122,7 @@ class Condition:
             return False
         return self.probe is None or now >= (self.probe_until or 0)
 
-    def said(self) -> str:
+    def in_words(self) -> str:
         """The fault in words for people, without a secret."""
         return f"{self.code} ({self.detail})" if self.detail else str(self.code)
 
@@ -159,7 +160,7 @@ def seen_in(outcome: Outcome, item: str, begun: int, at: int, draw: float) -> Se
     match outcome:
         case Rejected(reason="wrong_model", model_served=served_model):
             code, detail = "wrong_model", f"{served_model} answered"
-        case Accepted() | Rejected() | Failed(transient=False):
+        case Accepted() | Rejected() | FlexRefused() | Failed(transient=False):
             return served
         case Interrupted():
             return None

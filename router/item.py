@@ -18,6 +18,24 @@ class Tier(StrEnum):
 TIERS: tuple[Tier, ...] = (Tier.GPU, Tier.OPEN_WEIGHT, Tier.FRONTIER)
 
 
+class Below(StrEnum):
+    """Who answers an item below all tiers, without a call; stands wherever its tier would."""
+
+    SURROGATE = "surrogate"
+    """A small classifier, trained from accepted answers."""
+
+    REUSED = "reused"
+    """An item that asked the same: its accepted answer."""
+
+    @property
+    def in_words(self) -> str:
+        """Who answered, as a sentence says it."""
+        return _IN_WORDS[self]
+
+
+_IN_WORDS = {Below.SURROGATE: "a surrogate", Below.REUSED: "an identical item"}
+
+
 class Risk(StrEnum):
     """Who is hurt by a wrong answer, mildest first."""
 
@@ -105,8 +123,10 @@ class WorkItem:
     answer may have; ``refused_by`` holds the tiers whose answers validation has rejected,
     ``too_small`` the deployments that cannot hold it, with why (see ``escalation.too_small_too``);
     ``spent`` what the item has cost so far, in nano-dollars; ``only`` is the tier it fell back to;
+    ``pinned`` the one tier that an evaluation asks, whatever comes of it;
     ``min_confidence`` the least confidence with which its answer is accepted; ``live``: it was in a
-    batch that came to nothing.
+    batch that came to nothing; ``called``: a call was made for it before. ``images``: the width and
+    height in pixels of each that goes with the prompt.
     """
 
     id: str
@@ -119,5 +139,8 @@ class WorkItem:
     too_small: Mapping[str, str] = field(default_factory=dict)
     spent: NanoUSD = NOTHING
     only: Tier | None = None
+    pinned: Tier | None = None
     min_confidence: float | None = None
     live: bool = False
+    called: bool = False
+    images: tuple[tuple[int, int], ...] = ()

@@ -11,8 +11,8 @@ class State(StrEnum):
 
     SUBMITTED = "submitted"
     """In: committed by `.delay()`, a job or the intake; an escalation; a replay.
-    Out: the routing stage routes it, answers it with a surrogate, or declares it dead; where it has
-    time for a batch it waits for that."""
+    Out: the routing stage routes it, has it answered without a call, or declares it dead; where it
+    has time for a batch it waits for that."""
 
     ROUTED = "routed"
     """In: the routing stage chose a deployment; an expired or given-back claim.
@@ -33,6 +33,10 @@ class State(StrEnum):
     HANDED_OVER = "handed_over"
     """In: given to a provider's batch API: fence + 1, an attempt, holds, no lease. Out: its result
     is settled under the same fence; its deadline comes too close."""
+
+    REVIEW = "review"
+    """In: no tier's answer was good enough, and the task type has somebody decide.
+    Out: a person decides; its time runs out. It holds no money, and nobody works on it."""
 
     SUCCEEDED = "succeeded"
     """End: an answer was accepted. Cleaned by retention."""
@@ -65,6 +69,7 @@ MOVES: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset(
         {
             State.SUCCEEDED,
+            State.REVIEW,
             State.ROUTED,
             State.WAITING,
             State.SUBMITTED,
@@ -76,8 +81,16 @@ MOVES: dict[State, frozenset[State]] = {
         {State.ROUTED, State.SUBMITTED, State.HANDED_OVER, State.DEAD, State.CANCELLED}
     ),
     State.HANDED_OVER: frozenset(
-        {State.SUCCEEDED, State.SUBMITTED, State.WAITING, State.DEAD, State.CANCELLED}
+        {
+            State.SUCCEEDED,
+            State.REVIEW,
+            State.SUBMITTED,
+            State.WAITING,
+            State.DEAD,
+            State.CANCELLED,
+        }
     ),
+    State.REVIEW: frozenset({State.SUCCEEDED, State.DEAD, State.CANCELLED}),
     State.SUCCEEDED: frozenset(),
     State.DEAD: frozenset({State.SUBMITTED, State.CANCELLED}),
     State.CANCELLED: frozenset(),
@@ -128,6 +141,9 @@ class Wait(StrEnum):
     RATE_FORGOTTEN = "rate_forgotten"
     """The limiter does not know what its deployment was asked for in the last minute: it waits
     until all of that has arrived."""
+
+    FLEX = "flex"
+    """Its deployment's flex tier had no capacity for it."""
 
     IN_FLIGHT = "in_flight"
     """Its deployment's limit of calls in flight."""

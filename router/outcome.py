@@ -61,7 +61,8 @@ class Completed:
     the answer says of itself that it comes from a simulation. ``other_model``: it is another
     model's than was asked for, which the item's demands allow. ``tokens`` are the answer's, where
     they were given; ``confidence`` is how sure the model was by them, 0 to 1; ``None`` is not
-    known.
+    known. ``without``: parameters of the request that the server refuses, such as ``logprobs``;
+    ``redacted``: how many things of the request it saw under a pseudonym.
     """
 
     text: str
@@ -72,17 +73,50 @@ class Completed:
     simulated: bool = False
     other_model: bool = False
     tokens: tuple[Token, ...] = ()
+    without: tuple[str, ...] = ()
+    redacted: int = 0
     confidence: float | None = None
+
+
+Dimension = Literal["requests", "tokens", "input_tokens", "output_tokens"]
+"""What is bounded a minute; ``tokens`` are input and output together."""
+
+
+class PerMinute(NamedTuple):
+    """A number a minute for each dimension; ``None``: none is known."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+DIMENSIONS: tuple[Dimension, ...] = ("requests", "tokens", "input_tokens", "output_tokens")
+"""In the order of ``PerMinute``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttled:
     """The provider said "not now"; ``after`` is its Retry-After in seconds, where it gave one.
 
-    Not an attempt: nothing was done and nothing is charged.
+    Not an attempt: nothing was done and nothing is charged. ``over``: which limit it is of, where
+    that is known.
     """
 
     after: float | None = None
+    over: Dimension | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlexRefused:
+    """The provider's flex tier did not take the call: nothing was done and nothing is charged.
+
+    Not an attempt, and nothing of its other tiers. ``after`` is its Retry-After in seconds, where
+    it gave one. ``lasting``: it does not take this model at all.
+    """
+
+    after: float | None = None
+    lasting: bool = False
 
 
 Trouble = Literal[
@@ -132,12 +166,13 @@ class Unavailable:
 
     ``after`` is its Retry-After in seconds, where it gave one. Not an attempt of the item, unless
     ``condition.its_own`` finds that the item itself brings it about. ``message`` holds no prompt,
-    answer or secret.
+    answer or secret. ``overloaded``: it says that it has too much to do.
     """
 
     kind: Trouble
     message: str
     after: float | None = None
+    overloaded: bool = field(default=False, compare=False)
     usage: Usage = field(default_factory=Usage)
 
 
@@ -162,7 +197,7 @@ class Rejected:
     """An answer came and validation refuses it; it is charged all the same.
 
     ``reason`` is the dead letter's, should no tier above be left to try; ``confidence`` as in
-    ``Completed``.
+    ``Completed``. ``answer`` is what was refused: an output, or the text where it has no form.
     """
 
     reasons: tuple[str, ...]
@@ -172,6 +207,7 @@ class Rejected:
     simulated: bool = False
     reason: str = "rejected"
     confidence: float | None = None
+    answer: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +227,15 @@ LOST_ON_THE_WAY = frozenset({"gateway", "connection_lost", "broken_off", "garbag
 answer stops half-way, or what came is no reply at all."""
 
 
+ENGINE_TIME = "engine_time"
+"""How a call is interrupted that has had all of a house engine's time that is held for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted:
     """We ended the call ourselves: on an engine of the house (drain, cancel, lost lease), or before
-    a request had left (it was too late to send).
+    a request had left (it was too late to send), or because it took more of an engine of the house
+    than is held for it (``ENGINE_TIME``).
 
     Nothing is owed to a vendor; ``usage.engine_seconds`` is what the engine spent on it.
     """
@@ -216,8 +257,10 @@ class Accepted:
     prompt_version: str
 
 
-Reply = Completed | Throttled | Unavailable | Failed | Unknown | Interrupted
+Reply = Completed | Throttled | FlexRefused | Unavailable | Failed | Unknown | Interrupted
 """What an engine may answer."""
 
-Outcome = Accepted | Rejected | Throttled | Unavailable | Failed | Unknown | Interrupted
+Outcome = (
+    Accepted | Rejected | Throttled | FlexRefused | Unavailable | Failed | Unknown | Interrupted
+)
 """What a claimed attempt may end as, after validation."""

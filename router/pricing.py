@@ -5,16 +5,21 @@ from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from math import inf
 
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.money import NanoUSD, round_up
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy import price_list
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.rates import MaxRate, Rates
 
 LATE = 1
 """Seconds of engine time that a call may take to end after its timeout."""
+
+CUT = Fraction(1, 4)
+"""Seconds of engine time that a call may take to end once it has had what it is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,12 @@ class Charge:
 
 
 def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
-    """What ``usage`` cost at ``at`` (UTC), rounded up once. Raises ``Unpriced``."""
+    """What ``usage`` cost at ``at`` (UTC), rounded up once. Raises ``Unpriced``.
+
+    By the flex tier's prices where the reply says that this tier served it, whatever was asked for.
+    """
+    if deployment.flex is not None and usage.service_tier == Lane.FLEX:
+        return charge(deployment.in_flex, usage, at)
     if deployment.prices is not None:
         return Charge(_rates(deployment).cost(usage), f"policy:{deployment.policy}")
     if deployment.gpu_hour is not None:
@@ -61,6 +71,26 @@ def max_rate(deployment: Deployment, since: date) -> MaxRate:
         return price_list.max_rate(deployment.genai_price, since)
     except price_list.NotListed as wrong:
         raise _unpriced(deployment, f"has no price: genai-prices {wrong}") from None
+
+
+def bound_by_time(deployment: Deployment, seconds: float) -> NanoUSD:
+    """What a call can cost at the most that is ended after so many ``seconds`` of its engine."""
+    assert deployment.gpu_hour is not None
+    return min(_whole(deployment), round_up((Fraction(seconds) + CUT) * deployment.gpu_hour))
+
+
+def engine_seconds(deployment: Deployment, held: NanoUSD) -> float:
+    """The seconds of its engine after which a call is ended for which ``held`` is held; infinite
+    where its timeout, or the price of its tokens, bounds it.
+    """
+    if not deployment.gpu_hour or held >= _whole(deployment):
+        return inf
+    return float(max(Fraction(0), held / deployment.gpu_hour - CUT))
+
+
+def _whole(deployment: Deployment) -> NanoUSD:
+    """What is held of a deployment that is paid by the hour where nothing is known of its calls."""
+    return max_rate(deployment, date.min).bound(0, 0)
 
 
 @lru_cache(maxsize=1024)

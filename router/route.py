@@ -7,6 +7,7 @@ from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.item import Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.lanes import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class Refusal:
     """A deployment that was not chosen and the first rule it breaks.
 
     Rules, in their order: ``task_type boundary context_window token_limit too_small floor fallback
-    confidence unpriced max_cost deadline unavailable more_expensive``.
+    vision confidence unpriced max_cost deadline unavailable more_expensive``; of two policies side
+    by side ``deployment`` too.
     """
 
     deployment: str
@@ -47,8 +49,10 @@ class Route:
     """Where an item goes; ``bound`` is the most the call can cost, in nano-dollars.
 
     ``stands_in_for`` is the deployment that would have been chosen if it were available;
-    ``waits_for`` says why the chosen one is not, where nothing can stand in for it. ``in_batch``:
-    it goes to the provider's batch API, at the price of that.
+    ``waits_for`` says why the chosen one is not, where nothing can stand in for it. ``lane``: how
+    it is called there; ``bound`` is at the price of that. ``measured``: whether how long such calls
+    take bounds it, and not its timeout; ``None``: the price of its tokens does, or nobody counts
+    it.
     """
 
     tier: Tier
@@ -60,7 +64,8 @@ class Route:
     refusals: tuple[Refusal, ...]
     stands_in_for: str | None = None
     waits_for: str | None = None
-    in_batch: bool = False
+    lane: Lane = Lane.LIVE
+    measured: bool | None = None
 
     def explain(self) -> list[str]:
         """The decision in lines for people."""
@@ -80,7 +85,8 @@ class Route:
             "refusals": [refusal.to_json() for refusal in self.refusals],
             **({"stands_in_for": self.stands_in_for} if self.stands_in_for else {}),
             **({"waits_for": self.waits_for} if self.waits_for else {}),
-            **({"in_batch": True} if self.in_batch else {}),
+            **({} if self.lane is Lane.LIVE else {"lane": self.lane.value}),
+            **({} if self.measured is None else {"measured": self.measured}),
         }
 
 

@@ -17,16 +17,19 @@ class Signals:
     """Upper bounds, in tokens, on what one call can use.
 
     ``counted`` has the input of deployments whose own tokenizer counted it, by their names; for
-    the others ``input_tokens_bound`` holds.
+    the others ``input_tokens_bound`` holds. ``images``: what the item's images count as, by
+    deployment, beside that.
     """
 
     input_tokens_bound: int
     output_tokens_bound: int
     counted: Mapping[str, int] = field(default_factory=dict)
+    images: Mapping[str, int] = field(default_factory=dict)
 
     def input_tokens(self, deployment: str) -> int:
         """The most input tokens of a call to this deployment."""
-        return self.counted.get(deployment, self.input_tokens_bound)
+        text = self.counted.get(deployment, self.input_tokens_bound)
+        return text + self.images.get(deployment, 0)
 
 
 def measure(item: WorkItem, counted: Mapping[str, int]) -> Signals:

@@ -38,7 +38,7 @@ def main() -> None:
         limit = Limit(asked.rpm, asked.tpm, asked.concurrent)
         listening = _listen(asked.host, asked.port)
         with listening, Log(asked.log) as log:
-            desk = Desk(plan, limit, asked.troubles)
+            desk = Desk(plan, limit, asked.troubles, asked.limits)
             terms = read_terms(asked.batches) if asked.batches is not None else Terms()
             batches = Batches(desk, log, terms), MessageBatches(desk, log, terms)
             application = Application(desk, log, asked.latency_ms / 1000, *batches)
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (127.0.0.1)")
     parser.add_argument("--latency-ms", type=_wait, default=0, help="of every served call (0)")
     parser.add_argument("--faults", type=Path, help="TOML: seeded faults, outputs, limits")
+    parser.add_argument("--limits", type=Path, help="TOML: [[limit]]s, read again when it changes")
     parser.add_argument("--troubles", type=Path, help="file: what all calls meet while it is there")
     parser.add_argument("--batches", type=Path, help="TOML: how long batches take, their limits")
     parser.add_argument("--rpm", type=_count, help="requests a minute, each model")

@@ -22,7 +22,8 @@ def answer(call: Call) -> str:
 
     Raises ``Refused`` 400 for a schema that cannot be satisfied here.
     """
-    words, schema = Words(call.subject), schema_of(call)
+    words = Words(call.subject, max(call.pieces, key=len, default=""))
+    schema = schema_of(call)
     fill = Fill(_seed(call), words, schema or {})
     if schema is not None:
         return _dump(_whole(fill, schema))

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from math import ceil
 from typing import Any
 
 from sandbox.batch.message_batches import PATH, MessageBatches
 from sandbox.batch.server import PATHS, Asked, Batches
 from sandbox.call import Call, Json, Refused, Served
+from sandbox.events import Message, Send, Stream
 from sandbox.log import Entry, Log
 from sandbox.odd import altered
 from sandbox.serving import Desk, Model, input_tokens, prompt_sha256
@@ -19,9 +20,7 @@ from sandbox.wire_anthropic import AnthropicWire
 from sandbox.wire_openai import OpenAIWire
 from sandbox.wire_vendor import VendorWire
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Drop = Callable[[], None]
 
 GARBAGE = b"<html><body>simulated gateway page, not JSON</body></html>"
@@ -136,19 +135,25 @@ class Application:
             attempt=_text(headers, b"x-tierqueue-attempt"),
         )
         more: Headers = []
+        stream = None
         try:
             call, model = self._admit(wire, headers, await _body(receive), entry)
+            stream = Stream(send) if call.streamed else None
             try:
-                served = await self._serve(call, model, entry, receive)
+                served = await self._serve(call, model, entry, receive, stream)
                 seq = self._log.seq + 1
-                body = _dump(altered(wire.answer(call, served, seq), entry.fault))
+                answer = altered(wire.answer(call, served, seq), entry.fault)
+                parts = wire.events(call, answer) if stream is not None else []
+                body = _dump(answer)
             finally:
                 model.gate.leave()
         except Refused as said:
             refused = wire.worded(said)
             entry.status = 200 if refused.inside else refused.status
             entry.fault = refused.fault or entry.fault
-            body = _dump(wire.error(refused, f"req_sandbox_{self._log.seq + 1}"))
+            error = wire.error(refused, f"req_sandbox_{self._log.seq + 1}")
+            parts = [error] if isinstance(error, dict) else error
+            body = _dump(error)
             more = _retry_after(refused)
         except (asyncio.CancelledError, ConnectionAbortedError) as cut:
             entry.fault = "stopped" if isinstance(cut, asyncio.CancelledError) else "hung_up"
@@ -158,9 +163,14 @@ class Application:
             await _cut(scope["state"]["drop"], receive)
             return
         gate = self._desk.gate(entry.model)
-        more = [*wire.headers(seq, gate.remaining(time.monotonic()), gate.limit.tpm), *more]
+        left, limits = gate.remaining(time.monotonic()), (gate.limit.rpm, gate.limit.tpm)
+        if not gate.limit.told:
+            left = limits = (None, None)
+        more = [*wire.headers(seq, left, limits), *more]
         if entry.fault in ("garbage", "gateway"):
             await _reply(send, entry.status, [_HTML, *more], GARBAGE)
+        elif stream is not None and entry.status == 200:
+            await stream.end(parts, more)
         else:
             await _reply(send, entry.status, [_JSON, *more], body)
 
@@ -170,6 +180,8 @@ class Application:
         """The call, admitted by its model's limits."""
         if not wire.key(headers):
             raise Refused(401, "the sandbox wants a key too: any that is not empty")
+        if len(body) > wire.most_bytes:
+            raise Refused(413, "Request exceeds the maximum size")
         try:
             asked = json.loads(body)
         except (ValueError, RecursionError):
@@ -186,19 +198,25 @@ class Application:
         entry.max_in_flight = model.max_in_flight
         return call, model
 
-    async def _serve(self, call: Call, model: Model, entry: Entry, receive: Receive) -> Served:
+    async def _serve(
+        self, call: Call, model: Model, entry: Entry, receive: Receive, stream: Stream | None
+    ) -> Served:
         """Play the fault, work out the answer, fill in what the log will say of it."""
+        came = time.time()
         fault = self._desk.fault(call, model, entry.prompt_sha256 or "")
         ordinal = model.ordinal
         seconds = self._latency
         if fault is not None:
             entry.fault = fault.kind
             fault.refuse()
-            if fault.kind == "hang" and fault.amount is not None:
+            if fault.kind in ("hang", "mute") and fault.amount is not None:
                 seconds = fault.amount
+            if fault.kind == "mute" and stream is not None:
+                await stream.alive()
         gone = bool(seconds) and await self._wait(seconds, receive)
-        served = self._desk.serve(call, model, ordinal, fault)
-        entry.usage, entry.cost_nanousd = served.usage, model.price.cost(served.usage)
+        served = self._desk.serve(call, model, ordinal, fault, came)
+        entry.usage, entry.tier = served.usage, served.tier
+        entry.cost_nanousd = model.price.cost(served.usage, served.tier)
         entry.status = 0 if gone or entry.fault == "charged_lost" else 200
         if fault is not None and fault.kind == "gateway" and not gone:
             entry.status = int(fault.amount or 0)

@@ -35,7 +35,9 @@ class Call:
     ``pieces`` are the texts of system and messages in order; ``subject`` is the last user text,
     whose words fill the answer. ``max_output`` is in tokens. ``uses`` are what a host may not take,
     by the names of ``sandbox.hosts``. ``logprobs``: how many alternatives of each token are asked
-    for; ``None`` where no log-probabilities are.
+    for; ``None`` where no log-probabilities are. ``streamed``: the answer comes as a stream of
+    events, with ``usage_streamed`` in the last of them. ``tier``: the service tier asked
+    for. ``image_tokens``: what its images count as.
     """
 
     api: Api
@@ -48,6 +50,10 @@ class Call:
     marks: tuple[CacheMark, ...] = ()
     uses: frozenset[str] = frozenset()
     logprobs: int | None = None
+    streamed: bool = False
+    usage_streamed: bool = False
+    tier: str | None = None
+    image_tokens: int = 0
 
     @property
     def prompt(self) -> str:
@@ -78,11 +84,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A served call: the text, why it ended, the usage billed."""
+    """A served call: the text, why it ended, the usage billed, and which service tier served it."""
 
     text: str
     finish: Finish
     usage: Usage
+    tier: str = "default"
 
 
 class Refused(Exception):

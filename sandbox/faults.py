@@ -2,7 +2,9 @@
 
 A marker stands anywhere in the prompt: ``[[sandbox:429 after=1]]``. Every marker may say
 ``times=N`` (only the first N calls with this exact prompt and model) and ``model=NAME`` (only
-when NAME is asked). Of several markers the first that applies is played, so that
+when NAME is asked). ``mute`` is a ``hang`` whose stream has begun: it says that it lives, and no
+token. ``flex_full`` and ``not_flex`` (served and billed by the default tier) are for calls by the
+service tier ``flex`` alone. Of several markers the first that applies is played, so that
 ``[[sandbox:500 times=1]][[sandbox:429 times=1]]`` fails twice and then succeeds. A marker that
 cannot be understood is answered with 400: a misspelt fault must not look like a success.
 """
@@ -24,6 +26,7 @@ KINDS: dict[str, tuple[str, float | None] | None] = {
     "no_model": None,
     "bad_request": None,
     "hang": ("seconds", 30.0),
+    "mute": ("seconds", 30.0),
     "garbage": None,
     "gateway": ("status", 502.0),
     "truncated": None,
@@ -39,7 +42,10 @@ KINDS: dict[str, tuple[str, float | None] | None] = {
     "no_finish": None,
     "other_model": None,
     "thinks": None,
+    "flex_full": ("after", None),
+    "not_flex": None,
 }
+FLEX = ("flex_full", "not_flex")
 REFUSALS = {
     "429": 429,
     "500": 500,
@@ -52,12 +58,14 @@ REFUSALS = {
     "filtered": 400,
     "too_long": 400,
     "too_large": 429,
+    "flex_full": 429,
 }
 # As the vendors themselves say it; Anthropic has words for it and no code.
 CODES = {
     "filtered": "content_filter",
     "too_long": "context_length_exceeded",
     "no_quota": "insufficient_quota",
+    "flex_full": "resource_unavailable",
 }
 TOO_LARGE = (6_000, 12_328)
 """The limit that the fault of that name tells, in tokens a minute, and what was asked for."""
@@ -65,6 +73,7 @@ MESSAGES = {
     "no_quota": "Your credit balance is too low to access the API.",
     "filtered": "Output blocked by content filtering policy",
     "too_long": "prompt is too long: 200001 tokens > 200000 maximum",
+    "flex_full": "Resource Unavailable",
 }
 _MARKER = re.compile(r"\[\[sandbox:([^\]]*)\]\]")
 
@@ -131,7 +140,7 @@ class Markers:
                 found, times, model = _read(marker)
             except ValueError as error:
                 raise Refused(400, f"sandbox marker: {error}", fault="bad_marker") from None
-            if model not in (None, call.model):
+            if model not in (None, call.model) or (found.kind in FLEX and call.tier != "flex"):
                 continue
             if times is not None:
                 key = (prompt_sha256, call.model, at)

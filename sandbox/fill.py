@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.call import Json, Refused
 from sandbox.described import with_bounds
-from sandbox.strings import string
+from sandbox.strings import quotation, string
 from sandbox.words import Words
 
 DEEP = 6
@@ -72,6 +72,8 @@ class Fill:
             return self._object(schema, path, depth)
         if kind == "array":
             return self._array(schema, path, depth)
+        if kind == "string" and "quotation" in path and self.words.lines:
+            return quotation(schema, self.words, lambda below: self.draw(f"{path}#{rank}", below))
         if kind == "string":
             return string(schema, self.words, lambda below: self.draw(f"{path}#{rank}", below))
         if kind in ("integer", "number"):

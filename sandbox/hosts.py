@@ -10,7 +10,7 @@
     tokens = 150
 
 ``what``: ``max_tokens``, ``max_completion_tokens``, ``json_schema``, ``json_object``, ``system``,
-``logprobs``. A model that thinks refuses log-probabilities, as OpenAI's do.
+``logprobs``, ``images``. A model that thinks refuses log-probabilities, as OpenAI's do.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ from fnmatch import fnmatchcase
 from sandbox.call import Call, Json, Refused
 
 KNOWN = frozenset(
-    {"max_tokens", "max_completion_tokens", "json_schema", "json_object", "system", "logprobs"}
+    {
+        *("max_tokens", "max_completion_tokens", "json_schema", "json_object", "system"),
+        *("logprobs", "images"),
+    }
 )
 
 

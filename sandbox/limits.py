@@ -1,5 +1,7 @@
 """Rate limits of one model: requests and tokens in a sliding minute, and calls at the same time.
 
+A minute may be another window, for tests and benches that have no time.
+
 A call is admitted where its input tokens still fit; the output it turns out to have counts in the
 same minute. A call with more of them than any minute has is refused in words of its own, as by
 vendors. Refused calls count nowhere. Time is passed in, in seconds on any steady clock.
@@ -19,12 +21,15 @@ class Limit:
     """``None`` is no limit: requests a minute, tokens a minute, calls at the same time.
 
     ``too_large`` is the status for a call above the tokens of a minute: 429, or Groq's 413.
+    ``window`` is the minute, in seconds; ``told``: headers say what the limits are.
     """
 
     rpm: int | None = None
     tpm: int | None = None
     concurrent: int | None = None
     too_large: int = 429
+    window: float = WINDOW
+    told: bool = True
 
 
 class Gate:
@@ -49,7 +54,9 @@ class Gate:
         if limit.concurrent is not None and self.in_flight >= limit.concurrent:
             raise _refused("concurrent requests", limit.concurrent, BUSY_AFTER)
         if limit.rpm is not None and len(self._requests) >= limit.rpm:
-            raise _refused("requests per minute", limit.rpm, self._requests[0] + WINDOW - now)
+            raise _refused(
+                "requests per minute", limit.rpm, self._requests[0] + self.limit.window - now
+            )
         if limit.tpm is not None and self._spent + input_tokens > limit.tpm:
             raise _refused("tokens per minute", limit.tpm, self._seconds_until(now, input_tokens))
         self.in_flight += 1
@@ -77,9 +84,9 @@ class Gate:
         )
 
     def _forget(self, now: float) -> None:
-        while self._requests and self._requests[0] <= now - WINDOW:
+        while self._requests and self._requests[0] <= now - self.limit.window:
             self._requests.popleft()
-        while self._tokens and self._tokens[0][0] <= now - WINDOW:
+        while self._tokens and self._tokens[0][0] <= now - self.limit.window:
             self._spent -= self._tokens.popleft()[1]
 
     def _seconds_until(self, now: float, tokens: int) -> float:
@@ -88,8 +95,8 @@ class Gate:
         for at, spent in self._tokens:
             left -= spent
             if self.limit.tpm is not None and left + tokens <= self.limit.tpm:
-                return at + WINDOW - now
-        return WINDOW
+                return at + self.limit.window - now
+        return self.limit.window
 
 
 def too_large(status: int, limit: int, asked: int) -> Refused:

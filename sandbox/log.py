@@ -34,7 +34,7 @@ class Entry:
 
     ``started`` and ``ended`` are epoch seconds. ``item``, ``fence`` and ``attempt`` are the
     ``x-tierqueue-*`` request headers, as they came; of a request in a ``batch`` its custom id is
-    the item.
+    the item. ``tier``: the service tier that served it.
     """
 
     api: str
@@ -50,6 +50,7 @@ class Entry:
     cost_nanousd: int = 0
     max_in_flight: int = 0
     batch: bool = False
+    tier: str | None = None
 
 
 class Log:
@@ -102,6 +103,7 @@ class Log:
             "cost_nanousd": entry.cost_nanousd,
             "max_in_flight": entry.max_in_flight,
             "batch": entry.batch,
+            "service_tier": entry.tier,
             "token_rule": TOKEN_RULE,
             "simulated": True,
         }

@@ -18,7 +18,7 @@ _RATIO = 0.4
 """What each further alternative has of the one before it."""
 
 
-def asked(body: Json) -> int | None:
+def alternatives_asked_for(body: Json) -> int | None:
     """How many alternatives are asked for; ``None`` where no log-probabilities are.
 
     Raises ``Refused`` 400 where OpenAI does.

@@ -19,6 +19,8 @@
     tpm = 20000
     concurrent = 4
     too_large = 413           # for one call above its tokens a minute, as Groq; else 429
+    window = 10               # seconds that stand for the minute
+    told = false              # no header says what the limits are
 
 ``[[refuses]]`` and ``[[reasoning]]`` are described in ``sandbox.hosts``.
 Draws depend on the seed, the model and the ordinal of the model's admitted calls, nothing else.
@@ -34,7 +36,7 @@ from pathlib import Path
 from sandbox.call import Json
 from sandbox.faults import Fault, fault
 from sandbox.hosts import Hosts, read_hosts
-from sandbox.limits import Limit
+from sandbox.limits import WINDOW, Limit
 
 _UNIT = 1 << 53
 
@@ -106,7 +108,7 @@ def read_plan(path: Path) -> Plan:
         seed=found.get("seed", 0),
         chances=tuple(_chance(row) for row in found.get("fault", [])),
         outputs=tuple(_output(row) for row in found.get("output", [])),
-        limits=tuple(_limit(row) for row in found.get("limit", [])),
+        limits=_limits(found),
         hosts=read_hosts(found.get("refuses", []), found.get("reasoning", [])),
     )
 
@@ -131,15 +133,31 @@ def _output(row: Json) -> Output:
     return Output(str(row["model"]), low, high)
 
 
+def read_limits(path: Path) -> tuple[tuple[str, Limit], ...]:
+    """A file of ``[[limit]]`` alone. Raises ``ValueError`` for anything that is not understood."""
+    found = tomllib.loads(path.read_text(encoding="utf-8"))
+    _only(found, "file", {"limit"})
+    return _limits(found)
+
+
+def _limits(found: Json) -> tuple[tuple[str, Limit], ...]:
+    return tuple(_limit(row) for row in found.get("limit", []))
+
+
 def _limit(row: Json) -> tuple[str, Limit]:
-    _only(row, "[[limit]]", {"model", "rpm", "tpm", "concurrent", "too_large"})
+    _only(row, "[[limit]]", {"model", "rpm", "tpm", "concurrent", "too_large", "window", "told"})
     if "model" not in row:
         raise ValueError("faults file: a [[limit]] lacks 'model'")
     too_large = row.get("too_large", 429)
     if too_large not in (413, 429):
         raise ValueError("faults file: too_large is 413 or 429")
+    window, told = row.get("window", WINDOW), row.get("told", True)
+    if type(window) not in (int, float) or not 0 < window <= 86_400:
+        raise ValueError("faults file: window is not a number of seconds above 0")
+    if not isinstance(told, bool):
+        raise ValueError("faults file: told is true or false")
     counts = (_count(row, "rpm"), _count(row, "tpm"), _count(row, "concurrent"))
-    return str(row["model"]), Limit(*counts, too_large)
+    return str(row["model"]), Limit(*counts, too_large, float(window), told)
 
 
 def _count(row: Json, name: str) -> int | None:

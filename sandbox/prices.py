@@ -17,7 +17,7 @@ _OPTIONAL = {"cached", "cache_write_5m", "cache_write_1h"}
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Nano-dollars per million tokens, by class of token."""
+    """Nano-dollars per million tokens, by class of token; ``flex``: it has that service tier."""
 
     match: str
     input: int
@@ -25,9 +25,13 @@ class Price:
     cached: int
     cache_write_5m: int
     cache_write_1h: int
+    flex: bool = False
 
-    def cost(self, usage: Usage) -> int:
-        """Nano-dollars for one call: the exact sum over all classes, rounded up once."""
+    def cost(self, usage: Usage, tier: str = "default") -> int:
+        """Nano-dollars for one call: the exact sum over all classes, rounded up once.
+
+        By the service tier ``flex`` half of it, as in a batch.
+        """
         exact = (
             usage.input * self.input
             + usage.cached * self.cached
@@ -35,7 +39,7 @@ class Price:
             + usage.written_1h * self.cache_write_1h
             + usage.output * self.output
         )
-        return -(-exact // TOKENS_PER_PRICE)
+        return -(-exact // (TOKENS_PER_PRICE * (2 if tier == "flex" else 1)))
 
 
 class PriceList:
@@ -59,13 +63,13 @@ class PriceList:
 
 
 def _price(row: Json) -> Price:
-    unknown = row.keys() - _REQUIRED - _OPTIONAL
+    unknown = row.keys() - _REQUIRED - _OPTIONAL - {"flex"}
     missing = _REQUIRED - row.keys()
     if unknown or missing:
         raise ValueError(f"price list: unknown {sorted(unknown)}, missing {sorted(missing)}")
     full = {**dict.fromkeys(_OPTIONAL, row["input"]), **row}
-    nano = {name: _nano(price) for name, price in full.items() if name != "match"}
-    return Price(match=row["match"], **nano)
+    nano = {name: _nano(price) for name, price in full.items() if name not in ("match", "flex")}
+    return Price(match=row["match"], flex=row.get("flex") is True, **nano)
 
 
 def _nano(dollars: str) -> int:

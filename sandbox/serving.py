@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sandbox.answers import answer, broken
 from sandbox.cache import PromptCache
-from sandbox.call import BYTES_PER_TOKEN, Call, Finish, Served, tokens_of
-from sandbox.faults import Fault, Markers
+from sandbox.call import BYTES_PER_TOKEN, Call, Finish, Refused, Served, tokens_of
+from sandbox.faults import FLEX, Fault, Markers
 from sandbox.limits import Gate, Limit
-from sandbox.plan import Plan
+from sandbox.plan import Plan, read_limits
 from sandbox.prices import Price, PriceList
 from sandbox.troubles import Troubles
 
@@ -30,10 +30,18 @@ class Model:
 class Desk:
     """Admits calls, draws their faults and works out what they come to."""
 
-    def __init__(self, plan: Plan, limit: Limit, troubles: Path | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        limit: Limit,
+        troubles: Path | None = None,
+        limits: Path | None = None,
+    ) -> None:
         self.prices = PriceList()
         self._plan = plan
         self._limit = limit
+        self._limits = limits
+        self._read_at = 0
         self._markers = Markers()
         self._troubles = Troubles(troubles)
         self._cache = PromptCache()
@@ -41,11 +49,21 @@ class Desk:
 
     def model(self, name: str) -> Model:
         """The model of that name; ``Refused`` 404 where it has no price."""
+        self._look_again()
         known = self._models.get(name)
         if known is None:
             gate = Gate(self._plan.limit(name, self._limit))
             known = self._models[name] = Model(self.prices.of(name), gate)
         return known
+
+    def _look_again(self) -> None:
+        """Take the file of limits as it is now; of calls admitted before nothing is forgotten."""
+        if self._limits is None or (at := self._limits.stat().st_mtime_ns) == self._read_at:
+            return
+        self._read_at = at
+        self._plan = replace(self._plan, limits=read_limits(self._limits))
+        for name, model in self._models.items():
+            model.gate.limit = self._plan.limit(name, self._limit)
 
     def gate(self, name: str | None) -> Gate:
         """The limits of the model of that name; of a name it does not know there are none."""
@@ -63,14 +81,24 @@ class Desk:
         ``Refused`` for what the model's host does not take.
         """
         self._plan.hosts.admit(call)
+        if call.tier == "flex" and not model.price.flex:
+            raise Refused(400, "Unsupported service_tier: flex", param="service_tier")
         model.ordinal += 1
-        if (trouble := self._troubles.of(call.model)) is not None:
-            return trouble
-        marked = self._markers.next(call, call.prompt, prompt_sha256)
-        return marked or self._plan.fault(call.model, model.ordinal)
+        found = (
+            self._troubles.of(call.model)
+            or self._markers.next(call, call.prompt, prompt_sha256)
+            or self._plan.fault(call.model, model.ordinal)
+        )
+        return None if found and found.kind in FLEX and call.tier != "flex" else found
 
-    def serve(self, call: Call, model: Model, ordinal: int, fault: Fault | None) -> Served:
-        """Write the answer and count it. ``Refused`` 400 for a schema we cannot answer."""
+    def serve(
+        self, call: Call, model: Model, ordinal: int, fault: Fault | None, came: float | None = None
+    ) -> Served:
+        """Write the answer and count it. ``Refused`` 400 for a schema we cannot answer.
+
+        ``came``: epoch seconds, where it is not answered at once.
+        """
+        now = time.time()
         kind = fault.kind if fault is not None else None
         text = broken(call) if kind == "invalid" else answer(call)
         finish: Finish = "stop"
@@ -88,16 +116,17 @@ class Desk:
         output = written + thought if drawn is None else min(drawn, call.max_output)
         if kind == "overage" and fault is not None and fault.amount is not None:
             output = max(output, ceil(call.max_output * fault.amount))
-        usage = self._cache.use(call, input_tokens(call), time.time())
+        usage = self._cache.use(call, input_tokens(call), now if came is None else came, now)
         usage = replace(usage, output=output, reasoning=max(0, output - written))
         model.gate.spend(time.monotonic(), output)
-        return Served(text, finish, usage)
+        by_flex = call.tier == "flex" and kind != "not_flex"
+        return Served(text, finish, usage, "flex" if by_flex else "default")
 
 
 def input_tokens(call: Call) -> int:
-    """The prompt's tokens and, where there is one, the schema's."""
+    """The prompt's tokens, its images' and, where there is one, the schema's."""
     schema = 0 if call.schema is None else tokens_of(json.dumps(call.schema))
-    return tokens_of(call.prompt) + schema
+    return tokens_of(call.prompt) + call.image_tokens + schema
 
 
 def prompt_sha256(call: Call) -> str:

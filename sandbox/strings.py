@@ -29,6 +29,23 @@ def string(schema: Json, words: Words, draw: Callable[[int], int]) -> str:
     return made
 
 
+def quotation(schema: Json, words: Words, draw: Callable[[int], int]) -> str:
+    """Word for word a part of what was given: of a line, the likelier the longer it is."""
+    at = draw(sum(map(len, words.lines)))
+    for line in words.lines:
+        if at < len(line):
+            break
+        at -= len(line)
+    most = min(schema.get("maxLength", 200), 200)
+    start = line.rfind(" ", 0, min(at, max(len(line) - 40, 0))) + 1
+    said = line[start : start + most]
+    if len(line) > start + most:
+        said = said.rpartition(" ")[0] or said
+    if len(said) < schema.get("minLength", 0):
+        raise Refused(400, "the schema asks for quotations longer than what was given")
+    return said
+
+
 def _phrase(words: Words, draw: Callable[[int], int]) -> str:
     if not words.list:
         return f"{PAD} {draw(1000)}"

@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sandbox.call import Json, Refused
 
@@ -36,6 +36,7 @@ class Vendor:
     errors: str
     cached: str
     stop: str = "stop"
+    streamed: Literal["asked", "last", "choice"] = "asked"
     too_long: tuple[str, str] = ("", "")
     no_quota: tuple[int, str, str] | None = None
 

@@ -17,6 +17,7 @@ class Wire(Protocol):
     """One provider's format: requests to ``Call``, answers and errors to JSON."""
 
     api: Api
+    most_bytes: int
 
     def key(self, headers: dict[bytes, bytes]) -> str:
         """The caller's key, empty where there is none."""
@@ -27,14 +28,17 @@ class Wire(Protocol):
     def answer(self, call: Call, served: Served, seq: int) -> Json:
         """The reply to a served call."""
 
+    def events(self, call: Call, answer: Json, /) -> list[Json]:
+        """The events of an answer that is streamed."""
+
     def worded(self, refused: Refused) -> Refused:
         """The refusal as this provider words it."""
 
     def error(self, refused: Refused, request: str, /) -> Json | list[Json]:
         """The reply to a refused one."""
 
-    def headers(self, seq: int, remaining: Remaining, tokens: int | None) -> Headers:
-        """The request's id, what is left in this minute, and the ``tokens`` that a minute has."""
+    def headers(self, seq: int, remaining: Remaining, limits: Remaining) -> Headers:
+        """The request's id, what is left in this minute, and what a minute has."""
 
 
 def field(body: Json, name: str, kind: type, otherwise: Any = None) -> Any:
@@ -57,20 +61,28 @@ def positive(body: Json, name: str) -> int | None:
     return value
 
 
-def text_parts(content: Any, where: str) -> list[Json]:
-    """A message's content as text parts; a plain string is one part."""
+def text_parts(content: Any, where: str, images: list[Json] | None = None) -> list[Json]:
+    """A message's content as text parts; a plain string is one part. Where ``images`` may be, they
+    are put there.
+    """
     if content is None:
         return []
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if not isinstance(content, list):
         raise Refused(400, f"{where}: expected text or a list of parts")
+    texts: list[Json] = []
     for part in content:
-        if not isinstance(part, dict) or part.get("type") != "text":
-            raise Refused(400, f"{where}: the sandbox reads text parts only")
+        kind = part.get("type") if isinstance(part, dict) else None
+        if images is not None and kind in ("image", "image_url"):
+            images.append(part)
+            continue
+        if kind != "text":
+            raise Refused(400, f"{where}: the sandbox reads text here, and images of a user")
         if not isinstance(part.get("text"), str):
             raise Refused(400, f"{where}: a part without text")
-    return content
+        texts.append(part)
+    return texts
 
 
 def messages(body: Json) -> list[Json]:
@@ -91,9 +103,9 @@ def model(body: Json) -> str:
     return name
 
 
-def refuse_streams_and_tools(body: Json) -> None:
+def refuse_tools(body: Json) -> None:
     """400 for what the sandbox would have to pretend."""
-    for name in ("stream", "tools", "functions"):
+    for name in ("tools", "functions"):
         if body.get(name):
             raise Refused(400, f"{name}: the sandbox does not offer it")
 

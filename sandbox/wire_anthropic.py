@@ -1,6 +1,6 @@
-"""Anthropic's ``POST /v1/messages``, without streaming and tools."""
+"""Anthropic's ``POST /v1/messages``, without tools."""
 
-from sandbox import schema_rules
+from sandbox import events, images, schema_rules
 from sandbox.cache import HOUR
 from sandbox.call import Api, CacheMark, Call, Json, Refused, Served
 from sandbox.wire import (
@@ -11,7 +11,7 @@ from sandbox.wire import (
     messages,
     model,
     positive,
-    refuse_streams_and_tools,
+    refuse_tools,
     refuse_unknown,
     text_parts,
 )
@@ -46,6 +46,7 @@ class AnthropicWire:
     """Messages."""
 
     api: Api = "anthropic"
+    most_bytes = 32 * 1024 * 1024
 
     def key(self, headers: dict[bytes, bytes]) -> str:
         """``x-api-key``, or a bearer token."""
@@ -55,7 +56,7 @@ class AnthropicWire:
 
     def read(self, body: Json) -> Call:
         """The call; a part with ``cache_control`` ends a cacheable prefix."""
-        refuse_streams_and_tools(body)
+        refuse_tools(body)
         refuse_unknown(body, _PARAMETERS)
         max_output = positive(body, "max_tokens")
         if max_output is None:
@@ -63,11 +64,13 @@ class AnthropicWire:
         pieces: list[str] = []
         marks: list[CacheMark] = []
         subject = ""
+        pictures: list[Json] = []
         turns = messages(body)
         if any(turn["role"] not in ("user", "assistant") for turn in turns):
             raise Refused(400, "messages: a role is user or assistant; system stands apart")
         for turn in [{"role": "system", "content": body.get("system")}, *turns]:
-            for part in text_parts(turn.get("content"), turn["role"]):
+            seen = pictures if turn["role"] == "user" else None
+            for part in text_parts(turn.get("content"), turn["role"], seen):
                 if not part["text"].strip():
                     raise Refused(400, "text content blocks must contain non-whitespace text")
                 pieces.append(part["text"])
@@ -80,14 +83,17 @@ class AnthropicWire:
             model=model(body),
             pieces=tuple(pieces),
             subject=subject,
+            image_tokens=images.of_anthropic(pictures, model(body)),
             schema=schema,
             wants_json=False,
             max_output=max_output,
             marks=tuple(marks),
+            streamed=field(body, "stream", bool, False),
             uses=frozenset(
                 {"max_tokens"}
                 | ({"system"} if body.get("system") else set())
                 | ({"json_schema"} if schema is not None else set())
+                | ({"images"} if pictures else set())
             ),
         )
 
@@ -116,6 +122,10 @@ class AnthropicWire:
             },
         }
 
+    def events(self, _call: Call, answer: Json, /) -> list[Json]:
+        """``message_start`` to ``message_stop``."""
+        return events.of_message(answer)
+
     def worded(self, refused: Refused) -> Refused:
         """The refusal, of an account without money with Anthropic's status and words."""
         if refused.fault == "no_quota":
@@ -137,13 +147,17 @@ class AnthropicWire:
             "request_id": request,
         }
 
-    def headers(self, seq: int, remaining: Remaining, tokens: int | None) -> Headers:
+    def headers(self, seq: int, remaining: Remaining, limits: Remaining) -> Headers:
         """``request-id`` and ``anthropic-ratelimit-*``."""
         requests_left, tokens_left = remaining
+        requests, tokens = limits
         told = {
+            b"anthropic-ratelimit-requests-limit": requests,
             b"anthropic-ratelimit-requests-remaining": requests_left,
-            b"anthropic-ratelimit-input-tokens-remaining": tokens_left,
+            b"anthropic-ratelimit-tokens-limit": tokens,
+            b"anthropic-ratelimit-tokens-remaining": tokens_left,
             b"anthropic-ratelimit-input-tokens-limit": tokens,
+            b"anthropic-ratelimit-input-tokens-remaining": tokens_left,
         }
         return [(b"request-id", b"req_sandbox_%d" % seq), *known_limits(told)]
 

@@ -1,9 +1,9 @@
-"""OpenAI's ``POST /v1/chat/completions``, without streaming and tools."""
+"""OpenAI's ``POST /v1/chat/completions``, without tools."""
 
 import re
 import time
 
-from sandbox import logprobs, schema_rules
+from sandbox import events, images, logprobs, schema_rules
 from sandbox.call import Api, Call, Json, Refused, Served
 from sandbox.wire import (
     Headers,
@@ -13,7 +13,7 @@ from sandbox.wire import (
     messages,
     model,
     positive,
-    refuse_streams_and_tools,
+    refuse_tools,
     refuse_unknown,
     text_parts,
 )
@@ -28,6 +28,7 @@ PARAMETERS = {
     *("safety_identifier", "stream", "stream_options", "tools", "tool_choice", "functions"),
     *("parallel_tool_calls", "function_call", "modalities", "prediction", "web_search_options"),
 }
+_TIERS = ("auto", "default", "flex", "priority")
 _ROLES = {"system", "developer", "user", "assistant"}
 _TOO_LARGE = (
     "Request too large for the model in organization org-sandbox on tokens per min (TPM): Limit "
@@ -42,6 +43,7 @@ class OpenAIWire:
     """Chat completions."""
 
     api: Api = "openai"
+    most_bytes = 50 * 1024 * 1024
 
     def key(self, headers: dict[bytes, bytes]) -> str:
         """The bearer token."""
@@ -50,7 +52,7 @@ class OpenAIWire:
 
     def read(self, body: Json) -> Call:
         """The call."""
-        refuse_streams_and_tools(body)
+        refuse_tools(body)
         refuse_unknown(body, PARAMETERS)
         if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
             raise Refused(400, "max_tokens and max_completion_tokens cannot both be set")
@@ -59,13 +61,20 @@ class OpenAIWire:
         turns = messages(body)
         pieces: list[str] = []
         subject = ""
+        pictures: list[Json] = []
         for turn in turns:
             if turn["role"] not in _ROLES:
                 raise Refused(400, f"messages: a role is one of {', '.join(sorted(_ROLES))}")
-            for part in text_parts(turn.get("content"), "messages"):
+            seen = pictures if turn["role"] == "user" else None
+            for part in text_parts(turn.get("content"), "messages", seen):
                 pieces.append(part["text"])
                 subject = part["text"] if turn["role"] == "user" else subject
-        alternatives = logprobs.asked(body)
+        streamed: bool = field(body, "stream", bool, False)
+        options: Json = field(body, "stream_options", dict, {})
+        if options and not streamed:
+            words = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+            raise Refused(400, words, param="stream_options")
+        alternatives = logprobs.alternatives_asked_for(body)
         asked = field(body, "response_format", dict, {})
         schema, wants_json = _format(asked)
         if wants_json and schema is None and not any("json" in text.lower() for text in pieces):
@@ -77,17 +86,22 @@ class OpenAIWire:
             model=model(body),
             pieces=tuple(pieces),
             subject=subject,
+            image_tokens=images.of_openai(pictures, model(body)),
             schema=schema,
             wants_json=wants_json,
             max_output=positive(body, "max_completion_tokens")
             or positive(body, "max_tokens")
             or DEFAULT_MAX_OUTPUT,
             logprobs=alternatives,
+            streamed=streamed,
+            usage_streamed=field(options, "include_usage", bool, False),
+            tier=_tier(body),
             uses=frozenset(
                 {name for name in ("max_tokens", "max_completion_tokens") if body.get(name)}
                 | {str(asked.get("type", "text"))}
                 | {turn["role"] for turn in turns if turn["role"] == "system"}
                 | ({"logprobs"} if alternatives is not None else set())
+                | ({"images"} if pictures else set())
             ),
         )
 
@@ -96,6 +110,8 @@ class OpenAIWire:
         usage = served.usage
         message = {"role": "assistant", "content": served.text, "refusal": None}
         told = None if call.logprobs is None else logprobs.of(call, served.text)
+        # Said where it was asked for, as OpenAI does.
+        tier = {} if call.tier is None else {"service_tier": served.tier}
         return {
             "id": f"chatcmpl-sandbox-{seq}",
             "object": "chat.completion",
@@ -111,13 +127,18 @@ class OpenAIWire:
                 "prompt_tokens_details": {"cached_tokens": usage.cached},
                 "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
             },
+            **tier,
         }
+
+    def events(self, call: Call, answer: Json, /) -> list[Json]:
+        """``chat.completion.chunk``s."""
+        return events.chunks(answer, "end" if call.usage_streamed else "none")
 
     def error(self, refused: Refused, _request: str, /) -> Json | list[Json]:
         """OpenAI's error object; another vendor may put it into an array."""
-        return {"error": self.told(refused)}
+        return {"error": self.as_json(refused)}
 
-    def told(self, refused: Refused) -> Json:
+    def as_json(self, refused: Refused) -> Json:
         """What an error says."""
         status = refused.status
         kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
@@ -133,15 +154,26 @@ class OpenAIWire:
         """The refusal as it is."""
         return refused
 
-    def headers(self, seq: int, remaining: Remaining, tokens: int | None) -> Headers:
+    def headers(self, seq: int, remaining: Remaining, limits: Remaining) -> Headers:
         """``x-request-id`` and ``x-ratelimit-*``."""
         requests_left, tokens_left = remaining
+        requests, tokens = limits
         told = {
+            b"x-ratelimit-limit-requests": requests,
             b"x-ratelimit-remaining-requests": requests_left,
             b"x-ratelimit-remaining-tokens": tokens_left,
             b"x-ratelimit-limit-tokens": tokens,
         }
         return [(b"x-request-id", b"req_sandbox_%d" % seq), *known_limits(told)]
+
+
+def _tier(body: Json) -> str | None:
+    tier: str | None = field(body, "service_tier", str)
+    if tier not in (None, *_TIERS):
+        named = ", ".join(f"'{name}'" for name in _TIERS)
+        words = f"Invalid value: '{tier}'. Supported values are: {named}."
+        raise Refused(400, words, code="invalid_value", param="service_tier")
+    return tier
 
 
 def _format(asked: Json) -> tuple[Json | None, bool]:

@@ -1,5 +1,6 @@
 """Chat completions as a vendor other than OpenAI speaks them: its parameters, usage and errors."""
 
+from sandbox import events
 from sandbox.call import Call, Json, Refused, Served
 from sandbox.vendors import Vendor
 from sandbox.wire_openai import PARAMETERS, OpenAIWire
@@ -33,13 +34,19 @@ class VendorWire(OpenAIWire):
                 usage["prompt_cache_miss_tokens"] = served.usage.all_input - served.usage.cached
         return answer
 
+    def events(self, call: Call, answer: Json, /) -> list[Json]:
+        """``chat.completion.chunk``s, with the usage where the vendor puts it."""
+        if self._vendor.streamed == "asked":
+            return super().events(call, answer)
+        return events.chunks(answer, self._vendor.streamed)
+
     def worded(self, refused: Refused) -> Refused:
         """The refusal with the vendor's status and words."""
         return self._vendor.worded(refused)
 
     def error(self, refused: Refused, _request: str, /) -> Json | list[Json]:
         """The vendor's error."""
-        error = self.told(refused)
+        error = self.as_json(refused)
         match self._vendor.errors:
             case "number" if not refused.inside:
                 return {"error": {**error, "code": refused.status}}

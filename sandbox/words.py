@@ -18,11 +18,18 @@ def label_words(label: str) -> tuple[str, ...]:
 
 
 class Words:
-    """The subject's words, numbers, dates and addresses, in order, without fault markers."""
+    """The subject's words, numbers, dates and addresses, in order, without fault markers.
 
-    def __init__(self, subject: str) -> None:
+    ``lines``: those of what was ``given`` that are long enough to be quoted.
+    """
+
+    def __init__(self, subject: str, given: str = "") -> None:
         self.text = _MARKER.sub(" ", subject)
         self.list = _WORD.findall(self.text)
+        said = _MARKER.sub("\n", given or subject).splitlines()
+        # What is quoted already is what can be quoted; and a question stands last.
+        said = [line[1:] for line in said if line.startswith("> ")] or said[:-1] or said
+        self.lines = [line.strip() for line in said if len(line.strip()) >= 20]
         self._count = Counter(word.lower() for word in self.list)
 
     def numbers(self) -> list[str]:

@@ -13,6 +13,7 @@ from tierqueue.router.item import TIERS
 from tierqueue.tasks.broker import memory, names
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.in_force.policies import Applied
     from tierqueue.ledger.session import Ledger
     from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.broker.task_events import ItemEvents
@@ -98,11 +99,34 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
 
     @property
     def policy(self) -> "Policy":
-        """The policy in force when this process first asked; raises ``InvalidPolicy``."""
+        """The policy this process goes by: its file's, until it is given what was applied.
+
+        Raises ``InvalidPolicy``.
+        """
         if "policy" not in self._made:
             self._made["policy"] = self.settings.read_policy()
         found: Policy = self._made["policy"]
         return found
+
+    @policy.setter
+    def policy(self, policy: "Policy") -> None:
+        self._made["policy"] = policy
+
+    def take_policy(self) -> "Policy":
+        """Go by what was applied last, else by the file; raises ``InvalidPolicy``."""
+        from tierqueue.ledger.in_force import policies
+
+        with self.ledger.read() as connection:
+            applied = policies.applied(connection)
+        if applied is not None:
+            self.policy = self.read_applied(applied)
+        return self.policy
+
+    def read_applied(self, applied: "Applied") -> "Policy":
+        """The policy that was applied; raises ``InvalidPolicy`` where this release knows less."""
+        from tierqueue.router.policy.policy import parse_policy
+
+        return parse_policy(applied.text, f"version {applied.id} of the policy")
 
     @property
     def item_events(self) -> "ItemEvents":

@@ -118,14 +118,14 @@ class _Told(ItemResult[Any]):
     ending: Ending
 
     def _get_task_meta(self) -> Any:
-        state, result = fulfil.told(self.ending)
+        state, result = fulfil.celery_result(self.ending)
         promise = Promise(id=self.id, item_id=self.id, task="", root_id=self.id)
         meta = fulfil.stored(promise, state, result, "")
         return {**meta, "result": result}
 
     def get(self, *_: Any, **__: Any) -> Answer[Any]:
         """The answer, or what ended the item is raised."""
-        state, result = fulfil.told(self.ending)
+        state, result = fulfil.celery_result(self.ending)
         if state != states.SUCCESS:
             raise result
         return Answer(result, self.model)

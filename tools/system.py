@@ -64,6 +64,11 @@ def broker(folder: Path) -> ValkeyServer:
     return server
 
 
+READY_WITHIN = 180.0
+"""Seconds a process may take to start: a busy machine loads an engine in a minute and more, and one
+that ends meanwhile is told at once."""
+
+
 class Process:
     """One running process, in a group of its own so that a Ctrl-C is ours to pass on."""
 
@@ -81,7 +86,7 @@ class Process:
             start_new_session=True,
         )
 
-    def wait_ready(self, timeout: float) -> None:
+    def wait_ready(self, timeout: float = READY_WITHIN) -> None:
         """Return once the process says it is ready; raises ``NotReady``."""
         sign = READY.get(self.name, "ready.")
         until = time.monotonic() + timeout
@@ -130,7 +135,7 @@ class System:
         processes: Sequence[str] = ("sandbox", "routing", "gpu", "open_weight", "frontier"),
         lines: Mapping[str, str] | None = None,
         environ: Mapping[str, str] | None = None,
-        ready_within: float = 60.0,
+        ready_within: float = READY_WITHIN,
     ) -> None:
         self.folder = folder
         self._ready_within = ready_within
@@ -197,6 +202,12 @@ class System:
         log.unlink(missing_ok=True)
         self.processes[name] = Process(name, self._lines[name], self.environ, log)
         return self.processes[name]
+
+    def restart_broker(self) -> None:
+        """Stop the broker that was started here, and start it again with what it had kept."""
+        assert self._server is not None
+        self._server.stop()
+        self._server.start()
 
     def stop(self, timeout: float = 40.0) -> dict[str, int | None]:
         """End everything, workers before the broker; returns each process's exit status."""

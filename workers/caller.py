@@ -1,4 +1,7 @@
-"""The calls of claimed items: what is sent, what the reply is worth, and that each is settled."""
+"""The calls of claimed items: what is sent, what the reply is worth, and that each is settled.
+
+Also what they are made with, under one policy and the next: stations.
+"""
 
 import asyncio
 import threading
@@ -10,11 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from pydantic import BaseModel
 
 from tierqueue.ledger.lifecycle.claims import Claim
-from tierqueue.router.errors import EgressRefused
-from tierqueue.router.item import Sensitivity
+from tierqueue.router.errors import Misconfigured
+from tierqueue.router.item import Latency, Tier
 from tierqueue.router.outcome import (
     Accepted,
     Completed,
@@ -26,21 +28,31 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.policy import Policy
 from tierqueue.router.served import must_be_the_asked, same_model
-from tierqueue.tasks.answers import confidence, form
 from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.task_type import least_confidence
 from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
-from tierqueue.workers.engines.engine import Call, Engine
+from tierqueue.workers.engines.engine import Caching, Call, Engine
 from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.limits.breaker import Breaker
+from tierqueue.workers.prefixes import Prefixes
 from tierqueue.workers.process.event_loop import EventLoopThread
+from tierqueue.workers.request import prepare
 from tierqueue.workers.settler import Ended, Settler
 from tierqueue.workers.verdicts import EndedCall
 
 _log = structlog.get_logger(__name__)
+
+BuildEngine = Callable[[Deployment, Mapping[str, str]], Engine]
+
+PATIENCE = 30.0
+"""Seconds that a call waits at most for the first one of its prefix."""
+
+SPARE = 1.0
+"""Seconds before a call has to leave at which it waits for no other any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +65,76 @@ class Station:
     """Whether what its calls cost counts towards ceilings."""
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """Stations under another policy; ``new`` are engines that are not started yet."""
+
+    stations: Mapping[str, Station]
+    new: Sequence[Engine]
+    keyless: frozenset[str]
+
+
+def of_tier(policy: Policy, tier: Tier) -> list[Deployment]:
+    """The deployments of a tier."""
+    return [one for one in policy.deployments.values() if one.tier is tier]
+
+
+def engines_of(
+    deployments: Sequence[Deployment], build: BuildEngine, environ: Mapping[str, str]
+) -> tuple[list[tuple[Deployment, Engine]], Mapping[str, Misconfigured]]:
+    """The engines of all that ``environ`` has a key for, and why each other one has none."""
+    built: list[tuple[Deployment, Engine]] = []
+    refused: dict[str, Misconfigured] = {}
+    for deployment in deployments:
+        try:
+            built.append((deployment, build(deployment, environ)))
+        except Misconfigured as error:
+            refused[deployment.name] = error
+            _log.error("deployment_without_key", deployment=deployment.name, why=error.message)
+    return built, refused
+
+
+def renewed(
+    stations: Mapping[str, Station],
+    policy: Policy,
+    tier: Tier,
+    build: BuildEngine,
+    environ: Mapping[str, str],
+) -> Renewed:
+    """The stations of ``policy``: where it says the same of a deployment, with the same engine.
+
+    A deployment that is no more in it stays as it was, for what was handed over to its batches.
+    Raises ``Misconfigured`` where an engine inside this process would have to be another one.
+    """
+    kept: dict[str, Station] = {}
+    others: list[Deployment] = []
+    for deployment in of_tier(policy, tier):
+        station = stations.get(deployment.name)
+        if station is not None and station.deployment.terms == deployment.terms:
+            counted = policy.counts(deployment)
+            kept[deployment.name] = replace(station, deployment=deployment, counted=counted)
+        elif deployment.engine == "vllm":
+            raise Misconfigured(
+                f"the engine of {deployment.name} runs inside this process: restart it to load"
+                " another one",
+                {"deployment": deployment.name},
+            )
+        else:
+            others.append(deployment)
+    built, refused = engines_of(others, build, environ)
+    for deployment, engine in built:
+        kept[deployment.name] = Station(
+            deployment=deployment, engine=engine, counted=policy.counts(deployment)
+        )
+    there = {name: station for name, station in stations.items() if name not in refused}
+    return Renewed({**there, **kept}, [engine for _, engine in built], frozenset(refused))
+
+
 class Caller:
     """Makes the calls of claimed items and hands each outcome to the settler, whatever happens.
 
     ``checkpoint`` is called with the name of each point at which a test may end the process and
-    does nothing otherwise.
+    does nothing otherwise. ``contents`` reads the bytes of images by their hashes.
     """
 
     def __init__(
@@ -69,13 +146,16 @@ class Caller:
         settler: Settler,
         breaker: Breaker,
         checkpoint: Callable[[str], None],
+        contents: Callable[[Sequence[str]], Mapping[str, bytes]],
     ) -> None:
         self._types = types
+        self._contents = contents
         self._breaker = breaker
         self._loop = loop
         self._leases = leases
         self._settler = settler
         self._checkpoint = checkpoint
+        self._prefixes = Prefixes()
 
     def start(
         self,
@@ -142,26 +222,28 @@ class Caller:
 
         self._leases.take(deployment.name, claim.item.id, Holding(claim.fence, slot.id, abort))
         kind: ItemTask | None = self._types.get(claim.item.task)
-        call: Call | Failed | None = None
+        call: Call | Failed | Interrupted | None = None
         cut = False
+        sent: list[Call] = []
         try:
-            call = prepare(deployment, claim, kind)
-            if isinstance(call, Failed):
+            call = await self._whole(prepare(deployment, claim, kind))
+            if isinstance(call, Failed | Interrupted):
                 outcome: Outcome = call
-            elif time.monotonic() > send_by:
-                outcome = Interrupted(kind="too_late")
             else:
-                call = replace(call, send_by=send_by)
-                outcome = judge(await station.engine.complete(call), claim, kind, deployment)
-        except asyncio.CancelledError:
-            task.uncancel()
+                # The flex tier says nothing for as long as it has no capacity.
+                first = None if call.flex else deployment.first_token_timeout
+                call = replace(call, send_by=send_by, first_token=first)
+                reply = await self._reply(station, claim, call, sent)
+                outcome = judge(reply, claim, kind, deployment, call)
+        except (asyncio.CancelledError, TimeoutError) as ended_by:
+            # The item's deadline ends a call whatever its deployment allows it.
+            late = isinstance(ended_by, TimeoutError)
+            if not late:
+                task.uncancel()
             cut = True
-            why = aborted[0] if aborted else "drain"
-            if deployment.metered:
-                outcome = Unknown(kind=why, message=f"the worker ended the call: {why}")
-            else:
-                taken = station.engine.spent(call) if isinstance(call, Call) else Usage()
-                outcome = Interrupted(kind=why, usage=taken)
+            why = "deadline" if late else aborted[0] if aborted else "drain"
+            # What still waited for its turn was not sent.
+            outcome = _cut(station, call, why) if sent else Interrupted(kind=why)
         except Exception as error:  # noqa: BLE001 - whatever it was, the claim must be settled
             _log.exception("call_failed", item=claim.item.id, error=type(error).__name__)
             kind_of, said = "internal_error", type(error).__name__
@@ -171,7 +253,9 @@ class Caller:
                 outcome = Failed(kind=kind_of, message=said, transient=False, reason="internal")
         outcomes[type(outcome).__name__.lower()] += 1
         # What we ended ourselves, or never sent, says nothing of the deployment.
-        telling = isinstance(call, Call) and not cut
+        # Nor does what the flex tier loses say anything of the others.
+        flex_lost = isinstance(call, Call) and call.flex and isinstance(outcome, Unknown)
+        telling = isinstance(call, Call) and not cut and not flex_lost
         if telling:
             self._breaker.ended(deployment.name, outcome)
         ended = EndedCall(
@@ -183,6 +267,62 @@ class Caller:
         )
         self._settler.put(Ended(ended, slot, done))
 
+    async def _whole(self, call: Call | Failed) -> Call | Failed | Interrupted:
+        """The call with the bytes of its images, or why it has none; nothing has been sent yet."""
+        if isinstance(call, Failed) or not call.images:
+            return call
+        wanted = [image.sha256 for image in call.images]
+        try:
+            found = await asyncio.to_thread(self._contents, wanted)
+        except Exception as error:  # noqa: BLE001 - the ledger is away: given back, as the claim is
+            _log.warning("images_unread", item=call.item, error=type(error).__name__)
+            return Interrupted(kind="images_unread")
+        if missing := [sha256 for sha256 in wanted if sha256 not in found]:
+            message = f"image {missing[0][:12]} is not kept any more; nothing was sent"
+            return Failed(kind="image_gone", message=message, transient=False, reason="internal")
+        images = [replace(image, body=found[image.sha256]) for image in call.images]
+        return replace(call, images=images)
+
+    async def _reply(self, station: Station, claim: Claim, call: Call, sent: list[Call]) -> Reply:
+        """The reply to a call, in its turn; ``sent`` has it from when it may have left."""
+        turn = self._prefixes.in_turn(*_turn(station, claim, call))
+        async with asyncio.timeout(_left(claim)), turn as answered:
+            if time.monotonic() > call.send_by:
+                return Interrupted(kind="too_late")
+            sent.append(call)
+            reply = await station.engine.complete(call)
+            if isinstance(reply, Completed):
+                answered()
+            return reply
+
+
+def _turn(station: Station, claim: Claim, call: Call) -> tuple[str | None, float]:
+    """The prefix that the call shares, and for how many seconds it waits for the first of it.
+
+    Where somebody waits for the item it does not; nor longer than it may before it has to leave.
+    """
+    engine = station.engine
+    if claim.item.latency == Latency.INTERACTIVE or not isinstance(engine, Caching):
+        return None, 0.0
+    key = engine.cached_prefix(call)
+    spare = max(0.0, call.send_by - time.monotonic() - SPARE)
+    return key and f"{station.deployment.name} {key}", min(PATIENCE, spare)
+
+
+def _cut(station: Station, call: Call | Failed | Interrupted | None, why: str) -> Outcome:
+    """What a call is that this worker ended."""
+    if station.deployment.metered:
+        return Unknown(kind=why, message=f"the worker ended the call: {why}")
+    taken = station.engine.spent(call) if isinstance(call, Call) else Usage()
+    return Interrupted(kind=why, usage=taken)
+
+
+def _left(claim: Claim) -> float | None:
+    """Seconds from its claim until an item's deadline; ``None``: it has none."""
+    if claim.item.deadline is None:
+        return None
+    return max(0, claim.item.deadline - claim.started_at) / 1_000_000
+
 
 def _loud(calls: Future[None]) -> None:
     """What went wrong beside the calls themselves; their leases end, and the tick books them."""
@@ -190,74 +330,13 @@ def _loud(calls: Future[None]) -> None:
         _log.error("calls_not_settled", exc_info=error)
 
 
-def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call | Failed:
-    """The call to make, or why none may be made; nothing has been sent yet."""
-    item = claim.item
-    if kind is None:
-        message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
-        return Failed(
-            kind="unknown_task_type", message=message, transient=False, reason="task_code"
-        )
-    try:
-        egress.check(
-            Sensitivity(item.sensitivity or Sensitivity.REGULATED), deployment.boundary, item.id
-        )
-    except EgressRefused as error:
-        return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
-    try:
-        prompt = kind.prompt(claim.arguments)
-        model = kind.output_model(claim.arguments)
-        asked = form.asked_of(deployment, model)
-    except Exception as error:  # noqa: BLE001 - a team's own code
-        message = f"the prompt of {item.task} cannot be built: {type(error).__name__}"
-        return Failed(kind="task_type", message=message, transient=False, reason="task_code")
-    system = _joined(prompt.system, asked.words)
-    return Call(
-        item=item.id,
-        fence=claim.fence,
-        model=deployment.model,
-        system=system if deployment.system_message else "",
-        prefix=prompt.prefix if deployment.system_message else _joined(system, prompt.prefix),
-        question=prompt.question,
-        schema=asked.schema,
-        schema_name=asked.name,
-        json_object=asked.json_object,
-        alternatives=_alternatives(deployment, claim, model),
-        temperature=deployment.temperature,
-        output_limit=_output_limit(deployment, claim),
-        timeout=deployment.timeout,
-        labels={"attempt": str(item.calls + 1)},
-    )
-
-
-def _alternatives(
-    deployment: Deployment, claim: Claim, model: type[BaseModel] | None
-) -> int | None:
-    """How many alternatives of each token are asked for; ``None``: no probabilities at all.
-
-    Of a free text they are many and tell little, so that only who holds them against a
-    ``min_confidence`` gets them.
-    """
-    if not deployment.tells_confidence:
-        return None
-    if model is None and not claim.arguments.get("min_confidence"):
-        return None
-    most = deployment.top_logprobs or confidence.ALTERNATIVES
-    return min(confidence.asked_for(model), most)
-
-
-def _joined(*parts: str) -> str:
-    return "\n\n".join(filter(None, parts))
-
-
-def _output_limit(deployment: Deployment, claim: Claim) -> int:
-    """The item's own limit and the deployment's headroom; never above what the route held."""
-    limit: int = claim.item.output_limit + deployment.reasoning_tokens
-    held = (claim.item.route or {}).get("output_tokens")
-    return limit if held is None else min(limit, held)
-
-
-def judge(reply: Reply, claim: Claim, kind: ItemTask | None, deployment: Deployment) -> Outcome:
+def judge(
+    reply: Reply,
+    claim: Claim,
+    kind: ItemTask | None,
+    deployment: Deployment,
+    call: Call | None = None,
+) -> Outcome:
     """The outcome of a reply: an answer is validated, anything else speaks for itself.
 
     Another model's answer is refused where the deployment or the item's demands forbid it, and
@@ -274,6 +353,15 @@ def judge(reply: Reply, claim: Claim, kind: ItemTask | None, deployment: Deploym
             )
         reply = replace(reply, other_model=True)
     try:
+        if call is not None and deployment.redact is not None:
+            as_json = kind.output_model(claim.arguments) is not None
+            text, wrong = egress.restored(call, reply.text, deployment.redact, as_json=as_json)
+            # The probabilities are those of the pseudonyms.
+            tokens = reply.tokens if text == reply.text else ()
+            many = len(call.originals)
+            reply = replace(reply, text=text, tokens=tokens, redacted=many)
+            if wrong is not None:
+                return rejected(reply, [wrong])
         outcome = validate(kind, claim.arguments, reply)
     except Exception as error:  # noqa: BLE001 - a team's own check
         message = f"a check of {item.task} raised {type(error).__name__}"

@@ -24,6 +24,7 @@ from tierqueue.router.lifecycle import Wait
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.broker.slices import Slice, SliceItem
 from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.caller import Caller, Station
 from tierqueue.workers.limits import forgotten
 from tierqueue.workers.limits.bounds import Bounds, Slot, Spent, Want, bounds_of
@@ -31,7 +32,7 @@ from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import Gate, bound_of
 from tierqueue.workers.process.event_loop import EventLoopThread
-from tierqueue.workers.verdicts import say
+from tierqueue.workers.verdicts import log_change
 
 _log = structlog.get_logger(__name__)
 
@@ -79,7 +80,8 @@ class Begun:
 class Executor:
     """Takes slices from claim to settlement. One a process; Celery's threads call ``run``.
 
-    ``concurrency`` says the tier's calls in flight in force over all workers, ``started`` tells
+    ``concurrency`` says the tier's calls in flight in force over all workers, ``chosen`` the
+    limits that an operator set of a deployment, ``started`` tells
     Flower, ``checkpoint`` is called with the name of each point at which a test may end the
     process and does nothing otherwise.
     """
@@ -89,6 +91,7 @@ class Executor:
         *,
         worker: str,
         ledger: Ledger,
+        policies: Policies,
         stations: Mapping[str, Station],
         limiter: Limiter,
         gate: Gate,
@@ -99,11 +102,13 @@ class Executor:
         delivery: Delivery,
         started: Callable[[Sequence[Promise]], None],
         concurrency: Callable[[], int | None],
+        chosen: Callable[[str], Mapping[str, int]],
         lease: float,
         checkpoint: Callable[[str], None],
     ) -> None:
         self._worker = worker
         self._ledger = ledger
+        self._policies = policies
         self._stations = stations
         self._limiter = limiter
         self._gate = gate
@@ -114,6 +119,7 @@ class Executor:
         self._delivery = delivery
         self._started = started
         self._concurrency = concurrency
+        self._chosen = chosen
         self._lease = round(lease * 1_000_000)
         self._checkpoint = checkpoint
         self._draining = threading.Event()
@@ -128,6 +134,12 @@ class Executor:
     def drain(self) -> None:
         """Claim nothing more; what has not started is given back as its slice comes up."""
         self._draining.set()
+
+    def use(
+        self, policies: Policies, stations: Mapping[str, Station], keyless: Collection[str]
+    ) -> None:
+        """Go by these from the next claim on, and work with these from the next slice on."""
+        self._policies, self._stations, self._keyless = policies, stations, keyless
 
     def run(self, work: Slice) -> dict[str, int]:
         """Do what can be done of a slice now; returns when each claimed item is settled.
@@ -213,7 +225,7 @@ class Executor:
             self._gate.release(places - len(claimed))
             unused = [slot for key, slot in granted.slots.items() if key not in claimed]
             self._limiter.settle(
-                self._bounds(station.deployment), [Spent(slot, sent=False) for slot in unused]
+                bounds_of(station.deployment, None), [Spent(slot, sent=False) for slot in unused]
             )
 
     def _limit(
@@ -227,7 +239,7 @@ class Executor:
         # A slice may come twice: who finds an item claimed gives back its own slot only.
         item_of = {f"{item.id}:{item.fence + 1}:{token_hex(6)}": item for item in asked}
         wants = [_want(deployment, slot, item) for slot, item in item_of.items()]
-        bounds = self._bounds(deployment, urgent=urgent)
+        bounds = replace(self._bounds(deployment, urgent=urgent), trial=held is not None)
         grant = forgotten.grant(self._ledger, self._limiter, bounds, wants)
         refused = None
         if len(grant.granted) + len(grant.never) < len(asked):
@@ -255,12 +267,12 @@ class Executor:
             fault = Fault(item=(*items, self._worker)[0], at=at, code="no_key", detail=detail)
             changes = conditions.note(connection, {deployment: [fault]})
         for change in changes:
-            say(change)
+            log_change(change)
 
     def _bounds(self, deployment: Deployment, *, urgent: bool = False) -> Bounds:
-        bounds = bounds_of(deployment, bound_of(self._concurrency(), urgent=urgent))
-        in_flight = bound_of(deployment.limits.in_flight, urgent=urgent)
-        return replace(bounds, in_flight=in_flight)
+        tier = bound_of(self._concurrency(), urgent=urgent)
+        bounds = bounds_of(deployment, tier, self._chosen(deployment.name))
+        return replace(bounds, in_flight=bound_of(bounds.in_flight, urgent=urgent))
 
     def _claim(self, station: Station, wanted: Mapping[str, Fence]) -> list[Claim]:
         if not wanted:
@@ -273,16 +285,21 @@ class Executor:
             provider=deployment.provider,
             metered=deployment.metered,
             counted=station.counted,
+            by_the_hour=station.counted and deployment.gpu_hour is not None,
             lease=self._lease,
             policy=deployment.policy,
             terms=deployment.terms,
+            flex=0 if deployment.flex is None else deployment.flex.least,
         )
         self._checkpoint("before_claim")
         with self._ledger.read() as connection:
             known = read(connection, wanted)
             promised = promises.unkept(connection, list(wanted))
+        rows = [one.item for one in known.values()]
         with self._ledger.write() as connection:
-            claims = claim(connection, claimant, wanted, known, database_now(connection))
+            now = database_now(connection)
+            held = self._policies.held_back(rows, deployment, now)
+            claims = claim(connection, claimant, wanted, known, now, held)
         self._checkpoint("after_claim")
         if claims.claimed:
             self.claimed_at = claims.claimed[-1].started_at

@@ -41,6 +41,10 @@ class Leases:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
+    def serve(self, deployment_tier: dict[str, str]) -> None:
+        """Keep claims of these deployments alive too."""
+        self._tiers.update(deployment_tier)
+
     def start(self) -> None:
         """Start the heartbeat."""
         self._thread.start()

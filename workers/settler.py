@@ -12,11 +12,21 @@ from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import settlements
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
-from tierqueue.router.outcome import Accepted, Failed, Interrupted, Rejected, Throttled, Usage
+from tierqueue.router.outcome import (
+    Accepted,
+    Failed,
+    FlexRefused,
+    Interrupted,
+    Rejected,
+    Throttled,
+    Unavailable,
+    Usage,
+)
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.decide import settlement
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Message
+from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.limits.bounds import Slot, Spent
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.verdicts import EndedCall, Judge
@@ -43,19 +53,25 @@ class Ended:
         outcome = self.call.outcome
         match outcome:
             case Accepted(completed=completed):
-                return Spent(self.slot, _tokens(completed.usage))
+                return Spent(self.slot, self._tokens(completed.usage))
             case Rejected(usage=usage) | Failed(usage=usage, transient=False):
-                return Spent(self.slot, _tokens(usage))
-            case Throttled():
+                return Spent(self.slot, self._tokens(usage))
+            case Throttled(over=over):
+                # Where nobody says of which limit it is, fewer calls help against each.
+                return Spent(self.slot, (0, 0), refused=over or "requests")
+            case FlexRefused():
                 return Spent(self.slot, (0, 0))
+            case Unavailable(overloaded=True):
+                return Spent(self.slot, refused="requests")
             case Interrupted(kind="too_late"):
                 return Spent(self.slot, sent=False)
         # It may have been read and answered all the same.
         return Spent(self.slot)
 
-
-def _tokens(usage: Usage) -> tuple[int, int]:
-    return usage.total_input, usage.output_tokens
+    def _tokens(self, usage: Usage) -> tuple[int, int]:
+        # What Anthropic serves from its prompt cache counts towards none of its limits.
+        cached = usage.cache_read_tokens if self.call.deployment.engine == "anthropic" else 0
+        return usage.total_input - cached, usage.output_tokens
 
 
 class Settler:
@@ -87,12 +103,17 @@ class Settler:
         self._free = free
         self._told = told
         self._alarms = Alarms(hook)
+        self._observing = Observing(ledger, hook)
         self._checkpoint = checkpoint
         self._queue: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
         self.stale = 0
         self.ended = 0
         self.ended_at = 0
+
+    def use(self, policy: Policy) -> None:
+        """Settle by another policy from now on."""
+        self._policy = policy
 
     def start(self) -> None:
         """Start settling."""
@@ -172,7 +193,7 @@ class Settler:
         self._judge.noted({call.deployment.name for call in calls}, changes)
         self._checkpoint("after_settle")
         for call, settled in zip(calls, written, strict=True):
-            self._alarms.tell(call.deployment, settled)
+            self._alarms.check(call.deployment, settled)
         if ended := len(result.ends.ended):
             self.ended += ended
             self.ended_at = now
@@ -181,3 +202,4 @@ class Settler:
             for stale in result.stale:
                 _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
         self._told(result.ends)
+        self._observing.replies([(call.deployment, call.outcome) for call in calls], now)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,10 +21,12 @@ from celery.signals import worker_init, worker_shutting_down
 from celery.signals import worker_shutdown as worker_stopped
 
 from tierqueue import migrations
-from tierqueue.ledger.in_force import conditions, tier_concurrency
+from tierqueue.ledger.contents import kept
+from tierqueue.ledger.in_force import conditions, stated_limits, tier_concurrency
 from tierqueue.ledger.results.promises import Ends
+from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.errors import Misconfigured, TierqueueError
+from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks import logs
@@ -31,12 +34,21 @@ from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers import engines
 from tierqueue.workers.alerts.bills import Alarms
-from tierqueue.workers.alerts.hook import Hook
+from tierqueue.workers.alerts.hook import Hook, Message
+from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane.lane import Lane
-from tierqueue.workers.caller import Caller, Station
-from tierqueue.workers.engines.engine import Engine
+from tierqueue.workers.caller import (
+    BuildEngine,
+    Caller,
+    Station,
+    engines_of,
+    of_tier,
+    renewed,
+)
+from tierqueue.workers.engines.engine import Engine, Telling
 from tierqueue.workers.engines.engine_load import Batching
 from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
@@ -44,9 +56,11 @@ from tierqueue.workers.limits.bounds import Spent, bounds_of
 from tierqueue.workers.limits.breaker import Breaker, Known
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
+from tierqueue.workers.limits.stated import Chosen, StatedLimits
 from tierqueue.workers.process import as_started
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
+from tierqueue.workers.process.policy_watch import PolicyWatch
 from tierqueue.workers.settler import Ended, Settler
 
 _log = structlog.get_logger(__name__)
@@ -57,11 +71,23 @@ BEFORE_THE_END = 3.0
 CLOSING = 10.0
 """Seconds an engine may take to close; vLLM takes about five."""
 
-BuildEngine = Callable[[Deployment, Mapping[str, str]], Engine]
+
+def _with_batches(stations: Mapping[str, Station]) -> dict[str, Station]:
+    return {name: one for name, one in stations.items() if one.deployment.batch is not None}
 
 
 def _nothing(_: str) -> None:
     """The checkpoint of a worker that nobody tests."""
+
+
+def _chosen(ledger: Ledger) -> Chosen:
+    with ledger.read() as connection:
+        return stated_limits.all_set(connection)
+
+
+def _contents(ledger: Ledger, hashes: Sequence[str]) -> Mapping[str, bytes]:
+    with ledger.read() as connection:
+        return kept.read(connection, hashes)
 
 
 class TierWorker:
@@ -84,6 +110,7 @@ class TierWorker:
         self._watches: list[Future[None]] = []
         self._loading: dict[str, Any] = {}
         self._beat = ExitStack()
+        self._policy_watch = PolicyWatch(app, self._use)
         self._stopping = False
         as_started.use(app, tier.value, GATE_POOL)
         app.task(
@@ -102,7 +129,10 @@ class TierWorker:
         """What became of the slice's items, for Celery's line in the log; nobody stores it."""
         if self._executor is None:
             raise RuntimeError("a slice came before the worker was ready")
-        outcomes = self._executor.run(Slice.read(message))
+        work = Slice.read(message)
+        if work.deployment not in self._stations:
+            self._policy_watch.look()
+        outcomes = self._executor.run(work)
         self._checkpoint("before_ack")
         return outcomes
 
@@ -123,14 +153,13 @@ class TierWorker:
     def _build(self) -> None:
         settings, ledger = self.app.settings, self.app.ledger
         ledger.await_answer(lambda: migrations.check(ledger))
-        policy = self.app.policy
-        deployments = [
-            deployment
-            for deployment in policy.deployments.values()
-            if deployment.tier is self._tier
-        ]
-        built, keyless = self._engines_of(deployments)
-        limiter = Limiter.at(settings.broker_url, settings.lease)
+        policies = self._policy_watch.begin()
+        policy = policies.own
+        deployments = of_tier(policy, self._tier)
+        built, refused = engines_of(deployments, self._build_engine, os.environ)
+        if refused and not built:
+            raise next(iter(refused.values()))
+        self._seen = (limiter := Limiter.at(settings.broker_url, settings.lease)).seen
         self._beats(lambda: {**self._loading, "policy": policy.digest})
         self._loop.start()
         for deployment, engine in built:
@@ -142,7 +171,7 @@ class TierWorker:
         }
         if len(self._loads) == len(built):
             GATE.follow(lambda: sum(load.depth for load in self._loads.values()))
-        stations = {
+        self._stations: Mapping[str, Station] = {
             deployment.name: Station(
                 deployment=deployment, engine=engine, counted=policy.counts(deployment)
             )
@@ -161,6 +190,9 @@ class TierWorker:
                 slots.setdefault(deployment, []).append(ending.spent())
             for deployment, given_back in slots.items():
                 limiter.settle(bounds_of(deployment, None), given_back)
+                engine = self._stations[deployment.name].engine
+                if isinstance(engine, Telling) and engine.rates is not None:
+                    limiter.told(deployment.name, engine.rates)
             # After the slots, without which a place is no use, and together: one by one, the next
             # slices would be claimed item by item.
             GATE.release(len(batch))
@@ -169,30 +201,25 @@ class TierWorker:
             delivery.ended(ends)
             self.app.wakes.call()
 
-        def concurrency() -> int | None:
-            with ledger.read() as connection:
-                stated = tier_concurrency.concurrency(connection, self._tier)
-            return policy.tiers[self._tier].concurrency if stated is None else stated
-
         def known() -> Known:
             with ledger.read() as connection:
                 return database_now(connection), conditions.by_deployment(connection)
 
         self._breaker = Breaker(known)
-        hook, worker = Hook(policy.hooks).tell, f"{self._tier}@{socket.gethostname()}:{os.getpid()}"
-        self._settler = Settler(ledger, policy, self._breaker, free, told, hook, self._checkpoint)
+        self._hook = Hook(policy.hooks)
+        worker = f"{self._tier}@{socket.gethostname()}:{os.getpid()}"
+        self._settler = Settler(
+            ledger, policy, self._breaker, free, told, self._notify, self._checkpoint
+        )
         self._lane = Lane(
             worker=worker,
             ledger=ledger,
-            policy=policy,
-            stations={
-                name: station
-                for name, station in stations.items()
-                if station.deployment.batch is not None
-            },
+            policies=policies,
+            stations=_with_batches(self._stations),
             types=self.app.tasks,
             loop=self._loop,
-            alarms=Alarms(hook),
+            alarms=Alarms(self._notify),
+            observing=Observing(ledger, self._notify),
             told=told,
             clock=ledger.now,
             checkpoint=self._checkpoint,
@@ -200,7 +227,8 @@ class TierWorker:
         self._executor = Executor(
             worker=worker,
             ledger=ledger,
-            stations=stations,
+            policies=policies,
+            stations=self._stations,
             limiter=limiter,
             gate=GATE,
             loop=self._loop,
@@ -211,12 +239,14 @@ class TierWorker:
                 settler=self._settler,
                 breaker=self._breaker,
                 checkpoint=self._checkpoint,
+                contents=partial(_contents, ledger),
             ),
             breaker=self._breaker,
-            keyless=keyless,
+            keyless=frozenset(refused),
             delivery=delivery,
             started=lambda told: events.started(message.id for message in told),
-            concurrency=TierConcurrency(concurrency).now,
+            concurrency=TierConcurrency(self._concurrency).now,
+            chosen=StatedLimits(partial(_chosen, ledger)).of,
             lease=settings.lease,
             checkpoint=self._checkpoint,
         )
@@ -225,32 +255,40 @@ class TierWorker:
         self._lane.start()
         # Another one: what it tells now is told at once, not at the next beat.
         self._beat.close()
-        self._beats(self._told)
+        self._beats(self._heartbeat_detail)
         # What has been loaded stays: the collector need not look through it again and again.
         gc.freeze()
-        for name in sorted(keyless):
+        for name in sorted(refused):
             self._executor.say_keyless(name)
-        _log.info("worker_ready", tier=self._tier.value, deployments=sorted(stations))
+        self._policy_watch.start()
+        _log.info("worker_ready", tier=self._tier.value, deployments=sorted(self._stations))
 
-    def _engines_of(
-        self, deployments: Sequence[Deployment]
-    ) -> tuple[list[tuple[Deployment, Engine]], frozenset[str]]:
-        """The engines of all that this process has a key for, and the names of the others.
+    def _use(self, policies: Policies) -> None:
+        """Go by other policies; raises ``Misconfigured`` where this process would have to restart.
 
-        Raises ``Misconfigured`` where it has a key for none.
+        Calls in flight end with the engines they began with; those are closed with the worker.
         """
-        built: list[tuple[Deployment, Engine]] = []
-        refused: dict[str, Misconfigured] = {}
-        for deployment in deployments:
-            try:
-                built.append((deployment, self._build_engine(deployment, os.environ)))
-            except Misconfigured as error:
-                refused[deployment.name] = error
-        if refused and not built:
-            raise next(iter(refused.values()))
-        for name, why in refused.items():
-            _log.error("deployment_without_key", deployment=name, why=why.message)
-        return built, frozenset(refused)
+        assert self._executor is not None
+        policy = policies.own
+        there = renewed(self._stations, policy, self._tier, self._build_engine, os.environ)
+        for engine in there.new:
+            self._run(engine)
+        self._stations = there.stations
+        self._leases.serve(dict.fromkeys(there.stations, self._tier.value))
+        self._hook = Hook(policy.hooks)
+        self._settler.use(policy)
+        self._lane.use(policies, _with_batches(there.stations))
+        self._executor.use(policies, there.stations, there.keyless)
+        for name in sorted(there.keyless):
+            self._executor.say_keyless(name)
+
+    def _concurrency(self) -> int | None:
+        with self.app.ledger.read() as connection:
+            stated = tier_concurrency.concurrency(connection, self._tier)
+        return self.app.policy.tiers[self._tier].concurrency if stated is None else stated
+
+    def _notify(self, message: Message) -> None:
+        self._hook.notify(message)
 
     def _load(self, deployment: Deployment, engine: Engine) -> None:
         """Start an engine: minutes, where a large model's weights are read."""
@@ -259,21 +297,25 @@ class TierWorker:
         self._loading = {"loading": deployment.name, "moments": since}
         _log.info("engine_loading", deployment=deployment.name, model=deployment.model)
         began = time.monotonic()
+        self._run(engine)
+        took = round(time.monotonic() - began, 1)
+        _log.info("engine_loaded", deployment=deployment.name, seconds=took)
+
+    def _run(self, engine: Engine) -> None:
         self._loop.run(engine.start())
         self._engines.append(engine)
         # Kept: the loop itself holds its tasks by weak references only.
         self._watches.append(self._loop.submit(self._watch(engine)))
-        took = round(time.monotonic() - began, 1)
-        _log.info("engine_loaded", deployment=deployment.name, seconds=took)
 
     def _beats(self, told: Callable[[], dict[str, Any]]) -> None:
         heartbeat = Heartbeat(self.app.ledger, "worker", self._tier.value, told)
         heartbeat.start()
         self._beat.callback(heartbeat.stop)
 
-    def _told(self) -> dict[str, Any]:
+    def _heartbeat_detail(self) -> dict[str, Any]:
         """What the heartbeat says of this worker."""
         assert self._executor is not None
+        now = time.monotonic()
         return {
             "counts": {"stale_fences": self._settler.stale, "ended": self._settler.ended},
             "moments": {"claimed": self._executor.claimed_at, "ended": self._settler.ended_at},
@@ -282,12 +324,14 @@ class TierWorker:
             "pool": GATE.size,
             "breakers_open": self._breaker.open(),
             "engines": {name: load.figures().told() for name, load in self._loads.items()},
+            "limits": {name: seen.told(now) for name, seen in dict(self._seen).items()},
         }
 
     def _drain(self, **_: Any) -> None:
         """SIGTERM: claim nothing more; end what still runs shortly before the grace period does."""
         if self._executor is None:
             return
+        self._policy_watch.stop()
         self._executor.drain()
         self._lane.stop()
         wait = max(0.5, self.app.settings.grace - BEFORE_THE_END)

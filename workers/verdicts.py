@@ -91,7 +91,7 @@ class Judge:
         self._breaker.settled(deployments, [change.now for change in changes])
         for change in changes:
             self._noted[change.now.deployment] = time.monotonic()
-            say(change)
+            log_change(change)
 
     def _seen(self, call: EndedCall, now: int) -> Served | Fault | None:
         if not call.telling:
@@ -130,7 +130,7 @@ class Judge:
         return time.monotonic() - self._noted.get(name, float("-inf")) >= SERVED_EVERY
 
 
-def say(change: Change) -> None:
+def log_change(change: Change) -> None:
     """One line for each change of a deployment's state, none for each call."""
     before, now = change.before, change.now
     told = {"deployment": now.deployment, "code": now.code, "detail": now.detail}

@@ -99,7 +99,7 @@ def _batched(folder: Path, url: str, count: int, live: int) -> dict[str, Any]:
             plant.to_kill = {step for step in STEPS if plant.kills[step] < KILLS}
             plant.turn()
             turns += 1
-            # Most is done in the first hours; of what is left each look finds little.
+            # Most is done in the first hours; of what is left each tick finds little.
             plant.advance(60 if turns < 90 else 600)
             if turns % 100 == 0:
                 say(f"{turns} looks: {dict(plant.states())}, {plant.kills.total()} kills")

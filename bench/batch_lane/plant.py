@@ -26,16 +26,18 @@ from tierqueue.ledger.tables import batches, items
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import complete
 from tierqueue.tasks.routing.decide import choose_all
+from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.settle.decide import settlement
 from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.alerts.bills import Alarms
+from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane.lane import Lane
 from tierqueue.workers.caller import Station, judge
-from tierqueue.workers.caller import prepare as call_of
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.maintenance.expiry import give_up
 from tierqueue.workers.process.event_loop import EventLoopThread
+from tierqueue.workers.request import prepare as call_of
 from tools.system import ROOT
 
 SECOND = 1_000_000
@@ -144,11 +146,12 @@ class Plant:
         return Lane(
             worker="plant",
             ledger=self.ledger,
-            policy=self.policy,
+            policies=Policies(self.policy),
             stations={"batched": self.station},
             types=self.types,
             loop=self.loop,
             alarms=Alarms(lambda _: None),
+            observing=Observing(self.ledger, lambda _: None),
             told=_nothing,
             clock=lambda: self.now,
             checkpoint=self._checkpoint,
@@ -199,10 +202,10 @@ class Plant:
             routes.route(connection, chosen.routed)
             die(connection, chosen.deaths, self.now)
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """One look of the lane; where it is killed another process takes its place."""
         try:
-            self.lane.look()
+            self.lane.tick()
         except Killed:
             self.lane = self._new_lane()
 
@@ -262,7 +265,7 @@ class Plant:
     def turn(self) -> None:
         """Route, look, and call what goes live, until nothing is left to do now."""
         self.route()
-        self.look()
+        self.tick()
         self.route()
         while self.live():
             pass

@@ -19,9 +19,10 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.app import app
 from tierqueue.tasks.broker import names
 from tierqueue.workers import engines
+from tierqueue.workers.caller import BuildEngine
 from tierqueue.workers.engines.engine import Engine
 from tierqueue.workers.routing_stage.worker import RoutingWorker
-from tierqueue.workers.tier_worker import BuildEngine, TierWorker
+from tierqueue.workers.tier_worker import TierWorker
 
 NULL_SECONDS = 0.25
 """How long the null engine takes for a call: long enough to be killed in."""

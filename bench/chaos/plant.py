@@ -233,7 +233,10 @@ class Plant:
         if pid is None or pid not in self._begins:
             return False
         if pid not in self._ready:
-            with (self.folder / f"{name}.log").open("rb") as log:
+            path = self.folder / f"{name}.log"
+            if not path.exists():  # it was forked, and has not come so far
+                return False
+            with path.open("rb") as log:
                 log.seek(self._begins[pid])
                 if b"ready." in log.read():
                     self._ready.add(pid)

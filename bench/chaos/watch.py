@@ -156,10 +156,10 @@ class Watch:
         if not pending:
             return
         ids = ", ".join(f"'{claim.item}'" for claim in pending)
-        rows = self.ask(f"SELECT id, state, fence, ready_at FROM items WHERE id IN ({ids})")
+        rows = self.ask(f"SELECT id, state, reason, fence, ready_at FROM items WHERE id IN ({ids})")
         found = {row["id"]: row for row in rows}
         now = time.time()
-        done = [claim for claim in pending if _ready(claim, found.get(claim.item), now)]
+        done = [claim for claim in pending if ready(claim, found.get(claim.item), now)]
         for claim in done:
             seconds = round(now - claim.at, 3)
             # Nobody can take anything over while the ledger or all routing stages are away: counted
@@ -200,11 +200,15 @@ def _free(turns: int) -> bool:
     return True
 
 
-def _ready(claim: Claim, row: Row | None, now: float) -> bool:
-    """Whether the item may be worked on again, or has ended."""
+def ready(claim: Claim, row: Row | None, now: float) -> bool:
+    """Whether the item may be worked on again at ``now`` (epoch seconds), or has ended.
+
+    One that waits for anything but its lost claim was ready before: between two looks it was taken
+    out again, and met a provider that is away or a full ceiling.
+    """
     if row is None:
         return False
     if row["fence"] > claim.fence:
         return True
-    waiting = row["state"] == "waiting" and row["ready_at"] > now * 1e6
-    return row["state"] != "running" and not waiting
+    backing_off = row["reason"] == "lost_claim" and row["ready_at"] > now * 1e6
+    return row["state"] != "running" and not (row["state"] == "waiting" and backing_off)

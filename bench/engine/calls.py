@@ -7,8 +7,8 @@ from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.records import Fence, Item
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import Policy
-from tierqueue.workers.caller import prepare
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.request import prepare
 
 
 def call_of(policy: Policy, arguments: dict[str, Any]) -> Call:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Integer, case, func, select, true
 
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, balances, entries, items
+from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import State
 
 TOKENS = (
@@ -38,10 +39,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What became of items: by state, dead letters by reason, and the lines of their attempts."""
+    """What became of items: by state, dead letters by reason, those that were answered without a
+    call by who answered, and the lines of the others' attempts.
+    """
 
     states: dict[str, int]
     dead: dict[str, int]
+    below: dict[str, int] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
 
     @property
@@ -82,16 +86,19 @@ def report(connection: Transaction, *, job: str | None = None, since: int | None
         meant = meant & (items.c.job_id == job)
     if since is not None:
         meant = meant & (items.c.submitted_at >= since)
-    counted = connection.execute(
-        select(items.c.state, items.c.reason, func.count()).where(meant).group_by("state", "reason")
-    ).all()
+    below = case((items.c.tier.in_([who.value for who in Below]), items.c.tier)).label("below")
+    keys = (items.c.state, items.c.reason, below)
+    counted = connection.execute(select(*keys, func.count()).where(meant).group_by(*keys)).all()
     states: Counter[str] = Counter()
     dead: dict[str, int] = {}
-    for state, reason, count in counted:
+    without: dict[str, int] = {}
+    for state, reason, who, count in counted:
         states[state] += count
         if state == State.DEAD:
             dead[reason] = count
-    return Report(states=dict(states), dead=dead, lines=_lines(connection, meant))
+        elif who is not None:
+            without[who] = count
+    return Report(states=dict(states), dead=dead, below=without, lines=_lines(connection, meant))
 
 
 def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:

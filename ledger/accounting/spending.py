@@ -1,16 +1,17 @@
 """What was spent, grouped: items, tokens and nano-dollars of the calls begun in a time."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, Integer, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, Double, Integer, and_, case, cast, func, literal, not_, select
 
 from tierqueue.ledger.lifecycle.settlements import BOOKED
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.outcome import Usage
+from tierqueue.router.policy.lanes import Lane
 
 _DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -154,14 +155,23 @@ def usages(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What calls cost: nano-dollars, and the sum of the squares of what each item cost."""
+
+    cost: int
+    squares: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
     """What one deployment's calls for one task type were like, those that have ended.
 
     ``items``: for how many items it was called at all; ``accepted`` and ``rejected``: answers;
     ``cost``: of all these calls, in nano-dollars; ``squares``: the sum of the squares of what each
-    item cost here; ``seconds`` and ``tokens``: the mean of the answered ones, ``seconds`` ``None``
-    where no call was timed.
+    item cost here; ``lanes``: of both the part of each lane that was used; ``seconds`` and
+    ``tokens``: the mean of the answered ones, ``seconds`` of live calls, ``None`` where none was
+    timed.
     """
 
     items: int
@@ -171,12 +181,22 @@ class Past:
     squares: float
     seconds: float | None
     tokens: float
+    lanes: Mapping[Lane, Costs] = field(default_factory=dict)
+
+
+_BY_FLEX = func.coalesce(attempts.c.usage["service_tier"].as_string(), "") == Lane.FLEX.value
+_IN_LANE: dict[Lane, ColumnElement[bool]] = {
+    Lane.LIVE: and_(attempts.c.batch.is_(None), not_(_BY_FLEX)),
+    Lane.BATCH: attempts.c.batch.is_not(None),
+    Lane.FLEX: and_(attempts.c.batch.is_(None), _BY_FLEX),
+}
 
 
 def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bool], Past]:
     """The past of a task type, by deployment and whether its answers were simulated."""
     simulated, answered = _simulated(asked), attempts.c.outcome.in_(("accepted", "rejected"))
     tokens = sum((_tokens(name) for name in (*_INPUT, "output_tokens")), literal(0))
+    timed = and_(answered, _IN_LANE[Lane.LIVE])
     costs = (
         select(
             attempts.c.deployment.label("deployment"),
@@ -184,10 +204,14 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
             func.count().filter(attempts.c.outcome == "accepted").label("accepted"),
             func.count().filter(attempts.c.outcome == "rejected").label("rejected"),
             cast(_sum(attempts.c.cost), Double).label("cost"),
-            _sum(case((answered, attempts.c.seconds))).label("seconds"),
-            func.count(attempts.c.seconds).filter(answered).label("timed"),
+            _sum(case((timed, attempts.c.seconds))).label("seconds"),
+            func.count(attempts.c.seconds).filter(timed).label("timed"),
             _sum(case((answered, tokens))).label("tokens"),
             func.count(attempts.c.usage).filter(answered).label("counted"),
+            *(
+                cast(func.sum(case((within, attempts.c.cost))), Double).label(lane.value)
+                for lane, within in _IN_LANE.items()
+            ),
         )
         .join(items, items.c.id == attempts.c.item_id)
         .where(*_meant(asked), items.c.task == task, attempts.c.ended_at.is_not(None))
@@ -207,6 +231,11 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
             func.sum(costs.c.timed).label("timed"),
             func.sum(costs.c.tokens).label("tokens"),
             func.sum(costs.c.counted).label("counted"),
+            *(func.sum(costs.c[lane.value]).label(f"{lane}_cost") for lane in Lane),
+            *(
+                func.sum(costs.c[lane.value] * costs.c[lane.value]).label(f"{lane}_squares")
+                for lane in Lane
+            ),
         ).group_by(costs.c.deployment, costs.c.simulated)
     )
     return {
@@ -218,6 +247,11 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
             squares=float(row.squares),
             seconds=float(row.seconds) / int(row.timed) if row.timed else None,
             tokens=float(row.tokens) / int(row.counted) if row.counted else 0.0,
+            lanes={
+                lane: Costs(round(cost), float(getattr(row, f"{lane}_squares")))
+                for lane in Lane
+                if (cost := getattr(row, f"{lane}_cost")) is not None
+            },
         )
         for row in rows
     }

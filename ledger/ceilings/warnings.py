@@ -5,7 +5,7 @@ writes it down first.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import bindparam, literal_column, select, update
@@ -24,8 +24,8 @@ _LENGTHS = {"hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_592_000}
 _SPANS = 24
 """The rate is that of the last so-manieth of the window at least, or the first call would warn."""
 
-_TOLD_FOR = 3_600 * _SECOND
-"""What ended longer ago is not told: a hook that is new is not flooded with what is old."""
+_NOTIFIED_FOR = 3_600 * _SECOND
+"""What ended longer ago is not notified of: a hook that is new is not flooded with what is old."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class CeilingWarning:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DueWarnings:
     """What is to be warned of, and the balances whose rate is measured anew from now on."""
 
     warnings: list[CeilingWarning]
@@ -51,23 +51,23 @@ class Look:
     marks: dict[str, int]
 
 
-def look(connection: Transaction, policy: WarningPolicy, now: int) -> Look:
+def due(connection: Transaction, policy: WarningPolicy, now: int) -> DueWarnings:
     """What there is to warn of ``now`` (epoch microseconds); writes nothing.
 
-    Of the shares that a balance reached since the last look only the highest is in ``warnings``;
+    Of the shares that a balance reached since the last time only the highest is in ``warnings``;
     all are in ``reached``.
     """
-    found = Look([], [], {})
+    found = DueWarnings([], [], {})
     if not (in_force := _in_force(connection, now)):
         return found
     ids = {"ids": [row.id for row, _ in in_force]}
-    told = {(row.balance_id, row.what, row.limit) for row in connection.execute(_WARNED, ids)}
+    given = {(row.balance_id, row.what, row.limit) for row in connection.execute(_WARNED, ids)}
     marks = {row.balance_id: row for row in connection.execute(_MARKS, ids)}
     for row, rule in in_force:
         reached = [
             _warning(row, rule.limit, str(share))
             for share in sorted(policy.shares)
-            if row.spent >= share * rule.limit and (row.id, str(share), rule.limit) not in told
+            if row.spent >= share * rule.limit and (row.id, str(share), rule.limit) not in given
         ]
         found.reached.extend(reached)
         found.warnings.extend(reached[-1:])
@@ -78,7 +78,7 @@ def look(connection: Transaction, policy: WarningPolicy, now: int) -> Look:
         span = length * _SECOND / _SPANS
         even = rule.limit * max(now - since, span) / (length * _SECOND)
         fast = row.spent - (0 if mark is None else mark.spent) > policy.burn_rate * even
-        if fast and (row.id, BURN_RATE, rule.limit) not in told:
+        if fast and (row.id, BURN_RATE, rule.limit) not in given:
             warning = _warning(row, rule.limit, BURN_RATE)
             found.reached.append(warning)
             found.warnings.append(warning)
@@ -87,7 +87,7 @@ def look(connection: Transaction, policy: WarningPolicy, now: int) -> Look:
     return found
 
 
-def note(connection: Transaction, found: Look, now: int) -> list[CeilingWarning]:
+def note(connection: Transaction, found: DueWarnings, now: int) -> list[CeilingWarning]:
     """Write down what was found; returns the warnings that nobody else has given meanwhile."""
     new = set()
     for warning in sorted(found.reached, key=lambda warning: (warning.balance_id, warning.what)):
@@ -107,25 +107,46 @@ def note(connection: Transaction, found: Look, now: int) -> list[CeilingWarning]
     return [warning for warning in found.warnings if (warning.balance_id, warning.what) in new]
 
 
-def untold(connection: Transaction, now: int, most: int) -> list[str]:
+def not_notified(connection: Transaction, now: int, most: int) -> list[str]:
     """Ids of up to ``most`` dead letters of the last hour that a ceiling ended and no hook heard
     of, the oldest first.
     """
-    return list(connection.execute(_UNTOLD.limit(most), {"since": now - _TOLD_FOR}).scalars())
+    return list(
+        connection.execute(_NOT_NOTIFIED.limit(most), {"since": now - _NOTIFIED_FOR}).scalars()
+    )
 
 
-def tell(connection: Transaction, item_ids: Sequence[str], now: int) -> list[Mapping[str, Any]]:
-    """Take these to be told; returns those nobody else has taken, with what ended them."""
+class CeilingDeath(NamedTuple):
+    """A dead letter that a ceiling ended."""
+
+    id: str
+    """The item's."""
+    task: str
+    """The name of its task type."""
+    budget: str | None
+    """Who pays."""
+    job_id: str | None
+    """The file that it came in."""
+    error: Mapping[str, Any] | None
+    """What ended it."""
+
+
+_DEATH = tuple(items.c[name] for name in CeilingDeath._fields)
+
+
+def take(connection: Transaction, item_ids: Sequence[str], now: int) -> list[CeilingDeath]:
+    """Take these for the hook; returns those that nobody else has taken."""
     asked = (
-        select(items.c.id, items.c.task, items.c.budget, items.c.job_id, items.c.error)
+        select(*_DEATH)
         .where(among(items.c.id), *_DEAD)
         .order_by(items.c.id)
         .with_for_update(skip_locked=True)
     )
-    found = connection.execute(asked, {"ids": list(item_ids)}).mappings().all()
+    rows = connection.execute(asked, {"ids": list(item_ids)})
+    found = [CeilingDeath._make(row) for row in rows]
     taken = update(items).where(among(items.c.id)).values(hooked_at=now)
-    connection.execute(taken, {"ids": [row["id"] for row in found]})
-    return [dict(row) for row in found]
+    connection.execute(taken, {"ids": [death.id for death in found]})
+    return found
 
 
 _WARNED = select(ceiling_warnings).where(among(ceiling_warnings.c.balance_id))
@@ -136,7 +157,7 @@ _DEAD = (
     items.c.reason == literal_column("'cost_ceiling'"),
     items.c.hooked_at.is_(None),
 )
-_UNTOLD = (
+_NOT_NOTIFIED = (
     select(items.c.id)
     .where(*_DEAD, items.c.ended_at > bindparam("since"))
     .order_by(items.c.ended_at)

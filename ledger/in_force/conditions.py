@@ -79,8 +79,8 @@ def end_trial(connection: Transaction, deployment: str, item: str, again_at: int
     )
 
 
-def tell(connection: Transaction, deployment: str, told_at: int | None) -> bool:
-    """Note that somebody is told of it, or of its end; false where another process was first."""
+def note_notified(connection: Transaction, deployment: str, told_at: int | None) -> bool:
+    """Note that somebody is notified of it, or of its end; false where another was first."""
     found = conditions.c.told_at.is_not(None) if told_at is None else conditions.c.told_at.is_(None)
     where = (conditions.c.deployment == deployment, found)
     changed = connection.execute(update(conditions).where(*where).values(told_at=told_at))
@@ -99,7 +99,7 @@ def waiting(connection: Transaction, deployments: Sequence[str]) -> dict[str, in
         .where(
             items.c.ended_at.is_(None),
             items.c.deployment.in_(list(deployments)),
-            items.c.state.not_in((State.RUNNING.value, State.HANDED_OVER.value)),
+            items.c.state.not_in([state.value for state in _NOT_WAITING]),
         )
         .group_by(items.c.deployment)
     )
@@ -119,6 +119,9 @@ def last_faults(connection: Transaction, claimed: Sequence[tuple[str, int]]) -> 
     )
     return {row.item_id: row.ended_at for row in found}
 
+
+_NOT_WAITING = (State.RUNNING, State.HANDED_OVER, State.REVIEW)
+"""States of items that wait for no deployment."""
 
 _UNDER_WAY = (State.QUEUED.value, State.RUNNING.value)
 

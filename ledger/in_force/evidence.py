@@ -3,13 +3,15 @@
 They are added in the transaction that settles the answers, and read by whoever routes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, select
+from sqlalchemy import ColumnElement, Insert, case, select, update
 
-from tierqueue.ledger.bulk import upsert
+from tierqueue.ledger.bulk import upsert_in
+from tierqueue.ledger.in_force import call_seconds
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import evidence
 from tierqueue.router.selection.evidence import Evidence
@@ -31,23 +33,27 @@ class Judged:
     input_tokens: int
     output_tokens: int
     seconds: float
+    by_the_hour: bool = False
+    """Whether its engine is paid by the hour, so that its seconds bound the next call."""
 
 
 _KEYS = ("task", "deployment")
 _FIGURES = ("answers", "accepted", "input_tokens", "output_tokens", "seconds")
 
+_ALL = select(*(evidence.c[name] for name in (*_KEYS, *_FIGURES)))
+
 
 def by_task(connection: Transaction) -> ByTask:
     """Everything that is known."""
     found: ByTask = {}
-    for row in connection.execute(select(*(evidence.c[name] for name in (*_KEYS, *_FIGURES)))):
+    for row in connection.execute(_ALL):
         task, deployment, answers, accepted, taken, given, seconds = row
         seen = Evidence(answers, accepted, round(taken), round(given), seconds)
         found.setdefault(task, {})[deployment] = seen
     return found
 
 
-def add(connection: Transaction, judged: Iterable[Judged]) -> None:
+def add(connection: Transaction, judged: Collection[Judged]) -> None:
     """Add what these answers showed. Rows are locked in the order of their keys, after those of
     items and balances.
     """
@@ -64,18 +70,35 @@ def add(connection: Transaction, judged: Iterable[Judged]) -> None:
         )
     if not sums:
         return
-    more = upsert(connection, evidence)
-    statement = more.on_conflict_do_update(
-        index_elements=list(_KEYS),
-        set_={name: _kept(name) + more.excluded[name] for name in _FIGURES},
-    )
+    statement = _more(connection.dialect.name)
     for task, deployment in sorted(sums):
         figures = sums[task, deployment]
         row = {name: getattr(figures, name) for name in _FIGURES}
         connection.execute(statement, {"task": task, "deployment": deployment, **row})
+    took = [(one.task, one.deployment, one.seconds) for one in judged if one.by_the_hour]
+    call_seconds.add(connection, took)
 
 
-def _kept(name: str) -> ColumnElement[Any]:
+@cache
+def _more(dialect: str) -> Insert:
+    more = upsert_in(dialect, evidence)
+    return more.on_conflict_do_update(
+        index_elements=list(_KEYS),
+        set_={name: _faded(name) + more.excluded[name] for name in _FIGURES},
+    )
+
+
+def judge_again(connection: Transaction, task: str, deployment: str, more: int) -> None:
+    """So many ``more`` answers than were counted were good, fewer where it is negative: somebody
+    said so later.
+    """
+    good = evidence.c.accepted + more
+    within = case((good < 0, 0), (good > evidence.c.answers, evidence.c.answers), else_=good)
+    where = (evidence.c.task == task, evidence.c.deployment == deployment)
+    connection.execute(update(evidence).where(*where).values(accepted=within))
+
+
+def _faded(name: str) -> ColumnElement[Any]:
     column = evidence.c[name]
     half = column // 2 if name in ("answers", "accepted") else column / 2
     return case((evidence.c.answers >= MOST, half), else_=column)

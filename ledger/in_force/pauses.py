@@ -25,6 +25,8 @@ KINDS = ("tier", "task", "budget", "job")
 
 _COLUMNS = {"tier": "tier", "task": "task", "budget": "budget", "job": "job_id"}
 
+_IN_FORCE = select(pauses).order_by(pauses.c.kind, pauses.c.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -63,8 +65,7 @@ def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
 
 def in_force(connection: Transaction) -> list[Pause]:
     """Every pause in force, by kind and name."""
-    rows = connection.execute(select(pauses).order_by(pauses.c.kind, pauses.c.name))
-    return [Pause(row.kind, row.name, row.at, row.by) for row in rows]
+    return [Pause(row.kind, row.name, row.at, row.by) for row in connection.execute(_IN_FORCE)]
 
 
 def free(

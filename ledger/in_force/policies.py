@@ -1,15 +1,26 @@
-"""The policy in force: that of the routing stage which started last, over all processes.
+"""The policy in force over all processes: what was applied last, and where nothing ever was, the
+file of the routing stage which started last.
 
 What was routed under another one and has not been called is routed anew before it may be.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Self
 
-from sqlalchemy import Connection, and_, literal_column, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
 from tierqueue.ledger.bulk import among, upsert
 from tierqueue.ledger.session import Transaction
-from tierqueue.ledger.tables import items, policies
+from tierqueue.ledger.tables import items, policies, policy_versions
 from tierqueue.router.lifecycle import State
 
 _LAST = select(policies.c.digest).order_by(policies.c.started_at.desc()).limit(1)
@@ -28,8 +39,51 @@ Cursor = tuple[str, int, str]
 _FIRST: Cursor = ("", -1, "")
 
 
+class Applied(NamedTuple):
+    """A policy that somebody applied."""
+
+    id: int
+    """The version's number, one higher for each."""
+    digest: str
+    """Names its text."""
+    text: str
+    """The TOML, as it was applied."""
+    at: int
+    """Epoch microseconds."""
+    by: str
+    """Who."""
+    reason: str | None
+    """Why, in their words."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[object]) -> Self:
+        """The version of a row of ``APPLIED``."""
+        return cls._make(row)
+
+
+APPLIED = tuple(policy_versions.c[name] for name in Applied._fields)
+"""The columns of an ``Applied``, in its order."""
+
+_NEWEST = select(*APPLIED).order_by(policy_versions.c.id.desc()).limit(1)
+_EARLIER = policy_versions.alias()
+_SINCE = (
+    select(*APPLIED)
+    .where(
+        policy_versions.c.id
+        >= func.coalesce(
+            select(func.max(_EARLIER.c.id))
+            .where(_EARLIER.c.at <= bindparam("since"))
+            .scalar_subquery(),
+            0,
+        )
+    )
+    .order_by(policy_versions.c.id)
+)
+_NEWEST_DIGEST = select(policy_versions.c.digest).order_by(policy_versions.c.id.desc()).limit(1)
+
+
 def start(connection: Transaction, digest: str, now: int) -> None:
-    """A routing stage starts with this policy: it is in force from now on (epoch microseconds)."""
+    """Put this policy in force from now on (epoch microseconds)."""
     row = {"digest": digest, "started_at": now}
     again = upsert(connection, policies).on_conflict_do_update(
         index_elements=["digest"], set_={"started_at": now}
@@ -40,6 +94,22 @@ def start(connection: Transaction, digest: str, now: int) -> None:
 def in_force(connection: Connection) -> str | None:
     """The digest of the policy in force."""
     return connection.execute(_LAST).scalar()
+
+
+def applied(connection: Connection) -> Applied | None:
+    """What was applied last; ``None``: nothing ever was, and files count."""
+    row = connection.execute(_NEWEST).one_or_none()
+    return None if row is None else Applied.from_row(row)
+
+
+def applied_since(connection: Connection, since: int) -> list[Applied]:
+    """What was in force by being applied at any time since then (epoch µs), the newest last."""
+    return [Applied.from_row(row) for row in connection.execute(_SINCE, {"since": since})]
+
+
+def applied_digest(connection: Connection) -> str | None:
+    """The digest of what was applied last, without its text."""
+    return connection.execute(_NEWEST_DIGEST).scalar()
 
 
 def route_anew(connection: Transaction, item_ids: Collection[str]) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, surrogate_audits, surrogates_off
+from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS, State
 
 WINDOW = 500
@@ -123,6 +126,29 @@ def switch_off(connection: Connection, off: Off) -> bool:
     counted = {"compared": off.record.compared, "differed": off.record.differed}
     new = upsert(connection, surrogates_off).values(**row, **counted)
     return connection.execute(new.on_conflict_do_nothing()).rowcount == 1
+
+
+def retire(connection: Connection, version: str, task: str, by: str) -> bool:
+    """Take a surrogate out of service until somebody promotes it; false where it is out."""
+    off = Off(version, task, database_now(connection), Record(0, 0))
+    changed = switch_off(connection, off)
+    if changed:
+        audit_log.note(connection, by=by, what="retire surrogate", detail={"version": version})
+    return changed
+
+
+def promote(connection: Connection, version: str, by: str) -> bool:
+    """Put a surrogate back that somebody retired; false where it is in service.
+
+    Raises ``InvalidItem`` for one that its audits switched off.
+    """
+    retired = (surrogates_off.c.version == version, surrogates_off.c.compared == 0)
+    if connection.execute(delete(surrogates_off).where(*retired)).rowcount:
+        audit_log.note(connection, by=by, what="promote surrogate", detail={"version": version})
+        return True
+    if switched_off(connection, [version]):
+        raise InvalidItem(f"{version} stays off: its audits switched it off; train another one")
+    return False
 
 
 def switched_off(connection: Connection, versions: Collection[str]) -> list[Off]:

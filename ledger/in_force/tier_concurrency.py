@@ -8,6 +8,8 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import tiers
 from tierqueue.router.item import Tier
 
+_ALL = select(tiers.c.tier, tiers.c.concurrency)
+
 
 def concurrency(connection: Transaction, tier: Tier) -> int | None:
     """The calls in flight an operator has set; ``None``: the policy's starting value holds."""
@@ -17,7 +19,7 @@ def concurrency(connection: Transaction, tier: Tier) -> int | None:
 
 def all_concurrency(connection: Transaction) -> dict[Tier, int]:
     """Every tier an operator has set, with its calls in flight."""
-    rows = connection.execute(select(tiers.c.tier, tiers.c.concurrency))
+    rows = connection.execute(_ALL)
     return {Tier(row.tier): row.concurrency for row in rows if row.concurrency is not None}
 
 

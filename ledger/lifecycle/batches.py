@@ -7,7 +7,7 @@ processes ask a provider for the same batch.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import and_, func, insert, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, literal_column, or_, select, update
 
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses
@@ -22,7 +22,7 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, batches, items
 from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.batch import GIVEN_UP
+from tierqueue.router.policy.lanes import GIVEN_UP
 
 
 class Batch(NamedTuple):
@@ -44,8 +44,12 @@ class Batch(NamedTuple):
     """The first of its items'."""
     formed_at: int
     """When."""
+    poll_at: int
+    """When the next step of it is due."""
     worker: str | None
     """Who looks after it."""
+    lease_until: int
+    """Until when nobody else does."""
     input_file: str | None
     """The provider's id of its input file."""
     creating_at: int | None
@@ -65,11 +69,13 @@ class Batch(NamedTuple):
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:
-        """The batch of a row of ``_BATCH``."""
+        """The batch of a row of ``BATCH``."""
         return cls._make(row)
 
 
-_BATCH = tuple(batches.c[name] for name in Batch._fields)
+BATCH = tuple(batches.c[name] for name in Batch._fields)
+"""The columns of a ``Batch``, in its order."""
+
 _COLLECTED = and_(is_in(State.WAITING), items.c.reason == literal_column(f"'{Wait.BATCH.value}'"))
 
 
@@ -161,7 +167,7 @@ def due(
 ) -> Batch | None:
     """The next batch to look after ``now``, leased to ``worker`` for ``lease`` microseconds."""
     row = connection.execute(
-        select(*_BATCH)
+        select(*BATCH)
         .where(
             batches.c.ended_at.is_(None),
             batches.c.poll_at <= now,
@@ -174,9 +180,10 @@ def due(
     ).one_or_none()
     if row is None:
         return None
-    mine = {"worker": worker, "lease_until": now + lease}
-    connection.execute(update(batches).where(batches.c.id == row.id).values(**mine))
-    return Batch.from_row(row)._replace(worker=worker)
+    mine = Batch.from_row(row)._replace(worker=worker, lease_until=now + lease)
+    leased = update(batches).where(batches.c.id == mine.id)
+    connection.execute(leased.values(worker=worker, lease_until=mine.lease_until))
+    return mine
 
 
 def note(connection: Transaction, batch: Batch, **changed: Any) -> Batch:
@@ -184,8 +191,7 @@ def note(connection: Transaction, batch: Batch, **changed: Any) -> Batch:
     mine = (batches.c.id == batch.id, batches.c.worker == batch.worker)
     if not connection.execute(update(batches).where(*mine).values(**changed)).rowcount:
         raise LostBatch(batch.id)
-    known = {name: value for name, value in changed.items() if name in Batch._fields}
-    return batch._replace(**known)
+    return batch._replace(**changed)
 
 
 def enqueued_tokens(connection: Transaction, deployment: str) -> int:
@@ -258,15 +264,18 @@ def all_cancelled(connection: Transaction, batch_id: str) -> bool:
     return connection.execute(wanted).first() is None
 
 
+_OVERDUE = (
+    select(*ITEM)
+    .where(is_in(State.HANDED_OVER), items.c.deadline < bindparam("before"))
+    .order_by(items.c.deadline)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
 def overdue(connection: Transaction, now: int, most: int) -> list[Lapsed]:
     """Items in batches whose deadline is too close to wait any longer, locked."""
-    rows = connection.execute(
-        select(*ITEM)
-        .where(is_in(State.HANDED_OVER), items.c.deadline < now + GIVEN_UP)
-        .order_by(items.c.deadline)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    ).all()
+    rows = connection.execute(_OVERDUE, {"before": now + GIVEN_UP, "most": most}).all()
     if not rows:
         return []
     late = {row.id: Item.from_row(row) for row in rows}

@@ -65,7 +65,7 @@ def _once_committed(caller: Session | Connection, committed: Callable[[], None])
         event.listen(caller, "after_commit", _follow)
         event.listen(caller, "after_rollback", _drop)
     else:
-        # Core tells of a commit as it begins: a look too early is followed by the tick's.
+        # Core tells of a commit as it begins: a round too early is followed by the tick's.
         event.listen(caller, "commit", _follow)
         event.listen(caller, "rollback", _drop)
 

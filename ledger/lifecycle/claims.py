@@ -1,6 +1,6 @@
 """Claims: one transaction a slice takes its items, raises their fences and holds money."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from tierqueue.ledger.bulk import among, insert_many
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Full, Held, Need, Scope
-from tierqueue.ledger.in_force import conditions, policies
+from tierqueue.ledger.in_force import call_seconds, conditions, policies
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded, expired
 from tierqueue.ledger.lifecycle.items import Death, die, fall_back, fallen
@@ -81,6 +81,8 @@ _WAIT = (
     )
 )
 
+_NOTHING: Mapping[str, int] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimant:
@@ -89,9 +91,10 @@ class Claimant:
     ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
     item waits before it asks again for headroom in a ceiling full of others' holds, or for a worker
     that knows its deployment as its policy has it. ``counted``: whether the call's cost counts
-    towards ceilings and the item's ``max_cost``. ``policy`` is the digest of the worker's,
-    ``terms`` what that says of the deployment. ``batch``: the id of the batch that collected items
-    are handed over in, instead of queued ones being run.
+    towards ceilings and the item's ``max_cost``; ``by_the_hour``: whether that cost is its time's.
+    ``policy`` is the digest of the worker's, ``terms`` what that says of the deployment. ``batch``:
+    the id of the batch that collected items are handed over in, instead of queued ones being run.
+    ``flex``: the microseconds an item must have left that goes by its deployment's flex tier.
     """
 
     worker: str
@@ -100,11 +103,13 @@ class Claimant:
     provider: str
     metered: bool
     counted: bool = True
+    by_the_hour: bool = False
     lease: int
     patience: int = 500_000
     policy: str = ""
     terms: str = ""
     batch: str | None = None
+    flex: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,13 +173,16 @@ def claim(
     wanted: Mapping[str, int],
     known: Mapping[str, Known],
     now: int,
+    held_back: Mapping[str, int] = _NOTHING,
 ) -> Claims:
     """Claim the items of ``wanted`` (id -> fence as dispatched), each for itself.
 
     ``known`` is what ``read`` said of them. Claimed is what is still queued for this deployment
     under that fence and fits all that covers it. It waits if only others' holds are in the way, or
-    this worker's policy differs on the deployment; it dies (``cost_ceiling``, ``deadline``) if it
-    can never go. Routed under another policy, or above its own ``max_cost``, it is routed anew.
+    this worker's policy differs on the deployment, or until ``held_back`` says (epoch microseconds,
+    by id), where another policy's walls hold; it dies (``cost_ceiling``, ``deadline``) if it can
+    never go. Routed under another policy, or above its own ``max_cost``, it is routed anew; so is
+    what does not fit and was bounded before its task type's calls were known.
     """
     rows = [_Queued.from_row(row) for row in connection.execute(_WANTED, {"ids": sorted(wanted)})]
     claimed: list[Claim] = []
@@ -185,18 +193,22 @@ def claim(
     condition = conditions.by_deployment(connection).get(claimant.deployment) if late else None
     waits: list[dict[str, Any]] = []
     for row in _as_dispatched(rows, claimant, wanted, known):
-        match _obstacle(row, known[row.id].item, claimant, now, condition):
+        match _obstacle(row, known[row.id].item, claimant, now, condition, held_back):
             case State.SUBMITTED:
                 anew.append(row.id)
             case Death() as death:
                 deaths.append(death)
             case Wait() as code:
-                waits.append(_wait(row, claimant, now, code))
+                until = held_back.get(row.id, now + claimant.patience)
+                waits.append(_wait(row, until, code))
             case None:
                 able.append(row)
     needs = [Need(row.id, row.fence + 1, row.bound, _scopes(row, claimant)) for row in able]
     falling: dict[str, dict[str, Any]] = {}
-    for row, decision in zip(able, books.hold(connection, now, needs), strict=True):
+    decisions = list(zip(able, books.hold(connection, now, needs), strict=True))
+    decisions, may_hold_less = _apart(connection, claimant, decisions, known)
+    anew += may_hold_less
+    for row, decision in decisions:
         match decision:
             case Held(balances):
                 claimed.append(
@@ -216,7 +228,8 @@ def claim(
             case Full() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Full():
-                waits.append(_wait(row, claimant, now, Wait.CEILING, decision.ceiling))
+                until = now + claimant.patience
+                waits.append(_wait(row, until, Wait.CEILING, decision.ceiling))
     _write_claims(connection, claimant, claimed, now)
     if waits:
         connection.execute(_WAIT, waits)
@@ -225,6 +238,29 @@ def claim(
     ends = die(connection, deaths, now)
     left = len(wanted) - len(claimed) - len(deaths) - len(waits) - len(falling) - len(anew)
     return Claims(claimed, ends, len(waits), left)
+
+
+def _apart(
+    connection: Connection,
+    claimant: Claimant,
+    decisions: list[tuple[_Queued, Held | Full]],
+    known: Mapping[str, Known],
+) -> tuple[list[tuple[_Queued, Held | Full]], list[str]]:
+    """The decisions, and apart from them the items that do not fit because their whole timeout was
+    to be held, when too little was known of such calls.
+    """
+    whole = {
+        row.id: known[row.id].item.task
+        for row, decision in decisions
+        if claimant.by_the_hour
+        and isinstance(decision, Full)
+        and row.policy == claimant.policy
+        and known[row.id].item.calls == 0
+        and (known[row.id].item.route or {}).get("measured") is False
+    }
+    tasks = call_seconds.known(connection, claimant.deployment) if whole else set()
+    less = [item_id for item_id, task in whole.items() if task in tasks]
+    return [decided for decided in decisions if decided[0].id not in less], less
 
 
 def _as_dispatched(
@@ -247,27 +283,32 @@ def _as_dispatched(
 
 
 def _obstacle(
-    row: _Queued, item: Item, claimant: Claimant, now: int, condition: Condition | None
+    row: _Queued,
+    item: Item,
+    claimant: Claimant,
+    now: int,
+    condition: Condition | None,
+    held_back: Container[str],
 ) -> Death | Wait | State | None:
     """What stands in the way before money is asked for: its end, a wait, or ``submitted`` again."""
     if row.outdated:
         return State.SUBMITTED
     terms = (item.route or {}).get("terms")
-    if row.policy not in (None, claimant.policy) and terms != claimant.terms:
+    differs = row.policy not in (None, claimant.policy) and terms != claimant.terms
+    if differs or row.id in held_back:
         return Wait.OTHER_POLICY
     if row.deadline < now:
         return expired(row.id, row.deadline, now, condition)
+    if item.lane == "flex" and row.deadline - now < claimant.flex:
+        return State.SUBMITTED
     # What it has spent since it was routed; the choice counts it, and ends what fits nowhere.
     if not claimant.counted or row.max_cost is None:
         return None
     return State.SUBMITTED if row.spent - row.attributed + row.bound > row.max_cost else None
 
 
-def _wait(
-    row: _Queued, claimant: Claimant, now: int, code: Wait, ceiling: str | None = None
-) -> dict[str, Any]:
-    ready_at = now + claimant.patience
-    return {"b_id": row.id, "b_ready": ready_at, "b_reason": code.value, "b_ceiling": ceiling}
+def _wait(row: _Queued, until: int, code: Wait, ceiling: str | None = None) -> dict[str, Any]:
+    return {"b_id": row.id, "b_ready": until, "b_reason": code.value, "b_ceiling": ceiling}
 
 
 def _below(row: _Queued, tier: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from tierqueue.ledger.ceilings.books import Full
 from tierqueue.ledger.in_force import conditions
@@ -26,7 +26,9 @@ def expired(item_id: str, deadline: int, now: int, waited_for: Condition | None 
     because = ""
     if waited_for is not None and waited_for.held:
         seconds = (now - (waited_for.since or now)) / 1e6
-        because = f"; it waited for {waited_for.deployment}: {waited_for.said()}, {seconds:.0f} s"
+        because = (
+            f"; it waited for {waited_for.deployment}: {waited_for.in_words()}, {seconds:.0f} s"
+        )
         fields["waited_for"] = {
             "deployment": waited_for.deployment,
             "code": waited_for.code,
@@ -57,15 +59,19 @@ def ceiling_exceeded(item_id: str, full: Full) -> Death:
     )
 
 
+_OVERDUE = (
+    select(items.c.id, items.c.deadline, items.c.deployment)
+    .where(
+        items.c.deadline < bindparam("now"), items.c.ended_at.is_(None), items.c.state.in_(_WAITS)
+    )
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
 def end_overdue(connection: Connection, now: int, most: int) -> Ends:
     """End up to ``most`` items that are not running and whose deadline has passed."""
-    found = (
-        select(items.c.id, items.c.deadline, items.c.deployment)
-        .where(items.c.deadline < now, items.c.ended_at.is_(None), items.c.state.in_(_WAITS))
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    rows = connection.execute(found).all()
+    rows = connection.execute(_OVERDUE, {"now": now, "most": most}).all()
     known = conditions.by_deployment(connection) if rows else {}
     deaths = [expired(row.id, row.deadline, now, known.get(row.deployment)) for row in rows]
     return die(connection, deaths, now)

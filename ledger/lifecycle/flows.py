@@ -6,16 +6,16 @@ looked through. What a process of an older release wrote is in a flow without a 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
-    Row,
     Select,
     bindparam,
     literal_column,
@@ -31,7 +31,7 @@ URGENT, USUAL = "a", "b"
 """How names of flows begin: those that somebody waits for stand in front in an index."""
 
 MOST = 1024
-"""Most flows that one look finds; where there are more, the next goes on behind them."""
+"""Most flows that one round finds; where there are more, the next goes on behind them."""
 
 _AT_ONCE = 32
 """Most flows whose items one statement takes."""
@@ -127,10 +127,16 @@ def with_work(connection: Connection, tier: str | None, since: str = "") -> list
     return [Flow._make(row) for row in found]
 
 
-class Columns(NamedTuple):
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Reading(Generic[Record]):
     """What is read of items that are taken, and what must hold of them."""
 
     columns: tuple[ColumnElement[Any], ...]
+    record: Callable[[Sequence[Any]], Record]
+    """Makes the record of a row of ``columns``."""
     where: tuple[ColumnElement[bool], ...] = ()
     lock: bool = True
     """Whether they are locked for the transaction: what another one has locked is passed over."""
@@ -140,14 +146,14 @@ def first_of(
     connection: Connection,
     tier: str | None,
     wanted: Mapping[str, int],
-    read: Columns,
+    read: Reading[Record],
     given: Mapping[str, Any],
-) -> list[Row[*tuple[Any, ...]]]:
+) -> list[Record]:
     """The items due first of each flow of ``wanted``, by its name, at most as many as it says.
 
     ``tier`` as for ``with_work``; ``given``: the parameters of ``read``.
     """
-    found: list[Row[*tuple[Any, ...]]] = []
+    found: list[Record] = []
     names = list(wanted)
     for start in range(0, len(names), _AT_ONCE):
         some = names[start : start + _AT_ONCE]
@@ -158,17 +164,18 @@ def first_of(
             name = some[at] if at < len(some) else some[0]
             parameters[f"flow{at}"] = name
             parameters[f"most{at}"] = wanted[name] if at < len(some) else 0
-        found += connection.execute(_first(size, read, routed=tier is not None), parameters).all()
+        rows = connection.execute(_first(size, read, routed=tier is not None), parameters)
+        found += map(read.record, rows)
     return found
 
 
 @lru_cache(maxsize=32)
-def _first(size: int, read: Columns, *, routed: bool) -> Select[Any] | CompoundSelect[Any]:
+def _first(size: int, read: Reading[Any], *, routed: bool) -> Select[Any] | CompoundSelect[Any]:
     parts = [_part(at, read, routed=routed) for at in range(size)]
     return union_all(*parts) if size > 1 else parts[0]
 
 
-def _part(at: int, read: Columns, *, routed: bool) -> Select[Any]:
+def _part(at: int, read: Reading[Any], *, routed: bool) -> Select[Any]:
     part = (
         select(*read.columns)
         .where(*_at(routed=routed), items.c.flow == bindparam(f"flow{at}"), *read.where)

@@ -3,12 +3,14 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_insert, update_many, upsert
+from tierqueue.ledger.contents import kept
+from tierqueue.ledger.contents.kept import Content
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ending, Ends, Promise
@@ -26,7 +28,9 @@ class NewItem:
     ``deadline`` and ``not_before`` are epoch microseconds, ``max_cost`` nano-dollars;
     ``prefix`` names the prompt prefix that items of one slice share; ``fingerprint`` tells two
     uses of one idempotency key apart; ``key_lifetime``: microseconds until the key is free again,
-    ``None`` for ever.
+    ``None`` for ever; ``pinned``: the one tier that may do it; ``fresh``: no earlier answer may be
+    taken for it; ``images``: the width and height of each that goes with the prompt, whose bytes
+    are among ``contents``.
     """
 
     id: str
@@ -54,6 +58,10 @@ class NewItem:
     key_lifetime: int | None = None
     job_id: str | None = None
     job_index: int | None = None
+    pinned: str | None = None
+    fresh: bool = False
+    images: Sequence[Sequence[int]] | None = None
+    contents: Sequence[Content] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,11 @@ def new_id() -> str:
 _BY_KEY = select(items.c.id, items.c.fingerprint).where(items.c.idempotency_key == bindparam("key"))
 
 
+def is_known(connection: Connection, key: str) -> bool:
+    """Whether an idempotency key, as a ``NewItem`` has it, belongs to an item."""
+    return connection.execute(_BY_KEY, {"key": key}).first() is not None
+
+
 def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str:
     """Commit one item and what its producer is owed; returns the item's id.
 
@@ -99,13 +112,15 @@ def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str
     if promise is not None and not promises.make_once(connection, promise, at):
         return promises.items_of(connection, [promise.id])[0]
     insert_many(connection, items, [_row(new, at)])
+    kept.keep(connection, {new.id: new.contents}, at)
     return new.id
 
 
 def prepare(dialect: str, new: Sequence[NewItem], at: int) -> Prepared:
     """Make items ready for ``Prepared.write``: such as nobody waits for by name, a job's rows.
 
-    No key, no promise. ``at``: the ledger's clock, when they are submitted.
+    No key, no promise, and no contents, which are kept apart. ``at``: the ledger's clock, when they
+    are submitted.
     """
     return prepare_insert(dialect, items, [_row(item, at) for item in new])
 
@@ -154,17 +169,19 @@ def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
             " submitted with other arguments or demands: use another key",
             {"item": held.id, "idempotency_key": new.idempotency_key},
         )
+    if held.id == new.id:
+        kept.keep(connection, {new.id: new.contents}, at)
     return str(held.id)
 
 
-_RELATIVE = ("not_before", "key_lifetime")
-"""What a new item states relative to the moment it is committed."""
+_ELSEWHERE = ("not_before", "key_lifetime", "contents")
+"""What a new item states relative to the moment it is committed, and what other tables hold."""
 
 
 def _row(new: NewItem, at: int) -> dict[str, Any]:
     delayed = new.not_before is not None and new.not_before > at
     row: dict[str, Any] = {
-        name: getattr(new, name) for name in NewItem.__slots__ if name not in _RELATIVE
+        name: getattr(new, name) for name in NewItem.__slots__ if name not in _ELSEWHERE
     }
     if new.key_lifetime is not None and new.idempotency_key is not None:
         row["key_expires_at"] = at + new.key_lifetime

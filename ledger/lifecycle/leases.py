@@ -51,15 +51,18 @@ class Lapsed(NamedTuple):
     attempt: Attempt
 
 
+_LAPSED = (
+    select(*ITEM)
+    .where(items.c.state == literal_column("'running'"), items.c.lease_until < bindparam("now"))
+    .order_by(items.c.lease_until)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
 def lapsed(connection: Connection, now: int, most: int) -> list[Lapsed]:
     """Running items whose lease has ended, locked."""
-    rows = connection.execute(
-        select(*ITEM)
-        .where(items.c.state == literal_column("'running'"), items.c.lease_until < now)
-        .order_by(items.c.lease_until)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    ).all()
+    rows = connection.execute(_LAPSED, {"now": now, "most": most}).all()
     if not rows:
         return []
     silent = [Item.from_row(row) for row in rows]
@@ -73,6 +76,8 @@ def lapsed(connection: Connection, now: int, most: int) -> list[Lapsed]:
 
 def most_lost(connection: Connection, workers: Collection[str]) -> dict[str, int]:
     """For each of these workers the most claims that any item it still holds has lost before."""
+    if not workers:
+        return {}
     found = connection.execute(
         select(attempts.c.worker, func.max(items.c.lost_claims).label("most"))
         .join(items, items.c.id == attempts.c.item_id)

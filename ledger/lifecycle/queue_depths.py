@@ -1,8 +1,17 @@
 """How full each tier's queue is, by the ledger."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, literal_column, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 
 from tierqueue.ledger.lifecycle.flows import URGENT, USUAL, is_in
 from tierqueue.ledger.tables import items
@@ -35,19 +44,19 @@ _FILLINGS = union_all(
 )
 
 
-_AHEAD = union_all(
+def _counted(*where: ColumnElement[bool]) -> ColumnElement[int]:
+    some = select(items.c.id).where(*where).limit(COUNTED).subquery()
+    return select(func.count()).select_from(some).scalar_subquery()
+
+
+_URGENT = (items.c.flow >= URGENT, items.c.flow < USUAL)
+
+_AHEAD: CompoundSelect[Any] = union_all(
     *(
         select(
             literal_column(f"'{tier.value}'").label("tier"),
-            select(func.count())
-            .select_from(
-                select(items.c.id)
-                .where(is_in(state), items.c.tier == tier.value)
-                .limit(COUNTED)
-                .subquery()
-            )
-            .scalar_subquery()
-            .label("ahead"),
+            _counted(is_in(state), items.c.tier == tier.value).label("ahead"),
+            _counted(is_in(state), items.c.tier == tier.value, *_URGENT).label("urgent"),
         )
         for tier in TIERS
         for state in (State.ROUTED, State.QUEUED)
@@ -66,13 +75,22 @@ class Filling:
     urgent: bool
 
 
-def ahead(connection: Connection) -> dict[str, int]:
-    """How many items were routed to each tier and not called yet, by the tier's name: in either
-    state at most ``COUNTED``.
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """How many items were routed to a tier and not called yet, and how many of those somebody
+    waits for: of either, in either state, at most ``COUNTED``.
     """
-    found = dict.fromkeys((tier.value for tier in TIERS), 0)
+
+    items: int
+    urgent: int
+
+
+def ahead(connection: Connection) -> dict[str, Ahead]:
+    """What is ahead of a new item in each tier, by the tier's name."""
+    found = {tier.value: Ahead(0, 0) for tier in TIERS}
     for row in connection.execute(_AHEAD):
-        found[row.tier] += row.ahead
+        before = found[row.tier]
+        found[row.tier] = Ahead(before.items + row.ahead, before.urgent + row.urgent)
     return found
 
 

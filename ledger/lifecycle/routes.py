@@ -4,11 +4,11 @@ Many routing stages may run at once: each takes only rows that no other has lock
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     Connection,
-    Row,
     bindparam,
     case,
     func,
@@ -22,10 +22,10 @@ from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle import flows
-from tierqueue.ledger.lifecycle.flows import Columns, is_in
+from tierqueue.ledger.lifecycle.flows import Reading, is_in
 from tierqueue.ledger.records import ITEM, Fence, Item
 from tierqueue.ledger.tables import items
-from tierqueue.router.lifecycle import State
+from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
 
 
@@ -110,8 +110,23 @@ class Routed(NamedTuple):
     """Epoch microseconds; until when it is collected."""
 
 
-_SUBMITTED, _SUBMITTED_LOCKED = (Columns(tuple(ITEM), lock=lock) for lock in (False, True))
-_READY = Columns((*READY, OUTDATED.label("outdated")), (items.c.lost_claims < bindparam("last"),))
+class _Due(NamedTuple):
+    """An item whose turn it is to go into a slice."""
+
+    ready: Ready
+    outdated: bool
+    """Whether it was routed under another policy than the one in force."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The item of a row of ``_DUE``."""
+        return cls(Ready.from_row(row), row[-1])
+
+
+_DUE = (*READY, OUTDATED.label("outdated"))
+
+_SUBMITTED, _SUBMITTED_LOCKED = (Reading(ITEM, Item.from_row, lock=lock) for lock in (False, True))
+_READY = Reading(_DUE, _Due.from_row, (items.c.lost_claims < bindparam("last"),))
 _QUEUE = (
     update(items)
     .where(among(items.c.id))
@@ -131,7 +146,7 @@ def submitted(
     With ``lock`` they are locked for this transaction.
     """
     read = _SUBMITTED_LOCKED if lock else _SUBMITTED
-    return [Item.from_row(row) for row in flows.first_of(connection, None, wanted, read, {})]
+    return flows.first_of(connection, None, wanted, read, {})
 
 
 _STILL = (
@@ -190,30 +205,31 @@ def queue(
     read = _READY
     if paused or held:
         barred = items.c.deployment.not_in(held)
-        read = read._replace(where=(*read.where, *pauses.free(paused), barred))
+        read = replace(read, where=(*read.where, *pauses.free(paused), barred))
     given = {"last": last}
     return _queued(connection, flows.first_of(connection, tier, wanted, read, given), again_at)
 
 
-def _queued(
-    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], again_at: int
-) -> list[Ready]:
-    policies.route_anew(connection, [row.id for row in rows if row.outdated])
-    ready = [Ready.from_row(row) for row in rows if not row.outdated]
+def _queued(connection: Connection, due: Sequence[_Due], again_at: int) -> list[Ready]:
+    policies.route_anew(connection, [item.ready.id for item in due if item.outdated])
+    ready = [item.ready for item in due if not item.outdated]
     if ready:
         connection.execute(_QUEUE, {"ids": [item.id for item in ready], "again_at": again_at})
     return ready
 
 
+_UNCLAIMED = (
+    select(*_DUE)
+    .where(is_in(State.QUEUED), items.c.ready_at < bindparam("now"))
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
 def unclaimed(connection: Connection, now: int, again_at: int, most: int) -> list[Ready]:
     """Queued items whose slice was not claimed in time, to be sent again."""
-    found = (
-        select(*READY, OUTDATED.label("outdated"))
-        .where(is_in(State.QUEUED), items.c.ready_at < now)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
-    return _queued(connection, connection.execute(found).all(), again_at)
+    found = connection.execute(_UNCLAIMED, {"now": now, "most": most})
+    return _queued(connection, [_Due.from_row(row) for row in found], again_at)
 
 
 def wake_due(connection: Connection, now: int) -> int:
@@ -224,18 +240,23 @@ def wake_due(connection: Connection, now: int) -> int:
         .where(is_in(State.WAITING), items.c.ready_at <= now)
         .with_for_update(skip_locked=True)
     )
-    anew = or_(items.c.deployment.is_(None), items.c.lane == "batch", OUTDATED)
+    # Limits that operators set may let nothing of its size through: another deployment may.
+    too_large = items.c.reason == Wait.TOKEN_LIMIT.value
+    anew = or_(
+        items.c.deployment.is_(None), items.c.lane.in_(("batch", "flex")), too_large, OUTDATED
+    )
     back = case((anew, State.SUBMITTED.value), else_=State.ROUTED.value)
     return connection.execute(
         update(items).where(items.c.id.in_(due)).values(state=back, reason=None)
     ).rowcount
 
 
+_NEXT_DUE = select(func.min(items.c.ready_at)).where(is_in(State.WAITING))
+
+
 def next_due(connection: Connection) -> int | None:
     """When the next waiting item is due (epoch microseconds), if any waits."""
-    return connection.execute(
-        select(func.min(items.c.ready_at)).where(is_in(State.WAITING))
-    ).scalar()
+    return connection.execute(_NEXT_DUE).scalar()
 
 
 _GIVE_BACK = (

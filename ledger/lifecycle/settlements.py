@@ -5,12 +5,12 @@ only the charge of its own attempt is brought from what was booked to what is kn
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from tierqueue.ledger.bulk import Prepared, among, prepare_update, update_many
+from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_update, update_many, upsert
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Entry
 from tierqueue.ledger.in_force import evidence
@@ -18,9 +18,17 @@ from tierqueue.ledger.in_force.evidence import Judged
 from tierqueue.ledger.lifecycle.items import fall_back
 from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results.promises import Ending, Ends, ends_of
-from tierqueue.ledger.tables import attempts, items
+from tierqueue.ledger.tables import attempts, items, refused_answers, reviews
 from tierqueue.router.lifecycle import ENDS, MOVES, State
 from tierqueue.router.money import NOTHING, NanoUSD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """Until when a person may decide (epoch µs), and whose it is."""
+
+    due: int
+    assignee: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +37,8 @@ class Settlement:
 
     ``counted``: whether ceilings count the cost. ``judged``: what the answer shows of its
     deployment. ``next_state`` is where the item goes if this fence is still the item's; the
-    ``…_more`` counts are added to the item's.
+    ``…_more`` counts are added to the item's. ``lane``: by which alone it may go on. ``refused``:
+    the answer that was refused, where it is to be kept; ``parked``: with ``State.REVIEW`` alone.
     """
 
     item_id: str
@@ -54,7 +63,10 @@ class Settlement:
     refused_by: Sequence[str] | None = None
     too_small: Mapping[str, str] | None = None
     degraded: Mapping[str, str] | None = None
+    lane: str | None = None
     judged: Judged | None = None
+    refused: Any = field(default=None, repr=False)
+    parked: Parked | None = None
     calls_more: int = 0
     lost_more: int = 0
     throttles_more: int = 0
@@ -138,7 +150,7 @@ def settle(connection: Connection, ready: Ready) -> Settled:
         ready = prepare(connection.dialect.name, settled, ready.now)
     ready.items.write(connection)
     ready.attempts.write(connection)
-    for column in ("refused_by", "too_small"):
+    for column in ("refused_by", "too_small", "lane"):
         found = [(settlement.item_id, getattr(settlement, column)) for settlement in settled]
         told = [{"id": item_id, column: said} for item_id, said in found if said is not None]
         update_many(connection, items, ("id",), told)
@@ -150,6 +162,7 @@ def settle(connection: Connection, ready: Ready) -> Settled:
             if settlement.degraded is not None
         },
     )
+    _park(connection, settled, ready.now)
     written = [entry for settlement in settled for entry in _entries(settlement)]
     for write in stale:
         written += _correct(connection, write)
@@ -157,6 +170,33 @@ def settle(connection: Connection, ready: Ready) -> Settled:
     evidence.add(connection, [done.judged for done in settled if done.judged is not None])
     ended = [_ending(settlement) for settlement in settled if settlement.next_state in ENDS]
     return Settled(ends_of(connection, ended), stale)
+
+
+def _park(connection: Connection, settled: Sequence[Settlement], now: int) -> None:
+    """Write down what waits for a person, and the answers that were refused."""
+    answers = [
+        {"item_id": one.item_id, "fence": one.fence, "answer": one.refused}
+        for one in settled
+        if one.refused is not None
+    ]
+    if answers:
+        insert_many(connection, refused_answers, answers)
+    for one in settled:
+        if one.parked is None or one.next_state is not State.REVIEW:
+            continue
+        task = select(items.c.task).where(items.c.id == one.item_id).scalar_subquery()
+        row = {
+            "task": task,
+            "reason": one.reason,
+            "parked_at": now,
+            "due": one.parked.due,
+            "assignee": one.parked.assignee,
+            "decided_at": None,
+            "decision": None,
+            "by": None,
+        }
+        parked = upsert(connection, reviews).values(item_id=one.item_id, **row)
+        connection.execute(parked.on_conflict_do_update(index_elements=["item_id"], set_=row))
 
 
 def _cancelled(settlement: Settlement) -> Settlement:

@@ -1,4 +1,4 @@
-"""What is ready, waits and runs, counted up to a bound: a look costs the same whatever waits."""
+"""What is ready, waits and runs, counted up to a bound: a check costs the same whatever waits."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -18,7 +18,7 @@ _LATE = 10_000_000
 """Microseconds after an item's end in which its producer is told without anybody's help."""
 
 _PROMISES = 20_000
-"""Promises not kept that a look goes through."""
+"""Promises not kept that a check goes through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from tierqueue.ledger.session import Transaction
-from tierqueue.ledger.tables import items
+from tierqueue.ledger.tables import items, labels
 from tierqueue.router.lifecycle import State
 
 _PAGE = 1_000
@@ -24,16 +24,23 @@ class Accepted:
 def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted]:
     """The newest accepted answers of a task type, ``most`` at the most, read in pages.
 
-    Erased ones and those that took no call are left out: a surrogate must not learn from itself.
+    Where somebody corrected one, what would have been right stands for it, also of an item that has
+    no answer; one that is wrong is left out, and so are erased ones and those that took no call: a
+    surrogate must not learn from itself.
     """
+    said = and_(
+        items.c.state == State.SUCCEEDED.value,
+        items.c.deployment.is_not(None),
+        items.c.output.is_not(None),
+        or_(labels.c.correct.is_(None), labels.c.correct),
+    )
     found = (
-        select(items.c.id, items.c.arguments, items.c.output)
+        select(items.c.id, items.c.arguments, items.c.output, labels.c.corrected)
+        .outerjoin(labels, labels.c.item_id == items.c.id)
         .where(
             items.c.task == task,
-            items.c.state == State.SUCCEEDED.value,
-            items.c.deployment.is_not(None),
             items.c.arguments.is_not(None),
-            items.c.output.is_not(None),
+            or_(said, labels.c.corrected.is_not(None)),
         )
         .order_by(items.c.id.desc())
     )
@@ -45,6 +52,6 @@ def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted
         if not rows:
             return
         for row in rows:
-            yield Accepted(row.arguments, row.output)
+            yield Accepted(row.arguments, row.output if row.corrected is None else row.corrected)
         left -= len(rows)
         before = rows[-1].id

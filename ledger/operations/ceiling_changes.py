@@ -1,8 +1,8 @@
 """What operators change of ceilings, and the record of it: who, when, from what, to what."""
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
-from sqlalchemy import RowMapping, literal_column, select
+from sqlalchemy import literal_column, select
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.ceilings import books
@@ -17,6 +17,30 @@ from tierqueue.router.policy.policy import CeilingRule
 
 _NOT_PEOPLE = ("policy", "job")
 """Who else sets ceilings: what the policy set, the policy may change again."""
+
+
+class CeilingChange(NamedTuple):
+    """Who changed which ceiling, when, from what to what."""
+
+    id: int
+    """One higher for each."""
+    at: int
+    """Epoch microseconds."""
+    by: str
+    """Who: a person, ``policy`` or ``job``."""
+    scope: str
+    """What it is over (``budget``)."""
+    name: str
+    """Which of them; ``*`` is each."""
+    window: str
+    """Over which time (``day``)."""
+    before: NanoUSD | None
+    """Nano-dollars; ``None``: there was none."""
+    after: NanoUSD
+    """Nano-dollars."""
+
+
+_CHANGE = tuple(tables.ceiling_changes.c[name] for name in CeilingChange._fields)
 
 
 def in_force(connection: Transaction, scope: str, name: str, window: str) -> CeilingRule | None:
@@ -57,15 +81,16 @@ def change(connection: Transaction, rule: CeilingRule, by: str) -> int | None:
 
 def history(
     connection: Transaction, scope: str | None, name: str | None, limit: int
-) -> Sequence[RowMapping]:
+) -> list[CeilingChange]:
     """The last changes of all ceilings, or of those of ``scope`` and ``name``, newest first."""
     column = tables.ceiling_changes.c
-    found = select(tables.ceiling_changes)
+    found = select(*_CHANGE)
     if scope is not None:
         found = found.where(column.scope == scope)
     if name is not None:
         found = found.where(column.name == name)
-    return connection.execute(found.order_by(column.id.desc()).limit(limit)).mappings().all()
+    newest_first = found.order_by(column.id.desc()).limit(limit)
+    return [CeilingChange._make(row) for row in connection.execute(newest_first)]
 
 
 def stopped_by(connection: Transaction, scope: str, name: str, window: str) -> list[str]:

@@ -9,10 +9,20 @@ from sqlalchemy import delete, select, tuple_, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
+from tierqueue.ledger.contents import kept
+from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.results.promises import ids_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.tables import attempts, items, job_rows, promises, raw_messages
+from tierqueue.ledger.tables import (
+    attempts,
+    items,
+    job_rows,
+    labels,
+    promises,
+    raw_messages,
+    refused_answers,
+)
 from tierqueue.router.lifecycle import ENDS, State
 
 _ENDED = items.c.state.in_([state.value for state in ENDS])
@@ -35,7 +45,7 @@ def with_metadata(
     wanted = [
         row.id
         for row in page
-        if row.metadata is not None and key in row.metadata and _said(row.metadata[key]) == value
+        if row.metadata is not None and key in row.metadata and _as_text(row.metadata[key]) == value
     ]
     return wanted, page[-1].id if page else None
 
@@ -119,7 +129,7 @@ def _ended(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
 
 def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
     # A dead letter's message and an attempt's detail may quote an answer; a key, a fingerprint
-    # or a hash of a row may tell what was asked.
+    # or a hash of a row or a question may tell what was asked.
     connection.execute(
         update(items)
         .where(among(items.c.id))
@@ -138,6 +148,14 @@ def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
     connection.execute(
         update(attempts).where(among(attempts.c.item_id)).values(detail=None), {"ids": list(ids)}
     )
+    connection.execute(
+        update(labels).where(among(labels.c.item_id)).values(corrected=None), {"ids": list(ids)}
+    )
+    kept.drop(connection, ids)
+    connection.execute(
+        delete(refused_answers).where(among(refused_answers.c.item_id)), {"ids": list(ids)}
+    )
+    reusable.forget(connection, ids)
     own = select(items.c.job_id, items.c.job_index).where(
         among(items.c.id), items.c.job_id.is_not(None)
     )
@@ -161,7 +179,7 @@ def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
     )
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     """A JSON value as people write it on a command line."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from tierqueue.ledger.audit_log import ACTION, Action
 from tierqueue.ledger.records import ITEM, Item
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import actions, attempts, items, promises
@@ -121,18 +123,29 @@ def _few(connection: Transaction, in_state: ColumnElement[bool]) -> bool:
     return connection.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW
 
 
-def owed(connection: Transaction, item_id: str) -> Sequence[RowMapping]:
+class Owed(NamedTuple):
+    """A Celery task id that an item was promised to."""
+
+    id: str
+    """The task's."""
+    made_at: int
+    """Epoch microseconds."""
+    kept_at: int | None
+    """When it was told (epoch microseconds), if it was."""
+
+
+def owed(connection: Transaction, item_id: str) -> list[Owed]:
     """To which Celery task ids an item was promised, and when each was told."""
     shown = (promises.c.id, promises.c.made_at, promises.c.kept_at)
     # Its own promise by the primary key, those that joined it by the index that has them alone.
     own = and_(promises.c.id == item_id, promises.c.item_id == item_id)
     joined = and_(promises.c.item_id == item_id, promises.c.id != promises.c.item_id)
     found = select(*shown).where(or_(own, joined)).order_by(promises.c.made_at)
-    return connection.execute(found).mappings().all()
+    return [Owed._make(row) for row in connection.execute(found)]
 
 
-def done_to(connection: Transaction, item_id: str, since: int) -> Sequence[RowMapping]:
+def done_to(connection: Transaction, item_id: str, since: int) -> list[Action]:
     """What operators did, ``since`` then (epoch µs), to this very item by its id."""
     named = actions.c.detail["items"].as_string().contains(f'"{item_id}"', autoescape=True)
-    found = select(actions).where(actions.c.at >= since, named).order_by(actions.c.id)
-    return connection.execute(found).mappings().all()
+    found = select(*ACTION).where(actions.c.at >= since, named).order_by(actions.c.id)
+    return [Action.from_row(row) for row in connection.execute(found)]

@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, case, func, literal, select, tuple_, update
+from sqlalchemy import RowMapping, literal, select, tuple_, update
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import new_id
-from tierqueue.ledger.lifecycle.settlements import BOOKED
+from tierqueue.ledger.operations import job_counts
+from tierqueue.ledger.operations.job_counts import Counted, Pace
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.tables import attempts
 from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NanoUSD
@@ -23,12 +23,6 @@ from tierqueue.router.policy.policy import CeilingRule
 
 _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
 _OPEN = [state.value for state in State if state not in ENDS]
-
-_BOOKED = (
-    select(func.coalesce(func.sum(attempts.c.cost), 0))
-    .join(_ITEMS, _ITEMS.c.id == attempts.c.item_id)
-    .where(attempts.c.outcome.in_(BOOKED), _ITEMS.c.job_id == bindparam("job"))
-)
 
 _SHOWN = (
     *("id", "state", "reason"),
@@ -168,31 +162,32 @@ def newest(
 
 def progress(connection: Transaction, job_id: str) -> Progress:
     """Where the job's items are now; raises ``KeyError`` for an unknown job."""
+    return with_paces(connection, job_id, database_now(connection))[0]
+
+
+def with_paces(connection: Transaction, job_id: str, since: int) -> tuple[Progress, list[Pace]]:
+    """``progress``, and of the same moment what its own items cost and which ended after ``since``
+    (epoch microseconds).
+    """
     if (job := get(connection, job_id)) is None:
         raise KeyError(job_id)
-    counted = connection.execute(_of_rows(job_id) if job["path"] else _of_items(job_id)).all()
-    money = connection.execute(
-        select(func.sum(_ITEMS.c.spent), func.sum(_ITEMS.c.held)).where(_ITEMS.c.job_id == job_id)
-    ).one()
-    states: dict[str, int] = {}
-    dead: dict[str, int] = {}
-    for row in counted:
-        states[row.state] = states.get(row.state, 0) + row[2]
-        if row.state == State.DEAD:
-            dead[row.reason] = row[2]
-    submitted = sum(states.values())
-    booked = int(connection.execute(_BOOKED, {"job": job_id}).scalar_one())
+    counted = job_counts.counted(connection, job_id, since)
+    return _progress(connection, job, counted), counted.paces
+
+
+def _progress(connection: Transaction, job: RowMapping, counted: Counted) -> Progress:
+    submitted = counted.submitted
     complete = job.complete or job.cancelled_at is not None
     sampled = not complete and is_sample(job)
     return Progress(
-        states=states,
-        dead=dead,
-        spent=int(money[0] or 0) - booked,
-        booked=booked,
-        held=int(money[1] or 0),
+        states=counted.states,
+        dead=counted.dead,
+        spent=counted.spent,
+        booked=counted.booked,
+        held=counted.held,
         total=max(job.total, submitted),
         submitted=submitted,
-        reused=sum(row.reused for row in counted),
+        reused=counted.reused,
         max_cost=job["max_cost"],
         complete=complete,
         stopped=not (complete or sampled) and _silent(connection, job, database_now(connection)),
@@ -206,26 +201,6 @@ def is_sample(job: Mapping[Any, Any]) -> bool:
     return job["sample"] is not None and not job["sample"].get("goes_on")
 
 
-def _of_items(job_id: str) -> Select[Any]:
-    """How many items of a job are in which state: each is a row."""
-    columns = (_ITEMS.c.state, _ITEMS.c.reason)
-    counts = (func.count().label("count"), literal(0).label("reused"))
-    return select(*columns, *counts).where(_ITEMS.c.job_id == job_id).group_by(*columns)
-
-
-def _of_rows(job_id: str) -> Select[Any]:
-    """How many rows of a job have an item in which state: several may have the same."""
-    columns = (_ITEMS.c.state, _ITEMS.c.reason)
-    reused = func.sum(case((_ROWS.c.fingerprint.is_(None), 1), else_=0))
-    return (
-        select(*columns, func.count().label("count"), reused.label("reused"))
-        .select_from(_ROWS)
-        .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
-        .where(_ROWS.c.job_id == job_id)
-        .group_by(*columns)
-    )
-
-
 def stopped(connection: Transaction, limit: int) -> list[tuple[dict[str, Any], int]]:
     """Jobs whose submission ended before their file did, the newest first, and how many of their
     rows are items.
@@ -234,15 +209,10 @@ def stopped(connection: Transaction, limit: int) -> list[tuple[dict[str, Any], i
     newest_first = open_.order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id.desc()).limit(limit)
     now = database_now(connection)
     return [
-        (dict(job), connection.execute(_count(job)).scalar_one())
+        (dict(job), job_counts.counted(connection, job.id, now).submitted)
         for job in connection.execute(newest_first).mappings().all()
         if not is_sample(job) and _silent(connection, job, now)
     ]
-
-
-def _count(job: RowMapping) -> Select[int]:
-    of = _ROWS if job["path"] else _ITEMS
-    return select(func.count()).where(of.c.job_id == job["id"])
 
 
 def _silent(connection: Transaction, job: RowMapping, now: int) -> bool:
@@ -264,11 +234,14 @@ def results(
     with the item that answers it.
 
     Begin with -1 and go on with the last ``job_index``; an item's ``output`` is null until it has
-    succeeded.
+    succeeded. ``shared``, where it is there: the item is another row's.
     """
     job = get(connection, job_id)
     if job is not None and job["path"]:
-        found = select(*(_ITEMS.c[name] for name in _SHOWN), _ROWS.c.number.label("job_index"))
+        shared = _ROWS.c.fingerprint.is_(None).label("shared")
+        found = select(
+            *(_ITEMS.c[name] for name in _SHOWN), _ROWS.c.number.label("job_index"), shared
+        )
         found = found.join(_ROWS, _ROWS.c.item_id == _ITEMS.c.id)
         place, of = _ROWS.c.number, _ROWS.c.job_id
     else:

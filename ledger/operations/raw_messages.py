@@ -1,15 +1,43 @@
 """Messages nobody could read, with the bytes as they came."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import RowMapping, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import raw_messages
+
+
+class RawMessage(NamedTuple):
+    """A message that nobody could read, without its bytes."""
+
+    id: str
+    """Ours: a UUID of version 7."""
+    queue: str
+    """Where it lay."""
+    error: str
+    """Why it could not be read."""
+    headers: Mapping[str, Any]
+    """What stood beside its body."""
+    received_at: int
+    """Epoch microseconds."""
+    size: int
+    """Bytes of its body."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The message of a row of ``_SHOWN``."""
+        return cls._make(row)
+
+
+_SHOWN = (
+    *(raw_messages.c[name] for name in RawMessage._fields[:-1]),
+    func.length(raw_messages.c.body),
+)
 
 
 def keep(
@@ -31,20 +59,24 @@ def keep(
     return kept
 
 
-def newest(connection: Transaction, limit: int) -> Sequence[RowMapping]:
-    """The messages kept last, the newest first, each with its size in bytes and without them."""
+def newest(connection: Transaction, limit: int) -> list[RawMessage]:
+    """The messages kept last, the newest first."""
     order = (raw_messages.c.received_at.desc(), raw_messages.c.id.desc())
-    columns = [column for column in raw_messages.c if column.name != "body"]
-    size = func.length(raw_messages.c.body).label("bytes")
-    found = select(*columns, size).order_by(*order).limit(limit)
-    return connection.execute(found).mappings().all()
+    found = select(*_SHOWN).order_by(*order).limit(limit)
+    return [RawMessage.from_row(row) for row in connection.execute(found)]
 
 
-def starting(connection: Transaction, beginning: str, limit: int) -> Sequence[RowMapping]:
-    """Up to ``limit`` messages whose ids begin so, the shortest id first, each with its bytes."""
+def starting(connection: Transaction, beginning: str, limit: int) -> list[RawMessage]:
+    """Up to ``limit`` messages whose ids begin so, the shortest id first."""
     begins = raw_messages.c.id.startswith(beginning, autoescape=True)
-    found = select(raw_messages).where(begins).order_by(func.length(raw_messages.c.id))
-    return connection.execute(found.limit(limit)).mappings().all()
+    found = select(*_SHOWN).where(begins).order_by(func.length(raw_messages.c.id)).limit(limit)
+    return [RawMessage.from_row(row) for row in connection.execute(found)]
+
+
+def body_of(connection: Transaction, message_id: str) -> bytes:
+    """A message's bytes as they came; it is there."""
+    found = select(raw_messages.c.body).where(raw_messages.c.id == message_id)
+    return bytes(connection.execute(found).scalar_one())
 
 
 def discard(connection: Transaction, message_ids: Sequence[str], by: str) -> int:

@@ -87,6 +87,12 @@ def has_failed(connection: Transaction, group_id: str) -> bool:
     return connection.execute(found).scalar() is not None
 
 
+def fail(connection: Transaction, group_id: str) -> None:
+    """Note that a chord's body was told that a part had failed; the first time counts."""
+    known = update(chords).where(chords.c.group_id == group_id, chords.c.failed_at.is_(None))
+    connection.execute(known.values(failed_at=database_now(connection)))
+
+
 def reopen(connection: Transaction, group_ids: Sequence[str]) -> None:
     """Parts of these chords are replayed: the bodies are sent once all parts have ended again."""
     known = case((chords.c.begun_at < _OURS, chords.c.begun_at), else_=_OURS)
@@ -104,7 +110,8 @@ def give_up(connection: Transaction, group_id: str) -> None:
 def forget_sent(connection: Transaction, before: int) -> int:
     """Forget chords whose body was sent before ``before`` (epoch µs); returns how many.
 
-    One that failed is kept for as long as a part of its header may be replayed.
+    One that failed is kept for as long as a part of its header may be replayed, and one whose part
+    is a chord that failed for as long as there is one that did.
     """
     replayable = (
         select(promises.c.id)
@@ -116,4 +123,13 @@ def forget_sent(connection: Transaction, before: int) -> int:
         )
     )
     over = or_(chords.c.failed_at.is_(None), ~replayable.exists())
-    return connection.execute(delete(chords).where(chords.c.body_sent_at < before, over)).rowcount
+    told = delete(chords).where(chords.c.body_sent_at < before, over)
+    forgotten = connection.execute(told).rowcount
+    part = chords.alias()
+    failed = select(part.c.group_id).where(
+        part.c.failed_at.is_not(None), part.c.body_sent_at.is_not(None)
+    )
+    around = delete(chords).where(
+        chords.c.body_sent_at.is_(None), chords.c.failed_at < before, ~failed.exists()
+    )
+    return forgotten + connection.execute(around).rowcount

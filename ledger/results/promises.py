@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Insert, bindparam, func, or_, select, update
 
-from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.bulk import among, upsert_in
 from tierqueue.ledger.tables import items, promises
 from tierqueue.router.errors import Erased
 from tierqueue.router.lifecycle import ENDS, State
@@ -83,8 +84,12 @@ def make_once(connection: Connection, promise: Promise, now: int) -> bool:
     """
     row = {name: getattr(promise, name) for name in Promise.__slots__}
     row["made_at"] = now
-    made = connection.execute(upsert(connection, promises).on_conflict_do_nothing(), row)
-    return made.rowcount == 1
+    return connection.execute(_make(connection.dialect.name), row).rowcount == 1
+
+
+@cache
+def _make(dialect: str) -> Insert:
+    return upsert_in(dialect, promises).on_conflict_do_nothing()
 
 
 def exists(connection: Connection, promise_id: str) -> bool:

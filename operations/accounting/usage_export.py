@@ -79,19 +79,19 @@ def _rows(path: Path, kind: str, text: str) -> Iterable[Any]:
 def _billed(row: Any) -> Billed:
     if not isinstance(row, Mapping):
         raise ValueError("not a row of named values")
-    fence = _stated(row, "fence")
+    fence = _field_of(row, "fence")
     return Billed(
-        day=_day(_stated(row, "date", "started")),
+        day=_day(_field_of(row, "date", "started")),
         cost=_cost(row),
-        input_tokens=_count(_stated(row, "input_tokens")),
-        output_tokens=_count(_stated(row, "output_tokens")),
-        model=_text(_stated(row, "model")),
-        item=_item(_stated(row, "item")),
+        input_tokens=_count(_field_of(row, "input_tokens")),
+        output_tokens=_count(_field_of(row, "output_tokens")),
+        model=_text(_field_of(row, "model")),
+        item=_item(_field_of(row, "item")),
         fence=None if fence is None else _count(fence),
     )
 
 
-def _stated(row: Mapping[str, Any], *names: str) -> Any:
+def _field_of(row: Mapping[str, Any], *names: str) -> Any:
     return next((row[name] for name in names if row.get(name) not in (None, "")), None)
 
 
@@ -120,7 +120,7 @@ def _day(value: Any) -> date:
 
 
 def _cost(row: Mapping[str, Any]) -> int:
-    nano, dollars = _stated(row, "cost_nanousd"), _stated(row, "cost")
+    nano, dollars = _field_of(row, "cost_nanousd"), _field_of(row, "cost")
     if nano is not None:
         return _count(nano)
     if dollars is None:

@@ -16,25 +16,40 @@ from tierqueue.router.errors import TierqueueError
 _COMMANDS = {
     "actions": ("system.actions", "What operators did to items, jobs and tiers, and when"),
     "audit": ("money.audit", "Prove that the books balance"),
+    "audit-spend": (
+        "evaluation.audit_spend",
+        "Work that a cheaper tier passes, and what that saves",
+    ),
     "batch": ("work.batch", "What is in batches at providers, and what came back: list, show"),
     "ceilings": ("money.ceilings", "What may be spent, and what is: list, set, raise, history"),
     "concurrency": ("system.concurrency", "A tier's calls in flight"),
     "dead-letters": ("work.dead_letters", "What ended without an answer, and the way back"),
     "doctor": ("system.health", "What is wrong, in plain words, and what to do"),
     "erase": ("work.erase", "Payloads and answers of items, gone everywhere"),
+    "eval": (
+        "evaluation.evaluate",
+        "A labelled set on every tier and the ladder: how often right",
+    ),
+    "feedback": ("evaluation.feedback", "Whether an item's answer was right, and what would be"),
     "flower": ("system.flower", "Watch workers, queues and items in a browser"),
     "health": ("system.health", "Whether work gets on, for scripts and health checks"),
     "item": ("work.item", "One work item and its attempts"),
-    "job": ("work.job", "Files of work: submit, watch, results, cancel"),
+    "job": ("jobs.job", "Files of work: submit, watch, results, cancel"),
+    "limits": ("system.limits", "What deployments may be asked for: show, set, unset"),
     "migrate": ("system.migrate", "Bring the ledger's tables up to date"),
     "pause": ("work.pause", "Hold back a tier, a task type, a budget or a job"),
-    "policy": ("system.policy", "Check a policy file"),
+    "policy": ("system.policy_versions", "What policy is in force: check, replay, apply, rollback"),
     "quote": ("money.quote", "What a file of work would cost, before anything runs"),
     "raw-messages": ("work.raw_messages", "Messages nobody could read: list, show, discard"),
     "reconcile": ("money.reconcile", "The books against a provider's usage export"),
     "resume": ("work.pause", "Let what was paused go on"),
+    "review": (
+        "evaluation.review",
+        "What no tier was sure of, for a person: list, accept, correct",
+    ),
     "route": ("work.route", "Where an item would go, and why"),
-    "router": ("system.router", "Surrogates: trained from accepted answers, and certified"),
+    "router": ("evaluation.router", "Surrogates: trained from accepted answers, and certified"),
+    "schedule": ("system.schedule", "Work that comes again: add, list, show, pause, remove, run"),
     "status": ("system.status", "What is ready, runs and waits, and how fast it goes: one screen"),
     "spend": ("money.spend", "What was spent, by tier, deployment, task type, budget, job, day"),
     "top": ("system.status", "The screen of status, refreshed until you quit"),
@@ -66,7 +81,9 @@ class Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
-        found: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        # One that Python has a name for already ends in a line of its own.
+        name = cmd_name.replace("-", "_")
+        found: click.Command = getattr(module, name, None) or getattr(module, f"{name}_")
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

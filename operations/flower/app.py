@@ -18,18 +18,20 @@ from tornado.web import RequestHandler, url
 
 from tierqueue.ledger.monitoring.progress import Progress
 from tierqueue.operations.flower.pages import ItemPage, WorkersPage
-from tierqueue.operations.health import Health, Looks
+from tierqueue.operations.health import Health, LatestHealth
+from tierqueue.operations.limits import last_seen
+from tierqueue.router.item import Below
 from tierqueue.tasks.app import TierqueueApp, app
 
 
 class Healthz(RequestHandler):
     """200 or 503, and what was found."""
 
-    def initialize(self, looks: Looks) -> None:
-        self._looks = looks
+    def initialize(self, health: LatestHealth) -> None:
+        self._health = health
 
     async def get(self) -> None:
-        health = await IOLoop.current().run_in_executor(None, self._looks.now)
+        health = await IOLoop.current().run_in_executor(None, self._health.now)
         self.set_status(200 if health.well else 503)
         self.set_header("Content-Type", "application/json")
         found = [asdict(finding) for finding in health.findings]
@@ -39,8 +41,8 @@ class Healthz(RequestHandler):
 class Figures(Collector):
     """The ledger's figures for Prometheus; ages in seconds."""
 
-    def __init__(self, looks: Looks) -> None:
-        self._looks = looks
+    def __init__(self, health: LatestHealth) -> None:
+        self._health = health
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not look yet."""
@@ -48,7 +50,7 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One look, as gauges."""
-        health = self._looks.now()
+        health = self._health.now()
         yield _gauge("well", "1 where nothing is wrong: see findings", [], [((), health.well)])
         yield _gauge(
             "findings",
@@ -92,6 +94,12 @@ class Figures(Collector):
         ):
             yield _gauge(name, help_text, [], [((), value)])
         yield _gauge(
+            "answered_without_a_call_last_minute",
+            "Items that no model was asked for, by who answered",
+            ["by"],
+            [((who.value,), _last_minute(now, who.value)) for who in Below],
+        )
+        yield _gauge(
             "heartbeat_age_seconds",
             "Since a process was heard of",
             ["process"],
@@ -107,8 +115,7 @@ class Figures(Collector):
             ("resent_last_minute", "Items sent to their tier again", "resent"),
             ("stale_fences_last_minute", "Answers refused after their lease", "stale_fences"),
         ):
-            total = sum(process.last_minute.get(count, 0) for process in now.processes)
-            yield _gauge(name, help_text, [], [((), total)])
+            yield _gauge(name, help_text, [], [((), _last_minute(now, count))])
         for name, help_text, figure in (
             ("engine_running_calls", "Calls that an engine of the house runs now", "running"),
             ("engine_waiting_calls", "Calls that wait inside it", "waiting"),
@@ -119,6 +126,15 @@ class Figures(Collector):
             ("engine_prefix_hit_tokens", "Of these, found there", "prefix_hits"),
         ):
             yield _gauge(name, help_text, ["process", "deployment"], _of_engines(now, figure))
+        for name, help_text, figure in (
+            ("limit_used", "Asked for within the last minute, over all workers", "used"),
+            ("limit_learned", "What a provider states or has shown by refusing", "learned"),
+        ):
+            yield _gauge(name, help_text, ["deployment", "limit"], _of_limits(now, figure))
+
+
+def _last_minute(now: Progress, count: str) -> int:
+    return sum(process.last_minute.get(count, 0) for process in now.processes)
 
 
 def _of_engines(now: Progress, figure: str) -> list[tuple[tuple[str, ...], float]]:
@@ -126,6 +142,14 @@ def _of_engines(now: Progress, figure: str) -> list[tuple[tuple[str, ...], float
         ((process.id, deployment), figures[figure])
         for process in now.processes
         for deployment, figures in process.detail.get("engines", {}).items()
+    ]
+
+
+def _of_limits(now: Progress, figure: str) -> list[tuple[tuple[str, ...], float]]:
+    return [
+        ((deployment, name), most)
+        for deployment, seen in last_seen(now.processes).items()
+        for name, most in getattr(seen, figure).items()
     ]
 
 
@@ -151,15 +175,15 @@ def _gauge(
 
 def mount(app: TierqueueApp) -> None:
     """Put health and figures into Flower, in this process, before it starts."""
-    looks = Looks(app)
+    health = LatestHealth(app)
     # First: the last of Flower's own catches every path.
     handlers[:0] = [
-        url(r"/healthz", Healthz, {"looks": looks}),
+        url(r"/healthz", Healthz, {"health": health}),
         url(r"/task/(.+)", ItemPage, {"ledger": app.ledger}),
-        url(r"/", WorkersPage, {"looks": looks}),
-        url(r"/workers", WorkersPage, {"looks": looks}),
+        url(r"/", WorkersPage, {"health": health}),
+        url(r"/workers", WorkersPage, {"health": health}),
     ]
-    REGISTRY.register(Figures(looks))
+    REGISTRY.register(Figures(health))
 
 
 mount(app)

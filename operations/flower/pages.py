@@ -12,7 +12,7 @@ from tornado.ioloop import IOLoop
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.session import Ledger
-from tierqueue.operations.health import Looks
+from tierqueue.operations.health import LatestHealth
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.broker.task_events import message_of
@@ -46,7 +46,7 @@ class ItemPage(TaskView):  # type: ignore[misc]
 
     @web.authenticated
     async def get(self, task_id: str) -> None:
-        found = await IOLoop.current().run_in_executor(None, look, self._ledger, task_id)
+        found = await IOLoop.current().run_in_executor(None, item_as_task, self._ledger, task_id)
         if found is None:
             super().get(task_id)
             return
@@ -56,7 +56,7 @@ class ItemPage(TaskView):  # type: ignore[misc]
         self.render("task.html", task=task, read_only=read_only)
 
 
-def look(ledger: Ledger, task_id: str) -> tuple[LedgerTask, bool] | None:
+def item_as_task(ledger: Ledger, task_id: str) -> tuple[LedgerTask, bool] | None:
     """An item as a task, and whether a call of that id is behind it; without its contents."""
     with ledger.read() as connection:
         of_call = promises.items_of(connection, [task_id])
@@ -90,25 +90,25 @@ def _attempt(attempt: Any) -> str:
 class WorkersPage(WorkersView):  # type: ignore[misc]
     """The workers, under what is wrong; one whose deployments are held back says so in its row."""
 
-    def initialize(self, looks: Looks) -> None:
-        self._looks = looks
+    def initialize(self, health: LatestHealth) -> None:
+        self._health = health
         self._wrong: Sequence[Finding] = ()
 
     async def get(self) -> None:
-        health = await IOLoop.current().run_in_executor(None, self._looks.now)
+        health = await IOLoop.current().run_in_executor(None, self._health.now)
         self._wrong = [finding for finding in health.findings if finding.wrong]
         await super().get()
 
     def write(self, chunk: Any) -> None:
         if isinstance(chunk, dict):
             for worker in chunk["data"]:
-                self._say(worker)
+                self._mark_stopped(worker)
         super().write(chunk)
 
     def render(self, template_name: str, **shown: Any) -> Any:
         # An error's page is a template of its own, without workers.
         for worker in shown.get("workers", {}).values():
-            self._say(worker)
+            self._mark_stopped(worker)
         return super().render(template_name, **shown)
 
     def finish(self, chunk: Any = None) -> Any:
@@ -121,7 +121,7 @@ class WorkersPage(WorkersView):  # type: ignore[misc]
             chunk = chunk.replace(_BEFORE_METRICS, banner.encode() + _BEFORE_METRICS, 1)
         return super().finish(chunk)
 
-    def _say(self, worker: dict[str, Any]) -> None:
+    def _mark_stopped(self, worker: dict[str, Any]) -> None:
         tier = str(worker.get("hostname", "")).partition("@")[0]
         stopped = [
             f"{finding.detail['deployment']}: {finding.detail.get('trouble', 'not called')}"

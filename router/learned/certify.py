@@ -96,7 +96,7 @@ def over_all(
     scores: Sequence[float], wrong: Sequence[bool], thresholds: Sequence[float]
 ) -> list[Trial]:
     """Trials of the share of ALL rows that are kept and wrong: harm over the whole of the work."""
-    kept = _kept(scores, wrong, thresholds)
+    kept = _counted(scores, wrong, thresholds)
     return [Trial(threshold, len(scores), errors) for threshold, _, errors in kept]
 
 
@@ -104,10 +104,10 @@ def among_kept(
     scores: Sequence[float], wrong: Sequence[bool], thresholds: Sequence[float]
 ) -> list[Trial]:
     """Trials of the share of KEPT rows that are wrong: agreement of what is answered."""
-    return [Trial(*kept) for kept in _kept(scores, wrong, thresholds)]
+    return [Trial(*kept) for kept in _counted(scores, wrong, thresholds)]
 
 
-def _kept(
+def _counted(
     scores: Sequence[float], wrong: Sequence[bool], thresholds: Sequence[float]
 ) -> list[tuple[float, int, int]]:
     ordered = sorted(zip(scores, wrong, strict=True), key=lambda row: -row[0])

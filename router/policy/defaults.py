@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Tier
@@ -28,6 +28,19 @@ Money = Annotated[NanoUSD, BeforeValidator(_money)]
 """Written in dollars, kept in nano-dollars."""
 
 
+LONGEST_REUSE = 30 * 24 * 3_600 * MICROSECONDS
+"""Microseconds that an answer may be reused for at the most."""
+
+
+def _reusable(microseconds: int) -> int:
+    if microseconds > LONGEST_REUSE:
+        raise ValueError("an answer is reused for 30d at the most")
+    return microseconds
+
+
+ReusableFor = Annotated[Duration, AfterValidator(_reusable)]
+
+
 class SurrogateRule(Table):
     """A surrogate that answers before the cheapest tier what it is certified for."""
 
@@ -45,6 +58,17 @@ class SurrogateRule(Table):
     def version(self) -> str:
         """As receipts and audits call it."""
         return f"surrogate-{self.sha256[:12]}"
+
+
+class ReviewRule(Table):
+    """Has a person decide what no tier's answer was good enough for, instead of a dead letter."""
+
+    within: Duration | None = None
+    """How long the person may take, at the most until the item's deadline; where nothing is stated,
+    until then."""
+
+    assignee: str | None = Field(default=None, min_length=1)
+    """Whose such items are; where nothing is stated, anybody's."""
 
 
 class TaskDefaults(Table):
@@ -71,8 +95,16 @@ class TaskDefaults(Table):
     budget: str | None = Field(default=None, min_length=1)
     """The budget that pays; where nobody says, ``default``."""
 
+    reuse: ReusableFor | None = None
+    """How long an accepted answer may answer an item that asks the same, at most ``30d``; where
+    nothing is stated, each item is answered by itself."""
+
     surrogate: SurrogateRule | None = None
     """A surrogate that answers what it is certified for; where nothing is stated, none does."""
+
+    review: ReviewRule | None = None
+    """A person decides what was refused at the highest tier, or is not sure enough; where nothing
+    is stated, it dies."""
 
     on_ceiling: Tier | None = None
     """The tier an item falls back to where a ceiling can never cover it; without it the item

@@ -8,25 +8,22 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, model_validator
 
+from tierqueue.router.images.tokens import ImageRule, rule_of
 from tierqueue.router.item import Tier
 from tierqueue.router.policy import engine_keys
-from tierqueue.router.policy.batch import Batch
-from tierqueue.router.policy.prices import (
-    Flag,
-    GenaiPrice,
-    HourPrice,
-    PositiveCount,
-    Prices,
-    Table,
-)
+from tierqueue.router.policy.lanes import Batch, Flex, Lane
+from tierqueue.router.policy.prices import Flag, GenaiPrice, HourPrice, PositiveCount, Prices, Table
 from tierqueue.router.policy.profiles import PROFILES
 from tierqueue.router.policy.providers import (
     LimitParameter,
     LogprobsParameter,
     PromptCache,
+    StreamUsage,
     StructuredOutput,
+    documented,
     filled_in,
 )
+from tierqueue.router.redaction.rules import Redaction
 
 TaskName = Annotated[str, Field(min_length=1)]
 
@@ -54,13 +51,16 @@ class Limits(Table):
     """Most calls at once, over all workers."""
 
 
-_ADDED = ("tasks", "top_logprobs", "temperature", "batch", "served_model")
+_ADDED = (
+    *("tasks", "top_logprobs", "temperature", "batch", "served_model"),
+    *("connect_timeout", "first_token_timeout", "redact", "flex", "vision", "image_tokens"),
+)
 """Keys of later releases, newest last."""
 
 _ADDED_LIMITS = ("input_tokens_per_minute", "output_tokens_per_minute", "requests_per_day")
 """The same of ``limits``."""
 
-_SPELLING = ("profile", "logprobs_parameter", "prompt_cache")
+_SPELLING = ("profile", "logprobs_parameter", "prompt_cache", "stream_usage")
 """Keys that change how a request is spelt, and nothing that a route was chosen or held by."""
 
 
@@ -130,8 +130,21 @@ class Deployment(Table):
     byte counts as a token."""
 
     timeout: float = Field(default=60.0, gt=0, le=86_400)
-    """Seconds that a call may take. Of a deployment with ``gpu_hour`` so much of the hour is
-    held."""
+    """Seconds that a call may take. Of a deployment with ``gpu_hour`` the hold is of so many at the
+    most."""
+
+    connect_timeout: float = Field(default=10.0, gt=0, le=600)
+    """Seconds that a connection may take, for engines behind an API: a request that waits longer
+    was not sent, and costs nothing."""
+
+    first_token_timeout: float | None = Field(default=None, gt=0, le=86_400)
+    """Seconds until the first token of an answer, for engines behind an API. Where it is stated
+    answers are asked for as streams, and one that has said nothing by then is cut off; a model that
+    reasons in silence says its first token late."""
+
+    stream_usage: StreamUsage = "option"
+    """Whether a streamed answer tells what it cost; where nothing is stated what the host is known
+    to do."""
 
     limit_parameter: LimitParameter = "max_tokens"
     """What the API calls the most tokens of an answer; for ``openai`` engines, and where nothing is
@@ -173,6 +186,14 @@ class Deployment(Table):
     """Arguments of vLLM's engine by name, as vLLM spells them (``tensor_parallel_size``,
     ``limit_mm_per_prompt = { image = 0 }``), whose values vLLM checks; for ``vllm`` engines."""
 
+    vision: Flag = False
+    """Whether the model sees images: without it no item with an image goes there. For engines
+    behind an API, and where nothing is redacted: an image cannot be."""
+
+    image_tokens: PositiveCount | None = None
+    """Most tokens that one image counts as; where nothing is stated as the documents of OpenAI and
+    Anthropic say of the model."""
+
     prices: Prices | None = None
     """The price list, stated here."""
 
@@ -189,6 +210,14 @@ class Deployment(Table):
     batch: Batch | None = None
     """Items that have time go in batches at this price; for engines behind an API."""
 
+    flex: Flex | None = None
+    """Items that have time are asked by the provider's service tier ``flex`` at this price; for
+    ``openai`` engines whose provider has it."""
+
+    redact: Redaction | None = None
+    """What is sent under a pseudonym and put back in the answer; where nothing is stated, as
+    ``redaction`` says of its boundary."""
+
     def __hash__(self) -> int:
         return hash((self.policy, self.name))
 
@@ -204,13 +233,44 @@ class Deployment(Table):
         return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
 
     @cached_property
+    def redaction(self) -> str | None:
+        """Names the rules by which its requests are redacted; ``None``: there are none."""
+        return None if self.redact is None else sha256(repr(self.redact).encode()).hexdigest()[:12]
+
+    @cached_property
     def in_batch(self) -> "Deployment":
         """The same at the price of its batches; itself where it has none."""
         if self.batch is None:
             return self
-        return self.model_copy(
-            update={"prices": self.batch.prices, "genai_price": None, "batch": None}
-        )
+        return self._at(self.batch.prices)
+
+    @cached_property
+    def in_flex(self) -> "Deployment":
+        """The same at the price of its flex tier; itself where it has none."""
+        return self if self.flex is None else self._at(self.flex.prices)
+
+    def _at(self, prices: Prices) -> "Deployment":
+        only = {"prices": prices, "genai_price": None, "batch": None, "flex": None}
+        return self.model_copy(update=only)
+
+    @property
+    def longest_call(self) -> float:
+        """Seconds that a call by any of its lanes may take."""
+        return self.timeout if self.flex is None else max(self.timeout, self.flex.timeout)
+
+    def by(self, lane: Lane) -> "Deployment | None":
+        """The same at the price of a lane; ``None`` where it does not have that."""
+        if lane is Lane.LIVE:
+            return self
+        if lane is Lane.FLEX:
+            return None if self.flex is None else self.in_flex
+        return None if self.batch is None else self.in_batch
+
+    @cached_property
+    def image_rule(self) -> ImageRule | None:
+        """How it counts images; ``None``: it takes none."""
+        whose = self.profile or documented(self.engine, self.base_url, PROFILES)
+        return rule_of(self.image_tokens, whose, self.model) if self.vision else None
 
     @property
     def metered(self) -> bool:
@@ -244,7 +304,7 @@ class Deployment(Table):
             raise ValueError("a deployment's name has letters, digits, '.', '_' and '-' only")
         if not re.fullmatch(r"house|vendor:[a-z0-9][a-z0-9._-]*", self.boundary):
             raise ValueError(f'boundary {self.boundary!r} is not "house" or "vendor:<name>"')
-        engine_keys.check(dict(self), metered=self.metered)
+        engine_keys.check(dict(self), metered=self.metered, counted=self.image_rule is not None)
         ways = ("prices", "genai_price", "gpu_hour")
         stated = [key for key in ways if getattr(self, key) is not None]
         if len(stated) > 1:

@@ -12,8 +12,10 @@ from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import TIERS, Demands, Risk, Sensitivity, Tier
 from tierqueue.router.policy.defaults import FloorRule, Money, TaskDefaults, floor_of
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.router.policy.policy_errors import complaint, nearest
+from tierqueue.router.policy.engine_keys import BLIND
+from tierqueue.router.policy.policy_errors import complaint, nearest, there_is_no
 from tierqueue.router.policy.prices import Duration, Flag, PositiveCount, Table
+from tierqueue.router.redaction.rules import Redaction
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -27,6 +29,12 @@ class TierPolicy(Table):
 
     slice: PositiveCount = 64
     """Most items that one message to a worker names."""
+
+    interactive_within: Seconds | None = None
+    """Seconds within which somebody who waits is to have an answer. Where no worker of the tier is
+    ready, or the answers so far and what is ahead say that it takes longer, an interactive item
+    goes to the next tier that is expected to be in time: within every demand, ceiling and boundary,
+    and never below its floor. Where nothing is stated, or no tier is in time, it waits."""
 
 
 class BudgetPolicy(Table):
@@ -160,7 +168,8 @@ class Policy(Table):
     ceilings_count: Literal["cash", "everything"] = "cash"
     """What counts towards ceilings and ``max_cost``. ``cash``: what leaves an account, so nothing
     of deployments with ``gpu_hour``, whose hours are paid whether they are used or not.
-    ``everything``: their share of the hour too, with the deployment's ``timeout`` held."""
+    ``everything``: their share of the hour too; so much of it is held as calls of the task type
+    have taken, and the deployment's ``timeout`` where too little is known."""
 
     default_sensitivity: Sensitivity | None = None
     """The sensitivity of items that state none and whose task type states none; without it,
@@ -181,6 +190,10 @@ class Policy(Table):
 
     budgets: dict[str, BudgetPolicy] = Field(default_factory=dict)
     """How budgets share a tier, by the budget's name; one that is not named weighs 1."""
+
+    redaction: dict[str, Redaction] = Field(default_factory=dict)
+    """What is sent under a pseudonym to a data boundary, by its name; ``vendor:*`` is all vendors'
+    that are not named."""
 
     floors: tuple[FloorRule, ...] = ()
     """Tiers below which some work is never done."""
@@ -209,9 +222,29 @@ class Policy(Table):
         named = (usual.surrogate for usual in self.tasks.values())
         return [surrogate.version for surrogate in named if surrogate is not None]
 
+    @property
+    def interactive_within(self) -> dict[Tier, float]:
+        """The seconds of each tier that states how soon it answers somebody who waits."""
+        stated = {tier: kept.interactive_within for tier, kept in self.tiers.items()}
+        return {tier: most for tier, most in stated.items() if most is not None}
+
     def counts(self, deployment: Deployment) -> bool:
         """Whether what a call of the deployment costs counts towards ceilings and ``max_cost``."""
         return self.ceilings_count == "everything" or deployment.gpu_hour is None
+
+    @model_validator(mode="after")
+    def _redacts(self) -> Self:
+        boundaries = {deployment.boundary for deployment in self.deployments.values()}
+        for name in self.redaction.keys() - boundaries - {"vendor:*"}:
+            raise ValueError(f"redaction.{name}: {there_is_no('boundary', name, boundaries)}")
+        for name, deployment in self.deployments.items():
+            every = self.redaction.get("vendor:*") if deployment.metered else None
+            rules = self.redaction.get(deployment.boundary, every)
+            if deployment.redact is None and rules is not None:
+                if deployment.vision:
+                    raise ValueError(f"deployments.{name}: {BLIND}")
+                self.deployments[name] = deployment.model_copy(update={"redact": rules})
+        return self
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -256,6 +289,11 @@ class Policy(Table):
                 raise ValueError(f"{where}: no deployment is of that tier")
 
 
+def digest_of(text: str) -> str:
+    """The name of a policy's text."""
+    return sha256(text.encode()).hexdigest()[:12]
+
+
 def parse_policy(text: str, source: str) -> Policy:
     """The policy that ``text`` (TOML) states; ``source`` says in errors where it came from.
 
@@ -265,7 +303,7 @@ def parse_policy(text: str, source: str) -> Policy:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         raise InvalidPolicy(f"{source} is not TOML: {wrong}", {"source": source}) from None
-    digest = sha256(text.encode()).hexdigest()[:12]
+    digest = digest_of(text)
     ours: dict[str, Any] = {"digest": digest}
     if isinstance(tables := raw.get("deployments"), dict):
         ours["deployments"] = {

@@ -34,6 +34,7 @@ PROFILES: dict[str, Profile] = {
         domains=("api.anthropic.com",),
         prompt_cache="marks",
         cached_tokens="cache_read_input_tokens",
+        stream_usage="always",
         batch=True,
     ),
     "azure": Profile(
@@ -49,7 +50,7 @@ PROFILES: dict[str, Profile] = {
         limit_parameter="max_completion_tokens",
         most_logprobs=20,
         prompt_cache="key",
-        batch=True,
+        # Its batches are asked of a deployment of another kind, with another name.
         flex=True,
     ),
     "openrouter": Profile(
@@ -62,6 +63,7 @@ PROFILES: dict[str, Profile] = {
         key_env="OPENROUTER_API_KEY",
         domains=("openrouter.ai",),
         most_logprobs=20,  # as the provider behind it does
+        stream_usage="always",
     ),
     "together": Profile(
         title="Together",
@@ -76,6 +78,7 @@ PROFILES: dict[str, Profile] = {
         top_logprobs=20,
         most_logprobs=20,
         logprobs_parameter="number",
+        stream_usage="always",
         batch=True,
     ),
     "fireworks": Profile(
@@ -91,6 +94,7 @@ PROFILES: dict[str, Profile] = {
         top_logprobs=5,
         most_logprobs=5,
         prompt_cache="key",
+        stream_usage="always",
     ),
     "deepinfra": Profile(
         title="DeepInfra",
@@ -142,6 +146,7 @@ PROFILES: dict[str, Profile] = {
         limit_parameter="max_completion_tokens",
         structured_output="json_object",  # not every model keeps to a schema, it says
         cached_tokens="cached_tokens",
+        stream_usage="always",
     ),
     "mistral": Profile(
         title="Mistral",
@@ -153,10 +158,14 @@ PROFILES: dict[str, Profile] = {
         key_env="MISTRAL_API_KEY",
         domains=("api.mistral.ai",),
         prompt_cache="key",
+        stream_usage="always",
     ),
     "gemini": Profile(
         title="Gemini's compatible endpoint",
-        sources=("https://ai.google.dev/gemini-api/docs/openai",),
+        sources=(
+            "https://ai.google.dev/gemini-api/docs/openai",
+            "https://ai.google.dev/gemini-api/docs/flex-inference",
+        ),
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_env="GEMINI_API_KEY",
         domains=("generativelanguage.googleapis.com",),

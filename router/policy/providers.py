@@ -29,6 +29,11 @@ PromptCache = Literal["none", "key", "marks"]
 all; its ``prompt_cache_key``; or a ``cache_control`` mark at its end."""
 
 
+StreamUsage = Literal["option", "always", "none"]
+"""Whether an answer that is streamed tells what it cost: where ``stream_options`` ask for it,
+always, or not at all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """One provider, or one kind of server.
@@ -56,6 +61,7 @@ class Profile:
     logprobs_parameter: LogprobsParameter = "flag"
     prompt_cache: PromptCache = "none"
     cached_tokens: str | None = "prompt_tokens_details.cached_tokens"
+    stream_usage: StreamUsage = "option"
     batch: bool = False
     flex: bool = False
 
@@ -66,6 +72,7 @@ class Profile:
             "structured_output": self.structured_output,
             "logprobs_parameter": self.logprobs_parameter,
             "prompt_cache": self.prompt_cache,
+            "stream_usage": self.stream_usage,
         }
 
     def serves(self, base_url: str) -> bool:
@@ -113,3 +120,12 @@ def _of_host(stated: dict[str, Any], profiles: dict[str, Profile]) -> dict[str, 
     except (ValueError, AttributeError):  # no address at all, which is refused elsewhere
         return stated
     return {**known[0].wire(), **stated} if known else stated
+
+
+def documented(engine: str, base_url: str | None, profiles: dict[str, Profile]) -> str | None:
+    """Whose documents say how models count images, where no profile is stated; ``None``: nobody's
+    that are known here.
+    """
+    if engine == "anthropic":
+        return "anthropic"
+    return "openai" if profiles["openai"].serves(base_url or OPENAI_URL) else None

@@ -1,12 +1,15 @@
 """Deployments as candidates: what is known of each before any item of a kind is looked at."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 
 from tierqueue.router.errors import Unpriced
+from tierqueue.router.images.tokens import ImageRule
 from tierqueue.router.item import TIERS, Sensitivity, Tier
-from tierqueue.router.policy.deployment import Deployment, Limits
+from tierqueue.router.policy.deployment import Deployment, Limits, token_burst
+from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.rates import MaxRate
 from tierqueue.router.pricing import max_rate
@@ -17,7 +20,10 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A deployment and what is known of it before any item of a kind is looked at."""
+    """A deployment and what is known of it before any item of a kind is looked at.
+
+    ``flex``: the microseconds an item must have left to be asked by its flex tier, if it has one.
+    """
 
     name: str
     tier: Tier
@@ -28,11 +34,27 @@ class Candidate:
     floor: Refusal | None
     price: MaxRate | Refusal
     in_batch: MaxRate | None
+    in_flex: MaxRate | None
+    flex: int | None
     by_the_hour: bool
     counted: bool
     reasoning: int
     house: bool
     tells_confidence: bool
+    image_rule: ImageRule | None
+
+    def image_tokens(self, images: Iterable[tuple[int, int]]) -> int:
+        """The most input tokens that images of so many pixels count as; 0 where it takes none."""
+        rule = self.image_rule
+        return 0 if rule is None else sum(rule.tokens(*size) for size in images)
+
+    def by(self, lane: Lane) -> MaxRate | Refusal:
+        """Its price by a lane that it has."""
+        if lane is Lane.LIVE:
+            return self.price
+        price = self.in_batch if lane is Lane.BATCH else self.in_flex
+        assert price is not None
+        return price
 
 
 @lru_cache(maxsize=256)
@@ -92,9 +114,52 @@ def _candidate(
         floor,
         price,
         None if deployment.batch is None else max_rate(deployment.in_batch, since),
+        None if deployment.flex is None else max_rate(deployment.in_flex, since),
+        None if deployment.flex is None else deployment.flex.least,
         hourly,
         counted,
         reasoning,
         house,
         deployment.tells_confidence,
+        deployment.image_rule,
     )
+
+
+def limited(
+    candidates: tuple[Candidate, ...], chosen: Mapping[str, Mapping[str, int]]
+) -> tuple[Candidate, ...]:
+    """The same where operators have ``chosen`` limits in place of the policy's, by deployment."""
+    if not chosen:
+        return candidates
+    return tuple(
+        _limited(candidate, chosen[candidate.name]) if candidate.name in chosen else candidate
+        for candidate in candidates
+    )
+
+
+def _limited(candidate: Candidate, chosen: Mapping[str, int]) -> Candidate:
+    limits = candidate.limits.model_copy(update=dict(chosen))
+    tokens = limits.tokens_per_minute
+    burst = None if tokens is None else token_burst(tokens, candidate.context_window)
+    return replace(candidate, limits=limits, burst=burst)
+
+
+def over_window(candidate: Candidate, inputs: int, outputs: int) -> Refusal | None:
+    """Why it can never take so many tokens in one call; ``None``: it can."""
+    tokens = inputs + outputs
+    if tokens > candidate.context_window:
+        window = candidate.context_window
+        why = f"up to {tokens} tokens do not fit its context window of {window}"
+        return Refusal(candidate.name, "context_window", why)
+    if candidate.burst is not None and tokens > candidate.burst:
+        why = f"up to {tokens} tokens are more than its limiter ever grants ({candidate.burst})"
+        return Refusal(candidate.name, "token_limit", why)
+    limits = candidate.limits
+    for most, part, name in (
+        (limits.input_tokens_per_minute, inputs, "input"),
+        (limits.output_tokens_per_minute, outputs, "output"),
+    ):
+        if most is not None and part > most:
+            why = f"up to {part} tokens of {name} are more than it may be sent in a minute ({most})"
+            return Refusal(candidate.name, "token_limit", why)
+    return None

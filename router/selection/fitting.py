@@ -20,10 +20,16 @@ from tierqueue.router.signals import Signals
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What stands before an item that a tier is given: ``ahead`` items, ``calls`` at once."""
+    """What stands before an item that a tier is given: ``ahead`` items, ``calls`` at once.
+
+    ``urgent``: how many of those somebody waits for, who goes before all others. ``ready``: whether
+    a worker of the tier is there that has loaded what it serves.
+    """
 
     ahead: int
     calls: int
+    urgent: int = 0
+    ready: bool = True
 
 
 _EMPTY = Queue(0, 1)
@@ -54,25 +60,73 @@ def enough(known: ByDeployment) -> bool:
 
 
 def in_time(
-    fitting: Sequence[Fit], known: ByDeployment, queues: Mapping[Tier, Queue], left: float
+    fitting: Sequence[Fit],
+    known: ByDeployment,
+    queues: Mapping[Tier, Queue],
+    left: float,
+    *,
+    urgent: bool,
 ) -> tuple[list[Fit], dict[str, str]]:
     """Those whose answer is expected within ``left`` seconds, and of each other one why not.
 
-    A queue is passed at the pace of this task type's calls. Where nobody is expected to answer in
-    time, all are left: a late chance is better than none.
+    A queue is passed at the pace of this task type's calls; what is ``urgent`` passes by those for
+    which nobody waits. Where nobody is expected to answer in time, all are left: a late chance is
+    better than none.
     """
     late: dict[str, str] = {}
     for fit in fitting:
-        seen = known.get(fit.name)
-        if seen is None or not seen.enough or fit.in_batch:
+        expected = _expected(fit, known, queues, urgent=urgent)
+        if expected is not None and expected.seconds > left and not fit.in_batch:
+            late[fit.name] = f"{expected}, and {max(0.0, left):.0f} s are left"
+    return _without(fitting, late)
+
+
+def soon(
+    fitting: Sequence[Fit],
+    known: ByDeployment,
+    queues: Mapping[Tier, Queue],
+    within: Mapping[Tier, float],
+) -> tuple[list[Fit], dict[str, str]]:
+    """Those that answer somebody who waits as soon as the policy says, and of others why not.
+
+    ``within``: the seconds it says, by tier. A tier of which no worker is ready is not soon. Where
+    nobody is, all are left: the item waits for the cheapest.
+    """
+    late: dict[str, str] = {}
+    for fit in fitting:
+        tier = fit.candidate.tier
+        if (most := within.get(tier)) is None:
             continue
-        queue = queues.get(fit.candidate.tier, _EMPTY)
-        needed = seen.mean_seconds * (1 + queue.ahead / max(1, queue.calls))
-        if needed > left:
-            late[fit.name] = (
-                f"with {queue.ahead} items ahead its answer is expected in {needed:.0f} s, and "
-                f"{max(0.0, left):.0f} s are left"
-            )
+        expected = _expected(fit, known, queues, urgent=True)
+        if not queues.get(tier, _EMPTY).ready:
+            late[fit.name] = f"no worker of {tier} is ready, and somebody waits for the answer"
+        elif expected is not None and expected.seconds > most:
+            late[fit.name] = f"{expected}, and somebody waits, for whom it is to take {most:g} s"
+    return _without(fitting, late)
+
+
+class _Expected(NamedTuple):
+    """When an answer is expected, and how many items are ahead of it."""
+
+    seconds: float
+    ahead: int
+
+    def __str__(self) -> str:
+        return f"with {self.ahead} items ahead its answer is expected in {self.seconds:.0f} s"
+
+
+def _expected(
+    fit: Fit, known: ByDeployment, queues: Mapping[Tier, Queue], *, urgent: bool
+) -> _Expected | None:
+    seen = known.get(fit.name)
+    if seen is None or not seen.enough:
+        return None
+    queue = queues.get(fit.candidate.tier, _EMPTY)
+    ahead = queue.urgent if urgent else queue.ahead
+    return _Expected(seen.mean_seconds * (1 + ahead / max(1, queue.calls)), ahead)
+
+
+def _without(fitting: Sequence[Fit], late: dict[str, str]) -> tuple[list[Fit], dict[str, str]]:
     within = [fit for fit in fitting if fit.name not in late]
     return (within, late) if within else (list(fitting), {})
 

@@ -52,6 +52,12 @@ def _changes(
             _shortened(signals, tokens),
             f"{{by}} would do it were prompt and answer {tokens:,} tokens shorter",
         )
+    if item.images:
+        words = (
+            "{by} would do it without its images; with them a deployment like it that states"
+            " `vision = true`, whose model sees images, would be needed"
+        )
+        yield replace(item, images=()), replace(signals, images={}), words
     if item.min_confidence is not None:
         words = "{by} would do it without a min_confidence, which it cannot show"
         yield replace(item, min_confidence=None), signals, words

@@ -101,7 +101,7 @@ class Batch:
         self.errors = errors
         self._enter("failed", now)
 
-    def told(self) -> Json:
+    def as_json(self) -> Json:
         """The ``batch`` object."""
         stamps = {f"{name}_at": int(at) for name, at in self.at.items()}
         names = ("in_progress", "finalizing", "completed", "failed", "expired")

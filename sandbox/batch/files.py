@@ -19,7 +19,7 @@ class File:
     created: float
     content: bytes
 
-    def told(self) -> Json:
+    def as_json(self) -> Json:
         """The ``file`` object."""
         return {
             "id": self.id,

@@ -49,15 +49,15 @@ class MessageBatches:
             batch.advance(now, self._files)
         match (asked.method, *asked.path.removeprefix(PATH).split("/")):
             case ("POST", ""):
-                return self._told(self._create(asked.body, now))
+                return self._as_json(self._create(asked.body, now))
             case ("GET", ""):
                 return self._page(asked)
             case ("GET", "", key):
-                return self._told(self._batch(key))
+                return self._as_json(self._batch(key))
             case ("GET", "", key, "results"):
                 return self._results(self._batch(key))
             case ("POST", "", key, "cancel"):
-                return self._told(self._cancel(self._batch(key), now))
+                return self._as_json(self._cancel(self._batch(key), now))
         raise Refused(404, f"the sandbox has no {asked.method} {asked.path}")
 
     def _batch(self, key: str) -> Batch:
@@ -117,13 +117,13 @@ class MessageBatches:
             found = found[found.index(self._batch(after)) + 1 :]
         page = found[: int(limit)]
         return {
-            "data": [self._told(batch) for batch in page],
+            "data": [self._as_json(batch) for batch in page],
             "first_id": page[0].id if page else None,
             "last_id": page[-1].id if page else None,
             "has_more": len(found) > len(page),
         }
 
-    def _told(self, batch: Batch) -> Json:
+    def _as_json(self, batch: Batch) -> Json:
         over = batch.status in OVER
         left = {"expired": 0, "cancelled": 0}
         if over and batch.status in left:

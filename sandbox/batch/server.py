@@ -31,7 +31,7 @@ class Told(Protocol):
     def id(self) -> str:
         """Its id."""
 
-    def told(self) -> Json:
+    def as_json(self) -> Json:
         """The object."""
 
 
@@ -60,7 +60,7 @@ class Batches:
     def __init__(self, desk: Desk, log: Log, terms: Terms) -> None:
         self._desk = desk
         self._counter = Counter(
-            desk, log, terms, _WIRE, _served, lambda refused: {"error": _WIRE.told(refused)}
+            desk, log, terms, _WIRE, _served, lambda refused: {"error": _WIRE.as_json(refused)}
         )
         self._terms = terms
         self._files = Files()
@@ -75,24 +75,24 @@ class Batches:
             batch.advance(now, self._files)
         match (asked.method, *asked.path.removeprefix("/v1/").split("/")):
             case ("POST", "files"):
-                return self._files.upload(asked.kind, asked.body, now).told()
+                return self._files.upload(asked.kind, asked.body, now).as_json()
             case ("GET", "files"):
                 return _page(self._files.newest_first(asked.option("purpose")), asked)
             case ("GET", "files", key):
-                return self._files.get(key).told()
+                return self._files.get(key).as_json()
             case ("DELETE", "files", key):
                 self._files.delete(key)
                 return {"id": key, "object": "file", "deleted": True}
             case ("GET", "files", key, "content"):
                 return self._files.get(key).content
             case ("POST", "batches"):
-                return self._create(asked.body, now).told()
+                return self._create(asked.body, now).as_json()
             case ("GET", "batches"):
                 return _page(list(reversed(self._batches.values())), asked)
             case ("GET", "batches", key):
-                return self._batch(key).told()
+                return self._batch(key).as_json()
             case ("POST", "batches", key, "cancel"):
-                return self._cancel(self._batch(key), now).told()
+                return self._cancel(self._batch(key), now).as_json()
         raise Refused(404, f"the sandbox has no {asked.method} {asked.path}")
 
     def _batch(self, key: str) -> Batch:
@@ -188,7 +188,7 @@ def _page(found: Sequence[Told], asked: Asked) -> Json:
     page = rest[: min(int(limit), _MOST_LISTED)]
     return {
         "object": "list",
-        "data": [one.told() for one in page],
+        "data": [one.as_json() for one in page],
         "first_id": page[0].id if page else None,
         "last_id": page[-1].id if page else None,
         "has_more": len(rest) > len(page),

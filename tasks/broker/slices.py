@@ -50,14 +50,14 @@ class Slice:
         What a newer routing stage says beyond that is left alone.
         """
         try:
-            items = [_stated(stated) for stated in message["items"]]
+            items = [_item(stated) for stated in message["items"]]
             named = {item.id: item for item in items}
             return cls(_name(message["deployment"]), named, message.get("urgent") is True)
         except (KeyError, TypeError, ValueError):
             raise Undecodable("is not a slice") from None
 
 
-def _stated(stated: Any) -> SliceItem:
+def _item(stated: Any) -> SliceItem:
     item_id, fence, tokens, *more = stated
     output = more[0] if more else 0
     for number in (fence, tokens, output):

@@ -59,7 +59,7 @@ class ItemEvents:
 
     def received(self, promises: Iterable[Promise]) -> None:
         """The items of these promises are in; gives each its name in Flower."""
-        self._say(
+        self._put(
             (
                 "task-received",
                 {
@@ -79,11 +79,11 @@ class ItemEvents:
 
     def started(self, promise_ids: Iterable[str]) -> None:
         """A worker claimed their items."""
-        self._say(("task-started", {"uuid": promise_id}) for promise_id in promise_ids)
+        self._put(("task-started", {"uuid": promise_id}) for promise_id in promise_ids)
 
     def retried(self, promise_ids: Iterable[str], reason: str) -> None:
         """Their items wait to be tried again; ``reason`` is the ledger's word."""
-        self._say(
+        self._put(
             ("task-retried", {"uuid": promise_id, "exception": reason, "traceback": ""})
             for promise_id in promise_ids
         )
@@ -98,11 +98,11 @@ class ItemEvents:
 
         ``spent`` says of dead ones, by item id, where they were and what they cost.
         """
-        self._say(
+        self._put(
             _end(promise, ending, runtime, spent.get(ending.item_id)) for promise, ending in owed
         )
 
-    def _say(self, events: Iterable[_Event]) -> None:
+    def _put(self, events: Iterable[_Event]) -> None:
         if not self._app.conf.worker_send_task_events:
             return
         now = {"timestamp": time.time()}

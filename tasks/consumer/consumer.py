@@ -102,7 +102,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
             keep_raw(self.app, message, error)
             tell_sender(self.app, message, error)
         except Exception as failure:  # noqa: BLE001 - tried again until it is kept
-            _log.error("undecodable_not_kept", error=type(failure).__name__)
+            _log.error("message_not_stored", error=type(failure).__name__)
             self.timer.call_after(_AGAIN, self._keep, (message, error))
             return
         message.ack_log_error(_log, self.connection_errors)
@@ -111,7 +111,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         try:
             keep_bytes(self.app, entry, queue, {}, f"is no message: {error}")
         except Exception as failure:  # noqa: BLE001 - tried again until it is kept
-            _log.error("undecodable_not_kept", error=type(failure).__name__)
+            _log.error("message_not_stored", error=type(failure).__name__)
             self.timer.call_after(_AGAIN, self._keep_entry, (entry, queue, error))
 
 

@@ -47,7 +47,7 @@ def keep_bytes(
     """Commit bytes that came on ``queue``; raises what the ledger raises."""
     with app.ledger.write() as connection:
         kept = raw_messages.keep(connection, queue=queue, body=raw, headers=headers, error=error)
-    _log.error("undecodable", kept=kept, queue=queue, error=error, bytes=len(raw))
+    _log.error("message_undecodable", kept=kept, queue=queue, error=error, bytes=len(raw))
 
 
 def tell_sender(app: TierqueueApp, message: Message, error: str) -> None:
@@ -68,7 +68,7 @@ def tell_sender(app: TierqueueApp, message: Message, error: str) -> None:
         except Exception as failure:
             if not unstorable(failure):
                 raise
-            _log.warning("sender_not_told", error=type(failure).__name__)
+            _log.warning("sender_not_notified", error=type(failure).__name__)
     elif task is None:
         with app.ledger.read() as connection:
             known = promises.exists(connection, call_id)
@@ -80,4 +80,4 @@ def _fail(app: TierqueueApp, call_id: str, name: str) -> None:
     try:
         app.backend.mark_as_failure(call_id, NotRegistered(name))
     except Exception as failure:  # noqa: BLE001 - its message is kept all the same
-        _log.warning("sender_not_told", error=type(failure).__name__)
+        _log.warning("sender_not_notified", error=type(failure).__name__)

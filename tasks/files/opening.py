@@ -6,7 +6,7 @@ from pathlib import Path
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files import json_lines, parquet, separated, workbook
-from tierqueue.tasks.files.documents import places, rows
+from tierqueue.tasks.files.documents import images, places, rows
 from tierqueue.tasks.files.source import Reading, Source
 from tierqueue.tasks.files.spooled import query, standard_input
 
@@ -36,6 +36,8 @@ def open_source(path: Path, reading: Reading | None = None) -> Source:
         raise InvalidItem(f"{path} is a file: --query asks a database, env:NAME")
     reader = _READERS.get(path.suffix.lower())
     if places.is_pattern(path) or path.is_dir():
+        if reading is not None and reading.by == "image":
+            return images.read(path)
         return rows.read(path, reading or Reading())
     if reader is None:
         raise InvalidItem(

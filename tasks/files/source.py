@@ -1,7 +1,7 @@
 """What a source of rows is, whatever its format: a reader yields it, jobs and writers take it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -25,7 +25,7 @@ class Reading:
     encoding: str | None = None
     separator: str | None = None
     sheet: str | None = None
-    by: Literal["document", "page", "chunk"] | None = None
+    by: Literal["document", "page", "chunk", "image"] | None = None
     query: str | None = None
 
 
@@ -68,3 +68,17 @@ class Source:
     rows: Callable[[], Iterator[SourceRow]]
     notes: tuple[str, ...] = ()
     text: str | None = None
+
+
+def without(source: Source, unread: Collection[str]) -> Source:
+    """The same source with these columns left out, as if it did not have them."""
+    if not unread:
+        return source
+
+    def rows() -> Iterator[SourceRow]:
+        for row in source.rows():
+            kept = {name: value for name, value in row.columns.items() if name not in unread}
+            yield replace(row, columns=kept)
+
+    columns = tuple(name for name in source.columns if name not in unread)
+    return replace(source, columns=columns, rows=rows)

@@ -45,7 +45,7 @@ def encoding_of(path: Path, stated: str | None) -> Encoding:
     a file that is not text in the one stated or in any that is usual.
     """
     if stated is not None:
-        return _stated(path, stated)
+        return _encoding(path, stated)
     with path.open("rb") as file:
         beginning = file.read(_SAMPLE)
     for mark, name in _MARKS:
@@ -72,7 +72,7 @@ def reading(path: Path, encoding: str, *, newline: str | None = None) -> Iterato
         raise InvalidItem(f"cannot read {path}: {error.strerror}") from None
 
 
-def _stated(path: Path, stated: str) -> Encoding:
+def _encoding(path: Path, stated: str) -> Encoding:
     try:
         name = codecs.lookup(stated).name
         "".encode(name).decode(name)

@@ -37,7 +37,7 @@ _MEND: Mapping[str, str] = {
 }
 
 
-def found(facts: Facts) -> Iterator[Finding]:
+def findings(facts: Facts) -> Iterator[Finding]:
     """A finding for each thing that ended items."""
     toll = facts.toll
     for group in toll.deaths:

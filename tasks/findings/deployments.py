@@ -32,7 +32,7 @@ _UNKNOWN = "look at it, and at the log of the {tier} workers"
 """Of what a release after this one wrote down."""
 
 
-def found(facts: Facts) -> Iterator[Finding]:
+def findings(facts: Facts) -> Iterator[Finding]:
     """Every deployment's that is held back, in the order of the tiers.
 
     Wrong is one that somebody has to mend, until its workers were restarted or it was acknowledged
@@ -82,7 +82,7 @@ def _held(facts: Facts, condition: Condition) -> Finding:
         code="deployment_stopped",
         wrong=condition.needs_somebody or (lasts and waiting > 0),
         what=f"deployment {condition.deployment} ({deployment.tier}) is not called:"
-        f" {condition.said()}, for {seconds:.0f} s;"
+        f" {condition.in_words()}, for {seconds:.0f} s;"
         f" {count(waiting, 'item', 'waits', 'wait')} for it",
         meanwhile=_meanwhile(waiting, again),
         do=mend(condition.code, deployment),
@@ -119,7 +119,7 @@ def _untried(facts: Facts, condition: Condition, since: str) -> Finding:
         code="deployment_untried",
         wrong=False,
         what=f"deployment {condition.deployment} ({deployment.tier}) was last refused"
-        f" {seconds:.0f} s ago: {condition.said()}; {since} since, and it was not tried",
+        f" {seconds:.0f} s ago: {condition.in_words()}; {since} since, and it was not tried",
         meanwhile="the next item for it tries it; if it is refused again, it waits",
         do="nothing, if that is mended; to be sure, submit an item that goes there",
         detail={

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierqueue.ledger.ceilings.status import CeilingStatus
+from tierqueue.ledger.evaluation.reviews import Waiting
+from tierqueue.ledger.in_force.observed import Changed
+from tierqueue.ledger.in_force.policies import Applied
 from tierqueue.ledger.in_force.surrogates import Off
 from tierqueue.ledger.monitoring.endings import Ended, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
+from tierqueue.ledger.operations.schedules import Run, Schedule
 from tierqueue.router.condition import Condition
-from tierqueue.router.item import Tier
+from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.deployment import Deployment
 
 SILENT_SECONDS = 15.0
@@ -45,8 +49,11 @@ class Facts:
     deployment that is held back, as far as they were counted; ``lately``: what ended last;
     ``stopped_jobs``: jobs whose submission ended early, each with how many of its rows are items;
     ``surrogates_off``: those of the policy that their audits took out of service;
-    ``policy``: the digest of the one in force; ``acknowledged_at``: when somebody last said to have
-    seen what is wrong (epoch µs).
+    ``models_changed``: deployments for which another model answers than the week before;
+    ``schedules``: each with its last run; ``reviews``: what waits for a person;
+    ``policy``: the digest of the one in force, ``applied``: what was applied last, if anything,
+    ``file``: the digest of this process's file; ``acknowledged_at``: when somebody last said to
+    have seen what is wrong (epoch µs).
     """
 
     progress: Progress
@@ -59,7 +66,12 @@ class Facts:
     lately: Sequence[Ended]
     stopped_jobs: Sequence[tuple[Mapping[str, Any], int]] = ()
     surrogates_off: Sequence[Off] = ()
+    schedules: Sequence[tuple[Schedule, Run | None]] = ()
+    reviews: Waiting | None = None
+    models_changed: Sequence[Changed] = ()
     policy: str | None = None
+    applied: Applied | None = None
+    file: str | None = None
     acknowledged_at: int | None = None
     now: int
 
@@ -84,6 +96,12 @@ def loading(workers: Iterable[Process]) -> dict[str, float]:
             return {}
         found[name] = max(found.get(name, 0.0), worker.since.get("loading", worker.up))
     return found
+
+
+def ready_tiers(known: Sequence[Process]) -> set[Tier]:
+    """The tiers of which a worker is there that has loaded what it serves."""
+    workers = {tier: alive(known, "worker", tier) for tier in TIERS}
+    return {tier for tier, some in workers.items() if some and not loading(some)}
 
 
 def pace(known: Iterable[Process], tier: Tier) -> float | None:

@@ -56,10 +56,10 @@ def _superseded(stages: Sequence[Process]) -> Iterator[Finding]:
             code="routing_stage_superseded",
             wrong=seconds > STUCK_SECONDS,
             what=f"the routing stage {stage.id} routes nothing: for {seconds:.0f} s another policy"
-            " than its own has been in force, that of the stage which started last",
+            " than its own has been in force",
             meanwhile="the stages with the policy in force do its work",
-            do="restart it with the policy in force; if its own is the right one, restart it as it"
-            " is and then the others with that policy",
+            do="its log says why it did not take it; one of an older release is restarted with the"
+            " policy in force. If its own is the right one: tierqueue policy apply FILE",
             detail={"process": stage.id, "superseded_seconds": seconds},
         )
 
@@ -115,7 +115,7 @@ def left_behind(facts: Facts) -> Iterator[Finding]:
 
 
 def other_policy(facts: Facts) -> Iterator[Finding]:
-    """Workers that were started with another policy than the one in force."""
+    """Workers that go by another policy than the one in force."""
     for worker in facts.progress.processes:
         digest = worker.detail.get("policy")
         if worker.kind != "worker" or None in (digest, facts.policy) or digest == facts.policy:
@@ -124,12 +124,29 @@ def other_policy(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 code="worker_policy_differs",
                 wrong=False,
-                what=f"the worker {worker.id} was started with another policy than the one in"
-                " force",
+                what=f"the worker {worker.id} goes by another policy than the one in force",
                 meanwhile="it serves what it has in common with that one, at its own limits",
-                do="restart it with the policy in force",
+                do="its log says why it did not take what was applied; restart it",
                 detail={"process": worker.id},
             )
+
+
+def other_file(facts: Facts) -> Iterator[Finding]:
+    """A policy file that counts for nothing, because another policy was applied."""
+    applied = facts.applied
+    if applied is None or facts.file in (None, applied.digest):
+        return
+    yield Finding(
+        code="policy_file_differs",
+        wrong=False,
+        what=f"the policy file here is not in force: version {applied.id}, which {applied.by}"
+        " applied, is",
+        meanwhile="processes of this release go by what was applied last, whatever file they were"
+        " started with",
+        do="to put the file in force: tierqueue policy apply FILE; to see what is: tierqueue policy"
+        " history",
+        detail={"version": applied.id, "by": applied.by},
+    )
 
 
 def paused(facts: Facts) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, aliv
 from tierqueue.tasks.plural import count
 
 
-def found(facts: Facts) -> Iterator[Finding]:
+def findings(facts: Facts) -> Iterator[Finding]:
     """Every tier's."""
     for tier in TIERS:
         backlog = facts.progress.backlog.get(tier)
@@ -112,7 +112,9 @@ def _idle(facts: Facts, tier: Tier) -> float | None:
     )
     runs = any(running.tier == tier for running in facts.progress.running)
     timeouts = [
-        deployment.timeout for deployment in facts.deployments.values() if deployment.tier is tier
+        deployment.longest_call
+        for deployment in facts.deployments.values()
+        if deployment.tier is tier
     ]
     patience = max(timeouts, default=0.0) if runs or limited else 0.0
     return idle if idle > STUCK_SECONDS + patience else None

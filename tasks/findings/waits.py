@@ -28,7 +28,7 @@ _MEND: Mapping[str, str] = {
 """What somebody does about a reason that no time mends."""
 
 
-def found(facts: Facts) -> Iterator[Finding]:
+def findings(facts: Facts) -> Iterator[Finding]:
     """A note for each reason; wrong is one that lasts and that no time mends."""
     items: dict[str, int] = {}
     tiers: dict[str, set[str]] = {}

@@ -1,11 +1,13 @@
 """Text as a value: what a command line and a cell say, before the task type checks it."""
 
 import json
+from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic.fields import FieldInfo
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.files.documents.places import folder_of
 from tierqueue.tasks.files.plain import plain_value
 
 
@@ -40,3 +42,23 @@ def cell_value(field: FieldInfo | type | None, value: Any) -> Any:
     if kind is str and isinstance(plain, int | float):
         return str(plain).lower() if isinstance(plain, bool) else str(plain)
     return plain
+
+
+def image_file(source: Path, value: Any) -> Path:
+    """The file of an image that a row of ``source`` names, in the folder of that or below it.
+
+    Raises ``InvalidItem`` for a name that leads elsewhere: who writes a table does not thereby say
+    which files of this machine are sent to a provider.
+    """
+    folder = folder_of(source)
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidItem("an image is named by the path of its file")
+    try:
+        file = (folder / value).resolve()
+    except (OSError, ValueError):
+        raise InvalidItem(f"{value!r} is no path of a file") from None
+    if not file.is_relative_to(folder.resolve()):
+        raise InvalidItem(
+            f"the image {value!r} is not in the folder of {source.name}, nor below it: put it there"
+        )
+    return file

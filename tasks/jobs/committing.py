@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tierqueue.ledger.contents import kept
 from tierqueue.ledger.lifecycle.items import Death, NewItem, die, prepare
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.operations.job_rows import JobRow
@@ -134,6 +135,7 @@ class Committing:
                 if len(job_rows.between(connection, self._job, first, last)) != there:
                     return False
                 items.write(connection)
+                kept.keep(connection, {made.new.id: made.new.contents for made in own}, now)
                 prepared.write(connection)
                 die(connection, deaths, now)
         except Exception as error:

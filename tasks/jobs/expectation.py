@@ -4,11 +4,17 @@ Every figure comes with a range, the narrower the more items it is learned from:
 mean says little, and that none of three answers was refused says nothing of the fourth.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from math import sqrt
 
 from tierqueue.ledger.accounting.spending import Past
+from tierqueue.router.errors import Unpriced
+from tierqueue.router.policy.lanes import Lane
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.pricing import max_rate
+from tierqueue.router.route import Route
 
 _Z = 1.96
 """95 % of a normal distribution lies within so many deviations of its mean."""
@@ -93,3 +99,42 @@ def student(freedom: int) -> float:
     first = (_Z**3 + _Z) / 4
     second = (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / 96
     return _Z + first / freedom + second / freedom**2
+
+
+def repriced(
+    steps: Iterable[Route], past: Mapping[str, Past], policy: Policy, now: int
+) -> dict[str, Past]:
+    """The ``past`` of the deployments of ``steps`` as if all calls had gone by the step's lane.
+
+    What went by another one counts by how the most that this item can cost differs between the two
+    (``now``, epoch microseconds). A lane that the policy prices no more counts as it was paid.
+    """
+    return {
+        step.deployment: _as_by(step, past[step.deployment], policy, now)
+        for step in steps
+        if step.deployment in past
+    }
+
+
+def _as_by(step: Route, there: Past, policy: Policy, now: int) -> Past:
+    if not there.lanes.keys() - {step.lane}:
+        return there
+    cost, squares = 0.0, 0.0
+    for lane, costs in there.lanes.items():
+        at_its_price = _bound(step, lane, policy, now)
+        times = step.bound / at_its_price if at_its_price else 1.0
+        cost += costs.cost * times
+        squares += costs.squares * times * times
+    return replace(there, cost=round(cost), squares=squares)
+
+
+def _bound(step: Route, lane: Lane, policy: Policy, now: int) -> int | None:
+    """The most that the call can cost by another lane; ``None`` where that has no price."""
+    deployment = policy.deployments[step.deployment].by(lane)
+    if deployment is None:
+        return None
+    try:
+        rate = max_rate(deployment, datetime.fromtimestamp(now / 1e6, UTC).date())
+    except Unpriced:
+        return None
+    return rate.bound(step.input_tokens, step.output_tokens)

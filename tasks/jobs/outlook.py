@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from tierqueue.ledger.operations import job_pace, jobs
-from tierqueue.ledger.operations.job_pace import Pace
+from tierqueue.ledger.operations import job_counts, jobs
+from tierqueue.ledger.operations.job_counts import SECOND, Pace
 from tierqueue.ledger.operations.jobs import Progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -17,6 +17,9 @@ from tierqueue.tasks.jobs.expectation import Expected, chance_of, student
 
 WINDOW = 60_000_000
 """Microseconds that a rate is measured over, at the most."""
+
+_FEW = 4
+"""Seconds of a job that is so young that whole seconds say too little."""
 
 ENOUGH = 20
 """Items that have ended, of fewer nothing is told."""
@@ -51,47 +54,68 @@ class Outlook:
     tiers: Mapping[str, InTier]
 
 
-def look(ledger: Ledger, job_id: str) -> tuple[Progress, Outlook]:
+def outlook_of(ledger: Ledger, job_id: str) -> tuple[Progress, Outlook]:
     """Where a job is and where it goes; raises ``KeyError`` for an unknown one."""
     with ledger.read() as connection:
         now = database_now(connection)
-        progress = jobs.progress(connection, job_id)
-        paces = job_pace.paces(connection, job_id, now - WINDOW)
-        firsts = [pace.first for pace in paces if pace.first is not None]
-        # Many end at once at first: of a job that is young the time counts in which they ran.
-        young = bool(firsts) and min(firsts) > now - WINDOW
-        began = job_pace.began(connection, job_id) if young else None
+        progress, paces = jobs.with_paces(connection, job_id, now - WINDOW)
+        first = _first(paces)
+        young = first is not None and now // SECOND - first < _FEW
+        began = job_counts.began(connection, job_id, first) if young and first else None
     return progress, outlook(progress, paces, now, began)
 
 
 def outlook(
     progress: Progress, paces: Sequence[Pace], now: int, began: int | None = None
 ) -> Outlook:
-    """What follows ``now`` (epoch µs) from the ``paces`` of a job's own items, of which the first
-    ``began`` then.
+    """What follows ``now`` (epoch µs) from the ``paces`` of a job's own items; ``began``: when the
+    first calls of a job did of which little is known.
     """
-    firsts = [pace.first for pace in paces if pace.first is not None]
-    firsts += [] if began is None else [began]
-    window = max(min(WINDOW, now - min(firsts, default=now)) / 1e6, 1e-6)
     own = sum(pace.ended + pace.left for pace in paces)
     share = own / progress.submitted if progress.submitted else 1.0
     coming = 0.0 if progress.cancelled else (progress.total - progress.submitted) * share
     left = sum(pace.left for pace in paces) + coming
-    rate = sum(pace.recent for pace in paces) / window
+    rates = _rates(paces, now, began)
     tiers: dict[str, InTier] = {}
     for name in sorted({pace.tier for pace in paces if pace.tier is not None}):
         here = [pace for pace in paces if pace.tier == name]
-        its_rate = sum(pace.recent for pace in here) / window
+        rate = sum(its for pace, its in zip(paces, rates, strict=True) if pace.tier == name)
         waiting = sum(pace.left for pace in here)
         tiers[name] = InTier(
             sum(pace.ended for pace in here),
             waiting,
             round(sum(pace.spent for pace in here)),
-            its_rate,
-            _seconds(waiting, its_rate),
+            rate,
+            _seconds(waiting, rate),
         )
     cost = _cost(progress.spent + progress.booked, left, paces)
+    rate = sum(rates)
     return Outlook(cost, rate, _seconds(left, rate), tiers)
+
+
+def _first(paces: Sequence[Pace]) -> int | None:
+    """The first second that is known in which an item ended."""
+    return min((second for pace in paces for second in pace.ends), default=None)
+
+
+def _rates(paces: Sequence[Pace], now: int, began: int | None) -> list[float]:
+    """Items a second, pace by pace: by whole seconds, after the one in which the first ended.
+
+    Many end at once at first, and the second that is under way is not over. Where there are too few
+    whole ones the time counts in which the calls ran.
+    """
+    first, over = _first(paces), now // SECOND
+    if first is None:
+        return [0.0 for _ in paces]
+    if over - first < _FEW:
+        since = min(first * SECOND, now if began is None else began)
+        seconds = max((now - since) / SECOND, 1e-6)
+        return [sum(pace.ends.values()) / seconds for pace in paces]
+    return [
+        sum(rows for second, rows in pace.ends.items() if first < second < over)
+        / (over - first - 1)
+        for pace in paces
+    ]
 
 
 def _seconds(left: float, rate: float) -> float | None:

@@ -7,16 +7,16 @@ from typing import Any
 
 from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.records import Item
-from tierqueue.router.choose import Conditions, choose
+from tierqueue.router.choose import choose
 from tierqueue.router.item import WorkItem
 from tierqueue.router.money import NOTHING
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
-from tierqueue.router.selection.evidence import ByDeployment
 from tierqueue.router.signals import measure
-from tierqueue.tasks.jobs.expectation import Expected, expected
+from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
 from tierqueue.tasks.jobs.quote import escalations
 from tierqueue.tasks.routing.decide import work_item_of
+from tierqueue.tasks.routing.measured import Measured
 
 NOWHERE = "nowhere"
 """Where an item goes that is refused."""
@@ -77,17 +77,18 @@ def replayed(
     items: Iterable[tuple[Item, str | None]],
     policy: Policy,
     past: Mapping[str, Mapping[tuple[str, bool], Past]],
-    evidence: Mapping[str, ByDeployment],
+    measured: Measured,
 ) -> Replayed:
     """Choose for each item, as at its submission, by ``policy``; each comes with the deployment
-    that it went to first. ``past`` and ``evidence`` are by task type.
+    that it went to first. ``past`` is by task type; ``measured``: what routing
+    is told, of which the queues of today say nothing of then.
     """
     found = Replayed()
     for item, before in items:
         found.items += 1
         found.spent += item.spent
         found.before[before or NOWHERE] += 1
-        conditions = Conditions(now=item.submitted_at, evidence=evidence)
+        conditions = replace(measured.conditions(item.submitted_at), queues={})
         work = _afresh(item, policy)
         signals = measure(work, {})
         chosen = choose(work, signals, policy, conditions)
@@ -96,7 +97,10 @@ def replayed(
             after, why = chosen.deployment, chosen.reasons[0]
             steps = [chosen, *escalations(work, chosen, signals, policy, conditions)]
             known = _known(past.get(item.task, {}), policy)
-            likely = expected([(step.deployment, step.bound) for step in steps], known)
+            likely = expected(
+                [(step.deployment, step.bound) for step in steps],
+                repriced(steps, known, policy, item.submitted_at),
+            )
             if likely is None:
                 found.unknown += 1
             bound = float(chosen.bound)
@@ -115,7 +119,7 @@ def replayed(
 def _afresh(item: Item, policy: Policy) -> WorkItem:
     """The item as it came in: nobody has tried it, and nothing is spent."""
     work = work_item_of(item, policy, item.submitted_at)
-    return replace(work, refused_by=(), too_small={}, spent=NOTHING, only=None)
+    return replace(work, refused_by=(), too_small={}, spent=NOTHING, only=None, called=False)
 
 
 def _known(past: Mapping[tuple[str, bool], Past], policy: Policy) -> dict[str, Past]:

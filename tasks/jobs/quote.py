@@ -8,18 +8,19 @@ from tierqueue.ledger.lifecycle.items import Death, NewItem
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.escalation import after_rejection
 from tierqueue.router.item import Sensitivity, Tier, WorkItem
+from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
-from tierqueue.router.selection.evidence import ByDeployment
 from tierqueue.router.signals import Signals, measure
-from tierqueue.tasks.jobs.expectation import Expected, expected
-from tierqueue.tasks.routing.decide import demands_of
+from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
+from tierqueue.tasks.routing.foreseen import work_item
+from tierqueue.tasks.routing.measured import Measured
 from tierqueue.tasks.routing.token_counter import TokenCounter
 
 
 @dataclass(slots=True)
 class Part:
-    """The rows that go to one deployment, ``in_batch`` or live; money in nano-dollars.
+    """The rows that go to one deployment by one ``lane``; money in nano-dollars.
 
     ``bound`` is that of one call a row; ``expected`` that of every call, retries and escalations
     too, ``None`` where no item of this task type ran there. Both are what ceilings count:
@@ -31,7 +32,7 @@ class Part:
     simulated: bool
     past: Past | None
     counted: bool = True
-    in_batch: bool = False
+    lane: Lane = Lane.LIVE
     rows: int = 0
     bound: int = 0
     expected: Expected | None = None
@@ -87,18 +88,19 @@ def quote(
     past: Mapping[tuple[str, bool], Past],
     concurrency: Mapping[Tier, int],
     now: int,
-    evidence: Mapping[str, ByDeployment],
+    measured: Measured,
 ) -> Quote:
     """Route every row as it would be routed ``now`` (epoch microseconds); commits nothing.
 
     ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set;
-    ``evidence`` is by task type.
+    ``measured`` is what routing is told. What a deployment's calls cost so far counts at the price
+    of the lane that a row goes by.
     Raises ``Misconfigured`` where a tokenizer that the policy states cannot be loaded.
     """
     found = Quote()
-    conditions, counter = Conditions(now=now, evidence=evidence), TokenCounter(policy)
+    conditions, counter = measured.conditions(now), TokenCounter(policy)
     known = {
-        name: there if policy.counts(deployment) else replace(there, cost=0, squares=0)
+        name: there if policy.counts(deployment) else replace(there, cost=0, squares=0, lanes={})
         for name, deployment in policy.deployments.items()
         if (there := past.get((name, deployment.simulated))) is not None and there.items
     }
@@ -113,24 +115,27 @@ def quote(
         if not isinstance(chosen, Route):
             _refuse(found, chosen.reason, index, chosen.message)
             continue
-        lane = f"{chosen.deployment} in batches" if chosen.in_batch else chosen.deployment
+        lane = f"{chosen.deployment} {chosen.lane}"
         part = found.parts.get(lane)
         if part is None:
             simulated = policy.deployments[chosen.deployment].simulated
             there = known.get(chosen.deployment)
             counted = policy.counts(policy.deployments[chosen.deployment])
-            part = Part(chosen.tier, chosen.deployment, simulated, there, counted, chosen.in_batch)
+            part = Part(chosen.tier, chosen.deployment, simulated, there, counted, chosen.lane)
             found.parts[lane] = part
         part.rows += 1
         part.bound += _counted(chosen, policy)
         steps = [chosen, *escalations(item, chosen, signals, policy, conditions)]
-        likely = expected([(step.deployment, _counted(step, policy)) for step in steps], known)
+        likely = expected(
+            [(step.deployment, _counted(step, policy)) for step in steps],
+            repriced(steps, known, policy, now),
+        )
         if likely is not None:
             cost, reached = likely
             part.expected = cost if part.expected is None else part.expected + cost
             for step, chance in zip(steps, reached, strict=True):
                 found.visits[step.deployment] = found.visits.get(step.deployment, 0.0) + chance
-    found.seconds = _seconds(found, policy, known, concurrency)
+    found.seconds = _seconds(found, policy, known, concurrency, measured)
     return found
 
 
@@ -154,19 +159,6 @@ def escalations(
             yield chosen
 
 
-def work_item(new: NewItem, policy: Policy, now: int) -> WorkItem:
-    """The item as the router sees it, its demands resolved ``now`` (epoch microseconds)."""
-    return WorkItem(
-        id=new.id,
-        task=new.task,
-        demands=demands_of(new, policy, now),
-        prompt_bytes=new.prompt_bytes,
-        messages=new.messages,
-        output_limit=new.output_limit,
-        min_confidence=new.min_confidence,
-    )
-
-
 def _refuse(found: Quote, reason: str, index: int, why: str) -> None:
     if reason in found.refused:
         found.refused[reason].rows += 1
@@ -175,15 +167,22 @@ def _refuse(found: Quote, reason: str, index: int, why: str) -> None:
 
 
 def _seconds(
-    found: Quote, policy: Policy, known: Mapping[str, Past], concurrency: Mapping[Tier, int]
+    found: Quote,
+    policy: Policy,
+    known: Mapping[str, Past],
+    concurrency: Mapping[Tier, int],
+    measured: Measured,
 ) -> float | None:
-    if unknown := [name for name, part in found.parts.items() if part.expected is None]:
+    if unknown := [part.deployment for part in found.parts.values() if part.expected is None]:
         found.untimed = f"no item of this task type has ended on {', '.join(unknown)}"
         return None
-    if any(part.in_batch for part in found.parts.values()):
+    if any(part.lane is Lane.BATCH for part in found.parts.values()):
         found.untimed = "batches take minutes or hours, and what is not done goes live in time"
         return None
-    seconds, found.untimed = time_of(found.visits, policy, known, concurrency)
+    if any(part.lane is Lane.FLEX for part in found.parts.values()):
+        found.untimed = "flex tiers answer when they can, and what has no answer goes live in time"
+        return None
+    seconds, found.untimed = time_of(found.visits, policy, known, concurrency, measured.limits)
     return seconds
 
 
@@ -192,9 +191,11 @@ def time_of(
     policy: Policy,
     known: Mapping[str, Past],
     concurrency: Mapping[Tier, int],
+    chosen: Mapping[str, Mapping[str, int]],
 ) -> tuple[float | None, str]:
     """How long so many rows take at each deployment, in seconds from when they begin: tiers work
-    side by side, each within its limits. ``None``, and why, where it is not known.
+    side by side, each within its limits, or those that operators have ``chosen`` in their place.
+    ``None``, and why, where it is not known.
     """
     busy: dict[Tier, float] = {}
     longest = 0.0
@@ -202,7 +203,7 @@ def time_of(
         deployment, past = policy.deployments[name], known.get(name)
         if past is None or past.seconds is None:
             return None, f"refused answers would go to {name}, where none has ended yet"
-        limits = deployment.limits
+        limits = deployment.limits.model_copy(update=dict(chosen.get(name, {})))
         work = rows * past.seconds
         busy[deployment.tier] = busy.get(deployment.tier, 0.0) + work
         longest = max(longest, work / (limits.in_flight or float("inf")))

@@ -1,13 +1,14 @@
 """A job's file given back: every row of the source, in its order, with what became of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tierqueue.ledger.operations import job_rows
+from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.opening import open_source
@@ -17,6 +18,7 @@ from tierqueue.tasks.submission import fingerprint
 _PAGE = 500
 _OUTPUT = "output"
 _SAID = ("error", "tier", "cost", "item")
+_BELOW = frozenset(who.value for who in Below if who is not Below.REUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,16 @@ class Shape:
 class Summary:
     """What came of a job's rows. ``cost`` in nano-dollars and ``tokens`` are of its own items.
 
-    ``failed``: rows by reason; ``open``: items that have not ended; ``missing``: rows that are no
-    items, because they were not submitted yet; ``changed``: because they read otherwise now;
-    ``ended_at``: epoch microseconds, 0 where nothing has ended.
+    ``failed``: rows by reason; ``reused``: rows with another item's answer; ``below``: own items
+    that somebody else answered without a call, by who did; ``open``: items that have not ended;
+    ``missing``: rows that are no items, because they were not submitted yet; ``changed``: because
+    they read otherwise now; ``ended_at``: epoch microseconds, 0 where nothing has ended.
     """
 
     rows: int = 0
     succeeded: int = 0
     failed: dict[str, int] = field(default_factory=dict)
+    below: dict[str, int] = field(default_factory=dict)
     open: int = 0
     missing: int = 0
     changed: int = 0
@@ -86,17 +90,19 @@ class JobResults:
         """All columns in order: the source's, then those added."""
         return (*self._given, *self.added)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self, wait: Callable[[], None] | None = None) -> Iterator[dict[str, Any]]:
         """Every row of the source with what became of it: an answer, or an error.
 
-        Raises ``InvalidItem`` at the end for a source that has fewer rows than the job.
+        With ``wait`` each comes once it has ended, in order, and the last when the job is over;
+        ``wait`` is called between two looks. Raises ``InvalidItem`` at the end for a source that
+        has fewer rows than the job.
         """
-        found = self._pages()
+        found = self._pages() if wait is None else self._ended(wait)
         answer = next(found, None)
         for row in self.source.rows():
             self.summary.rows += 1
             there = answer if answer is not None and answer["number"] == row.number else None
-            yield {**self._of_source(row), **self._said(row, there)}
+            yield {**self._of_source(row), **self._of_answer(row, there)}
             if there is not None:
                 answer = next(found, None)
         if answer is not None:
@@ -115,21 +121,42 @@ class JobResults:
                 return
             after = page[-1]["number"]
 
+    def _ended(self, wait: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
+        after = -1
+        while True:
+            with self._ledger.read() as connection:
+                over = jobs.progress(connection, self._job).over
+                page = job_rows.answers(connection, self._job, after, _PAGE)
+            for row in page:
+                if State(row["state"]) not in ENDS:
+                    break
+                yield dict(row)
+                after = row["number"]
+            else:
+                if len(page) == _PAGE:
+                    continue
+                if over:
+                    return
+            wait()
+
     def _of_source(self, row: SourceRow) -> dict[str, Any]:
         if not self._shape.keys:
             return row.columns
         return {name: row.columns[name] for name in self._given if name in row.columns}
 
-    def _said(self, row: SourceRow, answer: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _of_answer(self, row: SourceRow, answer: Mapping[str, Any] | None) -> dict[str, Any]:
         """The added cells of one row."""
         output, error = self._outcome(row, answer)
         said: dict[str, Any] = dict.fromkeys(_SAID)
         said["error"] = error
         if answer is not None:
             own = answer["fingerprint"] is not None
-            self.summary.reused += not own
+            reused = not own or answer["tier"] == Below.REUSED
+            self.summary.reused += reused
             self.summary.cost += answer["spent"] if own else 0
-            said["tier"], said["item"] = answer["tier"], answer["id"]
+            answered = reused and answer["state"] == State.SUCCEEDED
+            said["tier"] = Below.REUSED.value if answered else answer["tier"]
+            said["item"] = answer["id"]
             said["cost"] = answer["spent"] / 1e9 if own else 0.0
         cells = {} if output is None else self._cells(output)
         prefix = self._shape.prefix
@@ -157,6 +184,8 @@ class JobResults:
             return None, f"{reason}: {(answer['error'] or {}).get('message', 'erased')}"
         told.succeeded += 1
         if answer["fingerprint"] is not None:
+            if (who := answer["tier"]) in _BELOW:
+                told.below[who] = told.below.get(who, 0) + 1
             tokens = (answer["receipt"] or {}).get("tokens", {})
             told.tokens += sum(tokens.get(name) or 0 for name in ("input", "output"))
         if answer["erased_at"] is not None:

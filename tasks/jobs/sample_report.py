@@ -6,6 +6,7 @@ from typing import Any
 
 from tierqueue.ledger.accounting import spending
 from tierqueue.ledger.accounting.spending import Asked, Past
+from tierqueue.ledger.in_force import stated_limits
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
@@ -56,6 +57,7 @@ def report(
         rows = job_rows.answers(connection, job_id, -1, most)
         asked = Asked(job=job_id, simulated=simulated)
         past = spending.past(connection, job["task"], asked)
+        limits = stated_limits.all_set(connection)
     found = SampleReport(rows)
     for row in rows:
         if row["state"] == State.SUCCEEDED:
@@ -65,7 +67,7 @@ def report(
             reason = row["reason"] or row["state"]
             found.failed[reason] = found.failed.get(reason, 0) + 1
     found.cost = _cost(layers, rows, most_more)
-    _time(found, layers, policy, past, concurrency)
+    _time(found, layers, policy, past, concurrency, limits)
     return found
 
 
@@ -94,6 +96,7 @@ def _time(
     policy: Policy,
     past: Mapping[tuple[str, bool], Past],
     concurrency: Mapping[Tier, int],
+    limits: Mapping[str, Mapping[str, int]],
 ) -> None:
     known = {
         name: there
@@ -102,7 +105,7 @@ def _time(
     }
     scale = sum(layer.rows for layer in layers) / len(found.rows) if found.rows else 0.0
     visits = {name: there.items * scale for name, there in known.items()}
-    seconds, found.untimed = time_of(visits, policy, known, concurrency)
+    seconds, found.untimed = time_of(visits, policy, known, concurrency, limits)
     by_number = {
         row["number"]: float((row["receipt"] or {}).get("seconds") or 0.0) for row in found.rows
     }

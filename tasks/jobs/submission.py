@@ -2,31 +2,40 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
-from tierqueue.ledger.operations import job_runs, jobs
+from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import Tier
+from tierqueue.router.money import NOTHING, format_usd
 from tierqueue.router.policy.policy_errors import nearest
+from tierqueue.tasks.files.documents.places import is_pattern
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.plain import plain_value
-from tierqueue.tasks.files.source import Reading, Source, SourceRow
+from tierqueue.tasks.files.source import Reading, Source, SourceRow, without
+from tierqueue.tasks.files.spooled.query import is_database
 from tierqueue.tasks.jobs import sampling
-from tierqueue.tasks.jobs.argument_text import cell_value
+from tierqueue.tasks.jobs.argument_text import cell_value, image_file
 from tierqueue.tasks.jobs.committing import Changed, Committing, Made, unusable
 from tierqueue.tasks.jobs.sampling import Layer
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES
+from tierqueue.tasks.submission.image import AnImage
 from tierqueue.tasks.submission.item_task import ItemTask
 
 BATCH = 500
 """Rows in one transaction: few enough that other writers get their turn in between."""
+
+MOST_CARRIED = 32 << 20
+"""Bytes of images in one transaction."""
 
 Progress = Callable[[int, int], None]
 """Told after each batch: rows committed so far, and rows of the file."""
@@ -52,7 +61,8 @@ class Submission:
     """A checked file and what its rows become; ``submit`` commits them.
 
     ``fixed``: arguments and demands that every row has. ``column``: the one column that is read,
-    as the task's first argument; without it each column is an argument or a demand by its name.
+    as the task's first argument; without it each column is an argument or a demand by its name,
+    but for those ``unread``. ``pinned``: the one tier that is asked, for an evaluation.
     Raises ``InvalidItem`` for what is wrong with the whole file; nothing is committed by then.
     """
 
@@ -64,6 +74,8 @@ class Submission:
         *,
         column: str | None = None,
         reading: Reading | None = None,
+        unread: Collection[str] = (),
+        pinned: Tier | None = None,
     ) -> None:
         self._task = task
         self._fixed = dict(fixed)
@@ -71,7 +83,12 @@ class Submission:
         self._first = next(iter(self._fields))
         self.path = path
         self._reading = reading or Reading()
-        self.file: Source = open_source(path, self._reading)
+        if _is_image(self._fields[self._first]) and (path.is_dir() or is_pattern(path)):
+            self._reading = replace(self._reading, by="image")
+        self._pinned = pinned
+        self.fresh = False
+        """Whether no earlier answer may be taken for its rows, as one may where the policy says."""
+        self.file: Source = without(open_source(path, self._reading), unread)
         self._column = column = column or self.file.text
         if column is not None and self._first in self._fixed:
             raise InvalidItem(f"{self._first} is set for all rows and also column {column!r}")
@@ -90,6 +107,7 @@ class Submission:
         retry_failed: bool = False,
         anew: bool = False,
         sample: Sequence[Layer] = (),
+        begun: Callable[[str], None] = lambda _: None,
     ) -> Submitted:
         """Commit the job, its ceiling (``max_cost``, nano-dollars) and every row, in batches.
 
@@ -98,22 +116,29 @@ class Submission:
         the job where ``retry_failed``, and never where ``anew``. Each batch is followed by a wake,
         so that work starts before the file is read. A malformed row is an item that is dead from
         the start, ``invalid``, so that the counts add up. Of a ``sample`` its rows alone are
-        committed, and the job stays open for the others. Raises ``Cancelled`` when the job is
+        committed, and the job stays open for the others. ``begun`` is told the job's id before any
+        row is committed. Raises ``Cancelled`` when the job is
         cancelled before the file was read to its end.
         """
         asked = {"fixed": self._fixed, "anew": anew, "retry_failed": retry_failed}
+        self.fresh = self.fresh or anew
         layers = [layer.to_json() for layer in sample]
         only = frozenset(number for layer in sample for number in layer.numbers)
         if sample and not _plain(asked):
             raise InvalidItem(
                 "what all rows of a sample are asked must be JSON: write times as text"
             )
-        path = _readable(str(self.path.resolve()))
-        part = (self._reading.sheet, self._reading.by, self._reading.query)
+        # A database is where its variable says, whatever folder this is.
+        at = self.path if is_database(self.path) else self.path.resolve()
+        path = _readable(str(at))
+        part: tuple[str | None, ...] = (
+            *(self._reading.sheet, self._reading.by, self._reading.query),
+            *(() if self._pinned is None else (self._pinned,)),
+        )
         run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew, part=part)
         while True:
             with ledger.write() as connection:
-                job_id, resumed = job_runs.begin(
+                job_id, resumed = job_rows.begin(
                     connection,
                     run=run,
                     task=self._task.name,
@@ -125,13 +150,14 @@ class Submission:
                     reading={**asdict(self._reading), "column": self._column},
                     sample={"layers": layers, "asked": asked} if sample else None,
                 )
+            begun(job_id)
             reuse = None if anew else run
             committing = Committing(ledger, job_id, run=reuse, failed_too=not retry_failed)
             try:
                 self._add(committing, job_id, wake, progress, only)
             except Changed:
                 with ledger.write() as connection:
-                    job_runs.close(connection, job_id)
+                    job_rows.close(connection, job_id)
                 continue
             if not sample:
                 with ledger.write() as connection:
@@ -168,8 +194,8 @@ class Submission:
     ) -> None:
         committed = 0
         rows = (row for row in self.file.rows() if not only or row.number in only)
-        while batch := list(islice(rows, BATCH)):
-            committing.add([self._made(row, job_id) for row in batch])
+        for batch in _batches(self._made(row, job_id) for row in rows):
+            committing.add(batch)
             committed += len(batch)
             wake()
             progress(committed, len(only) or self.file.total)
@@ -194,6 +220,7 @@ class Submission:
                 wrong = error.message
             else:
                 new = replace(new, job_id=job_id, job_index=row.number)
+                new = replace(new, pinned=self._pinned, fresh=self.fresh)
                 return Made(new, None, content, fingerprint.of_item(self._task, new))
         empty = NewItem(
             id=item_id,
@@ -236,9 +263,11 @@ class Submission:
 
     def _read(self, name: str, value: Any) -> Any:
         """One value of a row as the argument or the demand ``name``."""
+        field = self._fields.get(name)
+        if field is not None and _is_image(field):
+            return image_file(self.path, value)
         if not self.file.format.cells:
             return value
-        field = self._fields.get(name)
         try:
             return cell_value(dict if field is None and name == "metadata" else field, value)
         except InvalidItem as error:
@@ -285,6 +314,25 @@ class Submission:
                 raise
 
 
+def _is_image(field: FieldInfo) -> bool:
+    return any(isinstance(part, AnImage) for part in field.metadata)
+
+
+def _batches(made: Iterator[Made]) -> Iterator[list[Made]]:
+    """Rows in batches, of which each carries no more bytes than are well in memory."""
+    batch: list[Made] = []
+    size = 0
+    for row in made:
+        carried = sum(len(content.body or b"") for content in row.new.contents)
+        if batch and (len(batch) == BATCH or size + carried > MOST_CARRIED):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += carried
+    if batch:
+        yield batch
+
+
 def _readable(name: str) -> str:
     """A file's name as text, whatever its bytes are."""
     return os.fsencode(name).decode("utf-8", "replace")
@@ -308,7 +356,7 @@ def going_on(job: Mapping[Any, Any], task: ItemTask) -> tuple[Submission, dict[s
     asked, how = dict(job["sample"]["asked"]), dict(job["reading"])
     fixed, column = asked.pop("fixed"), how.pop("column")
     path, reading = Path(job["path"]), Reading(**how)
-    part = (reading.sheet, reading.by)
+    part = (reading.sheet, reading.by, reading.query)
     now = fingerprint.of_run(task, str(path), column, fixed, anew=asked["anew"], part=part)
     if now != job["run"]:
         raise InvalidItem(f"job {job['id']} asks another prompt than there is now: submit it anew")
@@ -316,12 +364,32 @@ def going_on(job: Mapping[Any, Any], task: ItemTask) -> tuple[Submission, dict[s
 
 
 def every_result(ledger: Ledger, job_id: str) -> Iterator[Mapping[str, Any]]:
-    """Every row of a job in file order, read a page at a time."""
+    """Every row of a job in file order, read a page at a time.
+
+    The receipt of a row that has another row's item says so (``reused_from``), and costs nothing.
+    """
     index = -1
     while True:
         with ledger.read() as connection:
             page = jobs.results(connection, job_id, index, BATCH)
-        yield from map(dict, page)
+        yield from map(_given, page)
         if not page:
             return
         index = page[-1]["job_index"]
+
+
+_NOTHING = {
+    "attempts": 0,
+    "tokens": {"input": 0, "output": 0, "estimated": False},
+    "cost": format_usd(NOTHING),
+    "cost_nanousd": NOTHING,
+    "seconds": 0.0,
+}
+"""What the receipt of a reused answer says of its own call."""
+
+
+def _given(row: Mapping[Any, Any]) -> Mapping[str, Any]:
+    shown = {name: value for name, value in row.items() if name != "shared"}
+    if row.get("shared") and row["receipt"] is not None:
+        shown["receipt"] = {**row["receipt"], **_NOTHING, "reused_from": row["id"]}
+    return shown

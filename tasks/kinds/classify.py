@@ -33,13 +33,13 @@ def _model(labels: tuple[str, ...]) -> type[BaseModel]:
     return create_model("Classification", __config__=ConfigDict(extra="forbid"), **fields)
 
 
-def _output(arguments: Mapping[str, Any]) -> type[BaseModel]:
+def output_of(arguments: Mapping[str, Any]) -> type[BaseModel]:
     return _model(tuple(arguments["labels"]))
 
 
 @item_task(
     "tierqueue.classify",
-    output=_output,
+    output=output_of,
     answer_model=Classification,
     output_limit=64,
     prompt_version="2",

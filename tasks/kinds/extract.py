@@ -39,11 +39,11 @@ def _model(fields: str) -> type[BaseModel]:
     return create_model("Extraction", __config__=config, **wanted)
 
 
-def _output(arguments: Mapping[str, Any]) -> type[BaseModel]:
+def output_of(arguments: Mapping[str, Any]) -> type[BaseModel]:
     return _model(json.dumps(arguments["fields"]))
 
 
-@item_task("tierqueue.extract", output=_output, output_limit=512)
+@item_task("tierqueue.extract", output=output_of, output_limit=512)
 def extract(
     text: Annotated[str, Field(min_length=1)],
     fields: Annotated[dict[FieldName, FieldType], Field(min_length=1, max_length=100)],

@@ -40,7 +40,7 @@ class Waiting:
         self._asking = ThreadPoolExecutor(1, "results-awaited")
         self._submitting = ThreadPoolExecutor(_SUBMITTING, "items-submitted")
         self._wanted: dict[str, list[tuple[ReplayableResult, asyncio.Future[Any]]]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._looked_at = 0.0
 
     async def submitted(self, submit: Callable[[], T]) -> T:
@@ -54,8 +54,8 @@ class Waiting:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         mine = (result, future)
         self._wanted.setdefault(result.id, []).append(mine)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
         try:
             async with asyncio.timeout(seconds):
                 return await future
@@ -70,7 +70,7 @@ class Waiting:
             else:
                 self._wanted.pop(result.id, None)
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         loop = asyncio.get_running_loop()
         while self._wanted:
             asks_ledger = loop.time() - self._looked_at >= _LOOK

@@ -13,14 +13,16 @@ from typing import Any
 import structlog
 from celery import states
 from celery.backends.redis import RedisBackend, ResultConsumer
+from celery.canvas import signature
 from celery.result import GroupResult
 from redis.exceptions import RedisError
 
 from tierqueue.ledger.results import broker_loss, chords
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.tasks.results.fulfil import stored, told
+from tierqueue.tasks.results.fulfil import celery_result, stored
 from tierqueue.tasks.results.replayable import ASKS_LEDGER, Meta
+from tierqueue.tasks.results.signatures import without_errbacks
 
 _log = structlog.get_logger(__name__)
 
@@ -158,6 +160,21 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
             with ledger.write() as connection:
                 chords.announce(connection, group_id, chord_size)
 
+    def chord_error_from_stack(self, callback: Any, exc: BaseException | None = None) -> Any:
+        """As Celery's; a chord that has the failed one for a part fails with it, at any depth."""
+        told = super().chord_error_from_stack(callback, exc)
+        group_id, body = callback.options.get("group_id"), callback.options.get("chord")
+        if group_id is None or body is None or (ledger := self.ledger) is None:
+            return told
+        with ledger.read() as connection:
+            before = chords.has_failed(connection, group_id)
+        around = signature(without_errbacks(body) if before else body, app=self.app)
+        self.chord_error_from_stack(around, exc)
+        # Noted last: who is killed in between tells it again, its errbacks too.
+        with ledger.write() as connection:
+            chords.fail(connection, group_id)
+        return told
+
     def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
         """As Celery's, corrected by the ledger; raises where neither of the two can tell."""
         if known := self._without_broker([task_id]):
@@ -240,7 +257,7 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
             if ended_at is None or not late:
                 meta = {"task_id": owed.id, "status": states.PENDING, "result": None}
             else:
-                meta = stored(owed, *told(ending), done)
+                meta = stored(owed, *celery_result(ending), done)
             known[owed.id] = self.meta_from_decoded(meta)
         return known
 

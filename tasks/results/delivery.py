@@ -37,11 +37,11 @@ class Delivery:
         Raises nothing: the end is committed, and whoever committed it has calls to make.
         """
         try:
-            self._tell(ends)
+            self._notify(ends)
         except Exception as error:  # noqa: BLE001 - what is not kept stays owed
             _log.warning("delivery_postponed", error=type(error).__name__)
 
-    def _tell(self, ends: Ends) -> None:
+    def _notify(self, ends: Ends) -> None:
         dead = [ending for ending in ends.ended if ending.state is State.DEAD]
         for letter in dead:
             reason = (letter.error or {}).get("reason")

@@ -29,6 +29,9 @@ Owed = tuple[Promise, Ending]
 _SENDING_SECONDS = 15
 """How long one keeper may take to send what follows before another may try."""
 
+PARTIAL = "without_failed"
+"""An option of a chord's body: it is sent without the parts that failed, if one has an answer."""
+
 REGULATED_EXPIRES = 300
 """Seconds an answer of a regulated item stays with the broker; the ledger has it beyond that."""
 
@@ -57,19 +60,21 @@ def keep(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
             # Celery's own calls below retry for many seconds; without a broker none is begun.
             memory.answers(app.backend)
     except Exception as error:  # noqa: BLE001 - what is not kept stays owed
-        _log.warning("promises_not_kept", count=len(owed) - len(kept), error=type(error).__name__)
+        _log.warning(
+            "promises_not_fulfilled", count=len(owed) - len(kept), error=type(error).__name__
+        )
         return kept
     for promise, ending in others:
         try:
-            _tell(app, promise, ending)
+            _notify(app, promise, ending)
         except Exception as error:  # noqa: BLE001 - what is not kept stays owed
-            _log.warning("promise_not_kept", promise=promise.id, error=type(error).__name__)
+            _log.warning("promise_not_fulfilled", promise=promise.id, error=type(error).__name__)
         else:
             kept.append(promise.id)
     return kept
 
 
-def told(ending: Ending) -> tuple[str, Any]:
+def celery_result(ending: Ending) -> tuple[str, Any]:
     """The Celery state of an ending, and its result or the exception that ``.get()`` raises.
 
     A cancelled item is ``REVOKED``, as Celery and Flower name it, and raises ``Cancelled``, which
@@ -114,7 +119,7 @@ def _store(app: TierqueueApp, plain: Sequence[Owed]) -> None:
     backend, done = app.backend, app.now().isoformat()
     results = []
     for promise, ending in plain:
-        state, result = told(ending)
+        state, result = celery_result(ending)
         usual = backend.failure_expires if state == states.FAILURE else backend.expires
         meta = json.dumps(stored(promise, state, result, done))
         results.append((promise.id, meta, _expires(ending, usual)))
@@ -153,9 +158,9 @@ def stored(promise: Promise, state: str, result: Any, done: str) -> dict[str, An
     return meta
 
 
-def _tell(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
+def _notify(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
     """A promise with more to it than a result; raises what the broker or the ledger raises."""
-    state, result = told(ending)
+    state, result = celery_result(ending)
     context = _context(promise)
     group_id = promise.group_id if promise.chord else None
     if group_id is not None:
@@ -181,13 +186,16 @@ def _tell(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
         _end_part(app, group_id, promise.chord)
 
 
-def _joined(parts: Sequence[Ending]) -> list[Any]:
-    """The answers of a chord's parts; raises ``ChordError`` as Celery does for one that failed."""
-    for part in parts:
-        if part.state != "succeeded":
-            _, error = told(part)
-            raise ChordError(f"Dependency {part.item_id} raised {error!r}")
-    return [part.answer for part in parts]
+def _joined(parts: Sequence[Ending], *, partial: bool) -> list[Any]:
+    """The answers of a chord's parts; raises ``ChordError`` as Celery does for one that failed,
+    of ``partial`` ones where all have.
+    """
+    answers = [part.answer for part in parts if part.state == "succeeded"]
+    if len(answers) < len(parts) and not (partial and answers):
+        failed = next(part for part in parts if part.state != "succeeded")
+        _, error = celery_result(failed)
+        raise ChordError(f"Dependency {failed.item_id} raised {error!r}")
+    return answers
 
 
 def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
@@ -203,9 +211,10 @@ def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
     unseen = _unattended.set(True)
     try:
         callback = signature(opened(without_errbacks(body) if told else body), app=app)
+        partial = bool(callback.options.pop(PARTIAL, False))
         failed = False
         try:
-            callback.delay(_joined(parts))
+            callback.delay(_joined(parts, partial=partial))
         except ChordError as error:
             failed = True
             app.backend.chord_error_from_stack(callback, error)

@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
+from tierqueue.ledger.in_force.reusable import Asked
 from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.lifecycle.answers import Answered
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
@@ -14,6 +16,7 @@ from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.condition import Condition
 from tierqueue.router.errors import DeadLettered
 from tierqueue.router.item import (
+    NO_FALLBACK,
     Demands,
     Fallback,
     Latency,
@@ -25,30 +28,20 @@ from tierqueue.router.item import (
 )
 from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy import batch
+from tierqueue.router.policy import lanes
 from tierqueue.router.policy.demands import resolve
+from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
-from tierqueue.router.selection.evidence import ByDeployment
-from tierqueue.router.selection.fitting import Queue
+from tierqueue.router.selection.evidence import probes
 from tierqueue.router.signals import measure
 from tierqueue.tasks.routing.failover import unavailable
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What the ledger knows of answers, by task type and deployment, and of each tier's queue."""
-
-    evidence: Mapping[str, ByDeployment] = field(default_factory=dict)
-    queues: Mapping[Tier, Queue] = field(default_factory=dict)
-
-
-NOTHING_MEASURED = Measured()
+from tierqueue.tasks.routing.measured import NOTHING_MEASURED, Measured
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was chosen for each of ``items``: a route, a surrogate's answer, or death."""
+    """What was chosen for each of ``items``: a route, an answer without a call, or death."""
 
     items: Sequence[Item]
     routed: list[Routed]
@@ -56,6 +49,8 @@ class Chosen:
     answered: list[Answered] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
     """Of items that are routed, and that a surrogate would have answered."""
+    asked: list[Asked] = field(default_factory=list)
+    """Of items that are routed, and whose answers may answer others."""
 
     def those(self, ids: Collection[str]) -> "Chosen":
         """The same for these ids alone."""
@@ -65,6 +60,7 @@ class Chosen:
             [death for death in self.deaths if death.item_id in ids],
             [answered for answered in self.answered if answered.routed.id in ids],
             [audit for audit in self.audits if audit.item_id in ids],
+            [asked for asked in self.asked if asked.item_id in ids],
         )
 
 
@@ -87,7 +83,13 @@ def choose_all(
     away = {name: known[name] for name in unavailable(known or {}, policy)} if known else {}
     tried = {name for name, condition in away.items() if condition.wants_probe(now)}
     conditions = _conditions(now, away, tried, measured)
+    alike: dict[tuple[Any, ...], Routed] = {}
     for item in items:
+        kind = None if away or item.id in counted else _kind_of(item)
+        if kind in alike:
+            due = due_at(item.submitted_at, alike[kind].deadline, item.priority)
+            routed.append(alike[kind]._replace(id=item.id, due=due, ready_at=item.ready_at))
+            continue
         work = work_item_of(item, policy, now)
         if work.demands.deadline is not None and work.demands.deadline < now:
             message = f"item {item.id} missed its deadline before it was routed"
@@ -115,6 +117,8 @@ def choose_all(
                         route = below
                         waits = None
                 routed.append(_routed(item, work, route, policy, degraded, waits))
+                if kind is not None and route.lane is not Lane.BATCH:
+                    alike[kind] = routed[-1]
                 if route.deployment in tried:
                     tried.remove(route.deployment)
                     conditions = _conditions(now, away, tried, measured)
@@ -123,15 +127,30 @@ def choose_all(
     return Chosen(items, routed, deaths)
 
 
+_ITS_OWN = frozenset({"id", "priority", "submitted_at", "ready_at"})
+"""What tells items of one kind apart: of their routes only the due time follows from these."""
+
+_SHARED = itemgetter(*(at for at, name in enumerate(Item._fields) if name not in _ITS_OWN))
+
+
+def _kind_of(item: Item) -> tuple[Any, ...] | None:
+    """All that the choice for an item follows from, which many of a job have in common; ``None``
+    for one that is looked at by itself: it has been somewhere before, or states what is no plain
+    value.
+    """
+    kind = (*_SHARED(item), probes(item.id))
+    try:
+        hash(kind)
+    except TypeError:
+        return None
+    return kind
+
+
 def _conditions(
     now: int, away: Mapping[str, Condition], tried: Collection[str], measured: Measured
 ) -> Conditions:
-    return Conditions(
-        now,
-        {name: condition.said() for name, condition in away.items() if name not in tried},
-        measured.evidence,
-        measured.queues,
-    )
+    held = {name: condition.in_words() for name, condition in away.items() if name not in tried}
+    return replace(measured.conditions(now), unavailable=held)
 
 
 def _nothing_below(item: WorkItem, degraded: Mapping[str, Any], found: DeadLettered) -> Death:
@@ -153,7 +172,7 @@ def may_fall(item: Item, event: str, spent: int, policy: Policy, now: int) -> Ti
     as ceilings count them.
     """
     allowed = item.fallback or {}
-    if item.degraded is not None or event not in allowed:
+    if item.degraded is not None or item.pinned is not None or event not in allowed:
         return None
     to = Tier(allowed[event])
     work = work_item_of(item, policy, now)
@@ -208,6 +227,8 @@ def demands_of(stated: Item | NewItem, policy: Policy, now: int) -> Demands:
 def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
     """An item as the router sees it, every default applied; ``now`` in epoch microseconds."""
     demands = demands_of(item, policy, now)
+    if item.pinned is not None:
+        demands = replace(demands, fallback=NO_FALLBACK)
     return WorkItem(
         id=item.id,
         task=item.task,
@@ -220,8 +241,21 @@ def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
         too_small=item.too_small or {},
         spent=NanoUSD(item.spent - item.attributed),
         only=_fallen_to(item, demands),
+        pinned=None if item.pinned is None else Tier(item.pinned),
         live=item.lane == "live",
+        called=item.calls > 0,
+        images=sizes(item.images),
     )
+
+
+def _lane(route: Route, item: Item, work: WorkItem) -> str | None:
+    """What its row keeps of the lane: nothing where it goes live as anything does."""
+    return item.lane if work.live else None if route.lane is Lane.LIVE else route.lane.value
+
+
+def sizes(images: Sequence[Sequence[int]] | None) -> tuple[tuple[int, int], ...]:
+    """The width and height of each image, as an item's row says them."""
+    return tuple((width, height) for width, height in images or ())
 
 
 def _fallen_to(item: Item, demands: Demands) -> Tier | None:
@@ -240,7 +274,8 @@ def _routed(
     degraded: Mapping[str, Any] | None,
     reason: str | None,
 ) -> Routed:
-    demands = work.demands
+    demands, in_batch = work.demands, route.lane is Lane.BATCH
+    deployment = policy.deployments[route.deployment]
     return Routed(
         id=item.id,
         risk=demands.risk,
@@ -254,7 +289,11 @@ def _routed(
         stated=own_of(item),
         tier=route.tier.value,
         deployment=route.deployment,
-        route={**route.to_json(), "terms": policy.deployments[route.deployment].terms},
+        route={
+            **route.to_json(),
+            "terms": deployment.terms,
+            **({"redaction": deployment.redaction} if deployment.redaction else {}),
+        },
         policy=policy.digest,
         bound=route.bound,
         token_bound=route.input_tokens + route.output_tokens,
@@ -267,8 +306,8 @@ def _routed(
             deployment=route.deployment,
         ),
         due=due_at(item.submitted_at, demands.deadline, item.priority),
-        reason=Wait.BATCH.value if route.in_batch else reason,
-        lane="batch" if route.in_batch else item.lane if work.live else None,
-        state=(State.WAITING if route.in_batch else State.ROUTED).value,
-        ready_at=(demands.deadline or 0) - batch.LEAST + 1 if route.in_batch else item.ready_at,
+        reason=Wait.BATCH.value if in_batch else reason,
+        lane=_lane(route, item, work),
+        state=(State.WAITING if in_batch else State.ROUTED).value,
+        ready_at=(demands.deadline or 0) - lanes.LEAST + 1 if in_batch else item.ready_at,
     )

@@ -33,7 +33,7 @@ Conditions = Mapping[str, Condition]
 
 
 class Failover:
-    """What one routing stage does about it, in the transaction of its look."""
+    """What one routing stage does about it, in the transaction of its round."""
 
     def __init__(self, policy: Policy, resend: int) -> None:
         self._policy = policy
@@ -98,7 +98,7 @@ class Failover:
                 if ticked:
                     self._borrow(connection, known, deployment, paused)
                 continue
-            until = now + round(deployment.timeout * 1_000_000) + SPARE
+            until = now + round(deployment.longest_call * 1_000_000) + SPARE
             if conditions.put_on_trial(connection, name, item.id, now, until):
                 _log.info("deployment_on_trial", deployment=name, code=condition.code, item=item.id)
             found.append(item)

@@ -12,11 +12,11 @@ from tierqueue.ledger.lifecycle.answers import Answered
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
 from tierqueue.router.errors import InvalidArtefact, Misconfigured
-from tierqueue.router.item import Tier
+from tierqueue.router.item import Below, Tier
 from tierqueue.router.learned.certify import tail
 from tierqueue.router.learned.surrogate import Guess, Surrogate, surroundings
-from tierqueue.router.money import format_usd
 from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.routing.below import drawn, form_of, left_alone, receipt_of
 from tierqueue.tasks.routing.decide import Chosen, own_of
 from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -73,7 +73,7 @@ class Surrogates:
         """
         items = {item.id: item for item in chosen.items}
         routed: list[Routed] = []
-        answered: list[Answered] = []
+        answered = list(chosen.answered)
         audits: list[Audit] = []
         for route in chosen.routed:
             item, served = items[route.id], self._by_task.get(items[route.id].task)
@@ -82,9 +82,8 @@ class Surrogates:
                 guess = _guess(served.surrogate, item, route, arguments.get(item.id), paused)
             if served is None or guess is None:
                 routed.append(route)
-            elif _drawn(served, item.id):
+            elif drawn(version := served.surrogate.version, item.id, served.audit):
                 routed.append(route)
-                version = served.surrogate.version
                 audits.append(Audit(item.id, item.task, version, named(guess.label)))
             else:
                 answered.append(_answered(served, item, route, guess))
@@ -96,7 +95,7 @@ def named(label: str) -> str:
     return hashlib.sha256(label.encode()).hexdigest()
 
 
-def said(output: Any) -> str | None:
+def label_of(output: Any) -> str | None:
     """The label of an item's output as audits keep it; ``None`` where it has none."""
     label = output.get("label") if isinstance(output, Mapping) else None
     return named(label) if isinstance(label, str) else None
@@ -132,7 +131,9 @@ def _guess(
 ) -> Guess | None:
     """What it answers; ``None`` where it may not, or defers."""
     kind = ItemTask.declared.get(item.task)
-    if kind is None or arguments is None or _forbidden(item, route) or _held(item, route, paused):
+    if kind is None or arguments is None:
+        return None
+    if _forbidden(item, route) or left_alone(item, route, paused):
         return None
     content = arguments.get(surrogate.argument)
     here = surroundings(arguments, surrogate.argument, kind.prompt_version)
@@ -141,35 +142,21 @@ def _guess(
     guess = surrogate.answer(content)
     if guess is None:
         return None
-    model = kind.output_model(arguments)
-    fits = model is not None and _fits(model, guess.label)
-    return guess if fits else None
+    return guess if _fits(form_of(kind, arguments), guess.label) else None
 
 
 def _fits(model: Any, label: str) -> bool:
     try:
         model.model_validate({"label": label})
-    except ValueError:
+    except (AttributeError, ValueError):
         return False
     return True
 
 
 def _forbidden(item: Item, route: Routed) -> bool:
-    """A floor that somebody stated, a confidence that is asked for, or a model's turn already."""
+    """A floor that somebody stated, a confidence that is asked for, or an image."""
     floor = "floor" in own_of(item) or route.floor != Tier.GPU
-    begun = item.calls or item.refused_by or item.too_small or item.degraded or route.degraded
-    return floor or item.min_confidence is not None or bool(begun)
-
-
-def _held(item: Item, route: Routed, paused: Sequence[Pause]) -> bool:
-    names = {"task": item.task, "budget": route.budget, "job": item.job_id}
-    return any(names.get(pause.kind) == pause.name for pause in paused)
-
-
-def _drawn(served: Served, item_id: str) -> bool:
-    text = f"audit:{served.surrogate.version}:{item_id}"
-    drawn = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
-    return drawn < served.audit * 2**64
+    return floor or item.min_confidence is not None or bool(item.images)
 
 
 def _answered(served: Served, item: Item, route: Routed, guess: Guess) -> Answered:
@@ -185,25 +172,14 @@ def _answered(served: Served, item: Item, route: Routed, guess: Guess) -> Answer
         " needed"
     )
     receipt = {
-        "item": item.id,
-        "task": item.task,
-        "tier": "surrogate",
+        **receipt_of(item, route, kind, [why]),
+        "tier": Below.SURROGATE.value,
         "deployment": surrogate.version,
         "model_asked": surrogate.version,
         "model_served": surrogate.version,
         "other_model": False,
-        "attempts": 0,
-        "tokens": {"input": 0, "output": 0, "estimated": False},
-        "cost": format_usd(item.spent),
-        "cost_nanousd": item.spent,
-        "seconds": 0.0,
         "confidence": None,
-        "why": [why],
-        "prompt_version": kind.prompt_version,
-        "sensitivity": route.sensitivity,
-        "degraded_from": None,
-        "stands_in_for": None,
         "simulated": False,
         "margin": round(guess.margin, 6),
     }
-    return Answered(route, output, receipt)
+    return Answered(Below.SURROGATE, route, output, receipt)

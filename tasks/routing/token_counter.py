@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 COUNTED = 2_000_000
-"""Most bytes of prompts that tokenizers count in one look; the next looks count the rest."""
+"""Most bytes of prompts that tokenizers count in one round; the next ones count the rest."""
 
 
 def countable(items: list[Item]) -> list[Item]:
-    """As many of ``items`` as are counted in one look; the first whatever its size."""
+    """As many of ``items`` as are counted in one round; the first whatever its size."""
     sizes = accumulate(item.prompt_bytes for item in items)
     within = sum(size <= COUNTED for size in sizes)
     return items[: max(within, 1)]

@@ -5,15 +5,17 @@ from typing import Any, assert_never
 
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.items import fallen
-from tierqueue.ledger.lifecycle.settlements import Settlement
+from tierqueue.ledger.lifecycle.settlements import Parked, Settlement
 from tierqueue.router import escalation, retry
 from tierqueue.router.item import Sensitivity, Tier
-from tierqueue.router.lifecycle import State
+from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NOTHING, NanoUSD
 from tierqueue.router.outcome import (
+    ENGINE_TIME,
     LOST_ON_THE_WAY,
     Accepted,
     Failed,
+    FlexRefused,
     Interrupted,
     Outcome,
     Rejected,
@@ -22,7 +24,9 @@ from tierqueue.router.outcome import (
     Unavailable,
     Unknown,
 )
+from tierqueue.router.policy.defaults import ReviewRule
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.decide import may_fall
 from tierqueue.tasks.settle.receipt import receipt_of
@@ -51,6 +55,12 @@ _ADVICE = {
     "route to another deployment, then replay it.",
 }
 """What to do about a dead letter, by its reason."""
+
+_REVIEWED = ("low_confidence", "rejected")
+"""Reasons of answers that a person may judge: there is one, and it may be right."""
+
+_UNTIL_DEADLINE = 1 << 60
+"""Microseconds that no deadline is away."""
 
 
 def settlement(
@@ -107,6 +117,8 @@ def settlement(
         case Throttled():
             again = retry.after_throttle(outcome, item.throttles + 1, call.policy.retry, call.draw)
             return _again(call, "throttled", again, "throttled", cost=0, throttles_more=1)
+        case FlexRefused():
+            return _flex_refused(call, outcome)
         case Unavailable():
             return _unavailable(call, outcome)
         case Failed():
@@ -117,6 +129,24 @@ def settlement(
             return _interrupted(call, outcome)
         case _:
             assert_never(outcome)
+
+
+def _flex_refused(call: Settling, outcome: FlexRefused) -> Settlement:
+    """Live where the tier does not take the model, else again there while there is time for it.
+
+    Whatever waits goes by the choice again, which sends it live once its time is too short.
+    """
+    item, flex = call.claim.item, call.deployment.flex
+    if outcome.lasting and not call.cancelled:
+        refused: dict[str, Any] = {"cost": NOTHING, "lane": Lane.LIVE.value, "throttles_more": 1}
+        return settled(call, "throttled", State.SUBMITTED, reason=Wait.FLEX.value, **refused)
+    throttled = Throttled(after=outcome.after)
+    again = retry.after_throttle(throttled, item.throttles + 1, call.policy.retry, call.draw)
+    if flex is not None and item.deadline is not None:
+        # Not beyond the time at which it has to go live.
+        until = max(0, item.deadline - flex.least - call.now) / 1_000_000
+        again = retry.Again(min(again.delay, until))
+    return _again(call, "throttled", again, Wait.FLEX.value, cost=NOTHING, throttles_more=1)
 
 
 def _rejected(call: Settling, outcome: Rejected) -> Settlement:
@@ -139,6 +169,8 @@ def _rejected(call: Settling, outcome: Rejected) -> Settlement:
     reasons = list(outcome.reasons)
     said = f"the answer of {call.deployment.name} was refused ({'; '.join(reasons)})"
     fields = {"reasons": reasons}
+    if _review_of(call) is not None:
+        spent["refused"] = outcome.answer
     return _next_or_dead(call, "rejected", outcome.reason, said, fields, spent)
 
 
@@ -160,15 +192,27 @@ def _next_or_dead(
         call.policy,
         task=item.task,
         sensitivity=Sensitivity(item.sensitivity or Sensitivity.REGULATED),
-        may_climb=item.degraded is None,
+        may_climb=item.degraded is None and item.pinned is None,
     )
     if step is not None and item.calls + 1 < call.policy.retry.calls:
         spent |= {"too_small": step.too_small, "refused_by": step.refused_by}
         return settled(call, outcome, State.SUBMITTED, reason=step.reason, **spent)
+    review = _review_of(call)
+    if review is not None and outcome == "rejected" and reason in _REVIEWED:
+        due = min(item.deadline or call.now, call.now + (review.within or _UNTIL_DEADLINE))
+        parked = Parked(due=due, assignee=review.assignee)
+        return settled(call, outcome, State.REVIEW, reason=reason, parked=parked, **spent)
     used_up = f"all {call.policy.retry.calls} calls that the policy allows are used up"
     left = "no other deployment may try" if step is None else used_up
     message = f"item {item.id}: {said} and {left}. {_ADVICE.get(reason, _ANOTHER_FLOOR)}"
     return dead(call, outcome, reason, message, fields, **spent)
+
+
+def _review_of(call: Settling) -> ReviewRule | None:
+    """Who decides what no tier's answer is good enough for; nobody in an evaluation of a tier."""
+    item = call.claim.item
+    usual = call.policy.tasks.get(item.task)
+    return None if usual is None or item.pinned is not None else usual.review
 
 
 def _failed(call: Settling, failed: Failed) -> Settlement:
@@ -272,7 +316,19 @@ def _interrupted(call: Settling, outcome: Interrupted) -> Settlement:
     }
     if call.cancelled:
         return cancelled(call, "interrupted", **spent)
+    if outcome.kind == ENGINE_TIME:
+        return _with_all_its_time(call, spent)
     return settled(call, "interrupted", State.ROUTED, **spent)
+
+
+def _with_all_its_time(call: Settling, spent: dict[str, Any]) -> Settlement:
+    """It took longer than others of its kind: a call that is called again has its whole timeout."""
+    calls, spent = call.claim.item.calls + 1, {**spent, "calls_more": 1}
+    if calls < call.policy.retry.calls:
+        return settled(call, "interrupted", State.SUBMITTED, reason=ENGINE_TIME, **spent)
+    took = f"it took more of the engine of {call.deployment.name} than is held for such a call"
+    message = f"item {call.claim.item.id}: {took}, and all {calls} calls are used up. Replay it."
+    return dead(call, "interrupted", "exhausted", message, {"calls": calls}, **spent)
 
 
 def _again(

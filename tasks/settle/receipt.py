@@ -38,4 +38,6 @@ def receipt_of(
         "degraded_from": item.degraded,
         "stands_in_for": (item.route or {}).get("stands_in_for"),
         "simulated": done.simulated,
+        **({} if deployment.redact is None else {"redacted": done.redacted}),
+        **({} if deployment.flex is None else {"service_tier": usage.service_tier}),
     }

@@ -13,6 +13,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import Charge, charge
 
@@ -55,6 +56,9 @@ def settled(
     **more: Any,
 ) -> Settlement:
     """The item goes to ``next_state``, and the attempt has cost ``cost`` (nano-dollars)."""
+    asked = call.claim.item.lane
+    if usage is not None and usage.total_input and asked == Lane.FLEX != usage.service_tier:
+        detail = {**(detail or {}), "billed_as": usage.service_tier or "unsaid"}
     if cost > call.claim.held:
         # A bill above the bound is booked in full, never clipped to what was held.
         detail = {**(detail or {}), "overage": cost - call.claim.held}
@@ -103,8 +107,10 @@ def cancellation(item_id: str) -> dict[str, Any]:
     return {"reason": "cancelled", "message": message, "fields": {"item": item_id}}
 
 
-def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> Judged:
-    """What an answer shows of the deployment that gave it."""
+def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> Judged | None:
+    """What an answer shows of the deployment that gave it; by the flex tier nothing of how soon."""
+    if call.claim.item.lane == Lane.FLEX:
+        return None
     return Judged(
         call.claim.item.task,
         call.deployment.name,
@@ -112,6 +118,7 @@ def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> J
         usage.total_input,
         usage.output_tokens,
         seconds,
+        by_the_hour=call.deployment.gpu_hour is not None,
     )
 
 

@@ -45,6 +45,27 @@ def of_item(task: "TaskType", new: "NewItem") -> str:
             "form": _of_model(task.output_model(new.arguments)),
             "arguments": new.arguments,
             **{name: getattr(new, name) for name in demands},
+            **({"pinned": new.pinned} if new.pinned else {}),
+        }
+    )
+
+
+def of_answer(
+    task: "TaskType",
+    arguments: Mapping[str, Any],
+    form: type[BaseModel] | None,
+    demands: Mapping[str, Any],
+) -> str:
+    """A hash of what decides an answer that has been given, and who may see and pay it:
+    ``demands`` as the policy made them, and the ``form`` that an answer must fit.
+    """
+    return _hash(
+        {
+            "task": task.name,
+            "version": task.prompt_version,
+            "form": _of_model(form),
+            "arguments": arguments,
+            **demands,
         }
     )
 

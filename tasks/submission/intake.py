@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import structlog
@@ -18,6 +19,8 @@ from tierqueue.router.item import Demands, Sensitivity
 from tierqueue.router.policy.demands import resolve
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.results.signatures import without_errbacks
+from tierqueue.tasks.submission.references import mentioned
 from tierqueue.tasks.submission.task_type import TaskType
 
 _log = structlog.get_logger(__name__)
@@ -44,8 +47,12 @@ def take_in(
     refusal can be stored: Celery tells the producer.
     """
     app: TierqueueApp = task.app
+    refers = mentioned([args, kwargs, *_following(promise)])
     try:
         try:
+            if refers:
+                promise = _alone(promise)
+                _refuse_references(task)
             new = _checked(
                 task, args, kwargs, item_id=promise.id, not_before=not_before, expires=expires
             )
@@ -67,9 +74,27 @@ def take_in(
         _try_again(promise.id, error)
 
 
+def _refuse_references(task: TaskType) -> NoReturn:
+    raise InvalidItem(
+        f"{task.name}: a call by name reads nothing of other calls: a reference is for whoever"
+        " submits with tierqueue installed",
+        {"task": task.name},
+    )
+
+
+def _following(promise: Promise) -> tuple[Any, ...]:
+    return promise.chain, promise.chord, promise.callbacks, promise.errbacks
+
+
+def _alone(promise: Promise) -> Promise:
+    """The promise without what would be sent when its item ends."""
+    chord = without_errbacks(promise.chord)
+    return replace(promise, chain=None, callbacks=None, errbacks=None, chord=chord)
+
+
 def _checked(task: TaskType, *call: Any, **times: Any) -> NewItem:
     try:
-        return task.called(*call, **times)
+        return task.called(*call, **times, unattended=True)
     except InvalidItem:
         raise
     except Exception as error:  # noqa: BLE001 - a team's own code, which would fail again

@@ -13,6 +13,7 @@ from tierqueue.tasks.outside import CallIds
 from tierqueue.tasks.results.async_answer import ItemResult, Out_co
 from tierqueue.tasks.submission.demands import NAMES, invalid
 from tierqueue.tasks.submission.prompt import Prompt
+from tierqueue.tasks.submission.references import resolved
 from tierqueue.tasks.submission.task_type import TaskType
 
 # A producer imports its task types at every start: the ledger comes with the first call.
@@ -142,12 +143,14 @@ class ItemTask(TaskType, Generic[P, Out_co]):
         try:
             self._refuse_routing_options(options)
             self._check_ids(promise)
+            given, named = resolved(app, self.name, args or (), kwargs or {})
             new = self.called(
-                args or (),
-                kwargs or {},
+                given,
+                named,
                 item_id=item_id,
                 not_before=not_before,
                 expires=options.get("expires"),
+                unattended=fulfil.unattended(),
             )
             with app.ledger.write() as connection:
                 joined = submit(connection, new, promise) != item_id

@@ -1,7 +1,9 @@
 """What a task type says to a model."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,15 +12,17 @@ class Prompt:
 
     ``system``: the task type's instruction. ``prefix``: what many items have in common (labels, a
     document), so that a prompt cache can serve it. ``question``: what is this item's own.
+    ``images``: arguments of the type ``Image`` as they came, which are sent before the question.
     """
 
     system: str
     prefix: str
     question: str
+    images: Sequence[Any] = ()
 
     @property
     def size(self) -> int:
-        """UTF-8 bytes of the whole prompt, the base of its bound in tokens."""
+        """UTF-8 bytes of the prompt's texts, the base of its bound in tokens."""
         return sum(len(part.encode()) for part in (self.system, self.prefix, self.question))
 
     def shared(self, task: str, version: str) -> str:

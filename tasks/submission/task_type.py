@@ -10,6 +10,7 @@ from celery import Task
 from pydantic import BaseModel, ValidationError
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.answers import form
 from tierqueue.tasks.submission import chained_inputs
 from tierqueue.tasks.submission.demands import NAMES, StatedDemands, invalid, moment
@@ -18,6 +19,7 @@ from tierqueue.tasks.submission.prompt import Prompt
 # A producer imports its task types at every start: the ledger comes with the first call.
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
+    from tierqueue.tasks.submission.image import Taking
 
 OutputModel = type[BaseModel]
 Check = Callable[[Mapping[str, Any], Any], str | None]
@@ -78,20 +80,28 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
         item_id: str,
         not_before: int | None = None,
         expires: int | None = None,
+        unattended: bool = False,
     ) -> "NewItem":
-        """Check one call and make its item; raises ``InvalidItem`` naming what is wrong."""
+        """Check one call and make its item; raises ``InvalidItem`` naming what is wrong.
+
+        ``unattended``: nobody is there who made the call, and so no file is read for it.
+        """
         from tierqueue.ledger.lifecycle.items import NewItem
+        from tierqueue.tasks.submission.image import NamedImage, Taking
 
         args, kwargs, inherited = chained_inputs.take(args, kwargs)
         given = {name: value for name, value in kwargs.items() if name in NAMES}
         stated = StatedDemands.read({**self.defaults, **given}, self.name)
         own = {name: value for name, value in kwargs.items() if name not in NAMES}
-        arguments = self._arguments(args, own)
+        taking = Taking(unattended=unattended)
+        arguments = self._arguments(args, own, taking)
         try:
             prompt, model = self.prompt(arguments), self.output_model(arguments)
             asking = form.size(model)
             limit = _output_limit(arguments.get("max_output_tokens") or self.output_limit)
             _refuse_empty(prompt)
+            images = [NamedImage.read(str(name)) for name in prompt.images]
+            contents = taking.contents(images)
         except (ValueError, TypeError, NameError, RuntimeError) as error:
             raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
         demands = stated.to_columns()
@@ -121,8 +131,10 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
             min_confidence=least_confidence(arguments),
             priority=5 if priority is None else priority,
             not_before=not_before,
-            idempotency_key=None if key is None else self._key(key, demands["budget"]),
+            idempotency_key=None if key is None else self.stored_key(key, demands["budget"]),
             key_lifetime=self.key_lifetime,
+            images=[(image.width, image.height) for image in images] or None,
+            contents=contents,
             **demands,
         )
 
@@ -134,6 +146,7 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
         item_id: str,
         not_before: Any,
         expires: Any,
+        unattended: bool = False,
     ) -> "NewItem":
         """``new_item`` with Celery's times: durations, seconds from now, datetimes or ISO text."""
         return self.new_item(
@@ -142,13 +155,22 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
             item_id=item_id,
             not_before=None if not_before is None else moment(not_before, self.name, "countdown"),
             expires=None if expires is None else moment(expires, self.name, "expires"),
+            unattended=unattended,
         )
 
     def checked_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call without its demands, both checked."""
         return dict(self.new_item(args, kwargs, item_id="").arguments)
 
-    def _arguments(self, args: Sequence[Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    def _arguments(
+        self, args: Sequence[Any], own: Mapping[str, Any], taking: "Taking"
+    ) -> dict[str, Any]:
+        takes = self.signature_of_build.parameters
+        for name in own.keys() - takes.keys():
+            raise InvalidItem(
+                f"{self.name} has no argument or demand {name!r}" + nearest(name, [*takes, *NAMES]),
+                {"task": self.name},
+            )
         try:
             bound = self.signature_of_build.bind_partial(*args, **own)
         except TypeError as error:
@@ -161,12 +183,13 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
             for name, value in bound.arguments.items()
         }
         try:
-            checked = self.arguments_model.model_validate(given)
+            checked = self.arguments_model.model_validate(given, context=taking)
         except ValidationError as error:
             raise invalid(self.name, error) from None
         return checked.model_dump(mode="json")
 
-    def _key(self, key: str, budget: str | None) -> str:
+    def stored_key(self, key: str, budget: str | None) -> str:
+        """An idempotency key as the ledger has it, of a call that states this ``budget``."""
         # Quoted, so that no budget and key together read like others.
         return f"{self.name}:{key}" if self.key_scope == "task" else f"{self.name}:{budget!r}:{key}"
 

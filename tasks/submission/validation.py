@@ -43,12 +43,12 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
             return rejected(done, ["the answer ended for a reason that is not known"])
         done = _measured(None, text, done)
         if doubts := _doubts(arguments, done.confidence):
-            return rejected(done, doubts, "low_confidence")
+            return rejected(done, doubts, "low_confidence", {"text": text})
         return _accepted(task, {"text": text}, done)
     try:
         answer = model.model_validate_json(text)
     except ValidationError as error:
-        return rejected(done, reasons.of_form(error, model))
+        return rejected(done, reasons.of_form(error, model), answer=text)
     done = _measured(model, text, done)
     complaints = [why for check in task.checks if (why := check(arguments, answer)) is not None]
     complaints += _doubts(arguments, done.confidence)
@@ -60,7 +60,7 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
     if complaints:
         doubtful = all(isinstance(why, Doubt) for why in complaints)
         said = [reasons.without(output, str(why)) for why in complaints]
-        return rejected(done, said, "low_confidence" if doubtful else "rejected")
+        return rejected(done, said, "low_confidence" if doubtful else "rejected", output)
     if _tells_confidence(task, output):
         output["confidence"] = done.confidence
     return _accepted(task, output, done)
@@ -91,8 +91,10 @@ def _accepted(task: TaskType, output: Any, done: Completed) -> Accepted:
     return Accepted(output=output, completed=done, prompt_version=task.prompt_version)
 
 
-def rejected(done: Completed, said: list[str], reason: str = "rejected") -> Rejected:
-    """An answer refused for what was ``said``; ``reason`` is the dead letter's."""
+def rejected(
+    done: Completed, said: list[str], reason: str = "rejected", answer: Any = None
+) -> Rejected:
+    """An ``answer`` refused for what was ``said``; ``reason`` is the dead letter's."""
     return Rejected(
         reasons=tuple(said[: reasons.MOST]),
         usage=done.usage,
@@ -101,4 +103,5 @@ def rejected(done: Completed, said: list[str], reason: str = "rejected") -> Reje
         simulated=done.simulated,
         reason=reason,
         confidence=done.confidence,
+        answer=answer,
     )

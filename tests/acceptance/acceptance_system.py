@@ -49,6 +49,8 @@ context_window = 200000
 boundary = "vendor:closed"
 simulated = true
 timeout = 20
+vision = true
+image_tokens = 1600
 [deployments.best.prices]
 input = "5"
 cache_read = "0.5"

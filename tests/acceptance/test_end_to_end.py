@@ -6,7 +6,10 @@ import pytest
 from celery import Celery, chain, chord, group
 
 from tests.acceptance.acceptance_system import Build, RunningSystem
+from tests.images import an_image
 from tests.waiting import until
+from tierqueue.ledger.contents import kept
+from tierqueue.ledger.operations import erasure
 from tierqueue.router.errors import (
     CostCeilingExceeded,
     DeadlineExceeded,
@@ -16,7 +19,7 @@ from tierqueue.router.errors import (
     Rejected,
     RequestRefused,
 )
-from tierqueue.tasks import classify, complete, extract, summarize
+from tierqueue.tasks import ask_image, classify, complete, extract, summarize
 
 LABELS = ["lost card", "refund", "other"]
 
@@ -80,6 +83,25 @@ def test_an_answer_no_tier_gets_right_is_rejected_after_one_call_each(
     assert running.item(refused.value.fields["item"]).spent == sum(
         attempt.cost for attempt in tried
     )
+
+
+def test_an_image_goes_to_a_model_that_sees_and_is_gone_once_its_item_is_erased(
+    running: RunningSystem,
+) -> None:
+    asked = ask_image.delay(an_image("PNG", (1024, 1024)), "What is it?")
+    receipt = asked.get(timeout=60)["receipt"]
+    assert (receipt["tier"], receipt["deployment"]) == ("frontier", "best")
+    row, (attempt,) = running.item(asked.id), running.attempts(asked.id)
+    assert receipt["tokens"]["input"] > 1_399
+    assert row.bound >= attempt.cost > 1_399 * 5_000
+    served = [line for line in running.served() if line["item"] == asked.id]
+    assert [line["cost_nanousd"] for line in served] == [attempt.cost]
+    (image,) = ask_image.prompt(row.arguments).images
+    sha256 = image.rpartition(";")[2]
+    with running.ledger.write() as connection:
+        assert kept.read(connection, [sha256]).keys() == {sha256}
+        erasure.erase(connection, [asked.id], by="me", why="asked")
+        assert kept.read(connection, [sha256]) == {}
 
 
 def test_an_item_over_its_own_ceiling_is_never_sent(running: RunningSystem) -> None:

@@ -1,8 +1,10 @@
 """The gpu tier with a real engine: vLLM in the worker, on a tiny model with random weights."""
 
+import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -11,11 +13,13 @@ import pytest
 from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until
+from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
-from tierqueue.tasks import classify
+from tierqueue.tasks import classify, complete
 
 pytestmark = pytest.mark.engine
 
@@ -48,7 +52,6 @@ def running(build_system: Build, tmp_path_factory: pytest.TempPathFactory) -> Ru
         policy_text=OWN_GPU.replace("{model}", str(model)),
         processes=("routing", "gpu"),
         environ={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TIERQUEUE_LEASE": "10"},
-        ready_within=150,
     )
 
 
@@ -88,14 +91,32 @@ def test_what_comes_together_runs_together_and_is_answered_as_if_it_had_come_alo
     texts = [f"card {n} was refused at the till" for n in range(64)]
     alone = [classify.delay(text, labels=LABELS).get(timeout=60)["output"] for text in texts[:6]]
     before = _engine(running)
+    with running.ledger.write() as connection:
+        pauses.pause(connection, "tier", "gpu", "a test")
     again = [classify.delay(text, labels=LABELS) for text in texts]
-    together = [result.get(timeout=90)["output"] for result in again]
+    with running.ledger.write() as connection:
+        pauses.resume(connection, "tier", "gpu", "a test")
+    answers = [result.get(timeout=90) for result in again]
+    together = [answer["output"] for answer in answers]
     assert together[:6] == alone, "greedy answers do not depend on their neighbours"
     assert {output["label"] for output in together} <= set(LABELS)
-    after = until(lambda: _after(running, before["output_tokens"]))
-    assert after["peak_running"] >= 16
+    tokens = sum(answer["receipt"]["tokens"]["output"] for answer in answers)
+    after = until(lambda: _after(running, before["output_tokens"] + tokens))
     assert after["running_steps"] > after["steps"]
     assert after["prefix_hits"] > before["prefix_hits"], "the labels come first, and are shared"
+
+
+def test_many_long_answers_are_written_side_by_side(running: RunningSystem) -> None:
+    before = _engine(running)
+    with running.ledger.write() as connection:
+        pauses.pause(connection, "tier", "gpu", "a test")
+    waiting = [complete.delay(f"Count from {n}", max_output_tokens=400) for n in range(64)]
+    with running.ledger.write() as connection:
+        pauses.resume(connection, "tier", "gpu", "a test")
+    until(lambda: all(result.ready() for result in waiting), seconds=240)
+    # Each takes hundreds of steps: however slowly a busy machine hands them over, they meet.
+    after = until(lambda: _after(running, before["output_tokens"] + 64))
+    assert after["peak_running"] >= 16
 
 
 def test_a_worker_that_is_told_to_stop_loses_nothing_and_leaves_no_engine(
@@ -107,7 +128,7 @@ def test_a_worker_that_is_told_to_stop_loses_nothing_and_leaves_no_engine(
     worker.end()
     assert worker.wait(60) == 0
     until(lambda: not any(_runs(core) for core in cores))
-    running.system.spawn("gpu").wait_ready(150)
+    running.system.spawn("gpu").wait_ready()
     labels = {result.get(timeout=90)["output"]["label"] for result in waiting}
     assert labels <= set(LABELS)
     spent = [attempt for result in waiting for attempt in running.attempts(result.id)]
@@ -137,7 +158,7 @@ def _engine(running: RunningSystem) -> dict[str, float]:
 def _after(running: RunningSystem, output_tokens: float) -> dict[str, float] | None:
     figures = _engine(running)
     quiet = figures["running"] == 0
-    return figures if quiet and figures["output_tokens"] > output_tokens else None
+    return figures if quiet and figures["output_tokens"] >= output_tokens else None
 
 
 def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(running: RunningSystem) -> None:
@@ -148,7 +169,7 @@ def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(running: RunningSy
     waiting = classify.delay("after the crash", labels=LABELS)
     again = running.system.spawn("gpu")
     assert until(lambda: "own" in _loading(running))
-    again.wait_ready(150)
+    again.wait_ready()
     assert until(lambda: _loading(running) == [])
     assert waiting.get(timeout=60)["receipt"]["deployment"] == "own"
     assert until(lambda: running.item(waiting.id).held == 0)
@@ -168,3 +189,57 @@ def _cores(worker: int) -> list[int]:
     return [
         int(pid) for pid, parent, name in rows if int(parent) == worker and "orphans" not in name
     ]
+
+
+def test_a_worker_that_cannot_start_ends_saying_why_and_its_items_wait_uncharged(
+    running: RunningSystem,
+) -> None:
+    policy = Path(running.system.environ["TIERQUEUE_POLICY"])
+    (own,) = parse_policy(policy.read_text(encoding="utf-8"), "t").deployments.values()
+    running.system.processes["gpu"].end()
+    running.system.processes["gpu"].wait(60)
+    waiting = [classify.delay(text, labels=LABELS) for text in ("card one", "card two")]
+    until(lambda: all(running.item(wait.id).deployment == "own" for wait in waiting))
+
+    weights = Path(own.model) / "model.safetensors"
+    with _spoilt(weights, None):
+        said = _ends_at_its_start(running)
+    assert "gpu worker cannot start: vLLM did not start for deployment own" in said
+    assert "its own error stands above in the worker's output" in said
+    assert "Cannot find any model weights" in said
+
+    options = policy.read_bytes() + b'quantization = "awqq"\n'
+    with _spoilt(policy, options):
+        said = _ends_at_its_start(running)
+    assert "Unknown quantization method: awqq" in said
+
+    for wait in waiting:
+        row = running.item(wait.id)
+        assert row.state in ("routed", "queued")
+        assert (row.held, row.spent, row.calls, row.lost_claims) == (0, 0, 0, 0)
+        assert running.attempts(wait.id) == []
+    running.system.spawn("gpu").wait_ready()
+    for wait in waiting:
+        assert wait.get(timeout=90)["receipt"]["attempts"] == 1
+
+
+@contextlib.contextmanager
+def _spoilt(file: Path, contents: bytes | None) -> Iterator[None]:
+    """With other contents, or taken away, for a while."""
+    whole = file.read_bytes()
+    if contents is None:
+        file.unlink()
+    else:
+        file.write_bytes(contents)
+    try:
+        yield
+    finally:
+        file.write_bytes(whole)
+
+
+def _ends_at_its_start(running: RunningSystem) -> str:
+    """What a gpu worker says that cannot start."""
+    worker = running.system.spawn("gpu")
+    assert worker.wait(150) == 2, "a supervisor starts it again"
+    assert _cores(worker.popen.pid) == []
+    return worker.said()

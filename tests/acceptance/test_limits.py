@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
-from tierqueue.ledger.in_force import tier_concurrency
+from tierqueue.ledger.in_force import stated_limits, tier_concurrency
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier
 from tierqueue.tasks import classify
@@ -81,6 +81,24 @@ def test_what_the_limiter_does_not_grant_leaves_no_trace_in_the_books(
         rows = connection.execute(items.select()).all()
     assert all(len(running.attempts(row.id)) == 1 for row in rows)
     assert all(row.throttles == 0 for row in rows)
+
+
+def test_what_an_operator_sets_of_a_limit_is_in_force_within_two_seconds(
+    running: RunningSystem,
+) -> None:
+    with running.ledger.write() as connection:
+        stated_limits.set_limits(connection, "limited", {"in_flight": 1}, by="a test")
+    in_force = time.time() + 2
+    while time.time() < in_force:
+        classify.delay("before it is", labels=LABELS, floor="frontier").get(timeout=90)
+    before = len(running.served())
+    many = [classify.delay(f"one {n}", labels=LABELS, floor="frontier") for n in range(6)]
+    for result in many:
+        result.get(timeout=90)
+    served = running.served()[before:]
+    assert max(sum(_runs(other, line["started"]) for other in served) for line in served) == 1
+    with running.ledger.write() as connection:
+        assert stated_limits.unset(connection, "limited", ["in_flight"], by="a test")
 
 
 def test_a_tier_s_concurrency_is_in_force_within_two_seconds(running: RunningSystem) -> None:

@@ -12,7 +12,7 @@ from tierqueue.ledger import tables
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress
 from tierqueue.migrations import head
-from tierqueue.operations.health import look
+from tierqueue.operations.health import check
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import classify, complete
 from tierqueue.tasks.app import app
@@ -56,7 +56,7 @@ def test_a_paused_budget_waits_through_a_restart_and_goes_on_when_it_is_resumed(
     old = running.system.processes["routing"]
     old.end()
     old.wait(60)
-    running.system.spawn("routing").wait_ready(60)
+    running.system.spawn("routing").wait_ready()
     classify.delay("free again", LABELS, **OPEN).get(timeout=60)
     assert _states(running, ids) == {"routed"}
     with running.ledger.write() as connection:
@@ -83,7 +83,7 @@ def test_get_and_chords_come_true_although_the_broker_forgets_everything(
 
 
 def test_the_system_says_that_it_is_well_and_who_does_what(running: RunningSystem) -> None:
-    until(lambda: look(app).well)
+    until(lambda: check(app).well)
 
     def kinds() -> set[tuple[str, str | None]]:
         with running.ledger.read() as connection:

@@ -188,7 +188,7 @@ def test_a_port_that_refuses_connections_is_waited_for(
     waiting = many(20)
     until(lambda: held(running, "house"))
     assert known(running)["house"].code == "unreachable"
-    running.system.spawn("sandbox").wait_ready(30)
+    running.system.spawn("sandbox").wait_ready()
     assert {result.get(timeout=60)["receipt"]["attempts"] for result in waiting} <= {1, 2}
 
 
@@ -214,7 +214,7 @@ def test_a_stated_wait_holds_back_the_deployment_and_not_one_item(
     classify.delay("before", labels=LABELS, floor="open_weight").get(timeout=60)
     provider.meets("open-* 429 after=4")
     called = len(running.served())
-    waiting = many(60, floor="open_weight")
+    waiting = many(24, floor="open_weight")
     until(lambda: held(running, "open"))
     until(lambda: not any(item.state == "running" for item in ended(running, waiting)))
     provider.mended()

@@ -32,7 +32,7 @@ def test_a_call_that_ends_within_the_grace_period_is_settled(running: RunningSys
     worker.end()
     assert worker.wait(60) == 0
     assert running.item(waiting.id).state == "succeeded"
-    running.system.spawn("gpu").wait_ready(60)
+    running.system.spawn("gpu").wait_ready()
 
 
 def test_house_work_that_outlasts_the_grace_period_is_given_back(running: RunningSystem) -> None:
@@ -43,7 +43,7 @@ def test_house_work_that_outlasts_the_grace_period_is_given_back(running: Runnin
     row = running.item(waiting.id)
     assert row.state in {"routed", "queued"}
     assert (row.held, row.calls, row.lost_claims) == (0, 0, 0)
-    running.system.spawn("gpu").wait_ready(60)
+    running.system.spawn("gpu").wait_ready()
     assert waiting.get(timeout=60)["receipt"]["attempts"] == 1
 
 
@@ -59,7 +59,7 @@ def test_a_paid_call_that_outlasts_the_grace_period_is_booked_as_unknown(
     (attempt,) = running.attempts(waiting.id)
     assert attempt.outcome == "unknown"
     assert attempt.cost == attempt.held > 0
-    running.system.spawn("open_weight").wait_ready(60)
+    running.system.spawn("open_weight").wait_ready()
 
 
 def test_nothing_new_is_claimed_after_the_signal(running: RunningSystem) -> None:
@@ -69,5 +69,5 @@ def test_nothing_new_is_claimed_after_the_signal(running: RunningSystem) -> None
     late = classify.delay("five", labels=LABELS)
     assert worker.wait(60) == 0
     assert running.attempts(late.id) == []
-    running.system.spawn("gpu").wait_ready(60)
+    running.system.spawn("gpu").wait_ready()
     assert late.get(timeout=60)["output"]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from sqlalchemy import event, func, select
 
 from tests.ledger.moves import (
@@ -26,12 +26,15 @@ from tests.ledger.moves import (
     settlement,
 )
 from tests.ledger.placed import commit
+from tests.ledger.review_rules import ReviewRules
 from tierqueue.ledger import tables
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.evaluation import labels, reviews
 from tierqueue.ledger.lifecycle import claims, items, leases, routes
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.deaths import end_overdue
+from tierqueue.ledger.lifecycle.settlements import Parked
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
@@ -46,10 +49,11 @@ AFTER = {
     "throttled": State.WAITING,
     "interrupted": State.ROUTED,
     "refused": State.DEAD,
+    "doubtful": State.REVIEW,
 }
 
 
-class LedgerMachine(RuleBasedStateMachine):
+class LedgerMachine(ReviewRules):
     """Every move of the ledger; beside it, in plain dictionaries, what must be true."""
 
     migrated: Path
@@ -68,7 +72,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         self.now = 1_800_000_000 * SECOND
         self.clock = pytest.MonkeyPatch()
-        for module in (items, dead_letters):
+        for module in (items, dead_letters, reviews, labels):
             self.clock.setattr(module, "database_now", lambda _: self.now)
         self.moves = Moves(self.ledger)
         self.limits = {("everything", "*"): 900, **{("budget", name): 600 for name in BUDGETS}}
@@ -259,6 +263,9 @@ class LedgerMachine(RuleBasedStateMachine):
             "output": {"by": each.fence} if accepted else None,
             "receipt": {"cost": cost} if accepted else None,
             "ready_at": self.now + 5 * SECOND,
+            "parked": Parked(due=self.now + 30 * SECOND) if outcome == "doubtful" else None,
+            "refused": {"by": each.fence} if outcome == "doubtful" else None,
+            "reason": "low_confidence" if outcome == "doubtful" else None,
         }
         result = self.moves.settle(settlement(each, **changed), now=self.now)
         self._ended(result.ends.ended)
@@ -384,5 +391,6 @@ def test_no_order_of_moves_breaks_a_promise(migrated_sqlite: Path) -> None:
         "waited for others' holds",
         "stale while an heir ran",
         "corrected",
+        "decided",
     ):
         assert LedgerMachine.seen[met], met

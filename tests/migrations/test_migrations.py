@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _DEFINITIONS = {
     "sqlite": "SELECT sql FROM sqlite_master WHERE name <> 'alembic_version'"
-    " AND tbl_name <> 'alembic_version' AND name NOT LIKE 'sqlite_%'",
+    " AND tbl_name <> 'alembic_version' AND name NOT LIKE 'sqlite_%' AND type <> 'trigger'",
     "postgresql": "SELECT indexdef FROM pg_indexes"
     " WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
 }

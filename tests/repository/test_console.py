@@ -20,16 +20,20 @@ from tests.ledger.placed import place
 from tests.repository.command_runs import Terminal
 from tests.repository.documents import Block, blocks
 from tierqueue.ledger import tables
-from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.in_force import pauses, policy_versions, stated_limits
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.operations import raw_messages
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.migrations import upgrade
+from tierqueue.router.policy.policy import parse_policy
 from tools.reference import commands
 
 SHOWN_ID = "01a1fb7f-603c-71c9-9671-39b7af6c9a05"
 """The id that documents and help show."""
+
+PARKED_ID = "01b30c2f-71d0-7aa1-8a10-2c5e4b9d6f11"
+"""The id of the item that documents and help show in a review."""
 
 UNTIL_STOPPED = ("worker", "flower", "top")
 """Commands that run until somebody ends them; tests/acceptance starts them."""
@@ -38,13 +42,17 @@ ENDS_WITH = {
     "tierqueue job watch": 1,
     "tierqueue job continue": 2,
     "tierqueue router train tierqueue.classify --out": 1,
+    "tierqueue router calibrate --task": 1,
+    "tierqueue router retire": 2,
+    "tierqueue router promote": 2,
 }
-"""The job that is shown did not end well, no row of it is to come, and too little was accepted to
-learn from.
+"""The job that is shown did not end well, no row of it is to come, too little was accepted to learn
+from, nothing was judged, and the policy has no surrogate.
 """
 
 FILES = {
     "tickets.csv": "text\nMy card is lost\nI was charged twice\n",
+    "labelled.csv": "text,label\nMy card is lost,card\nI was charged twice,refund\n",
     "labels.txt": "card\nrefund\n",
     "usage.csv": "date,cost\n2026-11-20,0\n",
 }
@@ -86,6 +94,14 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
         job |= {"submitted_at": now - 3 * day, "complete": True, "total": 1}
         connection.execute(insert(tables.jobs), job)
         pauses.pause(connection, "budget", "acme", "ops")
+        stated_limits.set_limits(connection, "best", {"requests_per_minute": 40}, "ops")
+        night: dict[str, Any] = {"name": "night", "task": "tierqueue.complete", "cron": "0 2 * * *"}
+        night |= {"call": {"prompt": "Are you there?"}, "timezone": "UTC", "missed": "once"}
+        night |= {"next_due": now + day, "added_at": now, "added_by": "ops"}
+        connection.execute(insert(tables.schedules), night)
+        for text in ("# Before.\n" + shown_policy(), shown_policy()):
+            policy = parse_policy(text, "test")
+            policy_versions.apply(connection, policy, text, by="ops", reason=None)
         formed: dict[str, Any] = {"id": SHOWN_ID, "deployment": "best", "state": "over", "size": 1}
         formed |= {"tokens": 1, "held": 1, "lease_until": now, "ended_at": now, "counts": {}}
         formed |= dict.fromkeys(("deadline", "formed_at", "poll_at"), now)
@@ -101,6 +117,17 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
     old = {"submitted_at": now - 3 * day, "ended_at": now - 2 * day, "metadata": {"customer": 4711}}
     place(ledger, "dead", id=SHOWN_ID, job_id=SHOWN_ID, job_index=0, **old, **dead)
     place(ledger, "succeeded", budget="acme", output={"text": "hello"}, receipt={})
+    place(ledger, "review", id=PARKED_ID, reason="low_confidence", fence=1)
+    with ledger.write() as connection:
+        parked = {"item_id": PARKED_ID, "task": "tierqueue.complete", "reason": "low_confidence"}
+        due = {"parked_at": now, "due": now + 3 * day}
+        connection.execute(insert(tables.reviews), {**parked, **due})
+        attempt = {"item_id": PARKED_ID, "fence": 1, "tier": "gpu", "deployment": "house"}
+        attempt |= {"worker": "w", "metered": True, "balances": [], "held": 0, "started_at": now}
+        attempt |= {"ended_at": now, "outcome": "rejected", "cost": 0}
+        connection.execute(insert(tables.attempts), attempt)
+        refused = {"item_id": PARKED_ID, "fence": 1, "answer": {"text": "hello"}}
+        connection.execute(insert(tables.refused_answers), refused)
     if trouble:
         place(ledger, "dead", **{**dead, "reason": "exhausted"})
 

@@ -92,6 +92,14 @@ def test_every_log_event_of_the_code_is_listed_with_its_meaning() -> None:
     assert log_events.meanings().keys() == logged
 
 
+def test_log_events_are_named_alike() -> None:
+    """What it is about, then what happened to it."""
+    names = log_events.meanings()
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)*", name)] == []
+    elsewhere = {"look", "told", "said", "kept", "forgot", "goodbye"}
+    assert [name for name in names if elsewhere & set(name.split("_"))] == []
+
+
 def test_no_module_logs_otherwise() -> None:
     other = re.compile(
         r"\blogging\.(debug|info|warning|error|exception)\(|^_?log = logging", re.MULTILINE
@@ -109,7 +117,7 @@ def test_every_column_of_the_ledger_says_what_it_holds_and_in_which_unit() -> No
         for name, table in ledger_tables.metadata.tables.items()
     }
     assert described == defined
-    unit = re.compile(r"(?i)\btime\b|nano-dollars|order of writing")
+    unit = re.compile(r"(?i)\btime\b|nano-dollars|order of writing|calls or tokens")
     unsaid = [
         f"{table.name}.{column.name}"
         for table in ledger_tables.metadata.tables.values()

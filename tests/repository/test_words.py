@@ -1,5 +1,6 @@
 """One meaning a word: what the glossary calls otherwise is called so nowhere."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -53,3 +54,18 @@ def test_a_word_is_used_for_nothing_that_has_another(
             if pattern.search(line):
                 lines.append(f"{path}:{number}: {line.strip()}")
     assert lines == [], f"say {INSTEAD[word]}"
+
+
+UNCLEAR = {"told", "said", "kept", "found", "look", "tell"}
+"""What a function is not called: who is notified, what is checked, what comes back?"""
+
+
+def test_a_function_says_what_it_does_or_what_it_gives(root: Path, tree: list[Path]) -> None:
+    unclear = []
+    for path in tree:
+        if path.suffix != ".py" or path.parts[0] not in ("router", "ledger", "tasks", "operations"):
+            continue
+        for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                unclear += [f"{path}:{node.lineno}"] if node.name.strip("_") in UNCLEAR else []
+    assert unclear == []

@@ -66,3 +66,18 @@ def test_the_highest_tier_is_that_of_those_who_may_see_the_item(sensitivity: Sen
 def test_want_of_money_does_not_bring_it_back_to_who_cannot_show_it() -> None:
     error = chosen(policy_of([SILENT, BEST]), max_cost=NanoUSD(200_000))
     assert isinstance(error, CostCeilingExceeded)
+
+
+def test_a_server_that_refuses_log_probabilities_is_left_out_and_says_so() -> None:
+    policy = policy_of([TELLING, BEST])
+    item = an_item(min_confidence=0.8)
+    known = Conditions(now=0, silent=frozenset({"telling"}))
+    route = choose(item, Signals(100, 10), policy, known)
+    assert isinstance(route, Route)
+    assert route.deployment == "best"
+    (refusal,) = [refusal for refusal in route.refusals if refusal.deployment == "telling"]
+    assert refusal.rule == "confidence"
+    assert "refuses the log-probabilities" in refusal.why
+    without = choose(an_item(), Signals(100, 10), policy, known)
+    assert isinstance(without, Route)
+    assert without.deployment == "telling"

@@ -16,6 +16,8 @@ ALLOWED = {
     "datetime",
     "decimal",
     "difflib",
+    "ipaddress",
+    "json",
     "enum",
     "fractions",
     "functools",

@@ -1,6 +1,7 @@
 """Rate limits: the sliding minute, tokens, concurrency, and the 429s they lead to."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -22,6 +23,16 @@ def test_requests_are_admitted_again_when_the_minute_has_slid_past() -> None:
     gate.enter(60.0, 10)
     with pytest.raises(Refused):
         gate.enter(79.9, 10)
+
+
+def test_another_window_may_stand_for_the_minute() -> None:
+    gate = Gate(Limit(rpm=1, tpm=100, window=5.0))
+    gate.enter(0.0, 60)
+    with pytest.raises(Refused) as refused:
+        gate.enter(2.0, 10)
+    assert refused.value.after == pytest.approx(3.0)
+    gate.enter(5.0, 60)
+    assert gate.remaining(10.0) == (1, 100)
 
 
 def test_a_refused_call_counts_nowhere() -> None:
@@ -111,3 +122,32 @@ def test_calls_at_the_same_time_are_bounded_and_the_most_is_logged(start: Any) -
     assert len(refused) == len(answers) == 5
     assert {one.response.headers["retry-after"] for one in refused} == {"1"}
     assert max(line["max_in_flight"] for line in provider.lines()) == 3
+
+
+LIMITED = """
+[[limit]]
+model = "*"
+rpm = {rpm}
+told = {told}
+"""
+
+
+def test_limits_in_a_file_are_in_force_as_soon_as_it_changes(start: Any, tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    limits.write_text(LIMITED.format(rpm=2, told="true"), encoding="utf-8")
+    provider = start("--limits", str(limits))
+    assert provider.ask_openai("hello").headers["x-ratelimit-limit-requests"] == "2"
+    limits.write_text(LIMITED.format(rpm=1, told="true"), encoding="utf-8")
+    with pytest.raises(openai.RateLimitError) as raised:
+        provider.ask_openai("hello")
+    assert raised.value.response.headers["x-ratelimit-limit-requests"] == "1"
+
+
+def test_a_provider_may_keep_its_limits_to_itself(start: Any, tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    limits.write_text(LIMITED.format(rpm=1, told="false"), encoding="utf-8")
+    provider = start("--limits", str(limits))
+    headers = provider.ask_openai("hello").headers
+    assert not [name for name in headers if name.startswith("x-ratelimit")]
+    with pytest.raises(openai.RateLimitError):
+        provider.ask_openai("hello")

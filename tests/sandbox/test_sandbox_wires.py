@@ -112,13 +112,34 @@ def test_a_model_without_a_price_does_not_exist(provider: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"stream": True}, {"n": 2}, {"tools": [{"type": "function"}]}, {"max_tokens": 0}]
+    "more",
+    [
+        {"stream_options": {"include_usage": True}},
+        {"n": 2},
+        {"tools": [{"type": "function"}]},
+        {"max_tokens": 0},
+    ],
 )
 def test_what_the_sandbox_would_have_to_pretend_is_refused(
     provider: Any, more: dict[str, Any]
 ) -> None:
     with pytest.raises(openai.BadRequestError):
         provider.ask_openai("hello", **more)
+
+
+def test_both_sdks_read_an_answer_as_a_stream(provider: Any) -> None:
+    client = provider.openai.chat.completions
+    asked = {"model": "open-small", "messages": [{"role": "user", "content": "hello"}]}
+    whole = client.create(**asked).choices[0].message.content
+    parts = list(client.create(**asked, stream=True, stream_options={"include_usage": True}))
+    assert "".join(part.choices[0].delta.content or "" for part in parts[:-1]) == whole
+    assert parts[-1].usage.completion_tokens > 0
+    asked["model"] = "frontier-large"
+    said = provider.anthropic.messages.create(**asked, max_tokens=200).content[0].text
+    with provider.anthropic.messages.stream(**asked, max_tokens=200) as stream:
+        final = stream.get_final_message()
+    assert (final.content[0].text, final.stop_reason) == (said, "end_turn")
+    assert final.usage.output_tokens > 1
 
 
 def test_the_models_are_listed(provider: Any) -> None:

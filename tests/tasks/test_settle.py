@@ -14,6 +14,7 @@ from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import (
+    ENGINE_TIME,
     LOST_ON_THE_WAY,
     Accepted,
     Completed,
@@ -31,8 +32,7 @@ from tierqueue.tasks.settle.decide import settlement
 from tierqueue.tasks.settle.lost import lost
 from tierqueue.tasks.settle.write import Verdict
 
-POLICY = parse_policy(
-    """
+DEPLOYMENTS = """
 [deployments.house]
 tier = "gpu"
 engine = "vllm"
@@ -48,12 +48,8 @@ key_env = "KEY"
 boundary = "vendor:v"
 context_window = 1000
 prices = { input = "1", output = "2" }
-[retry]
-calls = 3
-poison = 2
-""",
-    "test",
-)
+"""
+POLICY = parse_policy(DEPLOYMENTS + "[retry]\ncalls = 3\npoison = 2\n", "test")
 USAGE = Usage(input_tokens=100, output_tokens=10)
 SECOND = 1_000_000
 HELD = 5_000_000
@@ -120,6 +116,19 @@ def test_an_accepted_answer_is_charged_to_the_provider_s_own_usage() -> None:
     assert made.receipt["cost_nanousd"] == 7 + made.cost
     assert made.receipt["model_served"] == "m-1"
     assert made.calls_more == 1
+
+
+def test_a_call_that_took_more_of_an_engine_than_is_held_is_made_again_until_none_is_left() -> None:
+    taken = Interrupted(kind=ENGINE_TIME, usage=Usage(engine_seconds=2))
+    made = settled(at("house"), taken)
+    assert (made.next_state, made.reason) == (State.SUBMITTED, ENGINE_TIME)
+    assert (made.outcome, made.cost, made.calls_more) == ("interrupted", 2 * GPU_SECOND, 1)
+    last = settled(at("house", calls=2), taken)
+    assert (last.next_state, last.reason) == (State.DEAD, "exhausted")
+    assert last.error is not None
+    assert "more of the engine of house than is held" in last.error["message"]
+    stopped = settled(at("house", cancelled=True), taken)
+    assert stopped.next_state is State.CANCELLED
 
 
 def test_the_confidence_stands_on_attempt_and_receipt_and_on_a_refusal_too() -> None:
@@ -309,6 +318,13 @@ def test_an_outage_falls_back_when_the_retry_budget_is_used_up() -> None:
     assert (last.next_state, last.calls_more) == (State.SUBMITTED, 1)
     bad = Failed(kind="bad request", message="400", transient=False)
     assert settled(at("open", fallback=allowed), bad).next_state is State.DEAD
+
+
+def test_a_tier_that_an_evaluation_asks_alone_is_not_climbed_from() -> None:
+    refused = Rejected(reasons=("wrong",), usage=USAGE, model_served="m")
+    made = settled(at("house", pinned="gpu"), refused)
+    assert (made.next_state, made.reason) == (State.DEAD, "rejected")
+    assert made.cost > 0 or made.usage is not None
 
 
 def test_a_refused_answer_of_a_fallback_climbs_no_further() -> None:

@@ -138,7 +138,7 @@ def test_an_item_that_stays_in_the_house_stays_there(ledger: Ledger, reason: str
     tiny = deployment("tiny", 8_000, 1, boundary="house")
     case = way(ledger, tiny, HOUSE, LARGE, BEST, sensitivity="confidential")
     assert refused_all_the_way(case, reason, until=2) == ["tiny", "house"]
-    case.stage.look()
+    case.stage.round()
     assert case.column("state") == "dead"
     assert case.column("reason") in ("no_route", reason)
 

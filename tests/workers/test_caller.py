@@ -1,5 +1,6 @@
 """What a reply is worth for an item: validated, or refused for being another model's."""
 
+import asyncio
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from tierqueue.router.outcome import (
     Outcome,
     Rejected,
     Reply,
+    Unknown,
     Usage,
 )
 from tierqueue.router.policy.deployment import Deployment
@@ -116,32 +118,50 @@ class Engine:
         return Completed(text="yes", usage=USAGE, model_served=call.model)
 
 
-def called(send_by: float, before: Callable[[str], None]) -> tuple[Engine, list[Ended]]:
-    """What is sent and settled of one claimed item whose worker comes by ``before`` first."""
-    engine, loop, ended, there = Engine(), EventLoopThread(), [], threading.Event()
-    item = an_item(task=complete.name, risk="internal", floor="gpu", sensitivity="public")
+def called(
+    send_by: float,
+    before: Callable[[str], None],
+    *,
+    engine: Engine | None = None,
+    where: Deployment | None = None,
+    deadline: int | None = None,
+    told: list[Any] | None = None,
+    contents: Callable[..., Any] = lambda _: {},
+    kind: Any = complete,
+    arguments: dict[str, Any] | None = None,
+) -> tuple[Engine, list[Ended]]:
+    """What is sent and settled of one claimed item whose worker comes by ``before`` first.
+
+    ``deadline`` in microseconds from the claim; ``told``: what the breaker is.
+    """
+    engine = engine or Engine()
+    loop, ended, there = EventLoopThread(), [], threading.Event()
+    stated = {"risk": "internal", "floor": "gpu", "sensitivity": "public", "deadline": deadline}
+    item = an_item(task=kind.name, **stated)
+    heard: list[Any] = [] if told is None else told
 
     def put(call: Ended) -> None:
         ended.append(call)
         there.set()
 
     nothing: Any = SimpleNamespace(
-        take=lambda *_: None, ended=lambda *_: None, put=put, drop=lambda *_: None
+        take=lambda *_: None, ended=lambda *end: heard.append(end), put=put, drop=lambda *_: None
     )
     caller = Caller(
-        types={complete.name: complete},
+        types={kind.name: kind},
         loop=loop,
         leases=nothing,
         settler=nothing,
         breaker=nothing,
         checkpoint=before,
+        contents=contents,
     )
-    where: Any = SimpleNamespace(deployment=deployment(), engine=engine)
+    station: Any = SimpleNamespace(deployment=where or deployment(), engine=engine)
     loop.start()
     try:
-        claim = a_claim(item, arguments={"prompt": "p"}, held=7)
+        claim = a_claim(item, arguments=arguments or {"prompt": "p"}, held=7)
         caller.start(
-            where, [claim], {"i": Slot("slot", 0, 10, 10)}, send_by, lambda: None, Counter()
+            station, [claim], {"i": Slot("slot", 0, 10, 10)}, send_by, lambda: None, Counter()
         )
         assert there.wait(5)
     finally:
@@ -166,6 +186,52 @@ def test_what_is_sent_says_by_when_it_has_to_leave() -> None:
     engine, [settled] = called(send_by, lambda _: None)
     assert [call.send_by for call in engine.asked] == [send_by]
     assert isinstance(settled.call.outcome, Accepted)
+
+
+class Hanging(Engine):
+    """Never answers; says what its time was."""
+
+    async def complete(self, call: Call) -> Reply:
+        self.asked.append(call)
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    def spent(self, _: Call) -> Usage:
+        return Usage(engine_seconds=2.0)
+
+
+HOUSE = {"engine": "vllm", "model": "m", "boundary": "house", "key_env": None}
+
+
+@pytest.mark.parametrize("metered", [True, False])
+def test_a_call_ends_at_its_items_deadline_whatever_its_deployment_allows(*, metered: bool) -> None:
+    told: list[Any] = []
+    where = deployment() if metered else deployment(**HOUSE)
+    hanging = Hanging()
+    _, [settled] = called(
+        time.monotonic() + 60,
+        lambda _: None,
+        engine=hanging,
+        where=where,
+        deadline=50_000,
+        told=told,
+    )
+    outcome = settled.call.outcome
+    if metered:
+        assert isinstance(outcome, Unknown)
+    else:
+        assert isinstance(outcome, Interrupted)
+        assert outcome.usage.engine_seconds == 2.0
+    assert outcome.kind == "deadline"
+    # It says nothing of the deployment, which may have been about to answer.
+    assert (settled.call.telling, told) == (False, [])
+
+
+def test_an_answer_is_asked_for_as_a_stream_where_its_first_token_has_a_time() -> None:
+    for first in (None, 5.0):
+        where = deployment(first_token_timeout=first)
+        engine, _ = called(time.monotonic() + 60, lambda _: None, where=where)
+        assert [call.first_token for call in engine.asked] == [first]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,17 @@ from structlog.testing import capture_logs
 from tests.ledger.moves import WORKER, Moves, ceiling
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.outcome import Accepted, Completed, Usage
+from tierqueue.router.outcome import (
+    Accepted,
+    Completed,
+    Outcome,
+    Throttled,
+    Unavailable,
+    Usage,
+)
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.pricing import charge
-from tierqueue.workers.limits.bounds import Slot
+from tierqueue.workers.limits.bounds import Slot, Spent
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.settler import Ended, Settler
 from tierqueue.workers.verdicts import EndedCall
@@ -108,3 +115,38 @@ def test_another_models_answer_is_on_the_receipt_in_the_log_and_told_to_the_hook
     assert (receipt["model_asked"], receipt["model_served"]) == ("m", "other")
     assert receipt["other_model"] is True
     assert moves.history(claim.item.id)[0]["detail"]["other_model"] is True
+
+
+def spent(ledger: Ledger, outcome: Outcome, engine: str = "openai") -> Spent:
+    """What the limiter is told of a call that ended so."""
+    moves = Moves(ledger)
+    [claim] = moves.running()
+    call = EndedCall(
+        claim=claim,
+        deployment=POLICY.deployments["small"].model_copy(update={"engine": engine}),
+        outcome=outcome,
+        telling=True,
+        cancelled=False,
+    )
+    return Ended(call, Slot("slot", 0, 10, 10), lambda: None).spent()
+
+
+def test_a_throttle_and_an_overload_lower_the_rate_and_an_account_without_money_does_not(
+    ledger: Ledger,
+) -> None:
+    assert spent(ledger, Throttled(over="output_tokens")).refused == "output_tokens"
+    assert spent(ledger, Throttled()).refused == "requests"
+    overloaded = Unavailable(kind="outage", message="", overloaded=True)
+    assert spent(ledger, overloaded).refused == "requests"
+    assert spent(ledger, Unavailable(kind="outage", message="")).refused is None
+    assert spent(ledger, Unavailable(kind="quota", message="")).refused is None
+
+
+@pytest.mark.parametrize(("engine", "counted"), [("openai", 130), ("anthropic", 30)])
+def test_what_anthropic_serves_from_its_cache_counts_towards_no_limit(
+    ledger: Ledger, engine: str, counted: int
+) -> None:
+    usage = Usage(input_tokens=30, cache_read_tokens=100, output_tokens=7)
+    completed = Completed(text="yes", usage=usage, model_served="m")
+    accepted = Accepted(output={}, completed=completed, prompt_version="1")
+    assert spent(ledger, accepted, engine).used == (counted, 7)

@@ -17,8 +17,9 @@ _AFTER = """
 **log-probabilities**: `top_logprobs` as the profile gives it; in brackets the most that some of the
 provider's models show, to be stated where yours does. A server that refuses them is asked again
 without. **cached tokens**: where its `usage` counts what its prompt cache served, priced as
-`cache_read`. **cheaper**: `batch`, OpenAI's files and batches or Anthropic's message batches;
-`flex`, a service tier at that price.
+`cache_read`. **streams**: where an answer that is streamed, as `first_token_timeout` has it, tells
+its usage: `option`, in answer to `stream_options`, or `always`. **cheaper**: `batch`, OpenAI's
+files and batches or Anthropic's message batches; `flex`, a service tier at that price.
 """
 
 
@@ -47,6 +48,7 @@ def page() -> str:
                 "log-probabilities",
                 "`prompt_cache`",
                 "cached tokens",
+                "streams",
                 "cheaper",
             ),
             ((f"`{name}`", *_given(profile)) for name, profile in PROFILES.items()),
@@ -72,5 +74,6 @@ def _given(profile: Profile) -> tuple[str, ...]:
         shown,
         f"`{profile.prompt_cache}`",
         f"`{profile.cached_tokens}`" if profile.cached_tokens else "not told",
+        f"`{profile.stream_usage}`",
         ", ".join(f"`{name}`" for name in cheaper),
     )

@@ -1,6 +1,6 @@
 """The page of what producers and authors of task types import, from ``tierqueue.tasks``."""
 
-from typing import Any
+from typing import Annotated, Any, get_origin
 
 from tierqueue import tasks
 from tierqueue.tasks import ItemTask
@@ -14,12 +14,13 @@ else is promised to stay where it is.
 
 def names() -> dict[str, str]:
     """Each name that is exported, and where it is defined."""
-    return {name: _home(getattr(tasks, name)) for name in tasks.__all__}
+    return {name: _home(name, getattr(tasks, name)) for name in tasks.__all__}
 
 
 def about(name: str) -> str:
     """What a name is, in its docstring's first sentence."""
-    return markdown.sentence(getattr(tasks, name).__doc__)
+    exported = getattr(tasks, name)
+    return markdown.sentence((_mark(exported) or exported).__doc__)
 
 
 def page() -> str:
@@ -32,6 +33,13 @@ def page() -> str:
     return markdown.page("Task types and answers", _INTRODUCTION, table, *parts)
 
 
-def _home(exported: Any) -> str:
+def _home(name: str, exported: Any) -> str:
+    if (mark := _mark(exported)) is not None:
+        return f"{mark.__module__}.{name}"
     defined = exported.build if isinstance(exported, ItemTask) else exported
     return f"{defined.__module__}.{defined.__name__}"
+
+
+def _mark(exported: Any) -> Any:
+    """What marks a type of arguments (``Annotated``): it stands beside it and says what it is."""
+    return exported.__metadata__[0] if get_origin(exported) is Annotated else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, Table
 from sqlalchemy.types import JSON, Boolean
 
-from tierqueue.ledger import batch_table, evidence_table, job_tables, tables
+from tierqueue.ledger import batch_table, evidence_table, job_tables, payload_tables, tables
 from tools.reference import markdown, sources
 
 _COLUMNS = Path(__file__).with_name("tables.toml")
@@ -27,7 +27,7 @@ def page() -> str:
     """The whole page."""
     texts = columns()
     about: dict[str, str] = {}
-    for module in (tables, job_tables, batch_table, evidence_table):
+    for module in (tables, job_tables, batch_table, evidence_table, payload_tables):
         about |= sources.names(module)
     parts = [_INTRODUCTION]
     for name, table in tables.metadata.tables.items():

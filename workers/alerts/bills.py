@@ -18,8 +18,8 @@ class Alarms:
         self._hook = hook
         self._other_models: set[tuple[str, str]] = set()
 
-    def tell(self, deployment: Deployment, settled: Settlement) -> None:
-        """Tell of a settled call, where there is something to tell."""
+    def check(self, deployment: Deployment, settled: Settlement) -> None:
+        """Log a settled call and notify the hook of it, where something is wrong with its bill."""
         detail = settled.detail or {}
         if over := detail.get("overage"):
             said = {
@@ -31,12 +31,18 @@ class Alarms:
             }
             _log.error("overage", **said)
             self._hook({"what": "overage", **said})
+        if served := detail.get("billed_as"):
+            _log.warning(
+                "flex_billed_otherwise",
+                item=settled.item_id,
+                fence=settled.fence,
+                deployment=deployment.name,
+                service_tier=served,
+            )
         if detail.get("other_model"):
-            self._tell_of_another_model(deployment, settled, str(detail["model_served"]))
+            self._another_model(deployment, settled, str(detail["model_served"]))
 
-    def _tell_of_another_model(
-        self, deployment: Deployment, settled: Settlement, served: str
-    ) -> None:
+    def _another_model(self, deployment: Deployment, settled: Settlement, served: str) -> None:
         """Log it for each item; tell the hook of each deployment and name once a process."""
         said: dict[str, str | int] = {
             "item": settled.item_id,

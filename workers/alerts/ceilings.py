@@ -40,34 +40,34 @@ class Alarm:
         self._ledger = ledger
         self._policy = policy
         self._hook = Hook(policy.hooks) if hook is None else hook
-        self._looked = float("-inf")
+        self._checked = float("-inf")
 
-    def look(self) -> None:
-        """Tell what there is to tell; called with every tick."""
+    def tick(self) -> None:
+        """Notify of what there is; called with every tick of the routing stage."""
         self._ended()
         self._away()
-        if time.monotonic() - self._looked >= EVERY:
-            self._looked = time.monotonic()
+        if time.monotonic() - self._checked >= EVERY:
+            self._checked = time.monotonic()
             self._warn()
 
     def _ended(self) -> None:
         if not (most := self._hook.capacity):
             return
         with self._ledger.read() as connection:
-            found = warnings.untold(connection, database_now(connection), most)
+            found = warnings.not_notified(connection, database_now(connection), most)
         if not found:
             return
         with self._ledger.write() as connection:
-            taken = warnings.tell(connection, found, database_now(connection))
-        for row in taken:
-            fields = (row["error"] or {}).get("fields", {})
-            self._hook.tell(
+            taken = warnings.take(connection, found, database_now(connection))
+        for death in taken:
+            fields = (death.error or {}).get("fields", {})
+            self._hook.notify(
                 {
                     "what": "cost_ceiling",
-                    "item": row["id"],
-                    "task": row["task"],
-                    "budget": row["budget"],
-                    "job": row["job_id"],
+                    "item": death.id,
+                    "task": death.task,
+                    "budget": death.budget,
+                    "job": death.job_id,
                     **{name: fields.get(name) for name in _TOLD},
                 }
             )
@@ -93,16 +93,16 @@ class Alarm:
             waiting = conditions.waiting(connection, [warning.deployment for warning in new])
         for warning in new:
             with self._ledger.write() as connection:
-                first = conditions.tell(connection, warning.deployment, now)
+                first = conditions.note_notified(connection, warning.deployment, now)
             if first:
-                self._say("deployment_away", warning, waiting=waiting.get(warning.deployment, 0))
+                self._notify("deployment_away", warning, waiting=waiting.get(warning.deployment, 0))
         for ceiling in over:
             with self._ledger.write() as connection:
-                first = conditions.tell(connection, ceiling.deployment, None)
+                first = conditions.note_notified(connection, ceiling.deployment, None)
             if first:
-                self._say("deployment_back", ceiling)
+                self._notify("deployment_back", ceiling)
 
-    def _say(self, what: str, condition: Condition, **more: int) -> None:
+    def _notify(self, what: str, condition: Condition, **more: int) -> None:
         said: dict[str, str | int | None] = {"deployment": condition.deployment, **more}
         if condition.code is not None:
             said |= {
@@ -114,19 +114,19 @@ class Alarm:
             }
         log = _log.warning if condition.held else _log.info
         log(what, **said)
-        self._hook.tell({"what": what, **said})
+        self._hook.notify({"what": what, **said})
 
     def _warn(self) -> None:
         with self._ledger.read() as connection:
-            found = warnings.look(connection, self._policy.warnings, database_now(connection))
+            found = warnings.due(connection, self._policy.warnings, database_now(connection))
         if not found.reached and not found.marks:
             return
         with self._ledger.write() as connection:
             new = warnings.note(connection, found, database_now(connection))
         for warning in new:
-            said = _said(warning)
+            said = _fields(warning)
             _log.warning("ceiling_warning", **said)
-            self._hook.tell({"what": "ceiling_warning", **said})
+            self._hook.notify({"what": "ceiling_warning", **said})
 
 
 def _lasts(condition: Condition, now: int) -> bool:
@@ -137,7 +137,7 @@ def _lasts(condition: Condition, now: int) -> bool:
     return urgent or now - (condition.since or now) >= LASTS
 
 
-def _said(warning: CeilingWarning) -> dict[str, Any]:
+def _fields(warning: CeilingWarning) -> dict[str, Any]:
     """The warning as the log and the hook tell it; money in nano-dollars."""
     of_rate = warning.what == BURN_RATE
     return {

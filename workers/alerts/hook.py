@@ -7,14 +7,13 @@ wrong is one line in the log.
 import json
 import subprocess
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
 from tierqueue.router.policy.policy import HookPolicy
 from tierqueue.tasks.broker.background_sender import BackgroundSender
+from tierqueue.workers.alerts.posting import HookFailed, post
 
 _log = structlog.get_logger(__name__)
 
@@ -26,10 +25,6 @@ SECONDS = 10.0
 
 Message = Mapping[str, str | int | float | None]
 """What is told: ids and numbers, never what an item says."""
-
-
-class HookFailed(Exception):
-    """The command or the address did not take the message."""
 
 
 class Hook:
@@ -45,7 +40,7 @@ class Hook:
         """How many messages it can take now; 0 where no hook is stated."""
         return self._sender.capacity if self._policy.stated else 0
 
-    def tell(self, message: Message) -> None:
+    def notify(self, message: Message) -> None:
         """Hand a message over; returns at once, and says in the log where its queue is full."""
         if self._policy.stated and not self._sender.put((message,)):
             _log.error("hook_failed", why="too many messages wait", **_named(message))
@@ -55,7 +50,7 @@ class Hook:
         if self._policy.command:
             self._run_command(body)
         elif self._policy.webhook is not None:
-            self._post(self._policy.webhook, body)
+            post(self._policy.webhook, body, {}, self._seconds)
 
     def _run_command(self, body: bytes) -> None:
         ended = subprocess.run(  # noqa: S603 - the operator's own command, from the policy
@@ -68,23 +63,6 @@ class Hook:
         )
         if ended.returncode:
             raise HookFailed(f"exit status {ended.returncode}")
-
-    def _post(self, address: str, body: bytes) -> None:
-        url = urlsplit(address)
-        assert url.hostname is not None
-        kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
-        connection = kind(url.hostname, url.port, timeout=self._seconds)
-        try:
-            path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
-            status = connection.getresponse().status
-        except (OSError, HTTPException) as error:
-            # The address may be a secret itself: only the kind of error is told.
-            raise HookFailed(type(error).__name__) from None
-        finally:
-            connection.close()
-        if not 200 <= status < 300:
-            raise HookFailed(f"status {status}")
 
 
 def _failed(messages: list[Message], error: Exception, _: bool) -> None:

@@ -12,6 +12,7 @@ from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.batch_lane.requests import build, to_be_claimed
 from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine
@@ -48,7 +49,7 @@ class Collector:
         self._clock = clock
         self._checkpoint = checkpoint
 
-    def __call__(self, station: Station) -> bool:
+    def __call__(self, station: Station, policies: Policies) -> bool:
         """Hand over what was collected, in one batch; returns whether another may be due."""
         deployment = station.deployment
         limits = deployment.batch
@@ -81,7 +82,9 @@ class Collector:
         with self._ledger.write() as connection:
             batches.go_live(connection, built.unfit)
             fences = {key: wanted[key] for key in built.lines}
-            claims = claim(connection, claimant, fences, seen, now)
+            rows = [seen[key].item for key in fences]
+            held_back = policies.held_back(rows, deployment, now)
+            claims = claim(connection, claimant, fences, seen, now, held_back)
             if claims.claimed:
                 held = (batch_id, deployment.name, claims.claimed, self._worker, now, LEASE)
                 batches.form(connection, *held)

@@ -1,4 +1,4 @@
-"""The lane: a batch is formed, sent, looked at and settled, one step a look, each in the ledger.
+"""The lane: a batch is formed, sent, looked at and settled, one step a tick, each in the ledger.
 
 Any process may go on where another was ended. What costs money is asked for once: before a batch
 is created that is written down, and from then on it is looked for at the provider first.
@@ -18,10 +18,11 @@ from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.outcome import Outcome
-from tierqueue.router.policy.batch import PROMOTED
 from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.policy import Policy
+from tierqueue.router.policy.lanes import PROMOTED
+from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.alerts.bills import Alarms
+from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane import results, settle
 from tierqueue.workers.batch_lane.collect import AGAIN, LEASE, Collector
 from tierqueue.workers.batch_lane.requests import build, key_of
@@ -60,25 +61,28 @@ class Lane:
         *,
         worker: str,
         ledger: Ledger,
-        policy: Policy,
+        policies: Policies,
         stations: Mapping[str, Station],
         types: Mapping[str, Any],
         loop: EventLoopThread,
         alarms: Alarms,
+        observing: Observing,
         told: Callable[[Ends], None],
         clock: Callable[[], int],
         checkpoint: Callable[[str], None],
     ) -> None:
         self._worker = f"{worker}:{new_id()}"
         self._ledger = ledger
-        self._policy = policy
+        self._policies = policies
         self._stations = stations
         self._types = types
         self._loop = loop
         self._alarms = alarms
+        self._observing = observing
         self._told = told
         self._clock = clock
         self._checkpoint = checkpoint
+        self._started = False
         self._stopping = threading.Event()
         self._collect = Collector(
             worker=self._worker,
@@ -90,9 +94,15 @@ class Lane:
             checkpoint=checkpoint,
         )
 
+    def use(self, policies: Policies, stations: Mapping[str, Station]) -> None:
+        """Go by other policies, and work with their stations."""
+        self._policies, self._stations = policies, stations
+        self.start()
+
     def start(self) -> None:
-        """Look on a thread of its own, where there is anything to look after."""
-        if self._stations:
+        """Look on a thread of its own, once there is anything to look after."""
+        if self._stations and not self._started:
+            self._started = True
             threading.Thread(target=self.run, name="batch lane", daemon=True).start()
 
     def stop(self) -> None:
@@ -100,20 +110,20 @@ class Lane:
         self._stopping.set()
 
     def run(self) -> None:
-        """Look until ``stop``. A ledger that cannot be asked is tried again."""
+        """Tick until ``stop``. A ledger that cannot be asked is tried again."""
         while not self._stopping.wait(EVERY):
             try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
+                self.tick()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next tick tries again
                 if unreachable(error):
                     _log.warning("ledger_unreachable", error=type(error).__name__)
                 else:
-                    _log.exception("look_failed", error=type(error).__name__)
+                    _log.exception("tick_failed", error=type(error).__name__)
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Form what is due, and take each batch that is due one step on."""
         for station in self._stations.values():
-            while not self._stopping.is_set() and self._collect(station):
+            while not self._stopping.is_set() and self._collect(station, self._policies):
                 pass
         while not self._stopping.is_set() and (batch := self._due()) is not None:
             self._step(batch)
@@ -238,7 +248,7 @@ class Lane:
         for first in range(0, len(claims), MOST):
             outcomes: list[tuple[Claim, Outcome]] = []
             for one in claims[first : first + MOST]:
-                line = lines.get(key_of(one.item.id, one.fence))
+                line = results.line_of(lines, one.item.id, one.fence)
                 given = (line, one, station, engine, self._types, remote)
                 outcomes.append((one, results.outcome_of(*given, simulated=output.simulated)))
             self._write(station, batch, outcomes)
@@ -265,7 +275,7 @@ class Lane:
                 claim,
                 deployment,
                 outcome,
-                self._policy,
+                self._policies.own,
                 now,
                 random.random(),  # noqa: S311 - jitter
                 batch=batch.id,
@@ -279,5 +289,6 @@ class Lane:
             stale = {settlement.item_id for settlement in result.stale}
             batches.go_live(connection, [item for item in live if item not in stale])
         for settled in written:
-            self._alarms.tell(deployment, settled)
+            self._alarms.check(deployment, settled)
+        self._observing.replies([(deployment, outcome) for _, outcome in outcomes], now)
         self._told(result.ends)

@@ -10,11 +10,13 @@ from typing import Any
 from tierqueue.ledger.lifecycle.claims import Claim, Known
 from tierqueue.ledger.records import Fence
 from tierqueue.router.money import NOTHING
-from tierqueue.router.policy.batch import Batch
-from tierqueue.workers.caller import Station, prepare
+from tierqueue.router.policy.lanes import Batch
+from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.request import prepare
 
+_OURS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,48}")
 
 
@@ -27,11 +29,21 @@ class Built:
 
 
 def key_of(item: str, fence: int) -> str:
-    """What a line is called, so that its answer finds its claim: at most 64 plain characters, also
-    of an item whose id its producer chose.
+    """What a line is called, so that its answer finds its claim: at most 64 plain characters. An id
+    that its producer chose may hold anything, and leaves as a hash.
     """
-    named = item if _PLAIN.fullmatch(item) else sha256(item.encode()).hexdigest()[:40]
-    return f"{named}-{fence}"
+    return f"{item if _OURS.fullmatch(item) else _hashed(item)}-{fence}"
+
+
+def former_key_of(item: str, fence: int) -> str:
+    """The same as lines were called before: an id that its producer chose went out where it was
+    plain.
+    """
+    return f"{item if _PLAIN.fullmatch(item) else _hashed(item)}-{fence}"
+
+
+def _hashed(item: str) -> str:
+    return sha256(item.encode()).hexdigest()[:40]
 
 
 def to_be_claimed(known: Known) -> Claim:

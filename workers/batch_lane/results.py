@@ -7,11 +7,13 @@ from typing import Any
 import httpx2
 
 from tierqueue.ledger.lifecycle.claims import Claim
-from tierqueue.router.outcome import Failed, Interrupted, Outcome, Throttled, Unknown
-from tierqueue.workers.batch_lane.requests import key_of
-from tierqueue.workers.caller import Station, judge, prepare
+from tierqueue.router.outcome import Completed, Failed, Interrupted, Outcome, Throttled, Unknown
+from tierqueue.router.policy.deployment import Deployment
+from tierqueue.workers.batch_lane.requests import former_key_of, key_of
+from tierqueue.workers.caller import Station, judge
 from tierqueue.workers.engines.batches import BatchEngine, Line, Output, Remote
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.request import prepare
 
 EXPIRED = frozenset({"batch_expired", "expired"})
 CANCELLED = frozenset({"batch_cancelled", "canceled", "cancelled"})
@@ -30,11 +32,16 @@ def by_key(output: Output) -> dict[str, Line]:
     return found
 
 
+def line_of(lines: Mapping[str, Line], item: str, fence: int) -> Line | None:
+    """The line of one claim, also in a batch that an older release sent."""
+    return lines.get(key_of(item, fence)) or lines.get(former_key_of(item, fence))
+
+
 def counted(
     keys: Collection[tuple[str, int]], lines: Mapping[str, Line], remote: Remote
 ) -> dict[str, int]:
     """How many requests of these claims (item, fence) ended as what."""
-    found = Counter(_bucket(lines.get(key_of(*key)), remote) for key in keys)
+    found = Counter(_bucket(line_of(lines, *key), remote) for key in keys)
     return {name: found[name] for name in BUCKETS}
 
 
@@ -74,7 +81,19 @@ def outcome_of(
         return Unknown(kind="internal_error", message=message)
     headers = {"x-simulated": "true"} if simulated else {}
     response = httpx2.Response(line.status, json=dict(line.body), headers=headers)
-    return judge(engine.read(call, response), claim, kind, deployment)
+    reply = engine.read(call, response)
+    if isinstance(reply, Completed) and _redacted_otherwise(claim, deployment):
+        message = f"{deployment.name}: it was redacted by other rules than those in force now"
+        return Failed(kind="other_redaction", message=message, transient=True, usage=reply.usage)
+    return judge(reply, claim, kind, deployment, call)
+
+
+def _redacted_otherwise(claim: Claim, deployment: Deployment) -> bool:
+    """Whether the pseudonyms in an answer may stand for something else than is found now."""
+    route = claim.item.route or {}
+    # What was sent as it is has no pseudonyms; nor does an older release say by which rules.
+    sent = route.get("redaction", deployment.redaction)
+    return route.get("terms") != deployment.terms and sent != deployment.redaction
 
 
 def _without_line(deployment: str, remote: Remote) -> Outcome:

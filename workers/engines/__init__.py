@@ -37,6 +37,8 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
             limit_parameter=deployment.limit_parameter,
             logprobs_parameter=deployment.logprobs_parameter,
             prompt_cache=deployment.prompt_cache,
+            stream_usage=deployment.stream_usage,
+            connect_timeout=deployment.connect_timeout,
         )
     from tierqueue.workers.engines.anthropic import AnthropicEngine
 
@@ -47,6 +49,7 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
         simulated=deployment.simulated,
         metered=deployment.metered,
         prompt_cache=deployment.prompt_cache,
+        connect_timeout=deployment.connect_timeout,
     )
 
 

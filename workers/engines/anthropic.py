@@ -1,20 +1,28 @@
 """The messages API as Anthropic speaks it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any, Literal, cast
 
 import anthropic
 import httpx2
-from anthropic.types import OutputConfigParam, TextBlockParam
+from anthropic.types import (
+    Base64ImageSourceParam,
+    ImageBlockParam,
+    OutputConfigParam,
+    TextBlockParam,
+)
 
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.providers import ANTHROPIC_URL, PromptCache
 from tierqueue.workers.engines.anthropic_batches import AnthropicBatches
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.http import bills, finishes, wire
+from tierqueue.workers.engines.http import bills, finishes, streams, wire
 from tierqueue.workers.engines.http.api import Answer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
+
+_MediaType = Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
 
 CACHED_FROM_BYTES = 16_384
 """From this size on the shared part is marked for the prompt cache: about 4,096 tokens, the most
@@ -33,8 +41,14 @@ class AnthropicEngine(ApiEngine):
         simulated: bool,
         metered: bool,
         prompt_cache: PromptCache = "marks",
+        connect_timeout: float = 10.0,
     ) -> None:
-        super().__init__(deployment=deployment, simulated=simulated, metered=metered)
+        super().__init__(
+            deployment=deployment,
+            simulated=simulated,
+            metered=metered,
+            connect_timeout=connect_timeout,
+        )
         self._url = base_url or ANTHROPIC_URL
         self._key = key
         self._marked = prompt_cache == "marks"
@@ -55,6 +69,12 @@ class AnthropicEngine(ApiEngine):
         assert self._client is not None
         return AnthropicBatches(self._client)
 
+    def cached_prefix(self, call: Call) -> str | None:
+        """See ``Caching``: what is marked."""
+        shared = f"{call.model}\0{call.system}\0{call.prefix}".encode("utf-8", "surrogatepass")
+        marked = self._marked and call.prefix.strip() and _large(call)
+        return sha256(shared).hexdigest() if marked else None
+
     async def _send(self, call: Call) -> httpx2.Response:
         assert self._client is not None
         try:
@@ -65,13 +85,20 @@ class AnthropicEngine(ApiEngine):
                 max_tokens=call.output_limit,
                 output_config=_format(call) or anthropic.omit,
                 # The SDK has no parameter for it any more; the API has, for some of its models.
-                extra_body=None if call.temperature is None else {"temperature": call.temperature},
+                extra_body={
+                    **({} if call.temperature is None else {"temperature": call.temperature}),
+                    # Said here, the SDK reads all of it.
+                    **({} if call.first_token is None else {"stream": True}),
+                },
                 extra_headers=self._headers(call),
                 timeout=self._timeout(call),
             )
         except anthropic.APIStatusError as error:
             return error.response
         return raw.http_response
+
+    def _fold(self, events: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        return streams.messages(events)
 
     def _bill(self, body: Mapping[str, Any]) -> Usage:
         return _usage(body)
@@ -84,15 +111,25 @@ class AnthropicEngine(ApiEngine):
         )
 
 
-def _blocks(call: Call, *, marked: bool) -> list[TextBlockParam]:
+def _large(call: Call) -> bool:
+    return len(call.system.encode()) + len(call.prefix.encode()) >= CACHED_FROM_BYTES
+
+
+def _blocks(call: Call, *, marked: bool) -> list[TextBlockParam | ImageBlockParam]:
     # A block of blanks alone is refused, and says nothing.
-    blocks: list[TextBlockParam] = []
+    blocks: list[TextBlockParam | ImageBlockParam] = []
     if call.prefix.strip():
         shared: TextBlockParam = {"type": "text", "text": call.prefix}
-        size = len(call.system.encode()) + len(call.prefix.encode())
-        if marked and size >= CACHED_FROM_BYTES:
+        if marked and _large(call):
             shared["cache_control"] = {"type": "ephemeral", "ttl": "5m"}
         blocks.append(shared)
+    for image in call.images:
+        source: Base64ImageSourceParam = {
+            "type": "base64",
+            "media_type": cast("_MediaType", image.media_type),
+            "data": image.base64,
+        }
+        blocks.append({"type": "image", "source": source})
     if call.question.strip():
         blocks.append({"type": "text", "text": call.question})
     return blocks

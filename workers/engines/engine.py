@@ -1,11 +1,26 @@
 """The contract of an engine: one call in, one reply out, nothing raised, nothing retried."""
 
 import math
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from tierqueue.router.outcome import Reply, Usage
+from tierqueue.router.outcome import PerMinute, Reply, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class SentImage:
+    """An image of a call: its hash, its media type, and once they were read its bytes."""
+
+    sha256: str
+    media_type: str
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def base64(self) -> str:
+        """The bytes as they are sent."""
+        return b64encode(self.body).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +32,14 @@ class Call:
     provider is to enforce, in its own subset; without one, ``json_object`` asks for its JSON mode.
     ``alternatives``: the probability of each token of the answer is asked for, and those of so many
     others in its place; ``None`` asks for none. ``temperature``: ``None`` leaves it to the server.
-    ``output_limit`` is in tokens, reasoning among them, ``timeout`` in seconds. ``labels`` travel
-    as request headers beside item and fence; never a payload. ``send_by``, by the monotonic clock:
-    what has not left by then may not leave any more, for its slot and its lease may be another's.
+    ``flex``: the provider's service tier of that name is asked.
+    ``output_limit`` is in tokens, reasoning among them, ``timeout`` in seconds. ``first_token``:
+    the answer is asked for as a stream, and its first token is to come within so many seconds;
+    ``None`` asks for it whole. ``labels`` travel as request headers beside item and fence; never a
+    payload. ``send_by``, by the monotonic clock: what has not left by then may not leave any more,
+    for its slot and its lease may be another's. ``engine_seconds``: once it has had so many of an
+    engine of the house it is ended. ``originals``: what each pseudonym in it stands
+    for; it is never sent. ``images`` are sent before the question.
     """
 
     item: str
@@ -32,11 +52,16 @@ class Call:
     schema_name: str
     output_limit: int
     timeout: float
+    first_token: float | None = None
     json_object: bool = False
     alternatives: int | None = None
     temperature: float | None = None
+    flex: bool = False
     send_by: float = math.inf
+    engine_seconds: float = math.inf
     labels: Mapping[str, str] = field(default_factory=dict)
+    originals: Mapping[str, str] = field(default_factory=dict, repr=False)
+    images: Sequence[SentImage] = field(default=(), repr=False)
 
 
 class Engine(Protocol):
@@ -61,3 +86,18 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release what ``start`` took; safe to call twice."""
+
+
+@runtime_checkable
+class Caching(Protocol):
+    """An engine whose provider caches prefixes that calls share."""
+
+    def cached_prefix(self, call: Call) -> str | None:
+        """Names what of the call its provider caches; ``None`` where that is nothing."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """An engine whose provider states limits; ``rates`` are those of its last reply that did."""
+
+    rates: PerMinute | None

@@ -1,9 +1,20 @@
 """Whose time an engine's seconds are: each call in flight gets an equal share of each instant."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from math import inf
 
 Clock = Callable[[], float]
 """Seconds that only grow, such as ``time.monotonic``."""
+
+
+_LOOK = 0.01
+"""Seconds between two looks at a call that has had almost all it is allowed."""
+
+
+class OutOfEngineTime(TimeoutError):
+    """A call has had all of the engine's time that is held for it."""
 
 
 class EngineTime:
@@ -29,6 +40,36 @@ class EngineTime:
         self._advance()
         self._in_flight += 1
         return self._share
+
+    @asynccontextmanager
+    async def within(self, mark: float, seconds: float) -> AsyncIterator[None]:
+        """End what is done in here once its call has had so many ``seconds`` of the engine; raises
+        ``OutOfEngineTime``.
+        """
+        if seconds == inf:
+            yield
+            return
+        loop, looks = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+
+        def look() -> None:
+            self._advance()
+            left = seconds - (self._share - mark)
+            if left <= 0:
+                limit.reschedule(loop.time())
+            else:
+                looks[:] = [loop.call_later(max(left, _LOOK), look)]
+
+        try:
+            async with asyncio.timeout(None) as limit:
+                looks.append(loop.call_later(seconds, look))
+                try:
+                    yield
+                finally:
+                    looks[0].cancel()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise OutOfEngineTime from None
 
     def leave(self, mark: float) -> float:
         """The call ends; returns its seconds."""

@@ -1,13 +1,13 @@
 """Chat completions as OpenAI speaks them, at any base URL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
 import httpx2
 import openai
 import structlog
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONObject, ResponseFormatJSONSchema
 
 from tierqueue.router.outcome import Usage
@@ -16,9 +16,10 @@ from tierqueue.router.policy.providers import (
     LimitParameter,
     LogprobsParameter,
     PromptCache,
+    StreamUsage,
 )
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.http import bills, finishes, logprobs, refusals, wire
+from tierqueue.workers.engines.http import bills, finishes, logprobs, refusals, streams, wire
 from tierqueue.workers.engines.http.api import Answer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 CACHED_FROM_BYTES = 1_024
 """Below this size no prefix has the 1,024 tokens from which on OpenAI caches one."""
+
+ALONE_FROM_BYTES = 4 * CACHED_FROM_BYTES
+"""From this size on the first call of a prefix goes alone: about 1,024 tokens."""
 
 
 class OpenAIEngine(ApiEngine):
@@ -44,14 +48,21 @@ class OpenAIEngine(ApiEngine):
         limit_parameter: LimitParameter = "max_tokens",
         logprobs_parameter: LogprobsParameter = "flag",
         prompt_cache: PromptCache = "none",
+        stream_usage: StreamUsage = "option",
+        connect_timeout: float = 10.0,
     ) -> None:
-        super().__init__(deployment=deployment, simulated=simulated, metered=metered)
+        super().__init__(
+            deployment=deployment,
+            simulated=simulated,
+            metered=metered,
+            connect_timeout=connect_timeout,
+        )
         self._url = base_url or OPENAI_URL
         self._key = key
         self._limit_parameter = limit_parameter
         self._logprobs_parameter = logprobs_parameter
         self._keyed = prompt_cache == "key"
-        self._without: frozenset[str] = frozenset()
+        self._stream_usage = stream_usage
         self._client: openai.AsyncOpenAI | None = None
 
     async def start(self) -> None:
@@ -82,7 +93,7 @@ class OpenAIEngine(ApiEngine):
             # Models that reason show none, for one; the next call is not refused for it once more.
             self._without = without
             log.warning(
-                "engine.does_without", deployment=self._deployment, parameters=sorted(without)
+                "engine_feature_refused", deployment=self._deployment, parameters=sorted(without)
             )
         return response
 
@@ -94,12 +105,15 @@ class OpenAIEngine(ApiEngine):
     def _key_of(self, call: Call) -> str | None:
         return _cache_key(call) if self._keyed else None
 
+    def cached_prefix(self, call: Call) -> str | None:
+        """See ``Caching``: what is keyed, and has so many tokens by any usual count."""
+        size = len(call.system.encode()) + len(call.prefix.encode())
+        return self._key_of(call) if size >= ALONE_FROM_BYTES else None
+
     async def _ask(self, call: Call, without: frozenset[str]) -> httpx2.Response:
         """One request, ``without`` some of its extra parameters."""
         assert self._client is not None
-        messages: list[ChatCompletionMessageParam] = [
-            {"role": "user", "content": call.prefix + call.question}
-        ]
+        messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": _content(call)}]
         if call.system:
             messages.insert(0, {"role": "system", "content": call.system})
         limit, none = call.output_limit, openai.omit
@@ -116,16 +130,28 @@ class OpenAIEngine(ApiEngine):
                 max_tokens=none if newer else limit,
                 logprobs=none if shown is None or numbered else True,
                 temperature=none if call.temperature is None else call.temperature,
+                service_tier="flex" if call.flex else none,
                 top_logprobs=none if numbered else shown or none,
                 prompt_cache_key=key or none,
                 # The SDK's own parameter takes no number.
-                extra_body={"logprobs": max(1, shown)} if numbered and shown is not None else None,
+                extra_body=self._streamed(call)
+                | ({"logprobs": max(1, shown)} if numbered and shown is not None else {}),
                 extra_headers=self._headers(call),
                 timeout=self._timeout(call),
             )
         except openai.APIStatusError as error:
             return error.response
         return raw.http_response
+
+    def _streamed(self, call: Call) -> dict[str, Any]:
+        """What asks for a stream; said beside the SDK's parameters, so that it reads all of it."""
+        if call.first_token is None:
+            return {}
+        asked = {"stream_options": {"include_usage": True}}
+        return {"stream": True, **(asked if self._stream_usage == "option" else {})}
+
+    def _fold(self, events: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        return streams.chat(events)
 
     def _bill(self, body: Mapping[str, Any]) -> Usage:
         return _usage(body)
@@ -147,6 +173,22 @@ class OpenAIEngine(ApiEngine):
             model=wire.name(body, "model"),
             tokens=logprobs.read(choice),
         )
+
+
+def _content(call: Call) -> str | list[ChatCompletionContentPartParam]:
+    """One text, or with images the parts that it is."""
+    if not call.images:
+        return call.prefix + call.question
+    parts: list[ChatCompletionContentPartParam] = []
+    if call.prefix.strip():
+        parts.append({"type": "text", "text": call.prefix})
+    for image in call.images:
+        url = f"data:{image.media_type};base64,{image.base64}"
+        # Said, since what models do by themselves has no bound that holds for all of them.
+        parts.append({"type": "image_url", "image_url": {"url": url, "detail": "high"}})
+    if call.question.strip():
+        parts.append({"type": "text", "text": call.question})
+    return parts
 
 
 def _cache_key(call: Call) -> str | None:

@@ -5,20 +5,36 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import structlog
 
 from tierqueue.router.errors import Misconfigured
-from tierqueue.router.outcome import Completed, Failed, Reply, Token, Unavailable, Usage
-from tierqueue.router.policy.policy_errors import nearest
-from tierqueue.workers.engines import engine_load, orphans, vllm_request, vllm_tokens
+from tierqueue.router.outcome import (
+    ENGINE_TIME,
+    Completed,
+    Failed,
+    Interrupted,
+    Reply,
+    Token,
+    Unavailable,
+    Usage,
+)
+from tierqueue.workers.engines import (
+    engine_load,
+    orphans,
+    vllm_request,
+    vllm_start,
+    vllm_tokens,
+)
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_load import EngineLoad, Stall
-from tierqueue.workers.engines.engine_time import Clock, EngineTime
+from tierqueue.workers.engines.engine_time import Clock, EngineTime, OutOfEngineTime
 from tierqueue.workers.engines.http import refusals
 
 log = structlog.get_logger(__name__)
@@ -59,6 +75,7 @@ class VllmEngine:
         self._hung = False
         self._llm: Any = None
         self._sampling: vllm_request.Sampling | None = None
+        self._cores: list[BaseProcess] = []
         self._watcher: subprocess.Popen[bytes] | None = None
         self._closing = False
 
@@ -83,20 +100,24 @@ class VllmEngine:
                 f"deployment {self._deployment} needs vLLM, which cannot be imported "
                 f"({error}): run `make engine`"
             ) from error
-        self._refuse_unknown({field.name for field in dataclasses.fields(AsyncEngineArgs)})
+        known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+        if (wrong := vllm_start.unknown(self._options, known)) is not None:
+            raise Misconfigured(f"deployment {self._deployment}: {wrong}")
         self._sampling = vllm_request.sampling()
         logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
+        self._watcher = orphans.watch()
         try:
             told = engine_load.listener(self.load)
             asked = AsyncEngineArgs(**self.arguments())
             self._llm = AsyncLLM.from_engine_args(asked, stat_loggers=[told])
             engine_load.alone(self._llm, told)
-            cores = self._llm.engine_core.resources.engine_manager.processes
-            self._watcher = orphans.watch(core.pid for core in cores)
+            self._cores = list(self._llm.engine_core.resources.engine_manager.processes)
+            orphans.settle(self._watcher, (core.pid for core in self._cores if core.pid))
         except Exception as error:
+            orphans.end(self._watcher)
             raise Misconfigured(
                 f"vLLM did not start for deployment {self._deployment}, model {self._model}: "
-                f"{type(error).__name__}: {error}"
+                + vllm_start.why(self._model, self._options, error)
             ) from error
 
     def arguments(self) -> dict[str, Any]:
@@ -120,9 +141,13 @@ class VllmEngine:
         began, mark = self._clock(), self._time.enter()
         self._stall.begun()
         self.load.begun()
+        reply: Completed | Failed | Unavailable | Interrupted
         timed_out = False
         try:
-            async with asyncio.timeout(call.timeout):
+            async with (
+                asyncio.timeout(call.timeout),
+                self._time.within(mark, call.engine_seconds),
+            ):
                 reply = await self._generate(call)
         except asyncio.CancelledError:
             self._time.cut(call.item, call.fence, mark)
@@ -157,7 +182,8 @@ class VllmEngine:
             return f"the vLLM engine core of {self._deployment} hangs: it {stall}"
         if self._closing:
             return f"the engine of {self._deployment} was closed"
-        return f"the vLLM engine core of {self._deployment} died"
+        how = await asyncio.to_thread(_how_it_ended, self._cores)
+        return f"the vLLM engine core of {self._deployment} died{how}"
 
     async def close(self) -> None:
         """Stop the engine core; safe to call twice."""
@@ -228,7 +254,9 @@ class VllmEngine:
         (rendered,) = await renderer.render_cmpl_async([parsed], how)
         return rendered
 
-    def _without_answer(self, call: Call, error: Exception) -> Completed | Failed | Unavailable:
+    def _without_answer(
+        self, call: Call, error: Exception
+    ) -> Completed | Failed | Unavailable | Interrupted:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -238,10 +266,12 @@ class VllmEngine:
             case TimeoutError() if self._hung:
                 message = f"{self._deployment}: the engine core hangs"
                 return Unavailable(kind="engine_died", message=message)
+            case OutOfEngineTime():
+                return Interrupted(kind=ENGINE_TIME)
             case TimeoutError():
                 return self._failure("timeout", f"no answer in {call.timeout} s", transient=True)
             case EngineDeadError():
-                log.error("engine.dead", deployment=self._deployment)
+                log.error("engine_died", deployment=self._deployment)
                 message = f"{self._deployment}: the engine core died"
                 return Unavailable(kind="engine_died", message=message)
             case VLLMClientError() | ValueError() if refusals.says_too_long(str(error), call):
@@ -252,19 +282,27 @@ class VllmEngine:
                 return self._failure("bad_request", f"vLLM refuses it: {named}", transient=False)
             case EngineGenerateError():
                 named = f"{named} from {type(error.__cause__).__name__}"
-        log.error("engine.unexpected", deployment=self._deployment, item=call.item, error=named)
+        log.error(
+            "engine_error_unexpected", deployment=self._deployment, item=call.item, error=named
+        )
         return self._failure("engine_error", named, transient=True)
 
     def _failure(self, kind: str, said: str, *, transient: bool) -> Failed:
         return Failed(kind=kind, message=f"{self._deployment}: {said}", transient=transient)
 
-    def _refuse_unknown(self, known: set[str]) -> None:
-        for option in self._options:
-            if option not in known:
-                raise Misconfigured(
-                    f"deployment {self._deployment}: vLLM has no engine option {option!r}"
-                    + nearest(option, known)
-                )
+
+def _how_it_ended(cores: Sequence[BaseProcess]) -> str:
+    """What the end of a dead core says of its cause, and what to do where memory ran out."""
+    for core in cores:
+        core.join(5)
+        if core.exitcode == -signal.SIGKILL:
+            return (
+                " of signal 9, by which a system ends what takes its last memory: give it less "
+                "(kv_cache_memory_bytes, gpu_memory_utilization, max_num_seqs, max_model_len)"
+            )
+        if core.exitcode:
+            return f" (exit {core.exitcode}): its own error stands above in the worker's output"
+    return ""
 
 
 def _end_messaging(resources: Any) -> None:

@@ -1,13 +1,14 @@
 """What the limiter is told and what it answers: bounds, calls wanted, grants, calls that ended."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.lifecycle import Wait
-from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.outcome import Dimension, PerMinute
+from tierqueue.router.policy.deployment import Deployment, token_burst
 
 FORGOTTEN, TIER_FORGOTTEN = Wait.IN_FLIGHT_FORGOTTEN, Wait.TIER_IN_FLIGHT_FORGOTTEN
 """Redis does not know all calls in flight, of the deployment or of the tier."""
@@ -23,8 +24,9 @@ class Bounds:
     """What a deployment states; ``None`` means "not bounded", 0 in flight means "nothing now".
 
     ``token_burst`` is the largest item, in tokens, that is ever granted. ``counted``: what it is
-    asked for is counted even where no rate bounds it. ``call`` is how long its calls take at most,
-    in seconds. Raises ``InvalidPolicy`` for bounds that let nothing through.
+    asked for is counted even where no rate bounds it. ``trial``: it is tried by one call, which
+    what was learned of it does not bind. ``call`` is how long its calls take at most, in seconds.
+    Raises ``InvalidPolicy`` for bounds that let nothing through.
     """
 
     deployment: str
@@ -38,6 +40,7 @@ class Bounds:
     in_flight: int | None = None
     tier_in_flight: int | None = None
     counted: bool = False
+    trial: bool = False
     call: float = 60.0
 
     def __post_init__(self) -> None:
@@ -89,9 +92,14 @@ class Bounds:
         )
 
 
-def bounds_of(deployment: Deployment, tier_in_flight: int | None) -> Bounds:
-    """What a deployment's policy states, and its tier's calls in flight."""
-    limits = deployment.limits
+def bounds_of(
+    deployment: Deployment, tier_in_flight: int | None, chosen: Mapping[str, int] | None = None
+) -> Bounds:
+    """What a deployment's policy states, or an operator has ``chosen`` in its place, by the limits'
+    names, and its tier's calls in flight.
+    """
+    limits = deployment.limits.model_copy(update=chosen) if chosen else deployment.limits
+    tokens = limits.tokens_per_minute
     return Bounds(
         deployment=deployment.name,
         tier=deployment.tier.value,
@@ -100,10 +108,11 @@ def bounds_of(deployment: Deployment, tier_in_flight: int | None) -> Bounds:
         input_tokens_per_minute=limits.input_tokens_per_minute,
         output_tokens_per_minute=limits.output_tokens_per_minute,
         requests_per_day=limits.requests_per_day,
-        token_burst=deployment.token_burst,
+        token_burst=None if tokens is None else token_burst(tokens, deployment.context_window),
         in_flight=limits.in_flight,
         tier_in_flight=tier_in_flight,
-        call=deployment.timeout,
+        counted=deployment.engine != "vllm",
+        call=deployment.longest_call,
     )
 
 
@@ -131,20 +140,49 @@ class Want:
 
 
 class Slot(NamedTuple):
-    """What one granted call holds: its id, when it was granted (the server's µs), its bounds."""
+    """What one granted call holds: its id, when it was granted (the server's µs), its bounds, and
+    whether it is one on trial.
+    """
 
     id: str
     at: int
     input: int
     output: int
+    trial: bool = False
 
 
 class Spent(NamedTuple):
-    """A call that ended: its slot, tokens of input and output where they are known, was it sent."""
+    """A call that ended: its slot, tokens of input and output where they are known, was it sent,
+    and which limit its provider refused it for.
+    """
 
     slot: Slot
     used: tuple[int, int] | None = None
     sent: bool = True
+    refused: Dimension | None = None
+
+
+class Seen(NamedTuple):
+    """A deployment as the limiter last saw it, ``at`` by the monotonic clock: what was used of its
+    minute, and what was learned of its limits.
+    """
+
+    at: float
+    used: PerMinute
+    learned: PerMinute
+
+    def told(self, now: float) -> dict[str, Any]:
+        """As the heartbeat tells it, by the policy's names; ``now`` by the same clock."""
+        return {
+            "ago": round(now - self.at, 1),
+            "used": _named(self.used),
+            "learned": _named(self.learned),
+        }
+
+
+def _named(rates: PerMinute) -> dict[str, int]:
+    known = rates._asdict().items()
+    return {f"{name}_per_minute": rate for name, rate in known if rate is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +202,7 @@ class Grant:
     full: tuple[Wait, ...] = ()
     never: tuple[str, ...] = ()
     at: int = field(default=0, compare=False)
+    trial: bool = field(default=False, compare=False)
     forgotten_until: int = field(default=0, compare=False)
     send_by: float = field(default=math.inf, compare=False)
 
@@ -181,5 +220,7 @@ class Grant:
         """What the granted ones of those ``wanted`` hold."""
         granted = set(self.granted)
         return [
-            Slot(want.id, self.at, want.input, want.output) for want in wanted if want.id in granted
+            Slot(want.id, self.at, want.input, want.output, self.trial)
+            for want in wanted
+            if want.id in granted
         ]

@@ -1,16 +1,19 @@
 -- Decides one slice; see limiter.py for the promise.
--- KEYS: of each scope its windows, its calls in flight, what is remembered of those.
+-- KEYS: of each scope its windows, its calls in flight, what is remembered of those; then what was
+-- learned of the first scope.
 -- ARGV: lease, look-again, minute, travel, the longest call, day (microseconds), key life (seconds),
--- how many scopes; of each scope: limits of requests, tokens, input and output tokens a minute, of
+-- how many scopes, whether what was learned counts; of each scope: limits of requests, tokens, input and output tokens a minute, of
 -- requests a day, of calls in flight ('' = not bounded), whether its windows are kept, the bits of its
 -- calls in flight and of those forgotten; then id, input and output tokens of each call wanted.
 -- Answers: how many were granted, microseconds to wait, bits of LIMITS, the time; then of each scope
--- until when it is forgotten (0: it is not).
+-- until when it is forgotten (0: it is not); then of the first what is used in each dimension, and what
+-- was learned of the first four ('': nothing).
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local lease, again, minute = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local travel, call, day = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local life, scopes = tonumber(ARGV[7]), tonumber(ARGV[8])
+local life, scopes, by_learned = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
+local rates = learned(KEYS[scopes * 3 + 1], now, minute)
 local grain = { minute = minute / 240, day = day / 240 }
 local longest = {
   p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
@@ -31,7 +34,7 @@ local function first_leaves(key)
 end
 
 local function scope(number)
-  local at = 8 + (number - 1) * 9
+  local at = 9 + (number - 1) * 9
   local s = {
     most = tonumber(ARGV[at + 6]), windows = ARGV[at + 7] == '1', from = 0, why = 0, wait = 0,
     calls_key = KEYS[number * 3 - 1], bit = tonumber(ARGV[at + 8]), used = { 0, 0, 0, 0, 0 },
@@ -41,7 +44,13 @@ local function scope(number)
     limits[dimension] = tonumber(ARGV[at + dimension])
     limited = limited or limits[dimension] ~= nil
   end
-  s.limits = limits
+  s.limits, s.soft = limits, {}
+  for dimension = 1, number == 1 and by_learned and s.windows and 4 or 0 do
+    local rate = rates[dimension]
+    if rate and rate < (limits[dimension] or math.huge) then
+      limits[dimension], s.soft[dimension] = rate, true
+    end
+  end
   if s.most then
     s.calls = crowd(s.calls_key)
     local known = remembered(KEYS[number * 3], now, lease, life)
@@ -120,7 +129,7 @@ for number = 1, scopes do
 end
 
 local bits = { REQUESTS, TOKENS, INPUT, OUTPUT, DAY }
-local first = 9 + scopes * 9
+local first = 10 + scopes * 9
 for n = first, #ARGV, 3 do
   local input, output = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2])
   local cost = { 1, input + output, input, output, 1 }
@@ -131,9 +140,12 @@ for n = first, #ARGV, 3 do
   end
   for _, s in ipairs(all) do
     for dimension = 1, 5 do
-      local limit = s.limits[dimension]
-      if limit and s.from == 0 and s.used[dimension] + cost[dimension] > limit then
-        stop(bits[dimension], leaves(s, dimension, s.used[dimension] + cost[dimension] - limit))
+      local limit, used, soft = s.limits[dimension], s.used[dimension], s.soft[dimension]
+      -- What was learned is a guess: one call alone may always go.
+      local alone = soft and used == 0
+      if limit and s.from == 0 and used + cost[dimension] > limit and not alone then
+        local over = used + cost[dimension] - limit
+        stop(bits[dimension], leaves(s, dimension, soft and math.min(over, used) or over))
       end
     end
     if s.most and s.calls >= s.most then stop(s.bit, first_leaves(s.calls_key)) end
@@ -180,5 +192,9 @@ for _, s in ipairs(all) do
     end
     keep(s.window, s.window.state.day == '1' and math.max(life, day / 500000) or life)
   end
+end
+for dimension = 1, 5 do answer[#answer + 1] = string.format('%.0f', all[1].used[dimension]) end
+for dimension = 1, 4 do
+  answer[#answer + 1] = rates[dimension] and string.format('%.0f', rates[dimension]) or ''
 end
 return answer

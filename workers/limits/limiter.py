@@ -24,7 +24,6 @@ nobody.
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import redis
@@ -34,15 +33,18 @@ from redis.retry import Retry
 
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.lifecycle import LIMITS, Wait
+from tierqueue.router.outcome import DIMENSIONS, PerMinute
 from tierqueue.tasks.broker import names
 from tierqueue.workers.limits.bounds import (
     FORGOTTEN,
     TIER_FORGOTTEN,
     Bounds,
     Grant,
+    Seen,
     Spent,
     Want,
 )
+from tierqueue.workers.limits.scripts import Scripts
 
 _log = structlog.get_logger(__name__)
 
@@ -55,20 +57,8 @@ LONGEST = 60.0
 KEY_LIFE = 3600
 """Seconds an unused key is kept."""
 
-
-def _script(*parts: str) -> str:
-    return "".join(
-        Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8") for name in parts
-    )
-
-
-class Scripts(NamedTuple):
-    """The scripts, each whole."""
-
-    grant: str = _script("remembered", "windows", "limiter")
-    renew: str = _script("remembered", "renew")
-    settle: str = _script("remembered", "windows", "settle")
-    restore: str = _script("remembered", "windows", "restore")
+TOLD_AGAIN = 30.0
+"""Seconds after which limits that a provider states are told again, though they did not change."""
 
 
 class Entry(NamedTuple):
@@ -109,6 +99,8 @@ class Limiter:
         self._settle = client.register_script(self.scripts.settle)
         self._restore = client.register_script(self.scripts.restore)
         self._client = client
+        self._told: dict[str, tuple[float, PerMinute]] = {}
+        self.seen: dict[str, Seen] = {}
 
     @classmethod
     def at(cls, broker_url: str, lease: float) -> "Limiter":
@@ -135,7 +127,7 @@ class Limiter:
             granted = tuple(want.id for want in wanted)
             return Grant(granted=granted, never=never, send_by=send_by)
         arguments: list[str | int] = [self._lease, _micro(LOOK_AGAIN), *self._times(bounds)]
-        arguments += KEY_LIFE, 2
+        arguments += KEY_LIFE, 2, int(not bounds.trial)
         arguments += *_limits(bounds.rates), _limit(bounds.in_flight), int(bounds.windows)
         arguments += _bit(Wait.IN_FLIGHT), _bit(FORGOTTEN)
         arguments += *_limits([None] * 5), _limit(bounds.tier_in_flight), 0
@@ -143,20 +135,26 @@ class Limiter:
         for want in wanted:
             arguments += want.id, want.input, want.output
         try:
-            keys = self._keys(bounds)
-            count, wait, full, at, until, _ = self._grant(keys=keys, args=arguments)
+            keys = [*self._keys(bounds), self._learned(bounds.deployment)]
+            count, wait, full, at, until, _, *now = self._grant(keys=keys, args=arguments)
         except redis.RedisError as error:
             raise SpendingRefused(
                 f"the limiter of {bounds.deployment} gave no answer ({type(error).__name__}); "
                 "nothing is called until Redis answers again",
                 {"deployment": bounds.deployment},
             ) from error
+        used, learned = map(int, now[:4]), (int(rate) if rate else None for rate in now[5:])
+        if bounds.windows:
+            self.seen[bounds.deployment] = Seen(
+                time.monotonic(), PerMinute(*used), PerMinute(*learned)
+            )
         return Grant(
             granted=tuple(want.id for want in wanted[:count]),
             retry_after=min(wait / 1e6, LONGEST),
             full=tuple(limit for bit, limit in enumerate(LIMITS) if full & 1 << bit),
             never=never,
             at=int(at),
+            trial=bounds.trial,
             forgotten_until=int(until),
             send_by=send_by,
         )
@@ -168,18 +166,38 @@ class Limiter:
         """
         if not ended:
             return True
-        arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, 2, int(bounds.windows), 0]
-        for slot, used, sent in ended:
+        # Whether its windows are kept may have been changed since: where none are, none are there.
+        arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, 2, 1, 0]
+        for slot, used, sent, refused in ended:
             tokens = ("", "") if used is None else used
             arguments += slot.id, slot.at, slot.input, slot.output, *tokens, int(sent)
+            # A trial's refusal says that the trouble lasts, and nothing of the rate.
+            arguments.append(0 if refused is None or slot.trial else 1 + DIMENSIONS.index(refused))
         windows, calls, _, tier_windows, tier_calls, _ = self._keys(bounds)
         try:
-            self._settle(keys=[windows, calls, tier_windows, tier_calls], args=arguments)
+            keys = [windows, calls, tier_windows, tier_calls, self._learned(bounds.deployment)]
+            self._settle(keys=keys, args=arguments)
         except redis.RedisError as error:
             name = type(error).__name__
             _log.warning("slots_not_released", deployment=bounds.deployment, error=name)
             return False
         return True
+
+    def told(self, deployment: str, rates: PerMinute) -> None:
+        """Bound a deployment by what its provider states, over all workers from the next grant on.
+
+        Where Redis gives no answer nothing changes, and it is told again with the next call.
+        """
+        at, before = self._told.get(deployment, (-TOLD_AGAIN, None))
+        if rates == before and time.monotonic() - at < TOLD_AGAIN:
+            return
+        key = self._learned(deployment)
+        with suppress(redis.RedisError), self._client.pipeline() as pipe:
+            for number, rate in enumerate(rates, 1):
+                pipe.hset(key, f"told{number}", str(_limit(rate)))
+            pipe.expire(key, KEY_LIFE)
+            pipe.execute()
+            self._told[deployment] = time.monotonic(), rates
 
     def restore(self, bounds: Bounds, until: int, entries: Iterable[Entry], days: bool) -> None:
         """Count what the ledger knows of calls made before Redis forgot them.
@@ -239,7 +257,7 @@ class Limiter:
         and the claim's, which is as long: after it another worker may have the item.
         """
         leased = self._lease / 1e6 * 2 / 3
-        return min(self.travel, leased) if bounds.windows else leased
+        return min(self.travel, leased) if bounds.rated else leased
 
     def _times(self, bounds: Bounds) -> tuple[int, int, int, int]:
         return _micro(self.minute), _micro(self.travel), _micro(bounds.call), _micro(self.day)
@@ -250,6 +268,9 @@ class Limiter:
         calls, memory = self._slots(deployment, tier), self._memory(deployment, tier)
         windows = [f"{self._prefix}:windows:{deployment}", f"{self._prefix}:tier-windows:{tier}"]
         return [windows[0], calls[0], memory[0], windows[1], calls[1], memory[1]]
+
+    def _learned(self, deployment: str) -> str:
+        return f"{self._prefix}:learned:{deployment}"
 
     def _memory(self, deployment: str, tier: str) -> list[str]:
         return [f"{self._prefix}:known:{deployment}", f"{self._prefix}:tier-known:{tier}"]

@@ -1,8 +1,9 @@
 -- Calls that ended: their slots come back, and what they did not use of their bounds.
--- KEYS: of each scope its windows and its calls in flight. ARGV: minute, travel, the longest call, day
--- (microseconds), key life (seconds), how many scopes, whether each one's windows are kept; then of each
--- call: id, when it was granted, bounds of input and output, input and output used ('' = not known),
--- whether it was sent.
+-- KEYS: of each scope its windows and its calls in flight; then what was learned of the first. ARGV:
+-- minute, travel, the longest call, day (microseconds), key life (seconds), how many scopes, whether
+-- each one's windows are kept; then of each call: id, when it was granted, bounds of input and output,
+-- input and output used ('' = not known), whether it was sent, of which limit per minute it was refused
+-- (1 to 4; 0: of none).
 -- A slot that is not there any more was given back before, or has lapsed: its bound stays.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
@@ -13,7 +14,7 @@ local longest = {
   p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
 }
 local process, ended = process_now(), {}
-for n = 7 + scopes, #ARGV, 7 do
+for n = 7 + scopes, #ARGV, 8 do
   local mine = false
   for number = 1, scopes do
     ours(KEYS[number * 2], 'zset')
@@ -22,6 +23,32 @@ for n = 7 + scopes, #ARGV, 7 do
   end
   if mine then ended[#ended + 1] = n end
 end
+
+local function refused(w, since)
+  local at, many = {}, 0
+  for _, n in ipairs(ended) do
+    local dimension = tonumber(ARGV[n + 7])
+    if dimension > 0 then
+      at[dimension] = math.max(at[dimension] or 0, tonumber(ARGV[n + 1]))
+      many = many + 1
+    end
+  end
+  if many == 0 then return end
+  local used = { -many, 0, 0, 0 }
+  for _, cell in pairs(w.cells) do
+    if cell[1] ~= 'd' then
+      used[1], used[2] = used[1] + cell[3], used[2] + cell[4] + cell[5]
+      used[3], used[4] = used[3] + cell[4], used[4] + cell[5]
+    end
+  end
+  for dimension = 1, 4 do
+    if at[dimension] then
+      lower(KEYS[scopes * 2 + 1], dimension, at[dimension], used[dimension], used[1], since, now,
+        minute, life)
+    end
+  end
+end
+
 for number = 1, scopes do
   if ARGV[6 + number] == '1' and #ended > 0 then
     local w = window(KEYS[number * 2 - 1], now, grain, longest, minute)
@@ -46,6 +73,7 @@ for number = 1, scopes do
         end
       end
       keep(w, w.state.day == '1' and math.max(life, day / 500000) or life)
+      if number == 1 then refused(w, since) end
     end
   end
 end

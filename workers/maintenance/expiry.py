@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from tierqueue.ledger.evaluation import reviews
 from tierqueue.ledger.lifecycle import batches, leases, settlements
 from tierqueue.ledger.lifecycle.deaths import end_overdue
 from tierqueue.ledger.lifecycle.leases import Lapsed
@@ -25,7 +26,7 @@ from tierqueue.tasks.settle.lost import given_up, lost
 _log = structlog.get_logger(__name__)
 
 MOST = 500
-"""Most rows one look takes of each kind; the next takes the rest."""
+"""Most rows one tick takes of each kind; the next takes the rest."""
 
 
 class Expiry:
@@ -56,24 +57,28 @@ class Expiry:
         self._away_since = self._sparing_until = 0.0
         self._stopping = threading.Event()
 
+    def use(self, policy: Policy) -> None:
+        """Go by another policy."""
+        self._policy = policy
+
     def stop(self) -> None:
-        """End ``run`` after the look under way."""
+        """End ``run`` after the tick under way."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Look until ``stop``. A ledger that cannot be asked is tried again each tick."""
+        """Tick until ``stop``. A ledger that cannot be asked is tried again each tick."""
         while not self._stopping.is_set():
             began = time.monotonic()
-            self.look()
+            self.tick()
             self._stopping.wait(max(0.0, began + self._tick - time.monotonic()))
 
-    def look(self) -> None:
-        """Look once; a part that fails stops no other, and nothing is raised."""
+    def tick(self) -> None:
+        """One tick: a part that fails stops no other, and nothing is raised."""
         # Deadlines first: their answer says that the ledger is back before a lease is ended.
-        for part in (self._deadlines, self._leases, self._batches):
+        for part in (self._deadlines, self._leases, self._batches, self._reviews):
             try:
                 part()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next tick tries again
                 if unreachable(error):
                     self._away_since = self._away_since or time.monotonic()
                     _log.warning("ledger_unreachable", error=type(error).__name__)
@@ -119,6 +124,14 @@ class Expiry:
         with self._ledger.write() as connection:
             now = database_now(connection)
             ends = end_overdue(connection, now, MOST)
+        if ends.ended:
+            self._ended(ends)
+
+    def _reviews(self) -> None:
+        with self._ledger.write() as connection:
+            ends = reviews.end_overdue(connection, database_now(connection), MOST)
+        for ending in ends.ended:
+            _log.error("review_overdue", item=ending.item_id)
         if ends.ended:
             self._ended(ends)
 

@@ -42,13 +42,17 @@ class Sweep:
         resend: int,
     ) -> None:
         self._ledger = ledger
-        self._policy = policy
         self._send = send
         self._delivery = delivery
         self._resend = resend
-        self._alarm = Alarm(ledger, policy).look
+        self.use(policy)
         self._looked_to = ""
         self.resent = 0
+
+    def use(self, policy: Policy) -> None:
+        """Go by another policy."""
+        self._policy = policy
+        self._alarm = Alarm(self._ledger, policy).tick
 
     def __call__(self) -> None:
         """Sweep once; a part that fails stops no other. Raises what says the ledger is away."""

@@ -10,16 +10,19 @@ from typing import Any
 
 import structlog
 
+from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.monitoring import progress
-from tierqueue.ledger.operations import erasure, raw_messages
+from tierqueue.ledger.operations import erasure, job_counts, raw_messages
 from tierqueue.ledger.results import announcements, broker_loss, chords
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.session import unreachable
 from tierqueue.router.lifecycle import State
+from tierqueue.router.policy.defaults import LONGEST_REUSE
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.results.fulfil import REGULATED_EXPIRES
+from tierqueue.tasks.schedules import firing
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +42,9 @@ _FORGET_PROCESS = 3_600_000_000
 
 _FORGET_CHORD = 7 * 86_400_000_000
 """Microseconds after which nobody tells a chord's last part again."""
+
+_FORGET_QUESTION = LONGEST_REUSE + 86_400_000_000
+"""Microseconds after which what was asked is forgotten: its answer is reused no longer."""
 
 _UNWATCHED = 10_000_000
 """Microseconds without a beat after which nobody knows what became of the broker."""
@@ -64,7 +70,7 @@ class Upkeep:
 
     def round(self) -> None:
         """Do everything once."""
-        for part in (self._announce, self._mend, self._retain):
+        for part in (self._announce, self._mend, self._fold, self._schedules, self._retain):
             try:
                 part()
             except Exception as error:  # noqa: BLE001 - the next tick tries again
@@ -78,6 +84,17 @@ class Upkeep:
             before = database_now(connection) - _LATE
             letters = announcements.overdue(connection, before, _MOST)
         self._delivery.announce(letters)
+
+    def _fold(self) -> None:
+        """What many writers have logged of jobs' rows goes into their sums."""
+        if not self._ledger.one_writer:
+            with self._ledger.write() as connection:
+                job_counts.fold(connection)
+
+    def _schedules(self) -> None:
+        if made := firing.run_due(self._ledger):
+            _log.info("schedules_ran", items=made)
+            self._app.wakes.call()
 
     def _mend(self) -> None:
         """Notice that the broker forgot, and tell it again what it was told since.
@@ -104,7 +121,7 @@ class Upkeep:
         self._continuity.begin(self._ledger.now())
         self._noticed, self._beat = None, 0
         if again or dead:
-            _log.warning("broker_forgot", results_told_again=again, dead_letters_again=dead)
+            _log.warning("broker_memory_lost", results_told_again=again, dead_letters_again=dead)
         mending.release()
 
     def _lost_since(self, now: int) -> int | None:
@@ -134,6 +151,8 @@ class Upkeep:
                 old = now - retention.raw_messages
                 full |= raw_messages.expire(connection, old, _MOST) == _MOST
             full |= erasure.free_keys(connection, now, _MOST) == _MOST
+            full |= reusable.expire(connection, now - _FORGET_QUESTION, _MOST) == _MOST
+            job_counts.forget_ends(connection, now)
             progress.forget_silent(connection, now - _FORGET_PROCESS)
             chords.forget_sent(connection, now - _FORGET_CHORD)
         if not full:

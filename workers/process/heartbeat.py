@@ -53,7 +53,7 @@ class Heartbeat:
             with self._ledger.write() as connection:
                 progress.leave(connection, self.id)
         except Exception as error:  # noqa: BLE001 - a row that stays is found silent, and forgotten
-            _log.warning("goodbye_failed", error=type(error).__name__)
+            _log.warning("deregistration_failed", error=type(error).__name__)
 
     def _run(self) -> None:
         while True:

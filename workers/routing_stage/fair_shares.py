@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from tierqueue.ledger.lifecycle.flows import Flow
 
 ROUNDS = 4
-"""Most times in one look that what small flows leave is dealt to the others."""
+"""Most times in one round that what small flows leave is dealt to the others."""
 
 AHEAD = 3
 """Items that somebody waits for go ahead of one for which nobody does, where both have work."""
@@ -81,6 +81,8 @@ class FairShares:
         clock = self._clocks.setdefault(place, 0.0)
         times = {name: at for name, at in self._times.get(place, {}).items() if at > clock}
         self._times[place] = times
+        if len(names) == 1:
+            return [names[0]] * most
         heap = [(times.get(name, clock), name) for name in names]
         heapq.heapify(heap)
         order: list[str] = []

@@ -1,7 +1,7 @@
 """The routing stage: submitted -> routed -> slices on the tiers' queues, and the tick.
 
-It looks when a wake says so and by itself: whatever the broker loses, the next look finds. Many
-routing stages may run side by side; each takes rows that no other has locked.
+It goes a round when a wake says so and by itself: whatever the broker loses, the next one finds.
+Many routing stages may run side by side; each takes rows that no other has locked.
 """
 
 import threading
@@ -13,26 +13,27 @@ from typing import Any
 import structlog
 
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.in_force import conditions, evidence, pauses, policies, tier_concurrency
+from tierqueue.ledger.in_force import conditions, pauses, policies
 from tierqueue.ledger.lifecycle import batches, routes
 from tierqueue.ledger.lifecycle.items import die
-from tierqueue.ledger.lifecycle.queue_depths import ahead as queue_ahead
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ends, Promise
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
-from tierqueue.router.policy.policy import Policy
-from tierqueue.router.selection.fitting import Queue
+from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.routing.decide import NOTHING_MEASURED, Chosen, Measured, choose_all
+from tierqueue.tasks.routing.decide import Chosen, choose_all
 from tierqueue.tasks.routing.failover import Conditions, Failover
+from tierqueue.tasks.routing.measured import NOTHING_MEASURED, measure
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable
 from tierqueue.workers.maintenance.resend import Sweep
+from tierqueue.workers.routing_stage.below_the_tiers import BelowTheTiers
 from tierqueue.workers.routing_stage.filling import Fill
-from tierqueue.workers.routing_stage.surrogates import BelowTheTiers
 
 _log = structlog.get_logger(__name__)
 
@@ -40,13 +41,13 @@ BATCH = 512
 """Most items routed in one transaction."""
 
 TICK = 0.5
-"""Seconds between two sweeps for what was lost, and between two looks when nothing happens."""
+"""Seconds between two sweeps for what was lost, and between two rounds when nothing happens."""
 
 BUSY = 0.05
 """Seconds between two ticks while work waits for capacity in a tier's queue."""
 
 GATHER = 0.030
-"""Seconds after a look that found work in which more gathers for the next."""
+"""Seconds after a round that found work in which more gathers for the next."""
 
 _RENEWED = (State.QUEUED, State.ROUTED)
 """Where items may stay for long, of a tier that is paused, full or gone."""
@@ -59,13 +60,17 @@ def _to_nobody(_: bool) -> None:
     """A routing stage that says to nobody whether it is awake."""
 
 
+def _nobody_goes_by_it(_: Policy) -> None:
+    """A routing stage alone in its process."""
+
+
 class RoutingStage:
     """Routes what was submitted, keeps each tier's queue a little deeper than its capacity.
 
     ``send`` publishes one slice, ``received`` tells Flower, ``awake`` tells producers whether a
-    wake would change anything. ``resend`` is how many seconds a slice may stay unclaimed.
-    ``checkpoint`` is called with the name of each point at which a test may end the process and
-    does nothing otherwise.
+    wake would change anything, ``taken`` is told of a policy that was applied since. ``resend`` is
+    how many seconds a slice may stay unclaimed. ``checkpoint`` is called with the name of each
+    point at which a test may end the process and does nothing otherwise.
     """
 
     def __init__(
@@ -79,34 +84,52 @@ class RoutingStage:
         resend: float,
         checkpoint: Callable[[str], None],
         awake: Callable[[bool], None] = _to_nobody,
+        taken: Callable[[Policy], None] = _nobody_goes_by_it,
     ) -> None:
         self._ledger = ledger
-        self._policy = policy
         self._send = send
         self._delivery = delivery
         self._received = received
         self._resend = round(resend * 1_000_000)
         self._checkpoint = checkpoint
-        self._counter = TokenCounter(policy)
-        self._below = BelowTheTiers(policy)
-        self._failover = Failover(policy, self._resend)
-        self._fill = Fill(policy, self._resend)
+        self._taken = taken
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
+        self._use(policy, BelowTheTiers(policy))
         self._awake = awake
         self._owed: SimpleQueue[Ends] = SimpleQueue()
         self._in_force = True
-        self._to_renew = [(state, tier) for state in _RENEWED for tier in TIERS]
-        self._renewed_to: policies.Cursor | None = None
+        self._applied: policies.Applied | None = None
+        self._rolled_out_at = 0
+        self._refused = 0
         self._wanted = threading.Event()
         self._stopping = threading.Event()
 
+    def _use(self, policy: Policy, below: BelowTheTiers) -> None:
+        """Go by this policy; raises ``Misconfigured`` where a file that it names cannot be used."""
+        self._counter = TokenCounter(policy)
+        self._policy, self._below = policy, below
+        self._failover = Failover(policy, self._resend)
+        self._fill = Fill(policy, self._resend)
+        self._sweep.use(policy)
+        self._to_renew = [(state, tier) for state in _RENEWED for tier in TIERS]
+        self._renewed_to: policies.Cursor | None = None
+
     def start(self) -> None:
-        """Put the policy in force, its ceilings too; raises when the ledger cannot be asked."""
+        """Put the policy in force, its ceilings too, unless another one was applied.
+
+        Raises when the ledger cannot be asked.
+        """
         with self._ledger.write() as connection:
-            now = database_now(connection)
-            books.seed(connection, self._policy.ceilings, now)
-            policies.start(connection, self._policy.digest, now)
+            now, applied = database_now(connection), policies.applied(connection)
+            if applied is None or applied.digest == self._policy.digest:
+                books.seed(connection, self._policy.ceilings, now)
+                policies.start(connection, self._policy.digest, now)
+            else:
+                self._applied = applied
+            if applied is not None:
+                self._rolled_out_at = applied.at + ROLL_OUT
             batches.route_anew(connection)
+            self._measured = measure(connection, self._policy, now)
 
     def wake(self) -> None:
         """Look soon; returns at once."""
@@ -118,60 +141,60 @@ class RoutingStage:
         self._wanted.set()
 
     def stop(self) -> None:
-        """End ``run`` after the look under way."""
+        """End ``run`` after the round under way."""
         self._stopping.set()
         self._wanted.set()
 
     def run(self) -> None:
-        """Look and sweep until ``stop``. A ledger that cannot be asked is tried again each tick."""
+        """Go rounds, and sweep, until ``stop``. A ledger that is away is asked again each tick."""
         swept = 0.0
         awake = False
         while not self._stopping.is_set():
             self._wanted.clear()
             pause = TICK
             try:
-                self._tell()
+                self._report()
                 if time.monotonic() - swept >= TICK:
                     swept = time.monotonic()
                     self._sweep()
                     self._suspected = self._ticked = True
-                more = self.look()
+                more = self.round()
                 if self._moved:
                     pause = 0.0 if more else GATHER
                     self._awake(True)
                 elif awake:
-                    # Whoever saw us awake sent no wake: one look more, now that we are not.
+                    # Whoever saw us awake sent no wake: one round more, now that we are not.
                     pause = 0.0
                     self._awake(False)
                 else:
                     pause = BUSY if self._backlog else TICK
                 awake = self._moved
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next look tries again
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next round tries again
                 if not unreachable(error):
-                    _log.exception("look_failed", error=type(error).__name__)
+                    _log.exception("tick_failed", error=type(error).__name__)
                 else:
                     _log.warning("ledger_unreachable", error=type(error).__name__)
             if awake:
                 self._stopping.wait(pause)
             else:
                 self._wanted.wait(pause)
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         while not self._owed.empty():
             self._delivery.ended(self._owed.get())
 
-    def told(self) -> dict[str, Any]:
+    def heartbeat_detail(self) -> dict[str, Any]:
         """What the heartbeat says of this stage."""
         return {
-            "counts": {"resent": self._sweep.resent},
+            "counts": {"resent": self._sweep.resent, **self._below.answered},
             "moments": {"looked": self._looked_at, "superseded": self._superseded_at},
             "policy": self._policy.digest,
         }
 
     _backlog = False
     _suspected = True
-    """Whether there may be suspects: they are few, so each tick asks, not each look."""
+    """Whether there may be suspects: they are few, so each tick asks, not each round."""
     _ticked = True
     """Whether deployments that cannot serve are to be looked after, which each tick does."""
     _measured = NOTHING_MEASURED
@@ -180,9 +203,10 @@ class RoutingStage:
     _looked_at = 0
     _superseded_at = 0
 
-    def look(self) -> bool:
+    def round(self) -> bool:
         """Route one batch and fill the tiers' queues; returns whether more is there to route."""
         self._checkpoint("before_route")
+        self._take_applied()
         # Choosing takes long where writers take turns, counting everywhere: nobody waits for it.
         early = self._ledger.one_writer or bool(self._counter) or bool(self._below)
         ahead = self._choose_ahead() if early else None
@@ -197,13 +221,14 @@ class RoutingStage:
             moved = self._failover.tick(connection, known, now) if self._ticked else 0
             if self._ticked:
                 self._below.judge(connection, now)
-                self._measured = self._measure(connection)
+                self._measured = measure(connection, self._policy, now)
             self._ticked = False
             if ahead is None:
                 submitted = self._fill.submitted(connection, BATCH, lock=True)
                 chosen = choose_all(submitted, self._policy, now, {}, known, self._measured)
             else:
-                chosen = ahead.those(routes.still_submitted(connection, ahead.items))
+                same = routes.still_submitted(connection, ahead.items)
+                chosen = self._below.confirm(connection, ahead.those(same))
             routes.route(connection, chosen.routed)
             ends = die(connection, chosen.deaths, now)
             answers = self._below.write(connection, chosen, now)
@@ -222,22 +247,18 @@ class RoutingStage:
         self._looked_at = now
         return len(chosen.items) == BATCH or anew
 
-    def _measure(self, connection: Transaction) -> Measured:
-        """What the answers so far have shown, and how much waits for each tier."""
-        known = evidence.by_task(connection)
-        if not known:
-            return NOTHING_MEASURED
-        in_force, ahead = tier_concurrency.all_concurrency(connection), queue_ahead(connection)
-        queues = {
-            tier: Queue(ahead[tier], in_force.get(tier, self._policy.tiers[tier].concurrency))
-            for tier in TIERS
-        }
-        return Measured(known, queues)
-
     def _superseded(self, connection: Transaction) -> bool:
-        """Whether another routing stage has started since with another policy."""
+        """Whether another policy is in force: one that was applied is taken with the next look."""
         in_force = policies.in_force(connection)
         superseded = in_force not in (None, self._policy.digest)
+        if superseded and (applied := policies.applied(connection)) is not None:
+            if applied.digest == self._policy.digest:
+                # A routing stage of an older release has started with its file.
+                policies.start(connection, applied.digest, database_now(connection))
+                superseded = False
+            elif applied.id != self._refused:
+                self._applied = applied
+                return True
         if superseded and self._in_force:
             _log.error("policy_superseded", policy=self._policy.digest, in_force=in_force)
             self._backlog = self._moved = False
@@ -246,6 +267,24 @@ class RoutingStage:
             self._superseded_at = 0
         self._in_force = not superseded
         return superseded
+
+    def _take_applied(self) -> None:
+        """Go by what was applied since; where that cannot be done, this stage stands aside."""
+        applied, self._applied = self._applied, None
+        if applied is None:
+            return
+        try:
+            policy = parse_policy(applied.text, f"version {applied.id} of the policy")
+            self._use(policy, self._below.followed_by(policy))
+        except TierqueueError as error:
+            self._refused = applied.id
+            _log.error("policy_not_taken", policy=applied.digest, why=error.message)
+            return
+        self._rolled_out_at = applied.at + ROLL_OUT
+        with self._ledger.write() as connection:
+            batches.route_anew(connection)
+        self._taken(policy)
+        _log.info("policy_taken", policy=applied.digest, version=applied.id)
 
     def _outdated(self, connection: Transaction) -> bool:
         """Route anew a part of what was routed under another policy; returns whether any is left.
@@ -275,7 +314,10 @@ class RoutingStage:
         task_of = {item.id: item.task for item in submitted}
         counted = {key: self._counter.count(task_of[key], arguments[key]) for key in arguments}
         chosen = choose_all(submitted, self._policy, now, counted, known, self._measured)
-        return self._below.serve(chosen, arguments, out_of_service)
+        if now < self._rolled_out_at:
+            # An answer below the tiers comes at once: floors of the policy before hold too.
+            return chosen
+        return self._below.serve(self._ledger, chosen, arguments, out_of_service, now)
 
     def _queue(
         self, connection: Transaction, now: int, known: Conditions

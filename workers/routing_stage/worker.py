@@ -13,12 +13,15 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from tierqueue import migrations
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
+from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks import logs
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.maintenance.expiry import Expiry
+from tierqueue.workers.maintenance.job_webhooks import JobWebhooks
+from tierqueue.workers.maintenance.scheduled_jobs import ScheduledJobs
 from tierqueue.workers.maintenance.upkeep import Upkeep
 from tierqueue.workers.process import as_started
 from tierqueue.workers.process.heartbeat import Heartbeat
@@ -80,7 +83,11 @@ class RoutingWorker:
         threading.Thread(target=self._expiry.run, name="expiry", daemon=True).start()
         run, args = Upkeep(self._app).run, (self._stopping,)
         threading.Thread(target=run, args=args, name="upkeep", daemon=True).start()
-        self._heartbeat = Heartbeat(self._app.ledger, "routing", None, self._stage.told)
+        run = JobWebhooks(self._app).run
+        threading.Thread(target=run, args=args, name="webhooks", daemon=True).start()
+        run = ScheduledJobs(self._app).run
+        threading.Thread(target=run, args=args, name="scheduled jobs", daemon=True).start()
+        self._heartbeat = Heartbeat(self._app.ledger, "routing", None, self._stage.heartbeat_detail)
         self._heartbeat.start()
 
     def _stop(self, **_: Any) -> None:
@@ -101,13 +108,14 @@ class RoutingWorker:
         events = app.item_events
         return RoutingStage(
             ledger=ledger,
-            policy=app.policy,
+            policy=app.take_policy(),
             send=self._send,
             delivery=Delivery(app),
             received=events.received,
             resend=settings.lease * RESEND_AFTER_LEASES,
             checkpoint=self._checkpoint,
             awake=self._say_awake,
+            taken=self._taken,
         )
 
     def _build_expiry(self, stage: RoutingStage) -> Expiry:
@@ -121,11 +129,16 @@ class RoutingWorker:
             checkpoint=self._checkpoint,
         )
 
+    def _taken(self, policy: Policy) -> None:
+        self._app.policy = policy
+        if self._expiry is not None:
+            self._expiry.use(policy)
+
     def _say_awake(self, awake: bool) -> None:
         try:
             self._app.say_awake(awake)
         except Exception as error:  # noqa: BLE001 - a wake too many is sent, or a tick passes
-            _log.warning("awake_not_said", error=type(error).__name__)
+            _log.warning("awake_not_announced", error=type(error).__name__)
 
     def _send(self, tier: Tier, work: Slice) -> None:
         try:

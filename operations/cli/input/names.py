@@ -36,6 +36,16 @@ def job_named(connection: Transaction, text: str) -> str:
     return only("job", text, jobs_beginning(connection, text, SHOWN + 1))
 
 
+def unused_budget(connection: Transaction, budget: str) -> str | None:
+    """That nothing has used this budget so far, which is allowed, and may be a typo."""
+    from tierqueue.ledger.operations.names import budgets
+
+    known = budgets(connection)
+    if budget in known:
+        return None
+    return f"note: nothing has used the budget {budget} lately{nearest(budget, known)}"
+
+
 def between(since: str | None, older_than: str | None) -> tuple[int | None, int | None]:
     """``--since`` and ``--older-than`` as moments; raises ``InvalidItem`` where none is between."""
     begin, end = ago(since), ago(older_than)

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.operations.cli.input.names import job_named, one_of
+from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.money.ceiling_named import (
+    WINDOWS,
+    amount_of,
+    refuse_unknown_name,
+    rule_of,
+    scope_of,
+)
 from tierqueue.operations.cli.output.printing import (
     Column,
     emit,
@@ -19,11 +26,9 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.item import TIERS
-from tierqueue.router.money import NanoUSD, format_usd, parse_usd
-from tierqueue.router.policy.policy_errors import nearest, there_is_no
+from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
@@ -32,12 +37,6 @@ if TYPE_CHECKING:
     from tierqueue.ledger.ceilings.status import CeilingStatus
     from tierqueue.ledger.session import Ledger, Transaction
     from tierqueue.router.policy.policy import CeilingRule
-
-SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider")
-WINDOWS = ("total", "hour", "day", "week", "month")
-
-_MOST = 2**63 - 1
-"""Nano-dollars that a column of the ledger holds."""
 
 _by = click.option("--by", help="Who does this, for the record; else the user of this process.")
 
@@ -115,13 +114,13 @@ def set_(
     """
     from tierqueue.ledger.operations import ceiling_changes
 
-    amount = _amount(limit)
+    amount = amount_of(limit)
     with opened() as ledger, ledger.write() as connection:
-        kind, name = _scope(connection, scope)
-        _refuse_unknown(kind, name)
+        kind, name = scope_of(connection, scope)
+        refuse_unknown_name(kind, name)
         former = ceiling_changes.in_force(connection, kind, name, window)
         zone = timezone or (former.timezone if former is not None else "UTC")
-        rule = _rule(kind, name, window, amount, zone)
+        rule = rule_of(kind, name, window, amount, zone)
         ceiling_changes.change(connection, rule, by or operator())
     _report(rule, former, None, as_json)
 
@@ -143,7 +142,7 @@ def raise_(
     With --replay every dead letter `cost_ceiling` of this very ceiling is submitted again in
     the same transaction.
     """
-    amount = _amount(limit)
+    amount = amount_of(limit)
     with opened() as ledger:
         rule, former, replayed = _raise(ledger, scope, window, amount, by or operator(), replay)
         if replayed:
@@ -163,7 +162,7 @@ def _raise(
     from tierqueue.ledger.operations import ceiling_changes
 
     with ledger.write() as connection:
-        kind, name = _scope(connection, scope)
+        kind, name = scope_of(connection, scope)
         former = ceiling_changes.in_force(connection, kind, name, window)
         if former is None:
             raise InvalidItem(
@@ -175,7 +174,7 @@ def _raise(
                 f"{format_usd(amount)} is not above the {format_usd(former.limit)} of"
                 f" {label(former)}: lower it with `tierqueue ceilings set`"
             )
-        rule = _rule(kind, name, window, amount, former.timezone)
+        rule = rule_of(kind, name, window, amount, former.timezone)
         ceiling_changes.change(connection, rule, by)
         replayed = None
         if replay:
@@ -207,83 +206,38 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
     from tierqueue.operations.cli.input.filters import refuse_unknown
 
     with opened() as ledger, ledger.read() as connection:
-        kind, name = (None, None) if scope is None else _scope(connection, scope)
+        kind, name = (None, None) if scope is None else scope_of(connection, scope)
         changes = ceiling_changes.history(
             connection, kind, None if name == "*" and kind != "everything" else name, limit
         )
         if not changes and kind is not None and name is not None:
-            _refuse_unknown(kind, name)
+            refuse_unknown_name(kind, name)
             if kind == "budget" and name != "*":
                 refuse_unknown(connection, {"budget": name})
     if as_json:
-        emit([record(change, money=("before", "after"), times=("at",)) for change in changes])
+        emit(
+            [
+                record(change._asdict(), money=("before", "after"), times=("at",))
+                for change in changes
+            ]
+        )
         return
     table(
         ["at", Column("by", rank=1), "scope", "name", "window", "from>", "to>"],
         [
             (
-                moment(change["at"]),
-                change["by"],
-                change["scope"],
-                change["name"],
-                change["window"],
-                "" if change["before"] is None else format_usd(change["before"]),
-                format_usd(change["after"]),
+                moment(change.at),
+                change.by,
+                change.scope,
+                change.name,
+                change.window,
+                "" if change.before is None else format_usd(change.before),
+                format_usd(change.after),
             )
             for change in changes
         ],
         empty="no ceiling was changed",
     )
-
-
-def _scope(connection: Transaction, text: str) -> tuple[str, str]:
-    """``budget:acme`` -> its kind and name; a kind alone stands for each name of it."""
-    kind, separator, name = text.partition(":")
-    if kind not in SCOPES or (separator and not name) or (kind == "everything" and separator):
-        raise InvalidItem(
-            f"{text!r} is not a scope: write it like everything, budget, budget:acme, job:ID,"
-            f" tier:frontier, deployment:NAME or provider:NAME{nearest(kind, SCOPES)}"
-        )
-    if kind == "job" and name:
-        name = job_named(connection, name)
-    return kind, name or "*"
-
-
-def _amount(text: str) -> NanoUSD:
-    amount = parse_usd(text)
-    if amount > _MOST:
-        raise InvalidItem(f"{text!r} is more than the ledger can count")
-    return amount
-
-
-def _rule(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -> CeilingRule:
-    from pydantic import ValidationError
-
-    from tierqueue.router.policy.policy import CeilingRule
-
-    stated = {"scope": kind, "name": name, "window": window, "timezone": timezone}
-    try:
-        return CeilingRule.model_validate({**stated, "limit": format_usd(amount)})
-    except ValidationError as error:
-        why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise InvalidItem(why) from None
-
-
-def _refuse_unknown(kind: str, name: str) -> None:
-    """A ceiling over a name that is nowhere would bound nothing."""
-    if name == "*" or kind in ("budget", "job"):
-        return
-    if kind == "tier":
-        known = {tier.value for tier in TIERS}
-    else:
-        deployments = read_policy(None)[0].deployments
-        known = (
-            set(deployments)
-            if kind == "deployment"
-            else {deployment.provider for deployment in deployments.values()}
-        )
-    if name not in known:
-        raise InvalidItem(there_is_no(kind, name, known))
 
 
 def _report(

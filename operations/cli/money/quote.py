@@ -17,6 +17,7 @@ from tierqueue.operations.cli.input.options import (
     reading_options,
     task_named,
 )
+from tierqueue.operations.cli.money.long_rows import LongRows
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
@@ -74,11 +75,13 @@ def quote(
     """
     from tierqueue.ledger.accounting import spending
     from tierqueue.ledger.accounting.spending import Asked
-    from tierqueue.ledger.in_force import evidence, tier_concurrency
+    from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.jobs.quote import quote as quoted
     from tierqueue.tasks.jobs.submission import Submission
+    from tierqueue.tasks.kinds.in_pieces import foreseen
+    from tierqueue.tasks.routing.measured import measure
 
     policy, _ = read_policy(None)
     limit = None if max_cost is None else parse_usd(max_cost)
@@ -99,25 +102,32 @@ def quote(
         with ledger.read() as connection:
             past = spending.past(connection, name, Asked(simulated=simulated))
             in_force = tier_concurrency.all_concurrency(connection)
-            known = evidence.by_task(connection)
             now = database_now(connection)
-        found = quoted(submission.made(), policy, past, in_force, now, known)
+            measured = measure(connection, policy, now)
+        long, conditions = LongRows(), measured.conditions(now)
+        made = long.watched(
+            submission.made(),
+            lambda new: foreseen(task, new.arguments, given(demands), policy, conditions),
+        )
+        found = quoted(made, policy, past, in_force, now, measured)
     if as_json:
-        _emit(found, limit)
+        _emit(found, limit, long)
     else:
         _print(found)
+        for line in long.lines:
+            paragraph("", line)
         if limit is not None:
             paragraph("", _judged(found, limit))
     if found.refused or _enough(found, limit) is False:
         raise click.exceptions.Exit(1)
 
 
-def _emit(found: Quote, limit: NanoUSD | None) -> None:
+def _emit(found: Quote, limit: NanoUSD | None, long: LongRows) -> None:
     emit(
         {
             "rows": found.rows,
             "bound_nanousd": found.bound,
-            **_told(found.expected),
+            **_for_scripts(found.expected),
             "learned_from_items": found.learned_from,
             "max_cost_nanousd": limit,
             "enough": _enough(found, limit),
@@ -127,21 +137,29 @@ def _emit(found: Quote, limit: NanoUSD | None) -> None:
                     "tier": part.tier.value,
                     "deployment": part.deployment,
                     "simulated": part.simulated,
-                    "in_batches": part.in_batch,
+                    "lane": part.lane.value,
                     "rows": part.rows,
                     "counted": part.counted,
                     "bound_nanousd": part.bound,
-                    **_told(part.expected),
+                    **_for_scripts(part.expected),
                     "past": None if part.past is None else _past(part.past),
                 }
                 for part in found.parts.values()
             ],
             "refused": {reason: asdict(refusal) for reason, refusal in found.refused.items()},
+            "in_pieces": {
+                "long_rows": long.rows,
+                "cheaper_rows": long.cheaper,
+                "whole_nanousd": long.whole,
+                "bound_nanousd": long.pieces,
+                "only_rows": long.only,
+                "only_bound_nanousd": long.alone,
+            },
         }
     )
 
 
-def _told(expected: Expected | None) -> dict[str, int | None]:
+def _for_scripts(expected: Expected | None) -> dict[str, int | None]:
     return {
         "expected_nanousd": None if expected is None else round(expected.value),
         "low_nanousd": None if expected is None else round(expected.low),
@@ -151,7 +169,10 @@ def _told(expected: Expected | None) -> dict[str, int | None]:
 
 def _past(past: Past) -> dict[str, Any]:
     told = record(asdict(past), money=("cost",))
-    return {name: value for name, value in told.items() if name != "squares"}
+    return {name: value for name, value in told.items() if name not in ("squares", "lanes")}
+
+
+_LANES = {"live": "", "batch": ", in batches", "flex": ", by flex"}
 
 
 def _print(found: Quote) -> None:
@@ -167,9 +188,7 @@ def _print(found: Quote) -> None:
         [
             (
                 part.tier.value,
-                part.deployment
-                + (", in batches" if part.in_batch else "")
-                + (" (simulated)" if part.simulated else ""),
+                part.deployment + _LANES[part.lane] + (" (simulated)" if part.simulated else ""),
                 f"{part.rows:,}",
                 f"{part.rows / found.rows:.0%}",
                 format_usd(part.bound),

@@ -24,6 +24,7 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.item import Below
 from tierqueue.router.money import NanoUSD, format_usd
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _emit(
         {
             "states": report.states,
             "dead": report.dead,
+            "without_a_call": report.below,
             "lines": [record(asdict(line), money=_MONEY) for line in report.lines],
             "cost_nanousd": report.cost,
             "tokens": report.tokens,
@@ -195,6 +197,11 @@ def _print(
     if report.dead:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dead.items()))
         say(f"dead letters: {reasons}")
+    if report.below:
+        by_whom = ", ".join(
+            f"{count:,} by {Below(who).in_words}" for who, count in sorted(report.below.items())
+        )
+        say(f"answered without a call: {by_whom}")
     if frontier is None:
         say("all on frontier: unknown, no frontier deployment has token prices")
     else:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.operations.cli.output.timeline import OUTCOMES, Row, headline
+from tierqueue.router.item import Below
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
 
@@ -83,6 +84,10 @@ def _said_by(own: Row, name: str) -> str:
 
 
 def _chosen(item: Row) -> Iterator[str]:
+    if item["tier"] in set(Below):
+        yield f"nowhere: {Below(item['tier']).in_words} answered, and no model was called"
+        yield from (str(reason) for reason in (item["receipt"] or {}).get("why", ()))
+        return
     route = item["route"]
     if not route or "tier" not in route:
         if item["error"] is None:

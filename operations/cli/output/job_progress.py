@@ -13,15 +13,10 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli.output.printing import dollars, duration, emit
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
-from tierqueue.tasks.jobs.outlook import Outlook, look
+from tierqueue.tasks.jobs.outlook import Outlook, outlook_of
 
 _LOOK = 0.25
-"""Seconds between two looks at the ledger, at the least."""
-
-_SHARE = 20
-"""A look counts the job's rows: of a big job it takes long, and between two passes so many times as
-long as one took, so that watching costs the ledger a twentieth of a connection at any size.
-"""
+"""Seconds between two looks at the ledger: one costs the same however many rows there are."""
 
 _SAY = 2.0
 """Seconds between two lines, where nothing can be drawn."""
@@ -183,15 +178,13 @@ def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> j
     moved = time.monotonic()
     before: jobs.Progress | None = None
     while True:
-        begun = time.monotonic()
         try:
-            now, then = look(ledger, job_id)
+            now, then = outlook_of(ledger, job_id)
         except KeyError:
             raise InvalidItem(f"there is no job {job_id}") from None
-        took = time.monotonic() - begun
         if now != before:
             before, moved = now, time.monotonic()
         say(now, then)
         if now.over or (patience is not None and time.monotonic() - moved > patience):
             return now
-        pause.wait(max(_LOOK, _SHARE * took))
+        pause.wait(_LOOK)

@@ -109,3 +109,17 @@ def binary(path: Path | None) -> Iterator[IO[bytes]]:
     finally:
         if unfinished is not None:
             unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def following(path: Path | None) -> Iterator[IO[bytes]]:
+    """The file to be written, or stdout, that others read while it grows."""
+    if path is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
+    try:
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise InvalidItem(f"cannot write {path}: {error.strerror}") from None

@@ -1,14 +1,21 @@
 """One work item's history in words and dollars: what was done for it, when, and why."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tierqueue.operations.cli.output.action_words import in_words
 from tierqueue.operations.cli.output.printing import duration, moment
+from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.audit_log import Action
+    from tierqueue.ledger.operations.item_list import Owed
 
 Row = Mapping[str, Any]
 
@@ -56,7 +63,7 @@ def headline(item: Row, attempts: Sequence[Row], now: int) -> list[str]:
 
 
 def timeline(
-    item: Row, attempts: Sequence[Row], owed: Sequence[Row], done: Sequence[Row], now: int
+    item: Row, attempts: Sequence[Row], owed: Sequence[Owed], done: Sequence[Action], now: int
 ) -> list[Event]:
     """Every event in the order of time; ``done``: what operators did to it."""
     events = [
@@ -72,11 +79,11 @@ def timeline(
     return [*ordered, *_present(item, owed, now)]
 
 
-def _submitted(item: Row, owed: Sequence[Row]) -> Event:
+def _submitted(item: Row, owed: Sequence[Owed]) -> Event:
     lines = []
     if item["job_id"] is not None:
         lines.append(f"row {item['job_index']} of job {item['job_id']}")
-    if promised := [row["id"] for row in owed if row["made_at"] <= item["submitted_at"]]:
+    if promised := [row.id for row in owed if row.made_at <= item["submitted_at"]]:
         lines.append(f"as Celery task {', '.join(promised)}")
     demands = [f"{name} {item[name]}" for name in _DEMANDS if item[name] is not None]
     if item["max_cost"] is not None:
@@ -174,45 +181,48 @@ def _route(item: Row) -> tuple[str, ...]:
 def _ended(item: Row) -> Event:
     spent = f"{format_usd(item['spent'])} in all"
     fell = item["degraded"]
+    below = item["tier"] in set(Below)
     lines = [spent if item["state"] == State.SUCCEEDED else f"{item['reason'] or 'ended'}; {spent}"]
-    if fell:
+    if below:
+        lines += [str(reason) for reason in (item["receipt"] or {}).get("why", ())]
+    elif fell:
         lines.append(f"fell back from {fell['from']} to {fell['to']} on {fell['on']}")
     return Event(item["ended_at"], item["state"], tuple(lines))
 
 
-def _owed(item: Row, owed: Sequence[Row]) -> Iterator[Event]:
+def _owed(item: Row, owed: Sequence[Owed]) -> Iterator[Event]:
     for row in owed:
-        if row["made_at"] > item["submitted_at"]:
-            yield Event(row["made_at"], "promised", (f"to Celery task {row['id']} too",))
-        if row["kept_at"] is not None:
-            yield Event(row["kept_at"], "told", (f"Celery task {row['id']}",))
+        if row.made_at > item["submitted_at"]:
+            yield Event(row.made_at, "promised", (f"to Celery task {row.id} too",))
+        if row.kept_at is not None:
+            yield Event(row.kept_at, "told", (f"Celery task {row.id}",))
 
 
-def former_death(item_id: str, act: Row) -> Row | None:
+def former_death(item_id: str, act: Action) -> Row | None:
     """How the item had ended, ``reason`` and ``ended_at``, before a replay or a discard of it."""
-    for death in act["detail"].get("deaths", ()):
+    for death in act.detail.get("deaths", ()):
         if death["item"] == item_id:
             return {"reason": death["reason"], "ended_at": death["ended_at"]}
     return None
 
 
-def _former_deaths(item: Row, done: Sequence[Row]) -> Iterator[Event]:
+def _former_deaths(item: Row, done: Sequence[Action]) -> Iterator[Event]:
     for act in done:
         if (death := former_death(item["id"], act)) is not None:
             yield Event(death["ended_at"], State.DEAD.value, (str(death["reason"]),))
 
 
-def _action(row: Row) -> Event:
-    told = {k: v for k, v in row["detail"].items() if k not in ("items", "deaths")}
+def _action(row: Action) -> Event:
+    told = {k: v for k, v in row.detail.items() if k not in ("items", "deaths")}
     changed = in_words(told)
-    return Event(row["at"], row["what"], (", ".join(filter(None, (f"by {row['by']}", changed))),))
+    return Event(row.at, row.what, (", ".join(filter(None, (f"by {row.by}", changed))),))
 
 
-def _present(item: Row, owed: Sequence[Row], now: int) -> Iterator[Event]:
+def _present(item: Row, owed: Sequence[Owed], now: int) -> Iterator[Event]:
     from tierqueue.ledger.monitoring.backlog import reason_of
 
     if item["state"] in ENDS:
-        if waiting := [row["id"] for row in owed if row["kept_at"] is None]:
+        if waiting := [row.id for row in owed if row.kept_at is None]:
             yield Event(None, "owed", (f"not told yet: Celery task {', '.join(waiting)}",))
         elif not owed and item["job_id"] is not None:
             yield Event(None, "kept", (f"see `tierqueue job results {item['job_id']}`",))

@@ -1,1 +1,1 @@
-"""Commands about processes, tiers and the policy."""
+"""Commands about processes, tiers, the policy and schedules."""

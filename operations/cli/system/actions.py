@@ -31,11 +31,11 @@ def actions(limit: int, as_json: bool) -> None:
         emit(
             [
                 {
-                    "id": row["id"],
-                    "at_epoch_us": row["at"],
-                    "by": row["by"],
-                    "what": row["what"],
-                    "detail": for_scripts(row["detail"]),
+                    "id": row.id,
+                    "at_epoch_us": row.at,
+                    "by": row.by,
+                    "what": row.what,
+                    "detail": for_scripts(row.detail),
                 }
                 for row in rows
             ]
@@ -43,5 +43,5 @@ def actions(limit: int, as_json: bool) -> None:
         return
     table(
         ["at", "by", "what", Column("to what", rank=1, long=True)],
-        [(moment(row["at"]), row["by"], row["what"], in_words(row["detail"])) for row in rows],
+        [(moment(row.at), row.by, row.what, in_words(row.detail)) for row in rows],
     )

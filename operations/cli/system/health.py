@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 @json_option
 def health(worker: str | None, as_json: bool) -> None:
     """Say whether work gets on: exit 0 where it does, 1 where something is wrong."""
-    from tierqueue.operations import health as looking
+    from tierqueue.operations import health as checks
 
     app = command_app()
     if worker is not None:
-        found, progress = looking.worker(app, worker), None
+        found, progress = checks.worker(app, worker), None
     else:
-        looked = looking.look(app)
-        found, progress = looked.findings, looked.progress
+        checked = checks.check(app)
+        found, progress = checked.findings, checked.progress
     wrong = [finding for finding in found if finding.wrong]
     if as_json:
         shown = None if progress is None else asdict(progress)
@@ -63,10 +63,10 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
     Of each thing: what is so, what happens by itself (~), and what to do about it (>).
     """
     from tierqueue.ledger.monitoring import endings
-    from tierqueue.operations import health as looking
+    from tierqueue.operations import health as checks
 
     app = command_app()
-    found = looking.diagnosis(app)
+    found = checks.diagnosis(app)
     wrong = any(finding.wrong for finding in found)
     if as_json:
         emit([asdict(finding) for finding in found])
@@ -74,7 +74,7 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
         say("nothing is wrong, and nothing is held back")
     else:
         for finding in found:
-            _tell(finding)
+            _print(finding)
     if acknowledge:
         died = [finding.detail for finding in found if finding.code == "died"]
         seen = sum(detail["items"] for detail in died)
@@ -87,7 +87,7 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _tell(finding: Finding) -> None:
+def _print(finding: Finding) -> None:
     mark = "WRONG" if finding.wrong else "note "
     for sign, text in ((mark, finding.what), ("    ~", finding.meanwhile), ("    >", finding.do)):
         if text:

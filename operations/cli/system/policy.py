@@ -24,6 +24,7 @@ from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.session import Transaction
     from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.jobs.policy_replay import Replayed
 
@@ -34,6 +35,16 @@ def read_policy(path: str | None) -> tuple[Policy, str]:
     Raises ``InvalidPolicy``.
     """
     from tierqueue.router.policy.policy import parse_policy
+
+    text, path = read_text(path)
+    return parse_policy(text, path), path
+
+
+def read_text(path: str | None) -> tuple[str, str]:
+    """What stands in the file at ``path``, else of ``TIERQUEUE_POLICY``, and its path.
+
+    Raises ``InvalidPolicy``.
+    """
     from tierqueue.tasks.settings import PREFIX
 
     path = path or os.environ.get(f"{PREFIX}POLICY", "tierqueue.toml")
@@ -45,12 +56,21 @@ def read_policy(path: str | None) -> tuple[Policy, str]:
         raise InvalidPolicy(
             f"cannot read the policy {path}: {error.strerror}. {PREFIX}POLICY says which file it is"
         ) from None
-    return parse_policy(text, path), path
+    return text, path
+
+
+def be_priced(found: Policy) -> None:
+    """Raises ``Unpriced`` where a deployment's model has no price today."""
+    from tierqueue.router.pricing import max_rate
+
+    today = datetime.now(UTC).date()
+    for deployment in found.deployments.values():
+        max_rate(deployment, today)
 
 
 @click.group()
 def policy() -> None:
-    """Look at a policy file."""
+    """Check a policy, try it on recorded items, put it in force."""
 
 
 @policy.command(epilog="Example: tierqueue policy check tierqueue.toml")
@@ -61,13 +81,9 @@ def check(file: str | None, as_json: bool) -> None:
 
     A deployment whose model has no price is wrong too: nothing would ever be sent there.
     """
-    from tierqueue.router.pricing import max_rate
-
     try:
         found, path = read_policy(file)
-        today = datetime.now(UTC).date()
-        for deployment in found.deployments.values():
-            max_rate(deployment, today)
+        be_priced(found)
     except (InvalidPolicy, Unpriced) as error:
         if as_json:
             emit({"valid": False, "error": error.message, **error.fields})
@@ -128,36 +144,39 @@ def replay(file: str, since: str, shown: int, as_json: bool) -> None:
     given so far; one without answers counts with its upper bound. Exit 1 where an item that went
     somewhere would be refused.
     """
+    found, _ = read_policy(file)
+    with opened() as ledger, ledger.read() as connection:
+        outcome = through(connection, found, since)
+    if as_json:
+        emit(outcome.to_json())
+    else:
+        print_replayed(outcome, shown)
+    if outcome.refused:
+        raise click.exceptions.Exit(1)
+
+
+def through(connection: Transaction, found: Policy, since: str) -> Replayed:
+    """What ``found`` would have done with items submitted in the last ``since`` (``7d``)."""
     from tierqueue.ledger.accounting import spending
     from tierqueue.ledger.accounting.spending import Asked
-    from tierqueue.ledger.in_force import evidence
     from tierqueue.ledger.operations import item_list
+    from tierqueue.ledger.session import now
     from tierqueue.tasks.jobs.policy_replay import replayed
+    from tierqueue.tasks.routing.measured import measure
 
-    found, _ = read_policy(file)
     begin = ago(since)
     assert begin is not None
     simulated = frozenset(
         deployment.name for deployment in found.deployments.values() if deployment.simulated
     )
-    with opened() as ledger, ledger.read() as connection:
-        items = item_list.recorded(connection, begin, MOST)
-        asked = Asked(simulated=simulated)
-        tasks = sorted({item.task for item, _ in items})
-        past = {task: spending.past(connection, task, asked) for task in tasks}
-        known = evidence.by_task(connection)
-    outcome = replayed(items, found, past, known)
-    if as_json:
-        emit(outcome.to_json())
-    else:
-        _print(outcome, shown)
-        if len(items) == MOST:
-            say(f"the newest {MOST:,} items alone; there are more")
-    if outcome.refused:
-        raise click.exceptions.Exit(1)
+    items = item_list.recorded(connection, begin, MOST)
+    asked = Asked(simulated=simulated)
+    tasks = sorted({item.task for item, _ in items})
+    past = {task: spending.past(connection, task, asked) for task in tasks}
+    return replayed(items, found, past, measure(connection, found, now(connection)))
 
 
-def _print(outcome: Replayed, shown: int) -> None:
+def print_replayed(outcome: Replayed, shown: int) -> None:
     table(
         ["deployment", "items before>", "items after>"],
         [
@@ -181,3 +200,5 @@ def _print(outcome: Replayed, shown: int) -> None:
     say(f"{count(len(outcome.moves), 'item')} would go elsewhere")
     for move in outcome.moves[:shown]:
         paragraph("  ", f"{move.item}: {move.before} -> {move.after}, {move.why}")
+    if outcome.items == MOST:
+        say(f"the newest {MOST:,} items alone; there are more")

@@ -1,1 +1,1 @@
-"""Commands about items, jobs and what became of them."""
+"""Commands about items and what became of them."""

@@ -17,12 +17,16 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.money import format_usd
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.lifecycle.batches import Batch
     from tierqueue.ledger.session import Transaction
 
-_TIMES = ("deadline", "formed_at", "poll_at", "lease_until", "creating_at", "cancelled_at")
+_TIMES = (
+    *("deadline", "formed_at", "poll_at", "lease_until", "creating_at", "cancelled_at"),
+    "ended_at",
+)
 
 
 @click.group()
@@ -43,7 +47,7 @@ def list_(open_only: bool, limit: int, as_json: bool) -> None:
     with opened() as ledger, ledger.read() as connection:
         rows = batch_list.newest(connection, limit, open_only=open_only)
     if as_json:
-        emit([_told(row) for row in rows])
+        emit([_for_scripts(row) for row in rows])
         return
     table(
         [
@@ -53,12 +57,12 @@ def list_(open_only: bool, limit: int, as_json: bool) -> None:
         ],
         [
             (
-                row["id"],
-                moment(row["formed_at"]),
-                row["deployment"],
+                row.id,
+                moment(row.formed_at),
+                row.deployment,
                 _state(row),
-                f"{row['size']:,}",
-                moment(row["deadline"]),
+                f"{row.size:,}",
+                moment(row.deadline),
                 _came_to(row),
             )
             for row in rows
@@ -81,51 +85,49 @@ def show(batch_id: str, limit: int, as_json: bool) -> None:
 
     with opened() as ledger, ledger.read() as connection:
         row = _one(connection, batch_id)
-        cost = batch_list.cost_of(connection, row["id"])
-        items = batch_list.items_of(connection, row["id"], limit)
+        cost = batch_list.cost_of(connection, row.id)
+        items = batch_list.items_of(connection, row.id, limit)
     if as_json:
-        told = [record(item, money=("cost",)) for item in items]
-        emit({**_told(row), "cost_nanousd": cost, "items": told})
+        told = [record(item._asdict(), money=("cost",)) for item in items]
+        emit({**_for_scripts(row), "cost_nanousd": cost, "items": told})
         return
     say(
-        f"batch {row['id']} for {row['deployment']}: {_state(row)}, {row['size']:,} items",
-        f"formed {moment(row['formed_at'])}, first deadline {moment(row['deadline'])}",
-        f"at the provider: {row['remote'] or 'not yet'} ({row['remote_state'] or '-'})",
-        f"at most {format_usd(row['held'])} held, {format_usd(NanoUSD(cost))} spent or booked",
+        f"batch {row.id} for {row.deployment}: {_state(row)}, {row.size:,} items",
+        f"formed {moment(row.formed_at)}, first deadline {moment(row.deadline)}",
+        f"at the provider: {row.remote or 'not yet'} ({row.remote_state or '-'})",
+        f"at most {format_usd(row.held)} held, {format_usd(cost)} spent or booked",
         f"came to: {_came_to(row)}",
     )
     table(
         ["item", "in the batch", "now", "cost>"],
         [
             (
-                item["item_id"],
-                item["outcome"] or "not known yet",
-                item["state"],
-                "" if item["cost"] is None else format_usd(item["cost"]),
+                item.item_id,
+                item.outcome or "not known yet",
+                item.state,
+                "" if item.cost is None else format_usd(item.cost),
             )
             for item in items
         ],
     )
 
 
-def _one(connection: Transaction, batch_id: str) -> Any:
+def _one(connection: Transaction, batch_id: str) -> Batch:
     from tierqueue.ledger.operations import batch_list
 
-    found = {row["id"]: row for row in batch_list.starting(connection, batch_id, SHOWN + 1)}
+    found = {row.id: row for row in batch_list.starting(connection, batch_id, SHOWN + 1)}
     return found[only("batch", batch_id, list(found))]
 
 
-def _state(row: Any) -> str:
-    cancelling = row["cancelled_at"] is not None and row["ended_at"] is None
-    return f"{row['state']}, cancelling" if cancelling else str(row["state"])
+def _state(row: Batch) -> str:
+    cancelling = row.cancelled_at is not None and row.ended_at is None
+    return f"{row.state}, cancelling" if cancelling else row.state
 
 
-def _came_to(row: Any) -> str:
-    counts = ", ".join(
-        f"{count:,} {name}" for name, count in (row["counts"] or {}).items() if count
-    )
-    return " · ".join(filter(None, (counts, row["error"]))) or "-"
+def _came_to(row: Batch) -> str:
+    counts = ", ".join(f"{count:,} {name}" for name, count in (row.counts or {}).items() if count)
+    return " · ".join(filter(None, (counts, row.error))) or "-"
 
 
-def _told(row: Any) -> dict[str, Any]:
-    return {"batch": row["id"], **record(row, money=("held",), times=(*_TIMES, "ended_at"))}
+def _for_scripts(row: Batch) -> dict[str, Any]:
+    return {"batch": row.id, **record(row._asdict(), money=("held",), times=_TIMES)}

@@ -1,7 +1,8 @@
 """``tierqueue item``: work items as they came in, and everything that was done for one."""
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,9 +25,14 @@ from tierqueue.operations.cli.output.printing import (
     table,
     width,
 )
-from tierqueue.router.item import TIERS
+from tierqueue.router.item import TIERS, Below
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tierqueue.ledger.audit_log import Action
 
 _ROOMY = 60
 """Characters of a line from which on an event's facts stand beside its time, else below it."""
@@ -52,7 +58,11 @@ def item() -> None:
 @click.option("--state", type=one_of([state.value for state in State]), help="In this state.")
 @click.option("--reason", help="Why it waits or ended, such as throttled or no_route.")
 @click.option("--task", help="Such as tierqueue.classify.")
-@click.option("--tier", type=one_of([tier.value for tier in TIERS]), help="Of this tier.")
+@click.option(
+    "--tier",
+    type=one_of([name.value for name in (*TIERS, *Below)]),
+    help="Of this tier, or answered by this without a call.",
+)
 @click.option("--deployment", help="To which it is or was last routed.")
 @click.option("--budget", help="Paid by this budget.")
 @click.option("--job", help="Of this job alone.")
@@ -152,8 +162,8 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         found = dead_letters.show(connection, item_id)
         assert found is not None
         row, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
-        owed = [dict(promise) for promise in item_list.owed(connection, item_id)]
-        done = [dict(act) for act in item_list.done_to(connection, item_id, row["submitted_at"])]
+        owed = item_list.owed(connection, item_id)
+        done = item_list.done_to(connection, item_id, row["submitted_at"])
         now = database_now(connection)
     if as_json:
         shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}
@@ -164,12 +174,12 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
                 "attempts": [
                     record(identified(attempt), money=MONEY, times=TIMES) for attempt in attempts
                 ],
-                "promises": [record(promise, times=TIMES) for promise in owed],
+                "promises": [record(promise._asdict(), times=TIMES) for promise in owed],
                 "actions": [
                     {
-                        "at_epoch_us": act["at"],
-                        "by": act["by"],
-                        "what": act["what"],
+                        "at_epoch_us": act.at,
+                        "by": act.by,
+                        "what": act.what,
                         "former": _former(item_id, act),
                     }
                     for act in done
@@ -190,7 +200,7 @@ def _rename_rules(row: dict[str, Any]) -> None:
         refusal["rule"] = FORMER_RULES.get(refusal["rule"], refusal["rule"])
 
 
-def _former(item_id: str, act: history.Row) -> dict[str, Any] | None:
+def _former(item_id: str, act: Action) -> dict[str, Any] | None:
     """How the item had ended before this was done to it."""
     found = history.former_death(item_id, act)
     return None if found is None else record(found, times=TIMES)

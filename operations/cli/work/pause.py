@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.operations.cli.input.names import job_named, one_of
+from tierqueue.operations.cli.input.names import job_named, one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import (
@@ -21,9 +20,6 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.policy.policy_errors import nearest
-
-if TYPE_CHECKING:
-    from tierqueue.ledger.session import Transaction
 
 
 @click.group()
@@ -50,22 +46,12 @@ def _pausing(kind: str) -> click.Command:
         with opened() as ledger, ledger.write() as connection:
             meant = job_named(connection, name) if kind == "job" else name
             new = pauses.pause(connection, kind, meant, operator())
-            hint = _hint(connection, meant) if kind == "budget" and new else None
+            hint = unused_budget(connection, meant) if kind == "budget" and new else None
         say(f"{kind} {meant} is paused" if new else f"{kind} {meant} was paused already")
         if hint is not None:
             say(hint, err=True)
 
     return one
-
-
-def _hint(connection: Transaction, budget: str) -> str | None:
-    """That nothing has used this budget so far, which is allowed, and may be a typo."""
-    from tierqueue.ledger.operations.names import budgets
-
-    known = budgets(connection)
-    if budget in known:
-        return None
-    return f"note: nothing has used the budget {budget} lately{nearest(budget, known)}"
 
 
 _EXAMPLES = {

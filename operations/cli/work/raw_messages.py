@@ -13,6 +13,7 @@ from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.operations.raw_messages import RawMessage
     from tierqueue.ledger.session import Transaction
 
 
@@ -40,10 +41,7 @@ def list_(limit: int, as_json: bool) -> None:
         return
     table(
         ["id", Column("received", rank=2), "queue", Column("bytes", right=True, rank=3), _WHY],
-        [
-            (row["id"], moment(row["received_at"]), row["queue"], row["bytes"], row["error"])
-            for row in rows
-        ],
+        [(row.id, moment(row.received_at), row.queue, row.size, row.error) for row in rows],
     )
 
 
@@ -59,12 +57,14 @@ def show(message_id: str, payload: bool, as_json: bool) -> None:
 
     The beginning of its ID is enough where no other begins so.
     """
+    from tierqueue.ledger.operations import raw_messages as kept
+
     with opened() as ledger, ledger.read() as connection:
-        row = _one(connection, message_id)
-    shown = {**_shown(row), "bytes": len(row["body"])}
-    if payload:
-        # As Python writes bytes: nothing of them steers a terminal, and every one is there.
-        shown["body"] = repr(bytes(row["body"]))
+        found = _one(connection, message_id)
+        shown = _shown(found)
+        if payload:
+            # As Python writes bytes: nothing of them steers a terminal, and every one is there.
+            shown["body"] = repr(kept.body_of(connection, found.id))
     if as_json:
         emit(shown)
         return
@@ -81,25 +81,27 @@ def discard(message_ids: tuple[str, ...], yes: bool) -> None:
     from tierqueue.ledger.operations import raw_messages as kept
 
     with opened() as ledger, ledger.write() as connection:
-        ids = sorted({_one(connection, message_id)["id"] for message_id in message_ids})
+        ids = sorted({_one(connection, message_id).id for message_id in message_ids})
         if yes:
             kept.discard(connection, ids, operator())
     said = "discarded" if yes else "would discard"
     say(f"{said} {count(len(ids), 'message')} nobody could read" + ("" if yes else ": --yes"))
 
 
-def _one(connection: Transaction, message_id: str) -> Any:
+def _one(connection: Transaction, message_id: str) -> RawMessage:
     from tierqueue.ledger.operations import raw_messages as kept
 
-    found = {row["id"]: row for row in kept.starting(connection, message_id, SHOWN + 1)}
+    found = {row.id: row for row in kept.starting(connection, message_id, SHOWN + 1)}
     return found[only("message", message_id, list(found))]
 
 
-def _shown(row: Any) -> dict[str, Any]:
-    fields = {name: row[name] for name in ("id", "queue", "error", "headers")}
+def _shown(row: RawMessage) -> dict[str, Any]:
     return {
-        "message": row["id"],
-        **fields,
-        "received_epoch_us": row["received_at"],
-        **({"bytes": row["bytes"]} if "bytes" in row else {}),
+        "message": row.id,
+        "id": row.id,
+        "queue": row.queue,
+        "error": row.error,
+        "headers": row.headers,
+        "received_epoch_us": row.received_at,
+        "bytes": row.size,
     }

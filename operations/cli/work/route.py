@@ -1,22 +1,30 @@
 """``tierqueue route``: a routing decision, without running anything."""
 
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
-from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record
+from tierqueue.operations.cli.output.printing import (
+    duration,
+    emit,
+    json_option,
+    paragraph,
+    record,
+)
 from tierqueue.operations.cli.system.policy import read_policy
-from tierqueue.router.signals import measure
+
+if TYPE_CHECKING:
+    from tierqueue.router.policy.defaults import TaskDefaults
 
 
 @click.command(
-    epilog='Example: tierqueue route --explain --task tierqueue.classify --arg "text=My card is'
-    ' lost" --arg labels=card,login --risk internal --sensitivity public'
+    epilog='Example: tierqueue route --explain --task tierqueue.classify --set "text=My card is'
+    ' lost" --set labels=card,login --risk internal --sensitivity public'
 )
 @click.option("--task", "name", required=True, help="Such as tierqueue.classify.")
-@click.option("--arg", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
+@click.option("--set", "--arg", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
 @click.option("--policy", "path", type=click.Path(dir_okay=False), help="Else TIERQUEUE_POLICY.")
 @click.option("--max-cost", help="Of this item, such as 0.01usd.")
 @click.option("--explain", is_flag=True, help="Say why, and why not the others.")
@@ -32,24 +40,26 @@ def route(
 ) -> None:
     """Print where an item would go: exit 0 with a route, 1 with the reason why there is none."""
     from tierqueue.ledger.lifecycle.items import new_id
-    from tierqueue.router.choose import Conditions, choose
+    from tierqueue.router.choose import Conditions
     from tierqueue.router.route import Route
-    from tierqueue.tasks.jobs.quote import work_item
-    from tierqueue.tasks.routing.token_counter import TokenCounter
+    from tierqueue.tasks.kinds.in_pieces import foreseen
+    from tierqueue.tasks.routing.foreseen import decision_of, this_moment
 
     policy, _ = read_policy(path)
     task = task_named(name)
     new = task.new_item((), {**read_arguments(task, texts), **given(demands)}, item_id=new_id())
-    now = round(datetime.now(UTC).timestamp() * 1_000_000)
-    item = work_item(new, policy, now)
-    signals = measure(item, TokenCounter(policy).count(new.task, new.arguments))
-    decision = choose(item, signals, policy, Conditions(now=now))
+    decision = decision_of(new, policy)
+    long = foreseen(task, new.arguments, given(demands), policy, Conditions(now=this_moment()))
+    document = {} if long is None else {"document": long.why}
     if isinstance(decision, Route):
+        first = _asked_first(policy.tasks.get(new.task))
         if as_json:
-            emit({"route": record(decision.to_json(), money=("bound",)), "error": None})
+            told = record(decision.to_json(), money=("bound",))
+            emit({"route": told, "asked_first": first, "error": None, **document})
         else:
-            lines = decision.explain()
-            for line in lines if explain else lines[:1]:
+            chosen, *reasons = decision.explain()
+            lines = [chosen, *first, *reasons, *_both_ways(document)]
+            for line in lines if explain else [chosen]:
                 paragraph("", line)
         return
     if as_json:
@@ -58,9 +68,26 @@ def route(
             "message": decision.message,
             "fields": decision.fields,
         }
-        emit({"route": None, "error": refusal})
+        emit({"route": None, "error": refusal, **document})
     else:
         paragraph("", decision.message)
         for refused in decision.fields.get("refusals", []) if explain else []:
             paragraph("", f"not {refused['deployment']}: {refused['why']}")
+        for line in _both_ways(document) if explain else []:
+            paragraph("", line)
     raise click.exceptions.Exit(1)
+
+
+def _asked_first(usual: "TaskDefaults | None") -> list[str]:
+    """Who may answer such items below the tiers, in words."""
+    said = []
+    if usual is not None and usual.reuse is not None:
+        life = duration(usual.reuse / 1e6)
+        said.append(f"but first: what was accepted for an identical item in the last {life}")
+    if usual is not None and usual.surrogate is not None:
+        said.append(f"but first: {usual.surrogate.version}, where it is certified")
+    return said
+
+
+def _both_ways(document: Mapping[str, str]) -> list[str]:
+    return [f"as a {name}: {why}" for name, why in document.items()]

@@ -31,7 +31,7 @@ def why(item_id: str, as_json: bool) -> None:
         item, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
         in_force, now = policies.in_force(connection), database_now(connection)
     if as_json:
-        emit(_told(item, attempts, in_force))
+        emit(_for_scripts(item, attempts, in_force))
         return
     for number, (heading, lines) in enumerate(sections(item, attempts, in_force, now)):
         if number:
@@ -53,7 +53,7 @@ _MONEY = ("cost", "spent", "bound", "max_cost")
 _TIMES = ("deadline", "started_at", "ended_at")
 
 
-def _told(item: Row, attempts: Sequence[Row], in_force: str | None) -> dict[str, Any]:
+def _for_scripts(item: Row, attempts: Sequence[Row], in_force: str | None) -> dict[str, Any]:
     """The same for scripts; a decision that was not made is null."""
     route: Any = item["route"] or {}
     chosen = {name: value for name, value in route.items() if name not in ("refusals", "terms")}

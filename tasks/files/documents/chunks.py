@@ -12,17 +12,18 @@ OVERLAP = 400
 _CUTS = (re.compile(r"\n(?=#{1,6} )"), re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"\s"))
 
 
-def chunked(text: str, most: int = CHARACTERS, overlap: int = OVERLAP) -> Iterator[str]:
-    """Chunks of at most ``most`` characters that cover all of ``text``; an empty one is one chunk.
+def chunked(text: str, most: int = CHARACTERS, overlap: int = OVERLAP) -> Iterator[tuple[int, str]]:
+    """Chunks of at most ``most`` characters that cover all of ``text``, and where each begins.
 
-    Each but the first begins with up to ``overlap`` characters of the one before.
+    Each but the first begins with up to ``overlap`` characters of the one before. An empty text is
+    one chunk.
     """
     start = 0
     while len(text) - start > most:
         end = _cut(text, start + most // 2, start + most)
-        yield text[start:end]
+        yield start, text[start:end]
         start = _cut(text, end - overlap, end) if overlap else end
-    yield text[start:]
+    yield start, text[start:]
 
 
 def _cut(text: str, low: int, high: int) -> int:

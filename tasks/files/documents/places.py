@@ -34,21 +34,33 @@ def is_pattern(path: Path) -> bool:
 
 def documents(path: Path) -> Iterator[Document]:
     """Every document of a place, in the order of names; what cannot be read says why."""
+    for file, name in files(path):
+        yield from _of_file(file, name)
+
+
+def files(path: Path) -> Iterator[tuple[Path, str]]:
+    """Every file of a place, in the order of names, with its name in ``folder_of`` the place."""
+    folder = folder_of(path)
     if path.is_dir():
         for file in _walked(path):
-            yield from _of_file(file, file.relative_to(path).as_posix())
+            yield file, file.relative_to(folder).as_posix()
     elif is_pattern(path):
-        fixed = _fixed(path)
         for name in sorted(glob.iglob(str(path), recursive=True)):  # noqa: PTH207  # as a shell has it
             if (file := Path(name)).is_file():
-                yield from _of_file(file, file.relative_to(fixed).as_posix())
+                yield file, file.relative_to(folder).as_posix()
     else:
-        yield from _of_file(path, path.name)
+        yield path, path.name
 
 
-def _fixed(pattern: Path) -> Path:
-    """The folder that a pattern begins with: names are told from there, wherever it is called."""
-    return next(part for part in pattern.parents if _PATTERN.isdisjoint(str(part)))
+def folder_of(path: Path) -> Path:
+    """The folder that a place is in: of a pattern the one that it begins with, wherever it is
+    called.
+    """
+    if path.is_dir():
+        return path
+    if not is_pattern(path):
+        return path.parent
+    return next(part for part in path.parents if _PATTERN.isdisjoint(str(part)))
 
 
 def _walked(folder: Path) -> Iterator[Path]:

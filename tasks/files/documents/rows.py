@@ -14,7 +14,7 @@ from tierqueue.tasks.files.source import Format, Reading, Source, SourceRow
 _COLUMNS = {
     "document": ("file", "text"),
     "page": ("file", "page", "text"),
-    "chunk": ("file", "page", "chunk", "text"),
+    "chunk": ("file", "page", "chunk", "offset", "text"),
 }
 By = Literal["document", "page", "chunk"]
 
@@ -24,6 +24,7 @@ def read(path: Path, reading: Reading) -> Source:
 
     Pages are counted without being read, chunks are not: there each document is read twice.
     """
+    assert reading.by != "image"
     by = reading.by or "document"
 
     def rows() -> Iterator[SourceRow]:
@@ -69,8 +70,8 @@ def _parts(document: Document, by: By) -> Iterator[_Part]:
             if by == "page":
                 yield place, {**values, "text": said}, _nothing(said)
                 continue
-            for chunk, piece in enumerate(chunked(said), start=1):
-                told = {**values, "chunk": chunk, "text": piece}
+            for chunk, (start, piece) in enumerate(chunked(said), start=1):
+                told = {**values, "chunk": chunk, "offset": start, "text": piece}
                 yield f"{place} chunk {chunk}", told, _nothing(piece)
     except InvalidItem as error:
         yield f"{document.name} after page {number}" if number else document.name, {}, error.message

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from tierqueue.ledger.operations import foreign_query
+from tierqueue.ledger.operations import foreign_database
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.files import json_lines
 from tierqueue.tasks.files.columns import named
@@ -29,18 +29,24 @@ def is_database(path: Path) -> bool:
     return path.name.startswith(_PREFIX)
 
 
-def read(path: Path, reading: Reading) -> Source:
-    """Every row of ``reading.query`` at the database of ``env:NAME``, asked once."""
+def address(path: Path) -> str:
+    """The address that the variable of ``env:NAME`` holds; raises ``InvalidItem`` without one."""
     variable = path.name.removeprefix(_PREFIX)
     url = os.environ.get(variable)
     if not url:
         raise InvalidItem(f"the environment has no {variable}: it holds the database's address")
+    return url
+
+
+def read(path: Path, reading: Reading) -> Source:
+    """Every row of ``reading.query`` at the database of ``env:NAME``, asked once."""
+    url = address(path)
     if reading.query is None:
         raise InvalidItem(f"{path.name} is a database: say which rows with --query 'SELECT …'")
     kept = Kept()
     rows = kept.folder / "rows.jsonl"
     with rows.open("w", encoding="utf-8") as file:
-        for names, values in foreign_query.rows(url, reading.query):
+        for names, values in foreign_database.rows(url, reading.query):
             columns = named("the query", names)
             file.write(json_text(dict(zip(columns, values, strict=True))) + "\n")
     if not rows.stat().st_size:

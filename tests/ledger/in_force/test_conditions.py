@@ -72,10 +72,13 @@ def test_a_trial_is_under_way_while_its_item_is_queued_or_running(ledger: Ledger
 def test_somebody_is_told_once_and_once_of_its_end(ledger: Ledger) -> None:
     noted(ledger, *DOWN)
     with ledger.write() as connection:
-        assert [conditions.tell(connection, "house", at) for at in (7, 8)] == [True, False]
+        assert [conditions.note_notified(connection, "house", at) for at in (7, 8)] == [True, False]
     noted(ledger, Served(item="s", begun=60 * SECOND, at=61 * SECOND))
     with ledger.write() as connection:
-        assert [conditions.tell(connection, "house", None) for _ in range(2)] == [True, False]
+        assert [conditions.note_notified(connection, "house", None) for _ in range(2)] == [
+            True,
+            False,
+        ]
 
 
 def test_what_waits_for_a_deployment_is_counted(ledger: Ledger) -> None:

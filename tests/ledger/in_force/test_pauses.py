@@ -82,7 +82,7 @@ def test_who_paused_what_is_on_record(ledger: Ledger) -> None:
     with ledger.write() as connection:
         pauses.resume(connection, "budget", "acme", "bob")
     with ledger.read() as connection:
-        said = [(row["by"], row["what"], row["detail"]) for row in audit_log.newest(connection, 5)]
+        said = [(row.by, row.what, row.detail) for row in audit_log.newest(connection, 5)]
     detail = {"kind": "budget", "name": "acme"}
     assert said == [("bob", "resume", detail), ("ada", "pause", detail)]
 

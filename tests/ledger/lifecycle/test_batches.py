@@ -16,7 +16,7 @@ from tierqueue.ledger.lifecycle.batches import Batch, LostBatch
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
-from tierqueue.router.policy.batch import GIVEN_UP
+from tierqueue.router.policy.lanes import GIVEN_UP
 
 LEASE = 60 * SECOND
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tests.ledger.moves import LEASE, SECOND, WORKER, Moves, ceiling, settlement
 from tierqueue.ledger.lifecycle import items, leases, routes
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items as rows
 from tierqueue.router.lifecycle import State
 
 if TYPE_CHECKING:
@@ -194,3 +195,32 @@ def test_overlapping_slices_neither_deadlock_nor_double_a_claim(moves: Moves) ->
     with ThreadPoolExecutor(6) as pool:
         assert sum(pool.map(claim_and_settle, range(30))) == 30
     assert {spent for _, spent, _ in moves.books().values()} == {700}
+
+
+def test_what_has_no_time_for_the_flex_tier_any_more_is_routed_anew_and_holds_nothing(
+    moves: Moves,
+) -> None:
+    late, early = moves.submit(2)
+    now = moves.now()
+    moves.route(lane="flex")
+    fences = moves.queue()
+    with moves.ledger.write() as connection:
+        least = 600 * SECOND
+        for item_id, left in ((late, least - 1), (early, 2 * least)):
+            there = rows.c.id == item_id
+            connection.execute(rows.update().where(there).values(deadline=now + left))
+    claims = moves.claim(fences, by=replace(WORKER, flex=least))
+    assert [claim.item.id for claim in claims.claimed] == [early]
+    assert (moves.row(late).state, moves.row(late).held) == (State.SUBMITTED, 0)
+
+
+def test_what_waits_for_the_flex_tier_goes_by_the_choice_again(moves: Moves) -> None:
+    flex, live = moves.submit(2)
+    moves.route(lane=None)
+    with moves.ledger.write() as connection:
+        connection.execute(rows.update().where(rows.c.id == flex).values(lane="flex"))
+    fences = moves.queue()
+    with moves.ledger.write() as connection:
+        routes.give_back(connection, fences, moves.now() + SECOND, "in_flight")
+    moves.wake()
+    assert (moves.row(flex).state, moves.row(live).state) == (State.SUBMITTED, State.ROUTED)

@@ -14,7 +14,7 @@ from tierqueue.ledger.lifecycle.items import new_id, submit
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.lifecycle import State
+from tierqueue.router.lifecycle import State, Wait
 
 if TYPE_CHECKING:
     from tests.ledger.conftest import Everywhere
@@ -82,6 +82,17 @@ def test_an_item_with_a_start_in_the_future_waits_for_it(moves: Moves) -> None:
         assert routes.next_due(connection) == later
         assert routes.wake_due(connection, later) == 1
     assert (moves.row(item_id).state, moves.row(item_id).reason) == (State.SUBMITTED, None)
+
+
+def test_what_no_limit_lets_through_is_routed_anew_and_what_only_waits_is_not(moves: Moves) -> None:
+    large, throttled = moves.submit(2)
+    moves.route()
+    fences = moves.queue()
+    with moves.ledger.write() as connection:
+        for item_id, why in ((large, Wait.TOKEN_LIMIT), (throttled, Wait.IN_FLIGHT)):
+            routes.give_back(connection, {item_id: fences[item_id]}, moves.now() + SECOND, why)
+    moves.wake()
+    assert (moves.row(large).state, moves.row(throttled).state) == (State.SUBMITTED, State.ROUTED)
 
 
 def test_many_items_are_submitted_at_once_and_keep_every_character(moves: Moves) -> None:

@@ -161,6 +161,22 @@ def test_a_chord_that_failed_is_remembered_for_as_long_as_a_part_may_be_replayed
         assert chords.forget_sent(connection, 2**62) == 1
 
 
+def test_a_chord_around_one_that_failed_is_remembered_for_as_long_as_that_one(
+    moves: Moves,
+) -> None:
+    item_id = _dead(moves)
+    part = replace(promise_of(item_id, item_id), group_id="g", group_index=0, chord={"task": "b"})
+    with moves.ledger.write() as connection:
+        promises.make_once(connection, part, 1)
+        for group_id in ("g", "around"):
+            chords.announce(connection, group_id, 1)
+        chords.fail(connection, "around")
+        chords.sent(connection, "g", failed=True)
+        assert chords.forget_sent(connection, 2**62) == 0
+        dead_letters.discard(connection, [item_id], "ada")
+        assert chords.forget_sent(connection, 2**62) == 2
+
+
 def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(moves: Moves) -> None:
     item_id = _dead(moves)
     [alive] = moves.ready()

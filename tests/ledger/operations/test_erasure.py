@@ -94,7 +94,7 @@ def test_an_erased_item_keeps_its_receipt_its_cost_and_nothing_that_was_said(
         [attempt] = connection.execute(select(attempts).where(attempts.c.item_id == item_id))
         assert (attempt.detail, attempt.cost) == (None, 10)
         done = audit_log.newest(connection, 5)
-    assert [(action["by"], action["what"]) for action in done] == [("ada", "erase")]
+    assert [(action.by, action.what) for action in done] == [("ada", "erase")]
     assert column(ledger, other, "arguments") == {"prompt": "my secret"}
 
 
@@ -184,7 +184,7 @@ def test_a_replay_may_raise_the_floor_and_change_the_ceiling_and_says_so(ledger:
     assert floors == ["open_weight", "open_weight", "frontier"]
     assert {column(ledger, item_id, "max_cost") for item_id in back} == {99}
     assert column(ledger, low, "announced_at") is None
-    assert (noted["detail"]["floor"], noted["detail"]["max_cost"]) == ("open_weight", 99)
+    assert (noted.detail["floor"], noted.detail["max_cost"]) == ("open_weight", 99)
 
 
 def test_a_replay_without_changes_keeps_floor_and_ceiling(ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ def test_a_message_is_kept_byte_by_byte(ledger: Ledger) -> None:
     with ledger.read() as connection:
         [row] = raw_messages.starting(connection, kept, 2)
         [listed] = raw_messages.newest(connection, 10)
-    assert (listed.id, listed.bytes) == (kept, 256)
-    assert (row.id, row.queue, row.body) == (kept, "route", body)
+        bytes_kept = raw_messages.body_of(connection, kept)
+    assert listed == row
+    assert (row.id, row.queue, row.size, bytes_kept) == (kept, "route", 256, body)
     assert (row.headers, row.error) == ({"task": None}, "not JSON")

@@ -64,6 +64,7 @@ COMMANDS = [
     "job results",
     "job submit",
     "job watch",
+    "job webhook",
     "migrate",
     "pause",
     "pause budget",
@@ -81,6 +82,14 @@ COMMANDS = [
     "reconcile",
     "resume",
     "route",
+    "schedule",
+    "schedule add",
+    "schedule list",
+    "schedule pause",
+    "schedule remove",
+    "schedule resume",
+    "schedule run",
+    "schedule show",
     "spend",
     "status",
     "top",
@@ -210,6 +219,14 @@ def test_route_tells_scripts_the_whole_decision(
     route = json.loads(out)["route"]
     assert route["deployment"] == "best"
     assert [refusal["rule"] for refusal in route["refusals"]] == ["floor"]
+
+
+def test_route_says_who_may_answer_first(capsys: pytest.CaptureFixture[str], policy: Path) -> None:
+    policy.write_text(POLICY + '\n[tasks."tierqueue.classify"]\nreuse = "24h"\n')
+    _, out, _ = run(capsys, "route", "--explain", *CLASSIFY)
+    assert "but first: what was accepted for an identical item in the last" in out
+    _, out, _ = run(capsys, "route", *CLASSIFY, "--json")
+    assert len(json.loads(out)["asked_first"]) == 1
 
 
 def test_route_without_a_route_is_a_no(capsys: pytest.CaptureFixture[str], policy: Path) -> None:

@@ -164,8 +164,9 @@ def test_a_sample_says_what_the_file_will_come_to_and_the_job_goes_on(
     assert "10 of 10 accepted; answered by gpu 10" in shown
     assert "whole file of 100 rows: about $0.2" in shown
     assert f"tierqueue job continue {told['job']}" in shown
-    done = tierqueue.json("job", "continue", told["job"])
-    assert done == {"job": told["job"], "total": 100, "new": 90}
+    done = tierqueue("job", "continue", told["job"], "--watch")
+    assert f"job {told['job']}: 100 rows, 90 new" in done
+    assert tierqueue.json("job", "list")[0]["state"] == "ended"
     assert "has no rows to come" in tierqueue.complaint("job", "continue", told["job"])
 
 

@@ -114,6 +114,7 @@ def test_an_item_that_climbed_says_whose_answer_was_refused(
     assert "the answer was refused (confidence 0.4 is below 0.9)" in said
 
 
+@pytest.mark.processes
 def test_why_fits_a_terminal_of_80_columns(tierqueue: Command, moves: Moves) -> None:
     del tierqueue
     [item_id] = moves.submit()

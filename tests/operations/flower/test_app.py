@@ -82,7 +82,9 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
         """Alive for as long as it takes to be seen."""
         with ledger.write() as connection:
             progress.beat(connection, "routing@x:1", kind="routing", tier=None, detail={})
-            detail = {"engines": {"own": EngineLoad(most=64).figures().told()}}
+            detail: dict[str, Any] = {"engines": {"own": EngineLoad(most=64).figures().told()}}
+            used, learned = {"requests_per_minute": 5}, {"tokens_per_minute": 900}
+            detail["limits"] = {"own": {"ago": 1.0, "used": used, "learned": learned}}
             progress.beat(connection, "gpu@x:2", kind="worker", tier="gpu", detail=detail)
         figures = ask("/metrics")[1]
         return figures if ask("/healthz")[0] == 200 and "tierqueue_well 1.0" in figures else ""
@@ -94,6 +96,10 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
     assert 'tierqueue_heartbeat_age_seconds{process="routing@x:1"}' in figures
     engine = '{deployment="own",process="gpu@x:2"}'
     assert f"tierqueue_engine_worthwhile_calls{engine} 96.0" in figures
+    used = '{deployment="own",limit="requests_per_minute"}'
+    assert f"tierqueue_limit_used{used} 5.0" in figures
+    learned = '{deployment="own",limit="tokens_per_minute"}'
+    assert f"tierqueue_limit_learned{learned} 900.0" in figures
     assert "flower_" in figures
     exposed = set(re.findall(r"^# HELP (tierqueue_\w+) ", figures, re.MULTILINE))
     assert exposed == {gauge.name for gauge in metrics.metrics()}

@@ -123,6 +123,8 @@ def test_a_typo_is_answered_with_its_key_and_the_nearest_valid_word(
         (HOUSE.replace('"vllm"', '"openai"'), "key_env is missing"),
         (HOUSE + "tasks = []", "deployments.house.tasks"),
         (CLOSED + "engine_options = { a = 1 }", "engine_options"),
+        (HOUSE + 'engine_options = { model = "m" }', "stated as the deployment's model"),
+        (HOUSE + "engine_options = { enable_log_requests = true }", "never written into a log"),
         (HOUSE + 'prices = { input = "1", output = "1" }', "keep exactly one"),
         (CLOSED.replace("prices = {", 'gpu_hour = "1" #'), "our own engines"),
         (CLOSED.replace('"15"', "15.0"), "write dollars as a string"),

@@ -1,6 +1,7 @@
 """The order among what fits: by what an accepted answer is expected to cost, walls first."""
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from tests.router.specs import FRONTIER, GPU, OPEN, Spec, a_spec, an_item, policy_of, policy_text
 from tests.router.test_choose import _broken, items, signal_values, specs
 from tierqueue.router.choose import Conditions, choose
-from tierqueue.router.item import TIERS, WorkItem
+from tierqueue.router.item import TIERS, Latency, Sensitivity, WorkItem
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.route import Choice, Route
 from tierqueue.router.selection.evidence import Evidence, probes
@@ -111,6 +112,56 @@ def test_a_queue_longer_than_the_deadline_sends_an_item_where_it_is_answered_in_
             "more_expensive" if expected == "house" else "deadline"
         ]
         assert route_to(choose(item, SIGNALS, policy, conditions)).deployment == "house"
+
+
+HYBRID = """
+[tiers.gpu]
+interactive_within = 5
+"""
+
+
+def hybrid(item: WorkItem, queue: Queue, seconds: float = 1.0) -> Route:
+    """Where an item goes that a house engine or a more expensive API could answer."""
+    api = a_spec("api", OPEN, price=("1", "2"), boundary="vendor:acme")
+    text = policy_text([a_spec("house", price=None), api])
+    where = "[deployments.house]\n"
+    policy = parse_policy(text.replace(where, f'{where}gpu_hour = "2"\n') + HYBRID, "t")
+    seen = replace(answered(100, 100), seconds=100 * seconds)
+    conditions = Conditions(0, evidence={"t": {"house": seen}}, queues={GPU: queue})
+    return route_to(choose(item, SIGNALS, policy, conditions))
+
+
+def waited_for(**changes: Any) -> WorkItem:
+    item = an_item()
+    return replace(item, demands=replace(item.demands, latency=Latency.INTERACTIVE, **changes))
+
+
+def test_what_somebody_waits_for_goes_to_the_next_tier_where_the_engine_is_overloaded() -> None:
+    for queue, expected in ((Queue(500, 10, 30), "house"), (Queue(500, 10, 60), "api")):
+        route = hybrid(waited_for(), queue)
+        assert route.deployment == expected
+    [refusal] = route.refusals
+    assert (refusal.deployment, refusal.rule) == ("house", "latency")
+    assert refusal.why == (
+        "with 60 items ahead its answer is expected in 7 s, "
+        "and somebody waits, for whom it is to take 5 s"
+    )
+
+
+def test_what_nobody_waits_for_stays_with_an_overloaded_engine() -> None:
+    assert hybrid(an_item(), Queue(500, 10, 60)).deployment == "house"
+    assert hybrid(an_item(), Queue(0, 10, ready=False)).deployment == "house"
+
+
+def test_what_somebody_waits_for_does_not_count_those_it_overtakes_as_ahead_of_it() -> None:
+    soon = waited_for(deadline=10_000_000)
+    assert hybrid(soon, Queue(100_000, 10, 0)).deployment == "house"
+
+
+def test_what_somebody_waits_for_waits_where_no_other_tier_may_have_it() -> None:
+    cold = Queue(0, 10, ready=False)
+    assert hybrid(waited_for(), cold).deployment == "api"
+    assert hybrid(waited_for(sensitivity=Sensitivity.REGULATED), cold).deployment == "house"
 
 
 def test_where_nobody_would_answer_in_time_the_cheapest_tries_all_the_same() -> None:

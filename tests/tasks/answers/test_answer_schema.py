@@ -4,7 +4,6 @@ import copy
 import datetime as dt
 import decimal
 import enum
-import importlib.util
 import json
 import uuid
 from typing import Annotated, Any, Literal
@@ -19,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, creat
 from sandbox.schema_rules import check
 from tests.sandbox.test_sandbox_answers import KINDS
 from tierqueue.tasks.answers.schema import ANTHROPIC, OPENAI, Inexpressible, grammatical, strict
-from tierqueue.tasks.kinds.classify import _output as classification
-from tierqueue.tasks.kinds.extract import _output as extraction
+from tierqueue.tasks.kinds.classify import output_of as classification
+from tierqueue.tasks.kinds.extract import output_of as extraction
 from tierqueue.tasks.kinds.summarize import Summary
 
 
@@ -220,7 +219,7 @@ def test_a_grammar_is_asked_for_nothing_that_it_refuses() -> None:
 
 
 @pytest.mark.processes  # importing vLLM starts some
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM: `make engine`")
+@pytest.mark.engine
 @pytest.mark.filterwarnings("ignore")
 def test_vllm_finds_no_feature_that_its_grammars_lack() -> None:
     from vllm.v1.structured_output.backend_xgrammar import has_xgrammar_unsupported_json_features

@@ -19,6 +19,7 @@ from tests.tasks.findings.facts import (
     wrong,
 )
 from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.in_force.policies import Applied
 from tierqueue.ledger.monitoring.backlog import Backlog, Running
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.router.condition import Condition
@@ -310,6 +311,14 @@ def test_a_worker_with_another_policy_than_the_one_in_force_is_told() -> None:
     assert findings(facts(ROUTING, other)) == []
     silent = process("worker", "gpu", detail={"policy": "b"}, silent=60.0)
     assert findings(facts(ROUTING, silent, policy="a")) == []
+
+
+def test_a_policy_file_that_counts_for_nothing_is_told() -> None:
+    applied = Applied(3, "a", "", 0, "ada", None)
+    assert findings(facts(ROUTING, policy="a", applied=applied, file="a")) == []
+    found = notes(facts(ROUTING, policy="a", applied=applied, file="b"))
+    assert "version 3, which ada applied, is" in found["policy_file_differs"].what
+    assert findings(facts(ROUTING, policy="b", file="a")) == []
 
 
 def test_one_thing_is_spoken_of_as_one() -> None:

@@ -15,14 +15,18 @@ def answer(
     told: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     *,
     spent: int = 1_000,
+    before: int = 1_000_000,
 ) -> int:
     """End every open item with what ``told`` makes of its arguments; returns how many there were.
 
-    An output, or the columns of another end where it has a ``state``.
+    Only those of rows ``before`` that number. An output, or the columns of another end where it has
+    a ``state``.
     """
     with ledger.write() as connection:
         at = database_now(connection)
-        open_ = select(items.c.id, items.c.arguments).where(items.c.ended_at.is_(None))
+        open_ = select(items.c.id, items.c.arguments).where(
+            items.c.ended_at.is_(None), items.c.job_index < before
+        )
         rows = connection.execute(open_).all()
         for row in rows:
             said = dict(told(row.arguments))

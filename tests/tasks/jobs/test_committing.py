@@ -148,7 +148,13 @@ def test_identical_rows_are_one_call_and_each_has_its_answer(
     assert [label for _, label, _ in _answers(ledger, done.id)] == list("abaabca")
     paid = [cost > 0 for _, _, cost in _answers(ledger, done.id)]
     assert paid == [True, True, False, False, False, True, False]
-    assert [row["job_index"] for row in every_result(ledger, done.id)] == list(range(7))
+    rows = list(every_result(ledger, done.id))
+    assert [row["job_index"] for row in rows] == list(range(7))
+    sources = [row["receipt"].get("reused_from") for row in rows]
+    ids = [row["id"] for row in rows]
+    assert sources == [None, None, ids[0], ids[0], ids[1], None, ids[0]]
+    costs = [row["receipt"]["cost_nanousd"] for row in rows if "reused_from" in row["receipt"]]
+    assert costs == [0] * 4
 
 
 def test_anew_asks_every_row_and_goes_on_too(ledger: Ledger, tmp_path: Path) -> None:
@@ -158,6 +164,9 @@ def test_anew_asks_every_row_and_goes_on_too(ledger: Ledger, tmp_path: Path) -> 
         _submit(ledger, path, killed_after=1, anew=True)
     done = _submit(ledger, path, anew=True)
     assert (done.resumed, done.new, done.reused, _items(ledger)) == (True, 2, 0, 6)
+    with ledger.read() as connection:
+        fresh = connection.execute(select(items.c.fresh).order_by(items.c.id)).scalars().all()
+    assert sorted(fresh) == [False, *[True] * 5]
 
 
 def test_a_file_that_changed_while_its_submission_was_dead_is_another_job(

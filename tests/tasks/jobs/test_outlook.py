@@ -1,17 +1,25 @@
 """The outlook of a job: what it will have cost, how fast it goes, and when it ends."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from tests.tasks.jobs.answered import answer
-from tierqueue.ledger.operations.job_pace import Pace
+from tierqueue.ledger.operations.job_counts import Pace
 from tierqueue.ledger.operations.jobs import Progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks import complete
-from tierqueue.tasks.jobs.outlook import ENOUGH, WINDOW, look, outlook
+from tierqueue.tasks.jobs.outlook import ENOUGH, outlook, outlook_of
 from tierqueue.tasks.jobs.submission import Submission
 
 NOW = 1_000_000_000
+
+
+def _over_ten_seconds(ended: int) -> dict[int, int]:
+    """As many in each of the last ten seconds."""
+    if not ended:
+        return {}
+    return {NOW // 1_000_000 - 10 + n: ended // 10 for n in range(10)}
 
 
 def _pace(
@@ -21,7 +29,6 @@ def _pace(
         tier=tier,
         went_on=on,
         ended=ended,
-        recent=ended,
         left=left,
         spent=ended * cost,
         squares=ended * cost * cost,
@@ -29,7 +36,7 @@ def _pace(
         size_squares=ended * 100.0,
         size_spent=ended * 10.0 * cost,
         size_left=left * 10.0,
-        first=NOW - 10_000_000 if ended else None,
+        ends=_over_ten_seconds(ended),
     )
 
 
@@ -85,7 +92,6 @@ def test_rows_that_are_shorter_than_those_that_ended_first_are_expected_to_cost_
         tier="gpu",
         went_on=False,
         ended=100,
-        recent=100,
         left=900,
         spent=sum(costs),
         squares=sum(cost * cost for cost in costs),
@@ -93,7 +99,7 @@ def test_rows_that_are_shorter_than_those_that_ended_first_are_expected_to_cost_
         size_squares=float(sum(size * size for size in sizes)),
         size_spent=sum(size * cost for size, cost in zip(sizes, costs, strict=True)),
         size_left=900 * 40.0,
-        first=NOW - 10_000_000,
+        ends=_over_ten_seconds(100),
     )
     found = outlook(_progress(1_000, 1_000, 0), [pace], NOW).expected
     assert found is not None
@@ -122,7 +128,6 @@ def test_after_a_tenth_of_the_rows_the_final_cost_is_mostly_in_the_range() -> No
                     tier="gpu",
                     went_on=on,
                     ended=len(ended),
-                    recent=len(ended),
                     left=0 if on else 1_800,
                     spent=sum(ended),
                     squares=sum(cost * cost for cost in ended),
@@ -130,7 +135,7 @@ def test_after_a_tenth_of_the_rows_the_final_cost_is_mostly_in_the_range() -> No
                     size_squares=0.0,
                     size_spent=0.0,
                     size_left=0.0,
-                    first=NOW - WINDOW,
+                    ends=_over_ten_seconds(len(ended)),
                 )
             )
         found = outlook(_progress(2_000, 2_000, round(sum(costs[:200]))), paces, NOW).expected
@@ -147,11 +152,25 @@ def test_a_job_in_the_ledger_is_looked_at_with_its_own_items_alone(
     done = Submission(complete, path, {}).submit(
         ledger, lambda: None, max_cost=9_000, progress=lambda *_: None
     )
-    progress, before = look(ledger, done.id)
+    progress, before = outlook_of(ledger, done.id)
     assert (progress.total, progress.max_cost, before.expected) == (40, 9_000, None)
     answer(ledger, lambda said: {"text": "x"}, spent=200)
-    progress, after = look(ledger, done.id)
+    progress, after = outlook_of(ledger, done.id)
     assert after.expected is not None
     assert (progress.over, after.expected.value, after.seconds) == (True, 6_000, 0.0)
     assert (after.tiers["gpu"].ended, after.tiers["gpu"].cost) == (30, 6_000)
     assert after.rate > 0
+
+
+def test_neither_the_first_burst_nor_the_second_under_way_is_a_rate() -> None:
+    second = NOW // 1_000_000
+    ends = {second - 6: 640, **{second - n: 100 for n in range(1, 6)}, second: 7}
+    burst = replace(_pace("gpu", 1_147, 1_000), ends=ends)
+    found = outlook(_progress(2_147, 2_147), [burst], NOW)
+    assert (found.rate, found.seconds) == (100.0, 10.0)
+
+
+def test_of_a_job_that_has_just_begun_the_time_counts_in_which_its_calls_ran() -> None:
+    young = replace(_pace("gpu", 100, 100), ends={NOW // 1_000_000: 100})
+    found = outlook(_progress(200, 200), [young], NOW, NOW - 2_000_000)
+    assert found.rate == 50.0

@@ -97,3 +97,14 @@ def test_older_items_are_left_out(tierqueue: Command, moves: Moves, tmp_path: Pa
     moves.submit()
     said = tierqueue("policy", "replay", policy(tmp_path, PRICED), "--since", "1h")
     assert "0 items cost $0.00" in said
+
+
+def test_a_replay_knows_which_limits_are_set(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    answered(moves, 2)
+    new = policy(tmp_path, PRICED)
+    (tmp_path / "tierqueue.toml").write_text(DEFAULTS + PRICED)
+    assert tierqueue.json("policy", "replay", new)["deployments"]["small"]["after"] == 2
+    tierqueue("limits", "set", "small", "tokens_per_minute", "10")
+    assert tierqueue.json("policy", "replay", new)["deployments"]["best"]["after"] == 2

@@ -1,6 +1,8 @@
 """Samples: every length and every value is in them, identical rows count once, and they repeat."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import classify
-from tierqueue.tasks.files.source import SourceRow
+from tierqueue.tasks.files.source import Reading, SourceRow
 from tierqueue.tasks.jobs.sampling import Layer, draw
 from tierqueue.tasks.jobs.submission import Submission, Submitted, going_on
 
@@ -125,3 +127,21 @@ def test_a_column_that_is_not_there_is_refused(tickets: Path) -> None:
     made = Submission(classify, tickets, {"labels": LABELS}, column="text")
     with pytest.raises(InvalidItem, match="no such column; did you mean 'note'"):
         made.draw(10, "notes")
+
+
+def test_a_sample_of_a_query_goes_on_as_it_was_begun(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "helpdesk.db"
+    with closing(sqlite3.connect(there)) as connection, connection:
+        connection.execute("CREATE TABLE tickets (text TEXT)")
+        connection.executemany("INSERT INTO tickets VALUES (?)", [(f"t{n}",) for n in range(9)])
+    monkeypatch.setenv("HELPDESK", f"sqlite:///{there}")
+    reading = Reading(query="SELECT text FROM tickets ORDER BY text")
+    source, fixed = Path("env:HELPDESK"), {"labels": LABELS}
+    made = Submission(classify, source, fixed, column="text", reading=reading)
+    sampled = _submit(ledger, made, sample=made.draw(3, None))
+    monkeypatch.chdir(tmp_path)  # a database is in no folder
+    again, how = going_on(_job(ledger, sampled.id)[0], classify)
+    assert _submit(ledger, again, **how).id == sampled.id
+    assert _job(ledger, sampled.id)[1].submitted == 9

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.images import an_image
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import Cancelled, InvalidItem
-from tierqueue.tasks import classify, complete, extract
+from tierqueue.tasks import ask_image, classify, complete, extract
 from tierqueue.tasks.jobs.submission import BATCH, Submission, Submitted, every_result
 
 LABELS = ["billing", "login"]
@@ -208,3 +209,78 @@ def test_json_lines_with_another_key_are_refused_as_a_whole(
 ) -> None:
     with pytest.raises(InvalidItem, match="there is no column 'text'"):
         Submission(classify, jsonl([{"body": "x"}]), {"labels": LABELS}, column="text")
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    (folder / "march").mkdir(parents=True)
+    (folder / "a.png").write_bytes(an_image("PNG", (10, 20)))
+    (folder / "march" / "b.jpg").write_bytes(an_image("JPEG", (30, 40)))
+    return folder
+
+
+def test_a_folder_of_images_is_an_item_for_each(ledger: Ledger, scans: Path) -> None:
+    (scans / "c.gif").write_bytes(b"none")
+    (scans / "notes.txt").write_text("hello")
+    done = submit(ledger, Submission(ask_image, scans, {"question": "What is it?"}))
+    assert (done.total, done.malformed) == (4, 2)
+    first, broken, other, second = rows(ledger, done.id)
+    assert (first["images"], second["images"]) == ([[10, 20]], [[30, 40]])
+    assert "PNG, JPEG, WebP or GIF" in broken["error"]["message"]
+    assert "its name ends in none of" in other["error"]["message"]
+    again = submit(ledger, Submission(ask_image, scans, {"question": "What is it?"}))
+    assert (again.new, again.reused) == (0, 4)
+
+
+def test_a_pattern_of_images_and_the_same_image_twice(ledger: Ledger, scans: Path) -> None:
+    (scans / "march" / "copy.png").write_bytes((scans / "a.png").read_bytes())
+    done = submit(ledger, Submission(ask_image, scans / "**" / "*.png", {"question": "What?"}))
+    assert (done.total, done.new, done.reused) == (2, 1, 1)
+
+
+def test_a_column_names_images_in_the_folder_of_the_file(
+    ledger: Ledger, scans: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "else.png").write_bytes(an_image())
+    path = scans / "list.csv"
+    named = ["a.png", str(scans / "march" / "b.jpg"), "../else.png", "gone.png", "https://x/y.png"]
+    path.write_text("image,question\n" + "".join(f"{name},What?\n" for name in named))
+    done = submit(ledger, Submission(ask_image, path, {}))
+    good, whole, outside, gone, address = rows(ledger, done.id)
+    assert [row["images"] for row in (good, whole)] == [[[10, 20]], [[30, 40]]]
+    assert "is not in the folder of list.csv" in outside["error"]["message"]
+    assert "is not there" in gone["error"]["message"]
+    assert "is not there" in address["error"]["message"]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(
+    ledger: Ledger, scans: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "else.png").write_bytes(an_image())
+    (scans / "link.png").symlink_to(tmp_path / "else.png")
+    path = scans / "list.jsonl"
+    path.write_text(json.dumps({"image": "link.png"}))
+    done = submit(ledger, Submission(ask_image, path, {"question": "What?"}))
+    assert "is not in the folder" in rows(ledger, done.id)[0]["error"]["message"]
+
+
+def test_an_image_that_changed_is_asked_again(ledger: Ledger, scans: Path) -> None:
+    def whole() -> Submitted:
+        return submit(ledger, Submission(ask_image, scans, {"question": "What is it?"}))
+
+    first = whole()
+    (scans / "a.png").write_bytes(an_image("PNG", (11, 20)))
+    second = whole()
+    assert (first.new, second.new, second.reused) == (2, 1, 1)
+
+
+def test_no_more_images_are_in_memory_and_in_one_transaction_than_are_well_there(
+    ledger: Ledger, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tierqueue.tasks.jobs.submission.MOST_CARRIED", 1)
+    told: list[int] = []
+    Submission(ask_image, scans, {"question": "What?"}).submit(
+        ledger, lambda: None, max_cost=None, progress=lambda done, _: told.append(done)
+    )
+    assert told == [1, 2]

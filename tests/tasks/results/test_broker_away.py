@@ -206,15 +206,15 @@ def promised(ledger: Ledger) -> str:
         return submit(connection, new, promise_of(new.id, new.id))
 
 
-class Looks:
-    """The looks of a routing stage, as its heartbeat tells of them."""
+class Rounds:
+    """The rounds of a routing stage, as its heartbeat tells of them."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._beats: dict[int, set[int]] = {}
 
     def have_stopped(self) -> bool:
-        """Whether it has beaten three times without a look between them."""
+        """Whether it has beaten three times without a round between them."""
         with self._ledger.read() as connection:
             for row in connection.execute(tables.processes.select()):
                 looked = row.detail["moments"]["looked"]
@@ -240,7 +240,7 @@ def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_h
     try:
         # Routed to nowhere: its dead letter cannot be announced, and the stage is held up.
         place(ledger, "submitted", tier=None, deployment=None)
-        until(Looks(ledger).have_stopped)
+        until(Rounds(ledger).have_stopped)
         assert column(ledger, held.item.id, "state") == "running"
         with ledger.write() as connection:
             # Its worker has been silent for as long as a lease lasts.

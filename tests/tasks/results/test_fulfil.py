@@ -4,19 +4,18 @@ import json
 from typing import Any
 
 import pytest
-from celery import chain, chord, group
+from celery import chain, group
 from celery.app.task import Context
-from celery.exceptions import ChordError
 from redis.connection import AbstractConnection
 from sqlalchemy import text
 
-from tests.tasks.foreign_app import autopsy, echo, mourn, tally
+from tests.tasks.foreign_app import autopsy, echo, mourn
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.producer import Producer
 from tests.waiting import until
 from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.ledger.results.promises import Ending, Promise
-from tierqueue.router.errors import Cancelled, CostCeilingExceeded, InvalidItem, NoRoute
+from tierqueue.router.errors import Cancelled, CostCeilingExceeded, InvalidItem
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks import classify, complete, extract, summarize
 from tierqueue.tasks.results import fulfil
@@ -117,7 +116,7 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(producer: Producer) -> N
         ours, theirs = "celery-task-meta-x", "celery-task-meta-y"
         backend.client.delete(ours)
         assert keep(producer.app, [(promise, ending)]) == ["x"]
-        state, result = fulfil.told(ending)
+        state, result = fulfil.celery_result(ending)
         backend.client.delete(theirs)
         backend.store_result("y", result, state, request=Context(context))
         stored = [json.loads(backend.client.get(key)) for key in (ours, theirs)]
@@ -191,60 +190,6 @@ def test_a_chain_whose_next_step_cannot_take_the_answer_fails_loudly(producer: P
     assert producer.item(asked.parent.id).arguments["kwargs"] == {"labels": ["one"]}
 
 
-def test_a_chord_of_items_runs_a_body_of_ours_once(producer: Producer) -> None:
-    asked = chord(
-        [extract.s("one", {"n": "integer"}), extract.s("two", {"n": "integer"})],
-        complete.si("both are in"),
-    ).apply_async()
-    for result in asked.parent.results:
-        producer.tell_twice(producer.answer(result.id, {"n": 1}))
-    bodies = [row for row in producer.all_items() if row.task == "tierqueue.complete"]
-    assert [row.id for row in bodies] == [asked.id]
-    producer.tell(producer.answer(asked.id, {"text": "done"}))
-    assert asked.get(timeout=60)["output"] == {"text": "done"}
-
-
-def test_a_chord_with_a_dead_header_fails_its_body(producer: Producer) -> None:
-    asked = chord([complete.s("one"), complete.s("two")], complete.si("both are in")).apply_async()
-    first, second = asked.parent.results
-    producer.tell_twice(producer.kill(first.id, "no_route"))
-    producer.tell(producer.answer(second.id, {"text": "fine"}))
-    with pytest.raises(NoRoute):
-        asked.get(timeout=60)
-    assert isinstance(asked.result, ChordError)
-    assert producer.item(asked.id) is None
-
-
-def test_a_chord_in_a_chain_comes_true(producer: Producer) -> None:
-    asked = (
-        complete.s("start") | group(complete.si("a"), complete.si("b")) | complete.si("end")
-    ).apply_async()
-    start = next(row.id for row in producer.all_items())
-    producer.tell_twice(producer.answer(start, {"text": "go"}))
-    header = [row.id for row in producer.all_items() if row.id != start]
-    assert len(header) == 2
-    for result in header:
-        producer.tell_twice(producer.answer(result, {"text": "ok"}))
-    producer.tell(producer.answer(asked.id, {"text": "the end"}))
-    assert asked.get(timeout=60)["output"] == {"text": "the end"}
-    assert len(producer.all_items()) == 4
-
-
-def test_a_chord_within_a_chord_comes_true(producer: Producer) -> None:
-    inner = chord([complete.s("i1"), complete.s("i2")], complete.si("inner body"))
-    asked = chord([inner, complete.s("o1")], complete.si("outer body")).apply_async()
-
-    def ready(prompt: str) -> str:
-        return str(next(r.id for r in producer.all_items() if r.arguments["prompt"] == prompt))
-
-    for prompt in ("i1", "i2", "o1"):
-        producer.tell_twice(producer.answer(ready(prompt), {"text": prompt}))
-    assert producer.item(asked.id) is None
-    producer.tell_twice(producer.answer(ready("inner body"), {"text": "in"}))
-    producer.tell(producer.answer(ready("outer body"), {"text": "out"}))
-    assert asked.get(timeout=60)["output"] == {"text": "out"}
-
-
 def test_a_link_told_twice_makes_one_item_with_its_parent_and_root(producer: Producer) -> None:
     asked = complete.apply_async(("one",), link=[complete.si("linked"), complete.si("too")])
     producer.tell_twice(producer.answer(asked.id, {"text": "done"}))
@@ -298,18 +243,6 @@ def test_callbacks_to_another_team_go_to_its_own_queue(producer: Producer, forei
     producer.tell_twice(producer.kill(dead.id, "exhausted"))
     until(lambda: ["mourn", dead.id] in producer.notes())
     assert producer.notes().count(["mourn", dead.id]) == 1
-
-
-def test_a_chord_mixed_with_another_teams_tasks_comes_true(
-    producer: Producer, foreign: Any
-) -> None:
-    asked = chord([complete.s("ours"), echo.s("theirs")], tally.s()).apply_async()
-    ours, theirs = asked.parent.results
-    assert theirs.get(timeout=60) == "theirs"
-    producer.tell_twice(producer.answer(ours.id, {"text": "mine"}))
-    tallied = asked.get(timeout=60)["tallied"]
-    assert [tallied[0]["output"], tallied[1]] == [{"text": "mine"}, "theirs"]
-    assert [note for note in producer.notes() if note[0] == "tally"] == [["tally", 2]]
 
 
 def test_a_chain_through_another_teams_task_comes_true(

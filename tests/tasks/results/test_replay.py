@@ -192,31 +192,6 @@ def test_whoever_has_read_the_failure_of_an_earlier_step_gets_the_answer_after_a
     assert asked.get(timeout=5)["output"] == {"text": "done"}
 
 
-def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
-    producer: Producer, foreign: Any
-) -> None:
-    body = complete.si("body").on_error(mourn.s().set(queue="foreign"))
-    asked = chord([complete.s("a"), complete.s("b"), complete.s("c")], body).apply_async()
-    first, second, third = asked.parent.results
-    producer.tell_twice(producer.answer(first.id, {"text": "1"}))
-    for result in (second, third):
-        _die(producer, result.id)
-    assert isinstance(asked.result, ChordError)
-    until(producer.notes)
-    # A part of the chord alone: the body fails again, and nobody mourns it twice.
-    replay(producer.app, [second.id], "ada")
-    assert asked.state == "PENDING"
-    producer.tell_twice(producer.answer(second.id, {"text": "2"}))
-    assert isinstance(asked.result, ChordError)
-    assert producer.item(asked.id) is None
-    replay(producer.app, [third.id], "ada")
-    producer.tell_twice(producer.answer(third.id, {"text": "3"}))
-    assert producer.item(asked.id) is not None
-    producer.tell(producer.answer(asked.id, {"text": "the end"}))
-    assert asked.get(timeout=60)["output"] == {"text": "the end"}
-    assert [note[0] for note in producer.notes()] == ["mourn"]
-
-
 def test_a_group_with_a_replayed_part_gives_all_its_answers(producer: Producer) -> None:
     asked = group(complete.s("one"), complete.s("two")).apply_async()
     first, second = asked.results

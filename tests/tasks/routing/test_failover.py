@@ -71,7 +71,7 @@ def policy() -> Policy:
 
 
 class Stage:
-    """A routing stage whose slices are kept; each look is one tick."""
+    """A routing stage whose slices are kept; each round is one tick."""
 
     def __init__(self, ledger: Ledger, policy: Policy) -> None:
         self.sent: list[tuple[Tier, Slice]] = []
@@ -91,8 +91,8 @@ class Stage:
         """Look as after a tick, and once more as it does then; the ids that were sent."""
         self.sent.clear()
         self.stage._ticked = True
-        self.stage.look()
-        self.stage.look()
+        self.stage.round()
+        self.stage.round()
         return [item for _, work in self.sent for item in work.items]
 
 

@@ -62,7 +62,7 @@ REFUSED: dict[str, Outcome] = {
 
 def send_to_best(case: Way) -> None:
     """Routed to the frontier first, as where the house was not there when it was routed."""
-    case.stage.look()
+    case.stage.round()
     with case.ledger.write() as connection:
         best = {"tier": Tier.FRONTIER.value, "deployment": "best"}
         bounds = {"bound": 10_000_000, "token_bound": 1000}

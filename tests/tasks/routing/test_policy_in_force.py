@@ -1,128 +1,31 @@
 """What has not been called yet obeys the policy in force, whatever it was routed under."""
 
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import func, select, update
 
 from tests.ledger.placed import column
+from tests.tasks.routing.in_force import (
+    BEFORE,
+    BEST,
+    FRONTIER,
+    HOUSE,
+    LAX,
+    OPEN,
+    claim,
+    policy_of,
+    settled,
+    started,
+    submit,
+    where,
+)
 from tierqueue.ledger import tables
-from tierqueue.ledger.lifecycle import claims, items, routes
-from tierqueue.ledger.lifecycle.claims import Claimant, Claims
-from tierqueue.ledger.lifecycle.items import NewItem, new_id
+from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import TIERS, Tier
-from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.workers.routing_stage.stage import RoutingStage
-
-OPEN = """
-[deployments.open]
-tier = "open_weight"
-engine = "openai"
-model = "open"
-boundary = "vendor:opens"
-key_env = "KEY"
-context_window = 32000
-prices = { input = "1", output = "2" }
-"""
-BEST = """
-[deployments.best]
-tier = "frontier"
-engine = "anthropic"
-model = "best"
-boundary = "vendor:acme"
-key_env = "KEY"
-context_window = 32000
-prices = { input = "5", output = "25" }
-"""
-HOUSE = """
-[deployments.house]
-tier = "gpu"
-engine = "vllm"
-model = "small"
-boundary = "house"
-context_window = 32000
-gpu_hour = "3.60"
-"""
-LAX = 'default_sensitivity = "internal"\n'
-BEFORE = LAX + OPEN + BEST
-FRONTIER = '[[floors]]\nfloor = "frontier"\n'
-
-
-def policy_of(text: str) -> Policy:
-    return parse_policy(text, "test")
-
-
-def started(ledger: Ledger, text: str) -> RoutingStage:
-    """A routing stage that has just started with a policy."""
-    stage = RoutingStage(
-        ledger=ledger,
-        policy=policy_of(text),
-        send=lambda *_: None,
-        delivery=Mock(spec=Delivery),
-        received=lambda _: None,
-        resend=60.0,
-        checkpoint=lambda _: None,
-    )
-    stage.start()
-    return stage
-
-
-def settled(stage: RoutingStage) -> None:
-    """Looks until there is nothing more to route."""
-    stage.look()
-    while stage.look():
-        pass
-    stage.look()
-
-
-def submit(ledger: Ledger, count: int = 1, **stated: Any) -> list[str]:
-    made = [
-        NewItem(
-            id=new_id(),
-            task="ticket",
-            arguments={"text": "x"},
-            fingerprint="f",
-            prefix="p",
-            prompt_bytes=500,
-            messages=2,
-            output_limit=100,
-            **stated,
-        )
-        for _ in range(count)
-    ]
-    with ledger.write() as connection:
-        return [items.submit(connection, new, None) for new in made]
-
-
-def claim(ledger: Ledger, item_id: str, text: str, deployment: str | None = None) -> Claims:
-    """A worker of a policy claims an item from the slice that was sent for it."""
-    name = deployment or column(ledger, item_id, "deployment")
-    known_as = policy_of(text).deployments[name]
-    claimant = Claimant(
-        worker="w",
-        tier=known_as.tier.value,
-        deployment=name,
-        provider=known_as.provider,
-        metered=known_as.metered,
-        lease=60_000_000,
-        policy=known_as.policy,
-        terms=known_as.terms,
-    )
-    wanted = {item_id: column(ledger, item_id, "fence")}
-    with ledger.write() as connection:
-        known = claims.read(connection, wanted)
-        return claims.claim(connection, claimant, wanted, known, database_now(connection))
-
-
-def where(ledger: Ledger, ids: list[str]) -> set[tuple[str, str]]:
-    return {
-        (column(ledger, item_id, "state"), column(ledger, item_id, "deployment")) for item_id in ids
-    }
 
 
 def pause(ledger: Ledger, kind: str, name: str) -> None:
@@ -264,10 +167,10 @@ def test_a_replay_changes_what_an_item_states_itself(ledger: Ledger) -> None:
 def test_the_routing_stage_with_the_older_policy_stands_aside(ledger: Ledger) -> None:
     older, newer = started(ledger, BEFORE), started(ledger, BEFORE + FRONTIER)
     (item_id,) = submit(ledger)
-    assert not older.told()["moments"]["superseded"]
+    assert not older.heartbeat_detail()["moments"]["superseded"]
     settled(older)
     assert column(ledger, item_id, "state") == "submitted"
-    assert older.told()["moments"]["superseded"]
+    assert older.heartbeat_detail()["moments"]["superseded"]
     settled(newer)
     settled(older)
     assert where(ledger, [item_id]) == {("queued", "best")}
@@ -297,7 +200,7 @@ def test_more_than_one_look_routes_anew_is_routed_anew_in_several(
     settled(started(ledger, BEFORE))
     after = started(ledger, BEFORE + FRONTIER)
     for _ in range(len(TIERS) + 20):
-        after.look()
+        after.round()
     assert where(ledger, ids) == {("routed", "best")}
     with ledger.read() as connection:
         attempts = select(func.count()).select_from(tables.attempts)

@@ -5,7 +5,7 @@ from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import Failed
 from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.workers.caller import prepare
+from tierqueue.workers.request import prepare
 
 HEAD = 'default_sensitivity = "internal"\n[retry]\ncalls = 1\n'
 DEPLOYMENT = """

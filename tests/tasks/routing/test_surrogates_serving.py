@@ -16,7 +16,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidPolicy, Misconfigured
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.routing.decide import Chosen, choose_all
-from tierqueue.tasks.routing.surrogates import Surrogates, breaks_its_promise, named, said
+from tierqueue.tasks.routing.surrogates import Surrogates, breaks_its_promise, label_of, named
 
 NOT_AUDITED = "item-1"
 """An id that the draw of the audit leaves out: about one in a hundred is drawn."""
@@ -76,6 +76,7 @@ def test_it_answers_with_a_receipt_that_says_who_did(ledger: Ledger, tmp_path: P
         {"told": {"instructions": "Be strict."}},
         {"floor": "frontier"},
         {"floor": "gpu"},
+        {"pinned": "gpu"},
         {"min_confidence": 0.5},
         {"calls": 1},
         {"refused_by": ["gpu"]},
@@ -120,8 +121,8 @@ def test_what_was_switched_off_answers_nothing(ledger: Ledger, tmp_path: Path) -
 
 
 def test_a_label_is_compared_by_its_hash_and_nothing_else_is() -> None:
-    assert said({"label": "card", "confidence": 0.9}) == named("card")
-    assert said({"label": 3}) is said({"text": "card"}) is said(None) is None
+    assert label_of({"label": "card", "confidence": 0.9}) == named("card")
+    assert label_of({"label": 3}) is label_of({"text": "card"}) is label_of(None) is None
 
 
 def test_a_promise_is_broken_by_more_than_chance_allows(tmp_path: Path) -> None:

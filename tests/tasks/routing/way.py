@@ -58,7 +58,7 @@ class Way:
         """Route the item, and claim it for the deployment it was routed to."""
         with self.ledger.write() as connection:
             routes.wake_due(connection, database_now(connection) + 3_600_000_000)
-        self.stage.look()
+        self.stage.round()
         if self.column("state") != "queued":
             return None
         deployment = self.policy.deployments[self.column("deployment")]
@@ -68,7 +68,8 @@ class Way:
             deployment=deployment.name,
             provider=deployment.provider,
             metered=deployment.metered,
-            counted=self.policy.counts(deployment),
+            counted=(counted := self.policy.counts(deployment)),
+            by_the_hour=counted and deployment.gpu_hour is not None,
             lease=60_000_000,
             policy=deployment.policy,
             terms=deployment.terms,

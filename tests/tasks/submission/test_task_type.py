@@ -171,6 +171,20 @@ def test_a_bad_call_is_refused_without_a_broker_too() -> None:
         classify("x", lables=["a", "b"])  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"prority": 3}, "no argument or demand 'prority'; did you mean 'priority'"),
+        ({"maxcost": "1usd"}, "'maxcost'; did you mean 'max_cost'"),
+        ({"lables": ["a", "b"]}, "'lables'; did you mean 'labels'"),
+        ({"zzz": 1}, "no argument or demand 'zzz'$"),
+    ],
+)
+def test_a_name_with_a_typo_is_told_the_nearest(stated: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidItem, match=said):
+        classify.new_item(("x",), stated, item_id="")
+
+
 def test_an_answer_is_judged_as_a_worker_would() -> None:
     good = {"urgency": "today", "team": "building", "reason": "It is stuck."}
     verdict = triage.validate(json.dumps(good), "The lift is stuck.")

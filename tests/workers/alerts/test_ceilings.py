@@ -39,7 +39,7 @@ class Told:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def notify(self, message: dict[str, Any]) -> None:
         self.messages.append(message)
 
 
@@ -65,7 +65,7 @@ def _of_ceilings(logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def warned(ledger: Ledger, at: int, policy: WarningPolicy = DEFAULT) -> list[str]:
     """What a routing stage that looks at that moment warns of."""
     with ledger.write() as connection:
-        found = warnings.look(connection, policy, at)
+        found = warnings.due(connection, policy, at)
         return [warning.what for warning in warnings.note(connection, found, at)]
 
 
@@ -88,7 +88,7 @@ def test_of_two_routing_stages_that_look_at_once_one_warns(ledger: Ledger) -> No
     noon = MIDNIGHT + DAY // 2
     spend(ledger, 500, noon)
     with ledger.read() as connection:
-        looks = [warnings.look(connection, DEFAULT, noon) for _ in range(2)]
+        looks = [warnings.due(connection, DEFAULT, noon) for _ in range(2)]
     given = []
     for found in looks:
         with ledger.write() as connection:
@@ -143,8 +143,8 @@ def test_a_warning_is_a_log_line_a_call_of_the_hook_and_in_the_list(ledger: Ledg
     told = Told()
     alarm = Alarm(ledger, Policy(digest="d"), told)  # type: ignore[arg-type]
     with capture_logs() as logs:
-        alarm.look()
-        alarm.look()
+        alarm.tick()
+        alarm.tick()
     said = {
         "ceiling": "budget:acme:total:all",
         "warning": "share",
@@ -198,7 +198,7 @@ def test_the_hook_hears_once_of_each_item_that_a_ceiling_ended(ledger: Ledger) -
     stopped(ledger, "no_route")
     told = Told()
     for _ in range(2):
-        Alarm(ledger, Policy(digest="d"), told).look()  # type: ignore[arg-type]
+        Alarm(ledger, Policy(digest="d"), told).tick()  # type: ignore[arg-type]
     (message,) = told.messages
     assert (message["what"], message["item"], message["needed"]) == ("cost_ceiling", item_id, 2)
     assert "secret" not in json.dumps(message)
@@ -206,7 +206,7 @@ def test_the_hook_hears_once_of_each_item_that_a_ceiling_ended(ledger: Ledger) -
         dead_letters.replay(connection, [item_id], "test")
         died = Death(item_id, "cost_ceiling", "again", {"ceiling": ACME})
         die(connection, [died], database_now(connection))
-    Alarm(ledger, Policy(digest="d"), told).look()  # type: ignore[arg-type]
+    Alarm(ledger, Policy(digest="d"), told).tick()  # type: ignore[arg-type]
     assert [message["item"] for message in told.messages] == [item_id, item_id]
 
 
@@ -233,7 +233,7 @@ def away(ledger: Ledger, code: Trouble, seconds: int, stated: float = 600.0) -> 
 def alarmed(ledger: Ledger) -> list[dict[str, Any]]:
     """What the hook is told by one more look."""
     told = Told()
-    Alarm(ledger, parse_policy(AWAY, "test"), told).look()  # type: ignore[arg-type]
+    Alarm(ledger, parse_policy(AWAY, "test"), told).tick()  # type: ignore[arg-type]
     return told.messages
 
 

@@ -24,7 +24,7 @@ def test_a_command_reads_one_json_value(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     script = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read() + '\\n')"
     told = Hook(HookPolicy(command=(sys.executable, "-c", script)), seconds=PATIENCE)
-    told.tell({"what": "x", "limit": 5})
+    told.notify({"what": "x", "limit": 5})
     until(lambda: out.exists() and out.read_text().endswith("\n"))
     assert json.loads(out.read_text()) == {"what": "x", "limit": 5}
 
@@ -55,7 +55,7 @@ def posted() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
 
 def test_a_webhook_is_posted_to(posted: tuple[str, list[tuple[str, Any]]]) -> None:
     address, found = posted
-    Hook(HookPolicy(webhook=f"{address}/a?b=c"), seconds=PATIENCE).tell({"what": "x"})
+    Hook(HookPolicy(webhook=f"{address}/a?b=c"), seconds=PATIENCE).notify({"what": "x"})
     until(lambda: found)
     assert found == [("/a?b=c", {"what": "x"})]
 
@@ -79,8 +79,8 @@ def test_a_hook_that_fails_is_a_log_line_without_its_address(
     hangs = HookPolicy(command=(sys.executable, "-c", "import time; time.sleep(600)"))
     with capture_logs() as logs:
         for policy in hooks:
-            Hook(policy, seconds=PATIENCE).tell({"what": "ceiling_warning", "ceiling": ACME})
-        Hook(hangs, seconds=0.5).tell({"what": "ceiling_warning", "ceiling": ACME})
+            Hook(policy, seconds=PATIENCE).notify({"what": "ceiling_warning", "ceiling": ACME})
+        Hook(hangs, seconds=0.5).notify({"what": "ceiling_warning", "ceiling": ACME})
         until(lambda: len(_of(ACME, logs)) == len(hooks) + 1)
     assert {line["event"] for line in _of(ACME, logs)} == {"hook_failed"}
     assert {line["why"] for line in _of(ACME, logs)} == {
@@ -101,7 +101,7 @@ def test_a_hook_that_hangs_holds_nobody_up_and_takes_no_more_than_its_capacity(
     monkeypatch.setattr(hook, "_call", lambda _: released.wait())
     with capture_logs() as logs:
         for _ in range(CAPACITY + 5):
-            hook.tell({"what": "x", "ceiling": ACME})
+            hook.notify({"what": "x", "ceiling": ACME})
     assert {line["why"] for line in _of(ACME, logs)} == {"too many messages wait"}
     assert hook.capacity == 0
     released.set()
@@ -110,7 +110,7 @@ def test_a_hook_that_hangs_holds_nobody_up_and_takes_no_more_than_its_capacity(
 
 def test_nobody_is_told_where_no_hook_is_stated() -> None:
     hook = Hook(HookPolicy())
-    hook.tell({"what": "x"})
+    hook.notify({"what": "x"})
     assert hook.capacity == 0
 
 

@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.router.outcome import Failed, Interrupted, Outcome, Throttled, Unknown
 from tierqueue.workers.batch_lane import results
-from tierqueue.workers.batch_lane.requests import key_of
+from tierqueue.workers.batch_lane.requests import former_key_of, key_of
 from tierqueue.workers.engines.batches import Line, Output, Remote
 
 KEYS = [(f"item{n}", n + 1) for n in range(6)]
@@ -51,3 +52,20 @@ def test_what_the_provider_did_not_serve_goes_live_unless_we_cancelled_it() -> N
         ("failed", Failed(kind="server_error", message="", transient=True)),
     ]
     assert results.to_go_live(outcomes) == ["expired", "refused"]
+
+
+def test_an_id_that_its_producer_chose_does_not_leave_in_a_line() -> None:
+    ours = new_id()
+    assert key_of(ours, 2) == f"{ours}-2"
+    for chosen in ("4915112345678", "jane-doe", "jane@example.org", "ä" * 300):
+        assert chosen not in key_of(chosen, 2)
+        assert len(key_of(chosen, 2)) <= 64
+
+
+def test_a_line_of_a_batch_that_an_older_release_sent_finds_its_claim() -> None:
+    former = Line(key=former_key_of("ticket-7", 3), status=200)
+    assert former.key == "ticket-7-3"
+    assert results.line_of({former.key: former}, "ticket-7", 3) is former
+    now = Line(key=key_of("ticket-7", 3), status=200)
+    assert results.line_of({now.key: now}, "ticket-7", 3) is now
+    assert results.line_of({now.key: now}, "ticket-8", 3) is None

@@ -14,10 +14,10 @@ from tests.workers.engines.engine_calls import an_endpoint, read_request
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks import classify, complete, extract
-from tierqueue.workers.caller import prepare
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.vllm_request import plain
+from tierqueue.workers.request import prepare
 
 LABELS = {"text": "Where is my card?", "labels": ["card", "login"]}
 
@@ -188,8 +188,8 @@ def test_the_temperature_is_sent_where_the_policy_states_one() -> None:
         assert "temperature" not in asked(deployment(engine))
 
 
+@pytest.mark.engine
 def test_vllm_answers_with_the_likeliest_words_unless_the_policy_says_otherwise() -> None:
-    pytest.importorskip("vllm")
     cold, warm = deployment("vllm"), deployment("vllm", temperature=0.7)
     found = [plain(prepared(where, classify, LABELS), str)["temperature"] for where in (cold, warm)]
     assert found == [0.0, 0.7]

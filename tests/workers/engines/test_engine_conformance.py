@@ -237,7 +237,9 @@ def test_a_call_past_its_timeout_is_unknown_with_a_vendor_and_failed_in_the_hous
 
 def test_many_calls_at_once_are_all_answered(subject: Subject) -> None:
     async def flood() -> list[Reply]:
-        calls = [a_call(subject.model, f"Ticket {n}\n", item=f"i-{n}") for n in range(64)]
+        calls = [
+            a_call(subject.model, f"Ticket {n}\n", item=f"i-{n}", output_limit=8) for n in range(64)
+        ]
         return list(await asyncio.gather(*map(subject.engine.complete, calls)))
 
     answers = [completed(reply) for reply in subject.loop.run(flood(), timeout=120)]

@@ -7,13 +7,14 @@ documents; here they are held against each other.
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from examples.triage import triage
-from sandbox.faults import KINDS
+from sandbox.faults import FLEX, KINDS
 from sandbox.vendors import vendors
 from tests.workers.engines.engine_calls import LABEL, a_call, a_sandbox
 from tests.workers.engines.test_engine_asks import claimed, prepared
@@ -175,6 +176,7 @@ FAULTS: dict[str, Callable[[Reply], bool]] = {
     "too_large": lambda reply: isinstance(reply, Failed) and reply.reason == "too_large",
     "too_large status=413": lambda reply: isinstance(reply, Failed) and reply.reason == "too_large",
     "hang": lambda reply: isinstance(reply, Unknown) and reply.kind == "timeout",
+    "mute": lambda reply: isinstance(reply, Unknown) and reply.kind == "timeout",
     "garbage": lambda reply: isinstance(reply, Unknown) and reply.kind == "garbage",
     "gateway": lambda reply: isinstance(reply, Unknown) and reply.kind == "gateway",
     "charged_lost": lambda reply: isinstance(reply, Unknown) and reply.kind == "connection_lost",
@@ -208,11 +210,48 @@ NOT_ASKED = {("no_quota", name) for name in ("vllm", "sglang", "llama.cpp", "oll
 )
 def test_a_fault_is_taken_for_what_it_is(sandbox: str, name: str, fault: str) -> None:
     where = used(sandbox, name)
-    timeout = 1.0 if fault == "hang" else 60.0
+    timeout = 1.0 if fault in ("hang", "mute") else 60.0
     call = a_call(where.model, f"[[sandbox:{fault}]] Is it so?", timeout=timeout)
     (reply,) = replies(where, call)
     assert FAULTS[fault](reply), reply
 
 
+@everybody
+def test_a_streamed_answer_says_and_costs_what_a_whole_one_does(sandbox: str, name: str) -> None:
+    where = used(sandbox, name, first_token_timeout=30)
+    call = a_call(where.model, schema=LABEL if where.structured_output == "json_schema" else None)
+    whole, streamed = replies(where, call, replace(call, first_token=30.0))
+    assert isinstance(whole, Completed), whole
+    assert isinstance(streamed, Completed), streamed
+    assert (streamed.text, streamed.finish) == (whole.text, whole.finish)
+    assert streamed.model_served == whole.model_served
+    assert streamed.usage.total_input == whole.usage.total_input
+    assert streamed.usage.output_tokens == whole.usage.output_tokens
+    assert streamed.simulated
+
+
+@everybody
+def test_a_server_that_never_says_a_token_is_cut_off_at_the_first(sandbox: str, name: str) -> None:
+    where = used(sandbox, name, first_token_timeout=30)
+    call = a_call(where.model, "[[sandbox:mute]] Is it so?", first_token=1.0)
+    (reply,) = replies(where, call)
+    assert isinstance(reply, Unknown), reply
+    assert reply.kind == "timeout"
+    assert "no token" in reply.message
+
+
+STREAMED_FAULTS = ("429 after=7", "500", "error_in_200", "truncated", "no_usage", "charged_lost")
+
+
+@everybody
+@pytest.mark.parametrize("fault", STREAMED_FAULTS)
+def test_a_fault_of_a_stream_is_taken_for_what_it_is(sandbox: str, name: str, fault: str) -> None:
+    where = used(sandbox, name)
+    call = a_call(where.model, f"[[sandbox:{fault}]] Is it so?", first_token=30.0)
+    (reply,) = replies(where, call)
+    assert FAULTS[fault](reply), reply
+
+
 def test_every_fault_of_the_sandbox_is_tried() -> None:
-    assert {fault.split()[0] for fault in FAULTS} == KINDS.keys()
+    # Those of the flex tier strike calls by it alone, in a file of their own.
+    assert {fault.split()[0] for fault in FAULTS} == KINDS.keys() - set(FLEX)

@@ -3,10 +3,12 @@
 import asyncio
 import importlib.util
 import os
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -16,7 +18,14 @@ from tests.tiny_model import make_tiny_model
 from tests.waiting import until
 from tests.workers.engines.engine_calls import BOUNDED, a_call
 from tierqueue.router.errors import Misconfigured
-from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable
+from tierqueue.router.outcome import (
+    ENGINE_TIME,
+    Completed,
+    Failed,
+    Interrupted,
+    Reply,
+    Unavailable,
+)
 from tierqueue.workers.engines import engine_load, orphans
 from tierqueue.workers.engines.vllm import VllmEngine
 
@@ -104,7 +113,39 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
     assert [reply.kind for reply in lost if isinstance(reply, Unavailable)] == (
         ["engine_died"] * 3 + ["engine_dead"] * 2
     )
-    assert why == "the vLLM engine core of tiny died"
+    assert why.startswith("the vLLM engine core of tiny died of signal 9")
+    assert "kv_cache_memory_bytes" in why, "what to change where memory ran out"
+
+
+@with_vllm
+def test_a_core_without_memory_ends_the_engine_and_charges_no_call(tmp_path: Path) -> None:
+    model = str(make_tiny_model(tmp_path, chat=False))
+    engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
+
+    async def starved() -> tuple[str, list[Reply]]:
+        await engine.start()
+        failure = asyncio.ensure_future(engine.failed())
+        (core,) = engine._cores
+        assert core.pid is not None
+        # Its threads are started with its first call: one that could not be would leave it hanging.
+        assert isinstance(await engine.complete(a_call(model, output_limit=4)), Completed)
+        resource.prlimit(core.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
+        replies: list[Reply] = []
+        while not failure.done():
+            calls = (
+                a_call(model, "word " * 150, item=f"i-{len(replies)}-{n}", output_limit=100)
+                for n in range(16)
+            )
+            replies += await asyncio.gather(*map(engine.complete, calls))
+            await asyncio.wait([failure], timeout=0.1)
+        await engine.close()
+        return await failure, replies
+
+    why, replies = asyncio.run(asyncio.wait_for(starved(), 120))
+    assert why.startswith("the vLLM engine core of tiny died (exit ")
+    lost = [reply for reply in replies if not isinstance(reply, Completed)]
+    assert lost
+    assert all(isinstance(reply, Unavailable) for reply in lost)
 
 
 @with_vllm
@@ -146,6 +187,10 @@ def test_calls_are_batched_and_a_cancelled_one_leaves_the_engine(tmp_path: Path)
         assert engine.load.depth == 24, "half as much again as max_num_seqs"
         first = await engine.complete(a_call(model, output_limit=4))
         assert isinstance(first, Completed)
+        cut = await engine.complete(a_call(model, output_limit=900, engine_seconds=0.01))
+        assert isinstance(cut, Interrupted)
+        assert cut.kind == ENGINE_TIME
+        assert cut.usage.engine_seconds >= 0.01, "what it took is booked"
 
         async def runs(wanted: int) -> None:
             await asyncio.to_thread(until, lambda: engine.load.figures().running == wanted)
@@ -168,27 +213,61 @@ def test_calls_are_batched_and_a_cancelled_one_leaves_the_engine(tmp_path: Path)
     asyncio.run(lived())
 
 
+_CORE = "import time; print('there', flush=True); time.sleep(600)"
+"""A core that notices nothing by itself, as vLLM's."""
+
+
 @pytest.mark.processes
 def test_a_killed_worker_takes_its_engine_core_along() -> None:
     worker = textwrap.dedent(
-        """
+        f"""
         import subprocess, sys
         from tierqueue.workers.engines import engine_load, orphans
-        # A core that notices nothing by itself, as vLLM's.
-        core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        orphans.watch([core.pid])
+        watcher = orphans.watch()
+        core = subprocess.Popen([sys.executable, "-c", {_CORE!r}], stdout=subprocess.PIPE)
+        core.stdout.readline()
+        orphans.settle(watcher, [core.pid])
         print(core.pid, flush=True)
         sys.stdin.read()
         """
     )
+    _killed_with_its_core(worker)
+
+
+@pytest.mark.processes
+def test_a_worker_that_is_killed_while_its_engine_loads_takes_that_along() -> None:
+    worker = textwrap.dedent(
+        f"""
+        import subprocess, sys
+        from tierqueue.workers.engines import engine_load, orphans
+        watcher = orphans.watch()
+        started = "from multiprocessing.spawn import spawn_main\\n" + {_CORE!r}
+        core = subprocess.Popen([sys.executable, "-c", started], stdout=subprocess.PIPE)
+        core.stdout.readline()
+        print(core.pid, watcher.pid, flush=True)
+        sys.stdin.read()
+        """
+    )
+    _killed_with_its_core(worker)
+
+
+def _killed_with_its_core(worker: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with process:
         assert process.stdout is not None
-        core = psutil.Process(int(process.stdout.readline()))
+        core, *watchers = (psutil.Process(int(pid)) for pid in process.stdout.readline().split())
+        for watcher in watchers:
+            # It sleeps once a look: some of those were after the core was there.
+            slept = watcher.num_ctx_switches().voluntary
+            until(partial(_has_slept, watcher, slept + 5))
         process.kill()
         until(lambda: _ended(core))
+
+
+def _has_slept(process: psutil.Process, times: int) -> bool:
+    return bool(process.num_ctx_switches().voluntary > times)
 
 
 def _ended(process: psutil.Process) -> bool:
@@ -201,7 +280,8 @@ def _ended(process: psutil.Process) -> bool:
 @pytest.mark.processes
 def test_an_unwatched_process_lives_on() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        watcher = orphans.watch([process.pid])
+        watcher = orphans.watch()
+        orphans.settle(watcher, [process.pid])
         orphans.unwatch(watcher)
         orphans.unwatch(watcher)
         assert process.poll() is None

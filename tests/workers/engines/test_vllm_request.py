@@ -1,7 +1,6 @@
 """vLLM checks a schema once an engine, and one that its grammar cannot hold at every call."""
 
 import dataclasses
-import importlib.util
 from collections.abc import Callable
 
 import pytest
@@ -11,10 +10,7 @@ from tierqueue.workers.engines.engine import Call
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # vLLM and torch warn of their own future
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None,
-        reason="vLLM is not installed: `make engine` installs it",
-    ),
+    pytest.mark.engine,
 ]
 
 Check = Callable[[Call], None]

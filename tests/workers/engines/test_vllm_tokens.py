@@ -1,6 +1,5 @@
 """The tokens of an answer as vLLM gives them, spelled out."""
 
-import importlib.util
 import math
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,7 @@ from tierqueue.workers.engines import vllm_tokens
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # torch warns of its own future
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None,
-        reason="vLLM is not installed: `make engine` installs it",
-    ),
+    pytest.mark.engine,
 ]
 
 

@@ -9,7 +9,8 @@ import redis
 
 from tierqueue.router.lifecycle import LIMITS, Wait
 from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, Grant, Spent, Want
-from tierqueue.workers.limits.limiter import LONGEST, LOOK_AGAIN, Limiter, Scripts
+from tierqueue.workers.limits.limiter import LONGEST, LOOK_AGAIN, Limiter
+from tierqueue.workers.limits.scripts import Scripts
 
 SECOND = 1_000_000
 LEASE = 30.0
@@ -83,7 +84,7 @@ class TwinLimiter:
     def settle(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
         now, call = self._now(), round(bounds.call * SECOND)
         window = self._window(bounds.deployment, now)
-        for slot, used, sent in ended:
+        for slot, used, sent, _ in ended:
             self._slots.setdefault(("tier", bounds.tier), {}).pop(slot.id, None)
             mine = self._slots.setdefault(("deployment", bounds.deployment), {}).pop(slot.id, None)
             if mine is None or not bounds.windows or (used is None and sent):

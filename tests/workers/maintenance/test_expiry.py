@@ -66,15 +66,15 @@ def test_after_the_ledger_was_away_workers_have_half_a_lease_to_say_that_they_li
     expiry, item = expiry_on(ledger, Told()), lapsed(ledger)
     with monkeypatch.context() as outage:
         outage.setattr(ledger, "write", _away)
-        expiry.look()
+        expiry.tick()
         clock.seconds += 6
-        expiry.look()
+        expiry.tick()
     for passed in (0, 4.9):
         clock.seconds += passed
-        expiry.look()
+        expiry.tick()
         assert column(ledger, item, "state") == "running"
     clock.seconds += 0.2
-    expiry.look()
+    expiry.tick()
     assert column(ledger, item, "state") != "running"
 
 
@@ -84,8 +84,8 @@ def test_a_moment_without_the_ledger_spares_nobody(
     expiry, item = expiry_on(ledger, Told()), lapsed(ledger)
     with monkeypatch.context() as outage:
         outage.setattr(ledger, "write", _away)
-        expiry.look()
-    expiry.look()
+        expiry.tick()
+    expiry.tick()
     assert column(ledger, item, "state") != "running"
 
 
@@ -98,7 +98,7 @@ def test_what_goes_wrong_with_deadlines_holds_up_no_lease(
         raise ValueError("broken")
 
     monkeypatch.setattr("tierqueue.workers.maintenance.expiry.end_overdue", broken)
-    expiry.look()
+    expiry.tick()
     assert column(ledger, item, "state") != "running"
 
 
@@ -107,10 +107,10 @@ def test_the_stage_is_told_once_of_what_ended_or_is_ready_again_and_never_of_not
 ) -> None:
     told = Told()
     expiry = expiry_on(ledger, told)
-    expiry.look()
+    expiry.tick()
     assert told.ids == []
     lapsed(ledger)
     late = place(ledger, "waiting", deadline=1)
-    expiry.look()
-    expiry.look()
+    expiry.tick()
+    expiry.tick()
     assert sorted(told.ids) == [[], [late]]

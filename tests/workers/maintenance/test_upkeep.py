@@ -66,7 +66,7 @@ def test_messages_nobody_could_read_go_once_their_time_is_stated_and_over(
 
     def kept() -> set[str]:
         with producer.ledger.read() as connection:
-            return {row["id"] for row in raw_messages.newest(connection, 10)}
+            return {row.id for row in raw_messages.newest(connection, 10)}
 
     old, new = keep(), keep()
     with producer.ledger.write() as connection:

@@ -12,6 +12,8 @@ from tests.tasks.routing.tokenizer import write_tokenizer
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.in_force.evidence import Judged
 from tierqueue.ledger.lifecycle import queue_depths, routes
+from tierqueue.ledger.lifecycle.queue_depths import Ahead
+from tierqueue.ledger.monitoring.progress import beat
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
@@ -58,7 +60,7 @@ def stage_on(ledger: Ledger, policy: Policy) -> RoutingStage:
     )
 
 
-def submitted(ledger: Ledger, text: str = TEXT, deadline: int | None = None) -> str:
+def submitted(ledger: Ledger, text: str = TEXT, deadline: int | None = None, **stated: str) -> str:
     return place(
         ledger,
         "submitted",
@@ -70,6 +72,7 @@ def submitted(ledger: Ledger, text: str = TEXT, deadline: int | None = None) -> 
         budget=None,
         bound=None,
         token_bound=None,
+        **stated,
     )
 
 
@@ -89,10 +92,10 @@ def test_what_fits_a_window_by_its_tokens_but_not_by_its_bytes_goes_there_once_i
     ledger: Ledger, counting: Policy
 ) -> None:
     bounded = submitted(ledger)
-    stage_on(ledger, parse_policy(POLICY.format(tokenizer=""), "test")).look()
+    stage_on(ledger, parse_policy(POLICY.format(tokenizer=""), "test")).round()
     assert column(ledger, bounded, "deployment") == "best"
     counted = submitted(ledger)
-    stage_on(ledger, counting).look()
+    stage_on(ledger, counting).round()
     assert column(ledger, counted, "deployment") == "house"
     assert column(ledger, counted, "token_bound") < column(ledger, bounded, "token_bound")
     assert any(
@@ -107,7 +110,7 @@ def test_more_than_is_counted_in_one_look_is_routed_by_the_next_ones(
     placed = [submitted(ledger) for _ in range(3)]
     stage = stage_on(ledger, counting)
     for left in (2, 1, 0):
-        stage.look()
+        stage.round()
         states = [column(ledger, item_id, "state") for item_id in placed]
         assert states.count("submitted") == left
 
@@ -137,11 +140,11 @@ def test_a_choice_made_ahead_is_dropped_for_what_is_not_as_it_was(
 
     monkeypatch.setattr(routes, "still_submitted", late)
     stage = stage_on(ledger, counting)
-    stage.look()
+    stage.round()
     monkeypatch.undo()
     assert column(ledger, untouched, "deployment") == "house"
     assert column(ledger, changed, "deployment") is None
-    stage.look()
+    stage.round()
     assert column(ledger, changed, "deployment") == (
         None if "state" in meanwhile else "best" if "floor" in meanwhile else "house"
     )
@@ -154,9 +157,9 @@ def test_what_answers_have_shown_and_what_waits_decide_where_an_item_goes(ledger
         evidence.add(connection, slow)
         now = database_now(connection)
     stage = stage_on(ledger, policy)
-    stage.look()
+    stage.round()
     soon, later = submitted(ledger, "hello", now + 30 * 10**6), submitted(ledger, "hello")
-    stage.look()
+    stage.round()
     assert column(ledger, later, "deployment") == "house"
     assert column(ledger, soon, "deployment") == "best"
     [refusal] = column(ledger, soon, "route")["refusals"]
@@ -168,5 +171,30 @@ def test_what_was_routed_to_a_tier_and_not_called_yet_is_ahead_of_what_comes(
 ) -> None:
     for state, tier in (("routed", "gpu"), ("queued", "gpu"), ("running", "gpu"), ("routed", "x")):
         place(ledger, state, tier=tier)
+    place(ledger, "routed", tier="gpu", flow="a0")
     with ledger.read() as connection:
-        assert queue_depths.ahead(connection) == {"gpu": 2, "open_weight": 0, "frontier": 0}
+        ahead = queue_depths.ahead(connection)
+    none = Ahead(0, 0)
+    assert ahead == {"gpu": Ahead(3, 1), "open_weight": none, "frontier": none}
+
+
+@pytest.mark.parametrize(
+    ("beats", "goes_to"),
+    [([], "best"), ([{"loading": "house"}], "best"), ([{"loading": "house"}, {}], "house")],
+    ids=["nobody", "loading", "ready"],
+)
+def test_what_somebody_waits_for_moves_up_where_no_engine_is_ready_and_the_policy_says_so(
+    ledger: Ledger, beats: list[dict[str, str]], goes_to: str
+) -> None:
+    with ledger.write() as connection:
+        for number, detail in enumerate(beats):
+            beat(connection, f"w{number}", kind="worker", tier="gpu", detail=detail)
+    here = "\n[tiers.gpu]\ninteractive_within = 20\n"
+    text = POLICY.format(tokenizer="")
+    for policy, expected in ((text + here, goes_to), (text, "house")):
+        item, other = submitted(ledger, "hello", latency="interactive"), submitted(ledger, "hello")
+        stage = stage_on(ledger, parse_policy(policy, "test"))
+        stage.start()
+        stage.round()
+        assert column(ledger, item, "deployment") == expected
+        assert column(ledger, other, "deployment") == "house"

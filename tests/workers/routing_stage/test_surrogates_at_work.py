@@ -1,6 +1,7 @@
 """A surrogate in the routing stage: its answers end items, and its audits judge it."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -10,15 +11,16 @@ from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from tests.ledger.placed import column, place
-from tests.tasks.routing.tickets import FOREIGN, KNOWN, arguments, policy
+from tests.tasks.routing.tickets import FOREIGN, KNOWN, POLICY, arguments, content, policy
 from tierqueue.ledger.accounting.audit import audit as discrepancies
-from tierqueue.ledger.in_force import surrogates
+from tierqueue.ledger.in_force import policy_versions, surrogates
 from tierqueue.ledger.in_force.surrogates import Record
 from tierqueue.ledger.results.promises import Promise, make_once
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
+from tierqueue.ledger.tables import policy_versions as policy_versions_table
 from tierqueue.router.lifecycle import State
-from tierqueue.router.policy.policy import Policy
+from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.routing_stage.stage import RoutingStage
 
@@ -70,10 +72,12 @@ def test_an_answer_ends_its_item_at_once_and_is_owed_to_its_producer(
 ) -> None:
     answered, deferred = submitted(ledger), submitted(ledger, FOREIGN, number=2)
     stage, delivery = stage_on(ledger, policy(tmp_path))
-    stage.look()
+    stage.round()
     assert column(ledger, answered, "state") == State.SUCCEEDED
     assert column(ledger, answered, "output") == {"label": "login", "confidence": None}
     assert column(ledger, answered, "receipt")["tier"] == "surrogate"
+    assert column(ledger, answered, "tier") == "surrogate"
+    assert stage.heartbeat_detail()["counts"]["surrogate"] == 1
     assert column(ledger, answered, "ended_at") is not None
     assert column(ledger, answered, "budget") == "default"
     assert column(ledger, deferred, "state") == State.QUEUED
@@ -90,7 +94,7 @@ def test_an_answer_bears_no_deployment_though_its_item_was_routed_before(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     item_id = submitted(ledger, deployment="house")
-    stage_on(ledger, policy(tmp_path))[0].look()
+    stage_on(ledger, policy(tmp_path))[0].round()
     assert column(ledger, item_id, "state") == State.SUCCEEDED
     assert column(ledger, item_id, "deployment") is None
 
@@ -104,7 +108,7 @@ def test_what_was_cancelled_meanwhile_is_not_answered(
     monkeypatch.setattr(stage, "_choose_ahead", lambda: ahead)
     with ledger.write() as connection:
         connection.execute(update(items).where(items.c.id == item_id).values(state="cancelled"))
-    stage.look()
+    stage.round()
     assert column(ledger, item_id, "state") == State.CANCELLED
     assert told(delivery) == {}
 
@@ -119,12 +123,12 @@ def answer(ledger: Ledger, item_id: str, label: str) -> None:
 def test_audits_that_agree_leave_it_in_service(ledger: Ledger, tmp_path: Path) -> None:
     stage, _ = stage_on(ledger, policy(tmp_path, audit=1.0))
     placed = [submitted(ledger, number=number) for number in range(6)]
-    stage.look()
+    stage.round()
     for item_id in placed:
         assert column(ledger, item_id, "state") == State.QUEUED
         answer(ledger, item_id, "login")
     stage._ticked = True
-    stage.look()
+    stage.round()
     version = policy(tmp_path).surrogates[0]
     with ledger.read() as connection:
         assert surrogates.record(connection, version) == Record(6, 0)
@@ -136,13 +140,13 @@ def test_audits_that_differ_switch_it_off_loudly_and_for_good(
 ) -> None:
     stage, _ = stage_on(ledger, policy(tmp_path, audit=1.0))
     for item_id in [submitted(ledger, number=number) for number in range(6)]:
-        stage.look()
+        stage.round()
         answer(ledger, item_id, "card")
     stage._ticked = True
     with capture_logs() as logs:
-        stage.look()
+        stage.round()
         stage._ticked = True
-        stage.look()
+        stage.round()
     (said,) = [line for line in logs if line["event"] == "surrogate_off"]
     assert said["log_level"] == "error"
     assert said["differed"] == 6
@@ -151,7 +155,7 @@ def test_audits_that_differ_switch_it_off_loudly_and_for_good(
         (off,) = surrogates.switched_off(connection, stated.surrogates)
     assert off.task == "tierqueue.classify"
     item_id = submitted(ledger, number=7)
-    stage_on(ledger, stated)[0].look()
+    stage_on(ledger, stated)[0].round()
     assert column(ledger, item_id, "state") == State.QUEUED
 
 
@@ -161,5 +165,26 @@ def test_a_paused_task_type_is_not_answered(ledger: Ledger, tmp_path: Path) -> N
     with ledger.write() as connection:
         pauses.pause(connection, "task", "tierqueue.classify", "me")
     item_id = submitted(ledger)
-    stage_on(ledger, policy(tmp_path))[0].look()
+    stage_on(ledger, policy(tmp_path))[0].round()
     assert column(ledger, item_id, "state") == State.ROUTED
+
+
+def test_it_answers_nothing_until_its_policy_is_rolled_out(ledger: Ledger, tmp_path: Path) -> None:
+    named = policy(tmp_path)
+    file = tmp_path / "classify.safetensors"
+    text = POLICY.format(file=file, sha256=sha256(content()).hexdigest(), audit=0.01)
+    assert named.digest == parse_policy(text, "test").digest
+    with ledger.write() as connection:
+        policy_versions.apply(connection, named, text, by="ada", reason=None)
+    stage, _ = stage_on(ledger, named)
+    stage.start()
+    first = submitted(ledger)
+    stage.round()
+    assert column(ledger, first, "deployment") == "house"
+    with ledger.write() as connection:
+        connection.execute(update(policy_versions_table).values(at=1))
+    later, _ = stage_on(ledger, named)
+    later.start()
+    second = submitted(ledger, number=2)
+    later.round()
+    assert column(ledger, second, "state") == "succeeded"

@@ -4,18 +4,20 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import anyio
 import httpx2
 import structlog
 
 from tierqueue.router.outcome import (
+    ENGINE_TIME,
     Completed,
     Failed,
+    FlexRefused,
     Interrupted,
+    PerMinute,
     Reply,
     Throttled,
     Token,
@@ -24,18 +26,14 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.engine_time import Clock, EngineTime
-from tierqueue.workers.engines.http import bills, finishes, refusals, wire
+from tierqueue.workers.engines.engine_time import Clock, EngineTime, OutOfEngineTime
+from tierqueue.workers.engines.http import bills, finishes, rate_limits, refusals, streams, wire
 from tierqueue.workers.engines.http.refusals import Refusal
 from tierqueue.workers.engines.http.wire import Sending, Unreadable
 
 log = structlog.get_logger(__name__)
 
-CONNECT_SECONDS = 10.0
-"""How long a connection may take; a request that waits longer has certainly not been sent."""
-
-NETWORK = (OSError, httpx2.TransportError, anyio.EndOfStream, anyio.BrokenResourceError)
-"""What a network does; httpx2 lets some of anyio's TLS errors through unmapped."""
+_NOTHING_TAKEN = ("unreachable", "engine_dead", "too_late")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +54,32 @@ class ApiEngine(ABC):
     """
 
     def __init__(
-        self, *, deployment: str, simulated: bool, metered: bool, clock: Clock = time.monotonic
+        self,
+        *,
+        deployment: str,
+        simulated: bool,
+        metered: bool,
+        connect_timeout: float = 10.0,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._deployment = deployment
+        self._connect_timeout = connect_timeout
         self._simulated = simulated
         self._metered = metered
         self._clock = clock
         self._time = EngineTime(clock)
         self._http: httpx2.AsyncClient | None = None
+        self.rates: PerMinute | None = None
+        self._without: frozenset[str] = frozenset()
+        self._no_flex = False
 
     @abstractmethod
     async def _send(self, call: Call) -> httpx2.Response:
         """Make the request through the provider's SDK; any status is a response, none an error."""
+
+    @abstractmethod
+    def _fold(self, events: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """The body of a 200 that came as a stream of events. Raises ``Unreadable``."""
 
     @abstractmethod
     def _read(self, body: Mapping[str, Any]) -> Answer:
@@ -96,23 +108,34 @@ class ApiEngine(ABC):
 
     def _headers(self, call: Call) -> dict[str, str]:
         named = {"item": call.item, "fence": str(call.fence), **call.labels}
-        return {f"x-tierqueue-{name}": wire.header(value) for name, value in named.items()}
+        headers = {f"x-tierqueue-{name}": wire.header(value) for name, value in named.items()}
+        return headers if call.first_token is None else {**headers, "accept-encoding": "identity"}
 
     def _timeout(self, call: Call) -> httpx2.Timeout:
-        return httpx2.Timeout(call.timeout, connect=min(CONNECT_SECONDS, call.timeout))
+        return httpx2.Timeout(call.timeout, connect=min(self._connect_timeout, call.timeout))
 
     async def complete(self, call: Call) -> Reply:
         """One call; see ``Engine.complete``."""
         if not self.healthy:
             message = f"{self._deployment}: the engine is not running"
             return Unavailable(kind="engine_dead", message=message)
+        if call.flex and self._no_flex:
+            return FlexRefused(lasting=True)
         sending = Sending(by=call.send_by)
         token = wire.SENDING.set(sending)
         began, mark = self._clock(), self._time.enter()
         try:
-            async with asyncio.timeout(call.timeout):
+            async with (
+                asyncio.timeout(call.timeout),
+                streams.first_token_within(call.first_token),
+                self._time.within(mark, call.engine_seconds),
+            ):
                 response = await self._send(call)
             reply = self._judge(call, response)
+            if isinstance(reply, FlexRefused) and reply.lasting:
+                # The next call is not refused for it once more.
+                self._no_flex = True
+                log.warning("flex_refused", deployment=self._deployment)
         except asyncio.CancelledError:
             self._time.cut(call.item, call.fence, mark)
             raise
@@ -129,16 +152,14 @@ class ApiEngine(ABC):
         return Usage() if self._metered else Usage(engine_seconds=seconds)
 
     async def request(self, call: Call) -> bytes | None:
-        """The body of the request that ``complete`` would make; nothing is sent. ``None``: none can
-        be made.
-        """
+        """The body of the request that ``complete`` would make, unsent; ``None``: none can be."""
         recorded: list[bytes] = []
         token = wire.RECORDED.set(recorded)
         try:
             await self._send(call)
         except Exception as error:  # noqa: BLE001 - it ends with an error where nothing is sent
             if not recorded:
-                log.warning("engine.no_request", item=call.item, error=type(error).__name__)
+                log.warning("engine_request_not_made", item=call.item, error=type(error).__name__)
         finally:
             wire.RECORDED.reset(token)
         return recorded[0] if recorded else None
@@ -148,7 +169,9 @@ class ApiEngine(ABC):
         try:
             return self._judge(call, response)
         except Exception as error:  # noqa: BLE001 - every end of a call is an outcome
-            log.warning("engine.unexpected", item=call.item, error=type(error).__name__, sent=True)
+            log.warning(
+                "engine_error_unexpected", item=call.item, error=type(error).__name__, sent=True
+            )
             return self._lost("unexpected", f"a reply that cannot be read: {type(error).__name__}")
 
     async def close(self) -> None:
@@ -157,6 +180,7 @@ class ApiEngine(ABC):
             await self._http.aclose()
 
     def _judge(self, call: Call, response: httpx2.Response) -> Reply:
+        self.rates = rate_limits.told(response.headers) or self.rates
         labelled = wire.simulated(response)
         if labelled and not self._simulated:
             return Unavailable(
@@ -165,9 +189,11 @@ class ApiEngine(ABC):
                 "policy does not declare it: state simulated = true or correct base_url",
             )
         try:
+            response = streams.whole(response, self._fold)
             refusal = refusals.read(response, call)
             if refusal is not None:
-                return self._refused(call, refusal, response)
+                flex = refusals.of_flex(refusal, response, call) if call.flex else None
+                return flex or self._refused(call, refusal, response)
             body = wire.body_of(response)
         except Unreadable as error:
             return self._lost("garbage", f"a 200 that cannot be read: {error}")
@@ -195,6 +221,7 @@ class ApiEngine(ABC):
             finish=finish,
             simulated=labelled,
             tokens=answer.tokens if call.alternatives is not None else (),
+            without=tuple(sorted(self._without)),
         )
 
     def _refused(self, call: Call, refusal: Refusal, response: httpx2.Response) -> Reply:
@@ -215,7 +242,7 @@ class ApiEngine(ABC):
             return replace(failed, message=said, transient=False, reason="too_large")
         trouble = refusals.trouble(refusal)
         if trouble == "throttled":
-            return Throttled(after=refusal.after)
+            return Throttled(after=refusal.after, over=refusal.over)
         if status in wire.GATEWAY_LOST and not refusal.own:
             return self._lost("gateway", f"HTTP {status} from a gateway, not from the provider")
         if refusal.withheld or refusal.too_long:
@@ -228,7 +255,10 @@ class ApiEngine(ABC):
                 simulated=wire.simulated(response),
             )
         if trouble is not None:
-            return Unavailable(kind=trouble, message=message, after=refusal.after)
+            loaded = status == wire.OVERLOADED
+            return Unavailable(
+                kind=trouble, message=message, after=refusal.after, overloaded=loaded
+            )
         return failed
 
     def _billed_all_the_same(self, response: httpx2.Response) -> Usage:
@@ -242,18 +272,20 @@ class ApiEngine(ABC):
 
     def _without_reply(self, call: Call, sending: Sending, error: Exception) -> Reply:
         if sending.late:
-            log.warning("engine.too_late_to_send", deployment=self._deployment, item=call.item)
+            log.warning("engine_call_too_late", deployment=self._deployment, item=call.item)
             return Interrupted(kind="too_late")
+        if isinstance(error, OutOfEngineTime):
+            return Interrupted(kind=ENGINE_TIME)
         cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
-        named = type(cause).__name__
+        named = str(error) if isinstance(error, streams.NoToken) else type(cause).__name__
         timed_out = isinstance(cause, TimeoutError | httpx2.TimeoutException)
         # A request that breaks the protocol on our side was never written to the wire.
         ours = isinstance(cause, httpx2.LocalProtocolError)
-        expected = not ours and isinstance(cause, NETWORK)
+        expected = not ours and isinstance(cause, wire.NETWORK)
         if not expected:
             # The type alone: an unexpected error's text may quote the payload.
             log.error(
-                "engine.unexpected",
+                "engine_error_unexpected",
                 deployment=self._deployment,
                 item=call.item,
                 error=named,
@@ -275,7 +307,7 @@ class ApiEngine(ABC):
     def _lost(self, kind: str, said: str) -> Reply:
         message = f"{self._deployment}: {said}"
         if self._metered:
-            log.warning("engine.unknown", deployment=self._deployment, kind=kind)
+            log.warning("engine_reply_lost", deployment=self._deployment, kind=kind)
             return Unknown(kind=kind, message=message)
         if kind in ("gateway", "connection_lost"):
             return Unavailable(kind="outage", message=message)
@@ -284,12 +316,12 @@ class ApiEngine(ABC):
 
     def _timed(self, reply: Reply, seconds: float, engine_seconds: float) -> Reply:
         if isinstance(reply, Completed):
-            usage = reply.usage
-            if not self._metered:
-                usage = replace(usage, engine_seconds=engine_seconds)
-            return replace(reply, usage=usage, seconds=seconds)
-        if isinstance(reply, Failed | Unavailable) and not self._metered:
-            if reply.kind in ("unreachable", "engine_dead"):
-                return reply
-            return replace(reply, usage=replace(reply.usage, engine_seconds=engine_seconds))
-        return reply
+            reply = replace(reply, seconds=seconds)
+        elif (
+            not isinstance(reply, Failed | Unavailable | Interrupted)
+            or reply.kind in _NOTHING_TAKEN
+        ):
+            return reply
+        if self._metered:
+            return reply
+        return replace(reply, usage=replace(reply.usage, engine_seconds=engine_seconds))

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import httpx2
 
-from tierqueue.router.outcome import Trouble
+from tierqueue.router.outcome import Dimension, FlexRefused, Trouble
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.http import vendor_codes, vendor_phrases, wire
+from tierqueue.workers.engines.http import rate_limits, vendor_codes, vendor_phrases, wire
 from tierqueue.workers.engines.http.token_limits import TooLarge, too_large
 from tierqueue.workers.engines.http.wire import Unreadable
 
@@ -32,7 +32,7 @@ class Refusal:
     ``too_long``: the context window does not hold the request; ``too_large``: the account may
     never ask for as much at once. ``withheld``: a filter stopped it.
     ``after`` is the wait it asks for, in seconds. ``begun``: it came in place of an answer that
-    had been begun, and may have been billed.
+    had been begun, and may have been billed. ``over``: which limit a 429 is of.
     """
 
     status: int
@@ -44,6 +44,7 @@ class Refusal:
     after: float | None = None
     begun: bool = False
     account: Literal["quota", "unauthorized", "not_found"] | None = None
+    over: Dimension | None = None
 
 
 def read(response: httpx2.Response, call: Call) -> Refusal | None:
@@ -78,6 +79,22 @@ def trouble(refusal: Refusal) -> Trouble | None:
         # The payload goes where the policy sends it, and nobody is there.
         return "not_found"
     return "outage" if status >= 500 and not refusal.too_long else None
+
+
+def of_flex(refusal: Refusal, response: httpx2.Response, call: Call) -> FlexRefused | None:
+    """What an error says of the flex tier that was asked; ``None`` where it is about another thing.
+
+    OpenAI and Azure say 429 for want of capacity, as for a rate, with other words; Google says 503
+    too, Groq 498. Where the model is not there, it is 400 and names the parameter.
+    """
+    known = {word.lower() for word in refusal.words}
+    if names("service_tier", response, call):
+        return FlexRefused(lasting=True)
+    of_a_rate = refusal.over is not None or "rate_limit_exceeded" in known
+    if trouble(refusal) == "throttled" and (not of_a_rate or "resource_unavailable" in known):
+        return FlexRefused(after=refusal.after)
+    full = refusal.own and refusal.status in vendor_codes.FLEX_FULL
+    return FlexRefused(after=refusal.after) if full else None
 
 
 def says_too_long(message: str, call: Call) -> bool:
@@ -187,6 +204,7 @@ def _refusal(
         after=_after(error, headers),
         begun=begun,
         account=_account(says),
+        over=rate_limits.over(headers, words, messages) if status == 429 else None,
     )
 
 

@@ -67,6 +67,9 @@ STATUS_OF = {
 }
 """The status that vendors send with each of these codes, for errors that came with a 200."""
 
+FLEX_FULL = frozenset({498, 503})
+"""Statuses beside 429 with which a flex tier says that it has no capacity."""
+
 TOO_LONG = frozenset(
     {
         "context_length_exceeded",

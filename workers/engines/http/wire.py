@@ -9,9 +9,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
+import anyio
 import httpx2
 
 from tierqueue.router.retry import LONGEST_WAIT
@@ -24,8 +25,14 @@ MOST_BYTES = 16 << 20
 MOST: ContextVar[int] = ContextVar("MOST", default=MOST_BYTES)
 """The same for what is read in this context: files hold many replies."""
 
+MOST_STREAMED_BYTES = 64 << 20
+"""The largest stream of events: in it each token comes in an event of its own."""
+
 MOST_PACKED_BYTES = 256 << 10
 """The largest compressed one; gzip unpacks to at most a thousand times as much."""
+
+NETWORK = (OSError, httpx2.TransportError, anyio.EndOfStream, anyio.BrokenResourceError)
+"""What a network does; httpx2 lets some of anyio's TLS errors through unmapped."""
 
 TRANSIENT_4XX = frozenset({408, 409, 425})
 
@@ -33,6 +40,8 @@ GATEWAY_LOST = frozenset({502, 504, 520, 524})
 """A gateway passed the request on and got no whole reply: without the provider's own error in the
 body, nobody can say that the call was not served and billed."""
 
+OVERLOADED = 529
+"""The status with which Anthropic and others say that they have too much to do."""
 
 MOST_OF_A_HEADER = 256
 """Characters of a value; each may become twelve."""
@@ -71,6 +80,20 @@ RECORDED: ContextVar[list[bytes] | None] = ContextVar("RECORDED", default=None)
 """Where the bodies of requests go that are not to be sent."""
 
 
+class Listener(Protocol):
+    """Who waits for the first token of a stream."""
+
+    def __call__(self, chunk: bytes) -> None:
+        """Listen to the next bytes."""
+
+    def over(self) -> None:
+        """The reply is no stream."""
+
+
+LISTENER: ContextVar[Listener | None] = ContextVar("LISTENER", default=None)
+"""Who listens to the reply of the call in this context."""
+
+
 async def _watch(event: str, _info: Mapping[str, Any]) -> None:
     if event.endswith("send_request_headers.started"):
         sending = SENDING.get(None)
@@ -96,9 +119,12 @@ class TooLarge(httpx2.ReadError):
 class _Bounded(httpx2.AsyncByteStream):
     """A reply's bytes, up to a limit."""
 
-    def __init__(self, stream: httpx2.AsyncByteStream, most: int) -> None:
+    def __init__(
+        self, stream: httpx2.AsyncByteStream, most: int, listener: Listener | None
+    ) -> None:
         self._stream = stream
         self._most = most
+        self._listener = listener
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         left = self._most
@@ -106,6 +132,8 @@ class _Bounded(httpx2.AsyncByteStream):
             left -= len(chunk)
             if left < 0:
                 raise TooLarge("the reply is too large")
+            if self._listener is not None:
+                self._listener(chunk)
             yield chunk
 
     async def aclose(self) -> None:
@@ -114,8 +142,14 @@ class _Bounded(httpx2.AsyncByteStream):
 
 async def _bound(response: httpx2.Response) -> None:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    packed = "content-encoding" in response.headers
-    response.stream = _Bounded(response.stream, MOST_PACKED_BYTES if packed else MOST.get())
+    most = MOST_PACKED_BYTES if "content-encoding" in response.headers else MOST.get()
+    listener = LISTENER.get()
+    if listener is not None and "text/event-stream" in response.headers.get("content-type", ""):
+        most = max(most, MOST_STREAMED_BYTES)
+    elif listener is not None:
+        listener.over()
+        listener = None
+    response.stream = _Bounded(response.stream, most, listener)
 
 
 def simulated(response: httpx2.Response) -> bool:

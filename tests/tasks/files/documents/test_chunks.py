@@ -13,7 +13,9 @@ from tierqueue.tasks.files.documents.chunks import chunked
 def test_no_chunk_is_too_long_and_together_they_are_the_text(
     text: str, most: int, overlap: int
 ) -> None:
-    found = list(chunked(text, most, overlap))
+    placed = list(chunked(text, most, overlap))
+    assert all(text.startswith(chunk, start) for start, chunk in placed)
+    found = [chunk for _, chunk in placed]
     assert all(len(chunk) <= most for chunk in found)
     whole = found[0]
     for chunk in found[1:]:
@@ -26,7 +28,7 @@ def test_no_chunk_is_too_long_and_together_they_are_the_text(
 
 def test_a_text_is_cut_before_a_heading_sooner_than_between_paragraphs() -> None:
     text = "# One\n" + "word " * 10 + "\n## Two\nmore\n\n" + "words " * 10
-    first, *_ = chunked(text, 80, 0)
+    (_, first), *_ = chunked(text, 80, 0)
     assert first == "# One\n" + "word " * 10 + "\n"
 
 
@@ -34,5 +36,7 @@ def test_chunks_of_a_document_are_numbered(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     path.write_text("A sentence of words. " * 1_000, encoding="utf-8")
     found = rows(path, "chunk")
+    for row in found:
+        assert path.read_text("utf-8").startswith(row.columns["text"], row.columns["offset"])
     assert [row.columns["chunk"] for row in found] == [1, 2, 3]
     assert [row.place for row in found] == [f"long.txt chunk {n}" for n in (1, 2, 3)]

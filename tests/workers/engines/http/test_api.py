@@ -167,6 +167,22 @@ def test_what_no_item_brings_about_is_the_deployment_s(kind: str, status: int) -
 
 
 @both
+@pytest.mark.parametrize("status", [503, 529])
+def test_only_who_says_so_is_overloaded(kind: str, status: int) -> None:
+    reply = played(kind, replies(status, an_error("some_code")))
+    assert isinstance(reply, Unavailable)
+    assert reply.overloaded is (status == 529)
+
+
+@both
+def test_a_throttle_says_which_limit_it_is_of(kind: str) -> None:
+    error = {"error": {"message": "Rate limit reached for m on tokens per min (TPM)", "code": "x"}}
+    reply = played(kind, replies(429, error))
+    assert isinstance(reply, Throttled)
+    assert reply.over == "tokens"
+
+
+@both
 @pytest.mark.parametrize("status", [502, 504, 520, 524])
 def test_a_gateway_that_lost_the_reply_leaves_the_charge_unknown(kind: str, status: int) -> None:
     reply = played(kind, replies(status, b"<html>upstream timed out</html>"))
@@ -341,7 +357,7 @@ def test_a_surprise_after_sending_is_unknown_and_loud_without_the_payload(
     assert reply.kind == "unexpected"
     # Where structlog writes depends on whether the application was imported before.
     said = "".join([*capsys.readouterr(), caplog.text])
-    assert "engine.unexpected" in said
+    assert "engine_error_unexpected" in said
     assert "LookupError" in said
     assert "yes" not in reply.message + said
 

@@ -1,0 +1,66 @@
+"""Is what a provider allows used up and not passed, by eight workers together?
+
+    python -m bench.limits            12 windows of a minute: a quarter of an hour
+    python -m bench.limits --quick    12 windows of ten seconds, which stand for the minute
+
+Eight worker processes of one tier, a deployment for each case, all at once, against the sandbox,
+which counts by code of its own: limits of requests and tokens, stated in the policy, told in
+headers alone, found by refusals alone, and lowered in the middle; with SIGKILLs, a restart of the
+broker and a provider that is down for most of the run. Progress goes to stderr; the one JSON line
+at the end has the worst share of all cases and the most refusals of those whose limit is stated or
+told; what is found by refusals alone stands apart (`found_429s`), and every case in `cases`.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.limits.scene import Shape, run
+from bench.stage import DATABASES, ON_DISK, databases
+
+FULL = Shape(window=60.0, windows=12, warm=2, requests=240, tokens=36_000, kills=10)
+QUICK = Shape(window=10.0, windows=12, warm=2, requests=40, tokens=6_000, kills=4)
+
+
+def main() -> None:
+    """Print one JSON line: the worst of the cases, and each one's figures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.limits",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="windows of ten seconds")
+    parser.add_argument("--database", choices=DATABASES, default="sqlite")
+    chosen = parser.parse_args()
+    # Ended early, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    shape = QUICK if chosen.quick else FULL
+    with tempfile.TemporaryDirectory(prefix="tierqueue-limits-", dir=ON_DISK) as made:
+        folder = Path(made)
+        with databases(folder) as fresh:
+            told = run(folder / "run", fresh.url(chosen.database), shape)
+    print(json.dumps({**worst(told), "window_s": shape.window, "cases": told}))
+
+
+def worst(told: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The worst of the cases: of those whose limit nobody tells, what was found stands apart."""
+    limits = {name: case for name, case in told.items() if "achieved_share" in case}
+    known = [case for name, case in limits.items() if not name.endswith("-found")]
+    found = [case for name, case in limits.items() if name.endswith("-found")]
+    return {
+        "achieved_share": min(case["achieved_share"] for case in limits.values()),
+        "over_limit_windows": max(case["over_limit_windows"] for case in known),
+        "provider_429s": max(case["provider_429s"] for case in known),
+        "found_429s": max(case["provider_429s"] for case in found),
+        "found_calls": sum(case["calls"] for case in found),
+        **told["outage"],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What the sandbox's own log says of one case."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.limits.cases import Case, in_force
+
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """Epoch seconds: what is measured lies between ``begin`` and ``end``, whole windows apart.
+
+    ``lowered``: when the limits of some were; ``down`` and ``up``: the outage.
+    """
+
+    window: float
+    begin: float
+    end: float
+    lowered: float
+    down: float
+    up: float
+
+
+def figures(case: Case, lines: Iterable[Line], times: Times) -> dict[str, float]:
+    """Of a case whose provider is up."""
+    mine = [line for line in lines if line["model"] == case.model]
+    within = [line for line in mine if times.begin <= line["started"] < times.end]
+    refused = [line for line in within if line["fault"] == "limit"]
+    windows = {math.floor((line["started"] - times.begin) / times.window) for line in refused}
+    used = sum(_amount(case, line) for line in within if line["fault"] != "limit")
+    before = min(times.lowered, times.end) - times.begin
+    after = times.end - times.begin - before
+    allowed = (
+        in_force(case, lowered=False) * before + in_force(case, lowered=True) * after
+    ) / times.window
+    return {
+        "achieved_share": round(used / allowed, 4),
+        "over_limit_windows": len(windows),
+        "provider_429s": len(refused),
+        "calls": len(within),
+    }
+
+
+def of_outage(case: Case, lines: Iterable[Line], times: Times, needed: int) -> dict[str, float]:
+    """Of the case whose provider was down: until it serves again, and what was called for it."""
+    mine = [line for line in lines if line["model"] == case.model]
+    meanwhile = [line for line in mine if times.down <= line["started"] < times.up]
+    served = [line for line in mine if line["status"] == 200]
+    again = min((line["ended"] for line in served if line["started"] >= times.up), default=math.inf)
+    others = len(mine) - len(meanwhile)
+    return {
+        "recovery_s": round(again - times.up, 2),
+        "outage_s": round(times.up - times.down, 1),
+        "calls_during_outage": len(meanwhile),
+        "calls_per_needed": round(others / max(1, needed), 3),
+    }
+
+
+def _amount(case: Case, line: Line) -> int:
+    if case.of == "requests":
+        return 1
+    return int(line["input_tokens"]) + int(line["output_tokens"])

@@ -1,0 +1,1 @@
+"""What items carry beside their arguments: bytes, each kept once."""

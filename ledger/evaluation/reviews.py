@@ -1,0 +1,227 @@
+"""Reviews: items that no tier was sure enough of, until a person decides or time runs out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Select, bindparam, func, select, update
+
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.evaluation import labels
+from tierqueue.ledger.evaluation.labels import Judgeable, Label
+from tierqueue.ledger.in_force import evidence
+from tierqueue.ledger.lifecycle.items import Death, die
+from tierqueue.ledger.results.promises import Ending, Ends, ends_of
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import attempts, items, refused_answers, reviews
+from tierqueue.router.lifecycle import State
+
+_OPEN = (items.c.state == State.REVIEW.value, reviews.c.decided_at.is_(None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """An item that waits for a person: why, whose it is, and until when (epoch microseconds).
+
+    ``spent``: what its calls have cost, in nano-dollars.
+    """
+
+    item: str
+    task: str
+    reason: str
+    assignee: str | None
+    parked_at: int
+    due: int
+    spent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An answer that was refused: by which attempt (``fence``), whose, why, how sure it was.
+
+    ``answer`` is an output, or the text where it had no form; ``None`` where it was not kept.
+    """
+
+    fence: int
+    tier: str
+    deployment: str
+    reasons: Sequence[str] = field(repr=False)
+    confidence: float | None
+    answer: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How many items wait for a person, how many of them not longer than until a moment, and when
+    the first runs out of time (epoch microseconds); ``None`` where none waits.
+    """
+
+    items: int
+    soon: int
+    first_due: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person decided: ``accepted``, ``corrected`` or ``rejected``.
+
+    ``of``: whose answer was judged. ``output`` and ``receipt`` are the item's answer; ``death`` is
+    its end where it was rejected.
+    """
+
+    word: str
+    by: str
+    of: str | None
+    output: Any = field(default=None, repr=False)
+    receipt: Mapping[str, Any] | None = None
+    death: Death | None = None
+
+
+def _reviews() -> Select[Any]:
+    names = ("task", "reason", "assignee", "parked_at", "due")
+    return (
+        select(reviews.c.item_id, *(reviews.c[name] for name in names), items.c.spent)
+        .join(items, items.c.id == reviews.c.item_id)
+        .where(*_OPEN)
+        .order_by(reviews.c.due, reviews.c.item_id)
+    )
+
+
+def _review(row: Any) -> Review:
+    return Review(
+        item=row.item_id,
+        task=row.task,
+        reason=row.reason,
+        assignee=row.assignee,
+        parked_at=row.parked_at,
+        due=row.due,
+        spent=row.spent,
+    )
+
+
+def pending(
+    connection: Transaction, *, task: str | None = None, assignee: str | None = None, most: int
+) -> list[Review]:
+    """What waits for a person, the first that runs out of time first, ``most`` at the most."""
+    found = _reviews().limit(most)
+    if task is not None:
+        found = found.where(reviews.c.task == task)
+    if assignee is not None:
+        found = found.where(reviews.c.assignee == assignee)
+    return [_review(row) for row in connection.execute(found)]
+
+
+def of_item(connection: Transaction, item_id: str) -> Review | None:
+    """The item's review; ``None`` where it does not wait for one."""
+    row = connection.execute(_reviews().where(reviews.c.item_id == item_id)).first()
+    return None if row is None else _review(row)
+
+
+def refused(connection: Transaction, item_id: str) -> list[Refused]:
+    """The answers that were refused of an item, in their order."""
+    names = ("fence", "tier", "deployment", "detail", "confidence")
+    kept = (refused_answers.c.item_id == attempts.c.item_id) & (
+        refused_answers.c.fence == attempts.c.fence
+    )
+    found = (
+        select(*(attempts.c[name] for name in names), refused_answers.c.answer)
+        .outerjoin(refused_answers, kept)
+        .where(attempts.c.item_id == item_id, attempts.c.outcome == "rejected")
+        .order_by(attempts.c.fence)
+    )
+    return [
+        Refused(
+            fence=row.fence,
+            tier=row.tier,
+            deployment=row.deployment,
+            reasons=tuple((row.detail or {}).get("reasons", ())),
+            confidence=row.confidence,
+            answer=row.answer,
+        )
+        for row in connection.execute(found)
+    ]
+
+
+def waiting(connection: Transaction, until: int) -> Waiting:
+    """How much waits for a person, and how much of it runs out of time by then."""
+    soon = func.count().filter(reviews.c.due <= until)
+    found = select(func.count(), soon, func.min(reviews.c.due))
+    row = connection.execute(found.join(items, items.c.id == reviews.c.item_id).where(*_OPEN)).one()
+    return Waiting(items=row[0], soon=row[1], first_due=row[2])
+
+
+def decide(connection: Transaction, item: Judgeable, decision: Decision) -> Ends:
+    """Bring an item to its end that ``labels.judgeable`` has locked in ``review``.
+
+    What the person said is a label of the answer that was judged, and evidence where that was
+    right after all.
+    """
+    at = database_now(connection)
+    if decision.death is not None:
+        ends = die(connection, [decision.death], at)
+    else:
+        connection.execute(
+            update(items)
+            .where(items.c.id == item.id)
+            .values(
+                state=State.SUCCEEDED.value,
+                reason=None,
+                output=decision.output,
+                receipt=dict(decision.receipt or {}),
+                ended_at=at,
+            )
+        )
+        answer = {"output": decision.output, "receipt": decision.receipt}
+        ending = Ending(item_id=item.id, state=State.SUCCEEDED, answer=answer, error=None)
+        ends = ends_of(connection, [ending])
+    _close(connection, [item.id], at, decision.word, decision.by)
+    right = decision.word == "accepted"
+    corrected = decision.output if decision.word == "corrected" else None
+    said = Label(correct=right, by=decision.by, corrected=corrected)
+    labels.write(connection, item, decision.of, said)
+    if right and decision.of is not None:
+        evidence.judge_again(connection, item.task, decision.of, 1)
+    audit_log.note(
+        connection,
+        by=decision.by,
+        what="review",
+        detail={"item": item.id, "decision": decision.word},
+    )
+    return ends
+
+
+_OVERDUE = (
+    select(reviews.c.item_id, reviews.c.due, reviews.c.assignee)
+    .join(items, items.c.id == reviews.c.item_id)
+    .where(*_OPEN, reviews.c.due < bindparam("now"))
+    .order_by(reviews.c.item_id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
+def end_overdue(connection: Transaction, now: int, most: int) -> Ends:
+    """End up to ``most`` items that nobody has decided in time."""
+    rows = connection.execute(_OVERDUE, {"now": now, "most": most}).all()
+    if rows:
+        _close(connection, [row.item_id for row in rows], now, "expired", None)
+    return die(connection, [_late(row.item_id, row.due, row.assignee, now) for row in rows], now)
+
+
+def _late(item_id: str, due: int, assignee: str | None, now: int) -> Death:
+    who = "nobody" if assignee is None else f"{assignee} has not"
+    said = f"{who} decided its review in time" if assignee is None else f"{who} decided its review"
+    message = f"item {item_id}: {said}: replay it with a later deadline"
+    fields = {"item": item_id, "due": due, "late_seconds": (now - due) / 1e6, "review": True}
+    return Death(item_id, "deadline", message, fields)
+
+
+def _close(
+    connection: Transaction, item_ids: Sequence[str], at: int, word: str, by: str | None
+) -> None:
+    connection.execute(
+        update(reviews)
+        .where(reviews.c.item_id.in_(list(item_ids)))
+        .values(decided_at=at, decision=word, by=by)
+    )

@@ -1,0 +1,54 @@
+"""Applying policies, and the record of it: which text, who, when, why."""
+
+from sqlalchemy import insert, select
+
+from tierqueue.ledger import audit_log
+from tierqueue.ledger.in_force import policies
+from tierqueue.ledger.in_force.policies import APPLIED, Applied
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import policy_versions
+from tierqueue.router.policy.policy import Policy
+
+
+def apply(
+    connection: Transaction, policy: Policy, text: str, *, by: str, reason: str | None
+) -> Applied:
+    """Put ``policy``, whose ``text`` this is, in force for every process.
+
+    Its ceilings are to be seeded in the same transaction.
+    """
+    now, before = database_now(connection), policies.in_force(connection)
+    row = {"digest": policy.digest, "text": text, "at": now, "by": by, "reason": reason}
+    key = connection.execute(insert(policy_versions).values(row)).inserted_primary_key
+    assert key is not None
+    said = {"version": key[0], "digest": policy.digest, "in force before": before}
+    detail = said if reason is None else {**said, "reason": reason}
+    audit_log.note(connection, by=by, what="apply policy", detail=detail)
+    policies.start(connection, policy.digest, now)
+    return Applied(key[0], policy.digest, text, now, by, reason)
+
+
+def history(connection: Transaction, limit: int) -> list[Applied]:
+    """What was applied, the newest first."""
+    found = select(*APPLIED).order_by(policy_versions.c.id.desc()).limit(limit)
+    return [Applied.from_row(row) for row in connection.execute(found)]
+
+
+def version(connection: Transaction, number: int) -> Applied | None:
+    """The version of this number."""
+    found = select(*APPLIED).where(policy_versions.c.id == number)
+    row = connection.execute(found).one_or_none()
+    return None if row is None else Applied.from_row(row)
+
+
+def before(connection: Transaction, applied: Applied) -> Applied | None:
+    """The last version before this one that says anything else."""
+    found = (
+        select(*APPLIED)
+        .where(policy_versions.c.id < applied.id, policy_versions.c.digest != applied.digest)
+        .order_by(policy_versions.c.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(found).one_or_none()
+    return None if row is None else Applied.from_row(row)

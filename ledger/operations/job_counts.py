@@ -1,0 +1,238 @@
+"""Where a job's rows are, by sums that the database keeps: a check costs the same at any size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    Select,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+)
+from sqlalchemy.dialects import postgresql
+
+from tierqueue.ledger.job_tables import job_counts, job_deltas
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import attempts, items, job_rows
+from tierqueue.router.item import Below
+from tierqueue.router.lifecycle import ENDS, State
+
+SECOND = 1_000_000
+
+_KEYS = ("job_id", "part", "at", "state", "reason", "tier", "went_on")
+_SUMS = ("rows", "spent", "held", "squares", "size", "size_squares", "size_spent")
+_OVER = frozenset(state.value for state in ENDS)
+
+_FOLDING = 7_163_902_141
+"""An arbitrary number that names "somebody folds the counts" among PostgreSQL's locks."""
+
+_FOLDED = 100_000
+"""Most entries of the log that one transaction folds."""
+
+_KEPT = 300 * SECOND
+"""Microseconds for which it is known how many items ended in which second."""
+
+_FIRST = 500
+"""Most of the items that ended first which are asked when their call began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The items of a job in one tier (``None``: not routed yet) that went on to it from another
+    (``went_on``), or were asked there first.
+
+    ``ended`` of them; ``left`` have not. ``spent`` and ``squares`` are sums over the ended, in
+    nano-dollars and their squares; so are ``size`` (bytes of their prompts), ``size_squares`` and
+    ``size_spent`` (bytes times nano-dollars). ``size_left``: bytes of those that have not.
+    ``ends``: how many ended in which second since the epoch, from the moment asked for on.
+    """
+
+    tier: str | None
+    went_on: bool
+    ended: int = 0
+    left: int = 0
+    spent: float = 0.0
+    squares: float = 0.0
+    size: float = 0.0
+    size_squares: float = 0.0
+    size_spent: float = 0.0
+    size_left: float = 0.0
+    ends: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Counted:
+    """Rows of a job by the ``states`` of their items, dead letters by reason; money as ``Progress``
+    has it. ``reused``: rows that have another row's item, or its answer.
+    """
+
+    states: dict[str, int] = field(default_factory=dict)
+    dead: dict[str, int] = field(default_factory=dict)
+    spent: int = 0
+    booked: int = 0
+    held: int = 0
+    reused: int = 0
+    paces: list[Pace] = field(default_factory=list)
+
+    @property
+    def submitted(self) -> int:
+        """How many rows have an item."""
+        return sum(self.states.values())
+
+
+def _live(state: State, *, shared: bool) -> Select[Any]:
+    """The job's items, or its rows with shared ones, in a state in which few are at a time.
+
+    Never found by the job's index, which has all of it.
+    """
+    is_in = items.c.state == literal_column(f"'{state.value}'")
+    held = literal(0) if shared else func.coalesce(func.sum(items.c.held), 0)
+    sums = {"rows": func.count(), "held": held}
+    found = select(
+        literal("live").label("part"),
+        literal(0).label("at"),
+        literal(state.value).label("state"),
+        literal("").label("reason"),
+        literal("").label("tier"),
+        literal_column("FALSE").label("went_on"),
+        *(sums.get(name, literal(0)).label(name) for name in _SUMS),
+    ).where(is_in)
+    if not shared:
+        return found.where(items.c.job_id.concat("") == bindparam("job"))
+    rows = found.join(job_rows, job_rows.c.item_id == items.c.id)
+    of_job = job_rows.c.job_id.concat("") == bindparam("job")
+    return rows.where(items.c.shared, job_rows.c.fingerprint.is_(None), of_job)
+
+
+def _stored(table: Any) -> Select[Any]:
+    recent = or_(table.c.at == 0, table.c.at >= bindparam("since"))
+    return select(*(table.c[name] for name in (*_KEYS[1:], *_SUMS))).where(
+        table.c.job_id == bindparam("job"), recent
+    )
+
+
+_ALL = union_all(_stored(job_counts), _stored(job_deltas)).subquery()
+_GROUPS = union_all(
+    select(
+        *(_ALL.c[name] for name in _KEYS[1:]),
+        *(func.sum(_ALL.c[name]).label(name) for name in _SUMS),
+    ).group_by(*(_ALL.c[name] for name in _KEYS[1:])),
+    *(
+        _live(state, shared=shared)
+        for state in (State.QUEUED, State.RUNNING)
+        for shared in (False, True)
+    ),
+)
+"""In one statement, so that everything is of one moment."""
+
+
+def counted(connection: Transaction, job_id: str, since: int) -> Counted:
+    """Where a job's rows are, and which of its own items ended after ``since`` (epoch µs)."""
+    found = Counted()
+    paces: dict[tuple[str, bool], dict[str, Any]] = {}
+    given = {"job": job_id, "since": max(1, since // SECOND)}
+    for row in connection.execute(_GROUPS, given).mappings():
+        rows = int(row["rows"])
+        if row["part"] == "booked":
+            found.booked += int(row["spent"])
+        elif row["part"] == "live":
+            found.states[State.ROUTED] = found.states.get(State.ROUTED, 0) - rows
+            found.states[row["state"]] = found.states.get(row["state"], 0) + rows
+            found.held += int(row["held"])
+        elif row["part"] == "ends":
+            pace = paces.setdefault((row["tier"], bool(row["went_on"])), {})
+            ends = pace.setdefault("ends", {})
+            ends[row["at"]] = ends.get(row["at"], 0) + rows
+        else:
+            _add(found, row, rows)
+            if row["part"] == "own":
+                _pace(paces.setdefault((row["tier"], bool(row["went_on"])), {}), row, rows)
+    found.spent -= found.booked
+    found.states = {state: rows for state, rows in found.states.items() if rows}
+    found.paces = [
+        Pace(tier=tier or None, went_on=went_on, **pace)
+        for (tier, went_on), pace in sorted(paces.items())
+        if pace.get("ended") or pace.get("left")
+    ]
+    return found
+
+
+def _add(found: Counted, row: Mapping[Any, Any], rows: int) -> None:
+    found.states[row["state"]] = found.states.get(row["state"], 0) + rows
+    if row["state"] == State.DEAD and rows:
+        found.dead[row["reason"]] = found.dead.get(row["reason"], 0) + rows
+    if row["part"] == "shared" or row["tier"] == Below.REUSED:
+        found.reused += rows
+    found.spent += int(row["spent"])
+    found.held += int(row["held"])
+
+
+def _pace(pace: dict[str, Any], row: Mapping[Any, Any], rows: int) -> None:
+    if row["state"] in _OVER:
+        sums = {name: float(row[name]) for name in _SUMS[3:]}
+        more = {"ended": rows, "spent": float(row["spent"]), **sums}
+    else:
+        more = {"left": rows, "size_left": float(row["size"])}
+    for name, value in more.items():
+        pace[name] = pace.get(name, 0) + value
+
+
+def began(connection: Transaction, job_id: str, second: int) -> int | None:
+    """When a job's first calls began (epoch µs), of which the first ended in that second."""
+    first = second * SECOND
+    early = (
+        select(items.c.id)
+        .where(
+            items.c.ended_at >= first,
+            items.c.ended_at < first + SECOND,
+            items.c.erased_at.is_(None),
+            items.c.job_id.concat("") == job_id,
+        )
+        .order_by(items.c.ended_at)
+        .limit(_FIRST)
+        .subquery()
+    )
+    calls = select(func.min(attempts.c.started_at)).join(early, early.c.id == attempts.c.item_id)
+    return connection.execute(calls).scalar()
+
+
+def fold(connection: Transaction) -> None:
+    """Add what PostgreSQL's log holds to the sums, at any time: of many at once one does it.
+
+    SQLite has no log: its one writer adds to the sums itself.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    free = text("SELECT pg_try_advisory_xact_lock(:lock)")
+    if not connection.execute(free, {"lock": _FOLDING}).scalar_one():
+        return
+    oldest = select(job_deltas.c.id).order_by(job_deltas.c.id).limit(_FOLDED)
+    # What is seen is what goes: an id that is committed later is folded later.
+    gone = (
+        delete(job_deltas)
+        .where(job_deltas.c.id.in_(oldest))
+        .returning(*(job_deltas.c[name] for name in (*_KEYS, *_SUMS)))
+        .cte("gone")
+    )
+    keys = [gone.c[name] for name in _KEYS]
+    sums = [cast(func.sum(gone.c[name]), job_counts.c[name].type) for name in _SUMS]
+    more = postgresql.insert(job_counts).from_select(
+        [*_KEYS, *_SUMS], select(*keys, *sums).group_by(*keys).order_by(*keys)
+    )
+    added = {name: job_counts.c[name] + more.excluded[name] for name in _SUMS}
+    connection.execute(more.on_conflict_do_update(index_elements=_KEYS, set_=added))
+
+
+def forget_ends(connection: Transaction, now: int) -> None:
+    """Take away in which seconds items ended long before ``now`` (epoch µs)."""
+    ends = job_counts.c.part == literal_column("'ends'")
+    old = job_counts.c.at < (now - _KEPT) // SECOND
+    connection.execute(delete(job_counts).where(ends, old))

@@ -1,0 +1,58 @@
+"""What the items behind several calls have come to so far, whatever became of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from tierqueue.ledger.bulk import among
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import items, promises
+from tierqueue.router.lifecycle import State
+from tierqueue.router.money import NanoUSD
+
+_FOUND = (
+    select(
+        promises.c.id.label("call"),
+        *(items.c[name] for name in ("id", "state", "reason", "calls", "spent", "receipt")),
+    )
+    .join(items, items.c.id == promises.c.item_id)
+    .where(among(promises.c.id))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """One item: ``calls`` made for it and what they cost, in nano-dollars; tokens are those of the
+    accepted call, 0 where there is none.
+    """
+
+    item: str
+    state: State
+    reason: str | None
+    calls: int
+    cost: NanoUSD
+    input_tokens: int
+    output_tokens: int
+
+
+def spent(connection: Transaction, call_ids: Sequence[str]) -> dict[str, Spent]:
+    """By the Celery id of the call; calls whose item is not there yet are left out."""
+    if not call_ids:
+        return {}
+    rows = connection.execute(_FOUND, {"ids": list(call_ids)})
+    return {row.call: _read(row) for row in rows}
+
+
+def _read(row: Any) -> Spent:
+    tokens = (row.receipt or {}).get("tokens") or {}
+    return Spent(
+        row.id,
+        State(row.state),
+        row.reason,
+        row.calls,
+        NanoUSD(row.spent),
+        tokens.get("input") or 0,
+        tokens.get("output") or 0,
+    )

@@ -1,0 +1,232 @@
+"""``tierqueue eval``: a labelled set on every tier and on the ladder, beside simpler ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierqueue.operations.cli.evaluation.report import (
+    as_dict,
+    print_quotes,
+    print_ways,
+    quotes_as_dict,
+)
+from tierqueue.operations.cli.input.names import one_of
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.options import (
+    demand_options,
+    given,
+    read_arguments,
+    read_text,
+    reading_options,
+    task_named,
+)
+from tierqueue.operations.cli.output.printing import emit, json_option, say
+from tierqueue.operations.cli.system.concurrency import operator
+from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.money import parse_usd
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Ledger
+    from tierqueue.router.policy.policy import Policy
+    from tierqueue.tasks.evaluation.labelled import LabelledSet
+    from tierqueue.tasks.evaluation.ways import Way
+    from tierqueue.tasks.jobs.quote import Quote
+
+
+@click.command(
+    name="eval",
+    epilog="Example: tierqueue eval labelled.csv --task tierqueue.classify --column text"
+    " --truth label --set labels=@labels.txt --max-cost 2usd",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--task", "name", required=True, help="Such as tierqueue.classify.")
+@click.option("--truth", required=True, metavar="COLUMN", help="It says what is right.")
+@click.option("--column", help="Ask this column alone, as the task's first argument.")
+@click.option("--field", help="Of an answer: what is compared. Else all but the confidence.")
+@click.option("--group", metavar="COLUMN", help="Its values are told apart by the prior.")
+@click.option(
+    "--tier", "only", multiple=True, type=one_of([t.value for t in TIERS]), help="Not all of them."
+)
+@click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
+@click.option("--max-cost", help="Of all that this command pays for, such as 2usd.")
+@click.option("--retry-failed", is_flag=True, help="Rows that failed before are asked again.")
+@click.option("--anew", is_flag=True, help="Ask every row, also where it was answered before.")
+@click.option("--label", "labelling", is_flag=True, help="Keep what is right as labels of answers.")
+@click.option("--yes", is_flag=True, help="Do it; without it only say what it can cost.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw it too: a .png or a .svg.")
+@reading_options
+@demand_options
+@json_option
+def eval_(
+    file: Path,
+    name: str,
+    truth: str,
+    column: str | None,
+    field: str | None,
+    group: str | None,
+    only: tuple[str, ...],
+    texts: tuple[str, ...],
+    max_cost: str | None,
+    retry_failed: bool,
+    anew: bool,
+    labelling: bool,
+    yes: bool,
+    plot: Path | None,
+    as_json: bool,
+    encoding: str | None,
+    separator: str | None,
+    sheet: str | None,
+    by: Any,
+    query: str | None,
+    **demands: Any,
+) -> None:
+    """Ask every tier, and the ladder, the rows of FILE, and say how often each is right.
+
+    Every row is asked of each tier alone and once more as work usually goes: as items of jobs, in
+    their ceilings. Without --yes it says what that can cost, and sends nothing. What it pays for is
+    kept: the same command again goes on where it stopped, and pays nothing twice. No tier is asked
+    that the data boundary or a floor forbids.
+    """
+    from tierqueue.operations.cli.evaluation import plot as drawing
+    from tierqueue.tasks.evaluation.baselines import beside
+    from tierqueue.tasks.evaluation.labelled import LADDER, LabelledSet
+    from tierqueue.tasks.evaluation.labelling import label
+    from tierqueue.tasks.files.source import Reading
+
+    if plot is not None:
+        drawing.refuse_unusable(plot)
+    policy, _ = read_policy(None)
+    limit = None if max_cost is None else parse_usd(max_cost)
+    task = task_named(name)
+    labelled = LabelledSet(
+        task,
+        file,
+        {**read_arguments(task, texts), **given(demands)},
+        truth,
+        column=column,
+        reading=Reading(encoding, separator, sheet, by, read_text(query)),
+        field=field,
+        group=group,
+    )
+    asked: list[Tier | None] = [*_tiers(policy, only), None]
+    with opened() as ledger:
+        quotes = {tier: _quoted(ledger, labelled, tier, name, policy) for tier in asked}
+        asked = [tier for tier in asked if quotes[tier].parts]
+        told = {LADDER if tier is None else tier.value: found for tier, found in quotes.items()}
+        if not as_json:
+            print_quotes(told)
+        if not yes:
+            if as_json:
+                emit({"asked": False, "quotes": quotes_as_dict(told)})
+            else:
+                say("nothing was sent: say --yes to do it")
+            return
+        ways = _ask(
+            ledger, labelled, asked, limit, retry_failed=retry_failed, anew=anew, as_json=as_json
+        )
+        said = 0
+        if labelling:
+            said = sum(label(ledger, labelled, way, operator()) for way in ways)
+    lengths = {
+        new.job_index: new.prompt_bytes
+        for new, _ in labelled.submission(None).made()
+        if new.job_index is not None
+    }
+    alone = [way for way in ways if way.name != LADDER]
+    ladder = next((way for way in ways if way.name == LADDER), None)
+    found = [] if ladder is None else beside(alone, ladder, lengths, labelled.groups)
+    if as_json:
+        emit(
+            {
+                "asked": True,
+                "labelled": said,
+                "quotes": quotes_as_dict(told),
+                **as_dict(ways, found),
+            }
+        )
+    else:
+        print_ways(ways, found)
+        if labelling:
+            say(f"{count(said, 'answer')} labelled")
+    if plot is not None:
+        drawing.draw(plot, ways, found)
+    if len(ways) < len(asked):
+        say("--max-cost is used up: the same command with more goes on", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _tiers(policy: Policy, only: tuple[str, ...]) -> list[Tier]:
+    """The tiers to ask; raises ``InvalidItem`` for one without a deployment."""
+    there = {deployment.tier for deployment in policy.deployments.values()}
+    if missing := [name for name in only if Tier(name) not in there]:
+        raise InvalidItem(f"--tier {missing[0]}: the policy has no deployment there")
+    return [tier for tier in TIERS if tier in there and (not only or tier.value in only)]
+
+
+def _quoted(
+    ledger: Ledger, labelled: LabelledSet, tier: Tier | None, name: str, policy: Policy
+) -> Quote:
+    from tierqueue.ledger.accounting import spending
+    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.in_force import tier_concurrency
+    from tierqueue.ledger.session import now as database_now
+    from tierqueue.tasks.jobs.quote import quote
+    from tierqueue.tasks.routing.measured import measure
+
+    simulated = frozenset(one.name for one in policy.deployments.values() if one.simulated)
+    with ledger.read() as connection:
+        past = spending.past(connection, name, Asked(simulated=simulated))
+        in_force = tier_concurrency.all_concurrency(connection)
+        now = database_now(connection)
+        measured = measure(connection, policy, now)
+    return quote(labelled.submission(tier).made(), policy, past, in_force, now, measured)
+
+
+def _ask(
+    ledger: Ledger,
+    labelled: LabelledSet,
+    asked: list[Tier | None],
+    limit: int | None,
+    *,
+    retry_failed: bool,
+    anew: bool,
+    as_json: bool,
+) -> list[Way]:
+    """One job after the other, so that none waits in another's queue; what is left of ``limit``
+    (nano-dollars) is each job's ceiling. Those ways that were asked.
+    """
+    from rich.console import Console
+
+    from tierqueue.operations.cli.output.job_progress import watch
+    from tierqueue.tasks.app import app
+    from tierqueue.tasks.evaluation.labelled import LADDER
+    from tierqueue.tasks.evaluation.ways import measured
+
+    ways: list[Way] = []
+    left = limit
+    for tier in asked:
+        if left is not None and left <= 0:
+            break
+        name = LADDER if tier is None else tier.value
+        submitted = labelled.submission(tier).submit(
+            ledger,
+            app.wakes.call,
+            max_cost=left,
+            progress=lambda _committed, _total: None,
+            retry_failed=retry_failed,
+            anew=anew,
+        )
+        app.wakes.flush()
+        if not as_json:
+            say(f"{name}: job {submitted.id}, {submitted.new:,} new, {submitted.reused:,} reused")
+        last = watch(ledger, submitted.id, console=Console(soft_wrap=True, stderr=True))
+        if left is not None:
+            left -= last.spent + last.booked
+        ways.append(measured(ledger, labelled, name, submitted.id))
+    return ways

@@ -1,0 +1,263 @@
+"""``tierqueue job``: files of work."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierqueue.operations.cli.input.names import job_named
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.options import (
+    demand_options,
+    given,
+    read_arguments,
+    read_text,
+    reading_options,
+    task_named,
+)
+from tierqueue.operations.cli.jobs.errors import errors
+from tierqueue.operations.cli.jobs.results import results, webhook
+from tierqueue.operations.cli.jobs.sample import continue_, print_report
+from tierqueue.operations.cli.jobs.watch import wait, watch
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    age,
+    emit,
+    json_option,
+    moment,
+    on_terminal,
+    record,
+    say,
+    table,
+)
+from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.operations.jobs import Progress
+
+
+@click.group()
+def job() -> None:
+    """Hand over a file of work, watch it, read its results, cancel it."""
+
+
+@job.command(
+    epilog="Example: tierqueue job submit tickets.csv --task tierqueue.classify --column text"
+    " --set labels=@labels.txt --max-cost 2usd --watch"
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--task", "name", required=True, help="Such as tierqueue.classify.")
+@click.option("--column", help="Read this column alone, as the task's first argument.")
+@click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
+@click.option("--max-cost", help="Of the whole job, such as 2usd.")
+@reading_options
+@demand_options
+@click.option("--retry-failed", is_flag=True, help="Rows that failed before are asked again.")
+@click.option("--anew", is_flag=True, help="Ask every row, also where it was answered before.")
+@click.option("--sample", type=click.IntRange(1, 1_000), help="So many rows first; see continue.")
+@click.option(
+    "--sample-by", metavar="COLUMN", help="Rows of every value of it, as of every length."
+)
+@click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
+@json_option
+def submit(
+    file: Path,
+    name: str,
+    column: str | None,
+    texts: tuple[str, ...],
+    max_cost: str | None,
+    retry_failed: bool,
+    anew: bool,
+    sample: int | None,
+    sample_by: str | None,
+    watching: bool,
+    as_json: bool,
+    encoding: str | None,
+    separator: str | None,
+    sheet: str | None,
+    by: Any,
+    query: str | None,
+    **demands: Any,
+) -> None:
+    """Submit FILE (.csv, .jsonl, .parquet, a spreadsheet, documents): one work item a row.
+
+    FILE may be - for standard input, and env:NAME with --query for a database.
+
+    Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
+    row. Identical rows are one call. The same command again goes on where it was killed, and asks
+    only what is new or changed. A malformed row becomes a dead letter `invalid` that names its
+    line; with a file that cannot be read nothing is submitted.
+    """
+    from tierqueue.router.money import parse_usd
+    from tierqueue.tasks.app import app
+    from tierqueue.tasks.files.source import Reading
+    from tierqueue.tasks.jobs.submission import Submission
+
+    task = task_named(name)
+    fixed = {**read_arguments(task, texts), **given(demands)}
+    submission = Submission(
+        task,
+        file,
+        fixed,
+        column=column,
+        reading=Reading(encoding, separator, sheet, by, read_text(query)),
+    )
+    for note in submission.file.notes:
+        say(f"{file.name}: {note}", err=True)
+    limit = None if max_cost is None else parse_usd(max_cost)
+
+    def show_progress(committed: int, total: int) -> None:
+        if not as_json and sys.stderr.isatty():
+            click.echo(f"\r{committed} of {total} rows submitted", nl=committed == total, err=True)
+
+    layers = () if sample is None else submission.draw(sample, sample_by)
+    with opened() as ledger:
+        submitted = submission.submit(
+            ledger,
+            app.wakes.call,
+            max_cost=limit,
+            progress=show_progress,
+            retry_failed=retry_failed,
+            anew=anew,
+            sample=layers,
+        )
+        app.wakes.flush()
+        if layers:
+            print_report(ledger, submitted.id, submission, layers, as_json=as_json)
+            return
+        if as_json:
+            emit(
+                {
+                    "job": submitted.id,
+                    "total": submitted.total,
+                    "new": submitted.new,
+                    "reused": submitted.reused,
+                    "resumed": submitted.resumed,
+                    "malformed": submitted.malformed,
+                }
+            )
+        else:
+            said = [count(submitted.total, "row")]
+            if submitted.resumed:
+                said.append(f"goes on with {submitted.new:,} new")
+            if submitted.reused:
+                said.append(f"{submitted.reused:,} reused")
+            if submitted.malformed:
+                said.append(f"{submitted.malformed:,} malformed")
+            say(f"job {submitted.id}: {', '.join(said)}")
+        if watching:
+            wait(submitted.id, as_json=as_json)
+
+
+@job.command(name="list", epilog="Example: tierqueue job list --limit 5")
+@click.option("--after", metavar="ID", help="The next page: what comes after this job.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 1_000), help="Most lines."
+)
+@json_option
+def list_(after: str | None, limit: int, as_json: bool) -> None:
+    """List jobs, the newest first, with where their rows are and what they cost so far."""
+    from tierqueue.ledger.operations import jobs
+    from tierqueue.ledger.session import now as database_now
+    from tierqueue.operations.cli.output.job_progress import as_dict
+    from tierqueue.router.money import format_usd
+
+    with opened() as ledger, ledger.read() as connection:
+        last = None if after is None else jobs.get(connection, job_named(connection, after))
+        rows = jobs.newest(connection, limit, last)
+        found = [(row, jobs.progress(connection, row["id"])) for row in rows]
+        now = database_now(connection)
+    if as_json:
+        told = ("task", "source", "submitted_at", "cancelled_at", "max_cost")
+        emit(
+            [
+                {
+                    **as_dict(row["id"], progress),
+                    "state": _state(row, progress),
+                    **record(
+                        {name: row[name] for name in told},
+                        money=("max_cost",),
+                        times=("submitted_at", "cancelled_at"),
+                    ),
+                }
+                for row, progress in found
+            ]
+        )
+        return
+    table(
+        [
+            "id",
+            Column("file", rank=3),
+            Column("task", rank=4),
+            Column("rows", right=True),
+            Column("done", right=True, rank=1),
+            Column("failed", right=True, rank=1),
+            Column("cost", right=True),
+            Column("state", rank=1),
+            Column("age", right=True, rank=2),
+            Column("submitted", rank=5),
+        ],
+        [
+            (
+                row["id"],
+                row["source"],
+                row["task"],
+                f"{progress.total:,}",
+                f"{progress.states.get('succeeded', 0):,}",
+                f"{progress.states.get('dead', 0):,}",
+                format_usd(progress.spent + progress.booked),
+                _state(row, progress),
+                age(row["submitted_at"], now),
+                moment(row["submitted_at"]),
+            )
+            for row, progress in found
+        ],
+        empty="no job was submitted",
+    )
+    if len(found) == limit:
+        say(f"there may be more: --after {found[-1][0]['id']}", err=not on_terminal())
+
+
+def _state(row: Any, progress: "Progress") -> str:
+    if progress.cancelled:
+        return "cancelled"
+    if not row["complete"]:
+        if progress.sampled:
+            return "sampled"
+        return "incomplete" if progress.stopped else "submitting"
+    return "ended" if progress.over else "running"
+
+
+job.add_command(watch)
+job.add_command(results)
+job.add_command(webhook)
+job.add_command(errors)
+job.add_command(continue_)
+
+
+@job.command(epilog="Example: tierqueue job cancel 01a1fb7f-603c-71c9-9671-39b7af6c9a05")
+@click.argument("job_id", metavar="ID")
+@json_option
+def cancel(job_id: str, as_json: bool) -> None:
+    """Cancel what of job ID has not ended; calls that are running are aborted."""
+    from tierqueue.ledger.operations import jobs
+    from tierqueue.operations.cli.system.concurrency import operator
+    from tierqueue.tasks.app import app
+
+    cancelled = 0
+    with opened() as ledger:
+        with ledger.read() as connection:
+            job_id = job_named(connection, job_id)
+        while True:
+            with ledger.write() as connection:
+                ends = jobs.cancel(connection, job_id, operator())
+            if ends is None:
+                break
+            cancelled += len(ends.ended)
+        app.wakes.call()
+        app.wakes.flush()
+    if as_json:
+        emit({"job": job_id, "cancelled": cancelled})
+    else:
+        say(f"job {job_id}: {count(cancelled, 'row')} cancelled; running calls are being aborted")

@@ -1,0 +1,48 @@
+"""``tierqueue job watch``, and ``--watch`` of what submits: until every row has ended."""
+
+import click
+
+from tierqueue.operations.cli.input.names import job_named
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import json_option, say
+from tierqueue.tasks.plural import count
+
+
+@click.command(epilog="Example: tierqueue job watch 01a1fb7f-603c-71c9-9671-39b7af6c9a05")
+@click.argument("job_id", metavar="ID")
+@json_option
+def watch(job_id: str, as_json: bool) -> None:
+    """Wait until every row of job ID has ended: exit 0 where all succeeded, 1 where not.
+
+    A job whose submission ended early is incomplete, which is said and exits 1 once the rows that
+    there are have ended. Money is what providers have said; holds stand beside it.
+    """
+    wait(job_id, as_json=as_json)
+
+
+def wait(job_id: str, *, as_json: bool) -> None:
+    """Wait for a job as the command does; raises ``Exit`` of click where not all succeeded."""
+    from rich.console import Console
+
+    from tierqueue.operations.cli.output.job_progress import watch as follow
+
+    with opened() as ledger:
+        with ledger.read() as connection:
+            job_id = job_named(connection, job_id)
+        last = follow(ledger, job_id, console=Console(soft_wrap=True), as_json=as_json)
+    if last.stopped:
+        say(
+            f"job {job_id} is incomplete: {last.submitted} of {last.total} rows were submitted, and"
+            " nobody adds the others. The same `tierqueue job submit` again goes on where it"
+            f" stopped; to give it up: tierqueue job cancel {job_id}",
+            err=True,
+        )
+    if beyond := last.dead.get("cost_ceiling"):
+        say(
+            f"{count(beyond, 'row')} died of a ceiling; what is answered stands. Where it is the"
+            " job's own, they go on with:"
+            f" tierqueue ceilings raise job:{job_id} total LIMIT --replay",
+            err=True,
+        )
+    if last.states.get("succeeded", 0) != last.total:
+        raise click.exceptions.Exit(1)

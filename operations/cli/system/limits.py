@@ -1,0 +1,146 @@
+"""``tierqueue limits``: what deployments may be asked for, stated, set and learned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierqueue.operations.cli.input.names import one_of
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    emit,
+    json_option,
+    paragraph,
+    say,
+    table,
+)
+from tierqueue.operations.cli.system.concurrency import operator
+from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.router.errors import InvalidItem
+
+if TYPE_CHECKING:
+    from tierqueue.operations.limits import Limit
+    from tierqueue.router.policy.policy import Policy
+
+_NAMES = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "input_tokens_per_minute",
+    "output_tokens_per_minute",
+    "requests_per_day",
+    "in_flight",
+)
+_LIMIT = one_of(_NAMES)
+
+
+@click.group()
+def limits() -> None:
+    """Show or set what a deployment may be asked for, over all its workers."""
+
+
+@limits.command(epilog="Example: tierqueue limits show best")
+@click.argument("deployment", required=False)
+@json_option
+def show(deployment: str | None, as_json: bool) -> None:
+    """Show the limits of each deployment, or of DEPLOYMENT, and what is used of them.
+
+    STATED is the policy's, SET an operator's in its place, LEARNED what the provider states or has
+    shown by refusing: the least of them is in force. USED is what was asked for within the last
+    minute, as the worker saw it that asked the limiter last.
+    """
+    from tierqueue.operations.limits import all_limits
+
+    policy, _ = read_policy(None)
+    if deployment is not None:
+        _known(policy, deployment)
+    with opened() as ledger, ledger.read() as connection:
+        found = [
+            limit
+            for limit in all_limits(connection, policy)
+            if deployment in (None, limit.deployment)
+        ]
+    if as_json:
+        emit([_for_scripts(limit) for limit in found])
+        return
+    told = [limit for limit in found if _says_something(limit)]
+    columns = ["deployment", "limit", "stated>", "set>", "learned>", "used>"]
+    table([*columns, Column("in force", right=True, rank=1)], [_row(limit) for limit in told])
+    quiet = {limit.deployment for limit in found} - {limit.deployment for limit in told}
+    if quiet:
+        paragraph("", f"nothing stated, set, learned or used: {', '.join(sorted(quiet))}")
+
+
+@limits.command(name="set", epilog="Example: tierqueue limits set best requests_per_minute 40")
+@click.argument("deployment")
+@click.argument("limit", type=_LIMIT, metavar="LIMIT")
+@click.argument("most", type=click.IntRange(1, 10**12))
+def set_(deployment: str, limit: str, most: int) -> None:
+    """Let DEPLOYMENT be asked for at most MOST, in place of what the policy states of LIMIT.
+
+    LIMIT is requests_per_minute, tokens_per_minute, input_tokens_per_minute,
+    output_tokens_per_minute, requests_per_day or in_flight.
+
+    In force within 2 seconds over all workers, also after a restart, until `limits unset`. To stop
+    a deployment's tier: `tierqueue concurrency set TIER 0`.
+    """
+    from tierqueue.ledger.in_force import stated_limits
+
+    policy, _ = read_policy(None)
+    _known(policy, deployment)
+    with opened() as ledger, ledger.write() as connection:
+        stated_limits.set_limits(connection, deployment, {limit: most}, operator())
+    stated = getattr(policy.deployments[deployment].limits, limit)
+    before = "states none" if stated is None else f"states {stated:,}"
+    say(f"{deployment}: {limit} is {most:,}; the policy {before}")
+
+
+@limits.command(epilog="Example: tierqueue limits unset best requests_per_minute")
+@click.argument("deployment")
+@click.argument("limit", type=_LIMIT, metavar="[LIMIT]", required=False)
+def unset(deployment: str, limit: str | None) -> None:
+    """Let the policy's LIMIT of DEPLOYMENT hold again, or all its limits."""
+    from tierqueue.ledger.in_force import stated_limits
+
+    policy, _ = read_policy(None)
+    with opened() as ledger, ledger.write() as connection:
+        # Also of one that the policy does not hold any more.
+        if deployment not in stated_limits.all_set(connection):
+            _known(policy, deployment)
+        wanted = _NAMES if limit is None else (limit,)
+        found = stated_limits.unset(connection, deployment, wanted, operator())
+    if not found:
+        raise InvalidItem(f"nothing is set of {deployment}{f': {limit}' if limit else ''}")
+    say(f"{deployment}: the policy's {', '.join(found)} again")
+
+
+def _known(policy: Policy, deployment: str) -> None:
+    from tierqueue.router.policy.policy_errors import there_is_no
+
+    if deployment not in policy.deployments:
+        raise InvalidItem(there_is_no("deployment", deployment, policy.deployments))
+
+
+def _says_something(limit: Limit) -> bool:
+    figures = (limit.stated, limit.chosen, limit.learned, limit.used or None)
+    return any(figure is not None for figure in figures)
+
+
+def _row(limit: Limit) -> tuple[Any, ...]:
+    figures = (limit.stated, limit.chosen, limit.learned, limit.used, limit.in_force)
+    shown = ("" if figure is None else f"{figure:,}" for figure in figures)
+    return limit.deployment, limit.name, *shown
+
+
+def _for_scripts(limit: Limit) -> dict[str, Any]:
+    return {
+        "deployment": limit.deployment,
+        "limit": limit.name,
+        "stated": limit.stated,
+        "set": limit.chosen,
+        "learned": limit.learned,
+        "in_force": limit.in_force,
+        "used": limit.used,
+        "seen_seconds_ago": None if limit.seen is None else round(limit.seen, 1),
+    }

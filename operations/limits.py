@@ -1,0 +1,92 @@
+"""Each deployment's limits: what is stated, set and learned of them, and what of them is used."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tierqueue.ledger.in_force import stated_limits
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.monitoring.progress import Process
+from tierqueue.ledger.session import Transaction, now
+from tierqueue.router.policy.deployment import Deployment, Limits
+from tierqueue.router.policy.policy import Policy
+
+NAMES: tuple[str, ...] = tuple(Limits.model_fields)
+"""The limits, as the policy calls them."""
+
+_A_MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One limit of one deployment; ``None`` where nothing is known.
+
+    ``stated`` by the policy, ``chosen`` by an operator in its place; ``learned`` from the provider;
+    ``used`` in the minute before a worker last asked, ``seen`` seconds ago.
+    """
+
+    deployment: str
+    name: str
+    stated: int | None
+    chosen: int | None
+    learned: int | None
+    used: int | None
+    seen: float | None
+
+    @property
+    def in_force(self) -> int | None:
+        """What may be asked for now; ``None``: any number."""
+        own = self.stated if self.chosen is None else self.chosen
+        return min((most for most in (own, self.learned) if most is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A deployment as a worker's limiter last saw it, so many seconds ago, by limit."""
+
+    age: float
+    used: Mapping[str, int]
+    learned: Mapping[str, int]
+
+
+def all_limits(connection: Transaction, policy: Policy) -> list[Limit]:
+    """Every limit of every deployment now, by what the workers last told."""
+    found = stated_limits.all_set(connection)
+    seen = last_seen(progress.living(connection, now(connection)))
+    return [
+        _limit(deployment, name, found.get(deployment.name, {}), seen.get(deployment.name))
+        for deployment in policy.deployments.values()
+        for name in NAMES
+    ]
+
+
+def last_seen(processes: Iterable[Process]) -> dict[str, Seen]:
+    """Of each deployment what the worker said of it that asked the limiter last."""
+    found: dict[str, Seen] = {}
+    for process in processes:
+        for deployment, told in process.detail.get("limits", {}).items():
+            seen = _seen(told, process.silent)
+            if deployment not in found or seen.age < found[deployment].age:
+                found[deployment] = seen
+    return found
+
+
+def _seen(told: Mapping[str, Any], silent: float) -> Seen:
+    age = told["ago"] + silent
+    # What was used then has left the minute since.
+    return Seen(age, told["used"] if age < _A_MINUTE else {}, told["learned"])
+
+
+def _limit(
+    deployment: Deployment, name: str, chosen: Mapping[str, int], seen: Seen | None
+) -> Limit:
+    stated: int | None = getattr(deployment.limits, name)
+    return Limit(
+        deployment=deployment.name,
+        name=name,
+        stated=stated,
+        chosen=chosen.get(name),
+        learned=None if seen is None else seen.learned.get(name),
+        used=None if seen is None else seen.used.get(name),
+        seen=None if seen is None else seen.age,
+    )

@@ -1,0 +1,73 @@
+"""Lanes: the ways by which a deployment is asked; the cheaper ones are for what has time."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.prices import Duration, PositiveCount, Prices, Table
+
+HOUR = 3_600 * MICROSECONDS
+
+LEAST = 2 * HOUR
+"""Microseconds an item must have left: half of all batches are done in minutes, some in hours."""
+
+PROMOTED = HOUR * 3 // 4
+"""Microseconds before its deadline at which an item that has no answer yet goes live."""
+
+GIVEN_UP = HOUR // 6
+"""Microseconds before its deadline at which it does so even where the provider has not confirmed
+that the batch is cancelled: what the batch may cost is then booked, until it is known."""
+
+
+class Lane(StrEnum):
+    """How a call is made."""
+
+    LIVE = "live"
+    """By itself, at once."""
+    BATCH = "batch"
+    """In one of the provider's batches."""
+    FLEX = "flex"
+    """By itself, by the provider's service tier `flex`, which answers when it can."""
+
+
+class Batch(Table):
+    """What a provider's batch API costs and takes. An item goes there by itself where it is not
+    interactive and has two hours left until its deadline; where it has no answer three quarters of
+    an hour before that, it goes live.
+    """
+
+    prices: Prices
+    """The price list of requests in batches. Lists of live prices do not say it reliably, so that
+    it is stated here."""
+
+    requests: PositiveCount = 50_000
+    """Most calls that one batch holds."""
+
+    bytes: PositiveCount = 200_000_000
+    """Most bytes of the file that a batch's calls stand in."""
+
+    enqueued_tokens: PositiveCount | None = None
+    """Most tokens in all batches that are not over; where nothing is stated, none is known."""
+
+    collect: Duration = 5 * 60 * MICROSECONDS
+    """How long items are collected; a batch that is full goes at once."""
+
+
+class Flex(Table):
+    """What a provider's service tier `flex` costs. An item is asked there by itself where it is not
+    interactive, goes in no batch, and has time for one such call and three quarters of an hour
+    more; where that time has run out, or the tier does not take the model, it goes live.
+    """
+
+    prices: Prices
+    """The price list of calls by the tier. Lists of live prices do not say it reliably, so that it
+    is stated here."""
+
+    timeout: float = Field(default=900.0, gt=0, le=86_400)
+    """Seconds that such a call may take."""
+
+    @property
+    def least(self) -> int:
+        """Microseconds an item must have left."""
+        return round(self.timeout * MICROSECONDS) + PROMOTED

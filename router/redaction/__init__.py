@@ -1,0 +1,1 @@
+"""What leaves under a pseudonym: rules that find it, and pseudonyms that stand for it."""

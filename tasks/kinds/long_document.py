@@ -1,0 +1,204 @@
+"""Documents longer than a context window: items for the pieces, and items that join their answers.
+
+Each is an item like any other, with its own hold and receipt. What joins waits in the ledger as the
+body of a chord, so that no process has to stay for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Unpack, get_args
+
+from celery import chord
+
+from tierqueue.ledger.lifecycle.items import new_id
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.files.documents import places
+from tierqueue.tasks.files.documents.chunks import CHARACTERS, OVERLAP, chunked
+from tierqueue.tasks.kinds.ask import ask
+from tierqueue.tasks.kinds.document_result import (
+    BETWEEN,
+    Cited,
+    DocumentResult,
+    Merged,
+    Pieces,
+    Reader,
+    Summarized,
+    cited,
+    merged,
+    summarized,
+)
+from tierqueue.tasks.kinds.extract import FieldType, extract
+from tierqueue.tasks.kinds.in_pieces import (
+    JOINED_BY,
+    WIDTH,
+    begun_whole,
+    both_ways,
+    joins,
+    shared,
+    whole_key,
+)
+from tierqueue.tasks.kinds.summarize import summarize
+from tierqueue.tasks.results.async_answer import ItemResult
+from tierqueue.tasks.results.fulfil import PARTIAL
+from tierqueue.tasks.submission.demands import Demands
+from tierqueue.tasks.submission.item_task import ItemTask
+
+Document = str | Path | Sequence[str]
+"""A text, a file that holds one document, or the texts of its pages."""
+
+Split = Literal["cheaper", "always"]
+"""When a document that is longer than a piece is done in pieces."""
+
+OnFailure = Literal["fail", "partial"]
+"""What becomes of a document of which a piece has no answer: it has none, or one without it."""
+
+Out = TypeVar("Out")
+
+
+def ask_document(
+    document: Document,
+    question: str,
+    *,
+    characters: int = CHARACTERS,
+    split: Split = "cheaper",
+    on_failure: OnFailure = "fail",
+    **demands: Unpack[Demands],
+) -> DocumentResult[Cited]:
+    """Ask ``question`` of each piece of at most ``characters``, and join the answers.
+
+    Where one call of the whole costs no more by the policy of this process, the document is one
+    item; ``split="always"`` leaves that out. ``why`` of the result says what was compared.
+    What is quoted stands in the document, and ``citations`` say where. ``max_cost`` is shared by
+    all items, ``deadline`` is one moment for all of them, and of an ``idempotency_key`` each has
+    its own: the same call again, after a kill in the middle of it, pays nothing twice. A piece
+    that ends without an answer ends the document without one; ``on_failure="partial"`` gives an
+    answer all the same, which says what is ``missing``, unless all that one item was to join has
+    failed. Raises ``InvalidItem`` for bad input, by then with nothing committed.
+    """
+    pages = _pages(document)
+    told, read = {"question": question}, partial(cited, pages)
+    return _submitted(pages, (characters, split, on_failure), ask, told, demands, read)
+
+
+def summarize_document(
+    document: Document,
+    *,
+    max_words: int = 100,
+    question: str = "",
+    characters: int = CHARACTERS,
+    split: Split = "cheaper",
+    on_failure: OnFailure = "fail",
+    **demands: Unpack[Demands],
+) -> DocumentResult[Summarized]:
+    """Summarize each piece of ``characters``, and the summaries; else as ``ask_document``."""
+    own = {"max_words": max_words, "question": question}
+    pages = _pages(document)
+    how = (characters, split, on_failure)
+    return _submitted(pages, how, summarize, own, demands, summarized)
+
+
+def extract_document(
+    document: Document,
+    fields: Mapping[str, FieldType],
+    *,
+    instructions: str = "",
+    characters: int = CHARACTERS,
+    split: Split = "cheaper",
+    on_failure: OnFailure = "fail",
+    **demands: Unpack[Demands],
+) -> DocumentResult[Merged]:
+    """Fill ``fields`` from each piece of at most ``characters``; else as ``ask_document``.
+
+    They are merged where they are read, by no model.
+    """
+    own = {"fields": dict(fields), "instructions": instructions}
+    pages = _pages(document)
+    return _submitted(pages, (characters, split, on_failure), extract, own, demands, merged)
+
+
+def _pages(document: Document) -> list[str]:
+    if isinstance(document, Path):
+        found = list(places.documents(document))
+        if len(found) != 1:
+            raise InvalidItem(f"{document} holds {len(found)} documents: submit each by itself")
+        pages = [page() for page in found[0].pages()]
+    else:
+        pages = [document] if isinstance(document, str) else list(document)
+    if not any(page.strip() for page in pages):
+        raise InvalidItem("the document has no text")
+    return pages
+
+
+def _submitted(
+    pages: Sequence[str],
+    how: tuple[int, Split, OnFailure],
+    part: ItemTask[..., Any],
+    own: Mapping[str, Any],
+    demands: Mapping[str, Any],
+    read: Reader[Out],
+) -> DocumentResult[Out]:
+    """Commit the items of a document's pieces and what joins them, or the one of the whole."""
+    characters, split, on_failure = _checked(*how)
+    join, document = JOINED_BY[part.name], BETWEEN.join(pages)
+    chunks = {start: text for start, text in chunked(document, characters) if text.strip()}
+    key: str | None = demands.get("idempotency_key")
+    whole, why = False, ""
+    if split == "cheaper" and len(chunks) > 1:
+        compared = both_ways(part, document, list(chunks.values()), own, demands)
+        if compared is not None:
+            whole, why = not compared.split, compared.why
+        begun = None if key is None else begun_whole(part, key, demands)
+        if begun not in (None, whole):
+            whole, why = not whole, "as the same call was begun before"
+    if whole:
+        chunks = {0: document}
+    pieces = list(chunks.values())
+    told = {**own, **shared(part, demands, len(pieces) + (joins(len(pieces)) if join else 0))}
+    told.pop("idempotency_key", None)
+    if key is not None and whole:
+        key = whole_key(key)
+    items: list[ItemResult[Any]] = []
+
+    def signature(task: ItemTask[..., Any], **piece: str) -> Any:
+        keyed = {} if key is None else {"idempotency_key": f"{key}/{len(items)}"}
+        items.append(task.AsyncResult(new_id()))
+        kept = {PARTIAL: True} if on_failure == "partial" and not piece else {}
+        return task.s(**piece, **told, **keyed).set(task_id=items[-1].id, **kept)
+
+    level = [(signature(part, text=piece), at, at + 1) for at, piece in enumerate(pieces)]
+    for piece in pieces:
+        part.checked_arguments((), {"text": piece, **told})
+    joined: list[tuple[int, int]] = []
+    while join is not None and len(level) > 1:
+        groups, level = _grouped(level), []
+        for group in groups:
+            (first, begin, end), *others = group
+            if others:
+                end = others[-1][2]
+                joined.append((begin, end))
+                first = chord([called for called, _, _ in group], signature(join))
+            level.append((first, begin, end))
+    for called, _, _ in level:
+        called.apply_async()
+    spans = [(start, start + len(text)) for start, text in chunks.items()]
+    last = items[-len(level) :]
+    places = Pieces(pages, spans, joined)
+    return DocumentResult(items, last, places, read, partial=on_failure == "partial", why=why)
+
+
+def _checked(characters: int, split: Split, on_failure: OnFailure) -> tuple[int, Split, OnFailure]:
+    if characters <= 2 * OVERLAP:
+        raise InvalidItem(f"a piece has more than {2 * OVERLAP} characters")
+    for name, said, known in (("split", split, Split), ("on_failure", on_failure, OnFailure)):
+        if said not in get_args(known):
+            raise InvalidItem(f"{name} is {' or '.join(get_args(known))}, not {said!r}")
+    return characters, split, on_failure
+
+
+def _grouped(level: Sequence[Any]) -> list[Sequence[Any]]:
+    """Neighbours together, at most ``WIDTH``, in groups of nearly one size."""
+    count = -(-len(level) // WIDTH)
+    cuts = [at * len(level) // count for at in range(count + 1)]
+    return [level[start:end] for start, end in pairwise(cuts)]

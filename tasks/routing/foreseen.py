@@ -1,0 +1,43 @@
+"""What would become of a call, before it is an item: where it goes, as the router sees it."""
+
+from datetime import UTC, datetime
+
+from tierqueue.ledger.lifecycle.items import NewItem
+from tierqueue.router.choose import Conditions, choose
+from tierqueue.router.item import Tier, WorkItem
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.route import Choice
+from tierqueue.router.signals import measure
+from tierqueue.tasks.routing.decide import demands_of, sizes
+from tierqueue.tasks.routing.token_counter import TokenCounter
+
+
+def work_item(new: NewItem, policy: Policy, now: int) -> WorkItem:
+    """The item as the router sees it, its demands resolved ``now`` (epoch microseconds)."""
+    return WorkItem(
+        id=new.id,
+        task=new.task,
+        demands=demands_of(new, policy, now),
+        prompt_bytes=new.prompt_bytes,
+        messages=new.messages,
+        output_limit=new.output_limit,
+        min_confidence=new.min_confidence,
+        pinned=None if new.pinned is None else Tier(new.pinned),
+        images=sizes(new.images),
+    )
+
+
+def decision_of(new: NewItem, policy: Policy) -> Choice:
+    """Where an item would go now, or why it would go nowhere; writes nothing."""
+    return decide(new, policy, Conditions(now=this_moment()), TokenCounter(policy))
+
+
+def decide(new: NewItem, policy: Policy, conditions: Conditions, counter: TokenCounter) -> Choice:
+    """As ``decision_of``, by what is known: for many items of one moment."""
+    item = work_item(new, policy, conditions.now)
+    return choose(item, measure(item, counter.count(new.task, new.arguments)), policy, conditions)
+
+
+def this_moment() -> int:
+    """By this machine's clock, in epoch microseconds."""
+    return round(datetime.now(UTC).timestamp() * 1_000_000)

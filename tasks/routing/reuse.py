@@ -1,0 +1,183 @@
+"""Answers that answer again: an item that asks what another asked gets what was accepted for it."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.in_force.reusable import Asked, Former
+from tierqueue.ledger.lifecycle.answers import Answered
+from tierqueue.ledger.lifecycle.routes import Routed
+from tierqueue.ledger.records import Item
+from tierqueue.router.item import TIERS, Below, Tier
+from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.routing.below import form_of, left_alone, receipt_of
+from tierqueue.tasks.routing.decide import Chosen
+from tierqueue.tasks.submission import fingerprint
+from tierqueue.tasks.submission.item_task import ItemTask
+
+_NO_WALLS = frozenset({"more_expensive", "unavailable", "fallback", "deadline", "max_cost"})
+"""Rules that say who is called now, and nothing of whose answer would do."""
+
+_DEMANDS = ("risk", "sensitivity", "floor", "budget")
+"""Demands, as the policy made them, with another of which an answer is not taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What an item asks: the ``key`` of it, and the form that its answer must fit."""
+
+    key: str
+    arguments: Mapping[str, Any]
+    form: type[BaseModel] | None
+
+
+class Reuse:
+    """The task types of ``policy`` whose answers may be reused; false where it has none."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        stated = {task: usual.reuse for task, usual in policy.tasks.items()}
+        self._lives = {task: life for task, life in stated.items() if life is not None}
+
+    def __bool__(self) -> bool:
+        return bool(self._lives)
+
+    @property
+    def tasks(self) -> Collection[str]:
+        """Task types whose answers may be reused."""
+        return self._lives.keys()
+
+    def asking(
+        self, chosen: Chosen, arguments: Mapping[str, Mapping[str, Any]], paused: Sequence[Pause]
+    ) -> dict[str, Asking]:
+        """What is asked by items that another one's answer might do for, by item.
+
+        Only items that have a route are among them: walls come first.
+        """
+        items = {item.id: item for item in chosen.items}
+        found = (
+            (route.id, self._asking(items[route.id], route, arguments, paused))
+            for route in chosen.routed
+        )
+        return {item_id: asks for item_id, asks in found if asks is not None}
+
+    def serve(
+        self,
+        chosen: Chosen,
+        asking: Mapping[str, Asking],
+        former: Mapping[str, Former],
+        now: int,
+    ) -> Chosen:
+        """``chosen``, with what earlier answers end instead of a call, and what is asked now.
+
+        ``former``: who was asked the same before, by key; ``now`` in epoch microseconds. One that
+        is still under way is not waited for.
+        """
+        items = {item.id: item for item in chosen.items}
+        routed: list[Routed] = []
+        answered: list[Answered] = []
+        asked: dict[str, Asked] = {}
+        for route in chosen.routed:
+            asks = asking.get(route.id)
+            there = None if asks is None else former.get(asks.key)
+            if asks is None:
+                routed.append(route)
+            elif there is not None and self._does(there, items[route.id], route, asks, now):
+                answered.append(_answered(items[route.id], route, there, now))
+            else:
+                routed.append(route)
+                if there is None or not there.open:
+                    asked.setdefault(asks.key, Asked(asks.key, route.id))
+        return replace(
+            chosen,
+            routed=routed,
+            answered=[*chosen.answered, *answered],
+            asked=list(asked.values()),
+        )
+
+    def _asking(
+        self,
+        item: Item,
+        route: Routed,
+        arguments: Mapping[str, Mapping[str, Any]],
+        paused: Sequence[Pause],
+    ) -> Asking | None:
+        kind, called = ItemTask.declared.get(item.task), arguments.get(item.id)
+        if item.task not in self._lives or kind is None or called is None or item.fresh:
+            return None
+        if left_alone(item, route, paused):
+            return None
+        form = form_of(kind, called)
+        if isinstance(form, Exception):
+            return None
+        demands = {name: getattr(route, name) for name in _DEMANDS}
+        demands["output_limit"] = item.output_limit
+        return Asking(fingerprint.of_answer(kind, called, form, demands), called, form)
+
+    def _does(self, there: Former, item: Item, route: Routed, asks: Asking, now: int) -> bool:
+        """Whether the former answer still stands, passes every wall of today and fits."""
+        young = there.ended_at >= now - self._lives[item.task]
+        return (
+            there.stands
+            and young
+            and self._passes(there.receipt, route)
+            and _fits(ItemTask.declared[item.task], asks, there.output)
+        )
+
+    def _passes(self, receipt: Mapping[str, Any], route: Routed) -> bool:
+        """Whether who gave the answer might give it today: the same model, within every wall."""
+        deployment = self._policy.deployments.get(str(receipt.get("deployment")))
+        if deployment is None or receipt.get("tier") != deployment.tier:
+            return False
+        if receipt.get("model_asked") != deployment.model or receipt.get("other_model"):
+            return False
+        if receipt.get("degraded_from") or (receipt.get("simulated") and not deployment.simulated):
+            return False
+        if TIERS.index(deployment.tier) < TIERS.index(Tier(route.floor or Tier.GPU)):
+            return False
+        refusals = route.route.get("refusals", ())
+        rules = {
+            refusal["rule"] for refusal in refusals if refusal["deployment"] == deployment.name
+        }
+        return rules <= _NO_WALLS
+
+
+def _fits(kind: ItemTask, asks: Asking, output: Any) -> bool:
+    """Whether the answer would be accepted today: its form and the checks may have changed."""
+    if asks.form is None:
+        return isinstance(output, Mapping) and isinstance(output.get("text"), str)
+    if not isinstance(output, Mapping):
+        output_said = output
+    else:
+        added = "confidence" not in asks.form.model_fields
+        output_said = {k: v for k, v in output.items() if not (added and k == "confidence")}
+    try:
+        answer = asks.form.model_validate_json(json.dumps(output_said))
+        return all(check(asks.arguments, answer) is None for check in kind.checks)
+    except Exception:  # noqa: BLE001 - a team's own code too: its item goes to a model
+        return False
+
+
+def _answered(item: Item, route: Routed, there: Former, now: int) -> Answered:
+    former, ago = there.receipt, (now - there.ended_at) / MICROSECONDS
+    why = [
+        f"item {there.item_id} asked the same, and its answer was accepted {ago:,.0f} s before",
+        f"it was given by {former['deployment']} ({former['tier']})",
+    ]
+    receipt = {
+        **receipt_of(item, route, ItemTask.declared[item.task], why),
+        "tier": former["tier"],
+        "deployment": former["deployment"],
+        "model_asked": former["model_asked"],
+        "model_served": former.get("model_served"),
+        "other_model": False,
+        "confidence": former.get("confidence"),
+        "simulated": bool(former.get("simulated")),
+        "reused_from": there.item_id,
+    }
+    return Answered(Below.REUSED, route, there.output, receipt, of=there.item_id)

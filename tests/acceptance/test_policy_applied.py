@@ -1,0 +1,77 @@
+"""A policy that is applied to a running system: in force within seconds, no process restarted."""
+
+from typing import Any
+
+import pytest
+
+from tests.acceptance.acceptance_system import Build, RunningSystem
+from tests.waiting import until
+from tierqueue.ledger.in_force import policy_versions
+from tierqueue.ledger.in_force.policies import Applied
+from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy.policy import parse_policy
+from tierqueue.tasks import classify
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT
+
+OPEN: Any = {"floor": "open_weight", "sensitivity": "public"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def running(request: pytest.FixtureRequest, build_system: Build) -> RunningSystem:
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+    url = None if server is None else server.empty_database()
+    return build_system(url, processes=("sandbox", "routing", "open_weight"))
+
+
+def digests(running: RunningSystem) -> dict[str, Any]:
+    with running.ledger.read() as connection:
+        living = progress.living(connection, database_now(connection))
+    return {process.id: process.detail.get("policy") for process in living}
+
+
+def applied(running: RunningSystem, text: str) -> Applied:
+    with running.ledger.write() as connection:
+        policy = parse_policy(text, "test")
+        return policy_versions.apply(connection, policy, text, by="ada", reason=None)
+
+
+def goes_by(running: RunningSystem, digest: str) -> None:
+    until(lambda: set(digests(running).values()) == {digest}, 120)
+
+
+def test_processes_go_by_what_was_applied_and_back(running: RunningSystem) -> None:
+    before = running.system._policy.read_text(encoding="utf-8")
+    first = classify.delay("a", ["x", "y"], **OPEN)
+    first.get(timeout=300)
+    assert running.item(first.id).deployment == "open"
+    processes = digests(running).keys()
+    other = before.replace("[deployments.open]", "[deployments.other]")
+    for text, deployment in ((other, "other"), (before, "open")):
+        policy = parse_policy(text, "test")
+        applied(running, text)
+        item = classify.delay(f"b {deployment}", ["x", "y"], **OPEN)
+        item.get(timeout=300)
+        row = running.item(item.id)
+        assert (row.deployment, row.policy) == (deployment, policy.digest)
+        goes_by(running, policy.digest)
+        assert digests(running).keys() == processes
+
+
+def test_during_a_roll_out_nothing_is_called_that_the_policy_before_forbids(
+    running: RunningSystem,
+) -> None:
+    lax = running.system._policy.read_text(encoding="utf-8")
+    strict = lax + '[[floors]]\ntask = "tierqueue.classify"\nfloor = "frontier"\n'
+    applied(running, lax)
+    goes_by(running, parse_policy(lax, "test").digest)
+    forbidden_at = applied(running, strict).at
+    waiting = classify.delay("needs the frontier", ["x", "y"], **OPEN)
+    until(lambda: running.item(waiting.id).deployment == "best", 120)
+    # No worker of the frontier runs here: it waits for one, or for the policy that lets it go.
+    goes_by(running, parse_policy(strict, "test").digest)
+    allowed_at = applied(running, lax).at
+    waiting.get(timeout=300)
+    assert [attempt.deployment for attempt in running.attempts(waiting.id)] == ["open"]
+    assert running.attempts(waiting.id)[0].started_at >= allowed_at + ROLL_OUT
+    assert allowed_at > forbidden_at

@@ -1,0 +1,75 @@
+"""``tierqueue review``."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ledger.moves import SECOND, Moves, settlement
+from tests.operations.cli.command import Command
+from tierqueue.ledger.lifecycle.settlements import Parked
+from tierqueue.ledger.session import Ledger
+from tierqueue.router.lifecycle import State
+from tierqueue.tasks.app import app
+
+
+@pytest.fixture(autouse=True)
+def _doctor_leaves_its_connections_to_the_end_of_its_process(
+    tierqueue: Command,
+) -> Iterator[None]:
+    yield
+    if "ledger" in app._made:
+        app._made["ledger"].close()
+
+
+def _parked(moves: Moves) -> str:
+    (claim,) = moves.running(arguments={"text": "my card", "labels": ["card", "login"]})
+    moves.settle(
+        settlement(
+            claim,
+            outcome="rejected",
+            next_state=State.REVIEW,
+            reason="low_confidence",
+            output=None,
+            receipt=None,
+            detail={"reasons": ["not sure"]},
+            confidence=0.25,
+            refused={"label": "login"},
+            parked=Parked(due=moves.now() + 1_800 * SECOND, assignee="claims"),
+        )
+    )
+    return claim.item.id
+
+
+def test_what_waits_is_listed_shown_and_decided(tierqueue: Command, ledger: Ledger) -> None:
+    moves = Moves(ledger)
+    first, second, third = (_parked(moves) for _ in range(3))
+    listed = tierqueue.json("review", "list", "--assignee", "claims")
+    assert [one["item"] for one in listed] == [first, second, third]
+    assert listed[0]["spent_nanousd"] == 70
+    assert tierqueue("review", "list").count("low_confidence") == 3
+    assert tierqueue.json("review", "list", "--task", "other") == []
+    out = tierqueue("review", "show", first)
+    assert "text: my card" in out
+    assert "small, confidence 0.25: not sure" in out
+    assert '{"label":"login"}' in out.replace(" ", "")
+    told = tierqueue.json("review", "show", first)
+    assert told["answers"][0]["answer"] == {"label": "login"}
+    status, said, _ = tierqueue.run("doctor")
+    assert status == 1
+    assert "3 items wait for a person's decision" in " ".join(said.split())
+    assert "accepted" in tierqueue("review", "accept", first)
+    assert tierqueue.json("review", "correct", second, "card")["decision"] == "corrected"
+    tierqueue("review", "reject", third, "--why", "not ours")
+    assert [moves.row(one)["state"] for one in (first, second, third)] == [
+        "succeeded",
+        "succeeded",
+        "dead",
+    ]
+    assert tierqueue.json("review", "list") == []
+    assert tierqueue("actions").count("review") == 3
+
+
+def test_what_waits_for_nobody_is_complained_of(tierqueue: Command, ledger: Ledger) -> None:
+    (item_id,) = Moves(ledger).submit()
+    assert "waits for no review" in tierqueue.complaint("review", "show", item_id)
+    assert "waits for no review" in tierqueue.complaint("review", "accept", item_id)

@@ -1,0 +1,102 @@
+"""`tierqueue policy apply`, `history` and `rollback`, on both databases."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.operations.cli.command import ONE_DEPLOYMENT, Command
+from tests.tasks.producer import Producer
+from tierqueue.ledger.in_force import policies
+from tierqueue.ledger.session import Ledger
+from tierqueue.operations.cli.system.policy_versions import _RULE
+from tierqueue.router.policy.policy import parse_policy
+
+FLOOR = """
+[[floors]]
+floor = "frontier"
+[[ceilings]]
+scope = "everything"
+limit = "7usd"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "tierqueue.toml"
+    path.write_text(ONE_DEPLOYMENT, encoding="utf-8")
+    monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
+    return path
+
+
+def digest(text: str) -> str:
+    return parse_policy(text, "test").digest
+
+
+def in_force(ledger: Ledger) -> str | None:
+    with ledger.read() as connection:
+        return policies.in_force(connection)
+
+
+def test_what_is_applied_is_in_force_and_its_difference_is_shown(
+    tierqueue: Command, ledger: Ledger, file: Path
+) -> None:
+    tierqueue("policy", "apply", str(file))
+    file.write_text(ONE_DEPLOYMENT + FLOOR, encoding="utf-8")
+    said = tierqueue("policy", "apply", str(file), "--by", "ada", "--reason", "refunds")
+    assert '+floor = "frontier"' in said
+    assert "0 items cost $0.00" in said
+    assert f"version 2 is in force; its digest is {digest(ONE_DEPLOYMENT + FLOOR)}" in said
+    assert in_force(ledger) == digest(ONE_DEPLOYMENT + FLOOR)
+    assert [one["limit_nanousd"] for one in tierqueue.json("ceilings", "list")] == [7_000_000_000]
+    told = tierqueue.json("policy", "history")
+    assert told["in_force"] == digest(ONE_DEPLOYMENT + FLOOR)
+    last = told["versions"][0]
+    assert (last["version"], last["by"], last["reason"]) == (2, "ada", "refunds")
+    listed = " ".join(tierqueue("policy", "history").split())
+    assert "refunds" in listed
+    assert _RULE in listed
+    assert tierqueue("policy", "history", "1").strip() == ONE_DEPLOYMENT.strip()
+
+
+def test_a_dry_run_puts_nothing_in_force(tierqueue: Command, ledger: Ledger, file: Path) -> None:
+    said = tierqueue("policy", "apply", str(file), "--dry-run")
+    assert "was not put in force" in said
+    assert in_force(ledger) is None
+    assert tierqueue.json("policy", "history")["versions"] == []
+
+
+def test_a_file_that_is_no_policy_or_has_no_price_is_not_applied(
+    tierqueue: Command, ledger: Ledger, file: Path
+) -> None:
+    file.write_text(ONE_DEPLOYMENT.replace("tier =", "teir ="), encoding="utf-8")
+    assert "did you mean 'tier'" in tierqueue.complaint("policy", "apply", str(file))
+    file.write_text(ONE_DEPLOYMENT.partition("prices")[0], encoding="utf-8")
+    assert "price" in tierqueue.complaint("policy", "apply", str(file))
+    assert in_force(ledger) is None
+
+
+def test_a_rollback_is_a_version_of_its_own(tierqueue: Command, ledger: Ledger, file: Path) -> None:
+    assert "no policy was ever applied" in tierqueue.complaint("policy", "rollback")
+    tierqueue("policy", "apply", str(file))
+    assert "no other policy" in tierqueue.complaint("policy", "rollback")
+    file.write_text(ONE_DEPLOYMENT + FLOOR, encoding="utf-8")
+    tierqueue("policy", "apply", str(file))
+    assert "version 3 is in force" in tierqueue("policy", "rollback")
+    assert in_force(ledger) == digest(ONE_DEPLOYMENT)
+    assert "there is no version 9" in tierqueue.complaint("policy", "rollback", "9")
+    told = tierqueue.json("policy", "rollback", "2")
+    assert (told["version"], told["digest"]) == (4, digest(ONE_DEPLOYMENT + FLOOR))
+    reasons = [one["reason"] for one in tierqueue.json("policy", "history")["versions"]]
+    assert reasons == ["back to version 2", "back to version 1", None, None]
+
+
+def test_the_doctor_says_that_a_file_is_not_in_force(
+    tierqueue: Command, producer_to: Callable[[str], Producer], ledger_url: str, file: Path
+) -> None:
+    # The doctor asks by the process's own app, whose ledger is closed with its producer.
+    producer_to(ledger_url)
+    tierqueue("policy", "apply", str(file))
+    file.write_text(ONE_DEPLOYMENT + FLOOR, encoding="utf-8")
+    _, said, _ = tierqueue.run("doctor")
+    assert "the policy file here is not in force: version 1" in " ".join(said.split())

@@ -1,0 +1,83 @@
+"""What a quote and a route say of texts that are longer than a piece of a document."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.operations.cli.command import Command
+
+POLICY = """
+default_sensitivity = "internal"
+
+[deployments.window]
+tier = "open_weight"
+engine = "openai"
+model = "small"
+boundary = "vendor:opens"
+base_url = "https://opens.example/v1"
+key_env = "OPENS_KEY"
+context_window = 12000
+prices = { input = "0.50", output = "0.50" }
+
+[deployments.long]
+tier = "frontier"
+engine = "anthropic"
+model = "large"
+boundary = "vendor:acme"
+key_env = "ACME_KEY"
+context_window = 100000
+prices = { input = "5", output = "25" }
+"""
+SENTENCE = "The rent is due on the first day of each month. "
+SHORT, LONG, LONGER = (SENTENCE * times for times in (3, 1_000, 4_000))
+FILE = ["quote", "leases.jsonl", "--task", "tierqueue.ask", "--set", "question=When?"]
+
+
+def leases(folder: Path, *texts: str) -> None:
+    lines = (json.dumps({"text": text}) for text in texts)
+    (folder / "leases.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_a_quote_says_which_rows_would_cost_less_in_pieces(
+    tierqueue: Command, tmp_path: Path
+) -> None:
+    leases(tmp_path, SHORT, LONG, LONG)
+    told = tierqueue.json(*FILE)
+    assert [part["rows"] for part in told["parts"]] == [1, 2]
+    found = told["in_pieces"]
+    assert (found["long_rows"], found["cheaper_rows"], found["only_rows"]) == (2, 2, 0)
+    (long,) = [part for part in told["parts"] if part["deployment"] == "long"]
+    assert found["whole_nanousd"] == long["bound_nanousd"]
+    assert found["bound_nanousd"] < found["whole_nanousd"]
+    assert "2 rows would cost less in pieces" in " ".join(tierqueue(*FILE).split())
+
+
+def test_a_quote_says_which_rows_can_be_done_in_pieces_alone(
+    tierqueue: Command, tmp_path: Path
+) -> None:
+    leases(tmp_path, SHORT, LONGER)
+    told = tierqueue.json(*FILE, status=1)
+    assert told["refused"]["no_route"]["rows"] == 1
+    assert (told["in_pieces"]["only_rows"], told["in_pieces"]["cheaper_rows"]) == (1, 0)
+    assert "1 row can be done in pieces alone" in " ".join(tierqueue(*FILE, status=1).split())
+
+
+def test_a_quote_of_short_rows_says_nothing_of_pieces(tierqueue: Command, tmp_path: Path) -> None:
+    leases(tmp_path, SHORT)
+    assert "in pieces" not in tierqueue(*FILE)
+    assert tierqueue.json(*FILE)["in_pieces"]["long_rows"] == 0
+
+
+@pytest.mark.parametrize("text", [LONG, LONGER])
+def test_a_route_is_explained_both_ways(tierqueue: Command, tmp_path: Path, text: str) -> None:
+    (tmp_path / "lease.txt").write_text(text)
+    words = ["route", "--task", "tierqueue.ask", "--arg", "question=When?"]
+    words += ["--arg", "text=@lease.txt"]
+    status, out, _ = tierqueue.run(*words, "--explain")
+    assert status == (1 if text == LONGER else 0)
+    said = " ".join(out.split())
+    assert "as a document: in pieces, with what joins them" in said
+    assert "as a document" not in " ".join(tierqueue.run(*words)[1].split())
+    asked = tierqueue.run(*words, "--json")[1]
+    assert json.loads(asked)["document"].startswith("in pieces")

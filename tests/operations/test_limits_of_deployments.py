@@ -1,0 +1,118 @@
+"""``tierqueue limits``: what is stated, set and learned of each deployment, and what is used."""
+
+import pytest
+
+from tests.operations.cli.command import Command
+from tierqueue.ledger.monitoring import progress
+from tierqueue.operations.cli.output import printing
+from tierqueue.operations.cli.system import limits as commands
+from tierqueue.operations.limits import NAMES
+from tierqueue.tasks.app import app
+
+POLICY = """
+[deployments.best]
+tier = "frontier"
+engine = "openai"
+model = "m"
+key_env = "K"
+boundary = "vendor:best"
+context_window = 1000
+prices = { input = "1", output = "1" }
+limits = { requests_per_minute = 50, in_flight = 20 }
+
+[deployments.other]
+tier = "frontier"
+engine = "openai"
+model = "n"
+key_env = "K"
+boundary = "vendor:best"
+context_window = 1000
+prices = { input = "1", output = "1" }
+"""
+
+
+def a_worker_tells(name: str, ago: float, used: int, learned: int | None = None) -> None:
+    told = {"ago": ago, "used": {"requests_per_minute": used}, "learned": {}}
+    if learned is not None:
+        told["learned"] = {"requests_per_minute": learned}
+    with app.ledger.write() as connection:
+        detail = {"limits": {"best": told}}
+        progress.beat(connection, name, kind="worker", tier="frontier", detail=detail)
+
+
+def shown(tierqueue: Command, name: str = "requests_per_minute") -> dict[str, object]:
+    (limit,) = [
+        limit for limit in tierqueue.json("limits", "show", "best") if limit["limit"] == name
+    ]
+    return dict(limit)
+
+
+def test_the_policys_limit_holds_until_an_operator_sets_it_and_again_once_it_is_unset(
+    tierqueue: Command,
+) -> None:
+    assert shown(tierqueue)["in_force"] == 50
+    assert "the policy states 50" in tierqueue("limits", "set", "best", "requests_per_minute", "9")
+    tierqueue("limits", "set", "best", "tokens_per_minute", "10000")
+    limit = shown(tierqueue)
+    assert (limit["stated"], limit["set"], limit["in_force"]) == (50, 9, 9)
+    tierqueue("limits", "set", "best", "requests_per_minute", "70")
+    assert shown(tierqueue)["in_force"] == 70
+    tierqueue("limits", "unset", "best", "requests_per_minute")
+    assert (shown(tierqueue)["set"], shown(tierqueue)["in_force"]) == (None, 50)
+    tierqueue("limits", "unset", "best")
+    assert shown(tierqueue, "tokens_per_minute")["set"] is None
+
+
+def test_what_was_set_and_unset_stands_among_the_actions(tierqueue: Command) -> None:
+    tierqueue("limits", "set", "best", "in_flight", "3")
+    tierqueue("limits", "unset", "best")
+    unset, made = tierqueue.json("actions")
+    assert (made["what"], made["detail"]) == ("limits", {"deployment": "best", "in_flight": 3})
+    assert unset["detail"] == {"deployment": "best", "unset": ["in_flight"]}
+    assert "nothing is set of best" in tierqueue.complaint("limits", "unset", "best")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("set", "bset", "in_flight", "3"), "did you mean 'best'?"),
+        (("show", "bset"), "did you mean 'best'?"),
+        (("unset", "bset"), "did you mean 'best'?"),
+        (("set", "best", "request_per_minute", "3"), "did you mean 'requests_per_minute'?"),
+        (("set", "best", "in_flight", "0"), "0 is not in the range"),
+        (("set", "best", "in_flight", "many"), "not a valid"),
+    ],
+)
+def test_a_typo_is_refused(tierqueue: Command, words: tuple[str, ...], said: str) -> None:
+    assert said in tierqueue.complaint("limits", *words)
+
+
+def test_what_was_learned_is_shown_and_in_force_where_it_is_the_least(tierqueue: Command) -> None:
+    a_worker_tells("a", ago=30.0, used=1, learned=45)
+    a_worker_tells("b", ago=2.0, used=38, learned=40)
+    limit = shown(tierqueue)
+    assert (limit["learned"], limit["used"], limit["in_force"]) == (40, 38, 40)
+
+
+def test_what_was_used_more_than_a_minute_ago_is_not_shown(tierqueue: Command) -> None:
+    a_worker_tells("a", ago=61.0, used=38, learned=40)
+    assert (shown(tierqueue)["used"], shown(tierqueue)["learned"]) == (None, 40)
+
+
+def test_the_table_fits_eighty_columns_and_leaves_out_what_says_nothing(
+    tierqueue: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_worker_tells("a", ago=2.0, used=38, learned=40)
+    told = tierqueue("limits", "show")
+    assert "nothing stated, set, learned or used: other" in told
+    assert "output_tokens_per_minute" not in told
+    monkeypatch.setattr(printing, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = tierqueue("limits", "show")
+    assert max(map(len, screen.splitlines())) <= 80
+    assert "learned" in screen.splitlines()[0]
+
+
+def test_the_command_knows_every_limit_of_the_policy() -> None:
+    assert commands._NAMES == NAMES

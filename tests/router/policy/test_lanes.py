@@ -1,0 +1,124 @@
+"""Which items go in a batch, at what bound, and what a policy may say of it."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.router.specs import FRONTIER, OPEN, a_spec, an_item, policy_of, policy_text
+from tierqueue.router.choose import Conditions, choose
+from tierqueue.router.errors import InvalidPolicy
+from tierqueue.router.item import Latency, WorkItem
+from tierqueue.router.policy.lanes import GIVEN_UP, HOUR, LEAST, PROMOTED, Lane
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.router.route import Route
+from tierqueue.router.selection.evidence import Evidence
+from tierqueue.router.selection.fitting import Queue
+from tierqueue.router.signals import Signals
+
+NOW = 1_000 * HOUR
+SPECS = [
+    a_spec("live", OPEN, boundary="vendor:a", price=("1", "2")),
+    a_spec("batched", FRONTIER, boundary="vendor:b", price=("1.5", "3")),
+]
+BATCH = '[deployments.batched.batch]\nprices = { input = "0.75", output = "1.50" }\n'
+POLICY = parse_policy(policy_text(SPECS) + BATCH, "test")
+
+
+def routed(item: WorkItem, policy: Policy = POLICY) -> Route:
+    route = choose(item, Signals(100, 10), policy, Conditions(now=NOW))
+    assert isinstance(route, Route)
+    return route
+
+
+def an_item_with(left: int, latency: Latency | None = None) -> WorkItem:
+    item = an_item()
+    return replace(item, demands=replace(item.demands, deadline=NOW + left, latency=latency))
+
+
+def test_an_item_with_time_is_chosen_for_and_bound_by_the_price_of_batches() -> None:
+    route = routed(an_item_with(24 * HOUR))
+    assert (route.deployment, route.lane, route.bound) == ("batched", Lane.BATCH, 90_000)
+    assert route.to_json()["lane"] == "batch"
+    assert route.reasons[-1] == (
+        "in a batch, at the provider's lower price: 24 h 0 min are left until its deadline"
+    )
+
+
+def test_an_item_without_time_goes_where_a_live_call_is_cheapest() -> None:
+    route = routed(an_item_with(LEAST - 1))
+    assert (route.deployment, route.lane, route.bound) == ("live", Lane.LIVE, 120_000)
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        (an_item_with(HOUR), "1 h 0 min are left until its deadline, and a batch is given two"),
+        (an_item_with(24 * HOUR, Latency.INTERACTIVE), "somebody waits for it"),
+        (replace(an_item_with(24 * HOUR), live=True), "its batch came to nothing"),
+    ],
+)
+def test_a_route_says_why_an_item_goes_live(item: WorkItem, why: str) -> None:
+    only = parse_policy(policy_text(SPECS[1:]) + BATCH, "test")
+    route = routed(item, only)
+    assert (route.deployment, route.lane) == ("batched", Lane.LIVE)
+    assert why in route.reasons[-1]
+
+
+def test_where_no_batch_price_is_stated_nothing_is_said_of_batches() -> None:
+    route = routed(an_item_with(24 * HOUR), policy_of(SPECS))
+    assert route.lane is Lane.LIVE
+    assert not any("batch" in reason for reason in route.reasons)
+
+
+@given(left=st.integers(0, 48 * HOUR))
+def test_the_choice_is_the_cheapest_whatever_lane_each_one_offers(left: int) -> None:
+    route = routed(an_item_with(left))
+    assert (route.lane is Lane.BATCH) == (left >= LEAST)
+    assert route.bound == min(120_000, 90_000 if left >= LEAST else 180_000)
+
+
+def test_a_long_queue_of_live_calls_keeps_nobody_out_of_a_batch() -> None:
+    slow = Evidence(100, 100, 10_000, 1_000, 100 * 600.0)
+    conditions = Conditions(
+        now=NOW,
+        evidence={"t": {"batched": slow, "live": slow}},
+        queues={FRONTIER: Queue(100_000, 1), OPEN: Queue(100_000, 1)},
+    )
+    route = choose(an_item_with(24 * HOUR), Signals(100, 10), POLICY, conditions)
+    assert isinstance(route, Route)
+    assert (route.deployment, route.lane) == ("batched", Lane.BATCH)
+
+
+def test_there_is_time_to_promote_before_an_item_is_given_up() -> None:
+    assert LEAST > PROMOTED > GIVEN_UP > 0
+
+
+def test_what_a_deployment_costs_in_a_batch_is_its_batch_price_alone() -> None:
+    deployment = POLICY.deployments["batched"]
+    assert deployment.batch is not None
+    assert deployment.in_batch.prices == deployment.batch.prices
+    assert deployment.in_batch.name == "batched"
+    assert POLICY.deployments["live"].in_batch is POLICY.deployments["live"]
+
+
+def test_an_older_release_does_not_call_what_has_a_batch_price() -> None:
+    plain = policy_of(SPECS).deployments["batched"]
+    assert POLICY.deployments["batched"].terms != plain.terms
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (BATCH.replace("prices", "price"), "price"),
+        ("[deployments.batched.batch]\n", "prices"),
+        (BATCH + "requests = 0\n", "requests"),
+        (BATCH + 'collect = "soon"\n', "collect"),
+        (BATCH.replace("batched", "house"), "batch is for openai and anthropic engines"),
+    ],
+)
+def test_a_batch_table_that_cannot_hold_is_refused(text: str, why: str) -> None:
+    house = policy_text([*SPECS, a_spec("house")])
+    with pytest.raises(InvalidPolicy, match=why):
+        parse_policy(house + text, "test")

@@ -1,0 +1,117 @@
+"""Webhooks of jobs are called: one look a few seconds at each job that somebody is told of."""
+
+import json
+import threading
+
+import structlog
+
+from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.operations.jobs import Progress
+from tierqueue.ledger.results import webhooks
+from tierqueue.ledger.results.webhooks import Webhook
+from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.session import unreachable
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.results.job_webhook import secret_at, signed, to_tell
+from tierqueue.workers.alerts.posting import HookFailed, post
+
+_log = structlog.get_logger(__name__)
+
+_PAUSE = 1.0
+"""Seconds between two rounds."""
+
+SECOND = 1_000_000
+_LOOK = 5 * SECOND
+_SECONDS = 10.0
+"""The longest one call may take between two of its steps."""
+
+_ALONE = 120 * SECOND
+"""Microseconds that a webhook is left to whoever calls it."""
+
+_FIRST, _LAST = 30 * SECOND, 3_600 * SECOND
+"""Microseconds until a failed call is tried again: the first, and the longest."""
+
+TRIES = 50
+"""Calls in a row that fail, some two days, after which an address is given up."""
+
+
+class JobWebhooks:
+    """``run`` until ``stopping`` is set; many stages share the webhooks through the ledger."""
+
+    def __init__(self, app: TierqueueApp) -> None:
+        self._ledger = app.ledger
+
+    def run(self, stopping: threading.Event) -> None:
+        """Look at whatever is to be looked at, round after round."""
+        while not stopping.wait(_PAUSE):
+            try:
+                while not stopping.is_set() and self.one():
+                    pass
+            except Exception as error:  # noqa: BLE001 - it is looked at again when its time comes
+                if unreachable(error):
+                    _log.warning("webhooks_wait", error=type(error).__name__)
+                else:
+                    _log.exception("webhook_failed", error=type(error).__name__)
+
+    def one(self) -> bool:
+        """Look at one job, and tell of it where there is something to tell; false: none is due."""
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            hook = webhooks.take(connection, now, now + _ALONE)
+            if hook is None:
+                return False
+            progress = jobs.progress(connection, hook.job_id)
+        what = to_tell(hook, progress, now)
+        why = None
+        if what is not None and what != hook.told:
+            why = _tell(hook, progress, what, now)
+        self._note(hook, progress, what, why, now)
+        return True
+
+    def _note(
+        self, hook: Webhook, progress: Progress, what: str | None, why: str | None, now: int
+    ) -> None:
+        again: int | None = now + _LOOK
+        tries = 0
+        if why is not None:
+            tries = hook.tries + 1
+            again = None if tries >= TRIES else now + min(_LAST, _FIRST << min(tries - 1, 10))
+            what = hook.told
+            _log.error("webhook_failed", job=hook.job_id, why=why, tries=tries)
+        elif what == "done":
+            again = None
+        moved = hook.moved_at if progress.ended == hook.ended else now
+        with self._ledger.write() as connection:
+            webhooks.note(
+                connection,
+                hook.job_id,
+                ended=progress.ended,
+                moved_at=moved,
+                told=what,
+                tries=tries,
+                error=why,
+                look_at=again,
+            )
+
+
+def _tell(hook: Webhook, progress: Progress, what: str, now: int) -> str | None:
+    """Why the address did not take it, or ``None``."""
+    told = {
+        "job": hook.job_id,
+        "what": what,
+        "total": progress.total,
+        "ended": progress.ended,
+        "states": progress.states,
+        "dead_letters": progress.dead,
+        "cancelled": progress.cancelled,
+        "cost_nanousd": progress.spent + progress.booked,
+    }
+    body = json.dumps(told).encode()
+    try:
+        post(hook.address, body, signed(secret_at(hook.secret), body, now // SECOND), _SECONDS)
+    except HookFailed as error:
+        return str(error)
+    except InvalidItem as error:
+        return error.message
+    return None

@@ -1,0 +1,87 @@
+"""A process that looks whether another policy was applied than the one it goes by."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from tierqueue.ledger.in_force import policies
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import TierqueueError
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT, Policies
+
+_log = structlog.get_logger(__name__)
+
+EVERY = 1.0
+"""Seconds between two looks."""
+
+
+class PolicyWatch:
+    """Looks from a thread of its own, from ``start`` to ``stop``.
+
+    ``take`` makes the process go by other policies and raises ``TierqueueError`` where it cannot:
+    it then goes on with its own, says so once, and tries no more until something else is applied.
+    ``begin`` comes first.
+    """
+
+    def __init__(self, app: TierqueueApp, take: Callable[[Policies], None]) -> None:
+        self._app = app
+        self._policies: Policies | None = None
+        self._take = take
+        self._refused: str | None = None
+        self._looking = threading.Lock()
+        self._stopping = threading.Event()
+
+    def begin(self) -> Policies:
+        """What the process starts with: what was applied, else its file's policy.
+
+        Raises ``InvalidPolicy``, also where what was in force a moment ago cannot be read.
+        """
+        with self._app.ledger.read() as connection:
+            since = database_now(connection) - ROLL_OUT
+            found = policies.applied_since(connection, since)
+        begun = Policies(self._app.read_applied(found[0]) if found else self._app.policy)
+        for applied in found[1:]:
+            begun = begun.followed_by(self._app.read_applied(applied), applied.at)
+        self._app.policy, self._policies = begun.own, begun
+        return begun
+
+    def start(self) -> None:
+        """Look soon, and every second."""
+        threading.Thread(target=self._run, name="policy", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread after the look under way."""
+        self._stopping.set()
+
+    def look(self) -> None:
+        """Look once, and wait for a look that is under way; raises what the database raises."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
+        before = self._policies
+        assert before is not None
+        with self._app.ledger.read() as connection:
+            digest = policies.applied_digest(connection)
+            if digest in (None, before.own.digest, self._refused):
+                return
+            applied = policies.applied(connection)
+        assert applied is not None
+        try:
+            after = before.followed_by(self._app.read_applied(applied), applied.at)
+            self._take(after)
+        except TierqueueError as error:
+            self._refused = applied.digest
+            _log.error("policy_not_taken", policy=applied.digest, why=error.message)
+            return
+        self._app.policy, self._policies = after.own, after
+        _log.info("policy_taken", policy=applied.digest, version=applied.id)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(EVERY):
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - the next look tries again
+                _log.warning("policy_not_asked", error=type(error).__name__)

@@ -1,0 +1,124 @@
+"""Who answers below the tiers, in the routing stage: earlier answers, and surrogates, whose audits
+judge them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from tierqueue.ledger.in_force import pauses, reusable, surrogates
+from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.in_force.reusable import Former
+from tierqueue.ledger.in_force.surrogates import Off
+from tierqueue.ledger.lifecycle.answers import answer
+from tierqueue.ledger.results.promises import Ends
+from tierqueue.ledger.session import Ledger, Transaction
+from tierqueue.router.item import Below
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.routing.decide import Chosen
+from tierqueue.tasks.routing.reuse import Reuse
+from tierqueue.tasks.routing.surrogates import Surrogates, breaks_its_promise, label_of
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfService:
+    """Versions that were switched off, and what somebody paused."""
+
+    versions: Sequence[str]
+    paused: Sequence[Pause]
+
+
+class BelowTheTiers:
+    """Whoever a policy lets answer below the tiers; false where it is nobody."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._reuse = Reuse(policy)
+        self._surrogates = Surrogates(policy)
+        self.answered: Counter[str] = Counter({who.value: 0 for who in Below})
+        """So many items since this process began, by who answered."""
+
+    def followed_by(self, policy: Policy) -> "BelowTheTiers":
+        """Whoever another policy lets answer, in the same process."""
+        after = BelowTheTiers(policy)
+        after.answered = self.answered
+        return after
+
+    def __bool__(self) -> bool:
+        return bool(self._surrogates) or bool(self._reuse)
+
+    def wants(self, task: str) -> bool:
+        """Whether the arguments of such items are to be read."""
+        return task in self._surrogates.tasks or task in self._reuse.tasks
+
+    def out_of_service(self, connection: Transaction) -> OutOfService:
+        """What holds anybody of them back now."""
+        if not self:
+            return OutOfService((), ())
+        off: list[Off] = []
+        if self._surrogates:
+            off = surrogates.switched_off(connection, self._surrogates.versions)
+        return OutOfService([one.version for one in off], tuple(pauses.in_force(connection)))
+
+    def serve(
+        self,
+        ledger: Ledger,
+        chosen: Chosen,
+        arguments: Mapping[str, Mapping[str, Any]],
+        out_of_service: OutOfService,
+        now: int,
+    ) -> Chosen:
+        """Answer what can be answered of ``chosen``; nothing is written yet."""
+        paused = out_of_service.paused
+        if self._reuse:
+            asking = self._reuse.asking(chosen, arguments, paused)
+            former: dict[str, Former] = {}
+            if asking:
+                with ledger.read() as connection:
+                    former = reusable.former(connection, [asks.key for asks in asking.values()])
+            chosen = self._reuse.serve(chosen, asking, former, now)
+        if self._surrogates:
+            chosen = self._surrogates.serve(chosen, arguments, out_of_service.versions, paused)
+        return chosen
+
+    def confirm(self, connection: Transaction, chosen: Chosen) -> Chosen:
+        """``chosen``, in the transaction that writes it: an answer that was erased meanwhile, or
+        said to be wrong, answers nothing, and its item goes its way.
+        """
+        sources = {one.of for one in chosen.answered if one.of is not None}
+        if not sources:
+            return chosen
+        stands = {None, *reusable.still_valid(connection, sources)}
+        gone = [one.routed for one in chosen.answered if one.of not in stands]
+        kept = [one for one in chosen.answered if one.of in stands]
+        return replace(chosen, routed=[*chosen.routed, *gone], answered=kept)
+
+    def write(self, connection: Transaction, chosen: Chosen, now: int) -> Ends:
+        """Write answers, audits and what is asked, in the transaction that routes the rest."""
+        reusable.ask(connection, chosen.asked, now)
+        surrogates.audit(connection, chosen.audits, now)
+        self.answered.update(one.by.value for one in chosen.answered)
+        return answer(connection, chosen.answered, now)
+
+    def judge(self, connection: Transaction, now: int) -> None:
+        """Compare audits that have ended, and switch off what breaks its promise."""
+        if not self._surrogates:
+            return
+        known = self._surrogates.versions
+        for version, record in surrogates.compare(connection, label_of).items():
+            surrogate = known.get(version)
+            if surrogate is None or not breaks_its_promise(surrogate, record):
+                continue
+            if surrogates.switch_off(connection, Off(version, surrogate.task, now, record)):
+                _log.error(
+                    "surrogate_off",
+                    task=surrogate.task,
+                    version=version,
+                    compared=record.compared,
+                    differed=record.differed,
+                    certified=surrogate.promise.alpha,
+                )
