@@ -10,6 +10,7 @@ from tierqueue.ledger.lifecycle.leases import renew
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.workers.limits.limiter import Limiter
+from tierqueue.workers.process.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 
@@ -38,8 +39,7 @@ class Leases:
         self._lease = lease
         self._lock = threading.Lock()
         self._held: dict[str, dict[str, Holding]] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._ticker = Ticker("leases", self._renew_all, lease / 3)
 
     def serve(self, deployment_tier: dict[str, str]) -> None:
         """Keep claims of these deployments alive too."""
@@ -47,11 +47,11 @@ class Leases:
 
     def start(self) -> None:
         """Start the heartbeat."""
-        self._thread.start()
+        self._ticker.start()
 
     def stop(self) -> None:
         """End the heartbeat; what is still held lapses."""
-        self._stopping.set()
+        self._ticker.stop()
 
     def take(self, deployment: str, item_id: str, holding: Holding) -> None:
         """Keep this claim alive from now on."""
@@ -85,13 +85,12 @@ class Leases:
         with self._lock:
             return {deployment: dict(held) for deployment, held in self._held.items() if held}
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._lease / 3):
-            for deployment, held in self._snapshot().items():
-                try:
-                    self._beat(deployment, held)
-                except Exception as error:  # noqa: BLE001 - the next beat tries again, until the lease ends
-                    _log.warning("heartbeat_failed", error=type(error).__name__)
+    def _renew_all(self) -> None:
+        for deployment, held in self._snapshot().items():
+            try:
+                self._beat(deployment, held)
+            except Exception as error:  # noqa: BLE001 - the next beat tries again, until the lease ends
+                _log.warning("heartbeat_failed", error=type(error).__name__)
 
     def _beat(self, deployment: str, held: dict[str, Holding]) -> None:
         fences = {item_id: holding.fence for item_id, holding in held.items()}

@@ -5,7 +5,6 @@ is created that is written down, and from then on it is looked for at the provid
 """
 
 import random
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -29,6 +28,7 @@ from tierqueue.workers.batch_lane.requests import build, key_of
 from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, Remote
 from tierqueue.workers.process.event_loop import EventLoopThread
+from tierqueue.workers.process.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class Lane:
         self._clock = clock
         self._checkpoint = checkpoint
         self._started = False
-        self._stopping = threading.Event()
+        self._ticker = Ticker("batch lane", self.tick, EVERY)
         self._collect = Collector(
             worker=self._worker,
             ledger=ledger,
@@ -103,29 +103,18 @@ class Lane:
         """Look on a thread of its own, once there is anything to look after."""
         if self._stations and not self._started:
             self._started = True
-            threading.Thread(target=self.run, name="batch lane", daemon=True).start()
+            self._ticker.start()
 
     def stop(self) -> None:
-        """End ``run`` after the step under way."""
-        self._stopping.set()
-
-    def run(self) -> None:
-        """Tick until ``stop``. A ledger that cannot be asked is tried again."""
-        while not self._stopping.wait(EVERY):
-            try:
-                self.tick()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next tick tries again
-                if unreachable(error):
-                    _log.warning("ledger_unreachable", error=type(error).__name__)
-                else:
-                    _log.exception("tick_failed", error=type(error).__name__)
+        """End after the step under way."""
+        self._ticker.stop()
 
     def tick(self) -> None:
         """Form what is due, and take each batch that is due one step on."""
         for station in self._stations.values():
-            while not self._stopping.is_set() and self._collect(station, self._policies):
+            while not self._ticker.stopping and self._collect(station, self._policies):
                 pass
-        while not self._stopping.is_set() and (batch := self._due()) is not None:
+        while not self._ticker.stopping and (batch := self._due()) is not None:
             self._step(batch)
 
     def _engine(self, station: Station) -> BatchEngine:

@@ -6,7 +6,6 @@ holds up no recovery.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -30,7 +29,7 @@ MOST = 500
 
 
 class Expiry:
-    """Ends leases and deadlines that have passed, once every ``tick`` seconds.
+    """Ends leases and deadlines that have passed, at each ``tick``.
 
     When the ledger was away nobody could renew a lease: workers then get half a ``lease``
     (seconds) to say that they live. ``ended`` is told once anything found here is committed: what
@@ -44,33 +43,19 @@ class Expiry:
         ledger: Ledger,
         policy: Policy,
         lease: float,
-        tick: float,
         ended: Callable[[Ends], None],
         checkpoint: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._grace = lease / 2
-        self._tick = tick
         self._ended = ended
         self._checkpoint = checkpoint
         self._away_since = self._sparing_until = 0.0
-        self._stopping = threading.Event()
 
     def use(self, policy: Policy) -> None:
         """Go by another policy."""
         self._policy = policy
-
-    def stop(self) -> None:
-        """End ``run`` after the tick under way."""
-        self._stopping.set()
-
-    def run(self) -> None:
-        """Tick until ``stop``. A ledger that cannot be asked is tried again each tick."""
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            self.tick()
-            self._stopping.wait(max(0.0, began + self._tick - time.monotonic()))
 
     def tick(self) -> None:
         """One tick: a part that fails stops no other, and nothing is raised."""

@@ -1,7 +1,6 @@
 """Webhooks of jobs are called: one look a few seconds at each job that somebody is told of."""
 
 import json
-import threading
 
 import structlog
 
@@ -10,7 +9,6 @@ from tierqueue.ledger.operations.jobs import Progress
 from tierqueue.ledger.results import webhooks
 from tierqueue.ledger.results.webhooks import Webhook
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.session import unreachable
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results.job_webhook import secret_at, signed, to_tell
@@ -18,8 +16,8 @@ from tierqueue.workers.alerts.posting import HookFailed, post
 
 _log = structlog.get_logger(__name__)
 
-_PAUSE = 1.0
-"""Seconds between two rounds."""
+PAUSE = 1.0
+"""Seconds between two looks that find none due."""
 
 SECOND = 1_000_000
 _LOOK = 5 * SECOND
@@ -37,22 +35,10 @@ TRIES = 50
 
 
 class JobWebhooks:
-    """``run`` until ``stopping`` is set; many stages share the webhooks through the ledger."""
+    """Many stages share the webhooks through the ledger."""
 
     def __init__(self, app: TierqueueApp) -> None:
         self._ledger = app.ledger
-
-    def run(self, stopping: threading.Event) -> None:
-        """Look at whatever is to be looked at, round after round."""
-        while not stopping.wait(_PAUSE):
-            try:
-                while not stopping.is_set() and self.one():
-                    pass
-            except Exception as error:  # noqa: BLE001 - it is looked at again when its time comes
-                if unreachable(error):
-                    _log.warning("webhooks_wait", error=type(error).__name__)
-                else:
-                    _log.exception("webhook_failed", error=type(error).__name__)
 
     def one(self) -> bool:
         """Look at one job, and tell of it where there is something to tell; false: none is due."""

@@ -4,7 +4,6 @@ Runs beside the looking, on a thread of its own, in every routing stage; each pa
 many times over and in many places at once.
 """
 
-import threading
 import time
 from typing import Any
 
@@ -51,7 +50,7 @@ _UNWATCHED = 10_000_000
 
 
 class Upkeep:
-    """``run`` until ``stopping`` is set."""
+    """A ``round`` a second; a part that fails stops no other."""
 
     def __init__(self, app: TierqueueApp) -> None:
         self._app = app
@@ -61,12 +60,6 @@ class Upkeep:
         self._noticed: tuple[int, int] | None = None
         self._beat = 0
         self._retained = -_SLOW
-
-    def run(self, stopping: threading.Event) -> None:
-        """One round a second; a part that fails stops no other."""
-        self.round()
-        while not stopping.wait(TICK):
-            self.round()
 
     def round(self) -> None:
         """Do everything once."""

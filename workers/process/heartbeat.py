@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ import structlog
 
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
+from tierqueue.workers.process.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 
@@ -38,35 +38,25 @@ class Heartbeat:
         self._tier = tier
         self._told = told
         self._counts: deque[tuple[float, dict[str, int]]] = deque()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._ticker = Ticker("heartbeat", self._beat, BEAT)
 
     def start(self) -> None:
         """Beat now and every few seconds."""
-        self._thread.start()
+        self._ticker.start()
 
     def stop(self) -> None:
         """End the beats and say goodbye."""
-        self._stopping.set()
-        self._thread.join(timeout=BEAT)
+        self._ticker.stop(wait=BEAT)
         try:
             with self._ledger.write() as connection:
                 progress.leave(connection, self.id)
         except Exception as error:  # noqa: BLE001 - a row that stays is found silent, and forgotten
             _log.warning("deregistration_failed", error=type(error).__name__)
 
-    def _run(self) -> None:
-        while True:
-            try:
-                detail = self._detail()
-                with self._ledger.write() as connection:
-                    progress.beat(
-                        connection, self.id, kind=self._kind, tier=self._tier, detail=detail
-                    )
-            except Exception as error:  # noqa: BLE001 - the next beat tries again
-                _log.warning("beat_failed", error=type(error).__name__)
-            if self._stopping.wait(BEAT):
-                return
+    def _beat(self) -> None:
+        detail = self._detail()
+        with self._ledger.write() as connection:
+            progress.beat(connection, self.id, kind=self._kind, tier=self._tier, detail=detail)
 
     def _detail(self) -> dict[str, Any]:
         told, now = dict(self._told()), time.monotonic()

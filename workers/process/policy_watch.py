@@ -10,6 +10,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import TierqueueError
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT, Policies
+from tierqueue.workers.process.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +32,7 @@ class PolicyWatch:
         self._take = take
         self._refused: str | None = None
         self._looking = threading.Lock()
-        self._stopping = threading.Event()
+        self._ticker = Ticker("policy", self.look, EVERY)
 
     def begin(self) -> Policies:
         """What the process starts with: what was applied, else its file's policy.
@@ -48,12 +49,12 @@ class PolicyWatch:
         return begun
 
     def start(self) -> None:
-        """Look soon, and every second."""
-        threading.Thread(target=self._run, name="policy", daemon=True).start()
+        """Look now, and every second."""
+        self._ticker.start()
 
     def stop(self) -> None:
         """End the thread after the look under way."""
-        self._stopping.set()
+        self._ticker.stop()
 
     def look(self) -> None:
         """Look once, and wait for a look that is under way; raises what the database raises."""
@@ -78,10 +79,3 @@ class PolicyWatch:
             return
         self._app.policy, self._policies = after.own, after
         _log.info("policy_taken", policy=applied.digest, version=applied.id)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(EVERY):
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 - the next look tries again
-                _log.warning("policy_not_asked", error=type(error).__name__)

@@ -19,18 +19,21 @@ from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.schedules import jobs as scheduled_jobs
+from tierqueue.workers.maintenance import job_webhooks, upkeep
 from tierqueue.workers.maintenance.expiry import Expiry
-from tierqueue.workers.maintenance.job_webhooks import JobWebhooks
-from tierqueue.workers.maintenance.scheduled_jobs import ScheduledJobs
-from tierqueue.workers.maintenance.upkeep import Upkeep
 from tierqueue.workers.process import as_started
 from tierqueue.workers.process.heartbeat import Heartbeat
+from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.routing_stage.stage import TICK, RoutingStage
 
 _log = structlog.get_logger(__name__)
 
 RESEND_AFTER_LEASES = 2
 """How many leases a slice may stay unclaimed before it is sent again."""
+
+SCHEDULED = 2.0
+"""Seconds between two looks for a scheduled job that is due."""
 
 
 def _nothing(_: str) -> None:
@@ -46,7 +49,7 @@ class RoutingWorker:
         self._stage: RoutingStage | None = None
         self._expiry: Expiry | None = None
         self._heartbeat: Heartbeat | None = None
-        self._stopping = threading.Event()
+        self._tickers: list[Ticker] = []
         as_started.use(app, names.ROUTING, "threads")
         app.task(
             self._wake,
@@ -80,20 +83,20 @@ class RoutingWorker:
         # What has been loaded stays: the collector need not look through it again and again.
         gc.freeze()
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
-        threading.Thread(target=self._expiry.run, name="expiry", daemon=True).start()
-        run, args = Upkeep(self._app).run, (self._stopping,)
-        threading.Thread(target=run, args=args, name="upkeep", daemon=True).start()
-        run = JobWebhooks(self._app).run
-        threading.Thread(target=run, args=args, name="webhooks", daemon=True).start()
-        run = ScheduledJobs(self._app).run
-        threading.Thread(target=run, args=args, name="scheduled jobs", daemon=True).start()
+        self._tickers = [
+            Ticker("expiry", self._expiry.tick, TICK),
+            Ticker("upkeep", upkeep.Upkeep(self._app).round, upkeep.TICK),
+            Ticker("webhooks", job_webhooks.JobWebhooks(self._app).one, job_webhooks.PAUSE),
+            Ticker("scheduled jobs", self._submit_scheduled, SCHEDULED),
+        ]
+        for ticker in self._tickers:
+            ticker.start()
         self._heartbeat = Heartbeat(self._app.ledger, "routing", None, self._stage.heartbeat_detail)
         self._heartbeat.start()
 
     def _stop(self, **_: Any) -> None:
-        self._stopping.set()
-        if self._expiry is not None:
-            self._expiry.stop()
+        for ticker in self._tickers:
+            ticker.stop()
         if self._stage is not None:
             self._stage.stop()
 
@@ -124,10 +127,12 @@ class RoutingWorker:
             ledger=app.ledger,
             policy=app.policy,
             lease=app.settings.lease,
-            tick=TICK,
             ended=stage.ended,
             checkpoint=self._checkpoint,
         )
+
+    def _submit_scheduled(self) -> bool:
+        return scheduled_jobs.submit_one(self._app.ledger, self._app.wakes.call)
 
     def _taken(self, policy: Policy) -> None:
         self._app.policy = policy

@@ -39,7 +39,6 @@ def expiry_on(ledger: Ledger, told: Told) -> Expiry:
         ledger=ledger,
         policy=Policy(digest="d"),
         lease=10.0,
-        tick=0.5,
         ended=told,
         checkpoint=lambda _: None,
     )
