@@ -3,8 +3,9 @@
 import queue
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -42,14 +43,21 @@ AGAIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A call that ended and its limiter slot; ``done`` is called once it is settled."""
+    """A call that ended and its limiter slot; ``done`` is called once it is settled.
+
+    ``at``: when it had ended, in monotonic seconds.
+    """
 
     call: EndedCall
     slot: Slot
     done: Callable[[], None]
+    at: float = field(default_factory=time.monotonic, compare=False)
 
     def spent(self) -> Spent:
         """What its slot's bound has come to."""
+        return self._spent()._replace(over=self.at)
+
+    def _spent(self) -> Spent:
         outcome = self.call.outcome
         match outcome:
             case Accepted(completed=completed):
@@ -58,9 +66,9 @@ class Ended:
                 return Spent(self.slot, self._tokens(usage))
             case Throttled(over=over):
                 # Where nobody says of which limit it is, fewer calls help against each.
-                return Spent(self.slot, (0, 0), refused=over or "requests")
+                return Spent(self.slot, refused=over or "requests")
             case FlexRefused():
-                return Spent(self.slot, (0, 0))
+                return Spent(self.slot, sent=False)
             case Unavailable(overloaded=True):
                 return Spent(self.slot, refused="requests")
             case Interrupted(kind="too_late"):

@@ -12,6 +12,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import (
     Accepted,
     Completed,
+    FlexRefused,
     Outcome,
     Throttled,
     Unavailable,
@@ -140,6 +141,7 @@ def test_a_throttle_and_an_overload_lower_the_rate_and_an_account_without_money_
     assert spent(ledger, overloaded).refused == "requests"
     assert spent(ledger, Unavailable(kind="outage", message="")).refused is None
     assert spent(ledger, Unavailable(kind="quota", message="")).refused is None
+    assert not spent(ledger, FlexRefused()).sent
 
 
 @pytest.mark.parametrize(("engine", "counted"), [("openai", 130), ("anthropic", 30)])

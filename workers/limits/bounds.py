@@ -140,8 +140,8 @@ class Want:
 
 
 class Slot(NamedTuple):
-    """What one granted call holds: its id, when it was granted (the server's µs), its bounds, and
-    whether it is one on trial.
+    """What one granted call holds: its id, when it was granted (the server's µs), its bounds,
+    whether it is one on trial, and when it was asked for, in monotonic seconds of this process.
     """
 
     id: str
@@ -149,17 +149,20 @@ class Slot(NamedTuple):
     input: int
     output: int
     trial: bool = False
+    asked: float = 0.0
 
 
 class Spent(NamedTuple):
     """A call that ended: its slot, tokens of input and output where they are known, was it sent,
-    and which limit its provider refused it for.
+    which limit its provider refused it for, and when it had ended at the latest, in monotonic
+    seconds of this process (``None``: now). What was refused took nothing of any limit.
     """
 
     slot: Slot
     used: tuple[int, int] | None = None
     sent: bool = True
     refused: Dimension | None = None
+    over: float | None = None
 
 
 class Seen(NamedTuple):
@@ -194,7 +197,8 @@ class Grant:
     ``never`` holds ids of more tokens than any window: no waiting helps them, and they block
     nobody. ``at`` is when it was decided (the server's µs), ``forgotten_until`` until when what was
     granted before may still arrive (the same; 0: all is known). ``send_by``, in monotonic seconds:
-    what is granted has to leave by then, or may not any more.
+    what is granted has to leave by then, or may not any more. ``asked``: when it was asked for, by
+    the same clock.
     """
 
     granted: tuple[str, ...]
@@ -205,6 +209,7 @@ class Grant:
     trial: bool = field(default=False, compare=False)
     forgotten_until: int = field(default=0, compare=False)
     send_by: float = field(default=math.inf, compare=False)
+    asked: float = field(default=0.0, compare=False)
 
     @property
     def busy(self) -> bool:
@@ -220,7 +225,7 @@ class Grant:
         """What the granted ones of those ``wanted`` hold."""
         granted = set(self.granted)
         return [
-            Slot(want.id, self.at, want.input, want.output, self.trial)
+            Slot(want.id, self.at, want.input, want.output, self.trial, self.asked)
             for want in wanted
             if want.id in granted
         ]

@@ -2,7 +2,7 @@
 -- KEYS: of each scope its windows, its calls in flight, what is remembered of those; then what was
 -- learned of the first scope.
 -- ARGV: lease, look-again, minute, travel, the longest call, day (microseconds), key life (seconds),
--- how many scopes, whether what was learned counts; of each scope: limits of requests, tokens, input and output tokens a minute, of
+-- how many scopes, whether what was found counts; of each scope: limits of requests, tokens, input and output tokens a minute, of
 -- requests a day, of calls in flight ('' = not bounded), whether its windows are kept, the bits of its
 -- calls in flight and of those forgotten; then id, input and output tokens of each call wanted.
 -- Answers: how many were granted, microseconds to wait, bits of LIMITS, the time; then of each scope
@@ -13,7 +13,7 @@ local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local lease, again, minute = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local travel, call, day = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local life, scopes, by_learned = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
-local rates = learned(KEYS[scopes * 3 + 1], now, minute)
+local rates, told = learned(KEYS[scopes * 3 + 1], now, minute)
 local grain = { minute = minute / 240, day = day / 240 }
 local longest = {
   p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
@@ -45,8 +45,9 @@ local function scope(number)
     limited = limited or limits[dimension] ~= nil
   end
   s.limits, s.soft = limits, {}
-  for dimension = 1, number == 1 and by_learned and s.windows and 4 or 0 do
-    local rate = rates[dimension]
+  for dimension = 1, number == 1 and s.windows and 4 or 0 do
+    -- A trial goes whatever was found, but not where the provider itself says that it would be refused.
+    local rate = (by_learned and rates or told)[dimension]
     if rate and rate < (limits[dimension] or math.huge) then
       limits[dimension], s.soft[dimension] = rate, true
     end

@@ -122,7 +122,8 @@ class Limiter:
         """
         never = tuple(want.id for want in wanted if not bounds.holds(want))
         wanted = [want for want in wanted if bounds.holds(want)]
-        send_by = time.monotonic() + self._good_for(bounds)
+        asked = time.monotonic()
+        send_by = asked + self._good_for(bounds)
         if bounds.free or not wanted:
             granted = tuple(want.id for want in wanted)
             return Grant(granted=granted, never=never, send_by=send_by)
@@ -157,6 +158,7 @@ class Limiter:
             trial=bounds.trial,
             forgotten_until=int(until),
             send_by=send_by,
+            asked=asked,
         )
 
     def settle(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
@@ -168,11 +170,14 @@ class Limiter:
             return True
         # Whether its windows are kept may have been changed since: where none are, none are there.
         arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, 2, 1, 0]
-        for slot, used, sent, refused in ended:
+        for slot, used, sent, refused, over in ended:
             tokens = ("", "") if used is None else used
-            arguments += slot.id, slot.at, slot.input, slot.output, *tokens, int(sent)
+            # What was refused took nothing of any limit.
+            arguments += slot.id, slot.at, slot.input, slot.output, *tokens
+            arguments.append(int(sent and refused is None))
             # A trial's refusal says that the trouble lasts, and nothing of the rate.
             arguments.append(0 if refused is None or slot.trial else 1 + DIMENSIONS.index(refused))
+            arguments.append("" if over is None else _micro(over - slot.asked))
         windows, calls, _, tier_windows, tier_calls, _ = self._keys(bounds)
         try:
             keys = [windows, calls, tier_windows, tier_calls, self._learned(bounds.deployment)]

@@ -2,8 +2,8 @@
 -- KEYS: of each scope its windows and its calls in flight; then what was learned of the first. ARGV:
 -- minute, travel, the longest call, day (microseconds), key life (seconds), how many scopes, whether
 -- each one's windows are kept; then of each call: id, when it was granted, bounds of input and output,
--- input and output used ('' = not known), whether it was sent, of which limit per minute it was refused
--- (1 to 4; 0: of none).
+-- input and output used ('' = not known), whether it took anything of a limit, of which limit per minute
+-- it was refused (1 to 4; 0: of none), how long after its grant it had ended at the latest ('' = by now).
 -- A slot that is not there any more was given back before, or has lapsed: its bound stays.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
@@ -14,7 +14,7 @@ local longest = {
   p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
 }
 local process, ended = process_now(), {}
-for n = 7 + scopes, #ARGV, 8 do
+for n = 7 + scopes, #ARGV, 9 do
   local mine = false
   for number = 1, scopes do
     ours(KEYS[number * 2], 'zset')
@@ -24,17 +24,13 @@ for n = 7 + scopes, #ARGV, 8 do
   if mine then ended[#ended + 1] = n end
 end
 
-local function refused(w, since)
-  local at, many = {}, 0
+local function refused(w)
+  local at, used = {}, { 0, 0, 0, 0 }
   for _, n in ipairs(ended) do
     local dimension = tonumber(ARGV[n + 7])
-    if dimension > 0 then
-      at[dimension] = math.max(at[dimension] or 0, tonumber(ARGV[n + 1]))
-      many = many + 1
-    end
+    if dimension > 0 then at[dimension] = math.max(at[dimension] or 0, tonumber(ARGV[n + 1])) end
   end
-  if many == 0 then return end
-  local used = { -many, 0, 0, 0 }
+  if not next(at) then return end
   for _, cell in pairs(w.cells) do
     if cell[1] ~= 'd' then
       used[1], used[2] = used[1] + cell[3], used[2] + cell[4] + cell[5]
@@ -43,8 +39,7 @@ local function refused(w, since)
   end
   for dimension = 1, 4 do
     if at[dimension] then
-      lower(KEYS[scopes * 2 + 1], dimension, at[dimension], used[dimension], used[1], since, now,
-        minute, life)
+      lower(KEYS[scopes * 2 + 1], dimension, at[dimension], used[dimension], used[1], now, minute, life)
     end
   end
 end
@@ -64,16 +59,17 @@ for number = 1, scopes do
           put(w, 'p', index_of(at + travel + call + minute, grain.minute), 0, 0, -output)
           if sent then
             -- It reached the provider at the latest when it ended, and some time before.
-            local arrived = math.min(at + travel, now)
+            local over = math.min(now, at + (tonumber(ARGV[n + 8]) or math.huge))
+            local arrived = math.min(at + travel, over)
             put(w, 's', index_of(arrived + minute, grain.minute), 1, used_input, 0)
-            put(w, 's', index_of(now + minute, grain.minute), 0, 0, used_output)
+            put(w, 's', index_of(over + minute, grain.minute), 0, 0, used_output)
           elseif w.state.day == '1' then
             put(w, 'd', index_of(at + travel + day, grain.day), -1, 0, 0)
           end
         end
       end
       keep(w, w.state.day == '1' and math.max(life, day / 500000) or life)
-      if number == 1 then refused(w, since) end
+      if number == 1 then refused(w) end
     end
   end
 end

@@ -84,7 +84,8 @@ class TwinLimiter:
     def settle(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
         now, call = self._now(), round(bounds.call * SECOND)
         window = self._window(bounds.deployment, now)
-        for slot, used, sent, _ in ended:
+        for slot, used, left, refused, over in ended:
+            sent = left and refused is None
             self._slots.setdefault(("tier", bounds.tier), {}).pop(slot.id, None)
             mine = self._slots.setdefault(("deployment", bounds.deployment), {}).pop(slot.id, None)
             if mine is None or not bounds.windows or (used is None and sent):
@@ -93,9 +94,12 @@ class TwinLimiter:
             window.put("p", self._index(gone), -1, -slot.input, 0)
             window.put("p", self._index(gone + call), 0, 0, -slot.output)
             if sent and used is not None:
-                arrived = min(slot.at + self._travel, now)
+                at = (
+                    now if over is None else min(now, slot.at + round((over - slot.asked) * SECOND))
+                )
+                arrived = min(slot.at + self._travel, at)
                 window.put("s", self._index(arrived + self._minute), 1, used[0], 0)
-                window.put("s", self._index(now + self._minute), 0, 0, used[1])
+                window.put("s", self._index(at + self._minute), 0, 0, used[1])
         return True
 
     def renew(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:

@@ -32,6 +32,21 @@ def test_a_call_that_has_ended_leaves_the_window_a_minute_after_it_came(bench: B
     assert len(bench.grant(stated, *calls(3)).granted) == 2
 
 
+def test_a_call_counts_from_when_its_end_was_seen_and_not_from_when_it_was_told(
+    bench: Bench,
+) -> None:
+    stated = bounds(requests_per_minute=2, tokens_per_minute=100)
+    wanted = [Want("one", 50, 25), Want("two", 50, 25)]
+    slots = bench.grant(stated, *wanted).slots(wanted)
+    bench.later(4)
+    ended = [Spent(slot, (25, 25), over=slot.asked + 1) for slot in slots]
+    bench.limiter.settle(stated, ended)
+    bench.later(56.9)
+    assert bench.grant(stated, *calls(1, 1)).granted == ()
+    bench.later(0.4)
+    assert len(bench.grant(stated, *calls(3, 30)).granted) == 2
+
+
 def test_what_a_call_did_not_use_of_its_bound_is_free_at_once(bench: Bench) -> None:
     stated = bounds(tokens_per_minute=1_000)
     first, second = [Want("first", 900, 500)], [Want("second", 900, 500)]
