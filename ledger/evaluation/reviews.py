@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import Select, bindparam, exists, func, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.evaluation import labels
@@ -17,7 +17,12 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items, refused_answers, reviews
 from tierqueue.router.lifecycle import State
 
-_OPEN = (items.c.state == State.REVIEW.value, reviews.c.decided_at.is_(None))
+_ITEM = items.c.id == reviews.c.item_id
+# No join: SQLite would read every item to find its review.
+_OPEN = (
+    reviews.c.decided_at.is_(None),
+    exists().where(_ITEM, items.c.state == State.REVIEW.value),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +85,9 @@ class Decision:
 
 def _reviews() -> Select[Any]:
     names = ("task", "reason", "assignee", "parked_at", "due")
+    spent = select(items.c.spent).where(_ITEM).scalar_subquery().label("spent")
     return (
-        select(reviews.c.item_id, *(reviews.c[name] for name in names), items.c.spent)
-        .join(items, items.c.id == reviews.c.item_id)
+        select(reviews.c.item_id, *(reviews.c[name] for name in names), spent)
         .where(*_OPEN)
         .order_by(reviews.c.due, reviews.c.item_id)
     )
@@ -147,7 +152,7 @@ def waiting(connection: Transaction, until: int) -> Waiting:
     """How much waits for a person, and how much of it runs out of time by then."""
     soon = func.count().filter(reviews.c.due <= until)
     found = select(func.count(), soon, func.min(reviews.c.due))
-    row = connection.execute(found.join(items, items.c.id == reviews.c.item_id).where(*_OPEN)).one()
+    row = connection.execute(found.where(*_OPEN)).one()
     return Waiting(items=row[0], soon=row[1], first_due=row[2])
 
 
@@ -193,9 +198,8 @@ def decide(connection: Transaction, item: Judgeable, decision: Decision) -> Ends
 
 _OVERDUE = (
     select(reviews.c.item_id, reviews.c.due, reviews.c.assignee)
-    .join(items, items.c.id == reviews.c.item_id)
     .where(*_OPEN, reviews.c.due < bindparam("now"))
-    .order_by(reviews.c.item_id)
+    .order_by(reviews.c.due)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )

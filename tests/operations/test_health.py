@@ -12,11 +12,13 @@ import pytest
 
 from tests.ledger.monitoring.test_writes import locked
 from tests.ledger.placed import place
+from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.operations.cli.test_cli import POLICY, run
 from tests.tasks.producer import CHECKOUT, Producer
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress, writes
 from tierqueue.ledger.session import Ledger
+from tierqueue.operations import health
 from tierqueue.operations.cli import root
 from tierqueue.tasks import complete
 
@@ -224,3 +226,13 @@ def test_every_command_and_option_that_is_named_to_people_exists() -> None:
             command = command.commands[word]
         known = {option for param in command.params for option in param.opts}
         assert set(re.findall(r"--[a-z-]+", match["more"])) <= known, match[0]
+
+
+def test_no_look_of_the_doctor_reads_every_item(
+    producer_to: Callable[[str], Producer], sqlite_url: str
+) -> None:
+    producer = producer_to(sqlite_url)
+    place(producer.ledger, "submitted")
+    with plans_of(producer.ledger) as plans:
+        health.check(producer.app)
+    assert reads_of_every_item(plans) == []

@@ -1,11 +1,10 @@
 """What is ready, waits and runs: counted, with its age, at a cost that a backlog does not raise."""
 
-from typing import Any
-
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import insert
 
 from tests.ledger.placed import balance, place
+from tests.ledger.plans import plans_of, reads_of_every_item
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import backlog, endings, progress
 from tierqueue.ledger.monitoring.backlog import Backlog
@@ -109,19 +108,9 @@ def test_calls_in_flight_are_told_with_the_age_of_the_oldest(ledger: Ledger) -> 
 
 def test_no_look_reads_the_whole_table_of_items(sqlite_url: str) -> None:
     ledger = Ledger(sqlite_url)
-    asked: list[tuple[str, Any]] = []
-    event.listen(ledger._reader, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
-    with ledger.read() as connection:
+    with plans_of(ledger) as plans, ledger.read() as connection:
         progress.snapshot(connection)
         endings.toll(connection, 1)
         endings.lately(connection)
-    looks = list(asked)
-    plans = []
-    with ledger.read() as connection:
-        for statement, parameters in looks:
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            plans += [str(line[3]) for line in plan]
     ledger.close()
-    read = [line for line in plans if line.startswith(("SCAN items", "SEARCH items"))]
-    assert len(read) > 5
-    assert [line for line in read if "INDEX" not in line] == []
+    assert reads_of_every_item(plans) == []

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.ledger.moves import WORKER, Moves
 from tests.ledger.placed import column, place
+from tests.ledger.plans import plans_of, reads_of_every_item
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.router.policy.policy import Policy
@@ -113,3 +114,11 @@ def test_the_stage_is_told_once_of_what_ended_or_is_ready_again_and_never_of_not
     expiry.tick()
     expiry.tick()
     assert sorted(told.ids) == [[], [late]]
+
+
+def test_no_part_of_a_tick_reads_every_item(sqlite_url: str) -> None:
+    ledger = Ledger(sqlite_url)
+    with plans_of(ledger) as plans:
+        expiry_on(ledger, Told()).tick()
+    ledger.close()
+    assert reads_of_every_item(plans) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
+from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.tasks.producer import Producer
 from tierqueue.ledger import tables
 from tierqueue.ledger.monitoring import progress
@@ -122,3 +123,12 @@ def test_a_part_that_fails_stops_no_other(
     broken.__name__ = "_announce"
     upkeep.round()
     assert producer.item(asked.id).arguments is None
+
+
+def test_no_part_of_a_round_reads_every_item(
+    producer_to: Callable[[str], Producer], sqlite_url: str
+) -> None:
+    producer = producer_to(sqlite_url)
+    with plans_of(producer.ledger) as plans:
+        Upkeep(producer.app).round()
+    assert reads_of_every_item(plans) == []

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
 from tests.ledger.placed import column, place
+from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.tasks.routing.tokenizer import write_tokenizer
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.in_force.evidence import Judged
@@ -198,3 +199,13 @@ def test_what_somebody_waits_for_moves_up_where_no_engine_is_ready_and_the_polic
         stage.round()
         assert column(ledger, item, "deployment") == expected
         assert column(ledger, other, "deployment") == "house"
+
+
+def test_no_part_of_a_round_reads_every_item(sqlite_url: str) -> None:
+    ledger = Ledger(sqlite_url)
+    submitted(ledger)
+    stage = stage_on(ledger, parse_policy(POLICY.format(tokenizer=""), "test"))
+    with plans_of(ledger) as plans:
+        stage.round()
+    ledger.close()
+    assert reads_of_every_item(plans) == []
