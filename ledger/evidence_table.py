@@ -86,6 +86,14 @@ accepted answer, once it has one, answers it. ``key`` is a hash of what was aske
 item's payload.
 """
 
+policies = Table(
+    "policies",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+)
+"""One row a policy that was applied or that a routing stage started with; the last is in force."""
+
 policy_versions = Table(
     "policy_versions",
     metadata,

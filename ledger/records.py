@@ -106,6 +106,12 @@ class Item(NamedTuple):
     """Whether no earlier answer may be taken for it."""
     images: Sequence[Sequence[int]] | None = None
     """The width and height in pixels of each that goes with its prompt."""
+    purpose: str | None = None
+    """Why it answers a second time what another item was accepted for (``router.item.Purpose``)."""
+    second_to: str | None = None
+    """That item's id."""
+    candidate: str | None = None
+    """The one deployment that may do it, in a shadow."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:

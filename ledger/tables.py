@@ -24,6 +24,7 @@ from tierqueue.ledger.columns import metadata as metadata  # noqa: PLC0414
 from tierqueue.ledger.columns import where as _where
 from tierqueue.ledger.evidence_table import call_seconds as call_seconds  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import evidence as evidence  # noqa: PLC0414
+from tierqueue.ledger.evidence_table import policies as policies  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import policy_versions as policy_versions  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import reusable as reusable  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import surrogate_audits as surrogate_audits  # noqa: PLC0414
@@ -106,6 +107,12 @@ items = Table(
     Column("shared", Boolean, nullable=False, server_default=false()),
     Column("fresh", Boolean, nullable=False, server_default=false()),
     Column("images", _Json),
+    Column("purpose", Text),
+    Column("second_to", _Id),
+    Column("candidate", Text),
+    Index(
+        "ix_items_second_to", "second_to", "purpose", unique=True, **_where("second_to IS NOT NULL")
+    ),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", "flow", "due", "id", **_where("state = 'submitted'")),
@@ -152,7 +159,8 @@ of these the one that is ``due`` first goes first. ``lane``: `batch` where it wa
 deployment's batches, `flex` where to its flex tier, `live` once a batch of its came to nothing or
 that tier does not take it. ``pinned``: the one tier that may do it. ``shared``: other rows of jobs
 have this item too. ``fresh``: no earlier answer may be taken for it. ``images``: their
-width and height.
+width and height. ``purpose``: why it answers a second time what ``second_to`` was accepted for;
+``candidate``: the one deployment that may do it then.
 """
 
 promises = Table(
@@ -378,14 +386,6 @@ raw_messages = Table(
     Column("received_at", BigInteger, nullable=False),
 )
 """Messages that could not be read, with the bytes as they came."""
-
-policies = Table(
-    "policies",
-    metadata,
-    Column("digest", Text, primary_key=True),
-    Column("started_at", BigInteger, nullable=False),
-)
-"""One row a policy that was applied or that a routing stage started with; the last is in force."""
 
 actions = Table(
     "actions",

@@ -12,7 +12,7 @@ from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.rates import MaxRate
 from tierqueue.router.pricing import bound_by_time
-from tierqueue.router.route import Choice, Refusal, Route
+from tierqueue.router.route import Choice, Refusal, Route, bars
 from tierqueue.router.selection.call_seconds import ByTask
 from tierqueue.router.selection.candidate import (
     Candidate,
@@ -168,7 +168,7 @@ def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     for candidate in candidates:
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning
-        if candidate.barred is not None:
+        if candidate.barred is not None and bars(candidate.barred, item.candidate):
             refusals.append(candidate.barred)
         elif (too_long := over_window(candidate, input_tokens, output_tokens)) is not None:
             refusals.append(too_long)
@@ -176,12 +176,8 @@ def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
             refusals.append(Refusal(candidate.name, "too_small", small[candidate.name]))
         elif candidate.floor is not None:
             refusals.append(candidate.floor)
-        elif item.pinned is not None and candidate.tier is not item.pinned:
-            why = f"an evaluation asks {item.pinned} alone"
-            refusals.append(Refusal(candidate.name, "pinned", why))
-        elif item.only is not None and candidate.tier is not item.only:
-            why = f"the item fell back to {item.only}"
-            refusals.append(Refusal(candidate.name, "fallback", why))
+        elif (elsewhere := _elsewhere(candidate, item)) is not None:
+            refusals.append(elsewhere)
         elif (unfit := _unfit(candidate, item, top, conditions)) is not None:
             refusals.append(unfit)
         elif isinstance(price := _price(candidate, slack), Refusal):
@@ -203,6 +199,18 @@ def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
                 paid = candidate if price is candidate.price else replace(candidate, price=price)
                 fitting.append(Fit(more, rank_of, candidate.name, bound, paid))
     return _Weighed(candidates, rank, fitting, too_expensive, refusals, slack)
+
+
+def _elsewhere(candidate: Candidate, item: WorkItem) -> Refusal | None:
+    """Why the item asks others alone, if it does."""
+    if item.candidate not in (None, candidate.name):
+        return Refusal(candidate.name, "pinned", f"a shadow asks {item.candidate} alone")
+    if item.pinned is not None and candidate.tier is not item.pinned:
+        why = f"an evaluation or an exploration asks {item.pinned} alone"
+        return Refusal(candidate.name, "pinned", why)
+    if item.only is not None and candidate.tier is not item.only:
+        return Refusal(candidate.name, "fallback", f"the item fell back to {item.only}")
+    return None
 
 
 def _price(candidate: Candidate, slack: Slack) -> MaxRate | Refusal:

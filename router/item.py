@@ -36,6 +36,16 @@ class Below(StrEnum):
 _IN_WORDS = {Below.SURROGATE: "a surrogate", Below.REUSED: "an identical item"}
 
 
+class Purpose(StrEnum):
+    """Why an item that was answered is answered a second time, by somebody else."""
+
+    EXPLORATION = "exploration"
+    """To see how another tier does."""
+
+    SHADOW = "shadow"
+    """To see how a candidate does, beside whoever answers today."""
+
+
 class Risk(StrEnum):
     """Who is hurt by a wrong answer, mildest first."""
 
@@ -123,7 +133,8 @@ class WorkItem:
     answer may have; ``refused_by`` holds the tiers whose answers validation has rejected,
     ``too_small`` the deployments that cannot hold it, with why (see ``escalation.too_small_too``);
     ``spent`` what the item has cost so far, in nano-dollars; ``only`` is the tier it fell back to;
-    ``pinned`` the one tier that an evaluation asks, whatever comes of it;
+    ``pinned`` the one tier that an evaluation or a second item asks, whatever comes of it;
+    ``candidate`` the one deployment that a shadow asks;
     ``min_confidence`` the least confidence with which its answer is accepted; ``live``: it was in a
     batch that came to nothing; ``called``: a call was made for it before. ``images``: the width and
     height in pixels of each that goes with the prompt.
@@ -140,6 +151,7 @@ class WorkItem:
     spent: NanoUSD = NOTHING
     only: Tier | None = None
     pinned: Tier | None = None
+    candidate: str | None = None
     min_confidence: float | None = None
     live: bool = False
     called: bool = False

@@ -14,9 +14,9 @@ from tierqueue.router.policy.lanes import Lane
 class Refusal:
     """A deployment that was not chosen and the first rule it breaks.
 
-    Rules, in their order: ``task_type boundary context_window token_limit too_small floor fallback
-    vision confidence unpriced max_cost deadline unavailable more_expensive``; of two policies side
-    by side ``deployment`` too.
+    Rules, in their order: ``task_type boundary candidate context_window token_limit too_small
+    floor pinned fallback vision confidence unpriced max_cost deadline unavailable more_expensive``;
+    of two policies side by side ``deployment`` too.
     """
 
     deployment: str
@@ -27,6 +27,9 @@ class Refusal:
         """The refusal as plain JSON."""
         return {"deployment": self.deployment, "rule": self.rule, "why": self.why}
 
+
+CANDIDATE = "candidate"
+"""The rule, the last of its kind, that keeps work from a deployment which serves nobody yet."""
 
 _ONLY_HOUSE = frozenset({Sensitivity.CONFIDENTIAL, Sensitivity.REGULATED})
 
@@ -41,7 +44,16 @@ def barred(deployment: Deployment, task: str, sensitivity: Sensitivity) -> Refus
     if sensitivity in _ONLY_HOUSE and deployment.boundary != "house":
         why = f"{sensitivity} data stays in the house and this is {deployment.boundary}"
         return Refusal(deployment.name, "boundary", why)
+    if deployment.candidate:
+        return Refusal(deployment.name, CANDIDATE, "it is a candidate, asked in the shadow alone")
     return None
+
+
+def bars(refusal: Refusal | None, candidate: str | None) -> bool:
+    """Whether what ``barred`` says holds for an item whose shadow asks ``candidate``, if any."""
+    if refusal is None:
+        return False
+    return refusal.rule != CANDIDATE or refusal.deployment != candidate
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,11 @@ _KEYS: dict[str, ColumnElement[Any]] = {
     "deployment": attempts.c.deployment,
     "budget": items.c.budget,
     "job": items.c.job_id,
+    "purpose": case(
+        (items.c.purpose.is_not(None), items.c.purpose),
+        (items.c.pinned.is_not(None), "evaluation"),
+        else_="work",
+    ),
     "day": cast(attempts.c.started_at // _DAY, Integer),
 }
 DIMENSIONS = tuple(_KEYS)

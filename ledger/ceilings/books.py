@@ -174,6 +174,16 @@ def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held |
     return decisions
 
 
+def may_cover(connection: Connection, now: int, scope: Scope, bound: int) -> bool:
+    """Whether ``bound`` nano-dollars fit every ceiling over a scope, beside what is spent; what is
+    held may come back. Nothing is held or locked.
+    """
+    limits = {balance.id: limit for balance, limit in _covering(connection, now, {scope})[scope]}
+    spent = select(balances.c.id, balances.c.spent).where(among(balances.c.id))
+    known = {row.id: row.spent for row in connection.execute(spent, {"ids": sorted(limits)})}
+    return all(known.get(key, 0) + bound <= limit for key, limit in limits.items())
+
+
 def await_claims(connection: Connection, rule: CeilingRule, now: int) -> None:
     """Lock a ceiling's balances of the present window, once claims under way have let go of them.
 

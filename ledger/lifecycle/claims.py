@@ -11,6 +11,7 @@ from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Full, Held, Need, Scope
 from tierqueue.ledger.in_force import call_seconds, conditions, policies
 from tierqueue.ledger.in_force.policies import OUTDATED
+from tierqueue.ledger.lifecycle import second_items
 from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded, expired
 from tierqueue.ledger.lifecycle.items import Death, die, fall_back, fallen
 from tierqueue.ledger.records import ITEM, Fence, Item
@@ -42,9 +43,11 @@ class _Queued(NamedTuple):
     bound: NanoUSD
     budget: str
     job_id: str | None
+    purpose: str | None
     fallback: Mapping[str, str] | None
     degraded: Mapping[str, Any] | None
     policy: str | None
+    job_of_first: str | None
     outdated: bool
 
     @classmethod
@@ -53,11 +56,14 @@ class _Queued(NamedTuple):
 
 
 _KNOWN = select(*ITEM, items.c.arguments).where(among(items.c.id))
+_JOB_OF_FIRST = second_items.job_of_first().label("job_of_first")
 _WANTED = (
-    select(*(items.c[name] for name in _Queued._fields[:-1]), OUTDATED.label("outdated"))
+    select(
+        *(items.c[name] for name in _Queued._fields[:-2]), _JOB_OF_FIRST, OUTDATED.label("outdated")
+    )
     .where(among(items.c.id))
     .order_by(items.c.id)
-    .with_for_update()
+    .with_for_update(of=items)
 )
 _RUN = (
     update(items)
@@ -155,7 +161,10 @@ def _scopes(row: _Queued, claimant: Claimant) -> list[Scope]:
         ("provider", claimant.provider),
         ("everything", "*"),
     ]
-    return scopes if row.job_id is None else [*scopes, ("job", row.job_id)]
+    job_id = row.job_id or row.job_of_first
+    if row.purpose is not None:
+        scopes.append(("purpose", row.purpose))
+    return scopes if job_id is None else [*scopes, ("job", job_id)]
 
 
 def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, Known]:

@@ -15,7 +15,9 @@ from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Entry
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.lifecycle import second_items
 from tierqueue.ledger.lifecycle.items import fall_back
+from tierqueue.ledger.lifecycle.second_items import Second
 from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results.promises import Ending, Ends, ends_of
 from tierqueue.ledger.tables import attempts, items, refused_answers, reviews
@@ -38,7 +40,8 @@ class Settlement:
     ``counted``: whether ceilings count the cost. ``judged``: what the answer shows of its
     deployment. ``next_state`` is where the item goes if this fence is still the item's; the
     ``…_more`` counts are added to the item's. ``lane``: by which alone it may go on. ``refused``:
-    the answer that was refused, where it is to be kept; ``parked``: with ``State.REVIEW`` alone.
+    the answer that was refused, where it is to be kept; ``parked``: with ``State.REVIEW`` alone;
+    ``again``: items that are to answer the same again, with ``State.SUCCEEDED`` alone.
     """
 
     item_id: str
@@ -67,6 +70,7 @@ class Settlement:
     judged: Judged | None = None
     refused: Any = field(default=None, repr=False)
     parked: Parked | None = None
+    again: Sequence[Second] = ()
     calls_more: int = 0
     lost_more: int = 0
     throttles_more: int = 0
@@ -94,6 +98,7 @@ _FENCES = (
         items.c.fence,
         items.c.state,
         items.c.cancel_requested,
+        items.c.erased_at,
     )
     .where(among(items.c.id))
     .order_by(items.c.id)
@@ -144,7 +149,8 @@ def settle(connection: Connection, ready: Ready) -> Settled:
                 f"item {settlement.item_id}: no move from {row.state} to {settlement.next_state}"
             )
         stopped = row.cancel_requested and settlement.next_state not in ENDS
-        fresh[settlement.item_id] = _cancelled(settlement) if stopped else settlement
+        kept = settlement if row.erased_at is None else _without_payload(settlement)
+        fresh[settlement.item_id] = _cancelled(kept) if stopped else kept
     settled = list(fresh.values())
     if settled != list(ready.settlements):
         ready = prepare(connection.dialect.name, settled, ready.now)
@@ -167,6 +173,8 @@ def settle(connection: Connection, ready: Ready) -> Settled:
     for write in stale:
         written += _correct(connection, write)
     books.write(connection, ready.now, written)
+    for done in settled:
+        second_items.make(connection, done.item_id, done.again, ready.now)
     evidence.add(connection, [done.judged for done in settled if done.judged is not None])
     ended = [_ending(settlement) for settlement in settled if settlement.next_state in ENDS]
     return Settled(ends_of(connection, ended), stale)
@@ -209,6 +217,11 @@ def _cancelled(settlement: Settlement) -> Settlement:
     return replace(
         settlement, next_state=State.CANCELLED, reason="cancelled", ready_at=None, error=error
     )
+
+
+def _without_payload(settlement: Settlement) -> Settlement:
+    """Of an item that was erased while it ran, nothing is kept that says what it answered."""
+    return replace(settlement, output=None, refused=None, error=None, detail=None, again=())
 
 
 def _moved(settlement: Settlement, now: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, and_, case, func, literal, literal_column, select
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
@@ -26,7 +26,11 @@ SAMPLE = 500
 ACKNOWLEDGED = "acknowledge dead letters"
 """The action by which somebody says that he has seen what died so far."""
 
-_DEAD = items.c.state == literal_column(f"'{State.DEAD.value}'")
+_DEAD = and_(
+    items.c.state == literal_column(f"'{State.DEAD.value}'"),
+    # Nobody waits for a second answer: that there is none is told where both are compared.
+    items.c.second_to.is_(None),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

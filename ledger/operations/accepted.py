@@ -26,7 +26,7 @@ def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted
 
     Where somebody corrected one, what would have been right stands for it, also of an item that has
     no answer; one that is wrong is left out, and so are erased ones and those that took no call: a
-    surrogate must not learn from itself.
+    surrogate must not learn from itself. Second answers to the same are left out as well.
     """
     said = and_(
         items.c.state == State.SUCCEEDED.value,
@@ -39,6 +39,7 @@ def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted
         .outerjoin(labels, labels.c.item_id == items.c.id)
         .where(
             items.c.task == task,
+            items.c.second_to.is_(None),
             items.c.arguments.is_not(None),
             or_(said, labels.c.corrected.is_not(None)),
         )

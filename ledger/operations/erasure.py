@@ -11,6 +11,8 @@ from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.contents import kept
 from tierqueue.ledger.in_force import reusable
+from tierqueue.ledger.lifecycle import items as items_of_ledger
+from tierqueue.ledger.lifecycle import second_items
 from tierqueue.ledger.results.promises import ids_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
@@ -53,12 +55,15 @@ def with_metadata(
 def erase(connection: Transaction, item_ids: Sequence[str], by: str, why: str) -> list[str]:
     """Erase the items of these that have ended; returns their ids. ``why`` holds no payload.
 
-    What is still owed to their producers is given up: there is nothing left to tell.
+    What is still owed to their producers is given up: there is nothing left to tell. Their second
+    items go with them, cancelled where they have not ended.
     """
     ended = _ended(connection, item_ids)
     if ended:
         now = database_now(connection)
-        _strip(connection, ended, now)
+        seconds = second_items.of_firsts(connection, ended)
+        items_of_ledger.cancel(connection, seconds, by)
+        _strip(connection, [*ended, *seconds], now)
         known = ids_of(connection, ended)
         owed = update(promises).where(among(promises.c.id), promises.c.kept_at.is_(None))
         connection.execute(owed.values(kept_at=now), {"ids": known})
@@ -98,7 +103,8 @@ def expire(connection: Transaction, states: Sequence[State], before: int, most: 
     )
     ids = sorted(connection.execute(found).scalars())
     if ids:
-        _strip(connection, ids, database_now(connection))
+        seconds = _ended(connection, second_items.of_firsts(connection, ids))
+        _strip(connection, sorted({*ids, *seconds}), database_now(connection))
     return len(ids)
 
 

@@ -87,7 +87,7 @@ def newest(
 
 def recorded(connection: Transaction, since: int, most: int) -> list[tuple[Item, str | None]]:
     """The newest items that were routed, submitted from ``since`` on (epoch µs), each with the
-    deployment that it went to first.
+    deployment that it went to first; second items are left out.
     """
     first = (
         select(attempts.c.deployment)
@@ -98,7 +98,11 @@ def recorded(connection: Transaction, since: int, most: int) -> list[tuple[Item,
     )
     found = (
         select(*ITEM, func.coalesce(first, items.c.deployment))
-        .where(items.c.submitted_at >= since, items.c.policy.is_not(None))
+        .where(
+            items.c.submitted_at >= since,
+            items.c.policy.is_not(None),
+            items.c.second_to.is_(None),
+        )
         .order_by(items.c.submitted_at.desc(), items.c.id.desc())
         .limit(most)
     )

@@ -71,6 +71,25 @@ class ReviewRule(Table):
     """Whose such items are; where nothing is stated, anybody's."""
 
 
+class ExploreRule(Table):
+    """Has some accepted items answered by another tier too, to see how that does."""
+
+    share: float = Field(gt=0, le=0.5)
+    """The share of accepted items, drawn by a hash of the item's id. What they cost is bounded by a
+    ceiling of the scope ``purpose`` that has to be stated."""
+
+
+class ShadowRule(Table):
+    """Has some accepted items answered by one deployment too, to see how that would do."""
+
+    deployment: str = Field(min_length=1)
+    """Which deployment; one that is a ``candidate`` serves nobody else."""
+
+    share: float = Field(gt=0, le=1)
+    """The share of accepted items, drawn by a hash of the item's id. What they cost is bounded by a
+    ceiling of the scope ``purpose`` that has to be stated."""
+
+
 class TaskDefaults(Table):
     """What items of a task type demand where they do not say."""
 
@@ -105,6 +124,12 @@ class TaskDefaults(Table):
     review: ReviewRule | None = None
     """A person decides what was refused at the highest tier, or is not sure enough; where nothing
     is stated, it dies."""
+
+    explore: ExploreRule | None = None
+    """Some accepted items are answered by another tier too; where nothing is stated, none is."""
+
+    shadow: ShadowRule | None = None
+    """Some accepted items are answered by one deployment too; where nothing is stated, none is."""
 
     on_ceiling: Tier | None = None
     """The tier an item falls back to where a ceiling can never cover it; without it the item

@@ -54,6 +54,7 @@ class Limits(Table):
 _ADDED = (
     *("tasks", "top_logprobs", "temperature", "batch", "served_model"),
     *("connect_timeout", "first_token_timeout", "redact", "flex", "vision", "image_tokens"),
+    "candidate",
 )
 """Keys of later releases, newest last."""
 
@@ -95,6 +96,9 @@ class Deployment(Table):
 
     model: str = Field(min_length=1)
     """What the engine or the provider calls the model; for vLLM also a folder with its files."""
+
+    candidate: Flag = False
+    """It serves nobody: it is asked in the shadow of task types that name it, and nowhere else."""
 
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] | None = None
     """The task types that it does, for a model made for some alone; otherwise all."""

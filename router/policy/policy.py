@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, model_validator
 
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.item import TIERS, Demands, Risk, Sensitivity, Tier
+from tierqueue.router.item import TIERS, Demands, Purpose, Risk, Sensitivity, Tier
 from tierqueue.router.policy.defaults import FloorRule, Money, TaskDefaults, floor_of
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.engine_keys import BLIND
@@ -50,8 +50,9 @@ class CeilingRule(Table):
     ``tierqueue ceilings set`` changes it.
     """
 
-    scope: Literal["job", "budget", "tier", "deployment", "provider", "everything"]
-    """Whose spending it bounds."""
+    scope: Literal["job", "budget", "tier", "deployment", "provider", "purpose", "everything"]
+    """Whose spending it bounds; ``purpose``: that of second items, ``exploration`` or ``shadow``.
+    """
 
     name: str = Field(default="*", min_length=1)
     """Which one of the scope; ``*`` is each one by itself."""
@@ -258,10 +259,12 @@ class Policy(Table):
             )
         for task, usual in self.tasks.items():
             self._fall_somewhere(task, usual)
+            self._seconds_are_bounded(task, usual)
         known: dict[str, set[str]] = {
             "tier": {tier.value for tier in TIERS},
             "deployment": set(self.deployments),
             "provider": {deployment.provider for deployment in self.deployments.values()},
+            "purpose": {purpose.value for purpose in Purpose},
         }
         for number, rule in enumerate(self.ceilings):
             names = known.get(rule.scope)
@@ -272,9 +275,23 @@ class Policy(Table):
                 )
         return self
 
+    def _seconds_are_bounded(self, task: str, usual: TaskDefaults) -> None:
+        """What answers a second time is there, and costs no more than somebody stated."""
+        if usual.shadow is not None and usual.shadow.deployment not in self.deployments:
+            unknown = there_is_no("deployment", usual.shadow.deployment, self.deployments)
+            raise ValueError(f"tasks.{task}.shadow.deployment: {unknown}")
+        bounded = {rule.name for rule in self.ceilings if rule.scope == "purpose"}
+        stated = {"explore": Purpose.EXPLORATION, "shadow": Purpose.SHADOW}
+        for key, purpose in stated.items():
+            if getattr(usual, key) is not None and not bounded & {"*", purpose.value}:
+                raise ValueError(
+                    f"tasks.{task}.{key}: nothing bounds what it costs: state [[ceilings]] with"
+                    f' scope = "purpose", name = "{purpose.value}" and a limit'
+                )
+
     def _fall_somewhere(self, task: str, usual: TaskDefaults) -> None:
         """A fallback that no item of the task type could ever use is no fallback."""
-        served = {deployment.tier for deployment in self.deployments.values()}
+        served = {one.tier for one in self.deployments.values() if not one.candidate}
         risks = list(Risk) if usual.risk is None else [usual.risk]
         floors = [floor_of(Demands(), risk, task, usual, self.floors) for risk in risks]
         lowest = min(floors, key=TIERS.index)

@@ -4,7 +4,7 @@ from tierqueue.router.item import TIERS, WorkItem
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.route import Refusal, barred
+from tierqueue.router.route import Refusal, barred, bars
 
 _WHO_SEES_IT = (
     *("tier", "engine", "model", "base_url", "boundary", "served_model"),
@@ -31,8 +31,11 @@ def broken(
         return Refusal(name, "deployment", f"the policy says another {other[0]} of it")
     if demands.sensitivity is None or demands.floor is None:
         raise ValueError(f"item {item.id}: its demands are not resolved")
-    if (refusal := barred(known, item.task, demands.sensitivity)) is not None:
+    refusal = barred(known, item.task, demands.sensitivity)
+    if bars(refusal, item.candidate):
         return refusal
+    if item.candidate not in (None, name):
+        return Refusal(name, "pinned", f"a shadow asks {item.candidate} alone")
     if TIERS.index(known.tier) < TIERS.index(demands.floor):
         return Refusal(name, "floor", f"{demands.floor} or better is needed")
     if tokens > known.context_window:

@@ -68,7 +68,12 @@ def used_up(facts: Facts) -> Iterator[Finding]:
     dying = {label(group.ceiling) for group in facts.toll.deaths if group.ceiling is not None}
     for ceiling in facts.ceilings:
         # A job's ceiling goes with its job; while one needs it, items die of it or wait for it.
-        if ceiling.scope == "job" or label(ceiling) in dying or ceiling.spent < ceiling.limit:
+        # With a purpose's used up there are no second items, and all other work goes on.
+        if (
+            ceiling.scope in ("job", "purpose")
+            or label(ceiling) in dying
+            or ceiling.spent < ceiling.limit
+        ):
             continue
         window = "" if ceiling.window == "total" else f", also if the next {ceiling.window} is near"
         yield Finding(

@@ -242,6 +242,7 @@ def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
         spent=NanoUSD(item.spent - item.attributed),
         only=_fallen_to(item, demands),
         pinned=None if item.pinned is None else Tier(item.pinned),
+        candidate=item.candidate,
         live=item.lane == "live",
         called=item.calls > 0,
         images=sizes(item.images),

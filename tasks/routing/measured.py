@@ -10,8 +10,7 @@ from tierqueue.ledger.in_force import (
     stated_limits,
     tier_concurrency,
 )
-from tierqueue.ledger.lifecycle import queue_depths
-from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.monitoring import progress, queue_depths
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.choose import Conditions
 from tierqueue.router.item import TIERS, Tier

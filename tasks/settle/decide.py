@@ -30,6 +30,7 @@ from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.decide import may_fall
 from tierqueue.tasks.settle.receipt import receipt_of
+from tierqueue.tasks.settle.second_items import second_items_of
 from tierqueue.tasks.settle.write import (
     Settling,
     Verdict,
@@ -107,6 +108,7 @@ def settlement(
                 confidence=done.confidence,
                 output=output,
                 receipt=receipt,
+                again=second_items_of(call, charge.cost),
                 judged=judged(call, done.usage, done.seconds, accepted=True),
                 calls_more=1,
             )

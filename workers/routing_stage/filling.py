@@ -10,8 +10,8 @@ from tierqueue.ledger.in_force import pauses, tier_concurrency
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.lifecycle import flows, poison, routes
 from tierqueue.ledger.lifecycle.flows import Flow, is_urgent
-from tierqueue.ledger.lifecycle.queue_depths import Filling, fillings
 from tierqueue.ledger.lifecycle.routes import Ready
+from tierqueue.ledger.monitoring.queue_depths import Filling, fillings
 from tierqueue.ledger.records import Item
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.item import TIERS, Tier

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.item import TIERS
+from tierqueue.router.item import TIERS, Purpose
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
 from tierqueue.router.policy.policy_errors import nearest, there_is_no
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.session import Transaction
     from tierqueue.router.policy.policy import CeilingRule
 
-SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider")
+SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider", "purpose")
 WINDOWS = ("total", "hour", "day", "week", "month")
 
 _MOST = 2**63 - 1
@@ -31,7 +31,8 @@ def scope_of(connection: Transaction, text: str) -> tuple[str, str]:
     if kind not in SCOPES or (separator and not name) or (kind == "everything" and separator):
         raise InvalidItem(
             f"{text!r} is not a scope: write it like everything, budget, budget:acme, job:ID,"
-            f" tier:frontier, deployment:NAME or provider:NAME{nearest(kind, SCOPES)}"
+            " tier:frontier, deployment:NAME, provider:NAME or purpose:shadow"
+            f"{nearest(kind, SCOPES)}"
         )
     if kind == "job" and name:
         name = job_named(connection, name)
@@ -66,6 +67,8 @@ def refuse_unknown_name(kind: str, name: str) -> None:
         return
     if kind == "tier":
         known = {tier.value for tier in TIERS}
+    elif kind == "purpose":
+        known = {purpose.value for purpose in Purpose}
     else:
         deployments = read_policy(None)[0].deployments
         known = (

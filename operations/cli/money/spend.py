@@ -40,7 +40,7 @@ _MONEY = (
 )
 """Figures in nano-dollars."""
 
-_BY = ("task", "tier", "deployment", "budget", "job", "day")
+_BY = ("task", "tier", "deployment", "budget", "job", "purpose", "day")
 """What can be grouped by."""
 
 _BAR = 24

@@ -12,9 +12,10 @@ from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.tasks.routing.tokenizer import write_tokenizer
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.in_force.evidence import Judged
-from tierqueue.ledger.lifecycle import queue_depths, routes
-from tierqueue.ledger.lifecycle.queue_depths import Ahead
+from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.monitoring import queue_depths
 from tierqueue.ledger.monitoring.progress import beat
+from tierqueue.ledger.monitoring.queue_depths import Ahead
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
