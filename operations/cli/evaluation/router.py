@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tierqueue.operations.cli.evaluation.calibrate import calibrate, promote, retire
+from tierqueue.operations.cli.evaluation.compare import compare
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import emit, json_option, say
@@ -87,6 +88,7 @@ def train(
 
 
 router.add_command(calibrate)
+router.add_command(compare)
 router.add_command(retire)
 router.add_command(promote)
 

@@ -1,12 +1,18 @@
 """Why one item went where it went: what was known of it, who was looked at, what came of it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.operations.cli.output.timeline import OUTCOMES, Row, headline
 from tierqueue.router.item import Below
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.evaluation.second_answers import Beside
 
 Section = tuple[str, list[str]]
 """A heading and the sentences below it."""
@@ -15,8 +21,11 @@ FORMER_RULES = {"dearer": "more_expensive"}
 """What an older release called a rule, by its present code."""
 
 
-def sections(item: Row, attempts: Sequence[Row], in_force: str | None, now: int) -> list[Section]:
-    """The item's decision in plain words; ``in_force`` is the digest of the policy in force.
+def sections(
+    item: Row, attempts: Sequence[Row], beside: Sequence[Beside], in_force: str | None, now: int
+) -> list[Section]:
+    """The item's decision in plain words; ``beside`` are its second items, ``in_force`` is the
+    digest of the policy in force.
 
     What an answer said is never among them, and neither is what was asked.
     """
@@ -27,6 +36,7 @@ def sections(item: Row, attempts: Sequence[Row], in_force: str | None, now: int)
         ("Where it went, and why", list(_chosen(item))),
         ("Who was not chosen", [_refused(refusal) for refusal in refusals(item)]),
         ("What was tried", [_tried(number, row) for number, row in enumerate(attempts, 1)]),
+        ("What is compared with it", list(_again(item, beside))),
         ("Who decided", list(_decided(item, in_force))),
     ]
     return [(heading, lines) for heading, lines in found if lines]
@@ -118,6 +128,16 @@ def _tried(number: int, attempt: Row) -> str:
     sure = "" if attempt["confidence"] is None else f", confidence {attempt['confidence']:.3f}"
     made_up = ", simulated" if attempt["simulated"] else ""
     return f"{who}: {told}; {format_usd(attempt['cost'] or 0)}{seconds}{sure}{made_up}"
+
+
+def _again(item: Row, beside: Sequence[Beside]) -> Iterator[str]:
+    if item["second_to"] is not None:
+        asked = item["candidate"] or item["pinned"]
+        yield f"it answers a second time what {item['second_to']} was accepted for:"
+        yield f"{item['purpose']}, which asks {asked} alone"
+    for one in beside:
+        how = f"{one.purpose} at {one.asked}, {one.state.value}"
+        yield f"{one.item} answers it a second time: {how}"
 
 
 def _decided(item: Row, in_force: str | None) -> Iterator[str]:

@@ -1,7 +1,10 @@
 """``tierqueue why``: why one item went where it went, in plain words."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +13,9 @@ from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.decision import refusals, sections
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record, say
 from tierqueue.operations.cli.output.timeline import Row
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.evaluation.second_answers import Beside
 
 
 @click.command(epilog="Example: tierqueue why 01a1fb7f-603c")
@@ -21,6 +27,7 @@ def why(item_id: str, as_json: bool) -> None:
     ITEM is its own id or that of a Celery task it was promised under; a beginning that no other has
     will do. What it was asked and what it answered is not shown.
     """
+    from tierqueue.ledger.evaluation import second_answers
     from tierqueue.ledger.in_force import policies
     from tierqueue.ledger.operations import dead_letters
     from tierqueue.ledger.session import now as database_now
@@ -29,11 +36,12 @@ def why(item_id: str, as_json: bool) -> None:
         found = dead_letters.show(connection, item_named(connection, item_id))
         assert found is not None
         item, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
+        beside = second_answers.of_item(connection, found[0]["id"])
         in_force, now = policies.in_force(connection), database_now(connection)
     if as_json:
-        emit(_for_scripts(item, attempts, in_force))
+        emit(_for_scripts(item, attempts, beside, in_force))
         return
-    for number, (heading, lines) in enumerate(sections(item, attempts, in_force, now)):
+    for number, (heading, lines) in enumerate(sections(item, attempts, beside, in_force, now)):
         if number:
             say("", heading)
         for line in lines:
@@ -53,7 +61,9 @@ _MONEY = ("cost", "spent", "bound", "max_cost")
 _TIMES = ("deadline", "started_at", "ended_at")
 
 
-def _for_scripts(item: Row, attempts: Sequence[Row], in_force: str | None) -> dict[str, Any]:
+def _for_scripts(
+    item: Row, attempts: Sequence[Row], beside: Sequence[Beside], in_force: str | None
+) -> dict[str, Any]:
     """The same for scripts; a decision that was not made is null."""
     route: Any = item["route"] or {}
     chosen = {name: value for name, value in route.items() if name not in ("refusals", "terms")}
@@ -71,6 +81,9 @@ def _for_scripts(item: Row, attempts: Sequence[Row], in_force: str | None) -> di
             record({name: row[name] for name in _TRIED}, money=_MONEY, times=_TIMES)
             for row in attempts
         ],
+        "purpose": item["purpose"],
+        "second_to": item["second_to"],
+        "answered_again": [asdict(one) for one in beside],
         "policy": item["policy"],
         "policy_in_force": in_force,
         "error": item["error"],
