@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -137,18 +136,26 @@ class TierWorker:
         return outcomes
 
     def _start(self, sender: Any, **_: Any) -> None:
-        # Celery only logs what a signal's receiver raises and would live on without an engine.
+        # Celery only logs what a signal's receiver raises and would live on without an engine. What
+        # is said until then is said as everything after it.
+        sender.setup_logging()
         try:
             as_started.check(self.app, self._tier.value, GatePool, sender.pool_cls)
             self._build()
         except TierqueueError as error:
-            self._beat.close()
-            sys.stderr.write(f"{self._tier} worker cannot start: {error}\n")
+            self._undo()
+            _log.critical("worker_not_started", tier=self._tier.value, why=error.message)
             raise SystemExit(2) from None
         except Exception as error:
-            self._beat.close()
+            self._undo()
             _log.exception("worker_cannot_start", tier=self._tier.value)
             raise SystemExit(1) from error
+
+    def _undo(self) -> None:
+        """End what a start that failed has started: an engine beside the one that could not."""
+        self._beat.close()
+        self._stopping = True
+        self._close_engines()
 
     def _build(self) -> None:
         settings, ledger = self.app.settings, self.app.ledger
@@ -346,12 +353,15 @@ class TierWorker:
         self._leases.stop()
         self._beat.close()
         self._stopping = True
+        self._close_engines()
+        self._loop.stop(timeout=1.0)
+
+    def _close_engines(self) -> None:
         for engine in self._engines:
             try:
                 self._loop.run(engine.close(), timeout=CLOSING)
             except Exception as error:  # noqa: BLE001 - the other engines are closed all the same
                 _log.warning("engine_not_closed", error=type(error).__name__)
-        self._loop.stop(timeout=1.0)
 
     async def _watch(self, engine: Engine) -> None:
         """An engine that is dead ends the worker: a supervisor starts both afresh."""

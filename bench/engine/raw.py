@@ -15,8 +15,8 @@ from typing import Any
 from bench.engine.calls import call_of
 from bench.engine.load import DEPLOYMENT
 from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.workers.engines import vllm, vllm_request
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.vllm import VllmEngine, launch, request
 
 Generate = Callable[[list[str], list[Any]], Awaitable[list[Any]]]
 
@@ -24,7 +24,7 @@ Generate = Callable[[list[str], list[Any]], Awaitable[list[Any]]]
 def main() -> None:
     """``raw.py offline|async POLICY MAX_NUM_SEQS``."""
     kind, policy_path, seqs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    for name, value in vllm.SETTINGS.items():
+    for name, value in launch.SETTINGS.items():
         os.environ.setdefault(name, value)
     policy = parse_policy(policy_path.read_text(encoding="utf-8"), str(policy_path))
     asyncio.run(_serve(kind, policy, seqs))
@@ -32,7 +32,7 @@ def main() -> None:
 
 async def _serve(kind: str, policy: Policy, seqs: int) -> None:
     deployment = policy.deployments[DEPLOYMENT]
-    engine = vllm.VllmEngine(
+    engine = VllmEngine(
         deployment=DEPLOYMENT, model=deployment.model, options=deployment.engine_options
     )
     arguments = {**engine.arguments(), "max_num_seqs": seqs}
@@ -40,7 +40,7 @@ async def _serve(kind: str, policy: Policy, seqs: int) -> None:
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         calls = [call_of(policy, row) for row in json.loads(line)["rows"]]
-        prompts = [vllm_request.prompt_text(tokenizer, call) for call in calls]
+        prompts = [request.prompt_text(tokenizer, call) for call in calls]
         sampling = [plain(call) for call in calls]
         began = time.perf_counter()
         done = await generate(prompts, sampling)
@@ -58,7 +58,7 @@ def plain(call: Call) -> Any:
     """What the worker asks of a call, with vLLM's own check of every request's schema."""
     from vllm.sampling_params import SamplingParams
 
-    return SamplingParams(**vllm_request.plain(call, vllm_request.structured))
+    return SamplingParams(**request.plain(call, request.structured))
 
 
 def _offline(arguments: dict[str, Any]) -> tuple[Generate, Any]:

@@ -1,6 +1,7 @@
 """The gpu tier with a real engine: vLLM in the worker, on a tiny model with random weights."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -204,8 +205,10 @@ def test_a_worker_that_cannot_start_ends_saying_why_and_its_items_wait_uncharged
     weights = Path(own.model) / "model.safetensors"
     with _spoilt(weights, None):
         said = _ends_at_its_start(running)
-    assert "gpu worker cannot start: vLLM did not start for deployment own" in said
-    assert "its own error stands above in the worker's output" in said
+    (line,) = [line for line in said.splitlines() if "worker_not_started" in line]
+    why = json.loads(line)["why"]
+    assert why.startswith("vLLM did not start for deployment own, model ")
+    assert why.endswith("its own error stands above in the worker's output")
     assert "Cannot find any model weights" in said
 
     options = policy.read_bytes() + b'quantization = "awqq"\n'

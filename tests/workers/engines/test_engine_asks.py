@@ -16,7 +16,7 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks import classify, complete, extract
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.vllm_request import plain
+from tierqueue.workers.engines.vllm.request import plain
 from tierqueue.workers.request import prepare
 
 LABELS = {"text": "Where is my card?", "labels": ["card", "login"]}

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,8 +27,9 @@ from tierqueue.router.outcome import (
     Reply,
     Unavailable,
 )
-from tierqueue.workers.engines import engine_load, orphans
-from tierqueue.workers.engines.vllm import VllmEngine
+from tierqueue.workers.engines import engine_load
+from tierqueue.workers.engines.engine_load import EngineLoad
+from tierqueue.workers.engines.vllm import VllmEngine, launch, orphans
 
 pytestmark = [
     pytest.mark.processes,
@@ -53,6 +55,25 @@ def test_a_model_that_is_not_there_is_misconfigured(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="vLLM did not start for deployment tiny"):
         asyncio.run(engine.start())
     assert not engine.healthy
+
+
+@with_vllm
+def test_a_start_that_fails_has_ended_its_core_when_it_says_so(tmp_path: Path) -> None:
+    model = str(make_tiny_model(tmp_path, chat=False))
+    cores: list[int] = []
+
+    def suits(llm: Any) -> None:
+        cores.extend(core.pid for core in llm.engine_core.resources.engine_manager.processes)
+        assert all(map(psutil.pid_exists, cores))
+        raise Misconfigured("the policy states more than it has")
+
+    async def started() -> None:
+        launch.launch("tiny", model, SMALL, EngineLoad(), suits)
+
+    with pytest.raises(Misconfigured, match="states more"):
+        asyncio.run(started())
+    assert cores
+    assert not any(map(psutil.pid_exists, cores)), "ended, and waited for"
 
 
 def test_without_vllm_the_error_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +150,7 @@ def test_a_core_without_memory_ends_the_engine_and_charges_no_call(
     async def starved() -> tuple[str, list[Reply]]:
         await engine.start()
         failure = asyncio.ensure_future(engine.failed())
-        (core,) = engine._cores
+        (core,) = engine._llm.engine_core.resources.engine_manager.processes
         assert core.pid is not None
         assert isinstance(await engine.complete(a_call(model, output_limit=4)), Completed)
         resource.prlimit(core.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
@@ -226,7 +247,7 @@ def test_a_killed_worker_takes_its_engine_core_along() -> None:
     worker = textwrap.dedent(
         f"""
         import subprocess, sys
-        from tierqueue.workers.engines import engine_load, orphans
+        from tierqueue.workers.engines.vllm import orphans
         watcher = orphans.watch()
         core = subprocess.Popen([sys.executable, "-c", {_CORE!r}], stdout=subprocess.PIPE)
         core.stdout.readline()
@@ -243,7 +264,7 @@ def test_a_worker_that_is_killed_while_its_engine_loads_takes_that_along() -> No
     worker = textwrap.dedent(
         f"""
         import subprocess, sys
-        from tierqueue.workers.engines import engine_load, orphans
+        from tierqueue.workers.engines.vllm import orphans
         watcher = orphans.watch()
         started = "from multiprocessing.spawn import spawn_main\\n" + {_CORE!r}
         core = subprocess.Popen([sys.executable, "-c", started], stdout=subprocess.PIPE)

@@ -23,7 +23,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
     from vllm.config import StructuredOutputsConfig
     from vllm.v1.structured_output import backend_xgrammar
 
-    from tierqueue.workers.engines import vllm_request
+    from tierqueue.workers.engines.vllm import request
 
     made = backend_xgrammar.validate_xgrammar_grammar
     COUNTED.clear()
@@ -33,7 +33,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
         made(parameters)
 
     monkeypatch.setattr(backend_xgrammar, "validate_xgrammar_grammar", counted)
-    sampling = vllm_request.sampling()
+    sampling = request.sampling()
     configuration = StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True)
 
     class NoDiffusion:

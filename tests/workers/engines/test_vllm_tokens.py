@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tiny_model import make_tiny_model
-from tierqueue.workers.engines import vllm_tokens
+from tierqueue.workers.engines.vllm import tokens as vllm_tokens
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # torch warns of its own future

@@ -20,7 +20,11 @@ def unknown(options: Iterable[str], known: Collection[str]) -> str | None:
 
 
 def why(model: str, options: Mapping[str, Any], error: Exception) -> str:
-    """What kept ``model`` from being served, by the error that vLLM raised."""
+    """What kept ``model`` from being served, in one line, by the error that vLLM raised."""
+    return " ".join(_why(model, options, error).split())
+
+
+def _why(model: str, options: Mapping[str, Any], error: Exception) -> str:
     kind = type(error).__name__
     if isinstance(error, ValidationError):
         return "; ".join(_refused(options, found) for found in error.errors(include_url=False))

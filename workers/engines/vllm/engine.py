@@ -3,18 +3,12 @@
 import asyncio
 import contextlib
 import dataclasses
-import logging
-import os
-import signal
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from multiprocessing.process import BaseProcess
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
-from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import (
     ENGINE_TIME,
     Completed,
@@ -25,28 +19,14 @@ from tierqueue.router.outcome import (
     Unavailable,
     Usage,
 )
-from tierqueue.workers.engines import (
-    engine_load,
-    orphans,
-    vllm_request,
-    vllm_start,
-    vllm_tokens,
-)
+from tierqueue.workers.engines import engine_load
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_load import EngineLoad, Stall
 from tierqueue.workers.engines.engine_time import Clock, EngineTime, OutOfEngineTime
 from tierqueue.workers.engines.http import refusals
+from tierqueue.workers.engines.vllm import launch, request, tokens
 
 log = structlog.get_logger(__name__)
-
-SETTINGS = {
-    "HF_HUB_OFFLINE": "1",  # a worker serves what is on its disk, and downloads nothing
-    "OMP_NUM_THREADS": "1",  # the largest single factor on a CPU: 41 -> 175 requests/s
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one child process instead of two
-    "VLLM_LOGGING_LEVEL": "WARNING",
-    "VLLM_NO_USAGE_STATS": "1",  # its telemetry would leave the house's boundary
-}
-"""Environment set before vLLM is imported, where the environment does not say otherwise."""
 
 FINISH = {"stop": "stop", "length": "length"}
 
@@ -73,10 +53,9 @@ class VllmEngine:
         self.load = EngineLoad()
         self._stall = Stall(self.load, clock)
         self._hung = False
+        self._launched: launch.Launched | None = None
         self._llm: Any = None
-        self._sampling: vllm_request.Sampling | None = None
-        self._cores: list[BaseProcess] = []
-        self._watcher: subprocess.Popen[bytes] | None = None
+        self._sampling: request.Sampling | None = None
         self._closing = False
 
     @property
@@ -90,49 +69,15 @@ class VllmEngine:
         Holds the loop meanwhile, as nothing can be served before. Raises ``Misconfigured`` when
         vLLM is missing, an option is unknown or the core does not come up: end the process then.
         """
-        for name, value in SETTINGS.items():
-            os.environ.setdefault(name, value)
-        try:
-            from vllm.engine.arg_utils import AsyncEngineArgs
-            from vllm.v1.engine.async_llm import AsyncLLM
-        except ImportError as error:
-            raise Misconfigured(
-                f"deployment {self._deployment} needs vLLM, which cannot be imported "
-                f"({error}): run `make engine`"
-            ) from error
-        known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
-        if (wrong := vllm_start.unknown(self._options, known)) is not None:
-            raise Misconfigured(f"deployment {self._deployment}: {wrong}")
-        self._sampling = vllm_request.sampling()
-        logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
-        self._watcher = orphans.watch()
-        try:
-            told = engine_load.listener(self.load)
-            asked = AsyncEngineArgs(**self.arguments())
-            self._llm = AsyncLLM.from_engine_args(asked, stat_loggers=[told])
-            engine_load.alone(self._llm, told)
-            self._cores = list(self._llm.engine_core.resources.engine_manager.processes)
-            orphans.settle(self._watcher, (core.pid for core in self._cores if core.pid))
-        except Exception as error:
-            orphans.end(self._watcher)
-            raise Misconfigured(
-                f"vLLM did not start for deployment {self._deployment}, model {self._model}: "
-                + vllm_start.why(self._model, self._options, error)
-            ) from error
+        self._launched = launch.launch(
+            self._deployment, self._model, self._options, self.load, lambda _: None
+        )
+        self._llm = self._launched.llm
+        self._sampling = request.sampling()
 
     def arguments(self) -> dict[str, Any]:
         """What vLLM is started with."""
-        from vllm.platforms import current_platform
-
-        return {
-            "enforce_eager": current_platform.is_cpu(),
-            "disable_log_stats": True,
-            # Compact JSON: a model that may write whitespace pays for it, or never stops.
-            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-            **self._options,
-            "model": self._model,
-            "enable_log_requests": False,
-        }
+        return launch.arguments(self._model, self._options)
 
     async def complete(self, call: Call) -> Reply:
         """One call; see ``Engine.complete``. Nothing here is billed by a vendor, so no reply is
@@ -182,21 +127,17 @@ class VllmEngine:
             return f"the vLLM engine core of {self._deployment} hangs: it {stall}"
         if self._closing:
             return f"the engine of {self._deployment} was closed"
-        how = await asyncio.to_thread(_how_it_ended, self._cores)
+        how = ""
+        if self._launched is not None:
+            how = await asyncio.to_thread(self._launched.how_it_ended)
         return f"the vLLM engine core of {self._deployment} died{how}"
 
     async def close(self) -> None:
         """Stop the engine core; safe to call twice."""
-        llm, self._closing = self._llm, True
-        if llm is not None:
-            self._llm = None
-            await asyncio.to_thread(llm.shutdown)  # about 5 s
-            _end_messaging(llm.engine_core.resources)
-            if self._watcher is not None:
-                orphans.unwatch(self._watcher)
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                if llm.output_handler is not None:
-                    await asyncio.wait([llm.output_handler], timeout=5)
+        self._closing, self._llm = True, None
+        launched, self._launched = self._launched, None
+        if launched is not None:
+            await launched.close()
 
     async def _generate(self, call: Call) -> Completed | Failed | Unavailable:
         # A call that comes after the core's death had no part in it.
@@ -222,14 +163,14 @@ class VllmEngine:
         cached = last.num_cached_tokens or 0
         self.load.answered(len(answer.token_ids))
         text = answer.text
-        tokens: tuple[Token, ...] = ()
+        with_probabilities: tuple[Token, ...] = ()
         if answer.logprobs is not None:
-            text, tokens = vllm_tokens.read(
+            text, with_probabilities = tokens.read(
                 self._llm.get_tokenizer(), answer.token_ids, answer.logprobs
             )
         return Completed(
             text=text,
-            tokens=tokens,
+            tokens=with_probabilities,
             usage=Usage(
                 input_tokens=len(last.prompt_token_ids) - cached,
                 cache_read_tokens=cached,
@@ -244,11 +185,11 @@ class VllmEngine:
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
         tokenizer = self._llm.get_tokenizer()
-        prompt = vllm_request.prompt_text(tokenizer, call)
+        prompt = request.prompt_text(tokenizer, call)
         renderer = self._llm.renderer
         # A chat template writes the special tokens itself.
         how = renderer.default_cmpl_tok_params.with_kwargs(
-            add_special_tokens=not vllm_request.templated(tokenizer)
+            add_special_tokens=not request.templated(tokenizer)
         )
         parsed = parse_model_prompt(self._llm.model_config, {"prompt": prompt})
         (rendered,) = await renderer.render_cmpl_async([parsed], how)
@@ -289,27 +230,3 @@ class VllmEngine:
 
     def _failure(self, kind: str, said: str, *, transient: bool) -> Failed:
         return Failed(kind=kind, message=f"{self._deployment}: {said}", transient=transient)
-
-
-def _how_it_ended(cores: Sequence[BaseProcess]) -> str:
-    """What the end of a dead core says of its cause, and what to do where memory ran out."""
-    for core in cores:
-        core.join(5)
-        if core.exitcode == -signal.SIGKILL:
-            return (
-                " of signal 9, by which a system ends what takes its last memory: give it less "
-                "(kv_cache_memory_bytes, gpu_memory_utilization, max_num_seqs, max_model_len)"
-            )
-        if core.exitcode:
-            return f" (exit {core.exitcode}): its own error stands above in the worker's output"
-    return ""
-
-
-def _end_messaging(resources: Any) -> None:
-    """Terminate the ZeroMQ context, which vLLM leaves to the garbage collector.
-
-    Only with its sockets closed: terminating waits for them for ever.
-    """
-    sockets = (resources.input_socket, resources.output_socket)
-    if all(socket is None or socket.closed for socket in sockets):
-        resources.ctx.term()
