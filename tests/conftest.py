@@ -224,7 +224,8 @@ def ledger_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def ledger(ledger_url: str) -> Iterator[Ledger]:
     """The fresh ledger of ``ledger_url``, opened."""
-    opened = Ledger(ledger_url)
+    # On a machine that is busy with other tests this process may stand still.
+    opened = Ledger(ledger_url, frozen=60.0)
     yield opened
     opened.close()
 

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,9 +22,9 @@ MINUTE = 60 * SECOND
 
 
 @pytest.fixture
-def now(ledger: Ledger) -> Iterator[int]:
+def now(ledger: Ledger) -> int:
     with ledger.read() as connection:
-        yield database_now(connection)
+        return database_now(connection)
 
 
 def _add(ledger: Ledger, due: int, **stated: Any) -> None:
