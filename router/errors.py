@@ -19,6 +19,7 @@
         ├── WrongModel         another model answered than the one asked for
         ├── ContextWindowExceeded  no model allowed has a context window that holds the item
         ├── RequestTooLarge    no account allowed may ask for as much as the item at once
+        ├── AnswerNotHeld      no grammar allowed can hold the form of the answer
         ├── Exhausted          the retry budget is used up
         ├── RequestRefused     the deployment refuses the request, however often it is made
         ├── TaskCodeFailed     the task type's own code raised, or a worker does not know it
@@ -160,6 +161,15 @@ class RequestTooLarge(DeadLettered):
     """
 
     reason = "too_large"
+
+
+class AnswerNotHeld(DeadLettered):
+    """The grammar of a deployment's engine cannot hold the answer's form, and nobody else may try.
+
+    Change the part of the model that ``tierqueue doctor`` names.
+    """
+
+    reason = "grammar"
 
 
 class Exhausted(DeadLettered):

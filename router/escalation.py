@@ -11,6 +11,10 @@ from tierqueue.router.route import barred
 TOO_SMALL = frozenset({"context_window", "too_large"})
 """Reasons that are of the item's size and of the deployment's."""
 
+UNFIT = TOO_SMALL | {"grammar"}
+"""Reasons that are of the item and of the deployment: its size, or the form of its answer, which
+the grammar of one engine cannot hold and that of another may."""
+
 
 def rank_after(refused_by: tuple[Tier, ...]) -> int:
     """The lowest rank in ``TIERS`` that may try next: one above the highest that was refused.
@@ -46,11 +50,13 @@ def too_small_too(
 ) -> str | None:
     """Why ``deployment`` need not be tried where others were ``too_small``; ``None``: it may do.
 
-    ``too_small``: by name, ``context_window`` or ``too_large``, as their providers said. Beside one
-    of them may stand, of its tier, who is on the same side of the house's boundary and, for the
-    context window, states a larger one.
+    ``too_small``: by name, one of ``UNFIT``, as their providers or engines said. Beside one of them
+    may stand, of its tier, who is on the same side of the house's boundary and, for the context
+    window, states a larger one.
     """
-    if deployment.name in too_small:
+    if (reason := too_small.get(deployment.name)) is not None:
+        if reason == "grammar":
+            return "its grammar cannot hold the form of the answer"
         return "its provider refused the item: too many tokens"
     for name, why in too_small.items():
         other = policy.deployments.get(name)
@@ -98,11 +104,11 @@ def onward(
 ) -> Onward | None:
     """Who may try next what ``at`` could not do for this ``reason``; ``None``: nobody.
 
-    What was too large for it goes to another of its tier first, anything else a tier up.
+    What did not fit it goes to another of its tier first, anything else a tier up.
     ``refused_by`` and ``too_small`` are what the item remembers so far.
     """
     more: Mapping[str, str] | None = None
-    if reason in TOO_SMALL:
+    if reason in UNFIT:
         more = {**too_small, at.name: reason}
         beside = (
             deployment

@@ -49,6 +49,7 @@ from tierqueue.workers.caller import (
 )
 from tierqueue.workers.engines.engine import Engine, Telling
 from tierqueue.workers.engines.engine_load import Batching
+from tierqueue.workers.engines.forms import not_held
 from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
 from tierqueue.workers.limits.bounds import Spent, bounds_of
@@ -178,12 +179,14 @@ class TierWorker:
         }
         if len(self._loads) == len(built):
             GATE.follow(lambda: sum(load.depth for load in self._loads.values()))
-        self._stations: Mapping[str, Station] = {
-            deployment.name: Station(
-                deployment=deployment, engine=engine, counted=policy.counts(deployment)
-            )
-            for deployment, engine in built
-        }
+        self._serve(
+            {
+                deployment.name: Station(
+                    deployment=deployment, engine=engine, counted=policy.counts(deployment)
+                )
+                for deployment, engine in built
+            }
+        )
         events = self.app.item_events
         delivery = Delivery(self.app)
         serves = {deployment.name: deployment.tier.value for deployment in deployments}
@@ -280,7 +283,7 @@ class TierWorker:
         there = renewed(self._stations, policy, self._tier, self._build_engine, os.environ)
         for engine in there.new:
             self._run(engine)
-        self._stations = there.stations
+        self._serve(there.stations)
         self._leases.serve(dict.fromkeys(there.stations, self._tier.value))
         self._hook = Hook(policy.hooks)
         self._settler.use(policy)
@@ -288,6 +291,12 @@ class TierWorker:
         self._executor.use(policies, there.stations, there.keyless)
         for name in sorted(there.keyless):
             self._executor.say_keyless(name)
+
+    def _serve(self, stations: Mapping[str, Station]) -> None:
+        """Have these stations, and see which task types' answers their engines cannot hold."""
+        self._stations = stations
+        tried = [(one.deployment, one.engine) for one in stations.values()]
+        self._not_held = not_held(tried, self.app.tasks)
 
     def _concurrency(self) -> int | None:
         with self.app.ledger.read() as connection:
@@ -330,6 +339,7 @@ class TierWorker:
             "draining": self._executor.draining,
             "pool": GATE.size,
             "breakers_open": self._breaker.open(),
+            "not_held": [one.told() for one in self._not_held],
             "engines": {name: load.figures().told() for name, load in self._loads.items()},
             "limits": {name: seen.told(now) for name, seen in dict(self._seen).items()},
         }

@@ -72,13 +72,13 @@ def strict(schema: Schema, bounds: Bounds) -> dict[str, Any]:
         raise Inexpressible("an answer that is no object")
     _refuse_recursion(root, definitions)
     made = _strict(root, definitions)
-    used = sorted(set(_references(made)))
+    used = sorted(set(references(made)))
     kept: dict[str, Any] = {}
     while used:
         name = used.pop()
         if name not in kept:
             kept[name] = _strict(definitions[name], definitions)
-            used += _references(kept[name])
+            used += references(kept[name])
     if kept:
         made["$defs"] = dict(sorted(kept.items()))
     _refuse_excess(made, bounds)
@@ -208,19 +208,20 @@ def _name_of(reference: str) -> str:
     return reference.removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
 
 
-def _references(node: Any) -> Iterator[str]:
+def references(node: Any) -> Iterator[str]:
+    """The names of the definitions that a schema, or a part of one, refers to."""
     if isinstance(node, list):
         for part in node:
-            yield from _references(part)
+            yield from references(part)
     elif isinstance(node, dict):
         if isinstance(node.get("$ref"), str):
             yield _name_of(node["$ref"])
         for value in node.values():
-            yield from _references(value)
+            yield from references(value)
 
 
 def _refuse_recursion(root: Any, definitions: Schema, within: tuple[str, ...] = ()) -> None:
-    for name in set(_references(root)):
+    for name in set(references(root)):
         if name in within:
             raise Inexpressible("a model within itself")
         _refuse_recursion(definitions.get(name), definitions, (*within, name))

@@ -27,6 +27,7 @@ _KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     surrogates.findings,
     reviews.findings,
     models.findings,
+    models.not_held,
     waits.findings,
     processes.left_behind,
     jobs.incomplete,

@@ -32,6 +32,7 @@ _MEND: Mapping[str, str] = {
     "low_confidence": "read why its answer was refused; --floor raises the tier",
     "truncated": "raise its output limit, or the deployment's reasoning_tokens, first",
     "repetition": "--floor raises the tier",
+    "grammar": "change the part of the model that answer_not_held names",
     "withheld": "--floor raises the tier, which another provider may serve",
     "no_route": "read what no deployment satisfies, correct the policy or the call",
 }

@@ -1,9 +1,10 @@
-"""Deployments for which another model answers than before."""
+"""Models: deployments that another one answers for than before, and answers' own that none hold."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from tierqueue.tasks.findings.finding import Facts, Finding
+from tierqueue.router.item import TIERS
+from tierqueue.tasks.findings.finding import Facts, Finding, alive
 
 
 def findings(facts: Facts) -> Iterator[Finding]:
@@ -30,4 +31,28 @@ def findings(facts: Facts) -> Iterator[Finding]:
                 "before": change.before,
                 "served": change.served,
             },
+        )
+
+
+def not_held(facts: Facts) -> Iterator[Finding]:
+    """Each model of a task type that the grammar of a living worker's engine cannot hold."""
+    workers = (
+        worker for tier in TIERS for worker in alive(facts.progress.processes, "worker", tier)
+    )
+    told = {
+        (one["task"], one["deployment"], one["part"])
+        for worker in workers
+        for one in worker.detail.get("not_held", ())
+    }
+    for task, deployment, part in sorted(told):
+        yield Finding(
+            code="answer_not_held",
+            wrong=True,
+            what=f"deployment {deployment} cannot hold the answers of {task} to their model: its"
+            f" engine makes no grammar of {part}",
+            meanwhile="such an item ends there with the kind grammar, uncharged, and is given to"
+            " another deployment of the tier or to the tier above, or dies where there is none",
+            do="change that part of the model and restart the workers, or have the deployment do"
+            " other task types alone (tasks)",
+            detail={"task": task, "deployment": deployment, "part": part},
         )

@@ -52,6 +52,8 @@ _ADVICE = {
     "it.",
     "context_window": "State the deployment's true context_window, or one with a larger window, "
     "then replay it.",
+    "grammar": "`tierqueue doctor` names the part of the model that is not held: change it, or "
+    "have the deployment do other task types alone (tasks), then replay it.",
     "wrong_model": "List the name under served_as of the deployment if it is the same model, or "
     "route to another deployment, then replay it.",
 }
@@ -220,7 +222,7 @@ def _review_of(call: Settling) -> ReviewRule | None:
 def _failed(call: Settling, failed: Failed) -> Settlement:
     calls = call.claim.item.calls + 1
     spent = {**_turned_away(call, failed), "calls_more": 1}
-    if failed.reason in escalation.TOO_SMALL and not call.cancelled:
+    if failed.reason in escalation.UNFIT and not call.cancelled:
         fields, said = {"last": spent["detail"], "calls": calls}, failed.message
         return _next_or_dead(call, "failed", failed.reason, said, fields, spent)
     next_step = retry.after_failure(failed, calls, call.policy.retry, call.draw)

@@ -12,12 +12,14 @@ import psutil
 import pytest
 
 from tests.acceptance.acceptance_system import Build, RunningSystem
+from tests.acceptance.own_models import word
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import AnswerNotHeld
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
 from tierqueue.tasks import classify, complete
@@ -52,7 +54,12 @@ def running(build_system: Build, tmp_path_factory: pytest.TempPathFactory) -> Ru
     return build_system(
         policy_text=OWN_GPU.replace("{model}", str(model)),
         processes=("routing", "gpu"),
-        environ={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TIERQUEUE_LEASE": "10"},
+        environ={
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+            "TIERQUEUE_LEASE": "10",
+            "TIERQUEUE_IMPORTS": "tests.acceptance.own_models",
+        },
     )
 
 
@@ -66,6 +73,22 @@ def test_a_ticket_is_done_by_the_house_s_own_engine(running: RunningSystem) -> N
     (attempt,) = running.attempts(receipt["item"])
     assert attempt.price_source == "gpu_hour"
     assert attempt.usage["engine_seconds"] > 0
+
+
+def test_an_answer_that_the_grammar_cannot_hold_is_known_before_any_item_is_lost(
+    running: RunningSystem,
+) -> None:
+    with running.ledger.read() as connection:
+        alive = progress.living(connection, database_now(connection))
+    (worker,) = [process for process in alive if process.tier == "gpu"]
+    told = {"task": "tests.word", "deployment": "own", "part": "word: pattern"}
+    assert worker.detail["not_held"] == [told]
+    answer = word.delay("a fox")
+    with pytest.raises(AnswerNotHeld, match="tierqueue doctor"):
+        answer.get(timeout=60)
+    row = running.item(answer.id)
+    assert (row.state, row.reason, row.spent, row.held) == ("dead", "grammar", 0, 0)
+    assert [attempt.outcome for attempt in running.attempts(answer.id)] == ["failed"]
 
 
 def test_the_routing_stage_counts_what_the_engine_then_uses(running: RunningSystem) -> None:

@@ -1,4 +1,7 @@
-"""An item too large for a deployment, on its whole way: routed, claimed, refused, routed again."""
+"""An item that does not fit a deployment, on its whole way: routed, claimed, refused, routed again.
+
+Too large for it, or its answer of a form that the grammar there cannot hold.
+"""
 
 from typing import Any
 
@@ -54,6 +57,12 @@ OUTCOMES: dict[str, Outcome] = {
         message="one request asks for 9000 tokens, more than the account's limit of 8000 tokens",
         transient=False,
         reason="too_large",
+    ),
+    "grammar": Failed(
+        kind="grammar",
+        message="its grammar cannot hold the form of the answer",
+        transient=False,
+        reason="grammar",
     ),
 }
 either = pytest.mark.parametrize("reason", list(OUTCOMES))
@@ -124,6 +133,7 @@ def test_a_window_that_is_no_larger_is_not_asked_and_another_accounts_limit_is(
     for reason, expected in (
         ("context_window", ["small", "best"]),
         ("too_large", ["small", "twin", "best"]),
+        ("grammar", ["small", "twin", "best"]),
     ):
         assert refused_all_the_way(way(ledger, SMALL, TWIN, BEST), reason) == expected
 

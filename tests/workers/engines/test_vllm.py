@@ -26,6 +26,7 @@ from tierqueue.router.outcome import (
     Interrupted,
     Reply,
     Unavailable,
+    Usage,
 )
 from tierqueue.workers.engines import engine_load
 from tierqueue.workers.engines.engine_load import EngineLoad
@@ -123,12 +124,14 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
     assert isinstance(replies["structured"], Completed)
     assert isinstance(too_long := replies["too long"], Completed)
     assert (too_long.finish, too_long.text) == ("too_long", "")
-    for name in ("bad schema", "other model"):
+    for name, kind in (("bad schema", "grammar"), ("other model", "bad_request")):
         refused = replies[name]
         assert isinstance(refused, Failed), name
-        assert refused.kind == "bad_request"
+        assert refused.kind == kind
         assert not refused.transient
         assert "secret" not in refused.message
+    assert isinstance(formless := replies["bad schema"], Failed)
+    assert (formless.reason, formless.usage) == ("grammar", Usage()), "no time of the engine"
     assert all(isinstance(reply, Unavailable) for reply in lost)
     # Three were under way; one came after its death, one after it was closed.
     assert [reply.kind for reply in lost if isinstance(reply, Unavailable)] == (

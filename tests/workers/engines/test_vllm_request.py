@@ -33,7 +33,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
         made(parameters)
 
     monkeypatch.setattr(backend_xgrammar, "validate_xgrammar_grammar", counted)
-    sampling = request.sampling()
+    sampling = request.Sampling()
     configuration = StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True)
 
     class NoDiffusion:

@@ -25,6 +25,7 @@ from tierqueue.workers.engines.engine_load import EngineLoad, Stall
 from tierqueue.workers.engines.engine_time import Clock, EngineTime, OutOfEngineTime
 from tierqueue.workers.engines.http import refusals
 from tierqueue.workers.engines.vllm import launch, request, tokens
+from tierqueue.workers.engines.vllm.grammar import Grammar
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ class VllmEngine:
         self._launched: launch.Launched | None = None
         self._llm: Any = None
         self._sampling: request.Sampling | None = None
+        self._grammar: Grammar | None = None
         self._closing = False
 
     @property
@@ -73,7 +75,8 @@ class VllmEngine:
             self._deployment, self._model, self._options, self.load, lambda _: None
         )
         self._llm = self._launched.llm
-        self._sampling = request.sampling()
+        self._sampling = request.Sampling()
+        self._grammar = Grammar(self._llm, self._sampling)
 
     def arguments(self) -> dict[str, Any]:
         """What vLLM is started with."""
@@ -83,6 +86,9 @@ class VllmEngine:
         """One call; see ``Engine.complete``. Nothing here is billed by a vendor, so no reply is
         ``Unknown``: a lost one is ``Failed`` and carries the engine time it took.
         """
+        if self.healthy and call.schema is not None and self.not_held(call.schema) is not None:
+            said = "its grammar cannot hold the form of the answer, as `tierqueue doctor` says"
+            return self._failure("grammar", said, transient=False, reason="grammar")
         began, mark = self._clock(), self._time.enter()
         self._stall.begun()
         self.load.begun()
@@ -110,6 +116,10 @@ class VllmEngine:
         if isinstance(reply, Completed):
             return dataclasses.replace(reply, usage=usage, seconds=self._clock() - began)
         return dataclasses.replace(reply, usage=usage)
+
+    def not_held(self, schema: Mapping[str, Any]) -> str | None:
+        """Which part of an answer's schema no grammar can be made of; ``None``: it is held."""
+        return None if self._grammar is None else self._grammar.not_held(schema)
 
     def spent(self, call: Call) -> Usage:
         """What a call that was cancelled has taken of the engine; asked once."""
@@ -228,5 +238,6 @@ class VllmEngine:
         )
         return self._failure("engine_error", named, transient=True)
 
-    def _failure(self, kind: str, said: str, *, transient: bool) -> Failed:
-        return Failed(kind=kind, message=f"{self._deployment}: {said}", transient=transient)
+    def _failure(self, kind: str, said: str, *, transient: bool, reason: str = "refused") -> Failed:
+        message = f"{self._deployment}: {said}"
+        return Failed(kind=kind, message=message, transient=transient, reason=reason)

@@ -1,7 +1,6 @@
 """What vLLM is given of a call: its prompt as one text, and how to answer it."""
 
 import json
-from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
 
@@ -9,8 +8,6 @@ from tierqueue.workers.engines.engine import Call
 
 GRAMMARS = 256
 """How many schemas an engine remembers as checked; the least recently used goes."""
-
-Sampling = Callable[[Call], Any]
 
 
 def plain(call: Call, structured: Any) -> dict[str, Any]:
@@ -36,13 +33,30 @@ def structured(schema: str) -> Any:
     return StructuredOutputsParams(json=schema, disable_any_whitespace=True)
 
 
-def sampling() -> Sampling:
+class Sampling:
     """One engine's way to tell vLLM how a call is to be answered: as its ``SamplingParams``.
 
     Calls with the same schema share one object, which bears the mark that vLLM has checked it.
     """
-    checked_once, shared = _checked_once(), lru_cache(maxsize=GRAMMARS)(structured)
-    return lambda call: checked_once(**plain(call, shared))
+
+    def __init__(self) -> None:
+        self._checked_once = _checked_once()
+        self._shared = lru_cache(maxsize=GRAMMARS)(structured)
+
+    def __call__(self, call: Call) -> Any:
+        """How this call is to be answered."""
+        return self._checked_once(**plain(call, self._shared))
+
+    def of_form(self, schema: str) -> Any:
+        """As of a call of which nothing is known but the schema of its answer."""
+        return self._checked_once(structured_outputs=self._shared(schema))
+
+
+def alone(schema: str) -> Any:
+    """As ``Sampling.of_form``, for a schema that no call states."""
+    from vllm.sampling_params import SamplingParams
+
+    return SamplingParams(structured_outputs=structured(schema))
 
 
 @cache
