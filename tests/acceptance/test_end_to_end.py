@@ -9,6 +9,7 @@ from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.images import an_image
 from tests.waiting import until
 from tierqueue.ledger.contents import kept
+from tierqueue.ledger.evaluation import second_answers
 from tierqueue.ledger.operations import erasure
 from tierqueue.router.errors import (
     CostCeilingExceeded,
@@ -19,9 +20,30 @@ from tierqueue.router.errors import (
     Rejected,
     RequestRefused,
 )
+from tierqueue.router.lifecycle import State
 from tierqueue.tasks import ask_image, classify, complete, extract, summarize
 
 LABELS = ["lost card", "refund", "other"]
+SHADOW = """
+[deployments.pilot]
+tier = "gpu"
+engine = "openai"
+model = "house-tiny"
+base_url = "http://127.0.0.1:{port}/v1"
+key_env = "SANDBOX_KEY"
+context_window = 32768
+boundary = "house"
+simulated = true
+candidate = true
+prices = { input = "0.01", output = "0.01" }
+[tasks."tierqueue.summarize".shadow]
+deployment = "pilot"
+share = 1
+[[ceilings]]
+scope = "purpose"
+window = "day"
+limit = "1usd"
+"""
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -30,7 +52,7 @@ def running(request: pytest.FixtureRequest, build_system: Build) -> RunningSyste
     url = None
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").empty_database()
-    return build_system(url)
+    return build_system(url, more=SHADOW)
 
 
 def test_a_ticket_is_classified_and_the_receipt_says_how(running: RunningSystem) -> None:
@@ -60,6 +82,23 @@ def test_each_task_type_brings_its_own_form_of_answer(running: RunningSystem) ->
     assert extracted.keys() == {"number", "paid"}
     assert len(summary["summary"].split()) <= 50
     assert text["text"]
+
+
+def test_an_accepted_item_is_answered_again_by_a_candidate(running: RunningSystem) -> None:
+    receipt = summarize.delay("A short report on snow. " * 20, max_words=50).get(timeout=60)[
+        "receipt"
+    ]
+    assert (receipt["deployment"], "second_to" in receipt) == ("house", False)
+
+    def answered_again() -> list[str]:
+        with running.ledger.read() as connection:
+            beside = second_answers.of_item(connection, receipt["item"])
+        return [one.item for one in beside if one.state is State.SUCCEEDED]
+
+    (again,) = until(answered_again)
+    row = running.item(again)
+    assert (row.deployment, row.purpose, row.held) == ("pilot", "shadow", 0)
+    assert row.receipt["second_to"] == receipt["item"]
 
 
 def test_an_answer_that_fails_validation_is_escalated_one_tier(running: RunningSystem) -> None:
@@ -121,6 +160,7 @@ def test_data_no_deployment_may_see_has_no_route(running: RunningSystem) -> None
     assert {field["deployment"] for field in refused.value.fields["refusals"]} == {
         "house",
         "open",
+        "pilot",
         "best",
     }
 

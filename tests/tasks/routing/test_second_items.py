@@ -10,6 +10,7 @@ from tierqueue.ledger.accounting import audit, spending
 from tierqueue.ledger.accounting.spending import Asked
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.contents.kept import Content
+from tierqueue.ledger.lifecycle import settlements
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.monitoring import endings
 from tierqueue.ledger.operations import erasure, item_list
@@ -18,8 +19,11 @@ from tierqueue.ledger.results import announcements
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import item_contents, items
+from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Accepted, Completed, Failed, Rejected, Usage
 from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.settle.decide import settlement
+from tierqueue.tasks.settle.write import Verdict
 
 DEPLOYMENTS = """
 default_sensitivity = "internal"
@@ -238,6 +242,44 @@ def test_with_an_item_its_second_is_erased(ledger: Ledger, state: str) -> None:
     with ledger.read() as connection:
         assert connection.execute(select(item_contents)).all() == []
         assert audit.audit(connection) == []
+
+
+def test_retention_takes_a_second_item_with_its_first(ledger: Ledger) -> None:
+    way = Way(ledger, policy(SHADOWED))
+    item_id = first(way)
+    way.settle(second(way), Rejected(reasons=("no",), usage=Usage(), model_served="m"))
+    with ledger.write() as connection:
+        later = database_now(connection) + 1
+        # Dead letters are kept for longer, and this one is none of somebody's work.
+        assert erasure.expire(connection, [State.SUCCEEDED], later, 10) == 1
+    assert column_of(ledger, item_id, "erased_at") is not None
+    assert rows(ledger)[0].erased_at is not None
+    assert rows(ledger)[0].arguments is None
+
+
+def test_what_is_not_settled_has_no_second_item(ledger: Ledger) -> None:
+    way = Way(ledger, policy(SHADOWED))
+    way.submit()
+    claim = way.claim()
+    assert claim is not None
+    deployment = way.policy.deployments["house"]
+    verdict = Verdict(condition=None, own=False)
+    now = ledger.now()
+    made = settlement(
+        claim, deployment, answered(), way.policy, now, 0.5, verdict=verdict, stopped=False
+    )
+
+    def killed_before_the_commit() -> None:
+        with ledger.write() as connection:
+            settlements.settle(connection, settlements.prepare(ledger.dialect, [made], now))
+            assert len(made.again) == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed_before_the_commit()
+    assert (way.column("state"), rows(ledger)) == ("running", [])
+    way.settle(claim, answered())
+    assert len(rows(ledger)) == 1
 
 
 def test_what_is_carried_goes_along(ledger: Ledger) -> None:
