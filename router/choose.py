@@ -71,7 +71,8 @@ _NOTHING_KNOWN: Mapping[str, Evidence] = {}
 def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditions) -> Choice:
     """The deployment that breaks no rule and costs the least for an accepted answer.
 
-    By expectation, where this task type has enough answers to expect anything: a call at the usual
+    By expectation, where this task type has enough answers to expect anything, or a predictor was
+    asked how likely each tier is right: a call at the usual
     tokens, and with the chance that it is refused what the tier above costs. Else by the upper
     bound of a call, as one item in so many goes by in any case. Ties go to the lower tier, then to
     the name. An engine paid by the hour costs nothing more for one more item, so it counts as free
@@ -109,7 +110,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
         by_bounds, late = soon(by_bounds, known, conditions.queues, within)
         weighed.refusals.extend(Refusal(name, "latency", late[name]) for name in sorted(late))
     order, why = by_bounds, None
-    if enough(known):
+    if enough(known) or signals.predicted is not None:
         if item.demands.deadline is not None:
             left = (item.demands.deadline - conditions.now) / MICROSECONDS
             by_bounds, late = in_time(by_bounds, known, conditions.queues, left, urgent=urgent)
@@ -275,7 +276,8 @@ def _taken(
     why: str | None,
 ) -> Route:
     first, unavailable, refusals = order[0], conditions.unavailable, weighed.refusals
-    expected = enough(known) and why is None
+    predicted = signals.predicted if why is None else None
+    expected = why is None and (enough(known) or predicted is not None)
     for other in order:
         if other is best:
             continue
@@ -303,6 +305,7 @@ def _taken(
         *([_HOURLY] if best.candidate.by_the_hour else []),
         *([f"at most {seconds:.3g} s of it, by its answers so far"] if seconds else []),
         *([price] if expected and best.costs_more else []),
+        *([str(predicted)] if predicted is not None else []),
         *([why] if why is not None else []),
         *([unshown] if item.min_confidence and not best.candidate.tells_confidence else []),
         *([f"at most {input_tokens} input tokens, by its own tokenizer"] if counted else []),
@@ -318,6 +321,7 @@ def _taken(
         stands_in_for,
         unavailable.get(best.name),
         measured=seconds is not None if by_its_time else None,
+        predictor=None if predicted is None else predicted.version,
     )
 
 

@@ -64,7 +64,7 @@ class Route:
     ``waits_for`` says why the chosen one is not, where nothing can stand in for it. ``lane``: how
     it is called there; ``bound`` is at the price of that. ``measured``: whether how long such calls
     take bounds it, and not its timeout; ``None``: the price of its tokens does, or nobody counts
-    it.
+    it. ``predictor``: the version of the one that had a part in it.
     """
 
     tier: Tier
@@ -78,6 +78,7 @@ class Route:
     waits_for: str | None = None
     lane: Lane = Lane.LIVE
     measured: bool | None = None
+    predictor: str | None = None
 
     def explain(self) -> list[str]:
         """The decision in lines for people."""
@@ -99,6 +100,7 @@ class Route:
             **({"waits_for": self.waits_for} if self.waits_for else {}),
             **({} if self.lane is Lane.LIVE else {"lane": self.lane.value}),
             **({} if self.measured is None else {"measured": self.measured}),
+            **({"predictor": self.predictor} if self.predictor else {}),
         }
 
 

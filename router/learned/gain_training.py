@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tierqueue.router.item import Tier
 from tierqueue.router.learned import artefact, text
 from tierqueue.router.learned.gain import KIND, WAVES, Scale
 from tierqueue.router.learned.matrix import matrix
-from tierqueue.router.learned.surface import SIGNS, surface
+from tierqueue.router.learned.surface import SIGNS, surfaces
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,16 @@ class Labelled:
         return int(self.expensive_right) - int(self.cheap_right)
 
 
-def train(rows: Sequence[Labelled]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Whose answers the labels compare, and which argument of a call holds the text."""
+
+    cheaper: Tier = Tier.GPU
+    stronger: Tier = Tier.FRONTIER
+    argument: str = "text"
+
+
+def train(rows: Sequence[Labelled], compared: Compared = Compared()) -> bytes:
     """A predictor trained from ``rows`` (at least two), as an artefact."""
     import numpy as np
     from scipy import sparse
@@ -43,11 +53,11 @@ def train(rows: Sequence[Labelled]) -> bytes:
 
     if len(rows) < 2:
         raise ValueError(f"{len(rows)} rows are too few to train from")
-    gains = np.array([row.gain for row in rows], np.float64)
-    base = float(gains.mean())
+    wanted = np.array([[row.gain, row.cheap_right] for row in rows], np.float64)
+    base = wanted.mean(axis=0)
     names = sorted({row.task for row in rows})
     words, rarity = matrix(row.prompt for row in rows)
-    signs = np.stack([surface(row.prompt) for row in rows])
+    signs = surfaces([row.prompt for row in rows])
     scale = _scale(signs)
     waves = scale.waves(signs)
     middle = waves.mean(axis=0)
@@ -58,12 +68,19 @@ def train(rows: Sequence[Labelled]) -> bytes:
     design = sparse.hstack(
         [block * strength for block, strength in zip(blocks, strengths, strict=True)]
     ).tocsr()
-    solved = lsqr(design, gains - base, damp=1.0, atol=1e-6, btol=1e-6, iter_lim=300)[0]
+    solved = np.stack(
+        [
+            lsqr(design, column, damp=1.0, atol=1e-6, btol=1e-6, iter_lim=300)[0]
+            for column in (wanted - base).T
+        ],
+        axis=1,
+    )
     ends = np.cumsum([len(names), text.WIDTH])
     offsets, weights, wave_weights = (
         part * strength for part, strength in zip(np.split(solved, ends), strengths, strict=True)
     )
     numbers: dict[str, NDArray[np.float32]] = {
+        "base": base - middle @ wave_weights,
         "task_offsets": offsets,
         "rarity": rarity,
         "weights": weights,
@@ -73,7 +90,14 @@ def train(rows: Sequence[Labelled]) -> bytes:
         "phase": scale.phase,
         "wave_weights": wave_weights,
     }
-    facts = {"tasks": names, "base": base - float(middle @ wave_weights), "rows": len(rows)}
+    facts = {
+        "tasks": names,
+        "rows": len(rows),
+        "cheaper": compared.cheaper.value,
+        "stronger": compared.stronger.value,
+        "argument": compared.argument,
+        "lost": float(np.mean([row.gain < 0 for row in rows])),
+    }
     return artefact.write(
         KIND, facts, {name: part.astype(np.float32) for name, part in numbers.items()}
     )

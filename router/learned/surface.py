@@ -1,7 +1,7 @@
 """What a text looks like, whatever it says: lengths, digits, marks, lines, formulas."""
 
-import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tierqueue.router.learned.text import LONGEST
@@ -23,34 +23,55 @@ def surface(text: str) -> "NDArray[np.float64]":
     """``SIGNS`` numbers of moderate size; the first ``LONGEST`` characters are looked at, and the
     length of the whole.
     """
+    alone: NDArray[np.float64] = surfaces([text])[0]
+    return alone
+
+
+def surfaces(texts: Sequence[str]) -> "NDArray[np.float64]":
+    """``surface`` of many texts, a row each; what is counted in them is counted in one go."""
     import numpy as np
 
-    size = len(text)
-    text = text[:LONGEST]
-    codes = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
-    seen = max(1, len(codes))
-    words = max(1, text.count(" ") + text.count("\n") + 1)
-    digits = int(np.count_nonzero((codes >= 48) & (codes <= 57)))
-    capitals = int(np.count_nonzero((codes >= 65) & (codes <= 90)))
-    letters = capitals + int(np.count_nonzero(((codes >= 97) & (codes <= 122)) | (codes > 127)))
-    blanks = int(np.count_nonzero((codes == 32) | (codes == _LINE)))
-    lines = np.flatnonzero(codes == _LINE)
-    lengths = np.diff(np.concatenate([[-1], lines, [len(codes)]]))
-    return np.array(
+    cut = [text[:LONGEST] for text in texts]
+    # A line end after each: no text is empty, and its last line ends there.
+    codes = np.frombuffer(
+        "".join(f"{one}\n" for one in cut).encode("utf-32-le", "replace"), np.uint32
+    )
+    sizes = np.array([len(one) for one in cut])
+    ends = np.cumsum(sizes + 1)
+    begins = ends - sizes - 1
+
+    def counted(mask: "NDArray[np.bool_]") -> "NDArray[np.int64]":
+        return np.add.reduceat(mask, begins, dtype=np.int64)
+
+    line = codes == _LINE
+    digits = counted((codes >= 48) & (codes <= 57))
+    capitals = counted((codes >= 65) & (codes <= 90))
+    letters = capitals + counted(((codes >= 97) & (codes <= 122)) | (codes > 127))
+    lines = counted(line) - 1
+    blanks = counted(codes == 32) + lines
+    at = np.flatnonzero(line)
+    lengths = np.diff(at, prepend=-1).astype(np.float64)
+    owner = np.repeat(np.arange(len(cut)), lines + 1)
+    mean = np.bincount(owner, lengths) / (lines + 1)
+    spread = np.bincount(owner, (lengths - mean[owner]) ** 2) / (lines + 1)
+    seen = np.maximum(1, sizes)
+    words = np.maximum(1, np.array([one.count(" ") for one in cut]) + lines + 1)
+    return np.stack(
         [
-            math.log1p(size),
-            math.log1p(words),
+            np.log1p([len(text) for text in texts]),
+            np.log1p(words),
             seen / words,
             digits / seen,
             capitals / seen,
             (seen - letters - digits - blanks) / seen,
-            len(lines) / 10,
-            math.log1p(digits),
-            float("Statement 1" in text),
-            float(_GAP.search(text) is not None),
-            float(_NEGATED.search(text) is not None),
-            min(text.count("?"), 10),
-            math.sqrt(sum(1 for _ in _NUMBER.finditer(text))),
-            math.log1p(float(lengths.std())),
-        ]
+            lines / 10,
+            np.log1p(digits),
+            np.array(["Statement 1" in one for one in cut], np.float64),
+            np.array([_GAP.search(one) is not None for one in cut], np.float64),
+            np.array([_NEGATED.search(one) is not None for one in cut], np.float64),
+            np.array([min(one.count("?"), 10) for one in cut], np.float64),
+            np.sqrt([len(_NUMBER.findall(one)) for one in cut]),
+            np.log1p(np.sqrt(spread)),
+        ],
+        axis=1,
     )

@@ -60,6 +60,25 @@ class SurrogateRule(Table):
         return f"surrogate-{self.sha256[:12]}"
 
 
+class PredictorRule(Table):
+    """A predictor that says of each item how likely two tiers are right."""
+
+    file: str = Field(min_length=1)
+    """Where its artefact lies, for the routing stage and wherever a route is foreseen."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """The SHA-256 that the file must have, in hex."""
+
+    mistake: Money | None = None
+    """What a wrong answer costs; where nothing is stated, it is expected to be refused, and costs
+    what the tier above does."""
+
+    @property
+    def version(self) -> str:
+        """As receipts call it."""
+        return f"gain-{self.sha256[:12]}"
+
+
 class ReviewRule(Table):
     """Has a person decide what no tier's answer was good enough for, instead of a dead letter."""
 
@@ -120,6 +139,9 @@ class TaskDefaults(Table):
 
     surrogate: SurrogateRule | None = None
     """A surrogate that answers what it is certified for; where nothing is stated, none does."""
+
+    predictor: PredictorRule | None = None
+    """A predictor that has a part in where items go; where nothing is stated, none has."""
 
     review: ReviewRule | None = None
     """A person decides what was refused at the highest tier, or is not sure enough; where nothing

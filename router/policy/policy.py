@@ -224,6 +224,12 @@ class Policy(Table):
         return [surrogate.version for surrogate in named if surrogate is not None]
 
     @property
+    def predictors(self) -> list[str]:
+        """The versions of the predictors that task types name."""
+        named = (usual.predictor for usual in self.tasks.values())
+        return sorted({predictor.version for predictor in named if predictor is not None})
+
+    @property
     def interactive_within(self) -> dict[Tier, float]:
         """The seconds of each tier that states how soon it answers somebody who waits."""
         stated = {tier: kept.interactive_within for tier, kept in self.tiers.items()}

@@ -135,9 +135,13 @@ def by_expected_cost(fitting: Sequence[Fit], signals: Signals, known: ByDeployme
     """The cheapest for each accepted answer first, with what follows a refused one.
 
     A refused answer goes on to the cheapest above its tier. A tier whose answers are refused too
-    often for its price is so left out by itself.
+    often for its price is so left out by itself. Where a predictor was asked, an answer that it
+    takes for wrong costs what the policy says a mistake costs; where that says nothing, it is
+    expected to be refused.
     """
     weighed: list[Fit] = []
+    beyond: list[tuple[int, int]] = []
+    predicted = signals.predicted
     for fit in sorted(fitting, key=lambda fit: -fit.rank):
         candidate = fit.candidate
         call = 0
@@ -145,8 +149,17 @@ def by_expected_cost(fitting: Sequence[Fit], signals: Signals, known: ByDeployme
             most_output = signals.output_tokens_bound + candidate.reasoning
             most_input = signals.input_tokens(fit.name)
             call = expected_call(fit.name, candidate.price, most_input, most_output, known)
-        above = [other.costs_more for other in weighed if other.rank > fit.rank]
         refused = refusal_chance(known.get(fit.name))
-        whole = per_accepted(call, refused, min(above, default=None))
+        above = min((other for rank, other in beyond if rank > fit.rank), default=None)
+        mistake = 0
+        again = refused
+        if predicted is not None and predicted.mistake is not None:
+            mistake = round((1 - predicted.chance(fit.rank)) * predicted.mistake)
+        elif predicted is not None:
+            again = max(refused, 1 - predicted.after(fit.rank))
+            refused = max(refused, 1 - predicted.chance(fit.rank))
+        # What follows an answer of a tier below is a call for an item that was too hard for it.
+        beyond.append((fit.rank, per_accepted(call, again, above)))
+        whole = per_accepted(call, refused, above) + mistake
         weighed.append(fit._replace(costs_more=NanoUSD(whole)))
     return sorted(weighed)

@@ -7,12 +7,12 @@ from typing import Any
 
 from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.records import Item
-from tierqueue.router.choose import choose
+from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import WorkItem
 from tierqueue.router.money import NOTHING
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.route import Route
-from tierqueue.router.signals import measure
+from tierqueue.router.route import Choice, Route
+from tierqueue.router.signals import Predicted, Signals, measure
 from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
 from tierqueue.tasks.jobs.quote import escalations
 from tierqueue.tasks.routing.decide import work_item_of
@@ -38,6 +38,8 @@ class Replayed:
 
     ``spent`` is what they did cost, ``expected`` what they would; ``unknown`` counts those of which
     the first deployment has no answers yet. ``refused``: ids by the reason of the dead letter.
+    ``predicted``: items by the version of the predictor that was asked, ``swayed`` those that go
+    elsewhere for it, ``without`` what these and all others would cost without any.
     """
 
     items: int = 0
@@ -48,6 +50,9 @@ class Replayed:
     after: Counter[str] = field(default_factory=Counter)
     refused: dict[str, list[str]] = field(default_factory=dict)
     moves: list[Move] = field(default_factory=list)
+    predicted: Counter[str] = field(default_factory=Counter)
+    swayed: Counter[str] = field(default_factory=Counter)
+    without: Expected = field(default_factory=Expected)
 
     @property
     def by_deployment(self) -> dict[str, tuple[int, int]]:
@@ -69,6 +74,11 @@ class Replayed:
                 for name, (before, after) in sorted(self.by_deployment.items())
             },
             "refused": self.refused,
+            "predictors": {
+                version: {"asked": asked, "elsewhere": self.swayed[version]}
+                for version, asked in sorted(self.predicted.items())
+            },
+            "without_predictors_nanousd": round(self.without.value),
             "moves": [asdict(move) for move in self.moves],
         }
 
@@ -78,10 +88,11 @@ def replayed(
     policy: Policy,
     past: Mapping[str, Mapping[tuple[str, bool], Past]],
     measured: Measured,
+    predicted: Mapping[str, Predicted],
 ) -> Replayed:
     """Choose for each item, as at its submission, by ``policy``; each comes with the deployment
     that it went to first. ``past`` is by task type; ``measured``: what routing
-    is told, of which the queues of today say nothing of then.
+    is told, of which the queues of today say nothing of then; ``predicted``: what predictors say.
     """
     found = Replayed()
     for item, before in items:
@@ -90,30 +101,73 @@ def replayed(
         found.before[before or NOWHERE] += 1
         conditions = replace(measured.conditions(item.submitted_at), queues={})
         work = _afresh(item, policy)
-        signals = measure(work, {})
+        known = _known(past.get(item.task, {}), policy)
+        signals = measure(work, {}, predicted.get(item.id))
         chosen = choose(work, signals, policy, conditions)
-        after = NOWHERE
+        after, cost = NOWHERE, Expected()
         if isinstance(chosen, Route):
             after, why = chosen.deployment, chosen.reasons[0]
-            steps = [chosen, *escalations(work, chosen, signals, policy, conditions)]
-            known = _known(past.get(item.task, {}), policy)
-            likely = expected(
-                [(step.deployment, step.bound) for step in steps],
-                repriced(steps, known, policy, item.submitted_at),
-            )
-            if likely is None:
-                found.unknown += 1
-            bound = float(chosen.bound)
-            cost = Expected(0.0, bound, bound) if likely is None else likely[0]
-            found.expected = found.expected + cost
+            likely = _likely(work, chosen, signals, policy, conditions, known)
+            found.unknown += likely is None
+            cost = likely or _bound(chosen)
         else:
             why = chosen.message
             if before is not None:
                 found.refused.setdefault(chosen.reason, []).append(item.id)
+        found.expected = found.expected + cost
+        if signals.predicted is not None:
+            cost = _unpredicted(found, work, chosen, cost, signals, policy, conditions, known)
+        found.without = found.without + cost
         found.after[after] += 1
         if after != (before or NOWHERE):
             found.moves.append(Move(item.id, before or NOWHERE, after, why))
     return found
+
+
+def _likely(
+    work: WorkItem,
+    route: Route,
+    signals: Signals,
+    policy: Policy,
+    conditions: Conditions,
+    known: Mapping[str, Past],
+) -> Expected | None:
+    """What an item that goes by ``route`` is expected to cost in all; ``None``: nothing is known
+    of it.
+    """
+    steps = [route, *escalations(work, route, signals, policy, conditions)]
+    likely = expected(
+        [(step.deployment, step.bound) for step in steps],
+        repriced(steps, known, policy, conditions.now),
+    )
+    return None if likely is None else likely[0]
+
+
+def _bound(route: Route) -> Expected:
+    return Expected(0.0, float(route.bound), float(route.bound))
+
+
+def _unpredicted(
+    found: Replayed,
+    work: WorkItem,
+    chosen: Choice,
+    cost: Expected,
+    signals: Signals,
+    policy: Policy,
+    conditions: Conditions,
+    known: Mapping[str, Past],
+) -> Expected:
+    """What the item is expected to cost without the predictor that was asked; its effect counts."""
+    assert signals.predicted is not None
+    version, signals = signals.predicted.version, replace(signals, predicted=None)
+    found.predicted[version] += 1
+    other = choose(work, signals, policy, conditions)
+    if not (isinstance(chosen, Route) and isinstance(other, Route)):
+        return cost
+    if chosen.deployment == other.deployment:
+        return cost
+    found.swayed[version] += 1
+    return _likely(work, other, signals, policy, conditions, known) or _bound(other)
 
 
 def _afresh(item: Item, policy: Policy) -> WorkItem:

@@ -11,10 +11,11 @@ from tierqueue.router.item import Sensitivity, Tier, WorkItem
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
-from tierqueue.router.signals import Signals, measure
+from tierqueue.router.signals import Signals
 from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
-from tierqueue.tasks.routing.foreseen import work_item
+from tierqueue.tasks.routing.foreseen import signals_of, work_item
 from tierqueue.tasks.routing.measured import Measured
+from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.token_counter import TokenCounter
 
 
@@ -95,10 +96,12 @@ def quote(
     ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set;
     ``measured`` is what routing is told. What a deployment's calls cost so far counts at the price
     of the lane that a row goes by.
-    Raises ``Misconfigured`` where a tokenizer that the policy states cannot be loaded.
+    Raises ``Misconfigured`` where a tokenizer or a predictor that the policy states cannot be
+    loaded.
     """
     found = Quote()
-    conditions, counter = measured.conditions(now), TokenCounter(policy)
+    conditions = measured.conditions(now)
+    counter, predictors = TokenCounter(policy), Predictors(policy)
     known = {
         name: there if policy.counts(deployment) else replace(there, cost=0, squares=0, lanes={})
         for name, deployment in policy.deployments.items()
@@ -110,7 +113,7 @@ def quote(
             _refuse(found, death.reason, index, death.message)
             continue
         item = work_item(new, policy, now)
-        signals = measure(item, counter.count(new.task, new.arguments))
+        signals = signals_of(item, new, counter, predictors)
         chosen = choose(item, signals, policy, conditions)
         if not isinstance(chosen, Route):
             _refuse(found, chosen.reason, index, chosen.message)
@@ -228,7 +231,7 @@ def most_after(made: Iterable[NewItem], policy: Policy, now: int) -> int:
     most = 0
     for new in made:
         item = work_item(new, policy, now)
-        signals = measure(item, counter.count(new.task, new.arguments))
+        signals = signals_of(item, new, counter, None)
         chosen = choose(item, signals, policy, conditions)
         above = escalations(item, chosen, signals, policy, conditions)
         most = max(most, sum(_counted(route, policy) for route in above))

@@ -34,9 +34,11 @@ from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
 from tierqueue.router.selection.evidence import probes
-from tierqueue.router.signals import measure
+from tierqueue.router.signals import Predicted, measure
 from tierqueue.tasks.routing.failover import unavailable
 from tierqueue.tasks.routing.measured import NOTHING_MEASURED, Measured
+
+NOTHING_PREDICTED: Mapping[str, Predicted] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,13 @@ def choose_all(
     counted: Mapping[str, Mapping[str, int]],
     known: Mapping[str, Condition] | None = None,
     measured: Measured = NOTHING_MEASURED,
+    predicted: Mapping[str, Predicted] = NOTHING_PREDICTED,
 ) -> Chosen:
     """Choose for every item ``now`` (epoch microseconds).
 
     ``counted``: item id -> deployment -> input tokens, where a tokenizer counted them. ``known``:
     the conditions of deployments. One that may be tried is chosen for one item as if it served.
-    ``measured``: what the answers so far have shown.
+    ``measured``: what the answers so far have shown; ``predicted``: what predictors say of items.
     """
     routed: list[Routed] = []
     deaths: list[Death] = []
@@ -85,7 +88,8 @@ def choose_all(
     conditions = _conditions(now, away, tried, measured)
     alike: dict[tuple[Any, ...], Routed] = {}
     for item in items:
-        kind = None if away or item.id in counted else _kind_of(item)
+        alone = away or item.id in counted or item.id in predicted
+        kind = None if alone else _kind_of(item)
         if kind in alike:
             due = due_at(item.submitted_at, alike[kind].deadline, item.priority)
             routed.append(alike[kind]._replace(id=item.id, due=due, ready_at=item.ready_at))
@@ -95,7 +99,7 @@ def choose_all(
             message = f"item {item.id} missed its deadline before it was routed"
             deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
             continue
-        signals = measure(work, counted.get(item.id, {}))
+        signals = measure(work, counted.get(item.id, {}), predicted.get(item.id))
         chosen = choose(work, signals, policy, conditions)
         if item.degraded is not None and work.only is not None and not isinstance(chosen, Route):
             if item.degraded["on"] == "ceiling":

@@ -7,8 +7,9 @@ from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import Tier, WorkItem
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice
-from tierqueue.router.signals import measure
+from tierqueue.router.signals import Signals, measure
 from tierqueue.tasks.routing.decide import demands_of, sizes
+from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.token_counter import TokenCounter
 
 
@@ -29,13 +30,31 @@ def work_item(new: NewItem, policy: Policy, now: int) -> WorkItem:
 
 def decision_of(new: NewItem, policy: Policy) -> Choice:
     """Where an item would go now, or why it would go nowhere; writes nothing."""
-    return decide(new, policy, Conditions(now=this_moment()), TokenCounter(policy))
+    conditions, counter = Conditions(now=this_moment()), TokenCounter(policy)
+    return decide(new, policy, conditions, counter, Predictors(policy))
 
 
-def decide(new: NewItem, policy: Policy, conditions: Conditions, counter: TokenCounter) -> Choice:
-    """As ``decision_of``, by what is known: for many items of one moment."""
+def decide(
+    new: NewItem,
+    policy: Policy,
+    conditions: Conditions,
+    counter: TokenCounter,
+    predictors: Predictors | None = None,
+) -> Choice:
+    """As ``decision_of``, by what is known: for many items of one moment; without ``predictors``
+    where their files need not lie, as at a producer's.
+    """
     item = work_item(new, policy, conditions.now)
-    return choose(item, measure(item, counter.count(new.task, new.arguments)), policy, conditions)
+    return choose(item, signals_of(item, new, counter, predictors), policy, conditions)
+
+
+def signals_of(
+    item: WorkItem, new: NewItem, counter: TokenCounter, predictors: Predictors | None
+) -> Signals:
+    """What can be known of the item by its call."""
+    counted = counter.count(new.task, new.arguments)
+    predicted = None if predictors is None else predictors.of(new.task, new.arguments)
+    return measure(item, counted, predicted)
 
 
 def this_moment() -> int:

@@ -39,6 +39,7 @@ def receipt_of(
         "stands_in_for": (item.route or {}).get("stands_in_for"),
         "simulated": done.simulated,
         **({} if item.purpose is None else {"purpose": item.purpose, "second_to": item.second_to}),
+        **({"predictor": version} if (version := (item.route or {}).get("predictor")) else {}),
         **({} if deployment.redact is None else {"redacted": done.redacted}),
         **({} if deployment.flex is None else {"service_tier": usage.service_tier}),
     }

@@ -29,6 +29,7 @@ from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.routing.decide import Chosen, choose_all
 from tierqueue.tasks.routing.failover import Conditions, Failover
 from tierqueue.tasks.routing.measured import NOTHING_MEASURED, measure
+from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable
 from tierqueue.workers.maintenance.resend import Sweep
@@ -106,7 +107,7 @@ class RoutingStage:
 
     def _use(self, policy: Policy, below: BelowTheTiers) -> None:
         """Go by this policy; raises ``Misconfigured`` where a file that it names cannot be used."""
-        self._counter = TokenCounter(policy)
+        self._counter, self._predictors = TokenCounter(policy), Predictors(policy)
         self._policy, self._below = policy, below
         self._failover = Failover(policy, self._resend)
         self._fill = Fill(policy, self._resend)
@@ -208,7 +209,7 @@ class RoutingStage:
         self._checkpoint("before_route")
         self._take_applied()
         # Choosing takes long where writers take turns, counting everywhere: nobody waits for it.
-        early = self._ledger.one_writer or bool(self._counter) or bool(self._below)
+        early = self._ledger.one_writer or any((self._counter, self._below, self._predictors))
         ahead = self._choose_ahead() if early else None
         with self._ledger.write() as connection:
             now = database_now(connection)
@@ -307,17 +308,23 @@ class RoutingStage:
             submitted = self._fill.submitted(connection, BATCH, lock=False)
             if self._counter:
                 submitted = countable(submitted)
-            ids = [item.id for item in submitted if self._counter or self._below.wants(item.task)]
+            ids = [item.id for item in submitted if self._reads(item.task)]
             arguments = routes.arguments(connection, ids)
             known = conditions.by_deployment(connection)
             out_of_service = self._below.out_of_service(connection)
         task_of = {item.id: item.task for item in submitted}
         counted = {key: self._counter.count(task_of[key], arguments[key]) for key in arguments}
-        chosen = choose_all(submitted, self._policy, now, counted, known, self._measured)
+        called = [(key, task_of[key], arguments[key]) for key in arguments]
+        predicted = self._predictors.predict(called)
+        chosen = choose_all(submitted, self._policy, now, counted, known, self._measured, predicted)
         if now < self._rolled_out_at:
             # An answer below the tiers comes at once: floors of the policy before hold too.
             return chosen
         return self._below.serve(self._ledger, chosen, arguments, out_of_service, now)
+
+    def _reads(self, task: str) -> bool:
+        """Whether anything that is decided follows from the arguments of such items."""
+        return bool(self._counter) or self._below.wants(task) or self._predictors.wants(task)
 
     def _queue(
         self, connection: Transaction, now: int, known: Conditions

@@ -147,3 +147,5 @@ def _decided(item: Row, in_force: str | None) -> Iterator[str]:
         yield f"policy {item['policy']}"
     else:
         yield f"policy {item['policy']}; the one in force now is {in_force}"
+    if predictor := (item["route"] or {}).get("predictor"):
+        yield f"predictor {predictor}"

@@ -19,13 +19,14 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.router.errors import InvalidPolicy, Unpriced
+from tierqueue.router.errors import InvalidPolicy, Misconfigured, Unpriced
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Transaction
     from tierqueue.router.policy.policy import Policy
+    from tierqueue.router.signals import Predicted
     from tierqueue.tasks.jobs.policy_replay import Replayed
 
 
@@ -59,10 +60,16 @@ def read_text(path: str | None) -> tuple[str, str]:
     return text, path
 
 
-def be_priced(found: Policy) -> None:
-    """Raises ``Unpriced`` where a deployment's model has no price today."""
+def be_usable(found: Policy) -> None:
+    """Raises ``Unpriced`` where a deployment's model has no price today, and ``Misconfigured``
+    where a file of what was learned is missing, another one, or for other work.
+    """
     from tierqueue.router.pricing import max_rate
+    from tierqueue.tasks.routing.predictors import Predictors
+    from tierqueue.tasks.routing.surrogates import Surrogates
 
+    Surrogates(found)
+    Predictors(found)
     today = datetime.now(UTC).date()
     for deployment in found.deployments.values():
         max_rate(deployment, today)
@@ -79,12 +86,13 @@ def policy() -> None:
 def check(file: str | None, as_json: bool) -> None:
     """Check FILE (else TIERQUEUE_POLICY): exit 0 where it holds, 1 with what is wrong with it.
 
-    A deployment whose model has no price is wrong too: nothing would ever be sent there.
+    A deployment whose model has no price is wrong too: nothing would ever be sent there. So is a
+    surrogate or a predictor whose file is not here, is another one, or was trained for other work.
     """
     try:
         found, path = read_policy(file)
-        be_priced(found)
-    except (InvalidPolicy, Unpriced) as error:
+        be_usable(found)
+    except (InvalidPolicy, Misconfigured, Unpriced) as error:
         if as_json:
             emit({"valid": False, "error": error.message, **error.fields})
         else:
@@ -123,6 +131,9 @@ def check(file: str | None, as_json: bool) -> None:
 MOST = 20_000
 """Most items that are replayed, the newest."""
 
+_READ = 500
+"""Items whose arguments are read at once, where a predictor is asked."""
+
 
 @policy.command(epilog="Example: tierqueue policy replay tierqueue.toml --since 7d")
 @click.argument("file", type=click.Path(dir_okay=False))
@@ -139,10 +150,10 @@ MOST = 20_000
 def replay(file: str, since: str, shown: int, as_json: bool) -> None:
     """Send recorded items through the policy FILE: where each would have gone, for how much.
 
-    Nothing is sent and nothing is written; prompts are not read, so that their tokens are bounded
-    by their bytes. What is expected includes escalations, by the answers that each deployment has
-    given so far; one without answers counts with its upper bound. Exit 1 where an item that went
-    somewhere would be refused.
+    Nothing is sent and nothing is written; prompts are read for predictors alone, so that their
+    tokens are bounded by their bytes. What is expected includes escalations, by the answers that
+    each deployment has given so far; one without answers counts with its upper bound. Exit 1 where
+    an item that went somewhere would be refused.
     """
     found, _ = read_policy(file)
     with opened() as ledger, ledger.read() as connection:
@@ -159,10 +170,12 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     """What ``found`` would have done with items submitted in the last ``since`` (``7d``)."""
     from tierqueue.ledger.accounting import spending
     from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.lifecycle import routes
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.session import now
     from tierqueue.tasks.jobs.policy_replay import replayed
     from tierqueue.tasks.routing.measured import measure
+    from tierqueue.tasks.routing.predictors import Predictors
 
     begin = ago(since)
     assert begin is not None
@@ -173,7 +186,14 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     asked = Asked(simulated=simulated)
     tasks = sorted({item.task for item, _ in items})
     past = {task: spending.past(connection, task, asked) for task in tasks}
-    return replayed(items, found, past, measure(connection, found, now(connection)))
+    predictors = Predictors(found)
+    wanted = [(item.id, item.task) for item, _ in items if predictors.wants(item.task)]
+    predicted: dict[str, Predicted] = {}
+    for part in (wanted[at : at + _READ] for at in range(0, len(wanted), _READ)):
+        arguments = routes.arguments(connection, [key for key, _ in part])
+        called = [(key, task, arguments[key]) for key, task in part if key in arguments]
+        predicted |= predictors.predict(called)
+    return replayed(items, found, past, measure(connection, found, now(connection)), predicted)
 
 
 def print_replayed(outcome: Replayed, shown: int) -> None:
@@ -197,6 +217,12 @@ def print_replayed(outcome: Replayed, shown: int) -> None:
     if outcome.unknown:
         items = count(outcome.unknown, "item")
         paragraph("", f"{items} would go where no answer is known: each counts with its bound")
+    for version, asked in sorted(outcome.predicted.items()):
+        elsewhere = count(outcome.swayed[version], "item")
+        paragraph("", f"{version} was asked for {count(asked, 'item')}: {elsewhere} go elsewhere")
+    if outcome.predicted:
+        without = format_usd(round(outcome.without.value))
+        paragraph("", f"expected without predictors: {without}")
     say(f"{count(len(outcome.moves), 'item')} would go elsewhere")
     for move in outcome.moves[:shown]:
         paragraph("  ", f"{move.item}: {move.before} -> {move.after}, {move.why}")

@@ -20,7 +20,7 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.system.policy import (
-    be_priced,
+    be_usable,
     policy,
     print_replayed,
     read_text,
@@ -176,7 +176,7 @@ def _put(
     if len(text) > _MOST:
         raise InvalidPolicy(f"{name} has more than {_MOST:,} characters")
     found = parse_policy(text, name)
-    be_priced(found)
+    be_usable(found)
     with ledger.read() as connection:
         before = _in_force(connection)
         outcome = through(connection, found, since)

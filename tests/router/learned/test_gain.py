@@ -1,5 +1,6 @@
 """The gain predictor: what it learned of task types and of texts, and what it has never seen."""
 
+import numpy as np
 import pytest
 
 from tierqueue.router.errors import InvalidArtefact
@@ -39,7 +40,7 @@ def test_a_task_type_it_never_saw_is_judged_by_its_text(content: bytes) -> None:
     gain = Gain.load(content)
     known = gain.tasks
     assert gain.predict("new", "add 1 and 3") == pytest.approx(
-        gain.predict("sum", "add 1 and 3") - known["sum"], abs=1e-5
+        gain.predict("sum", "add 1 and 3") - float(known["sum"][0]), abs=1e-5
     )
 
 
@@ -59,3 +60,32 @@ def test_a_predictor_without_its_arrays_is_refused() -> None:
 def test_nothing_is_learned_from_nothing() -> None:
     with pytest.raises(ValueError, match="too few"):
         train([])
+
+
+def test_many_at_once_are_told_what_each_alone_is(content: bytes) -> None:
+    gain = Gain.load(content)
+    asked = ["integrate x^4", "", "add 3 and 4", "x " * 20_000, "añ ٣"]
+    for found, prompt in zip(gain.chances("sum", asked), asked, strict=True):
+        [alone] = gain.chances("sum", [prompt])
+        assert found.gain == pytest.approx(alone.gain, abs=1e-5)
+        assert found.cheaper == pytest.approx(alone.cheaper, abs=1e-5)
+    assert gain.chances("sum", []) == []
+
+
+def test_the_chance_of_the_cheaper_tier_is_learned_too(content: bytes) -> None:
+    hard, easy = Gain.load(content).predicted("sum", ["integrate x^4", "add 77 and 4"], None)
+    assert hard.right < 0.5 < easy.right
+    assert hard.above > 0.8
+    assert hard.rescued > 0.5
+    assert (hard.cheaper, hard.stronger) == ("gpu", "frontier")
+
+
+@pytest.mark.parametrize(
+    "tiers", [("frontier", "gpu"), ("gpu", "gpu"), ("gpu", "nowhere"), ("", "gpu")]
+)
+def test_a_predictor_compares_a_tier_with_one_above_it(tiers: tuple[str, str]) -> None:
+    facts = dict(zip(("cheaper", "stronger"), tiers, strict=True))
+    named = {"tasks": [], "lost": 0.0, "argument": "text", **facts}
+    arrays = {"task_offsets": np.zeros((0, 2), np.float32)}
+    with pytest.raises(InvalidArtefact, match="does not compare a tier with one above it"):
+        Gain.load(artefact.write("gain", named, arrays))

@@ -44,3 +44,21 @@ def test_any_text_gives_finite_numbers_of_length_one_or_nothing(content: str) ->
 def test_what_stands_behind_the_longest_part_changes_nothing() -> None:
     long = "x. " * text.LONGEST
     assert (text.counts(long) == text.counts(long + "something else")).all()
+
+
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=6))
+def test_several_texts_at_once_are_counted_as_each_alone(contents: list[str]) -> None:
+    [part] = text.together(contents)
+    alone = np.stack([text.counts(content) for content in contents])
+    assert (text.counts_of(part) == alone).all()
+    rarity = np.linspace(0.5, 2, text.WIDTH, dtype=np.float32)
+    columns = np.stack([rarity, np.ones(text.WIDTH, np.float32)], axis=1)
+    wanted = np.stack([text.weighted(row, rarity) @ columns for row in alone])
+    assert text.scores(part, rarity, columns) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_long_texts_are_looked_at_part_by_part() -> None:
+    contents = ["a " * text.LONGEST, "b", "c" * 5_000, "d " * 3_000]
+    parts = list(text.together(contents))
+    assert [content for part in parts for content in part] == contents
+    assert [len(part) for part in parts] == [1, 2, 1]
