@@ -16,6 +16,7 @@ from tierqueue.router.signals import Predicted, Signals, measure
 from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
 from tierqueue.tasks.jobs.quote import escalations
 from tierqueue.tasks.routing.decide import work_item_of
+from tierqueue.tasks.routing.foreseen_refusals import Refusals, Spending, late
 from tierqueue.tasks.routing.measured import Measured
 
 NOWHERE = "nowhere"
@@ -37,7 +38,7 @@ class Replayed:
     """What a policy would have done with recorded items; money in nano-dollars.
 
     ``spent`` is what they did cost, ``expected`` what they would; ``unknown`` counts those of which
-    the first deployment has no answers yet. ``refused``: ids by the reason of the dead letter.
+    the first deployment has no answers yet. ``refused``: those that are expected to be refused.
     ``predicted``: items by the version of the predictor that was asked, ``swayed`` those that go
     elsewhere for it, ``without`` what these and all others would cost without any.
     """
@@ -48,7 +49,7 @@ class Replayed:
     unknown: int = 0
     before: Counter[str] = field(default_factory=Counter)
     after: Counter[str] = field(default_factory=Counter)
-    refused: dict[str, list[str]] = field(default_factory=dict)
+    refused: Refusals = field(default_factory=Refusals)
     moves: list[Move] = field(default_factory=list)
     predicted: Counter[str] = field(default_factory=Counter)
     swayed: Counter[str] = field(default_factory=Counter)
@@ -64,6 +65,7 @@ class Replayed:
         """The whole as plain JSON."""
         return {
             "items": self.items,
+            "expected_refusals": len(self.refused),
             "spent_nanousd": self.spent,
             "expected_nanousd": round(self.expected.value),
             "low_nanousd": round(self.expected.low),
@@ -73,7 +75,10 @@ class Replayed:
                 name: {"before": before, "after": after}
                 for name, (before, after) in sorted(self.by_deployment.items())
             },
-            "refused": self.refused,
+            "refused": self.refused.items,
+            "refused_examples": {
+                reason: self.refused.examples(reason) for reason in self.refused.items
+            },
             "predictors": {
                 version: {"asked": asked, "elsewhere": self.swayed[version]}
                 for version, asked in sorted(self.predicted.items())
@@ -94,8 +99,8 @@ def replayed(
     that it went to first. ``past`` is by task type; ``measured``: what routing
     is told, of which the queues of today say nothing of then; ``predicted``: what predictors say.
     """
-    found = Replayed()
-    for item, before in items:
+    found, spending = Replayed(), Spending(policy)
+    for item, before in sorted(items, key=lambda one: one[0].submitted_at):
         found.items += 1
         found.spent += item.spent
         found.before[before or NOWHERE] += 1
@@ -110,10 +115,14 @@ def replayed(
             likely = _likely(work, chosen, signals, policy, conditions, known)
             found.unknown += likely is None
             cost = likely or _bound(chosen)
+            if (missed := late(work, chosen, conditions)) is not None:
+                found.refused.add(item.id, "deadline", missed)
+            elif (full := spending.spend(item, work, chosen, cost.value)) is not None:
+                found.refused.add(item.id, "cost_ceiling", full)
         else:
             why = chosen.message
             if before is not None:
-                found.refused.setdefault(chosen.reason, []).append(item.id)
+                found.refused.add(item.id, chosen.reason, why)
         found.expected = found.expected + cost
         if signals.predicted is not None:
             cost = _unpredicted(found, work, chosen, cost, signals, policy, conditions, known)

@@ -152,8 +152,9 @@ def replay(file: str, since: str, shown: int, as_json: bool) -> None:
 
     Nothing is sent and nothing is written; prompts are read for predictors alone, so that their
     tokens are bounded by their bytes. What is expected includes escalations, by the answers that
-    each deployment has given so far; one without answers counts with its upper bound. Exit 1 where
-    an item that went somewhere would be refused.
+    each deployment has given so far; one without answers counts with its upper bound. First comes
+    what is expected to be refused: by walls, by the policy's ceilings (empty at the first item),
+    and by deadlines that are shorter than such calls took. Exit 1 where anything is.
     """
     found, _ = read_policy(file)
     with opened() as ledger, ledger.read() as connection:
@@ -197,6 +198,13 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
 
 
 def print_replayed(outcome: Replayed, shown: int) -> None:
+    refused = outcome.refused
+    of = count(outcome.items, "item")
+    say(f"{len(refused):,} of {of} {'is' if len(refused) == 1 else 'are'} expected to be refused")
+    for reason, ids in sorted(refused.items.items()):
+        say(f"refused: {count(len(ids), 'item')} {reason}, such as {ids[0]}")
+        for example in refused.examples(reason):
+            paragraph("  ", f"{example['item']}: {example['why']}")
     table(
         ["deployment", "items before>", "items after>"],
         [
@@ -205,8 +213,6 @@ def print_replayed(outcome: Replayed, shown: int) -> None:
         ],
         empty="no item was routed in this time",
     )
-    for reason, ids in sorted(outcome.refused.items()):
-        say(f"refused: {count(len(ids), 'item')} {reason}, such as {ids[0]}")
     expected = outcome.expected
     paragraph(
         "",

@@ -7,8 +7,11 @@ import pytest
 from tests.ledger.moves import Moves, settlement
 from tests.ledger.priced import PRICED
 from tests.operations.cli.command import Command
+from tierqueue.ledger.in_force import evidence
+from tierqueue.ledger.in_force.evidence import Judged
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
 
 ON_BEST = PRICED.replace("[deployments.small]", '[deployments.small]\ntasks = ["another"]')
 HOUSE_ONLY = PRICED.partition("[deployments.best]")[0]
@@ -74,6 +77,54 @@ def test_what_would_be_refused_ends_with_1(
     assert list(told["refused"]) == ["no_route"]
     assert told["moves"][0]["after"] == "nowhere"
     assert "refused: 1 item no_route" in tierqueue("policy", "replay", file, status=1)
+
+
+def test_what_is_expected_to_be_refused_comes_first_with_examples(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    ids = answered(moves, 5, floor="frontier")
+    file = policy(tmp_path, HOUSE_ONLY)
+    told = tierqueue.json("policy", "replay", file, status=1)
+    assert told["expected_refusals"] == 5
+    assert len(told["refused"]["no_route"]) == 5
+    examples = told["refused_examples"]["no_route"]
+    assert len(examples) == 3
+    assert {example["item"] for example in examples} < set(ids)
+    assert "no deployment satisfies" in examples[0]["why"]
+    said = tierqueue("policy", "replay", file, status=1)
+    assert said.startswith("5 of 5 items are expected to be refused")
+    assert said.count(": Item ") == 3
+
+
+def test_ceilings_that_would_be_spent_are_foreseen(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    answered(moves, 3)
+    ceiling = '[[ceilings]]\nscope = "budget"\nlimit = "LIMITusd"\n'
+    each = tierqueue.json("policy", "replay", policy(tmp_path, ON_BEST))["expected_nanousd"] // 3
+    enough_for_two = ceiling.replace("LIMIT", str(2.5 * each / 10**9))
+    told = tierqueue.json("policy", "replay", policy(tmp_path, ON_BEST + enough_for_two), status=1)
+    assert [len(ids) for ids in told["refused"].values()] == [1]
+    [example] = told["refused_examples"]["cost_ceiling"]
+    assert "ceiling budget:" in example["why"]
+    own = ceiling.replace("LIMIT", "0") + enough_for_two.replace("scope", 'name = "b"\nscope')
+    items = tierqueue.json("policy", "replay", policy(tmp_path, ON_BEST + own), status=1)
+    assert len(items["refused"]["cost_ceiling"]) in (1, 3)
+
+
+def test_a_deadline_that_is_shorter_than_such_calls_take_is_foreseen(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    with moves.ledger.read() as connection:
+        in_an_hour = database_now(connection) + 3_600_000_000
+    claims = moves.claim(submitted(moves, 40, deadline=in_an_hour)).claimed
+    moves.settle(*(settlement(claim, seconds=10_000.0) for claim in claims))
+    with moves.ledger.write() as connection:
+        judged = Judged(claims[0].item.task, "small", True, 10, 10, 10_000.0)
+        evidence.add(connection, [judged] * 40)
+    told = tierqueue.json("policy", "replay", policy(tmp_path, HOUSE_ONLY), status=1)
+    assert len(told["refused"]["deadline"]) == 40
+    assert "took 10,000 s on average" in told["refused_examples"]["deadline"][0]["why"]
 
 
 def test_no_replay_takes_guarded_data_out_of_the_house(
