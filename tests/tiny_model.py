@@ -3,6 +3,7 @@
 What it says means nothing: assert shapes, counts, finish reasons and validity, never the text.
 """
 
+import json
 from pathlib import Path
 
 CHAT_TEMPLATE = (
@@ -48,4 +49,32 @@ def make_tiny_model(folder: Path, *, chat: bool = True) -> Path:
         pad_token_id=vocabulary["<|endoftext|>"],
     )
     Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def make_adapter(folder: Path, *, seed: int, rank: int = 8) -> Path:
+    """Write a LoRA adapter for the tiny model to ``folder``, that changes what it says."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    draw = torch.Generator().manual_seed(seed)
+    shapes = {"q_proj": (64, 128), "o_proj": (128, 64)}
+    weights = {
+        f"base_model.model.model.layers.{layer}.self_attn.{name}.lora_{half}.weight": torch.randn(
+            (rank, inside) if half == "A" else (outside, rank), generator=draw
+        )
+        for layer in range(2)
+        for name, (inside, outside) in shapes.items()
+        for half in "AB"
+    }
+    save_file(weights, folder / "adapter_model.safetensors")
+    settings = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": rank,
+        "lora_alpha": 4 * rank,
+        "target_modules": list(shapes),
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder

@@ -61,6 +61,7 @@ def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call
         timeout=deployment.timeout if flex is None else flex.timeout,
         flex=flex is not None,
         engine_seconds=engine_seconds(deployment, claim.held) if claim.counted else inf,
+        adapter=deployment.adapters.get(item.task),
         labels={"attempt": str(item.calls + 1)},
         images=images,
     )

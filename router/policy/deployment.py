@@ -54,7 +54,7 @@ class Limits(Table):
 _ADDED = (
     *("tasks", "top_logprobs", "temperature", "batch", "served_model"),
     *("connect_timeout", "first_token_timeout", "redact", "flex", "vision", "image_tokens"),
-    "candidate",
+    *("candidate", "adapters"),
 )
 """Keys of later releases, newest last."""
 
@@ -108,7 +108,9 @@ class Deployment(Table):
     ``house`` only."""
 
     context_window: PositiveCount
-    """Most tokens of one call, input and output together."""
+    """Most tokens of one call, input and output together; of a ``vllm`` engine, where nothing is
+    stated, its ``max_model_len`` among the ``engine_options``. Its worker refuses more than the
+    engine holds."""
 
     served_as: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Further names, or patterns of them with ``*``, under which the same model answers. An answer
@@ -189,6 +191,10 @@ class Deployment(Table):
     engine_options: dict[str, JsonValue] = Field(default_factory=dict)
     """Arguments of vLLM's engine by name, as vLLM spells them (``tensor_parallel_size``,
     ``limit_mm_per_prompt = { image = 0 }``), whose values vLLM checks; for ``vllm`` engines."""
+
+    adapters: dict[TaskName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    """LoRA adapters by task type, each a folder or a Hugging Face id: its items are answered by the
+    model with that adapter, those of the others by the model alone; for ``vllm`` engines."""
 
     vision: Flag = False
     """Whether the model sees images: without it no item with an image goes there. For engines
@@ -300,7 +306,9 @@ class Deployment(Table):
     @model_validator(mode="before")
     @classmethod
     def _as_its_provider(cls, stated: Any) -> Any:
-        return filled_in(stated, PROFILES) if isinstance(stated, dict) else stated
+        if not isinstance(stated, dict):
+            return stated
+        return filled_in(engine_keys.with_own_window(stated), PROFILES)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

@@ -35,6 +35,7 @@ def check(keys: Mapping[str, Any], *, metered: bool, counted: bool) -> None:
     if keys["first_token_timeout"] is not None:
         _check_streams(keys, metered=metered)
     _check_options(keys["engine_options"], engine)
+    _check_adapters(keys, engine)
     _check_lanes(keys)
     _check_images(keys, counted=counted)
     if engine != "openai" and keys["limit_parameter"] != "max_tokens":
@@ -52,6 +53,21 @@ def check(keys: Mapping[str, Any], *, metered: bool, counted: bool) -> None:
             raise ValueError(f"{key} of {engine} engines is {' or '.join(ways[engine])}")
 
 
+def with_own_window(stated: dict[str, Any]) -> dict[str, Any]:
+    """A deployment's keys with the context window that its engine is told to have."""
+    options = stated.get("engine_options")
+    if (
+        stated.get("engine") != "vllm"
+        or "context_window" in stated
+        or not isinstance(options, dict)
+    ):
+        return stated
+    told = options.get("max_model_len")
+    # vLLM also takes "32k", and -1 for as much as the memory holds: neither is a number of tokens.
+    known = type(told) is int and told > 0
+    return {**stated, "context_window": told} if known else stated
+
+
 def _check_options(options: Mapping[str, Any], engine: str) -> None:
     """The same of the options of vLLM, whose names and values vLLM itself checks."""
     if engine != "vllm" and options:
@@ -59,6 +75,20 @@ def _check_options(options: Mapping[str, Any], engine: str) -> None:
     for option, instead in _STATED_ELSEWHERE.items():
         if option in options:
             raise ValueError(f"engine_options.{option}: {instead}")
+
+
+def _check_adapters(keys: Mapping[str, Any], engine: str) -> None:
+    """The same of the adapters by which task types are answered."""
+    if engine != "vllm" and keys["adapters"]:
+        raise ValueError("adapters are for vllm engines only: a server names its own as models")
+    for task in keys["adapters"]:
+        if keys["tasks"] is not None and task not in keys["tasks"]:
+            raise ValueError(
+                f"adapters.{task}: the deployment does {', '.join(keys['tasks'])} only"
+            )
+    for option in ("enable_lora", "max_loras"):
+        if keys["adapters"] and option in keys["engine_options"]:
+            raise ValueError(f"engine_options.{option} is set by the adapters: leave it out")
 
 
 def _check_lanes(keys: Mapping[str, Any]) -> None:

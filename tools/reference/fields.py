@@ -69,7 +69,8 @@ def _written(annotation: Any, metadata: list[Any]) -> str:
             return ", ".join(f'`"{value}"`' for value in get_args(annotation))
         case origin if origin is dict:
             key, value = get_args(annotation)
-            of = ", ".join(f"`{member.value}`" for member in key) if key is not str else "by name"
+            named = isinstance(key, type) and issubclass(key, StrEnum)
+            of = ", ".join(f"`{member.value}`" for member in key) if named else "by name"
             return f"table ({of})" if table_in(value) else "table of values"
         case origin if origin is tuple:
             part = get_args(annotation)[0]

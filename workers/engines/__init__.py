@@ -22,7 +22,11 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
         from tierqueue.workers.engines.vllm import VllmEngine
 
         return VllmEngine(
-            deployment=deployment.name, model=deployment.model, options=deployment.engine_options
+            deployment=deployment.name,
+            model=deployment.model,
+            options=deployment.engine_options,
+            adapters=deployment.adapters,
+            context_window=deployment.context_window,
         )
     key = _key(deployment, environ)
     if deployment.engine == "openai":

@@ -38,7 +38,8 @@ class Call:
     ``None`` asks for it whole. ``labels`` travel as request headers beside item and fence; never a
     payload. ``send_by``, by the monotonic clock: what has not left by then may not leave any more,
     for its slot and its lease may be another's. ``engine_seconds``: once it has had so many of an
-    engine of the house it is ended. ``originals``: what each pseudonym in it stands
+    engine of the house it is ended. ``adapter``: by which LoRA adapter an engine of the house
+    answers. ``originals``: what each pseudonym in it stands
     for; it is never sent. ``images`` are sent before the question.
     """
 
@@ -59,6 +60,7 @@ class Call:
     flex: bool = False
     send_by: float = math.inf
     engine_seconds: float = math.inf
+    adapter: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     originals: Mapping[str, str] = field(default_factory=dict, repr=False)
     images: Sequence[SentImage] = field(default=(), repr=False)

@@ -123,6 +123,15 @@ def test_a_typo_is_answered_with_its_key_and_the_nearest_valid_word(
         (HOUSE.replace('"vllm"', '"openai"'), "key_env is missing"),
         (HOUSE + "tasks = []", "deployments.house.tasks"),
         (CLOSED + "engine_options = { a = 1 }", "engine_options"),
+        (CLOSED + 'adapters = { "t.a" = "/a" }', "adapters are for vllm engines only"),
+        (
+            HOUSE + 'tasks = ["t.b"]\nadapters = { "t.a" = "/a" }',
+            "adapters.t.a: the deployment",
+        ),
+        (
+            HOUSE + 'adapters = { "t.a" = "/a" }\nengine_options = { max_loras = 1 }',
+            "engine_options.max_loras is set by the adapters",
+        ),
         (HOUSE + 'engine_options = { model = "m" }', "stated as the deployment's model"),
         (HOUSE + "engine_options = { enable_log_requests = true }", "never written into a log"),
         (HOUSE + 'prices = { input = "1", output = "1" }', "keep exactly one"),
@@ -272,6 +281,17 @@ def test_resolving_twice_changes_nothing() -> None:
     policy = _policy(TASKS)
     once = resolve(Demands(), "tierqueue.extract", policy, 5)
     assert resolve(once, "tierqueue.extract", policy, 999) == once
+
+
+def test_a_house_engine_routes_by_its_own_window_where_none_is_stated() -> None:
+    bare = HOUSE.replace("context_window = 32768\n", "")
+    told = parse_policy(bare + "engine_options = { max_model_len = 4096 }", "test")
+    assert told.deployments["house"].context_window == 4096
+    both = parse_policy(HOUSE + "engine_options = { max_model_len = 40960 }", "test")
+    assert both.deployments["house"].context_window == 32768
+    for unknown in ("", "engine_options = { max_model_len = -1 }"):
+        with pytest.raises(InvalidPolicy, match="context_window: is missing"):
+            parse_policy(bare + unknown, "test")
 
 
 def test_engine_options_may_be_nested() -> None:

@@ -69,7 +69,7 @@ def test_a_start_that_fails_has_ended_its_core_when_it_says_so(tmp_path: Path) -
         raise Misconfigured("the policy states more than it has")
 
     async def started() -> None:
-        launch.launch("tiny", model, SMALL, EngineLoad(), suits)
+        launch.launch("tiny", model, SMALL, dict, EngineLoad(), suits)
 
     with pytest.raises(Misconfigured, match="states more"):
         asyncio.run(started())

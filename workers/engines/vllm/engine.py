@@ -7,10 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-
+from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import (
-    ENGINE_TIME,
     Completed,
     Failed,
     Interrupted,
@@ -22,12 +20,11 @@ from tierqueue.router.outcome import (
 from tierqueue.workers.engines import engine_load
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_load import EngineLoad, Stall
-from tierqueue.workers.engines.engine_time import Clock, EngineTime, OutOfEngineTime
-from tierqueue.workers.engines.http import refusals
-from tierqueue.workers.engines.vllm import launch, request, tokens
+from tierqueue.workers.engines.engine_time import Clock, EngineTime
+from tierqueue.workers.engines.vllm import endings, launch, request, tokens
+from tierqueue.workers.engines.vllm.adapters import Adapters
 from tierqueue.workers.engines.vllm.grammar import Grammar
-
-log = structlog.get_logger(__name__)
+from tierqueue.workers.engines.vllm.turns import Turns
 
 FINISH = {"stop": "stop", "length": "length"}
 
@@ -35,7 +32,9 @@ FINISH = {"stop": "stop", "length": "length"}
 class VllmEngine:
     """One model on this machine. ``options`` are arguments of vLLM's ``AsyncEngineArgs``.
 
-    Answers are greedy, so that the same call gives the same text. ``clock`` returns seconds.
+    ``adapters``: a LoRA adapter by task type. ``context_window``: the tokens that the policy says
+    it holds; ``None``: it says nothing. Answers are greedy, so that the same call gives the same
+    text. ``clock`` returns seconds.
     """
 
     def __init__(
@@ -44,11 +43,16 @@ class VllmEngine:
         deployment: str,
         model: str,
         options: Mapping[str, Any] | None = None,
+        adapters: Mapping[str, str] | None = None,
+        context_window: int | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._deployment = deployment
         self._model = model
         self._options = dict(options or {})
+        self._adapters = Adapters(deployment, adapters or {})
+        self._context_window = context_window
+        self._turns: Turns | None = None
         self._clock = clock
         self._time = EngineTime(clock)
         self.load = EngineLoad()
@@ -69,14 +73,37 @@ class VllmEngine:
         """Load the model and start the engine core, a child process: 8 to 15 s and more.
 
         Holds the loop meanwhile, as nothing can be served before. Raises ``Misconfigured`` when
-        vLLM is missing, an option is unknown or the core does not come up: end the process then.
+        vLLM is missing, an option is unknown, an adapter is not there, the core does not come up or
+        cannot do what the policy states: end the process then. No core is left.
         """
-        self._launched = launch.launch(
-            self._deployment, self._model, self._options, self.load, lambda _: None
+        launched = launch.launch(
+            self._deployment,
+            self._model,
+            self._options,
+            self._adapters.options,
+            self.load,
+            self._suits,
         )
+        try:
+            await self._adapters.load(launched.llm)
+        except BaseException:
+            await launched.close()
+            raise
+        self._launched = launched
         self._llm = self._launched.llm
+        self._turns = Turns() if self._adapters and launch.on_cpu() else None
         self._sampling = request.Sampling()
         self._grammar = Grammar(self._llm, self._sampling)
+
+    def _suits(self, llm: Any) -> None:
+        """Refuse an engine whose context window is smaller than the one the policy routes by."""
+        stated, own = self._context_window, llm.model_config.max_model_len
+        if stated is not None and stated > own:
+            raise Misconfigured(
+                f"deployment {self._deployment} states context_window = {stated}, and its engine"
+                f" holds {own} tokens (max_model_len): state no more than that",
+                {"deployment": self._deployment, "context_window": own},
+            )
 
     def arguments(self) -> dict[str, Any]:
         """What vLLM is started with."""
@@ -88,7 +115,15 @@ class VllmEngine:
         """
         if self.healthy and call.schema is not None and self.not_held(call.schema) is not None:
             said = "its grammar cannot hold the form of the answer, as `tierqueue doctor` says"
-            return self._failure("grammar", said, transient=False, reason="grammar")
+            return endings.failure(
+                self._deployment, "grammar", said, transient=False, reason="grammar"
+            )
+        if self._turns is None:
+            return await self._answered(call)
+        async with self._turns.of(call.adapter):
+            return await self._answered(call)
+
+    async def _answered(self, call: Call) -> Reply:
         began, mark = self._clock(), self._time.enter()
         self._stall.begun()
         self.load.begun()
@@ -105,7 +140,7 @@ class VllmEngine:
             raise
         except Exception as error:  # noqa: BLE001 - every end of a call is an outcome
             timed_out = isinstance(error, TimeoutError)
-            reply = self._without_answer(call, error)
+            reply = endings.without_answer(self._deployment, call, error, hung=self._hung)
         finally:
             engine_seconds = self._time.leave(mark)
             if self._time.idle:
@@ -155,11 +190,14 @@ class VllmEngine:
             message = f"{self._deployment}: the engine is not running"
             return Unavailable(kind="engine_dead", message=message)
         if call.model != self._model:
-            return self._failure("bad_request", f"serves {self._model} alone", transient=False)
+            return endings.failure(
+                self._deployment, "bad_request", f"serves {self._model} alone", transient=False
+            )
         stream = self._llm.generate(
             await self._rendered(call),
             self._sampling(call),
             request_id=f"{call.item}.{call.fence}",
+            lora_request=self._adapters.request(call.adapter),
         )
         last = None
         # Closing the stream aborts the request in the engine core.
@@ -169,7 +207,9 @@ class VllmEngine:
         answer = last.outputs[0] if last is not None else None
         finish = FINISH.get(str(answer.finish_reason)) if answer is not None else None
         if last is None or answer is None or finish is None:
-            return self._failure("engine_error", "the request ended unfinished", transient=True)
+            return endings.failure(
+                self._deployment, "engine_error", "the request ended unfinished", transient=True
+            )
         cached = last.num_cached_tokens or 0
         self.load.answered(len(answer.token_ids))
         text = answer.text
@@ -204,40 +244,3 @@ class VllmEngine:
         parsed = parse_model_prompt(self._llm.model_config, {"prompt": prompt})
         (rendered,) = await renderer.render_cmpl_async([parsed], how)
         return rendered
-
-    def _without_answer(
-        self, call: Call, error: Exception
-    ) -> Completed | Failed | Unavailable | Interrupted:
-        from vllm.exceptions import VLLMClientError
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
-
-        # The types alone: vLLM's validation errors quote the values they refuse.
-        named = type(error).__name__
-        match error:
-            case TimeoutError() if self._hung:
-                message = f"{self._deployment}: the engine core hangs"
-                return Unavailable(kind="engine_died", message=message)
-            case OutOfEngineTime():
-                return Interrupted(kind=ENGINE_TIME)
-            case TimeoutError():
-                return self._failure("timeout", f"no answer in {call.timeout} s", transient=True)
-            case EngineDeadError():
-                log.error("engine_died", deployment=self._deployment)
-                message = f"{self._deployment}: the engine core died"
-                return Unavailable(kind="engine_died", message=message)
-            case VLLMClientError() | ValueError() if refusals.says_too_long(str(error), call):
-                return Completed(
-                    text="", usage=Usage(), model_served=self._model, finish="too_long"
-                )
-            case VLLMClientError() | ValueError():
-                return self._failure("bad_request", f"vLLM refuses it: {named}", transient=False)
-            case EngineGenerateError():
-                named = f"{named} from {type(error.__cause__).__name__}"
-        log.error(
-            "engine_error_unexpected", deployment=self._deployment, item=call.item, error=named
-        )
-        return self._failure("engine_error", named, transient=True)
-
-    def _failure(self, kind: str, said: str, *, transient: bool, reason: str = "refused") -> Failed:
-        message = f"{self._deployment}: {said}"
-        return Failed(kind=kind, message=message, transient=transient, reason=reason)

@@ -51,8 +51,11 @@ class Launched:
         return ""
 
     async def close(self) -> None:
-        """End the core, which takes about 5 s."""
+        """End the core, which takes about 5 s, and wait for its end."""
         await asyncio.to_thread(self.llm.shutdown)
+        for core in self.cores:
+            core.kill()
+            await asyncio.to_thread(core.join)
         _end_messaging(self.llm.engine_core.resources)
         orphans.unwatch(self.watcher)
         with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -64,14 +67,16 @@ def launch(
     deployment: str,
     model: str,
     options: Mapping[str, Any],
+    more: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     load: EngineLoad,
     suits: Callable[[Any], None],
 ) -> Launched:
     """Load the model and start its engine core, whose steps ``load`` is told of.
 
-    ``suits`` is given vLLM's own engine and raises ``Misconfigured`` where it cannot do what the
-    policy states. Raises ``Misconfigured`` when vLLM is missing, an option is unknown or the core
-    does not come up; whatever was raised, no core is left.
+    ``more`` gives the options that follow from the others, once vLLM is there. ``suits`` is given
+    vLLM's own engine and raises ``Misconfigured`` where it cannot do what the policy states.
+    Raises ``Misconfigured`` when vLLM is missing, an option is unknown or the core does not come
+    up; whatever was raised, no core is left.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -86,6 +91,7 @@ def launch(
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
     if (wrong := not_started.unknown(options, known)) is not None:
         raise Misconfigured(f"deployment {deployment}: {wrong}")
+    whole = {**more(options), **options}
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
     others = set(multiprocessing.active_children())
     watcher = orphans.watch()
@@ -93,7 +99,7 @@ def launch(
     try:
         told = steps.listener(load)
         llm = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(**arguments(model, options)), stat_loggers=[told]
+            AsyncEngineArgs(**arguments(model, whole)), stat_loggers=[told]
         )
         steps.alone(llm, told)
         cores = list(llm.engine_core.resources.engine_manager.processes)
@@ -110,12 +116,17 @@ def launch(
     return Launched(llm, cores, watcher)
 
 
-def arguments(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What vLLM is started with."""
+def on_cpu() -> bool:
+    """Whether vLLM runs on this machine's CPU."""
     from vllm.platforms import current_platform
 
+    return bool(current_platform.is_cpu())
+
+
+def arguments(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What vLLM is started with."""
     return {
-        "enforce_eager": current_platform.is_cpu(),
+        "enforce_eager": on_cpu(),
         "disable_log_stats": True,
         # Compact JSON: a model that may write whitespace pays for it, or never stops.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},

@@ -1,0 +1,85 @@
+"""Adapters at work in vLLM, and an engine that holds less than the policy states."""
+
+import asyncio
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.tiny_model import make_adapter, make_tiny_model
+from tests.workers.engines.engine_calls import a_call
+from tierqueue.router.errors import Misconfigured
+from tierqueue.router.outcome import Completed
+from tierqueue.workers.engines.vllm import VllmEngine
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.engine,
+    pytest.mark.filterwarnings("ignore"),  # vLLM and torch warn of their own future
+]
+SMALL = {"max_model_len": 512, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 16}
+
+
+def _core_like(process: psutil.Process) -> bool:
+    line = process.cmdline()
+    return bool(line) and (line[0].startswith("VLLM::") or "spawn_main" in " ".join(line))
+
+
+def _cores() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and _core_like(child)
+    ]
+
+
+def test_calls_of_several_adapters_at_once_are_answered_as_each_alone(tmp_path: Path) -> None:
+    model = str(make_tiny_model(tmp_path / "model"))
+    adapters = [str(make_adapter(tmp_path / f"adapter-{seed}", seed=seed)) for seed in (1, 2)]
+    engine = VllmEngine(
+        deployment="tiny",
+        model=model,
+        options=SMALL,
+        adapters={"team.one": adapters[0], "team.two": adapters[1]},
+    )
+
+    async def answer(by: str | None, at: int) -> str:
+        call = a_call(model, f"Ticket {at}", item=f"{by}-{at}", adapter=by, output_limit=16)
+        reply = await engine.complete(call)
+        assert isinstance(reply, Completed), reply
+        return reply.text
+
+    async def lived() -> tuple[list[str], list[str]]:
+        await engine.start()
+        asked = [(by, at) for at in range(4) for by in (None, *adapters)]
+        alone = [await answer(by, at) for by, at in asked]
+        mixed = list(await asyncio.gather(*(answer(by, at) for by, at in asked)))
+        await engine.close()
+        return alone, mixed
+
+    alone, mixed = asyncio.run(lived())
+    assert mixed == alone
+    assert len(set(alone[:3])) == 3, "each adapter answers otherwise than the model alone"
+
+
+def test_an_adapter_that_the_engine_cannot_read_leaves_no_core(tmp_path: Path) -> None:
+    model = str(make_tiny_model(tmp_path / "model"))
+    adapter = make_adapter(tmp_path / "adapter", seed=1)
+    (adapter / "adapter_model.safetensors").unlink()
+    engine = VllmEngine(
+        deployment="tiny", model=model, options=SMALL, adapters={"team.one": str(adapter)}
+    )
+    with pytest.raises(Misconfigured, match="deployment tiny, adapter "):
+        asyncio.run(engine.start())
+    assert not engine.healthy
+    assert _cores() == []
+
+
+def test_a_context_window_larger_than_the_engine_s_is_refused_and_leaves_no_core(
+    tmp_path: Path,
+) -> None:
+    model = str(make_tiny_model(tmp_path / "model"))
+    engine = VllmEngine(deployment="tiny", model=model, options=SMALL, context_window=513)
+    with pytest.raises(Misconfigured, match=r"context_window = 513, and its engine holds 512"):
+        asyncio.run(engine.start())
+    assert _cores() == []
