@@ -1,5 +1,5 @@
 """The tables of evidence: what the answers of deployments have shown, those of surrogates,
-which of them may answer again, and the policies that were applied.
+which of them may answer again, what limits were learned, and the policies that were applied.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Table, Text
@@ -70,6 +70,20 @@ observations = Table(
 )
 """One row something that was seen of a deployment's replies: a model that answered, a parameter of
 a request that its server refused.
+"""
+
+learned_limits = Table(
+    "learned_limits",
+    metadata,
+    Column("deployment", Id, primary_key=True),
+    Column("name", Id, primary_key=True),
+    Column("how", Id, primary_key=True),
+    Column("rate", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""One row a limit that a deployment's provider states, or has shown by refusing: for a broker that
+has forgotten it, and for people.
 """
 
 reusable = Table(

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierqueue.ledger.in_force import stated_limits
+from tierqueue.ledger.in_force import learned_limits, stated_limits
+from tierqueue.ledger.in_force.learned_limits import LearnedLimit
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.ledger.session import Transaction, now
@@ -22,7 +23,8 @@ class Limit:
     """One limit of one deployment; ``None`` where nothing is known.
 
     ``stated`` by the policy, ``chosen`` by an operator in its place; ``learned`` from the provider;
-    ``used`` in the minute before a worker last asked, ``seen`` seconds ago.
+    known so since ``learned_at`` (epoch microseconds); ``used`` in the minute before a worker last
+    asked, ``seen`` seconds ago.
     """
 
     deployment: str
@@ -30,6 +32,7 @@ class Limit:
     stated: int | None
     chosen: int | None
     learned: int | None
+    learned_at: int | None
     used: int | None
     seen: float | None
 
@@ -50,11 +53,20 @@ class Seen:
 
 
 def all_limits(connection: Transaction, policy: Policy) -> list[Limit]:
-    """Every limit of every deployment now, by what the workers last told."""
+    """Every limit of every deployment now, by what the workers last told and else by the ledger."""
     found = stated_limits.all_set(connection)
+    learned: dict[tuple[str, str], LearnedLimit] = {}
+    for limit in sorted(learned_limits.all_learned(connection), key=lambda one: one.rate or 0):
+        learned.setdefault((limit.deployment, limit.name), limit)
     seen = last_seen(progress.living(connection, now(connection)))
     return [
-        _limit(deployment, name, found.get(deployment.name, {}), seen.get(deployment.name))
+        _limit(
+            deployment,
+            name,
+            found.get(deployment.name, {}),
+            seen.get(deployment.name),
+            learned.get((deployment.name, name)),
+        )
         for deployment in policy.deployments.values()
         for name in NAMES
     ]
@@ -78,15 +90,23 @@ def _seen(told: Mapping[str, Any], silent: float) -> Seen:
 
 
 def _limit(
-    deployment: Deployment, name: str, chosen: Mapping[str, int], seen: Seen | None
+    deployment: Deployment,
+    name: str,
+    chosen: Mapping[str, int],
+    seen: Seen | None,
+    kept: LearnedLimit | None,
 ) -> Limit:
     stated: int | None = getattr(deployment.limits, name)
+    learned = kept.rate if kept else None
+    if seen is not None:
+        learned = seen.learned.get(name)
     return Limit(
         deployment=deployment.name,
         name=name,
         stated=stated,
         chosen=chosen.get(name),
-        learned=None if seen is None else seen.learned.get(name),
+        learned=learned,
+        learned_at=kept.at if kept is not None and learned is not None else None,
         used=None if seen is None else seen.used.get(name),
         seen=None if seen is None else seen.age,
     )

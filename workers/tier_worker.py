@@ -54,6 +54,7 @@ from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
 from tierqueue.workers.limits.bounds import Spent, bounds_of
 from tierqueue.workers.limits.breaker import Breaker, Known
+from tierqueue.workers.limits.learned import EVERY, Keeping
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
 from tierqueue.workers.limits.stated import Chosen, StatedLimits
@@ -61,6 +62,7 @@ from tierqueue.workers.process import as_started
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.policy_watch import PolicyWatch
+from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.settler import Ended, Settler
 
 _log = structlog.get_logger(__name__)
@@ -191,6 +193,8 @@ class TierWorker:
         delivery = Delivery(self.app)
         serves = {deployment.name: deployment.tier.value for deployment in deployments}
         self._leases = Leases(ledger, limiter, serves, settings.lease)
+        keeping = Keeping(ledger, limiter.learned, lambda: self._stations)
+        self._keeping = Ticker("learned limits", keeping.tick, EVERY)
 
         def free(batch: Sequence[Ended]) -> None:
             slots: dict[Deployment, list[Spent]] = {}
@@ -202,7 +206,7 @@ class TierWorker:
                 limiter.settle(bounds_of(deployment, None), given_back)
                 engine = self._stations[deployment.name].engine
                 if isinstance(engine, Telling) and engine.rates is not None:
-                    limiter.told(deployment.name, engine.rates)
+                    limiter.learned.told(deployment.name, engine.rates)
             # After the slots, without which a place is no use, and together: one by one, the next
             # slices would be claimed item by item.
             GATE.release(len(batch))
@@ -260,9 +264,8 @@ class TierWorker:
             lease=settings.lease,
             checkpoint=self._checkpoint,
         )
-        self._settler.start()
-        self._leases.start()
-        self._lane.start()
+        for part in (self._settler, self._leases, self._keeping, self._lane):
+            part.start()
         # Another one: what it tells now is told at once, not at the next beat.
         self._beat.close()
         self._beats(self._heartbeat_detail)
@@ -361,6 +364,7 @@ class TierWorker:
             return
         self._settler.stop(timeout=BEFORE_THE_END)
         self._leases.stop()
+        self._keeping.stop()
         self._beat.close()
         self._stopping = True
         self._close_engines()

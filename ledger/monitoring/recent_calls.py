@@ -32,15 +32,16 @@ _SINCE = (
     )
     .join(items, items.c.id == attempts.c.item_id)
     .where(
-        # A batch takes nothing of the limits of live calls.
+        # A batch takes nothing of the limits of live calls, nor does what was refused.
         attempts.c.batch.is_(None),
+        attempts.c.outcome.is_distinct_from("throttled"),
         attempts.c.deployment == bindparam("deployment"),
         attempts.c.started_at > bindparam("since"),
     )
 )
 _AT_APIS = _SINCE.where(attempts.c.tier != literal_column("'gpu'"))
 """What an index serves: the house's own engines make more calls, and have no rates."""
-_EXACT = ("accepted", "rejected", "throttled")
+_EXACT = ("accepted", "rejected")
 """Ends after which nothing but the usage can have been counted."""
 _INPUTS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 

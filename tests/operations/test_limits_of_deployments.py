@@ -3,7 +3,10 @@
 import pytest
 
 from tests.operations.cli.command import Command
+from tierqueue.ledger.in_force import learned_limits
+from tierqueue.ledger.in_force.learned_limits import LearnedLimit
 from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.session import now
 from tierqueue.operations.cli.output import printing
 from tierqueue.operations.cli.system import limits as commands
 from tierqueue.operations.limits import NAMES
@@ -61,6 +64,24 @@ def test_the_policys_limit_holds_until_an_operator_sets_it_and_again_once_it_is_
     assert (shown(tierqueue)["set"], shown(tierqueue)["in_force"]) == (None, 50)
     tierqueue("limits", "unset", "best")
     assert shown(tierqueue, "tokens_per_minute")["set"] is None
+
+
+def test_what_was_learned_and_when_is_shown_without_a_worker_too(tierqueue: Command) -> None:
+    with app.ledger.write() as connection:
+        at = now(connection)
+        rows = [("told", 40, at - 7_300_000_000), ("refused", 30, at - 180_000_000)]
+        learned_limits.write(
+            connection,
+            [
+                LearnedLimit("best", "requests_per_minute", how, rate, 1, at)
+                for how, rate, at in rows
+            ],
+        )
+    limit = shown(tierqueue)
+    assert (limit["learned"], limit["learned_at"], limit["in_force"]) == (30, rows[1][2], 30)
+    assert "3 min" in tierqueue("limits", "show", "best")
+    a_worker_tells("w", ago=1.0, used=3, learned=25)
+    assert (shown(tierqueue)["learned"], shown(tierqueue)["in_force"]) == (25, 25)
 
 
 def test_what_was_set_and_unset_stands_among_the_actions(tierqueue: Command) -> None:

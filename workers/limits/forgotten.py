@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from tierqueue.ledger.in_force import learned_limits
 from tierqueue.ledger.lifecycle import leases
 from tierqueue.ledger.monitoring import recent_calls
 from tierqueue.ledger.monitoring.recent_calls import RecentCall
@@ -39,7 +40,7 @@ def _calls_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant
 
 
 def _rates_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:
-    """Whether the windows were filled from the ledger.
+    """Whether the windows were filled from the ledger; what was learned is, in any case.
 
     Where calls were made within them, others may have been granted and not claimed yet: those are
     waited for first.
@@ -50,6 +51,8 @@ def _rates_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant
         now = database_now(connection)
         since = now - round((limiter.travel + limiter.day if days else minute) * 1_000_000)
         calls = recent_calls.since(connection, Tier(bounds.tier), bounds.deployment, since)
+        learned = learned_limits.all_learned(connection, bounds.deployment)
+    limiter.learned.remember(bounds.deployment, learned, now)
     if granted.at < granted.forgotten_until and any(
         now - call.started_at < minute * 1_000_000 for call in calls
     ):

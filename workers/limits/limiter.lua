@@ -39,11 +39,8 @@ local function scope(number)
     most = tonumber(ARGV[at + 6]), windows = ARGV[at + 7] == '1', from = 0, why = 0, wait = 0,
     calls_key = KEYS[number * 3 - 1], bit = tonumber(ARGV[at + 8]), used = { 0, 0, 0, 0, 0 },
   }
-  local limits, limited = {}, false
-  for dimension = 1, 5 do
-    limits[dimension] = tonumber(ARGV[at + dimension])
-    limited = limited or limits[dimension] ~= nil
-  end
+  local limits = {}
+  for dimension = 1, 5 do limits[dimension] = tonumber(ARGV[at + dimension]) end
   s.limits, s.soft = limits, {}
   for dimension = 1, number == 1 and s.windows and 4 or 0 do
     -- A trial goes whatever was found, but not where the provider itself says that it would be refused.
@@ -64,16 +61,13 @@ local function scope(number)
   if w.state.process ~= process or not from or (from == 0 and not days) then
     redis.call('DEL', w.key)
     w = { key = w.key, cells = {}, changed = {}, state = {} }
-    from = limited and now + travel or 0
+    from = now + travel
     say(w, { process = process, from = string.format('%.0f', from), since = string.format('%.0f', now),
       day = '0' })
     redis.call('EXPIRE', w.key, life)
   elseif from > now + travel then
     from = now + travel
     say(w, { from = string.format('%.0f', from) })
-  elseif from > 0 and not limited then
-    from = 0
-    say(w, { from = '0' })
   end
   if from > 0 then
     s.from, s.why, s.wait = from, s.why + FORGOTTEN, math.max(s.wait, from - now)

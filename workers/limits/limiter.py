@@ -44,6 +44,7 @@ from tierqueue.workers.limits.bounds import (
     Spent,
     Want,
 )
+from tierqueue.workers.limits.learned import Learned
 from tierqueue.workers.limits.scripts import Scripts
 
 _log = structlog.get_logger(__name__)
@@ -56,9 +57,6 @@ LONGEST = 60.0
 
 KEY_LIFE = 3600
 """Seconds an unused key is kept."""
-
-TOLD_AGAIN = 30.0
-"""Seconds after which limits that a provider states are told again, though they did not change."""
 
 
 class Entry(NamedTuple):
@@ -99,7 +97,7 @@ class Limiter:
         self._settle = client.register_script(self.scripts.settle)
         self._restore = client.register_script(self.scripts.restore)
         self._client = client
-        self._told: dict[str, tuple[float, PerMinute]] = {}
+        self.learned = Learned(client, prefix)
         self.seen: dict[str, Seen] = {}
 
     @classmethod
@@ -136,7 +134,7 @@ class Limiter:
         for want in wanted:
             arguments += want.id, want.input, want.output
         try:
-            keys = [*self._keys(bounds), self._learned(bounds.deployment)]
+            keys = [*self._keys(bounds), self.learned.key(bounds.deployment)]
             count, wait, full, at, until, _, *now = self._grant(keys=keys, args=arguments)
         except redis.RedisError as error:
             raise SpendingRefused(
@@ -180,29 +178,13 @@ class Limiter:
             arguments.append("" if over is None else _micro(over - slot.asked))
         windows, calls, _, tier_windows, tier_calls, _ = self._keys(bounds)
         try:
-            keys = [windows, calls, tier_windows, tier_calls, self._learned(bounds.deployment)]
+            keys = [windows, calls, tier_windows, tier_calls, self.learned.key(bounds.deployment)]
             self._settle(keys=keys, args=arguments)
         except redis.RedisError as error:
             name = type(error).__name__
             _log.warning("slots_not_released", deployment=bounds.deployment, error=name)
             return False
         return True
-
-    def told(self, deployment: str, rates: PerMinute) -> None:
-        """Bound a deployment by what its provider states, over all workers from the next grant on.
-
-        Where Redis gives no answer nothing changes, and it is told again with the next call.
-        """
-        at, before = self._told.get(deployment, (-TOLD_AGAIN, None))
-        if rates == before and time.monotonic() - at < TOLD_AGAIN:
-            return
-        key = self._learned(deployment)
-        with suppress(redis.RedisError), self._client.pipeline() as pipe:
-            for number, rate in enumerate(rates, 1):
-                pipe.hset(key, f"told{number}", str(_limit(rate)))
-            pipe.expire(key, KEY_LIFE)
-            pipe.execute()
-            self._told[deployment] = time.monotonic(), rates
 
     def restore(self, bounds: Bounds, until: int, entries: Iterable[Entry], days: bool) -> None:
         """Count what the ledger knows of calls made before Redis forgot them.
@@ -273,9 +255,6 @@ class Limiter:
         calls, memory = self._slots(deployment, tier), self._memory(deployment, tier)
         windows = [f"{self._prefix}:windows:{deployment}", f"{self._prefix}:tier-windows:{tier}"]
         return [windows[0], calls[0], memory[0], windows[1], calls[1], memory[1]]
-
-    def _learned(self, deployment: str) -> str:
-        return f"{self._prefix}:learned:{deployment}"
 
     def _memory(self, deployment: str, tier: str) -> list[str]:
         return [f"{self._prefix}:known:{deployment}", f"{self._prefix}:tier-known:{tier}"]

@@ -10,6 +10,7 @@ from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import (
     Column,
+    age,
     emit,
     json_option,
     paragraph,
@@ -47,15 +48,17 @@ def show(deployment: str | None, as_json: bool) -> None:
     """Show the limits of each deployment, or of DEPLOYMENT, and what is used of them.
 
     STATED is the policy's, SET an operator's in its place, LEARNED what the provider states or has
-    shown by refusing: the least of them is in force. USED is what was asked for within the last
-    minute, as the worker saw it that asked the limiter last.
+    shown by refusing, SINCE when: the least of them is in force. USED is what was asked for within
+    the last minute, as the worker saw it that asked the limiter last.
     """
+    from tierqueue.ledger.session import now as database_now
     from tierqueue.operations.limits import all_limits
 
     policy, _ = read_policy(None)
     if deployment is not None:
         _known(policy, deployment)
     with opened() as ledger, ledger.read() as connection:
+        now = database_now(connection)
         found = [
             limit
             for limit in all_limits(connection, policy)
@@ -65,8 +68,9 @@ def show(deployment: str | None, as_json: bool) -> None:
         emit([_for_scripts(limit) for limit in found])
         return
     told = [limit for limit in found if _says_something(limit)]
-    columns = ["deployment", "limit", "stated>", "set>", "learned>", "used>"]
-    table([*columns, Column("in force", right=True, rank=1)], [_row(limit) for limit in told])
+    columns = ["deployment", "limit", "stated>", "set>", "learned>", "since>", "used>"]
+    last = Column("in force", right=True, rank=1)
+    table([*columns, last], [_row(limit, now) for limit in told])
     quiet = {limit.deployment for limit in found} - {limit.deployment for limit in told}
     if quiet:
         paragraph("", f"nothing stated, set, learned or used: {', '.join(sorted(quiet))}")
@@ -127,10 +131,14 @@ def _says_something(limit: Limit) -> bool:
     return any(figure is not None for figure in figures)
 
 
-def _row(limit: Limit) -> tuple[Any, ...]:
-    figures = (limit.stated, limit.chosen, limit.learned, limit.used, limit.in_force)
-    shown = ("" if figure is None else f"{figure:,}" for figure in figures)
-    return limit.deployment, limit.name, *shown
+def _row(limit: Limit, now: int) -> tuple[Any, ...]:
+    own = [_figure(figure) for figure in (limit.stated, limit.chosen, limit.learned)]
+    now_so = [_figure(figure) for figure in (limit.used, limit.in_force)]
+    return limit.deployment, limit.name, *own, age(limit.learned_at, now), *now_so
+
+
+def _figure(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def _for_scripts(limit: Limit) -> dict[str, Any]:
@@ -140,6 +148,7 @@ def _for_scripts(limit: Limit) -> dict[str, Any]:
         "stated": limit.stated,
         "set": limit.chosen,
         "learned": limit.learned,
+        "learned_at": limit.learned_at,
         "in_force": limit.in_force,
         "used": limit.used,
         "seen_seconds_ago": None if limit.seen is None else round(limit.seen, 1),
