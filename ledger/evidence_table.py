@@ -108,6 +108,15 @@ policies = Table(
 )
 """One row a policy that was applied or that a routing stage started with; the last is in force."""
 
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("system", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""Append-only: one row an instruction that stood in for a task type's own, by its hash."""
+
 policy_versions = Table(
     "policy_versions",
     metadata,

@@ -112,6 +112,8 @@ class Item(NamedTuple):
     """That item's id."""
     candidate: str | None = None
     """The one deployment that may do it, in a shadow."""
+    prompt: str | None = None
+    """The version of the instruction that it is asked under, where that is not its task type's."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:

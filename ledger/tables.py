@@ -26,6 +26,7 @@ from tierqueue.ledger.evidence_table import call_seconds as call_seconds  # noqa
 from tierqueue.ledger.evidence_table import evidence as evidence  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import policies as policies  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import policy_versions as policy_versions  # noqa: PLC0414
+from tierqueue.ledger.evidence_table import prompts as prompts  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import reusable as reusable  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import surrogate_audits as surrogate_audits  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import surrogates_off as surrogates_off  # noqa: PLC0414
@@ -113,6 +114,7 @@ items = Table(
     Index(
         "ix_items_second_to", "second_to", "purpose", unique=True, **_where("second_to IS NOT NULL")
     ),
+    Column("prompt", Text),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", "flow", "due", "id", **_where("state = 'submitted'")),
@@ -154,13 +156,12 @@ key is free from then on; ``erased_at``: its payloads are gone, by retention or 
 ``hooked_at``: the hook was told that a ceiling ended it. Once an item is routed, ``risk`` to
 ``budget`` and ``fallback`` hold what the policy of digest ``policy`` made of what it ``stated``.
 ``too_small``: the deployments that cannot hold it, and why. ``ceiling``: the balance that lacks
-headroom for it, where its ``reason`` is `ceiling`. ``flow``: with which items it shares a place;
-of these the one that is ``due`` first goes first. ``lane``: `batch` where it was routed to its
-deployment's batches, `flex` where to its flex tier, `live` once a batch of its came to nothing or
-that tier does not take it. ``pinned``: the one tier that may do it. ``shared``: other rows of jobs
-have this item too. ``fresh``: no earlier answer may be taken for it. ``images``: their
-width and height. ``purpose``: why it answers a second time what ``second_to`` was accepted for;
-``candidate``: the one deployment that may do it then.
+headroom for it, where its ``reason`` is `ceiling`. ``flow``: with which items it shares a place; of
+these the one that is ``due`` first goes first. ``lane``: `batch` where it was routed to its
+deployment's batches, `flex` where to its flex tier, `live` once a batch came to nothing or that
+tier does not take it. ``pinned``: the one tier that may do it. ``shared``: other rows have it too.
+``fresh``: no earlier answer does. ``images``: their sizes. ``purpose``: why it answers again what
+``second_to`` was accepted for; ``candidate``: who alone may do it. ``prompt``: its other one.
 """
 
 promises = Table(

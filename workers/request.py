@@ -1,5 +1,6 @@
 """The request of a claimed item: what is sent to a deployment, or why nothing may be."""
 
+from dataclasses import replace
 from math import inf
 
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from tierqueue.router.pricing import engine_seconds
 from tierqueue.tasks.answers import confidence, form
 from tierqueue.tasks.submission.image import NamedImage
 from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.prompt import Prompt
 from tierqueue.workers import egress
 from tierqueue.workers.engines.engine import Call, SentImage
 
@@ -34,6 +36,8 @@ def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call
         return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
     try:
         prompt = kind.prompt(claim.arguments)
+        if claim.item.prompt is not None:
+            prompt = _under(prompt, claim)
         model = kind.output_model(claim.arguments)
         asked = form.asked_of(deployment, model)
         images = [_sent(NamedImage.read(str(name))) for name in prompt.images]
@@ -71,6 +75,13 @@ def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call
         return egress.redacted(call, deployment.redact)
     except EgressRefused as error:
         return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
+
+
+def _under(prompt: Prompt, claim: Claim) -> Prompt:
+    """The prompt with the instruction that the item is asked under."""
+    if claim.system is None:
+        raise LookupError("the ledger does not have its instruction")
+    return replace(prompt, system=claim.system)
 
 
 def _sent(image: NamedImage) -> SentImage:

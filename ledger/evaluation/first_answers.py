@@ -34,7 +34,9 @@ class Judged:
 
 
 def first_answers(connection: Transaction, since: int | None) -> list[FirstAnswers]:
-    """The answers accepted since then (epoch microseconds); those of evaluations are left out."""
+    """The answers accepted since then (epoch microseconds); those of evaluations, and to other
+    prompts than their task types' own, are left out.
+    """
     simulated = case((attempts.c.simulated, 1), else_=0)
     keys = (items.c.task, attempts.c.deployment, items.c.sensitivity, items.c.floor, simulated)
     found = (
@@ -44,6 +46,7 @@ def first_answers(connection: Transaction, since: int | None) -> list[FirstAnswe
             attempts.c.outcome == "accepted",
             items.c.refused_by.is_(None),
             items.c.pinned.is_(None),
+            items.c.prompt.is_(None),
         )
         .group_by(*keys)
         .order_by(*keys)
@@ -61,7 +64,8 @@ def judged(connection: Transaction) -> dict[tuple[str, str], Judged]:
     right = func.sum(cast(case((labels.c.correct, 1), else_=0), BigInteger))
     found = (
         select(labels.c.task, labels.c.deployment, func.count(), right)
-        .where(labels.c.deployment.is_not(None))
+        .join(items, items.c.id == labels.c.item_id)
+        .where(labels.c.deployment.is_not(None), items.c.prompt.is_(None))
         .group_by(labels.c.task, labels.c.deployment)
     )
     return {

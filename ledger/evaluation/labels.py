@@ -30,6 +30,8 @@ class Judgeable:
     calls: int
     spent: int
     sensitivity: str | None
+    prompt: str | None = None
+    """The version of another prompt than its task type's own."""
     arguments: Mapping[str, Any] | None = field(repr=False)
     output: Any = field(repr=False)
 
@@ -47,7 +49,7 @@ def judgeable(connection: Transaction, item_id: str) -> Judgeable | None:
     """The item, its row locked; ``None`` where there is none."""
     names = (
         *("id", "task", "state", "deployment", "erased_at", "arguments", "output"),
-        *("fence", "calls", "spent", "sensitivity"),
+        *("fence", "calls", "spent", "sensitivity", "prompt"),
     )
     answered = reviews.c.decision.in_(("accepted", "corrected"))
     decided = select(reviews.c.by).where(reviews.c.item_id == item_id, answered).scalar_subquery()
@@ -72,6 +74,7 @@ def judgeable(connection: Transaction, item_id: str) -> Judgeable | None:
         calls=row.calls,
         spent=row.spent,
         sensitivity=row.sensitivity,
+        prompt=row.prompt,
     )
 
 
@@ -92,7 +95,7 @@ def put(connection: Transaction, item: Judgeable, label: Label, *, noted: bool =
     write(connection, item, item.deployment if item.state is State.SUCCEEDED else None, label)
     if not label.correct:
         reusable.distrust(connection, item.id)
-    if item.state is State.SUCCEEDED and item.deployment is not None:
+    if item.state is State.SUCCEEDED and item.deployment is not None and item.prompt is None:
         was_wrong = before is not None and not before.correct
         more = int(was_wrong) - int(not label.correct)
         if more:
@@ -121,11 +124,13 @@ def confidences(
     connection: Transaction, task: str, most: int
 ) -> dict[str, list[tuple[float, bool]]]:
     """By deployment how sure it was of each answer that was judged, and whether that was right: of
-    the newest labels of a task type, ``most`` at the most, where a confidence is known.
+    the newest labels of a task type, ``most`` at the most, where a confidence is known. Answers to
+    another prompt than its own are left out.
     """
     newest = (
         select(labels.c.item_id, labels.c.deployment, labels.c.correct)
-        .where(labels.c.task == task, labels.c.deployment.is_not(None))
+        .join(items, items.c.id == labels.c.item_id)
+        .where(labels.c.task == task, labels.c.deployment.is_not(None), items.c.prompt.is_(None))
         .order_by(labels.c.at.desc())
         .limit(most)
         .subquery()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import and_, bindparam, func, insert, literal_column, or_, select, update
 
 from tierqueue.ledger.bulk import among
-from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.in_force import pauses, prompts
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.claims import Claim
@@ -213,7 +213,7 @@ def claims_of(
     open_ = attempts.c.ended_at.is_(None)
     again = open_ if open_only else or_(open_, attempts.c.outcome.in_(BOOKED))
     rows = connection.execute(
-        select(*ITEM, items.c.arguments, *_CLAIM)
+        select(*ITEM, items.c.arguments, *_CLAIM, prompts.SYSTEM)
         .join(attempts, attempts.c.item_id == items.c.id)
         .where(attempts.c.batch == batch_id, again)
         .order_by(items.c.id)
@@ -229,6 +229,7 @@ def claims_of(
             counted=counted,
             balances=tuple(row[width + 3]),
             started_at=row[width + 4],
+            system=row.system,
         )
         for row in rows
     ]

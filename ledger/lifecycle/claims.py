@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from tierqueue.ledger.bulk import among, insert_many
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Full, Held, Need, Scope
-from tierqueue.ledger.in_force import call_seconds, conditions, policies
+from tierqueue.ledger.in_force import call_seconds, conditions, policies, prompts
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle import second_items
 from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded, expired
@@ -27,6 +27,7 @@ class Known(NamedTuple):
 
     item: Item
     arguments: Mapping[str, Any]
+    system: str | None = None
 
 
 class _Queued(NamedTuple):
@@ -55,8 +56,8 @@ class _Queued(NamedTuple):
         return cls._make(row)
 
 
-_KNOWN = select(*ITEM, items.c.arguments).where(among(items.c.id))
 _JOB_OF_FIRST = second_items.job_of_first().label("job_of_first")
+_KNOWN = select(*ITEM, items.c.arguments, prompts.SYSTEM).where(among(items.c.id))
 _WANTED = (
     select(
         *(items.c[name] for name in _Queued._fields[:-2]), _JOB_OF_FIRST, OUTDATED.label("outdated")
@@ -136,6 +137,8 @@ class Claim:
     """Where they are held."""
     started_at: int
     """Epoch microseconds."""
+    system: str | None = field(default=None, repr=False)
+    """The instruction that stands in for its task type's own, where it is asked under another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, Known]:
     It takes long, and on SQLite nobody else writes while a claim is open: ``claim`` comes after.
     """
     rows = connection.execute(_KNOWN, {"ids": sorted(item_ids)})
-    return {row.id: Known(Item.from_row(row[:-1]), row.arguments) for row in rows}
+    return {row.id: Known(Item.from_row(row[:-2]), row.arguments, row.system) for row in rows}
 
 
 def claim(
@@ -224,6 +227,7 @@ def claim(
                     Claim(
                         item=known[row.id].item,
                         arguments=known[row.id].arguments,
+                        system=known[row.id].system,
                         fence=Fence(row.fence + 1),
                         held=row.bound,
                         counted=claimant.counted,

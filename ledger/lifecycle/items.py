@@ -30,7 +30,8 @@ class NewItem:
     uses of one idempotency key apart; ``key_lifetime``: microseconds until the key is free again,
     ``None`` for ever; ``pinned``: the one tier that may do it; ``fresh``: no earlier answer may be
     taken for it; ``images``: the width and height of each that goes with the prompt, whose bytes
-    are among ``contents``.
+    are among ``contents``; ``prompt``: the version of the instruction that it is asked under,
+    where that is not its task type's own.
     """
 
     id: str
@@ -61,6 +62,7 @@ class NewItem:
     pinned: str | None = None
     fresh: bool = False
     images: Sequence[Sequence[int]] | None = None
+    prompt: str | None = None
     contents: Sequence[Content] = field(default=(), repr=False)
 
 

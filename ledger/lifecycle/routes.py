@@ -108,6 +108,10 @@ class Routed(NamedTuple):
     """``routed``, or ``waiting`` to be collected."""
     ready_at: int
     """Epoch microseconds; until when it is collected."""
+    prompt: str | None
+    """The version of the instruction that it is asked under, where not its task type's own."""
+    prompt_bytes: int
+    """The size of its prompt with that."""
 
 
 class _Due(NamedTuple):

@@ -42,7 +42,7 @@ class Second:
 
 _COPIED = (
     *("task", "arguments", "prefix", "prompt_bytes", "messages", "output_limit", "metadata"),
-    *("min_confidence", "images", "refused_by", "too_small"),
+    *("min_confidence", "images", "refused_by", "too_small", "prompt"),
 )
 """What a second item has in common with the first: all that its request is made from, who was found
 unfit for it, and by which keys an erasure finds it."""

@@ -25,8 +25,9 @@ def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted
     """The newest accepted answers of a task type, ``most`` at the most, read in pages.
 
     Where somebody corrected one, what would have been right stands for it, also of an item that has
-    no answer; one that is wrong is left out, and so are erased ones and those that took no call: a
-    surrogate must not learn from itself. Second answers to the same are left out as well.
+    no answer; one that is wrong is left out, and so are erased ones, those that took no call (a
+    surrogate must not learn from itself), second answers to the same, and those to another prompt
+    than the task type's own.
     """
     said = and_(
         items.c.state == State.SUCCEEDED.value,
@@ -41,6 +42,7 @@ def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted
             items.c.task == task,
             items.c.second_to.is_(None),
             items.c.arguments.is_not(None),
+            items.c.prompt.is_(None),
             or_(said, labels.c.corrected.is_not(None)),
         )
         .order_by(items.c.id.desc())

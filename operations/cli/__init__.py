@@ -39,6 +39,7 @@ _COMMANDS = {
     "migrate": ("system.migrate", "Bring the ledger's tables up to date"),
     "pause": ("work.pause", "Hold back a tier, a task type, a budget or a job"),
     "policy": ("system.policy_versions", "What policy is in force: check, replay, apply, rollback"),
+    "prompts": ("evaluation.prompts", "Two prompts of a task type, side by side on live traffic"),
     "quote": ("money.quote", "What a file of work would cost, before anything runs"),
     "raw-messages": ("work.raw_messages", "Messages nobody could read: list, show, discard"),
     "reconcile": ("money.reconcile", "The books against a provider's usage export"),

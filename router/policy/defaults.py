@@ -1,6 +1,7 @@
 """What a policy says of task types: their items' demands by default, and their floors."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -79,6 +80,27 @@ class PredictorRule(Table):
         return f"gain-{self.sha256[:12]}"
 
 
+class PromptRule(Table):
+    """Another instruction than the task type's own, that a share of its items is asked under."""
+
+    system: str = Field(min_length=1, max_length=100_000)
+    """The instruction, in place of the one that the task type states."""
+
+    share: float = Field(gt=0, le=1)
+    """The share of items, drawn by a hash of their ids; an item keeps the prompt it was drawn
+    for."""
+
+    @property
+    def version(self) -> str:
+        """As receipts and the ledger call it."""
+        return prompt_version(self.system)
+
+
+def prompt_version(system: str) -> str:
+    """The name of an instruction: the beginning of its SHA-256."""
+    return f"prompt-{sha256(system.encode()).hexdigest()[:12]}"
+
+
 class ReviewRule(Table):
     """Has a person decide what no tier's answer was good enough for, instead of a dead letter."""
 
@@ -142,6 +164,10 @@ class TaskDefaults(Table):
 
     predictor: PredictorRule | None = None
     """A predictor that has a part in where items go; where nothing is stated, none has."""
+
+    prompt: PromptRule | None = None
+    """Another instruction, to be compared with the task type's own; where nothing is stated, all
+    items are asked under that."""
 
     review: ReviewRule | None = None
     """A person decides what was refused at the highest tier, or is not sure enough; where nothing

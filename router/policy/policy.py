@@ -224,6 +224,12 @@ class Policy(Table):
         return [surrogate.version for surrogate in named if surrogate is not None]
 
     @property
+    def prompts(self) -> dict[str, str]:
+        """The instructions beside task types' own, by their versions."""
+        named = (usual.prompt for usual in self.tasks.values())
+        return {prompt.version: prompt.system for prompt in named if prompt is not None}
+
+    @property
     def predictors(self) -> list[str]:
         """The versions of the predictors that task types name."""
         named = (usual.predictor for usual in self.tasks.values())

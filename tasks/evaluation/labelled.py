@@ -6,8 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tierqueue.ledger.in_force import prompts
+from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Tier
+from tierqueue.router.policy.defaults import prompt_version
 from tierqueue.router.policy.policy_errors import there_is_no
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.source import Reading
@@ -23,7 +27,8 @@ class LabelledSet:
 
     ``truth``: the column that holds what is right, which no model sees. ``group``: a column whose
     values are told apart, no model sees it either. ``field``: the field of an answer that is
-    compared; without it the whole answer, its confidence left out. Raises ``InvalidItem`` for a
+    compared; without it the whole answer, its confidence left out. ``system``: an instruction in
+    place of the task type's own. Raises ``InvalidItem`` for a
     column that is not there and a row that does not say what is right.
     """
 
@@ -38,11 +43,13 @@ class LabelledSet:
         reading: Reading | None = None,
         field: str | None = None,
         group: str | None = None,
+        system: str | None = None,
     ) -> None:
         if str(path) == "-":
             raise InvalidItem("an evaluation reads its set several times: name a file, not -")
         self._task, self._path, self._fixed = task, path, dict(fixed)
         self._column, self._reading, self._field = column, reading, field
+        self._system = system
         self._unread = frozenset(name for name in (truth, group) if name is not None)
         source = open_source(path, reading)
         for name in sorted(self._unread):
@@ -66,6 +73,13 @@ class LabelledSet:
             self.truths[row.number] = right
             self.groups[row.number] = "" if group is None else str(row.columns.get(group))
 
+    def keep(self, ledger: Ledger) -> None:
+        """Keep the instruction that its rows are asked under, for whoever calls."""
+        if self._system is not None:
+            with ledger.write() as connection:
+                system = {prompt_version(self._system): self._system}
+                prompts.keep(connection, system, database_now(connection))
+
     def submission(self, tier: Tier | None) -> Submission:
         """The job that asks ``tier`` alone, ``None``: whoever the work would go to."""
         made = Submission(
@@ -77,9 +91,11 @@ class LabelledSet:
             unread=self._unread,
             pinned=tier,
         )
-        made.fresh = True
-        if tier is not None:
-            made.file = replace(made.file, name=f"{made.file.name} ({tier} alone)")
+        made.fresh, made.system = True, self._system
+        of = [] if tier is None else [f"{tier} alone"]
+        of += [] if self._system is None else [prompt_version(self._system)]
+        if of:
+            made.file = replace(made.file, name=f"{made.file.name} ({', '.join(of)})")
         return made
 
     def is_right(self, number: int, output: Any) -> bool:

@@ -158,7 +158,7 @@ def _receipt(
         "seconds": 0.0,
         "confidence": None,
         "why": [why],
-        "prompt_version": ItemTask.declared[item.task].prompt_version,
+        "prompt_version": item.prompt or ItemTask.declared[item.task].prompt_version,
         "sensitivity": item.sensitivity,
         "degraded_from": None,
         "stands_in_for": None,

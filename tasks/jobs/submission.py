@@ -30,6 +30,7 @@ from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES
 from tierqueue.tasks.submission.image import AnImage
 from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.prompt import under
 
 BATCH = 500
 """Rows in one transaction: few enough that other writers get their turn in between."""
@@ -88,6 +89,8 @@ class Submission:
         self._pinned = pinned
         self.fresh = False
         """Whether no earlier answer may be taken for its rows, as one may where the policy says."""
+        self.system: str | None = None
+        """The instruction that its rows are asked under, where not the task type's own."""
         self.file: Source = without(open_source(path, self._reading), unread)
         self._column = column = column or self.file.text
         if column is not None and self._first in self._fixed:
@@ -133,7 +136,7 @@ class Submission:
         path = _readable(str(at))
         part: tuple[str | None, ...] = (
             *(self._reading.sheet, self._reading.by, self._reading.query),
-            *(() if self._pinned is None else (self._pinned,)),
+            *filter(None, (self._pinned, self.system)),
         )
         run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew, part=part)
         while True:
@@ -219,8 +222,10 @@ class Submission:
             except InvalidItem as error:
                 wrong = error.message
             else:
-                new = replace(new, job_id=job_id, job_index=row.number)
-                new = replace(new, pinned=self._pinned, fresh=self.fresh)
+                new = replace(new, job_id=job_id, job_index=row.number, pinned=self._pinned)
+                new = replace(new, fresh=self.fresh)
+                if self.system is not None:
+                    new = replace(new, **under(self.system, new.prompt_bytes))
                 return Made(new, None, content, fingerprint.of_item(self._task, new))
         empty = NewItem(
             id=item_id,

@@ -14,13 +14,13 @@ from tierqueue.tasks.submission.item_task import ItemTask
 
 
 def left_alone(item: Item, route: Routed, paused: Sequence[Pause]) -> bool:
-    """Whether nobody below the tiers may answer the item: an evaluation asks one tier, a model had
-    its turn already, or somebody holds it back.
+    """Whether nobody below the tiers may answer the item: an evaluation asks one tier, it is asked
+    under another prompt, a model had its turn already, or somebody holds it back.
     """
     begun = item.calls or item.refused_by or item.too_small or item.degraded or route.degraded
     names = {"task": item.task, "budget": route.budget, "job": item.job_id}
     held = any(names.get(pause.kind) == pause.name for pause in paused)
-    return item.pinned is not None or bool(begun) or held
+    return item.pinned is not None or route.prompt is not None or bool(begun) or held
 
 
 def drawn(version: str, item_id: str, share: float) -> bool:

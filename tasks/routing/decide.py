@@ -35,6 +35,7 @@ from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
 from tierqueue.router.selection.evidence import probes
 from tierqueue.router.signals import Predicted, measure
+from tierqueue.tasks.routing.drawn_prompts import drawn
 from tierqueue.tasks.routing.failover import unavailable
 from tierqueue.tasks.routing.measured import NOTHING_MEASURED, Measured
 
@@ -87,8 +88,9 @@ def choose_all(
     tried = {name for name, condition in away.items() if condition.wants_probe(now)}
     conditions = _conditions(now, away, tried, measured)
     alike: dict[tuple[Any, ...], Routed] = {}
-    for item in items:
-        alone = away or item.id in counted or item.id in predicted
+    for came in items:
+        item = drawn(came, policy)
+        alone = away or item.id in counted or item.id in predicted or item.prompt is not None
         kind = None if alone else _kind_of(item)
         if kind in alike:
             due = due_at(item.submitted_at, alike[kind].deadline, item.priority)
@@ -99,7 +101,9 @@ def choose_all(
             message = f"item {item.id} missed its deadline before it was routed"
             deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
             continue
-        signals = measure(work, counted.get(item.id, {}), predicted.get(item.id))
+        # What tokenizers counted has the task type's own instruction in it.
+        exact = counted.get(item.id, {}) if item.prompt is None else {}
+        signals = measure(work, exact, predicted.get(item.id))
         chosen = choose(work, signals, policy, conditions)
         if item.degraded is not None and work.only is not None and not isinstance(chosen, Route):
             if item.degraded["on"] == "ceiling":
@@ -297,6 +301,7 @@ def _routed(
         route={
             **route.to_json(),
             "terms": deployment.terms,
+            **({"prompt": item.prompt} if item.prompt else {}),
             **({"redaction": deployment.redaction} if deployment.redaction else {}),
         },
         policy=policy.digest,
@@ -315,4 +320,6 @@ def _routed(
         lane=_lane(route, item, work),
         state=(State.WAITING if in_batch else State.ROUTED).value,
         ready_at=(demands.deadline or 0) - lanes.LEAST + 1 if in_batch else item.ready_at,
+        prompt=item.prompt,
+        prompt_bytes=item.prompt_bytes,
     )

@@ -33,7 +33,7 @@ def receipt_of(
         "seconds": round(done.seconds, 6),
         "confidence": done.confidence,
         "why": (item.route or {}).get("reasons", []),
-        "prompt_version": accepted.prompt_version,
+        "prompt_version": item.prompt or accepted.prompt_version,
         "sensitivity": item.sensitivity,
         "degraded_from": item.degraded,
         "stands_in_for": (item.route or {}).get("stands_in_for"),

@@ -108,8 +108,10 @@ def cancellation(item_id: str) -> dict[str, Any]:
 
 
 def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> Judged | None:
-    """What an answer shows of the deployment that gave it; by the flex tier nothing of how soon."""
-    if call.claim.item.lane == Lane.FLEX:
+    """What an answer shows of the deployment that gave it; by the flex tier nothing of how soon,
+    and under another prompt nothing of the task type's own.
+    """
+    if call.claim.item.lane == Lane.FLEX or call.claim.item.prompt is not None:
         return None
     return Judged(
         call.claim.item.task,

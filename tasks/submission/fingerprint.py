@@ -46,6 +46,7 @@ def of_item(task: "TaskType", new: "NewItem") -> str:
             "arguments": new.arguments,
             **{name: getattr(new, name) for name in demands},
             **({"pinned": new.pinned} if new.pinned else {}),
+            **({"prompt": new.prompt} if new.prompt else {}),
         }
     )
 

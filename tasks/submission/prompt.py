@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tierqueue.router.policy.defaults import prompt_version
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -29,3 +31,11 @@ class Prompt:
         """A short name of the shared part: equal names may share a slice."""
         text = "\0".join((task, version, self.system, self.prefix))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def under(system: str, prompt_bytes: int) -> dict[str, Any]:
+    """What an item's row says that is asked under another instruction than its task type's own:
+    which one, and a size that holds both.
+    """
+    size = prompt_bytes + len(system.encode())
+    return {"prompt": prompt_version(system), "prompt_bytes": size}

@@ -10,6 +10,7 @@ from tierqueue.ledger.in_force import policy_versions
 from tierqueue.ledger.in_force.policies import Applied
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy.defaults import prompt_version
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import classify
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT
@@ -56,6 +57,21 @@ def test_processes_go_by_what_was_applied_and_back(running: RunningSystem) -> No
         assert (row.deployment, row.policy) == (deployment, policy.digest)
         goes_by(running, policy.digest)
         assert digests(running).keys() == processes
+
+
+def test_a_share_of_items_is_asked_under_another_prompt(running: RunningSystem) -> None:
+    before = running.system._policy.read_text(encoding="utf-8")
+    rule = '[tasks."tierqueue.classify".prompt]\nsystem = "Choose one."\nshare = 1.0\n'
+    applied(running, before + rule)
+    goes_by(running, parse_policy(before + rule, "test").digest)
+    item = classify.delay("under another prompt", ["x", "y"], **OPEN)
+    answer = item.get(timeout=300)
+    assert answer.receipt["prompt_version"] == prompt_version("Choose one.")
+    assert running.item(item.id).prompt == prompt_version("Choose one.")
+    applied(running, before)
+    goes_by(running, parse_policy(before, "test").digest)
+    item = classify.delay("under its own prompt", ["x", "y"], **OPEN)
+    assert item.get(timeout=300).receipt["prompt_version"] == classify.prompt_version
 
 
 def test_during_a_roll_out_nothing_is_called_that_the_policy_before_forbids(

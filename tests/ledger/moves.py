@@ -104,6 +104,8 @@ def routed(item: Item, deadline: int, **chosen: Any) -> Routed:
         "lane": item.lane,
         "state": "routed",
         "ready_at": item.ready_at,
+        "prompt": item.prompt,
+        "prompt_bytes": item.prompt_bytes,
     }
     return Routed(**{**filled, **chosen})
 

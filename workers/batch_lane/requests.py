@@ -51,6 +51,7 @@ def to_be_claimed(known: Known) -> Claim:
     return Claim(
         item=known.item,
         arguments=known.arguments,
+        system=known.system,
         fence=Fence(known.item.fence + 1),
         held=known.item.bound or NOTHING,
         balances=(),

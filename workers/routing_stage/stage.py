@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.in_force import conditions, pauses, policies
+from tierqueue.ledger.in_force import conditions, pauses, policies, prompts
 from tierqueue.ledger.lifecycle import batches, routes
 from tierqueue.ledger.lifecycle.items import die
 from tierqueue.ledger.results import promises
@@ -129,6 +129,7 @@ class RoutingStage:
                 self._applied = applied
             if applied is not None:
                 self._rolled_out_at = applied.at + ROLL_OUT
+            prompts.keep(connection, self._policy.prompts, now)
             batches.route_anew(connection)
             self._measured = measure(connection, self._policy, now)
 
@@ -283,6 +284,7 @@ class RoutingStage:
             return
         self._rolled_out_at = applied.at + ROLL_OUT
         with self._ledger.write() as connection:
+            prompts.keep(connection, policy.prompts, database_now(connection))
             batches.route_anew(connection)
         self._taken(policy)
         _log.info("policy_taken", policy=applied.digest, version=applied.id)

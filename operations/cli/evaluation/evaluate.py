@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -54,6 +54,12 @@ if TYPE_CHECKING:
     "--tier", "only", multiple=True, type=one_of([t.value for t in TIERS]), help="Not all of them."
 )
 @click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="Or NAME=@file.")
+@click.option(
+    "--prompt",
+    "instruction",
+    type=click.Path(path_type=Path),
+    help="A file with another instruction than the task type's own, to be compared with that.",
+)
 @click.option("--max-cost", help="Of all that this command pays for, such as 2usd.")
 @click.option("--retry-failed", is_flag=True, help="Rows that failed before are asked again.")
 @click.option("--anew", is_flag=True, help="Ask every row, also where it was answered before.")
@@ -72,6 +78,7 @@ def eval_(
     group: str | None,
     only: tuple[str, ...],
     texts: tuple[str, ...],
+    instruction: Path | None,
     max_cost: str | None,
     retry_failed: bool,
     anew: bool,
@@ -91,7 +98,8 @@ def eval_(
     Every row is asked of each tier alone and once more as work usually goes: as items of jobs, in
     their ceilings. Without --yes it says what that can cost, and sends nothing. What it pays for is
     kept: the same command again goes on where it stopped, and pays nothing twice. No tier is asked
-    that the data boundary or a floor forbids.
+    that the data boundary or a floor forbids. With --prompt it asks all this once more under
+    another instruction, and says each way's figures for both.
     """
     from tierqueue.operations.cli.evaluation import plot as drawing
     from tierqueue.tasks.evaluation.baselines import beside
@@ -104,21 +112,28 @@ def eval_(
     policy, _ = read_policy(None)
     limit = None if max_cost is None else parse_usd(max_cost)
     task = task_named(name)
-    labelled = LabelledSet(
-        task,
-        file,
-        {**read_arguments(task, texts), **given(demands)},
-        truth,
-        column=column,
-        reading=Reading(encoding, separator, sheet, by, read_text(query)),
-        field=field,
-        group=group,
-    )
-    asked: list[Tier | None] = [*_tiers(policy, only), None]
+    sets = {
+        version: LabelledSet(
+            task,
+            file,
+            {**read_arguments(task, texts), **given(demands)},
+            truth,
+            column=column,
+            reading=Reading(encoding, separator, sheet, by, read_text(query)),
+            field=field,
+            group=group,
+            system=system,
+        )
+        for version, system in _instructions(instruction).items()
+    }
+    labelled = sets[None]
+    wanted: list[Tier | None] = [*_tiers(policy, only), None]
+    asked = [
+        Asked(_named(tier, version), one, tier) for version, one in sets.items() for tier in wanted
+    ]
     with opened() as ledger:
-        quotes = {tier: _quoted(ledger, labelled, tier, name, policy) for tier in asked}
-        asked = [tier for tier in asked if quotes[tier].parts]
-        told = {LADDER if tier is None else tier.value: found for tier, found in quotes.items()}
+        told = {one.name: _quoted(ledger, one, name, policy) for one in asked}
+        asked = [one for one in asked if told[one.name].parts]
         if not as_json:
             print_quotes(told)
         if not yes:
@@ -127,18 +142,17 @@ def eval_(
             else:
                 say("nothing was sent: say --yes to do it")
             return
-        ways = _ask(
-            ledger, labelled, asked, limit, retry_failed=retry_failed, anew=anew, as_json=as_json
-        )
+        ways = _ask(ledger, asked, limit, retry_failed=retry_failed, anew=anew, as_json=as_json)
         said = 0
         if labelling:
-            said = sum(label(ledger, labelled, way, operator()) for way in ways)
+            set_of = {one.name: one.labelled for one in asked}
+            said = sum(label(ledger, set_of[way.name], way, operator()) for way in ways)
     lengths = {
         new.job_index: new.prompt_bytes
         for new, _ in labelled.submission(None).made()
         if new.job_index is not None
     }
-    alone = [way for way in ways if way.name != LADDER]
+    alone = [way for way in ways if way.name in set(Tier)]
     ladder = next((way for way in ways if way.name == LADDER), None)
     found = [] if ladder is None else beside(alone, ladder, lengths, labelled.groups)
     if as_json:
@@ -169,9 +183,38 @@ def _tiers(policy: Policy, only: tuple[str, ...]) -> list[Tier]:
     return [tier for tier in TIERS if tier in there and (not only or tier.value in only)]
 
 
-def _quoted(
-    ledger: Ledger, labelled: LabelledSet, tier: Tier | None, name: str, policy: Policy
-) -> Quote:
+class Asked(NamedTuple):
+    """A way of asking: the set, and the tier that is asked alone."""
+
+    name: str
+    labelled: LabelledSet
+    tier: Tier | None
+
+
+def _named(tier: Tier | None, version: str | None) -> str:
+    from tierqueue.tasks.evaluation.labelled import LADDER
+
+    way = LADDER if tier is None else tier.value
+    return way if version is None else f"{way}, {version}"
+
+
+def _instructions(file: Path | None) -> dict[str | None, str | None]:
+    """Each instruction by its version; ``None`` is the task type's own."""
+    from tierqueue.router.policy.defaults import prompt_version
+
+    if file is None:
+        return {None: None}
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InvalidItem(f"--prompt {file} cannot be read: {why}") from None
+    if not text.strip():
+        raise InvalidItem(f"--prompt {file} is empty")
+    return {None: None, prompt_version(text): text}
+
+
+def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy) -> Quote:
     from tierqueue.ledger.accounting import spending
     from tierqueue.ledger.accounting.spending import Asked
     from tierqueue.ledger.in_force import tier_concurrency
@@ -185,13 +228,14 @@ def _quoted(
         in_force = tier_concurrency.all_concurrency(connection)
         now = database_now(connection)
         measured = measure(connection, policy, now)
-    return quote(labelled.submission(tier).made(), policy, past, in_force, now, measured)
+    return quote(
+        asked.labelled.submission(asked.tier).made(), policy, past, in_force, now, measured
+    )
 
 
 def _ask(
     ledger: Ledger,
-    labelled: LabelledSet,
-    asked: list[Tier | None],
+    asked: list[Asked],
     limit: int | None,
     *,
     retry_failed: bool,
@@ -205,15 +249,14 @@ def _ask(
 
     from tierqueue.operations.cli.output.job_progress import watch
     from tierqueue.tasks.app import app
-    from tierqueue.tasks.evaluation.labelled import LADDER
     from tierqueue.tasks.evaluation.ways import measured
 
     ways: list[Way] = []
     left = limit
-    for tier in asked:
+    for name, labelled, tier in asked:
         if left is not None and left <= 0:
             break
-        name = LADDER if tier is None else tier.value
+        labelled.keep(ledger)
         submitted = labelled.submission(tier).submit(
             ledger,
             app.wakes.call,

@@ -147,5 +147,7 @@ def _decided(item: Row, in_force: str | None) -> Iterator[str]:
         yield f"policy {item['policy']}"
     else:
         yield f"policy {item['policy']}; the one in force now is {in_force}"
+    if prompt := (item["route"] or {}).get("prompt"):
+        yield f"asked under {prompt}, and not its task type's own instruction"
     if predictor := (item["route"] or {}).get("predictor"):
         yield f"predictor {predictor}"

@@ -11,8 +11,9 @@ from tests.operations.cli.command import Command
 from tests.tasks.evaluation.answering import answer
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.tables import items, labels
+from tierqueue.ledger.tables import items, labels, prompts
 from tierqueue.operations.cli.output import job_progress
+from tierqueue.router.policy.defaults import prompt_version
 
 POLICY = """
 default_sensitivity = "internal"
@@ -104,6 +105,26 @@ def test_every_tier_and_the_ladder_are_measured_and_the_same_again_pays_nothing(
     again = tierqueue.json("eval", *WORDS, "--yes")
     assert _items(ledger) == 12
     assert again["ways"][2]["right"] == ladder["right"]
+
+
+def test_another_prompt_is_asked_beside_the_task_types_own(
+    tierqueue: Command, ledger: Ledger, tmp_path: Path
+) -> None:
+    (tmp_path / "other.txt").write_text("Choose the label.", encoding="utf-8")
+    words = (*WORDS, "--yes", "--tier", "gpu", "--prompt", str(tmp_path / "other.txt"))
+    told = tierqueue.json("eval", *words)
+    version = prompt_version("Choose the label.")
+    names = ["gpu", "ladder", f"gpu, {version}", f"ladder, {version}"]
+    assert [way["way"] for way in told["ways"]] == names
+    with ledger.read() as connection:
+        asked = connection.execute(select(items.c.prompt, func.count()).group_by(items.c.prompt))
+        assert dict(map(tuple, asked)) == {None: 8, version: 8}
+        assert connection.execute(select(prompts.c.system)).scalars().all() == ["Choose the label."]
+    tierqueue.json("eval", *words)
+    assert _items(ledger) == 16
+    assert "cannot be read" in tierqueue.complaint("eval", *WORDS, "--prompt", "gone.txt")
+    (tmp_path / "other.txt").write_text(" ", encoding="utf-8")
+    assert "is empty" in tierqueue.complaint("eval", *words)
 
 
 def test_what_the_set_says_is_kept_as_labels_once(tierqueue: Command, ledger: Ledger) -> None:

@@ -1,0 +1,24 @@
+"""Which items are asked under another prompt than their task type's own."""
+
+import hashlib
+
+from tierqueue.ledger.records import Item
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.submission.prompt import under
+
+
+def drawn(item: Item, policy: Policy) -> Item:
+    """The item, asked under the policy's other prompt where it is among that one's share.
+
+    Only one that nobody was asked for yet: from then on it keeps its prompt, whatever the policy
+    says. Items of evaluations are asked as those say.
+    """
+    usual = policy.tasks.get(item.task)
+    rule = None if usual is None else usual.prompt
+    begun = item.fence or item.calls or item.refused_by or item.policy is not None
+    if rule is None or begun or item.prompt is not None or item.fresh or item.pinned is not None:
+        return item
+    text = f"prompt:{rule.version}:{item.id}"
+    if int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >= rule.share * 2**64:
+        return item
+    return item._replace(**under(rule.system, item.prompt_bytes))
