@@ -5,7 +5,7 @@ what an evaluation asked, of what fell back, and of second items themselves; who
 is not asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tierqueue.ledger.lifecycle.second_items import Second
@@ -29,8 +29,25 @@ def second_items_of(call: Settling, cost: NanoUSD) -> tuple[Second, ...]:
         return ()
     if item.pinned is not None or item.degraded is not None or call.cancelled:
         return ()
+    purposes = _drawn(call, usual)
+    if not purposes:
+        return ()
     work = _anew(call, usual, cost)
-    return tuple(_second(call, work, *way) for way in _ways(call, usual, work))
+    return tuple(_second(call, work, *way) for way in _ways(call, usual, work, purposes))
+
+
+def _drawn(call: Settling, usual: TaskDefaults) -> list[Purpose]:
+    """For what the item is drawn: most are for nothing, and that is found before all else."""
+    explore, shadow, item_id = usual.explore, usual.shadow, call.claim.item.id
+    purposes: list[Purpose] = []
+    if explore is not None and drawn(Purpose.EXPLORATION, item_id, explore.share):
+        purposes.append(Purpose.EXPLORATION)
+    if shadow is None or shadow.deployment == call.deployment.name:
+        return purposes
+    # Of another candidate other items.
+    if drawn(f"{Purpose.SHADOW}:{shadow.deployment}", item_id, shadow.share):
+        purposes.append(Purpose.SHADOW)
+    return purposes
 
 
 def _anew(call: Settling, usual: TaskDefaults, cost: NanoUSD) -> WorkItem:
@@ -52,28 +69,26 @@ def _anew(call: Settling, usual: TaskDefaults, cost: NanoUSD) -> WorkItem:
 
 
 def _ways(
-    call: Settling, usual: TaskDefaults, work: WorkItem
+    call: Settling, usual: TaskDefaults, work: WorkItem, purposes: Sequence[Purpose]
 ) -> Iterator[tuple[Purpose, Route, str | None]]:
-    """For what it was drawn, where it would go, and the candidate, if it is in the shadow of one.
+    """For what it is drawn, where it would go, and the candidate, if it is in the shadow of one.
 
     Another tier is the next below that may do it, to see whether that is good enough; where none
     may, the next above, to see whether that is better.
     """
-    explore, shadow, policy = usual.explore, usual.shadow, call.policy
-    if explore is not None and drawn(Purpose.EXPLORATION, work.id, explore.share):
+    if Purpose.EXPLORATION in purposes:
         rank = TIERS.index(call.deployment.tier)
         others = (*reversed(TIERS[:rank]), *TIERS[rank + 1 :])
         routes = (_route(replace(work, pinned=tier), call) for tier in others)
         route = next((route for route in routes if route is not None), None)
         if route is not None:
             yield Purpose.EXPLORATION, route, None
-    if shadow is not None and shadow.deployment != call.deployment.name:
-        candidate = shadow.deployment
-        if drawn(f"{Purpose.SHADOW}:{candidate}", work.id, shadow.share):
-            tier = policy.deployments[candidate].tier
-            route = _route(replace(work, pinned=tier, candidate=candidate), call)
-            if route is not None:
-                yield Purpose.SHADOW, route, candidate
+    if Purpose.SHADOW in purposes and usual.shadow is not None:
+        candidate = usual.shadow.deployment
+        tier = call.policy.deployments[candidate].tier
+        route = _route(replace(work, pinned=tier, candidate=candidate), call)
+        if route is not None:
+            yield Purpose.SHADOW, route, candidate
 
 
 def _route(work: WorkItem, call: Settling) -> Route | None:
