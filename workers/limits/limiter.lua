@@ -92,9 +92,10 @@ local function amount(cell, dimension)
   return dimension < 3 and cell[3] or dimension == 5 and cell[3] or cell[dimension + 1]
 end
 
--- Microseconds until ``over`` have left the window of a dimension, or may have been given back.
-local function leaves(s, dimension, over)
-  local order, pending = {}, false
+-- Microseconds until ``over`` have left the window of a dimension, or may have been given back: of what
+-- is granted ``just`` now, too.
+local function leaves(s, dimension, over, just)
+  local order, pending = {}, just > 0 and dimension > 1 and dimension < 5
   for _, cell in pairs(s.window.cells) do
     local much = amount(cell, dimension)
     if much > 0 then
@@ -140,7 +141,7 @@ for n = first, #ARGV, 3 do
       local alone = soft and used == 0
       if limit and s.from == 0 and used + cost[dimension] > limit and not alone then
         local over = used + cost[dimension] - limit
-        stop(bits[dimension], leaves(s, dimension, soft and math.min(over, used) or over))
+        stop(bits[dimension], leaves(s, dimension, soft and math.min(over, used) or over, granted))
       end
     end
     if s.most and s.calls >= s.most then stop(s.bit, first_leaves(s.calls_key)) end

@@ -58,7 +58,8 @@ class TwinLimiter:
             for n, limit in enumerate(bounds.rates):
                 if limit is not None and used[n] + cost[n] > limit:
                     over = used[n] + cost[n] - limit
-                    waits[LIMITS[n]] = self._leaves(window, n, over, now)
+                    just = bool(granted) and n > 0
+                    waits[LIMITS[n]] = self._leaves(window, n, over, now, just)
             for i, (slots, most) in enumerate(crowds):
                 if most is not None and len(slots) >= most:
                     waits[LIMITS[6 + i]] = min(LOOK_AGAIN * SECOND, leaves[i])
@@ -136,7 +137,7 @@ class TwinLimiter:
         )
         return [requests, tokens_in + tokens_out, tokens_in, tokens_out, 0]
 
-    def _leaves(self, window: _Window, dimension: int, over: int, now: int) -> float:
+    def _leaves(self, window: _Window, dimension: int, over: int, now: int, just: bool) -> float:
         part = {0: (0,), 1: (1, 2), 2: (1,), 3: (2,)}[dimension]
         found = [
             (index * (self._minute / 240), sum(cell[n] for n in part), phase == "p")
@@ -149,7 +150,7 @@ class TwinLimiter:
             if over <= 0:
                 wait = at - now
                 break
-        if not any(pending for _, _, pending in found):
+        if not just and not any(pending for _, _, pending in found):
             return wait
         again = LOOK_AGAIN * SECOND
         soon = min(wait, again)
