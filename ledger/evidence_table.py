@@ -45,7 +45,9 @@ surrogate_audits = Table(
     Index("ix_surrogate_audits_pending", "item_id", **where("answer IS NOT NULL")),
     Index("ix_surrogate_audits_version", "version", "at"),
 )
-"""One row an item that a surrogate would have answered and a model answers, to be compared."""
+"""One row an item that a surrogate or a rule would have answered and a model answers, to be
+compared.
+"""
 
 surrogates_off = Table(
     "surrogates_off",
@@ -56,7 +58,7 @@ surrogates_off = Table(
     Column("compared", Integer, nullable=False),
     Column("differed", Integer, nullable=False),
 )
-"""Surrogates that their audits took out of service; another version begins afresh."""
+"""Surrogates and rules that their audits took out of service; another version begins afresh."""
 
 observations = Table(
     "observations",

@@ -202,7 +202,7 @@ def _ledger(app: TierqueueApp, policy: Policy) -> tuple[Progress, list[Finding]]
             acknowledged_at=endings.acknowledged_at(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
             models_changed=observed.changes(connection, now),
-            surrogates_off=surrogates.switched_off(connection, policy.surrogates),
+            surrogates_off=surrogates.switched_off(connection, policy.audited),
             schedules=schedules.with_last_run(connection),
             reviews=reviews.waiting(connection, now + SOON),
             now=now,

@@ -27,13 +27,20 @@ class Below(StrEnum):
     REUSED = "reused"
     """An item that asked the same: its accepted answer."""
 
+    RULE = "rule"
+    """Words or a table that the policy states."""
+
     @property
     def in_words(self) -> str:
         """Who answered, as a sentence says it."""
         return _IN_WORDS[self]
 
 
-_IN_WORDS = {Below.SURROGATE: "a surrogate", Below.REUSED: "an identical item"}
+_IN_WORDS = {
+    Below.SURROGATE: "a surrogate",
+    Below.REUSED: "an identical item",
+    Below.RULE: "a rule",
+}
 
 
 class Purpose(StrEnum):

@@ -1,4 +1,4 @@
-"""Surrogates in service: what their audits say of them, and which were switched off."""
+"""Surrogates and rules in service: what their audits say of them, and which were switched off."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS, State
 
 WINDOW = 500
-"""The last audits by which a surrogate is judged."""
+"""The last audits by which a version is judged."""
 
 _AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """An item that the surrogate would have answered and a model answers; ``answer`` names what it
-    would have said, by a hash.
+    """An item that a surrogate or a rule would have answered and a model answers; ``answer`` names
+    what it would have said, by a hash.
     """
 
     item_id: str
@@ -41,7 +41,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Off:
-    """A surrogate that was switched off; ``at`` in epoch microseconds."""
+    """A surrogate or rules that were switched off; ``at`` in epoch microseconds."""
 
     version: str
     task: str
@@ -90,21 +90,21 @@ _LAST = (
 )
 
 
-def compare(connection: Connection, answer_of: Callable[[Any], str | None]) -> dict[str, Record]:
+def compare(connection: Connection, agrees: Callable[[str, Any], bool | None]) -> dict[str, Record]:
     """Compare audits whose items have ended; returns the records of the versions concerned.
 
-    ``answer_of`` gives the hash of an item's output; what has none (a dead letter, an erased
-    answer) says nothing of the surrogate, and its audit goes.
+    ``agrees`` says whether an item's output is what the audit names; where it is neither that nor
+    another (a dead letter, an erased answer) it says nothing of the version, and its audit goes.
     """
     silent: list[str] = []
     compared: list[dict[str, Any]] = []
     versions: set[str] = set()
     for row in connection.execute(_ENDED):
-        said = answer_of(row.output) if row.state == State.SUCCEEDED else None
-        if said is None:
+        agreed = agrees(row.answer, row.output) if row.state == State.SUCCEEDED else None
+        if agreed is None:
             silent.append(row.item_id)
             continue
-        compared.append({"b_id": row.item_id, "b_agreed": said == row.answer})
+        compared.append({"b_id": row.item_id, "b_agreed": agreed})
         versions.add(row.version)
     if silent:
         gone = delete(surrogate_audits).where(among(surrogate_audits.c.item_id))
@@ -121,7 +121,7 @@ def record(connection: Connection, version: str) -> Record:
 
 
 def switch_off(connection: Connection, off: Off) -> bool:
-    """Take a surrogate out of service for good; returns whether it was in service before."""
+    """Take a version out of service for good; returns whether it was in service before."""
     row = {"version": off.version, "task": off.task, "at": off.at}
     counted = {"compared": off.record.compared, "differed": off.record.differed}
     new = upsert(connection, surrogates_off).values(**row, **counted)
@@ -129,25 +129,29 @@ def switch_off(connection: Connection, off: Off) -> bool:
 
 
 def retire(connection: Connection, version: str, task: str, by: str) -> bool:
-    """Take a surrogate out of service until somebody promotes it; false where it is out."""
+    """Take a version out of service until somebody promotes it; false where it is out."""
     off = Off(version, task, database_now(connection), Record(0, 0))
     changed = switch_off(connection, off)
     if changed:
-        audit_log.note(connection, by=by, what="retire surrogate", detail={"version": version})
+        audit_log.note(
+            connection, by=by, what=f"retire {_kind(version)}", detail={"version": version}
+        )
     return changed
 
 
 def promote(connection: Connection, version: str, by: str) -> bool:
-    """Put a surrogate back that somebody retired; false where it is in service.
+    """Put a version back that somebody retired; false where it is in service.
 
     Raises ``InvalidItem`` for one that its audits switched off.
     """
     retired = (surrogates_off.c.version == version, surrogates_off.c.compared == 0)
     if connection.execute(delete(surrogates_off).where(*retired)).rowcount:
-        audit_log.note(connection, by=by, what="promote surrogate", detail={"version": version})
+        audit_log.note(
+            connection, by=by, what=f"promote {_kind(version)}", detail={"version": version}
+        )
         return True
     if switched_off(connection, [version]):
-        raise InvalidItem(f"{version} stays off: its audits switched it off; train another one")
+        raise InvalidItem(f"{version} stays off: its audits switched it off; make another one")
     return False
 
 
@@ -158,3 +162,8 @@ def switched_off(connection: Connection, versions: Collection[str]) -> list[Off]
     found = select(surrogates_off).where(among(surrogates_off.c.version))
     rows = connection.execute(found, {"ids": sorted(versions)})
     return [Off(row.version, row.task, row.at, Record(row.compared, row.differed)) for row in rows]
+
+
+def _kind(version: str) -> str:
+    """What a version is of, as it begins: a surrogate or a rule."""
+    return version.partition("-")[0]

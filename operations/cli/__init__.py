@@ -49,7 +49,7 @@ _COMMANDS = {
         "What no tier was sure of, for a person: list, accept, correct",
     ),
     "route": ("work.route", "Where an item would go, and why"),
-    "router": ("evaluation.router", "Surrogates: trained from accepted answers, and certified"),
+    "router": ("evaluation.router", "Rules and surrogates: trained, certified, listed, taken out"),
     "schedule": ("system.schedule", "Work that comes again: add, list, show, pause, remove, run"),
     "status": ("system.status", "What is ready, runs and waits, and how fast it goes: one screen"),
     "spend": ("money.spend", "What was spent, by tier, deployment, task type, budget, job, day"),

@@ -1,5 +1,6 @@
 """What a policy says of task types: their items' demands by default, and their floors."""
 
+import json
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated, Any, Self
@@ -101,6 +102,59 @@ def prompt_version(system: str) -> str:
     return f"prompt-{sha256(system.encode()).hexdigest()[:12]}"
 
 
+class RuleTable(Table):
+    """Words or a table that answer what they match before any tier, without a model: ``words``, or
+    ``file`` and ``sha256``.
+    """
+
+    name: str = Field(default="rules", min_length=1)
+    """What receipts call it."""
+
+    words: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    """A word or a phrase, and the label of a text in which it stands: whole words one after the
+    other, in capitals or not. A text with phrases of two labels goes to the model."""
+
+    file: str | None = Field(default=None, min_length=1)
+    """Where a table lies, for the routing stage and ``policy check``: CSV in UTF-8, with a column
+    that is called as ``argument`` says and has whole texts, in capitals or not, and after it
+    ``label``, or ``output`` with JSON."""
+
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """The SHA-256 that the file must have, in hex."""
+
+    argument: str = Field(default="text", min_length=1)
+    """The argument of the task type that is looked at."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """The other arguments of the calls that it answers, such as ``labels``; what is not stated has
+    its default there. A call with others goes to the model."""
+
+    agreement: float = Field(ge=0.5, le=1)
+    """Share of its answers that are to be the same as the model's. Where its audits say that it is
+    less, it is switched off."""
+
+    audit: float = Field(default=0.02, ge=0.01, le=1)
+    """Share of what it would answer that a model answers all the same, to be compared; with 1 it
+    answers nothing and is only measured."""
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if bool(self.words) == (self.file is not None):
+            raise ValueError("state either words, or file and sha256")
+        if (self.file is None) != (self.sha256 is None):
+            raise ValueError("file and sha256 are stated together")
+        if self.argument in self.arguments:
+            raise ValueError(f"arguments.{self.argument}: is the argument that is looked at")
+        return self
+
+    @property
+    def version(self) -> str:
+        """As receipts and audits call it: another one where anything is that it answers by."""
+        said = [self.words, self.sha256, self.argument, self.arguments]
+        text = json.dumps(said, sort_keys=True, default=str)
+        return f"rule-{sha256(text.encode()).hexdigest()[:12]}"
+
+
 class ReviewRule(Table):
     """Has a person decide what no tier's answer was good enough for, instead of a dead letter."""
 
@@ -158,6 +212,9 @@ class TaskDefaults(Table):
     reuse: ReusableFor | None = None
     """How long an accepted answer may answer an item that asks the same, at most ``30d``; where
     nothing is stated, each item is answered by itself."""
+
+    rules: RuleTable | None = None
+    """Words or a table that answer what they match; where nothing is stated, nothing does."""
 
     surrogate: SurrogateRule | None = None
     """A surrogate that answers what it is certified for; where nothing is stated, none does."""

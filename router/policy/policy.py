@@ -218,10 +218,14 @@ class Policy(Table):
         return hash(self.digest)
 
     @property
-    def surrogates(self) -> list[str]:
-        """The versions of the surrogates that task types name."""
-        named = (usual.surrogate for usual in self.tasks.values())
-        return [surrogate.version for surrogate in named if surrogate is not None]
+    def audited(self) -> dict[str, str]:
+        """Rules and surrogates by their versions, each with its task type's name."""
+        return {
+            stated.version: task
+            for task, usual in self.tasks.items()
+            for stated in (usual.rules, usual.surrogate)
+            if stated is not None
+        }
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -307,6 +311,11 @@ class Policy(Table):
         risks = list(Risk) if usual.risk is None else [usual.risk]
         floors = [floor_of(Demands(), risk, task, usual, self.floors) for risk in risks]
         lowest = min(floors, key=TIERS.index)
+        if usual.rules is not None and lowest is not Tier.GPU:
+            raise ValueError(
+                f"tasks.{task}.rules: would answer nothing: the floor {lowest.value!r} holds for"
+                " all its items"
+            )
         for name in ("on_ceiling", "on_throttle", "on_outage"):
             tier: Tier | None = getattr(usual, name)
             if tier is None:

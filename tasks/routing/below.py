@@ -1,16 +1,86 @@
-"""What all who answer below the tiers have in common: whom they leave alone, and their receipts."""
+"""What all who answer below the tiers have in common: whom they leave alone, what is audited of
+them, and their receipts.
+"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
 from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.in_force.surrogates import Audit, Record
+from tierqueue.ledger.lifecycle.answers import Answered
+from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
+from tierqueue.router.item import Below, Tier
+from tierqueue.router.learned.certify import tail
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.results import plain
+from tierqueue.tasks.routing.decide import Chosen, own_of
 from tierqueue.tasks.submission.item_task import ItemTask
+
+CHANCE = 0.001
+"""Who is audited is switched off where its audits would be as bad by so small a chance at most,
+were its promise kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What audits hold a version to: of its answers to a task type at most a share ``alpha`` is
+    another than the model's.
+    """
+
+    by: Below
+    task: str
+    alpha: float
+
+    def broken(self, record: Record) -> bool:
+        """Whether the audits say that more of its answers differ."""
+        agreed = record.compared - record.differed
+        return tail(agreed, record.compared, 1 - self.alpha) < CHANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a version would answer to an item: ``stated``, which makes the ``output``; ``says`` is
+    added to the receipt. A share ``audit`` of its items goes to a model all the same.
+    """
+
+    by: Below
+    version: str
+    audit: float
+    stated: Mapping[str, Any]
+    output: Mapping[str, Any]
+    why: str
+    says: Mapping[str, Any]
+
+
+def offered(chosen: Chosen, offer: Callable[[Item, Routed], Offer | None]) -> Chosen:
+    """``chosen``, with what is answered here instead of routed, and what is to be audited.
+
+    Only items that have a route are answered: walls come first. One that is to be audited is left
+    to the model by everybody.
+    """
+    items = {item.id: item for item in chosen.items}
+    audited = {audit.item_id for audit in chosen.audits}
+    routed: list[Routed] = []
+    answered, audits = list(chosen.answered), list(chosen.audits)
+    for route in chosen.routed:
+        item = items[route.id]
+        found = None if item.id in audited else offer(item, route)
+        if found is None:
+            routed.append(route)
+        elif drawn(found.version, item.id, found.audit):
+            routed.append(route)
+            answer = named({name: found.output[name] for name in found.stated})
+            audits.append(Audit(item.id, item.task, found.version, answer))
+        else:
+            answered.append(_answered(found, item, route))
+    return replace(chosen, routed=routed, answered=answered, audits=audits)
 
 
 def left_alone(item: Item, route: Routed, paused: Sequence[Pause]) -> bool:
@@ -23,10 +93,46 @@ def left_alone(item: Item, route: Routed, paused: Sequence[Pause]) -> bool:
     return item.pinned is not None or route.prompt is not None or bool(begun) or held
 
 
+def wants_a_model(item: Item | NewItem, floor: str | None) -> bool:
+    """Whether the item asks for more than anybody without a model has: a floor of its own or one
+    that the policy makes of it (``floor``), a confidence, or a look at an image.
+    """
+    floored = "floor" in own_of(item) or floor != Tier.GPU
+    return floored or item.min_confidence is not None or bool(item.images)
+
+
 def drawn(version: str, item_id: str, share: float) -> bool:
     """Whether the item is among the ``share`` that a model answers all the same, by its id."""
     text = f"audit:{version}:{item_id}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) < share * 2**64
+
+
+def named(answer: Mapping[str, Any]) -> str:
+    """An answer as audits keep it: the names of its fields, and a hash of what they say; of a label
+    alone its hash.
+    """
+    if answer.keys() == {"label"} and isinstance(answer["label"], str):
+        return _hash(answer["label"])
+    fields = sorted(answer)
+    said = json.dumps([answer[name] for name in fields], sort_keys=True)
+    return f"{json.dumps(fields)} {_hash(said)}"
+
+
+def agrees(answer: str, output: Any) -> bool | None:
+    """Whether an output says in the same fields what audits kept; ``None`` where it has not these
+    fields.
+    """
+    fields, _, _ = answer.rpartition(" ")
+    names = json.loads(fields) if fields else ["label"]
+    if not isinstance(output, Mapping) or any(name not in output for name in names):
+        return None
+    if not fields and not isinstance(output["label"], str):
+        return None
+    return named({name: output[name] for name in names}) == answer
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def form_of(kind: ItemTask, arguments: Mapping[str, Any]) -> type[BaseModel] | Exception | None:
@@ -35,6 +141,29 @@ def form_of(kind: ItemTask, arguments: Mapping[str, Any]) -> type[BaseModel] | E
         return kind.output_model(arguments)
     except Exception as error:  # noqa: BLE001 - a team's own code: its item goes to a model
         return error
+
+
+def fitted(
+    kind: ItemTask, arguments: Mapping[str, Any], stated: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """What a worker would keep of ``stated``; ``None`` where it would refuse it."""
+    try:
+        form = kind.output_model(arguments)
+        if form is None:
+            text = stated.get("text")
+            return {"text": text} if stated.keys() == {"text"} and isinstance(text, str) else None
+        answer = form.model_validate_json(json.dumps(stated))
+        if any(check(arguments, answer) is not None for check in kind.checks):
+            return None
+        output = plain.dumped(answer)
+    except Exception:  # noqa: BLE001 - a team's own code too: its item goes to a model
+        return None
+    if not isinstance(output, dict) or not output.keys() >= stated.keys():
+        return None
+    read = kind.answer_model
+    if read is not None and "confidence" in read.model_fields:
+        output.setdefault("confidence", None)
+    return output
 
 
 def receipt_of(item: Item, route: Routed, kind: ItemTask, why: Sequence[str]) -> dict[str, Any]:
@@ -53,3 +182,18 @@ def receipt_of(item: Item, route: Routed, kind: ItemTask, why: Sequence[str]) ->
         "degraded_from": None,
         "stands_in_for": None,
     }
+
+
+def _answered(offer: Offer, item: Item, route: Routed) -> Answered:
+    receipt = {
+        **receipt_of(item, route, ItemTask.declared[item.task], [offer.why]),
+        "tier": offer.by.value,
+        "deployment": offer.version,
+        "model_asked": offer.version,
+        "model_served": offer.version,
+        "other_model": False,
+        "confidence": None,
+        "simulated": False,
+        **offer.says,
+    }
+    return Answered(offer.by, route, offer.output, receipt)

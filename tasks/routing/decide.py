@@ -51,7 +51,7 @@ class Chosen:
     deaths: list[Death]
     answered: list[Answered] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
-    """Of items that are routed, and that a surrogate would have answered."""
+    """Of items that are routed, and that a rule or a surrogate would have answered."""
     asked: list[Asked] = field(default_factory=list)
     """Of items that are routed, and whose answers may answer others."""
 

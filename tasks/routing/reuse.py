@@ -57,12 +57,15 @@ class Reuse:
     ) -> dict[str, Asking]:
         """What is asked by items that another one's answer might do for, by item.
 
-        Only items that have a route are among them: walls come first.
+        Only items that have a route are among them: walls come first. One that is to be audited
+        goes to a model.
         """
         items = {item.id: item for item in chosen.items}
+        audited = {audit.item_id for audit in chosen.audits}
         found = (
             (route.id, self._asking(items[route.id], route, arguments, paused))
             for route in chosen.routed
+            if route.id not in audited
         )
         return {item_id: asks for item_id, asks in found if asks is not None}
 

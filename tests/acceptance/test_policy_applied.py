@@ -1,5 +1,7 @@
 """A policy that is applied to a running system: in force within seconds, no process restarted."""
 
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.defaults import prompt_version
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import classify
+from tierqueue.tasks.routing.below import drawn
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT
 
 OPEN: Any = {"floor": "open_weight", "sensitivity": "public"}
@@ -91,3 +94,42 @@ def test_during_a_roll_out_nothing_is_called_that_the_policy_before_forbids(
     assert [attempt.deployment for attempt in running.attempts(waiting.id)] == ["open"]
     assert running.attempts(waiting.id)[0].started_at >= allowed_at + ROLL_OUT
     assert allowed_at > forbidden_at
+
+
+def test_a_table_that_was_applied_answers_without_a_model_once_it_is_rolled_out(
+    running: RunningSystem, tmp_path: Path
+) -> None:
+    table = b"text,label\nwhere is my card?,card\n"
+    file = tmp_path / "tickets.csv"
+    file.write_bytes(table)
+    text = (
+        running.system._policy.read_text(encoding="utf-8")
+        + f"""
+[tasks."tierqueue.classify".rules]
+file = "{file}"
+sha256 = "{sha256(table).hexdigest()}"
+arguments = {{ labels = ["card", "login"] }}
+agreement = 0.9
+audit = 0.01
+"""
+    )
+    policy = parse_policy(text, "test")
+    since = applied(running, text).at
+    goes_by(running, policy.digest)
+
+    def rolled_out() -> bool:
+        with running.ledger.read() as connection:
+            return database_now(connection) > since + ROLL_OUT
+
+    until(rolled_out, 120)
+    (version,) = policy.audited
+    ids = (f"ruled-{number}" for number in range(100))
+    result = classify.apply_async(
+        ("Where is  my CARD?", ["card", "login"]),
+        {"sensitivity": "public"},
+        task_id=next(one for one in ids if not drawn(version, one, 0.01)),
+    )
+    answer = result.get(timeout=300)
+    assert answer.output.label == "card"
+    assert (answer.receipt["tier"], answer.receipt["deployment"]) == ("rule", version)
+    assert running.attempts(result.id) == []

@@ -29,6 +29,7 @@ ALLOWED = {
     "tierqueue",
     "tomllib",
     "typing",
+    "unicodedata",  # tables of what characters are: the same answer everywhere and always
     "urllib",
     "zoneinfo",
 }

@@ -1,5 +1,5 @@
-"""Who answers below the tiers, in the routing stage: earlier answers, and surrogates, whose audits
-judge them.
+"""Who answers below the tiers, in the routing stage: rules, earlier answers, and surrogates; audits
+judge rules and surrogates.
 """
 
 from collections import Counter
@@ -12,15 +12,17 @@ import structlog
 from tierqueue.ledger.in_force import pauses, reusable, surrogates
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.reusable import Former
-from tierqueue.ledger.in_force.surrogates import Off
+from tierqueue.ledger.in_force.surrogates import Off, Record
 from tierqueue.ledger.lifecycle.answers import answer
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.router.item import Below
 from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.routing.below import Promise, agrees
 from tierqueue.tasks.routing.decide import Chosen
 from tierqueue.tasks.routing.reuse import Reuse
-from tierqueue.tasks.routing.surrogates import Surrogates, breaks_its_promise, label_of
+from tierqueue.tasks.routing.rules.serving import Rules
+from tierqueue.tasks.routing.surrogates import Surrogates
 
 _log = structlog.get_logger(__name__)
 
@@ -37,8 +39,10 @@ class BelowTheTiers:
     """Whoever a policy lets answer below the tiers; false where it is nobody."""
 
     def __init__(self, policy: Policy) -> None:
+        self._rules = Rules(policy)
         self._reuse = Reuse(policy)
         self._surrogates = Surrogates(policy)
+        self._promises = {**self._rules.promises, **self._surrogates.promises}
         self.answered: Counter[str] = Counter({who.value: 0 for who in Below})
         """So many items since this process began, by who answered."""
 
@@ -49,19 +53,19 @@ class BelowTheTiers:
         return after
 
     def __bool__(self) -> bool:
-        return bool(self._surrogates) or bool(self._reuse)
+        return bool(self._promises) or bool(self._reuse)
 
     def wants(self, task: str) -> bool:
         """Whether the arguments of such items are to be read."""
-        return task in self._surrogates.tasks or task in self._reuse.tasks
+        return any(task in who.tasks for who in (self._rules, self._reuse, self._surrogates))
 
     def out_of_service(self, connection: Transaction) -> OutOfService:
         """What holds anybody of them back now."""
         if not self:
             return OutOfService((), ())
         off: list[Off] = []
-        if self._surrogates:
-            off = surrogates.switched_off(connection, self._surrogates.versions)
+        if self._promises:
+            off = surrogates.switched_off(connection, self._promises)
         return OutOfService([one.version for one in off], tuple(pauses.in_force(connection)))
 
     def serve(
@@ -73,7 +77,9 @@ class BelowTheTiers:
         now: int,
     ) -> Chosen:
         """Answer what can be answered of ``chosen``; nothing is written yet."""
-        paused = out_of_service.paused
+        off, paused = out_of_service.versions, out_of_service.paused
+        if self._rules:
+            chosen = self._rules.serve(chosen, arguments, off, paused)
         if self._reuse:
             asking = self._reuse.asking(chosen, arguments, paused)
             former: dict[str, Former] = {}
@@ -82,7 +88,7 @@ class BelowTheTiers:
                     former = reusable.former(connection, [asks.key for asks in asking.values()])
             chosen = self._reuse.serve(chosen, asking, former, now)
         if self._surrogates:
-            chosen = self._surrogates.serve(chosen, arguments, out_of_service.versions, paused)
+            chosen = self._surrogates.serve(chosen, arguments, off, paused)
         return chosen
 
     def confirm(self, connection: Transaction, chosen: Chosen) -> Chosen:
@@ -106,19 +112,24 @@ class BelowTheTiers:
 
     def judge(self, connection: Transaction, now: int) -> None:
         """Compare audits that have ended, and switch off what breaks its promise."""
-        if not self._surrogates:
+        if not self._promises:
             return
-        known = self._surrogates.versions
-        for version, record in surrogates.compare(connection, label_of).items():
-            surrogate = known.get(version)
-            if surrogate is None or not breaks_its_promise(surrogate, record):
+        for version, record in surrogates.compare(connection, agrees).items():
+            promise = self._promises.get(version)
+            if promise is None or not promise.broken(record):
                 continue
-            if surrogates.switch_off(connection, Off(version, surrogate.task, now, record)):
-                _log.error(
-                    "surrogate_off",
-                    task=surrogate.task,
-                    version=version,
-                    compared=record.compared,
-                    differed=record.differed,
-                    certified=surrogate.promise.alpha,
-                )
+            if surrogates.switch_off(connection, Off(version, promise.task, now, record)):
+                _cry(version, promise, record)
+
+
+def _cry(version: str, promise: Promise, record: Record) -> None:
+    said = {
+        "task": promise.task,
+        "version": version,
+        "compared": record.compared,
+        "differed": record.differed,
+    }
+    if promise.by is Below.RULE:
+        _log.error("rule_off", **said, agreement=1 - promise.alpha)
+    else:
+        _log.error("surrogate_off", **said, certified=promise.alpha)

@@ -119,7 +119,7 @@ def _print(task: str, sizes: dict[str, int], found: dict[str, Certified | Uncert
 @click.argument("version")
 @json_option
 def retire(version: str, as_json: bool) -> None:
-    """Take a surrogate out of service: its items go to the model, within a second."""
+    """Take a surrogate or rules out of service: their items go to the model, within a second."""
     from tierqueue.ledger.in_force import surrogates
 
     task = _task_of(version)
@@ -132,9 +132,9 @@ def retire(version: str, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 def promote(version: str, as_json: bool) -> None:
-    """Put a surrogate that somebody retired back into service.
+    """Put a surrogate or rules that somebody retired back into service.
 
-    One that its audits switched off stays off: train another one.
+    What its audits switched off stays off: train another one, change the rules.
     """
     from tierqueue.ledger.in_force import surrogates
 
@@ -149,14 +149,10 @@ def _task_of(version: str) -> str:
     from tierqueue.router.policy.policy_errors import there_is_no
 
     policy, _ = read_policy(None)
-    tasks = {
-        usual.surrogate.version: task
-        for task, usual in policy.tasks.items()
-        if usual.surrogate is not None
-    }
-    if version not in tasks:
-        raise InvalidItem(there_is_no("surrogate in the policy", version, tasks))
-    return tasks[version]
+    if version not in policy.audited:
+        known = policy.audited
+        raise InvalidItem(there_is_no("surrogate or rules in the policy", version, known))
+    return policy.audited[version]
 
 
 def _done(version: str, said: str, as_json: bool) -> None:

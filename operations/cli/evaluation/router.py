@@ -1,4 +1,4 @@
-"""``tierqueue router``: surrogates are trained from what was accepted, and certified."""
+"""``tierqueue router``: surrogates are trained from what was accepted, and rules listed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from tierqueue.operations.cli.evaluation.calibrate import calibrate, promote, retire
 from tierqueue.operations.cli.evaluation.compare import compare
+from tierqueue.operations.cli.evaluation.rules import rules
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import emit, json_option, say
@@ -91,6 +92,7 @@ router.add_command(calibrate)
 router.add_command(compare)
 router.add_command(retire)
 router.add_command(promote)
+router.add_command(rules)
 
 
 def _needs_the_extra() -> None:

@@ -11,6 +11,7 @@ import click
 
 from tierqueue.operations.cli.input.names import ago
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.options import task_types
 from tierqueue.operations.cli.output.printing import (
     Column,
     emit,
@@ -62,7 +63,8 @@ def read_text(path: str | None) -> tuple[str, str]:
 
 def be_usable(found: Policy) -> None:
     """Raises ``Unpriced`` where a deployment's model has no price today, and ``Misconfigured``
-    where a file of what was learned is missing, another one, or for other work.
+    where a file of what was learned is missing, another one, or for other work, or where words or a
+    table of rules cannot be used; it names the file and the line.
     """
     from tierqueue.router.pricing import max_rate
     from tierqueue.tasks.routing.predictors import Predictors
@@ -73,6 +75,11 @@ def be_usable(found: Policy) -> None:
     today = datetime.now(UTC).date()
     for deployment in found.deployments.values():
         max_rate(deployment, today)
+    if any(usual.rules is not None for usual in found.tasks.values()):
+        from tierqueue.tasks.routing.rules.serving import Rules
+
+        task_types()
+        Rules(found)
 
 
 @click.group()
@@ -87,7 +94,8 @@ def check(file: str | None, as_json: bool) -> None:
     """Check FILE (else TIERQUEUE_POLICY): exit 0 where it holds, 1 with what is wrong with it.
 
     A deployment whose model has no price is wrong too: nothing would ever be sent there. So is a
-    surrogate or a predictor whose file is not here, is another one, or was trained for other work.
+    surrogate or a predictor whose file is not here, is another one, or was trained for other work,
+    and rules whose table is another one, or with which the task type could not answer.
     """
     try:
         found, path = read_policy(file)

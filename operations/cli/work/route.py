@@ -1,5 +1,6 @@
 """``tierqueue route``: a routing decision, without running anything."""
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from tierqueue.operations.cli.output.printing import (
 from tierqueue.operations.cli.system.policy import read_policy
 
 if TYPE_CHECKING:
-    from tierqueue.router.policy.defaults import TaskDefaults
+    from tierqueue.ledger.lifecycle.items import NewItem
+    from tierqueue.router.policy.defaults import RuleTable
+    from tierqueue.router.policy.policy import Policy
 
 
 @click.command(
@@ -52,7 +55,7 @@ def route(
     long = foreseen(task, new.arguments, given(demands), policy, Conditions(now=this_moment()))
     document = {} if long is None else {"document": long.why}
     if isinstance(decision, Route):
-        first = _asked_first(policy.tasks.get(new.task))
+        first = _asked_first(new, policy)
         if as_json:
             told = record(decision.to_json(), money=("bound",))
             emit({"route": told, "asked_first": first, "error": None, **document})
@@ -78,15 +81,35 @@ def route(
     raise click.exceptions.Exit(1)
 
 
-def _asked_first(usual: "TaskDefaults | None") -> list[str]:
+def _asked_first(new: "NewItem", policy: "Policy") -> list[str]:
     """Who may answer such items below the tiers, in words."""
+    usual = policy.tasks.get(new.task)
     said = []
+    if usual is not None and usual.rules is not None:
+        said.append(f"but first: {_ruled(new, usual.rules, policy)}")
     if usual is not None and usual.reuse is not None:
         life = duration(usual.reuse / 1e6)
         said.append(f"but first: what was accepted for an identical item in the last {life}")
     if usual is not None and usual.surrogate is not None:
         said.append(f"but first: {usual.surrogate.version}, where it is certified")
     return said
+
+
+def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:
+    """What rules make of the item; raises ``Misconfigured`` where they cannot be used."""
+    from tierqueue.tasks.routing.below import wants_a_model
+    from tierqueue.tasks.routing.decide import demands_of
+    from tierqueue.tasks.routing.foreseen import this_moment
+    from tierqueue.tasks.routing.rules.serving import InService
+    from tierqueue.tasks.routing.rules.table import read
+
+    rules = f"the rules {stated.name} ({stated.version})"
+    if wants_a_model(new, demands_of(new, policy, this_moment()).floor):
+        return f"{rules}, which leave it alone: it asks for more than rules have"
+    found = InService(stated, read(new.task, stated)).answer(task_named(new.task), new.arguments)
+    if found is None:
+        return f"{rules}, which have no answer to it"
+    return f"{rules}, which answer {json.dumps(found[1], ensure_ascii=False)}"
 
 
 def _both_ways(document: Mapping[str, str]) -> list[str]:

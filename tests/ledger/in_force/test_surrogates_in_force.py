@@ -16,8 +16,8 @@ from tierqueue.ledger.in_force.surrogates import (
 from tierqueue.ledger.session import Ledger
 
 
-def label(output: Any) -> str | None:
-    return None if output is None else str(output["label"])
+def label(said: str, output: Any) -> bool | None:
+    return None if output is None else bool(output["label"] == said)
 
 
 def audited(ledger: Ledger, state: str, said: str, output: Any = None) -> str:

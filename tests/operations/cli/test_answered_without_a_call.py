@@ -11,15 +11,21 @@ from tierqueue.ledger.session import Ledger
 WHY = "a surrogate answered: certified to agree with the model on 95.0% of what it answers"
 
 
+@pytest.fixture(params=["surrogate", "rule"])
+def who(request: pytest.FixtureRequest) -> str:
+    """Who answers without a call."""
+    return str(request.param)
+
+
 @pytest.fixture
-def item_id(ledger: Ledger) -> str:
-    """An item that a surrogate answered."""
-    receipt = {"tier": "surrogate", "deployment": "surrogate-0f34", "why": [WHY]}
+def item_id(ledger: Ledger, who: str) -> str:
+    """An item that was answered so."""
+    receipt = {"tier": who, "deployment": f"{who}-0f34", "why": [WHY]}
     route: dict[str, Any] = {"tier": "gpu", "deployment": "house", "bound": 5, "reasons": []}
     return place(
         ledger,
         "succeeded",
-        tier="surrogate",
+        tier=who,
         deployment=None,
         bound=None,
         stated={},
@@ -30,22 +36,23 @@ def item_id(ledger: Ledger) -> str:
     )
 
 
-def test_a_list_can_be_of_what_a_surrogate_answered(
-    tierqueue: Command, ledger: Ledger, item_id: str
+def test_a_list_can_be_of_what_was_answered_so(
+    tierqueue: Command, ledger: Ledger, item_id: str, who: str
 ) -> None:
     place(ledger, "succeeded")
-    [row] = tierqueue.json("item", "list", "--tier", "surrogate")
-    assert (row["item"], row["tier"]) == (item_id, "surrogate")
+    [row] = tierqueue.json("item", "list", "--tier", who)
+    assert (row["item"], row["tier"]) == (item_id, who)
 
 
-def test_why_says_that_no_model_was_called(tierqueue: Command, item_id: str) -> None:
+def test_why_says_that_no_model_was_called(tierqueue: Command, item_id: str, who: str) -> None:
     said = " ".join(tierqueue("why", item_id).split())
-    assert "nowhere: a surrogate answered, and no model was called" in said
+    assert f"nowhere: a {who} answered, and no model was called" in said
     assert WHY in said
     assert "house (gpu)" not in said
     assert WHY in " ".join(tierqueue("item", "show", item_id).split())
 
 
-def test_spend_counts_what_was_answered_without_a_call(tierqueue: Command, item_id: str) -> None:
-    assert "answered without a call: 1 by a surrogate" in tierqueue("spend")
-    assert tierqueue.json("spend")["without_a_call"] == {"surrogate": 1}
+@pytest.mark.usefixtures("item_id")
+def test_spend_counts_what_was_answered_without_a_call(tierqueue: Command, who: str) -> None:
+    assert f"answered without a call: 1 by a {who}" in tierqueue("spend")
+    assert tierqueue.json("spend")["without_a_call"] == {who: 1}

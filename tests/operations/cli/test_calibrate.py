@@ -104,6 +104,6 @@ def test_one_that_its_audits_switched_off_stays_off(
         surrogates.switch_off(connection, Off(version, TASK, 1, Record(100, 20)))
     assert "its audits switched it off" in tierqueue.complaint("router", "promote", version)
     assert len(_off(ledger, version)) == 1
-    assert "there is no surrogate in the policy" in tierqueue.complaint(
+    assert "there is no surrogate or rules in the policy" in tierqueue.complaint(
         "router", "retire", "surrogate-none"
     )

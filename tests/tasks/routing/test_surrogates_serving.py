@@ -1,5 +1,6 @@
 """What a surrogate may answer: what it is certified for, and nothing that a wall keeps from it."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidPolicy, Misconfigured
 from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.routing.below import agrees, named
 from tierqueue.tasks.routing.decide import Chosen, choose_all
-from tierqueue.tasks.routing.surrogates import Surrogates, breaks_its_promise, label_of, named
+from tierqueue.tasks.routing.surrogates import Surrogates
 
 NOT_AUDITED = "item-1"
 """An id that the draw of the audit leaves out: about one in a hundred is drawn."""
@@ -61,7 +63,7 @@ def test_it_answers_with_a_receipt_that_says_who_did(ledger: Ledger, tmp_path: P
     assert not chosen.routed
     assert answered.output == {"label": "login", "confidence": None}
     assert answered.receipt["tier"] == "surrogate"
-    assert answered.receipt["deployment"] == policy(tmp_path).surrogates[0]
+    assert answered.receipt["deployment"] == next(iter(policy(tmp_path).audited))
     assert answered.receipt["cost_nanousd"] == 0
     assert answered.receipt["margin"] > 0
     assert answered.receipt["sensitivity"] == "internal"
@@ -112,26 +114,30 @@ def test_an_audited_item_goes_to_the_model_and_is_remembered(
 ) -> None:
     chosen = served(ledger, policy(tmp_path, audit=1.0))
     assert len(chosen.routed) == 1
-    assert [audit.answer for audit in chosen.audits] == [named("login")]
+    assert [audit.answer for audit in chosen.audits] == [named({"label": "login"})]
 
 
 def test_what_was_switched_off_answers_nothing(ledger: Ledger, tmp_path: Path) -> None:
     stated = policy(tmp_path)
-    assert not served(ledger, stated, off=tuple(stated.surrogates)).answered
+    assert not served(ledger, stated, off=tuple(stated.audited)).answered
 
 
 def test_a_label_is_compared_by_its_hash_and_nothing_else_is() -> None:
-    assert label_of({"label": "card", "confidence": 0.9}) == named("card")
-    assert label_of({"label": 3}) is label_of({"text": "card"}) is label_of(None) is None
+    login = named({"label": "login"})
+    assert login == sha256(b"login").hexdigest()
+    assert agrees(login, {"label": "login", "confidence": 0.9}) is True
+    assert agrees(login, {"label": "card"}) is False
+    assert agrees(login, {"label": 3}) is agrees(login, {"text": "login"}) is agrees(login, None)
+    assert agrees(login, None) is None
 
 
 def test_a_promise_is_broken_by_more_than_chance_allows(tmp_path: Path) -> None:
-    (surrogate,) = Surrogates(policy(tmp_path)).versions.values()
-    assert surrogate.promise.alpha == 0.1
-    assert not breaks_its_promise(surrogate, Record(0, 0))
-    assert not breaks_its_promise(surrogate, Record(100, 14))
-    assert breaks_its_promise(surrogate, Record(100, 25))
-    assert breaks_its_promise(surrogate, Record(5, 5))
+    (promise,) = Surrogates(policy(tmp_path)).promises.values()
+    assert promise.alpha == 0.1
+    assert not promise.broken(Record(0, 0))
+    assert not promise.broken(Record(100, 14))
+    assert promise.broken(Record(100, 25))
+    assert promise.broken(Record(5, 5))
 
 
 @pytest.mark.parametrize(

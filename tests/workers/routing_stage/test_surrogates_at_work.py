@@ -129,7 +129,7 @@ def test_audits_that_agree_leave_it_in_service(ledger: Ledger, tmp_path: Path) -
         answer(ledger, item_id, "login")
     stage._ticked = True
     stage.round()
-    version = policy(tmp_path).surrogates[0]
+    version = next(iter(policy(tmp_path).audited))
     with ledger.read() as connection:
         assert surrogates.record(connection, version) == Record(6, 0)
         assert surrogates.switched_off(connection, [version]) == []
@@ -152,7 +152,7 @@ def test_audits_that_differ_switch_it_off_loudly_and_for_good(
     assert said["differed"] == 6
     stated = policy(tmp_path)
     with ledger.read() as connection:
-        (off,) = surrogates.switched_off(connection, stated.surrogates)
+        (off,) = surrogates.switched_off(connection, stated.audited)
     assert off.task == "tierqueue.classify"
     item_id = submitted(ledger, number=7)
     stage_on(ledger, stated)[0].round()

@@ -1,0 +1,1 @@
+"""Rules that answer without a model: what a text must be for that."""

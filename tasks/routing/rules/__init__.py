@@ -1,0 +1,1 @@
+"""Rules of the policy: read and checked, and asked before any tier."""
