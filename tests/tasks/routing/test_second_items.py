@@ -289,3 +289,14 @@ def test_what_is_carried_goes_along(ledger: Ledger) -> None:
     with ledger.read() as connection:
         carried = connection.execute(select(item_contents)).all()
     assert (row.id, "a" * 64) in [tuple(one) for one in carried]
+
+
+def test_it_is_asked_under_the_prompt_of_the_first(ledger: Ledger) -> None:
+    way = Way(ledger, policy(SHADOWED))
+    way.submit()
+    claim = way.claim()
+    assert claim is not None
+    with ledger.write() as connection:
+        connection.execute(items.update().values(prompt="another"))
+    way.settle(claim, answered())
+    assert rows(ledger)[0].prompt == "another"
