@@ -1,4 +1,4 @@
-"""The tables of jobs (a file of work, its rows, and where they are), and of what comes again."""
+"""The tables of jobs (a file of work, its rows, where they are and go), and of what comes again."""
 
 from typing import Any
 
@@ -158,4 +158,46 @@ webhooks = Table(
 """One row a job of which somebody is told. ``secret`` names where the secret is, and is none.
 ``ended``: how many rows had at ``moved_at``; ``look_at``: when a routing stage looks at the job or
 tries again, null once there is nothing more to tell; ``tries``: how often in a row it failed.
+"""
+
+sinks = Table(
+    "sinks",
+    metadata,
+    Column("job_id", Id, primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("written", Integer, nullable=False),
+    Column("after", Integer),
+    Column("ended", Integer, nullable=False),
+    Column("seen", Integer, nullable=False),
+    Column("look_at", BigInteger),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text),
+    Column("failed_at", BigInteger),
+    Index("ix_sinks_look_at", "look_at", **where("look_at IS NOT NULL")),
+)
+"""One row a job whose rows go back into somebody's table, by ``key``. ``place`` names the variable
+that holds the database's address, and is none. A round goes over what is not written: it has come
+to row ``after`` (null: none is under way) and began when ``ended`` rows had ended; ``seen`` had
+when the last whole one began. ``look_at``: null once all is written, or given up.
+"""
+
+sink_rows = Table(
+    "sink_rows",
+    metadata,
+    Column("job_id", Id, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("item_id", Id, nullable=False),
+    Column("key", Json, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("written", Boolean, nullable=False),
+    Column("refused", Text),
+    Index("ix_sink_rows_left", "job_id", "number", **where("NOT written")),
+    Index("ix_sink_rows_refused", "job_id", **where("refused IS NOT NULL")),
+    Index("ix_sink_rows_item_id", "item_id"),
+)
+"""One row a row of such a job, with its value of the key. ``turn`` counts how often its item went
+on after its end, so that what was written before is written again. Gone with the item's payload.
 """

@@ -16,6 +16,7 @@ from tierqueue.ledger.monitoring import progress as ledger_progress
 from tierqueue.ledger.monitoring.progress import Progress
 from tierqueue.ledger.monitoring.writes import Refusal
 from tierqueue.ledger.operations import jobs, schedules
+from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import LedgerMismatch, TierqueueError, Unpriced
@@ -35,7 +36,7 @@ _FRESH = 5.0
 """Seconds for which one check of the ledger serves everybody who asks."""
 
 _JOBS = 5
-"""Incomplete jobs that are named, the newest."""
+"""Incomplete jobs and failing sinks that are named, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,7 @@ def _ledger(app: TierqueueApp, policy: Policy) -> tuple[Progress, list[Finding]]
             file=file,
             acknowledged_at=endings.acknowledged_at(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
+            sinks=sinks.failing(connection, now - WINDOW, _JOBS),
             models_changed=observed.changes(connection, now),
             surrogates_off=surrogates.switched_off(connection, policy.audited),
             schedules=schedules.with_last_run(connection),

@@ -10,7 +10,7 @@ from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, update_many
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.lifecycle.items import Death
-from tierqueue.ledger.results import chords, promises
+from tierqueue.ledger.results import chords, promises, sinks
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
@@ -127,6 +127,7 @@ def replay(
     owed = promises.owe_anew(connection, dead)
     if groups := [promise.group_id for promise in owed if promise.group_id and promise.chord]:
         chords.reopen(connection, groups)
+    sinks.reopen(connection, dead)
     changed = {"floor": floor, "max_cost": max_cost}
     stated = {name: value for name, value in changed.items() if value is not None}
     _note(connection, by, "replay", deaths, stated, chosen_by)
@@ -147,6 +148,7 @@ def discard(
         for item_id in dead
     ]
     _note(connection, by, "discard", former, {}, chosen_by)
+    sinks.reopen(connection, dead)
     return work.end(connection, deaths, State.CANCELLED, database_now(connection))
 
 

@@ -13,6 +13,7 @@ from tierqueue.ledger.contents import kept
 from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.lifecycle import items as items_of_ledger
 from tierqueue.ledger.lifecycle import second_items
+from tierqueue.ledger.results import sinks
 from tierqueue.ledger.results.promises import ids_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
@@ -162,6 +163,7 @@ def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
         delete(refused_answers).where(among(refused_answers.c.item_id)), {"ids": list(ids)}
     )
     reusable.forget(connection, ids)
+    sinks.forget(connection, ids)
     own = select(items.c.job_id, items.c.job_index).where(
         among(items.c.id), items.c.job_id.is_not(None)
     )

@@ -1,17 +1,34 @@
 """Somebody else's database: a query that changes nothing, and a table that is filled by key."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import JSON, Engine, MetaData, Table, create_engine, insert, inspect, text, update
+from sqlalchemy import (
+    JSON,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    insert,
+    inspect,
+    make_url,
+    text,
+    update,
+)
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
+    IntegrityError,
     NoSuchTableError,
     ResourceClosedError,
     SQLAlchemyError,
+    StatementError,
 )
 from sqlalchemy.pool import NullPool
 
@@ -19,6 +36,21 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy_errors import there_is_no
 
 _AT_ONCE = 500
+
+_PATIENT = frozenset({"psycopg", "psycopg2", "pymysql", "mysqldb"})
+"""Drivers that take as ``connect_timeout`` the seconds that a connection may take."""
+
+_READ: Mapping[type, Callable[[str], Any]] = {
+    int: int,
+    float: float,
+    Decimal: Decimal,
+    datetime: datetime.fromisoformat,
+    date: date.fromisoformat,
+    time: time.fromisoformat,
+    UUID: UUID,
+    bool: {"true": True, "false": False, "1": True, "0": False}.__getitem__,
+}
+"""Kinds of columns that take no text, and how a text becomes one."""
 
 
 def rows(url: str, statement: str) -> Iterator[tuple[Sequence[str], Sequence[Any]]]:
@@ -47,8 +79,9 @@ class Filled:
     ``left_out``: columns that came and are not in the table.
     """
 
-    def __init__(self, engine: Engine, table: Table, key: str) -> None:
+    def __init__(self, engine: Engine, table: Table, key: str, seconds: int | None) -> None:
         self._engine = engine
+        self._seconds = seconds
         self._table = table
         self._key = key
         self.left_out: set[str] = set()
@@ -56,20 +89,27 @@ class Filled:
     def put(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Fill in rows in one transaction: those whose key is there are changed, others are added.
 
-        The same rows again change nothing more.
+        The same rows again change nothing more. Raises ``InvalidItem``, whose ``fields`` name the
+        ``kind`` of error without anything of a row, and ``row`` where a row is to blame.
         """
         with _refusals(), self._engine.begin() as connection:
+            if self._seconds and connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{self._seconds}s'")
             for row in rows:
                 there = {name: value for name, value in row.items() if name in self._table.c}
                 self.left_out |= row.keys() - there.keys()
                 if there.keys() == {self._key}:
                     raise InvalidItem(
-                        f"the table has none of the columns {', '.join(sorted(self.left_out))}"
+                        f"the table has none of the columns {', '.join(sorted(self.left_out))}",
+                        {"kind": "no such columns"},
                     )
                 values = {name: self._value(name, value) for name, value in there.items()}
                 known = values.pop(self._key)
                 if known is None:
-                    raise InvalidItem(f"a row has no {self._key}: it has no place in the table")
+                    raise InvalidItem(
+                        f"a row has no {self._key}: it has no place in the table",
+                        {"kind": "no key", "row": True},
+                    )
                 of = self._table.c[self._key] == known
                 changed = connection.execute(update(self._table).where(of).values(**values))
                 if not changed.rowcount:
@@ -83,30 +123,37 @@ class Filled:
             wanted = kind.python_type
         except NotImplementedError:
             return value
-        if isinstance(value, str) and wanted in (int, float):
+        if isinstance(value, str) and wanted in _READ:
             try:
-                return wanted(value)
-            except ValueError:
-                raise InvalidItem(f"{name} {value!r} is no number, as the table has it") from None
+                return _READ[wanted](value.lower() if wanted is bool else value)
+            except (ValueError, KeyError, InvalidOperation):
+                raise InvalidItem(
+                    f"{name} {value!r} is no {wanted.__name__}, as the table has it",
+                    {"kind": f"{name} is no {wanted.__name__}", "row": True},
+                ) from None
         return str(value) if wanted is str and isinstance(value, int | float) else value
 
 
 @contextmanager
-def filled(url: str, name: str, key: str) -> Iterator[Filled]:
+def filled(url: str, name: str, key: str, seconds: int | None = None) -> Iterator[Filled]:
     """The table ``name`` (or ``schema.name``) at an address, to be filled in by ``key``.
 
+    ``seconds``: how long the database may take for a connection and, PostgreSQL, for a statement.
     Raises ``InvalidItem`` where it is not there, and where ``key`` is not unique in it: then a row
     could stand in it twice.
     """
-    engine = _engine(url)
+    engine = _engine(url, seconds)
     schema, _, bare = name.rpartition(".")
     with _refusals():
         try:
             table = Table(bare, MetaData(), schema=schema or None, autoload_with=engine)
         except NoSuchTableError:
-            raise InvalidItem(f"the database has no table {name}") from None
+            raise InvalidItem(
+                f"the database has no table {name}", {"kind": "no such table"}
+            ) from None
         if key not in table.c:
-            raise InvalidItem(there_is_no("column", key, table.c.keys()))
+            no_key = there_is_no("column", key, table.c.keys())
+            raise InvalidItem(no_key, {"kind": f"no column {key}"})
         look = inspect(engine)
         unique = [list(table.primary_key.columns.keys())]
         unique += [
@@ -120,18 +167,26 @@ def filled(url: str, name: str, key: str) -> Iterator[Filled]:
     if [key] not in unique:
         raise InvalidItem(
             f"{key} is not unique in {name}: make it the primary key, or give it a unique index, so"
-            " that no row stands there twice"
+            " that no row stands there twice",
+            {"kind": f"{key} is not unique"},
         )
-    yield Filled(engine, table, key)
+    yield Filled(engine, table, key, seconds)
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, seconds: int | None = None) -> Engine:
     try:
-        return create_engine(url, poolclass=NullPool, hide_parameters=True)
+        waits = seconds and make_url(url).get_driver_name() in _PATIENT
+        arguments = {"connect_timeout": seconds} if waits else {}
+        return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
     except ModuleNotFoundError as error:
-        raise InvalidItem(f"the database's driver is missing: pip install {error.name}") from None
+        raise InvalidItem(
+            f"the database's driver is missing: pip install {error.name}",
+            {"kind": f"no {error.name}"},
+        ) from None
     except (ArgumentError, ValueError):
-        raise InvalidItem("this is no address of a database: such as postgresql://…") from None
+        raise InvalidItem(
+            "this is no address of a database: such as postgresql://…", {"kind": "no address"}
+        ) from None
 
 
 @contextmanager
@@ -143,6 +198,29 @@ def _refusals() -> Iterator[None]:
         raise InvalidItem("the query gives no rows: write a SELECT") from None
     except DBAPIError as error:
         why = str(error.orig).strip().splitlines()
-        raise InvalidItem(f"the database refused: {why[0] if why else 'no reason'}") from None
+        row = isinstance(error, IntegrityError | DataError)
+        raise InvalidItem(
+            f"the database refused: {why[0] if why else 'no reason'}",
+            {"kind": _kind(error), "row": row},
+        ) from None
     except SQLAlchemyError as error:
-        raise InvalidItem(f"the database cannot be asked: {type(error).__name__}") from None
+        # A value of a kind that the driver cannot send is one row's own fault.
+        kind = type(error).__name__
+        raise InvalidItem(
+            f"the database cannot be asked: {kind}",
+            {"kind": kind, "row": isinstance(error, StatementError)},
+        ) from None
+
+
+def _kind(error: DBAPIError) -> str:
+    """Which error it is, without what it says, which may quote a value or where the database is."""
+    said = type(error).__name__
+    codes = ("sqlstate", "sqlite_errorname")
+    code = next((str(c) for name in codes if (c := getattr(error.orig, name, None))), None)
+    where = getattr(error.orig, "diag", None)
+    of = [
+        str(name)
+        for part in ("column_name", "constraint_name")
+        if (name := getattr(where, part, None))
+    ]
+    return " ".join([said, *([code] if code else []), *of])

@@ -31,6 +31,7 @@ _KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     waits.findings,
     processes.left_behind,
     jobs.incomplete,
+    jobs.sinks,
     schedules.findings,
     processes.other_policy,
     processes.other_file,

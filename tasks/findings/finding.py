@@ -12,6 +12,7 @@ from tierqueue.ledger.in_force.surrogates import Off
 from tierqueue.ledger.monitoring.endings import Ended, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
 from tierqueue.ledger.operations.schedules import Run, Schedule
+from tierqueue.ledger.results.sinks import Sink
 from tierqueue.router.condition import Condition
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.deployment import Deployment
@@ -48,6 +49,7 @@ class Facts:
     ``conditions`` what is known of them, by name; ``routed``: how many ready items are routed to a
     deployment that is held back, as far as they were counted; ``lately``: what ended last;
     ``stopped_jobs``: jobs whose submission ended early, each with how many of its rows are items;
+    ``sinks``: jobs whose rows cannot be written back;
     ``surrogates_off``: those of the policy that their audits took out of service;
     ``models_changed``: deployments for which another model answers than the week before;
     ``schedules``: each with its last run; ``reviews``: what waits for a person;
@@ -65,6 +67,7 @@ class Facts:
     toll: Toll
     lately: Sequence[Ended]
     stopped_jobs: Sequence[tuple[Mapping[str, Any], int]] = ()
+    sinks: Sequence[Sink] = ()
     surrogates_off: Sequence[Off] = ()
     schedules: Sequence[tuple[Schedule, Run | None]] = ()
     reviews: Waiting | None = None

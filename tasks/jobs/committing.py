@@ -8,6 +8,7 @@ from tierqueue.ledger.contents import kept
 from tierqueue.ledger.lifecycle.items import Death, NewItem, die, prepare
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.operations.job_rows import JobRow
+from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger, unstorable
 from tierqueue.router.errors import InvalidItem
 
@@ -18,12 +19,16 @@ class Changed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a row becomes: an item, perhaps dead from the start, and what was read and asked."""
+    """What a row becomes: an item, perhaps dead from the start, and what was read and asked.
+
+    ``key``: by what it goes back into somebody's table, ``None`` where it does not.
+    """
 
     new: NewItem
     death: Death | None
     content: str
     fingerprint: str
+    key: Any = None
 
     @property
     def number(self) -> int:
@@ -54,15 +59,24 @@ class Counts:
 class Committing:
     """Adds rows to one job. ``run``: its rows may be answered by items of that run's jobs, those
     that have failed too where ``failed_too``; without it every row is an item of its own.
+    ``goes_back``: the job has a sink, and its rows their keys.
     """
 
     def __init__(
-        self, ledger: Ledger, job_id: str, *, run: str | None, failed_too: bool = True
+        self,
+        ledger: Ledger,
+        job_id: str,
+        *,
+        run: str | None,
+        failed_too: bool = True,
+        goes_back: bool = False,
     ) -> None:
         self._ledger = ledger
         self._job = job_id
         self._run = run
         self._failed_too = failed_too
+        self._goes_back = goes_back
+        self._keys: dict[int, Any] = {}
         self.counts = Counts()
 
     def add(self, made: Sequence[Made]) -> None:
@@ -71,6 +85,7 @@ class Committing:
         Raises ``Cancelled`` when the job was cancelled meanwhile, ``Changed`` where a row that is
         there reads otherwise.
         """
+        self._keys = {row.number: row.key for row in made}
         while not self._added(made):
             pass  # somebody else committed some of them meanwhile
 
@@ -93,6 +108,10 @@ class Committing:
                     job_id=self._job,
                     failed_too=self._failed_too,
                 )
+        if there and self._goes_back:
+            # An earlier call committed them, which may have known of no table.
+            with self._ledger.write() as connection:
+                sinks.add(connection, self._job, self._keys)
         for row in made:
             if row.number in there and _differs(row, *there[row.number]):
                 raise Changed
@@ -137,6 +156,9 @@ class Committing:
                 items.write(connection)
                 kept.keep(connection, {made.new.id: made.new.contents for made in own}, now)
                 prepared.write(connection)
+                if self._goes_back:
+                    keys = {row.number: self._keys.get(row.number) for row in rows}
+                    sinks.add(connection, self._job, keys)
                 die(connection, deaths, now)
         except Exception as error:
             if not unstorable(error):

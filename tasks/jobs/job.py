@@ -14,6 +14,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 
 if TYPE_CHECKING:
     from tierqueue.ledger.operations.jobs import Progress
+    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
 
 _LOOK = 0.5
 """Seconds between two looks at a job that is waited for."""
@@ -54,7 +55,8 @@ class Job:
         dollars and ``item`` added; ``flat`` gives each field of an answer a column of its own,
         ``prefix`` stands before each added name. The file must be there.
         """
-        from tierqueue.tasks.jobs.results import JobResults, Shape
+        from tierqueue.tasks.jobs.given_back.answers import Shape
+        from tierqueue.tasks.jobs.given_back.results import JobResults
 
         yield from JobResults(app.ledger, self._row(), Shape(prefix, flat)).rows()
 
@@ -91,6 +93,7 @@ def submit_job(
     reading: Reading | None = None,
     retry_failed: bool = False,
     anew: bool = False,
+    into: "IntoTable | None" = None,
     **fixed: Any,
 ) -> Job:
     """Submit a file, a folder or a pattern as ``tierqueue job submit`` does: an item a row.
@@ -98,7 +101,8 @@ def submit_job(
     ``fixed``: arguments and demands that every row has. ``column``: read this one alone, as the
     task's first argument. ``max_cost`` is the whole job's (``"2usd"``).
     The same call again pays only for what is new or changed, with ``retry_failed`` also for what
-    failed, with ``anew`` for every row. Raises ``InvalidItem`` for what is wrong with the whole
+    failed, with ``anew`` for every row. ``into``: the table that a routing stage fills in as rows
+    end. Raises ``InvalidItem`` for what is wrong with the whole
     file or the call; nothing is committed by then.
     """
     from tierqueue.tasks.jobs.submission import Submission
@@ -112,5 +116,6 @@ def submit_job(
         progress=lambda _committed, _total: None,
         retry_failed=retry_failed,
         anew=anew,
+        into=into,
     )
     return Job(done.id)

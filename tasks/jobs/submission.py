@@ -11,11 +11,11 @@ from pydantic.fields import FieldInfo
 
 from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
 from tierqueue.ledger.operations import job_rows, jobs
+from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Tier
-from tierqueue.router.money import NOTHING, format_usd
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.documents.places import is_pattern
 from tierqueue.tasks.files.opening import open_source
@@ -25,6 +25,7 @@ from tierqueue.tasks.files.spooled.query import is_database
 from tierqueue.tasks.jobs import sampling
 from tierqueue.tasks.jobs.argument_text import cell_value, image_file
 from tierqueue.tasks.jobs.committing import Changed, Committing, Made, unusable
+from tierqueue.tasks.jobs.given_back.into_table import IntoTable, key_of
 from tierqueue.tasks.jobs.sampling import Layer
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES
@@ -87,6 +88,7 @@ class Submission:
         if _is_image(self._fields[self._first]) and (path.is_dir() or is_pattern(path)):
             self._reading = replace(self._reading, by="image")
         self._pinned = pinned
+        self._key: str | None = None
         self.fresh = False
         """Whether no earlier answer may be taken for its rows, as one may where the policy says."""
         self.system: str | None = None
@@ -110,6 +112,8 @@ class Submission:
         retry_failed: bool = False,
         anew: bool = False,
         sample: Sequence[Layer] = (),
+        into: IntoTable | None = None,
+        by: str = "python",
         begun: Callable[[str], None] = lambda _: None,
     ) -> Submitted:
         """Commit the job, its ceiling (``max_cost``, nano-dollars) and every row, in batches.
@@ -120,9 +124,12 @@ class Submission:
         so that work starts before the file is read. A malformed row is an item that is dead from
         the start, ``invalid``, so that the counts add up. Of a ``sample`` its rows alone are
         committed, and the job stays open for the others. ``begun`` is told the job's id before any
-        row is committed. Raises ``Cancelled`` when the job is
-        cancelled before the file was read to its end.
+        row is committed. ``into``: where the job's rows go back as they end, by the word of ``by``;
+        one that goes on keeps its own. Raises ``Cancelled`` when the job is cancelled before the
+        file was read to its end.
         """
+        if into is not None:
+            into.check(self.file)
         asked = {"fixed": self._fixed, "anew": anew, "retry_failed": retry_failed}
         self.fresh = self.fresh or anew
         layers = [layer.to_json() for layer in sample]
@@ -153,9 +160,15 @@ class Submission:
                     reading={**asdict(self._reading), "column": self._column},
                     sample={"layers": layers, "asked": asked} if sample else None,
                 )
+                if into is not None:
+                    sinks.put(connection, job_id, into.stated(), by)
+                sink = sinks.get(connection, job_id)
+            self._key = None if sink is None else sink.key
             begun(job_id)
             reuse = None if anew else run
-            committing = Committing(ledger, job_id, run=reuse, failed_too=not retry_failed)
+            committing = Committing(
+                ledger, job_id, run=reuse, failed_too=not retry_failed, goes_back=sink is not None
+            )
             try:
                 self._add(committing, job_id, wake, progress, only)
             except Changed:
@@ -215,7 +228,10 @@ class Submission:
     def _made(self, row: SourceRow, job_id: str | None) -> Made:
         item_id = new_id()
         content = fingerprint.of_row(row.columns, self._column)
+        key = None if self._key is None else key_of(row, self._key)
         wrong = row.wrong
+        if wrong is None and self._key is not None and key is None:
+            wrong = f"it has no {self._key}, by which it goes back"
         if wrong is None:
             try:
                 new = self._checked(row.columns, item_id)
@@ -226,7 +242,7 @@ class Submission:
                 new = replace(new, fresh=self.fresh)
                 if self.system is not None:
                     new = replace(new, **under(self.system, new.prompt_bytes))
-                return Made(new, None, content, fingerprint.of_item(self._task, new))
+                return Made(new, None, content, fingerprint.of_item(self._task, new), key)
         empty = NewItem(
             id=item_id,
             task=self._task.name,
@@ -239,7 +255,8 @@ class Submission:
             job_id=job_id,
             job_index=row.number,
         )
-        return unusable(empty, content, f"{row.place}: {wrong}", {"place": row.place})
+        made = unusable(empty, content, f"{row.place}: {wrong}", {"place": row.place})
+        return replace(made, key=key)
 
     def _checked(self, values: Mapping[str, Any], item_id: str) -> NewItem:
         try:
@@ -366,35 +383,3 @@ def going_on(job: Mapping[Any, Any], task: ItemTask) -> tuple[Submission, dict[s
     if now != job["run"]:
         raise InvalidItem(f"job {job['id']} asks another prompt than there is now: submit it anew")
     return Submission(task, path, fixed, column=column, reading=reading), asked
-
-
-def every_result(ledger: Ledger, job_id: str) -> Iterator[Mapping[str, Any]]:
-    """Every row of a job in file order, read a page at a time.
-
-    The receipt of a row that has another row's item says so (``reused_from``), and costs nothing.
-    """
-    index = -1
-    while True:
-        with ledger.read() as connection:
-            page = jobs.results(connection, job_id, index, BATCH)
-        yield from map(_given, page)
-        if not page:
-            return
-        index = page[-1]["job_index"]
-
-
-_NOTHING = {
-    "attempts": 0,
-    "tokens": {"input": 0, "output": 0, "estimated": False},
-    "cost": format_usd(NOTHING),
-    "cost_nanousd": NOTHING,
-    "seconds": 0.0,
-}
-"""What the receipt of a reused answer says of its own call."""
-
-
-def _given(row: Mapping[Any, Any]) -> Mapping[str, Any]:
-    shown = {name: value for name, value in row.items() if name != "shared"}
-    if row.get("shared") and row["receipt"] is not None:
-        shown["receipt"] = {**row["receipt"], **_NOTHING, "reused_from": row["id"]}
-    return shown

@@ -20,7 +20,7 @@ from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.schedules import jobs as scheduled_jobs
-from tierqueue.workers.maintenance import job_webhooks, upkeep
+from tierqueue.workers.maintenance import job_sinks, job_webhooks, upkeep
 from tierqueue.workers.maintenance.expiry import Expiry
 from tierqueue.workers.process import as_started
 from tierqueue.workers.process.heartbeat import Heartbeat
@@ -87,6 +87,7 @@ class RoutingWorker:
             Ticker("expiry", self._expiry.tick, TICK),
             Ticker("upkeep", upkeep.Upkeep(self._app).round, upkeep.TICK),
             Ticker("webhooks", job_webhooks.JobWebhooks(self._app).one, job_webhooks.PAUSE),
+            Ticker("sinks", job_sinks.JobSinks(self._app).one, job_sinks.PAUSE),
             Ticker("scheduled jobs", self._submit_scheduled, SCHEDULED),
         ]
         for ticker in self._tickers:

@@ -17,6 +17,7 @@ from tierqueue.router.item import TIERS, Latency, Risk, Sensitivity
 from tierqueue.router.policy.policy_errors import nearest, there_is_no
 
 if TYPE_CHECKING:
+    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
     from tierqueue.tasks.submission.item_task import ItemTask
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -144,6 +145,24 @@ def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
 def read_text(text: str | None) -> str | None:
     """``@file`` as what the file says; raises ``InvalidItem`` where it cannot be read."""
     return _read(text[1:]) if text is not None and text.startswith("@") else text
+
+
+def into_table(
+    into: str | None, table: str | None, keys: Sequence[str], prefix: str
+) -> IntoTable | None:
+    """Where rows go back, as ``--into``, ``--table``, ``--key`` and ``--prefix`` say.
+
+    Raises ``InvalidItem`` for half of what it takes.
+    """
+    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+
+    if into is None:
+        if table is not None:
+            raise InvalidItem("--table is of a database: say --into env:NAME too")
+        return None
+    if table is None or len(keys) != 1:
+        raise InvalidItem("--into takes --table TABLE and one --key COLUMN")
+    return IntoTable(into, table, keys[0], prefix)
 
 
 def _read(path: str) -> str:

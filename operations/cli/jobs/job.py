@@ -11,6 +11,7 @@ from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
+    into_table,
     read_arguments,
     read_text,
     reading_options,
@@ -19,7 +20,7 @@ from tierqueue.operations.cli.input.options import (
 from tierqueue.operations.cli.jobs.errors import errors
 from tierqueue.operations.cli.jobs.results import results, webhook
 from tierqueue.operations.cli.jobs.sample import continue_, print_report
-from tierqueue.operations.cli.jobs.watch import wait, watch
+from tierqueue.operations.cli.jobs.watch import show, wait, watch
 from tierqueue.operations.cli.output.printing import (
     Column,
     age,
@@ -31,6 +32,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ def job() -> None:
 @click.option(
     "--sample-by", metavar="COLUMN", help="Rows of every value of it, as of every length."
 )
+@click.option("--into", metavar="env:NAME", help="Rows go back as they end: a database's variable.")
+@click.option("--table", "into_table_", metavar="TABLE", help="There: filled in by --key.")
+@click.option("--key", metavar="COLUMN", help="Of FILE; unique there and in the table.")
+@click.option("--prefix", default="", metavar="TEXT", help="Before the name of each added column.")
 @click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
 @json_option
 def submit(
@@ -71,6 +77,10 @@ def submit(
     anew: bool,
     sample: int | None,
     sample_by: str | None,
+    into: str | None,
+    into_table_: str | None,
+    key: str | None,
+    prefix: str,
     watching: bool,
     as_json: bool,
     encoding: str | None,
@@ -87,8 +97,10 @@ def submit(
     Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
     row. Identical rows are one call. The same command again goes on where it was killed, and asks
     only what is new or changed. A malformed row becomes a dead letter `invalid` that names its
-    line; with a file that cannot be read nothing is submitted.
+    line; with a file that cannot be read nothing is submitted. --into has a routing stage fill in
+    the rows of a table as they end, each once; its process must have that variable.
     """
+    from tierqueue.operations.cli.system.concurrency import operator
     from tierqueue.router.money import parse_usd
     from tierqueue.tasks.app import app
     from tierqueue.tasks.files.source import Reading
@@ -106,6 +118,11 @@ def submit(
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)
     limit = None if max_cost is None else parse_usd(max_cost)
+    if into is None and (key is not None or prefix):
+        raise InvalidItem("--key and --prefix are of --into: say it too, or leave them out")
+    sink = into_table(into, into_table_, () if key is None else (key,), prefix)
+    if sink is not None and not sink.here:
+        say(f"{sink.place} is not set here: the table is looked at where it is written", err=True)
 
     def show_progress(committed: int, total: int) -> None:
         if not as_json and sys.stderr.isatty():
@@ -121,6 +138,8 @@ def submit(
             retry_failed=retry_failed,
             anew=anew,
             sample=layers,
+            into=sink,
+            by=operator(),
         )
         app.wakes.flush()
         if layers:
@@ -230,6 +249,7 @@ def _state(row: Any, progress: "Progress") -> str:
 
 
 job.add_command(watch)
+job.add_command(show)
 job.add_command(results)
 job.add_command(webhook)
 job.add_command(errors)

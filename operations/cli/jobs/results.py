@@ -10,6 +10,7 @@ import click
 
 from tierqueue.operations.cli.input.names import job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.options import into_table
 from tierqueue.operations.cli.output.printing import duration, emit, json_option, say
 from tierqueue.operations.cli.output.result_files import (
     KINDS,
@@ -25,7 +26,9 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
     from tierqueue.tasks.files.source import Format
-    from tierqueue.tasks.jobs.results import JobResults, Shape, Summary
+    from tierqueue.tasks.jobs.given_back.answers import Shape
+    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+    from tierqueue.tasks.jobs.given_back.results import JobResults, Summary
 
 _CELLS = frozenset({"csv", "tsv", "parquet", "xlsx", "xlsm", "xls", "xlsb", "ods"})
 """Kinds of files whose rows are cells: an answer is a column for each of its fields there."""
@@ -87,10 +90,11 @@ def results(
     there, with those of the added columns that it has; killed and called again it writes the same.
     """
     from tierqueue.ledger.operations import jobs
-    from tierqueue.tasks.jobs.results import JobResults, Shape
+    from tierqueue.tasks.jobs.given_back.answers import Shape
+    from tierqueue.tasks.jobs.given_back.results import JobResults
 
     chosen = kind or (None if output is None else kind_of(output))
-    sink = _sink(into, table, keys, output)
+    sink = _sink(into, table, keys, prefix, output)
     if follow:
         if without_source or chosen not in (None, "jsonl"):
             raise InvalidItem("--follow gives JSON lines with their source: leave the others out")
@@ -111,7 +115,7 @@ def results(
         found = JobResults(ledger, job, shape, source)
         rows = found.rows((lambda: time.sleep(_LOOK)) if follow else None)
         if sink is not None:
-            _fill(sink, keys[0], rows)
+            _fill(sink, found, rows)
         else:
             _give_back(found, _form(found, chosen, shape), output, rows, flush=follow)
     told = found.summary
@@ -121,7 +125,7 @@ def results(
 
 
 def _answers(ledger: "Ledger", job_id: str, kind: str, output: Path | None) -> None:
-    from tierqueue.tasks.jobs.submission import every_result
+    from tierqueue.tasks.jobs.given_back.results import every_result
 
     if kind not in KINDS:
         raise InvalidItem(f"answers without their source are {' or '.join(KINDS)}: say --format")
@@ -161,28 +165,23 @@ def _give_back(
 
 
 def _sink(
-    into: str | None, table: str | None, keys: tuple[str, ...], output: Path | None
-) -> tuple[str, str] | None:
-    """The address and the table of a database; raises ``InvalidItem`` for half of what it takes."""
-    from tierqueue.tasks.files.spooled.query import address, is_database
-
-    if into is None:
-        if table is not None:
-            raise InvalidItem("--table is of a database: say --into env:NAME too")
-        return None
-    if not is_database(Path(into)):
-        raise InvalidItem(f"--into {into}: say env:NAME, whose variable holds the address")
-    if table is None or len(keys) != 1 or output is not None:
-        raise InvalidItem("--into takes --table TABLE and one --key COLUMN, and no file")
-    return address(Path(into)), table
+    into: str | None, table: str | None, keys: tuple[str, ...], prefix: str, output: Path | None
+) -> "IntoTable | None":
+    """Where the rows go instead of a file; raises ``InvalidItem`` for half of what it takes."""
+    sink = into_table(into, table, keys, prefix)
+    if sink is not None and output is not None:
+        raise InvalidItem("--into takes no file: leave --to out")
+    return sink
 
 
-def _fill(sink: tuple[str, str], key: str, rows: Iterator[dict[str, Any]]) -> None:
+def _fill(sink: "IntoTable", found: "JobResults", rows: Iterator[dict[str, Any]]) -> None:
     from tierqueue.ledger.operations.foreign_database import filled
+    from tierqueue.tasks.jobs.given_back.into_table import only_once
 
     batch: list[dict[str, Any]] = []
+    only_once(found.source, sink.key)
     written = time.monotonic()
-    with filled(*sink, key) as into:
+    with filled(sink.url(), sink.table, sink.key) as into:
         for row in rows:
             batch.append(row)
             if len(batch) >= _BATCH or time.monotonic() - written > _LOOK:
@@ -190,7 +189,7 @@ def _fill(sink: tuple[str, str], key: str, rows: Iterator[dict[str, Any]]) -> No
                 batch, written = [], time.monotonic()
         into.put(batch)
     if into.left_out:
-        say(f"{sink[1]} has no {', '.join(sorted(into.left_out))}: left out", err=True)
+        say(f"{sink.table} has no {', '.join(sorted(into.left_out))}: left out", err=True)
 
 
 def _line(job: Mapping[str, Any], told: "Summary") -> str:

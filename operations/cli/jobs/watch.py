@@ -1,10 +1,10 @@
-"""``tierqueue job watch``, and ``--watch`` of what submits: until every row has ended."""
+"""``tierqueue job show`` and ``watch``, and ``--watch`` of what submits: how a job gets on."""
 
 import click
 
 from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.input.opened import opened
-from tierqueue.operations.cli.output.printing import json_option, say
+from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.tasks.plural import count
 
 
@@ -20,16 +20,44 @@ def watch(job_id: str, as_json: bool) -> None:
     wait(job_id, as_json=as_json)
 
 
+@click.command(epilog="Example: tierqueue job show 01a1fb7f-603c")
+@click.argument("job_id", metavar="ID")
+@json_option
+def show(job_id: str, as_json: bool) -> None:
+    """Say how job ID gets on now: rows, money, what is ahead, and whether its rows go back."""
+    from tierqueue.operations.cli.output.job_progress import (
+        ahead,
+        as_dict,
+        as_told,
+        line,
+        sink_dict,
+        sink_line,
+    )
+    from tierqueue.tasks.jobs.outlook import outlook_of
+
+    with opened() as ledger:
+        with ledger.read() as connection:
+            job_id = job_named(connection, job_id)
+        now, then = outlook_of(ledger, job_id)
+        if as_json:
+            emit({**as_dict(job_id, now), **as_told(then), **sink_dict(ledger, job_id)})
+        else:
+            say(line(job_id, now) + ahead(now, then), *sink_line(ledger, job_id, now))
+
+
 def wait(job_id: str, *, as_json: bool) -> None:
     """Wait for a job as the command does; raises ``Exit`` of click where not all succeeded."""
     from rich.console import Console
 
+    from tierqueue.operations.cli.output.job_progress import sink_line
     from tierqueue.operations.cli.output.job_progress import watch as follow
 
     with opened() as ledger:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)
         last = follow(ledger, job_id, console=Console(soft_wrap=True), as_json=as_json)
+        for told in sink_line(ledger, job_id, last):
+            say(told, err=True)
     if last.stopped:
         say(
             f"job {job_id} is incomplete: {last.submitted} of {last.total} rows were submitted, and"

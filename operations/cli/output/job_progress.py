@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli.output.printing import dollars, duration, emit
 from tierqueue.router.errors import InvalidItem
@@ -41,7 +43,12 @@ def watch(
         return _follow(
             ledger,
             job_id,
-            _every(_SAY, lambda now, then: emit({**as_dict(job_id, now), **as_told(then)})),
+            _every(
+                _SAY,
+                lambda now, then: emit(
+                    {**as_dict(job_id, now), **as_told(then), **sink_dict(ledger, job_id)}
+                ),
+            ),
             patience,
         )
     if not console.is_terminal:
@@ -51,7 +58,7 @@ def watch(
             _every(
                 _SAY,
                 lambda now, then: console.print(
-                    line(job_id, now) + ahead(now, then),
+                    "; ".join([line(job_id, now) + ahead(now, then), *_sink(ledger, job_id)]),
                     markup=False,
                     highlight=False,
                     soft_wrap=True,
@@ -143,6 +150,49 @@ def ahead(now: jobs.Progress, then: Outlook) -> str:
 def line(job_id: str, now: jobs.Progress) -> str:
     """A job's state for people."""
     return f"job {job_id}: {now.ended} of {now.total} rows ended ({_ends(now)})"
+
+
+def sink_dict(ledger: Ledger, job_id: str) -> dict[str, object]:
+    """Where a job's rows go back, for scripts: `sink`, null where they do not."""
+    with ledger.read() as connection:
+        sink = sinks.get(connection, job_id)
+        refused, _ = sinks.refusal(connection, job_id)
+    if sink is None:
+        return {"sink": None}
+    return {
+        "sink": {
+            "place": sink.place,
+            "table": sink.table_name,
+            "key": sink.key,
+            "written": sink.written,
+            "refused": refused,
+            "done": sink.look_at is None and sink.error is None,
+            "tries": sink.tries,
+            "error": sink.error,
+        }
+    }
+
+
+def sink_line(ledger: Ledger, job_id: str, now: jobs.Progress) -> list[str]:
+    """Where a job's rows go back, for people: a line, or none; what is ahead of it too."""
+    words = _sink(ledger, job_id)
+    with ledger.read() as connection:
+        sink = sinks.get(connection, job_id)
+    if sink is not None and now.over and sink.look_at is not None and sink.error is None:
+        words[0] += "; a routing stage writes the others"
+    return words
+
+
+def _sink(ledger: Ledger, job_id: str) -> list[str]:
+    told: Any = sink_dict(ledger, job_id)["sink"]
+    if told is None:
+        return []
+    said = f"{told['written']} rows written into {told['table']} ({told['place']})"
+    if told["refused"]:
+        said += f", {told['refused']} refused"
+    if told["error"] is not None:
+        said += f", failing: {told['error']}"
+    return [said]
 
 
 def _ends(now: jobs.Progress) -> str:

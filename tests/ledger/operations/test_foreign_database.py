@@ -95,3 +95,37 @@ def test_a_table_that_cannot_be_filled_says_why(
         foreign_database.filled(tickets, table, key) as into,
     ):
         into.put([row])
+
+
+def test_texts_become_what_the_columns_want_and_errors_name_their_kind_alone(
+    ledger: Ledger,
+) -> None:
+    with ledger.write() as connection:
+        connection.execute(
+            text(
+                "CREATE TABLE days (id INTEGER PRIMARY KEY, day DATE, at TIMESTAMP, sure BOOLEAN,"
+                " price NUMERIC(9, 2))"
+            )
+        )
+    url = ledger.engine.url.render_as_string(hide_password=False)
+    row = {
+        "id": "1",
+        "day": "2026-03-01",
+        "at": "2026-03-01T10:00:00",
+        "sure": "true",
+        "price": "1.50",
+    }
+    try:
+        with foreign_database.filled(url, "days", "id", 20) as into:
+            into.put([row])
+            for name in ("day", "at", "sure", "price"):
+                with pytest.raises(InvalidItem) as refused:
+                    into.put([{"id": "2", name: "a secret"}])
+                assert refused.value.fields["row"]
+                assert "secret" not in refused.value.fields["kind"]
+        with ledger.read() as connection:
+            found = connection.execute(text("SELECT day, sure, price FROM days")).one()
+        assert (str(found.day), bool(found.sure), float(found.price)) == ("2026-03-01", True, 1.5)
+    finally:
+        with ledger.write() as connection:
+            connection.execute(text("DROP TABLE days"))

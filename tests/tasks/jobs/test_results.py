@@ -13,7 +13,8 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import classify, complete
-from tierqueue.tasks.jobs.results import JobResults, Shape
+from tierqueue.tasks.jobs.given_back.answers import Shape
+from tierqueue.tasks.jobs.given_back.results import JobResults
 from tierqueue.tasks.jobs.submission import Submission
 
 LABELS = ["billing", "login"]

@@ -10,27 +10,16 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
+from tierqueue.router.money import NOTHING, format_usd
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.source import Reading, Source, SourceRow
+from tierqueue.tasks.jobs.given_back import answers
+from tierqueue.tasks.jobs.given_back.answers import Shape
 from tierqueue.tasks.submission import fingerprint
 
 _PAGE = 500
-_OUTPUT = "output"
-_SAID = ("error", "tier", "cost", "item")
 _BELOW = frozenset(who.value for who in Below if who is not Below.REUSED)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How the added columns look. ``prefix`` stands before each of their names; ``flat`` gives each
-    field of an answer a column of its own, else the answer is one. ``keys``: the source's columns
-    that are given back, all where there are none.
-    """
-
-    prefix: str = ""
-    flat: bool = True
-    keys: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -147,20 +136,10 @@ class JobResults:
     def _of_answer(self, row: SourceRow, answer: Mapping[str, Any] | None) -> dict[str, Any]:
         """The added cells of one row."""
         output, error = self._outcome(row, answer)
-        said: dict[str, Any] = dict.fromkeys(_SAID)
-        said["error"] = error
         if answer is not None:
-            own = answer["fingerprint"] is not None
-            reused = not own or answer["tier"] == Below.REUSED
-            self.summary.reused += reused
-            self.summary.cost += answer["spent"] if own else 0
-            answered = reused and answer["state"] == State.SUCCEEDED
-            said["tier"] = Below.REUSED.value if answered else answer["tier"]
-            said["item"] = answer["id"]
-            said["cost"] = answer["spent"] / 1e9 if own else 0.0
-        cells = {} if output is None else self._cells(output)
-        prefix = self._shape.prefix
-        return {f"{prefix}{name}": value for name, value in {**cells, **said}.items()}
+            self.summary.reused += answers.is_reused(answer)
+            self.summary.cost += answer["spent"] if answer["fingerprint"] is not None else 0
+        return answers.added(answer, output, error, self._shape)
 
     def _outcome(self, row: SourceRow, answer: Mapping[str, Any] | None) -> tuple[Any, str | None]:
         """The row's output, or why there is none; counted in the summary."""
@@ -175,22 +154,19 @@ class JobResults:
         state = State(answer["state"])
         if state not in ENDS:
             told.open += 1
-            why = f" ({answer['reason']})" if answer["reason"] else ""
-            return None, f"not_ended: {state.value}{why}"
-        told.ended_at = max(told.ended_at, answer["ended_at"])
-        if state is not State.SUCCEEDED:
+        else:
+            told.ended_at = max(told.ended_at, answer["ended_at"])
+        if state is State.SUCCEEDED:
+            told.succeeded += 1
+            if answer["fingerprint"] is not None:
+                if (who := answer["tier"]) in _BELOW:
+                    told.below[who] = told.below.get(who, 0) + 1
+                tokens = (answer["receipt"] or {}).get("tokens", {})
+                told.tokens += sum(tokens.get(name) or 0 for name in ("input", "output"))
+        elif state in ENDS:
             reason = answer["reason"] or state.value
             told.failed[reason] = told.failed.get(reason, 0) + 1
-            return None, f"{reason}: {(answer['error'] or {}).get('message', 'erased')}"
-        told.succeeded += 1
-        if answer["fingerprint"] is not None:
-            if (who := answer["tier"]) in _BELOW:
-                told.below[who] = told.below.get(who, 0) + 1
-            tokens = (answer["receipt"] or {}).get("tokens", {})
-            told.tokens += sum(tokens.get(name) or 0 for name in ("input", "output"))
-        if answer["erased_at"] is not None:
-            return None, "erased: the answer is not kept any more"
-        return answer["output"], None
+        return answers.outcome(answer)
 
     def _added(self) -> tuple[str, ...]:
         """The names of the added columns: those of answers as the answers have them."""
@@ -202,20 +178,12 @@ class JobResults:
                     page = job_rows.outputs(connection, self._job, after, _PAGE)
                 for row in page:
                     if row["output"] is not None:
-                        fields.update(dict.fromkeys(self._cells(row["output"])))
+                        fields.update(dict.fromkeys(answers.cells(row["output"], self._shape)))
                 if len(page) < _PAGE:
                     break
                 after = page[-1]["number"]
-        names: Sequence[str] = [*(fields or {_OUTPUT: None}), *_SAID]
+        names: Sequence[str] = [*(fields or {answers.OUTPUT: None}), *answers.SAID]
         return tuple(f"{self._shape.prefix}{name}" for name in names)
-
-    def _cells(self, output: Any) -> dict[str, Any]:
-        """An answer as columns: one, or one a field; a text that is all of it is no field."""
-        if not self._shape.flat or not isinstance(output, dict):
-            return {_OUTPUT: output}
-        if output.keys() == {"text"}:
-            return {_OUTPUT: output["text"]}
-        return {f"{_OUTPUT}_{name}": value for name, value in output.items()}
 
 
 def _source(path: Path, reading: Reading, job_id: str) -> Source:
@@ -226,3 +194,35 @@ def _source(path: Path, reading: Reading, job_id: str) -> Source:
             f"job {job_id} gives its file back with the answers, and {error.message}: say --source"
             " FILE where it is now, or --without-source for the answers alone"
         ) from None
+
+
+def every_result(ledger: Ledger, job_id: str) -> Iterator[Mapping[str, Any]]:
+    """Every row of a job in file order, read a page at a time.
+
+    The receipt of a row that has another row's item says so (``reused_from``), and costs nothing.
+    """
+    index = -1
+    while True:
+        with ledger.read() as connection:
+            page = jobs.results(connection, job_id, index, _PAGE)
+        yield from map(_given, page)
+        if not page:
+            return
+        index = page[-1]["job_index"]
+
+
+_NOTHING = {
+    "attempts": 0,
+    "tokens": {"input": 0, "output": 0, "estimated": False},
+    "cost": format_usd(NOTHING),
+    "cost_nanousd": NOTHING,
+    "seconds": 0.0,
+}
+"""What the receipt of a reused answer says of its own call."""
+
+
+def _given(row: Mapping[Any, Any]) -> Mapping[str, Any]:
+    shown = {name: value for name, value in row.items() if name != "shared"}
+    if row.get("shared") and row["receipt"] is not None:
+        shown["receipt"] = {**row["receipt"], **_NOTHING, "reused_from": row["id"]}
+    return shown

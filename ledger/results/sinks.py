@@ -1,0 +1,230 @@
+"""Sinks of jobs: whose rows go back into which table, and which of them are written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, and_, case, delete, false, func, or_, select, update
+
+from tierqueue.ledger import audit_log, tables
+from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.job_tables import sink_rows, sinks
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.lifecycle import ENDS
+
+_ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
+_ENDED = _ITEMS.c.state.in_([state.value for state in ENDS])
+_STATED = ("place", "table_name", "key", "prefix")
+_ANSWER = (
+    *("id", "state", "reason", "tier", "output", "receipt"),
+    *("error", "spent", "ended_at", "erased_at"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """``place``: ``env:NAME``, never an address; ``written``: rows that are in the table.
+
+    The others are what the table ``sinks`` says of them; ``look_at`` and ``failed_at`` in epoch µs.
+    """
+
+    job_id: str
+    place: str
+    table_name: str
+    key: str
+    prefix: str
+    written: int
+    after: int | None
+    ended: int
+    seen: int
+    look_at: int | None
+    tries: int
+    error: str | None
+    failed_at: int | None
+
+
+def put(connection: Transaction, job_id: str, stated: Mapping[str, str], by: str) -> None:
+    """Have the rows of a job go into a table from now on, instead of another one.
+
+    ``stated``: place, table_name, key and prefix. The same again changes nothing but that a sink
+    which was given up is tried again. Earlier jobs of the run write there no more: what they asked
+    may be older.
+    """
+    there = get(connection, job_id)
+    same = there is not None and all(getattr(there, name) == stated[name] for name in _STATED)
+    at = database_now(connection)
+    values: dict[str, Any] = {"look_at": at, "tries": 0, "error": None, "failed_at": None}
+    if not same:
+        values |= {**stated, "written": 0, "after": None, "ended": 0, "seen": -1}
+        connection.execute(delete(sink_rows).where(sink_rows.c.job_id == job_id))
+        detail = {"job": job_id, "place": stated["place"], "table": stated["table_name"]}
+        audit_log.note(connection, by=by, what="set sink", detail=detail)
+        _end_earlier(connection, job_id, stated)
+    if there is None:
+        connection.execute(upsert(connection, sinks).values(job_id=job_id, **values))
+    else:
+        note(connection, job_id, **values)
+
+
+def _end_earlier(connection: Transaction, job_id: str, stated: Mapping[str, str]) -> None:
+    run = select(_JOBS.c.run).where(_JOBS.c.id == job_id).scalar_subquery()
+    found = (
+        select(sinks.c.job_id)
+        .join(_JOBS, _JOBS.c.id == sinks.c.job_id)
+        .where(_JOBS.c.run == run, _JOBS.c.id != job_id)
+        .where(*(sinks.c[name] == stated[name] for name in _STATED))
+    )
+    ids = {"ids": connection.execute(found).scalars().all()}
+    for table in (sink_rows, sinks):
+        connection.execute(delete(table).where(among(table.c.job_id)), ids)
+
+
+def get(connection: Transaction, job_id: str) -> Sink | None:
+    """The sink of a job, or ``None``."""
+    row = connection.execute(select(sinks).where(sinks.c.job_id == job_id)).mappings().first()
+    return None if row is None else Sink(**row)
+
+
+def add(connection: Transaction, job_id: str, keys: Mapping[int, Any]) -> None:
+    """These rows of a job (number -> key) go back too, as far as they are there.
+
+    A row without a key has no place in a table, and one that is known stays as it is.
+    """
+    wanted = [number for number, key in keys.items() if key is not None]
+    found = select(_ROWS.c.number, _ROWS.c.item_id).where(
+        _ROWS.c.job_id == job_id, _ROWS.c.number.in_(wanted)
+    )
+    new = {"job_id": job_id, "turn": 0, "written": False}
+    made = [
+        {**new, "number": row.number, "item_id": row.item_id, "key": keys[row.number]}
+        for row in connection.execute(found)
+    ]
+    if made:
+        connection.execute(upsert(connection, sink_rows).on_conflict_do_nothing(), made)
+
+
+def take(connection: Transaction, now: int, until: int) -> Sink | None:
+    """A sink that is to be looked at ``now``, left to the caller ``until`` then (epoch µs)."""
+    found = (
+        select(sinks)
+        .where(sinks.c.look_at.is_not(None), sinks.c.look_at <= now)
+        .order_by(sinks.c.look_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    row = connection.execute(found).mappings().first()
+    if row is None:
+        return None
+    note(connection, row["job_id"], look_at=until)
+    return Sink(**row)
+
+
+def note(connection: Transaction, job_id: str, **values: Any) -> None:
+    """Write down how a sink gets on, and when it is looked at again."""
+    connection.execute(update(sinks).where(sinks.c.job_id == job_id).values(**values))
+
+
+def holds(connection: Transaction, job_id: str, until: int) -> bool:
+    """Whether a sink is still left to the caller ``until`` then; nobody takes it meanwhile."""
+    held = select(sinks.c.look_at).where(sinks.c.job_id == job_id).with_for_update()
+    return connection.execute(held).scalar() == until
+
+
+def left(
+    connection: Transaction, job_id: str, after: int, limit: int, *, refused: bool
+) -> Sequence[RowMapping]:
+    """Up to ``limit`` rows above number ``after`` that are not written, with how their items stand.
+
+    With ``refused`` those too that the table has refused.
+    """
+    found = (
+        select(
+            *(sink_rows.c[name] for name in ("number", "key", "turn")),
+            _ROWS.c.fingerprint,
+            *(_ITEMS.c[name] for name in _ANSWER),
+        )
+        .join(_ITEMS, _ITEMS.c.id == sink_rows.c.item_id)
+        .join(
+            _ROWS,
+            and_(_ROWS.c.job_id == sink_rows.c.job_id, _ROWS.c.number == sink_rows.c.number),
+        )
+        .where(
+            sink_rows.c.job_id == job_id,
+            sink_rows.c.number > after,
+            sink_rows.c.written == false(),
+        )
+    )
+    if not refused:
+        found = found.where(sink_rows.c.refused.is_(None))
+    page = found.order_by(sink_rows.c.number).limit(limit)
+    return connection.execute(page).mappings().all()
+
+
+def mark(
+    connection: Transaction, job_id: str, until: int, rows: Mapping[int, int], why: str | None
+) -> bool:
+    """These rows (number -> turn) are written, or refused alone, ``why`` names the kind of error.
+
+    Only those whose items have not gone on since. False where another stage has the sink by now,
+    which was to be left to the caller ``until`` then: it may have written them before what was
+    written now, and they are written once more.
+    """
+    own = holds(connection, job_id, until)
+    by_turn: dict[int, list[int]] = {}
+    for number, turn in rows.items():
+        by_turn.setdefault(turn, []).append(number)
+    values: dict[Any, Any] = {"refused": why, "written": why is None}
+    if not own:
+        values = {"written": False, "turn": sink_rows.c.turn + 1}
+    for turn, numbers in by_turn.items():
+        these = update(sink_rows).where(
+            sink_rows.c.job_id == job_id, sink_rows.c.number.in_(numbers)
+        )
+        if own:
+            these = these.where(sink_rows.c.turn == turn, sink_rows.c.written == false())
+        changed = connection.execute(these.values(values)).rowcount
+        if own and why is None:
+            note(connection, job_id, written=sinks.c.written + changed)
+    return own
+
+
+def refusal(connection: Transaction, job_id: str) -> tuple[int, str | None]:
+    """How many rows the table has refused, and what with, of one."""
+    found = select(func.count(), func.min(sink_rows.c.refused)).where(
+        sink_rows.c.job_id == job_id, sink_rows.c.refused.is_not(None)
+    )
+    rows, why = connection.execute(found).one()
+    return rows, why
+
+
+def reopen(connection: Transaction, item_ids: Sequence[str]) -> None:
+    """These items have gone on after their end: their rows are to be written again."""
+    ids = {"ids": list(item_ids)}
+    of = among(sink_rows.c.item_id)
+    count = func.sum(case((sink_rows.c.written, 1), else_=0))
+    found = select(sink_rows.c.job_id, count.label("rows")).where(of).group_by(sink_rows.c.job_id)
+    rows = connection.execute(found, ids).all()
+    if not rows:
+        return
+    anew = {"turn": sink_rows.c.turn + 1, "written": False, "refused": None}
+    connection.execute(update(sink_rows).where(of).values(anew), ids)
+    at = database_now(connection)
+    for row in rows:
+        written = sinks.c.written - row.rows
+        look = func.coalesce(sinks.c.look_at, at)
+        note(connection, row.job_id, written=written, after=None, seen=-1, tries=0, look_at=look)
+
+
+def forget(connection: Transaction, item_ids: Sequence[str]) -> None:
+    """These items have no payload any more: their keys go, written or not."""
+    gone = delete(sink_rows).where(among(sink_rows.c.item_id))
+    connection.execute(gone, {"ids": list(item_ids)})
+
+
+def failing(connection: Transaction, since: int, limit: int) -> Sequence[Sink]:
+    """Sinks that fail, those that were given up only if after ``since`` (epoch µs)."""
+    lately = or_(sinks.c.look_at.is_not(None), sinks.c.failed_at >= since)
+    found = select(sinks).where(sinks.c.error.is_not(None), lately)
+    rows = connection.execute(found.order_by(sinks.c.job_id.desc()).limit(limit)).mappings()
+    return [Sink(**row) for row in rows]

@@ -1,0 +1,67 @@
+"""What became of a row, as cells: an answer or an error, and who answered, for how much."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tierqueue.router.item import Below
+from tierqueue.router.lifecycle import ENDS, State
+
+OUTPUT = "output"
+SAID = ("error", "tier", "cost", "item")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the added columns look. ``prefix`` stands before each of their names; ``flat`` gives each
+    field of an answer a column of its own, else the answer is one. ``keys``: the source's columns
+    that are given back, all where there are none.
+    """
+
+    prefix: str = ""
+    flat: bool = True
+    keys: tuple[str, ...] = ()
+
+
+def outcome(answer: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """An item's output, or why there is none."""
+    state = State(answer["state"])
+    if state not in ENDS:
+        why = f" ({answer['reason']})" if answer["reason"] else ""
+        return None, f"not_ended: {state.value}{why}"
+    if state is not State.SUCCEEDED:
+        reason = answer["reason"] or state.value
+        return None, f"{reason}: {(answer['error'] or {}).get('message', 'erased')}"
+    if answer["erased_at"] is not None:
+        return None, "erased: the answer is not kept any more"
+    return answer["output"], None
+
+
+def is_reused(answer: Mapping[str, Any]) -> bool:
+    """Whether another item's answer is given: the row has that item, or its own took it."""
+    return answer["fingerprint"] is None or answer["tier"] == Below.REUSED
+
+
+def added(
+    answer: Mapping[str, Any] | None, output: Any, error: str | None, shape: Shape
+) -> dict[str, Any]:
+    """The added cells of one row; ``answer`` is ``None`` where it is no item."""
+    said: dict[str, Any] = dict.fromkeys(SAID)
+    said["error"] = error
+    if answer is not None:
+        own = answer["fingerprint"] is not None
+        answered = is_reused(answer) and answer["state"] == State.SUCCEEDED
+        said["tier"] = Below.REUSED.value if answered else answer["tier"]
+        said["item"] = answer["id"]
+        said["cost"] = answer["spent"] / 1e9 if own else 0.0
+    given = {} if output is None else cells(output, shape)
+    return {f"{shape.prefix}{name}": value for name, value in {**given, **said}.items()}
+
+
+def cells(output: Any, shape: Shape) -> dict[str, Any]:
+    """An answer as columns: one, or one a field; a text that is all of it is no field."""
+    if not shape.flat or not isinstance(output, dict):
+        return {OUTPUT: output}
+    if output.keys() == {"text"}:
+        return {OUTPUT: output["text"]}
+    return {f"{OUTPUT}_{name}": value for name, value in output.items()}

@@ -1,0 +1,173 @@
+"""Rows of jobs go back into somebody's table as they end, each once, whoever is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.operations.foreign_database import Filled, filled
+from tierqueue.ledger.results import sinks
+from tierqueue.ledger.results.sinks import Sink
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.lifecycle import ENDS, State
+from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.jobs.given_back import answers
+from tierqueue.tasks.jobs.given_back.answers import Shape
+from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+
+_log = structlog.get_logger(__name__)
+
+PAUSE = 1.0
+"""Seconds between two looks that find none due."""
+
+SECOND = 1_000_000
+_LOOK, _REST = 2 * SECOND, 30 * SECOND
+"""Microseconds between two looks at a job, and at one that is not whole and has nothing to do."""
+
+_PAGE = 500
+"""Rows that are looked at together, and of which those that have ended are one transaction."""
+
+_PAGES = 20
+"""Pages of one look: it costs the same however many rows a job has."""
+
+_SECONDS = 20
+"""The longest that the database may take for a connection or a statement."""
+
+_ALONE = 60 * SECOND
+"""Microseconds that a sink is left to whoever writes its next page."""
+
+_FIRST, _LAST = 30 * SECOND, 3_600 * SECOND
+"""Microseconds until a failed write is tried again: the first, and the longest."""
+
+TRIES = 50
+"""Failures in a row, some two days, after which a sink is given up."""
+
+
+class JobSinks:
+    """Many stages share the sinks through the ledger."""
+
+    def __init__(self, app: TierqueueApp) -> None:
+        self._ledger = app.ledger
+
+    def one(self) -> bool:
+        """Look at one job, and write what of it has ended; false: none is due."""
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            sink = sinks.take(connection, now, now + _ALONE)
+            if sink is None:
+                return False
+            progress = jobs.progress(connection, sink.job_id)
+        over = progress.over and (progress.complete or progress.cancelled)
+        if sink.after is None and sink.seen == progress.ended and not over:
+            with self._ledger.write() as connection:
+                again = now + (_REST if progress.over else _LOOK)
+                sinks.note(connection, sink.job_id, look_at=again)
+            return True
+        look = _Look(self._ledger, sink, now + _ALONE)
+        after = -1 if sink.after is None else sink.after
+        ended = progress.ended if sink.after is None else sink.ended
+        failed: str | None = None
+        last: int | None = after
+        try:
+            last = look.pages(after, refused=over)
+        except InvalidItem as error:
+            failed = str(error.fields.get("kind", "the address is not there"))
+        self._note(look, last, ended, failed, over=over)
+        return True
+
+    def _note(
+        self, look: _Look, last: int | None, ended: int, failed: str | None, *, over: bool
+    ) -> None:
+        sink = look.sink
+        with self._ledger.write() as connection:
+            if not sinks.holds(connection, sink.job_id, look.until):
+                return
+            now = database_now(connection)
+            rows, refused = sinks.refusal(connection, sink.job_id)
+            more = sinks.left(connection, sink.job_id, -1, 1, refused=True)
+            why = failed or refused
+            values: dict[str, Any] = {"after": last, "ended": ended, "error": why}
+            if last is None and failed is None:
+                values["seen"] = ended
+            again: int | None = now + _LOOK
+            # A row that was refused is tried again once all others are written.
+            stuck = failed is not None or (over and last is None and rows > 0)
+            tries = sink.tries + 1 if stuck else 0
+            if stuck:
+                again = None if tries >= TRIES else now + min(_LAST, _FIRST << min(tries - 1, 10))
+            elif over and last is None and not more:
+                again = None
+            if why is not None:
+                values["failed_at"] = now
+            sinks.note(connection, sink.job_id, **values, tries=tries, look_at=again)
+        if why is not None and (stuck or sink.error is None):
+            _log.error("sink_failed", job=sink.job_id, why=why, rows=rows, tries=tries)
+
+
+class _Look:
+    """One look at a sink, which is left to it ``until`` then; ``superseded``: it is no more."""
+
+    def __init__(self, ledger: Any, sink: Sink, until: int) -> None:
+        self._ledger = ledger
+        self.sink = sink
+        self.until = until
+        self._shape = Shape(sink.prefix, flat=True)
+        self._into: Filled | None = None
+        self.superseded = False
+
+    def pages(self, after: int, *, refused: bool) -> int | None:
+        """Write what has ended of the rows after number ``after``, a few pages of them; returns
+        where it stopped, ``None`` at the end. Raises ``InvalidItem`` where nothing can be written.
+        """
+        for _ in range(_PAGES):
+            with self._ledger.read() as connection:
+                page = sinks.left(connection, self.sink.job_id, after, _PAGE, refused=refused)
+            ended = [row for row in page if State(row["state"]) in ENDS]
+            if ended:
+                self._write(ended)
+            if self.superseded or len(page) < _PAGE:
+                return None
+            after = page[-1]["number"]
+        return after
+
+    def _write(self, rows: Sequence[Mapping[Any, Any]]) -> None:
+        """One transaction; where a row of it is to blame, the halves by themselves."""
+        try:
+            self._table().put([self._cells(row) for row in rows])
+        except InvalidItem as error:
+            if not error.fields.get("row"):
+                raise
+            if len(rows) == 1:
+                self._mark(rows, str(error.fields["kind"]))
+                return
+            half = len(rows) // 2
+            self._write(rows[:half])
+            if not self.superseded:
+                self._write(rows[half:])
+            return
+        self._mark(rows, None)
+
+    def _table(self) -> Filled:
+        if self._into is None:
+            sink = self.sink
+            to = IntoTable(sink.place, sink.table_name, sink.key, sink.prefix)
+            with filled(to.url(), to.table, to.key, _SECONDS) as self._into:
+                pass
+        return self._into
+
+    def _cells(self, row: Mapping[Any, Any]) -> dict[str, Any]:
+        output, error = answers.outcome(row)
+        return {self.sink.key: row["key"], **answers.added(row, output, error, self._shape)}
+
+    def _mark(self, rows: Sequence[Mapping[Any, Any]], why: str | None) -> None:
+        turns = {row["number"]: row["turn"] for row in rows}
+        with self._ledger.write() as connection:
+            own = sinks.mark(connection, self.sink.job_id, self.until, turns, why)
+            if own:
+                self.until = database_now(connection) + _ALONE
+                sinks.note(connection, self.sink.job_id, look_at=self.until)
+        self.superseded = self.superseded or not own
