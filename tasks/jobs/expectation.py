@@ -7,6 +7,7 @@ mean says little, and that none of three answers was refused says nothing of the
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from math import sqrt
 
 from tierqueue.ledger.accounting.spending import Past
@@ -31,9 +32,76 @@ class Expected:
     def __add__(self, other: "Expected") -> "Expected":
         return Expected(self.low + other.low, self.value + other.value, self.high + other.high)
 
+    def over(self, count: float) -> "Expected":
+        """A part of so many equal ones."""
+        return Expected(self.low / count, self.value / count, self.high / count)
+
     def times(self, chance: "Expected") -> "Expected":
         """The same, should it happen with ``chance``."""
         return Expected(self.low * chance.low, self.value * chance.value, self.high * chance.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlay:
+    """What work takes. ``cash``: nano-dollars that leave the account; ``engines``: nano-dollars of
+    the time of the house's engines, which are paid by the hour anyway, and ``hours`` of that.
+    """
+
+    cash: Expected = Expected()
+    engines: Expected = Expected()
+    hours: Expected = Expected()
+
+    def __add__(self, other: "Outlay") -> "Outlay":
+        return Outlay(
+            self.cash + other.cash, self.engines + other.engines, self.hours + other.hours
+        )
+
+    def counted(self, policy: Policy) -> Expected:
+        """What ceilings count of it, in nano-dollars."""
+        return self.cash + self.engines if policy.ceilings_count == "everything" else self.cash
+
+
+_NANO = 10**9
+_PARTS = ("cash", "engines", "hours")
+
+
+def share(policy: Policy, name: str, part: str) -> Fraction:
+    """What a nano-dollar at the deployment ``name`` is of a part of an ``Outlay``; of the hours
+    nano-hours.
+    """
+    by_the_second = policy.deployments[name].gpu_hour
+    if by_the_second is None or part == "cash":
+        return Fraction((by_the_second is None) == (part == "cash"))
+    if part == "engines" or not by_the_second:
+        return Fraction(part == "engines")
+    return _NANO / (by_the_second * 3_600)
+
+
+def outlay(
+    steps: Sequence[Route], past: Mapping[str, Past], policy: Policy
+) -> tuple[Outlay, tuple[float, ...]] | None:
+    """What an item takes that is asked along ``steps``, as ``expected`` says, part by part."""
+    reached: tuple[float, ...] = ()
+    parts: dict[str, Expected] = {}
+    for part in _PARTS:
+        shares = {step.deployment: share(policy, step.deployment, part) for step in steps}
+        if part != "cash" and not any(shares.values()):
+            parts[part] = Expected()
+            continue
+        scaled = {name: _scaled(past[name], its) for name, its in shares.items() if name in past}
+        bounds = [(step.deployment, round(step.bound * shares[step.deployment])) for step in steps]
+        if (likely := expected(bounds, scaled)) is None:
+            return None
+        parts[part], reached = likely
+    return Outlay(parts["cash"], parts["engines"], parts["hours"].over(_NANO)), reached
+
+
+def _scaled(past: Past, share: Fraction) -> Past:
+    if share == 1:
+        return past
+    times = float(share)
+    squares = past.squares * times * times
+    return replace(past, cost=round(past.cost * share), squares=squares, lanes={})
 
 
 def expected(

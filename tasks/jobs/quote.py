@@ -12,7 +12,7 @@ from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Signals
-from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
+from tierqueue.tasks.jobs.expectation import Expected, Outlay, outlay, repriced, share
 from tierqueue.tasks.routing.foreseen import signals_of, work_item
 from tierqueue.tasks.routing.measured import Measured
 from tierqueue.tasks.routing.predictors import Predictors
@@ -25,7 +25,7 @@ class Part:
 
     ``bound`` is that of one call a row; ``expected`` that of every call, retries and escalations
     too, ``None`` where no item of this task type ran there. Both are what ceilings count:
-    ``counted`` is false where that is nothing.
+    ``counted`` is false where that is nothing; ``outlay`` is all that it takes.
     """
 
     tier: Tier
@@ -37,6 +37,7 @@ class Part:
     rows: int = 0
     bound: int = 0
     expected: Expected | None = None
+    outlay: Outlay | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +79,16 @@ class Quote:
         return whole
 
     @property
+    def outlay(self) -> Outlay | None:
+        """All that the rows are expected to take; ``None`` where nothing is known of some."""
+        whole = Outlay()
+        for part in self.parts.values():
+            if part.outlay is None:
+                return None
+            whole = whole + part.outlay
+        return whole
+
+    @property
     def learned_from(self) -> int:
         """How many items the least known part is learned from."""
         return min((0 if p.past is None else p.past.items for p in self.parts.values()), default=0)
@@ -103,7 +114,7 @@ def quote(
     conditions = measured.conditions(now)
     counter, predictors = TokenCounter(policy), Predictors(policy)
     known = {
-        name: there if policy.counts(deployment) else replace(there, cost=0, squares=0, lanes={})
+        name: there
         for name, deployment in policy.deployments.items()
         if (there := past.get((name, deployment.simulated))) is not None and there.items
     }
@@ -129,13 +140,11 @@ def quote(
         part.rows += 1
         part.bound += _counted(chosen, policy)
         steps = [chosen, *escalations(item, chosen, signals, policy, conditions)]
-        likely = expected(
-            [(step.deployment, _counted(step, policy)) for step in steps],
-            repriced(steps, known, policy, now),
-        )
+        likely = outlay(steps, repriced(steps, known, policy, now), policy)
         if likely is not None:
-            cost, reached = likely
-            part.expected = cost if part.expected is None else part.expected + cost
+            whole, reached = likely
+            part.outlay = whole if part.outlay is None else part.outlay + whole
+            part.expected = part.outlay.counted(policy)
             for step, chance in zip(steps, reached, strict=True):
                 found.visits[step.deployment] = found.visits.get(step.deployment, 0.0) + chance
     found.seconds = _seconds(found, policy, known, concurrency, measured)
@@ -225,14 +234,18 @@ def time_of(
     return longest, ""
 
 
-def most_after(made: Iterable[NewItem], policy: Policy, now: int) -> int:
-    """The most that an item of ``made`` can cost in the tiers above its first, in nano-dollars."""
+def most_after(made: Iterable[NewItem], policy: Policy, now: int) -> Mapping[str, float]:
+    """The most that an item of ``made`` can take in the tiers above its first: the parts of an
+    ``Outlay`` by their names, hours as nano-hours.
+    """
     conditions, counter = Conditions(now=now), TokenCounter(policy)
-    most = 0
+    most = dict.fromkeys(("cash", "engines", "hours"), 0.0)
     for new in made:
         item = work_item(new, policy, now)
         signals = signals_of(item, new, counter, None)
         chosen = choose(item, signals, policy, conditions)
-        above = escalations(item, chosen, signals, policy, conditions)
-        most = max(most, sum(_counted(route, policy) for route in above))
+        above = list(escalations(item, chosen, signals, policy, conditions))
+        for part, before in most.items():
+            its = sum(route.bound * share(policy, route.deployment, part) for route in above)
+            most[part] = max(before, float(its))
     return most

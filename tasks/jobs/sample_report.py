@@ -6,13 +6,15 @@ from typing import Any
 
 from tierqueue.ledger.accounting import spending
 from tierqueue.ledger.accounting.spending import Asked, Past
+from tierqueue.ledger.evaluation import calls
+from tierqueue.ledger.evaluation.calls import Call
 from tierqueue.ledger.in_force import stated_limits
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.jobs.expectation import Expected
+from tierqueue.tasks.jobs.expectation import Expected, Outlay, share
 from tierqueue.tasks.jobs.quote import time_of
 from tierqueue.tasks.jobs.sampled_cost import Stratum, whole
 from tierqueue.tasks.jobs.sampling import Layer
@@ -22,14 +24,16 @@ from tierqueue.tasks.jobs.sampling import Layer
 class SampleReport:
     """The rows of a sample as ``job_rows.answers`` gives them, and what they say of the file.
 
-    ``cost`` in nano-dollars and ``seconds`` are of the whole file, identical rows paid once, the
-    sample included; ``untimed`` says why there are no seconds. ``tiers``: answers by tier.
+    ``outlay`` and ``seconds`` are of the whole file, identical rows paid once, the sample included;
+    ``cost`` is what ceilings count of it, in nano-dollars; ``untimed`` says why there are no
+    seconds. ``tiers``: answers by tier.
     """
 
     rows: Sequence[Mapping[Any, Any]]
     accepted: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     tiers: dict[str, int] = field(default_factory=dict)
+    outlay: Outlay = field(default_factory=Outlay)
     cost: Expected = field(default_factory=Expected)
     seconds: Expected | None = None
     untimed: str = ""
@@ -41,11 +45,11 @@ def report(
     layers: Sequence[Layer],
     policy: Policy,
     concurrency: Mapping[Tier, int],
-    most_more: int,
+    most_more: Mapping[str, float],
 ) -> SampleReport:
     """What has become of the sample ``layers`` of a job, and the whole file told from it.
 
-    ``most_more``: nano-dollars that a row can cost at the most in the tiers above its first.
+    ``most_more``: what a row can take at the most in the tiers above its first, by part.
     """
     simulated = frozenset(
         deployment.name for deployment in policy.deployments.values() if deployment.simulated
@@ -58,6 +62,7 @@ def report(
         asked = Asked(job=job_id, simulated=simulated)
         past = spending.past(connection, job["task"], asked)
         limits = stated_limits.all_set(connection)
+        made = calls.by_item(connection, [row["id"] for row in rows if row["fingerprint"]])
     found = SampleReport(rows)
     for row in rows:
         if row["state"] == State.SUCCEEDED:
@@ -66,28 +71,56 @@ def report(
         else:
             reason = row["reason"] or row["state"]
             found.failed[reason] = found.failed.get(reason, 0) + 1
-    found.cost = _cost(layers, rows, most_more)
+    parts = {
+        part: _whole(layers, rows, _own(rows, made, policy, part), most)
+        for part, most in most_more.items()
+    }
+    found.outlay = Outlay(parts["cash"], parts["engines"], parts["hours"].over(1e9))
+    found.cost = found.outlay.counted(policy)
     _time(found, layers, policy, past, concurrency, limits)
     return found
 
 
-def _cost(layers: Sequence[Layer], rows: Sequence[Mapping[Any, Any]], most_more: int) -> Expected:
+def _whole(
+    layers: Sequence[Layer],
+    rows: Sequence[Mapping[Any, Any]],
+    own: Mapping[str, float],
+    most_more: float,
+) -> Expected:
     by_number = {row["number"]: row for row in rows}
     strata: list[Stratum] = []
     more: list[float] = []
     for layer in layers:
         its = [by_number[number] for number in layer.numbers if number in by_number]
-        plain = [_own(row) for row in its if not row["refused_by"]]
+        plain = [_of(row, own) for row in its if not row["refused_by"]]
         mean = sum(plain) / len(plain) if plain else 0.0
         # What a row that went on cost where it was asked first counts as what the others cost.
-        onward = [_own(row) for row in its if row["refused_by"]]
+        onward = [_of(row, own) for row in its if row["refused_by"]]
         more += [max(0.0, cost - mean) for cost in onward]
         strata.append(Stratum(layer.rows, [*plain, *[mean] * len(onward)], layer.unsure))
     return whole(strata, more, most_more)
 
 
-def _own(row: Mapping[Any, Any]) -> float:
-    return float(row["spent"]) if row["fingerprint"] is not None else 0.0
+def _own(
+    rows: Sequence[Mapping[Any, Any]],
+    made: Mapping[str, Sequence[Call]],
+    policy: Policy,
+    part: str,
+) -> dict[str, float]:
+    """Of each item what its calls took of a part of the outlay; all but engines' time is cash."""
+    of = "engines" if part == "cash" else part
+    shares = {name: float(share(policy, name, of)) for name in policy.deployments}
+    took = {
+        item: sum(call.cost * shares.get(call.deployment, 0.0) for call in its)
+        for item, its in made.items()
+    }
+    if part != "cash":
+        return took
+    return {row["id"]: row["spent"] - took.get(row["id"], 0.0) for row in rows}
+
+
+def _of(row: Mapping[Any, Any], own: Mapping[str, float]) -> float:
+    return own.get(row["id"], 0.0) if row["fingerprint"] is not None else 0.0
 
 
 def _time(

@@ -11,6 +11,7 @@ from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.jobs.watch import wait
 from tierqueue.operations.cli.output.escapes import json_line
+from tierqueue.operations.cli.output.outlay import money, outlay_dict, outlay_lines, within
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tierqueue.ledger.session import Ledger
+    from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.jobs.expectation import Expected
     from tierqueue.tasks.jobs.sample_report import SampleReport
     from tierqueue.tasks.jobs.sampling import Layer
@@ -58,9 +60,9 @@ def print_report(
     more = most_after(submission.drawn(layers), policy, now)
     found = report(ledger, job_id, layers, policy, in_force, more)
     if as_json:
-        emit(_as_dict(job_id, submission.file.total, found))
+        emit(_as_dict(job_id, submission.file.total, found, policy))
     else:
-        _print(job_id, submission.file.total, found)
+        _print(job_id, submission.file.total, found, policy)
 
 
 @click.command(name="continue", epilog="Example: tierqueue job continue 01a1fb7f-603c")
@@ -98,7 +100,7 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
         wait(submitted.id, as_json=as_json)
 
 
-def _as_dict(job_id: str, total: int, found: SampleReport) -> dict[str, Any]:
+def _as_dict(job_id: str, total: int, found: SampleReport, policy: Policy) -> dict[str, Any]:
     return {
         "job": job_id,
         "total": total,
@@ -106,8 +108,10 @@ def _as_dict(job_id: str, total: int, found: SampleReport) -> dict[str, Any]:
         "accepted": found.accepted,
         "failed": found.failed,
         "tiers": found.tiers,
-        **_for_scripts("nanousd", found.cost, round),
-        **_for_scripts("seconds", found.seconds, float),
+        **money(found.cost),
+        "ceilings_count": policy.ceilings_count,
+        **outlay_dict(found.outlay),
+        **_seconds(found.seconds),
         "rows": [
             {
                 "index": row["number"],
@@ -123,15 +127,14 @@ def _as_dict(job_id: str, total: int, found: SampleReport) -> dict[str, Any]:
     }
 
 
-def _for_scripts(unit: str, found: Expected | None, as_: Any) -> dict[str, Any]:
+def _seconds(found: Expected | None) -> dict[str, float | None]:
     names = (("expected", "value"), ("low", "low"), ("high", "high"))
     return {
-        f"{said}_{unit}": None if found is None else as_(getattr(found, name))
-        for said, name in names
+        f"{said}_seconds": None if found is None else getattr(found, name) for said, name in names
     }
 
 
-def _print(job_id: str, total: int, found: SampleReport) -> None:
+def _print(job_id: str, total: int, found: SampleReport, policy: Policy) -> None:
     table(
         ["row>", "tier", "cost>", Column("answer", long=True)],
         [
@@ -148,12 +151,9 @@ def _print(job_id: str, total: int, found: SampleReport) -> None:
     ends += [f"{rows} {reason}" for reason, rows in sorted(found.failed.items())]
     mix = ", ".join(f"{tier} {rows}" for tier, rows in sorted(found.tiers.items()))
     paragraph("", f"sample: {', '.join(ends)}" + (f"; answered by {mix}" if mix else ""))
-    low, high = dollars(found.cost.low), dollars(found.cost.high)
-    paragraph(
-        "",
-        f"whole file of {count(total, 'row')}: about {dollars(found.cost.value)}, between {low} and"
-        f" {high} (95%)",
-    )
+    paragraph("", f"whole file of {count(total, 'row')}: about {within(found.cost)} (95%)")
+    for line in outlay_lines(found.outlay, policy):
+        paragraph("", line)
     if found.seconds is None:
         say(f"time: unknown, {found.untimed or 'no call of the sample was timed'}")
     else:

@@ -18,6 +18,7 @@ from tierqueue.operations.cli.input.options import (
     task_named,
 )
 from tierqueue.operations.cli.money.long_rows import LongRows
+from tierqueue.operations.cli.output.outlay import money, outlay_dict, outlay_lines
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
@@ -35,8 +36,9 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.accounting.spending import Past
+    from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.jobs.expectation import Expected
-    from tierqueue.tasks.jobs.quote import Quote
+    from tierqueue.tasks.jobs.quote import Part, Quote
 
 
 @click.command(
@@ -111,9 +113,9 @@ def quote(
         )
         found = quoted(made, policy, past, in_force, now, measured)
     if as_json:
-        _emit(found, limit, long)
+        _emit(found, limit, long, policy)
     else:
-        _print(found)
+        _print(found, policy)
         for line in long.lines:
             paragraph("", line)
         if limit is not None:
@@ -122,12 +124,14 @@ def quote(
         raise click.exceptions.Exit(1)
 
 
-def _emit(found: Quote, limit: NanoUSD | None, long: LongRows) -> None:
+def _emit(found: Quote, limit: NanoUSD | None, long: LongRows, policy: Policy) -> None:
     emit(
         {
             "rows": found.rows,
             "bound_nanousd": found.bound,
-            **_for_scripts(found.expected),
+            **money(found.expected),
+            "ceilings_count": policy.ceilings_count,
+            **outlay_dict(found.outlay),
             "learned_from_items": found.learned_from,
             "max_cost_nanousd": limit,
             "enough": _enough(found, limit),
@@ -141,7 +145,8 @@ def _emit(found: Quote, limit: NanoUSD | None, long: LongRows) -> None:
                     "rows": part.rows,
                     "counted": part.counted,
                     "bound_nanousd": part.bound,
-                    **_for_scripts(part.expected),
+                    **money(part.expected),
+                    **outlay_dict(part.outlay),
                     "past": None if part.past is None else _past(part.past),
                 }
                 for part in found.parts.values()
@@ -159,14 +164,6 @@ def _emit(found: Quote, limit: NanoUSD | None, long: LongRows) -> None:
     )
 
 
-def _for_scripts(expected: Expected | None) -> dict[str, int | None]:
-    return {
-        "expected_nanousd": None if expected is None else round(expected.value),
-        "low_nanousd": None if expected is None else round(expected.low),
-        "high_nanousd": None if expected is None else round(expected.high),
-    }
-
-
 def _past(past: Past) -> dict[str, Any]:
     told = record(asdict(past), money=("cost",))
     return {name: value for name, value in told.items() if name not in ("squares", "lanes")}
@@ -175,7 +172,12 @@ def _past(past: Past) -> dict[str, Any]:
 _LANES = {"live": "", "batch": ", in batches", "flex": ", by flex"}
 
 
-def _print(found: Quote) -> None:
+def _engine(part: Part) -> str:
+    hours = None if part.outlay is None else part.outlay.hours.value
+    return duration(hours * 3_600) if hours else ""
+
+
+def _print(found: Quote, policy: Policy) -> None:
     table(
         [
             Column("tier", rank=3),
@@ -183,6 +185,7 @@ def _print(found: Quote) -> None:
             Column("share", right=True, rank=4),
             *("at most>", "expected>"),
             Column("between", rank=2),
+            Column("engine", right=True, rank=5),
             Column("from", rank=1),
         ],
         [
@@ -194,6 +197,7 @@ def _print(found: Quote) -> None:
                 format_usd(part.bound),
                 "unknown" if part.expected is None else dollars(part.expected.value),
                 "" if part.expected is None else _range(part.expected),
+                _engine(part),
                 "nothing" if part.past is None else count(part.past.items, "item"),
             )
             for part in found.parts.values()
@@ -203,9 +207,6 @@ def _print(found: Quote) -> None:
     for reason, refusal in sorted(found.refused.items()):
         say(f"refused: {count(refusal.rows, 'row')} {reason}, the first has index {refusal.first}:")
         paragraph("  ", refusal.why)
-    free = [part.deployment for part in found.parts.values() if not part.counted]
-    if free:
-        paragraph("", f"paid by the hour, so that no ceiling counts a call: {', '.join(free)}")
     say(f"{count(found.rows, 'row')}: at most {format_usd(found.bound)} for one call each")
     if found.expected is not None:
         paragraph(
@@ -213,6 +214,8 @@ def _print(found: Quote) -> None:
             f"expected: {dollars(found.expected.value)} with retries and escalations, between"
             f" {_range(found.expected)} (95%), from {count(found.learned_from, 'item')}",
         )
+        for line in [] if found.outlay is None else outlay_lines(found.outlay, policy):
+            paragraph("", line)
     else:
         unknown = [part.deployment for part in found.parts.values() if part.expected is None]
         say(f"expected: unknown, no item of this task type has ended on {', '.join(unknown)}")

@@ -158,11 +158,14 @@ def test_a_sample_says_what_the_file_will_come_to_and_the_job_goes_on(
     assert (told["sampled"], told["total"], told["accepted"]) == (10, 100, 10)
     assert (told["tiers"], told["expected_nanousd"]) == ({"gpu": 10}, 100 * spent)
     assert told["low_nanousd"] <= told["expected_nanousd"] <= told["high_nanousd"]
+    assert (told["ceilings_count"], told["cash"]["expected_nanousd"]) == ("cash", 100 * spent)
+    assert told["engines"]["expected_hours"] == 0
     assert tierqueue.json("job", "list")[0]["state"] == "sampled"
     assert "is incomplete" not in " ".join(tierqueue.run("doctor")[1].split())
     shown = tierqueue("job", "submit", str(path), *words, "--sample", "10")
     assert "10 of 10 accepted; answered by gpu 10" in shown
     assert "whole file of 100 rows: about $0.2" in shown
+    assert "leaves the account: $0.2" in shown
     assert f"tierqueue job continue {told['job']}" in shown
     done = tierqueue("job", "continue", told["job"], "--watch")
     assert f"job {told['job']}: 100 rows, 90 new" in done
