@@ -1,5 +1,6 @@
 """Names of columns, as a file's header gives them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,11 @@ def named(path: object, header: Sequence[Any]) -> tuple[str, ...]:
         f"column_{place}" if name is None or name == "" else str(name)
         for place, name in enumerate(header, start=1)
     )
-    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+    twice = sorted(name for name, times in Counter(columns).items() if times > 1)
+    if twice:
         raise InvalidItem(
             f"{path}: the column {twice[0]!r} stands there twice: give one another name"
         )
+    if any("\0" in name for name in columns):
+        raise InvalidItem(f"{path}: a column's name holds a NUL character: it may be no text file")
     return columns

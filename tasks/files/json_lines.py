@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ def read(path: Path, reading: Reading) -> Source:
     encoding = text.encoding_of(path, reading.encoding)
     total = 0
     with text.reading(path, encoding.name) as file:
-        for line in file:
+        for line in text.lines(file, path):
             total += not line.isspace()
     if not total:
         raise InvalidItem(f"{path} has no rows")
@@ -37,12 +38,12 @@ def read(path: Path, reading: Reading) -> Source:
 def _rows(path: Path, encoding: str) -> Iterator[SourceRow]:
     number = 0
     with text.reading(path, encoding) as file:
-        for line, said in enumerate(file, start=1):
+        for line, said in enumerate(text.lines(file, path), start=1):
             if said.isspace():
                 continue
             place = f"line {line}"
             try:
-                values = json.loads(said, parse_constant=_no_number)
+                values = json.loads(said, parse_constant=_no_number, parse_float=_number)
             except (ValueError, RecursionError) as error:
                 why = getattr(error, "msg", None) or str(error)
                 yield SourceRow(number, {}, place, f"not JSON: {why}")
@@ -52,6 +53,12 @@ def _rows(path: Path, encoding: str) -> Iterator[SourceRow]:
                 else:
                     yield SourceRow(number, {}, place, "not a JSON object")
             number += 1
+
+
+def _number(said: str) -> float:
+    if not isfinite(number := float(said)):
+        raise ValueError(f"{said[:20]} is a number beyond all that can be kept")
+    return number
 
 
 def _no_number(name: str) -> Any:

@@ -1,6 +1,7 @@
 """A source by its name: which reader a file has."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from tierqueue.router.errors import InvalidItem
@@ -19,6 +20,32 @@ _READERS: Mapping[str, Callable[[Path, Reading], Source]] = {
     **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), workbook.read),
     **dict.fromkeys(places.KINDS, rows.read),
 }
+
+
+_TAKEN: Mapping[str, tuple[str, ...]] = {
+    "csv": ("encoding", "separator"),
+    "jsonl": ("encoding",),
+    "parquet": (),
+    "xlsx": ("sheet",),
+    "documents": ("by",),
+    "database": ("query",),
+}
+"""Which options of ``Reading`` change how a kind of source is read."""
+
+
+def all_taken(path: Path, source: Source, reading: Reading) -> None:
+    """Raises ``InvalidItem`` for an option that does nothing for this source."""
+    kind = source.format.kind if source.text is None else "documents"
+    if reading.by == "image":
+        kind = "documents"
+    if str(path) != "-" and query.is_database(path):
+        kind = "database"
+    for name, value in asdict(reading).items():
+        if value is not None and name not in _TAKEN[kind]:
+            takes = " and ".join(f"--{option}" for option in _TAKEN[kind]) or "none of these"
+            raise InvalidItem(
+                f"--{name} does nothing for {source.name}, which takes {takes}: leave it out"
+            )
 
 
 def open_source(path: Path, reading: Reading | None = None) -> Source:

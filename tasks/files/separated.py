@@ -22,6 +22,9 @@ _SPOKEN = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LOOKED_AT = 50
 """Rows a separator is found out from."""
 
+_SAMPLE = 4_000_000
+"""Characters that are read for that, and the line that goes beyond."""
+
 
 def read(path: Path, reading: Reading) -> Source:
     """A CSV file, read once to its end; raises ``InvalidItem`` where it cannot be a job."""
@@ -29,7 +32,7 @@ def read(path: Path, reading: Reading) -> Source:
     stated = None if reading.separator is None else _stated_separator(reading.separator)
     notes = [f"read as {encoding.name}"] if encoding.guessed else []
     with _lines(path, encoding.name) as (file, line_end, excel):
-        separator = stated or excel or _likely(itertools.islice(file, _LOOKED_AT * 20))
+        separator = stated or excel or _likely(_beginning(file, path))
     if stated is None and excel is None and separator != ",":
         notes.append(f"separated by {_SPOKEN[separator]}")
     header, total = _measured(path, encoding.name, separator)
@@ -43,13 +46,22 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[IO[str], str, str | None
     """The file behind a first line ``sep=;``, its line end, and the separator that line says."""
     # The csv module wants the line ends as they are.
     with text.reading(path, encoding, newline="") as file:
-        first = file.readline()
+        first = next(text.lines(file, path), "")
         line_end = next((end for end in ("\r\n", "\n", "\r") if first.endswith(end)), "\n")
         named = first.rstrip("\r\n")
         excel = named[4:] if len(named) == 5 and named.lower().startswith("sep=") else None
         if excel is None:
             file.seek(0)
         yield file, line_end, excel
+
+
+def _beginning(file: IO[str], path: Path) -> Iterator[str]:
+    left = _SAMPLE
+    for line in itertools.islice(text.lines(file, path), _LOOKED_AT * 20):
+        yield line
+        left -= len(line)
+        if left < 0:
+            return
 
 
 def _reader(file: Iterator[str], separator: str) -> Any:
@@ -85,14 +97,16 @@ def _measured(path: Path, encoding: str, separator: str) -> tuple[tuple[str, ...
     line = 0
     try:
         with _lines(path, encoding) as (file, _, _):
-            reader = _reader(file, separator)
-            header: Sequence[str] | None = next(reader, None)
+            reader = _reader(text.lines(file, path), separator)
+            records = (record for record in reader if record)
+            header: Sequence[str] | None = next(records, None)
             if not header:
                 raise InvalidItem(f"{path} is empty: its first line names the columns")
+            line = reader.line_num
             total = 0
-            for record in reader:
+            for _ in records:
                 line = reader.line_num
-                total += bool(record)
+                total += 1
     except csv.Error as error:
         raise InvalidItem(f"{path} is not CSV: {error} (after line {line})") from None
     if not total:
@@ -102,17 +116,17 @@ def _measured(path: Path, encoding: str, separator: str) -> tuple[tuple[str, ...
 
 def _rows(path: Path, form: Format, columns: tuple[str, ...]) -> Iterator[SourceRow]:
     with _lines(path, form.encoding) as (file, _, excel):
-        reader = _reader(file, form.separator)
-        next(reader)
+        reader = _reader(text.lines(file, path), form.separator)
         before = 0 if excel is None else 1
-        number = 0
-        for record in reader:
-            if not record:
-                continue
-            place = f"line {reader.line_num + before}"
-            values = dict(zip(columns, record, strict=False))
-            yield SourceRow(number, values, place, _wrong(record, len(columns)))
-            number += 1
+        records = (record for record in reader if record)
+        try:
+            next(records, None)
+            for number, record in enumerate(records):
+                place = f"line {reader.line_num + before}"
+                values = dict(zip(columns, record, strict=False))
+                yield SourceRow(number, values, place, _wrong(record, len(columns)))
+        except csv.Error:
+            raise InvalidItem(f"{path} changed while it was read") from None
 
 
 def _wrong(record: Sequence[str], wanted: int) -> str | None:

@@ -26,6 +26,9 @@ _USUAL = [
 _SAMPLE = 262_144
 """Bytes an encoding is found out from."""
 
+_LONGEST_LINE = 50_000_000
+"""Characters of one line: a file without line ends must not stand in memory whole."""
+
 _PIECE = 1 << 20
 """Bytes read at a time."""
 
@@ -70,6 +73,14 @@ def reading(path: Path, encoding: str, *, newline: str | None = None) -> Iterato
         raise InvalidItem(f"{path} changed while it was read") from None
     except OSError as error:
         raise InvalidItem(f"cannot read {path}: {error.strerror}") from None
+
+
+def lines(file: IO[str], path: Path) -> Iterator[str]:
+    """The lines of a text, with their ends; raises ``InvalidItem`` for one that is no line."""
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise InvalidItem(f"{path} has a line of more than {_LONGEST_LINE:,} characters")
+        yield line
 
 
 def _encoding(path: Path, stated: str) -> Encoding:

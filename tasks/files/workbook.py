@@ -14,11 +14,18 @@ from tierqueue.tasks.files import zipped
 from tierqueue.tasks.files.columns import named
 from tierqueue.tasks.files.extras import needed
 from tierqueue.tasks.files.source import Format, Reading, Source, SourceRow
+from tierqueue.tasks.plural import count
 
 _MOST_UNPACKED = 1_000_000_000
 _MOST_MERGED = 100_000
 _ENCRYPTED_OR_OLD = b"\xd0\xcf\x11\xe0"
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})"')
+_NO_VALUE = re.compile(
+    rb"<(?:\w+:)?c(?P<of>\s[^>]*)?>\s*<(?:\w+:)?f(?:\s[^>]*)?(?:/>|>[^<]*</(?:\w+:)?f>)\s*"
+    rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+)
+_LONGEST_TAG = 20_000
+"""Bytes that a formula may have in a sheet's XML, escaped; Excel's own are of 8,192 characters."""
 
 _BROKEN = (
     KeyError,
@@ -63,15 +70,16 @@ def read(path: Path, reading: Reading) -> Source:
             yield SourceRow(number, values, f"row {line}", wrong)
 
     header_names = tuple("" if name is None else str(name) for name in header)
-    note = f"sheet {rows.name!r}, the first of {rows.sheets}"
-    stated = reading.sheet is not None or rows.sheets == 1
+    notes = [] if rows.note is None else [rows.note]
+    if reading.sheet is None and rows.sheets > 1:
+        notes.append(f"sheet {rows.name!r}, the first of {rows.sheets}")
     return Source(
         path.name,
         Format("xlsx", header=header_names, sheet=rows.name),
         columns,
         total,
         again,
-        () if stated else (note,),
+        tuple(notes),
     )
 
 
@@ -79,9 +87,15 @@ class _Sheet:
     """One sheet: its name, how many its workbook has, and its rows that are not empty."""
 
     def __init__(
-        self, path: Path, name: str, sheets: int, rows: Callable[[], Iterator[_Numbered]]
+        self,
+        path: Path,
+        name: str,
+        sheets: int,
+        rows: Callable[[], Iterator[_Numbered]],
+        note: str | None = None,
     ) -> None:
         self._path = path
+        self.note = note
         self.name = name
         self.sheets = sheets
         self._rows = contextmanager(rows)
@@ -123,7 +137,8 @@ def _xlsx(path: Path, wanted: str | None) -> _Sheet:
         sheets = [sheet.title for sheet in book.worksheets]
         visible = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
         name = _chosen(path, sheets, visible, wanted)
-        merged = _merged(path, book[name]._worksheet_path)  # noqa: SLF001  # nobody else says it
+        member = book[name]._worksheet_path  # noqa: SLF001  # nobody else says it
+        merged, uncomputed = _scanned(path, member)
 
     def rows() -> Iterator[_Numbered]:
         with opened() as book:
@@ -131,7 +146,13 @@ def _xlsx(path: Path, wanted: str | None) -> _Sheet:
             sheet.reset_dimensions()  # what a file says of its size is not believed
             yield _filled(enumerate(sheet.iter_rows(values_only=True), start=1), merged)
 
-    return _Sheet(path, name, len(sheets), rows)
+    note = None
+    if uncomputed:
+        note = (
+            f"{count(uncomputed, 'formula')} of sheet {name!r} have no value and are read as empty:"
+            " open it in a spreadsheet program and save it"
+        )
+    return _Sheet(path, name, len(sheets), rows, note)
 
 
 def _others(path: Path, wanted: str | None) -> _Sheet:
@@ -169,22 +190,29 @@ def _chosen(path: Path, sheets: list[str], visible: list[str], wanted: str | Non
     return (visible or sheets)[0]
 
 
-def _merged(path: Path, member: str) -> list[tuple[int, int, int, int]]:
-    """Top, left, bottom and right of what is merged: rows from 1, columns from 0."""
+def _scanned(path: Path, member: str) -> tuple[list[tuple[int, int, int, int]], int]:
+    """Top, left, bottom and right of what is merged: rows from 1, columns from 0; and how many
+    formulas have no value, as programs leave them that write files and compute nothing.
+    """
     found: list[tuple[int, int, int, int]] = []
+    uncomputed = 0
     rest = b""
     with zipfile.ZipFile(path) as archive, archive.open(member.lstrip("/")) as file:
         while piece := file.read(1 << 20):
             text = rest + piece
             end = 0
+            for match in _NO_VALUE.finditer(text):
+                # An empty text that a formula came to is of that type.
+                uncomputed += b't="str"' not in (match["of"] or b"")
+                end = match.end()
             for match in _MERGED.finditer(text):
                 left, top, right, bottom = match.groups()
                 found.append((int(top), _column(left), int(bottom), _column(right)))
-                end = match.end()
+                end = max(end, match.end())
                 if len(found) > _MOST_MERGED:
                     raise InvalidItem(f"{path} has more than {_MOST_MERGED:,} merged cells")
-            rest = text[max(end, len(text) - 200) :]
-    return found
+            rest = text[max(end, len(text) - _LONGEST_TAG) :]
+    return found, uncomputed
 
 
 def _column(letters: bytes) -> int:

@@ -18,7 +18,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.documents.places import is_pattern
-from tierqueue.tasks.files.opening import open_source
+from tierqueue.tasks.files.opening import all_taken, open_source
 from tierqueue.tasks.files.plain import plain_value
 from tierqueue.tasks.files.source import Reading, Source, SourceRow, without
 from tierqueue.tasks.files.spooled.query import is_database
@@ -38,6 +38,9 @@ BATCH = 500
 
 MOST_CARRIED = 32 << 20
 """Bytes of images in one transaction."""
+
+_READINGS = 5
+"""How often a file may change while it is read."""
 
 Progress = Callable[[int, int], None]
 """Told after each batch: rows committed so far, and rows of the file."""
@@ -93,7 +96,9 @@ class Submission:
         """Whether no earlier answer may be taken for its rows, as one may where the policy says."""
         self.system: str | None = None
         """The instruction that its rows are asked under, where not the task type's own."""
-        self.file: Source = without(open_source(path, self._reading), unread)
+        self._unread = unread
+        self.file: Source = self._opened()
+        all_taken(path, self.file, self._reading)
         self._column = column = column or self.file.text
         if column is not None and self._first in self._fixed:
             raise InvalidItem(f"{self._first} is set for all rows and also column {column!r}")
@@ -101,6 +106,9 @@ class Submission:
         self._check_columns(self.file.columns)
         if sample is not None:
             self._check_fixed(sample)
+
+    def _opened(self) -> Source:
+        return without(open_source(self.path, self._reading), self._unread)
 
     def submit(
         self,
@@ -146,7 +154,7 @@ class Submission:
             *filter(None, (self._pinned, self.system)),
         )
         run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew, part=part)
-        while True:
+        for _ in range(_READINGS):
             with ledger.write() as connection:
                 job_id, resumed = job_rows.begin(
                     connection,
@@ -174,6 +182,7 @@ class Submission:
             except Changed:
                 with ledger.write() as connection:
                     job_rows.close(connection, job_id)
+                self.file = self._opened()
                 continue
             if not sample:
                 with ledger.write() as connection:
@@ -182,6 +191,9 @@ class Submission:
             return Submitted(
                 *(job_id, self.file.total, counts.paid, counts.malformed, counts.reused, resumed)
             )
+        raise InvalidItem(
+            f"{self.path} changes again and again while it is read: submit a copy of it"
+        )
 
     def draw(self, size: int, by: str | None) -> tuple[Layer, ...]:
         """A sample of about ``size`` rows, of every length and value of the column ``by``.
@@ -215,6 +227,8 @@ class Submission:
             committed += len(batch)
             wake()
             progress(committed, len(only) or self.file.total)
+        if not only and committed != self.file.total:
+            raise Changed  # it grew or lost rows since they were counted
         committing.ends_at(self.file.total)
 
     def made(self) -> Iterator[tuple[NewItem, Death | None]]:

@@ -37,6 +37,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.operations.jobs import Progress
+    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
 
 
 @click.group()
@@ -118,11 +119,9 @@ def submit(
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)
     limit = None if max_cost is None else parse_usd(max_cost)
-    if into is None and (key is not None or prefix):
-        raise InvalidItem("--key and --prefix are of --into: say it too, or leave them out")
-    sink = into_table(into, into_table_, () if key is None else (key,), prefix)
-    if sink is not None and not sink.here:
-        say(f"{sink.place} is not set here: the table is looked at where it is written", err=True)
+    if sample is None and sample_by is not None:
+        raise InvalidItem("--sample-by is of --sample: say how many rows, or leave it out")
+    sink = _sink(into, into_table_, key, prefix)
 
     def show_progress(committed: int, total: int) -> None:
         if not as_json and sys.stderr.isatty():
@@ -167,6 +166,15 @@ def submit(
             say(f"job {submitted.id}: {', '.join(said)}")
         if watching:
             wait(submitted.id, as_json=as_json)
+
+
+def _sink(into: str | None, table: str | None, key: str | None, prefix: str) -> "IntoTable | None":
+    if into is None and (key is not None or prefix):
+        raise InvalidItem("--key and --prefix are of --into: say it too, or leave them out")
+    sink = into_table(into, table, () if key is None else (key,), prefix)
+    if sink is not None and not sink.here:
+        say(f"{sink.place} is not set here: the table is looked at where it is written", err=True)
+    return sink
 
 
 @job.command(name="list", epilog="Example: tierqueue job list --limit 5")

@@ -17,6 +17,8 @@ _BEGINNINGS: tuple[tuple[bytes, str, Callable[[Path, Reading], Source]], ...] = 
     (b"PK", "xlsx", workbook.read),
     (b"{", "jsonl", json_lines.read),
     (b"\xef\xbb\xbf{", "jsonl", json_lines.read),
+    (b"\xff\xfe{", "jsonl", json_lines.read),
+    (b"\xfe\xff\0{", "jsonl", json_lines.read),
     (b"", "csv", separated.read),
 )
 

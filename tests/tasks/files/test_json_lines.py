@@ -24,6 +24,7 @@ def test_json_lines_are_read_and_empty_lines_skipped(tmp_path: Path, encoding: s
         ("{not json}", "not JSON: "),
         ("[1, 2]", "not a JSON object"),
         ('{"min_confidence": NaN}', "not JSON: NaN"),
+        ('{"cost": 1e999}', "not JSON: 1e999 is a number beyond"),
         ("[" * 100_000, "not JSON: "),
     ],
 )

@@ -7,6 +7,8 @@ import pytest
 
 from tests.tasks.files.written import source, values
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.files import text
+from tierqueue.tasks.files.opening import open_source
 
 
 def test_a_csv_is_read_row_by_row_with_its_header_as_names(tmp_path: Path) -> None:
@@ -149,3 +151,54 @@ def test_a_file_that_cannot_be_a_job_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(InvalidItem, match=complaint):
         source(tmp_path, content)
+
+
+def test_a_header_of_very_many_columns_takes_no_time_by_its_square(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    names = ",".join(f"c{n}" for n in range(200_000))
+    path.write_text(f"{names}\n{',' * 199_999}\n", encoding="utf-8")
+    assert len(open_source(path).columns) == 200_000
+
+
+def test_blank_lines_before_the_header_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "blank.csv"
+    path.write_text("\n\nid,text\n1,x\n", encoding="utf-8")
+    source = open_source(path)
+    assert (source.columns, source.total) == (("id", "text"), 1)
+    assert [(row.columns["text"], row.place) for row in source.rows()] == [("x", "line 4")]
+
+
+def test_a_file_without_line_ends_is_refused_and_not_loaded_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_LONGEST_LINE", 1_000)
+    for name in ("one.csv", "one.jsonl"):
+        path = tmp_path / name
+        path.write_text("x" * 2_000, encoding="utf-8")
+        with pytest.raises(InvalidItem, match="a line of more than 1,000 characters"):
+            open_source(path)
+
+
+def test_what_is_no_csv_any_more_when_it_is_read_again_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,text\n1,x\n", encoding="utf-8")
+    source = open_source(path)
+    path.write_text('id,text\n1,"x', encoding="utf-8")
+    with pytest.raises(InvalidItem, match="changed while it was read"):
+        list(source.rows())
+    path.write_text("", encoding="utf-8")
+    assert list(source.rows()) == []
+
+
+def test_what_is_no_csv_names_the_line_before(tmp_path: Path) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text('id,text\n1,x\n2,"a"b\n', encoding="utf-8")
+    with pytest.raises(InvalidItem, match="after line 2"):
+        open_source(path)
+
+
+def test_a_column_name_with_a_nul_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,te\0xt\n1,x\n", encoding="utf-8")
+    with pytest.raises(InvalidItem, match="NUL"):
+        open_source(path)

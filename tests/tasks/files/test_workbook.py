@@ -236,3 +236,15 @@ def test_entities_of_a_sheet_are_not_expanded(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidItem, match="is no spreadsheet"):
         open_source(rewritten(book(tmp_path, [["n"], [7]]), laugh))
+
+
+def test_formulas_that_were_never_computed_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    book = openpyxl.Workbook()
+    for row in (["id", "sum"], [1, "=A2+1"], [2, "=A3+1"]):
+        book.active.append(row)
+    book.save(path)
+    source = open_source(path)
+    (note,) = source.notes
+    assert note.startswith("2 formulas of sheet 'Sheet' have no value")
+    assert [row.columns["sum"] for row in source.rows()] == [None, None]
