@@ -90,7 +90,7 @@ def outlook(
         )
     cost = _cost(progress.spent + progress.booked, left, paces)
     rate = sum(rates)
-    return Outlook(cost, rate, _seconds(left, rate), tiers)
+    return Outlook(cost, rate, _last(paces, rates, coming), tiers)
 
 
 def _first(paces: Sequence[Pace]) -> int | None:
@@ -116,6 +116,35 @@ def _rates(paces: Sequence[Pace], now: int, began: int | None) -> list[float]:
         / (over - first - 1)
         for pace in paces
     ]
+
+
+def _last(paces: Sequence[Pace], rates: Sequence[float], coming: float) -> float | None:
+    """Seconds until the last of the tiers is done, which work side by side, each at its pace.
+
+    What has no tier yet goes where the others went, and as many go on to another as so far.
+    """
+    first = [pace for pace in paces if pace.tier is not None and not pace.went_on]
+    onward = [pace for pace in paces if pace.went_on]
+    placed = sum(pace.ended + pace.left for pace in first + onward)
+    unplaced = coming + sum(pace.left for pace in paces if pace.tier is None)
+    tried = sum(pace.ended for pace in first) + sum(pace.ended + pace.left for pace in onward)
+    to_try = unplaced + sum(pace.left for pace in first)
+    load: dict[str, float] = {}
+    pace_of: dict[str, float] = {}
+    for pace, rate in zip(paces, rates, strict=True):
+        if pace.tier is None:
+            continue
+        its = pace.ended + pace.left
+        more = to_try * its / tried if pace.went_on and tried else 0.0
+        if not pace.went_on:
+            more = unplaced * its / (placed - sum(one.ended + one.left for one in onward))
+        load[pace.tier] = load.get(pace.tier, 0.0) + pace.left + more
+        pace_of[pace.tier] = pace_of.get(pace.tier, 0.0) + rate
+    if not placed and unplaced:
+        return None
+    # Half a row that may go on to a tier where none is under way is none.
+    known = [_seconds(rows, pace_of[name]) for name, rows in load.items() if rows >= 0.5]
+    return None if None in known else max((one for one in known if one is not None), default=0.0)
 
 
 def _seconds(left: float, rate: float) -> float | None:

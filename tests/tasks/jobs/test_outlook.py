@@ -174,3 +174,86 @@ def test_of_a_job_that_has_just_begun_the_time_counts_in_which_its_calls_ran() -
     young = replace(_pace("gpu", 100, 100), ends={NOW // 1_000_000: 100})
     found = outlook(_progress(200, 200), [young], NOW, NOW - 2_000_000)
     assert found.rate == 50.0
+
+
+def _at(tier: str, ended: int, left: int, rate: int, *, on: bool = False) -> Pace:
+    """A tier in which so many end in each of the last ten seconds."""
+    ends = {NOW // 1_000_000 - 10 + n: rate for n in range(10)}
+    return replace(_pace(tier, ended, left, on=on), ends=ends)
+
+
+def test_tiers_work_side_by_side_and_the_last_is_the_slowest() -> None:
+    paces = [_at("gpu", 1_000, 1_000, 100), _at("frontier", 50, 50, 1)]
+    found = outlook(_progress(2_100, 2_100), paces, NOW)
+    assert (found.rate, found.seconds) == (101.0, 50.0)
+
+
+def test_what_has_no_tier_yet_goes_where_the_others_went() -> None:
+    paces = [_at("gpu", 900, 0, 100), _at("frontier", 100, 0, 2), _pace(None, 0, 500)]
+    found = outlook(_progress(2_000, 1_500), paces, NOW)
+    # Of 500 without a tier and 500 to be submitted a tenth goes to two a second.
+    assert found.seconds == 50.0
+
+
+def test_those_that_go_on_are_in_the_time_of_the_tier_they_go_to() -> None:
+    paces = [_at("gpu", 900, 1_000, 100), _at("frontier", 100, 0, 1, on=True)]
+    found = outlook(_progress(2_000, 2_000), paces, NOW)
+    assert found.seconds == 100.0
+
+
+def test_a_tier_that_ends_nothing_yet_has_no_time() -> None:
+    paces = [_at("gpu", 1_000, 1_000, 100), _pace("frontier", 0, 50)]
+    assert outlook(_progress(2_050, 2_050), paces, NOW).seconds is None
+
+
+def test_the_time_holds_where_tiers_differ_in_pace_and_answers_are_refused() -> None:
+    """A tenth of the way a simulated job says when its last row ends."""
+    errors = []
+    for seed in range(20):
+        draw = random.Random(seed)
+        rates = {"gpu": draw.choice([20, 60, 200]), "frontier": draw.choice([1, 3, 10])}
+        refused, direct, rows = draw.choice([0.0, 0.1]), draw.choice([0.0, 0.05, 0.2]), 4_000
+        waiting = {"gpu": 0, "frontier": 0}
+        for _ in range(rows):
+            waiting["frontier" if draw.random() < direct else "gpu"] += 1
+        at_first, on_left = dict(waiting), 0
+        ended: dict[tuple[str, bool], list[int]] = {}
+        second, told, at = 0, None, 0
+        while sum(waiting.values()) + on_left:
+            second += 1
+            for _ in range(min(rates["gpu"], waiting["gpu"])):
+                waiting["gpu"] -= 1
+                if draw.random() < refused:
+                    on_left += 1
+                else:
+                    ended.setdefault(("gpu", False), []).append(second)
+            for _ in range(rates["frontier"]):
+                # Those that went on and those that were sent there at once take turns.
+                on = on_left > 0 and (not waiting["frontier"] or draw.random() < 0.5)
+                if on:
+                    on_left -= 1
+                elif waiting["frontier"]:
+                    waiting["frontier"] -= 1
+                else:
+                    break
+                ended.setdefault(("frontier", on), []).append(second)
+            if told is None and sum(map(len, ended.values())) >= rows // 10 and second > 5:
+                lefts = {
+                    ("gpu", False): waiting["gpu"],
+                    ("frontier", False): waiting["frontier"],
+                    ("frontier", True): on_left,
+                }
+                paces = [
+                    replace(
+                        _pace(tier, len(ended.get((tier, on), [])), left, on=on),
+                        ends={s: ended.get((tier, on), []).count(s) for s in range(1, second + 1)},
+                    )
+                    for (tier, on), left in lefts.items()
+                    if left or ended.get((tier, on))
+                ]
+                told = outlook(_progress(rows, rows), paces, (second + 1) * 1_000_000).seconds
+                at = second
+        assert told is not None, (seed, rates, at_first)
+        errors.append(abs(told - (second - at)) / (second - at))
+    assert max(errors) < 0.35
+    assert sum(errors) / len(errors) < 0.1
