@@ -270,7 +270,9 @@ class Submission:
             job_index=row.number,
         )
         made = unusable(empty, content, f"{row.place}: {wrong}", {"place": row.place})
-        return replace(made, key=key)
+        # Each names its own place, so that one at another place has an item of its own.
+        own = fingerprint.of_row({"content": content, "place": row.place}, None)
+        return replace(made, key=key, fingerprint=own)
 
     def _checked(self, values: Mapping[str, Any], item_id: str) -> NewItem:
         try:

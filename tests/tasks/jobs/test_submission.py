@@ -323,3 +323,14 @@ def test_an_option_that_does_nothing_for_the_file_is_refused(csv: Write) -> None
     for reading in (Reading(sheet="a"), Reading(by="page"), Reading(query="SELECT 1")):
         with pytest.raises(InvalidItem, match=r"does nothing for|asks a database"):
             Submission(classify, path, {"labels": LABELS}, column="text", reading=reading)
+
+
+def test_malformed_rows_that_look_alike_name_their_own_lines(
+    ledger: Ledger, jsonl: Callable[[Sequence[Any]], Path]
+) -> None:
+    path = jsonl(["[1]", "[1]", '{"prompt": "x"}'])
+    for new in (3, 0):
+        done = submit(ledger, Submission(complete, path, {}))
+        assert (done.new, done.reused) == (new, 3 - new)
+    said = [row["error"]["message"] for row in rows(ledger, done.id)[:2]]
+    assert [message.split(":")[0] for message in said] == ["line 1", "line 2"]
