@@ -23,7 +23,6 @@ from tests.images import an_image
 from tests.operations.cli.command import Command
 from tests.tasks.jobs.answered import answer
 from tests.waiting import until
-from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 
@@ -270,48 +269,3 @@ def test_what_is_killed_within_a_transaction_leaves_nothing_of_it(
     again = filling(helpdesk, tickets)
     assert again.wait(120) == 0
     assert in_the_table(helpdesk) == [(n, f"t{n}") for n in range(ROWS)]
-
-
-def test_a_job_whose_rows_go_back_says_how_many_have(
-    tierqueue: Command,
-    ledger: Ledger,
-    helpdesk: Engine,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    path = tmp_path / "tickets.csv"
-    path.write_text("id,text\n1,x\n2,y\n", encoding="utf-8")
-    words = ("job", "submit", str(path), *WORDS, "--column", "text")
-    into = ("--into", "env:HELPDESK", "--table", "tickets", "--key", "id")
-    assert "--table TABLE" in tierqueue.complaint(*words, *into[:2])
-    assert "--key and --prefix" in tierqueue.complaint(*words, *into[4:])
-    status, out, err = tierqueue.run(*words, *into, "--json")
-    assert (status, "not set here" in err) == (0, True)
-    job_id = json.loads(out)["job"]
-    told = tierqueue.json("job", "show", job_id)
-    assert (told["ended"], told["sink"]["written"], told["sink"]["error"]) == (0, 0, None)
-    answer(ledger, lambda _: {"label": "a"})
-    with ledger.write() as connection:
-        sinks.note(connection, job_id, written=1, error="OperationalError", failed_at=1, tries=2)
-    said = tierqueue("job", "show", job_id)
-    assert "1 rows written into tickets (env:HELPDESK), failing: OperationalError" in said
-    _, out, err = tierqueue.run("job", "watch", job_id)
-    assert "failing: OperationalError" in out
-    assert "failing: OperationalError" in err
-
-
-def test_a_file_with_a_key_twice_fills_no_table(
-    tierqueue: Command,
-    ledger: Ledger,
-    helpdesk: Engine,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    path = tmp_path / "tickets.csv"
-    path.write_text("id,text\n1,x\n1,y\n", encoding="utf-8")
-    monkeypatch.setenv("HELPDESK", helpdesk.url.render_as_string(hide_password=False))
-    job_id = tierqueue.json("job", "submit", str(path), *WORDS, "--column", "text")["job"]
-    answer(ledger, lambda said: {"label": said["text"]})
-    into = ("--into", "env:HELPDESK", "--table", "tickets", "--key", "id")
-    assert "line 2 and line 3" in tierqueue.complaint("job", "results", job_id, *into)
-    assert in_the_table(helpdesk) == []

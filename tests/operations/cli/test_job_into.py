@@ -1,0 +1,79 @@
+"""``tierqueue job submit --into``: rows that go back into a table, as the commands say it."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.operations.cli.command import Command
+from tests.tasks.jobs.answered import answer
+from tierqueue.ledger.results import sinks
+from tierqueue.ledger.session import Ledger
+from tierqueue.tasks.app import app
+
+WORDS = ("--task", "tierqueue.classify", "--set", "labels=a,b")
+
+
+@pytest.fixture(autouse=True)
+def _the_ledger_is_closed(tierqueue: Command) -> Iterator[None]:
+    yield
+    if "ledger" in app._made:
+        app._made["ledger"].close()
+
+
+@pytest.fixture
+def helpdesk(tmp_path: Path) -> Path:
+    """Somebody's table."""
+    path = tmp_path / "helpdesk.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE tickets (id INTEGER PRIMARY KEY, output_label TEXT)")
+    return path
+
+
+def test_a_job_whose_rows_go_back_says_how_many_have(
+    tierqueue: Command,
+    ledger: Ledger,
+    helpdesk: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,text\n1,x\n2,y\n", encoding="utf-8")
+    words = ("job", "submit", str(path), *WORDS, "--column", "text")
+    into = ("--into", "env:HELPDESK", "--table", "tickets", "--key", "id")
+    assert "--table TABLE" in tierqueue.complaint(*words, *into[:2])
+    assert "--key and --prefix" in tierqueue.complaint(*words, *into[4:])
+    status, out, err = tierqueue.run(*words, *into, "--json")
+    assert (status, "not set here" in err) == (0, True)
+    job_id = json.loads(out)["job"]
+    told = tierqueue.json("job", "show", job_id)
+    assert (told["ended"], told["sink"]["written"], told["sink"]["error"]) == (0, 0, None)
+    answer(ledger, lambda _: {"label": "a"})
+    with ledger.write() as connection:
+        sinks.note(connection, job_id, written=1, error="OperationalError", failed_at=1, tries=2)
+    said = tierqueue("job", "show", job_id)
+    assert "1 rows written into tickets (env:HELPDESK), failing: OperationalError" in said
+    _, out, err = tierqueue.run("job", "watch", job_id)
+    assert "failing: OperationalError" in out
+    assert "failing: OperationalError" in err
+
+
+def test_a_file_with_a_key_twice_fills_no_table(
+    tierqueue: Command,
+    ledger: Ledger,
+    helpdesk: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,text\n1,x\n1,y\n", encoding="utf-8")
+    monkeypatch.setenv("HELPDESK", f"sqlite:///{helpdesk}")
+    job_id = tierqueue.json("job", "submit", str(path), *WORDS, "--column", "text")["job"]
+    answer(ledger, lambda said: {"label": said["text"]})
+    into = ("--into", "env:HELPDESK", "--table", "tickets", "--key", "id")
+    assert "line 2 and line 3" in tierqueue.complaint("job", "results", job_id, *into)
+    with closing(sqlite3.connect(helpdesk)) as connection:
+        assert connection.execute("SELECT * FROM tickets").fetchall() == []
