@@ -76,7 +76,7 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
     """
     from tierqueue.ledger.operations import jobs
     from tierqueue.tasks.app import app
-    from tierqueue.tasks.jobs.submission import going_on
+    from tierqueue.tasks.jobs.going_on import going_on
 
     with opened() as ledger:
         with ledger.read() as connection:

@@ -14,8 +14,9 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import classify
 from tierqueue.tasks.files.source import Reading, SourceRow
+from tierqueue.tasks.jobs.going_on import going_on
 from tierqueue.tasks.jobs.sampling import Layer, draw
-from tierqueue.tasks.jobs.submission import Submission, Submitted, going_on
+from tierqueue.tasks.jobs.submission import Submission, Submitted
 
 LABELS = ["billing", "login"]
 

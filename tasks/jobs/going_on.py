@@ -1,0 +1,28 @@
+"""A job that has rows to come, gone on with as it was begun."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.files.source import Reading
+from tierqueue.tasks.jobs.submission import Submission
+from tierqueue.tasks.submission import fingerprint
+from tierqueue.tasks.submission.item_task import ItemTask
+
+
+def going_on(job: Mapping[Any, Any], task: ItemTask) -> tuple[Submission, dict[str, bool]]:
+    """The submission of a job that has rows to come, as it was begun, and how it is submitted.
+
+    Raises ``InvalidItem`` where nothing is to come, or where what is asked has changed since.
+    """
+    if job["sample"] is None:
+        raise InvalidItem(f"job {job['id']} has no rows to come: it is no sample")
+    asked, how = dict(job["sample"]["asked"]), dict(job["reading"])
+    fixed, column = asked.pop("fixed"), how.pop("column")
+    path, reading = Path(job["path"]), Reading(**how)
+    part = (reading.sheet, reading.by, reading.query)
+    now = fingerprint.of_run(task, str(path), column, fixed, anew=asked["anew"], part=part)
+    if now != job["run"]:
+        raise InvalidItem(f"job {job['id']} asks another prompt than there is now: submit it anew")
+    return Submission(task, path, fixed, column=column, reading=reading), asked
