@@ -1,4 +1,4 @@
-"""Each deployment's limits: what is stated, set and learned of them, and what of them is used."""
+"""Limits of deployments, accounts and budgets: what is stated, set, learned and used of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tierqueue.ledger.in_force.learned_limits import LearnedLimit
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.ledger.session import Transaction, now
-from tierqueue.router.policy.deployment import Deployment, Limits
+from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.policy import Policy
 
 NAMES: tuple[str, ...] = tuple(Limits.model_fields)
@@ -20,14 +20,15 @@ _A_MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit of one deployment; ``None`` where nothing is known.
+    """One limit of one deployment, ``account:NAME`` or ``budget:NAME``; ``None`` where nothing is
+    known.
 
     ``stated`` by the policy, ``chosen`` by an operator in its place; ``learned`` from the provider;
     known so since ``learned_at`` (epoch microseconds); ``used`` in the minute before a worker last
     asked, ``seen`` seconds ago.
     """
 
-    deployment: str
+    scope: str
     name: str
     stated: int | None
     chosen: int | None
@@ -45,7 +46,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A deployment as a worker's limiter last saw it, so many seconds ago, by limit."""
+    """A scope as a worker's limiter last saw it, so many seconds ago, by limit."""
 
     age: float
     used: Mapping[str, int]
@@ -53,7 +54,7 @@ class Seen:
 
 
 def all_limits(connection: Transaction, policy: Policy) -> list[Limit]:
-    """Every limit of every deployment now, by what the workers last told and else by the ledger."""
+    """Every limit of every scope now, by what the workers last told and else by the ledger."""
     found = stated_limits.all_set(connection)
     learned: dict[tuple[str, str], LearnedLimit] = {}
     for limit in sorted(learned_limits.all_learned(connection), key=lambda one: one.rate or 0):
@@ -61,25 +62,32 @@ def all_limits(connection: Transaction, policy: Policy) -> list[Limit]:
     seen = last_seen(progress.living(connection, now(connection)))
     return [
         _limit(
-            deployment,
-            name,
-            found.get(deployment.name, {}),
-            seen.get(deployment.name),
-            learned.get((deployment.name, name)),
+            policy, scope, name, found.get(scope, {}), seen.get(scope), learned.get((scope, name))
         )
-        for deployment in policy.deployments.values()
+        for scope in scopes(policy, found)
         for name in NAMES
     ]
 
 
+def scopes(policy: Policy, chosen: Iterable[str] = ()) -> list[str]:
+    """Whatever may have limits: deployments, accounts, and the budgets of which any is stated or
+    ``chosen``.
+    """
+    stated = {name for name, kept in policy.budgets.items() if kept.limits != Limits()}
+    of_budgets = {f"budget:{name}" for name in stated}
+    of_budgets |= {scope for scope in chosen if scope.startswith("budget:")}
+    accounts = [f"account:{name}" for name in policy.accounts]
+    return [*policy.deployments, *accounts, *sorted(of_budgets)]
+
+
 def last_seen(processes: Iterable[Process]) -> dict[str, Seen]:
-    """Of each deployment what the worker said of it that asked the limiter last."""
+    """Of each scope what the worker said of it that asked the limiter last."""
     found: dict[str, Seen] = {}
     for process in processes:
-        for deployment, told in process.detail.get("limits", {}).items():
+        for scope, told in process.detail.get("limits", {}).items():
             seen = _seen(told, process.silent)
-            if deployment not in found or seen.age < found[deployment].age:
-                found[deployment] = seen
+            if scope not in found or seen.age < found[scope].age:
+                found[scope] = seen
     return found
 
 
@@ -90,18 +98,19 @@ def _seen(told: Mapping[str, Any], silent: float) -> Seen:
 
 
 def _limit(
-    deployment: Deployment,
+    policy: Policy,
+    scope: str,
     name: str,
     chosen: Mapping[str, int],
     seen: Seen | None,
     kept: LearnedLimit | None,
 ) -> Limit:
-    stated: int | None = getattr(deployment.limits, name)
+    stated: int | None = getattr(policy.limits_of(scope), name)
     learned = kept.rate if kept else None
     if seen is not None:
         learned = seen.learned.get(name)
     return Limit(
-        deployment=deployment.name,
+        scope=scope,
         name=name,
         stated=stated,
         chosen=chosen.get(name),

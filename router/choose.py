@@ -8,6 +8,7 @@ from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
 from tierqueue.router.escalation import all_too_small, rank_after, rank_beside
 from tierqueue.router.item import TIERS, Latency, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.rates import MaxRate
@@ -16,10 +17,12 @@ from tierqueue.router.route import Choice, Refusal, Route, bars
 from tierqueue.router.selection.call_seconds import ByTask
 from tierqueue.router.selection.candidate import (
     Candidate,
+    Paying,
     candidates_of,
     highest,
     limited,
     over_window,
+    set_in,
 )
 from tierqueue.router.selection.evidence import ByDeployment, Evidence, probes
 from tierqueue.router.selection.fitting import Fit, Queue, by_expected_cost, enough, in_time, soon
@@ -39,10 +42,10 @@ class Conditions:
     stands in on the same side of the house's boundary; where none can, the item waits.
     ``evidence`` is what the answers so far have shown, by task type and deployment, and ``queues``
     what stands before an item in each tier. ``silent`` are deployments whose servers refuse to show
-    the log-probabilities that the policy says they show; ``limits`` are those that operators set of
-    deployments in place of what the policy states, by their names. ``call_seconds``: how long a
-    call of a task type may take of an engine that is paid by the hour, where enough of its answers
-    say so.
+    the log-probabilities that the policy says they show; ``limits`` are those that operators set in
+    place of what the policy states, by deployment, ``account:NAME`` and ``budget:NAME``.
+    ``call_seconds``: how long a call of a task type may take of an engine that is paid by the hour,
+    where enough of its answers say so.
     """
 
     now: int
@@ -164,14 +167,14 @@ def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     refusals: list[Refusal] = []
     of_its_kind = candidates_of(policy, item.task, demands.sensitivity, rank, now // _DAY)
     candidates = limited(of_its_kind, conditions.limits)
-    top = highest(candidates)
+    top, paying = highest(candidates), _paying(demands.budget, policy, conditions)
     slack = slack_of(demands, now, live=item.live, images=bool(item.images))
     for candidate in candidates:
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning
         if candidate.barred is not None and bars(candidate.barred, item.candidate):
             refusals.append(candidate.barred)
-        elif (too_long := over_window(candidate, input_tokens, output_tokens)) is not None:
+        elif (too_long := over_window(candidate, input_tokens, output_tokens, paying)) is not None:
             refusals.append(too_long)
         elif candidate.name in small:
             refusals.append(Refusal(candidate.name, "too_small", small[candidate.name]))
@@ -212,6 +215,13 @@ def _elsewhere(candidate: Candidate, item: WorkItem) -> Refusal | None:
     if item.only is not None and candidate.tier is not item.only:
         return Refusal(candidate.name, "fallback", f"the item fell back to {item.only}")
     return None
+
+
+def _paying(budget: str | None, policy: Policy, conditions: Conditions) -> Paying | None:
+    """The budget that pays, where it has limits."""
+    scope = f"budget:{budget}"
+    limits = set_in(policy.limits_of(scope), conditions.limits.get(scope))
+    return Paying(budget, limits) if budget is not None and limits != Limits() else None
 
 
 def _price(candidate: Candidate, slack: Slack) -> MaxRate | Refusal:

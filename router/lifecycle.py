@@ -142,6 +142,24 @@ class Wait(StrEnum):
     """The limiter does not know what its deployment was asked for in the last minute: it waits
     until all of that has arrived."""
 
+    ACCOUNT_RATE = "account_rate"
+    """Its deployment's account has no requests or tokens left of its limits."""
+
+    ACCOUNT_IN_FLIGHT = "account_in_flight"
+    """Its deployment's account has as many calls in flight as it may."""
+
+    ACCOUNT_FORGOTTEN = "account_forgotten"
+    """The limiter does not know what was asked of its deployment's account lately."""
+
+    BUDGET_RATE = "budget_rate"
+    """Its budget has no requests or tokens left of its limits."""
+
+    BUDGET_IN_FLIGHT = "budget_in_flight"
+    """Its budget has as many calls in flight as it may."""
+
+    BUDGET_FORGOTTEN = "budget_forgotten"
+    """The limiter does not know what was asked for its budget lately."""
+
     FLEX = "flex"
     """Its deployment's flex tier had no capacity for it."""
 
@@ -178,5 +196,14 @@ LIMITS = (
     Wait.TIER_IN_FLIGHT,
     Wait.IN_FLIGHT_FORGOTTEN,
     Wait.TIER_IN_FLIGHT_FORGOTTEN,
+    Wait.ACCOUNT_RATE,
+    Wait.ACCOUNT_FORGOTTEN,
+    Wait.ACCOUNT_IN_FLIGHT,
+    Wait.BUDGET_RATE,
+    Wait.BUDGET_FORGOTTEN,
+    Wait.BUDGET_IN_FLIGHT,
 )
-"""What the limiter keeps, the rates first."""
+"""What the limiter keeps: of a deployment and its tier the rates first, then what they share."""
+
+BUDGET_LIMITS = frozenset({Wait.BUDGET_RATE, Wait.BUDGET_FORGOTTEN, Wait.BUDGET_IN_FLIGHT})
+"""What holds items of one budget back, and nobody else's."""

@@ -220,7 +220,8 @@ class Caller:
             self._leases.drop(deployment.name, claim.item.id, claim.fence)
             settled()
 
-        self._leases.take(deployment.name, claim.item.id, Holding(claim.fence, slot.id, abort))
+        holding = Holding(claim.fence, slot.id, abort, slot.shared)
+        self._leases.take(deployment.name, claim.item.id, holding)
         kind: ItemTask | None = self._types.get(claim.item.task)
         call: Call | Failed | Interrupted | None = None
         cut = False

@@ -1,11 +1,12 @@
 """A slice on its way through a tier worker: limiter, claim, calls; what is not claimed is left."""
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 
 import structlog
@@ -20,7 +21,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Fault
 from tierqueue.router.errors import SpendingRefused
-from tierqueue.router.lifecycle import Wait
+from tierqueue.router.lifecycle import BUDGET_LIMITS, Wait
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.broker.slices import Slice, SliceItem
 from tierqueue.tasks.results.delivery import Delivery
@@ -31,6 +32,8 @@ from tierqueue.workers.limits.bounds import Bounds, Slot, Spent, Want, bounds_of
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import Gate, bound_of
+from tierqueue.workers.limits.rates import Chosen
+from tierqueue.workers.limits.sharing import sharing
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.verdicts import log_change
 
@@ -66,6 +69,8 @@ class Granted:
     never: Sequence[SliceItem]
     refused: Refused | None
     send_by: float = 0.0
+    aside: Mapping[Refused, Sequence[SliceItem]] = field(default_factory=dict)
+    """Items that wait for their budget alone, so that no other waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class Executor:
     """Takes slices from claim to settlement. One a process; Celery's threads call ``run``.
 
     ``concurrency`` says the tier's calls in flight in force over all workers, ``chosen`` the
-    limits that an operator set of a deployment, ``started`` tells
+    limits that operators set, ``started`` tells
     Flower, ``checkpoint`` is called with the name of each point at which a test may end the
     process and does nothing otherwise.
     """
@@ -102,7 +107,7 @@ class Executor:
         delivery: Delivery,
         started: Callable[[Sequence[Promise]], None],
         concurrency: Callable[[], int | None],
-        chosen: Callable[[str], Mapping[str, int]],
+        chosen: Callable[[], Chosen],
         lease: float,
         checkpoint: Callable[[str], None],
     ) -> None:
@@ -216,6 +221,9 @@ class Executor:
             if granted.never:
                 self._give_back(granted.never, Refused(60.0, Wait.TOKEN_LIMIT))
             begun = {*granted.slots, *(item.id for item in granted.never)}
+            for refused, waiting in granted.aside.items():
+                self._give_back(waiting, refused)
+                begun.update(item.id for item in waiting)
             return Begun(begun, settled, granted.refused)
         except SpendingRefused as error:
             _log.warning("spending_refused", why=error.message)
@@ -238,15 +246,35 @@ class Executor:
         asked = [item for item in items.values() if held is None or item.id == held.probe]
         # A slice may come twice: who finds an item claimed gives back its own slot only.
         item_of = {f"{item.id}:{item.fence + 1}:{token_hex(6)}": item for item in asked}
-        wants = [_want(deployment, slot, item) for slot, item in item_of.items()]
-        bounds = replace(self._bounds(deployment, urgent=urgent), trial=held is not None)
-        grant = forgotten.grant(self._ledger, self._limiter, bounds, wants)
-        refused = None
-        if len(grant.granted) + len(grant.never) < len(asked):
-            busy = grant.busy or grant.retry_after <= BUSY
-            refused = Refused(max(grant.retry_after, BUSY), grant.full[0], busy)
-        slots = {item_of[slot.id].id: slot for slot in grant.slots(wants)}
-        return Granted(slots, [item_of[slot] for slot in grant.never], refused, grant.send_by)
+        chosen = self._chosen()
+        bounds = replace(self._bounds(deployment, chosen, urgent=urgent), trial=held is not None)
+        slots: dict[str, Slot] = {}
+        never: list[SliceItem] = []
+        aside: dict[Refused, list[SliceItem]] = {}
+        send_by = math.inf
+        policy, ids_of = self._policies.own, {slot: item.id for slot, item in item_of.items()}
+        for shared, ids in sharing(self._ledger, policy, deployment, chosen, ids_of):
+            wants = [_want(deployment, slot, item_of[slot]) for slot in ids]
+            within = replace(bounds, shared=shared)
+            try:
+                grant = forgotten.grant(self._ledger, self._limiter, within, wants)
+            except SpendingRefused as error:
+                if not slots:
+                    raise
+                _log.warning("spending_refused", why=error.message)
+                return Granted(slots, never, Refused(1.0, Wait.LIMITER_AWAY), send_by, aside)
+            slots |= {item_of[slot.id].id: slot for slot in grant.slots(wants)}
+            never += [item_of[slot] for slot in grant.never]
+            send_by = min(send_by, grant.send_by)
+            waiting = [slot for slot in ids if slot not in {*grant.granted, *grant.never}]
+            if waiting and set(grant.full) <= BUDGET_LIMITS:
+                refused = Refused(max(grant.retry_after, BUSY), grant.full[0])
+                aside.setdefault(refused, []).extend(item_of[slot] for slot in waiting)
+            elif waiting:
+                busy = grant.busy or grant.retry_after <= BUSY
+                refused = Refused(max(grant.retry_after, BUSY), grant.full[0], busy)
+                return Granted(slots, never, refused, send_by, aside)
+        return Granted(slots, never, None, send_by, aside)
 
     def _not_served(self, work: Slice) -> Refused:
         """Why a deployment's items are given back that this process has no engine for."""
@@ -269,9 +297,9 @@ class Executor:
         for change in changes:
             log_change(change)
 
-    def _bounds(self, deployment: Deployment, *, urgent: bool = False) -> Bounds:
+    def _bounds(self, deployment: Deployment, chosen: Chosen, *, urgent: bool) -> Bounds:
         tier = bound_of(self._concurrency(), urgent=urgent)
-        bounds = bounds_of(deployment, tier, self._chosen(deployment.name))
+        bounds = bounds_of(deployment, tier, chosen.get(deployment.name))
         return replace(bounds, in_flight=bound_of(bounds.in_flight, urgent=urgent))
 
     def _claim(self, station: Station, wanted: Mapping[str, Fence]) -> list[Claim]:

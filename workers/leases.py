@@ -22,6 +22,8 @@ class Holding:
     fence: int
     slot: str | None
     abort: Callable[[str], None]
+    shared: tuple[str, ...] = ()
+    """What its slot counts in beside its deployment, as the limiter names it."""
 
 
 class Leases:
@@ -109,13 +111,20 @@ class Leases:
 
     def _renew(self, deployment: str, item_ids: list[str]) -> None:
         tier, slots = self._tiers[deployment], self._slots(deployment, item_ids)
-        self._limiter.renew(deployment, tier, slots)
+        for shared, ids in slots.items():
+            self._limiter.renew(deployment, tier, ids, shared)
         # A slot that was given back meanwhile has come to life again, with no call to end it.
-        over = set(slots) - set(self._slots(deployment, item_ids))
-        self._limiter.release(deployment, tier, over)
+        still = self._slots(deployment, item_ids)
+        for shared, ids in slots.items():
+            self._limiter.release(deployment, tier, ids - still.get(shared, set()), shared)
 
-    def _slots(self, deployment: str, item_ids: list[str]) -> list[str]:
+    def _slots(self, deployment: str, item_ids: list[str]) -> dict[tuple[str, ...], set[str]]:
+        """The slots of these items, by what they count in beside their deployment."""
         with self._lock:
             held = self._held.get(deployment, {})
             holdings = [held[key] for key in item_ids if key in held]
-        return [holding.slot for holding in holdings if holding.slot is not None]
+        found: dict[tuple[str, ...], set[str]] = {}
+        for holding in holdings:
+            if holding.slot is not None:
+                found.setdefault(holding.shared, set()).add(holding.slot)
+        return found

@@ -57,7 +57,8 @@ from tierqueue.workers.limits.breaker import Breaker, Known
 from tierqueue.workers.limits.learned import EVERY, Keeping
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
-from tierqueue.workers.limits.stated import Chosen, StatedLimits
+from tierqueue.workers.limits.rates import Chosen
+from tierqueue.workers.limits.stated import StatedLimits
 from tierqueue.workers.process import as_started
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
@@ -260,7 +261,7 @@ class TierWorker:
             delivery=delivery,
             started=lambda told: events.started(message.id for message in told),
             concurrency=TierConcurrency(self._concurrency).now,
-            chosen=StatedLimits(partial(_chosen, ledger)).of,
+            chosen=StatedLimits(partial(_chosen, ledger)).now,
             lease=settings.lease,
             checkpoint=self._checkpoint,
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, literal_column, or_, select, update
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from tierqueue.ledger import audit_log
@@ -17,7 +17,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, jobs, pauses
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS
-from tierqueue.router.lifecycle import State
+from tierqueue.router.lifecycle import BUDGET_LIMITS, State
 from tierqueue.router.policy.policy_errors import there_is_no
 
 KINDS = ("tier", "task", "budget", "job")
@@ -66,6 +66,28 @@ def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
 def in_force(connection: Transaction) -> list[Pause]:
     """Every pause in force, by kind and name."""
     return [Pause(row.kind, row.name, row.at, row.by) for row in connection.execute(_IN_FORCE)]
+
+
+LONGEST = 60_000_000
+"""Microseconds that an item waits at most for a limit before it is asked for again."""
+
+_OUT_OF_RATE = (
+    select(items.c.budget)
+    .where(
+        items.c.state == literal_column(f"'{State.WAITING.value}'"),
+        items.c.ready_at.between(bindparam("now"), bindparam("soon")),
+        items.c.reason.in_(sorted(BUDGET_LIMITS)),
+    )
+    .distinct()
+)
+
+
+def out_of_rate(connection: Transaction, now: int) -> list[Pause]:
+    """The budgets of which items wait for the budget's own limits ``now`` (epoch microseconds), as
+    if they were paused: what else they have would wait with them, in others' places.
+    """
+    waiting = connection.execute(_OUT_OF_RATE, {"now": now, "soon": now + LONGEST})
+    return [Pause("budget", name, now, "") for name in sorted(filter(None, waiting.scalars()))]
 
 
 def free(

@@ -1,18 +1,22 @@
-"""What operators set of deployments' limits while they run, in place of what the policy states."""
+"""Limits that operators set while it runs, in place of what the policy states: of deployments, of
+``account:NAME`` and of ``budget:NAME``.
+"""
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, literal_column, select, update
 
 from tierqueue.ledger import audit_log
-from tierqueue.ledger.bulk import upsert
+from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.in_force.pauses import LONGEST
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.tables import limits
+from tierqueue.ledger.tables import items, limits
+from tierqueue.router.lifecycle import LIMITS, Wait
 
 
 def all_set(connection: Transaction) -> dict[str, dict[str, int]]:
-    """Of each deployment of which an operator has set any, the limits by name."""
+    """Of each deployment, ``account:NAME`` and ``budget:NAME`` the limits set, by name."""
     found: dict[str, dict[str, int]] = {}
     for row in connection.execute(select(limits.c.deployment, limits.c.name, limits.c.most)):
         found.setdefault(row.deployment, {})[row.name] = row.most
@@ -22,7 +26,9 @@ def all_set(connection: Transaction) -> dict[str, dict[str, int]]:
 def set_limits(
     connection: Transaction, deployment: str, wanted: Mapping[str, int], by: str
 ) -> None:
-    """Set limits of a deployment by name; in force within two seconds everywhere."""
+    """Set limits by name of a deployment, ``account:NAME`` or ``budget:NAME``; in force within two
+    seconds everywhere, also for those who wait for them.
+    """
     at = database_now(connection)
     for name in sorted(wanted):
         values = {"most": wanted[name], "changed_at": at, "changed_by": by}
@@ -31,6 +37,7 @@ def set_limits(
             stated.on_conflict_do_update(index_elements=["deployment", "name"], set_=values)
         )
     _note(connection, by, {"deployment": deployment, **wanted})
+    _wake(connection, deployment, at)
 
 
 def unset(connection: Transaction, deployment: str, names: Sequence[str], by: str) -> list[str]:
@@ -40,7 +47,30 @@ def unset(connection: Transaction, deployment: str, names: Sequence[str], by: st
     if found:
         connection.execute(delete(limits).where(*where))
         _note(connection, by, {"deployment": deployment, "unset": found})
+        _wake(connection, deployment, database_now(connection))
     return found
+
+
+def _wake(connection: Transaction, scope: str, now: int) -> None:
+    """Have items that wait for these limits ask for them again ``now`` (epoch microseconds)."""
+    kind, shared, name = scope.partition(":")
+    of_it = [items.c.deployment == scope] if not shared else []
+    if kind == "budget" and shared:
+        of_it = [items.c.budget == name]
+    waiting = (
+        select(items.c.id)
+        .where(
+            items.c.state == literal_column("'waiting'"),
+            items.c.ready_at.between(now, now + LONGEST),
+            items.c.reason.in_([*LIMITS, Wait.TOKEN_LIMIT]),
+            *of_it,
+        )
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(waiting).scalars())
+    if ids:
+        soon = update(items).where(among(items.c.id)).values(ready_at=now)
+        connection.execute(soon, {"ids": ids})
 
 
 def _note(connection: Transaction, by: str, detail: Mapping[str, object]) -> None:

@@ -89,6 +89,13 @@ _WAIT = (
 )
 
 _NOTHING: Mapping[str, int] = {}
+_BUDGETS = select(items.c.id, items.c.budget).where(among(items.c.id))
+
+
+def budgets(connection: Connection, item_ids: Sequence[str]) -> dict[str, str | None]:
+    """The budget of each of these items, by id."""
+    found = connection.execute(_BUDGETS, {"ids": list(item_ids)})
+    return {row.id: row.budget for row in found}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

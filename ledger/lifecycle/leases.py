@@ -44,6 +44,16 @@ def claimed(connection: Connection, tier: str, deployment: str | None = None) ->
     return connection.execute(select(items.c.id).where(*where).limit(1)).first() is not None
 
 
+def any_claimed(
+    connection: Connection, deployments: Collection[str], budget: str | None = None
+) -> bool:
+    """Whether any item of these deployments, and of the ``budget``, is claimed by a worker now."""
+    where = [items.c.state == literal_column("'running'"), items.c.deployment.in_(deployments)]
+    if budget is not None:
+        where.append(items.c.budget == budget)
+    return connection.execute(select(items.c.id).where(*where).limit(1)).first() is not None
+
+
 class Lapsed(NamedTuple):
     """A running item whose lease has ended, and its open attempt."""
 

@@ -1,8 +1,9 @@
 """The calls of a deployment that were made not long ago, for a limiter that forgot them."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, literal_column, select
+from sqlalchemy import Connection, bindparam, literal_column, or_, select
 
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.item import Tier
@@ -41,6 +42,7 @@ _SINCE = (
 )
 _AT_APIS = _SINCE.where(attempts.c.tier != literal_column("'gpu'"))
 """What an index serves: the house's own engines make more calls, and have no rates."""
+_RUNS = items.c.state == literal_column("'running'")
 _EXACT = ("accepted", "rejected")
 """Ends after which nothing but the usage can have been counted."""
 _INPUTS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
@@ -49,7 +51,29 @@ _INPUTS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_
 def since(connection: Connection, tier: Tier, deployment: str, at: int) -> list[RecentCall]:
     """Every call of a tier's deployment claimed after ``at`` (epoch microseconds)."""
     query = _SINCE if tier is Tier.GPU else _AT_APIS
-    found = connection.execute(query, {"deployment": deployment, "since": at})
+    return _read(connection.execute(query, {"deployment": deployment, "since": at}))
+
+
+def all_since(
+    connection: Connection, deployments: Mapping[str, Tier], budget: str | None, at: int
+) -> list[RecentCall]:
+    """Every call of these deployments, or of the items of one ``budget`` at them, claimed after
+    ``at`` (epoch microseconds).
+
+    Of calls of the house's own engines those are found whose items have ended since, or run now.
+    """
+    calls: list[RecentCall] = []
+    for name, tier in deployments.items():
+        query = _AT_APIS
+        if tier is Tier.GPU:
+            query = _SINCE.where(or_(_RUNS, items.c.ended_at > bindparam("since")))
+        if budget is not None:
+            query = query.where(items.c.budget == budget)
+        calls += _read(connection.execute(query, {"deployment": name, "since": at}))
+    return calls
+
+
+def _read(found: Iterable[Any]) -> list[RecentCall]:
     calls = []
     for row in found:
         usage, output = row.usage or {}, int((row.route or {}).get("output_tokens", 0))

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
+from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.prices import Duration, Table
 
@@ -41,6 +42,17 @@ def _reusable(microseconds: int) -> int:
 
 
 ReusableFor = Annotated[Duration, AfterValidator(_reusable)]
+
+
+class BudgetPolicy(Table):
+    """What a budget's work is worth beside that of others on the same tier."""
+
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Its share of a tier for which several budgets have work: one with 2 gets twice what one with
+    1 gets. What a budget leaves, the others share."""
+
+    limits: Limits = Limits()
+    """What it may be called for, over all deployments and workers."""
 
 
 class SurrogateRule(Table):

@@ -54,7 +54,7 @@ class Limits(Table):
 _ADDED = (
     *("tasks", "top_logprobs", "temperature", "batch", "served_model"),
     *("connect_timeout", "first_token_timeout", "redact", "flex", "vision", "image_tokens"),
-    *("candidate", "adapters"),
+    *("candidate", "adapters", "account"),
 )
 """Keys of later releases, newest last."""
 
@@ -216,6 +216,10 @@ class Deployment(Table):
 
     limits: Limits = Limits()
     """What the provider allows."""
+
+    account: str | None = Field(default=None, min_length=1)
+    """The provider's account whose limits its calls count in beside its own, by its name in
+    ``accounts``."""
 
     batch: Batch | None = None
     """Items that have time go in batches at this price; for engines behind an API."""

@@ -10,8 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import TIERS, Demands, Purpose, Risk, Sensitivity, Tier
-from tierqueue.router.policy.defaults import FloorRule, Money, TaskDefaults, floor_of
-from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.defaults import BudgetPolicy, FloorRule, Money, TaskDefaults, floor_of
+from tierqueue.router.policy.deployment import Deployment, Limits
 from tierqueue.router.policy.engine_keys import BLIND
 from tierqueue.router.policy.policy_errors import complaint, nearest, there_is_no
 from tierqueue.router.policy.prices import Duration, Flag, PositiveCount, Table
@@ -35,14 +35,6 @@ class TierPolicy(Table):
     ready, or the answers so far and what is ahead say that it takes longer, an interactive item
     goes to the next tier that is expected to be in time: within every demand, ceiling and boundary,
     and never below its floor. Where nothing is stated, or no tier is in time, it waits."""
-
-
-class BudgetPolicy(Table):
-    """What a budget's work is worth beside that of others on the same tier."""
-
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """Its share of a tier for which several budgets have work: one with 2 gets twice what one with
-    1 gets. What a budget leaves, the others share."""
 
 
 class CeilingRule(Table):
@@ -189,8 +181,12 @@ class Policy(Table):
     tasks: dict[str, TaskDefaults] = Field(default_factory=dict)
     """What items of a task type demand where they do not say, by the task type's name."""
 
+    accounts: dict[str, Limits] = Field(default_factory=dict)
+    """What a provider's account allows over all deployments that name it, by its name."""
+
     budgets: dict[str, BudgetPolicy] = Field(default_factory=dict)
-    """How budgets share a tier, by the budget's name; one that is not named weighs 1."""
+    """How budgets share a tier and what they may be called for, by the budget's name; one that is
+    not named weighs 1."""
 
     redaction: dict[str, Redaction] = Field(default_factory=dict)
     """What is sent under a pseudonym to a data boundary, by its name; ``vendor:*`` is all vendors'
@@ -248,6 +244,25 @@ class Policy(Table):
     def counts(self, deployment: Deployment) -> bool:
         """Whether what a call of the deployment costs counts towards ceilings and ``max_cost``."""
         return self.ceilings_count == "everything" or deployment.gpu_hour is None
+
+    def limits_of(self, scope: str) -> Limits:
+        """What is stated of a deployment, ``account:NAME`` or ``budget:NAME``, if anything."""
+        kind, shared, name = scope.partition(":")
+        if kind == "account" and shared:
+            return self.accounts.get(name, _NO_LIMITS)
+        found = self.budgets.get(name) if shared else self.deployments.get(scope)
+        return _NO_LIMITS if found is None else found.limits
+
+    @model_validator(mode="after")
+    def _shares_accounts(self) -> Self:
+        named = {one.account for one in self.deployments.values() if one.account is not None}
+        for name, deployment in self.deployments.items():
+            if deployment.account not in {None, *self.accounts}:
+                wrong = there_is_no("account", deployment.account or "", self.accounts)
+                raise ValueError(f"deployments.{name}.account: {wrong}")
+        for name in self.accounts.keys() - named:
+            raise ValueError(f"accounts.{name}: no deployment says that it is of this account")
+        return self
 
     @model_validator(mode="after")
     def _redacts(self) -> Self:
@@ -325,6 +340,9 @@ class Policy(Table):
                 raise ValueError(f"{where} is below the floor {lowest.value!r} that holds for it")
             if served and tier not in served:
                 raise ValueError(f"{where}: no deployment is of that tier")
+
+
+_NO_LIMITS = Limits()
 
 
 def digest_of(text: str) -> str:

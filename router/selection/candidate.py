@@ -29,8 +29,9 @@ class Candidate:
     tier: Tier
     barred: Refusal | None
     context_window: int
-    burst: int | None
     limits: Limits
+    account: str | None
+    of_account: Limits
     floor: Refusal | None
     price: MaxRate | Refusal
     in_batch: MaxRate | None
@@ -47,6 +48,13 @@ class Candidate:
         """The most input tokens that images of so many pixels count as; 0 where it takes none."""
         rule = self.image_rule
         return 0 if rule is None else sum(rule.tokens(*size) for size in images)
+
+    @property
+    def burst(self) -> int | None:
+        """The most tokens that its limiter, or its account's, ever grants; ``None``: any number."""
+        stated = (self.limits.tokens_per_minute, self.of_account.tokens_per_minute)
+        bursts = [token_burst(most, self.context_window) for most in stated if most is not None]
+        return min(bursts, default=None)
 
     def by(self, lane: Lane) -> MaxRate | Refusal:
         """Its price by a lane that it has."""
@@ -68,6 +76,7 @@ def candidates_of(
     return tuple(
         _candidate(
             deployment,
+            policy.limits_of(f"account:{deployment.account}"),
             policy.counts(deployment),
             task,
             sensitivity,
@@ -86,6 +95,7 @@ def highest(candidates: tuple[Candidate, ...]) -> int:
 
 def _candidate(
     deployment: Deployment,
+    of_account: Limits,
     counted: bool,
     task: str,
     sensitivity: Sensitivity,
@@ -101,16 +111,16 @@ def _candidate(
         price = max_rate(deployment, since)
     except Unpriced as wrong:
         price = Refusal(name, "unpriced", wrong.message)
-    window, burst = deployment.context_window, deployment.token_burst
     hourly = deployment.gpu_hour is not None
     reasoning, house = deployment.reasoning_tokens, deployment.boundary == "house"
     return Candidate(
         name,
         deployment.tier,
         barred(deployment, task, sensitivity),
-        window,
-        burst,
+        deployment.context_window,
         deployment.limits,
+        deployment.account,
+        of_account,
         floor,
         price,
         None if deployment.batch is None else max_rate(deployment.in_batch, since),
@@ -128,38 +138,67 @@ def _candidate(
 def limited(
     candidates: tuple[Candidate, ...], chosen: Mapping[str, Mapping[str, int]]
 ) -> tuple[Candidate, ...]:
-    """The same where operators have ``chosen`` limits in place of the policy's, by deployment."""
+    """The same where operators have ``chosen`` limits in place of the policy's, by deployment and
+    ``account:NAME``.
+    """
     if not chosen:
         return candidates
     return tuple(
-        _limited(candidate, chosen[candidate.name]) if candidate.name in chosen else candidate
-        for candidate in candidates
+        replace(
+            one,
+            limits=set_in(one.limits, chosen.get(one.name)),
+            of_account=set_in(one.of_account, chosen.get(f"account:{one.account}")),
+        )
+        for one in candidates
     )
 
 
-def _limited(candidate: Candidate, chosen: Mapping[str, int]) -> Candidate:
-    limits = candidate.limits.model_copy(update=dict(chosen))
-    tokens = limits.tokens_per_minute
-    burst = None if tokens is None else token_burst(tokens, candidate.context_window)
-    return replace(candidate, limits=limits, burst=burst)
+def set_in(limits: Limits, chosen: Mapping[str, int] | None) -> Limits:
+    """The same with those that an operator has ``chosen`` in their place, by name."""
+    return limits.model_copy(update=dict(chosen)) if chosen else limits
 
 
-def over_window(candidate: Candidate, inputs: int, outputs: int) -> Refusal | None:
-    """Why it can never take so many tokens in one call; ``None``: it can."""
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """The budget that pays for an item, and what it may be called for."""
+
+    name: str
+    limits: Limits
+
+
+def over_window(
+    candidate: Candidate, inputs: int, outputs: int, paying: Paying | None = None
+) -> Refusal | None:
+    """Why it can never take so many tokens in one call for who pays; ``None``: it can."""
     tokens = inputs + outputs
     if tokens > candidate.context_window:
         window = candidate.context_window
         why = f"up to {tokens} tokens do not fit its context window of {window}"
         return Refusal(candidate.name, "context_window", why)
-    if candidate.burst is not None and tokens > candidate.burst:
-        why = f"up to {tokens} tokens are more than its limiter ever grants ({candidate.burst})"
-        return Refusal(candidate.name, "token_limit", why)
-    limits = candidate.limits
+    why_not = _over(candidate.limits, candidate, inputs, outputs, "its limiter", "it")
+    if why_not is None and candidate.account is not None:
+        whose = f"its account {candidate.account}"
+        why_not = _over(
+            candidate.of_account, candidate, inputs, outputs, f"the limiter of {whose}", whose
+        )
+    if why_not is None and paying is not None:
+        whose = f"the budget {paying.name}"
+        why_not = _over(paying.limits, candidate, inputs, outputs, f"the limiter of {whose}", whose)
+    return None if why_not is None else Refusal(candidate.name, "token_limit", why_not)
+
+
+def _over(
+    limits: Limits, candidate: Candidate, inputs: int, outputs: int, limiter: str, whose: str
+) -> str | None:
+    """Why these limits let one call of so many tokens through never; ``None``: they do."""
+    tokens, most = inputs + outputs, limits.tokens_per_minute
+    if most is not None and tokens > (burst := token_burst(most, candidate.context_window)):
+        return f"up to {tokens} tokens are more than {limiter} ever grants ({burst})"
     for most, part, name in (
         (limits.input_tokens_per_minute, inputs, "input"),
         (limits.output_tokens_per_minute, outputs, "output"),
     ):
         if most is not None and part > most:
-            why = f"up to {part} tokens of {name} are more than it may be sent in a minute ({most})"
-            return Refusal(candidate.name, "token_limit", why)
+            more = f"more than {whose} may be sent in a minute ({most})"
+            return f"up to {part} tokens of {name} are {more}"
     return None

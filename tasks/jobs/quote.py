@@ -8,6 +8,7 @@ from tierqueue.ledger.lifecycle.items import Death, NewItem
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.escalation import after_rejection
 from tierqueue.router.item import Sensitivity, Tier, WorkItem
+from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
@@ -210,28 +211,45 @@ def time_of(
     ``None``, and why, where it is not known.
     """
     busy: dict[Tier, float] = {}
-    longest = 0.0
+    asked: dict[str, tuple[float, float, float]] = {}
     for name, rows in visits.items():
         deployment, past = policy.deployments[name], known.get(name)
         if past is None or past.seconds is None:
             return None, f"refused answers would go to {name}, where none has ended yet"
-        limits = deployment.limits.model_copy(update=dict(chosen.get(name, {})))
-        work = rows * past.seconds
+        work, tokens = rows * past.seconds, rows * past.tokens
         busy[deployment.tier] = busy.get(deployment.tier, 0.0) + work
-        longest = max(longest, work / (limits.in_flight or float("inf")))
-        for rate, needed in (
-            (limits.requests_per_minute, rows),
-            (limits.tokens_per_minute, rows * past.tokens),
-            (limits.requests_per_day and limits.requests_per_day / 1440, rows),
-        ):
-            if rate is not None:
-                longest = max(longest, needed * 60 / rate)
+        for scope in (name, *([f"account:{deployment.account}"] if deployment.account else [])):
+            before = asked.get(scope, (0.0, 0.0, 0.0))
+            asked[scope] = before[0] + work, before[1] + rows, before[2] + tokens
+    longest = max(
+        (
+            _within(policy.limits_of(scope), chosen.get(scope, {}), *needed)
+            for scope, needed in asked.items()
+        ),
+        default=0.0,
+    )
     for tier, work in busy.items():
         calls = concurrency.get(tier, policy.tiers[tier].concurrency)
         if calls == 0:
             return None, f"tier {tier} is stopped: its calls in flight are set to 0"
         longest = max(longest, work / calls)
     return longest, ""
+
+
+def _within(
+    stated: Limits, chosen: Mapping[str, int], work: float, rows: float, tokens: float
+) -> float:
+    """The seconds that so many rows take within limits; ``work`` in seconds of calls."""
+    limits = stated.model_copy(update=dict(chosen))
+    longest = work / (limits.in_flight or float("inf"))
+    for rate, needed in (
+        (limits.requests_per_minute, rows),
+        (limits.tokens_per_minute, tokens),
+        (limits.requests_per_day and limits.requests_per_day / 1440, rows),
+    ):
+        if rate is not None:
+            longest = max(longest, needed * 60 / rate)
+    return longest
 
 
 def most_after(made: Iterable[NewItem], policy: Policy, now: int) -> Mapping[str, float]:

@@ -14,8 +14,8 @@ GPU, OPEN, FRONTIER = TIERS
 Spec = dict[str, Any]
 
 
-def policy_of(specs: list[Spec]) -> Policy:
-    return parse_policy(policy_text(specs), "test")
+def policy_of(specs: list[Spec], more: str = "") -> Policy:
+    return parse_policy(policy_text(specs) + more, "test")
 
 
 def policy_text(specs: list[Spec]) -> str:
@@ -33,6 +33,8 @@ def policy_text(specs: list[Spec]) -> str:
         text += f"reasoning_tokens = {spec['reasoning']}\n"
         if "top_logprobs" in spec:
             text += f"top_logprobs = {spec['top_logprobs']}\n"
+        if "account" in spec:
+            text += f'account = "{spec["account"]}"\n'
         if spec["per_minute"] is not None:
             text += f"limits = {{ tokens_per_minute = {spec['per_minute']} }}\n"
     return text
@@ -46,7 +48,7 @@ def a_spec(name: str, tier: Tier = GPU, **stated: Any) -> Spec:
 
 def an_item(**stated: Any) -> WorkItem:
     own: dict[str, Any] = {"sensitivity": Sensitivity.INTERNAL, "floor": GPU}
-    for key in ("sensitivity", "floor", "max_cost"):
+    for key in ("sensitivity", "floor", "max_cost", "budget"):
         if key in stated:
             own[key] = stated.pop(key)
     plain: dict[str, Any] = {"id": "i-1", "task": "t", "prompt_bytes": 0, "output_limit": 0}

@@ -1,6 +1,6 @@
 """Leases: kept alive while their items are held, and nothing is kept alive beyond that."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -22,10 +22,12 @@ class Interrupted(Limiter):
 
     meanwhile: Callable[[], None] | None = None
 
-    def renew(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:
+    def renew(
+        self, deployment: str, tier: str, ids: Iterable[str], shared: Sequence[str] = ()
+    ) -> bool:
         if self.meanwhile is not None:
             self.meanwhile()
-        return super().renew(deployment, tier, ids)
+        return super().renew(deployment, tier, ids, shared)
 
 
 @pytest.fixture

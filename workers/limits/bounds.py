@@ -9,6 +9,7 @@ from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.lifecycle import Wait
 from tierqueue.router.outcome import Dimension, PerMinute
 from tierqueue.router.policy.deployment import Deployment, token_burst
+from tierqueue.workers.limits.rates import Rates, Shared
 
 FORGOTTEN, TIER_FORGOTTEN = Wait.IN_FLIGHT_FORGOTTEN, Wait.TIER_IN_FLIGHT_FORGOTTEN
 """Redis does not know all calls in flight, of the deployment or of the tier."""
@@ -16,32 +17,31 @@ FORGOTTEN, TIER_FORGOTTEN = Wait.IN_FLIGHT_FORGOTTEN, Wait.TIER_IN_FLIGHT_FORGOT
 RATE_FORGOTTEN = Wait.RATE_FORGOTTEN
 """Redis does not know all that the deployment was asked for within its windows."""
 
-_FORGOTTEN = frozenset({FORGOTTEN, TIER_FORGOTTEN, RATE_FORGOTTEN})
+_FORGOTTEN = frozenset(
+    {FORGOTTEN, TIER_FORGOTTEN, RATE_FORGOTTEN, Wait.ACCOUNT_FORGOTTEN, Wait.BUDGET_FORGOTTEN}
+)
+_CALLS = frozenset(
+    {Wait.IN_FLIGHT, Wait.TIER_IN_FLIGHT, FORGOTTEN, TIER_FORGOTTEN, Wait.ACCOUNT_IN_FLIGHT}
+)
+"""What the next call that ends may free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What a deployment states; ``None`` means "not bounded", 0 in flight means "nothing now".
+class Bounds(Rates):
+    """What a deployment states, and what its calls share with others (``shared``).
 
-    ``token_burst`` is the largest item, in tokens, that is ever granted. ``counted``: what it is
-    asked for is counted even where no rate bounds it. ``trial``: it is tried by one call, which
-    what was learned of it does not bind. ``call`` is how long its calls take at most, in seconds.
-    Raises ``InvalidPolicy`` for bounds that let nothing through.
+    ``counted``: what it is asked for is counted even where no rate bounds it. ``trial``: it is
+    tried by one call, which what was learned of it does not bind. ``call`` is how long its calls
+    take at most, in seconds. Raises ``InvalidPolicy`` for bounds that let nothing through.
     """
 
     deployment: str
     tier: str
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    input_tokens_per_minute: int | None = None
-    output_tokens_per_minute: int | None = None
-    requests_per_day: int | None = None
-    token_burst: int | None = None
-    in_flight: int | None = None
     tier_in_flight: int | None = None
     counted: bool = False
     trial: bool = False
     call: float = 60.0
+    shared: tuple[Shared, ...] = ()
 
     def __post_init__(self) -> None:
         for limit in (*self.rates, self.token_burst):
@@ -51,22 +51,6 @@ class Bounds:
             raise self._wrong("calls in flight cannot be negative")
 
     @property
-    def rates(self) -> tuple[int | None, ...]:
-        """Requests, tokens, input tokens, output tokens a minute; requests a day."""
-        return (
-            self.requests_per_minute,
-            self.tokens_per_minute,
-            self.input_tokens_per_minute,
-            self.output_tokens_per_minute,
-            self.requests_per_day,
-        )
-
-    @property
-    def rated(self) -> bool:
-        """Whether any rate is bounded."""
-        return any(limit is not None for limit in self.rates)
-
-    @property
     def windows(self) -> bool:
         """Whether what it is asked for is counted."""
         return self.counted or self.rated
@@ -74,17 +58,12 @@ class Bounds:
     @property
     def free(self) -> bool:
         """Whether nothing at all is bounded, nor counted."""
-        return not self.windows and self.in_flight is None and self.tier_in_flight is None
+        calls = (self.in_flight, self.tier_in_flight)
+        return not self.windows and not self.shared and calls == (None, None)
 
     def holds(self, want: "Want") -> bool:
         """Whether a call can ever be granted."""
-        limits = (
-            (want.tokens, self.token_burst),
-            (want.tokens, self.tokens_per_minute),
-            (want.input, self.input_tokens_per_minute),
-            (want.output, self.output_tokens_per_minute),
-        )
-        return all(limit is None or tokens <= limit for tokens, limit in limits)
+        return all(one.allows(want.tokens, want.output) for one in (self, *self.shared))
 
     def _wrong(self, what: str) -> InvalidPolicy:
         return InvalidPolicy(
@@ -141,7 +120,8 @@ class Want:
 
 class Slot(NamedTuple):
     """What one granted call holds: its id, when it was granted (the server's µs), its bounds,
-    whether it is one on trial, and when it was asked for, in monotonic seconds of this process.
+    whether it is one on trial, when it was asked for, in monotonic seconds of this process, and the
+    keys of what it counts in beside its deployment.
     """
 
     id: str
@@ -150,6 +130,7 @@ class Slot(NamedTuple):
     output: int
     trial: bool = False
     asked: float = 0.0
+    shared: tuple[str, ...] = ()
 
 
 class Spent(NamedTuple):
@@ -196,9 +177,9 @@ class Grant:
     when to look again. ``full`` are the limits that stopped the next one, the rates first.
     ``never`` holds ids of more tokens than any window: no waiting helps them, and they block
     nobody. ``at`` is when it was decided (the server's µs), ``forgotten_until`` until when what was
-    granted before may still arrive (the same; 0: all is known). ``send_by``, in monotonic seconds:
-    what is granted has to leave by then, or may not any more. ``asked``: when it was asked for, by
-    the same clock.
+    granted before may still arrive (the same; 0: all is known), ``shared_until`` the same of each
+    in ``shared``. ``send_by``, in monotonic seconds: what is granted has to leave by then, or may
+    not any more. ``asked``: when it was asked for, by the same clock.
     """
 
     granted: tuple[str, ...]
@@ -208,13 +189,15 @@ class Grant:
     at: int = field(default=0, compare=False)
     trial: bool = field(default=False, compare=False)
     forgotten_until: int = field(default=0, compare=False)
+    shared: tuple[str, ...] = field(default=(), compare=False)
+    shared_until: tuple[int, ...] = field(default=(), compare=False)
     send_by: float = field(default=math.inf, compare=False)
     asked: float = field(default=0.0, compare=False)
 
     @property
     def busy(self) -> bool:
         """Whether only calls in flight stand in the way: the next one to end frees capacity."""
-        return set(self.full) <= {Wait.IN_FLIGHT, Wait.TIER_IN_FLIGHT, FORGOTTEN, TIER_FORGOTTEN}
+        return set(self.full) <= _CALLS
 
     @property
     def forgotten(self) -> frozenset[Wait]:
@@ -225,7 +208,7 @@ class Grant:
         """What the granted ones of those ``wanted`` hold."""
         granted = set(self.granted)
         return [
-            Slot(want.id, self.at, want.input, want.output, self.trial, self.asked)
+            Slot(want.id, self.at, want.input, want.output, self.trial, self.asked, self.shared)
             for want in wanted
             if want.id in granted
         ]

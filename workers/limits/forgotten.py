@@ -9,8 +9,17 @@ from tierqueue.ledger.monitoring.recent_calls import RecentCall
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier
-from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, TIER_FORGOTTEN, Bounds, Grant, Want
-from tierqueue.workers.limits.limiter import Entry, Limiter
+from tierqueue.workers.limits.bounds import (
+    FORGOTTEN,
+    RATE_FORGOTTEN,
+    TIER_FORGOTTEN,
+    Bounds,
+    Grant,
+    Want,
+)
+from tierqueue.workers.limits.limiter import Limiter
+from tierqueue.workers.limits.rates import Shared
+from tierqueue.workers.limits.scripts import Entry
 
 
 def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
@@ -23,12 +32,18 @@ def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[Wan
         return granted
     asked_again = _calls_told(ledger, limiter, bounds, granted)
     if RATE_FORGOTTEN in granted.forgotten:
-        asked_again |= _rates_told(ledger, limiter, bounds, granted)
+        until = granted.forgotten_until
+        asked_again |= _rates_told(ledger, limiter, bounds, granted, until)
+    for shared, until in zip(bounds.shared, granted.shared_until, strict=False):
+        if shared.forgotten in granted.forgotten:
+            asked_again |= _shared_told(ledger, limiter, bounds, shared)
+        if until:
+            asked_again |= _rates_told(ledger, limiter, bounds, granted, until, shared)
     return limiter.grant(bounds, wanted) if asked_again else granted
 
 
 def _calls_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:
-    forgotten = granted.forgotten - {RATE_FORGOTTEN}
+    forgotten = granted.forgotten & {FORGOTTEN, TIER_FORGOTTEN}
     if not forgotten:
         return False
     deployment = None if TIER_FORGOTTEN in forgotten else bounds.deployment
@@ -39,36 +54,58 @@ def _calls_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant
     return True
 
 
-def _rates_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:
-    """Whether the windows were filled from the ledger; what was learned is, in any case.
+def _shared_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, shared: Shared) -> bool:
+    """The same of what calls share with those of other deployments, or of a budget."""
+    if shared.in_flight is None:
+        return False
+    with ledger.read() as connection:
+        if leases.any_claimed(connection, shared.deployments, shared.budget):
+            return False
+    limiter.nothing_in_flight(bounds.deployment, bounds.tier, (), [shared.key])
+    return True
+
+
+def _rates_told(
+    ledger: Ledger,
+    limiter: Limiter,
+    bounds: Bounds,
+    granted: Grant,
+    until: int,
+    shared: Shared | None = None,
+) -> bool:
+    """Whether the windows were filled from the ledger: the deployment's, or shared ones; what was
+    learned is, in any case.
 
     Where calls were made within them, others may have been granted and not claimed yet: those are
     waited for first.
     """
-    minute = limiter.travel + bounds.call + limiter.minute
-    days = bounds.requests_per_day is not None
+    scope = bounds if shared is None else shared
+    minute = limiter.travel + scope.call + limiter.minute
+    days = scope.requests_per_day is not None
     with ledger.read() as connection:
         now = database_now(connection)
         since = now - round((limiter.travel + limiter.day if days else minute) * 1_000_000)
-        calls = recent_calls.since(connection, Tier(bounds.tier), bounds.deployment, since)
-        learned = learned_limits.all_learned(connection, bounds.deployment)
-    limiter.learned.remember(bounds.deployment, learned, now)
-    if granted.at < granted.forgotten_until and any(
-        now - call.started_at < minute * 1_000_000 for call in calls
-    ):
+        if shared is None:
+            calls = recent_calls.since(connection, Tier(bounds.tier), bounds.deployment, since)
+            learned = learned_limits.all_learned(connection, bounds.deployment)
+        else:
+            calls = recent_calls.all_since(connection, shared.deployments, shared.budget, since)
+    if shared is None:
+        limiter.learned.remember(bounds.deployment, learned, now)
+    if granted.at < until and any(now - call.started_at < minute * 1_000_000 for call in calls):
         return False
-    entries = [entry for call in calls for entry in _entries(limiter, bounds, call, now, days)]
-    limiter.restore(bounds, granted.forgotten_until, entries, days)
+    entries = [entry for call in calls for entry in _entries(limiter, scope, call, now, days)]
+    limiter.restore(bounds, until, entries, days, shared)
     return True
 
 
 def _entries(
-    limiter: Limiter, bounds: Bounds, call: RecentCall, now: int, days: bool
+    limiter: Limiter, scope: Bounds | Shared, call: RecentCall, now: int, days: bool
 ) -> Iterator[Entry]:
     """What one call still counts for: it arrived while it ran, and soon after it was claimed."""
     age = (now - call.started_at) / 1e6
     ended = (
-        age - limiter.travel - bounds.call if call.ended_at is None else (now - call.ended_at) / 1e6
+        age - limiter.travel - scope.call if call.ended_at is None else (now - call.ended_at) / 1e6
     )
     arrived = max(age - limiter.travel, ended)
     if limiter.minute > arrived:

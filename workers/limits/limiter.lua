@@ -1,13 +1,16 @@
 -- Decides one slice; see limiter.py for the promise.
+-- The scopes: the deployment, its tier, then what its calls share with others' (account, budget).
 -- KEYS: of each scope its windows, its calls in flight, what is remembered of those; then what was
 -- learned of the first scope.
 -- ARGV: lease, look-again, minute, travel, the longest call, day (microseconds), key life (seconds),
--- how many scopes, whether what was found counts; of each scope: limits of requests, tokens, input and output tokens a minute, of
--- requests a day, of calls in flight ('' = not bounded), whether its windows are kept, the bits of its
--- calls in flight and of those forgotten; then id, input and output tokens of each call wanted.
+-- how many scopes, whether what was found counts; of each scope: limits of requests, tokens, input
+-- and output tokens a minute, of requests a day, of calls in flight ('' = not bounded), whether its
+-- windows are kept, the longest call of any that counts in them, the bits of its calls in flight, of
+-- those forgotten, of its windows forgotten and of its rates ('' = a bit for each dimension); then id,
+-- input and output tokens of each call wanted.
 -- Answers: how many were granted, microseconds to wait, bits of LIMITS, the time; then of each scope
--- until when it is forgotten (0: it is not); then of the first what is used in each dimension, and what
--- was learned of the first four ('': nothing).
+-- until when it is forgotten (0: it is not) and what is used of its five dimensions; then what was
+-- learned of the first four of the first ('': nothing).
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local lease, again, minute = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -15,10 +18,7 @@ local travel, call, day = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]
 local life, scopes, by_learned = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
 local rates, told = learned(KEYS[scopes * 3 + 1], now, minute)
 local grain = { minute = minute / 240, day = day / 240 }
-local longest = {
-  p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
-}
-local REQUESTS, TOKENS, INPUT, OUTPUT, DAY, FORGOTTEN = 1, 2, 4, 8, 16, 32
+local DIMENSIONS, WIDTH = { 1, 2, 4, 8, 16 }, 12
 
 local function crowd(key)
   ours(key, 'zset')
@@ -33,11 +33,18 @@ local function first_leaves(key)
   return first[2] and math.min(again, tonumber(first[2]) - now) or again
 end
 
+local wait, why = 0, {}
+
+local function stop(bit, seconds)
+  why[bit], wait = true, math.max(wait, seconds)
+end
+
 local function scope(number)
-  local at = 9 + (number - 1) * 9
+  local at = 9 + (number - 1) * WIDTH
   local s = {
-    most = tonumber(ARGV[at + 6]), windows = ARGV[at + 7] == '1', from = 0, why = 0, wait = 0,
-    calls_key = KEYS[number * 3 - 1], bit = tonumber(ARGV[at + 8]), used = { 0, 0, 0, 0, 0 },
+    most = tonumber(ARGV[at + 6]), windows = ARGV[at + 7] == '1', from = 0,
+    calls_key = KEYS[number * 3 - 1], bit = tonumber(ARGV[at + 9]), used = { 0, 0, 0, 0, 0 },
+    rate = tonumber(ARGV[at + 12]),
   }
   local limits = {}
   for dimension = 1, 5 do limits[dimension] = tonumber(ARGV[at + dimension]) end
@@ -52,9 +59,10 @@ local function scope(number)
   if s.most then
     s.calls = crowd(s.calls_key)
     local known = remembered(KEYS[number * 3], now, lease, life)
-    if known > now then s.why, s.wait = tonumber(ARGV[at + 9]), known - now end
+    if known > now then stop(tonumber(ARGV[at + 10]), known - now) end
   end
   if not s.windows then return s end
+  local longest = longest_of(minute, travel, tonumber(ARGV[at + 8]), day, grain)
   local w, process = window(KEYS[number * 3 - 2], now, grain, longest, minute), process_now()
   local from = finite(w.state.from)
   local days = not limits[5] or w.state.day == '1'
@@ -70,7 +78,8 @@ local function scope(number)
     say(w, { from = string.format('%.0f', from) })
   end
   if from > 0 then
-    s.from, s.why, s.wait = from, s.why + FORGOTTEN, math.max(s.wait, from - now)
+    s.from = from
+    stop(tonumber(ARGV[at + 11]), from - now)
   end
   s.window = w
   for _, cell in pairs(w.cells) do
@@ -116,24 +125,13 @@ local function leaves(s, dimension, over, just)
   return dimension == 1 and math.max(math.min(wait, again), wait - travel) or math.min(wait, again)
 end
 
-local all, granted, wait, why = {}, 0, 0, 0
-for number = 1, scopes do
-  all[number] = scope(number)
-  if all[number].why > 0 then
-    why, wait = why + all[number].why, math.max(wait, all[number].wait)
-  end
-end
+local all, granted = {}, 0
+for number = 1, scopes do all[number] = scope(number) end
 
-local bits = { REQUESTS, TOKENS, INPUT, OUTPUT, DAY }
-local first = 10 + scopes * 9
+local first = 10 + scopes * WIDTH
 for n = first, #ARGV, 3 do
   local input, output = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2])
   local cost = { 1, input + output, input, output, 1 }
-  local seen = {}
-  local function stop(bit, seconds)
-    if not seen[bit] then why = why + bit end
-    seen[bit], wait = true, math.max(wait, seconds)
-  end
   for _, s in ipairs(all) do
     for dimension = 1, 5 do
       local limit, used, soft = s.limits[dimension], s.used[dimension], s.soft[dimension]
@@ -141,12 +139,13 @@ for n = first, #ARGV, 3 do
       local alone = soft and used == 0
       if limit and s.from == 0 and used + cost[dimension] > limit and not alone then
         local over = used + cost[dimension] - limit
-        stop(bits[dimension], leaves(s, dimension, soft and math.min(over, used) or over, granted))
+        local soon = leaves(s, dimension, soft and math.min(over, used) or over, granted)
+        stop(s.rate or DIMENSIONS[dimension], soon)
       end
     end
     if s.most and s.calls >= s.most then stop(s.bit, first_leaves(s.calls_key)) end
   end
-  if why > 0 then break end
+  if next(why) then break end
   granted = granted + 1
   for _, s in ipairs(all) do
     for dimension = 1, 5 do s.used[dimension] = s.used[dimension] + cost[dimension] end
@@ -174,9 +173,12 @@ for i = 1, granted do
   input = input + tonumber(ARGV[first + 3 * i - 2])
   output = output + tonumber(ARGV[first + 3 * i - 1])
 end
-local answer = { granted, math.ceil(wait), why, string.format('%.0f', now) }
+local bits = 0
+for bit in pairs(why) do bits = bits + bit end
+local answer = { granted, math.ceil(wait), bits, string.format('%.0f', now) }
 for _, s in ipairs(all) do
   answer[#answer + 1] = string.format('%.0f', s.from)
+  for dimension = 1, 5 do answer[#answer + 1] = string.format('%.0f', s.used[dimension]) end
   if granted > 0 and (s.most or s.windows) then enter(s.calls_key) end
   if s.window then
     if granted > 0 then
@@ -189,7 +191,6 @@ for _, s in ipairs(all) do
     keep(s.window, s.window.state.day == '1' and math.max(life, day / 500000) or life)
   end
 end
-for dimension = 1, 5 do answer[#answer + 1] = string.format('%.0f', all[1].used[dimension]) end
 for dimension = 1, 4 do
   answer[#answer + 1] = rates[dimension] and string.format('%.0f', rates[dimension]) or ''
 end

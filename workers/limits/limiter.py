@@ -2,14 +2,15 @@
 
 One Lua script on Redis decides a whole slice in one round trip, on Redis's own clock. Items are
 taken strictly in the order wanted, and the first that does not fit ends the grant: nothing
-overtakes, so a big item cannot starve behind small ones. An item is granted in every dimension or
-in none.
+overtakes, so a big item cannot starve behind small ones. An item is granted in every dimension of
+its deployment, its account and its budget, or in none.
 
 The promise: no sliding minute, as the provider sees it, holds more requests or tokens than the
-deployment states, provided a call reaches the provider within ``Limiter.travel`` seconds of its
-grant. A granted call counts by its bound from the moment it is granted. Once it has ended it counts
-by what it used, and leaves the window a minute after it has arrived, which is known then; one whose
-worker was lost counts by its bound until it would have left at the latest.
+deployment states, or its account or the item's budget, provided a call reaches the provider within
+``Limiter.travel`` seconds of its grant. A granted call counts by its bound from the moment it is
+granted. Once it has ended it counts by what it used, and leaves the window a minute after it has
+arrived, which is known then; one whose worker was lost counts by its bound until it would have left
+at the latest.
 
 What Redis has forgotten (it was flushed, restarted or replaced) the ledger still knows: nothing is
 granted until all that was granted before has arrived or may not be sent any more, and what was
@@ -22,9 +23,10 @@ nobody.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any
 
 import redis
 import structlog
@@ -32,7 +34,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tierqueue.router.errors import SpendingRefused
-from tierqueue.router.lifecycle import LIMITS, Wait
+from tierqueue.router.lifecycle import LIMITS
 from tierqueue.router.outcome import DIMENSIONS, PerMinute
 from tierqueue.tasks.broker import names
 from tierqueue.workers.limits.bounds import (
@@ -45,7 +47,8 @@ from tierqueue.workers.limits.bounds import (
     Want,
 )
 from tierqueue.workers.limits.learned import Learned
-from tierqueue.workers.limits.scripts import Scripts
+from tierqueue.workers.limits.rates import Shared
+from tierqueue.workers.limits.scripts import Entry, Keys, Scripts, micro, scopes_of
 
 _log = structlog.get_logger(__name__)
 
@@ -57,18 +60,6 @@ LONGEST = 60.0
 
 KEY_LIFE = 3600
 """Seconds an unused key is kept."""
-
-
-class Entry(NamedTuple):
-    """What still counts of calls made before: how it stands in ``windows.lua``, for how many
-    seconds from now, and its requests, input and output tokens.
-    """
-
-    phase: str
-    stands: float
-    requests: int
-    input: int
-    output: int
 
 
 class Limiter:
@@ -91,6 +82,7 @@ class Limiter:
 
     def __init__(self, client: redis.Redis, prefix: str, lease: float) -> None:
         self._prefix = prefix
+        self._keys = Keys(prefix)
         self._lease = round(lease * 1_000_000)
         self._grant = client.register_script(self.scripts.grant)
         self._renew = client.register_script(self.scripts.renew)
@@ -125,28 +117,23 @@ class Limiter:
         if bounds.free or not wanted:
             granted = tuple(want.id for want in wanted)
             return Grant(granted=granted, never=never, send_by=send_by)
-        arguments: list[str | int] = [self._lease, _micro(LOOK_AGAIN), *self._times(bounds)]
-        arguments += KEY_LIFE, 2, int(not bounds.trial)
-        arguments += *_limits(bounds.rates), _limit(bounds.in_flight), int(bounds.windows)
-        arguments += _bit(Wait.IN_FLIGHT), _bit(FORGOTTEN)
-        arguments += *_limits([None] * 5), _limit(bounds.tier_in_flight), 0
-        arguments += _bit(Wait.TIER_IN_FLIGHT), _bit(TIER_FORGOTTEN)
+        scopes = 2 + len(bounds.shared)
+        arguments: list[str | int] = [self._lease, micro(LOOK_AGAIN), *self._times(bounds)]
+        arguments += KEY_LIFE, scopes, int(not bounds.trial), *scopes_of(bounds)
         for want in wanted:
             arguments += want.id, want.input, want.output
         try:
-            keys = [*self._keys(bounds), self.learned.key(bounds.deployment)]
-            count, wait, full, at, until, _, *now = self._grant(keys=keys, args=arguments)
+            keys = [*self._keys.all_of(bounds), self.learned.key(bounds.deployment)]
+            count, wait, full, at, *now = self._grant(keys=keys, args=arguments)
         except redis.RedisError as error:
             raise SpendingRefused(
                 f"the limiter of {bounds.deployment} gave no answer ({type(error).__name__}); "
                 "nothing is called until Redis answers again",
                 {"deployment": bounds.deployment},
             ) from error
-        used, learned = map(int, now[:4]), (int(rate) if rate else None for rate in now[5:])
-        if bounds.windows:
-            self.seen[bounds.deployment] = Seen(
-                time.monotonic(), PerMinute(*used), PerMinute(*learned)
-            )
+        until = [int(now[6 * scope]) for scope in range(scopes)]
+        shared = tuple(one.key for one in bounds.shared)
+        self._note(bounds, shared, now)
         return Grant(
             granted=tuple(want.id for want in wanted[:count]),
             retry_after=min(wait / 1e6, LONGEST),
@@ -154,10 +141,21 @@ class Limiter:
             never=never,
             at=int(at),
             trial=bounds.trial,
-            forgotten_until=int(until),
+            forgotten_until=until[0],
+            shared=shared,
+            shared_until=tuple(until[2:]),
             send_by=send_by,
             asked=asked,
         )
+
+    def _note(self, bounds: Bounds, shared: Sequence[str], now: Sequence[Any]) -> None:
+        """Keep what a grant told of its scopes: what is used of each, and what was learned."""
+        at, scopes = time.monotonic(), [bounds.deployment, None, *shared]
+        learned = PerMinute(*(int(rate) if rate else None for rate in now[-4:]))
+        for number, scope in enumerate(scopes):
+            if scope is not None and (number or bounds.windows):
+                used = PerMinute(*map(int, now[6 * number + 1 : 6 * number + 5]))
+                self.seen[scope] = Seen(at, used, PerMinute() if number else learned)
 
     def settle(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
         """Give back the slots of calls that ended, and what they did not use of their bounds.
@@ -166,8 +164,17 @@ class Limiter:
         """
         if not ended:
             return True
+        counted_in: dict[tuple[str, ...], list[Spent]] = defaultdict(list)
+        for one in ended:
+            counted_in[one.slot.shared].append(one)
+        # Each one is asked, whether or not another gave an answer.
+        return min(self._ended(bounds, shared, some) for shared, some in counted_in.items())
+
+    def _ended(self, bounds: Bounds, shared: tuple[str, ...], ended: Sequence[Spent]) -> bool:
         # Whether its windows are kept may have been changed since: where none are, none are there.
-        arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, 2, 1, 0]
+        # What is shared is so with calls that may take longer.
+        longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
+        arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, len(longest), *longest]
         for slot, used, sent, refused, over in ended:
             tokens = ("", "") if used is None else used
             # What was refused took nothing of any limit.
@@ -175,10 +182,11 @@ class Limiter:
             arguments.append(int(sent and refused is None))
             # A trial's refusal says that the trouble lasts, and nothing of the rate.
             arguments.append(0 if refused is None or slot.trial else 1 + DIMENSIONS.index(refused))
-            arguments.append("" if over is None else _micro(over - slot.asked))
-        windows, calls, _, tier_windows, tier_calls, _ = self._keys(bounds)
+            arguments.append("" if over is None else micro(over - slot.asked))
+        scopes = bounds.deployment, bounds.tier, shared
+        each = zip(self._keys.windows(*scopes), self._keys.slots(*scopes), strict=True)
         try:
-            keys = [windows, calls, tier_windows, tier_calls, self.learned.key(bounds.deployment)]
+            keys = [*(key for pair in each for key in pair), self.learned.key(bounds.deployment)]
             self._settle(keys=keys, args=arguments)
         except redis.RedisError as error:
             name = type(error).__name__
@@ -186,39 +194,58 @@ class Limiter:
             return False
         return True
 
-    def restore(self, bounds: Bounds, until: int, entries: Iterable[Entry], days: bool) -> None:
-        """Count what the ledger knows of calls made before Redis forgot them.
+    def restore(
+        self,
+        bounds: Bounds,
+        until: int,
+        entries: Iterable[Entry],
+        days: bool,
+        shared: Shared | None = None,
+    ) -> None:
+        """Count what the ledger knows of calls made before Redis forgot them: of the deployment, or
+        of what it shares.
 
         ``until`` as the grant said that noticed it; with ``days`` the requests of a day are known.
         Where Redis gives no answer, or somebody was first, nothing changes.
         """
         arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, until, int(days)]
+        if shared is not None:
+            arguments[2] = micro(max(shared.call, bounds.call))
         for phase, stands, *counts in entries:
-            arguments += phase, _micro(stands), *counts
+            arguments += phase, micro(stands), *counts
+        keys = [] if shared is None else [shared.key]
         with suppress(redis.RedisError):
-            self._restore(keys=self._keys(bounds)[:1], args=arguments)
+            windows = self._keys.windows(bounds.deployment, bounds.tier, keys)
+            self._restore(keys=[windows[-1 if keys else 0]], args=arguments)
 
-    def renew(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:
-        """Lease the slots of ``ids`` anew; false when Redis gave no answer (try again soon)."""
+    def renew(
+        self, deployment: str, tier: str, ids: Iterable[str], shared: Sequence[str] = ()
+    ) -> bool:
+        """Lease the slots of ``ids`` anew, which count in ``shared`` too; false when Redis gave no
+        answer (try again soon).
+        """
         members = list(ids)
         if not members:
             return True
+        scopes = deployment, tier, shared
         try:
-            keys = [*self._slots(deployment, tier), *self._memory(deployment, tier)]
+            keys = [*self._keys.slots(*scopes), *self._keys.memory(*scopes)]
             self._renew(keys=keys, args=[self._lease, KEY_LIFE, *members])
         except redis.RedisError as error:
             _log.warning("slots_not_renewed", deployment=deployment, error=type(error).__name__)
             return False
         return True
 
-    def release(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:
+    def release(
+        self, deployment: str, tier: str, ids: Iterable[str], shared: Sequence[str] = ()
+    ) -> bool:
         """Give back the slots of ``ids``; false when Redis gave no answer (the lease ends them)."""
         members = list(ids)
         if not members:
             return True
         try:
             with self._client.pipeline(transaction=False) as pipe:
-                for key in self._slots(deployment, tier):
+                for key in self._keys.slots(deployment, tier, shared):
                     pipe.zrem(key, *members)
                 pipe.execute()
         except redis.RedisError as error:
@@ -226,16 +253,20 @@ class Limiter:
             return False
         return True
 
-    def nothing_in_flight(self, deployment: str, tier: str, forgotten: Collection[str]) -> None:
-        """The ledger knows of no call in flight where Redis has ``forgotten`` some.
+    def nothing_in_flight(
+        self, deployment: str, tier: str, forgotten: Collection[str], shared: Sequence[str] = ()
+    ) -> None:
+        """The ledger knows of no call in flight where Redis has ``forgotten`` some, nor of any that
+        counts in one of ``shared``.
 
         Where Redis gives no answer it stays as it is, and the next ``grant`` says so.
         """
-        known = zip((FORGOTTEN, TIER_FORGOTTEN), self._memory(deployment, tier), strict=True)
+        own, tiers, *others = self._keys.memory(deployment, tier, shared)
+        known = zip((FORGOTTEN, TIER_FORGOTTEN), (own, tiers), strict=True)
+        keys = [*(key for reason, key in known if reason in forgotten), *others]
         with suppress(redis.RedisError):
-            for reason, key in known:
-                if reason in forgotten:
-                    self._client.hset(key, "from", 0)
+            for key in keys:
+                self._client.hset(key, "from", 0)
 
     def _good_for(self, bounds: Bounds) -> float:
         """Seconds for which a grant may be sent.
@@ -244,36 +275,8 @@ class Limiter:
         and the claim's, which is as long: after it another worker may have the item.
         """
         leased = self._lease / 1e6 * 2 / 3
-        return min(self.travel, leased) if bounds.rated else leased
+        rated = bounds.rated or any(one.rated for one in bounds.shared)
+        return min(self.travel, leased) if rated else leased
 
     def _times(self, bounds: Bounds) -> tuple[int, int, int, int]:
-        return _micro(self.minute), _micro(self.travel), _micro(bounds.call), _micro(self.day)
-
-    def _keys(self, bounds: Bounds) -> list[str]:
-        """Of the deployment and of the tier: windows, calls in flight, what is known of those."""
-        deployment, tier = bounds.deployment, bounds.tier
-        calls, memory = self._slots(deployment, tier), self._memory(deployment, tier)
-        windows = [f"{self._prefix}:windows:{deployment}", f"{self._prefix}:tier-windows:{tier}"]
-        return [windows[0], calls[0], memory[0], windows[1], calls[1], memory[1]]
-
-    def _memory(self, deployment: str, tier: str) -> list[str]:
-        return [f"{self._prefix}:known:{deployment}", f"{self._prefix}:tier-known:{tier}"]
-
-    def _slots(self, deployment: str, tier: str) -> list[str]:
-        return [f"{self._prefix}:calls:{deployment}", f"{self._prefix}:tier-calls:{tier}"]
-
-
-def _micro(seconds: float) -> int:
-    return round(seconds * 1_000_000)
-
-
-def _limit(most: int | None) -> str | int:
-    return "" if most is None else most
-
-
-def _limits(rates: Iterable[int | None]) -> list[str | int]:
-    return [_limit(rate) for rate in rates]
-
-
-def _bit(limit: Wait) -> int:
-    return 1 << LIMITS.index(limit)
+        return micro(self.minute), micro(self.travel), micro(bounds.call), micro(self.day)

@@ -7,9 +7,7 @@ local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local minute, travel, call = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local day, life = tonumber(ARGV[4]), tonumber(ARGV[5])
 local grain = { minute = minute / 240, day = day / 240 }
-local longest = {
-  p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
-}
+local longest = longest_of(minute, travel, call, day, grain)
 local w = window(KEYS[1], now, grain, longest, minute)
 if w.state.process ~= process_now() or w.state.from ~= ARGV[6] then return 0 end
 for n = 8, #ARGV, 5 do

@@ -1,25 +1,23 @@
 -- Calls that ended: their slots come back, and what they did not use of their bounds.
 -- KEYS: of each scope its windows and its calls in flight; then what was learned of the first. ARGV:
--- minute, travel, the longest call, day (microseconds), key life (seconds), how many scopes, whether
--- each one's windows are kept; then of each call: id, when it was granted, bounds of input and output,
--- input and output used ('' = not known), whether it took anything of a limit, of which limit per minute
--- it was refused (1 to 4; 0: of none), how long after its grant it had ended at the latest ('' = by now).
+-- minute, travel, the longest call, day (microseconds), key life (seconds), how many scopes, of each
+-- the longest call of any that counts in its windows ('' = it keeps none); then of each call: id, when
+-- it was granted, bounds of input and output, input and output used ('' = not known), whether it took
+-- anything of a limit, of which limit per minute it was refused (1 to 4; 0: of none), how long after
+-- its grant it had ended at the latest ('' = by now).
 -- A slot that is not there any more was given back before, or has lapsed: its bound stays.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local minute, travel, call = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local day, life, scopes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local grain = { minute = minute / 240, day = day / 240 }
-local longest = {
-  p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
-}
 local process, ended = process_now(), {}
 for n = 7 + scopes, #ARGV, 9 do
   local mine = false
   for number = 1, scopes do
     ours(KEYS[number * 2], 'zset')
     local there = redis.call('ZREM', KEYS[number * 2], ARGV[n]) == 1
-    mine = mine or (number == 1 and there)
+    mine = mine or there
   end
   if mine then ended[#ended + 1] = n end
 end
@@ -45,7 +43,9 @@ local function refused(w)
 end
 
 for number = 1, scopes do
-  if ARGV[6 + number] == '1' and #ended > 0 then
+  local longest_call = tonumber(ARGV[6 + number])
+  if longest_call and #ended > 0 then
+    local longest = longest_of(minute, travel, longest_call, day, grain)
     local w = window(KEYS[number * 2 - 1], now, grain, longest, minute)
     local since = finite(w.state.since)
     if w.state.process == process and finite(w.state.from) == 0 and since then

@@ -1,13 +1,11 @@
-"""The limits that operators set of deployments, as the ledger keeps them."""
+"""The limits that operators set, as the ledger keeps them."""
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from tierqueue.router.errors import SpendingRefused
-
-Chosen = Mapping[str, Mapping[str, int]]
-"""Of each deployment of which any is set, the limits by name."""
+from tierqueue.workers.limits.rates import Chosen
 
 
 class StatedLimits:
@@ -28,8 +26,8 @@ class StatedLimits:
         self._asked: float | None = None
         self._chosen: Chosen = {}
 
-    def of(self, deployment: str) -> Mapping[str, int]:
-        """The limits set of a deployment; raises ``SpendingRefused`` without an answer."""
+    def now(self) -> Chosen:
+        """The limits that are set; raises ``SpendingRefused`` without an answer."""
         with self._lock:
             asked = self._clock()
             if self._asked is None or asked - self._asked >= self.EVERY:
@@ -41,4 +39,4 @@ class StatedLimits:
                     ) from error
                 # From before the question: what took long to answer is already old.
                 self._asked = asked
-            return self._chosen.get(deployment, {})
+            return self._chosen

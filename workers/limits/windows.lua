@@ -10,6 +10,13 @@ end
 
 local function index_of(at, grain) return math.ceil(at / grain) end
 
+-- How far ahead a cell of each phase may leave: none was put there further.
+local function longest_of(minute, travel, call, day, grain)
+  return {
+    p = minute + travel + call + grain.minute, s = minute + travel + grain.minute, d = day + grain.day,
+  }
+end
+
 local function put(w, phase, index, r, i, o)
   local field = phase .. string.format('%.0f', index)
   local cell = w.cells[field] or { phase, index, 0, 0, 0 }

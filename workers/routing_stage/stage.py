@@ -32,6 +32,7 @@ from tierqueue.tasks.routing.measured import NOTHING_MEASURED, measure
 from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable
+from tierqueue.workers.limits.rates import limits_budgets
 from tierqueue.workers.maintenance.resend import Sweep
 from tierqueue.workers.routing_stage.below_the_tiers import BelowTheTiers
 from tierqueue.workers.routing_stage.filling import Fill
@@ -111,6 +112,7 @@ class RoutingStage:
         self._policy, self._below = policy, below
         self._failover = Failover(policy, self._resend)
         self._fill = Fill(policy, self._resend)
+        self._limited = self._budgets_limited()
         self._sweep.use(policy)
         self._to_renew = [(state, tier) for state in _RENEWED for tier in TIERS]
         self._renewed_to: policies.Cursor | None = None
@@ -132,6 +134,10 @@ class RoutingStage:
             prompts.keep(connection, self._policy.prompts, now)
             batches.route_anew(connection)
             self._measured = measure(connection, self._policy, now)
+
+    def _budgets_limited(self) -> bool:
+        """Whether any budget has limits, so that its items may have to wait for them."""
+        return limits_budgets(self._policy, self._measured.limits)
 
     def wake(self) -> None:
         """Look soon; returns at once."""
@@ -224,6 +230,7 @@ class RoutingStage:
             if self._ticked:
                 self._below.judge(connection, now)
                 self._measured = measure(connection, self._policy, now)
+                self._limited = self._budgets_limited()
             self._ticked = False
             if ahead is None:
                 submitted = self._fill.submitted(connection, BATCH, lock=True)
@@ -335,6 +342,8 @@ class RoutingStage:
         paused = pauses.in_force(connection)
         # Queued while somebody paused them.
         pauses.pull_back(connection, paused)
+        if self._limited:
+            paused = [*paused, *pauses.out_of_rate(connection, now)]
         trials = self._failover.trials(connection, known, now, paused)
         tried = [(Tier(item.tier), slice_) for item in trials for slice_ in cut([item], 1)]
         held = self._failover.held(known, now)

@@ -1,4 +1,4 @@
-"""``tierqueue limits``: what deployments may be asked for, stated, set and learned."""
+"""``tierqueue limits``: what deployments, accounts and budgets may be asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.names import one_of
+from tierqueue.operations.cli.input.names import one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -38,14 +38,18 @@ _LIMIT = one_of(_NAMES)
 
 @click.group()
 def limits() -> None:
-    """Show or set what a deployment may be asked for, over all its workers."""
+    """Show or set what may be asked of a deployment, an account or for a budget, over all workers.
+
+    A deployment stands by its name, an account of the policy as `account:NAME`, a budget as
+    `budget:NAME`.
+    """
 
 
 @limits.command(epilog="Example: tierqueue limits show best")
-@click.argument("deployment", required=False)
+@click.argument("scope", metavar="[DEPLOYMENT]", required=False)
 @json_option
-def show(deployment: str | None, as_json: bool) -> None:
-    """Show the limits of each deployment, or of DEPLOYMENT, and what is used of them.
+def show(scope: str | None, as_json: bool) -> None:
+    """Show all limits and what is used of them, or those of DEPLOYMENT, account:NAME, budget:NAME.
 
     STATED is the policy's, SET an operator's in its place, LEARNED what the provider states or has
     shown by refusing, SINCE when: the least of them is in force. USED is what was asked for within
@@ -55,75 +59,86 @@ def show(deployment: str | None, as_json: bool) -> None:
     from tierqueue.operations.limits import all_limits
 
     policy, _ = read_policy(None)
-    if deployment is not None:
-        _known(policy, deployment)
     with opened() as ledger, ledger.read() as connection:
-        now = database_now(connection)
-        found = [
-            limit
-            for limit in all_limits(connection, policy)
-            if deployment in (None, limit.deployment)
-        ]
+        found, now = all_limits(connection, policy), database_now(connection)
+    if scope is not None:
+        if scope not in {limit.scope for limit in found}:
+            _known(policy, scope)
+        found = [limit for limit in found if limit.scope == scope]
     if as_json:
         emit([_for_scripts(limit) for limit in found])
         return
     told = [limit for limit in found if _says_something(limit)]
-    columns = ["deployment", "limit", "stated>", "set>", "learned>", "since>", "used>"]
+    columns = ["of", "limit", "stated>", "set>", "learned>", "since>", "used>"]
     last = Column("in force", right=True, rank=1)
     table([*columns, last], [_row(limit, now) for limit in told])
-    quiet = {limit.deployment for limit in found} - {limit.deployment for limit in told}
+    quiet = {limit.scope for limit in found} - {limit.scope for limit in told}
     if quiet:
         paragraph("", f"nothing stated, set, learned or used: {', '.join(sorted(quiet))}")
 
 
 @limits.command(name="set", epilog="Example: tierqueue limits set best requests_per_minute 40")
-@click.argument("deployment")
+@click.argument("scope", metavar="DEPLOYMENT")
 @click.argument("limit", type=_LIMIT, metavar="LIMIT")
 @click.argument("most", type=click.IntRange(1, 10**12))
-def set_(deployment: str, limit: str, most: int) -> None:
-    """Let DEPLOYMENT be asked for at most MOST, in place of what the policy states of LIMIT.
+def set_(scope: str, limit: str, most: int) -> None:
+    """Let DEPLOYMENT, account:NAME or budget:NAME be asked for at most MOST of LIMIT.
 
     LIMIT is requests_per_minute, tokens_per_minute, input_tokens_per_minute,
-    output_tokens_per_minute, requests_per_day or in_flight.
+    output_tokens_per_minute, requests_per_day or in_flight; MOST takes the place of the policy's.
 
     In force within 2 seconds over all workers, also after a restart, until `limits unset`. To stop
-    a deployment's tier: `tierqueue concurrency set TIER 0`.
+    a deployment's tier: `tierqueue concurrency set TIER 0`; to stop a budget:
+    `tierqueue pause budget NAME`.
     """
     from tierqueue.ledger.in_force import stated_limits
 
     policy, _ = read_policy(None)
-    _known(policy, deployment)
+    _known(policy, scope)
+    hint = None
     with opened() as ledger, ledger.write() as connection:
-        stated_limits.set_limits(connection, deployment, {limit: most}, operator())
-    stated = getattr(policy.deployments[deployment].limits, limit)
+        if scope.startswith("budget:") and scope.removeprefix("budget:") not in policy.budgets:
+            hint = unused_budget(connection, scope.removeprefix("budget:"))
+        stated_limits.set_limits(connection, scope, {limit: most}, operator())
+    stated = getattr(policy.limits_of(scope), limit)
     before = "states none" if stated is None else f"states {stated:,}"
-    say(f"{deployment}: {limit} is {most:,}; the policy {before}")
+    say(f"{scope}: {limit} is {most:,}; the policy {before}")
+    if hint is not None:
+        say(hint, err=True)
 
 
 @limits.command(epilog="Example: tierqueue limits unset best requests_per_minute")
-@click.argument("deployment")
+@click.argument("scope", metavar="DEPLOYMENT")
 @click.argument("limit", type=_LIMIT, metavar="[LIMIT]", required=False)
-def unset(deployment: str, limit: str | None) -> None:
-    """Let the policy's LIMIT of DEPLOYMENT hold again, or all its limits."""
+def unset(scope: str, limit: str | None) -> None:
+    """Let the policy's LIMIT of DEPLOYMENT, account:NAME or budget:NAME hold again, or all."""
     from tierqueue.ledger.in_force import stated_limits
 
     policy, _ = read_policy(None)
     with opened() as ledger, ledger.write() as connection:
         # Also of one that the policy does not hold any more.
-        if deployment not in stated_limits.all_set(connection):
-            _known(policy, deployment)
+        if scope not in stated_limits.all_set(connection):
+            _known(policy, scope)
         wanted = _NAMES if limit is None else (limit,)
-        found = stated_limits.unset(connection, deployment, wanted, operator())
+        found = stated_limits.unset(connection, scope, wanted, operator())
     if not found:
-        raise InvalidItem(f"nothing is set of {deployment}{f': {limit}' if limit else ''}")
-    say(f"{deployment}: the policy's {', '.join(found)} again")
+        raise InvalidItem(f"nothing is set of {scope}{f': {limit}' if limit else ''}")
+    say(f"{scope}: the policy's {', '.join(found)} again")
 
 
-def _known(policy: Policy, deployment: str) -> None:
+def _known(policy: Policy, scope: str) -> None:
+    """Refuse what the policy does not hold; a budget may be any."""
     from tierqueue.router.policy.policy_errors import there_is_no
 
-    if deployment not in policy.deployments:
-        raise InvalidItem(there_is_no("deployment", deployment, policy.deployments))
+    kind, shared, name = scope.partition(":")
+    if not shared:
+        if scope not in policy.deployments:
+            raise InvalidItem(there_is_no("deployment", scope, policy.deployments))
+    elif kind == "account":
+        if name not in policy.accounts:
+            raise InvalidItem(there_is_no("account", name, policy.accounts))
+    elif kind != "budget" or not name:
+        raise InvalidItem(f"{scope!r} is no deployment, account:NAME or budget:NAME")
 
 
 def _says_something(limit: Limit) -> bool:
@@ -134,7 +149,7 @@ def _says_something(limit: Limit) -> bool:
 def _row(limit: Limit, now: int) -> tuple[Any, ...]:
     own = [_figure(figure) for figure in (limit.stated, limit.chosen, limit.learned)]
     now_so = [_figure(figure) for figure in (limit.used, limit.in_force)]
-    return limit.deployment, limit.name, *own, age(limit.learned_at, now), *now_so
+    return limit.scope, limit.name, *own, age(limit.learned_at, now), *now_so
 
 
 def _figure(number: int | None) -> str:
@@ -143,7 +158,7 @@ def _figure(number: int | None) -> str:
 
 def _for_scripts(limit: Limit) -> dict[str, Any]:
     return {
-        "deployment": limit.deployment,
+        "deployment": limit.scope,
         "limit": limit.name,
         "stated": limit.stated,
         "set": limit.chosen,

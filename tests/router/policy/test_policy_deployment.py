@@ -42,7 +42,7 @@ def test_a_deployment_that_states_no_task_types_has_the_terms_of_an_older_releas
     later = {"tasks", "top_logprobs", "profile", "logprobs_parameter", "prompt_cache"}
     later |= {"temperature", "batch", "served_model"}
     later |= {"connect_timeout", "first_token_timeout", "stream_usage", "redact", "flex"}
-    later |= {"vision", "image_tokens", "candidate", "adapters"}
+    later |= {"vision", "image_tokens", "candidate", "adapters", "account"}
     said = deployment.model_dump(exclude={"policy", *later}, mode="python")
     for later_limit in ("input_tokens_per_minute", "output_tokens_per_minute", "requests_per_day"):
         del said["limits"][later_limit]

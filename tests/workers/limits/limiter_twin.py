@@ -171,6 +171,10 @@ def granted(limiter: Limiter | TwinLimiter, bounds: Bounds, wanted: Sequence[Wan
         if RATE_FORGOTTEN in grant.forgotten:
             days = bounds.requests_per_day is not None
             limiter.restore(bounds, grant.forgotten_until, [], days)
+        for shared, until in zip(bounds.shared, grant.shared_until, strict=True):
+            limiter.nothing_in_flight(bounds.deployment, bounds.tier, (), [shared.key])
+            if until:
+                limiter.restore(bounds, until, [], shared.requests_per_day is not None, shared)
         grant = limiter.grant(bounds, wanted)
     return grant
 

@@ -5,7 +5,8 @@ import pytest
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.workers.limits.bounds import bounds_of
-from tierqueue.workers.limits.stated import Chosen, StatedLimits
+from tierqueue.workers.limits.rates import Chosen
+from tierqueue.workers.limits.stated import StatedLimits
 
 BEST = parse_policy(
     """
@@ -33,10 +34,9 @@ def test_they_are_asked_for_once_a_second() -> None:
     limits = StatedLimits(read, lambda: clock[0])
     for now in (0.0, 0.9, 1.0, 1.9, 2.1):
         clock[0] = now
-        limits.of("best")
+        limits.now()
     assert asked == [0.0, 1.0, 2.1]
-    assert limits.of("best") == {"in_flight": 3}
-    assert limits.of("other") == {}
+    assert limits.now() == {"best": {"in_flight": 3}}
 
 
 def test_without_an_answer_nothing_is_spent() -> None:
@@ -44,7 +44,7 @@ def test_without_an_answer_nothing_is_spent() -> None:
         raise OSError
 
     with pytest.raises(SpendingRefused, match="OSError"):
-        StatedLimits(read).of("best")
+        StatedLimits(read).now()
 
 
 def test_what_is_set_takes_the_place_of_what_the_policy_states() -> None:
