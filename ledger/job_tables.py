@@ -1,4 +1,4 @@
-"""The tables of jobs (a file of work, its rows, where they are and go), and of what comes again."""
+"""The tables of jobs (files, their rows, where they are and go), of chords, of what comes again."""
 
 from typing import Any
 
@@ -82,7 +82,8 @@ job_counts = Table(
 )
 """Sums over a job's rows, kept by triggers of the database's own, whichever release writes.
 
-``part``: `own` items, rows that have another's item (`shared`), calls whose bill is not known
+``part``: `own` items, those of documents in pieces (`document`) and of their pieces (`piece`, no
+rows of the file), rows that have another's item (`shared`), calls whose bill is not known
 (`booked`: their cost is ``spent``), and how many items ended in the second ``at`` (`ends`; kept for
 some minutes, and ``at`` is 0 elsewhere). ``state``: what is routed, queued or running is `routed`.
 ``reason`` of dead letters, ``held`` of what was handed over alone. Sums over costs and over bytes
@@ -99,6 +100,21 @@ job_deltas = Table(
     Index("ix_job_deltas_job_id", "job_id"),
 )
 """What is to be added to ``job_counts``, on PostgreSQL: many writers append and none waits."""
+
+chords = Table(
+    "chords",
+    metadata,
+    Column("group_id", Id, primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("body_sent_at", BigInteger),
+    Column("failed_at", BigInteger),
+)
+"""One row a chord whose header is all ours, from the end of its last part.
+
+``failed_at``: its body was told that a part had failed; a replay of that part, or of a part of a
+chord that is one, sends it after all.
+"""
 
 schedules = Table(
     "schedules",

@@ -30,6 +30,7 @@ from tierqueue.ledger.evidence_table import prompts as prompts  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import reusable as reusable  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import surrogate_audits as surrogate_audits  # noqa: PLC0414
 from tierqueue.ledger.evidence_table import surrogates_off as surrogates_off  # noqa: PLC0414
+from tierqueue.ledger.job_tables import chords as chords  # noqa: PLC0414
 from tierqueue.ledger.job_tables import job_counts as job_counts  # noqa: PLC0414
 from tierqueue.ledger.job_tables import job_deltas as job_deltas  # noqa: PLC0414
 from tierqueue.ledger.job_tables import job_rows as job_rows  # noqa: PLC0414
@@ -115,6 +116,8 @@ items = Table(
         "ix_items_second_to", "second_to", "purpose", unique=True, **_where("second_to IS NOT NULL")
     ),
     Column("prompt", Text),
+    Column("part_of", _Id),
+    Column("split", _Json),
     Index("ix_items_submitted_at", "submitted_at", "id"),
     # One small index a state: a move touches only the two it concerns.
     Index("ix_items_submitted", "flow", "due", "id", **_where("state = 'submitted'")),
@@ -148,6 +151,7 @@ items = Table(
         **_where("idempotency_key IS NOT NULL"),
     ),
     Index("ix_items_key_expires_at", "key_expires_at", **_where("key_expires_at IS NOT NULL")),
+    Index("ix_items_part_of", "part_of", **_where("part_of IS NOT NULL")),
 )
 """One row a work item, from submission to its end.
 
@@ -162,6 +166,7 @@ deployment's batches, `flex` where to its flex tier, `live` once a batch came to
 tier does not take it. ``pinned``: the one tier that may do it. ``shared``: other rows have it too.
 ``fresh``: no earlier answer does. ``images``: their sizes. ``purpose``: why it answers again what
 ``second_to`` was accepted for; ``candidate``: who alone may do it. ``prompt``: its other one.
+``part_of``: whose document it is a part of; ``split``: how a document is cut, which pieces it has.
 """
 
 promises = Table(
@@ -191,21 +196,6 @@ promises = Table(
 ``followed_at``: the broker lost a result that had been told; what follows it was sent by then, and
 the result alone is owed again. ``replays``: how often its item was replayed meanwhile; what was
 told of an earlier end is owed anew.
-"""
-
-chords = Table(
-    "chords",
-    metadata,
-    Column("group_id", _Id, primary_key=True),
-    Column("size", Integer, nullable=False),
-    Column("begun_at", BigInteger, nullable=False),
-    Column("body_sent_at", BigInteger),
-    Column("failed_at", BigInteger),
-)
-"""One row a chord whose header is all ours, from the end of its last part.
-
-``failed_at``: its body was told that a part had failed; a replay of that part, or of a part of a
-chord that is one, sends it after all.
 """
 
 attempts = Table(

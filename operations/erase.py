@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.lifecycle import documents, items
 from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.results import promises
 from tierqueue.tasks.app import TierqueueApp
@@ -34,8 +34,10 @@ def erase(
 ) -> Erased:
     """Erase items; returns what came of it. Those that run are waited for ``patience`` seconds.
 
-    ``why`` is recorded and holds no payload.
+    With a document its pieces. ``why`` is recorded and holds no payload.
     """
+    with app.ledger.read() as connection:
+        item_ids = documents.with_parts(connection, item_ids)
     for batch in _batches(item_ids):
         with app.ledger.write() as connection:
             ends = items.cancel(connection, batch, by)

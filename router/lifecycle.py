@@ -28,7 +28,8 @@ class State(StrEnum):
 
     WAITING = "waiting"
     """In: throttled, to be tried again, or a ceiling is full of others' holds; `not_before` says
-    until when. Out: when it is due, back to `routed`, or to `submitted` if it has no route yet."""
+    until when; a document in pieces. Out: when it is due, back to `routed`, or to `submitted` if
+    it has no route yet; the answers of a document's pieces end it."""
 
     HANDED_OVER = "handed_over"
     """In: given to a provider's batch API: fence + 1, an attempt, holds, no lease. Out: its result
@@ -78,7 +79,14 @@ MOVES: dict[State, frozenset[State]] = {
         }
     ),
     State.WAITING: frozenset(
-        {State.ROUTED, State.SUBMITTED, State.HANDED_OVER, State.DEAD, State.CANCELLED}
+        {
+            State.ROUTED,
+            State.SUBMITTED,
+            State.HANDED_OVER,
+            State.SUCCEEDED,
+            State.DEAD,
+            State.CANCELLED,
+        }
     ),
     State.HANDED_OVER: frozenset(
         {
@@ -183,6 +191,9 @@ class Wait(StrEnum):
 
     BATCH = "batch"
     """It is collected for a batch; its row says until when."""
+
+    PIECES = "pieces"
+    """It is a document that is to be cut, or waits for the answers of its pieces."""
 
 
 LIMITS = (

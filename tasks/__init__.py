@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tierqueue.tasks.submission.demands import Demands
     from tierqueue.tasks.submission.image import Image
     from tierqueue.tasks.submission.item_task import ItemTask
+    from tierqueue.tasks.submission.pieces import Pieces
     from tierqueue.tasks.submission.pipeline import pipeline
     from tierqueue.tasks.submission.prompt import Prompt
     from tierqueue.tasks.submission.references import answer_of, argument_of
@@ -44,6 +45,7 @@ _HOME = {
     "ItemResult": "tierqueue.tasks.results.async_answer",
     "ItemTask": "tierqueue.tasks.submission.item_task",
     "Job": "tierqueue.tasks.jobs.job",
+    "Pieces": "tierqueue.tasks.submission.pieces",
     "Prompt": "tierqueue.tasks.submission.prompt",
     "Review": "tierqueue.tasks.evaluation.review",
     "Rejected": "tierqueue.router.outcome",
@@ -79,6 +81,7 @@ __all__ = [
     "ItemResult",
     "ItemTask",
     "Job",
+    "Pieces",
     "Prompt",
     "Rejected",
     "Review",

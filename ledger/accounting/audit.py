@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Integer, case, func, select, true
+from sqlalchemy import ColumnElement, Integer, and_, case, func, select, true
 
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, balances, entries, items
@@ -202,7 +202,10 @@ def _attempts(connection: Transaction) -> list[Discrepancy]:
 
 def _spent(connection: Transaction) -> list[Discrepancy]:
     total = func.coalesce(func.sum(attempts.c.cost), 0)
-    return _differing(connection, "item spent", items.c.spent, total, true())
+    # A document in pieces has no calls of its own: what it has cost, its pieces have.
+    is_document = and_(items.c.split.is_not(None), items.c.part_of.is_(None))
+    own = case((is_document, 0), else_=items.c.spent)
+    return _differing(connection, "item spent", own, total, true())
 
 
 def _held(connection: Transaction) -> list[Discrepancy]:

@@ -25,13 +25,12 @@ from tierqueue.router.lifecycle import ENDS, MOVES, State, Wait
 class NewItem:
     """A work item to be committed; demands that are ``None`` were not stated.
 
-    ``deadline`` and ``not_before`` are epoch microseconds, ``max_cost`` nano-dollars;
-    ``prefix`` names the prompt prefix that items of one slice share; ``fingerprint`` tells two
-    uses of one idempotency key apart; ``key_lifetime``: microseconds until the key is free again,
-    ``None`` for ever; ``pinned``: the one tier that may do it; ``fresh``: no earlier answer may be
-    taken for it; ``images``: the width and height of each that goes with the prompt, whose bytes
-    are among ``contents``; ``prompt``: the version of the instruction that it is asked under,
-    where that is not its task type's own.
+    ``deadline`` and ``not_before`` are epoch microseconds, ``max_cost`` nano-dollars; ``prefix``
+    names the prompt prefix that items of one slice share; ``fingerprint`` tells two uses of one
+    idempotency key apart; ``key_lifetime``: microseconds until the key is free again, ``None`` for
+    ever; ``pinned``: the one tier that may do it; ``fresh``: no earlier answer may be taken for it;
+    ``images``: width and height of each, whose bytes are in ``contents``; ``prompt``: the version
+    of the instruction, where not its task type's; ``split``: how it is cut, or a ``part_of`` has.
     """
 
     id: str
@@ -63,6 +62,8 @@ class NewItem:
     fresh: bool = False
     images: Sequence[Sequence[int]] | None = None
     prompt: str | None = None
+    part_of: str | None = None
+    split: Mapping[str, Any] | None = None
     contents: Sequence[Content] = field(default=(), repr=False)
 
 
@@ -181,7 +182,9 @@ _ELSEWHERE = ("not_before", "key_lifetime", "contents")
 
 
 def _row(new: NewItem, at: int) -> dict[str, Any]:
-    delayed = new.not_before is not None and new.not_before > at
+    in_pieces = new.split is not None and new.part_of is None
+    delayed = in_pieces or (new.not_before is not None and new.not_before > at)
+    why = Wait.PIECES if in_pieces else Wait.NOT_BEFORE
     row: dict[str, Any] = {
         name: getattr(new, name) for name in NewItem.__slots__ if name not in _ELSEWHERE
     }
@@ -189,7 +192,7 @@ def _row(new: NewItem, at: int) -> dict[str, Any]:
         row["key_expires_at"] = at + new.key_lifetime
     row.update(
         state=State.WAITING.value if delayed else State.SUBMITTED.value,
-        reason=Wait.NOT_BEFORE.value if delayed else None,
+        reason=why.value if delayed else None,
         ready_at=new.not_before or at,
         fence=0,
         calls=0,
@@ -259,15 +262,17 @@ def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> Ends:
     """Cancel items: those not running end at once, a running one when its call is aborted, one that
     was handed over in a batch when that is over.
 
-    Items that have ended are left as they are. Returns those that ended.
+    Pieces go with their document, and what has ended stays as it is. Returns those that ended.
     """
     at = database_now(connection)
+    pieces = select(items.c.id).where(among(items.c.part_of))
+    asked = {*item_ids, *connection.execute(pieces, {"ids": list(item_ids)}).scalars()}
     rows = connection.execute(
         select(items.c.id, items.c.state)
         .where(among(items.c.id))
         .order_by(items.c.id)
         .with_for_update(),
-        {"ids": sorted(set(item_ids))},
+        {"ids": sorted(asked)},
     ).all()
     claimed = (State.RUNNING, State.HANDED_OVER)
     running = [row.id for row in rows if row.state in claimed]

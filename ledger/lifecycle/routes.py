@@ -241,7 +241,7 @@ def wake_due(connection: Connection, now: int) -> int:
     # Chosen and locked first: an update alone locks in an order of its own and may deadlock.
     due = (
         select(items.c.id)
-        .where(is_in(State.WAITING), items.c.ready_at <= now)
+        .where(is_in(State.WAITING), items.c.ready_at <= now, _BY_ITSELF)
         .with_for_update(skip_locked=True)
     )
     # Limits that operators set may let nothing of its size through: another deployment may.
@@ -255,7 +255,9 @@ def wake_due(connection: Connection, now: int) -> int:
     ).rowcount
 
 
-_NEXT_DUE = select(func.min(items.c.ready_at)).where(is_in(State.WAITING))
+# Documents in pieces go on when these have ended.
+_BY_ITSELF = items.c.reason.is_distinct_from(Wait.PIECES.value)
+_NEXT_DUE = select(func.min(items.c.ready_at)).where(is_in(State.WAITING), _BY_ITSELF)
 
 
 def next_due(connection: Connection) -> int | None:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, or_, selec
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, update_many
+from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.lifecycle.items import Death
 from tierqueue.ledger.results import chords, promises, sinks
@@ -87,9 +88,11 @@ def replay(
     (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to run. ``floor`` raises
     the items' floor, an own higher one stays; ``max_cost`` (nano-dollars, over all the item has
     spent and will spend) takes the place of theirs. ``chosen_by``: the filters that chose them,
-    for the record, which also keeps how each one had ended.
+    for the record, which also keeps how each one had ended. A document in pieces waits again, and
+    its parts are replayed with it; what is returned names them too.
     """
     at = database_now(connection)
+    item_ids = documents.replayed_with(connection, item_ids)
     dead, deaths = _locked(connection, item_ids, but_not=NO_WAY_BACK, whole=True)
     connection.execute(
         update(items)
@@ -123,6 +126,7 @@ def replay(
         ),
         {"ids": dead},
     )
+    documents.wait_again(connection, dead, at)
     _restate(connection, dead, floor, max_cost)
     owed = promises.owe_anew(connection, dead)
     if groups := [promise.group_id for promise in owed if promise.group_id and promise.chord]:

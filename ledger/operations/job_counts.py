@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     Select,
     bindparam,
+    case,
     cast,
     delete,
     func,
@@ -71,7 +72,8 @@ class Pace:
 @dataclass(slots=True)
 class Counted:
     """Rows of a job by the ``states`` of their items, dead letters by reason; money as ``Progress``
-    has it. ``reused``: rows that have another row's item, or its answer.
+    has it. ``reused``: rows that have another row's item, or its answer. ``under_way``: what of
+    ``spent`` are pieces of documents that have not ended.
     """
 
     states: dict[str, int] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Counted:
     booked: int = 0
     held: int = 0
     reused: int = 0
+    under_way: int = 0
     paces: list[Pace] = field(default_factory=list)
 
     @property
@@ -95,7 +98,8 @@ def _live(state: State, *, shared: bool) -> Select[Any]:
     """
     is_in = items.c.state == literal_column(f"'{state.value}'")
     held = literal(0) if shared else func.coalesce(func.sum(items.c.held), 0)
-    sums = {"rows": func.count(), "held": held}
+    whole = literal(1) if shared else case((items.c.part_of.is_(None), 1), else_=0)
+    sums = {"rows": func.coalesce(func.sum(whole), 0), "held": held}
     found = select(
         literal("live").label("part"),
         literal(0).label("at"),
@@ -143,6 +147,10 @@ def counted(connection: Transaction, job_id: str, since: int) -> Counted:
         rows = int(row["rows"])
         if row["part"] == "booked":
             found.booked += int(row["spent"])
+        elif row["part"] == "piece":
+            found.spent += int(row["spent"])
+            found.held += int(row["held"])
+            found.under_way += int(row["spent"])
         elif row["part"] == "live":
             found.states[State.ROUTED] = found.states.get(State.ROUTED, 0) - rows
             found.states[row["state"]] = found.states.get(row["state"], 0) + rows
@@ -153,7 +161,7 @@ def counted(connection: Transaction, job_id: str, since: int) -> Counted:
             ends[row["at"]] = ends.get(row["at"], 0) + rows
         else:
             _add(found, row, rows)
-            if row["part"] == "own":
+            if row["part"] != "shared":
                 _pace(paces.setdefault((row["tier"], bool(row["went_on"])), {}), row, rows)
     found.spent -= found.booked
     found.states = {state: rows for state, rows in found.states.items() if rows}
@@ -171,7 +179,11 @@ def _add(found: Counted, row: Mapping[Any, Any], rows: int) -> None:
         found.dead[row["reason"]] = found.dead.get(row["reason"], 0) + rows
     if row["part"] == "shared" or row["tier"] == Below.REUSED:
         found.reused += rows
-    found.spent += int(row["spent"])
+    # What a document has cost is what its pieces have.
+    if row["part"] == "document":
+        found.under_way -= int(row["spent"])
+    else:
+        found.spent += int(row["spent"])
     found.held += int(row["held"])
 
 

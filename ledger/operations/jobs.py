@@ -13,7 +13,6 @@ from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.operations import job_counts
 from tierqueue.ledger.operations.job_counts import Counted, Pace
-from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Cancelled
@@ -43,7 +42,8 @@ class Progress:
     of the file, of which ``submitted`` have items, ``reused`` those of other rows. ``stopped``:
     there are fewer, and nobody adds any; ``sampled``: these are a sample. ``spent`` is what
     providers have said, and never falls; ``booked`` stands for calls whose bill is not known and
-    may be corrected; ``held`` for calls under way.
+    may be corrected; ``held`` for calls under way; ``under_way`` is what of both are pieces of
+    documents that have not ended.
     """
 
     states: dict[str, int]
@@ -59,6 +59,7 @@ class Progress:
     stopped: bool
     sampled: bool
     cancelled: bool
+    under_way: int = 0
 
     @property
     def ended(self) -> int:
@@ -193,6 +194,7 @@ def _progress(connection: Transaction, job: RowMapping, counted: Counted) -> Pro
         stopped=not (complete or sampled) and _silent(connection, job, database_now(connection)),
         sampled=sampled,
         cancelled=job.cancelled_at is not None,
+        under_way=max(0, counted.under_way),
     )
 
 
@@ -219,7 +221,7 @@ def _silent(connection: Transaction, job: RowMapping, now: int) -> bool:
     """Whether no row of a job has been added for long."""
     last = (
         select(_ITEMS.c.submitted_at)
-        .where(_ITEMS.c.job_id == job.id)
+        .where(_ITEMS.c.job_id == job.id, _ITEMS.c.job_index.is_not(None))
         .order_by(_ITEMS.c.job_index.desc())
         .limit(1)
     )
@@ -251,11 +253,12 @@ def results(
     return connection.execute(page).mappings().all()
 
 
-def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> Ends | None:
+def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> int | None:
     """Cancel the job and up to ``batch`` of its items; call again until it returns ``None``.
 
-    From the first call on no row is added to it. Running items end when their calls are aborted
-    and are not among the endings. Raises ``KeyError`` for an unknown job.
+    Returns how many rows ended. From the first call on no row is added to it. Running items end
+    when their calls are aborted and are not counted, as little as the pieces of a document.
+    Raises ``KeyError`` for an unknown job.
     """
     found = select(_JOBS.c.cancelled_at).where(_JOBS.c.id == job_id).with_for_update()
     if (row := connection.execute(found).first()) is None:
@@ -266,7 +269,7 @@ def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> E
         connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**ended))
         audit_log.note(connection, by=by, what="cancel job", detail={"job": job_id})
     asked = (
-        select(_ITEMS.c.id)
+        select(_ITEMS.c.id, _ITEMS.c.part_of)
         .where(
             _ITEMS.c.job_id == job_id,
             _ITEMS.c.state.in_(_OPEN),
@@ -275,5 +278,8 @@ def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> E
         .order_by(_ITEMS.c.id)
         .limit(batch)
     )
-    ids = connection.execute(asked).scalars().all()
-    return items.cancel(connection, ids, by) if ids else None
+    whole_of = {row.id: row.part_of for row in connection.execute(asked)}
+    if not whole_of:
+        return None
+    cancelled = items.cancel(connection, list(whole_of), by).ended
+    return sum(whole_of.get(one.item_id, "") is None for one in cancelled)

@@ -18,10 +18,18 @@ _SENDING = 60_000_000
 """Microseconds one sender may take before another may try."""
 
 
-def announce(connection: Transaction, group_id: str, size: int) -> None:
-    """A chord of ``size`` parts is about to be complete; told again, its size is the new one."""
+def announce(connection: Transaction, group_id: str, size: int, *, ours: bool = False) -> None:
+    """A chord of ``size`` parts is about to be complete; told again, its size is the new one.
+
+    ``ours``: every part of it is or will be an item's promise.
+    """
     known = update(chords).where(chords.c.group_id == group_id)
-    fresh = {"size": size, "begun_at": 0, "body_sent_at": None, "failed_at": None}
+    fresh = {
+        "size": size,
+        "begun_at": _OURS if ours else 0,
+        "body_sent_at": None,
+        "failed_at": None,
+    }
     if connection.execute(known.values(**fresh)).rowcount == 0:
         connection.execute(insert(chords).values(group_id=group_id, **fresh))
 
@@ -57,7 +65,10 @@ def parts(connection: Transaction, group_id: str) -> Sequence[Ending] | None:
     if connection.execute(unended.order_by(promises.c.group_index.desc()).limit(1)).first():
         return None
     found = select(items).select_from(joined).where(*of_group).order_by(promises.c.group_index)
-    return [ending_of(row) for row in connection.execute(found)]
+    ended = [ending_of(row) for row in connection.execute(found)]
+    size = connection.execute(select(chords.c.size).where(chords.c.group_id == group_id)).scalar()
+    # Of a chord that is ours from the beginning some parts may have to be submitted yet.
+    return ended if size is None or len(ended) >= size else None
 
 
 def begin(connection: Transaction, group_id: str) -> bool | None:

@@ -9,13 +9,15 @@ from typing import Any, Literal
 class SourceRow:
     """One row: its ``number`` from 0, its values by column, and its ``place`` ("line 3").
 
-    ``wrong`` says why it can be no item; ``columns`` then hold what could be read of it.
+    ``wrong`` says why it can be no item; ``columns`` then hold what could be read of it. ``pages``:
+    with which character of its text each page of a document begins.
     """
 
     number: int
     columns: dict[str, Any]
     place: str
     wrong: str | None = None
+    pages: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True)

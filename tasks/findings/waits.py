@@ -10,6 +10,7 @@ from tierqueue.tasks.plural import count
 _MEANWHILE: Mapping[str, str] = {
     Wait.BATCH: "they are collected for a batch at the provider's lower price",
     State.HANDED_OVER: "they are in batches at their provider, and go live where time runs out",
+    Wait.PIECES: "they are documents that wait for the answers of their pieces",
     Wait.NOT_BEFORE: "they go on when their time comes",
     Wait.THROTTLED: "they are tried again after the time that the provider stated, until their"
     " deadlines",

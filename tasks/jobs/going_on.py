@@ -1,5 +1,6 @@
 """A job that has rows to come, gone on with as it was begun."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from tierqueue.tasks.files.source import Reading
 from tierqueue.tasks.jobs.submission import Submission
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.pieces import Pieces
 
 
 def going_on(job: Mapping[Any, Any], task: ItemTask) -> tuple[Submission, dict[str, bool]]:
@@ -20,9 +22,13 @@ def going_on(job: Mapping[Any, Any], task: ItemTask) -> tuple[Submission, dict[s
         raise InvalidItem(f"job {job['id']} has no rows to come: it is no sample")
     asked, how = dict(job["sample"]["asked"]), dict(job["reading"])
     fixed, column = asked.pop("fixed"), how.pop("column")
+    pieces = Pieces.read(how.pop("pieces", None))
     path, reading = Path(job["path"]), Reading(**how)
-    part = (reading.sheet, reading.by, reading.query)
+    part: tuple[str | None, ...] = (reading.sheet, reading.by, reading.query)
+    if pieces is not None:
+        part = (*part, json.dumps(pieces.to_json()))
     now = fingerprint.of_run(task, str(path), column, fixed, anew=asked["anew"], part=part)
     if now != job["run"]:
         raise InvalidItem(f"job {job['id']} asks another prompt than there is now: submit it anew")
-    return Submission(task, path, fixed, column=column, reading=reading), asked
+    again = Submission(task, path, fixed, column=column, reading=reading, pieces=pieces)
+    return again, asked

@@ -11,6 +11,7 @@ from tierqueue.router.money import parse_usd
 from tierqueue.tasks.app import app
 from tierqueue.tasks.files.source import Reading
 from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.pieces import Pieces
 
 if TYPE_CHECKING:
     from tierqueue.ledger.operations.jobs import Progress
@@ -68,11 +69,11 @@ class Job:
         cancelled = 0
         while True:
             with app.ledger.write() as connection:
-                ends = jobs.cancel(connection, self.id, by)
-            if ends is None:
+                rows = jobs.cancel(connection, self.id, by)
+            if rows is None:
                 app.wakes.call()
                 return cancelled
-            cancelled += len(ends.ended)
+            cancelled += rows
 
     def _row(self) -> Mapping[Any, Any]:
         from tierqueue.ledger.operations import jobs
@@ -94,6 +95,7 @@ def submit_job(
     retry_failed: bool = False,
     anew: bool = False,
     into: "IntoTable | None" = None,
+    pieces: Pieces | None = None,
     **fixed: Any,
 ) -> Job:
     """Submit a file, a folder or a pattern as ``tierqueue job submit`` does: an item a row.
@@ -102,13 +104,16 @@ def submit_job(
     task's first argument. ``max_cost`` is the whole job's (``"2usd"``).
     The same call again pays only for what is new or changed, with ``retry_failed`` also for what
     failed, with ``anew`` for every row. ``into``: the table that a routing stage fills in as rows
-    end. Raises ``InvalidItem`` for what is wrong with the whole
-    file or the call; nothing is committed by then.
+    end. With ``pieces`` a row whose text is longer than one is done as ``ask_document`` and the
+    like do it, and has one answer. Raises ``InvalidItem`` for what is wrong with the whole file or
+    the call; nothing is committed by then.
     """
     from tierqueue.tasks.jobs.submission import Submission
 
     limit = None if max_cost is None else parse_usd(max_cost)
-    submission = Submission(task, Path(source), fixed, column=column, reading=reading)
+    submission = Submission(
+        task, Path(source), fixed, column=column, reading=reading, pieces=pieces
+    )
     done = submission.submit(
         app.ledger,
         app.wakes.call,

@@ -88,7 +88,7 @@ def outlook(
             rate,
             _seconds(waiting, rate),
         )
-    cost = _cost(progress.spent + progress.booked, left, paces)
+    cost = _cost(progress.spent + progress.booked, left, paces, progress.under_way)
     rate = sum(rates)
     return Outlook(cost, rate, _last(paces, rates, coming), tiers)
 
@@ -153,8 +153,10 @@ def _seconds(left: float, rate: float) -> float | None:
     return left / rate if rate else None
 
 
-def _cost(so_far: int, left: float, paces: Sequence[Pace]) -> Expected | None:
-    """The money at the end: what is spent, and for each item to come what one has cost."""
+def _cost(so_far: int, left: float, paces: Sequence[Pace], under_way: int = 0) -> Expected | None:
+    """The money at the end: what is spent, and for each item to come what one has cost, of which
+    ``under_way`` is spent already.
+    """
     count = sum(pace.ended for pace in paces)
     if not left:
         return Expected(so_far, so_far, so_far)
@@ -170,9 +172,8 @@ def _cost(so_far: int, left: float, paces: Sequence[Pace]) -> Expected | None:
     high = left * (
         (1 - chance.high) * first.high + chance.high * then.high + longer + abs(longer) / 2
     )
-    return Expected(
-        so_far + max(0.0, min(low, value)), so_far + max(0.0, value), so_far + max(high, value)
-    )
+    coming = (min(low, value), value, max(high, value))
+    return Expected(*(so_far + max(0.0, cost - under_way) for cost in coming))
 
 
 def _longer(paces: Sequence[Pace]) -> float:

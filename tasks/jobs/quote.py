@@ -1,11 +1,12 @@
 """A quote: what a file of work would cost and how long it would take, before anything runs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.lifecycle.items import Death, NewItem
 from tierqueue.router.choose import Conditions, choose
+from tierqueue.router.errors import InvalidItem
 from tierqueue.router.escalation import after_rejection
 from tierqueue.router.item import Sensitivity, Tier, WorkItem
 from tierqueue.router.policy.deployment import Limits
@@ -55,15 +56,22 @@ class Quote:
     """What a file would come to. ``seconds`` is ``None`` where no history says: see ``untimed``.
 
     The bound is that of one call a row: a retry or an escalation is held and paid for anew.
-    ``visits``: how many rows each deployment is expected to be asked for.
+    ``visits``: how many calls each deployment is expected to be asked for. ``in_pieces``: rows that
+    are several calls; the parts count each of these as a row.
     """
 
     rows: int = 0
+    in_pieces: int = 0
     parts: dict[str, Part] = field(default_factory=dict)
     refused: dict[str, Refused] = field(default_factory=dict)
     seconds: float | None = None
     visits: dict[str, float] = field(default_factory=dict)
     untimed: str = ""
+
+    @property
+    def calls(self) -> int:
+        """First calls: one a row, and of a document in pieces one for each and for what joins."""
+        return sum(part.rows for part in self.parts.values())
 
     @property
     def bound(self) -> int:
@@ -102,12 +110,14 @@ def quote(
     concurrency: Mapping[Tier, int],
     now: int,
     measured: Measured,
+    calls_of: Callable[[NewItem], Sequence[NewItem]] = lambda new: [new],
 ) -> Quote:
     """Route every row as it would be routed ``now`` (epoch microseconds); commits nothing.
 
     ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set;
     ``measured`` is what routing is told. What a deployment's calls cost so far counts at the price
-    of the lane that a row goes by.
+    of the lane that a row goes by. ``calls_of`` says what a row is asked in, where that is more
+    than one call: if one of them goes nowhere, nor does the row.
     Raises ``Misconfigured`` where a tokenizer or a predictor that the policy states cannot be
     loaded.
     """
@@ -124,32 +134,51 @@ def quote(
         if death is not None:
             _refuse(found, death.reason, index, death.message)
             continue
-        item = work_item(new, policy, now)
-        signals = signals_of(item, new, counter, predictors)
-        chosen = choose(item, signals, policy, conditions)
-        if not isinstance(chosen, Route):
-            _refuse(found, chosen.reason, index, chosen.message)
+        try:
+            asked = calls_of(new)
+        except InvalidItem as error:
+            _refuse(found, error.reason, index, error.message)
             continue
-        lane = f"{chosen.deployment} {chosen.lane}"
-        part = found.parts.get(lane)
-        if part is None:
-            simulated = policy.deployments[chosen.deployment].simulated
-            there = known.get(chosen.deployment)
-            counted = policy.counts(policy.deployments[chosen.deployment])
-            part = Part(chosen.tier, chosen.deployment, simulated, there, counted, chosen.lane)
-            found.parts[lane] = part
-        part.rows += 1
-        part.bound += _counted(chosen, policy)
-        steps = [chosen, *escalations(item, chosen, signals, policy, conditions)]
-        likely = outlay(steps, repriced(steps, known, policy, now), policy)
-        if likely is not None:
-            whole, reached = likely
-            part.outlay = whole if part.outlay is None else part.outlay + whole
-            part.expected = part.outlay.counted(policy)
-            for step, chance in zip(steps, reached, strict=True):
-                found.visits[step.deployment] = found.visits.get(step.deployment, 0.0) + chance
+        routed = []
+        for call in asked:
+            item = work_item(call, policy, now)
+            signals = signals_of(item, call, counter, predictors)
+            chosen = choose(item, signals, policy, conditions)
+            if not isinstance(chosen, Route):
+                _refuse(found, chosen.reason, index, chosen.message)
+                break
+            routed.append((item, signals, chosen))
+        else:
+            found.in_pieces += len(asked) > 1
+            for item, signals, route in routed:
+                steps = [route, *escalations(item, route, signals, policy, conditions)]
+                _add(found, steps, policy, known, now)
     found.seconds = _seconds(found, policy, known, concurrency, measured)
     return found
+
+
+def _add(
+    found: Quote, steps: Sequence[Route], policy: Policy, known: Mapping[str, Past], now: int
+) -> None:
+    """One call that goes to the first of ``steps``, and to each other where it is refused."""
+    chosen = steps[0]
+    lane = f"{chosen.deployment} {chosen.lane}"
+    part = found.parts.get(lane)
+    if part is None:
+        simulated = policy.deployments[chosen.deployment].simulated
+        there = known.get(chosen.deployment)
+        counted = policy.counts(policy.deployments[chosen.deployment])
+        part = Part(chosen.tier, chosen.deployment, simulated, there, counted, chosen.lane)
+        found.parts[lane] = part
+    part.rows += 1
+    part.bound += _counted(chosen, policy)
+    likely = outlay(steps, repriced(steps, known, policy, now), policy)
+    if likely is not None:
+        whole, reached = likely
+        part.outlay = whole if part.outlay is None else part.outlay + whole
+        part.expected = part.outlay.counted(policy)
+        for step, chance in zip(steps, reached, strict=True):
+            found.visits[step.deployment] = found.visits.get(step.deployment, 0.0) + chance
 
 
 def _counted(route: Route, policy: Policy) -> int:

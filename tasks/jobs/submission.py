@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic.fields import FieldInfo
-
 from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.results import sinks
@@ -29,8 +27,9 @@ from tierqueue.tasks.jobs.given_back.into_table import IntoTable, key_of
 from tierqueue.tasks.jobs.sampling import Layer
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES
-from tierqueue.tasks.submission.image import AnImage
+from tierqueue.tasks.submission.image import is_image
 from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.pieces import Pieces
 from tierqueue.tasks.submission.prompt import under
 
 BATCH = 500
@@ -67,7 +66,8 @@ class Submission:
 
     ``fixed``: arguments and demands that every row has. ``column``: the one column that is read,
     as the task's first argument; without it each column is an argument or a demand by its name,
-    but for those ``unread``. ``pinned``: the one tier that is asked, for an evaluation.
+    but for those ``unread``. ``pinned``: the one tier that is asked, for an evaluation. ``pieces``:
+    how a row is done whose text is longer than a piece; without them it is asked whole.
     Raises ``InvalidItem`` for what is wrong with the whole file; nothing is committed by then.
     """
 
@@ -81,6 +81,7 @@ class Submission:
         reading: Reading | None = None,
         unread: Collection[str] = (),
         pinned: Tier | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
         self._task = task
         self._fixed = dict(fixed)
@@ -88,10 +89,13 @@ class Submission:
         self._first = next(iter(self._fields))
         self.path = path
         self._reading = reading or Reading()
-        if _is_image(self._fields[self._first]) and (path.is_dir() or is_pattern(path)):
+        if is_image(self._fields[self._first]) and (path.is_dir() or is_pattern(path)):
             self._reading = replace(self._reading, by="image")
         self._pinned = pinned
         self._key: str | None = None
+        if pieces is not None:
+            pieces.check(task.name)
+        self._pieces = pieces
         self.fresh = False
         """Whether no earlier answer may be taken for its rows, as one may where the policy says."""
         self.system: str | None = None
@@ -144,7 +148,8 @@ class Submission:
         only = frozenset(number for layer in sample for number in layer.numbers)
         if sample and not _plain(asked):
             raise InvalidItem(
-                "what all rows of a sample are asked must be JSON: write times as text"
+                "what all rows of a sample are asked must be JSON: write times as text; an image"
+                " is a column of its rows"
             )
         # A database is where its variable says, whatever folder this is.
         at = self.path if is_database(self.path) else self.path.resolve()
@@ -152,6 +157,7 @@ class Submission:
         part: tuple[str | None, ...] = (
             *(self._reading.sheet, self._reading.by, self._reading.query),
             *filter(None, (self._pinned, self.system)),
+            *(() if self._pieces is None else (json.dumps(self._pieces.to_json()),)),
         )
         run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew, part=part)
         for _ in range(_READINGS):
@@ -165,7 +171,7 @@ class Submission:
                     max_cost=max_cost,
                     now=database_now(connection),
                     path=path,
-                    reading={**asdict(self._reading), "column": self._column},
+                    reading=self._how(),
                     sample={"layers": layers, "asked": asked} if sample else None,
                 )
                 if into is not None:
@@ -194,6 +200,11 @@ class Submission:
         raise InvalidItem(
             f"{self.path} changes again and again while it is read: submit a copy of it"
         )
+
+    def _how(self) -> dict[str, Any]:
+        """How its file is read, as the job remembers it."""
+        how = {**asdict(self._reading), "column": self._column}
+        return how if self._pieces is None else {**how, "pieces": self._pieces.to_json()}
 
     def draw(self, size: int, by: str | None) -> tuple[Layer, ...]:
         """A sample of about ``size`` rows, of every length and value of the column ``by``.
@@ -256,6 +267,8 @@ class Submission:
                 new = replace(new, fresh=self.fresh)
                 if self.system is not None:
                     new = replace(new, **under(self.system, new.prompt_bytes))
+                if self._pieces is not None:
+                    new = replace(new, split=self._pieces.of(new.arguments))
                 return Made(new, None, content, fingerprint.of_item(self._task, new), key)
         empty = NewItem(
             id=item_id,
@@ -302,7 +315,7 @@ class Submission:
     def _read(self, name: str, value: Any) -> Any:
         """One value of a row as the argument or the demand ``name``."""
         field = self._fields.get(name)
-        if field is not None and _is_image(field):
+        if field is not None and is_image(field):
             return image_file(self.path, value)
         if not self.file.format.cells:
             return value
@@ -350,10 +363,6 @@ class Submission:
             problems = error.fields.get("problems", ())
             if any(str(problem).split(":")[0].split(".")[0] in self._fixed for problem in problems):
                 raise
-
-
-def _is_image(field: FieldInfo) -> bool:
-    return any(isinstance(part, AnImage) for part in field.metadata)
 
 
 def _batches(made: Iterator[Made]) -> Iterator[list[Made]]:

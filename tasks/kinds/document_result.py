@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.tasks.answers.quotations import place
+from tierqueue.tasks.files.documents.document import BETWEEN
 from tierqueue.tasks.kinds.ask import Answered
 from tierqueue.tasks.kinds.summarize import Summary
 from tierqueue.tasks.results.async_answer import ItemResult
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from tierqueue.ledger.results.spent import Spent
 
 Out = TypeVar("Out")
-
-BETWEEN = "\n\n"
-"""What stands between two pages of a document."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tierqueue.router.errors import InvalidItem, InvalidPolicy, Misconfigured
@@ -39,6 +40,13 @@ def joins(pieces: int) -> int:
         pieces = -(-pieces // WIDTH)
         found += pieces
     return found
+
+
+def grouped(level: Sequence[Any]) -> list[Sequence[Any]]:
+    """Neighbours together, at most ``WIDTH``, in groups of nearly one size."""
+    count = -(-len(level) // WIDTH)
+    cuts = [at * len(level) // count for at in range(count + 1)]
+    return [level[start:end] for start, end in pairwise(cuts)]
 
 
 def shared(task: ItemTask[..., Any], demands: Mapping[str, Any], items: int) -> dict[str, Any]:

@@ -6,19 +6,18 @@ body of a chord, so that no process has to stay for it.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Unpack, get_args
+from typing import Any, TypeVar, Unpack
 
 from celery import chord
 
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.files.documents import places
-from tierqueue.tasks.files.documents.chunks import CHARACTERS, OVERLAP, chunked
+from tierqueue.tasks.files.documents.chunks import CHARACTERS, chunked
+from tierqueue.tasks.files.documents.document import BETWEEN
 from tierqueue.tasks.kinds.ask import ask
 from tierqueue.tasks.kinds.document_result import (
-    BETWEEN,
     Cited,
     DocumentResult,
     Merged,
@@ -32,9 +31,9 @@ from tierqueue.tasks.kinds.document_result import (
 from tierqueue.tasks.kinds.extract import FieldType, extract
 from tierqueue.tasks.kinds.in_pieces import (
     JOINED_BY,
-    WIDTH,
     begun_whole,
     both_ways,
+    grouped,
     joins,
     shared,
     whole_key,
@@ -44,15 +43,11 @@ from tierqueue.tasks.results.async_answer import ItemResult
 from tierqueue.tasks.results.fulfil import PARTIAL
 from tierqueue.tasks.submission.demands import Demands
 from tierqueue.tasks.submission.item_task import ItemTask
+from tierqueue.tasks.submission.pieces import OnFailure, Split
+from tierqueue.tasks.submission.pieces import Pieces as PieceSize
 
 Document = str | Path | Sequence[str]
 """A text, a file that holds one document, or the texts of its pages."""
-
-Split = Literal["cheaper", "always"]
-"""When a document that is longer than a piece is done in pieces."""
-
-OnFailure = Literal["fail", "partial"]
-"""What becomes of a document of which a piece has no answer: it has none, or one without it."""
 
 Out = TypeVar("Out")
 
@@ -140,7 +135,8 @@ def _submitted(
     read: Reader[Out],
 ) -> DocumentResult[Out]:
     """Commit the items of a document's pieces and what joins them, or the one of the whole."""
-    characters, split, on_failure = _checked(*how)
+    characters, split, on_failure = how
+    PieceSize(characters, split, on_failure)
     join, document = JOINED_BY[part.name], BETWEEN.join(pages)
     chunks = {start: text for start, text in chunked(document, characters) if text.strip()}
     key: str | None = demands.get("idempotency_key")
@@ -172,7 +168,7 @@ def _submitted(
         part.checked_arguments((), {"text": piece, **told})
     joined: list[tuple[int, int]] = []
     while join is not None and len(level) > 1:
-        groups, level = _grouped(level), []
+        groups, level = grouped(level), []
         for group in groups:
             (first, begin, end), *others = group
             if others:
@@ -186,19 +182,3 @@ def _submitted(
     last = items[-len(level) :]
     places = Pieces(pages, spans, joined)
     return DocumentResult(items, last, places, read, partial=on_failure == "partial", why=why)
-
-
-def _checked(characters: int, split: Split, on_failure: OnFailure) -> tuple[int, Split, OnFailure]:
-    if characters <= 2 * OVERLAP:
-        raise InvalidItem(f"a piece has more than {2 * OVERLAP} characters")
-    for name, said, known in (("split", split, Split), ("on_failure", on_failure, OnFailure)):
-        if said not in get_args(known):
-            raise InvalidItem(f"{name} is {' or '.join(get_args(known))}, not {said!r}")
-    return characters, split, on_failure
-
-
-def _grouped(level: Sequence[Any]) -> list[Sequence[Any]]:
-    """Neighbours together, at most ``WIDTH``, in groups of nearly one size."""
-    count = -(-len(level) // WIDTH)
-    cuts = [at * len(level) // count for at in range(count + 1)]
-    return [level[start:end] for start, end in pairwise(cuts)]

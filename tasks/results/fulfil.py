@@ -13,6 +13,7 @@ from celery.canvas import signature
 from celery.exceptions import ChordError
 from celery.result import ResultBase
 
+from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.results import chords
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.errors import BY_REASON, DeadLettered, TierqueueError, of_reason
@@ -31,6 +32,9 @@ _SENDING_SECONDS = 15
 
 PARTIAL = "without_failed"
 """An option of a chord's body: it is sent without the parts that failed, if one has an answer."""
+
+PART = "part_of"
+"""An option of a chord's body: which part it is of a document; with no pieces, the document."""
 
 REGULATED_EXPIRES = 300
 """Seconds an answer of a regulated item stays with the broker; the ledger has it beyond that."""
@@ -211,13 +215,19 @@ def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
     unseen = _unattended.set(True)
     try:
         callback = signature(opened(without_errbacks(body) if told else body), app=app)
+        part = callback.options.get(PART)
         partial = bool(callback.options.pop(PARTIAL, False))
         failed = False
         try:
-            callback.delay(_joined(parts, partial=partial))
+            answers = _joined(parts, partial=partial)
+            if part is None or _joins(app, part):
+                callback.delay(answers)
         except ChordError as error:
             failed = True
-            app.backend.chord_error_from_stack(callback, error)
+            if part is None:
+                app.backend.chord_error_from_stack(callback, error)
+            else:
+                _document_goes_on(app, part)
     except BaseException:
         with app.ledger.write() as connection:
             chords.give_up(connection, group_id)
@@ -226,6 +236,21 @@ def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
         _unattended.reset(unseen)
     with app.ledger.write() as connection:
         chords.sent(connection, group_id, failed=failed)
+
+
+def _joins(app: TierqueueApp, part: Mapping[str, Any]) -> bool:
+    """Whether a document waits for an item that joins answers; else it is looked at itself."""
+    with app.ledger.read() as connection:
+        waits = documents.waiting(connection, part["document"]) is not None
+    if waits and "from" not in part:
+        _document_goes_on(app, part)
+    return waits and "from" in part
+
+
+def _document_goes_on(app: TierqueueApp, part: Mapping[str, Any]) -> None:
+    with app.ledger.write() as connection:
+        documents.soon(connection, part["document"])
+    app.wakes.call()
 
 
 @contextmanager

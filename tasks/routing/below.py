@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.surrogates import Audit, Record
-from tierqueue.ledger.lifecycle.answers import Answered
+from tierqueue.ledger.lifecycle.deaths import Answered
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item

@@ -7,7 +7,7 @@ from typing import Any
 
 from tierqueue.ledger.in_force.reusable import Asked
 from tierqueue.ledger.in_force.surrogates import Audit
-from tierqueue.ledger.lifecycle.answers import Answered
+from tierqueue.ledger.lifecycle.deaths import Answered
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
 from tierqueue.ledger.lifecycle.routes import Routed

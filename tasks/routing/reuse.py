@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.reusable import Asked, Former
-from tierqueue.ledger.lifecycle.answers import Answered
+from tierqueue.ledger.lifecycle.deaths import Answered
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
 from tierqueue.router.item import TIERS, Below, Tier

@@ -19,6 +19,8 @@ from tierqueue.router.images.headers import MOST_BYTES, header_of
 
 # A producer imports its task types at every start: the ledger comes with the first call.
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from tierqueue.ledger.contents.kept import Content
 
 MOST_IMAGES = 20
@@ -125,6 +127,11 @@ def _taken(value: Any, info: ValidationInfo) -> str:
 
 class AnImage:
     """Marks an argument that is an image: a job reads it from the file that its row names."""
+
+
+def is_image(field: "FieldInfo") -> bool:
+    """Whether an argument of a task type is an image."""
+    return any(isinstance(part, AnImage) for part in field.metadata)
 
 
 Image = Annotated[

@@ -113,6 +113,7 @@ class ItemTask(TaskType, Generic[P, Out_co]):
         reached; a broker that is down neither raises nor delays. ``countdown`` and ``eta`` become
         "not before", ``expires`` the deadline; options for what the policy decides are refused.
         """
+        from tierqueue.ledger.lifecycle import documents
         from tierqueue.ledger.lifecycle.items import new_id, submit
         from tierqueue.ledger.results.promises import Promise
         from tierqueue.tasks.results import fulfil
@@ -139,7 +140,7 @@ class ItemTask(TaskType, Generic[P, Out_co]):
             or (request.root_id or request.id if request else item_id),
             parent_id=options.get("parent_id") or (request.id if request else None),
         )
-        app = self._tierqueue
+        app, part = self._tierqueue, options.get(fulfil.PART)
         try:
             self._refuse_routing_options(options)
             self._check_ids(promise)
@@ -153,11 +154,16 @@ class ItemTask(TaskType, Generic[P, Out_co]):
                 unattended=fulfil.unattended(),
             )
             with app.ledger.write() as connection:
+                if part is not None:
+                    new = documents.joining(connection, new, part)
                 joined = submit(connection, new, promise) != item_id
         except InvalidItem as error:
             if not fulfil.unattended():
                 raise
             intake.refuse(app, self.name, args or (), kwargs or {}, promise, error)
+            if part is not None:
+                with app.ledger.write() as connection:
+                    documents.refused(connection, item_id, part)
             joined = True
         else:
             app.wakes.call()

@@ -1,6 +1,8 @@
 """A long document through a running system, of which everything is killed in the middle."""
 
+import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.tables import items
-from tierqueue.tasks import ask_document
+from tierqueue.tasks import Job, Pieces, ask, ask_document, submit_job
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
@@ -73,3 +75,58 @@ def test_nothing_is_paid_twice_and_the_answer_arrives(running: RunningSystem) ->
     assert (paid.items, paid.calls, paid.missing) == (pieces + 3, pieces + 3, ())
     assert len(running.served()) == pieces + 3
     assert 0 < paid.cost < 100_000_000
+
+
+def test_a_job_of_long_documents_is_killed_and_called_again(
+    running: RunningSystem, tmp_path: Path
+) -> None:
+    source = tmp_path / "meetings.jsonl"
+    texts = ["\n\n".join(PAGES), "\n\n".join(PAGES[:3]), PAGES[0][:900]]
+    source.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
+    before, asked_before = len(running.served()), ended(running, "tierqueue.ask")
+
+    def submitted() -> Job:
+        return submit_job(
+            source,
+            ask,
+            question="What did the speakers say in these meetings?",
+            floor="open_weight",
+            max_cost="1usd",
+            pieces=Pieces(1_300, "always"),
+        )
+
+    with running.ledger.write() as connection:
+        pauses.pause(connection, "task", "tierqueue.combine", "ada")
+    job = submitted()
+
+    def parts(kind: str) -> int:
+        with running.ledger.read() as connection:
+            of_job = items.select().where(items.c.job_id == job.id, items.c.part_of.is_not(None))
+            return sum(row.task == kind for row in connection.execute(of_job))
+
+    until(lambda: job.progress().states.get("succeeded") == 1, 240)
+    until(lambda: ended(running, "tierqueue.ask") == asked_before + parts("tierqueue.ask") + 1, 240)
+    for name in PROCESSES:
+        running.system.processes[name].end(signal.SIGKILL)
+    for name in PROCESSES:
+        running.system.processes[name].wait(60)
+    again = submitted()
+    assert again.progress().reused == 3
+    with running.ledger.write() as connection:
+        pauses.resume(connection, "task", "tierqueue.combine", "ada")
+    for name in PROCESSES:
+        running.system.spawn(name)
+    for name in PROCESSES:
+        running.system.processes[name].wait_ready()
+    progress = job.wait(timeout=240)
+    assert (progress.total, progress.states, progress.under_way) == (3, {"succeeded": 3}, 0)
+    assert again.wait(timeout=60).spent == 0
+    rows = list(job.results())
+    assert [row["error"] for row in rows] == [None, None, None]
+    for row, text in zip(rows, texts, strict=True):
+        for citation in row["citations"]:
+            said = text[citation["start"] : citation["end"]]
+            assert said.split() == citation["quotation"].split()
+    calls = len(running.served()) - before
+    assert calls == parts("tierqueue.ask") + parts("tierqueue.combine") + 1
+    assert round(sum(row["cost"] for row in rows) * 1e9) == progress.spent > 0

@@ -13,7 +13,7 @@ from tierqueue.ledger.in_force import pauses, reusable, surrogates
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.reusable import Former
 from tierqueue.ledger.in_force.surrogates import Off, Record
-from tierqueue.ledger.lifecycle.answers import answer
+from tierqueue.ledger.lifecycle.deaths import answer
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.router.item import Below

@@ -19,6 +19,7 @@ from tierqueue.router.policy.policy_errors import nearest, there_is_no
 if TYPE_CHECKING:
     from tierqueue.tasks.jobs.given_back.into_table import IntoTable
     from tierqueue.tasks.submission.item_task import ItemTask
+    from tierqueue.tasks.submission.pieces import OnFailure, Pieces, Split
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,6 +63,25 @@ _READING: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+_PIECES: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "--split",
+        {
+            "type": one_of(["cheaper", "always"]),
+            "help": "Long rows in pieces: where that costs less, or always.",
+        },
+    ),
+    (
+        "--on-failure",
+        {
+            "type": one_of(["fail", "partial"]),
+            "help": "Of a piece: no answer (fail), or one without it.",
+        },
+    ),
+    ("--characters", {"type": click.IntRange(1), "help": "Of a piece, 8000 unless stated."}),
+)
+
+
 def demand_options(command: F) -> F:
     """The demands any item may carry, as options; they arrive as ``**demands``."""
     for name, options in reversed(_DEMANDS):
@@ -74,6 +94,28 @@ def reading_options(command: F) -> F:
     for name, options in reversed(_READING):
         command = click.option(name, **options)(command)
     return command
+
+
+def pieces_options(command: F) -> F:
+    """How long documents are done; they arrive as ``split``, ``on_failure`` and ``characters``."""
+    for name, options in reversed(_PIECES):
+        command = click.option(name, **options)(command)
+    return command
+
+
+def pieces_of(
+    split: Split | None, on_failure: OnFailure | None, characters: int | None
+) -> Pieces | None:
+    """What the options say of long documents; raises ``InvalidItem`` where --split is missing."""
+    from tierqueue.tasks.submission.pieces import Pieces
+
+    if split is None:
+        for name, value in (("--on-failure", on_failure), ("--characters", characters)):
+            if value is not None:
+                raise InvalidItem(f"{name}: say --split cheaper or --split always too")
+        return None
+    usual = Pieces()
+    return Pieces(characters or usual.characters, split, on_failure or usual.on_failure)
 
 
 def given(demands: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,10 +157,12 @@ def task_types() -> Mapping[str, ItemTask]:
 def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
     """``name=value`` as arguments of ``task``; ``name=@file`` takes the value from a file.
 
-    A list is separated by commas (in a file by lines, or JSON), a mapping is JSON. Raises
-    ``InvalidItem`` for a name the task does not know and for a file that cannot be read.
+    A list is separated by commas (in a file by lines, or JSON), a mapping is JSON; of an image the
+    file is kept, which whoever makes the item reads. Raises ``InvalidItem`` for a name the task
+    does not know and for a file that cannot be read.
     """
     from tierqueue.tasks.jobs.argument_text import value_of
+    from tierqueue.tasks.submission.image import is_image
 
     arguments: dict[str, Any] = {}
     for text in texts:
@@ -133,6 +177,9 @@ def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
                 + nearest(name, takes)
             )
         from_file = value.startswith("@")
+        if is_image(field):
+            arguments[name] = _image(name, value)
+            continue
         try:
             arguments[name] = value_of(
                 field, _read(value[1:]) if from_file else value, lines=from_file
@@ -140,6 +187,16 @@ def read_arguments(task: ItemTask, texts: Sequence[str]) -> dict[str, Any]:
         except InvalidItem as error:
             raise InvalidItem(f"{name}: {error.message}") from None
     return arguments
+
+
+def _image(name: str, value: str) -> Path:
+    """The file that ``@file`` names; raises ``InvalidItem`` for one that is not there."""
+    file = Path(value[1:])
+    if not value.startswith("@") or not file.name:
+        raise InvalidItem(f"{name} is an image: name its file, {name}=@FILE")
+    if not file.is_file():
+        raise InvalidItem(f"{name}: the image {file} is not there, or no regular file")
+    return file.resolve()
 
 
 def read_text(text: str | None) -> str | None:

@@ -12,6 +12,8 @@ from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
     into_table,
+    pieces_of,
+    pieces_options,
     read_arguments,
     read_text,
     reading_options,
@@ -66,6 +68,7 @@ def job() -> None:
 @click.option("--table", "into_table_", metavar="TABLE", help="There: filled in by --key.")
 @click.option("--key", metavar="COLUMN", help="Of FILE; unique there and in the table.")
 @click.option("--prefix", default="", metavar="TEXT", help="Before the name of each added column.")
+@pieces_options
 @click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
 @json_option
 def submit(
@@ -89,6 +92,9 @@ def submit(
     sheet: str | None,
     by: Any,
     query: str | None,
+    split: Any,
+    on_failure: Any,
+    characters: int | None,
     **demands: Any,
 ) -> None:
     """Submit FILE (.csv, .jsonl, .parquet, a spreadsheet, documents): one work item a row.
@@ -97,9 +103,10 @@ def submit(
 
     Without --column every column is an argument of the task or a demand (risk, max_cost, …) of the
     row. Identical rows are one call. The same command again goes on where it was killed, and asks
-    only what is new or changed. A malformed row becomes a dead letter `invalid` that names its
-    line; with a file that cannot be read nothing is submitted. --into has a routing stage fill in
-    the rows of a table as they end, each once; its process must have that variable.
+    only what is new or changed. With --split a row that is longer than a piece is asked in pieces,
+    and has one answer. A malformed row becomes a dead letter `invalid` that names its line; with a
+    file that cannot be read nothing is submitted. --into has a routing stage fill in the rows of a
+    table as they end, each once; its process must have that variable.
     """
     from tierqueue.operations.cli.system.concurrency import operator
     from tierqueue.router.money import parse_usd
@@ -115,6 +122,7 @@ def submit(
         fixed,
         column=column,
         reading=Reading(encoding, separator, sheet, by, read_text(query)),
+        pieces=pieces_of(split, on_failure, characters),
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)
@@ -279,10 +287,10 @@ def cancel(job_id: str, as_json: bool) -> None:
             job_id = job_named(connection, job_id)
         while True:
             with ledger.write() as connection:
-                ends = jobs.cancel(connection, job_id, operator())
-            if ends is None:
+                rows = jobs.cancel(connection, job_id, operator())
+            if rows is None:
                 break
-            cancelled += len(ends.ended)
+            cancelled += rows
         app.wakes.call()
         app.wakes.flush()
     if as_json:

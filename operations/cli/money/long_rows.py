@@ -56,13 +56,13 @@ class LongRows:
         said = []
         if self.cheaper:
             said.append(
-                f"{count(self.cheaper, 'row')} would cost less in pieces (`ask_document` and the"
-                f" like): at most {_usd(self.pieces)} in place of {_usd(self.whole)}"
+                f"{count(self.cheaper, 'row')} would cost less in pieces (--split"
+                f" cheaper): at most {_usd(self.pieces)} in place of {_usd(self.whole)}"
             )
         if self.only:
             said.append(
-                f"{count(self.only, 'row')} can be done in pieces alone (`ask_document` and the"
-                f" like): at most {_usd(self.alone)}"
+                f"{count(self.only, 'row')} can be done in pieces alone (--split"
+                f" cheaper): at most {_usd(self.alone)}"
             )
         return said
 

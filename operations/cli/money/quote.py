@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
+    pieces_of,
+    pieces_options,
     read_arguments,
     read_text,
     reading_options,
@@ -35,10 +37,14 @@ from tierqueue.router.money import NanoUSD, format_usd, parse_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tierqueue.ledger.accounting.spending import Past
+    from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.jobs.expectation import Expected
     from tierqueue.tasks.jobs.quote import Part, Quote
+    from tierqueue.tasks.routing.splitting import Splitting
 
 
 @click.command(
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
 @click.option("--max-cost", help="Of the whole job, such as 2usd: would it be enough?")
 @reading_options
 @demand_options
+@pieces_options
 @json_option
 def quote(
     file: Path,
@@ -65,6 +72,9 @@ def quote(
     sheet: str | None,
     by: Any,
     query: str | None,
+    split: Any,
+    on_failure: Any,
+    characters: int | None,
     **demands: Any,
 ) -> None:
     """Say what FILE would come to as a job: where its rows would go, for how much, how long.
@@ -72,8 +82,9 @@ def quote(
     FILE is read as `job submit` reads it; nothing is sent and nothing is written. The upper bound
     is that of one call a row: retries and escalations come on top, each within every ceiling. What
     is expected includes them, as items of this task type have needed them so far: the fewer these
-    are, the wider its range. Exit 1 where a row would be refused, or where more than --max-cost is
-    expected.
+    are, the wider its range. With --split a long row is all calls of its pieces and of what joins
+    them, so that a bound is that of one call each. Exit 1 where a row would be refused, or where
+    more than --max-cost is expected.
     """
     from tierqueue.ledger.accounting import spending
     from tierqueue.ledger.accounting.spending import Asked
@@ -83,7 +94,9 @@ def quote(
     from tierqueue.tasks.jobs.quote import quote as quoted
     from tierqueue.tasks.jobs.submission import Submission
     from tierqueue.tasks.kinds.in_pieces import foreseen
+    from tierqueue.tasks.kinds.job_document import JobDocument
     from tierqueue.tasks.routing.measured import measure
+    from tierqueue.tasks.routing.token_counter import TokenCounter
 
     policy, _ = read_policy(None)
     limit = None if max_cost is None else parse_usd(max_cost)
@@ -94,6 +107,7 @@ def quote(
         {**read_arguments(task, texts), **given(demands)},
         column=column,
         reading=Reading(encoding, separator, sheet, by, read_text(query)),
+        pieces=pieces_of(split, on_failure, characters),
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)
@@ -107,11 +121,22 @@ def quote(
             now = database_now(connection)
             measured = measure(connection, policy, now)
         long, conditions = LongRows(), measured.conditions(now)
-        made = long.watched(
-            submission.made(),
-            lambda new: foreseen(task, new.arguments, given(demands), policy, conditions),
-        )
-        found = quoted(made, policy, past, in_force, now, measured)
+        counter = TokenCounter(policy)
+
+        def both_ways(new: NewItem) -> Splitting | None:
+            if split is not None:
+                return None
+            return foreseen(task, new.arguments, given(demands), policy, conditions)
+
+        def calls_of(new: NewItem) -> Sequence[NewItem]:
+            if new.split is None:
+                return [new]
+            document = JobDocument.of_new(new)
+            whole = not (document.always or document.compared(policy, conditions, counter).split)
+            return [replace(new, split=None)] if whole else document.calls
+
+        made = long.watched(submission.made(), both_ways)
+        found = quoted(made, policy, past, in_force, now, measured, calls_of)
     if as_json:
         _emit(found, limit, long, policy)
     else:
@@ -159,6 +184,8 @@ def _emit(found: Quote, limit: NanoUSD | None, long: LongRows, policy: Policy) -
                 "bound_nanousd": long.pieces,
                 "only_rows": long.only,
                 "only_bound_nanousd": long.alone,
+                "split_rows": found.in_pieces,
+                "calls": found.calls,
             },
         }
     )
@@ -181,7 +208,7 @@ def _print(found: Quote, policy: Policy) -> None:
     table(
         [
             Column("tier", rank=3),
-            *("deployment", "rows>"),
+            *("deployment", "calls>" if found.in_pieces else "rows>"),
             Column("share", right=True, rank=4),
             *("at most>", "expected>"),
             Column("between", rank=2),
@@ -193,7 +220,7 @@ def _print(found: Quote, policy: Policy) -> None:
                 part.tier.value,
                 part.deployment + _LANES[part.lane] + (" (simulated)" if part.simulated else ""),
                 f"{part.rows:,}",
-                f"{part.rows / found.rows:.0%}",
+                f"{part.rows / found.calls if found.in_pieces else part.rows / found.rows:.0%}",
                 format_usd(part.bound),
                 "unknown" if part.expected is None else dollars(part.expected.value),
                 "" if part.expected is None else _range(part.expected),
@@ -207,7 +234,10 @@ def _print(found: Quote, policy: Policy) -> None:
     for reason, refusal in sorted(found.refused.items()):
         say(f"refused: {count(refusal.rows, 'row')} {reason}, the first has index {refusal.first}:")
         paragraph("  ", refusal.why)
-    say(f"{count(found.rows, 'row')}: at most {format_usd(found.bound)} for one call each")
+    rows = count(found.rows, "row")
+    if found.in_pieces:
+        rows = f"{rows}, {found.in_pieces:,} of them in pieces, {count(found.calls, 'call')}"
+    say(f"{rows}: at most {format_usd(found.bound)} for one call each")
     if found.expected is not None:
         paragraph(
             "",

@@ -172,6 +172,9 @@ def _repeatable(call: dict[str, Any]) -> None:
     """Raises ``InvalidItem`` for what could be said of one item alone."""
     from tierqueue.router.policy.duration import parse_duration
 
+    for name, value in call.items():
+        if isinstance(value, Path):
+            raise InvalidItem(f"{name}: a schedule keeps no image; one of a file reads its rows'")
     if (deadline := call.get("deadline")) is not None:
         try:
             parse_duration(deadline)

@@ -8,6 +8,7 @@ import click
 
 from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output import timeline as history
 from tierqueue.operations.cli.output.decision import FORMER_RULES
 from tierqueue.operations.cli.output.printing import (
@@ -154,6 +155,7 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 
 def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     """Print one item; raises ``InvalidItem`` where there is none of that id."""
+    from tierqueue.ledger.lifecycle import documents
     from tierqueue.ledger.operations import dead_letters, item_list
     from tierqueue.ledger.session import now as database_now
 
@@ -164,6 +166,8 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         row, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
         owed = item_list.owed(connection, item_id)
         done = item_list.done_to(connection, item_id, row["submitted_at"])
+        is_document = row["split"] is not None and row["part_of"] is None
+        parts = documents.parts_of(connection, item_id) if is_document else []
         now = database_now(connection)
     if as_json:
         shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}
@@ -174,6 +178,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
                 "attempts": [
                     record(identified(attempt), money=MONEY, times=TIMES) for attempt in attempts
                 ],
+                "parts": [record(part, money=MONEY) for part in document_parts.shown(row, parts)],
                 "promises": [record(promise._asdict(), times=TIMES) for promise in owed],
                 "actions": [
                     {
@@ -189,7 +194,11 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         return
     for line in history.headline(row, attempts, now):
         paragraph("", line)
+    if (of_document := document_parts.line(row, parts)) is not None:
+        paragraph("", of_document)
     _print(history.timeline(row, attempts, owed, done, now))
+    if parts:
+        document_parts.print_parts(row, parts)
     for name in _HIDDEN if payload else ():
         say(f"{name}: {row[name]}")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from tierqueue.router.errors import InvalidItem
@@ -26,8 +27,15 @@ class Document:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def whole(document: Document) -> str:
-    """The text of all its pages; raises ``InvalidItem`` for one that is too long or unreadable."""
+BETWEEN = "\n\n"
+"""What stands between two pages of a document."""
+
+
+def whole(document: Document) -> tuple[str, tuple[int, ...]]:
+    """The text of all its pages, and with which character each begins.
+
+    Raises ``InvalidItem`` for one that is too long or unreadable.
+    """
     parts: list[str] = []
     length = 0
     for page in document.pages():
@@ -35,7 +43,8 @@ def whole(document: Document) -> str:
         length += len(parts[-1])
         if length > MOST_CHARACTERS:
             raise InvalidItem(f"it has more than {MOST_CHARACTERS:,} characters: split it")
-    return "\n\n".join(parts)
+    starts = accumulate((len(part) + len(BETWEEN) for part in parts[:-1]), initial=0)
+    return BETWEEN.join(parts), tuple(starts)
 
 
 def unreadable(name: str, why: str) -> Document:

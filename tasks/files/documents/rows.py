@@ -30,9 +30,9 @@ def read(path: Path, reading: Reading) -> Source:
     def rows() -> Iterator[SourceRow]:
         numbers = count()
         for document in places.documents(path):
-            for place, values, wrong in _parts(document, by):
+            for place, values, wrong, pages in _parts(document, by):
                 said = {"file": document.name, **document.fields, **values}
-                yield SourceRow(next(numbers), said, place, wrong)
+                yield SourceRow(next(numbers), said, place, wrong, pages)
 
     total = sum(_counted(document, by) for document in places.documents(path))
     if not total:
@@ -44,19 +44,24 @@ def read(path: Path, reading: Reading) -> Source:
     return Source(path.name or str(path), Format("jsonl"), columns, total, rows, text="text")
 
 
-_Part = tuple[str, Mapping[str, Any], str | None]
+_Part = tuple[str, Mapping[str, Any], str | None, tuple[int, ...]]
 
 
 def _parts(document: Document, by: By) -> Iterator[_Part]:
-    """Place, values and what is wrong of every row that a document is."""
+    """Place, values, what is wrong and where pages begin, of every row that a document is."""
     if by == "document":
         try:
-            said = whole(document)
+            said, pages = whole(document)
         except InvalidItem as error:
-            yield document.name, {}, error.message
+            yield document.name, {}, error.message, (0,)
         else:
-            yield document.name, {"text": said}, _nothing(said)
+            yield document.name, {"text": said}, _nothing(said), pages
         return
+    for part in _paged(document, by):
+        yield *part, (0,)
+
+
+def _paged(document: Document, by: By) -> Iterator[tuple[str, Mapping[str, Any], str | None]]:
     number = 0
     try:
         for number, page in enumerate(document.pages(), start=1):

@@ -1,6 +1,6 @@
 """A job's file given back: every row of the source, in its order, with what became of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NOTHING, format_usd
 from tierqueue.router.policy.policy_errors import nearest
+from tierqueue.tasks.answers.citations import citations, unread
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.source import Reading, Source, SourceRow
 from tierqueue.tasks.jobs.given_back import answers
@@ -59,6 +60,7 @@ class JobResults:
         self._job: str = job["id"]
         how = dict(job["reading"])
         self._column: str | None = how.pop("column")
+        self._of_documents = _of_documents(job["task"]) if how.pop("pieces", None) else ()
         self.source: Source = _source(path or Path(job["path"]), Reading(**how), self._job)
         self._shape = shape
         self.summary = Summary()
@@ -139,7 +141,23 @@ class JobResults:
         if answer is not None:
             self.summary.reused += answers.is_reused(answer)
             self.summary.cost += answer["spent"] if answer["fingerprint"] is not None else 0
-        return answers.added(answer, output, error, self._shape)
+        said = answers.added(answer, output, error, self._shape)
+        if not self._of_documents:
+            return said
+        found: dict[str, Any] = dict.fromkeys(self._of_documents)
+        if output is not None and answer is not None:
+            found.update(self._document(row, output, answer["receipt"] or {}))
+        return {**said, **{f"{self._shape.prefix}{name}": it for name, it in found.items()}}
+
+    def _document(self, row: SourceRow, output: Any, receipt: Mapping[str, Any]) -> dict[str, Any]:
+        """What an answer says of a document: where it stands, and what of it is missing."""
+        text = row.columns.get(self._column or self.source.text or "text") or ""
+        said: dict[str, Any] = {"missing": unread(row.pages, receipt.get("missing") or ()) or None}
+        if "citations" in self._of_documents:
+            said["citations"] = citations(text, row.pages, output.get("quotations") or ())
+        if "conflicts" in self._of_documents:
+            said["conflicts"] = receipt.get("conflicts") or None
+        return said
 
     def _outcome(self, row: SourceRow, answer: Mapping[str, Any] | None) -> tuple[Any, str | None]:
         """The row's output, or why there is none; counted in the summary."""
@@ -182,8 +200,14 @@ class JobResults:
                 if len(page) < _PAGE:
                     break
                 after = page[-1]["number"]
-        names: Sequence[str] = [*(fields or {answers.OUTPUT: None}), *answers.SAID]
+        names = [*(fields or {answers.OUTPUT: None}), *self._of_documents, *answers.SAID]
         return tuple(f"{self._shape.prefix}{name}" for name in names)
+
+
+def _of_documents(task: str) -> tuple[str, ...]:
+    """The columns that rows have which may be documents in pieces."""
+    own = {"tierqueue.ask": ("citations",), "tierqueue.extract": ("conflicts",)}
+    return (*own.get(task, ()), "missing")
 
 
 def _source(path: Path, reading: Reading, job_id: str) -> Source:

@@ -1,5 +1,8 @@
 """``tierqueue schedule``: what comes again is added, looked at, let rest, run by hand, removed."""
 
+from pathlib import Path
+
+from tests.images import an_image
 from tests.operations.cli.command import ONE_DEPLOYMENT, Command
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.schedules import firing
@@ -49,6 +52,13 @@ def test_what_is_wrong_with_a_schedule_is_said_when_it_is_added(tierqueue: Comma
     assert "tierqueue.complete" in tierqueue.complaint(
         "schedule", "add", "night", "--task", "tierqueue.complet", "--every", "1h"
     )
+
+
+def test_a_schedule_keeps_no_image(tierqueue: Command, tmp_path: Path) -> None:
+    (tmp_path / "scan.png").write_bytes(an_image())
+    words = ["schedule", "add", "scan", "--task", "tierqueue.ask_image", "--every", "1h"]
+    words += ["--set", "question=What?", "--set", f"image=@{tmp_path / 'scan.png'}"]
+    assert "a schedule keeps no image" in tierqueue.complaint(*words)
 
 
 def test_two_schedules_of_one_name_are_one_too_many(tierqueue: Command) -> None:

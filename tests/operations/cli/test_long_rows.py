@@ -1,11 +1,16 @@
 """What a quote and a route say of texts that are longer than a piece of a document."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.operations.cli.command import Command
+from tierqueue.ledger.lifecycle import documents
+from tierqueue.ledger.session import Ledger
+from tierqueue.tasks.app import app
+from tierqueue.tasks.kinds.job_document import JobDocument
 
 POLICY = """
 default_sensitivity = "internal"
@@ -32,6 +37,14 @@ prices = { input = "5", output = "25" }
 SENTENCE = "The rent is due on the first day of each month. "
 SHORT, LONG, LONGER = (SENTENCE * times for times in (3, 1_000, 4_000))
 FILE = ["quote", "leases.jsonl", "--task", "tierqueue.ask", "--set", "question=When?"]
+
+
+@pytest.fixture(autouse=True)
+def _the_ledger_is_closed(tierqueue: Command) -> Iterator[None]:
+    del tierqueue
+    yield
+    if "ledger" in app._made:
+        app._made["ledger"].close()
 
 
 def leases(folder: Path, *texts: str) -> None:
@@ -69,6 +82,28 @@ def test_a_quote_of_short_rows_says_nothing_of_pieces(tierqueue: Command, tmp_pa
     assert tierqueue.json(*FILE)["in_pieces"]["long_rows"] == 0
 
 
+def test_a_quote_in_pieces_counts_their_calls_and_refuses_nothing(
+    tierqueue: Command, tmp_path: Path
+) -> None:
+    leases(tmp_path, SHORT, LONG, LONGER)
+    told = tierqueue.json(*FILE, "--split", "cheaper")
+    found = told["in_pieces"]
+    assert (told["rows"], found["split_rows"], told["refused"]) == (3, 2, {})
+    assert {part["deployment"] for part in told["parts"]} == {"window"}
+    assert found["calls"] == sum(part["rows"] for part in told["parts"]) > 30
+    assert told["bound_nanousd"] == sum(part["bound_nanousd"] for part in told["parts"])
+    said = " ".join(tierqueue(*FILE, "--split", "always").split())
+    assert "3 rows, 2 of them in pieces" in said
+    assert "would cost less in pieces" not in said
+
+
+def test_how_a_document_is_cut_is_said_with_split(tierqueue: Command, tmp_path: Path) -> None:
+    leases(tmp_path, SHORT)
+    status, _, err = tierqueue.run(*FILE, "--on-failure", "partial")
+    assert status != 0
+    assert "--on-failure: say --split" in err
+
+
 @pytest.mark.parametrize("text", [LONG, LONGER])
 def test_a_route_is_explained_both_ways(tierqueue: Command, tmp_path: Path, text: str) -> None:
     (tmp_path / "lease.txt").write_text(text)
@@ -81,3 +116,26 @@ def test_a_route_is_explained_both_ways(tierqueue: Command, tmp_path: Path, text
     assert "as a document" not in " ".join(tierqueue.run(*words)[1].split())
     asked = tierqueue.run(*words, "--json")[1]
     assert json.loads(asked)["document"].startswith("in pieces")
+
+
+def test_an_item_shows_the_parts_of_its_document(
+    tierqueue: Command, ledger: Ledger, tmp_path: Path
+) -> None:
+    leases(tmp_path, LONG)
+    words = ["leases.jsonl", "--task", "tierqueue.ask", "--set", "question=When?"]
+    job = tierqueue.json("job", "submit", *words, "--split", "always")["job"]
+    (row,) = tierqueue.json("item", "list", "--job", job)
+    assert "a document, in pieces of 8,000 characters" in tierqueue("item", "show", row["id"])
+    with ledger.write() as connection:
+        document = documents.waiting(connection, row["id"], lock=True)
+        assert document is not None
+        cut = JobDocument(document).cut()
+        documents.cut(connection, document, cut, 1)
+    said = " ".join(tierqueue("item", "show", row["id"]).split())
+    assert f"a document of {len(cut.spans)} pieces: {len(cut.spans)} items" in said
+    assert "piece 1 0 to " in said
+    told = tierqueue.json("item", "show", row["id"])["parts"]
+    assert [(part["from"], part["to"]) for part in told][:2] == [(0, 1), (1, 2)]
+    assert told[0]["start"] == 0
+    shown = " ".join(tierqueue("item", "show", told[1]["id"]).split())
+    assert f"of document {row['id']}: piece 2" in shown

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from tests.tasks.files.documents.made import pdf
 from tests.tasks.jobs.answered import REFUSED, answer
 from tierqueue.ledger.operations import erasure, jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks import classify, complete
+from tierqueue.tasks import ask, classify, complete
 from tierqueue.tasks.jobs.given_back.answers import Shape
 from tierqueue.tasks.jobs.given_back.results import JobResults
 from tierqueue.tasks.jobs.submission import Submission
+from tierqueue.tasks.submission.pieces import Pieces
 
 LABELS = ["billing", "login"]
 TICKETS = "id,body,note\n7,My card is lost,a\n8,I cannot log in,b\n0009,?,\n"
@@ -186,3 +188,49 @@ def test_a_row_with_an_earlier_answer_is_a_reused_one(ledger: Ledger, tmp_path: 
     found = _results(ledger, job_id)
     assert [row["tier"] for row in found.rows()] == ["reused", "gpu", "gpu", "reused"]
     assert (found.summary.reused, found.summary.below) == (2, {})
+
+
+def test_an_answer_about_a_document_says_where_it_stands_and_what_is_missing(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    pages = [
+        "Nothing is said here of when anything is to be paid.\n" * 12,
+        "The rent is due on Monday, says this line of page two.\n" * 12,
+    ]
+    pdf(folder / "lease.pdf", pages)
+    submission = Submission(
+        ask, folder, {"question": "When?"}, pieces=Pieces(1_000, "always", "partial")
+    )
+    job_id = submission.submit(
+        ledger, lambda: None, max_cost=None, progress=lambda committed, total: None
+    ).id
+    (row,) = submission.file.rows()
+    missing = [{"start": 0, "end": row.pages[1] + 4, "item": "i", "reason": "rejected"}]
+    with ledger.write() as connection:
+        connection.execute(
+            update(items).values(
+                state="succeeded",
+                output={"answer": "Monday.", "quotations": ["due on Monday"]},
+                receipt={"tokens": {}, "missing": missing},
+                ended_at=1,
+            )
+        )
+    found = _results(ledger, job_id)
+    assert found.added[-6:] == ("citations", "missing", "error", "tier", "cost", "item")
+    (answered,) = found.rows()
+    (citation,) = answered["citations"]
+    text = row.columns["text"][row.pages[1] :]
+    assert citation["page"] == 2
+    assert text[citation["start"] : citation["end"]].split() == ["due", "on", "Monday"]
+    assert answered["missing"] == [
+        {
+            "page": 1,
+            "start": 0,
+            "last_page": 2,
+            "end": 4,
+            "item": "i",
+            "reason": "rejected",
+        }
+    ]

@@ -1,4 +1,4 @@
-"""Somebody's table, and a file whose rows go there."""
+"""Somebody's table, a file whose rows go there, and a job of documents."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from tests.tasks.producer import Producer
+from tests.workers.maintenance.document_job import Job
 from tests.workers.maintenance.sunk import TICKETS, run
 
 
@@ -44,3 +45,9 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "tickets.csv"
     path.write_text(TICKETS, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def job(producer: Producer, tmp_path: Path) -> Job:
+    """No job of documents yet."""
+    return Job(producer, tmp_path / "documents.jsonl")

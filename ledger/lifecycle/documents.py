@@ -1,0 +1,204 @@
+"""Documents in pieces: an item that waits for the items of its pieces, and ends with their answer.
+
+What joins their answers is the body of a chord of theirs; a chord's last body is the document.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import RowMapping, bindparam, literal_column, or_, select, update
+
+from tierqueue.ledger.bulk import among, insert_many
+from tierqueue.ledger.lifecycle.flows import is_in
+from tierqueue.ledger.lifecycle.items import Death, NewItem, die, prepare
+from tierqueue.ledger.results import chords
+from tierqueue.ledger.results.promises import Ending, Ends, Promise, ends_of
+from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import items, promises
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.lifecycle import State, Wait
+
+AGAIN = 60_000_000
+"""Microseconds after which a document that waits is looked at, whatever was lost meanwhile."""
+
+_WAITS = (
+    is_in(State.WAITING),
+    items.c.reason == literal_column(f"'{Wait.PIECES.value}'"),
+)
+_DUE = (
+    select(items.c.id)
+    .where(*_WAITS, items.c.ready_at <= bindparam("now"))
+    .order_by(items.c.ready_at, items.c.id)
+    .limit(bindparam("most"))
+)
+
+_SHARED = (
+    *("risk", "sensitivity", "inherits", "latency", "deadline", "floor", "fallback", "budget"),
+    *("priority", "metadata", "job_id", "pinned", "fresh"),
+)
+"""What a part has from its document, which nobody routes: as it was stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The items of a document's pieces, what each promises, and how many parts each chord has.
+
+    ``spans``: where each piece begins and ends, in characters of the document; ``joined``: the
+    pieces, from one to before another, of each item that joins answers.
+    """
+
+    parts: Sequence[NewItem]
+    promises: Sequence[Promise]
+    chords: Mapping[str, int]
+    spans: Sequence[tuple[int, int]]
+    joined: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentEnd:
+    """A document's end: its answer and receipt, or its death; ``spent`` by its parts, and
+    ``bound`` of those that would be asked again, in nano-dollars.
+    """
+
+    answer: tuple[Mapping[str, Any], Mapping[str, Any]] | None
+    death: Death | None
+    spent: int
+    bound: int | None
+    tier: str | None
+    deployment: str | None
+
+
+def due(connection: Transaction, now: int, most: int) -> list[str]:
+    """Up to ``most`` documents that are to be cut, or whose parts may have ended."""
+    return list(connection.execute(_DUE, {"now": now, "most": most}).scalars())
+
+
+def waiting(connection: Transaction, document: str, *, lock: bool = False) -> RowMapping | None:
+    """The document's row, ``None`` where it does not wait any more."""
+    found = select(items).where(items.c.id == document, *_WAITS)
+    if lock:
+        found = found.with_for_update(skip_locked=True)
+    return connection.execute(found).mappings().first()
+
+
+def soon(connection: Transaction, document: str) -> None:
+    """Something of the document has ended: it is looked at now."""
+    known = update(items).where(items.c.id == document, *_WAITS)
+    connection.execute(known.values(ready_at=0))
+
+
+def later(connection: Transaction, document: str, at: int) -> None:
+    """Nothing is to be done for the document before ``at`` (epoch µs), unless something ends."""
+    connection.execute(update(items).where(items.c.id == document, *_WAITS).values(ready_at=at))
+
+
+def as_one(connection: Transaction, document: str) -> None:
+    """The document is one item, and goes its way as any other."""
+    values = {"state": State.SUBMITTED.value, "reason": None, "split": None}
+    connection.execute(update(items).where(items.c.id == document, *_WAITS).values(**values))
+
+
+def shared(document: RowMapping, new: NewItem, span: tuple[int, int], share: int) -> NewItem:
+    """A part of the document, which has ``share`` parts: its pieces from one to before another.
+
+    Raises ``InvalidItem`` where nothing of ``max_cost`` is left for it.
+    """
+    demands = {name: document[name] for name in _SHARED}
+    # What joins inherits from the pieces, and these from the document.
+    demands["inherits"] = new.inherits or document["inherits"]
+    if document["max_cost"] is not None:
+        demands["max_cost"] = document["max_cost"] // share
+        if not demands["max_cost"]:
+            raise InvalidItem(f"its max_cost is nothing for each of {share} items")
+    split = {"from": span[0], "to": span[1]}
+    return replace(new, **demands, part_of=document["id"], split=split)
+
+
+def joining(connection: Transaction, new: NewItem, part: Mapping[str, Any]) -> NewItem:
+    """An item that joins answers, as the part of its document that ``part`` says it is."""
+    found = select(items).where(items.c.id == part["document"])
+    document = connection.execute(found).mappings().one()
+    return shared(document, new, (part["from"], part["to"]), part["parts"])
+
+
+def cut(connection: Transaction, document: RowMapping, made: Cut, now: int) -> None:
+    """Commit the parts of a document whose row the caller has locked; from now on it waits."""
+    prepare(connection.dialect.name, made.parts, now).write(connection)
+    rows = [
+        {**{name: getattr(one, name) for name in Promise.__slots__}, "made_at": now}
+        for one in made.promises
+    ]
+    insert_many(connection, promises, rows)
+    for group, size in made.chords.items():
+        chords.announce(connection, group, size, ours=True)
+    split = {**document["split"], "spans": list(made.spans), "joined": list(made.joined)}
+    values = {"split": split, "ready_at": now + AGAIN}
+    connection.execute(update(items).where(items.c.id == document["id"]).values(**values))
+
+
+def parts_of(connection: Transaction, document: str) -> Sequence[RowMapping]:
+    """Everything of a document that was submitted so far, in the order of its pieces."""
+    found = select(items).where(items.c.part_of == document).order_by(items.c.id)
+    rows = connection.execute(found).mappings().all()
+    return sorted(rows, key=lambda row: (row["split"]["to"], row["split"]["from"] * -1))
+
+
+def with_parts(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
+    """These items, and the parts of those that are documents in pieces."""
+    found = select(items.c.id).where(among(items.c.part_of))
+    parts = connection.execute(found, {"ids": list(item_ids)}).scalars()
+    return [*item_ids, *sorted(set(parts) - set(item_ids))]
+
+
+def refused(connection: Transaction, item_id: str, part: Mapping[str, Any]) -> None:
+    """What was to join answers is no item, and died: it is a part of its document all the same."""
+    values = {"part_of": part["document"], "split": {"from": part["from"], "to": part["to"]}}
+    connection.execute(update(items).where(items.c.id == item_id).values(**values))
+    soon(connection, part["document"])
+
+
+def end(connection: Transaction, document: str, ended: DocumentEnd, now: int) -> Ends:
+    """End a document whose row the caller has locked."""
+    values: dict[str, Any] = {
+        name: getattr(ended, name) for name in ("spent", "bound", "tier", "deployment")
+    }
+    if ended.death is not None:
+        connection.execute(update(items).where(items.c.id == document).values(**values))
+        return die(connection, [ended.death], now)
+    assert ended.answer is not None
+    output, receipt = ended.answer
+    values |= {"state": State.SUCCEEDED.value, "reason": None, "ended_at": now}
+    values |= {"output": output, "receipt": receipt}
+    connection.execute(update(items).where(items.c.id == document).values(**values))
+    answer = {"output": output, "receipt": receipt}
+    return ends_of(
+        connection,
+        [Ending(item_id=document, state=State.SUCCEEDED, answer=answer, error=None)],
+    )
+
+
+def replayed_with(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
+    """These dead letters, and those that are replayed with them: of a document its parts, of a part
+    its document and the other parts. One whose document needs it no more is left out.
+    """
+    given = {"ids": sorted(set(item_ids))}
+    asked = select(items.c.id, items.c.part_of).where(among(items.c.id))
+    documents = {row.part_of or row.id for row in connection.execute(asked, given)}
+    known = select(items.c.id, items.c.state).where(among(items.c.id))
+    found_states = connection.execute(known, {"ids": sorted(documents)})
+    states = {row.id: row.state for row in found_states}
+    open_ = (State.DEAD, State.WAITING)
+    again = sorted(one for one in documents if states.get(one) in open_)
+    dead = items.c.state == State.DEAD.value
+    of = or_(among(items.c.id), among(items.c.part_of))
+    found = select(items.c.id).where(of, dead).order_by(items.c.id)
+    return list(connection.execute(found, {"ids": again}).scalars())
+
+
+def wait_again(connection: Transaction, item_ids: Sequence[str], now: int) -> None:
+    """Documents among these replayed items wait for their pieces, or are cut."""
+    is_document = (items.c.split.is_not(None), items.c.part_of.is_(None))
+    values = {"state": State.WAITING.value, "reason": Wait.PIECES.value, "ready_at": now}
+    again = update(items).where(among(items.c.id), *is_document)
+    connection.execute(again.values(**values), {"ids": list(item_ids)})

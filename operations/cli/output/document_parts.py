@@ -1,0 +1,80 @@
+"""The parts of a document in pieces: what each is of it, where it stands, and what it costs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tierqueue.operations.cli.output.printing import Column, table
+from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.tasks.plural import count
+
+Row = Mapping[Any, Any]
+"""An item's row."""
+
+
+def line(item: Row, parts: Sequence[Row]) -> str | None:
+    """What an item has to do with a document in pieces, in a line; ``None``: nothing."""
+    if item["part_of"] is not None:
+        return f"of document {item['part_of']}: {_pieces(item['split'])}"
+    if item["split"] is None:
+        return None
+    if "spans" not in item["split"]:
+        return f"a document, in pieces of {item['split']['characters']:,} characters"
+    spent = format_usd(NanoUSD(sum(part["spent"] for part in parts)))
+    calls = count(sum(part["calls"] for part in parts), "call")
+    pieces = count(len(item["split"]["spans"]), "piece")
+    return f"a document of {pieces}: {count(len(parts), 'item')}, {spent} spent on {calls}"
+
+
+def shown(item: Row, parts: Sequence[Row]) -> list[dict[str, Any]]:
+    """Each part for scripts: its pieces from one to before another, and characters of the text."""
+    return [
+        {
+            "id": part["id"],
+            "task": part["task"],
+            "from": part["split"]["from"],
+            "to": part["split"]["to"],
+            **dict(zip(("start", "end"), _characters(item, part), strict=True)),
+            **{name: part[name] for name in ("state", "reason", "tier", "calls", "spent")},
+        }
+        for part in parts
+    ]
+
+
+def print_parts(item: Row, parts: Sequence[Row]) -> None:
+    """A line a part, what joins behind what it joins."""
+    table(
+        [
+            Column("part", rank=0),
+            Column("characters", rank=2),
+            "state",
+            Column("reason", rank=1, long=True),
+            Column("tier", rank=4),
+            Column("cost", right=True),
+            Column("calls", right=True, rank=5),
+            Column("item", rank=3),
+        ],
+        [
+            (
+                _pieces(part["split"]),
+                "{:,} to {:,}".format(*_characters(item, part)),
+                part["state"],
+                part["reason"],
+                part["tier"],
+                format_usd(NanoUSD(part["spent"])),
+                part["calls"],
+                part["id"],
+            )
+            for part in parts
+        ],
+        empty="it has no parts yet",
+    )
+
+
+def _pieces(split: Mapping[str, int]) -> str:
+    first, last = split["from"] + 1, split["to"]
+    return f"piece {last}" if first == last else f"joins {first} to {last}"
+
+
+def _characters(item: Row, part: Row) -> tuple[int, int]:
+    spans = item["split"]["spans"]
+    return spans[part["split"]["from"]][0], spans[part["split"]["to"] - 1][1]

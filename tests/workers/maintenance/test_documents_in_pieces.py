@@ -1,0 +1,136 @@
+"""Documents of a job in pieces: cut once, joined, ended, counted as rows."""
+
+import pytest
+from sqlalchemy import update
+
+from tests.waiting import until
+from tests.workers.maintenance.document_job import SHORT, TEXT, Job
+from tierqueue.ledger.accounting import audit
+from tierqueue.ledger.tables import items
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks import classify, extract, summarize
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.maintenance.documents import Documents
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def test_a_long_row_is_cut_and_its_pieces_joined_into_one_answer(job: Job) -> None:
+    job.submit([TEXT, SHORT])
+    long, short = job.rows()
+    assert (long.state, long.reason, short.state) == ("waiting", "pieces", "submitted")
+    job.documents.tick()
+    pieces = job.parts()
+    assert [row.split for row in pieces] == [{"from": at, "to": at + 1} for at in range(4)]
+    assert {row.job_id for row in pieces} == {job.id}
+    assert job.progress().states == {"waiting": 1, "submitted": 1}
+    for row in pieces:
+        job.finish(row)
+    (join,) = job.open()
+    assert (join.task, join.split, join.job_id) == (
+        "tierqueue.combine",
+        {"from": 0, "to": 4},
+        job.id,
+    )
+    assert (job.progress().spent, job.progress().under_way) == (20, 20)
+    job.finish(join)
+    job.documents.tick()
+    long, _ = job.rows()
+    assert (long.state, long.output["answer"], long.tier) == ("succeeded", "Here.", "gpu")
+    assert long.receipt["tokens"]["input"] == 1_500
+    assert (long.spent, long.receipt["cost_nanousd"], long.receipt["parts"]) == (25, 25, 5)
+    progress = job.progress()
+    assert progress.states == {"succeeded": 1, "submitted": 1}
+    assert (progress.total, progress.submitted, progress.spent, progress.under_way) == (2, 2, 25, 0)
+
+
+def test_the_same_command_again_makes_nothing_anew(job: Job) -> None:
+    job.submit([TEXT])
+    job.documents.tick()
+    again = job.submit([TEXT])
+    job.documents.tick()
+    assert (again.new, again.reused) == (0, 1)
+    assert len(job.parts()) == 4
+    assert job.progress().states == {"waiting": 1}
+
+
+def test_many_pieces_are_joined_a_few_at_a_time(job: Job) -> None:
+    job.submit([TEXT * 3])
+    job.documents.tick()
+    pieces = job.parts()
+    assert len(pieces) > 8
+    for row in pieces:
+        job.finish(row)
+    for row in job.open():
+        assert len(row.arguments["findings"]) <= 8
+        job.finish(row)
+    (last,) = job.open()
+    assert last.split == {"from": 0, "to": len(pieces)}
+    job.finish(last)
+    job.documents.tick()
+    assert job.rows()[0].state == "succeeded"
+
+
+def test_fields_are_merged_and_conflicts_are_on_the_receipt(job: Job) -> None:
+    job.submit([TEXT], extract, fields={"tenant": "string", "rent": "number"})
+    job.documents.tick()
+    for number, row in enumerate(job.parts()):
+        job.finish(row, {"tenant": "Ada", "rent": 1 if number else 2})
+    job.documents.tick()
+    (row,) = job.rows()
+    assert row.output == {"tenant": "Ada", "rent": 1}
+    assert row.receipt["conflicts"] == {"rent": [2, 1]}
+
+
+def test_summaries_are_summarized(job: Job) -> None:
+    job.submit([TEXT], summarize, max_words=30)
+    job.documents.tick()
+    for row in job.parts():
+        job.finish(row, {"summary": "A page."})
+    (join,) = job.open()
+    assert join.arguments["max_words"] == 30
+    job.finish(join, {"summary": "Pages."})
+    job.documents.tick()
+    assert job.rows()[0].output == {"summary": "Pages."}
+
+
+def test_demands_are_shared_and_the_cost_divided(job: Job) -> None:
+    job.submit([TEXT], max_cost="0.00001usd", sensitivity="internal", budget="legal")
+    job.documents.tick()
+    assert {(row.max_cost, row.sensitivity, row.budget) for row in job.parts()} == {
+        (2_000, "internal", "legal")
+    }
+    for row in job.parts():
+        job.finish(row)
+    (join,) = job.open()
+    assert (join.max_cost, join.sensitivity, join.budget) == (2_000, "internal", "legal")
+
+
+def test_the_books_agree(job: Job) -> None:
+    job.submit([TEXT], extract, fields={"tenant": "string"})
+    job.documents.tick()
+    for row in job.parts():
+        job.finish(row, {"tenant": "Ada"}, spent=0)
+    job.documents.tick()
+    with job.producer.ledger.write() as connection:
+        of = update(items).where(items.c.part_of.is_(None))
+        connection.execute(of.values(spent=7))
+        assert not audit.audit(connection)
+
+
+def test_two_routing_stages_cut_a_document_once(job: Job) -> None:
+    job.submit([TEXT])
+    other = Documents(job.producer.ledger, Policy(digest="d"), Delivery(job.producer.app))
+    job.documents.tick()
+    other.tick()
+    assert len(job.parts()) == 4
+
+
+def test_a_row_that_no_task_type_joins_is_refused(job: Job) -> None:
+    with pytest.raises(InvalidItem, match="is not asked of pieces"):
+        job.submit([TEXT], classify, labels=["a", "b"])
+    until(lambda: not job.producer.all_items())

@@ -1,0 +1,106 @@
+"""Documents of jobs in pieces: each is cut once it is there, and ends once its pieces have."""
+
+import structlog
+
+from tierqueue.ledger.in_force import evidence
+from tierqueue.ledger.lifecycle import documents
+from tierqueue.ledger.lifecycle.documents import AGAIN, DocumentEnd
+from tierqueue.ledger.lifecycle.items import Death
+from tierqueue.ledger.session import Ledger, unreachable
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.choose import Conditions
+from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.policy import Policy
+from tierqueue.tasks.kinds.job_document import JobDocument
+from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.routing.token_counter import TokenCounter
+
+_log = structlog.get_logger(__name__)
+
+MOST = 64
+"""Documents that one tick looks at; the next takes the others."""
+
+
+class Documents:
+    """Cuts documents that are longer than a piece, unless the whole costs no more by ``policy``,
+    and ends those whose pieces have ended.
+    """
+
+    def __init__(self, ledger: Ledger, policy: Policy, delivery: Delivery) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._delivery = delivery
+        self._counter = TokenCounter(policy)
+
+    def tick(self) -> None:
+        """Look at what is due. One document that fails stops no other."""
+        with self._ledger.read() as connection:
+            now = database_now(connection)
+            due = documents.due(connection, now, MOST)
+        for document in due:
+            try:
+                self._look_at(document)
+            except Exception as error:
+                if unreachable(error):
+                    raise
+                _log.exception("document_failed", item=document, error=type(error).__name__)
+                with self._ledger.write() as connection:
+                    documents.later(connection, document, now + AGAIN)
+
+    def _look_at(self, document: str) -> None:
+        with self._ledger.read() as connection:
+            row = documents.waiting(connection, document)
+        if row is None:
+            return
+        if "spans" in row["split"]:
+            self._end(document)
+            return
+        try:
+            self._begin(document, JobDocument(row))
+        except InvalidItem as error:
+            self._refuse(document, error)
+
+    def _begin(self, document: str, found: JobDocument) -> None:
+        """Cut it, or have it done whole; what takes long is done before the transaction."""
+        cut = None if self._whole(found) else found.cut()
+        with self._ledger.write() as connection:
+            row = documents.waiting(connection, document, lock=True)
+            if row is None or "spans" in row["split"]:
+                return
+            if cut is None:
+                documents.as_one(connection, document)
+            else:
+                documents.cut(connection, row, cut, database_now(connection))
+
+    def _whole(self, found: JobDocument) -> bool:
+        if found.always:
+            return False
+        with self._ledger.read() as connection:
+            known = evidence.by_task(connection)
+            now = database_now(connection)
+        seen = Conditions(now=now, evidence=known)
+        return not found.compared(self._policy, seen, self._counter).split
+
+    def _end(self, document: str) -> None:
+        with self._ledger.write() as connection:
+            now = database_now(connection)
+            row = documents.waiting(connection, document, lock=True)
+            if row is None:
+                return
+            parts = documents.parts_of(connection, document)
+            ended = JobDocument(row).end(parts)
+            if ended is None:
+                documents.later(connection, document, now + AGAIN)
+                return
+            ends = documents.end(connection, document, ended, now)
+        self._delivery.ended(ends)
+
+    def _refuse(self, document: str, error: InvalidItem) -> None:
+        fields = {**error.fields, "item": document}
+        death = Death(document, error.reason, error.message, fields)
+        with self._ledger.write() as connection:
+            if documents.waiting(connection, document, lock=True) is None:
+                return
+            ended = DocumentEnd(None, death, 0, None, None, None)
+            ends = documents.end(connection, document, ended, database_now(connection))
+        self._delivery.ended(ends)
