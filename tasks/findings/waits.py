@@ -12,6 +12,15 @@ _MEANWHILE: Mapping[str, str] = {
     State.HANDED_OVER: "they are in batches at their provider, and go live where time runs out",
     Wait.PIECES: "they are documents that wait for the answers of their pieces",
     Wait.NOT_BEFORE: "they go on when their time comes",
+    **dict.fromkeys(
+        (Wait.ACCOUNT_RATE, Wait.ACCOUNT_IN_FLIGHT),
+        "they go on as calls of their provider's account leave its limits: tierqueue limits show",
+    ),
+    **dict.fromkeys(
+        (Wait.BUDGET_RATE, Wait.BUDGET_IN_FLIGHT),
+        "they go on as calls of their budget leave its limits, and nobody waits with them:"
+        " tierqueue limits show",
+    ),
     Wait.THROTTLED: "they are tried again after the time that the provider stated, until their"
     " deadlines",
 }

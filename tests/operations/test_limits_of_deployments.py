@@ -22,6 +22,7 @@ boundary = "vendor:best"
 context_window = 1000
 prices = { input = "1", output = "1" }
 limits = { requests_per_minute = 50, in_flight = 20 }
+account = "openai"
 
 [deployments.other]
 tier = "frontier"
@@ -31,6 +32,12 @@ key_env = "K"
 boundary = "vendor:best"
 context_window = 1000
 prices = { input = "1", output = "1" }
+
+[accounts.openai]
+requests_per_minute = 70
+
+[budgets.acme.limits]
+in_flight = 4
 """
 
 
@@ -137,3 +144,38 @@ def test_the_table_fits_eighty_columns_and_leaves_out_what_says_nothing(
 
 def test_the_command_knows_every_limit_of_the_policy() -> None:
     assert commands._NAMES == NAMES
+
+
+def of(tierqueue: Command, scope: str, name: str) -> dict[str, object]:
+    found = tierqueue.json("limits", "show", scope)
+    assert {limit["deployment"] for limit in found} == {scope}
+    return next(dict(limit) for limit in found if limit["limit"] == name)
+
+
+def test_accounts_and_budgets_have_limits_as_deployments_have(tierqueue: Command) -> None:
+    assert of(tierqueue, "account:openai", "requests_per_minute")["in_force"] == 70
+    assert of(tierqueue, "budget:acme", "in_flight")["in_force"] == 4
+    told = tierqueue("limits", "set", "account:openai", "requests_per_minute", "9")
+    assert "the policy states 70" in told
+    assert of(tierqueue, "account:openai", "requests_per_minute")["in_force"] == 9
+    tierqueue("limits", "unset", "account:openai")
+    assert of(tierqueue, "account:openai", "requests_per_minute")["in_force"] == 70
+
+
+def test_a_budget_that_the_policy_does_not_name_may_be_limited(tierqueue: Command) -> None:
+    tierqueue("limits", "set", "budget:other", "tokens_per_minute", "9000")
+    assert of(tierqueue, "budget:other", "tokens_per_minute")["set"] == 9000
+    tierqueue("limits", "unset", "budget:other")
+    assert "budget:other" not in tierqueue("limits", "show")
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ("account:opanai", "did you mean 'openai'?"),
+        ("budget:", "no deployment, account:NAME or budget:NAME"),
+        ("tenant:acme", "no deployment, account:NAME or budget:NAME"),
+    ],
+)
+def test_an_account_that_is_not_there_is_refused(tierqueue: Command, scope: str, said: str) -> None:
+    assert said in tierqueue.complaint("limits", "set", scope, "in_flight", "3")
