@@ -115,10 +115,14 @@ def shared(document: RowMapping, new: NewItem, span: tuple[int, int], share: int
     return replace(new, **demands, part_of=document["id"], split=split)
 
 
-def joining(connection: Transaction, new: NewItem, part: Mapping[str, Any]) -> NewItem:
-    """An item that joins answers, as the part of its document that ``part`` says it is."""
-    found = select(items).where(items.c.id == part["document"])
-    document = connection.execute(found).mappings().one()
+def joining(connection: Transaction, new: NewItem, part: Mapping[str, Any]) -> NewItem | None:
+    """An item that joins answers, as the part of its document that ``part`` says it is.
+
+    Locks the document; ``None`` where it does not wait any more, and nothing is to be joined.
+    """
+    found = select(items).where(items.c.id == part["document"], *_WAITS).with_for_update()
+    if (document := connection.execute(found).mappings().first()) is None:
+        return None
     return shared(document, new, (part["from"], part["to"]), part["parts"])
 
 
@@ -194,6 +198,43 @@ def replayed_with(connection: Transaction, item_ids: Sequence[str]) -> list[str]
     of = or_(among(items.c.id), among(items.c.part_of))
     found = select(items.c.id).where(of, dead).order_by(items.c.id)
     return list(connection.execute(found, {"ids": again}).scalars())
+
+
+def shares(connection: Transaction, dead: Sequence[str], max_cost: int) -> dict[str, int]:
+    """What each document in pieces among these locked dead letters, and each part of one, may cost
+    where that is ``max_cost`` for a document with all its parts (nano-dollars).
+
+    Raises ``InvalidItem`` where nothing is left for a part, and for a document that has not ended.
+    """
+    found = select(items.c.id, items.c.part_of, items.c.split).where(among(items.c.id))
+    rows = connection.execute(found, {"ids": list(dead)}).all()
+    whole = {
+        row.id: row.split for row in rows if row.part_of is None and "spans" in (row.split or {})
+    }
+    for row in rows:
+        if row.part_of is not None and row.part_of not in whole:
+            raise InvalidItem(
+                f"item {row.id} is a part of document {row.part_of}, which has not ended: replay it"
+                " without another max_cost, or once the document has ended",
+                {"item": row.id, "document": row.part_of},
+            )
+    costs: dict[str, int] = {}
+    for document, split in whole.items():
+        parts = parts_of(connection, document)
+        count = len(split["spans"]) + len(split["joined"])
+        over = [part["spent"] for part in parts if part["id"] not in dead]
+        equal = max_cost // count
+        share = min(equal, (max_cost - sum(over)) // max(count - len(over), 1))
+        if share <= 0:
+            raise InvalidItem(
+                f"document {document}: of this max_cost nothing is left for each of its {count}"
+                " items: replay it with a higher one",
+                {"item": document},
+            )
+        # What joins later gets its share of what the document's row says.
+        costs[document] = max_cost if share == equal else share * count
+        costs.update({part["id"]: share for part in parts if part["id"] in dead})
+    return costs
 
 
 def wait_again(connection: Transaction, item_ids: Sequence[str], now: int) -> None:

@@ -265,15 +265,12 @@ def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> Ends:
     Pieces go with their document, and what has ended stays as it is. Returns those that ended.
     """
     at = database_now(connection)
-    pieces = select(items.c.id).where(among(items.c.part_of))
-    asked = {*item_ids, *connection.execute(pieces, {"ids": list(item_ids)}).scalars()}
-    rows = connection.execute(
-        select(items.c.id, items.c.state)
-        .where(among(items.c.id))
-        .order_by(items.c.id)
-        .with_for_update(),
-        {"ids": sorted(asked)},
-    ).all()
+    found = select(items.c.id, items.c.state).order_by(items.c.id).with_for_update()
+    asked = {"ids": sorted(set(item_ids))}
+    own = connection.execute(found.where(among(items.c.id)), asked).all()
+    # Once documents are locked they are cut no more: all their pieces are seen.
+    pieces = connection.execute(found.where(among(items.c.part_of)), asked).all()
+    rows = {row.id: row for row in [*own, *pieces]}.values()
     claimed = (State.RUNNING, State.HANDED_OVER)
     running = [row.id for row in rows if row.state in claimed]
     if running:

@@ -87,7 +87,8 @@ def replay(
     sent, and a chord that failed of it waits for it again. What was never a work item
     (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to run. ``floor`` raises
     the items' floor, an own higher one stays; ``max_cost`` (nano-dollars, over all the item has
-    spent and will spend) takes the place of theirs. ``chosen_by``: the filters that chose them,
+    spent and will spend) takes the place of theirs, and is divided among the parts of a document;
+    raises ``InvalidItem`` where that cannot be done. ``chosen_by``: the filters that chose them,
     for the record, which also keeps how each one had ended. A document in pieces waits again, and
     its parts are replayed with it; what is returned names them too.
     """
@@ -127,7 +128,10 @@ def replay(
         {"ids": dead},
     )
     documents.wait_again(connection, dead, at)
-    _restate(connection, dead, floor, max_cost)
+    shares = {} if max_cost is None else documents.shares(connection, dead, max_cost)
+    costs = [{"id": item_id, "max_cost": share} for item_id, share in shares.items()]
+    update_many(connection, items, ("id",), costs)
+    _restate(connection, dead, floor, max_cost, shares)
     owed = promises.owe_anew(connection, dead)
     if groups := [promise.group_id for promise in owed if promise.group_id and promise.chord]:
         chords.reopen(connection, groups)
@@ -157,7 +161,11 @@ def discard(
 
 
 def _restate(
-    connection: Transaction, dead: Sequence[str], floor: Tier | None, max_cost: int | None
+    connection: Transaction,
+    dead: Sequence[str],
+    floor: Tier | None,
+    max_cost: int | None,
+    shares: Mapping[str, int],
 ) -> None:
     """Change what the items state themselves, which is what they are routed by."""
     if floor is None and max_cost is None:
@@ -170,7 +178,7 @@ def _restate(
             own = Tier(stated.get("floor") or floor)
             stated["floor"] = max(own, floor, key=TIERS.index).value
         if max_cost is not None:
-            stated["max_cost"] = max_cost
+            stated["max_cost"] = shares.get(row.id, max_cost)
         restated.append({"id": row.id, "stated": stated})
     update_many(connection, items, ("id",), restated)
 

@@ -84,8 +84,13 @@ def still_going(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
 def expire(connection: Transaction, states: Sequence[State], before: int, most: int) -> int:
     """Retention: strip up to ``most`` items that ended in ``states`` before ``before`` (epoch µs).
 
-    Items that still owe a promise wait for it. Returns how many were stripped.
+    Items that still owe a promise wait for it, and parts of a document for its end. Returns how
+    many were stripped.
     """
+    document = items.alias()
+    unended = select(document.c.id).where(
+        document.c.id == items.c.part_of, document.c.ended_at.is_(None)
+    )
     owed = select(promises.c.id).where(
         promises.c.item_id == items.c.id, promises.c.kept_at.is_(None)
     )
@@ -97,6 +102,7 @@ def expire(connection: Transaction, states: Sequence[State], before: int, most: 
             items.c.erased_at.is_(None),
             items.c.state.in_([state.value for state in states]),
             ~owed.exists(),
+            ~unended.exists(),
         )
         .order_by(items.c.ended_at)
         .limit(most)

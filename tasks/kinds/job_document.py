@@ -14,6 +14,7 @@ from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.lifecycle.documents import Cut, DocumentEnd
 from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
 from tierqueue.ledger.results.promises import Promise
+from tierqueue.router.errors import Erased
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.files.documents.chunks import chunked
@@ -178,8 +179,9 @@ class JobDocument:
         )
 
     def _dead(self, parts: Sequence[Row]) -> DocumentEnd:
-        dead = [part for part in parts if part["state"] != State.SUCCEEDED]
-        first = dead[0]
+        dead = [part for part in parts if not _answers(part)]
+        # What was erased is named first: a replay does not bring it back.
+        first = min(dead, key=lambda part: part["erased_at"] is None)
         start, end = self._span(first["split"])
         error = (first["error"] or {}).get("message", "erased")
         what = f"what joins its pieces {first['split']['from'] + 1} to {first['split']['to']}"
@@ -187,7 +189,7 @@ class JobDocument:
             what = f"piece {first['split']['to']} of {len(self._how['spans'])}"
         fields = {"item": self._row["id"], "parts": [part["id"] for part in dead]}
         message = f"{what} (characters {start} to {end}) has no answer: {error}"
-        death = Death(self._row["id"], first["reason"] or first["state"], message, fields)
+        death = Death(self._row["id"], _reason(first), message, fields)
         spent = sum(part["spent"] for part in parts)
         bound = sum(part["bound"] or 0 for part in dead)
         return DocumentEnd(None, death, spent, bound, first["tier"], first["deployment"])
@@ -241,12 +243,19 @@ class _Tree:
     def came(self, span: tuple[int, int]) -> bool | None:
         """Whether the part of these pieces has an answer; ``None``: it is to come."""
         if (part := self.parts.get(span)) is not None:
-            return bool(part["state"] == State.SUCCEEDED)
-        below = [self.came(inner) for inner in self._below(span)]
-        if None in below:
+            return _answers(part)
+        below = {inner: self.came(inner) for inner in self._below(span)}
+        if None in below.values():
             return None
-        failed = not any(below) if self._partial else not all(below)
-        return False if failed else None
+        lost = [inner for inner, came in below.items() if not came]
+        failed = len(lost) == len(below) if self._partial else bool(lost)
+        return False if failed or any(self._untold(inner) for inner in lost) else None
+
+    def _untold(self, span: tuple[int, int]) -> bool:
+        """Whether what joins these pieces with others is never sent: nobody is told of their end,
+        for there is no such item, or what it promised was erased with it.
+        """
+        return (part := self.parts.get(span)) is None or part["erased_at"] is not None
 
     def _below(self, span: tuple[int, int]) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -266,14 +275,23 @@ class _Tree:
         """The pieces of which no answer speaks: characters of the document, item and reason."""
         lost: dict[int, dict[str, Any]] = {}
         for (first, end), part in self.parts.items():
-            if part["state"] == State.SUCCEEDED:
+            # Of a piece that was erased behind its join an answer speaks all the same.
+            if _answers(part) or (self._joined and part["state"] == State.SUCCEEDED):
                 continue
             for piece in range(first, end):
                 start, stop = self._spans[piece]
-                reason = part["reason"] or part["state"]
-                told = {"start": start, "end": stop, "item": part["id"], "reason": reason}
+                told = {"start": start, "end": stop, "item": part["id"], "reason": _reason(part)}
                 lost.setdefault(piece, told)
         return [lost[piece] for piece in sorted(lost)]
+
+
+def _answers(part: Row) -> bool:
+    return part["state"] == State.SUCCEEDED and part["output"] is not None
+
+
+def _reason(part: Row) -> str:
+    gone = part["state"] == State.SUCCEEDED
+    return Erased.reason if gone else part["reason"] or part["state"]
 
 
 def _promise(new: NewItem, task: str, place: tuple[str, int, Signature]) -> Promise:

@@ -154,9 +154,8 @@ class ItemTask(TaskType, Generic[P, Out_co]):
                 unattended=fulfil.unattended(),
             )
             with app.ledger.write() as connection:
-                if part is not None:
-                    new = documents.joining(connection, new, part)
-                joined = submit(connection, new, promise) != item_id
+                part_new = new if part is None else documents.joining(connection, new, part)
+                joined = part_new is None or submit(connection, part_new, promise) != item_id
         except InvalidItem as error:
             if not fulfil.unattended():
                 raise
