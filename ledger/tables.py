@@ -124,6 +124,13 @@ items = Table(
     Index("ix_items_routed", "tier", "flow", "due", "id", **_where("state = 'routed'")),
     Index("ix_items_queued", "tier", "ready_at", **_where("state = 'queued'")),
     Index("ix_items_waiting", "ready_at", **_where("state = 'waiting'")),
+    # By its state too, which no other has: else SQLite takes the one above.
+    Index(
+        "ix_items_due",
+        "state",
+        "ready_at",
+        **_where("state = 'waiting' AND (reason IS NULL OR reason <> 'pieces')"),
+    ),
     Index("ix_items_running", "lease_until", **_where("state = 'running'")),
     Index(
         "ix_items_collected",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, literal_column, or_, select, update
+from sqlalchemy import RowMapping, bindparam, exists, literal_column, or_, select, update
 
 from tierqueue.ledger.bulk import among, insert_many
 from tierqueue.ledger.lifecycle.flows import is_in
@@ -17,7 +17,7 @@ from tierqueue.ledger.results.promises import Ending, Ends, Promise, ends_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items, promises
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.lifecycle import State, Wait
+from tierqueue.router.lifecycle import ENDS, State, Wait
 
 AGAIN = 60_000_000
 """Microseconds after which a document that waits is looked at, whatever was lost meanwhile."""
@@ -32,6 +32,8 @@ _DUE = (
     .order_by(items.c.ready_at, items.c.id)
     .limit(bindparam("most"))
 )
+
+_OF_PARTS = [column for column in items.c if column.name != "arguments"]
 
 _SHARED = (
     *("risk", "sensitivity", "inherits", "latency", "deadline", "floor", "fallback", "budget"),
@@ -72,6 +74,21 @@ class DocumentEnd:
 def due(connection: Transaction, now: int, most: int) -> list[str]:
     """Up to ``most`` documents that are to be cut, or whose parts may have ended."""
     return list(connection.execute(_DUE, {"now": now, "most": most}).scalars())
+
+
+def take(connection: Transaction, document: str, now: int, until: int) -> bool:
+    """Leave a document that is due ``now`` to the caller ``until`` then (epoch µs), or until
+    something of it ends. False: another stage has it, or it is not due any more.
+    """
+    of = (items.c.id == document, *_WAITS, items.c.ready_at <= now)
+    return connection.execute(update(items).where(*of).values(ready_at=until)).rowcount > 0
+
+
+def goes_on(connection: Transaction, document: str) -> bool:
+    """Whether a part of the document has not ended."""
+    ended = items.c.state.in_([state.value for state in ENDS])
+    part = exists().where(items.c.part_of == document, ~ended)
+    return bool(connection.execute(select(part)).scalar())
 
 
 def waiting(connection: Transaction, document: str, *, lock: bool = False) -> RowMapping | None:
@@ -142,8 +159,11 @@ def cut(connection: Transaction, document: RowMapping, made: Cut, now: int) -> N
 
 
 def parts_of(connection: Transaction, document: str) -> Sequence[RowMapping]:
-    """Everything of a document that was submitted so far, in the order of its pieces."""
-    found = select(items).where(items.c.part_of == document).order_by(items.c.id)
+    """Everything of a document that was submitted so far, in the order of its pieces.
+
+    Without the arguments of each: together they are the whole document.
+    """
+    found = select(*_OF_PARTS).where(items.c.part_of == document).order_by(items.c.id)
     rows = connection.execute(found).mappings().all()
     return sorted(rows, key=lambda row: (row["split"]["to"], row["split"]["from"] * -1))
 

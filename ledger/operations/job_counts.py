@@ -73,7 +73,7 @@ class Pace:
 class Counted:
     """Rows of a job by the ``states`` of their items, dead letters by reason; money as ``Progress``
     has it. ``reused``: rows that have another row's item, or its answer. ``under_way``: what of
-    ``spent`` are pieces of documents that have not ended.
+    ``spent`` are pieces of documents that have not ended, ``documents`` of them.
     """
 
     states: dict[str, int] = field(default_factory=dict)
@@ -83,6 +83,7 @@ class Counted:
     held: int = 0
     reused: int = 0
     under_way: int = 0
+    documents: int = 0
     paces: list[Pace] = field(default_factory=list)
 
     @property
@@ -164,6 +165,9 @@ def counted(connection: Transaction, job_id: str, since: int) -> Counted:
             if row["part"] != "shared":
                 _pace(paces.setdefault((row["tier"], bool(row["went_on"])), {}), row, rows)
     found.spent -= found.booked
+    if not found.documents:
+        # Those that were cancelled, or ended late, do not say what their pieces have cost.
+        found.under_way = 0
     found.states = {state: rows for state, rows in found.states.items() if rows}
     found.paces = [
         Pace(tier=tier or None, went_on=went_on, **pace)
@@ -182,6 +186,7 @@ def _add(found: Counted, row: Mapping[Any, Any], rows: int) -> None:
     # What a document has cost is what its pieces have.
     if row["part"] == "document":
         found.under_way -= int(row["spent"])
+        found.documents += 0 if row["state"] in _OVER else rows
     else:
         found.spent += int(row["spent"])
     found.held += int(row["held"])

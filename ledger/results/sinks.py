@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, case, delete, false, func, or_, select, update
+from sqlalchemy import RowMapping, and_, case, delete, false, func, or_, select, text, update
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import among, upsert
@@ -20,6 +20,8 @@ _ANSWER = (
     *("id", "state", "reason", "tier", "output", "receipt"),
     *("error", "spent", "ended_at", "erased_at"),
 )
+# As the index says it: SQLite uses none for the `written = 0` that a comparison becomes.
+_LEFT = text("NOT sink_rows.written")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +154,7 @@ def left(
         .where(
             sink_rows.c.job_id == job_id,
             sink_rows.c.number > after,
-            sink_rows.c.written == false(),
+            _LEFT,
         )
     )
     if not refused:

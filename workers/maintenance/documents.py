@@ -23,17 +23,20 @@ MOST = 64
 
 class Documents:
     """Cuts documents that are longer than a piece, unless the whole costs no more by ``policy``,
-    and ends those whose pieces have ended.
+    and ends those whose pieces have ended. Many stages share them through the ledger.
     """
 
     def __init__(self, ledger: Ledger, policy: Policy, delivery: Delivery) -> None:
         self._ledger = ledger
-        self._policy = policy
         self._delivery = delivery
-        self._counter = TokenCounter(policy)
+        self.use(policy)
 
-    def tick(self) -> None:
-        """Look at what is due. One document that fails stops no other."""
+    def use(self, policy: Policy) -> None:
+        """Go by another policy."""
+        self._policy, self._counter = policy, TokenCounter(policy)
+
+    def tick(self) -> bool:
+        """Look at what is due; true: more may be. One document that fails stops no other."""
         with self._ledger.read() as connection:
             now = database_now(connection)
             due = documents.due(connection, now, MOST)
@@ -46,13 +49,21 @@ class Documents:
                 _log.exception("document_failed", item=document, error=type(error).__name__)
                 with self._ledger.write() as connection:
                     documents.later(connection, document, now + AGAIN)
+        return len(due) == MOST
 
     def _look_at(self, document: str) -> None:
         with self._ledger.read() as connection:
-            row = documents.waiting(connection, document)
-        if row is None:
+            row, now = documents.waiting(connection, document), database_now(connection)
+        if row is None or row["ready_at"] > now:
             return
+        # What takes long is done by one stage; whatever ends from here on has it looked at again.
+        with self._ledger.write() as connection:
+            if not documents.take(connection, document, now, now + AGAIN):
+                return
         if "spans" in row["split"]:
+            with self._ledger.read() as connection:
+                if documents.goes_on(connection, document):
+                    return
             self._end(document)
             return
         try:
@@ -90,7 +101,6 @@ class Documents:
             parts = documents.parts_of(connection, document)
             ended = JobDocument(row).end(parts)
             if ended is None:
-                documents.later(connection, document, now + AGAIN)
                 return
             ends = documents.end(connection, document, ended, now)
         self._delivery.ended(ends)

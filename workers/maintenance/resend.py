@@ -13,7 +13,6 @@ from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.alerts.ceilings import Alarm
-from tierqueue.workers.maintenance.documents import Documents
 
 _log = structlog.get_logger(__name__)
 
@@ -28,8 +27,7 @@ OVERDUE = 2_000_000
 
 
 class Sweep:
-    """Finds documents to cut or to end, unclaimed slices, promises not kept, and what ceilings have
-    to warn of.
+    """Finds unclaimed slices, promises not kept, and what ceilings have to warn of.
 
     ``resend``: microseconds a slice may stay unclaimed. ``resent``: how many items it has sent
     again so far.
@@ -55,11 +53,10 @@ class Sweep:
         """Go by another policy."""
         self._policy = policy
         self._alarm = Alarm(self._ledger, policy).tick
-        self._documents = Documents(self._ledger, policy, self._delivery).tick
 
     def __call__(self) -> None:
         """Sweep once; a part that fails stops no other. Raises what says the ledger is away."""
-        for part in (self._documents, self._unclaimed, self._overdue, self._alarm):
+        for part in (self._unclaimed, self._overdue, self._alarm):
             try:
                 part()
             except Exception as error:

@@ -21,6 +21,7 @@ from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.schedules import jobs as scheduled_jobs
 from tierqueue.workers.maintenance import job_sinks, job_webhooks, upkeep
+from tierqueue.workers.maintenance.documents import Documents
 from tierqueue.workers.maintenance.expiry import Expiry
 from tierqueue.workers.process import as_started
 from tierqueue.workers.process.heartbeat import Heartbeat
@@ -48,6 +49,7 @@ class RoutingWorker:
         self._checkpoint = checkpoint
         self._stage: RoutingStage | None = None
         self._expiry: Expiry | None = None
+        self._documents: Documents | None = None
         self._heartbeat: Heartbeat | None = None
         self._tickers: list[Ticker] = []
         as_started.use(app, names.ROUTING, "threads")
@@ -73,6 +75,7 @@ class RoutingWorker:
             as_started.check(self._app, names.ROUTING, TaskPool, sender.pool_cls)
             self._stage = self._build()
             self._expiry = self._build_expiry(self._stage)
+            self._documents = Documents(self._app.ledger, self._app.policy, Delivery(self._app))
             self._stage.start()
         except TierqueueError as error:
             sys.stderr.write(f"routing stage cannot start: {error}\n")
@@ -85,6 +88,7 @@ class RoutingWorker:
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
         self._tickers = [
             Ticker("expiry", self._expiry.tick, TICK),
+            Ticker("documents", self._documents.tick, TICK),
             Ticker("upkeep", upkeep.Upkeep(self._app).round, upkeep.TICK),
             Ticker("webhooks", job_webhooks.JobWebhooks(self._app).one, job_webhooks.PAUSE),
             Ticker("sinks", job_sinks.JobSinks(self._app).one, job_sinks.PAUSE),
@@ -137,8 +141,9 @@ class RoutingWorker:
 
     def _taken(self, policy: Policy) -> None:
         self._app.policy = policy
-        if self._expiry is not None:
-            self._expiry.use(policy)
+        for one in (self._expiry, self._documents):
+            if one is not None:
+                one.use(policy)
 
     def _say_awake(self, awake: bool) -> None:
         try:

@@ -1,16 +1,22 @@
 """Documents of a job in pieces: cut once, joined, ended, counted as rows."""
 
+from unittest.mock import Mock
+
 import pytest
 from sqlalchemy import update
 
 from tests.waiting import until
 from tests.workers.maintenance.document_job import SHORT, TEXT, Job
 from tierqueue.ledger.accounting import audit
+from tierqueue.ledger.lifecycle import documents, routes
+from tierqueue.ledger.lifecycle.documents import Cut
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks import classify, extract, summarize
+from tierqueue.tasks.kinds.job_document import JobDocument
 from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.maintenance import documents as workers_documents
 from tierqueue.workers.maintenance.documents import Documents
 
 pytestmark = [
@@ -46,6 +52,13 @@ def test_a_long_row_is_cut_and_its_pieces_joined_into_one_answer(job: Job) -> No
     progress = job.progress()
     assert progress.states == {"succeeded": 1, "submitted": 1}
     assert (progress.total, progress.submitted, progress.spent, progress.under_way) == (2, 2, 25, 0)
+
+
+def test_what_waits_for_its_pieces_is_not_due_by_itself(job: Job) -> None:
+    job.submit([TEXT])
+    with job.producer.ledger.write() as connection:
+        assert routes.next_due(connection) is None
+        assert routes.wake_due(connection, 10**18) == 0
 
 
 def test_the_same_command_again_makes_nothing_anew(job: Job) -> None:
@@ -134,3 +147,52 @@ def test_a_row_that_no_task_type_joins_is_refused(job: Job) -> None:
     with pytest.raises(InvalidItem, match="is not asked of pieces"):
         job.submit([TEXT], classify, labels=["a", "b"])
     until(lambda: not job.producer.all_items())
+
+
+def test_what_one_stage_cuts_no_other_begins(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.submit([TEXT])
+    other = Documents(job.producer.ledger, Policy(digest="d"), Delivery(job.producer.app))
+    begun: list[str] = []
+    cut = JobDocument.cut
+
+    def with_another(document: JobDocument) -> Cut:
+        begun.append("cut")
+        if len(begun) == 1:
+            other.tick()
+        return cut(document)
+
+    monkeypatch.setattr(JobDocument, "cut", with_another)
+    job.documents.tick()
+    assert begun == ["cut"]
+    assert len(job.parts()) == 4
+
+
+def test_a_document_of_which_a_part_goes_on_is_not_read(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.submit([TEXT])
+    job.documents.tick()
+    read = Mock(wraps=documents.parts_of)
+    monkeypatch.setattr(documents, "parts_of", read)
+    with job.producer.ledger.write() as connection:
+        documents.soon(connection, job.rows()[0].id)
+    job.documents.tick()
+    assert not read.called
+    assert job.rows()[0].ready_at > 0
+    for row in job.parts():
+        job.finish(row)
+    (join,) = job.open()
+    job.finish(join)
+    job.documents.tick()
+    assert read.call_count == 1
+    assert job.rows()[0].state == "succeeded"
+
+
+def test_more_documents_than_one_tick_takes_are_looked_at_at_once(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_documents, "MOST", 2)
+    job.submit([TEXT, f"Another. {TEXT}", f"A third. {TEXT}"])
+    assert job.documents.tick()
+    assert not job.documents.tick()
+    assert all("spans" in row.split for row in job.rows())

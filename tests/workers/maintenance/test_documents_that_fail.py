@@ -88,7 +88,9 @@ def test_cancelling_a_job_cancels_pieces_and_counts_rows(job: Job) -> None:
     assert not job.open()
     job.documents.tick()
     assert {row.state for row in job.rows()} == {"cancelled"}
-    assert job.progress().over
+    progress = job.progress()
+    assert progress.over
+    assert (progress.spent, progress.under_way) == (5, 0)
 
 
 def test_a_piece_of_a_cancelled_document_joins_nothing(job: Job) -> None:
