@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from tierqueue.ledger import audit_log
@@ -71,23 +82,52 @@ def in_force(connection: Transaction) -> list[Pause]:
 LONGEST = 60_000_000
 """Microseconds that an item waits at most for a limit before it is asked for again."""
 
-_OUT_OF_RATE = (
-    select(items.c.budget)
-    .where(
-        items.c.state == literal_column(f"'{State.WAITING.value}'"),
-        items.c.ready_at.between(bindparam("now"), bindparam("soon")),
-        items.c.reason.in_(sorted(BUDGET_LIMITS)),
-    )
-    .distinct()
+SOONEST = 512
+"""Waiting items of which it is asked each time for whom they wait: the next to be ready."""
+
+_WAITING = select(items.c.budget, items.c.reason, items.c.ready_at).where(
+    items.c.state == literal_column(f"'{State.WAITING.value}'"),
+    items.c.ready_at.between(bindparam("now"), bindparam("soon")),
 )
 
 
-def out_of_rate(connection: Transaction, now: int) -> list[Pause]:
-    """The budgets of which items wait for the budget's own limits ``now`` (epoch microseconds), as
-    if they were paused: what else they have would wait with them, in others' places.
+def _of_budgets(waiting: Subquery) -> Select[str, int]:
+    """Each budget with the last moment at which one of its items is ready."""
+    return (
+        select(waiting.c.budget, func.max(waiting.c.ready_at))
+        .where(waiting.c.reason.in_(sorted(BUDGET_LIMITS)), waiting.c.budget.is_not(None))
+        .group_by(waiting.c.budget)
+    )
+
+
+_ALL = _of_budgets(_WAITING.subquery())
+_FIRST = _of_budgets(_WAITING.order_by(items.c.ready_at).limit(bindparam("most")).subquery())
+
+
+class OutOfRate:
+    """The budgets of which items wait for the budget's own limits, as if they were paused: what
+    else they have would wait with them, in others' places.
     """
-    waiting = connection.execute(_OUT_OF_RATE, {"now": now, "soon": now + LONGEST})
-    return [Pause("budget", name, now, "") for name in sorted(filter(None, waiting.scalars()))]
+
+    def __init__(self) -> None:
+        self._until: dict[str, int] = {}
+
+    def ask(self, connection: Transaction, now: int, *, wholly: bool) -> list[Pause]:
+        """Those of ``now`` (epoch microseconds), by name.
+
+        ``wholly`` reads all that waits; otherwise only the ``SOONEST``, and what was known before
+        goes on until its items are ready.
+        """
+        within = {"now": now, "soon": now + LONGEST}
+        if wholly:
+            rows, known = connection.execute(_ALL, within), {}
+        else:
+            rows = connection.execute(_FIRST, {**within, "most": SOONEST})
+            known = {name: until for name, until in self._until.items() if until >= now}
+        for name, until in rows:
+            known[name] = max(until, known.get(name, until))
+        self._until = known
+        return [Pause("budget", name, now, "") for name in sorted(known)]
 
 
 def free(

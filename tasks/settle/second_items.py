@@ -33,7 +33,15 @@ def second_items_of(call: Settling, cost: NanoUSD) -> tuple[Second, ...]:
     if not purposes:
         return ()
     work = _anew(call, usual, cost)
-    return tuple(_second(call, work, *way) for way in _ways(call, usual, work, purposes))
+    ways = tuple(_ways(call, usual, work, purposes))
+    left = work.demands.max_cost
+    if left is not None and len(ways) > 1:
+        each = NanoUSD(left // len(ways))
+        sharing = replace(work, demands=replace(work.demands, max_cost=each))
+        shared = tuple(_ways(call, usual, sharing, purposes))
+        # Where not each has a way for its part, the first alone has all of it.
+        ways, work = (shared, sharing) if len(shared) == len(ways) else (ways[:1], work)
+    return tuple(_second(call, work, *way) for way in ways)
 
 
 def _drawn(call: Settling, usual: TaskDefaults) -> list[Purpose]:
@@ -53,7 +61,7 @@ def _drawn(call: Settling, usual: TaskDefaults) -> list[Purpose]:
 def _anew(call: Settling, usual: TaskDefaults, cost: NanoUSD) -> WorkItem:
     """The item as if it were submitted now, and nobody waited for it.
 
-    Of its own ``max_cost`` there is what the first call has left: both together keep to it.
+    Of its own ``max_cost`` there is what the first call has left, for all second items together.
     """
     work = work_item_of(call.claim.item, call.policy, call.now)
     demands = replace(

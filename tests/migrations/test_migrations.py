@@ -56,6 +56,16 @@ def test_the_newest_file_name_is_the_revision_that_alembic_ends_at() -> None:
     assert migrations._newest() == migrations.head()
 
 
+def test_each_migration_follows_the_file_before_it_and_there_is_one_head() -> None:
+    scripts = {Path(one.path).name: one for one in migrations._scripts().walk_revisions()}
+    names = sorted(path.name for path in migrations._VERSIONS.glob("[0-9]*_*.py"))
+    assert sorted(scripts) == names
+    revisions = [name.split("_")[0] for name in names]
+    assert [scripts[name].revision for name in names] == revisions
+    assert [scripts[name].down_revision for name in names] == [None, *revisions[:-1]]
+    assert migrations._scripts().get_heads() == revisions[-1:]
+
+
 def test_an_upgrade_of_an_upgraded_ledger_changes_nothing(ledger_url: str) -> None:
     assert migrations.upgrade(ledger_url) == migrations.head()
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.ledger.claimed import a_claim, an_item
@@ -79,6 +80,19 @@ def made(policy: Policy, item: Item, deployment: str, cost: int) -> Any:
     )
 
 
+CHEAP = {"boundary": "house", "window": 32_000, "price": 1}
+TWO_SECONDS = (
+    [
+        {"tier": "frontier", "candidate": "true", **CHEAP},
+        {"tier": "gpu", "candidate": "false", **CHEAP},
+        {"tier": "open_weight", "candidate": "false", **CHEAP},
+    ],
+    {"id": "i0", "max_cost": 2_000_000, "spent": 150_000},
+)
+"""Deployments, and an item drawn for both purposes, that has enough left for two."""
+
+
+@example(*TWO_SECONDS, "")
 @given(DEPLOYMENTS, ITEMS, st.sampled_from(["", '[[floors]]\nfloor = "open_weight"\n']))
 def test_no_second_item_passes_a_wall_or_a_ceiling(
     deployments: list[dict[str, Any]], stated: dict[str, Any], floors: str
@@ -90,6 +104,11 @@ def test_no_second_item_passes_a_wall_or_a_ceiling(
     assert found == made(policy, item, "d1", 50_000)
     demands = demands_of(item, policy, 12 * SECOND)
     assert demands.floor is not None
+    if item.max_cost is not None:
+        # All together, whatever each of them comes to.
+        own = sum(second.stated["max_cost"] for second in found.again)
+        assert not found.again or item.spent + found.cost + own <= item.max_cost
+        assert all(second.bound <= second.stated["max_cost"] for second in found.again)
     for second in found.again:
         again = an_item(
             id="again",
@@ -151,3 +170,32 @@ def test_of_many_items_a_share_is_drawn_and_the_same_ones_again() -> None:
         if any(one.purpose == "exploration" for one in made(more, item, "d1", 1_000).again)
     ]
     assert set(drawn) < set(wider)
+
+
+@pytest.mark.parametrize("left", ["both", "one"])
+def test_two_second_items_of_one_share_what_it_has_left_or_only_the_first_is_made(
+    left: str,
+) -> None:
+    text = "".join(
+        DEPLOYMENT.format(
+            number=n, tier=tier, boundary="house", window=32_000, candidate=candidate, price=10
+        )
+        for n, (tier, candidate) in enumerate(
+            (("frontier", "true"), ("gpu", "false"), ("open_weight", "false"))
+        )
+    )
+    policy = parse_policy(RULES + text, "test")
+    unbounded = next(
+        found
+        for found in (
+            made(policy, an_item(id=f"i{n}", deadline=10**12), "d1", 50) for n in range(99)
+        )
+        if len(found.again) == 2
+    )
+    bounds = [second.bound for second in unbounded.again]
+    most = unbounded.cost + (2 * max(bounds) if left == "both" else sum(bounds) - 1)
+    item = an_item(id=unbounded.item_id, deadline=10**12, max_cost=most)
+    found = made(policy, item, "d1", 50)
+    purposes = [second.purpose for second in found.again]
+    assert purposes == ["exploration", "shadow"][: 2 if left == "both" else 1]
+    assert found.cost + sum(second.stated["max_cost"] for second in found.again) <= most

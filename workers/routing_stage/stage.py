@@ -113,6 +113,7 @@ class RoutingStage:
         self._failover = Failover(policy, self._resend)
         self._fill = Fill(policy, self._resend)
         self._limited = self._budgets_limited()
+        self._out_of_rate = pauses.OutOfRate()
         self._sweep.use(policy)
         self._to_renew = [(state, tier) for state in _RENEWED for tier in TIERS]
         self._renewed_to: policies.Cursor | None = None
@@ -204,7 +205,8 @@ class RoutingStage:
     _suspected = True
     """Whether there may be suspects: they are few, so each tick asks, not each round."""
     _ticked = True
-    """Whether deployments that cannot serve are to be looked after, which each tick does."""
+    """Whether what each tick does is to be done: looking after deployments that cannot serve, who
+    waits for a budget's limits, what was measured."""
     _measured = NOTHING_MEASURED
     """As the last tick found it: half a second changes little of it."""
     _moved = False
@@ -231,7 +233,6 @@ class RoutingStage:
                 self._below.judge(connection, now)
                 self._measured = measure(connection, self._policy, now)
                 self._limited = self._budgets_limited()
-            self._ticked = False
             if ahead is None:
                 submitted = self._fill.submitted(connection, BATCH, lock=True)
                 chosen = choose_all(submitted, self._policy, now, {}, known, self._measured)
@@ -243,6 +244,7 @@ class RoutingStage:
             answers = self._below.write(connection, chosen, now)
             told = promises.unkept(connection, [item.id for item in chosen.routed])
             slices, full = self._queue(connection, now, known)
+            self._ticked = False
             waiting = due_at is not None and not woken
         self._checkpoint("after_route")
         for tier, slice_ in slices:
@@ -279,14 +281,14 @@ class RoutingStage:
 
     def _take_applied(self) -> None:
         """Go by what was applied since; where that cannot be done, this stage stands aside."""
-        applied, self._applied = self._applied, None
+        applied = self._applied
         if applied is None:
             return
         try:
             policy = parse_policy(applied.text, f"version {applied.id} of the policy")
             self._use(policy, self._below.followed_by(policy))
         except TierqueueError as error:
-            self._refused = applied.id
+            self._refused, self._applied = applied.id, None
             _log.error("policy_not_taken", policy=applied.digest, why=error.message)
             return
         self._rolled_out_at = applied.at + ROLL_OUT
@@ -294,6 +296,8 @@ class RoutingStage:
             prompts.keep(connection, policy.prompts, database_now(connection))
             batches.route_anew(connection)
         self._taken(policy)
+        # Only now: where the ledger was away, the next round takes all of it again.
+        self._applied = None
         _log.info("policy_taken", policy=applied.digest, version=applied.id)
 
     def _outdated(self, connection: Transaction) -> bool:
@@ -343,7 +347,7 @@ class RoutingStage:
         # Queued while somebody paused them.
         pauses.pull_back(connection, paused)
         if self._limited:
-            paused = [*paused, *pauses.out_of_rate(connection, now)]
+            paused += self._out_of_rate.ask(connection, now, wholly=self._ticked)
         trials = self._failover.trials(connection, known, now, paused)
         tried = [(Tier(item.tier), slice_) for item in trials for slice_ in cut([item], 1)]
         held = self._failover.held(known, now)

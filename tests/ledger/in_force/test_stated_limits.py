@@ -1,10 +1,12 @@
 """What operators set of deployments' limits is kept, changed and taken back."""
 
+import pytest
+
 from tests.ledger.moves import SECOND, Moves
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.in_force import pauses, stated_limits
 from tierqueue.ledger.lifecycle import routes
-from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.router.lifecycle import Wait
 
 
@@ -34,17 +36,48 @@ def test_who_waits_for_a_limit_that_is_changed_asks_for_it_again_at_once(ledger:
     moves = Moves(ledger)
     of_acme, of_other = moves.ready(), moves.ready(budget="other")
     until = moves.now() + 30 * SECOND
+
+    def waiting(connection: Transaction) -> list[str]:
+        found = pauses.OutOfRate().ask(connection, moves.now(), wholly=True)
+        return [one.name for one in found]
+
     with ledger.write() as connection:
         routes.give_back(connection, {**of_acme, **of_other}, until, Wait.BUDGET_RATE)
-        assert [one.name for one in pauses.out_of_rate(connection, moves.now())] == [
-            "acme",
-            "other",
-        ]
+        assert waiting(connection) == ["acme", "other"]
     with ledger.write() as connection:
         stated_limits.set_limits(connection, "budget:other", {"in_flight": 3}, "x")
         assert routes.wake_due(connection, moves.now()) == 1
-        assert [one.name for one in pauses.out_of_rate(connection, moves.now())] == ["acme"]
+        assert waiting(connection) == ["acme"]
         assert stated_limits.unset(connection, "budget:other", ["in_flight"], "x")
         stated_limits.set_limits(connection, "account:any", {"in_flight": 3}, "x")
         assert routes.wake_due(connection, moves.now()) == 1
     assert {moves.row(item)["state"] for item in (*of_acme, *of_other)} == {"routed"}
+
+
+def test_between_two_looks_at_all_that_waits_the_soonest_are_read_and_the_others_known(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "SOONEST", 2)
+    moves = Moves(ledger)
+    by_wait = {
+        "deployment": (10, Wait.REQUESTS_PER_MINUTE),
+        "soon": (20, Wait.BUDGET_RATE),
+        "late": (30, Wait.BUDGET_IN_FLIGHT),
+    }
+    at = moves.now()
+    for budget, (seconds, why) in by_wait.items():
+        wanted = moves.ready(budget=budget)
+        with ledger.write() as connection:
+            routes.give_back(connection, wanted, at + seconds * SECOND, why)
+    out_of_rate = pauses.OutOfRate()
+    with ledger.read() as connection:
+
+        def known(after: int, *, wholly: bool) -> list[str]:
+            now = at + after * SECOND
+            return [one.name for one in out_of_rate.ask(connection, now, wholly=wholly)]
+
+        assert known(0, wholly=False) == ["soon"]
+        assert known(0, wholly=True) == ["late", "soon"]
+        assert known(1, wholly=False) == ["late", "soon"]
+        assert known(25, wholly=False) == ["late"]
+        assert known(31, wholly=False) == []

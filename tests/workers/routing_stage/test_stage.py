@@ -1,16 +1,20 @@
 """The routing stage's look: what was submitted is routed, by what it is when it is routed."""
 
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
+from tests.ledger.moves import Moves
 from tests.ledger.placed import column, place
 from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.tasks.routing.tokenizer import write_tokenizer
-from tierqueue.ledger.in_force import evidence
+from tierqueue.ledger import tables
+from tierqueue.ledger.in_force import evidence, pauses, policy_versions, prompts, stated_limits
 from tierqueue.ledger.in_force.evidence import Judged
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.monitoring import queue_depths
@@ -19,6 +23,7 @@ from tierqueue.ledger.monitoring.queue_depths import Ahead
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
+from tierqueue.router.lifecycle import Wait
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.selection.evidence import ENOUGH
 from tierqueue.tasks.results.delivery import Delivery
@@ -48,8 +53,16 @@ context_window = 200000
 prices = {{ input = "5", output = "25" }}
 """
 
+SECOND_PROMPT = """
+[tasks."tierqueue.complete".prompt]
+system = "Answer in one word."
+share = 0.5
+"""
 
-def stage_on(ledger: Ledger, policy: Policy) -> RoutingStage:
+
+def stage_on(
+    ledger: Ledger, policy: Policy, taken: Callable[[Policy], None] = lambda _: None
+) -> RoutingStage:
     """A routing stage whose slices go nowhere."""
     return RoutingStage(
         ledger=ledger,
@@ -59,22 +72,19 @@ def stage_on(ledger: Ledger, policy: Policy) -> RoutingStage:
         received=lambda _: None,
         resend=4.0,
         checkpoint=lambda _: None,
+        taken=taken,
     )
 
 
 def submitted(ledger: Ledger, text: str = TEXT, deadline: int | None = None, **stated: str) -> str:
+    nowhere = dict.fromkeys(("tier", "deployment", "budget", "bound", "token_bound"))
     return place(
         ledger,
         "submitted",
         arguments={"prompt": text},
         deadline=deadline,
         prompt_bytes=len(text),
-        tier=None,
-        deployment=None,
-        budget=None,
-        bound=None,
-        token_bound=None,
-        **stated,
+        **{**nowhere, **stated},
     )
 
 
@@ -200,6 +210,71 @@ def test_what_somebody_waits_for_moves_up_where_no_engine_is_ready_and_the_polic
         stage.round()
         assert column(ledger, item, "deployment") == expected
         assert column(ledger, other, "deployment") == "house"
+
+
+def test_a_policy_is_taken_whole_although_the_ledger_was_away_in_the_middle(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = POLICY.format(tokenizer="")
+    after = parse_policy(text + SECOND_PROMPT, "test")
+    told: list[Policy] = []
+    stage = stage_on(ledger, parse_policy(text, "test"), taken=told.append)
+    stage.start()
+    with ledger.write() as connection:
+        policy_versions.apply(connection, after, text + SECOND_PROMPT, by="ada", reason=None)
+    stage.round()
+    keep = Mock(side_effect=OperationalError("INSERT", None, Exception("the database restarts")))
+    monkeypatch.setattr(prompts, "keep", keep)
+    for _ in range(2):
+        with pytest.raises(OperationalError):
+            stage.round()
+    assert told == []
+    monkeypatch.undo()
+    waiting = submitted(ledger)
+    stage.round()
+    assert [policy.digest for policy in told] == [after.digest]
+    with ledger.read() as connection:
+        kept = connection.execute(select(tables.prompts.c.system)).scalars().all()
+    assert kept == list(after.prompts.values()) != []
+    assert column(ledger, waiting, "deployment") == "best"
+    stage.round()
+    assert len(told) == 1
+
+
+LIMITED = """
+[budgets.acme.limits]
+requests_per_minute = 3
+"""
+
+
+def test_who_waits_for_a_budget_is_asked_wholly_once_a_tick_and_kept(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "SOONEST", 1)
+    moves = Moves(ledger)
+    of_acme, of_other = moves.ready(budget="acme"), moves.ready(budget="other")
+    with ledger.write() as connection:
+        at = database_now(connection)
+        routes.give_back(connection, of_other, at + 20 * 10**6, Wait.BUDGET_RATE)
+        routes.give_back(connection, of_acme, at + 30 * 10**6, Wait.BUDGET_RATE)
+    more = {name: submitted(ledger, budget=name) for name in ("acme", "other", "third")}
+
+    def states() -> dict[str, str]:
+        return {name: column(ledger, item_id, "state") for name, item_id in more.items()}
+
+    stage = stage_on(ledger, parse_policy(POLICY.format(tokenizer="") + LIMITED, "test"))
+    stage.start()
+    ask = Mock(side_effect=stage._out_of_rate.ask)
+    monkeypatch.setattr(stage._out_of_rate, "ask", ask)
+    for _ in range(3):
+        stage.round()
+        assert states() == {"acme": "routed", "other": "routed", "third": "queued"}
+    assert [call.kwargs["wholly"] for call in ask.call_args_list] == [True, False, False]
+    with ledger.write() as connection:
+        stated_limits.set_limits(connection, "budget:acme", {"in_flight": 3}, "x")
+    stage._ticked = True
+    stage.round()
+    assert states() == {"acme": "queued", "other": "routed", "third": "queued"}
 
 
 def test_no_part_of_a_round_reads_every_item(sqlite_url: str) -> None:
