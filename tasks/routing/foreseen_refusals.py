@@ -77,6 +77,7 @@ class Spending:
             "tier": deployment.tier.value,
             "deployment": deployment.name,
             "provider": deployment.provider,
+            "purpose": item.purpose,
             "everything": "*",
         }
         places: list[tuple[Any, ...]] = []

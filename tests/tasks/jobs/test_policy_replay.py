@@ -1,6 +1,7 @@
 """Recorded items through another policy: the tier mix, the cost, and each item that moves."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from tierqueue.ledger.in_force.evidence import Judged
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy.policy import CeilingRule
 
 ON_BEST = PRICED.replace("[deployments.small]", '[deployments.small]\ntasks = ["another"]')
 HOUSE_ONLY = PRICED.partition("[deployments.best]")[0]
@@ -110,6 +112,19 @@ def test_ceilings_that_would_be_spent_are_foreseen(
     own = ceiling.replace("LIMIT", "0") + enough_for_two.replace("scope", 'name = "b"\nscope')
     items = tierqueue.json("policy", "replay", policy(tmp_path, ON_BEST + own), status=1)
     assert len(items["refused"]["cost_ceiling"]) in (1, 3)
+
+
+@pytest.mark.parametrize("scope", get_args(CeilingRule.model_fields["scope"].annotation))
+def test_a_ceiling_of_any_scope_is_gone_by(
+    tierqueue: Command, moves: Moves, tmp_path: Path, scope: str
+) -> None:
+    answered(moves, 1)
+    rule = f'[[ceilings]]\nscope = "{scope}"\nlimit = "0usd"\n'
+    covers = scope not in ("job", "purpose")
+    told = tierqueue.json(
+        "policy", "replay", policy(tmp_path, ON_BEST + rule), status=1 if covers else 0
+    )
+    assert len(told["refused"].get("cost_ceiling", [])) == (1 if covers else 0)
 
 
 def test_a_deadline_that_is_shorter_than_such_calls_take_is_foreseen(
