@@ -210,10 +210,12 @@ sink_rows = Table(
     Column("turn", Integer, nullable=False),
     Column("written", Boolean, nullable=False),
     Column("refused", Text),
+    Column("pages", Json),
     Index("ix_sink_rows_left", "job_id", "number", **where("NOT written")),
     Index("ix_sink_rows_refused", "job_id", **where("refused IS NOT NULL")),
     Index("ix_sink_rows_item_id", "item_id"),
 )
 """One row a row of such a job, with its value of the key. ``turn`` counts how often its item went
-on after its end, so that what was written before is written again. Gone with the item's payload.
+on after its end, so that what was written before is written again. ``pages``: with which characters
+of its text they begin, null where it has one. Gone with the item's payload.
 """

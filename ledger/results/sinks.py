@@ -88,20 +88,24 @@ def get(connection: Transaction, job_id: str) -> Sink | None:
     return None if row is None else Sink(**row)
 
 
-def add(connection: Transaction, job_id: str, keys: Mapping[int, Any]) -> None:
-    """These rows of a job (number -> key) go back too, as far as they are there.
+def add(
+    connection: Transaction, job_id: str, rows: Mapping[int, tuple[Any, Sequence[int]]]
+) -> None:
+    """These rows of a job (number -> key, where its pages begin) go back too, as far as they are
+    there.
 
     A row without a key has no place in a table, and one that is known stays as it is.
     """
-    wanted = [number for number, key in keys.items() if key is not None]
+    wanted = [number for number, (key, _) in rows.items() if key is not None]
     found = select(_ROWS.c.number, _ROWS.c.item_id).where(
         _ROWS.c.job_id == job_id, _ROWS.c.number.in_(wanted)
     )
     new = {"job_id": job_id, "turn": 0, "written": False}
-    made = [
-        {**new, "number": row.number, "item_id": row.item_id, "key": keys[row.number]}
-        for row in connection.execute(found)
-    ]
+    made = []
+    for row in connection.execute(found):
+        key, pages = rows[row.number]
+        said = {"key": key, "pages": list(pages) if len(pages) > 1 else None}
+        made.append({**new, **said, "number": row.number, "item_id": row.item_id})
     if made:
         connection.execute(upsert(connection, sink_rows).on_conflict_do_nothing(), made)
 
@@ -142,7 +146,7 @@ def left(
     """
     found = (
         select(
-            *(sink_rows.c[name] for name in ("number", "key", "turn")),
+            *(sink_rows.c[name] for name in ("number", "key", "turn", "pages")),
             _ROWS.c.fingerprint,
             *(_ITEMS.c[name] for name in _ANSWER),
         )
@@ -161,6 +165,12 @@ def left(
         found = found.where(sink_rows.c.refused.is_(None))
     page = found.order_by(sink_rows.c.number).limit(limit)
     return connection.execute(page).mappings().all()
+
+
+def text_of(connection: Transaction, item_id: str) -> str:
+    """The text that an item was asked about; empty where it has none any more."""
+    found = select(_ITEMS.c.arguments).where(_ITEMS.c.id == item_id)
+    return str((connection.execute(found).scalar() or {}).get("text") or "")
 
 
 def mark(
@@ -225,8 +235,15 @@ def forget(connection: Transaction, item_ids: Sequence[str]) -> None:
 
 
 def failing(connection: Transaction, since: int, limit: int) -> Sequence[Sink]:
-    """Sinks that fail, those that were given up only if after ``since`` (epoch µs)."""
+    """Sinks that fail, those that were given up only if after ``since`` (epoch µs).
+
+    Not those of cancelled jobs: nobody waits for these.
+    """
     lately = or_(sinks.c.look_at.is_not(None), sinks.c.failed_at >= since)
-    found = select(sinks).where(sinks.c.error.is_not(None), lately)
+    found = (
+        select(sinks)
+        .join(_JOBS, _JOBS.c.id == sinks.c.job_id)
+        .where(sinks.c.error.is_not(None), lately, _JOBS.c.cancelled_at.is_(None))
+    )
     rows = connection.execute(found.order_by(sinks.c.job_id.desc()).limit(limit)).mappings()
     return [Sink(**row) for row in rows]

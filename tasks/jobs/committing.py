@@ -21,7 +21,8 @@ class Changed(Exception):
 class Made:
     """What a row becomes: an item, perhaps dead from the start, and what was read and asked.
 
-    ``key``: by what it goes back into somebody's table, ``None`` where it does not.
+    ``key``: by what it goes back into somebody's table, ``None`` where it does not; ``pages``: with
+    which characters of its text they begin.
     """
 
     new: NewItem
@@ -29,6 +30,7 @@ class Made:
     content: str
     fingerprint: str
     key: Any = None
+    pages: tuple[int, ...] = (0,)
 
     @property
     def number(self) -> int:
@@ -76,7 +78,7 @@ class Committing:
         self._run = run
         self._failed_too = failed_too
         self._goes_back = goes_back
-        self._keys: dict[int, Any] = {}
+        self._keys: dict[int, tuple[Any, Sequence[int]]] = {}
         self.counts = Counts()
 
     def add(self, made: Sequence[Made]) -> None:
@@ -85,7 +87,7 @@ class Committing:
         Raises ``Cancelled`` when the job was cancelled meanwhile, ``Changed`` where a row that is
         there reads otherwise.
         """
-        self._keys = {row.number: row.key for row in made}
+        self._keys = {row.number: (row.key, row.pages) for row in made}
         while not self._added(made):
             pass  # somebody else committed some of them meanwhile
 
@@ -157,7 +159,7 @@ class Committing:
                 kept.keep(connection, {made.new.id: made.new.contents for made in own}, now)
                 prepared.write(connection)
                 if self._goes_back:
-                    keys = {row.number: self._keys.get(row.number) for row in rows}
+                    keys = {row.number: self._keys[row.number] for row in rows}
                     sinks.add(connection, self._job, keys)
                 die(connection, deaths, now)
         except Exception as error:

@@ -269,7 +269,8 @@ class Submission:
                     new = replace(new, **under(self.system, new.prompt_bytes))
                 if self._pieces is not None:
                     new = replace(new, split=self._pieces.of(new.arguments))
-                return Made(new, None, content, fingerprint.of_item(self._task, new), key)
+                own = fingerprint.of_item(self._task, new)
+                return Made(new, None, content, own, key, row.pages)
         empty = NewItem(
             id=item_id,
             task=self._task.name,

@@ -61,13 +61,15 @@ class JobSinks:
             if sink is None:
                 return False
             progress = jobs.progress(connection, sink.job_id)
+            job = jobs.get(connection, sink.job_id)
+        assert job is not None, sink.job_id
         over = progress.over and (progress.complete or progress.cancelled)
         if sink.after is None and sink.seen == progress.ended and not over:
             with self._ledger.write() as connection:
                 again = now + (_REST if progress.over else _LOOK)
                 sinks.note(connection, sink.job_id, look_at=again)
             return True
-        look = _Look(self._ledger, sink, now + _ALONE)
+        look = _Look(self._ledger, sink, now + _ALONE, answers.of_documents(job))
         after = -1 if sink.after is None else sink.after
         ended = progress.ended if sink.after is None else sink.ended
         failed: str | None = None
@@ -76,11 +78,18 @@ class JobSinks:
             last = look.pages(after, refused=over)
         except InvalidItem as error:
             failed = str(error.fields.get("kind", "the address is not there"))
-        self._note(look, last, ended, failed, over=over)
+        self._note(look, last, ended, failed, over=over, cancelled=over and progress.cancelled)
         return True
 
     def _note(
-        self, look: _Look, last: int | None, ended: int, failed: str | None, *, over: bool
+        self,
+        look: _Look,
+        last: int | None,
+        ended: int,
+        failed: str | None,
+        *,
+        over: bool,
+        cancelled: bool,
     ) -> None:
         sink = look.sink
         with self._ledger.write() as connection:
@@ -98,7 +107,8 @@ class JobSinks:
             stuck = failed is not None or (over and last is None and rows > 0)
             tries = sink.tries + 1 if stuck else 0
             if stuck:
-                again = None if tries >= TRIES else now + min(_LAST, _FIRST << min(tries - 1, 10))
+                later = now + min(_LAST, _FIRST << min(tries - 1, 10))
+                again = None if cancelled or tries >= TRIES else later
             elif over and last is None and not more:
                 again = None
             if why is not None:
@@ -109,12 +119,16 @@ class JobSinks:
 
 
 class _Look:
-    """One look at a sink, which is left to it ``until`` then; ``superseded``: it is no more."""
+    """One look at a sink, which is left to it ``until`` then; ``superseded``: it is no more.
 
-    def __init__(self, ledger: Any, sink: Sink, until: int) -> None:
+    ``of_documents``: the columns that its job's rows have as documents.
+    """
+
+    def __init__(self, ledger: Any, sink: Sink, until: int, of_documents: Sequence[str]) -> None:
         self._ledger = ledger
         self.sink = sink
         self.until = until
+        self._of_documents = of_documents
         self._shape = Shape(sink.prefix, flat=True)
         self._into: Filled | None = None
         self.superseded = False
@@ -161,7 +175,17 @@ class _Look:
 
     def _cells(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         output, error = answers.outcome(row)
-        return {self.sink.key: row["key"], **answers.added(row, output, error, self._shape)}
+        said = {self.sink.key: row["key"], **answers.added(row, output, error, self._shape)}
+        names = self._of_documents
+        said |= {f"{self._shape.prefix}{name}": None for name in names}
+        if names and output is not None:
+            text = ""
+            if output.get("quotations"):
+                with self._ledger.read() as connection:
+                    text = sinks.text_of(connection, row["id"])
+            pages = row["pages"] or (0,)
+            said |= answers.about_document(names, row, text, pages, self._shape)
+        return said
 
     def _mark(self, rows: Sequence[Mapping[Any, Any]], why: str | None) -> None:
         turns = {row["number"]: row["turn"] for row in rows}

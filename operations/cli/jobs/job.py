@@ -181,7 +181,7 @@ def _sink(into: str | None, table: str | None, key: str | None, prefix: str) -> 
         raise InvalidItem("--key and --prefix are of --into: say it too, or leave them out")
     sink = into_table(into, table, () if key is None else (key,), prefix)
     if sink is not None and not sink.here:
-        say(f"{sink.place} is not set here: the table is looked at where it is written", err=True)
+        say(f"note: {sink.not_here}", err=True)
     return sink
 
 

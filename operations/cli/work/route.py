@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.opened import ledger_complaint, opened
 from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
 from tierqueue.operations.cli.output.printing import (
     duration,
@@ -18,7 +19,7 @@ from tierqueue.operations.cli.system.policy import read_policy
 
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
-    from tierqueue.router.policy.defaults import RuleTable
+    from tierqueue.router.policy.defaults import RuleTable, TaskDefaults
     from tierqueue.router.policy.policy import Policy
 
 
@@ -85,14 +86,37 @@ def _asked_first(new: "NewItem", policy: "Policy") -> list[str]:
     """Who may answer such items below the tiers, in words."""
     usual = policy.tasks.get(new.task)
     said = []
-    if usual is not None and usual.rules is not None:
+    off = _off(usual)
+    if usual is not None and usual.rules is not None and usual.rules.version not in off:
         said.append(f"but first: {_ruled(new, usual.rules, policy)}")
     if usual is not None and usual.reuse is not None:
         life = duration(usual.reuse / 1e6)
         said.append(f"but first: what was accepted for an identical item in the last {life}")
-    if usual is not None and usual.surrogate is not None:
+    if usual is not None and usual.surrogate is not None and usual.surrogate.version not in off:
         said.append(f"but first: {usual.surrogate.version}, where it is certified")
     return said
+
+
+def _off(usual: "TaskDefaults | None") -> set[str]:
+    """Which of a task type's rules and surrogate are out of service; none where no ledger can be
+    asked.
+    """
+    from tierqueue.ledger.in_force import surrogates
+    from tierqueue.router.errors import LedgerMismatch, Misconfigured
+
+    stated = (None, None) if usual is None else (usual.rules, usual.surrogate)
+    versions = [one.version for one in stated if one is not None]
+    if not versions:
+        return set()
+    try:
+        with opened() as ledger, ledger.read() as connection:
+            return {one.version for one in surrogates.switched_off(connection, versions)}
+    except (Misconfigured, LedgerMismatch):
+        return set()
+    except Exception as error:
+        if ledger_complaint(error) is None:
+            raise
+        return set()
 
 
 def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:

@@ -1,11 +1,12 @@
 """What became of a row, as cells: an answer or an error, and who answered, for how much."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
+from tierqueue.tasks.answers.citations import citations, unread
 
 OUTPUT = "output"
 SAID = ("error", "tier", "cost", "item")
@@ -56,6 +57,29 @@ def added(
         said["cost"] = answer["spent"] / 1e9 if own else 0.0
     given = {} if output is None else cells(output, shape)
     return {f"{shape.prefix}{name}": value for name, value in {**given, **said}.items()}
+
+
+def of_documents(job: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The columns that rows of a job have which may be documents in pieces; none of other jobs."""
+    if (job["reading"] or {}).get("pieces") is None:
+        return ()
+    own = {"tierqueue.ask": ("citations",), "tierqueue.extract": ("conflicts",)}
+    return (*own.get(job["task"], ()), "missing")
+
+
+def about_document(
+    names: Sequence[str], answer: Mapping[str, Any], text: str, pages: Sequence[int], shape: Shape
+) -> dict[str, Any]:
+    """What an answer says of a document, by the ``names`` of ``of_documents``: where in its
+    ``text`` it stands, by where ``pages`` begin, and what of it is missing.
+    """
+    receipt = answer["receipt"] or {}
+    said: dict[str, Any] = {"missing": unread(pages, receipt.get("missing") or ()) or None}
+    if "citations" in names:
+        said["citations"] = citations(text, pages, answer["output"].get("quotations") or ())
+    if "conflicts" in names:
+        said["conflicts"] = receipt.get("conflicts") or None
+    return {f"{shape.prefix}{name}": said[name] for name in names}
 
 
 def cells(output: Any, shape: Shape) -> dict[str, Any]:

@@ -36,6 +36,15 @@ class IntoTable:
         """Whether the variable is there in this process: the routing stage's is what counts."""
         return bool(os.environ.get(self.place.removeprefix("env:")))
 
+    @property
+    def not_here(self) -> str:
+        """What to do where the variable is not there."""
+        return (
+            f"{self.place} is not set here, so the table was not looked at: the routing stage's"
+            " process needs it, which writes the rows; where the name is wrong, end the job with"
+            " tierqueue job cancel"
+        )
+
     def url(self) -> str:
         """The database's address; raises ``InvalidItem`` where the variable is not there."""
         return address(Path(self.place))

@@ -12,7 +12,6 @@ from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NOTHING, format_usd
 from tierqueue.router.policy.policy_errors import nearest
-from tierqueue.tasks.answers.citations import citations, unread
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.source import Reading, Source, SourceRow
 from tierqueue.tasks.jobs.given_back import answers
@@ -60,7 +59,8 @@ class JobResults:
         self._job: str = job["id"]
         how = dict(job["reading"])
         self._column: str | None = how.pop("column")
-        self._of_documents = _of_documents(job["task"]) if how.pop("pieces", None) else ()
+        how.pop("pieces", None)
+        self._of_documents = answers.of_documents(job)
         self.source: Source = _source(path or Path(job["path"]), Reading(**how), self._job)
         self._shape = shape
         self.summary = Summary()
@@ -142,21 +142,11 @@ class JobResults:
             self.summary.reused += answers.is_reused(answer)
             self.summary.cost += answer["spent"] if answer["fingerprint"] is not None else 0
         said = answers.added(answer, output, error, self._shape)
-        if not self._of_documents:
-            return said
-        found: dict[str, Any] = dict.fromkeys(self._of_documents)
-        if output is not None and answer is not None:
-            found.update(self._document(row, output, answer["receipt"] or {}))
-        return {**said, **{f"{self._shape.prefix}{name}": it for name, it in found.items()}}
-
-    def _document(self, row: SourceRow, output: Any, receipt: Mapping[str, Any]) -> dict[str, Any]:
-        """What an answer says of a document: where it stands, and what of it is missing."""
-        text = row.columns.get(self._column or self.source.text or "text") or ""
-        said: dict[str, Any] = {"missing": unread(row.pages, receipt.get("missing") or ()) or None}
-        if "citations" in self._of_documents:
-            said["citations"] = citations(text, row.pages, output.get("quotations") or ())
-        if "conflicts" in self._of_documents:
-            said["conflicts"] = receipt.get("conflicts") or None
+        names = self._of_documents
+        said |= {f"{self._shape.prefix}{name}": None for name in names}
+        if names and output is not None and answer is not None:
+            text = row.columns.get(self._column or self.source.text or "text") or ""
+            said |= answers.about_document(names, answer, text, row.pages, self._shape)
         return said
 
     def _outcome(self, row: SourceRow, answer: Mapping[str, Any] | None) -> tuple[Any, str | None]:
@@ -202,12 +192,6 @@ class JobResults:
                 after = page[-1]["number"]
         names = [*(fields or {answers.OUTPUT: None}), *self._of_documents, *answers.SAID]
         return tuple(f"{self._shape.prefix}{name}" for name in names)
-
-
-def _of_documents(task: str) -> tuple[str, ...]:
-    """The columns that rows have which may be documents in pieces."""
-    own = {"tierqueue.ask": ("citations",), "tierqueue.extract": ("conflicts",)}
-    return (*own.get(task, ()), "missing")
 
 
 def _source(path: Path, reading: Reading, job_id: str) -> Source:

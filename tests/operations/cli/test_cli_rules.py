@@ -195,3 +195,15 @@ def test_route_says_what_rules_would_make_of_a_call(
     call = ("--task", TASK, "--set", f"text={text}", "--set", "labels=card,login,transfer")
     shown = " ".join(tierqueue("route", "--explain", *call, *demands).split())
     assert f"but first: the rules tickets ({next(iter(words().audited))}), {said}" in shown
+
+
+def test_route_names_no_rules_that_are_out_of_service(
+    tierqueue: Command, ledger: Ledger, file: Path
+) -> None:
+    file.write_text(stated(words=WORDS), encoding="utf-8")
+    call = ("--task", TASK, "--set", "text=I lost my card", "--set", "labels=card,login,transfer")
+    assert len(tierqueue.json("route", *call)["asked_first"]) == 1
+    (version,) = words().audited
+    tierqueue("router", "retire", version)
+    assert tierqueue.json("route", *call)["asked_first"] == []
+    assert "but first" not in tierqueue("route", "--explain", *call)

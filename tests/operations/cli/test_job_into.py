@@ -77,3 +77,15 @@ def test_a_file_with_a_key_twice_fills_no_table(
     assert "line 2 and line 3" in tierqueue.complaint("job", "results", job_id, *into)
     with closing(sqlite3.connect(helpdesk)) as connection:
         assert connection.execute("SELECT * FROM tickets").fetchall() == []
+
+
+def test_a_variable_that_is_not_there_is_said_with_what_to_do(
+    tierqueue: Command, ledger: Ledger, tmp_path: Path
+) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,text\n1,x\n", encoding="utf-8")
+    into = ("--into", "env:HELPDSEK", "--table", "tickets", "--key", "id")
+    ended, _, err = tierqueue.run("job", "submit", str(path), *WORDS, "--column", "text", *into)
+    assert ended == 0
+    assert "note: env:HELPDSEK is not set here" in err
+    assert "tierqueue job cancel" in err
