@@ -31,10 +31,12 @@ def prompts(task: str | None, since: str, as_json: bool) -> None:
     figure lies at 95 %. Where the ranges overlap, neither is shown to be better.
     """
     from tierqueue.ledger.evaluation.prompts import compared
+    from tierqueue.operations.cli.input.filters import refuse_unknown
 
     begin = ago(since)
     assert begin is not None
     with opened() as ledger, ledger.read() as connection:
+        refuse_unknown(connection, {"task": task})
         found = compared(connection, task, begin)
     if as_json:
         emit([_as_dict(one) for one in found])

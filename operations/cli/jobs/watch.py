@@ -4,7 +4,7 @@ import click
 
 from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.input.opened import opened
-from tierqueue.operations.cli.output.printing import emit, json_option, say
+from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say
 from tierqueue.tasks.plural import count
 
 
@@ -42,7 +42,8 @@ def show(job_id: str, as_json: bool) -> None:
         if as_json:
             emit({**as_dict(job_id, now), **as_told(then), **sink_dict(ledger, job_id)})
         else:
-            say(line(job_id, now) + ahead(now, then), *sink_line(ledger, job_id, now))
+            for told in (line(job_id, now) + ahead(now, then), *sink_line(ledger, job_id, now)):
+                paragraph("", told)
 
 
 def wait(job_id: str, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tierqueue.operations.cli.output.document_parts import is_document
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.operations.cli.output.timeline import OUTCOMES, Row, headline
 from tierqueue.router.item import Below
@@ -22,15 +23,20 @@ FORMER_RULES = {"dearer": "more_expensive"}
 
 
 def sections(
-    item: Row, attempts: Sequence[Row], beside: Sequence[Beside], in_force: str | None, now: int
+    item: Row,
+    attempts: Sequence[Row],
+    parts: Sequence[Row],
+    beside: Sequence[Beside],
+    in_force: str | None,
+    now: int,
 ) -> list[Section]:
-    """The item's decision in plain words; ``beside`` are its second items, ``in_force`` is the
-    digest of the policy in force.
+    """The item's decision in plain words; ``parts`` are those of a document in pieces, ``beside``
+    its second items, ``in_force`` is the digest of the policy in force.
 
     What an answer said is never among them, and neither is what was asked.
     """
     found = [
-        ("", headline(item, attempts, now)),
+        ("", headline(item, attempts, parts, now)),
         ("What was known of it", list(_signals(item))),
         ("What it demands", list(_demands(item))),
         ("Where it went, and why", list(_chosen(item))),
@@ -97,6 +103,10 @@ def _chosen(item: Row) -> Iterator[str]:
     if item["tier"] in set(Below):
         yield f"nowhere: {Below(item['tier']).in_words} answered, and no model was called"
         yield from (str(reason) for reason in (item["receipt"] or {}).get("why", ()))
+        return
+    if is_document(item):
+        yield "nowhere as a whole: it is done in pieces, and each of its parts goes its own way"
+        yield f"`tierqueue item show {item['id']}` lists them, `tierqueue why` says why of each"
         return
     route = item["route"]
     if not route or "tier" not in route:

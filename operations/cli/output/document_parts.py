@@ -11,6 +11,16 @@ Row = Mapping[Any, Any]
 """An item's row."""
 
 
+def is_document(item: Row) -> bool:
+    """Whether the item is done in pieces, as items of their own."""
+    return item["split"] is not None and item["part_of"] is None
+
+
+def spent(parts: Sequence[Row]) -> NanoUSD:
+    """What the calls of all parts have cost so far, in nano-dollars."""
+    return NanoUSD(sum(part["spent"] for part in parts))
+
+
 def line(item: Row, parts: Sequence[Row]) -> str | None:
     """What an item has to do with a document in pieces, in a line; ``None``: nothing."""
     if item["part_of"] is not None:
@@ -19,10 +29,10 @@ def line(item: Row, parts: Sequence[Row]) -> str | None:
         return None
     if "spans" not in item["split"]:
         return f"a document, in pieces of {item['split']['characters']:,} characters"
-    spent = format_usd(NanoUSD(sum(part["spent"] for part in parts)))
     calls = count(sum(part["calls"] for part in parts), "call")
     pieces = count(len(item["split"]["spans"]), "piece")
-    return f"a document of {pieces}: {count(len(parts), 'item')}, {spent} spent on {calls}"
+    whole = f"{format_usd(spent(parts))} spent on {calls}"
+    return f"a document of {pieces}: {count(len(parts), 'item')}, {whole}"
 
 
 def shown(item: Row, parts: Sequence[Row]) -> list[dict[str, Any]]:

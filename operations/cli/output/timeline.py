@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.action_words import in_words
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.router.item import Below
@@ -42,19 +43,20 @@ class Event:
     lines: tuple[str, ...]
 
 
-def headline(item: Row, attempts: Sequence[Row], now: int) -> list[str]:
-    """How the item stands, in a line or two."""
+def headline(item: Row, attempts: Sequence[Row], parts: Sequence[Row], now: int) -> list[str]:
+    """How the item stands, in a line or two; ``parts`` are those of a document in pieces."""
     state, reason = item["state"], item["reason"]
     until = item["ended_at"] or now
     took = duration((until - item["submitted_at"]) / 1e6)
     how = f"{state} ({reason})" if reason else state
     held = f", {format_usd(item['held'])} held" if item["held"] and state not in ENDS else ""
-    calls = count(len(attempts), "call")
     when = f"{how} {'after' if state in ENDS else 'for'} {took}"
-    lines = [
-        f"{item['id']}  {item['task']}",
-        f"{when}: {format_usd(item['spent'])} spent on {calls}{held}",
-    ]
+    # A document in pieces has no calls of its own: its line says those of its parts.
+    if attempts or not document_parts.is_document(item):
+        when += f": {format_usd(item['spent'])} spent on {count(len(attempts), 'call')}{held}"
+    lines = [f"{item['id']}  {item['task']}", when]
+    if (of_document := document_parts.line(item, parts)) is not None:
+        lines.append(of_document)
     if item["error"]:
         lines.append(str(item["error"].get("message", "")))
     if item["erased_at"]:

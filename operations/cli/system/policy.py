@@ -63,8 +63,9 @@ def read_text(path: str | None) -> tuple[str, str]:
 
 def be_usable(found: Policy) -> None:
     """Raises ``Unpriced`` where a deployment's model has no price today, and ``Misconfigured``
-    where a file of what was learned is missing, another one, or for other work, or where words or a
-    table of rules cannot be used; it names the file and the line.
+    where a file of what was learned is missing, another one, or for other work, where words or a
+    table of rules cannot be used; it names the file and the line; and where rules, another prompt
+    or second answers are for a task type that is not there.
     """
     from tierqueue.router.pricing import max_rate
     from tierqueue.tasks.routing.predictors import Predictors
@@ -75,11 +76,29 @@ def be_usable(found: Policy) -> None:
     today = datetime.now(UTC).date()
     for deployment in found.deployments.values():
         max_rate(deployment, today)
-    if any(usual.rules is not None for usual in found.tasks.values()):
+    if any(getattr(usual, name) for usual in found.tasks.values() for name in _FOR_DECLARED):
         from tierqueue.tasks.routing.rules.serving import Rules
+        from tierqueue.tasks.routing.rules.task_types import be_declared
 
         task_types()
+        be_declared(found)
         Rules(found)
+
+
+_FOR_DECLARED = ("rules", "prompt", "explore", "shadow")
+
+
+def notes_of(found: Policy) -> list[str]:
+    """What is no fault of a policy, and ought to be seen: task types that are not there."""
+    from tierqueue.tasks.routing.rules.task_types import undeclared
+
+    if not found.tasks and not any(rule.task for rule in found.floors):
+        return []
+    try:
+        task_types()
+    except Misconfigured as wrong:
+        return [f"which task types there are cannot be said: {wrong.message}"]
+    return list(undeclared(found))
 
 
 @click.group()
@@ -95,7 +114,8 @@ def check(file: str | None, as_json: bool) -> None:
 
     A deployment whose model has no price is wrong too: nothing would ever be sent there. So is a
     surrogate or a predictor whose file is not here, is another one, or was trained for other work,
-    and rules whose table is another one, or with which the task type could not answer.
+    and rules whose table is another one, or with which the task type could not answer. A task type
+    that is not known here is told with the nearest name: a floor for it holds for nothing else.
     """
     try:
         found, path = read_policy(file)
@@ -108,11 +128,11 @@ def check(file: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1) from None
     deployments = found.deployments.values()
     if as_json:
-        emit(
-            {"valid": True, "policy": path, "digest": found.digest, "deployments": len(deployments)}
-        )
+        told = {"policy": path, "digest": found.digest, "deployments": len(deployments)}
+        emit({"valid": True, **told, "notes": notes_of(found)})
         return
     say(f"{path} holds; its digest is {found.digest}")
+    print_notes(notes_of(found))
     table(
         [
             *("deployment", "tier"),
@@ -134,6 +154,11 @@ def check(file: str | None, as_json: bool) -> None:
         ],
         empty="it has no deployment",
     )
+
+
+def print_notes(notes: list[str]) -> None:
+    for note in notes:
+        paragraph("note: ", note)
 
 
 MOST = 20_000

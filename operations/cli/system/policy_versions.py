@@ -21,7 +21,9 @@ from tierqueue.operations.cli.output.printing import (
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.system.policy import (
     be_usable,
+    notes_of,
     policy,
+    print_notes,
     print_replayed,
     read_text,
     through,
@@ -177,6 +179,7 @@ def _put(
         raise InvalidPolicy(f"{name} has more than {_MOST:,} characters")
     found = parse_policy(text, name)
     be_usable(found)
+    notes = notes_of(found)
     with ledger.read() as connection:
         before = _in_force(connection)
         outcome = through(connection, found, since)
@@ -190,13 +193,14 @@ def _put(
             applied = policy_versions.apply(connection, found, text, by=by, reason=reason)
     if as_json:
         said = {"digest": found.digest, "version": applied.id if applied else None}
-        emit({**said, "difference": changes, "replay": outcome.to_json()})
+        emit({**said, "difference": changes, "replay": outcome.to_json(), "notes": notes})
         return
     if changes is None:
         say("what it changes cannot be shown: the text of the policy in force is not here")
     else:
         say(*(visible(line) for line in changes[2:] or ["it says what the policy in force says"]))
     print_replayed(outcome, 0)
+    print_notes(notes)
     if applied is None:
         say(f"{name} was not put in force: this was a dry run")
     else:

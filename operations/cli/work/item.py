@@ -166,8 +166,9 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         row, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
         owed = item_list.owed(connection, item_id)
         done = item_list.done_to(connection, item_id, row["submitted_at"])
-        is_document = row["split"] is not None and row["part_of"] is None
-        parts = documents.parts_of(connection, item_id) if is_document else []
+        whole = document_parts.is_document(row)
+        found_parts = documents.parts_of(connection, item_id) if whole else []
+        parts = [dict(part) for part in found_parts]
         now = database_now(connection)
     if as_json:
         shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}
@@ -192,10 +193,8 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
             }
         )
         return
-    for line in history.headline(row, attempts, now):
+    for line in history.headline(row, attempts, parts, now):
         paragraph("", line)
-    if (of_document := document_parts.line(row, parts)) is not None:
-        paragraph("", of_document)
     _print(history.timeline(row, attempts, owed, done, now))
     if parts:
         document_parts.print_parts(row, parts)

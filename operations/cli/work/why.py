@@ -10,6 +10,7 @@ import click
 
 from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.decision import refusals, sections
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record, say
 from tierqueue.operations.cli.output.timeline import Row
@@ -29,6 +30,7 @@ def why(item_id: str, as_json: bool) -> None:
     """
     from tierqueue.ledger.evaluation import second_answers
     from tierqueue.ledger.in_force import policies
+    from tierqueue.ledger.lifecycle import documents
     from tierqueue.ledger.operations import dead_letters
     from tierqueue.ledger.session import now as database_now
 
@@ -36,12 +38,16 @@ def why(item_id: str, as_json: bool) -> None:
         found = dead_letters.show(connection, item_named(connection, item_id))
         assert found is not None
         item, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
+        whole = document_parts.is_document(item)
+        found_parts = documents.parts_of(connection, item["id"]) if whole else []
+        parts = [dict(part) for part in found_parts]
         beside = second_answers.of_item(connection, found[0]["id"])
         in_force, now = policies.in_force(connection), database_now(connection)
     if as_json:
-        emit(_for_scripts(item, attempts, beside, in_force))
+        emit(_for_scripts(item, attempts, parts, beside, in_force))
         return
-    for number, (heading, lines) in enumerate(sections(item, attempts, beside, in_force, now)):
+    told = sections(item, attempts, parts, beside, in_force, now)
+    for number, (heading, lines) in enumerate(told):
         if number:
             say("", heading)
         for line in lines:
@@ -62,7 +68,11 @@ _TIMES = ("deadline", "started_at", "ended_at")
 
 
 def _for_scripts(
-    item: Row, attempts: Sequence[Row], beside: Sequence[Beside], in_force: str | None
+    item: Row,
+    attempts: Sequence[Row],
+    parts: Sequence[Row],
+    beside: Sequence[Beside],
+    in_force: str | None,
 ) -> dict[str, Any]:
     """The same for scripts; a decision that was not made is null."""
     route: Any = item["route"] or {}
@@ -72,7 +82,8 @@ def _for_scripts(
         "task": item["task"],
         "state": item["state"],
         "reason": item["reason"],
-        "spent_nanousd": item["spent"],
+        "spent_nanousd": document_parts.spent(parts) if parts else item["spent"],
+        "parts": [part["id"] for part in parts],
         "signals": {name: item[name] for name in _SIGNALS},
         "demands": record({k: item[k] for k in _DEMANDS}, money=_MONEY, times=_TIMES),
         "chosen": record(chosen, money=_MONEY) or None,

@@ -16,6 +16,7 @@ from tierqueue.router.policy.defaults import RuleTable
 from tierqueue.router.policy.policy_errors import complaint, there_is_no
 from tierqueue.router.rules.matching import Listed, Phrases, key_of, words_of
 from tierqueue.tasks.routing.below import form_of
+from tierqueue.tasks.routing.rules.task_types import not_declared
 from tierqueue.tasks.submission.item_task import ItemTask
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -56,10 +57,7 @@ class _Wrong(Exception):
 def _known(task: str, stated: RuleTable) -> ItemTask:
     kind = ItemTask.declared.get(task)
     if kind is None:
-        raise _Wrong(
-            f": {there_is_no('task type', task, ItemTask.declared)}. TIERQUEUE_IMPORTS names the"
-            " modules of your own"
-        )
+        raise _Wrong(f": {not_declared(task)}")
     fields = kind.arguments_model.model_fields
     if stated.argument not in fields:
         raise _Wrong(f".argument: {there_is_no('argument', stated.argument, fields)}")

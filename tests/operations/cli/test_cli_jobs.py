@@ -15,7 +15,7 @@ from tests.tasks.jobs.answered import REFUSED, answer
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items as rows
-from tierqueue.operations.cli.output import job_progress
+from tierqueue.operations.cli.output import job_progress, printing
 from tierqueue.tasks.app import app
 
 
@@ -47,6 +47,18 @@ def _half_submitted(moves: Moves, seconds_ago: int) -> str:
             rows.update().where(rows.c.job_index == 1).values(output={"text": '=1+1\nü,"x"'})
         )
     return job_id
+
+
+def test_how_a_job_gets_on_fits_the_terminal(
+    tierqueue: Command, moves: Moves, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _half_submitted(moves, seconds_ago=120)
+    whole = tierqueue("job", "show", job_id)
+    monkeypatch.setattr(printing, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    said = tierqueue("job", "show", job_id)
+    assert max(map(len, said.splitlines())) <= 80 < max(map(len, whole.splitlines()))
+    assert said.split() == whole.split()
 
 
 def test_a_job_whose_submission_was_killed_is_said_to_be_incomplete(

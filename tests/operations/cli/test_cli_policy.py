@@ -59,6 +59,62 @@ def test_what_is_applied_is_in_force_and_its_difference_is_shown(
     assert tierqueue("policy", "history", "1").strip() == ONE_DEPLOYMENT.strip()
 
 
+MISSPELT = """
+[tasks."tierqueue.clasify"]
+floor = "frontier"
+[[floors]]
+task = "tierqueue.extrct"
+floor = "frontier"
+"""
+
+
+def test_a_task_type_that_is_not_known_is_told_with_the_nearest(
+    tierqueue: Command, ledger: Ledger, file: Path
+) -> None:
+    file.write_text(ONE_DEPLOYMENT + MISSPELT, encoding="utf-8")
+    for words in (("check",), ("apply", "--dry-run"), ("apply",)):
+        said = " ".join(tierqueue("policy", words[0], str(file), *words[1:]).split())
+        one, two = tierqueue.json("policy", words[0], str(file), *words[1:])["notes"]
+        assert one.startswith("tasks.tierqueue.clasify: there is no task type")
+        assert "did you mean 'tierqueue.classify'? TIERQUEUE_IMPORTS names" in one
+        assert two.startswith("floors.0.task: there is no task type 'tierqueue.extrct'; did you")
+        assert f"note: {one} note: {two}" in said
+    assert in_force(ledger) == digest(ONE_DEPLOYMENT + MISSPELT)
+
+
+def test_a_module_that_is_not_there_makes_no_policy_wrong(
+    tierqueue: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIERQUEUE_IMPORTS", "no_such_module")
+    file.write_text(ONE_DEPLOYMENT + MISSPELT, encoding="utf-8")
+    (note,) = tierqueue.json("policy", "check", str(file))["notes"]
+    assert "TIERQUEUE_IMPORTS names no_such_module" in note
+    file.write_text(ONE_DEPLOYMENT, encoding="utf-8")
+    assert tierqueue.json("policy", "check", str(file))["notes"] == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'prompt]\nsystem = "Sort it."\nshare = 0.5',
+        "explore]\nshare = 0.1",
+        'shadow]\nshare = 0.1\ndeployment = "best"',
+    ],
+)
+def test_what_is_for_a_task_type_that_is_not_there_is_refused(
+    tierqueue: Command, file: Path, table: str
+) -> None:
+    bounded = '[[ceilings]]\nscope = "purpose"\nlimit = "1usd"\n'
+    text = f'{ONE_DEPLOYMENT}{bounded}[tasks."tierqueue.clasify".{table}\n'
+    file.write_text(text, encoding="utf-8")
+    wrong = tierqueue.json("policy", "check", str(file), status=1)["error"]
+    assert f"tasks.tierqueue.clasify.{table.partition(']')[0]}: there is no task type" in wrong
+    assert "did you mean 'tierqueue.classify'?" in wrong
+    assert "'tierqueue.classify'?" in tierqueue.complaint("policy", "apply", str(file))
+    file.write_text(text.replace("clasify", "classify"), encoding="utf-8")
+    assert tierqueue.json("policy", "check", str(file))["notes"] == []
+
+
 def test_a_dry_run_puts_nothing_in_force(tierqueue: Command, ledger: Ledger, file: Path) -> None:
     said = tierqueue("policy", "apply", str(file), "--dry-run")
     assert "was not put in force" in said

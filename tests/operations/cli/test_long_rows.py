@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from tests.operations.cli.command import Command
 from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items
+from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.app import app
 from tierqueue.tasks.kinds.job_document import JobDocument
 
@@ -90,7 +93,7 @@ def test_a_quote_in_pieces_counts_their_calls_and_refuses_nothing(
     found = told["in_pieces"]
     assert (told["rows"], found["split_rows"], told["refused"]) == (3, 2, {})
     assert {part["deployment"] for part in told["parts"]} == {"window"}
-    assert found["calls"] == sum(part["rows"] for part in told["parts"]) > 30
+    assert found["calls"] == sum(part["calls"] for part in told["parts"]) > 30
     assert told["bound_nanousd"] == sum(part["bound_nanousd"] for part in told["parts"])
     said = " ".join(tierqueue(*FILE, "--split", "always").split())
     assert "3 rows, 2 of them in pieces" in said
@@ -139,3 +142,36 @@ def test_an_item_shows_the_parts_of_its_document(
     assert told[0]["start"] == 0
     shown = " ".join(tierqueue("item", "show", told[1]["id"]).split())
     assert f"of document {row['id']}: piece 2" in shown
+
+
+def test_why_a_document_was_done_in_pieces(
+    tierqueue: Command, ledger: Ledger, tmp_path: Path
+) -> None:
+    leases(tmp_path, LONG)
+    words = ["leases.jsonl", "--task", "tierqueue.ask", "--set", "question=When?"]
+    job = tierqueue.json("job", "submit", *words, "--split", "always")["job"]
+    (row,) = tierqueue.json("item", "list", "--job", job)
+    assert "nowhere yet" not in tierqueue("why", row["id"])
+    with ledger.write() as connection:
+        document = documents.waiting(connection, row["id"], lock=True)
+        assert document is not None
+        cut = JobDocument(document).cut()
+        documents.cut(connection, document, cut, 1)
+        paid = update(items).where(items.c.part_of == row["id"]).values(spent=1_000_000, calls=2)
+        connection.execute(paid)
+        spent = len(cut.spans) * 1_000_000
+        receipt: dict[str, str] = {}
+        answer = {"text": "On the first."}, receipt
+        ended = documents.DocumentEnd(answer, None, spent, None, "open_weight", "window")
+        documents.end(connection, row["id"], ended, 2)
+    pieces = len(cut.spans)
+    for words in (["why", row["id"]], ["item", "show", row["id"]]):
+        said = " ".join(tierqueue(*words).split())
+        whole = f"{format_usd(NanoUSD(spent))} spent on {2 * pieces} calls"
+        assert f"a document of {pieces} pieces: {pieces} items, {whole}" in said
+        assert "nowhere yet" not in said
+        assert "on 0 calls" not in said
+    assert f"`tierqueue item show {row['id']}` lists them" in tierqueue("why", row["id"])
+    told = tierqueue.json("why", row["id"])
+    assert (told["spent_nanousd"], len(told["parts"])) == (spent, pieces)
+    assert f"of document {row['id']}: piece 1" in tierqueue("why", told["parts"][0])

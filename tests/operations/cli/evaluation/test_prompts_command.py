@@ -54,6 +54,11 @@ def test_without_another_prompt_there_is_nothing_to_compare(
     assert [one["items"] for one in tierqueue.json("prompts", "--task", task)] == [2]
 
 
+def test_a_task_type_that_is_not_there_is_told_the_nearest(tierqueue: Command) -> None:
+    said = tierqueue.complaint("prompts", "--task", "tierqueue.clasify")
+    assert "there is no task type 'tierqueue.clasify'; did you mean 'tierqueue.classify'?" in said
+
+
 def test_answers_to_the_other_prompt_teach_nothing_of_the_first(
     tierqueue: Command, moves: Moves
 ) -> None:
