@@ -1,6 +1,5 @@
 """A ticker goes on whatever a tick raises, goes on at once while there is more, and ends."""
 
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -36,7 +35,7 @@ def test_it_ticks_at_once_and_again_until_it_is_stopped() -> None:
     until(lambda: ticks.count >= 3)
     ticker.stop(wait=30)
     assert ticker.stopping
-    assert "test" not in {thread.name for thread in threading.enumerate()}
+    assert not ticker._thread.is_alive()
 
 
 def test_a_tick_with_more_to_do_is_followed_at_once() -> None:
