@@ -39,4 +39,5 @@ def undeclared(policy: Policy) -> Iterator[str]:
     ]
     for where, task in named:
         if task not in ItemTask.declared:
-            yield f"{where}: {not_declared(task)}. It holds for items of this very name alone"
+            what = "It holds for items of this very name alone: correct it, or have that imported"
+            yield f"{where}: {not_declared(task)}. {what}"

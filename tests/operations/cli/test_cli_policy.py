@@ -77,6 +77,7 @@ def test_a_task_type_that_is_not_known_is_told_with_the_nearest(
         one, two = tierqueue.json("policy", words[0], str(file), *words[1:])["notes"]
         assert one.startswith("tasks.tierqueue.clasify: there is no task type")
         assert "did you mean 'tierqueue.classify'? TIERQUEUE_IMPORTS names" in one
+        assert one.endswith("correct it, or have that imported")
         assert two.startswith("floors.0.task: there is no task type 'tierqueue.extrct'; did you")
         assert f"note: {one} note: {two}" in said
     assert in_force(ledger) == digest(ONE_DEPLOYMENT + MISSPELT)
