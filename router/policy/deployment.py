@@ -29,7 +29,7 @@ TaskName = Annotated[str, Field(min_length=1)]
 
 
 class Limits(Table):
-    """What the provider allows over all workers; what is not stated is not limited."""
+    """Limits over all workers: a provider's, or what a budget is allowed; none where not stated."""
 
     requests_per_minute: PositiveCount | None = None
     """Most calls begun in a minute, over all workers."""

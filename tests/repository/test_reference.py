@@ -7,6 +7,7 @@ import pytest
 
 from tests.repository.documents import ROOT
 from tierqueue.ledger import tables as ledger_tables
+from tierqueue.router.policy.duration import parse_duration
 from tierqueue.router.policy.policy import parse_policy
 from tools.reference import (
     FOLDER,
@@ -161,3 +162,11 @@ def test_a_package_that_is_installed_is_on_the_map() -> None:
     assert packages <= set(modules.PACKAGES)
     assert packages == {path.parts[0] for path, _ in SOURCES}
     assert Path(FOLDER / "modules.md").is_file()
+
+
+def test_a_default_is_written_as_the_policy_writes_it() -> None:
+    page = (ROOT / "docs" / "reference" / "policy.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if " | duration: " in line]
+    defaults = [row[2].strip('`" ') for row in rows if row[2].startswith("`")]
+    assert "5m" in defaults
+    assert all(parse_duration(default) > 0 for default in defaults)

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tierqueue.router.policy import defaults, prices
+from tierqueue.router.policy.duration import MICROSECONDS
 
 _WRITTEN: dict[Any, str] = {
     defaults.Money: 'dollars: `"0.02usd"`',
@@ -37,6 +38,8 @@ def default(field: FieldInfo) -> str:
     match value:
         case bool():
             return f"`{str(value).lower()}`"
+        case int() if written(field) == _WRITTEN[prices.Duration]:
+            return f'`"{_duration(value)}"`'
         case {} | ():
             return ""
         case tuple():
@@ -46,6 +49,14 @@ def default(field: FieldInfo) -> str:
         case str():
             return f'`"{value}"`'
     return f"`{value}`"
+
+
+def _duration(microseconds: int) -> str:
+    """As the policy writes it, in the largest unit that holds it whole."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if microseconds % (size * MICROSECONDS) == 0:
+            return f"{microseconds // (size * MICROSECONDS)}{unit}"
+    return f"{microseconds / MICROSECONDS:g}s"
 
 
 def table_in(annotation: Any) -> type[BaseModel] | None:
