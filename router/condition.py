@@ -138,9 +138,12 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A call was not; ``after``: the seconds of its Retry-After. ``draw`` is uniform in [0, 1)."""
+    """A call that had been ``begun`` was not; ``after``: the seconds of its Retry-After, ``draw``:
+    uniform in [0, 1).
+    """
 
     item: str
+    begun: int
     at: int
     code: Trouble
     detail: str
@@ -176,7 +179,7 @@ def seen_in(outcome: Outcome, item: str, begun: int, at: int, draw: float) -> Se
             pass
         case _:
             assert_never(outcome)
-    return Fault(item=item, at=at, code=code, detail=detail, after=wait, draw=draw)
+    return Fault(item=item, begun=begun, at=at, code=code, detail=detail, after=wait, draw=draw)
 
 
 def its_own(condition: Condition, item: str, since: int) -> bool:
@@ -205,11 +208,7 @@ def _served(condition: Condition, event: Served) -> Condition:
     served = replace(condition, served_at=max(condition.served_at or 0, event.at))
     if condition.code is None:
         return served
-    # Not where the clock was set back since.
-    begun_before = event.begun < (condition.since or 0) <= event.at
-    holds = condition.code == "throttled" and condition.wait(event.at) > 0
-    if condition.held and (begun_before or holds):
-        # It was under way when the trouble began, or a stated Retry-After stands.
+    if _under_way(condition, event):
         return served
     told_at = condition.told_at
     return Condition(deployment=condition.deployment, served_at=served.served_at, told_at=told_at)
@@ -221,7 +220,7 @@ def _faulted(condition: Condition, event: Fault) -> Condition:
         condition,
         code=event.code,
         detail=event.detail,
-        since=event.at if condition.code is None else condition.since,
+        since=event.at if condition.since is None else min(condition.since, event.at),
         faults=faults,
         faulted_at=event.at,
         faulted_by=event.item,
@@ -229,8 +228,8 @@ def _faulted(condition: Condition, event: Fault) -> Condition:
     if condition.probe == event.item:
         changed = replace(changed, probe=None, probe_until=None)
     stated = event.after if event.after is not None and isfinite(event.after) else None
-    if condition.until is not None and condition.wait(event.at):
-        # Under way when it was held back: it says nothing new, but for how long.
+    if condition.until is not None and _under_way(condition, event):
+        # It says nothing new, but for how long.
         if condition.code == "throttled" or event.code == "throttled":
             changed = replace(changed, code=condition.code, detail=condition.detail)
         if stated is None:
@@ -246,6 +245,14 @@ def _faulted(condition: Condition, event: Fault) -> Condition:
     pause = min(longest, 2.0 ** min(rounds - 1, 16)) * (1 + event.draw) / 2
     wait = _hold(pause if stated is None else stated)
     return replace(changed, rounds=rounds, until=event.at + wait, probe=None, probe_until=None)
+
+
+def _under_way(condition: Condition, event: Served | Fault) -> bool:
+    """Whether the call had begun before anybody might try what is held back: what came of it tells
+    of the time before, however late it comes.
+    """
+    # Not where the clock was set back since.
+    return event.begun < (condition.until or 0) and (condition.since or 0) <= event.at
 
 
 def _hold(seconds: float) -> int:

@@ -292,7 +292,8 @@ class Executor:
             if served is not None and at - served < SERVED_ELSEWHERE:
                 return
             detail = f"{deployment}: its worker has no key for it"
-            fault = Fault(item=(*items, self._worker)[0], at=at, code="no_key", detail=detail)
+            item = (*items, self._worker)[0]
+            fault = Fault(item=item, begun=at, at=at, code="no_key", detail=detail)
             changes = conditions.note(connection, {deployment: [fault]})
         for change in changes:
             log_change(change)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tierqueue.ledger.in_force.reusable import Asked
 from tierqueue.ledger.in_force.surrogates import Audit
-from tierqueue.ledger.lifecycle.deaths import Answered
+from tierqueue.ledger.lifecycle.deaths import Answered, expired
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
 from tierqueue.ledger.lifecycle.routes import Routed
@@ -98,8 +98,8 @@ def choose_all(
             continue
         work = work_item_of(item, policy, now)
         if work.demands.deadline is not None and work.demands.deadline < now:
-            message = f"item {item.id} missed its deadline before it was routed"
-            deaths.append(Death(item.id, "deadline", message, {"item": item.id}))
+            condition = (known or {}).get(item.deployment or "")
+            deaths.append(expired(item.id, work.demands.deadline, now, condition))
             continue
         # What tokenizers counted has the task type's own instruction in it.
         exact = counted.get(item.id, {}) if item.prompt is None else {}

@@ -113,7 +113,7 @@ def test_workers_whose_deployment_is_held_back_say_so(running: RunningSystem) ->
     assert "NOT CALLED" not in told()
     at = running.ledger.now()
     refused = [
-        Fault(item=f"i-{number}", at=at, code="unauthorized", detail="HTTP 401")
+        Fault(item=f"i-{number}", begun=at, at=at, code="unauthorized", detail="HTTP 401")
         for number in range(REFUSALS)
     ]
     with running.ledger.write() as connection:

@@ -36,8 +36,15 @@ CLEAR = Condition(deployment="d")
 TROUBLES: list[Trouble] = list(get_args(Trouble))
 
 
-def fault(at: float, code: Trouble = "outage", item: str = "i", wait: float | None = None) -> Fault:
-    return Fault(item=item, at=round(at * SECOND), code=code, detail="HTTP 503", after=wait)
+def fault(
+    at: float,
+    code: Trouble = "outage",
+    item: str = "i",
+    wait: float | None = None,
+    begun: float | None = None,
+) -> Fault:
+    start, end = round((at if begun is None else begun) * SECOND), round(at * SECOND)
+    return Fault(item=item, begun=start, at=end, code=code, detail="HTTP 503", after=wait)
 
 
 def served(at: float, begun: float | None = None, item: str = "s") -> Served:
@@ -149,10 +156,33 @@ def test_an_answer_to_a_call_from_before_the_trouble_does_not_clear_it() -> None
     assert condition.served_at == 12 * SECOND
 
 
+def test_an_answer_to_a_call_from_before_it_was_held_back_does_not_clear_it() -> None:
+    # The row began long ago, with one fault that nobody's answer followed.
+    condition = after(CLEAR, fault(1))
+    for _ in range(FAULTS - 1):
+        condition = after(condition, fault(20))
+    late = after(condition, served(30, begun=19.9))
+    assert late == replace(condition, served_at=30 * SECOND)
+    begun = (condition.until or 0) / SECOND
+    assert after(late, served(30, begun=begun)).code is None
+
+
+def test_a_late_fault_does_not_take_a_trial_s_answer_its_word() -> None:
+    condition = down()
+    tried_at = (condition.until or 0) / SECOND
+    condition = replace(condition, probe="p", probe_until=99 * SECOND)
+    condition = after(condition, fault(tried_at + 1, begun=0.5))
+    assert condition.probe == "p"
+    assert after(condition, served(tried_at + 2, begun=tried_at, item="p")).code is None
+
+
 def test_what_was_under_way_when_it_was_held_back_makes_no_pause_longer() -> None:
     condition = down()
     for _ in range(50):
         condition = after(condition, fault(1.1))
+    # As late as they may come: some are waited for as long as a call may take.
+    for late in range(1, 60):
+        condition = after(condition, fault(late, begun=1))
     assert condition.rounds == 1
     assert condition.until == down().until
 
@@ -174,12 +204,13 @@ ITEMS = st.sampled_from(["a", "b", "poison"])
 EVENTS = st.lists(
     st.one_of(
         st.builds(
-            lambda gap, item, code, wait, draw: (gap, item, code, wait, draw),
+            lambda gap, item, code, wait, draw, took: (gap, item, code, wait, draw, took),
             st.integers(0, 40 * SECOND),
             ITEMS,
             st.sampled_from(TROUBLES),
             st.none() | st.floats(allow_nan=True, allow_infinity=True),
             st.floats(0, 1, exclude_max=True),
+            st.integers(0, 60 * SECOND),
         ),
         st.tuples(st.integers(0, 40 * SECOND), ITEMS, st.integers(0, 60 * SECOND)),
     ),
@@ -194,11 +225,9 @@ def played(events: list[tuple[Any, ...]]) -> tuple[Condition, int]:
         if len(event) == 3:
             condition = after(condition, Served(item=event[1], begun=now - event[2], at=now))
         else:
-            _, item, code, wait, draw = event
-            condition = after(
-                condition,
-                Fault(item=item, at=now, code=code, detail="x", after=wait, draw=draw),
-            )
+            _, item, code, wait, draw, took = event
+            told = {"code": code, "detail": "x", "after": wait, "draw": draw}
+            condition = after(condition, Fault(item=item, begun=now - took, at=now, **told))
     return condition, now
 
 

@@ -13,7 +13,13 @@ from tierqueue.router.lifecycle import State
 
 SECOND = 1_000_000
 DOWN = [
-    Fault(item=f"i-{number}", at=number * SECOND, code="outage", detail="HTTP 503")
+    Fault(
+        item=f"i-{number}",
+        begun=number * SECOND,
+        at=number * SECOND,
+        code="outage",
+        detail="HTTP 503",
+    )
     for number in range(1, FAULTS + 1)
 ]
 
@@ -107,7 +113,7 @@ def note_at_once(given: tuple[str, int]) -> None:
     url, number = given
     ledger = Ledger(url)
     for at in range(10):
-        noted(ledger, Fault(item=f"{number}", at=at, code="outage", detail="HTTP 500"))
+        noted(ledger, Fault(item=f"{number}", begun=at, at=at, code="outage", detail="HTTP 500"))
     ledger.close()
 
 

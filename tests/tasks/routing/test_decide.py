@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.ledger.claimed import an_item
 from tests.ledger.priced import PRICED as PRICED_TIERS
 from tierqueue.ledger.records import Item
+from tierqueue.router.condition import Condition
 from tierqueue.router.item import Sensitivity, Tier
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.selection.evidence import Evidence, probes
@@ -46,6 +47,20 @@ def test_an_item_that_fell_back_may_be_routed_to_that_tier_only_as_long_as_it_st
     assert work_item_of(an_item(**withdrawn), POLICY, 0).only is None
     raised = parse_policy('[[floors]]\nfloor = "frontier"', "test")
     assert work_item_of(an_item(**allowed), raised, 0).only is None
+
+
+HELD = Condition(deployment="house", code="outage", detail="HTTP 503", since=5, until=9)
+
+
+@pytest.mark.parametrize(("deployment", "said"), [("house", True), ("other", False), (None, False)])
+def test_an_item_that_comes_back_from_an_outage_too_late_says_what_it_waited_for(
+    deployment: str | None, said: bool
+) -> None:
+    item = an_item(deployment=deployment, deadline=10)
+    [death] = choose_all([item], POLICY, 2_000_010, {}, {"house": HELD}).deaths
+    assert (death.reason, "missed its deadline by 2.0 s" in death.message) == ("deadline", True)
+    assert ("it waited for house: outage (HTTP 503), 2 s" in death.message) is said
+    assert ("waited_for" in death.fields) is said
 
 
 PRICED = parse_policy('default_sensitivity = "internal"\n' + PRICED_TIERS, "test")

@@ -112,13 +112,15 @@ def breaks(
     """It is held back from now on; ``wait``: for so many seconds at the least."""
     with ledger.write() as connection:
         at = database_now(connection)
-        fault = Fault(item="x", at=at, code=code, detail="HTTP 402", after=wait)
+        fault = Fault(item="x", begun=at, at=at, code=code, detail="HTTP 402", after=wait)
         conditions.note(connection, {deployment: [fault]})
 
 
 def serves(ledger: Ledger, deployment: str) -> None:
+    """Somebody is served who was tried once that might be."""
     with ledger.write() as connection:
-        at = database_now(connection)
+        condition = conditions.by_deployment(connection)[deployment]
+        at = max(database_now(connection), condition.until or 0)
         conditions.note(connection, {deployment: [Served(item="x", begun=at, at=at + 1)]})
 
 
@@ -286,7 +288,7 @@ def turned_away(ledger: Ledger, item: str) -> None:
     """Its trial failed, and it is routed again."""
     with ledger.write() as connection:
         at = database_now(connection)
-        fault = Fault(item=item, at=at, code="outage", detail="HTTP 503", after=0.0)
+        fault = Fault(item=item, begun=at, at=at, code="outage", detail="HTTP 503", after=0.0)
         conditions.note(connection, {"best": [fault]})
         connection.exec_driver_sql(
             f"UPDATE items SET state = 'submitted', throttles = throttles + 1 WHERE id = '{item}'"

@@ -226,7 +226,7 @@ def away(ledger: Ledger, code: Trouble, seconds: int, stated: float = 600.0) -> 
     """The deployment has been held back for so long."""
     with ledger.write() as connection:
         at = database_now(connection) - seconds * 1_000_000
-        fault = Fault(item="i", at=at, code=code, detail="open: HTTP 401", after=stated)
+        fault = Fault(item="i", begun=at, at=at, code=code, detail="open: HTTP 401", after=stated)
         conditions.note(connection, {"open": [fault]})
 
 
@@ -254,7 +254,7 @@ def test_a_refused_key_is_told_once_with_what_waits_and_what_to_do_and_so_is_its
     assert "OPEN_KEY" in message["do"]
     assert alarmed(ledger) == []
     with ledger.write() as connection:
-        at = database_now(connection)
+        at = conditions.by_deployment(connection)["open"].until or 0
         conditions.note(connection, {"open": [Served(item="i", begun=at, at=at)]})
     assert alarmed(ledger) == [{"what": "deployment_back", "deployment": "open"}]
     assert alarmed(ledger) == []

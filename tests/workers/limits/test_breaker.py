@@ -36,7 +36,9 @@ class Ledger:
         condition = Condition(deployment="d")
         for _ in range(times):
             at = round(self.now * SECOND) + AHEAD
-            condition = after(condition, Fault(item="i", at=at, code="outage", detail="503"))
+            condition = after(
+                condition, Fault(item="i", begun=at, at=at, code="outage", detail="503")
+            )
         self.known["d"] = condition
 
 
