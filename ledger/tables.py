@@ -329,6 +329,7 @@ limits = Table(
     Column("most", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("changed_by", Text, nullable=False),
+    Column("since", BigInteger),
 )
 """What operators set of a deployment's limits at run time, in place of what its policy states."""
 

@@ -38,6 +38,11 @@ class Limit:
     seen: float | None
 
     @property
+    def whose(self) -> tuple[str, str]:
+        """Its kind (``deployment``, ``account`` or ``budget``) and its name."""
+        return whose(self.scope)
+
+    @property
     def in_force(self) -> int | None:
         """What may be asked for now; ``None``: any number."""
         own = self.stated if self.chosen is None else self.chosen
@@ -53,9 +58,29 @@ class Seen:
     learned: Mapping[str, int]
 
 
+def whose(scope: str) -> tuple[str, str]:
+    """Whose limits stand under this name: ``deployment``, ``account`` or ``budget``, and which."""
+    kind, shared, name = scope.partition(":")
+    return (kind, name) if shared else ("deployment", scope)
+
+
 def all_limits(connection: Transaction, policy: Policy) -> list[Limit]:
     """Every limit of every scope now, by what the workers last told and else by the ledger."""
     found = stated_limits.all_set(connection)
+    return _limits(connection, policy, scopes(policy, found), found)
+
+
+def limits_of(connection: Transaction, policy: Policy, scope: str) -> list[Limit]:
+    """Every limit of one scope, whether or not any holds."""
+    return _limits(connection, policy, [scope], stated_limits.all_set(connection))
+
+
+def _limits(
+    connection: Transaction,
+    policy: Policy,
+    wanted: Iterable[str],
+    found: Mapping[str, Mapping[str, int]],
+) -> list[Limit]:
     learned: dict[tuple[str, str], LearnedLimit] = {}
     for limit in sorted(learned_limits.all_learned(connection), key=lambda one: one.rate or 0):
         learned.setdefault((limit.deployment, limit.name), limit)
@@ -64,7 +89,7 @@ def all_limits(connection: Transaction, policy: Policy) -> list[Limit]:
         _limit(
             policy, scope, name, found.get(scope, {}), seen.get(scope), learned.get((scope, name))
         )
-        for scope in scopes(policy, found)
+        for scope in wanted
         for name in NAMES
     ]
 

@@ -300,7 +300,8 @@ class Executor:
 
     def _bounds(self, deployment: Deployment, chosen: Chosen, *, urgent: bool) -> Bounds:
         tier = bound_of(self._concurrency(), urgent=urgent)
-        bounds = bounds_of(deployment, tier, chosen.get(deployment.name))
+        name = deployment.name
+        bounds = bounds_of(deployment, tier, chosen.limits.get(name), chosen.since.get(name, 0))
         return replace(bounds, in_flight=bound_of(bounds.in_flight, urgent=urgent))
 
     def _claim(self, station: Station, wanted: Mapping[str, Fence]) -> list[Claim]:

@@ -85,7 +85,8 @@ def _nothing(_: str) -> None:
 
 def _chosen(ledger: Ledger) -> Chosen:
     with ledger.read() as connection:
-        return stated_limits.all_set(connection)
+        found = stated_limits.all_set(connection)
+        return Chosen(found, stated_limits.all_since(connection) if found else {})
 
 
 def _contents(ledger: Ledger, hashes: Sequence[str]) -> Mapping[str, bytes]:

@@ -4,7 +4,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, literal_column, select, update
+from sqlalchemy import delete, func, literal_column, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, upsert
@@ -23,6 +23,13 @@ def all_set(connection: Transaction) -> dict[str, dict[str, int]]:
     return found
 
 
+def all_since(connection: Transaction) -> dict[str, int]:
+    """Of each of them since when any limit is set of it without a break (epoch microseconds)."""
+    first = func.min(func.coalesce(limits.c.since, limits.c.changed_at))
+    found = select(limits.c.deployment, first).group_by(limits.c.deployment)
+    return {scope: int(since) for scope, since in connection.execute(found)}
+
+
 def set_limits(
     connection: Transaction, deployment: str, wanted: Mapping[str, int], by: str
 ) -> None:
@@ -32,7 +39,8 @@ def set_limits(
     at = database_now(connection)
     for name in sorted(wanted):
         values = {"most": wanted[name], "changed_at": at, "changed_by": by}
-        stated = upsert(connection, limits).values(deployment=deployment, name=name, **values)
+        new = {"deployment": deployment, "name": name, "since": at}
+        stated = upsert(connection, limits).values(**new, **values)
         connection.execute(
             stated.on_conflict_do_update(index_elements=["deployment", "name"], set_=values)
         )

@@ -19,7 +19,7 @@ from tornado.web import RequestHandler, url
 from tierqueue.ledger.monitoring.progress import Progress
 from tierqueue.operations.flower.pages import ItemPage, WorkersPage
 from tierqueue.operations.health import Health, LatestHealth
-from tierqueue.operations.limits import last_seen
+from tierqueue.operations.limits import last_seen, whose
 from tierqueue.router.item import Below
 from tierqueue.tasks.app import TierqueueApp, app
 
@@ -130,7 +130,12 @@ class Figures(Collector):
             ("limit_used", "Asked for within the last minute, over all workers", "used"),
             ("limit_learned", "What a provider states or has shown by refusing", "learned"),
         ):
-            yield _gauge(name, help_text, ["deployment", "limit"], _of_limits(now, figure))
+            yield _gauge(
+                name,
+                help_text,
+                ["deployment", "account", "budget", "limit"],
+                _of_limits(now, figure),
+            )
 
 
 def _last_minute(now: Progress, count: str) -> int:
@@ -147,10 +152,16 @@ def _of_engines(now: Progress, figure: str) -> list[tuple[tuple[str, ...], float
 
 def _of_limits(now: Progress, figure: str) -> list[tuple[tuple[str, ...], float]]:
     return [
-        ((deployment, name), most)
-        for deployment, seen in last_seen(now.processes).items()
+        ((*_labels(scope), name), most)
+        for scope, seen in last_seen(now.processes).items()
         for name, most in getattr(seen, figure).items()
     ]
+
+
+def _labels(scope: str) -> tuple[str, ...]:
+    """Whose limit it is, each kind by a label of its own; those of the others are empty."""
+    kind, name = whose(scope)
+    return tuple(name if label == kind else "" for label in ("deployment", "account", "budget"))
 
 
 def _by_code(now: Progress) -> Counter[str]:

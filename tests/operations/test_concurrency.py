@@ -38,6 +38,7 @@ def test_a_bound_above_the_workers_pools_says_what_is_in_force_and_what_to_do(
     assert "tierqueue worker frontier -c 4" in said
     shown = tierqueue.json("concurrency", "show")[2]
     assert (shown["concurrency"], shown["in_force_calls"], shown["bound_by"]) == (12, 8, "workers")
+    assert tierqueue.json("concurrency", "set", "frontier", "12") == shown
 
     a_worker_beats("b", "frontier", 8)
     shown = tierqueue.json("concurrency", "show")[2]

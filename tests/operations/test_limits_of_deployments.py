@@ -162,6 +162,31 @@ def test_accounts_and_budgets_have_limits_as_deployments_have(tierqueue: Command
     assert of(tierqueue, "account:openai", "requests_per_minute")["in_force"] == 70
 
 
+def test_what_is_set_and_unset_is_told_to_scripts_as_it_stands_then(tierqueue: Command) -> None:
+    made = tierqueue.json("limits", "set", "budget:acme", "in_flight", "3")
+    assert (made["kind"], made["name"], made["limit"]) == ("budget", "acme", "in_flight")
+    assert (made["stated"], made["set"], made["in_force"]) == (4, 3, 3)
+    tierqueue("limits", "set", "best", "tokens_per_minute", "900")
+    tierqueue("limits", "set", "best", "in_flight", "9")
+    taken = tierqueue.json("limits", "unset", "best")
+    told = {one["limit"]: (one["kind"], one["set"], one["in_force"]) for one in taken}
+    assert told == {
+        "in_flight": ("deployment", None, 20),
+        "tokens_per_minute": ("deployment", None, None),
+    }
+    tierqueue("limits", "set", "budget:other", "in_flight", "3")
+    [gone] = tierqueue.json("limits", "unset", "budget:other")
+    assert (gone["name"], gone["in_force"]) == ("other", None)
+
+
+def test_the_actions_say_whose_limits_were_set(tierqueue: Command) -> None:
+    for scope in ("budget:acme", "account:openai", "best"):
+        tierqueue("limits", "set", scope, "in_flight", "3")
+    told = tierqueue("actions")
+    for whose in ("budget acme", "account openai", "deployment best"):
+        assert f"{whose}, in_flight 3" in told
+
+
 def test_a_budget_that_the_policy_does_not_name_may_be_limited(tierqueue: Command) -> None:
     tierqueue("limits", "set", "budget:other", "tokens_per_minute", "9000")
     assert of(tierqueue, "budget:other", "tokens_per_minute")["set"] == 9000

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from tierqueue.migrations import upgrade
 from tierqueue.operations.cli import root as command
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import parse_policy
+from tierqueue.router.pricing import max_rate
 from tierqueue.tasks.settings import PREFIX, Settings
 
 ALL = blocks()
@@ -47,7 +49,9 @@ def test_a_policy_that_is_shown_can_be_used(block: Block) -> None:
         assert keys
         assert keys <= Deployment.model_fields.keys()
     else:
-        parse_policy(block.text, named(block))
+        # As processes do before they start: one without a price is refused.
+        for deployment in parse_policy(block.text, named(block)).deployments.values():
+            max_rate(deployment, datetime.now(UTC).date())
 
 
 @pytest.mark.parametrize("block", of("json"), ids=named)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.lifecycle import Wait
 from tierqueue.router.outcome import Dimension, PerMinute
-from tierqueue.router.policy.deployment import Deployment, token_burst
+from tierqueue.router.policy.deployment import Deployment, Limits, token_burst
 from tierqueue.workers.limits.rates import Rates, Shared
 
 FORGOTTEN, TIER_FORGOTTEN = Wait.IN_FLIGHT_FORGOTTEN, Wait.TIER_IN_FLIGHT_FORGOTTEN
@@ -72,10 +72,13 @@ class Bounds(Rates):
 
 
 def bounds_of(
-    deployment: Deployment, tier_in_flight: int | None, chosen: Mapping[str, int] | None = None
+    deployment: Deployment,
+    tier_in_flight: int | None,
+    chosen: Mapping[str, int] | None = None,
+    since: int = 0,
 ) -> Bounds:
     """What a deployment's policy states, or an operator has ``chosen`` in its place, by the limits'
-    names, and its tier's calls in flight.
+    names, ``since`` when (epoch microseconds); and its tier's calls in flight.
     """
     limits = deployment.limits.model_copy(update=chosen) if chosen else deployment.limits
     tokens = limits.tokens_per_minute
@@ -90,7 +93,8 @@ def bounds_of(
         token_burst=None if tokens is None else token_burst(tokens, deployment.context_window),
         in_flight=limits.in_flight,
         tier_in_flight=tier_in_flight,
-        counted=deployment.engine != "vllm",
+        counted=(counted := deployment.engine != "vllm"),
+        since=0 if counted or deployment.limits != Limits() else since,
         call=deployment.longest_call,
     )
 

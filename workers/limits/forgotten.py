@@ -1,6 +1,7 @@
 """What Redis forgot of calls, and the ledger still knows."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from tierqueue.ledger.in_force import learned_limits
 from tierqueue.ledger.lifecycle import leases
@@ -20,6 +21,7 @@ from tierqueue.workers.limits.bounds import (
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.rates import Shared
 from tierqueue.workers.limits.scripts import Entry
+from tierqueue.workers.limits.stated import StatedLimits
 
 
 def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
@@ -30,6 +32,8 @@ def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[Wan
     granted = limiter.grant(bounds, wanted)
     if not granted.forgotten:
         return granted
+    if (unsure := _unsure(ledger, limiter, bounds)) > 0:
+        return replace(granted, retry_after=min(granted.retry_after, unsure))
     asked_again = _calls_told(ledger, limiter, bounds, granted)
     if RATE_FORGOTTEN in granted.forgotten:
         until = granted.forgotten_until
@@ -40,6 +44,18 @@ def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[Wan
         if until:
             asked_again |= _rates_told(ledger, limiter, bounds, granted, until, shared)
     return limiter.grant(bounds, wanted) if asked_again else granted
+
+
+def _unsure(ledger: Ledger, limiter: Limiter, bounds: Bounds) -> float:
+    """Seconds for which a worker that has not heard yet what was set may still have calls claimed
+    that are counted nowhere.
+    """
+    since = max(bounds.since, *(one.since for one in bounds.shared), 0)
+    if not since:
+        return 0.0
+    with ledger.read() as connection:
+        heard = since / 1e6 + StatedLimits.EVERY + limiter.travel
+        return heard - database_now(connection) / 1e6
 
 
 def _calls_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:

@@ -6,8 +6,9 @@
 -- how many scopes, whether what was found counts; of each scope: limits of requests, tokens, input
 -- and output tokens a minute, of requests a day, of calls in flight ('' = not bounded), whether its
 -- windows are kept, the longest call of any that counts in them, the bits of its calls in flight, of
--- those forgotten, of its windows forgotten and of its rates ('' = a bit for each dimension); then id,
--- input and output tokens of each call wanted.
+-- those forgotten, of its windows forgotten and of its rates ('' = a bit for each dimension), from when
+-- on its calls count (microseconds of the ledger's clock, 0: always); then id, input and output tokens of
+-- each call wanted.
 -- Answers: how many were granted, microseconds to wait, bits of LIMITS, the time; then of each scope
 -- until when it is forgotten (0: it is not) and what is used of its five dimensions; then what was
 -- learned of the first four of the first ('': nothing).
@@ -18,7 +19,7 @@ local travel, call, day = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]
 local life, scopes, by_learned = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
 local rates, told = learned(KEYS[scopes * 3 + 1], now, minute)
 local grain = { minute = minute / 240, day = day / 240 }
-local DIMENSIONS, WIDTH = { 1, 2, 4, 8, 16 }, 12
+local DIMENSIONS, WIDTH = { 1, 2, 4, 8, 16 }, 13
 
 local function crowd(key)
   ours(key, 'zset')
@@ -46,6 +47,7 @@ local function scope(number)
     calls_key = KEYS[number * 3 - 1], bit = tonumber(ARGV[at + 9]), used = { 0, 0, 0, 0, 0 },
     rate = tonumber(ARGV[at + 12]),
   }
+  local begun = tonumber(ARGV[at + 13])
   local limits = {}
   for dimension = 1, 5 do limits[dimension] = tonumber(ARGV[at + dimension]) end
   s.limits, s.soft = limits, {}
@@ -58,7 +60,7 @@ local function scope(number)
   end
   if s.most then
     s.calls = crowd(s.calls_key)
-    local known = remembered(KEYS[number * 3], now, lease, life)
+    local known = remembered(KEYS[number * 3], now, lease, life, begun)
     if known > now then stop(tonumber(ARGV[at + 10]), known - now) end
   end
   if not s.windows then return s end
@@ -66,12 +68,14 @@ local function scope(number)
   local w, process = window(KEYS[number * 3 - 2], now, grain, longest, minute), process_now()
   local from = finite(w.state.from)
   local days = not limits[5] or w.state.day == '1'
-  if w.state.process ~= process or not from or (from == 0 and not days) then
+  -- What was granted while nothing was set of it was not counted.
+  local gap = begun > (finite(w.state.begun) or 0)
+  if w.state.process ~= process or not from or (from == 0 and not days) or gap then
     redis.call('DEL', w.key)
     w = { key = w.key, cells = {}, changed = {}, state = {} }
     from = now + travel
     say(w, { process = process, from = string.format('%.0f', from), since = string.format('%.0f', now),
-      day = '0' })
+      day = '0', begun = string.format('%.0f', begun) })
     redis.call('EXPIRE', w.key, life)
   elseif from > now + travel then
     from = now + travel

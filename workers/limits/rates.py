@@ -1,7 +1,7 @@
 """What a deployment, a provider's account or a budget allows; an item's call is granted in all."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tierqueue.router.item import Tier
@@ -9,15 +9,23 @@ from tierqueue.router.lifecycle import Wait
 from tierqueue.router.policy.deployment import Deployment, Limits, token_burst
 from tierqueue.router.policy.policy import Policy
 
-Chosen = Mapping[str, Mapping[str, int]]
-"""What operators set, by limit, of each deployment, ``account:NAME`` and ``budget:NAME``."""
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What operators set of deployments, ``account:NAME`` and ``budget:NAME``: by limit, and since
+    when anything is set of each without a break (epoch microseconds).
+    """
+
+    limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    since: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
     """Limits over all workers; ``None`` means "not bounded", 0 in flight means "nothing now".
 
-    ``token_burst`` is the largest item, in tokens, that is ever granted.
+    ``token_burst`` is the largest item, in tokens, that is ever granted. ``since`` is from when on
+    calls count in them (epoch microseconds); 0: always.
     """
 
     requests_per_minute: int | None = None
@@ -27,6 +35,7 @@ class Rates:
     requests_per_day: int | None = None
     token_burst: int | None = None
     in_flight: int | None = None
+    since: int = 0
 
     @property
     def rates(self) -> tuple[int | None, ...]:
@@ -116,10 +125,10 @@ def of_budget(
     return _shared("budget", budget, stated, chosen, of_it, deployment)
 
 
-def limits_budgets(policy: Policy, chosen: Chosen) -> bool:
-    """Whether any budget has limits."""
+def limits_budgets(policy: Policy, limits: Mapping[str, Mapping[str, int]]) -> bool:
+    """Whether any budget has limits, of the policy or among those that operators set."""
     stated = any(kept.limits != Limits() for kept in policy.budgets.values())
-    return stated or any(key.startswith("budget:") for key in chosen)
+    return stated or any(key.startswith("budget:") for key in limits)
 
 
 def _shared(
@@ -130,7 +139,8 @@ def _shared(
     counted: Mapping[str, Deployment],
     deployment: Deployment,
 ) -> tuple[Shared, ...]:
-    own = chosen.get(f"{kind}:{name}")
+    key = f"{kind}:{name}"
+    own = chosen.limits.get(key)
     limits = stated.model_copy(update=dict(own)) if own else stated
     if limits == Limits():
         return ()
@@ -148,5 +158,6 @@ def _shared(
             requests_per_day=limits.requests_per_day,
             token_burst=None if tokens is None else token_burst(tokens, deployment.context_window),
             in_flight=limits.in_flight,
+            since=chosen.since.get(key, 0) if stated == Limits() else 0,
         ),
     )

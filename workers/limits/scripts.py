@@ -77,12 +77,13 @@ class Keys:
 def scopes_of(bounds: Bounds) -> list[str | int]:
     """What ``limiter.lua`` is told of each scope."""
     own = (Wait.IN_FLIGHT, FORGOTTEN, RATE_FORGOTTEN)
-    told = [*_scope(bounds, bounds.windows, bounds.call), *map(bit_of, own), ""]
+    told = [*_scope(bounds, bounds.windows, bounds.call), *map(bit_of, own), "", bounds.since]
     tier = Rates(in_flight=bounds.tier_in_flight)
-    told += *_scope(tier, False, 0.0), bit_of(Wait.TIER_IN_FLIGHT), bit_of(TIER_FORGOTTEN), 0, ""
+    told += *_scope(tier, False, 0.0), bit_of(Wait.TIER_IN_FLIGHT), bit_of(TIER_FORGOTTEN), 0, "", 0
     for one in bounds.shared:
         told += _scope(one, True, max(one.call, bounds.call))
         told += map(bit_of, (one.calls_full, one.forgotten, one.forgotten, one.rate_full))
+        told.append(one.since)
     return told
 
 

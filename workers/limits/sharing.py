@@ -27,7 +27,7 @@ def sharing(
     The ledger is asked whose budget pays only where any budget has limits.
     """
     account = shared_by(policy, deployment, chosen)
-    if not limits_budgets(policy, chosen):
+    if not limits_budgets(policy, chosen.limits):
         return [(account, list(item_of))]
     with ledger.read() as connection:
         paid_by = budgets(connection, sorted(item_of.values()))

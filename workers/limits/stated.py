@@ -24,7 +24,7 @@ class StatedLimits:
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: float | None = None
-        self._chosen: Chosen = {}
+        self._chosen = Chosen()
 
     def now(self) -> Chosen:
         """The limits that are set; raises ``SpendingRefused`` without an answer."""

@@ -13,7 +13,7 @@ _TIMES = ("since", "before", "ended_at")
 
 def in_words(detail: Mapping[str, Any]) -> str:
     """What an action was done to, for people: money in dollars, a few of many ids."""
-    return ", ".join(f"{name} {_value(name, value)}" for name, value in detail.items())
+    return ", ".join(_one(name, value) for name, value in detail.items())
 
 
 def for_scripts(detail: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,6 +24,13 @@ def for_scripts(detail: Mapping[str, Any]) -> dict[str, Any]:
     if "filters" in told:
         told["filters"] = record(told["filters"], times=_TIMES)
     return told
+
+
+def _one(name: str, value: Any) -> str:
+    if name == "deployment" and isinstance(value, str) and ":" in value:
+        # The limits of what deployments share: no deployment's name has a colon.
+        return " ".join(value.split(":", 1))
+    return f"{name} {_value(name, value)}"
 
 
 def _value(name: str, value: Any) -> str:

@@ -68,7 +68,8 @@ def show(tier: str | None, as_json: bool) -> None:
 @concurrency.command(name="set", epilog="Example: tierqueue concurrency set frontier 4")
 @click.argument("tier", type=one_of([tier.value for tier in TIERS]))
 @click.argument("calls", type=click.IntRange(0, 100_000))
-def set_(tier: str, calls: int) -> None:
+@json_option
+def set_(tier: str, calls: int, as_json: bool) -> None:
     """Let TIER have at most CALLS in flight; 0 stops it, and what runs ends by itself.
 
     Says so where fewer can be in flight, because of the workers that run or of the deployments.
@@ -82,8 +83,11 @@ def set_(tier: str, calls: int) -> None:
             tier_concurrency.set_concurrency(connection, Tier(tier), calls, operator())
         with ledger.read() as connection:
             found = all_tiers(connection, policy)
-    say(f"{tier}: at most {calls} calls in flight")
     (here,) = (bound for bound in found if bound.tier == tier)
+    if as_json:
+        emit(_for_scripts(here))
+        return
+    say(f"{tier}: at most {calls} calls in flight")
     if (why := in_the_way(here)) is not None:
         paragraph("", why)
 

@@ -22,6 +22,9 @@ from tierqueue.operations.cli.system.policy import read_policy
 from tierqueue.router.errors import InvalidItem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tierqueue.ledger.session import Transaction
     from tierqueue.operations.limits import Limit
     from tierqueue.router.policy.policy import Policy
 
@@ -81,7 +84,8 @@ def show(scope: str | None, as_json: bool) -> None:
 @click.argument("scope", metavar="DEPLOYMENT")
 @click.argument("limit", type=_LIMIT, metavar="LIMIT")
 @click.argument("most", type=click.IntRange(1, 10**12))
-def set_(scope: str, limit: str, most: int) -> None:
+@json_option
+def set_(scope: str, limit: str, most: int, as_json: bool) -> None:
     """Let DEPLOYMENT, account:NAME or budget:NAME be asked for at most MOST of LIMIT.
 
     LIMIT is requests_per_minute, tokens_per_minute, input_tokens_per_minute,
@@ -100,17 +104,22 @@ def set_(scope: str, limit: str, most: int) -> None:
         if scope.startswith("budget:") and scope.removeprefix("budget:") not in policy.budgets:
             hint = unused_budget(connection, scope.removeprefix("budget:"))
         stated_limits.set_limits(connection, scope, {limit: most}, operator())
+        found = _of(connection, policy, scope, (limit,)) if as_json else []
+    if hint is not None:
+        say(hint, err=True)
+    if as_json:
+        emit(found[0])
+        return
     stated = getattr(policy.limits_of(scope), limit)
     before = "states none" if stated is None else f"states {stated:,}"
     say(f"{scope}: {limit} is {most:,}; the policy {before}")
-    if hint is not None:
-        say(hint, err=True)
 
 
 @limits.command(epilog="Example: tierqueue limits unset best requests_per_minute")
 @click.argument("scope", metavar="DEPLOYMENT")
 @click.argument("limit", type=_LIMIT, metavar="[LIMIT]", required=False)
-def unset(scope: str, limit: str | None) -> None:
+@json_option
+def unset(scope: str, limit: str | None, as_json: bool) -> None:
     """Let the policy's LIMIT of DEPLOYMENT, account:NAME or budget:NAME hold again, or all."""
     from tierqueue.ledger.in_force import stated_limits
 
@@ -121,9 +130,23 @@ def unset(scope: str, limit: str | None) -> None:
             _known(policy, scope)
         wanted = _NAMES if limit is None else (limit,)
         found = stated_limits.unset(connection, scope, wanted, operator())
-    if not found:
-        raise InvalidItem(f"nothing is set of {scope}{f': {limit}' if limit else ''}")
+        if not found:
+            raise InvalidItem(f"nothing is set of {scope}{f': {limit}' if limit else ''}")
+        now_so = _of(connection, policy, scope, found) if as_json else []
+    if as_json:
+        emit(now_so)
+        return
     say(f"{scope}: the policy's {', '.join(found)} again")
+
+
+def _of(
+    connection: Transaction, policy: Policy, scope: str, names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """These limits of one scope as they stand now, for scripts."""
+    from tierqueue.operations.limits import limits_of
+
+    found = {limit.name: limit for limit in limits_of(connection, policy, scope)}
+    return [_for_scripts(found[name]) for name in names]
 
 
 def _known(policy: Policy, scope: str) -> None:
@@ -159,6 +182,8 @@ def _figure(number: int | None) -> str:
 def _for_scripts(limit: Limit) -> dict[str, Any]:
     return {
         "deployment": limit.scope,
+        "kind": limit.whose[0],
+        "name": limit.whose[1],
         "limit": limit.name,
         "stated": limit.stated,
         "set": limit.chosen,

@@ -7,6 +7,7 @@ from tierqueue.ledger import audit_log
 from tierqueue.ledger.in_force import pauses, stated_limits
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger, Transaction
+from tierqueue.ledger.tables import limits
 from tierqueue.router.lifecycle import Wait
 
 
@@ -30,6 +31,32 @@ def test_what_is_unset_is_gone_and_nothing_else(ledger: Ledger) -> None:
         assert stated_limits.unset(connection, "a", names, "x") == []
         assert stated_limits.all_set(connection) == {"a": {"requests_per_day": 9}}
         assert [action.what for action in audit_log.newest(connection, 9)] == ["limits", "limits"]
+
+
+def test_since_when_anything_is_set_of_a_deployment_outlives_changes_and_no_break(
+    ledger: Ledger,
+) -> None:
+    def since() -> int:
+        with ledger.read() as connection:
+            return stated_limits.all_since(connection)["a"]
+
+    def put(**wanted: int) -> None:
+        with ledger.write() as connection:
+            stated_limits.set_limits(connection, "a", wanted, "x")
+
+    put(in_flight=3)
+    first = since()
+    put(in_flight=4)
+    put(requests_per_day=9)
+    assert since() == first
+    with ledger.write() as connection:
+        stated_limits.unset(connection, "a", ["in_flight", "requests_per_day"], "x")
+        assert stated_limits.all_since(connection) == {}
+    put(in_flight=4)
+    assert since() > first
+    with ledger.write() as connection:
+        connection.execute(limits.update().values(since=None, changed_at=5))
+    assert since() == 5
 
 
 def test_who_waits_for_a_limit_that_is_changed_asks_for_it_again_at_once(ledger: Ledger) -> None:

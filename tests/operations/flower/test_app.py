@@ -84,7 +84,8 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
             progress.beat(connection, "routing@x:1", kind="routing", tier=None, detail={})
             detail: dict[str, Any] = {"engines": {"own": EngineLoad(most=64).figures().told()}}
             used, learned = {"requests_per_minute": 5}, {"tokens_per_minute": 900}
-            detail["limits"] = {"own": {"ago": 1.0, "used": used, "learned": learned}}
+            told = {"ago": 1.0, "used": used, "learned": learned}
+            detail["limits"] = {"own": told, "account:one": told, "budget:acme": told}
             progress.beat(connection, "gpu@x:2", kind="worker", tier="gpu", detail=detail)
         figures = ask("/metrics")[1]
         return figures if ask("/healthz")[0] == 200 and "tierqueue_well 1.0" in figures else ""
@@ -96,9 +97,11 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
     assert 'tierqueue_heartbeat_age_seconds{process="routing@x:1"}' in figures
     engine = '{deployment="own",process="gpu@x:2"}'
     assert f"tierqueue_engine_worthwhile_calls{engine} 96.0" in figures
-    used = '{deployment="own",limit="requests_per_minute"}'
-    assert f"tierqueue_limit_used{used} 5.0" in figures
-    learned = '{deployment="own",limit="tokens_per_minute"}'
+    for account, budget, deployment in (("", "", "own"), ("one", "", ""), ("", "acme", "")):
+        whose = f'account="{account}",budget="{budget}",deployment="{deployment}"'
+        used = f'{{{whose},limit="requests_per_minute"}}'
+        assert f"tierqueue_limit_used{used} 5.0" in figures
+    learned = '{account="",budget="",deployment="own",limit="tokens_per_minute"}'
     assert f"tierqueue_limit_learned{learned} 900.0" in figures
     assert "flower_" in figures
     exposed = set(re.findall(r"^# HELP (tierqueue_\w+) ", figures, re.MULTILINE))

@@ -15,6 +15,7 @@ from tierqueue.workers.limits import forgotten
 from tierqueue.workers.limits.bounds import Bounds, Spent, Want
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.rates import Shared
+from tierqueue.workers.limits.stated import StatedLimits
 
 
 @pytest.fixture
@@ -193,3 +194,74 @@ def test_calls_in_flight_that_redis_forgot_are_waited_for_where_there_are_some(
     moves.settle(settlement(claim))
     client.hset(f"{limiter._prefix}:shared-windows:{shared.key}", "from", "0")
     assert len(forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted) == 1
+
+
+SET = 1_700_000_000_000_000
+"""When a limit was set, in epoch microseconds: long ago."""
+
+
+@pytest.mark.parametrize("kind", ["account", "budget"])
+def test_what_was_called_while_no_limit_was_set_counts_where_one_is_set_again(
+    ledger: Ledger, client: redis.Redis, kind: str
+) -> None:
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    shared = a_scope(kind, requests_per_minute=3, since=SET)
+    assert len(forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted) == 1
+    moves.running(budget="acme")
+    again = of("another", replace(shared, since=SET + 1))
+    held_off = forgotten.grant(ledger, limiter, again, calls(3))
+    assert (held_off.granted, held_off.full) == ((), (shared.forgotten,))
+    client.hset(f"{limiter._prefix}:shared-windows:{shared.key}", "from", held_off.at)
+    assert len(forgotten.grant(ledger, limiter, again, calls(3)).granted) == 2
+    assert not forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted
+
+
+@pytest.mark.parametrize("kind", ["account", "budget"])
+def test_calls_in_flight_that_began_while_no_limit_was_set_are_waited_for(
+    ledger: Ledger, client: redis.Redis, kind: str
+) -> None:
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    shared = a_scope(kind, in_flight=1, since=SET)
+    wanted = calls(1)
+    assert forgotten.grant(ledger, limiter, of("another", shared), wanted).granted
+    limiter.release("another", "frontier", [wanted[0].id], [shared.key])
+    [claim] = moves.running(budget="acme")
+    again = of("another", replace(shared, since=SET + 1))
+    assert forgotten.grant(ledger, limiter, again, calls(1)).granted == ()
+    moves.settle(settlement(claim))
+    client.hset(f"{limiter._prefix}:shared-windows:{shared.key}", "from", "0")
+    assert len(forgotten.grant(ledger, limiter, again, calls(1)).granted) == 1
+
+
+def test_an_engine_of_the_house_counts_its_calls_anew_where_its_limit_is_set_again(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    own = Bounds(
+        deployment=WORKER.deployment,
+        tier=WORKER.tier,
+        requests_per_minute=3,
+        in_flight=3,
+        since=SET,
+    )
+    assert len(forgotten.grant(ledger, limiter, own, calls(1)).granted) == 1
+    [claim] = moves.running()
+    again = replace(own, since=SET + 1)
+    held_off = forgotten.grant(ledger, limiter, again, calls(3))
+    assert held_off.granted == ()
+    assert {Wait.RATE_FORGOTTEN, Wait.IN_FLIGHT_FORGOTTEN} == set(held_off.full)
+    moves.settle(settlement(claim))
+    client.hset(f"{limiter._prefix}:windows:{WORKER.deployment}", "from", held_off.at)
+    assert len(forgotten.grant(ledger, limiter, again, calls(3)).granted) == 2
+
+
+def test_until_every_worker_has_heard_of_a_new_limit_nobody_is_granted_in_it(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    limiter, now = Limiter(client, new_id(), LEASE), Moves(ledger).now()
+    shared = a_scope("budget", in_flight=3, requests_per_minute=3, since=now)
+    soon = forgotten.grant(ledger, limiter, of("another", shared), calls(1))
+    assert soon.granted == ()
+    assert 0 < soon.retry_after <= StatedLimits.EVERY + limiter.travel
+    heard = replace(shared, since=now - 60_000_000)
+    assert forgotten.grant(ledger, limiter, of("another", heard), calls(1)).granted
