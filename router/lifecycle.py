@@ -216,5 +216,10 @@ LIMITS = (
 )
 """What the limiter keeps: of a deployment and its tier the rates first, then what they share."""
 
+DEPLOYMENT_RATES = frozenset(
+    {*LIMITS[: LIMITS.index(Wait.IN_FLIGHT)], Wait.ACCOUNT_RATE, Wait.ACCOUNT_FORGOTTEN}
+)
+"""What holds items of one deployment back until a part of a minute, or of a day, is over."""
+
 BUDGET_LIMITS = frozenset({Wait.BUDGET_RATE, Wait.BUDGET_FORGOTTEN, Wait.BUDGET_IN_FLIGHT})
 """What holds items of one budget back, and nobody else's."""

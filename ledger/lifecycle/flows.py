@@ -51,6 +51,11 @@ class Flow(NamedTuple):
     deployment: str | None
     """Where they go, once they are routed."""
 
+    @property
+    def names(self) -> Mapping[str, str | None]:
+        """What all of its items bear, by the kind of pause that holds them back."""
+        return {"budget": self.budget, "job": self.job_id, "task": self.task}
+
 
 def is_in(state: State) -> ColumnElement[bool]:
     """The state as a literal: neither database uses a partial index for a parameter gladly."""

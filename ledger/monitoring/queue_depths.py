@@ -1,21 +1,23 @@
 """How full each tier's queue is, by the ledger."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
-    Connection,
+    Select,
     func,
     literal_column,
     select,
     union_all,
 )
 
+from tierqueue.ledger.bulk import among
+from tierqueue.ledger.in_force import pauses
+from tierqueue.ledger.lifecycle import flows
 from tierqueue.ledger.lifecycle.flows import URGENT, USUAL, is_in
+from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
-from tierqueue.router.item import TIERS
+from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
 
 COUNTED = 10_000
@@ -44,24 +46,28 @@ _FILLINGS = union_all(
 )
 
 
-def _counted(*where: ColumnElement[bool]) -> ColumnElement[int]:
-    some = select(items.c.id).where(*where).limit(COUNTED).subquery()
-    return select(func.count()).select_from(some).scalar_subquery()
+def _counted(tier: Tier, state: State, *where: ColumnElement[bool]) -> ColumnElement[int]:
+    found = select(items.c.id).where(is_in(state), items.c.tier == tier.value, *where)
+    return select(func.count()).select_from(found.limit(COUNTED).subquery()).scalar_subquery()
 
 
 _URGENT = (items.c.flow >= URGENT, items.c.flow < USUAL)
 
-_AHEAD: CompoundSelect[Any] = union_all(
-    *(
-        select(
-            literal_column(f"'{tier.value}'").label("tier"),
-            _counted(is_in(state), items.c.tier == tier.value).label("ahead"),
-            _counted(is_in(state), items.c.tier == tier.value, *_URGENT).label("urgent"),
+
+def _ahead(*of_tier: ColumnElement[bool]) -> dict[Tier, Select[int, int, int, int]]:
+    return {
+        tier: select(
+            _counted(tier, State.ROUTED, *of_tier),
+            _counted(tier, State.ROUTED, *of_tier, *_URGENT),
+            _counted(tier, State.QUEUED),
+            _counted(tier, State.QUEUED, *_URGENT),
         )
         for tier in TIERS
-        for state in (State.ROUTED, State.QUEUED)
-    )
-)
+    }
+
+
+_AHEAD = _ahead(among(items.c.flow))
+_AHEAD_OF_MANY = _ahead()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +91,24 @@ class Ahead:
     urgent: int
 
 
-def ahead(connection: Connection) -> dict[str, Ahead]:
-    """What is ahead of a new item in each tier, by the tier's name."""
-    found = {tier.value: Ahead(0, 0) for tier in TIERS}
-    for row in connection.execute(_AHEAD):
-        before = found[row.tier]
-        found[row.tier] = Ahead(before.items + row.ahead, before.urgent + row.urgent)
+def ahead(connection: Transaction) -> dict[str, Ahead]:
+    """What is ahead of a new item in each tier, by the tier's name.
+
+    What is paused, but for a whole tier, is ahead of nobody, and is not looked through.
+    """
+    paused = pauses.in_force(connection)
+    found: dict[str, Ahead] = {}
+    for tier in TIERS:
+        having = flows.with_work(connection, tier.value)
+        names = [flow.name for flow in having if not pauses.holds(paused, flow.names)]
+        many = len(having) == flows.MOST
+        counted = connection.execute(_AHEAD_OF_MANY[tier] if many else _AHEAD[tier], {"ids": names})
+        routed, urgent, queued, urgent_queued = counted.one()
+        found[tier.value] = Ahead(routed + queued, urgent + urgent_queued)
     return found
 
 
-def fillings(connection: Connection) -> dict[str, Filling]:
+def fillings(connection: Transaction) -> dict[str, Filling]:
     """Every tier's queue, by the tier's name."""
     return {
         row.tier: Filling(row.queued, bool(row.routed), bool(row.urgent))

@@ -52,7 +52,7 @@ from tierqueue.workers.limits.scripts import Entry, Keys, Scripts, micro, scopes
 
 _log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 1.0
+LOOK_AGAIN = 0.5
 """Seconds until what may be given back is looked at again; a release tells nobody."""
 
 LONGEST = 60.0

@@ -18,6 +18,7 @@ from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.workers.routing_stage.fair_shares import AHEAD, FairShares
+from tierqueue.workers.routing_stage.used_up import UsedUp
 
 _ROUTE = "route"
 """The place of what is not routed yet, beside the tiers."""
@@ -32,6 +33,7 @@ class Fill:
         self._shares = FairShares({name: kept.weight for name, kept in policy.budgets.items()})
         self._owed: dict[Tier, float] = {}
         self._since: dict[str, str] = {}
+        self._used_up = UsedUp(policy)
 
     def submitted(self, connection: Transaction, most: int, *, lock: bool) -> list[Item]:
         """The next submitted items; with ``lock`` for this transaction."""
@@ -52,8 +54,9 @@ class Fill:
         held: Sequence[str],
         *,
         suspected: bool,
+        any_waits: bool = True,
     ) -> tuple[list[tuple[Tier, Slice]], bool, bool]:
-        """Queue what there is capacity for.
+        """Queue what there is capacity for; ``any_waits``: whether any item waits for its time.
 
         Returns the slices, whether a queue is full, and whether there may be suspects; these are
         looked for where they are ``suspected``.
@@ -65,6 +68,7 @@ class Fill:
         last = poison.last_chance(self._policy.retry.poison)
         again_at = now + self._resend
         open_tiers: list[Tier] = []
+        few = self._used_up.headroom(connection, now, any_waits=any_waits)
         for tier in TIERS:
             if pauses.holds(paused, {"tier": tier.value}):
                 continue
@@ -85,11 +89,13 @@ class Fill:
 
             having = self._flows(connection, tier)
             urgent, usual = _apart([flow for flow in having if _free(flow, paused, held)])
+            usual = [flow for flow in usual if few.get(flow.deployment or "", 1)]
             ahead = self._shares.take(f"{tier} urgent", urgent, headroom, take)
             # Whatever headroom there is: where both have work, nobody stands still.
             owed = self._owed.get(tier, 0.0) + len(ahead) / AHEAD if usual else 0.0
             self._owed[tier] = owed % 1.0
-            ready = [*ahead, *self._shares.take(tier, usual, max(capacity, int(owed)), take)]
+            bounded = self._used_up.bounded(take, usual, few, now)
+            ready = [*ahead, *self._shares.take(tier, usual, max(capacity, int(owed)), bounded)]
             full = full or len(ready) >= capacity
             filled += [(tier, slice_) for slice_ in cut(ready, stated.slice)]
         if open_tiers and suspected:
@@ -126,8 +132,7 @@ def _free(flow: Flow, paused: Sequence[Pause], held: Sequence[str]) -> bool:
     """Whether any of a flow's items may go on; of one without a name each is looked at."""
     if not flow.name:
         return True
-    names = {"budget": flow.budget, "job": flow.job_id, "task": flow.task}
-    return flow.deployment not in held and not pauses.holds(paused, names)
+    return flow.deployment not in held and not pauses.holds(paused, flow.names)
 
 
 def depth(concurrency: int, slice_size: int) -> int:

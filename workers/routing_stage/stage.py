@@ -243,7 +243,7 @@ class RoutingStage:
             ends = die(connection, chosen.deaths, now)
             answers = self._below.write(connection, chosen, now)
             told = promises.unkept(connection, [item.id for item in chosen.routed])
-            slices, full = self._queue(connection, now, known)
+            slices, full = self._queue(connection, now, known, any_waits=due_at is not None)
             self._ticked = False
             waiting = due_at is not None and not woken
         self._checkpoint("after_route")
@@ -340,7 +340,7 @@ class RoutingStage:
         return bool(self._counter) or self._below.wants(task) or self._predictors.wants(task)
 
     def _queue(
-        self, connection: Transaction, now: int, known: Conditions
+        self, connection: Transaction, now: int, known: Conditions, *, any_waits: bool
     ) -> tuple[list[tuple[Tier, Slice]], bool]:
         """Queue what there is capacity for; returns the slices, and whether a queue is full."""
         paused = pauses.in_force(connection)
@@ -352,6 +352,6 @@ class RoutingStage:
         tried = [(Tier(item.tier), slice_) for item in trials for slice_ in cut([item], 1)]
         held = self._failover.held(known, now)
         filled, full, self._suspected = self._fill.tiers(
-            connection, now, paused, held, suspected=self._suspected
+            connection, now, paused, held, suspected=self._suspected, any_waits=any_waits
         )
         return [*tried, *filled], full

@@ -11,7 +11,9 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.broker.slices import Slice
+from tierqueue.workers.routing_stage import used_up
 from tierqueue.workers.routing_stage.filling import Fill
+from tierqueue.workers.routing_stage.used_up import FEWEST
 
 POLICY = """
 allow_simulated = true
@@ -102,6 +104,45 @@ def test_a_paused_budget_is_passed_over_whatever_stands_in_front(ledger: Ledger)
 def test_items_of_a_deployment_that_is_held_back_stay(ledger: Ledger) -> None:
     put(ledger, "routed", "large", 4)
     assert filled(ledger, Fill(policy(), 1), held=("house",)) == []
+
+
+def waits(ledger: Ledger, count: int, reason: str, seconds: float = 30) -> None:
+    with ledger.read() as connection:
+        at = database_now(connection) + round(seconds * 1_000_000)
+    for _ in range(count):
+        place(ledger, "waiting", deployment="house", reason=reason, ready_at=at)
+
+
+@pytest.mark.parametrize("reason", ["requests_per_minute", "account_rate", "rate_forgotten"])
+def test_of_a_deployment_whose_rate_is_used_up_a_slice_goes_around_and_the_rest_stays(
+    ledger: Ledger, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = Fill(policy(), 1)
+    waits(ledger, 10, reason)
+    large, small = put(ledger, "routed", "large", 40), put(ledger, "routed", "small", 40)
+    few = FEWEST - 10
+    assert len(found := sent(filled(ledger, fill))) == few
+    assert set(found) <= {*large[:few], *small[:few]}
+    assert filled(ledger, fill) == []
+    # A worker that is lost with those it was sent does not hold up the others.
+    monkeypatch.setattr(used_up, "LATELY", 0)
+    assert len(sent(filled(ledger, fill))) == few
+
+
+def test_others_are_sent_beside_a_deployment_whose_rate_is_used_up(ledger: Ledger) -> None:
+    waits(ledger, FEWEST, "tokens_per_minute")
+    put(ledger, "routed", "large", 40)
+    flow = name_of(urgent=False, budget="b", job_id=None, task="t", deployment="other")
+    others = [place(ledger, "routed", deployment="other", flow=flow, due=n) for n in range(30)]
+    assert sent(filled(ledger, Fill(policy(), 1))) == others[:20]
+    urgent = put(ledger, "routed", "small", 1, urgent=True)
+    assert sent(filled(ledger, Fill(policy(), 1))) == urgent
+
+
+def test_who_waits_for_something_else_holds_nobody_back(ledger: Ledger) -> None:
+    waits(ledger, 30, "lost_claim")
+    put(ledger, "routed", "large", 40)
+    assert len(sent(filled(ledger, Fill(policy(), 1)))) == 20
 
 
 def test_what_an_older_process_wrote_goes_on_without_what_is_paused(ledger: Ledger) -> None:

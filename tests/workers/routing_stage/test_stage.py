@@ -184,7 +184,11 @@ def test_what_was_routed_to_a_tier_and_not_called_yet_is_ahead_of_what_comes(
     for state, tier in (("routed", "gpu"), ("queued", "gpu"), ("running", "gpu"), ("routed", "x")):
         place(ledger, state, tier=tier)
     place(ledger, "routed", tier="gpu", flow="a0")
-    with ledger.read() as connection:
+    for number in range(3):
+        place(ledger, "routed", tier="gpu", flow="b0", budget="paused", due=number)
+    with ledger.write() as connection:
+        pauses.pause(connection, "budget", "paused", "ada")
+        pauses.pause(connection, "tier", "gpu", "ada")
         ahead = queue_depths.ahead(connection)
     none = Ahead(0, 0)
     assert ahead == {"gpu": Ahead(3, 1), "open_weight": none, "frontier": none}

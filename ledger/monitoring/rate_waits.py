@@ -1,0 +1,32 @@
+"""What waits for the rates of deployments, counted up to a bound."""
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from tierqueue.ledger.lifecycle.flows import is_in
+from tierqueue.ledger.tables import items
+from tierqueue.router.lifecycle import DEPLOYMENT_RATES, State
+
+LONGEST = 60_000_000
+"""Microseconds that an item waits at most for a rate before it is asked for again."""
+
+COUNTED = 2048
+"""Most waiting items that are looked at: the next to be ready."""
+
+_NEXT = (
+    select(items.c.deployment, items.c.reason)
+    .where(is_in(State.WAITING), items.c.ready_at.between(bindparam("now"), bindparam("soon")))
+    .order_by(items.c.ready_at)
+    .limit(COUNTED)
+    .subquery()
+)
+_WAITING = (
+    select(_NEXT.c.deployment, func.count().label("waiting"))
+    .where(_NEXT.c.reason.in_(sorted(DEPLOYMENT_RATES)), _NEXT.c.deployment.is_not(None))
+    .group_by(_NEXT.c.deployment)
+)
+
+
+def by_deployment(connection: Connection, now: int) -> dict[str, int]:
+    """How many items wait for each deployment's rate, or its account's, ``now`` (epoch µs)."""
+    found = connection.execute(_WAITING, {"now": now, "soon": now + LONGEST})
+    return {row.deployment: row.waiting for row in found}
