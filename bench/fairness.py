@@ -32,7 +32,7 @@ PATIENCE = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Items: ``backlog`` of the one tenant, ``job`` of those that are timed, ``each`` of a small
+    """Items: ``backlog`` of the one tenant, ``job`` of each that is timed, ``each`` of a small
     tenant while all have work; ``singles`` calls for which somebody waits, ``pause`` seconds apart.
     """
 
@@ -43,8 +43,12 @@ class Plan:
     pause: float
 
 
-FULL = Plan(backlog=100_000, job=20_000, each=200, singles=300, pause=0.05)
-QUICK = Plan(backlog=40_000, job=3_000, each=40, singles=40, pause=0.03)
+FULL = Plan(backlog=100_000, job=7_000, each=200, singles=300, pause=0.05)
+QUICK = Plan(backlog=40_000, job=2_000, each=40, singles=40, pause=0.03)
+
+TIMED = 3
+"""Jobs that are timed without the backlog, and beside it: the fastest of them is told, since what
+else keeps the machine busy only ever takes time, and never takes it from both alike."""
 
 FEW = 10
 """Items that each small tenant sends into the backlog, all at once."""
@@ -92,11 +96,11 @@ class Scene:
         try:
             plan = self._plan
             self._timed(plan.job)
-            free = self._timed(plan.job)
+            free = self._fastest(plan.job)
             self._tell("pause", "budget", LARGE)
             self._submit(plan.backlog, LARGE)
             self._until_routed()
-            beside = self._timed(plan.job)
+            beside = self._fastest(plan.job)
             self._tell("pause", "tier", "gpu")
             tenants = self._send(plan.each, 0.0, "background")
             self._tell("resume", "budget", LARGE)
@@ -164,6 +168,11 @@ class Scene:
                 return called
             time.sleep(0.2)
         raise TimeoutError(f"not all of {len(wanted)} items were called in {PATIENCE:.0f} s")
+
+    def _fastest(self, count: int) -> float:
+        rates = [self._timed(count) for _ in range(TIMED)]
+        say(f"           {', '.join(f'{rate:.0f}' for rate in rates)} items/s")
+        return max(rates)
 
     def _timed(self, count: int) -> float:
         """Items a second of one job of a tenant of its own, to the last committed end."""
