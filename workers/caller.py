@@ -34,7 +34,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.task_type import least_confidence
 from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
-from tierqueue.workers.engines.engine import Caching, Call, Engine
+from tierqueue.workers.engines.engine import Call, Engine, caches
 from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.limits.breaker import Breaker
@@ -227,13 +227,13 @@ class Caller:
         cut = False
         sent: list[Call] = []
         try:
-            call = await self._whole(prepare(deployment, claim, kind))
+            call = await self._whole(prepare(deployment, claim, kind, send_by))
             if isinstance(call, Failed | Interrupted):
                 outcome: Outcome = call
             else:
                 # The flex tier says nothing for as long as it has no capacity.
                 first = None if call.flex else deployment.first_token_timeout
-                call = replace(call, send_by=send_by, first_token=first)
+                call = call if first is None else replace(call, first_token=first)
                 reply = await self._reply(station, claim, call, sent)
                 outcome = judge(reply, claim, kind, deployment, call)
         except (asyncio.CancelledError, TimeoutError) as ended_by:
@@ -303,7 +303,7 @@ def _turn(station: Station, claim: Claim, call: Call) -> tuple[str | None, float
     Where somebody waits for the item it does not; nor longer than it may before it has to leave.
     """
     engine = station.engine
-    if claim.item.latency == Latency.INTERACTIVE or not isinstance(engine, Caching):
+    if claim.item.latency == Latency.INTERACTIVE or not caches(engine):
         return None, 0.0
     key = engine.cached_prefix(call)
     spare = max(0.0, call.send_by - time.monotonic() - SPARE)

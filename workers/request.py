@@ -20,8 +20,13 @@ from tierqueue.workers import egress
 from tierqueue.workers.engines.engine import Call, SentImage
 
 
-def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call | Failed:
-    """The call to make, or why none may be made; nothing has been sent yet."""
+def prepare(
+    deployment: Deployment, claim: Claim, kind: ItemTask | None, send_by: float = inf
+) -> Call | Failed:
+    """The call to make, or why none may be made; nothing has been sent yet.
+
+    ``send_by`` as for the call.
+    """
     item = claim.item
     if kind is None:
         message = f"this worker does not know the task type {item.task}: set TIERQUEUE_IMPORTS"
@@ -64,6 +69,7 @@ def prepare(deployment: Deployment, claim: Claim, kind: ItemTask | None) -> Call
         output_limit=_output_limit(deployment, claim),
         timeout=deployment.timeout if flex is None else flex.timeout,
         flex=flex is not None,
+        send_by=send_by,
         engine_seconds=engine_seconds(deployment, claim.held) if claim.counted else inf,
         adapter=deployment.adapters.get(item.task),
         labels={"attempt": str(item.calls + 1)},

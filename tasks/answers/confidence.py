@@ -64,11 +64,7 @@ def confidence(model: type[BaseModel] | None, answer: str, tokens: Sequence[Toke
         return None
     choice = None if model is None else choice_of(model)
     if choice is None:
-        end = begin + len(told)
-        own = [
-            token.probability for at, token in _placed(tokens) if _overlaps(at, token, begin, end)
-        ]
-        return min(own)
+        return min(_of_those_within(tokens, begin, begin + len(told)))
     opened = choice.opening.match(told)
     if opened is None:
         return None
@@ -157,8 +153,15 @@ def _placed(tokens: Sequence[Token]) -> Iterator[tuple[int, Token]]:
         at += len(token.text)
 
 
-def _overlaps(at: int, token: Token, begin: int, end: int) -> bool:
-    return at < end and begin < at + len(token.text)
+def _of_those_within(tokens: Sequence[Token], begin: int, end: int) -> list[float]:
+    """The probabilities of the tokens that wrote any of these bytes."""
+    found, at = [], 0
+    for text, probability, *_ in tokens:
+        past = at + len(text)
+        if at < end and begin < past:
+            found.append(probability)
+        at = past
+    return found
 
 
 def _encoded(label: Any) -> bytes:

@@ -12,6 +12,7 @@ from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.consumer import revoke as _revoke_is_ours  # noqa: F401  # registers the command
 from tierqueue.tasks.consumer import task_message
+from tierqueue.tasks.consumer.clients import one_client
 from tierqueue.tasks.consumer.envelopes import keep_unopenable
 from tierqueue.tasks.consumer.unacked import outlive_the_broker
 from tierqueue.tasks.consumer.unreadable import keep_bytes, keep_raw, tell_sender
@@ -58,6 +59,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         connection = self.app.connection_for_read(heartbeat=heartbeat)
         keep_unopenable(connection.transport, self._keep_entry)
         outlive_the_broker(connection.transport)
+        one_client(connection.transport)
         return self.ensure_connected(connection)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:

@@ -4,7 +4,8 @@ import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from tierqueue.router.outcome import PerMinute, Reply, Usage
 
@@ -96,6 +97,16 @@ class Caching(Protocol):
 
     def cached_prefix(self, call: Call) -> str | None:
         """Names what of the call its provider caches; ``None`` where that is nothing."""
+
+
+def caches(engine: Engine) -> TypeGuard[Caching]:
+    """Whether it is one. Asked of each call: to look for a protocol's members takes 12 us."""
+    return _is_caching(type(engine))
+
+
+@cache
+def _is_caching(kind: type[Engine]) -> bool:
+    return issubclass(kind, Caching)
 
 
 @runtime_checkable

@@ -12,10 +12,10 @@ local minute, travel, call = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV
 local day, life, scopes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local grain = { minute = minute / 240, day = day / 240 }
 local process, ended = process_now(), {}
+for number = 1, scopes do ours(KEYS[number * 2], 'zset') end
 for n = 7 + scopes, #ARGV, 9 do
   local mine = false
   for number = 1, scopes do
-    ours(KEYS[number * 2], 'zset')
     local there = redis.call('ZREM', KEYS[number * 2], ARGV[n]) == 1
     mine = mine or there
   end

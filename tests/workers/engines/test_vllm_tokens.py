@@ -23,24 +23,27 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 
 
-def flat(rows: list[dict[int, float]]) -> Any:
-    """VLLM's log-probabilities of a row a token, its own first."""
-    from vllm.logprobs import FlatLogprobs, Logprob
+def steps(rows: list[dict[int, float]]) -> list[Any]:
+    """What vLLM's core sends of a row a token, its own first."""
+    import numpy as np
+    from vllm.v1.outputs import LogprobsLists
 
-    made = FlatLogprobs()
-    for row in rows:
-        made.append(
-            {
-                token_id: Logprob(math.log(share) if share else -math.inf)
-                for token_id, share in row.items()
-            }
+    return [
+        LogprobsLists(
+            np.array([list(row)]),
+            np.array(
+                [[math.log(share) if share else -math.inf for share in row.values()]],
+                dtype=np.float32,
+            ),
+            np.array([1]),
         )
-    return made
+        for row in rows
+    ]
 
 
 def test_the_bytes_of_a_character_belong_to_the_tokens_that_wrote_them(tokenizer: Any) -> None:
     ids = tokenizer.encode("größe €")
-    text, tokens = vllm_tokens.read(tokenizer, ids, flat([{token_id: 0.5} for token_id in ids]))
+    text, tokens = vllm_tokens.read(tokenizer, ids, steps([{token_id: 0.5} for token_id in ids]), 0)
     assert text == "größe €"
     assert b"".join(token.text for token in tokens) == text.encode()
     assert len(tokens) == len("größe €".encode())
@@ -48,7 +51,8 @@ def test_the_bytes_of_a_character_belong_to_the_tokens_that_wrote_them(tokenizer
 
 def test_alternatives_are_read_down_to_a_bound_and_the_rest_is_hidden(tokenizer: Any) -> None:
     b, o, x, z = (tokenizer.encode(letter)[0] for letter in "boxz")
-    _, (token,) = vllm_tokens.read(tokenizer, [b], flat([{b: 0.7, o: 0.29, x: 5e-5, z: 0.0}]))
+    row = {b: 0.7, o: 0.29, x: 5e-5, z: 0.0}
+    _, (token,) = vllm_tokens.read(tokenizer, [b], steps([row]), 20)
     assert token.text == b"b"
     assert token.probability == pytest.approx(0.7)
     ((other, share),) = token.others
@@ -57,9 +61,31 @@ def test_alternatives_are_read_down_to_a_bound_and_the_rest_is_hidden(tokenizer:
     assert token.hidden == pytest.approx(5e-5)
 
 
+def test_alternatives_that_another_call_asked_for_are_not_read(tokenizer: Any) -> None:
+    b, o, x = (tokenizer.encode(letter)[0] for letter in "box")
+    _, (token,) = vllm_tokens.read(tokenizer, [b], steps([{b: 0.7, o: 0.2, x: 0.1}]), 1)
+    assert [other for other, _ in token.others] == [b"o"]
+    _, (alone,) = vllm_tokens.read(tokenizer, [b], steps([{b: 0.7, o: 0.2, x: 0.1}]), 0)
+    assert alone.others == ()
+    assert alone.hidden == pytest.approx(0.3)
+
+
+def test_several_tokens_of_one_step_are_a_row_each(tokenizer: Any) -> None:
+    import numpy as np
+    from vllm.v1.outputs import LogprobsLists
+
+    ids = tokenizer.encode("box")
+    logprobs = np.log(np.array([[0.5], [0.25]], dtype=np.float32))
+    made = LogprobsLists(np.array([[ids[0]], [ids[1]]]), logprobs, np.array([1, 1]))
+    last = steps([{ids[2]: 0.125}])
+    _, tokens = vllm_tokens.read(tokenizer, ids, [made, *last], 0)
+    assert [token.text for token in tokens] == [b"b", b"o", b"x"]
+    assert [token.probability for token in tokens] == pytest.approx([0.5, 0.25, 0.125])
+
+
 def test_what_ends_an_answer_has_no_text(tokenizer: Any) -> None:
     ids = [*tokenizer.encode("no"), tokenizer.eos_token_id]
-    text, tokens = vllm_tokens.read(tokenizer, ids, flat([{token_id: 0.5} for token_id in ids]))
+    text, tokens = vllm_tokens.read(tokenizer, ids, steps([{token_id: 0.5} for token_id in ids]), 0)
     assert text == "no"
     assert [token.text for token in tokens] == [b"n", b"o", b""]
 
@@ -77,5 +103,5 @@ def test_where_the_table_and_the_text_differ_the_text_is_right(
 ) -> None:
     monkeypatch.setattr(vllm_tokens, "byte_table", lambda _: lambda _: b"?")
     ids = tokenizer.encode("größe")
-    _, tokens = vllm_tokens.read(tokenizer, ids, flat([{token_id: 0.5} for token_id in ids]))
+    _, tokens = vllm_tokens.read(tokenizer, ids, steps([{token_id: 0.5} for token_id in ids]), 0)
     assert b"".join(token.text for token in tokens) == "größe".encode()

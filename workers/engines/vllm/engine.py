@@ -28,6 +28,9 @@ from tierqueue.workers.engines.vllm.turns import Turns
 
 FINISH = {"stop": "stop", "length": "length"}
 
+SHORT = 2048
+"""Characters of a prompt that is made tokens of at once: a thread takes longer to be asked."""
+
 
 class VllmEngine:
     """One model on this machine. ``options`` are arguments of vLLM's ``AsyncEngineArgs``.
@@ -216,7 +219,10 @@ class VllmEngine:
         with_probabilities: tuple[Token, ...] = ()
         if answer.logprobs is not None:
             text, with_probabilities = tokens.read(
-                self._llm.get_tokenizer(), answer.token_ids, answer.logprobs
+                self._llm.get_tokenizer(),
+                answer.token_ids,
+                answer.logprobs,
+                call.alternatives or 0,
             )
         return Completed(
             text=text,
@@ -231,7 +237,7 @@ class VllmEngine:
         )
 
     async def _rendered(self, call: Call) -> Any:
-        """The prompt as tokens; the tokenizer works on a thread of vLLM's."""
+        """The prompt as tokens; of a long one the tokenizer works on a thread of vLLM's."""
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
         tokenizer = self._llm.get_tokenizer()
@@ -242,5 +248,8 @@ class VllmEngine:
             add_special_tokens=not request.templated(tokenizer)
         )
         parsed = parse_model_prompt(self._llm.model_config, {"prompt": prompt})
-        (rendered,) = await renderer.render_cmpl_async([parsed], how)
+        if len(prompt) <= SHORT:
+            (rendered,) = renderer.render_cmpl([parsed], how)
+        else:
+            (rendered,) = await renderer.render_cmpl_async([parsed], how)
         return rendered

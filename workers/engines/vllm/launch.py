@@ -17,7 +17,7 @@ from typing import Any
 
 from tierqueue.router.errors import Misconfigured
 from tierqueue.workers.engines.engine_load import EngineLoad
-from tierqueue.workers.engines.vllm import not_started, orphans, steps
+from tierqueue.workers.engines.vllm import not_started, orphans, outputs, steps
 
 SETTINGS = {
     "HF_HUB_OFFLINE": "1",  # a worker serves what is on its disk, and downloads nothing
@@ -102,6 +102,7 @@ def launch(
             AsyncEngineArgs(**arguments(model, whole)), stat_loggers=[told]
         )
         steps.alone(llm, told)
+        outputs.kept_as_they_come(llm)
         cores = list(llm.engine_core.resources.engine_manager.processes)
         suits(llm)
         orphans.settle(watcher, (core.pid for core in cores if core.pid))

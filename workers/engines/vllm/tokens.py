@@ -3,7 +3,6 @@
 vLLM would spell out each alternative of each token itself; those worth reading are a few.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -20,16 +19,38 @@ _HALF = "\ufffd"
 """What stands for a character of which bytes are missing."""
 
 
-def read(tokenizer: Any, ids: Sequence[int], logprobs: Any) -> tuple[str, tuple[Token, ...]]:
-    """The text of ``ids`` and their tokens; ``logprobs`` are vLLM's ``FlatLogprobs`` of them.
+def read(
+    tokenizer: Any, ids: Sequence[int], steps: Sequence[Any], alternatives: int
+) -> tuple[str, tuple[Token, ...]]:
+    """The text of ``ids`` and their tokens; ``steps`` are vLLM's ``LogprobsLists`` of them, with at
+    least so many ``alternatives`` of each token.
 
     vLLM 0.32 computes them after the grammar's mask: what the grammar forbids has probability 0.
     """
     text: str = tokenizer.decode(ids, skip_special_tokens=True)
+    if not steps:
+        return text, ()
+    shown, shares = _rows(steps, alternatives + 1)
     bytes_of = byte_table(tokenizer)
-    if bytes_of is None or b"".join(map(bytes_of, ids)).decode(errors="replace") != text:
-        return text, tuple(_tokens(list(ids), logprobs, partial(_in_context, tokenizer, list(ids))))
-    return text, tuple(_tokens(list(ids), logprobs, lambda _, token_id: bytes_of(token_id)))
+    texts = [] if bytes_of is None else [bytes_of(token_id) for token_id in ids]
+    if bytes_of is None or b"".join(texts).decode(errors="replace") != text:
+        in_context = partial(_in_context, tokenizer, list(ids))
+        texts = [in_context(at, token_id) for at, token_id in enumerate(ids)]
+        return text, tuple(_tokens(texts, shown, shares, in_context))
+    return text, tuple(_tokens(texts, shown, shares, lambda _, token_id: bytes_of(token_id)))
+
+
+def _rows(steps: Sequence[Any], width: int) -> tuple[list[list[int]], list[list[float]]]:
+    """A row for each token: what was shown in its place, itself first, and their probabilities.
+
+    A step shows of each call as many as the call of its batch that asks for the most.
+    """
+    import numpy as np
+
+    shown = np.concatenate([step.logprob_token_ids[:, :width] for step in steps])
+    logprobs = np.concatenate([step.logprobs[:, :width] for step in steps])
+    shares = np.exp(np.minimum(logprobs.astype(float), 0.0))
+    return shown.tolist(), shares.tolist()
 
 
 @lru_cache(maxsize=8)
@@ -59,24 +80,26 @@ def byte_table(tokenizer: Any) -> Callable[[int], bytes] | None:
     return bytes_of
 
 
-def _tokens(ids: list[int], logprobs: Any, spelled: Callable[[int, int], bytes]) -> Iterator[Token]:
+def _tokens(
+    texts: Sequence[bytes],
+    shown: Sequence[Sequence[int]],
+    shares: Sequence[Sequence[float]],
+    spelled: Callable[[int, int], bytes],
+) -> Iterator[Token]:
     """The tokens; ``spelled`` says what a token at a place of the answer writes."""
-    for at, own in enumerate(ids):
-        begin, end = logprobs.start_indices[at], logprobs.end_indices[at]
-        shown = {
-            token_id: math.exp(min(0.0, logprob))
-            for token_id, logprob in zip(
-                logprobs.token_ids[begin:end], logprobs.logprobs[begin:end], strict=True
-            )
-        }
-        probability = shown.pop(own)
-        others = tuple(
-            (spelled(at, other), share) for other, share in shown.items() if share >= WORTH_READING
+    for at, (text, row, shares_of) in enumerate(zip(texts, shown, shares, strict=False)):
+        probability = shares_of[0]
+        if len(row) == 1:
+            yield Token(text, probability, (), 1.0 - probability)
+            continue
+        others = dict(zip(row, shares_of, strict=True))
+        del others[row[0]]
+        least = min(others.values(), default=1.0 - probability)
+        unread = [share for share in others.values() if share < WORTH_READING]
+        worth_reading = tuple(
+            (spelled(at, other), share) for other, share in others.items() if share >= WORTH_READING
         )
-        unread = [share for share in shown.values() if share < WORTH_READING]
-        least = min(shown.values(), default=1.0 - probability)
-        hidden = max(least, *unread) if unread else least
-        yield Token(spelled(at, own), probability, others, hidden)
+        yield Token(text, probability, worth_reading, max([least, *unread]))
 
 
 def _in_context(tokenizer: Any, ids: list[int], at: int, token_id: int) -> bytes:
