@@ -1,11 +1,13 @@
 """The gain predictor: what it learned of task types and of texts, and what it has never seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tierqueue.router.errors import InvalidArtefact
 from tierqueue.router.learned import artefact
-from tierqueue.router.learned.gain import Gain
+from tierqueue.router.learned.gain import Gain, Traits
 from tierqueue.router.learned.gain_training import Labelled, train
 
 
@@ -38,9 +40,9 @@ def test_task_type_and_text_both_tell(content: bytes) -> None:
 
 def test_a_task_type_it_never_saw_is_judged_by_its_text(content: bytes) -> None:
     gain = Gain.load(content)
-    known = gain.tasks
+    assert gain.tasks == ["greeting", "sum"]
     assert gain.predict("new", "add 1 and 3") == pytest.approx(
-        gain.predict("sum", "add 1 and 3") - float(known["sum"][0]), abs=1e-5
+        gain.predict("sum", "add 1 and 3") - float(gain.priors["task", "sum"][0]), abs=1e-5
     )
 
 
@@ -54,7 +56,14 @@ def test_it_says_which_it_is(content: bytes) -> None:
 
 def test_a_predictor_without_its_arrays_is_refused() -> None:
     with pytest.raises(InvalidArtefact, match="train it anew"):
-        Gain.load(artefact.write("gain", {"tasks": []}, {}))
+        Gain.load(artefact.write("gain", {"traits": []}, {}))
+
+
+def test_a_predictor_whose_traits_are_no_pairs_is_refused(content: bytes) -> None:
+    held = artefact.read(content, "gain")
+    traits = [["task"], *held.facts["traits"][1:]]
+    with pytest.raises(InvalidArtefact, match="train it anew"):
+        Gain.load(artefact.write("gain", {**held.facts, "traits": traits}, held.numbers))
 
 
 def test_nothing_is_learned_from_nothing() -> None:
@@ -85,7 +94,44 @@ def test_the_chance_of_the_cheaper_tier_is_learned_too(content: bytes) -> None:
 )
 def test_a_predictor_compares_a_tier_with_one_above_it(tiers: tuple[str, str]) -> None:
     facts = dict(zip(("cheaper", "stronger"), tiers, strict=True))
-    named = {"tasks": [], "lost": 0.0, "argument": "text", **facts}
-    arrays = {"task_offsets": np.zeros((0, 2), np.float32)}
+    named = {"traits": [], "lost": 0.0, "argument": "text", **facts}
+    arrays = {"priors": np.zeros((0, 2), np.float32)}
     with pytest.raises(InvalidArtefact, match="does not compare a tier with one above it"):
         Gain.load(artefact.write("gain", named, arrays))
+
+
+def test_who_pays_and_by_which_template_it_is_asked_is_learned_too() -> None:
+    made = []
+    for number in range(400):
+        tenant, template = ("acme", "beta")[number % 2], ("short", "long")[number // 2 % 2]
+        hard = tenant == "acme" and template == "long"
+        traits = Traits(tenant, template)
+        made.append(Labelled("sum", f"add {number}", not hard, expensive_right=True, traits=traits))
+    gain = Gain.load(train(made))
+    asked = [Traits("acme", "long"), Traits("beta", "short"), Traits("gamma"), Traits()]
+    hard, easy, unknown, none = gain.chances("sum", ["add 7"] * 4, asked)
+    assert hard.gain > 0.4 > easy.gain + 0.2
+    assert unknown == none
+    assert easy.gain < none.gain < hard.gain
+    # Who they are does not stand in the file.
+    assert b"acme" not in train(made)
+
+
+def test_a_language_is_learned_where_it_tells() -> None:
+    said = {"de": "ich habe die Karte nicht und das ist {}", "en": "I have the card and it is {}"}
+    made = [
+        Labelled("t", text.format(number), spoken == "en", expensive_right=True)
+        for number in range(100)
+        for spoken, text in said.items()
+    ]
+    gain = Gain.load(train(made))
+    assert float(gain.priors["language", "de"][0]) > 0 > float(gain.priors["language", "en"][0])
+
+
+def test_a_row_counts_for_as_many_items_as_it_stands_for() -> None:
+    hard = [Labelled("t", "a text", False, expensive_right=True)] * 10
+    easy = [Labelled("t", "a text", True, expensive_right=True)] * 10
+    once = Gain.load(train([*hard, *easy])).predict("t", "a text")
+    heavy = [replace(row, weight=9.0) for row in easy]
+    assert once == pytest.approx(0.5, abs=0.01)
+    assert Gain.load(train([*hard, *heavy])).predict("t", "a text") == pytest.approx(0.1, abs=0.01)
