@@ -53,7 +53,7 @@ def signals_of(
 ) -> Signals:
     """What can be known of the item by its call."""
     counted = counter.count(new.task, new.arguments)
-    predicted = None if predictors is None else predictors.of(new.task, new.arguments)
+    predicted = None if predictors is None else predictors.of(new.task, new.arguments, new.budget)
     return measure(item, counted, predicted)
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tierqueue.router.errors import InvalidArtefact, Misconfigured
-from tierqueue.router.learned.gain import Gain
+from tierqueue.router.learned.gain import Gain, Traits
+from tierqueue.router.learned.surrogate import surroundings
 from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy.defaults import DEFAULT_BUDGET
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.policy_errors import there_is_no
 from tierqueue.router.signals import Predicted
+from tierqueue.tasks.submission.item_task import ItemTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Predictors:
     """
 
     def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self._by_task: dict[str, _Asked] = {}
         held: dict[tuple[str, str], Gain] = {}
         for task, usual in policy.tasks.items():
@@ -51,27 +55,40 @@ class Predictors:
         """Whether the arguments of such items are to be read."""
         return task in self._by_task
 
-    def predict(self, called: Iterable[tuple[str, str, Mapping[str, Any]]]) -> dict[str, Predicted]:
-        """What is predicted of items, by their ids; each comes with its task type and arguments.
+    def predict(
+        self, called: Iterable[tuple[str, str, Mapping[str, Any], str | None]]
+    ) -> dict[str, Predicted]:
+        """What is predicted of items, by their ids; each comes with its task type, its arguments
+        and who pays.
 
         Of one whose text is no text as yet (an earlier item's answer) nothing is.
         """
-        texts: dict[str, dict[str, str]] = {}
-        for key, task, arguments in called:
+        texts: dict[str, dict[str, tuple[str, Traits]]] = {}
+        for key, task, arguments, budget in called:
             asked = self._by_task.get(task)
             content = None if asked is None else arguments.get(asked.gain.argument)
             if isinstance(content, str):
-                texts.setdefault(task, {})[key] = content
+                texts.setdefault(task, {})[key] = content, self._traits(task, arguments, budget)
         found: dict[str, Predicted] = {}
         for task, contents in texts.items():
             asked = self._by_task[task]
-            said = asked.gain.predicted(task, list(contents.values()), asked.mistake)
+            prompts, traits = zip(*contents.values(), strict=True)
+            said = asked.gain.predicted(task, prompts, asked.mistake, traits)
             found.update(zip(contents, said, strict=True))
         return found
 
-    def of(self, task: str, arguments: Mapping[str, Any]) -> Predicted | None:
+    def of(self, task: str, arguments: Mapping[str, Any], budget: str | None) -> Predicted | None:
         """What is predicted of one call."""
-        return self.predict([("", task, arguments)]).get("")
+        return self.predict([("", task, arguments, budget)]).get("")
+
+    def _traits(self, task: str, arguments: Mapping[str, Any], budget: str | None) -> Traits:
+        """Who pays, as the policy makes it of what the item says, and its template."""
+        usual = self._policy.tasks.get(task)
+        stated = (None if usual is None else usual.budget) or DEFAULT_BUDGET
+        kind = ItemTask.declared.get(task)
+        argument = self._by_task[task].gain.argument
+        version = "" if kind is None else kind.prompt_version
+        return Traits(budget or stated, surroundings(arguments, argument, version))
 
 
 def _load(task: str, file: str, digest: str) -> Gain:

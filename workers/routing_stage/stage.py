@@ -325,9 +325,9 @@ class RoutingStage:
             arguments = routes.arguments(connection, ids)
             known = conditions.by_deployment(connection)
             out_of_service = self._below.out_of_service(connection)
-        task_of = {item.id: item.task for item in submitted}
-        counted = {key: self._counter.count(task_of[key], arguments[key]) for key in arguments}
-        called = [(key, task_of[key], arguments[key]) for key in arguments]
+        read = [item for item in submitted if item.id in arguments]
+        counted = {one.id: self._counter.count(one.task, arguments[one.id]) for one in read}
+        called = [(one.id, one.task, arguments[one.id], one.budget) for one in read]
         predicted = self._predictors.predict(called)
         chosen = choose_all(submitted, self._policy, now, counted, known, self._measured, predicted)
         if now < self._rolled_out_at:

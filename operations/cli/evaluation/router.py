@@ -1,4 +1,4 @@
-"""``tierqueue router``: surrogates are trained from what was accepted, and rules listed."""
+"""``tierqueue router``: surrogates and predictors are trained from answers, and rules listed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from tierqueue.operations.cli.evaluation.calibrate import calibrate, promote, retire
 from tierqueue.operations.cli.evaluation.compare import compare
+from tierqueue.operations.cli.evaluation.predictor import train_predictor
 from tierqueue.operations.cli.evaluation.rules import rules
+from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.router.errors import InvalidItem, Misconfigured
+from tierqueue.router.item import TIERS, Tier
 
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
     from tierqueue.router.learned.certify import Uncertified
     from tierqueue.router.learned.surrogate_training import Answer, Calibrated
+    from tierqueue.tasks.submission.item_task import ItemTask
 
 _SHARE = click.FloatRange(0, 0.5, min_open=True)
+_TIER = one_of([tier.value for tier in TIERS])
 
 
 @click.group()
@@ -44,6 +49,9 @@ class _Learned:
     epilog="Example: tierqueue router train tierqueue.classify --out classify.safetensors"
 )
 @click.argument("task")
+@click.option(
+    "--predictor", is_flag=True, help="Of what a stronger tier gains, instead of a surrogate."
+)
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="Where it is written.")
 @click.option("--argument", default="text", show_default=True, help="The argument with the text.")
 @click.option(
@@ -55,15 +63,37 @@ class _Learned:
 @click.option(
     "--most", default=50_000, show_default=True, type=click.IntRange(1, 200_000), help="Answers."
 )
+@click.option("--cheaper", type=_TIER, help="With --predictor; else the pair with most answers.")
+@click.option("--stronger", type=_TIER, help="With --predictor: the tier above it.")
+@click.option("--field", help="With --predictor: of an answer, what is compared.")
+@click.option(
+    "--believe", is_flag=True, help="With --predictor: the stronger tier, where nobody said."
+)
 @json_option
 def train(
-    task: str, out: str, argument: str, alpha: float, delta: float, most: int, as_json: bool
+    task: str,
+    predictor: bool,
+    out: str,
+    argument: str,
+    alpha: float,
+    delta: float,
+    most: int,
+    cheaper: str | None,
+    stronger: str | None,
+    field: str | None,
+    believe: bool,
+    as_json: bool,
 ) -> None:
     """Train a surrogate for TASK from its newest accepted answers, and certify it.
 
     Its outputs must have a `label`. It is trained for the calls that are most frequent among them:
     the same labels, instructions and prompt version. Exit 1 where it cannot be certified, with what
     it would take; nothing is written then.
+
+    With --predictor train instead what says of an item whether a stronger tier is right where a
+    cheaper one is wrong: from items that both answered (second answers, evaluations, what was
+    refused below), where feedback, reviews or a labelled set say what is right. It is tried on
+    items that do not train it. Exit 1, and nothing written, where it is not better than chance.
     """
     from tierqueue.router.learned.certify import Uncertified
     from tierqueue.router.learned.surrogate import Promise
@@ -71,8 +101,17 @@ def train(
     from tierqueue.router.learned.surrogate_training import train as fit
 
     _needs_the_extra()
+    kind = _kind(task, argument)
+    if predictor:
+        tiers = tuple(None if name is None else Tier(name) for name in (cheaper, stronger))
+        _refuse_given("alpha", "delta", what="a surrogate, and not with --predictor")
+        train_predictor(
+            kind, out, argument, (tiers[0], tiers[1]), field, most, believe=believe, as_json=as_json
+        )
+        return
+    _refuse_given("cheaper", "stronger", "field", "believe", what="--predictor")
     with opened() as ledger:
-        learned = _read(ledger, task, argument, most)
+        learned = _read(ledger, kind, argument, most)
     trained = fit(learned.answers)
     if isinstance(trained, Uncertified):
         _refuse(trained, as_json)
@@ -105,10 +144,17 @@ def _needs_the_extra() -> None:
         ) from None
 
 
-def _read(ledger: Ledger, task: str, argument: str, most: int) -> _Learned:
-    from tierqueue.ledger.operations.accepted import accepted
-    from tierqueue.router.learned.surrogate import surroundings
-    from tierqueue.router.learned.surrogate_training import Answer
+def _refuse_given(*names: str, what: str) -> None:
+    """Refuse options that would be ignored."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is for {what}")
+
+
+def _kind(task: str, argument: str) -> ItemTask[..., Any]:
     from tierqueue.router.policy.policy_errors import there_is_no
 
     kind = task_named(task)
@@ -116,9 +162,17 @@ def _read(ledger: Ledger, task: str, argument: str, most: int) -> _Learned:
         raise InvalidItem(
             f"{task}: {there_is_no('argument', argument, kind.arguments_model.model_fields)}"
         )
+    return kind
+
+
+def _read(ledger: Ledger, kind: ItemTask[..., Any], argument: str, most: int) -> _Learned:
+    from tierqueue.ledger.operations.accepted import accepted
+    from tierqueue.router.learned.surrogate import surroundings
+    from tierqueue.router.learned.surrogate_training import Answer
+
     found: dict[str, list[Answer]] = {}
     with ledger.read() as connection:
-        for row in accepted(connection, task, most):
+        for row in accepted(connection, kind.name, most):
             label = row.output.get("label") if isinstance(row.output, dict) else None
             content = row.arguments.get(argument)
             if isinstance(label, str) and isinstance(content, str):
