@@ -45,8 +45,8 @@ surrogate_audits = Table(
     Index("ix_surrogate_audits_pending", "item_id", **where("answer IS NOT NULL")),
     Index("ix_surrogate_audits_version", "version", "at"),
 )
-"""One row an item that a surrogate or a rule would have answered and a model answers, to be
-compared.
+"""One row an item that somebody below the tiers would have answered and a model answers: to be
+compared with that as long as there is an ``answer``. Asked under another prompt it never is.
 """
 
 surrogates_off = Table(

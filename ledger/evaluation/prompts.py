@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, ColumnElement, Double, case, cast, func, select
 
 from tierqueue.ledger.session import Transaction
-from tierqueue.ledger.tables import items, labels
+from tierqueue.ledger.tables import items, labels, surrogate_audits
 from tierqueue.router.lifecycle import State
 
 _ENDED = (State.SUCCEEDED.value, State.DEAD.value)
@@ -34,7 +34,8 @@ def compared(connection: Transaction, task: str | None, since: int) -> list[Aske
     """What was submitted from ``since`` on (epoch microseconds), of ``task`` or, without one, of
     each task type of which another prompt was asked; a task type's own prompt comes first.
 
-    Left out is what took no call, and what evaluations asked of their own.
+    Left out is what evaluations asked of their own, and on both sides what rules, earlier answers
+    and surrogates answer: under the other prompt they leave it to the model and say so.
     """
     other = select(items.c.task).where(items.c.submitted_at >= since, items.c.prompt.is_not(None))
     ended = items.c.state == State.SUCCEEDED.value
@@ -57,6 +58,9 @@ def compared(connection: Transaction, task: str | None, since: int) -> list[Aske
             items.c.calls > 0,
             items.c.pinned.is_(None),
             items.c.fresh.is_(False),
+            ~select(surrogate_audits.c.item_id)
+            .where(surrogate_audits.c.item_id == items.c.id)
+            .exists(),
             items.c.task.in_(other) if task is None else items.c.task == task,
         )
         .group_by(items.c.task, items.c.prompt)

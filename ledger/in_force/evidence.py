@@ -4,20 +4,32 @@ They are added in the transaction that settles the answers, and read by whoever 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import ColumnElement, Insert, case, select, update
 
-from tierqueue.ledger.bulk import upsert_in
+from tierqueue.ledger.bulk import among, upsert_in
 from tierqueue.ledger.in_force import call_seconds
 from tierqueue.ledger.session import Transaction
-from tierqueue.ledger.tables import evidence
+from tierqueue.ledger.tables import evidence, items
 from tierqueue.router.selection.evidence import Evidence
 
 MOST = 2_000
 """Answers from which on what is known counts half: a model that has changed is soon seen."""
+
+_FIRST = items.alias("first")
+_OF_THE_FIRST = (
+    select(items.c.id, evidence.c.accepted, evidence.c.answers)
+    .join(_FIRST, _FIRST.c.id == items.c.second_to)
+    .join(
+        evidence,
+        (evidence.c.task == items.c.task) & (evidence.c.deployment == _FIRST.c.deployment),
+    )
+    .where(among(items.c.id), items.c.second_to.is_not(None), evidence.c.answers > 0)
+)
 
 ByTask = dict[str, dict[str, Evidence]]
 """Task type -> deployment -> what is known."""
@@ -33,6 +45,8 @@ class Judged:
     input_tokens: int
     output_tokens: int
     seconds: float
+    second: str | None = None
+    """The item that gave it, where it answers a second time what another's was accepted for."""
     by_the_hour: bool = False
     """Whether its engine is paid by the hour, so that its seconds bound the next call."""
 
@@ -56,7 +70,12 @@ def by_task(connection: Transaction) -> ByTask:
 def add(connection: Transaction, judged: Collection[Judged]) -> None:
     """Add what these answers showed. Rows are locked in the order of their keys, after those of
     items and balances.
+
+    Second answers are asked for what was accepted, and so not for what is hardest. They count as
+    accepted only as often as the first deployment's answers are: as if what that one was refused
+    for were refused here too.
     """
+    judged = _with_what_was_refused_before(connection, judged)
     sums: dict[tuple[str, str], Evidence] = {}
     for one in judged:
         key = (one.task, one.deployment)
@@ -77,6 +96,28 @@ def add(connection: Transaction, judged: Collection[Judged]) -> None:
         connection.execute(statement, {"task": task, "deployment": deployment, **row})
     took = [(one.task, one.deployment, one.seconds) for one in judged if one.by_the_hour]
     call_seconds.add(connection, took)
+
+
+def _with_what_was_refused_before(
+    connection: Transaction, judged: Collection[Judged]
+) -> Collection[Judged]:
+    seconds = [one.second for one in judged if one.second is not None and one.accepted]
+    if not seconds:
+        return judged
+    first = {
+        row.id: row.accepted / row.answers
+        for row in connection.execute(_OF_THE_FIRST, {"ids": sorted(seconds)})
+    }
+
+    def refused(one: Judged) -> bool:
+        return one.second is not None and _drawn(one.second) >= first.get(one.second, 1.0)
+
+    return [replace(one, accepted=one.accepted and not refused(one)) for one in judged]
+
+
+def _drawn(item_id: str) -> float:
+    """Uniform in [0, 1), the same for an item whoever settles it."""
+    return int.from_bytes(sha256(f"evidence:{item_id}".encode()).digest()[:8]) / 2**64
 
 
 @cache

@@ -21,14 +21,15 @@ _AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """An item that a surrogate or a rule would have answered and a model answers; ``answer`` names
-    what it would have said, by a hash.
+    """An item that somebody below the tiers would have answered and a model answers; ``answer``
+    names what it would have said, by a hash. ``None``: it is asked under another prompt, and not
+    compared.
     """
 
     item_id: str
     task: str
     version: str
-    answer: str
+    answer: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,9 @@ _COMPARED = (
     .where(surrogate_audits.c.item_id == bindparam("b_id"))
     .values(agreed=bindparam("b_agreed"), answer=None)
 )
+_SAYS_NOTHING = (
+    update(surrogate_audits).where(among(surrogate_audits.c.item_id)).values(answer=None)
+)
 _LAST = (
     select(surrogate_audits.c.agreed)
     .where(
@@ -94,7 +98,7 @@ def compare(connection: Connection, agrees: Callable[[str, Any], bool | None]) -
     """Compare audits whose items have ended; returns the records of the versions concerned.
 
     ``agrees`` says whether an item's output is what the audit names; where it is neither that nor
-    another (a dead letter, an erased answer) it says nothing of the version, and its audit goes.
+    another (a dead letter, an erased answer) it says nothing of the version.
     """
     silent: list[str] = []
     compared: list[dict[str, Any]] = []
@@ -107,8 +111,7 @@ def compare(connection: Connection, agrees: Callable[[str, Any], bool | None]) -
         compared.append({"b_id": row.item_id, "b_agreed": agreed})
         versions.add(row.version)
     if silent:
-        gone = delete(surrogate_audits).where(among(surrogate_audits.c.item_id))
-        connection.execute(gone, {"ids": silent})
+        connection.execute(_SAYS_NOTHING, {"ids": silent})
     if compared:
         connection.execute(_COMPARED, compared)
     return {version: record(connection, version) for version in sorted(versions)}

@@ -60,11 +60,13 @@ def answering(
     *,
     job_id: str,
     failed_too: bool,
+    prompt: str | None = None,
 ) -> dict[str, str]:
     """Items of the run that were asked the same: fingerprint -> item, one that has succeeded first.
 
-    Not among them: what was cancelled, and what has no payload any more; of jobs other than
-    ``job_id`` what has failed, unless ``failed_too``.
+    Not among them: what was cancelled, what has no payload any more, and what was asked under
+    another ``prompt`` than these rows are, such as an item that the policy drew for one; of jobs
+    other than ``job_id`` what has failed, unless ``failed_too``.
     """
     found = (
         select(_ROWS.c.fingerprint, _ROWS.c.job_id, _ROWS.c.item_id, _ITEMS.c.state)
@@ -75,6 +77,7 @@ def answering(
             _JOBS.c.run == run,
             _ITEMS.c.erased_at.is_(None),
             _ITEMS.c.state != State.CANCELLED.value,
+            _ITEMS.c.prompt.is_not_distinct_from(prompt),
         )
         .order_by(_ROWS.c.item_id)
     )

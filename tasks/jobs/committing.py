@@ -109,6 +109,7 @@ class Committing:
                     [row.fingerprint for row in missing],
                     job_id=self._job,
                     failed_too=self._failed_too,
+                    prompt=next((row.new.prompt for row in missing if row.new.prompt), None),
                 )
         if there and self._goes_back:
             # An earlier call committed them, which may have known of no table.

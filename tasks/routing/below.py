@@ -59,11 +59,14 @@ class Offer:
     says: Mapping[str, Any]
 
 
-def offered(chosen: Chosen, offer: Callable[[Item, Routed], Offer | None]) -> Chosen:
+def offered(
+    chosen: Chosen, offer: Callable[[Item, Routed], Offer | None], paused: Sequence[Pause]
+) -> Chosen:
     """``chosen``, with what is answered here instead of routed, and what is to be audited.
 
     Only items that have a route are answered: walls come first. One that is to be audited is left
-    to the model by everybody.
+    to the model by everybody. One that is asked under another prompt goes there, and is written
+    down: under its task type's own it would have been answered here.
     """
     items = {item.id: item for item in chosen.items}
     audited = {audit.item_id for audit in chosen.audits}
@@ -71,9 +74,13 @@ def offered(chosen: Chosen, offer: Callable[[Item, Routed], Offer | None]) -> Ch
     answered, audits = list(chosen.answered), list(chosen.audits)
     for route in chosen.routed:
         item = items[route.id]
-        found = None if item.id in audited else offer(item, route)
+        alone = item.id in audited or held_back(item, route, paused)
+        found = None if alone else offer(item, route)
         if found is None:
             routed.append(route)
+        elif route.prompt is not None:
+            routed.append(route)
+            audits.append(Audit(item.id, item.task, found.version, None))
         elif drawn(found.version, item.id, found.audit):
             routed.append(route)
             answer = named({name: found.output[name] for name in found.stated})
@@ -83,14 +90,14 @@ def offered(chosen: Chosen, offer: Callable[[Item, Routed], Offer | None]) -> Ch
     return replace(chosen, routed=routed, answered=answered, audits=audits)
 
 
-def left_alone(item: Item, route: Routed, paused: Sequence[Pause]) -> bool:
-    """Whether nobody below the tiers may answer the item: an evaluation asks one tier, it is asked
-    under another prompt, a model had its turn already, or somebody holds it back.
+def held_back(item: Item, route: Routed, paused: Sequence[Pause]) -> bool:
+    """Whether nobody below the tiers may answer the item, whatever its prompt: an evaluation asks
+    one tier, a model had its turn already, or somebody holds it back.
     """
     begun = item.calls or item.refused_by or item.too_small or item.degraded or route.degraded
     names = {"task": item.task, "budget": route.budget, "job": item.job_id}
     held = any(names.get(pause.kind) == pause.name for pause in paused)
-    return item.pinned is not None or route.prompt is not None or bool(begun) or held
+    return item.pinned is not None or bool(begun) or held
 
 
 def wants_a_model(item: Item | NewItem, floor: str | None) -> bool:

@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.reusable import Asked, Former
+from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.lifecycle.deaths import Answered
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
 from tierqueue.router.item import TIERS, Below, Tier
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.routing.below import form_of, left_alone, receipt_of
+from tierqueue.tasks.routing.below import form_of, held_back, receipt_of
 from tierqueue.tasks.routing.decide import Chosen
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.item_task import ItemTask
@@ -58,7 +59,7 @@ class Reuse:
         """What is asked by items that another one's answer might do for, by item.
 
         Only items that have a route are among them: walls come first. One that is to be audited
-        goes to a model.
+        goes to a model, and so does one under another prompt, of which it is written down.
         """
         items = {item.id: item for item in chosen.items}
         audited = {audit.item_id for audit in chosen.audits}
@@ -85,15 +86,23 @@ class Reuse:
         routed: list[Routed] = []
         answered: list[Answered] = []
         asked: dict[str, Asked] = {}
+        audits = list(chosen.audits)
         for route in chosen.routed:
             asks = asking.get(route.id)
             there = None if asks is None else former.get(asks.key)
             if asks is None:
                 routed.append(route)
             elif there is not None and self._does(there, items[route.id], route, asks, now):
-                answered.append(_answered(items[route.id], route, there, now))
+                if route.prompt is None:
+                    answered.append(_answered(items[route.id], route, there, now))
+                    continue
+                # Asked under another prompt: that it would have been answered is all to be known.
+                routed.append(route)
+                audits.append(Audit(route.id, items[route.id].task, Below.REUSED.value, None))
             else:
                 routed.append(route)
+                if route.prompt is not None:
+                    continue
                 if there is None or not there.open:
                     asked.setdefault(asks.key, Asked(asks.key, route.id))
         return replace(
@@ -101,6 +110,7 @@ class Reuse:
             routed=routed,
             answered=[*chosen.answered, *answered],
             asked=list(asked.values()),
+            audits=audits,
         )
 
     def _asking(
@@ -113,7 +123,7 @@ class Reuse:
         kind, called = ItemTask.declared.get(item.task), arguments.get(item.id)
         if item.task not in self._lives or kind is None or called is None or item.fresh:
             return None
-        if left_alone(item, route, paused):
+        if held_back(item, route, paused):
             return None
         form = form_of(kind, called)
         if isinstance(form, Exception):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
 from tierqueue.router.errors import InvalidArtefact, Misconfigured
@@ -16,7 +17,6 @@ from tierqueue.tasks.routing.below import (
     Offer,
     Promise,
     fitted,
-    left_alone,
     offered,
     wants_a_model,
 )
@@ -49,6 +49,38 @@ class Surrogates:
     def __bool__(self) -> bool:
         return bool(self._by_task)
 
+    def offer(
+        self,
+        item: Item | NewItem,
+        floor: str | None,
+        arguments: Mapping[str, Any] | None,
+        off: Collection[str],
+    ) -> Offer | None:
+        """What one says to an item whose floor is ``floor``; ``None`` where it may not answer, or
+        defers.
+        """
+        served = self._by_task.get(item.task)
+        if served is None or served.surrogate.version in off or wants_a_model(item, floor):
+            return None
+        return _offer(served, item.task, arguments)
+
+    def why_none(self, task: str, arguments: Mapping[str, Any]) -> str:
+        """Why the one of a task type has no answer to a call, in words."""
+        surrogate, kind = self._by_task[task].surrogate, ItemTask.declared[task]
+        name = surrogate.argument
+        if not isinstance(content := arguments.get(name), str):
+            return f"its {name} is no text as yet"
+        if surroundings(arguments, name, kind.prompt_version) != surrogate.surroundings:
+            return f"it learned calls in which more than the {name} is another, or another prompt"
+        guess = surrogate.linear.guess(content)
+        if not surrogate.bounds.familiar(guess):
+            return f"the {name} is unlike what it learned"
+        if not surrogate.bounds.hold(guess):
+            return (
+                f"its margin is {guess.margin:.3f} where {surrogate.bounds.margin:.3f} is certified"
+            )
+        return "the task type would refuse what it says"
+
     @property
     def tasks(self) -> Collection[str]:
         """Task types with a surrogate."""
@@ -70,14 +102,9 @@ class Surrogates:
         """``chosen``, with what is answered here instead of routed, and what is to be audited."""
 
         def offer(item: Item, route: Routed) -> Offer | None:
-            served = self._by_task.get(item.task)
-            if served is None or served.surrogate.version in off:
-                return None
-            if wants_a_model(item, route.floor) or left_alone(item, route, paused):
-                return None
-            return _offer(served, item, arguments.get(item.id))
+            return self.offer(item, route.floor, arguments.get(item.id), off)
 
-        return offered(chosen, offer)
+        return offered(chosen, offer, paused)
 
 
 def _load(task: str, file: str, digest: str) -> Surrogate:
@@ -95,9 +122,9 @@ def _load(task: str, file: str, digest: str) -> Surrogate:
     return surrogate
 
 
-def _offer(served: Served, item: Item, arguments: Mapping[str, Any] | None) -> Offer | None:
-    """What it answers; ``None`` where it may not, or defers."""
-    surrogate, kind = served.surrogate, ItemTask.declared.get(item.task)
+def _offer(served: Served, task: str, arguments: Mapping[str, Any] | None) -> Offer | None:
+    """What it answers; ``None`` where it defers."""
+    surrogate, kind = served.surrogate, ItemTask.declared.get(task)
     if kind is None or arguments is None:
         return None
     content = arguments.get(surrogate.argument)

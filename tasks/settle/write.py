@@ -120,6 +120,7 @@ def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> J
         usage.total_input,
         usage.output_tokens,
         seconds,
+        second=call.claim.item.id if call.claim.item.second_to is not None else None,
         by_the_hour=call.deployment.gpu_hour is not None,
     )
 

@@ -18,7 +18,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.plural import count
 
@@ -42,7 +42,7 @@ def audit_spend(since: str, as_json: bool) -> None:
     from tierqueue.ledger.in_force import evidence
     from tierqueue.operations.accounting.overspending import overspent
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     simulated = frozenset(one.name for one in policy.deployments.values() if one.simulated)
     with opened() as ledger, ledger.read() as connection:
         answers = first_answers.first_answers(connection, ago(since))

@@ -11,7 +11,7 @@ from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, paragraph, table
 from tierqueue.operations.cli.output.printing import say as say_line
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidItem
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _task_of(version: str) -> str:
     """The task type that a version of the policy is for; raises ``InvalidItem`` for another."""
     from tierqueue.router.policy.policy_errors import there_is_no
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     if version not in policy.audited:
         known = policy.audited
         raise InvalidItem(there_is_no("surrogate or rules in the policy", version, known))

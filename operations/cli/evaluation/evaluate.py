@@ -25,7 +25,7 @@ from tierqueue.operations.cli.input.options import (
 )
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.money import parse_usd
@@ -109,7 +109,7 @@ def eval_(
 
     if plot is not None:
         drawing.refuse_unusable(plot)
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     limit = None if max_cost is None else parse_usd(max_cost)
     task = task_named(name)
     sets = {

@@ -8,7 +8,7 @@ import click
 
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, table
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 
 if TYPE_CHECKING:
     from tierqueue.ledger.in_force.surrogates import Off, Record
@@ -25,7 +25,7 @@ def rules(as_json: bool) -> None:
     """
     from tierqueue.ledger.in_force import surrogates
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     stated = [
         (task, one)
         for task, usual in sorted(policy.tasks.items())

@@ -17,7 +17,6 @@ from tierqueue.router.errors import BY_REASON, InvalidItem, InvalidPolicy, Misco
 from tierqueue.router.lifecycle import Wait
 from tierqueue.router.outcome import Trouble
 from tierqueue.router.policy.policy_errors import there_is_no
-from tierqueue.tasks.settings import read_settings
 
 
 def refuse_unknown(connection: Transaction, filters: Mapping[str, str | None]) -> None:
@@ -42,9 +41,11 @@ def _reasons(connection: Transaction) -> Iterable[str]:
     return {*BY_REASON, *get_args(Trouble), *Wait, *_ANEW, *reasons(connection)}
 
 
-def _deployments(_: Transaction) -> Iterable[str]:
+def _deployments(connection: Transaction) -> Iterable[str]:
+    from tierqueue.operations.cli.system.policy import applied_or_file
+
     try:
-        return read_settings().read_policy().deployments
+        return applied_or_file(connection).deployments
     except (InvalidPolicy, Misconfigured):
         return ()
 

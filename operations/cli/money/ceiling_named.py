@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import applied_or_file
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Purpose
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
@@ -61,7 +61,7 @@ def rule_of(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -
         raise InvalidItem(why) from None
 
 
-def refuse_unknown_name(kind: str, name: str) -> None:
+def refuse_unknown_name(connection: Transaction, kind: str, name: str) -> None:
     """A ceiling over a name that is nowhere would bound nothing: it is an ``InvalidItem``."""
     if name == "*" or kind in ("budget", "job"):
         return
@@ -70,7 +70,7 @@ def refuse_unknown_name(kind: str, name: str) -> None:
     elif kind == "purpose":
         known = {purpose.value for purpose in Purpose}
     else:
-        deployments = read_policy(None)[0].deployments
+        deployments = applied_or_file(connection).deployments
         known = (
             set(deployments)
             if kind == "deployment"

@@ -117,7 +117,7 @@ def set_(
     amount = amount_of(limit)
     with opened() as ledger, ledger.write() as connection:
         kind, name = scope_of(connection, scope)
-        refuse_unknown_name(kind, name)
+        refuse_unknown_name(connection, kind, name)
         former = ceiling_changes.in_force(connection, kind, name, window)
         zone = timezone or (former.timezone if former is not None else "UTC")
         rule = rule_of(kind, name, window, amount, zone)
@@ -211,7 +211,7 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
             connection, kind, None if name == "*" and kind != "everything" else name, limit
         )
         if not changes and kind is not None and name is not None:
-            refuse_unknown_name(kind, name)
+            refuse_unknown_name(connection, kind, name)
             if kind == "budget" and name != "*":
                 refuse_unknown(connection, {"budget": name})
     if as_json:

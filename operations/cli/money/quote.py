@@ -32,7 +32,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
 from tierqueue.tasks.plural import count
 
@@ -98,7 +98,7 @@ def quote(
     from tierqueue.tasks.routing.measured import measure
     from tierqueue.tasks.routing.token_counter import TokenCounter
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     limit = None if max_cost is None else parse_usd(max_cost)
     task = task_named(name)
     submission = Submission(

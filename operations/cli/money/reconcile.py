@@ -11,7 +11,7 @@ import click
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.policy_errors import there_is_no
@@ -41,7 +41,7 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
     from tierqueue.operations.accounting.reconciliation import days, of_model, resolve
     from tierqueue.operations.accounting.usage_export import read
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     if (found := policy.deployments.get(deployment)) is None:
         raise InvalidItem(there_is_no("deployment", deployment, policy.deployments))
     rows = of_model(read(export), found.model)

@@ -22,7 +22,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Below
 from tierqueue.router.money import NanoUSD, format_usd
@@ -113,7 +113,7 @@ def _policy() -> Policy:
     from tierqueue.router.policy.policy import Policy
 
     try:
-        return read_policy(None)[0]
+        return policy_in_force()
     except InvalidPolicy as error:
         say(f"no comparison with frontier: {error.message}", err=True)
         return Policy(digest="")

@@ -84,7 +84,12 @@ def _demands(item: Row) -> Iterator[str]:
         if item[name] is not None:
             yield f"{name} {item[name]}, {_said_by(own, name)}"
     if item["inherits"] is not None:
-        yield f"at least as guarded as what stood before it in its chain: {item['inherits']}"
+        before = "what stood before it in its chain"
+        if item["second_to"] is not None:
+            before = "the item that it answers a second time"
+        elif item["part_of"] is not None:
+            before = "the document that it is a part of"
+        yield f"at least as guarded as {before}: {item['inherits']}"
     if item["max_cost"] is not None:
         yield f"max_cost {format_usd(item['max_cost'])}, {_said_by(own, 'max_cost')}"
     if item["deadline"] is not None:

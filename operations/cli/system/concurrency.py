@@ -10,7 +10,7 @@ import click
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say, table
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.item import TIERS, Tier
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def show(tier: str | None, as_json: bool) -> None:
     """
     from tierqueue.operations.concurrency import all_tiers
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     with opened() as ledger, ledger.read() as connection:
         found = [
             all_tier for all_tier in all_tiers(connection, policy) if tier in (None, all_tier.tier)
@@ -77,7 +77,7 @@ def set_(tier: str, calls: int, as_json: bool) -> None:
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.operations.concurrency import all_tiers
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     with opened() as ledger:
         with ledger.write() as connection:
             tier_concurrency.set_concurrency(connection, Tier(tier), calls, operator())

@@ -18,7 +18,7 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidItem
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def show(scope: str | None, as_json: bool) -> None:
     from tierqueue.ledger.session import now as database_now
     from tierqueue.operations.limits import all_limits
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     with opened() as ledger, ledger.read() as connection:
         found, now = all_limits(connection, policy), database_now(connection)
     if scope is not None:
@@ -97,7 +97,7 @@ def set_(scope: str, limit: str, most: int, as_json: bool) -> None:
     """
     from tierqueue.ledger.in_force import stated_limits
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     _known(policy, scope)
     hint = None
     with opened() as ledger, ledger.write() as connection:
@@ -123,7 +123,7 @@ def unset(scope: str, limit: str | None, as_json: bool) -> None:
     """Let the policy's LIMIT of DEPLOYMENT, account:NAME or budget:NAME hold again, or all."""
     from tierqueue.ledger.in_force import stated_limits
 
-    policy, _ = read_policy(None)
+    policy = policy_in_force()
     with opened() as ledger, ledger.write() as connection:
         # Also of one that the policy does not hold any more.
         if scope not in stated_limits.all_set(connection):

@@ -42,6 +42,25 @@ def read_policy(path: str | None) -> tuple[Policy, str]:
     return parse_policy(text, path), path
 
 
+def policy_in_force() -> Policy:
+    """What was applied last; where nothing ever was, the file of ``TIERQUEUE_POLICY``.
+
+    Raises ``InvalidPolicy``.
+    """
+    with opened() as ledger, ledger.read() as connection:
+        return applied_or_file(connection)
+
+
+def applied_or_file(connection: Transaction) -> Policy:
+    """As ``policy_in_force``, where the ledger is open."""
+    from tierqueue.ledger.in_force import policies
+    from tierqueue.router.policy.policy import parse_policy
+
+    if (applied := policies.applied(connection)) is None:
+        return read_policy(None)[0]
+    return parse_policy(applied.text, f"version {applied.id} of the policy")
+
+
 def read_text(path: str | None) -> tuple[str, str]:
     """What stands in the file at ``path``, else of ``TIERQUEUE_POLICY``, and its path.
 
@@ -221,11 +240,15 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     tasks = sorted({item.task for item, _ in items})
     past = {task: spending.past(connection, task, asked) for task in tasks}
     predictors = Predictors(found)
-    wanted = [(item.id, item.task) for item, _ in items if predictors.wants(item.task)]
+    wanted = [item for item, _ in items if predictors.wants(item.task)]
     predicted: dict[str, Predicted] = {}
     for part in (wanted[at : at + _READ] for at in range(0, len(wanted), _READ)):
-        arguments = routes.arguments(connection, [key for key, _ in part])
-        called = [(key, task, arguments[key]) for key, task in part if key in arguments]
+        arguments = routes.arguments(connection, [item.id for item in part])
+        called = [
+            (item.id, item.task, arguments[item.id], item.budget)
+            for item in part
+            if item.id in arguments
+        ]
         predicted |= predictors.predict(called)
     return replayed(items, found, past, measure(connection, found, now(connection)), predicted)
 

@@ -84,7 +84,7 @@ def add(
     from tierqueue.ledger.lifecycle.items import new_id
     from tierqueue.ledger.operations import schedules
     from tierqueue.ledger.session import now as database_now
-    from tierqueue.operations.cli.system.policy import read_policy
+    from tierqueue.operations.cli.system.policy import policy_in_force
     from tierqueue.router.route import Route
     from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.routing.foreseen import decision_of
@@ -104,7 +104,7 @@ def add(
         source, new = _job(task, file, call, column, reading, max_cost)
     _repeatable(call)
     if new is not None:
-        decision = decision_of(new, read_policy(None)[0])
+        decision = decision_of(new, policy_in_force())
         if not isinstance(decision, Route):
             raise decision
     with opened() as ledger, ledger.write() as connection:

@@ -9,7 +9,7 @@ import click
 from tierqueue.operations.cli.input.opened import ledger_complaint, opened
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import emit, json_option, on_terminal, say
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import policy_in_force
 
 
 @click.command(epilog="Example: tierqueue status")
@@ -26,7 +26,7 @@ def status(as_json: bool) -> None:
     from tierqueue.operations.cli.output.status_screen import as_json_value, screen
     from tierqueue.operations.status import status as look
 
-    policy = read_policy(None)[0]
+    policy = policy_in_force()
     with opened() as ledger:
         stands = look(ledger, policy)
     if as_json:
@@ -57,7 +57,7 @@ def top(interval: float) -> None:
         say("no terminal to refresh: shown once, as by tierqueue status", err=True)
         stands_once()
         return
-    policy = read_policy(None)[0]
+    policy = policy_in_force()
 
     from tierqueue.operations.cli.output.refreshing import refresh
 
@@ -80,6 +80,6 @@ def stands_once() -> None:
     from tierqueue.operations.cli.output.status_screen import screen
     from tierqueue.operations.status import status as look
 
-    policy = read_policy(None)[0]
+    policy = policy_in_force()
     with opened() as ledger:
         say(*screen(look(ledger, policy)))

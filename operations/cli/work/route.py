@@ -1,8 +1,8 @@
 """``tierqueue route``: a routing decision, without running anything."""
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,12 +15,16 @@ from tierqueue.operations.cli.output.printing import (
     paragraph,
     record,
 )
-from tierqueue.operations.cli.system.policy import read_policy
+from tierqueue.operations.cli.system.policy import applied_or_file, read_policy
 
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
+    from tierqueue.ledger.session import Transaction
     from tierqueue.router.policy.defaults import RuleTable, TaskDefaults
     from tierqueue.router.policy.policy import Policy
+
+
+_T = TypeVar("_T")
 
 
 @click.command(
@@ -49,7 +53,7 @@ def route(
     from tierqueue.tasks.kinds.in_pieces import foreseen
     from tierqueue.tasks.routing.foreseen import decision_of, this_moment
 
-    policy, _ = read_policy(path)
+    policy = _policy(path)
     task = task_named(name)
     new = task.new_item((), {**read_arguments(task, texts), **given(demands)}, item_id=new_id())
     decision = decision_of(new, policy)
@@ -93,8 +97,30 @@ def _asked_first(new: "NewItem", policy: "Policy") -> list[str]:
         life = duration(usual.reuse / 1e6)
         said.append(f"but first: what was accepted for an identical item in the last {life}")
     if usual is not None and usual.surrogate is not None and usual.surrogate.version not in off:
-        said.append(f"but first: {usual.surrogate.version}, where it is certified")
+        said.append(f"but first: {_certified(new, usual.surrogate.version, policy)}")
     return said
+
+
+def _policy(path: str | None) -> "Policy":
+    """Of the file at ``path``, else the one in force, else (no ledger) ``TIERQUEUE_POLICY``'s."""
+    if path is None and (found := _of_the_ledger(applied_or_file)) is not None:
+        return found
+    return read_policy(path)[0]
+
+
+def _of_the_ledger(ask: "Callable[[Transaction], _T]") -> _T | None:
+    """What it answers; ``None`` where no ledger can be asked."""
+    from tierqueue.router.errors import LedgerMismatch, Misconfigured
+
+    try:
+        with opened() as ledger, ledger.read() as connection:
+            return ask(connection)
+    except (Misconfigured, LedgerMismatch):
+        return None
+    except Exception as error:
+        if ledger_complaint(error) is None:
+            raise
+        return None
 
 
 def _off(usual: "TaskDefaults | None") -> set[str]:
@@ -102,21 +128,13 @@ def _off(usual: "TaskDefaults | None") -> set[str]:
     asked.
     """
     from tierqueue.ledger.in_force import surrogates
-    from tierqueue.router.errors import LedgerMismatch, Misconfigured
 
     stated = (None, None) if usual is None else (usual.rules, usual.surrogate)
     versions = [one.version for one in stated if one is not None]
     if not versions:
         return set()
-    try:
-        with opened() as ledger, ledger.read() as connection:
-            return {one.version for one in surrogates.switched_off(connection, versions)}
-    except (Misconfigured, LedgerMismatch):
-        return set()
-    except Exception as error:
-        if ledger_complaint(error) is None:
-            raise
-        return set()
+    off = _of_the_ledger(lambda connection: surrogates.switched_off(connection, versions))
+    return {one.version for one in off or ()}
 
 
 def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:
@@ -130,10 +148,28 @@ def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:
     rules = f"the rules {stated.name} ({stated.version})"
     if wants_a_model(new, demands_of(new, policy, this_moment()).floor):
         return f"{rules}, which leave it alone: it asks for more than rules have"
-    found = InService(stated, read(new.task, stated)).answer(task_named(new.task), new.arguments)
+    in_service = InService(stated, read(new.task, stated))
+    found = in_service.answer(task_named(new.task), new.arguments)
     if found is None:
-        return f"{rules}, which have no answer to it"
+        return f"{rules}, which have no answer to it: {in_service.why_none(new.arguments)}"
     return f"{rules}, which answer {json.dumps(found[1], ensure_ascii=False)}"
+
+
+def _certified(new: "NewItem", version: str, policy: "Policy") -> str:
+    """What a surrogate makes of the item; raises ``Misconfigured`` where it cannot be loaded."""
+    from tierqueue.tasks.routing.below import wants_a_model
+    from tierqueue.tasks.routing.decide import demands_of
+    from tierqueue.tasks.routing.foreseen import this_moment
+    from tierqueue.tasks.routing.surrogates import Surrogates
+
+    floor = demands_of(new, policy, this_moment()).floor
+    if wants_a_model(new, floor):
+        return f"{version}, which leaves it alone: it asks for more than a surrogate has"
+    surrogates = Surrogates(policy)
+    found = surrogates.offer(new, floor, new.arguments, ())
+    if found is None:
+        return f"{version}, which defers it: {surrogates.why_none(new.task, new.arguments)}"
+    return f"{version}, which answers {json.dumps(found.output, ensure_ascii=False)}"
 
 
 def _both_ways(document: Mapping[str, str]) -> list[str]:

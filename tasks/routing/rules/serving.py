@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
 from tierqueue.router.item import Below
@@ -15,7 +16,6 @@ from tierqueue.tasks.routing.below import (
     Offer,
     Promise,
     fitted,
-    left_alone,
     offered,
     wants_a_model,
 )
@@ -30,6 +30,23 @@ class InService:
 
     stated: RuleTable
     read: Read
+
+    def why_none(self, arguments: Mapping[str, Any]) -> str:
+        """Why they have no answer to a call, in words."""
+        name = self.stated.argument
+        others = {other: arguments[other] for other in arguments if other != name}
+        if others != self.read.others:
+            apart = [
+                other
+                for other in sorted({*others, *self.read.others})
+                if others.get(other) != self.read.others.get(other)
+            ]
+            return f"they are for calls with other {', '.join(apart)}"
+        if not isinstance(content := arguments.get(name), str):
+            return f"its {name} is no text as yet"
+        if self.read.match.answer(content) is None:
+            return f"nothing of theirs {'is' if self.stated.file else 'stands in'} its {name}"
+        return "the task type would refuse what they say"
 
     def answer(
         self, kind: ItemTask, arguments: Mapping[str, Any]
@@ -66,6 +83,25 @@ class Rules:
     def __bool__(self) -> bool:
         return bool(self._by_task)
 
+    def of(self, task: str) -> InService | None:
+        """Those of a task type."""
+        return self._by_task.get(task)
+
+    def offer(
+        self,
+        item: Item | NewItem,
+        floor: str | None,
+        arguments: Mapping[str, Any] | None,
+        off: Collection[str],
+    ) -> Offer | None:
+        """What they say to an item whose floor is ``floor``; ``None`` where they may not answer, or
+        have no answer.
+        """
+        rules = self._by_task.get(item.task)
+        if rules is None or rules.stated.version in off or wants_a_model(item, floor):
+            return None
+        return _offer(rules, item.task, arguments)
+
     @property
     def tasks(self) -> Collection[str]:
         """Task types with rules."""
@@ -89,19 +125,14 @@ class Rules:
         """``chosen``, with what is answered here instead of routed, and what is to be audited."""
 
         def offer(item: Item, route: Routed) -> Offer | None:
-            rules = self._by_task.get(item.task)
-            if rules is None or rules.stated.version in off:
-                return None
-            if wants_a_model(item, route.floor) or left_alone(item, route, paused):
-                return None
-            return _offer(rules, item, arguments.get(item.id))
+            return self.offer(item, route.floor, arguments.get(item.id), off)
 
-        return offered(chosen, offer)
+        return offered(chosen, offer, paused)
 
 
-def _offer(rules: InService, item: Item, arguments: Mapping[str, Any] | None) -> Offer | None:
-    """What they answer; ``None`` where they may not, or have no answer."""
-    stated, kind = rules.stated, ItemTask.declared.get(item.task)
+def _offer(rules: InService, task: str, arguments: Mapping[str, Any] | None) -> Offer | None:
+    """What they answer; ``None`` where they have no answer."""
+    stated, kind = rules.stated, ItemTask.declared.get(task)
     found = None if kind is None or arguments is None else rules.answer(kind, arguments)
     if found is None:
         return None

@@ -7,7 +7,7 @@ from sqlalchemy import insert
 
 from tests.operations.cli.command import Command
 from tests.tasks.routing.ruled import HOUSE, TASK, WORDS, stated, table_of, words
-from tierqueue.ledger.in_force import policies, surrogates
+from tierqueue.ledger.in_force import policies, policy_versions, surrogates
 from tierqueue.ledger.in_force.surrogates import Off, Record
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import surrogate_audits
@@ -184,10 +184,36 @@ def test_rules_are_retired_and_put_back(tierqueue: Command, ledger: Ledger, file
     ("text", "demands", "said"),
     [
         ("I lost my card", (), 'which answer {"label": "card", "confidence": null}'),
-        ("hello", (), "which have no answer to it"),
+        ("hello", (), "which have no answer to it: nothing of theirs stands in its text"),
         ("I lost my card", ("--floor", "gpu"), "which leave it alone"),
+        (
+            "I lost my card",
+            ("--set", "instructions=Be strict."),
+            "which have no answer to it: they are for calls with other instructions",
+        ),
     ],
 )
+def test_what_was_applied_is_listed_and_retired_whatever_the_file_says(
+    tierqueue: Command, ledger: Ledger, file: Path
+) -> None:
+    text = stated(words=WORDS)
+    with ledger.write() as connection:
+        policy_versions.apply(connection, parse_policy(text, "t"), text, by="ada", reason=None)
+    file.write_text(HOUSE, encoding="utf-8")
+    (version,) = words().audited
+    assert [row["version"] for row in tierqueue.json("router", "rules")] == [version]
+    assert tierqueue.json("router", "retire", version)["now"] == "retired"
+    tierqueue("router", "promote", version)
+    call = ("--task", TASK, "--set", "text=I lost my card", "--set", "labels=card,login,transfer")
+    assert len(tierqueue.json("route", *call)["asked_first"]) == 1
+    assert tierqueue.json("route", *call, "--policy", str(file))["asked_first"] == []
+    with ledger.write() as connection:
+        policy_versions.apply(connection, parse_policy(HOUSE, "t"), HOUSE, by="ada", reason=None)
+    file.write_text(text, encoding="utf-8")
+    assert tierqueue.json("router", "rules") == []
+    assert "no surrogate or rules in the policy" in tierqueue.complaint("router", "retire", version)
+
+
 def test_route_says_what_rules_would_make_of_a_call(
     tierqueue: Command, file: Path, text: str, demands: tuple[str, ...], said: str
 ) -> None:

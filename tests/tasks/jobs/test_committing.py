@@ -7,7 +7,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from tests.tasks.jobs.answered import REFUSED, answer
 from tierqueue.ledger.operations import erasure, jobs
@@ -256,3 +256,16 @@ def test_whatever_is_killed_and_edited_each_question_is_asked_once(
             (text, text) for text in texts
         ]
         assert _items(ledger) <= len(asked)
+
+
+def test_a_row_shares_no_answer_that_was_given_under_another_prompt(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    path = _write(tmp_path, ["a", "b"])
+    done = _submit(ledger, path)
+    with ledger.write() as connection:
+        drawn = connection.execute(select(items.c.id).order_by(items.c.job_index)).scalars().first()
+        connection.execute(update(items).where(items.c.id == drawn).values(prompt="prompt-b"))
+    answer(ledger, _labelled)
+    again = _submit(ledger, path)
+    assert (again.id != done.id, again.new, again.reused) == (True, 1, 1)

@@ -10,6 +10,7 @@ from tierqueue.ledger.accounting import audit, spending
 from tierqueue.ledger.accounting.spending import Asked
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.contents.kept import Content
+from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.lifecycle import settlements
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.monitoring import endings
@@ -300,3 +301,29 @@ def test_it_is_asked_under_the_prompt_of_the_first(ledger: Ledger) -> None:
         connection.execute(items.update().values(prompt="another"))
     way.settle(claim, answered())
     assert rows(ledger)[0].prompt == "another"
+
+
+def test_a_second_answer_is_evidence_only_as_often_as_the_first_ones_are_accepted(
+    ledger: Ledger,
+) -> None:
+    way = Way(ledger, policy(SHADOWED))
+    for _ in range(12):
+        way.submit()
+        claim = way.claim()
+        assert claim is not None
+        way.settle(claim, Rejected(reasons=("no",), usage=Usage(), model_served="m"))
+    for _ in range(12):
+        first(way)
+    with ledger.read() as connection:
+        assert evidence.by_task(connection)["ticket"]["house"].accepted == 12
+    for row in rows(ledger):
+        way.item_id = row.id
+        claim = way.claim()
+        assert claim is not None
+        way.settle(claim, answered())
+    with ledger.read() as connection:
+        pilot = evidence.by_task(connection)["ticket"]["pilot"]
+    # All of its answers were accepted, to items that were accepted before: half of all.
+    assert pilot.answers == 12
+    assert 2 <= pilot.accepted <= 10
+    assert pilot.input_tokens == 1_200

@@ -17,7 +17,7 @@ from tierqueue.ledger.in_force.reusable import Asked
 from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.results.promises import Promise, make_once
 from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.tables import items
+from tierqueue.ledger.tables import items, surrogate_audits
 from tierqueue.ledger.tables import reusable as table
 from tierqueue.router.policy.policy import Policy, parse_policy
 
@@ -306,3 +306,17 @@ def test_thirty_days_is_the_longest_that_an_answer_may_live() -> None:
 
     with pytest.raises(InvalidPolicy, match="an answer is reused for 30d at the most"):
         parse_policy(HOUSE + REUSE.replace("24h", "31d"), "test")
+
+
+def test_what_is_asked_under_another_prompt_is_neither_reused_nor_reuses(ledger: Ledger) -> None:
+    prompt = '[tasks."tierqueue.classify".prompt]\nsystem = "Be brief."\nshare = 1.0\n'
+    source, other = first(ledger), asked(ledger, FOREIGN)
+    again = asked(ledger)
+    routed(ledger, policy(REUSE + prompt))
+    assert column(ledger, again, "prompt") is not None
+    assert state_of(ledger, again) == state_of(ledger, other) == ASKED
+    with ledger.read() as connection:
+        noted = connection.execute(select(surrogate_audits)).all()
+        askers = connection.execute(select(table.c.item_id)).scalars().all()
+    assert [(row.item_id, row.version, row.answer) for row in noted] == [(again, "reused", None)]
+    assert askers == [source]

@@ -75,6 +75,20 @@ def test_audits_that_differ_switch_them_off_loudly_until_they_are_changed(ledger
     assert column(ledger, item_id, "output")["label"] == "transfer"
 
 
+def test_what_is_asked_under_another_prompt_goes_there_and_is_written_down(
+    ledger: Ledger,
+) -> None:
+    prompt = f'[tasks."{TASK}".prompt]\nsystem = "Be brief."\nshare = 1.0\n'
+    item_id = submitted(ledger, KNOWN)
+    deferred = submitted(ledger, FOREIGN, number=2)
+    stage_on(ledger, words(prompt))[0].round()
+    assert column(ledger, item_id, "state") == column(ledger, deferred, "state") == State.QUEUED
+    with ledger.read() as connection:
+        found = connection.execute(select(surrogate_audits)).all()
+    (version,) = words().audited
+    assert [(row.item_id, row.version, row.answer) for row in found] == [(item_id, version, None)]
+
+
 def test_a_paused_task_type_is_not_answered(ledger: Ledger) -> None:
     with ledger.write() as connection:
         pauses.pause(connection, "task", TASK, "me")

@@ -1,13 +1,17 @@
 """``tierqueue prompts``: what became of items under each of two prompts, and what is learned."""
 
 import pytest
+from sqlalchemy import select
 
 from tests.ledger.moves import Moves, settlement
 from tests.operations.cli.command import Command
 from tierqueue.ledger.evaluation import labels
 from tierqueue.ledger.evaluation.labels import Label
+from tierqueue.ledger.in_force import surrogates
+from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.operations.accepted import accepted
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items
 
 OTHER = "prompt-0123456789ab"
 
@@ -44,6 +48,21 @@ def test_both_prompts_are_told_apart(tierqueue: Command, moves: Moves) -> None:
     said = tierqueue("prompts")
     assert "its own" in said
     assert OTHER in said
+
+
+def test_what_would_have_been_answered_below_the_tiers_is_on_neither_side(
+    tierqueue: Command, moves: Moves
+) -> None:
+    asked(moves, 4, None)
+    asked(moves, 3, OTHER)
+    with moves.ledger.write() as connection:
+        found = connection.execute(select(items.c.id, items.c.prompt).order_by(items.c.id)).all()
+        own = next(row.id for row in found if row.prompt is None)
+        other = next(row.id for row in found if row.prompt == OTHER)
+        # An audited item under the usual prompt; one that was drawn for the other.
+        said = [Audit(own, "t", "rule-a", "card"), Audit(other, "t", "rule-a", None)]
+        surrogates.audit(connection, said, 1)
+    assert [one["items"] for one in tierqueue.json("prompts")] == [3, 2]
 
 
 def test_without_another_prompt_there_is_nothing_to_compare(
