@@ -20,6 +20,7 @@ from tierqueue.ledger.audit_log import ACTION, Action
 from tierqueue.ledger.records import ITEM, Item
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import actions, attempts, items, promises
+from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import State
 
 _SHOWN = (
@@ -85,9 +86,20 @@ def newest(
     return connection.execute(ordered).mappings().all()
 
 
-def recorded(connection: Transaction, since: int, most: int) -> list[tuple[Item, str | None]]:
-    """The newest items that were routed, submitted from ``since`` on (epoch µs), each with the
-    deployment that it went to first; second items are left out.
+class Recorded(NamedTuple):
+    """An item that was routed."""
+
+    item: Item
+    first: str | None
+    """The deployment that it went to first, else who answered it without a call; ``None``: it went
+    nowhere."""
+    answered_at: int | None
+    """Epoch microseconds."""
+
+
+def recorded(connection: Transaction, since: int, most: int) -> list[Recorded]:
+    """The newest items that were routed, submitted from ``since`` on (epoch µs); second items are
+    left out.
     """
     first = (
         select(attempts.c.deployment)
@@ -97,7 +109,7 @@ def recorded(connection: Transaction, since: int, most: int) -> list[tuple[Item,
         .scalar_subquery()
     )
     found = (
-        select(*ITEM, func.coalesce(first, items.c.deployment))
+        select(*ITEM, func.coalesce(first, items.c.deployment), items.c.state, items.c.ended_at)
         .where(
             items.c.submitted_at >= since,
             items.c.policy.is_not(None),
@@ -106,7 +118,13 @@ def recorded(connection: Transaction, since: int, most: int) -> list[tuple[Item,
         .order_by(items.c.submitted_at.desc(), items.c.id.desc())
         .limit(most)
     )
-    return [(Item.from_row(row[:-1]), row[-1]) for row in connection.execute(found)]
+    return [_recorded(Item.from_row(row[:-3]), *row[-3:]) for row in connection.execute(found)]
+
+
+def _recorded(item: Item, first: str | None, state: str, ended_at: int | None) -> Recorded:
+    if first is None and item.tier in set(Below):
+        first = item.tier
+    return Recorded(item, first, ended_at if state == State.SUCCEEDED else None)
 
 
 def of_reason(code: str) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tierqueue.ledger.accounting.spending import Past
+from tierqueue.ledger.operations.item_list import Recorded
 from tierqueue.ledger.records import Item
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import WorkItem
@@ -15,6 +16,7 @@ from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Predicted, Signals, measure
 from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
 from tierqueue.tasks.jobs.quote import escalations
+from tierqueue.tasks.routing.answered_below.recorded import ItemsBelow
 from tierqueue.tasks.routing.decide import work_item_of
 from tierqueue.tasks.routing.foreseen_refusals import Refusals, Spending, late
 from tierqueue.tasks.routing.measured import Measured
@@ -89,18 +91,19 @@ class Replayed:
 
 
 def replayed(
-    items: Iterable[tuple[Item, str | None]],
+    items: Iterable[Recorded],
     policy: Policy,
     past: Mapping[str, Mapping[tuple[str, bool], Past]],
     measured: Measured,
     predicted: Mapping[str, Predicted],
+    below: ItemsBelow,
 ) -> Replayed:
-    """Choose for each item, as at its submission, by ``policy``; each comes with the deployment
-    that it went to first. ``past`` is by task type; ``measured``: what routing
-    is told, of which the queues of today say nothing of then; ``predicted``: what predictors say.
+    """Choose for each item, as at its submission, by ``policy``. ``past`` is by task type;
+    ``measured``: what routing is told, of which the queues of today say nothing of then;
+    ``predicted``: what predictors say; ``below``: who answers what without a call.
     """
     found, spending = Replayed(), Spending(policy)
-    for item, before in sorted(items, key=lambda one: one[0].submitted_at):
+    for item, before, answered_at in sorted(items, key=lambda one: one.item.submitted_at):
         found.items += 1
         found.spent += item.spent
         found.before[before or NOWHERE] += 1
@@ -110,7 +113,11 @@ def replayed(
         signals = measure(work, {}, predicted.get(item.id))
         chosen = choose(work, signals, policy, conditions)
         after, cost = NOWHERE, Expected()
-        if isinstance(chosen, Route):
+        first = below.answers(item, answered_at) if isinstance(chosen, Route) else None
+        if first is not None:
+            after, why = first.by.value, f"{first.by.in_words} answers: {first.version}"
+            signals = replace(signals, predicted=None)
+        elif isinstance(chosen, Route):
             after, why = chosen.deployment, chosen.reasons[0]
             likely = _likely(work, chosen, signals, policy, conditions, known)
             found.unknown += likely is None

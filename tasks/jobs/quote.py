@@ -8,13 +8,15 @@ from tierqueue.ledger.lifecycle.items import Death, NewItem
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.escalation import after_rejection
-from tierqueue.router.item import Sensitivity, Tier, WorkItem
+from tierqueue.router.item import Below, Sensitivity, Tier, WorkItem
 from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Signals
 from tierqueue.tasks.jobs.expectation import Expected, Outlay, outlay, repriced, share
+from tierqueue.tasks.routing.answered_below.asked_first import First
+from tierqueue.tasks.routing.answered_below.rows import RowsBelow
 from tierqueue.tasks.routing.foreseen import signals_of, work_item
 from tierqueue.tasks.routing.measured import Measured
 from tierqueue.tasks.routing.predictors import Predictors
@@ -23,14 +25,15 @@ from tierqueue.tasks.routing.token_counter import TokenCounter
 
 @dataclass(slots=True)
 class Part:
-    """The rows that go to one deployment by one ``lane``; money in nano-dollars.
+    """The rows that go to one deployment by one ``lane``, or that are answered without a call
+    (``Below``, by the version ``deployment``, at no cost); money in nano-dollars.
 
     ``bound`` is that of one call a row; ``expected`` that of every call, retries and escalations
     too, ``None`` where no item of this task type ran there. Both are what ceilings count:
     ``counted`` is false where that is nothing; ``outlay`` is all that it takes.
     """
 
-    tier: Tier
+    tier: Tier | Below
     deployment: str
     simulated: bool
     past: Past | None
@@ -40,6 +43,11 @@ class Part:
     bound: int = 0
     expected: Expected | None = None
     outlay: Outlay | None = None
+
+    @property
+    def calls(self) -> bool:
+        """Whether its rows take a call."""
+        return not isinstance(self.tier, Below)
 
 
 @dataclass(slots=True)
@@ -71,7 +79,12 @@ class Quote:
     @property
     def calls(self) -> int:
         """First calls: one a row, and of a document in pieces one for each and for what joins."""
-        return sum(part.rows for part in self.parts.values())
+        return sum(part.rows for part in self.parts.values() if part.calls)
+
+    @property
+    def answered(self) -> int:
+        """Rows that are answered without a call."""
+        return sum(part.rows for part in self.parts.values() if not part.calls)
 
     @property
     def bound(self) -> int:
@@ -100,7 +113,8 @@ class Quote:
     @property
     def learned_from(self) -> int:
         """How many items the least known part is learned from."""
-        return min((0 if p.past is None else p.past.items for p in self.parts.values()), default=0)
+        called = [part.past for part in self.parts.values() if part.calls]
+        return min((0 if past is None else past.items for past in called), default=0)
 
 
 def quote(
@@ -111,13 +125,15 @@ def quote(
     now: int,
     measured: Measured,
     calls_of: Callable[[NewItem], Sequence[NewItem]] = lambda new: [new],
+    below: RowsBelow | None = None,
 ) -> Quote:
     """Route every row as it would be routed ``now`` (epoch microseconds); commits nothing.
 
     ``past`` is by deployment and whether it was simulated; ``concurrency`` is what operators set;
     ``measured`` is what routing is told. What a deployment's calls cost so far counts at the price
     of the lane that a row goes by. ``calls_of`` says what a row is asked in, where that is more
-    than one call: if one of them goes nowhere, nor does the row.
+    than one call: if one of them goes nowhere, nor does the row. ``below`` says which rows are
+    answered without a call.
     Raises ``Misconfigured`` where a tokenizer or a predictor that the policy states cannot be
     loaded.
     """
@@ -150,11 +166,21 @@ def quote(
             routed.append((item, signals, chosen))
         else:
             found.in_pieces += len(asked) > 1
+            first = None if below is None else below.answers(new, routed, index)
+            if first is not None:
+                _answered(found, first)
+                continue
             for item, signals, route in routed:
                 steps = [route, *escalations(item, route, signals, policy, conditions)]
                 _add(found, steps, policy, known, now)
     found.seconds = _seconds(found, policy, known, concurrency, measured)
     return found
+
+
+def _answered(found: Quote, first: First) -> None:
+    """One row that takes no call."""
+    nothing = Part(first.by, first.version, False, None, expected=Expected(), outlay=Outlay())
+    found.parts.setdefault(first.version, nothing).rows += 1
 
 
 def _add(

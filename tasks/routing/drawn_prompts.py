@@ -3,6 +3,7 @@
 import hashlib
 
 from tierqueue.ledger.records import Item
+from tierqueue.router.policy.defaults import PromptRule
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.submission.prompt import under
 
@@ -18,7 +19,12 @@ def drawn(item: Item, policy: Policy) -> Item:
     begun = item.fence or item.calls or item.refused_by or item.policy is not None
     if rule is None or begun or item.prompt is not None or item.fresh or item.pinned is not None:
         return item
-    text = f"prompt:{rule.version}:{item.id}"
-    if int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >= rule.share * 2**64:
+    if not falls(rule, item.id):
         return item
     return item._replace(**under(rule.system, item.prompt_bytes))
+
+
+def falls(rule: PromptRule, item_id: str) -> bool:
+    """Whether an item is among the share that is asked under another prompt, by its id."""
+    text = f"prompt:{rule.version}:{item_id}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) < rule.share * 2**64

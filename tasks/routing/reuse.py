@@ -11,9 +11,10 @@ from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.reusable import Asked, Former
 from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.lifecycle.deaths import Answered
+from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
-from tierqueue.router.item import TIERS, Below, Tier
+from tierqueue.router.item import TIERS, Below, Demands, Tier
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.below import form_of, held_back, receipt_of
@@ -92,7 +93,8 @@ class Reuse:
             there = None if asks is None else former.get(asks.key)
             if asks is None:
                 routed.append(route)
-            elif there is not None and self._does(there, items[route.id], route, asks, now):
+            elif self._serves(there, items[route.id].task, route, asks, now):
+                assert there is not None
                 if route.prompt is None:
                     answered.append(_answered(items[route.id], route, there, now))
                     continue
@@ -120,29 +122,60 @@ class Reuse:
         arguments: Mapping[str, Mapping[str, Any]],
         paused: Sequence[Pause],
     ) -> Asking | None:
-        kind, called = ItemTask.declared.get(item.task), arguments.get(item.id)
-        if item.task not in self._lives or kind is None or called is None or item.fresh:
+        if item.task not in self._lives or held_back(item, route, paused):
             return None
-        if held_back(item, route, paused):
+        return self.asked(item, arguments.get(item.id), route)
+
+    def asked(
+        self, item: Item | NewItem, called: Mapping[str, Any] | None, demands: Routed | Demands
+    ) -> Asking | None:
+        """What an item asks; ``None`` where nobody else's answer may do for it."""
+        kind = ItemTask.declared.get(item.task)
+        if item.task not in self._lives or kind is None or called is None or item.fresh:
             return None
         form = form_of(kind, called)
         if isinstance(form, Exception):
             return None
-        demands = {name: getattr(route, name) for name in _DEMANDS}
-        demands["output_limit"] = item.output_limit
-        return Asking(fingerprint.of_answer(kind, called, form, demands), called, form)
+        stated = {name: getattr(demands, name) for name in _DEMANDS}
+        stated["output_limit"] = item.output_limit
+        return Asking(fingerprint.of_answer(kind, called, form, stated), called, form)
 
-    def _does(self, there: Former, item: Item, route: Routed, asks: Asking, now: int) -> bool:
-        """Whether the former answer still stands, passes every wall of today and fits."""
-        young = there.ended_at >= now - self._lives[item.task]
+    def lives(self, task: str, ended_at: int, now: int) -> bool:
+        """Whether an answer that was given then (epoch microseconds) is young enough."""
+        return ended_at >= now - self._lives[task]
+
+    def _serves(
+        self, there: Former | None, task: str, route: Routed, asks: Asking, now: int
+    ) -> bool:
+        refusals = route.route.get("refusals", ())
+        return self.does(there, task, asks, route.floor, refusals, now)
+
+    def does(
+        self,
+        there: Former | None,
+        task: str,
+        asks: Asking,
+        floor: str | None,
+        refusals: Sequence[Mapping[str, str]],
+        now: int,
+    ) -> bool:
+        """Whether the former answer still stands, passes every wall of today and fits. ``floor``
+        and ``refusals`` are the item's own, as it would be routed.
+        """
         return (
-            there.stands
-            and young
-            and self._passes(there.receipt, route)
-            and _fits(ItemTask.declared[item.task], asks, there.output)
+            there is not None
+            and there.stands
+            and self.lives(task, there.ended_at, now)
+            and self._passes(there.receipt, floor, refusals)
+            and _fits(ItemTask.declared[task], asks, there.output)
         )
 
-    def _passes(self, receipt: Mapping[str, Any], route: Routed) -> bool:
+    def _passes(
+        self,
+        receipt: Mapping[str, Any],
+        floor: str | None,
+        refusals: Sequence[Mapping[str, str]],
+    ) -> bool:
         """Whether who gave the answer might give it today: the same model, within every wall."""
         deployment = self._policy.deployments.get(str(receipt.get("deployment")))
         if deployment is None or receipt.get("tier") != deployment.tier:
@@ -151,9 +184,8 @@ class Reuse:
             return False
         if receipt.get("degraded_from") or (receipt.get("simulated") and not deployment.simulated):
             return False
-        if TIERS.index(deployment.tier) < TIERS.index(Tier(route.floor or Tier.GPU)):
+        if TIERS.index(deployment.tier) < TIERS.index(Tier(floor or Tier.GPU)):
             return False
-        refusals = route.route.get("refusals", ())
         rules = {
             refusal["rule"] for refusal in refusals if refusal["deployment"] == deployment.name
         }

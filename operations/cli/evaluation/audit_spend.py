@@ -9,6 +9,7 @@ import click
 
 from tierqueue.operations.cli.input.names import ago
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
@@ -18,7 +19,6 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.plural import count
 

@@ -23,9 +23,9 @@ from tierqueue.operations.cli.input.options import (
     reading_options,
     task_named,
 )
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.money import parse_usd
@@ -220,6 +220,8 @@ def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy) -> Quote:
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.jobs.quote import quote
+    from tierqueue.tasks.routing.answered_below.asked_first import AskedFirst
+    from tierqueue.tasks.routing.answered_below.rows import RowsBelow
     from tierqueue.tasks.routing.measured import measure
 
     simulated = frozenset(one.name for one in policy.deployments.values() if one.simulated)
@@ -228,8 +230,15 @@ def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy) -> Quote:
         in_force = tier_concurrency.all_concurrency(connection)
         now = database_now(connection)
         measured = measure(connection, policy, now)
+        first = AskedFirst.in_service(connection, policy)
     return quote(
-        asked.labelled.submission(asked.tier).made(), policy, past, in_force, now, measured
+        asked.labelled.submission(asked.tier).made(),
+        policy,
+        past,
+        in_force,
+        now,
+        measured,
+        below=RowsBelow(ledger, first, now),
     )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, table
-from tierqueue.operations.cli.system.policy import policy_in_force
 
 if TYPE_CHECKING:
     from tierqueue.ledger.in_force.surrogates import Off, Record

@@ -42,7 +42,7 @@ def _reasons(connection: Transaction) -> Iterable[str]:
 
 
 def _deployments(connection: Transaction) -> Iterable[str]:
-    from tierqueue.operations.cli.system.policy import applied_or_file
+    from tierqueue.operations.cli.input.policies import applied_or_file
 
     try:
         return applied_or_file(connection).deployments

@@ -48,8 +48,8 @@ def print_report(
 
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
+    from tierqueue.operations.cli.input.policies import applied_or_file
     from tierqueue.operations.cli.output.job_progress import watch
-    from tierqueue.operations.cli.system.policy import applied_or_file
     from tierqueue.tasks.jobs.quote import most_after
     from tierqueue.tasks.jobs.sample_report import report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.system.policy import applied_or_file
+from tierqueue.operations.cli.input.policies import applied_or_file
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Purpose
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd

@@ -19,6 +19,7 @@ from tierqueue.operations.cli.input.options import (
     reading_options,
     task_named,
 )
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.money.long_rows import LongRows
 from tierqueue.operations.cli.output.outlay import money, outlay_dict, outlay_lines
 from tierqueue.operations.cli.output.printing import (
@@ -32,7 +33,6 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
 from tierqueue.tasks.plural import count
 
@@ -95,6 +95,8 @@ def quote(
     from tierqueue.tasks.jobs.submission import Submission
     from tierqueue.tasks.kinds.in_pieces import foreseen
     from tierqueue.tasks.kinds.job_document import JobDocument
+    from tierqueue.tasks.routing.answered_below.asked_first import AskedFirst
+    from tierqueue.tasks.routing.answered_below.rows import RowsBelow
     from tierqueue.tasks.routing.measured import measure
     from tierqueue.tasks.routing.token_counter import TokenCounter
 
@@ -120,6 +122,7 @@ def quote(
             in_force = tier_concurrency.all_concurrency(connection)
             now = database_now(connection)
             measured = measure(connection, policy, now)
+            first = AskedFirst.in_service(connection, policy)
         long, conditions = LongRows(), measured.conditions(now)
         counter = TokenCounter(policy)
 
@@ -135,8 +138,9 @@ def quote(
             whole = not (document.always or document.compared(policy, conditions, counter).split)
             return [replace(new, split=None)] if whole else document.calls
 
+        below = RowsBelow(ledger, first, now)
         made = long.watched(submission.made(), both_ways)
-        found = quoted(made, policy, past, in_force, now, measured, calls_of)
+        found = quoted(made, policy, past, in_force, now, measured, calls_of, below)
     if as_json:
         _emit(found, limit, long, policy)
     else:
@@ -153,6 +157,7 @@ def _emit(found: Quote, limit: NanoUSD | None, long: LongRows, policy: Policy) -
     emit(
         {
             "rows": found.rows,
+            "answered_without_a_call": found.answered,
             "bound_nanousd": found.bound,
             **money(found.expected),
             "ceilings_count": policy.ceilings_count,
@@ -168,7 +173,7 @@ def _emit(found: Quote, limit: NanoUSD | None, long: LongRows, policy: Policy) -
                     "simulated": part.simulated,
                     "lane": part.lane.value,
                     **({} if found.in_pieces else {"rows": part.rows}),
-                    "calls": part.rows,
+                    "calls": part.rows if part.calls else 0,
                     "counted": part.counted,
                     "bound_nanousd": part.bound,
                     **money(part.expected),
@@ -205,7 +210,14 @@ def _engine(part: Part) -> str:
     return duration(hours * 3_600) if hours else ""
 
 
+def _learned_from(part: Part) -> str:
+    if not part.calls:
+        return ""
+    return "nothing" if part.past is None else count(part.past.items, "item")
+
+
 def _print(found: Quote, policy: Policy) -> None:
+    whole = found.calls + found.answered if found.in_pieces else found.rows
     table(
         [
             Column("tier", rank=3),
@@ -221,12 +233,12 @@ def _print(found: Quote, policy: Policy) -> None:
                 part.tier.value,
                 part.deployment + _LANES[part.lane] + (" (simulated)" if part.simulated else ""),
                 f"{part.rows:,}",
-                f"{part.rows / found.calls if found.in_pieces else part.rows / found.rows:.0%}",
+                f"{part.rows / whole:.0%}",
                 format_usd(part.bound),
                 "unknown" if part.expected is None else dollars(part.expected.value),
                 "" if part.expected is None else _range(part.expected),
                 _engine(part),
-                "nothing" if part.past is None else count(part.past.items, "item"),
+                _learned_from(part),
             )
             for part in found.parts.values()
         ],
@@ -238,6 +250,8 @@ def _print(found: Quote, policy: Policy) -> None:
     rows = count(found.rows, "row")
     if found.in_pieces:
         rows = f"{rows}, {found.in_pieces:,} of them in pieces, {count(found.calls, 'call')}"
+    if found.answered:
+        rows = f"{rows}, {found.answered:,} of them answered without a call"
     say(f"{rows}: at most {format_usd(found.bound)} for one call each")
     if found.expected is not None:
         paragraph(

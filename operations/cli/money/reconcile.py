@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.policy_errors import there_is_no

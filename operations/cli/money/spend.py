@@ -12,6 +12,7 @@ import click
 
 from tierqueue.operations.cli.input.names import ago, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
     emit,
@@ -22,7 +23,6 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Below
 from tierqueue.router.money import NanoUSD, format_usd

@@ -9,8 +9,8 @@ import click
 
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say, table
-from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.item import TIERS, Tier
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import click
 
 from tierqueue.operations.cli.input.names import one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
     age,
@@ -18,7 +19,6 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.system.concurrency import operator
-from tierqueue.operations.cli.system.policy import policy_in_force
 from tierqueue.router.errors import InvalidItem
 
 if TYPE_CHECKING:

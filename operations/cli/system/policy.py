@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +10,7 @@ import click
 from tierqueue.operations.cli.input.names import ago
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_types
+from tierqueue.operations.cli.input.policies import read_policy
 from tierqueue.operations.cli.output.printing import (
     Column,
     emit,
@@ -29,55 +28,6 @@ if TYPE_CHECKING:
     from tierqueue.router.policy.policy import Policy
     from tierqueue.router.signals import Predicted
     from tierqueue.tasks.jobs.policy_replay import Replayed
-
-
-def read_policy(path: str | None) -> tuple[Policy, str]:
-    """The policy at ``path``, else of ``TIERQUEUE_POLICY``, and its path.
-
-    Raises ``InvalidPolicy``.
-    """
-    from tierqueue.router.policy.policy import parse_policy
-
-    text, path = read_text(path)
-    return parse_policy(text, path), path
-
-
-def policy_in_force() -> Policy:
-    """What was applied last; where nothing ever was, the file of ``TIERQUEUE_POLICY``.
-
-    Raises ``InvalidPolicy``.
-    """
-    with opened() as ledger, ledger.read() as connection:
-        return applied_or_file(connection)
-
-
-def applied_or_file(connection: Transaction) -> Policy:
-    """As ``policy_in_force``, where the ledger is open."""
-    from tierqueue.ledger.in_force import policies
-    from tierqueue.router.policy.policy import parse_policy
-
-    if (applied := policies.applied(connection)) is None:
-        return read_policy(None)[0]
-    return parse_policy(applied.text, f"version {applied.id} of the policy")
-
-
-def read_text(path: str | None) -> tuple[str, str]:
-    """What stands in the file at ``path``, else of ``TIERQUEUE_POLICY``, and its path.
-
-    Raises ``InvalidPolicy``.
-    """
-    from tierqueue.tasks.settings import PREFIX
-
-    path = path or os.environ.get(f"{PREFIX}POLICY", "tierqueue.toml")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InvalidPolicy(f"{path} is not UTF-8 text") from None
-    except OSError as error:
-        raise InvalidPolicy(
-            f"cannot read the policy {path}: {error.strerror}. {PREFIX}POLICY says which file it is"
-        ) from None
-    return text, path
 
 
 def be_usable(found: Policy) -> None:
@@ -202,8 +152,9 @@ _READ = 500
 def replay(file: str, since: str, shown: int, as_json: bool) -> None:
     """Send recorded items through the policy FILE: where each would have gone, for how much.
 
-    Nothing is sent and nothing is written; prompts are read for predictors alone, so that their
-    tokens are bounded by their bytes. What is expected includes escalations, by the answers that
+    Nothing is sent and nothing is written; prompts are read for predictors, and for who answers
+    without a call at no cost (rules, earlier answers, surrogates), so that their tokens are bounded
+    by their bytes. What is expected includes escalations, by the answers that
     each deployment has given so far; one without answers counts with its upper bound. First comes
     what is expected to be refused: by walls, by the policy's ceilings (empty at the first item),
     and by deadlines that are shorter than such calls took. Exit 1 where anything is.
@@ -227,6 +178,8 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.session import now
     from tierqueue.tasks.jobs.policy_replay import replayed
+    from tierqueue.tasks.routing.answered_below.asked_first import AskedFirst
+    from tierqueue.tasks.routing.answered_below.recorded import ItemsBelow
     from tierqueue.tasks.routing.measured import measure
     from tierqueue.tasks.routing.predictors import Predictors
 
@@ -236,21 +189,28 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
         deployment.name for deployment in found.deployments.values() if deployment.simulated
     )
     items = item_list.recorded(connection, begin, MOST)
+    if any(usual.rules is not None or usual.reuse is not None for usual in found.tasks.values()):
+        task_types()
+    below = ItemsBelow(AskedFirst.in_service(connection, found), found)
     asked = Asked(simulated=simulated)
-    tasks = sorted({item.task for item, _ in items})
+    tasks = sorted({one.item.task for one in items})
     past = {task: spending.past(connection, task, asked) for task in tasks}
     predictors = Predictors(found)
-    wanted = [item for item, _ in items if predictors.wants(item.task)]
+    wanted = [
+        one.item
+        for one in items
+        if predictors.wants(one.item.task) or below.first.wants(one.item.task)
+    ]
     predicted: dict[str, Predicted] = {}
     for part in (wanted[at : at + _READ] for at in range(0, len(wanted), _READ)):
         arguments = routes.arguments(connection, [item.id for item in part])
-        called = [
-            (item.id, item.task, arguments[item.id], item.budget)
-            for item in part
-            if item.id in arguments
-        ]
+        read = [item for item in part if item.id in arguments]
+        called = [(item.id, item.task, arguments[item.id], item.budget) for item in read]
         predicted |= predictors.predict(called)
-    return replayed(items, found, past, measure(connection, found, now(connection)), predicted)
+        for item in read:
+            below.read(item, arguments[item.id])
+    known = measure(connection, found, now(connection))
+    return replayed(items, found, past, known, predicted, below)
 
 
 def print_replayed(outcome: Replayed, shown: int) -> None:

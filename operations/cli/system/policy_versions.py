@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import read_text
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -25,7 +26,6 @@ from tierqueue.operations.cli.system.policy import (
     policy,
     print_notes,
     print_replayed,
-    read_text,
     through,
 )
 from tierqueue.router.errors import InvalidPolicy

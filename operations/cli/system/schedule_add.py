@@ -84,7 +84,7 @@ def add(
     from tierqueue.ledger.lifecycle.items import new_id
     from tierqueue.ledger.operations import schedules
     from tierqueue.ledger.session import now as database_now
-    from tierqueue.operations.cli.system.policy import policy_in_force
+    from tierqueue.operations.cli.input.policies import policy_in_force
     from tierqueue.router.route import Route
     from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.routing.foreseen import decision_of

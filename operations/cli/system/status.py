@@ -7,9 +7,9 @@ import sys
 import click
 
 from tierqueue.operations.cli.input.opened import ledger_complaint, opened
+from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import emit, json_option, on_terminal, say
-from tierqueue.operations.cli.system.policy import policy_in_force
 
 
 @click.command(epilog="Example: tierqueue status")

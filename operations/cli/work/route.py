@@ -8,6 +8,7 @@ import click
 
 from tierqueue.operations.cli.input.opened import ledger_complaint, opened
 from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
+from tierqueue.operations.cli.input.policies import applied_or_file, read_policy
 from tierqueue.operations.cli.output.printing import (
     duration,
     emit,
@@ -15,7 +16,6 @@ from tierqueue.operations.cli.output.printing import (
     paragraph,
     record,
 )
-from tierqueue.operations.cli.system.policy import applied_or_file, read_policy
 
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem

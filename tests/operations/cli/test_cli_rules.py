@@ -193,6 +193,15 @@ def test_rules_are_retired_and_put_back(tierqueue: Command, ledger: Ledger, file
         ),
     ],
 )
+def test_route_says_what_rules_would_make_of_a_call(
+    tierqueue: Command, file: Path, text: str, demands: tuple[str, ...], said: str
+) -> None:
+    file.write_text(stated(words=WORDS), encoding="utf-8")
+    call = ("--task", TASK, "--set", f"text={text}", "--set", "labels=card,login,transfer")
+    shown = " ".join(tierqueue("route", "--explain", *call, *demands).split())
+    assert f"but first: the rules tickets ({next(iter(words().audited))}), {said}" in shown
+
+
 def test_what_was_applied_is_listed_and_retired_whatever_the_file_says(
     tierqueue: Command, ledger: Ledger, file: Path
 ) -> None:
@@ -212,15 +221,6 @@ def test_what_was_applied_is_listed_and_retired_whatever_the_file_says(
     file.write_text(text, encoding="utf-8")
     assert tierqueue.json("router", "rules") == []
     assert "no surrogate or rules in the policy" in tierqueue.complaint("router", "retire", version)
-
-
-def test_route_says_what_rules_would_make_of_a_call(
-    tierqueue: Command, file: Path, text: str, demands: tuple[str, ...], said: str
-) -> None:
-    file.write_text(stated(words=WORDS), encoding="utf-8")
-    call = ("--task", TASK, "--set", f"text={text}", "--set", "labels=card,login,transfer")
-    shown = " ".join(tierqueue("route", "--explain", *call, *demands).split())
-    assert f"but first: the rules tickets ({next(iter(words().audited))}), {said}" in shown
 
 
 def test_route_names_no_rules_that_are_out_of_service(

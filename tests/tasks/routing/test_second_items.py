@@ -132,7 +132,7 @@ def test_a_share_of_accepted_items_is_answered_by_another_tier(ledger: Ledger) -
         recorded = item_list.recorded(connection, 0, 1000)
     assert groups["exploration"].cost == row.spent == statuses["exploration"].spent > 0
     assert (groups["exploration"].items, groups["work"].cost) == (1, groups["work"].items * 110_000)
-    assert row.id not in {item.id for item, _ in recorded}
+    assert row.id not in {one.item.id for one in recorded}
     assert len(rows(ledger)) == 1  # a second item is not drawn again
 
 

@@ -73,7 +73,12 @@ def content() -> bytes:
 
 def policy(folder: Path, audit: float = 0.01, more: str = "") -> Policy:
     """A policy with the surrogate in service."""
+    return parse_policy(policy_text(folder, audit) + more, "test")
+
+
+def policy_text(folder: Path, audit: float = 0.01) -> str:
+    """The same as a text."""
     file = folder / "classify.safetensors"
     file.write_bytes(content())
     digest = sha256(content()).hexdigest()
-    return parse_policy(POLICY.format(file=file, sha256=digest, audit=audit) + more, "test")
+    return POLICY.format(file=file, sha256=digest, audit=audit)

@@ -1,0 +1,63 @@
+"""Policies as commands read them: the one in force, else a file's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tierqueue.operations.cli.input.opened import opened
+from tierqueue.router.errors import InvalidPolicy
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Transaction
+    from tierqueue.router.policy.policy import Policy
+
+
+def read_policy(path: str | None) -> tuple[Policy, str]:
+    """The policy at ``path``, else of ``TIERQUEUE_POLICY``, and its path.
+
+    Raises ``InvalidPolicy``.
+    """
+    from tierqueue.router.policy.policy import parse_policy
+
+    text, path = read_text(path)
+    return parse_policy(text, path), path
+
+
+def policy_in_force() -> Policy:
+    """What was applied last; where nothing ever was, the file of ``TIERQUEUE_POLICY``.
+
+    Raises ``InvalidPolicy``.
+    """
+    with opened() as ledger, ledger.read() as connection:
+        return applied_or_file(connection)
+
+
+def applied_or_file(connection: Transaction) -> Policy:
+    """As ``policy_in_force``, where the ledger is open."""
+    from tierqueue.ledger.in_force import policies
+    from tierqueue.router.policy.policy import parse_policy
+
+    if (applied := policies.applied(connection)) is None:
+        return read_policy(None)[0]
+    return parse_policy(applied.text, f"version {applied.id} of the policy")
+
+
+def read_text(path: str | None) -> tuple[str, str]:
+    """What stands in the file at ``path``, else of ``TIERQUEUE_POLICY``, and its path.
+
+    Raises ``InvalidPolicy``.
+    """
+    from tierqueue.tasks.settings import PREFIX
+
+    path = path or os.environ.get(f"{PREFIX}POLICY", "tierqueue.toml")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidPolicy(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise InvalidPolicy(
+            f"cannot read the policy {path}: {error.strerror}. {PREFIX}POLICY says which file it is"
+        ) from None
+    return text, path

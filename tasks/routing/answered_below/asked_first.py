@@ -1,0 +1,111 @@
+"""Who would answer calls below the tiers: foreseen for a quote, and for recorded items."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tierqueue.ledger.in_force import surrogates
+from tierqueue.ledger.in_force.reusable import Former
+from tierqueue.ledger.lifecycle.items import NewItem
+from tierqueue.ledger.records import Item
+from tierqueue.ledger.session import Transaction
+from tierqueue.router.item import Below, Demands, WorkItem
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.route import Route
+from tierqueue.tasks.routing.below import Offer, drawn
+from tierqueue.tasks.routing.drawn_prompts import falls
+from tierqueue.tasks.routing.reuse import Asking, Reuse
+from tierqueue.tasks.routing.rules.serving import Rules
+from tierqueue.tasks.routing.surrogates import Surrogates
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Who would answer a call, and by which version; ``audited``: a model answers all the same."""
+
+    by: Below
+    version: str
+    audited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What would be said to a call below the tiers, whoever may say it first; ``asking``: what an
+    earlier answer must have been asked.
+    """
+
+    rule: First | None = None
+    asking: Asking | None = None
+    surrogate: First | None = None
+
+    def answer(self, *, reused: bool) -> First | None:
+        """Who answers in the end, where an earlier answer does for it (``reused``) or does not;
+        ``None``: a model.
+        """
+        if self.rule is not None:
+            return None if self.rule.audited else self.rule
+        if self.asking is not None and reused:
+            return REUSED
+        found = self.surrogate
+        return None if found is None or found.audited else found
+
+
+REUSED = First(Below.REUSED, Below.REUSED.value)
+NOBODY = Foreseen()
+
+
+class AskedFirst:
+    """Whoever a policy lets answer below the tiers; false where it is nobody. ``off``: versions
+    that are out of service. What somebody holds back now says nothing of later.
+
+    Raises ``Misconfigured`` as ``Rules`` and ``Surrogates`` do.
+    """
+
+    def __init__(self, policy: Policy, off: Collection[str] = ()) -> None:
+        self._policy, self._off = policy, off
+        self._rules, self._surrogates = Rules(policy), Surrogates(policy)
+        self.reuse = Reuse(policy)
+
+    @classmethod
+    def in_service(cls, connection: Transaction, policy: Policy) -> Self:
+        """Without those that the ledger has out of service."""
+        off = surrogates.switched_off(connection, policy.audited)
+        return cls(policy, {one.version for one in off})
+
+    def __bool__(self) -> bool:
+        return bool(self._rules) or bool(self._surrogates) or bool(self.reuse)
+
+    def wants(self, task: str) -> bool:
+        """Whether any of such items might be answered."""
+        return any(task in who.tasks for who in (self._rules, self.reuse, self._surrogates))
+
+    def foreseen(
+        self, item: NewItem | Item, arguments: Mapping[str, Any], demands: Demands, draw: str
+    ) -> Foreseen:
+        """What would be said to an item as it comes in. ``draw``: what audits and prompts are drawn
+        by, the item's id where it has one.
+        """
+        if item.pinned is not None or item.prompt is not None or not self.wants(item.task):
+            return NOBODY
+        usual = self._policy.tasks[item.task]
+        if usual.prompt is not None and not item.fresh and falls(usual.prompt, draw):
+            return NOBODY
+        called = (item, demands.floor, arguments, self._off)
+        return Foreseen(
+            _first(self._rules.offer(*called), draw),
+            self.reuse.asked(item, arguments, demands),
+            _first(self._surrogates.offer(*called), draw),
+        )
+
+    def reused(
+        self, there: Former | None, item: WorkItem, asks: Asking, route: Route, now: int
+    ) -> bool:
+        """Whether an earlier answer does for an item that would go by ``route``."""
+        refusals = [refusal.to_json() for refusal in route.refusals]
+        return self.reuse.does(there, item.task, asks, item.demands.floor, refusals, now)
+
+
+def _first(offer: Offer | None, draw: str) -> First | None:
+    if offer is None:
+        return None
+    return First(offer.by, offer.version, drawn(offer.version, draw, offer.audit))
