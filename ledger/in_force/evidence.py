@@ -45,10 +45,10 @@ class Judged:
     input_tokens: int
     output_tokens: int
     seconds: float
-    second: str | None = None
-    """The item that gave it, where it answers a second time what another's was accepted for."""
     by_the_hour: bool = False
     """Whether its engine is paid by the hour, so that its seconds bound the next call."""
+    second: str | None = None
+    """The item that gave it, where it answers a second time what another's was accepted for."""
 
 
 _KEYS = ("task", "deployment")

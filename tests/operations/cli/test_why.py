@@ -127,10 +127,11 @@ def test_why_fits_a_terminal_of_80_columns(tierqueue: Command, moves: Moves) -> 
 def test_why_says_of_a_second_item_that_it_is_guarded_as_the_first_and_of_no_chain(
     tierqueue: Command, moves: Moves
 ) -> None:
-    for stated, before in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"second_to": "item-0", "purpose": "shadow"}, "the item that it answers a second time"),
         ({}, "what stood before it in its chain"),
-    ):
-        [item_id] = moves.submit(inherits="confidential", **stated)
+    ]
+    for stated, before in cases:
+        [item_id] = moves.submit(1, inherits="confidential", **stated)
         said = " ".join(tierqueue("why", item_id).split())
         assert f"at least as guarded as {before}: confidential" in said

@@ -109,10 +109,10 @@ def test_who_pays_and_by_which_template_it_is_asked_is_learned_too() -> None:
         made.append(Labelled("sum", f"add {number}", not hard, expensive_right=True, traits=traits))
     gain = Gain.load(train(made))
     asked = [Traits("acme", "long"), Traits("beta", "short"), Traits("gamma"), Traits()]
-    hard, easy, unknown, none = gain.chances("sum", ["add 7"] * 4, asked)
-    assert hard.gain > 0.4 > easy.gain + 0.2
+    dear, cheap, unknown, none = gain.chances("sum", ["add 7"] * 4, asked)
+    assert dear.gain > 0.4 > cheap.gain + 0.2
     assert unknown == none
-    assert easy.gain < none.gain < hard.gain
+    assert cheap.gain < none.gain < dear.gain
     # Who they are does not stand in the file.
     assert b"acme" not in train(made)
 

@@ -117,6 +117,8 @@ def test_a_replay_says_what_it_changes(tierqueue: Command, ledger: Ledger, tmp_p
 
 def test_other_task_types_and_policies_without_one_ask_nobody(tmp_path: Path) -> None:
     predictors = Predictors(policy(tmp_path))
-    assert predictors.of(TASK, {"prompt": HARD}) != predictors.of(TASK, {"prompt": EASY})
-    assert predictors.of("another", {"prompt": HARD}) is None
+    assert predictors.of(TASK, {"prompt": HARD}, None) != predictors.of(
+        TASK, {"prompt": EASY}, None
+    )
+    assert predictors.of("another", {"prompt": HARD}, None) is None
     assert not Predictors(parse_policy(text(tmp_path).partition("[tasks.")[0], "test"))

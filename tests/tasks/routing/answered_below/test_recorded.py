@@ -41,7 +41,7 @@ def recorded(ledger: Ledger, text: str, number: int, **columns: Any) -> str:
 def test_what_rules_would_have_answered_costs_nothing(ledger: Ledger, replayed: Any) -> None:
     for number, text in enumerate(("I lost my card", "hello", "it fails at login")):
         recorded(ledger, text, number)
-    told = replayed(stated(words=WORDS, audit=0.001))
+    told = replayed(stated(words=WORDS))
     assert told["deployments"] == {
         "house": {"before": 3, "after": 1},
         "rule": {"before": 0, "after": 2},
@@ -56,7 +56,7 @@ def test_what_rules_would_have_answered_costs_nothing(ledger: Ledger, replayed: 
 def test_what_was_answered_by_a_rule_went_there_before(ledger: Ledger, replayed: Any) -> None:
     without = {"tier": "rule", "deployment": None, "calls": 0, "spent": 0}
     recorded(ledger, "I lost my card", 1, **without)
-    assert replayed(stated(words=WORDS, audit=0.001))["moves"] == []
+    assert replayed(stated(words=WORDS))["moves"] == []
     assert replayed(HOUSE)["deployments"] == {
         "house": {"before": 0, "after": 1},
         "rule": {"before": 1, "after": 0},
