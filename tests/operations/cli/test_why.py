@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.ledger.moves import Moves, settlement
+from tests.ledger.placed import place
 from tests.operations.cli.command import Command
 from tests.operations.cli.terminal import in_terminal
 from tierqueue.ledger.in_force import policies
@@ -125,13 +126,13 @@ def test_why_fits_a_terminal_of_80_columns(tierqueue: Command, moves: Moves) -> 
 
 
 def test_why_says_of_a_second_item_that_it_is_guarded_as_the_first_and_of_no_chain(
-    tierqueue: Command, moves: Moves
+    tierqueue: Command, ledger: Ledger
 ) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"second_to": "item-0", "purpose": "shadow"}, "the item that it answers a second time"),
         ({}, "what stood before it in its chain"),
     ]
     for stated, before in cases:
-        [item_id] = moves.submit(1, inherits="confidential", **stated)
+        item_id = place(ledger, "submitted", inherits="confidential", **stated)
         said = " ".join(tierqueue("why", item_id).split())
         assert f"at least as guarded as {before}: confidential" in said
