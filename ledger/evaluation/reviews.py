@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, bindparam, exists, func, select, update
+from sqlalchemy import Select, bindparam, case, exists, func, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.evaluation import labels
@@ -154,6 +154,27 @@ def waiting(connection: Transaction, until: int) -> Waiting:
     found = select(func.count(), soon, func.min(reviews.c.due))
     row = connection.execute(found.where(*_OPEN)).one()
     return Waiting(items=row[0], soon=row[1], first_due=row[2])
+
+
+def assign(
+    connection: Transaction, item: Judgeable, *, assignee: str | None, due: int | None, by: str
+) -> int:
+    """Give a review that ``labels.judgeable`` has locked to somebody, and another time until which
+    it is to be decided (epoch microseconds, at the most until the item's deadline); ``None`` leaves
+    either as it is. Returns until when.
+    """
+    deadline = select(items.c.deadline).where(items.c.id == item.id).scalar_subquery()
+    given: dict[str, Any] = {} if assignee is None else {"assignee": assignee}
+    if due is not None:
+        given["due"] = case((deadline < due, deadline), else_=due)
+    if given:
+        connection.execute(update(reviews).where(reviews.c.item_id == item.id).values(**given))
+    kept = select(reviews.c.due).where(reviews.c.item_id == item.id)
+    until = int(connection.execute(kept).scalar_one())
+    said = {"assignee": assignee, "due": None if due is None else until}
+    told = {name: value for name, value in said.items() if value is not None}
+    audit_log.note(connection, by=by, what="review", detail={"item": item.id, **told})
+    return until
 
 
 def decide(connection: Transaction, item: Judgeable, decision: Decision) -> Ends:

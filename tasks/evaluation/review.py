@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tierqueue.ledger.evaluation import reviews
     from tierqueue.ledger.evaluation.labels import Judgeable
 
+_MOST_NAME = 200
+_LONGEST = 366 * 86_400.0
+"""Seconds that a person may be given."""
+
 _MOST_WORDS = 500
 """Characters of a reason that a person gives."""
 
@@ -48,6 +52,27 @@ class Review:
 
         with app.ledger.read() as connection:
             return reviews.refused(connection, self._id(connection))
+
+    def assign(self, *, to: str | None = None, within: float | None = None, by: str) -> int:
+        """Give it to somebody (``to``), and so many seconds from now to decide it (``within``), at
+        the most until the item's deadline. Returns until when, in epoch microseconds.
+
+        Raises ``InvalidItem`` for a name that is empty or too long, for no time at all, and where
+        neither is said.
+        """
+        from tierqueue.ledger.evaluation import reviews
+        from tierqueue.ledger.session import now as database_now
+
+        if to is None and within is None:
+            raise InvalidItem("say to whom, or within which time")
+        if to is not None and not 0 < len(to.strip()) <= _MOST_NAME:
+            raise InvalidItem(f"say to whom, in at most {_MOST_NAME} characters")
+        if within is not None and not 0 < within <= _LONGEST:
+            raise InvalidItem("say within which time: more than nothing, at most a year")
+        with app.ledger.write() as connection:
+            item = self._locked(connection)
+            due = None if within is None else database_now(connection) + round(within * 1e6)
+            return reviews.assign(connection, item, assignee=to, due=due, by=by)
 
     def accept(self, *, by: str, answer: int | None = None) -> None:
         """Take a refused answer after all: the one of attempt ``answer``, else the last that fits.

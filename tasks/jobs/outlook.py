@@ -8,11 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.operations import job_counts, jobs
 from tierqueue.ledger.operations.job_counts import SECOND, Pace
 from tierqueue.ledger.operations.jobs import Progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.item import Tier
+from tierqueue.router.policy.deployment import Limits
+from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.jobs.expectation import Expected, chance_of, student
 
 WINDOW = 60_000_000
@@ -205,3 +209,56 @@ def _mean(paces: Sequence[Pace], left: float) -> Expected:
     variance = max(0.0, (squares - total * mean) / (count - 1))
     reach = student(count - 1) * sqrt(variance / count + variance / max(left, 1.0))
     return Expected(max(0.0, mean - reach), mean, mean + reach)
+
+
+def time_of(
+    visits: Mapping[str, float],
+    policy: Policy,
+    known: Mapping[str, Past],
+    concurrency: Mapping[Tier, int],
+    chosen: Mapping[str, Mapping[str, int]],
+) -> tuple[float | None, str]:
+    """How long so many rows take at each deployment, in seconds from when they begin: tiers work
+    side by side, each within its limits, or those that operators have ``chosen`` in their place.
+    ``None``, and why, where it is not known.
+    """
+    busy: dict[Tier, float] = {}
+    asked: dict[str, tuple[float, float, float]] = {}
+    for name, rows in visits.items():
+        deployment, past = policy.deployments[name], known.get(name)
+        if past is None or past.seconds is None:
+            return None, f"refused answers would go to {name}, where none has ended yet"
+        work, tokens = rows * past.seconds, rows * past.tokens
+        busy[deployment.tier] = busy.get(deployment.tier, 0.0) + work
+        for scope in (name, *([f"account:{deployment.account}"] if deployment.account else [])):
+            before = asked.get(scope, (0.0, 0.0, 0.0))
+            asked[scope] = before[0] + work, before[1] + rows, before[2] + tokens
+    longest = max(
+        (
+            _within(policy.limits_of(scope), chosen.get(scope, {}), *needed)
+            for scope, needed in asked.items()
+        ),
+        default=0.0,
+    )
+    for tier, work in busy.items():
+        calls = concurrency.get(tier, policy.tiers[tier].concurrency)
+        if calls == 0:
+            return None, f"tier {tier} is stopped: its calls in flight are set to 0"
+        longest = max(longest, work / calls)
+    return longest, ""
+
+
+def _within(
+    stated: Limits, chosen: Mapping[str, int], work: float, rows: float, tokens: float
+) -> float:
+    """The seconds that so many rows take within limits; ``work`` in seconds of calls."""
+    limits = stated.model_copy(update=dict(chosen))
+    longest = work / (limits.in_flight or float("inf"))
+    for rate, needed in (
+        (limits.requests_per_minute, rows),
+        (limits.tokens_per_minute, tokens),
+        (limits.requests_per_day and limits.requests_per_day / 1440, rows),
+    ):
+        if rate is not None:
+            longest = max(longest, needed * 60 / rate)
+    return longest

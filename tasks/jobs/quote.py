@@ -9,12 +9,12 @@ from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.escalation import after_rejection
 from tierqueue.router.item import Below, Sensitivity, Tier, WorkItem
-from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Signals
 from tierqueue.tasks.jobs.expectation import Expected, Outlay, outlay, repriced, share
+from tierqueue.tasks.jobs.outlook import time_of
 from tierqueue.tasks.routing.answered_below.asked_first import First
 from tierqueue.tasks.routing.answered_below.rows import RowsBelow
 from tierqueue.tasks.routing.foreseen import signals_of, work_item
@@ -252,59 +252,6 @@ def _seconds(
         return None
     seconds, found.untimed = time_of(found.visits, policy, known, concurrency, measured.limits)
     return seconds
-
-
-def time_of(
-    visits: Mapping[str, float],
-    policy: Policy,
-    known: Mapping[str, Past],
-    concurrency: Mapping[Tier, int],
-    chosen: Mapping[str, Mapping[str, int]],
-) -> tuple[float | None, str]:
-    """How long so many rows take at each deployment, in seconds from when they begin: tiers work
-    side by side, each within its limits, or those that operators have ``chosen`` in their place.
-    ``None``, and why, where it is not known.
-    """
-    busy: dict[Tier, float] = {}
-    asked: dict[str, tuple[float, float, float]] = {}
-    for name, rows in visits.items():
-        deployment, past = policy.deployments[name], known.get(name)
-        if past is None or past.seconds is None:
-            return None, f"refused answers would go to {name}, where none has ended yet"
-        work, tokens = rows * past.seconds, rows * past.tokens
-        busy[deployment.tier] = busy.get(deployment.tier, 0.0) + work
-        for scope in (name, *([f"account:{deployment.account}"] if deployment.account else [])):
-            before = asked.get(scope, (0.0, 0.0, 0.0))
-            asked[scope] = before[0] + work, before[1] + rows, before[2] + tokens
-    longest = max(
-        (
-            _within(policy.limits_of(scope), chosen.get(scope, {}), *needed)
-            for scope, needed in asked.items()
-        ),
-        default=0.0,
-    )
-    for tier, work in busy.items():
-        calls = concurrency.get(tier, policy.tiers[tier].concurrency)
-        if calls == 0:
-            return None, f"tier {tier} is stopped: its calls in flight are set to 0"
-        longest = max(longest, work / calls)
-    return longest, ""
-
-
-def _within(
-    stated: Limits, chosen: Mapping[str, int], work: float, rows: float, tokens: float
-) -> float:
-    """The seconds that so many rows take within limits; ``work`` in seconds of calls."""
-    limits = stated.model_copy(update=dict(chosen))
-    longest = work / (limits.in_flight or float("inf"))
-    for rate, needed in (
-        (limits.requests_per_minute, rows),
-        (limits.tokens_per_minute, tokens),
-        (limits.requests_per_day and limits.requests_per_day / 1440, rows),
-    ):
-        if rate is not None:
-            longest = max(longest, needed * 60 / rate)
-    return longest
 
 
 def most_after(made: Iterable[NewItem], policy: Policy, now: int) -> Mapping[str, float]:

@@ -15,7 +15,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.jobs.expectation import Expected, Outlay, share
-from tierqueue.tasks.jobs.quote import time_of
+from tierqueue.tasks.jobs.outlook import time_of
 from tierqueue.tasks.jobs.sampled_cost import Stratum, whole
 from tierqueue.tasks.jobs.sampling import Layer
 

@@ -26,6 +26,7 @@ from tierqueue.operations.cli.output.printing import (
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.duration import MICROSECONDS, parse_duration
 
 if TYPE_CHECKING:
     from tierqueue.tasks.evaluation.review import Review
@@ -35,7 +36,7 @@ _TIMES, _MONEY = ("parked_at", "due"), ("spent",)
 
 @click.group()
 def review() -> None:
-    """What no tier was sure enough of: list it, look at it, accept, correct or reject it."""
+    """What no tier was sure enough of: list, show, assign it; accept, correct or reject it."""
 
 
 @review.command(name="list", epilog="Example: tierqueue review list")
@@ -120,6 +121,36 @@ def show(item_id: str, as_json: bool) -> None:
         say(f"attempt {one.fence}, {one.deployment}{sure}: {'; '.join(one.reasons)}")
         kept = one.answer if isinstance(one.answer, str) else json_line(one.answer)
         paragraph("  ", "its answer was not kept" if one.answer is None else kept)
+
+
+@review.command(
+    epilog="Example: tierqueue review assign 01b30c2f-71d0-7aa1-8a10-2c5e4b9d6f11 --to ada"
+    " --within 4h"
+)
+@click.argument("item_id", metavar="ITEM")
+@click.option("--to", help="Whose it is from now on.")
+@click.option("--within", help="It is to be decided within 30m, 4h, … from now.")
+@json_option
+def assign(item_id: str, to: str | None, within: str | None, as_json: bool) -> None:
+    """Give ITEM to somebody, or another time to be decided in.
+
+    Never beyond the item's own deadline: then it dies, whoever has it.
+    """
+    from tierqueue.tasks.evaluation.review import Review
+
+    try:
+        seconds = None if within is None else parse_duration(within) / MICROSECONDS
+    except ValueError as error:
+        raise InvalidItem(str(error)) from None
+    with opened() as ledger:
+        with ledger.read() as connection:
+            item_id = item_named(connection, item_id)
+        due = Review(item_id).assign(to=to, within=seconds, by=operator())
+    if as_json:
+        emit(record({"item": item_id, "assignee": to, "due": due}, times=("due",)))
+    else:
+        whose = "" if to is None else f"{to}'s, "
+        say(f"item {item_id}: {whose}to be decided by {moment(due)}")
 
 
 @review.command(epilog="Example: tierqueue review accept 01b30c2f-71d0-7aa1-8a10-2c5e4b9d6f11")

@@ -8,7 +8,7 @@ from tierqueue.operations.cli.output.printing import moment, record
 from tierqueue.router.money import format_usd
 
 _MONEY = ("max_cost", "moved")
-_TIMES = ("since", "before", "ended_at")
+_TIMES = ("since", "before", "ended_at", "due")
 
 
 def in_words(detail: Mapping[str, Any]) -> str:
@@ -18,7 +18,7 @@ def in_words(detail: Mapping[str, Any]) -> str:
 
 def for_scripts(detail: Mapping[str, Any]) -> dict[str, Any]:
     """The same for scripts, each figure with its unit."""
-    told = record(detail, money=_MONEY)
+    told = record(detail, money=_MONEY, times=("due",))
     if "deaths" in told:
         told["deaths"] = [record(death, times=_TIMES) for death in told["deaths"]]
     if "filters" in told:

@@ -109,10 +109,10 @@ def test_who_pays_and_by_which_template_it_is_asked_is_learned_too() -> None:
         made.append(Labelled("sum", f"add {number}", not hard, expensive_right=True, traits=traits))
     gain = Gain.load(train(made))
     asked = [Traits("acme", "long"), Traits("beta", "short"), Traits("gamma"), Traits()]
-    dear, cheap, unknown, none = gain.chances("sum", ["add 7"] * 4, asked)
-    assert dear.gain > 0.4 > cheap.gain + 0.2
+    hard_one, cheap, unknown, none = gain.chances("sum", ["add 7"] * 4, asked)
+    assert hard_one.gain > 0.4 > cheap.gain + 0.2
     assert unknown == none
-    assert cheap.gain < none.gain < dear.gain
+    assert cheap.gain < none.gain < hard_one.gain
     # Who they are does not stand in the file.
     assert b"acme" not in train(made)
 

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.ledger.moves import SECOND, Moves, settlement
 from tierqueue.ledger.lifecycle.settlements import Parked
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks import Review, feedback, pending_reviews
@@ -99,3 +101,24 @@ def test_what_is_rejected_tells_its_producer_why(moves: Moves) -> None:
 def test_an_item_that_is_not_there_is_said(moves: Moves) -> None:
     with pytest.raises(InvalidItem, match="there is no item nobody"):
         Review("nobody").reject("x", by="ada")
+
+
+def test_nobody_is_given_longer_than_the_item_has(moves: Moves, ledger: Ledger) -> None:
+    item = parked(moves)
+    until = Review(item).assign(to="ada", within=7 * 86_400.0, by="beth")
+    with ledger.write() as connection:
+        deadline = moves.now() + 60 * SECOND
+        connection.execute(update(items).where(items.c.id == item).values(deadline=deadline))
+    assert Review(item).assign(within=7 * 86_400.0, by="beth") == deadline < until
+    (waiting,) = pending_reviews(assignee="ada")
+    assert (waiting.item, waiting.due) == (item, deadline)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"to": " "}, {"to": "a" * 201}, {"within": 0.0}, {"within": float("inf")}],
+    ids=str,
+)
+def test_what_cannot_be_assigned_is_refused(moves: Moves, asked: dict[str, Any]) -> None:
+    with pytest.raises(InvalidItem, match="say "):
+        Review(parked(moves)).assign(**asked, by="beth")

@@ -73,3 +73,24 @@ def test_what_waits_for_nobody_is_complained_of(tierqueue: Command, ledger: Ledg
     (item_id,) = Moves(ledger).submit()
     assert "waits for no review" in tierqueue.complaint("review", "show", item_id)
     assert "waits for no review" in tierqueue.complaint("review", "accept", item_id)
+
+
+def test_an_item_is_given_to_somebody_and_another_time(tierqueue: Command, ledger: Ledger) -> None:
+    moves = Moves(ledger)
+    item = _parked(moves)
+    due = tierqueue.json("review", "list")[0]["due_epoch_us"]
+    told = tierqueue.json("review", "assign", item, "--to", "ada", "--within", "5m")
+    assert told["assignee"] == "ada"
+    (one,) = tierqueue.json("review", "list", "--assignee", "ada")
+    assert (one["item"], one["due_epoch_us"]) == (item, told["due_epoch_us"])
+    assert told["due_epoch_us"] < due
+    assert f"item {item}: beth's, to be decided by" in tierqueue(
+        "review", "assign", item[:20], "--to", "beth"
+    )
+    assert tierqueue.json("review", "list")[0]["due_epoch_us"] == told["due_epoch_us"]
+    assert "assignee ada, due" in " ".join(tierqueue("actions").split())
+    assert "say to whom" in tierqueue.complaint("review", "assign", item)
+    said = tierqueue.complaint("review", "assign", item, "--within", "soon")
+    assert "is not a duration" in said
+    tierqueue("review", "accept", item)
+    assert "waits for no review" in tierqueue.complaint("review", "assign", item, "--to", "ada")
