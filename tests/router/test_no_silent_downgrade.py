@@ -4,10 +4,11 @@ from tests.router.specs import FRONTIER, GPU, OPEN, a_spec, an_item, policy_of
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute
 from tierqueue.router.escalation import after_rejection
-from tierqueue.router.item import Sensitivity
+from tierqueue.router.item import Fallback, Sensitivity
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.route import Route
 from tierqueue.router.selection.evidence import Evidence
+from tierqueue.router.served import must_be_the_asked, same_model
 from tierqueue.router.signals import Signals
 
 SIGNALS = Signals(1000, 100)
@@ -20,6 +21,21 @@ def test_over_budget_no_cheaper_model_takes_over() -> None:
     item = an_item(floor=FRONTIER, max_cost=NanoUSD(1))
     error = choose(item, SIGNALS, policy_of([LOW, MID, TOP]), Conditions(0, {}, WELL_KNOWN))
     assert isinstance(error, CostCeilingExceeded)
+
+
+def test_over_budget_no_fallback_chain_takes_over() -> None:
+    # Whoever may fall back in an outage may not for want of money.
+    item = an_item(
+        floor=OPEN, max_cost=NanoUSD(1), fallback=Fallback(on_outage=OPEN, on_throttle=OPEN)
+    )
+    error = choose(item, SIGNALS, policy_of([LOW, MID, TOP]), Conditions(0, {}, WELL_KNOWN))
+    assert isinstance(error, CostCeilingExceeded)
+
+
+def test_an_answer_of_another_model_than_was_asked_for_is_never_taken_for_its_own() -> None:
+    assert same_model("gpt-4o", "gpt-4o-2024-08-06")
+    assert not same_model("gpt-4o", "gpt-4o-mini")
+    assert must_be_the_asked(None, None)
 
 
 def test_where_no_candidate_fits_the_cheapest_is_not_taken_instead() -> None:
