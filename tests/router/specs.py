@@ -48,7 +48,7 @@ def a_spec(name: str, tier: Tier = GPU, **stated: Any) -> Spec:
 
 def an_item(**stated: Any) -> WorkItem:
     own: dict[str, Any] = {"sensitivity": Sensitivity.INTERNAL, "floor": GPU}
-    for key in ("sensitivity", "floor", "max_cost", "budget"):
+    for key in ("sensitivity", "floor", "max_cost", "budget", "fallback"):
         if key in stated:
             own[key] = stated.pop(key)
     plain: dict[str, Any] = {"id": "i-1", "task": "t", "prompt_bytes": 0, "output_limit": 0}
