@@ -12,7 +12,8 @@ not how much is used.
 
 Eight worker processes of one tier, a deployment for each case, all at once, against the sandbox,
 which counts by code of its own: limits of requests and tokens, stated in the policy, told in
-headers alone, found by refusals alone, and lowered in the middle; with SIGKILLs, a restart of the
+headers alone, found by refusals alone, and lowered in the middle, where it is stated some seconds
+after an operator has said so; with SIGKILLs, a restart of the
 broker and a provider that is down for most of the run. Progress goes to stderr; the one JSON line
 at the end has the worst share of all cases and the most refusals of those whose limit is stated or
 told; what is found by refusals alone stands apart (`found_429s`), and every case in `cases`.

@@ -10,6 +10,15 @@ OUTPUT_LIMIT = 150
 """The bound of a call's output, in tokens; billed are 50 to 150, log-uniform."""
 
 
+TRAVEL = 5.0
+"""Seconds within which a call reaches its provider where the window is a minute."""
+
+
+def travel(window: float) -> float:
+    """The same of another window, in seconds."""
+    return min(TRAVEL, window / 10)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One deployment. ``limit`` is in requests or tokens of a window.

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from bench.ceilings.kills import ProviderLog
 from bench.limits import figures
-from bench.limits.cases import PLAN, WORKERS, Case, cases, in_force, policy, sandbox_limits
+from bench.limits.cases import PLAN, WORKERS, Case, cases, in_force, policy, sandbox_limits, travel
 from bench.limits.figures import Times
 from bench.limits.kinds import KINDS
 from bench.stage import say
@@ -28,6 +28,9 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
 from tierqueue.operations.cli.system.worker import celery_words
 from tools.system import System, procfile
+
+IN_FORCE = 2.0
+"""Seconds within which what an operator sets holds over all workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,9 @@ def _played(
     plan: list[tuple[float, Any]] = [
         (down, lambda: (system.folder / "troubles").write_text(f"{outage.model} 503\n")),
         (up, (system.folder / "troubles").unlink),
-        (lowered, lambda: _lower(system, ledger, wanted, shape)),
+        # Said before it is so: what was granted until then has arrived.
+        (lowered - IN_FORCE - travel(shape.window), lambda: _state(ledger, wanted)),
+        (lowered, lambda: _lower(system, wanted, shape)),
         (begin + shape.window * 2.5, system.restart_broker),
     ]
     dice = random.Random(5)
@@ -93,13 +98,17 @@ def _played(
     }
 
 
-def _lower(system: System, ledger: Ledger, wanted: list[Case], shape: Shape) -> None:
-    """The provider lowers some limits to half; where they are stated, an operator says so."""
+def _state(ledger: Ledger, wanted: list[Case]) -> None:
+    """An operator says to what the provider is about to lower the limits that are stated."""
     for case in wanted:
         if case.lowered and case.stated:
             most = {case.policys_limit: in_force(case, lowered=True)}
             with ledger.write() as connection:
                 stated_limits.set_limits(connection, case.name, most, "bench")
+
+
+def _lower(system: System, wanted: list[Case], shape: Shape) -> None:
+    """The provider lowers some limits to half."""
     _write_limits(system.folder, wanted, shape, lowered=True)
     say("limits lowered")
 

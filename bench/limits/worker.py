@@ -4,6 +4,7 @@ import os
 
 import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
 from bench.limits import kinds  # noqa: F401 - the same
+from bench.limits.cases import travel
 from tierqueue.router.item import Tier
 from tierqueue.tasks.app import app
 from tierqueue.workers.limits.limiter import Limiter
@@ -11,7 +12,7 @@ from tierqueue.workers.tier_worker import TierWorker
 
 WINDOW = float(os.environ["BENCH_WINDOW"])
 Limiter.minute = WINDOW
-Limiter.travel = min(Limiter.travel, WINDOW / 10)
+Limiter.travel = travel(WINDOW)
 
 worker = TierWorker(app, Tier.FRONTIER)
 
