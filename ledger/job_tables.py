@@ -101,6 +101,28 @@ job_deltas = Table(
 )
 """What is to be added to ``job_counts``, on PostgreSQL: many writers append and none waits."""
 
+
+def _moved(when: str) -> list[Column[Any]]:
+    return [
+        *(Column(f"{when}{name}", Text) for name in ("part", "state", "reason", "tier")),
+        Column(f"{when}went_on", Boolean),
+        *(Column(f"{when}{name}", BigInteger) for name in ("spent", "held", "size")),
+    ]
+
+
+job_moves = Table(
+    "job_moves",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("job_id", Id, nullable=False),
+    *_moved("old_"),
+    *_moved(""),
+    Column("ended", BigInteger),
+)
+"""What is to be added to ``job_counts``, on SQLite: one row a move, as the item was (null: it was
+not there) and is (null: no more), and in which second it ended. Whoever commits has added them.
+"""
+
 chords = Table(
     "chords",
     metadata,

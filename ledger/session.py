@@ -28,8 +28,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tierqueue.ledger.schema import of_this_schema
-from tierqueue.ledger.sqlite_path import check_path
-from tierqueue.ledger.turns import Turns
+from tierqueue.ledger.sqlite import job_moves, turns
+from tierqueue.ledger.sqlite.path import check_path
 from tierqueue.router.errors import Misconfigured
 
 _log = structlog.get_logger(__name__)
@@ -102,7 +102,9 @@ class Ledger:
         if dialect == "postgresql" and idle_reads is not None:
             limit = f"SET LOCAL idle_in_transaction_session_timeout = {round(idle_reads * 1000)}"
             self._before_reads = text(limit)
-        self._turns = Turns(f"{parsed.database}-turns", patience) if dialect == "sqlite" else None
+        self._turns = (
+            turns.Turns(f"{parsed.database}-turns", patience) if dialect == "sqlite" else None
+        )
         if dialect == "sqlite":
             busy = _BUSY_SECONDS if patience is None else patience
             self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", busy, read_only=False)
@@ -127,6 +129,8 @@ class Ledger:
         turn = nullcontext() if self._turns is None else self._turns
         with of_this_schema(self._reader), turn, self._writer.begin() as connection:
             yield connection
+            if self._turns is not None:
+                job_moves.add(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

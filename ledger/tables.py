@@ -33,6 +33,7 @@ from tierqueue.ledger.evidence_table import surrogates_off as surrogates_off  # 
 from tierqueue.ledger.job_tables import chords as chords  # noqa: PLC0414
 from tierqueue.ledger.job_tables import job_counts as job_counts  # noqa: PLC0414
 from tierqueue.ledger.job_tables import job_deltas as job_deltas  # noqa: PLC0414
+from tierqueue.ledger.job_tables import job_moves as job_moves  # noqa: PLC0414
 from tierqueue.ledger.job_tables import job_rows as job_rows  # noqa: PLC0414
 from tierqueue.ledger.job_tables import jobs as jobs  # noqa: PLC0414
 from tierqueue.ledger.job_tables import schedule_runs as schedule_runs  # noqa: PLC0414

@@ -22,14 +22,15 @@ from sqlalchemy.dialects import postgresql
 
 from tierqueue.ledger.job_tables import job_counts, job_deltas
 from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.sqlite import job_moves
+from tierqueue.ledger.sqlite.job_moves import KEYS as _KEYS
+from tierqueue.ledger.sqlite.job_moves import SUMS as _SUMS
 from tierqueue.ledger.tables import attempts, items, job_rows
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 
 SECOND = 1_000_000
 
-_KEYS = ("job_id", "part", "at", "state", "reason", "tier", "went_on")
-_SUMS = ("rows", "spent", "held", "squares", "size", "size_squares", "size_spent")
 _OVER = frozenset(state.value for state in ENDS)
 
 _FOLDING = 7_163_902_141
@@ -124,7 +125,8 @@ def _stored(table: Any) -> Select[Any]:
     )
 
 
-_ALL = union_all(_stored(job_counts), _stored(job_deltas)).subquery()
+_MOVED = job_moves.summed(bindparam("job")).subquery()
+_ALL = union_all(_stored(job_counts), _stored(job_deltas), _stored(_MOVED)).subquery()
 _GROUPS = union_all(
     select(
         *(_ALL.c[name] for name in _KEYS[1:]),
@@ -224,7 +226,7 @@ def began(connection: Transaction, job_id: str, second: int) -> int | None:
 def fold(connection: Transaction) -> None:
     """Add what PostgreSQL's log holds to the sums, at any time: of many at once one does it.
 
-    SQLite has no log: its one writer adds to the sums itself.
+    On SQLite whoever writes has added it before it commits.
     """
     if connection.dialect.name == "sqlite":
         return

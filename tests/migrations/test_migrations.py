@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Index, text
 
+from tests.ledger.moves import Moves
 from tierqueue import migrations
+from tierqueue.ledger.operations import job_counts, jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import metadata
 from tierqueue.router.errors import LedgerMismatch
@@ -137,3 +140,33 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(
     assert migrations.current(empty_url) is None
     monkeypatch.undo()
     assert migrations.upgrade(empty_url) == migrations.head()
+
+
+def test_a_step_back_over_the_log_of_moves_loses_none(sqlite_url: str) -> None:
+    ledger = Ledger(sqlite_url)
+    ended = text("UPDATE items SET state = 'succeeded', ended_at = 5000000 WHERE id = :id")
+    try:
+        moves = Moves(ledger)
+        with ledger.write() as connection:
+            job = jobs.create(connection, task="t", source="f", max_cost=None, now=1, path="f")
+        first, second, third = [
+            moves.submit(1, job_id=job, job_index=number)[0] for number in range(3)
+        ]
+        # As an older release writes: what it moves is in the log alone.
+        with ledger.engine.begin() as connection:
+            connection.execute(ended, {"id": first})
+            config = migrations._config()
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0077")
+            connection.execute(ended, {"id": second})
+            own = text("SELECT state, sum(rows) FROM job_counts WHERE part = 'own' GROUP BY state")
+            assert dict(map(tuple, connection.execute(own))) == {"submitted": 1, "succeeded": 2}
+        migrations.upgrade(sqlite_url)
+        with ledger.engine.begin() as connection:
+            connection.execute(ended, {"id": third})
+        with ledger.read() as connection:
+            counted = job_counts.counted(connection, job, 1)
+        assert counted.states == {"succeeded": 3}
+        assert sum(pace.ends[5] for pace in counted.paces) == 3
+    finally:
+        ledger.close()

@@ -134,7 +134,7 @@ def test_a_turn_file_on_a_read_only_file_system_is_the_database_s_refusal(
         raise OSError(30, "Read-only file system")
 
     ledger = Ledger(sqlite_url)
-    monkeypatch.setattr("tierqueue.ledger.turns.os.open", read_only_system)
+    monkeypatch.setattr("tierqueue.ledger.sqlite.turns.os.open", read_only_system)
     with pytest.raises(DBAPIError) as refused, ledger.write():
         pass
     refusal = writes.refusal(refused.value)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 
 from tests.ledger.moves import SECOND, WORKER, Moves, new_item, settlement
 from tierqueue.ledger import tables
-from tierqueue.ledger.lifecycle import batches, claims, items
+from tierqueue.ledger.lifecycle import batches, claims, documents, items
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.operations import dead_letters, erasure, job_counts, job_rows, jobs
 from tierqueue.ledger.operations.job_counts import Counted
@@ -187,6 +188,41 @@ def test_whoever_writes_is_counted_also_one_that_knows_of_no_sums(moves: Moves) 
         connection.execute(text("UPDATE items SET spent = 9 WHERE id = :id"), {"id": first})
     assert _counted(moves, job_id).states == {"succeeded": 2}
     assert (_counted(moves, job_id).spent, moves.row(second).spent) == (16, 7)
+
+
+def test_what_is_written_by_one_that_adds_nothing_up_is_counted_at_once(moves: Moves) -> None:
+    job_id, [first, _] = _job(moves, 2, [])
+    with moves.ledger.engine.begin() as connection:
+        ended = "UPDATE items SET state = 'succeeded', spent = 7, ended_at = 3000000"
+        connection.execute(text(ended))
+    assert _told(_counted(moves, job_id)) == _by_hand(moves, job_id)
+    with moves.ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE items SET spent = 9 WHERE id = :id"), {"id": first})
+    with moves.ledger.write():
+        pass
+    assert _told(_counted(moves, job_id)) == _by_hand(moves, job_id)
+
+
+def test_what_is_rolled_back_is_not_counted(moves: Moves) -> None:
+    job_id, [first] = _job(moves, 1, [])
+    twice = new_item(id=first, job_id=job_id, job_index=7)
+    new = [new_item(job_id=job_id, job_index=6), twice]
+    rows = items.prepare(moves.ledger.dialect, new, moves.now())
+    with pytest.raises(IntegrityError), moves.ledger.write() as connection:
+        rows.write(connection)
+    assert _counted(moves, job_id).states == {"submitted": 1}
+
+
+def test_a_document_that_goes_as_one_is_counted_as_any_other_item(moves: Moves) -> None:
+    with moves.ledger.write() as connection:
+        job_id = jobs.create(connection, task="t", source="f", max_cost=None, now=1, path="f.csv")
+        whole = new_item(job_id=job_id, job_index=0, split={"pages": 2})
+        items.prepare(moves.ledger.dialect, [whole], moves.now()).write(connection)
+    assert _counted(moves, job_id).documents == 1
+    with moves.ledger.write() as connection:
+        documents.as_one(connection, whole.id)
+    counted = _counted(moves, job_id)
+    assert (counted.documents, counted.states) == (0, {"submitted": 1})
 
 
 def test_an_item_that_ends_while_a_row_takes_it_over_is_counted_once(moves: Moves) -> None:
