@@ -51,7 +51,7 @@ def test_a_ledger_that_was_never_migrated_says_what_to_run(empty: Ledger) -> Non
 
 
 def test_an_older_ledger_says_its_revision_and_what_it_lacks(empty: Ledger) -> None:
-    with empty.write() as connection:
+    with empty.engine.begin() as connection:
         config = migrations._config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
