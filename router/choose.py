@@ -168,7 +168,7 @@ def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     of_its_kind = candidates_of(policy, item.task, demands.sensitivity, rank, now // _DAY)
     candidates = limited(of_its_kind, conditions.limits)
     top, paying = highest(candidates), _paying(demands.budget, policy, conditions)
-    slack = slack_of(demands, now, live=item.live, images=bool(item.images))
+    slack = slack_of(demands, now, live=item.live)
     for candidate in candidates:
         input_tokens = signals.input_tokens(candidate.name)
         output_tokens = signals.output_tokens_bound + candidate.reasoning

@@ -40,7 +40,7 @@ from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.prefixes import Prefixes
 from tierqueue.workers.process.event_loop import EventLoopThread
-from tierqueue.workers.request import prepare
+from tierqueue.workers.request import Contents, prepare, whole
 from tierqueue.workers.settler import Ended, Settler
 from tierqueue.workers.verdicts import EndedCall
 
@@ -146,7 +146,7 @@ class Caller:
         settler: Settler,
         breaker: Breaker,
         checkpoint: Callable[[str], None],
-        contents: Callable[[Sequence[str]], Mapping[str, bytes]],
+        contents: Contents,
     ) -> None:
         self._types = types
         self._contents = contents
@@ -270,19 +270,13 @@ class Caller:
 
     async def _whole(self, call: Call | Failed) -> Call | Failed | Interrupted:
         """The call with the bytes of its images, or why it has none; nothing has been sent yet."""
-        if isinstance(call, Failed) or not call.images:
+        if isinstance(call, Failed):
             return call
-        wanted = [image.sha256 for image in call.images]
         try:
-            found = await asyncio.to_thread(self._contents, wanted)
+            return await whole(call, self._contents)
         except Exception as error:  # noqa: BLE001 - the ledger is away: given back, as the claim is
             _log.warning("images_unread", item=call.item, error=type(error).__name__)
             return Interrupted(kind="images_unread")
-        if missing := [sha256 for sha256 in wanted if sha256 not in found]:
-            message = f"image {missing[0][:12]} is not kept any more; nothing was sent"
-            return Failed(kind="image_gone", message=message, transient=False, reason="internal")
-        images = [replace(image, body=found[image.sha256]) for image in call.images]
-        return replace(call, images=images)
 
     async def _reply(self, station: Station, claim: Claim, call: Call, sent: list[Call]) -> Reply:
         """The reply to a call, in its turn; ``sent`` has it from when it may have left."""

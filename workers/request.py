@@ -1,5 +1,7 @@
 """The request of a claimed item: what is sent to a deployment, or why nothing may be."""
 
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -18,6 +20,9 @@ from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.prompt import Prompt
 from tierqueue.workers import egress
 from tierqueue.workers.engines.engine import Call, SentImage
+
+Contents = Callable[[Sequence[str]], Mapping[str, bytes]]
+"""Reads the bytes of images by their hashes; some may be kept no more."""
 
 
 def prepare(
@@ -81,6 +86,22 @@ def prepare(
         return egress.redacted(call, deployment.redact)
     except EgressRefused as error:
         return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
+
+
+async def whole(call: Call, contents: Contents) -> Call | Failed:
+    """The call with the bytes of its images, or why it has none; nothing has been sent yet.
+
+    Raises what ``contents`` does where the ledger cannot be asked.
+    """
+    if not call.images:
+        return call
+    wanted = [image.sha256 for image in call.images]
+    found = await asyncio.to_thread(contents, wanted)
+    if missing := [sha256 for sha256 in wanted if sha256 not in found]:
+        message = f"image {missing[0][:12]} is not kept any more; nothing was sent"
+        return Failed(kind="image_gone", message=message, transient=False, reason="internal")
+    images = [replace(image, body=found[image.sha256]) for image in call.images]
+    return replace(call, images=images)
 
 
 def _under(prompt: Prompt, claim: Claim) -> Prompt:

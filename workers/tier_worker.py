@@ -239,6 +239,7 @@ class TierWorker:
             told=told,
             clock=ledger.now,
             checkpoint=self._checkpoint,
+            contents=partial(_contents, ledger),
         )
         self._executor = Executor(
             worker=worker,

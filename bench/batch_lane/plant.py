@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,14 +17,15 @@ from sqlalchemy import select
 
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.contents import kept
 from tierqueue.ledger.lifecycle import claims, flows, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
-from tierqueue.ledger.lifecycle.items import die, new_id, prepare
+from tierqueue.ledger.lifecycle.items import die, new_id, prepare, submit
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.tables import batches, items
 from tierqueue.router.policy.policy import parse_policy
-from tierqueue.tasks import complete
+from tierqueue.tasks import ask_image, complete
 from tierqueue.tasks.routing.decide import choose_all
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.settle.decide import settlement
@@ -38,6 +39,7 @@ from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.maintenance.expiry import give_up
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.request import prepare as call_of
+from tierqueue.workers.request import whole
 from tools.system import ROOT
 
 SECOND = 1_000_000
@@ -59,13 +61,14 @@ risk = "internal"
 [deployments.batched]
 tier = "open_weight"
 engine = "{engine}"
-model = "open-large"
+model = "{model}"
 boundary = "vendor:sandbox"
 base_url = "http://127.0.0.1:{port}{path}"
 key_env = "SANDBOX_KEY"
 context_window = 8192
 simulated = true
 prices = {{ input = "0.60", output = "2.40" }}
+{keys}
 
 [deployments.batched.batch]
 prices = {{ input = "0.30", output = "1.20" }}
@@ -81,7 +84,8 @@ class Plant:
     """A ledger, a sandbox and a lane; ``now`` in epoch microseconds is the time everywhere.
 
     ``terms``: the sandbox's batches file; ``engine``: whose batches they are; ``batch``: further
-    keys of the policy's batch table; ``more``: what else stands in the policy.
+    keys of the policy's batch table, ``keys``: of its deployment's; ``more``: what else stands in
+    the policy.
     """
 
     def __init__(
@@ -93,6 +97,8 @@ class Plant:
         batch: str = "",
         more: str = "",
         engine: str = "openai",
+        model: str = "open-large",
+        keys: str = "",
     ) -> None:
         self._clock = folder / "clock"
         self.log = folder / "sandbox.jsonl"
@@ -106,6 +112,7 @@ class Plant:
         assert self._sandbox.stdout is not None
         port = int(json.loads(self._sandbox.stdout.readline())["port"])
         stated = {"engine": engine, "path": "/v1" if engine == "openai" else "", "batch": batch}
+        stated |= {"model": model, "keys": keys}
         self.policy = parse_policy(POLICY.format(port=port, **stated) + more, "plant")
         deployment = self.policy.deployments["batched"]
         built = build(deployment, {"SANDBOX_KEY": "any"})
@@ -113,7 +120,7 @@ class Plant:
         self.loop.start()
         self.loop.run(built.start())
         self.station = Station(deployment=deployment, engine=built)
-        self.types: dict[str, Any] = {complete.name: complete}
+        self.types: dict[str, Any] = {kind.name: kind for kind in (complete, ask_image)}
         self.kills: Counter[str] = Counter()
         self.to_kill: set[str] = set()
         self.lane = self._new_lane()
@@ -155,7 +162,12 @@ class Plant:
             told=_nothing,
             clock=lambda: self.now,
             checkpoint=self._checkpoint,
+            contents=self._contents,
         )
+
+    def _contents(self, hashes: Sequence[str]) -> Mapping[str, bytes]:
+        with self.ledger.read() as connection:
+            return kept.read(connection, hashes)
 
     def _checkpoint(self, name: str) -> None:
         if name in self.to_kill:
@@ -184,12 +196,26 @@ class Plant:
         at = self.now
         with self.ledger.write() as connection:
             prepare(self.ledger.dialect, made, at).write(connection)
-            if deadline is not None:
-                connection.execute(
-                    items.update().where(among(items.c.id)).values(deadline=at + deadline),
-                    {"ids": ids},
-                )
+            self._due(connection, ids, deadline)
         return ids
+
+    def submit_images(self, images: Sequence[bytes], *, deadline: int | None = DAY) -> list[str]:
+        """The same, of one item an image."""
+        made = [
+            ask_image.new_item((), {"image": image, "question": "What is it?"}, item_id=new_id())
+            for image in images
+        ]
+        ids = [new.id for new in made]
+        with self.ledger.write() as connection:
+            for new in made:
+                submit(connection, new, None)
+            self._due(connection, ids, deadline)
+        return ids
+
+    def _due(self, connection: Transaction, ids: Sequence[str], deadline: int | None) -> None:
+        if deadline is not None:
+            due = items.update().where(among(items.c.id)).values(deadline=self.now + deadline)
+            connection.execute(due, {"ids": ids})
 
     def route(self) -> None:
         """What a routing stage's look and its tick do."""
@@ -233,7 +259,7 @@ class Plant:
             settlement(
                 claim,
                 deployment,
-                judge(reply.result(), claim, complete, deployment),
+                judge(reply.result(), claim, self.types[claim.item.task], deployment),
                 self.policy,
                 self.now,
                 0.5,
@@ -248,7 +274,9 @@ class Plant:
         return len(claimed)
 
     async def _call(self, claim: Claim) -> Any:
-        call = call_of(self.station.deployment, claim, complete)
+        call = call_of(self.station.deployment, claim, self.types[claim.item.task])
+        assert isinstance(call, Call)
+        call = await whole(call, self._contents)
         assert isinstance(call, Call)
         return await self.station.engine.complete(call)
 

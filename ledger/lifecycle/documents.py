@@ -3,11 +3,11 @@
 What joins their answers is the body of a chord of theirs; a chord's last body is the document.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, exists, literal_column, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, exists, literal_column, or_, select, update
 
 from tierqueue.ledger.bulk import among, insert_many
 from tierqueue.ledger.lifecycle.flows import is_in
@@ -143,8 +143,11 @@ def joining(connection: Transaction, new: NewItem, part: Mapping[str, Any]) -> N
     return shared(document, new, (part["from"], part["to"]), part["parts"])
 
 
-def cut(connection: Transaction, document: RowMapping, made: Cut, now: int) -> None:
-    """Commit the parts of a document whose row the caller has locked; from now on it waits."""
+def cut(connection: Transaction, document: RowMapping, made: Cut, now: int, deadline: int) -> None:
+    """Commit the parts of a document whose row the caller has locked; from now on it waits.
+
+    ``deadline``: that of the document and all its parts, in epoch microseconds.
+    """
     prepare(connection.dialect.name, made.parts, now).write(connection)
     rows = [
         {**{name: getattr(one, name) for name in Promise.__slots__}, "made_at": now}
@@ -154,8 +157,20 @@ def cut(connection: Transaction, document: RowMapping, made: Cut, now: int) -> N
     for group, size in made.chords.items():
         chords.announce(connection, group, size, ours=True)
     split = {**document["split"], "spans": list(made.spans), "joined": list(made.joined)}
-    values = {"split": split, "ready_at": now + AGAIN}
+    values = {"split": split, "ready_at": now + AGAIN, "deadline": deadline}
     connection.execute(update(items).where(items.c.id == document["id"]).values(**values))
+
+
+def give_deadline(connection: Transaction, document: str, deadline: int) -> None:
+    """A document that was replayed after its deadline has another one (epoch microseconds), and so
+    have its parts that nobody has routed yet.
+    """
+    none = items.c.deadline.is_(None)
+    of = or_(
+        and_(items.c.id == document, *_WAITS),
+        and_(items.c.part_of == document, is_in(State.SUBMITTED)),
+    )
+    connection.execute(update(items).where(of, none).values(deadline=deadline))
 
 
 def parts_of(connection: Transaction, document: str) -> Sequence[RowMapping]:
@@ -204,7 +219,8 @@ def end(connection: Transaction, document: str, ended: DocumentEnd, now: int) ->
 
 def replayed_with(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
     """These dead letters, and those that are replayed with them: of a document its parts, of a part
-    its document and the other parts. One whose document needs it no more is left out.
+    its document and the other parts. One whose document needs it no more is left out, and one whose
+    document has no way back: ``beyond_replay``.
     """
     given = {"ids": sorted(set(item_ids))}
     asked = select(items.c.id, items.c.part_of).where(among(items.c.id))
@@ -213,11 +229,51 @@ def replayed_with(connection: Transaction, item_ids: Sequence[str]) -> list[str]
     found_states = connection.execute(known, {"ids": sorted(documents)})
     states = {row.id: row.state for row in found_states}
     open_ = (State.DEAD, State.WAITING)
-    again = sorted(one for one in documents if states.get(one) in open_)
+    gone = beyond_replay(connection, documents)
+    again = sorted(one for one in documents - gone if states.get(one) in open_)
     dead = items.c.state == State.DEAD.value
     of = or_(among(items.c.id), among(items.c.part_of))
     found = select(items.c.id).where(of, dead).order_by(items.c.id)
     return list(connection.execute(found, {"ids": again}).scalars())
+
+
+def beyond_replay(connection: Transaction, documents: Collection[str]) -> set[str]:
+    """Those of these documents whose answer needs a part that was erased: whatever else of them is
+    asked again, it is joined into nothing. A partial answer goes without that part.
+    """
+    erased = select(items.c.part_of).where(among(items.c.part_of), items.c.erased_at.is_not(None))
+    found = set(connection.execute(erased, {"ids": sorted(documents)}).scalars())
+    if not found:
+        return set()
+    kept = {
+        one["id"] for one in _rows(connection, found) if one["split"]["on_failure"] == "partial"
+    }
+    return {
+        document
+        for document in found - kept
+        if _needs_erased([(row, _span(row)) for row in parts_of(connection, document)])
+    }
+
+
+def _rows(connection: Transaction, ids: Collection[str]) -> Sequence[RowMapping]:
+    rows = select(items.c.id, items.c.split).where(among(items.c.id))
+    return connection.execute(rows, {"ids": sorted(ids)}).mappings().all()
+
+
+def _span(part: RowMapping) -> tuple[int, int]:
+    return part["split"]["from"], part["split"]["to"]
+
+
+def _needs_erased(parts: Sequence[tuple[RowMapping, tuple[int, int]]]) -> bool:
+    """Whether an erased part is in no answer that joins it with others and is there."""
+    joined = [
+        span for row, span in parts if row["state"] == State.SUCCEEDED and row["erased_at"] is None
+    ]
+    return any(
+        not any(begin <= first and last <= end for begin, end in joined)
+        for row, (first, last) in parts
+        if row["erased_at"] is not None
+    )
 
 
 def shares(connection: Transaction, dead: Sequence[str], max_cost: int) -> dict[str, int]:

@@ -4,11 +4,12 @@ Whoever writes under an older fence is refused and counted: state, result and pr
 only the charge of its own attempt is brought from what was booked to what is known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_update, update_many, upsert
 from tierqueue.ledger.ceilings import books
@@ -99,6 +100,7 @@ _FENCES = (
         items.c.state,
         items.c.cancel_requested,
         items.c.erased_at,
+        items.c.part_of,
     )
     .where(among(items.c.id))
     .order_by(items.c.id)
@@ -168,6 +170,14 @@ def settle(connection: Connection, ready: Ready) -> Settled:
             if settlement.degraded is not None
         },
     )
+    _end_late(
+        connection,
+        [
+            (rows[settlement.item_id].part_of, settlement.cost)
+            for settlement in settled
+            if rows[settlement.item_id].part_of is not None
+        ],
+    )
     _park(connection, settled, ready.now)
     written = [entry for settlement in settled for entry in _entries(settlement)]
     for write in stale:
@@ -178,6 +188,18 @@ def settle(connection: Connection, ready: Ready) -> Settled:
     evidence.add(connection, [done.judged for done in settled if done.judged is not None])
     ended = [_ending(settlement) for settlement in settled if settlement.next_state in ENDS]
     return Settled(ends_of(connection, ended), stale)
+
+
+def _end_late(connection: Connection, costs: Iterable[tuple[str, int]]) -> None:
+    """What pieces cost that ended after their document did (it was cancelled) is its cost too."""
+    more: Counter[str] = Counter()
+    for document, cost in costs:
+        more[document] += cost
+    ended = (items.c.id == bindparam("document"), items.c.ended_at.is_not(None))
+    late = update(items).where(*ended).values(spent=items.c.spent + bindparam("cost"))
+    for document in sorted(more):
+        if more[document]:
+            connection.execute(late, {"document": document, "cost": more[document]})
 
 
 def _park(connection: Connection, settled: Sequence[Settlement], now: int) -> None:

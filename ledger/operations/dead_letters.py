@@ -85,7 +85,8 @@ def replay(
     poison and escalation counts begin anew, and a deadline that has passed is cleared, to be
     resolved again when it is routed. Its promises are owed anew, except for errbacks that were
     sent, and a chord that failed of it waits for it again. What was never a work item
-    (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to run. ``floor`` raises
+    (``NO_WAY_BACK``) stays dead, and what was erased: there is nothing to run; so does a
+    document whose answer needs a part that was erased. ``floor`` raises
     the items' floor, an own higher one stays; ``max_cost`` (nano-dollars, over all the item has
     spent and will spend) takes the place of theirs, and is divided among the parts of a document;
     raises ``InvalidItem`` where that cannot be done. ``chosen_by``: the filters that chose them,
@@ -140,6 +141,18 @@ def replay(
     stated = {name: value for name, value in changed.items() if value is not None}
     _note(connection, by, "replay", deaths, stated, chosen_by)
     return dead
+
+
+def beyond_replay(connection: Transaction, item_ids: Sequence[str]) -> set[str]:
+    """Those of these dead letters that are documents, or parts of one, whose answer needs a part
+    that was erased: a replay leaves them as they are.
+    """
+    asked = select(items.c.id, items.c.part_of, items.c.split)
+    of_documents = asked.where(among(items.c.id), items.c.split.is_not(None))
+    rows = connection.execute(of_documents, {"ids": list(item_ids)}).all()
+    whose = {row.id: row.part_of or row.id for row in rows}
+    gone = documents.beyond_replay(connection, set(whose.values()))
+    return {item_id for item_id, document in whose.items() if document in gone}
 
 
 def discard(

@@ -10,13 +10,12 @@ from tierqueue.router.policy.lanes import HOUR, LEAST, Lane
 @dataclass(frozen=True, slots=True)
 class Slack:
     """How much time an item has: microseconds ``left``, whether somebody waits for it, and whether
-    it was asked by a cheaper lane before that came to nothing. With ``images`` it goes in no batch.
+    it was asked by a cheaper lane before that came to nothing.
     """
 
     left: int
     urgent: bool
     live: bool
-    images: bool = False
 
     def lane(self, *, batch: bool, flex: int | None) -> Lane:
         """The lane by which a deployment is asked that has batches, or a flex tier for whoever has
@@ -24,7 +23,7 @@ class Slack:
         """
         if self.live or self.urgent:
             return Lane.LIVE
-        if batch and self.left >= LEAST and not self.images:
+        if batch and self.left >= LEAST:
             return Lane.BATCH
         return Lane.LIVE if flex is None or self.left < flex else Lane.FLEX
 
@@ -41,17 +40,15 @@ class Slack:
             return "live: its batch came to nothing" if batch else f"{not_so}it was refused there"
         if self.urgent:
             return f"{not_so}somebody waits for it"
-        if self.images and batch:
-            return f"{not_so}it has images"
         asks = [*(["a batch is given two hours"] if batch else [])]
         asks += [f"a call by the flex tier {_time(flex)}"] if flex else []
         return f"{not_so}{told}, and {', '.join(asks)}"
 
 
-def slack_of(demands: Demands, now: int, *, live: bool, images: bool = False) -> Slack:
+def slack_of(demands: Demands, now: int, *, live: bool) -> Slack:
     """What time an item has ``now`` (epoch microseconds)."""
     left = LEAST if demands.deadline is None else max(0, demands.deadline - now)
-    return Slack(left, demands.latency is Latency.INTERACTIVE, live, images)
+    return Slack(left, demands.latency is Latency.INTERACTIVE, live)
 
 
 def _time(microseconds: int) -> str:

@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from tierqueue.ledger.operations import job_rows
-from tierqueue.ledger.operations.dead_letters import NO_WAY_BACK
+from tierqueue.ledger.operations import dead_letters, job_rows
 from tierqueue.ledger.session import Ledger
 
 _PAGE = 500
@@ -58,6 +57,7 @@ def groups(ledger: Ledger, job_id: str) -> list[Group]:
     while True:
         with ledger.read() as connection:
             page = job_rows.dead(connection, job_id, after, _PAGE)
+            gone = dead_letters.beyond_replay(connection, [row["id"] for row in page])
         for row in page:
             message = str((row["error"] or {}).get("message", "erased"))
             key = (row["reason"], kind_of(message))
@@ -67,7 +67,8 @@ def groups(ledger: Ledger, job_id: str) -> list[Group]:
             group = found.setdefault(key, Group(*key, example))
             group.rows += 1
             group.cost += row["spent"] if row["fingerprint"] is not None else 0
-            back = row["erased_at"] is None and row["reason"] not in NO_WAY_BACK
+            back = row["erased_at"] is None and row["id"] not in gone
+            back = back and row["reason"] not in dead_letters.NO_WAY_BACK
             if back and row["id"] not in group.items:
                 group.items[row["id"]] = row["bound"] or 0
                 group.bound += row["bound"] or 0

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tierqueue.router.errors import InvalidItem, InvalidPolicy, Misconfigured
+from tierqueue.router.item import Demands
 from tierqueue.router.money import format_usd, parse_usd
 from tierqueue.tasks.app import app
 from tierqueue.tasks.files.documents.chunks import CHARACTERS, chunked
@@ -61,6 +62,23 @@ def shared(task: ItemTask[..., Any], demands: Mapping[str, Any], items: int) -> 
         at = moment(said["deadline"], task.name, "deadline")
         said["deadline"] = datetime.fromtimestamp(at / 1_000_000, UTC).isoformat()
     return said
+
+
+def dated(task: ItemTask[..., Any], demands: Mapping[str, Any]) -> dict[str, Any]:
+    """The demands with a deadline: where none is stated, that which the policy gives the task type,
+    so that it is one moment for all items of a document. Without a policy here each has its own.
+    """
+    if demands.get("deadline") is not None:
+        return dict(demands)
+    from tierqueue.router.policy.demands import resolve
+    from tierqueue.tasks.routing.foreseen import this_moment
+
+    try:
+        at = resolve(Demands(), task.name, app.policy, this_moment()).deadline
+    except (InvalidPolicy, Misconfigured):
+        return dict(demands)
+    assert at is not None
+    return {**demands, "deadline": datetime.fromtimestamp(at / 1_000_000, UTC).isoformat()}
 
 
 def foreseen(

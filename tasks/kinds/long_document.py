@@ -33,6 +33,7 @@ from tierqueue.tasks.kinds.in_pieces import (
     JOINED_BY,
     begun_whole,
     both_ways,
+    dated,
     grouped,
     joins,
     shared,
@@ -139,6 +140,7 @@ def _submitted(
     PieceSize(characters, split, on_failure)
     join, document = JOINED_BY[part.name], BETWEEN.join(pages)
     chunks = {start: text for start, text in chunked(document, characters) if text.strip()}
+    demands = dated(part, demands)
     key: str | None = demands.get("idempotency_key")
     whole, why = False, ""
     if split == "cheaper" and len(chunks) > 1:

@@ -14,6 +14,7 @@ from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Cancelled, InvalidItem
 from tierqueue.tasks.files.source import Reading
+from tierqueue.tasks.jobs.given_back.into_table import IntoTable
 from tierqueue.tasks.jobs.submission import Submission
 from tierqueue.tasks.schedules.firing import task_of
 
@@ -48,6 +49,7 @@ def _submit(ledger: Ledger, owed: Owed, wake: Callable[[], None]) -> None:
     assert schedule.source is not None
     source = dict(schedule.source)
     path, column, most = Path(source.pop("path")), source.pop("column"), source.pop("max_cost")
+    into = source.pop("into", None)
 
     def begun(job_id: str) -> None:
         with ledger.write() as connection:
@@ -55,7 +57,15 @@ def _submit(ledger: Ledger, owed: Owed, wake: Callable[[], None]) -> None:
 
     Submission(
         task_of(schedule), path, dict(schedule.call), column=column, reading=Reading(**source)
-    ).submit(ledger, wake, max_cost=most, progress=lambda _committed, _total: None, begun=begun)
+    ).submit(
+        ledger,
+        wake,
+        max_cost=most,
+        progress=lambda _committed, _total: None,
+        into=None if into is None else IntoTable(**into),
+        by=f"schedule {schedule.name}",
+        begun=begun,
+    )
 
 
 def _is_whole(ledger: Ledger, job_id: str | None) -> bool:

@@ -31,7 +31,10 @@ class Pieces:
 
     def __post_init__(self) -> None:
         if self.characters <= 2 * OVERLAP:
-            raise InvalidItem(f"a piece has more than {2 * OVERLAP} characters")
+            raise InvalidItem(
+                f"characters = {self.characters}: a piece has at least {2 * OVERLAP + 1}, of which"
+                f" {OVERLAP} stand in the next one too"
+            )
         for name, known in (("split", Split), ("on_failure", OnFailure)):
             if (said := getattr(self, name)) not in get_args(known):
                 raise InvalidItem(f"{name} is {' or '.join(get_args(known))}, not {said!r}")

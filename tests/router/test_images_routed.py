@@ -89,13 +89,15 @@ def test_images_that_fill_the_context_window_are_not_sent() -> None:
     assert "do not fit its context window of 1024" in refused.message
 
 
-def test_an_item_with_images_goes_live_where_others_go_in_batches() -> None:
+def test_an_item_with_images_goes_in_a_batch_as_others_do() -> None:
     batch = "\n[deployments.eyes.batch]\nprices = { input = '1.25', output = '5' }\n"
     text = EYES + "vision = true\n" + batch
     assert chosen(text).lane is Lane.BATCH
     route = chosen(text, PICTURE)
-    assert route.lane is Lane.LIVE
-    assert "live, not in a batch: it has images" in route.reasons
+    assert route.lane is Lane.BATCH
+    text_tokens = measure(an_item(prompt_bytes=100, output_limit=10), {}).input_tokens_bound
+    assert route.input_tokens == text_tokens + 765
+    assert route.bound == route.input_tokens * 1_250 + 10 * 5_000
 
 
 def stated(more: str, engine: str = EYES) -> Policy:

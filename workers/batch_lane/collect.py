@@ -17,6 +17,7 @@ from tierqueue.workers.batch_lane.requests import build, to_be_claimed
 from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine
 from tierqueue.workers.process.event_loop import EventLoopThread
+from tierqueue.workers.request import Contents
 
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +41,7 @@ class Collector:
         told: Callable[[Ends], None],
         clock: Callable[[], int],
         checkpoint: Callable[[str], None],
+        contents: Contents,
     ) -> None:
         self._worker = worker
         self._ledger = ledger
@@ -48,6 +50,7 @@ class Collector:
         self._told = told
         self._clock = clock
         self._checkpoint = checkpoint
+        self._contents = contents
 
     def __call__(self, station: Station, policies: Policies) -> bool:
         """Hand over what was collected, in one batch; returns whether another may be due."""
@@ -74,8 +77,9 @@ class Collector:
             for key in wanted
             if key in seen and (seen[key].item.deadline or now) - now <= 2 * (first - now)
         ]
+        engine = cast(BatchEngine, station.engine)
         built = self._loop.run(
-            build(station, cast(BatchEngine, station.engine), asked, self._types, limits, tokens)
+            build(station, engine, asked, self._types, limits, tokens, self._contents)
         )
         batch_id = new_id()
         claimant = self._claimant(station, batch_id)

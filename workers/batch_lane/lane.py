@@ -29,6 +29,7 @@ from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, Remote
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.ticker import Ticker
+from tierqueue.workers.request import Contents
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class Lane:
 
     ``clock`` says the time in epoch microseconds, ``told`` is called after each commit with the
     items that ended. ``checkpoint`` is called with the name of each point at which a test may end
-    the process and does nothing otherwise.
+    the process and does nothing otherwise. ``contents`` reads the bytes of images by their hashes.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Lane:
         told: Callable[[Ends], None],
         clock: Callable[[], int],
         checkpoint: Callable[[str], None],
+        contents: Contents,
     ) -> None:
         self._worker = f"{worker}:{new_id()}"
         self._ledger = ledger
@@ -82,6 +84,7 @@ class Lane:
         self._told = told
         self._clock = clock
         self._checkpoint = checkpoint
+        self._contents = contents
         self._started = False
         self._ticker = Ticker("batch lane", self.tick, EVERY)
         self._collect = Collector(
@@ -92,6 +95,7 @@ class Lane:
             told=told,
             clock=clock,
             checkpoint=checkpoint,
+            contents=contents,
         )
 
     def use(self, policies: Policies, stations: Mapping[str, Station]) -> None:
@@ -195,7 +199,9 @@ class Lane:
         limits = station.deployment.batch
         assert limits is not None
         engine = self._engine(station)
-        built = self._loop.run(build(station, engine, claims, self._types, limits, None))
+        built = self._loop.run(
+            build(station, engine, claims, self._types, limits, None, self._contents)
+        )
         return list(built.lines.values())
 
     def _claims(self, station: Station, batch: Batch, *, open_only: bool = False) -> list[Claim]:

@@ -14,7 +14,7 @@ from tierqueue.router.policy.lanes import Batch
 from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.request import prepare
+from tierqueue.workers.request import Contents, prepare, whole
 
 _OURS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,48}")
@@ -66,15 +66,19 @@ async def build(
     types: Mapping[str, Any],
     limits: Batch,
     tokens: int | None,
+    contents: Contents,
 ) -> Built:
     """The lines of these claims, as many as one batch takes.
 
-    ``tokens``: how many may be enqueued now; ``None``: as many as there are.
+    ``tokens``: how many may be enqueued now; ``None``: as many as there are. An item whose image is
+    kept no more is unfit; raises what ``contents`` does where the ledger cannot be asked.
     """
     built, size = Built(), 0
     for claim in claims:
         bound = claim.item.token_bound or 0
         call = prepare(station.deployment, claim, types.get(claim.item.task))
+        if isinstance(call, Call):
+            call = await whole(call, contents)
         body = await engine.request(call) if isinstance(call, Call) else None
         line = (
             None if body is None else engine.batches.line(key_of(claim.item.id, claim.fence), body)

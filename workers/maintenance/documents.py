@@ -10,6 +10,8 @@ from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.choose import Conditions
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import Demands
+from tierqueue.router.policy.demands import resolve
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.kinds.job_document import JobDocument
 from tierqueue.tasks.results.delivery import Delivery
@@ -60,18 +62,28 @@ class Documents:
         with self._ledger.write() as connection:
             if not documents.take(connection, document, now, now + AGAIN):
                 return
+        deadline = row["deadline"] or self._deadline(row["task"], now)
         if "spans" in row["split"]:
+            if row["deadline"] is None:
+                with self._ledger.write() as connection:
+                    documents.give_deadline(connection, document, deadline)
             with self._ledger.read() as connection:
                 if documents.goes_on(connection, document):
                     return
             self._end(document)
             return
         try:
-            self._begin(document, JobDocument(row))
+            self._begin(document, JobDocument({**row, "deadline": deadline}), deadline)
         except InvalidItem as error:
             self._refuse(document, error)
 
-    def _begin(self, document: str, found: JobDocument) -> None:
+    def _deadline(self, task: str, now: int) -> int:
+        """The moment by which a document is to be done that states none (epoch µs)."""
+        deadline = resolve(Demands(), task, self._policy, now).deadline
+        assert deadline is not None
+        return deadline
+
+    def _begin(self, document: str, found: JobDocument, deadline: int) -> None:
         """Cut it, or have it done whole; what takes long is done before the transaction."""
         cut = None if self._whole(found) else found.cut()
         with self._ledger.write() as connection:
@@ -81,7 +93,7 @@ class Documents:
             if cut is None:
                 documents.as_one(connection, document)
             else:
-                documents.cut(connection, row, cut, database_now(connection))
+                documents.cut(connection, row, cut, database_now(connection), deadline)
 
     def _whole(self, found: JobDocument) -> bool:
         if found.always:

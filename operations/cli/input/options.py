@@ -63,6 +63,9 @@ _READING: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+LEAST_CHARACTERS = 801
+"""As ``Pieces`` has it, which ``--help`` does not load."""
+
 _PIECES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "--split",
@@ -78,7 +81,10 @@ _PIECES: tuple[tuple[str, dict[str, Any]], ...] = (
             "help": "Of a piece: no answer (fail), or one without it.",
         },
     ),
-    ("--characters", {"type": click.IntRange(1), "help": "Of a piece, 8000 unless stated."}),
+    (
+        "--characters",
+        {"type": click.IntRange(LEAST_CHARACTERS), "help": "Of a piece, 8000 unless stated."},
+    ),
 )
 
 
@@ -220,6 +226,22 @@ def into_table(
     if table is None or len(keys) != 1:
         raise InvalidItem("--into takes --table TABLE and one --key COLUMN")
     return IntoTable(into, table, keys[0], prefix)
+
+
+def stated_sink(
+    into: str | None, table: str | None, key: str | None, prefix: str
+) -> IntoTable | None:
+    """Where a job's rows go back as they end, of one ``--key``; a variable that is not set here is
+    said. Raises ``InvalidItem`` for half of what it takes.
+    """
+    from tierqueue.operations.cli.output.printing import say
+
+    if into is None and (key is not None or prefix):
+        raise InvalidItem("--key and --prefix are of --into: say it too, or leave them out")
+    sink = into_table(into, table, () if key is None else (key,), prefix)
+    if sink is not None and not sink.here:
+        say(f"note: {sink.not_here}", err=True)
+    return sink
 
 
 def _read(path: str) -> str:

@@ -11,12 +11,12 @@ from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
-    into_table,
     pieces_of,
     pieces_options,
     read_arguments,
     read_text,
     reading_options,
+    stated_sink,
     task_named,
 )
 from tierqueue.operations.cli.jobs.errors import errors
@@ -39,7 +39,10 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.operations.jobs import Progress
-    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+
+
+_BEGINNING = 18
+"""Characters of a job's id on a terminal: its millisecond and more, which names it anywhere."""
 
 
 @click.group()
@@ -69,7 +72,9 @@ def job() -> None:
 @click.option("--key", metavar="COLUMN", help="Of FILE; unique there and in the table.")
 @click.option("--prefix", default="", metavar="TEXT", help="Before the name of each added column.")
 @pieces_options
-@click.option("--watch", "watching", is_flag=True, help="Wait until every row has ended.")
+@click.option(
+    "--watch", "watching", is_flag=True, help="Wait until every row has ended, and is written."
+)
 @json_option
 def submit(
     file: Path,
@@ -129,7 +134,7 @@ def submit(
     limit = None if max_cost is None else parse_usd(max_cost)
     if sample is None and sample_by is not None:
         raise InvalidItem("--sample-by is of --sample: say how many rows, or leave it out")
-    sink = _sink(into, into_table_, key, prefix)
+    sink = stated_sink(into, into_table_, key, prefix)
 
     def show_progress(committed: int, total: int) -> None:
         if not as_json and sys.stderr.isatty():
@@ -176,15 +181,6 @@ def submit(
             wait(submitted.id, as_json=as_json)
 
 
-def _sink(into: str | None, table: str | None, key: str | None, prefix: str) -> "IntoTable | None":
-    if into is None and (key is not None or prefix):
-        raise InvalidItem("--key and --prefix are of --into: say it too, or leave them out")
-    sink = into_table(into, table, () if key is None else (key,), prefix)
-    if sink is not None and not sink.here:
-        say(f"note: {sink.not_here}", err=True)
-    return sink
-
-
 @job.command(name="list", epilog="Example: tierqueue job list --limit 5")
 @click.option("--after", metavar="ID", help="The next page: what comes after this job.")
 @click.option(
@@ -223,19 +219,19 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
     table(
         [
             "id",
-            Column("file", rank=3),
-            Column("task", rank=4),
+            Column("file", rank=1, long=True),
+            Column("task", rank=3),
             Column("rows", right=True),
             Column("done", right=True, rank=1),
             Column("failed", right=True, rank=1),
             Column("cost", right=True),
             Column("state", rank=1),
             Column("age", right=True, rank=2),
-            Column("submitted", rank=5),
+            Column("submitted", rank=4),
         ],
         [
             (
-                row["id"],
+                row["id"][:_BEGINNING] if on_terminal() else row["id"],
                 row["source"],
                 row["task"],
                 f"{progress.total:,}",

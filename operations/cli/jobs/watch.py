@@ -12,7 +12,8 @@ from tierqueue.tasks.plural import count
 @click.argument("job_id", metavar="ID")
 @json_option
 def watch(job_id: str, as_json: bool) -> None:
-    """Wait until every row of job ID has ended: exit 0 where all succeeded, 1 where not.
+    """Wait until every row of job ID has ended, and stands in its table where rows go back there:
+    exit 0 where all succeeded and are written, 1 where not.
 
     A job whose submission ended early is incomplete, which is said and exits 1 once the rows that
     there are have ended. Money is what providers have said; holds stand beside it.
@@ -50,13 +51,15 @@ def wait(job_id: str, *, as_json: bool) -> None:
     """Wait for a job as the command does; raises ``Exit`` of click where not all succeeded."""
     from rich.console import Console
 
-    from tierqueue.operations.cli.output.job_progress import sink_line
+    from tierqueue.operations.cli.output.job_progress import sink_line, watch_sink
     from tierqueue.operations.cli.output.job_progress import watch as follow
 
     with opened() as ledger:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)
-        last = follow(ledger, job_id, console=Console(soft_wrap=True), as_json=as_json)
+        console = Console(soft_wrap=True)
+        last = follow(ledger, job_id, console=console, as_json=as_json)
+        back = watch_sink(ledger, job_id, last, console=console, as_json=as_json)
         for told in sink_line(ledger, job_id, last):
             say(told, err=True)
     if last.stopped:
@@ -73,5 +76,11 @@ def wait(job_id: str, *, as_json: bool) -> None:
             f" tierqueue ceilings raise job:{job_id} total LIMIT --replay",
             err=True,
         )
-    if last.states.get("succeeded", 0) != last.total:
+    if not back:
+        say(
+            f"rows of job {job_id} do not get back, which is tried again for two days:"
+            f" tierqueue job show {job_id} says how that stands",
+            err=True,
+        )
+    if not back or last.states.get("succeeded", 0) != last.total:
         raise click.exceptions.Exit(1)

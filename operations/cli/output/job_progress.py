@@ -1,6 +1,5 @@
 """Waiting for a job: a progress bar for people, lines for logs, JSON for scripts."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +21,9 @@ _LOOK = 0.25
 
 _SAY = 2.0
 """Seconds between two lines, where nothing can be drawn."""
+
+paused = time.sleep
+"""Waits between two looks."""
 
 Said = Callable[[jobs.Progress, Outlook], None]
 
@@ -183,6 +185,31 @@ def sink_line(ledger: Ledger, job_id: str, now: jobs.Progress) -> list[str]:
     return words
 
 
+def watch_sink(
+    ledger: Ledger, job_id: str, last: jobs.Progress, *, console: Console, as_json: bool
+) -> bool:
+    """Tell how the rows of a job that is over get back into their table until all are written or
+    that fails, which is tried again; returns whether none is left to write.
+    """
+    said: list[str] | None = None
+    while True:
+        with ledger.read() as connection:
+            sink = sinks.get(connection, job_id)
+        # Of a job that is not whole the table is not done either, and nobody waits for it here.
+        if sink is None or not (last.complete or last.cancelled):
+            return True
+        if sink.look_at is None or sink.error is not None:
+            return sink.error is None
+        told = _sink(ledger, job_id)
+        if told != said and as_json:
+            emit({**as_dict(job_id, last), **sink_dict(ledger, job_id)})
+        elif told != said:
+            words = f"job {job_id}: {'; '.join(told)}; a routing stage writes the others"
+            console.print(words, markup=False, highlight=False, soft_wrap=True)
+        said = told
+        paused(_LOOK)
+
+
 def _sink(ledger: Ledger, job_id: str) -> list[str]:
     told: Any = sink_dict(ledger, job_id)["sink"]
     if told is None:
@@ -224,7 +251,6 @@ def _every(seconds: float, say: Said) -> Said:
 
 
 def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> jobs.Progress:
-    pause = threading.Event()
     moved = time.monotonic()
     before: jobs.Progress | None = None
     while True:
@@ -237,4 +263,4 @@ def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> j
         say(now, then)
         if now.over or (patience is not None and time.monotonic() - moved > patience):
             return now
-        pause.wait(_LOOK)
+        paused(_LOOK)

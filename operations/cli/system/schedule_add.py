@@ -17,6 +17,7 @@ from tierqueue.operations.cli.input.options import (
     read_arguments,
     read_text,
     reading_options,
+    stated_sink,
     task_named,
 )
 from tierqueue.operations.cli.output.printing import emit, json_option, moment, record, say
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.ledger.operations.schedules import Schedule
     from tierqueue.tasks.files.source import Reading
+    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
     from tierqueue.tasks.submission.item_task import ItemTask
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}")
@@ -53,6 +55,10 @@ _TIMES = ("next_due", "added_at", "paused_at")
 @click.option("--max-cost", help="Of each item, or of each job, such as 0.01usd.")
 @click.option("--file", help="A job over this file each time, or env:NAME with --query.")
 @click.option("--column", help="Of the file, this alone, as the task's first argument.")
+@click.option("--into", metavar="env:NAME", help="Each job's rows go back: a database's variable.")
+@click.option("--table", "into_table_", metavar="TABLE", help="There: filled in by --key.")
+@click.option("--key", metavar="COLUMN", help="Of the file; unique there and in the table.")
+@click.option("--prefix", default="", metavar="TEXT", help="Before the name of each added column.")
 @reading_options
 @demand_options
 @json_option
@@ -67,6 +73,10 @@ def add(
     max_cost: str | None,
     file: str | None,
     column: str | None,
+    into: str | None,
+    into_table_: str | None,
+    key: str | None,
+    prefix: str,
     encoding: str | None,
     separator: str | None,
     sheet: str | None,
@@ -96,12 +106,15 @@ def add(
     task = task_named(task_name)
     call = {**read_arguments(task, texts), **given(demands)}
     source = None
+    sink = stated_sink(into, into_table_, key, prefix)
+    if file is None and sink is not None:
+        raise InvalidItem("--into is of a job's rows: say --file too")
     if file is None:
         call |= given({"max_cost": max_cost})
         new: NewItem | None = task.new_item((), call, item_id=new_id())
     else:
         reading = Reading(encoding, separator, sheet, by, read_text(query))
-        source, new = _job(task, file, call, column, reading, max_cost)
+        source, new = _job(task, file, call, column, reading, max_cost, sink)
     _repeatable(call)
     if new is not None:
         decision = decision_of(new, policy_in_force())
@@ -151,6 +164,7 @@ def _job(
     column: str | None,
     reading: Reading,
     max_cost: str | None,
+    into: IntoTable | None,
 ) -> tuple[dict[str, Any], NewItem | None]:
     """What a run submits as a job, and what its first row becomes now, where there is one.
 
@@ -163,8 +177,12 @@ def _job(
         raise InvalidItem("--file -: nothing stands on standard input when it is due")
     path = file if file.startswith("env:") else str(Path(file).resolve())
     submission = Submission(task, Path(path), call, column=column, reading=reading)
+    if into is not None:
+        into.check(submission.file)
     most = None if max_cost is None else parse_usd(max_cost)
     source = {"path": path, "column": column, "max_cost": most, **asdict(reading)}
+    if into is not None:
+        source["into"] = asdict(into)
     return source, next((new for new, death in submission.made() if death is None), None)
 
 

@@ -10,14 +10,14 @@ import click
 from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import emit, on_terminal, say
-from tierqueue.router.errors import BY_REASON, Erased, InvalidItem
+from tierqueue.router.errors import BY_REASON, InvalidItem
 from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.operations.dead_letters import Wanted
-    from tierqueue.ledger.session import Ledger
+    from tierqueue.ledger.session import Ledger, Transaction
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,10 +28,15 @@ _SUBMIT_AGAIN = "submit it again, corrected"
 
 _ERASED = "what was asked is gone, so that there is nothing to run"
 
+_PIECE_ERASED = (
+    "a piece that its document's answer needs was erased; tierqueue job submit --retry-failed of"
+    " the file asks the document anew"
+)
+
 _FILTERS = (
     click.option(
         "--reason",
-        type=one_of(sorted(BY_REASON.keys() - {Erased.reason})),
+        type=one_of(sorted(BY_REASON)),
         help="Ended for this reason.",
     ),
     click.option("--task", help="Such as tierqueue.classify."),
@@ -98,8 +103,10 @@ def each(
             app.wakes.flush()
             app.item_events.flush()
     erased = sum(letter.erased for letter in stay)
+    of_erased = sum(letter.of_erased and not letter.erased for letter in stay)
     if as_json:
-        why = {"no_way_back": len(stay) - erased, "erased": erased} if what == "replay" else {}
+        gone = erased + of_erased
+        why = {"no_way_back": len(stay) - gone, "erased": gone} if what == "replay" else {}
         emit({"action": what, "matching": len(ids), "done": done, "dry_run": not yes, **why})
         return
     if yes:
@@ -108,11 +115,12 @@ def each(
             say(f"{len(ids) - done:,} had been replayed, discarded or erased meanwhile")
     else:
         say(f"would {what} {count(len(ids), 'dead letter')}; say --yes to do it")
-    if len(stay) > erased:
-        other = len(stay) - erased
+    if other := len(stay) - erased - of_erased:
         say(f"{other} more that are invalid or undecodable have no way back: {_SUBMIT_AGAIN}")
     if erased:
         say(f"{erased} more that were erased have no way back: {_ERASED}")
+    if of_erased:
+        say(f"{of_erased} more have no way back: {_PIECE_ERASED}")
 
 
 def _in_batches(
@@ -134,22 +142,31 @@ class _Letter(NamedTuple):
     item_id: str
     reason: str
     erased: bool
+    of_erased: bool
 
     @property
     def may_go_back(self) -> bool:
         from tierqueue.ledger.operations import dead_letters as letters
 
-        return not self.erased and self.reason not in letters.NO_WAY_BACK
+        return not (self.erased or self.of_erased) and self.reason not in letters.NO_WAY_BACK
 
     @property
     def why_not(self) -> str:
         if self.erased:
             return f"{self.item_id} was erased and has no way back: {_ERASED}"
+        if self.of_erased:
+            return f"{self.item_id} has no way back: {_PIECE_ERASED}"
         return f"{self.item_id} is {self.reason} and has no way back: {_SUBMIT_AGAIN}"
 
 
-def _letter(row: Any) -> _Letter:
-    return _Letter(row["id"], row["reason"], row["erased_at"] is not None)
+def _letters(connection: Transaction, rows: Sequence[Any]) -> list[_Letter]:
+    from tierqueue.ledger.operations import dead_letters as letters
+
+    gone = letters.beyond_replay(connection, [row["id"] for row in rows])
+    return [
+        _Letter(row["id"], row["reason"], row["erased_at"] is not None, row["id"] in gone)
+        for row in rows
+    ]
 
 
 def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[_Letter]:
@@ -163,13 +180,17 @@ def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[_Letter]:
             shown = letters.show(connection, item_id)
             if shown is None or shown[0]["state"] != State.DEAD:
                 raise InvalidItem(f"{item_id} is not a dead letter")
-            found.append(_letter(shown[0]))
-    return found
+            found.append(shown[0])
+        return _letters(connection, found)
 
 
 def _matching(ledger: Ledger, wanted: Wanted) -> list[_Letter]:
     """All dead letters that are meant."""
-    return [_letter(row) for page in pages(ledger, wanted) for row in page]
+    found: list[_Letter] = []
+    for page in pages(ledger, wanted):
+        with ledger.read() as connection:
+            found += _letters(connection, page)
+    return found
 
 
 def pages(ledger: Ledger, wanted: Wanted) -> Iterator[Sequence[Any]]:

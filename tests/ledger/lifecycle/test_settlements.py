@@ -185,3 +185,15 @@ def test_items_that_do_not_run_are_cancelled_at_once_and_ends_are_left(moves: Mo
     assert {ending.item_id for ending in ends.ended} == {submitted, queued}
     assert moves.row(done.item.id).state == State.SUCCEEDED
     assert moves.claim({queued: 0}).stale == 1
+
+
+def test_what_a_piece_costs_that_ends_after_its_document_is_the_documents_cost(
+    moves: Moves,
+) -> None:
+    [document] = moves.submit(split={"on_failure": "fail"})
+    [claim] = moves.running(part_of=document, split={"from": 0, "to": 1})
+    with moves.ledger.write() as connection:
+        items.cancel(connection, [document], "ada")
+    assert (moves.row(document).state, moves.row(document).spent) == ("cancelled", 0)
+    moves.settle(settlement(claim))
+    assert (moves.row(claim.item.id).spent, moves.row(document).spent) == (70, 70)

@@ -11,9 +11,11 @@ import pytest
 from tests.ledger.moves import Moves, new_item
 from tests.ledger.placed import commit
 from tests.operations.cli.command import ONE_DEPLOYMENT, Command
+from tests.operations.cli.terminal import in_terminal
 from tests.tasks.jobs.answered import REFUSED, answer
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items as rows
 from tierqueue.operations.cli.output import job_progress, printing
 from tierqueue.tasks.app import app
@@ -209,3 +211,29 @@ def test_errors_are_told_in_groups_and_some_of_them_are_asked_again(
         assert "say a number of rows" in tierqueue.complaint(
             "job", "errors", job_id, f"--replay={wrong}"
         )
+
+
+@pytest.mark.processes
+def test_jobs_are_listed_with_their_file_and_state_on_80_columns(
+    tierqueue: Command, ledger: Ledger
+) -> None:
+    with ledger.write() as connection:
+        now = database_now(connection)
+        job_id = jobs.create(
+            connection,
+            task="tierqueue.classify",
+            source="tickets.csv",
+            total=40_000,
+            max_cost=None,
+            now=now,
+        )
+    said = in_terminal(80, "job", "list")
+    head, line, *_ = said.splitlines()
+    names = ["id", "file", "rows", "done", "failed", "cost", "state", "age"]
+    assert [name for name in names if name not in head] == []
+    assert "tickets.csv" in line
+    assert "40,000" in line
+    beginning = line.split()[0]
+    assert job_id.startswith(beginning)
+    assert tierqueue.json("job", "show", beginning)["job"] == job_id
+    assert job_id in tierqueue("job", "list")

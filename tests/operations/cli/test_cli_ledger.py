@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.ledger.moves import Moves
 from tests.ledger.placed import commit
@@ -17,6 +18,7 @@ from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import balances
+from tierqueue.ledger.tables import items as item_table
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import CeilingRule
 from tierqueue.tasks import classify
@@ -129,6 +131,28 @@ def test_an_erased_dead_letter_is_said_to_have_no_way_back_before_and_after(
     assert reason in said
     assert state(ledger, whole) == "submitted"
     assert state(ledger, erased) == "dead"
+
+
+def test_a_document_of_which_a_piece_was_erased_is_said_to_have_no_way_back(
+    tierqueue: Command, ledger: Ledger
+) -> None:
+    document, piece = dead(ledger, "erased"), dead(ledger, "exhausted")
+    with ledger.write() as connection:
+        erasure.erase(connection, [piece], "ada", "asked for")
+        for item_id, values in (
+            (document, {"split": {"on_failure": "fail", "spans": [[0, 9]], "joined": []}}),
+            (piece, {"part_of": document, "split": {"from": 0, "to": 1}}),
+        ):
+            of = update(item_table).where(item_table.c.id == item_id)
+            connection.execute(of.values(**values))
+    listed = tierqueue.json("dead-letters", "list", "--reason", "erased")
+    assert [row["id"] for row in listed] == [document]
+    said = "a piece that its document's answer needs was erased"
+    assert said in tierqueue.complaint("dead-letters", "replay", document)
+    chosen = ("dead-letters", "replay", "--reason", "erased")
+    assert f"1 more have no way back: {said}" in tierqueue(*chosen)
+    assert tierqueue.json(*chosen, "--yes")["erased"] == 1
+    assert state(ledger, document) == "dead"
 
 
 def test_a_replay_of_nothing_in_particular_is_refused(tierqueue: Command) -> None:

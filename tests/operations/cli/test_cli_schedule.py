@@ -1,5 +1,6 @@
 """``tierqueue schedule``: what comes again is added, looked at, let rest, run by hand, removed."""
 
+import json
 from pathlib import Path
 
 from tests.images import an_image
@@ -66,3 +67,22 @@ def test_two_schedules_of_one_name_are_one_too_many(tierqueue: Command) -> None:
     again = tierqueue.complaint(*_ADD, *_SEEN, "--every", "2h")
     assert "there is a schedule night" in again
     assert "did you mean" in tierqueue.complaint("schedule", "show", "nigt")
+
+
+def test_a_schedule_keeps_where_the_rows_of_its_jobs_go(tierqueue: Command, tmp_path: Path) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,prompt\n1,x\n2,y\n", encoding="utf-8")
+    words = ("schedule", "add", "night", "--task", "tierqueue.complete", "--every", "1h", *_SEEN)
+    into = ("--into", "env:HELPDESK", "--table", "tickets", "--key", "id")
+    of_file = ("--file", str(path), "--column", "prompt")
+    asked = tierqueue.complaint(*words, "--set", "prompt=x", *into)
+    assert "say --file too" in asked
+    assert "did you mean 'id'" in tierqueue.complaint(*words, *of_file, *into[:5], "idd")
+    status, out, err = tierqueue.run(*words, *of_file, *into, "--json")
+    assert (status, "env:HELPDESK is not set here" in err) == (0, True)
+    assert json.loads(out)["source"]["into"] == {
+        "place": "env:HELPDESK",
+        "table": "tickets",
+        "key": "id",
+        "prefix": "",
+    }

@@ -7,12 +7,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from tests.operations.cli.command import Command
 from tests.tasks.jobs.answered import answer
+from tierqueue.ledger.job_tables import sinks as table
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
-from tierqueue.tasks.app import app
+from tierqueue.operations.cli.output import job_progress
+from tierqueue.tasks.app import TierqueueApp, app
+from tierqueue.workers.maintenance.job_sinks import JobSinks
 
 WORDS = ("--task", "tierqueue.classify", "--set", "labels=a,b")
 
@@ -89,3 +93,42 @@ def test_a_variable_that_is_not_there_is_said_with_what_to_do(
     assert ended == 0
     assert "note: env:HELPDSEK is not set here" in err
     assert "tierqueue job cancel" in err
+
+
+def test_a_watch_ends_once_the_rows_are_written(
+    tierqueue: Command,
+    ledger: Ledger,
+    helpdesk: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,text\n1,x\n2,y\n", encoding="utf-8")
+    monkeypatch.setenv("HELPDESK", f"sqlite:///{helpdesk}")
+    words = ("job", "submit", str(path), *WORDS, "--column", "text")
+    job_id = tierqueue.json(*words, "--into", "env:HELPDESK", "--table", "tickets", "--key", "id")[
+        "job"
+    ]
+    answer(ledger, lambda _: {"label": "a"})
+    seen: list[int] = []
+
+    def write(_: float) -> None:
+        """A routing stage's look, in place of the wait for it."""
+        with closing(sqlite3.connect(helpdesk)) as connection:
+            seen.extend(connection.execute("SELECT count(*) FROM tickets").fetchone())
+        look(app, ledger)
+
+    monkeypatch.setattr(job_progress, "paused", write)
+    status, out, _ = tierqueue.run("job", "watch", job_id)
+    assert (status, seen[0]) == (0, 0)
+    assert "0 rows written into tickets (env:HELPDESK); a routing stage writes" in out
+    with closing(sqlite3.connect(helpdesk)) as connection:
+        assert connection.execute("SELECT id, output_label FROM tickets ORDER BY 1").fetchall() == [
+            *((1, "a"), (2, "a"))
+        ]
+
+
+def look(app: TierqueueApp, ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        connection.execute(update(table).where(table.c.look_at.is_not(None)).values(look_at=0))
+    JobSinks(app).one()

@@ -133,7 +133,7 @@ def test_an_item_shows_the_parts_of_its_document(
         document = documents.waiting(connection, row["id"], lock=True)
         assert document is not None
         cut = JobDocument(document).cut()
-        documents.cut(connection, document, cut, 1)
+        documents.cut(connection, document, cut, 1, 2_000_000_000_000_000)
     said = " ".join(tierqueue("item", "show", row["id"]).split())
     assert f"a document of {len(cut.spans)} pieces: {len(cut.spans)} items" in said
     assert "piece 1 0 to " in said
@@ -156,7 +156,7 @@ def test_why_a_document_was_done_in_pieces(
         document = documents.waiting(connection, row["id"], lock=True)
         assert document is not None
         cut = JobDocument(document).cut()
-        documents.cut(connection, document, cut, 1)
+        documents.cut(connection, document, cut, 1, 2_000_000_000_000_000)
         paid = update(items).where(items.c.part_of == row["id"]).values(spent=1_000_000, calls=2)
         connection.execute(paid)
         spent = len(cut.spans) * 1_000_000
@@ -175,3 +175,14 @@ def test_why_a_document_was_done_in_pieces(
     told = tierqueue.json("why", row["id"])
     assert (told["spent_nanousd"], len(told["parts"])) == (spent, pieces)
     assert f"of document {row['id']}: piece 1" in tierqueue("why", told["parts"][0])
+
+
+def test_characters_that_are_too_few_are_named_with_the_least(
+    tierqueue: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("text\nx\n", encoding="utf-8")
+    words = ("job", "submit", str(path), "--task", "tierqueue.summarize", "--split", "always")
+    said = tierqueue.complaint(*words, "--characters", "200")
+    assert "--characters" in said
+    assert "801" in said

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from tierqueue.ledger.operations import schedules
 from tierqueue.ledger.operations.schedules import Schedule
+from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, schedule_runs
@@ -170,3 +171,23 @@ def test_a_lease_goes_on_once_the_ledger_answers_again(
     with jobs._leased(ledger, owed):
         assert renewed.wait(30)
     assert len(calls) > 1
+
+
+def test_the_rows_of_each_job_go_back_into_the_table_that_was_stated(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,text\n1,one\n2,two\n", encoding="utf-8")
+    into = {"place": "env:HELPDESK", "table": "tickets", "key": "id", "prefix": "ai_"}
+    reading = dict.fromkeys(("encoding", "separator", "sheet", "by", "query"))
+    source = {"path": str(path), "column": "text", "max_cost": None, "into": into, **reading}
+    _add(ledger, path, source=source)
+    firing.run_due(ledger)
+    assert _submit(ledger)
+    [job] = _jobs(ledger)
+    with ledger.read() as connection:
+        sink = sinks.get(connection, job["id"])
+        left = sinks.left(connection, job["id"], -1, 10, refused=True)
+    assert sink is not None
+    assert (sink.place, sink.table_name, sink.key, sink.prefix) == tuple(into.values())
+    assert [row["key"] for row in left] == ["1", "2"]

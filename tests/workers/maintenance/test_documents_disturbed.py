@@ -9,13 +9,14 @@ from tests.waiting import until
 from tests.workers.maintenance.document_job import TEXT, Job
 from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.lifecycle import items as work
-from tierqueue.ledger.operations import erasure
+from tierqueue.ledger.operations import dead_letters, erasure
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
 from tierqueue.operations.erase import erase
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks import ask, extract
+from tierqueue.tasks.jobs import errors
 from tierqueue.tasks.kinds.job_document import JobDocument
 from tierqueue.tasks.results import fulfil
 from tierqueue.tasks.results.replay import replay
@@ -174,8 +175,8 @@ def test_a_document_ends_where_all_that_one_item_was_to_join_has_failed(job: Job
 def test_a_replay_ends_where_a_piece_was_erased_meanwhile(job: Job) -> None:
     document = _dead(job)
     first, *_ = job.parts()
-    erase(job.producer.app, [first.id], by="ada", why="asked", patience=60)
     replay(job.producer.app, [document], "ada")
+    erase(job.producer.app, [first.id], by="ada", why="asked", patience=60)
     for row in job.open():
         job.finish(row)
     job.documents.tick()
@@ -205,7 +206,7 @@ def test_pieces_that_are_cut_meanwhile_are_cancelled_with_their_document(job: Jo
             if not ledger.one_writer:
                 until(is_held_up)
             cut = JobDocument(locked).cut()
-            documents.cut(connection, locked, cut, database_now(connection))
+            documents.cut(connection, locked, cut, database_now(connection), 2_000_000_000_000_000)
         done.result(60)
     assert {one.state for one in job.producer.all_items()} == {"cancelled"}
 
@@ -230,3 +231,44 @@ def test_what_joins_is_not_submitted_for_a_document_that_was_just_cancelled(
     monkeypatch.setattr(fulfil, "_joins", cancelled_then)
     job.finish(pieces[-1])
     assert len(job.parts()) == len(pieces)
+
+
+def test_a_document_whose_answer_needs_an_erased_piece_is_not_replayed(job: Job) -> None:
+    document = _dead(job)
+    first, second, *_ = job.parts()
+    erase(job.producer.app, [first.id], by="ada", why="asked", patience=60)
+    for asked in (document, second.id):
+        assert replay(job.producer.app, [asked], "ada") == []
+    assert not job.open()
+    with job.producer.ledger.read() as connection:
+        gone = dead_letters.beyond_replay(connection, [document, second.id])
+    assert gone == {document, second.id}
+    (group,) = errors.groups(job.producer.ledger, job.id)
+    assert group.items == {}
+
+
+def test_a_piece_that_was_erased_behind_its_join_keeps_no_document_from_a_replay(job: Job) -> None:
+    job.submit([TEXT * 3])
+    job.documents.tick()
+    pieces = job.parts()
+    for row in pieces:
+        job.finish(row)
+    one, other = job.open()
+    job.finish(one)
+    job.kill(other)
+    job.documents.tick()
+    erase(job.producer.app, [pieces[0].id], by="ada", why="asked", patience=60)
+    (row,) = job.rows()
+    assert set(replay(job.producer.app, [row.id], "ada")) == {row.id, other.id}
+
+
+def test_a_partial_document_goes_without_its_erased_piece(job: Job) -> None:
+    job.submit([TEXT], pieces=PARTIAL)
+    job.documents.tick()
+    for row in job.parts():
+        job.kill(row)
+    job.documents.tick()
+    first, *others = job.parts()
+    erase(job.producer.app, [first.id], by="ada", why="asked", patience=60)
+    (row,) = job.rows()
+    assert set(replay(job.producer.app, [row.id], "ada")) == {row.id, *(one.id for one in others)}

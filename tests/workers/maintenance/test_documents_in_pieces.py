@@ -12,10 +12,12 @@ from tierqueue.ledger.lifecycle import documents, routes
 from tierqueue.ledger.lifecycle.documents import Cut
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.defaults import TaskDefaults
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks import classify, extract, summarize
 from tierqueue.tasks.kinds.job_document import JobDocument
 from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.tasks.results.replay import replay
 from tierqueue.workers.maintenance import documents as workers_documents
 from tierqueue.workers.maintenance.documents import Documents
 
@@ -196,3 +198,36 @@ def test_more_documents_than_one_tick_takes_are_looked_at_at_once(
     assert job.documents.tick()
     assert not job.documents.tick()
     assert all("spans" in row.split for row in job.rows())
+
+
+def test_a_document_that_states_no_deadline_has_one_for_all_its_parts(job: Job) -> None:
+    policy = Policy(
+        digest="d", tasks={"tierqueue.ask": TaskDefaults.model_validate({"deadline": "1h"})}
+    )
+    job.documents.use(policy)
+    job.submit([TEXT])
+    job.documents.tick()
+    (document,) = job.rows()
+    assert 0 < document.deadline - document.submitted_at - 3_600_000_000 < 600_000_000
+    for row in job.parts():
+        job.finish(row)
+    assert {row.deadline for row in job.parts()} == {document.deadline}
+    assert [row.task for row in job.open()] == ["tierqueue.combine"]
+
+
+def test_a_document_that_is_replayed_after_its_deadline_has_another(job: Job) -> None:
+    job.submit([TEXT], deadline="1h")
+    job.documents.tick()
+    first, *others = job.parts()
+    job.kill(first)
+    for row in others:
+        job.finish(row)
+    job.documents.tick()
+    (document,) = job.rows()
+    with job.producer.ledger.write() as connection:
+        connection.execute(update(items).values(deadline=1))
+    replay(job.producer.app, [document.id], "ada")
+    job.documents.tick()
+    (document,) = job.rows()
+    (again,) = job.open()
+    assert document.deadline == again.deadline > document.submitted_at

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.workers.maintenance.document_job import RECEIPT, SHORT, TEXT, Job
+from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.operations import dead_letters, jobs
 from tierqueue.ledger.tables import items
 from tierqueue.operations.erase import erase
@@ -91,6 +92,21 @@ def test_cancelling_a_job_cancels_pieces_and_counts_rows(job: Job) -> None:
     progress = job.progress()
     assert progress.over
     assert (progress.spent, progress.under_way) == (5, 0)
+
+
+def test_what_a_cancelled_document_has_cost_is_not_under_way_while_another_is(job: Job) -> None:
+    job.submit([TEXT, TEXT.replace("Page", "Side")])
+    job.documents.tick()
+    first, second = job.rows()
+    for document in (first, second):
+        part = next(row for row in job.open() if row.part_of == document.id)
+        job.finish(part)
+    assert job.progress().under_way == 10
+    with job.producer.ledger.write() as connection:
+        work.cancel(connection, [first.id], "ada")
+    progress = job.progress()
+    assert (progress.spent, progress.under_way) == (10, 5)
+    assert job.rows()[0].spent == 5
 
 
 def test_a_piece_of_a_cancelled_document_joins_nothing(job: Job) -> None:
