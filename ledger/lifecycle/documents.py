@@ -3,7 +3,7 @@
 What joins their answers is the body of a chord of theirs; a chord's last body is the document.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -219,8 +219,7 @@ def end(connection: Transaction, document: str, ended: DocumentEnd, now: int) ->
 
 def replayed_with(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
     """These dead letters, and those that are replayed with them: of a document its parts, of a part
-    its document and the other parts. One whose document needs it no more is left out, and one whose
-    document has no way back: ``beyond_replay``.
+    its document and the other parts. One whose document needs it no more is left out.
     """
     given = {"ids": sorted(set(item_ids))}
     asked = select(items.c.id, items.c.part_of).where(among(items.c.id))
@@ -229,51 +228,11 @@ def replayed_with(connection: Transaction, item_ids: Sequence[str]) -> list[str]
     found_states = connection.execute(known, {"ids": sorted(documents)})
     states = {row.id: row.state for row in found_states}
     open_ = (State.DEAD, State.WAITING)
-    gone = beyond_replay(connection, documents)
-    again = sorted(one for one in documents - gone if states.get(one) in open_)
+    again = sorted(one for one in documents if states.get(one) in open_)
     dead = items.c.state == State.DEAD.value
     of = or_(among(items.c.id), among(items.c.part_of))
     found = select(items.c.id).where(of, dead).order_by(items.c.id)
     return list(connection.execute(found, {"ids": again}).scalars())
-
-
-def beyond_replay(connection: Transaction, documents: Collection[str]) -> set[str]:
-    """Those of these documents whose answer needs a part that was erased: whatever else of them is
-    asked again, it is joined into nothing. A partial answer goes without that part.
-    """
-    erased = select(items.c.part_of).where(among(items.c.part_of), items.c.erased_at.is_not(None))
-    found = set(connection.execute(erased, {"ids": sorted(documents)}).scalars())
-    if not found:
-        return set()
-    kept = {
-        one["id"] for one in _rows(connection, found) if one["split"]["on_failure"] == "partial"
-    }
-    return {
-        document
-        for document in found - kept
-        if _needs_erased([(row, _span(row)) for row in parts_of(connection, document)])
-    }
-
-
-def _rows(connection: Transaction, ids: Collection[str]) -> Sequence[RowMapping]:
-    rows = select(items.c.id, items.c.split).where(among(items.c.id))
-    return connection.execute(rows, {"ids": sorted(ids)}).mappings().all()
-
-
-def _span(part: RowMapping) -> tuple[int, int]:
-    return part["split"]["from"], part["split"]["to"]
-
-
-def _needs_erased(parts: Sequence[tuple[RowMapping, tuple[int, int]]]) -> bool:
-    """Whether an erased part is in no answer that joins it with others and is there."""
-    joined = [
-        span for row, span in parts if row["state"] == State.SUCCEEDED and row["erased_at"] is None
-    ]
-    return any(
-        not any(begin <= first and last <= end for begin, end in joined)
-        for row, (first, last) in parts
-        if row["erased_at"] is not None
-    )
 
 
 def shares(connection: Transaction, dead: Sequence[str], max_cost: int) -> dict[str, int]:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_insert, update_many, upsert
 from tierqueue.ledger.contents import kept
 from tierqueue.ledger.contents.kept import Content
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
-from tierqueue.ledger.results import promises
+from tierqueue.ledger.results import promises, spent
 from tierqueue.ledger.results.promises import Ending, Ends, Promise
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
@@ -228,28 +228,13 @@ def fall_back(connection: Connection, degraded: Mapping[str, Mapping[str, Any]])
     )
 
 
-_PART = items.alias()
-_OF_PIECES = (
-    update(items)
-    .where(among(items.c.id), items.c.split.is_not(None), items.c.part_of.is_(None))
-    .values(
-        spent=select(func.coalesce(func.sum(_PART.c.spent), 0))
-        .where(_PART.c.part_of == items.c.id)
-        .scalar_subquery()
-    )
-)
-
-
 def die(connection: Connection, deaths: Sequence[Death], at: int) -> Ends:
     """End items that are not running and whose rows the caller has locked."""
     return end(connection, deaths, State.DEAD, at)
 
 
 def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) -> Ends:
-    """Put locked items that are not running into an end without an answer.
-
-    A document has cost what its pieces have.
-    """
+    """Put locked items that are not running into an end without an answer."""
     update_many(
         connection,
         items,
@@ -266,7 +251,7 @@ def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) 
             for death in deaths
         ],
     )
-    connection.execute(_OF_PIECES, {"ids": [death.item_id for death in deaths]})
+    spent.by_pieces(connection, [death.item_id for death in deaths])
     ended = [
         Ending(item_id=death.item_id, state=state, answer=None, error=death.error())
         for death in deaths

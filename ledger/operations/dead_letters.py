@@ -11,6 +11,7 @@ from tierqueue.ledger.bulk import among, update_many
 from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.lifecycle.items import Death
+from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.results import chords, promises, sinks
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Transaction
@@ -94,7 +95,8 @@ def replay(
     its parts are replayed with it; what is returned names them too.
     """
     at = database_now(connection)
-    item_ids = documents.replayed_with(connection, item_ids)
+    gone = beyond_replay(connection, item_ids)
+    item_ids = documents.replayed_with(connection, [key for key in item_ids if key not in gone])
     dead, deaths = _locked(connection, item_ids, but_not=NO_WAY_BACK, whole=True)
     connection.execute(
         update(items)
@@ -151,7 +153,7 @@ def beyond_replay(connection: Transaction, item_ids: Sequence[str]) -> set[str]:
     of_documents = asked.where(among(items.c.id), items.c.split.is_not(None))
     rows = connection.execute(of_documents, {"ids": list(item_ids)}).all()
     whose = {row.id: row.part_of or row.id for row in rows}
-    gone = documents.beyond_replay(connection, set(whose.values()))
+    gone = erasure.need_what_is_gone(connection, set(whose.values()))
     return {item_id for item_id, document in whose.items() if document in gone}
 
 

@@ -3,9 +3,9 @@
 What is left of an item: that there was one, when, for whom, where it ran and what it cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import RowMapping, delete, select, tuple_, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
@@ -13,6 +13,7 @@ from tierqueue.ledger.contents import kept
 from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.lifecycle import items as items_of_ledger
 from tierqueue.ledger.lifecycle import second_items
+from tierqueue.ledger.lifecycle.documents import parts_of
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.results.promises import ids_of
 from tierqueue.ledger.session import Transaction
@@ -128,6 +129,46 @@ def free_keys(connection: Transaction, now: int, most: int) -> int:
         freed = update(items).where(among(items.c.id))
         connection.execute(freed.values(idempotency_key=None, key_expires_at=None), {"ids": ids})
     return len(ids)
+
+
+def need_what_is_gone(connection: Transaction, documents: Collection[str]) -> set[str]:
+    """Those of these documents whose answer needs a part that was erased: whatever else of them is
+    asked again, it is joined into nothing. A partial answer goes without that part.
+    """
+    erased = select(items.c.part_of).where(among(items.c.part_of), items.c.erased_at.is_not(None))
+    found = set(connection.execute(erased, {"ids": sorted(documents)}).scalars())
+    if not found:
+        return set()
+    partial = {
+        one["id"] for one in _rows(connection, found) if one["split"]["on_failure"] == "partial"
+    }
+    parts = {document: parts_of(connection, document) for document in found - partial}
+    return {
+        document
+        for document, rows in parts.items()
+        if _needs_erased([(row, _span(row)) for row in rows])
+    }
+
+
+def _rows(connection: Transaction, ids: Collection[str]) -> Sequence[RowMapping]:
+    rows = select(items.c.id, items.c.split).where(among(items.c.id))
+    return connection.execute(rows, {"ids": sorted(ids)}).mappings().all()
+
+
+def _span(part: RowMapping) -> tuple[int, int]:
+    return part["split"]["from"], part["split"]["to"]
+
+
+def _needs_erased(parts: Sequence[tuple[RowMapping, tuple[int, int]]]) -> bool:
+    """Whether an erased part is in no answer that joins it with others and is there."""
+    joined = [
+        span for row, span in parts if row["state"] == State.SUCCEEDED and row["erased_at"] is None
+    ]
+    return any(
+        not any(begin <= first and last <= end for begin, end in joined)
+        for row, (first, last) in parts
+        if row["erased_at"] is not None
+    )
 
 
 def _ended(connection: Transaction, item_ids: Sequence[str]) -> list[str]:

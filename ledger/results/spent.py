@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, func, select, update
 
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.session import Transaction
@@ -56,3 +56,20 @@ def _read(row: Any) -> Spent:
         tokens.get("input") or 0,
         tokens.get("output") or 0,
     )
+
+
+_PART = items.alias()
+_OF_PIECES = (
+    update(items)
+    .where(among(items.c.id), items.c.split.is_not(None), items.c.part_of.is_(None))
+    .values(
+        spent=select(func.coalesce(func.sum(_PART.c.spent), 0))
+        .where(_PART.c.part_of == items.c.id)
+        .scalar_subquery()
+    )
+)
+
+
+def by_pieces(connection: Connection, item_ids: Sequence[str]) -> None:
+    """Of these items those that are documents have cost what their pieces have."""
+    connection.execute(_OF_PIECES, {"ids": list(item_ids)})
