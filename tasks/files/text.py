@@ -1,11 +1,12 @@
 """Text files in the encodings people have: told by a byte order mark, by UTF-8, or found out."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from unicodedata import category
 
 from tierqueue.router.errors import InvalidItem
 
@@ -22,6 +23,11 @@ _USUAL = [
     *("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "mac_roman", "cp850"),
 ]
 """Of the hundred there are, those that files in use have: a guess among all is a worse guess."""
+
+_LATIN = frozenset({"cp1250", "cp1252", "cp1254", "mac_roman", "cp850"})
+
+_LETTERS = 0xC0
+"""From here on the Windows encodings have letters; below stand quotes, dashes and the euro."""
 
 _SAMPLE = 262_144
 """Bytes an encoding is found out from."""
@@ -149,14 +155,42 @@ def _guessed(path: Path, at: str) -> Encoding:
         if not any(byte > 127 for byte in sample):
             # The first letter that is none of ASCII stands further down: it tells the encoding.
             sample += _around_letters(file)
-    found = from_bytes(sample, cp_isolation=_USUAL).best()
-    if found is None:
+    found = from_bytes(sample, cp_isolation=_USUAL)
+    best = found.best()
+    if best is None:
         raise InvalidItem(
             f"{path} is not UTF-8 text: see {at}; no usual encoding fits either:"
             " say --encoding, if it is text"
         )
-    _check(path, found.encoding)
-    return Encoding(found.encoding, guessed=True)
+    rank = best.chaos, best.coherence
+    alike = [match for match in found if (match.chaos, match.coherence) == rank]
+    names = {name for match in alike for name in (match.encoding, *match.could_be_from_charset)}
+    signs = all(byte < _LETTERS for byte in sample if byte > 127)
+    if not best.coherence and (best.encoding in _LATIN or signs):
+        names.add(_USUAL[0])
+    return Encoding(_likeliest(path, sample, names), guessed=True)
+
+
+def _likeliest(path: Path, sample: bytes, names: Collection[str]) -> str:
+    """Of encodings that fit alike, the one in which fewest signs stand at letters, and the one that
+    most files have. Raises ``InvalidItem`` where the whole file is text in none.
+    """
+    usual = [name for name in _USUAL if name in names]
+    in_turn = sorted(usual, key=lambda name: _signs_at_letters(sample.decode(name, "replace")))
+    for name in in_turn[:-1]:
+        if _first_undecodable(path, name) is None:
+            return name
+    _check(path, in_turn[-1])
+    return in_turn[-1]
+
+
+def _signs_at_letters(text: str) -> int:
+    """How often a sign such as £, in another encoding a letter, stands at a letter."""
+    return sum(
+        letters[0].isalpha() or letters[2].isalpha()
+        for letters in zip(" " + text, text, text[1:] + " ", strict=False)
+        if letters[1] > "\x7f" and category(letters[1])[0] in "SN"
+    )
 
 
 def _around_letters(file: IO[bytes]) -> bytes:

@@ -100,19 +100,19 @@ def _read(path: Path, name: str) -> Document:
 
 
 def _of_zip(path: Path, name: str) -> Iterator[Document]:
-    zipped.bounded(path)
+    zipped.bounded(path, called="it")
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
         for member in sorted(archive.infolist(), key=lambda member: member.filename):
             inside = PurePosixPath(member.filename)
             if member.is_dir() or any(map(_is_hidden, inside.parts)):
                 continue
             told = f"{name}/{inside}"
-            if inside.suffix.lower() in (ZIP, MAILBOX):
+            if inside.suffix.lower() == ZIP:
                 yield unreadable(told, f"a {inside.suffix} in a zip file is not opened: unpack it")
                 continue
             # One file at a time, under a name of ours: a member's own may lead anywhere.
             unpacked = Path(folder, f"member{inside.suffix.lower()}")
             with archive.open(member) as packed, unpacked.open("wb") as file:
                 shutil.copyfileobj(packed, file)
-            yield _read(unpacked, told)
+            yield from _of_file(unpacked, told)
             unpacked.unlink()

@@ -23,7 +23,7 @@ def read(path: Path, name: str) -> Document:
                 raise InvalidItem(
                     "it is protected by a password, or an old .doc: save it as .docx without one"
                 )
-        zipped.bounded(path, _MOST_UNPACKED)
+        zipped.bounded(path, _MOST_UNPACKED, called="it")
         return "\n".join(_lines(_opened(path)))
 
     def pages() -> Iterator[Page]:

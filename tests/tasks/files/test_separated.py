@@ -86,6 +86,28 @@ def test_the_encoding_is_found_out_and_a_guess_is_said(
     assert any(note.startswith("read as ") for note in work.notes) is guessed
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Grüße, naïve\nok", "cp1252"),
+        ("10 €\n20 €", "cp1252"),
+        ("José\nZoë\nFrançois", "cp1252"),
+        ("Não recebi o cartão", "cp1252"),
+        ("Æblegrød på øen", "cp1252"),
+        ("Räksmörgås på ön", "cp1252"),
+        ("Łódź\nKraków", "cp1250"),
+        ("Zażółć gęślą jaźń", "cp1250"),
+        ("Здравствуйте, верните деньги", "cp1251"),
+    ],
+)
+def test_a_few_letters_tell_the_encoding_that_most_files_with_them_have(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    work = source(tmp_path, f"text\n{text}\n".encode(encoding), separator=";")
+    assert [row["text"] for row in values(work)] == text.split("\n")
+    assert work.notes == (f"read as {encoding}",)
+
+
 def test_cyrillic_of_an_old_program_is_found_out(tmp_path: Path) -> None:
     said = (
         b"\xcd\xe5 \xec\xee\xe3\xf3 \xe2\xee\xe9\xf2\xe8 \xe2 \xea\xe0\xe1\xe8\xed\xe5\xf2,"

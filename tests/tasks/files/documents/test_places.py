@@ -60,6 +60,30 @@ def test_a_zip_file_is_what_is_in_it(tmp_path: Path) -> None:
     assert not (tmp_path.parent.parent / "escaped.txt").exists()
 
 
+def test_a_mailbox_in_a_zip_file_is_every_message_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("one", "two"):
+            file.writestr(
+                f"{name}.mbox",
+                "".join(f"From a@b.example\nSubject: {n}\n\nof {name}, {n}\n\n" for n in range(2)),
+            )
+    assert [text.strip() for text in texts(path)] == [
+        "of one, 0",
+        "of one, 1",
+        "of two, 0",
+        "of two, 1",
+    ]
+
+
+def test_what_is_broken_in_a_zip_file_is_named_as_it_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("bad.docx", "no document")
+    [row] = rows(path)
+    assert row.wrong == "it is broken: File is not a zip file"
+
+
 def test_a_zip_bomb_is_one_row(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("zeros.txt", bytes(100_000_000))
