@@ -51,7 +51,8 @@ simulated = true
 prices = {{ input = "0.10", output = "0.40" }}
 """
 
-_PATIENCE = 300.0
+_PATIENCE = 1_800.0
+"""Seconds: a busy machine takes many times what an idle one does."""
 
 _LATENCY = 200
 """Milliseconds of a call, as a vendor's short ones take: a tenth of the rows is some seconds."""

@@ -5,31 +5,28 @@ What it says means nothing: assert shapes, counts, finish reasons and validity, 
 
 import json
 from pathlib import Path
+from typing import Any
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+SEEING_TEMPLATE = CHAT_TEMPLATE.replace(
+    "{{ message['content'] }}",
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}",
+)
+"""The same for a model whose messages have images."""
+
 
 def make_tiny_model(folder: Path, *, chat: bool = True) -> Path:
     """Write a Qwen3-shaped model with a byte-level BPE to ``folder``; ``chat`` adds a template."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    vocabulary = {token: at for at, token in enumerate([*alphabet, *special])}
-    bpe = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=["<|im_start|>"],
-    )
+    tokenizer, vocabulary = _tokenizer()
     if chat:
         tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
@@ -50,6 +47,81 @@ def make_tiny_model(folder: Path, *, chat: bool = True) -> Path:
     )
     Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
     return folder
+
+
+def make_tiny_eyes(folder: Path) -> Path:
+    """Write an Idefics3-shaped model that takes images to ``folder``; each counts as 4 tokens."""
+    import torch
+    from transformers import (
+        Idefics3Config,
+        Idefics3ForConditionalGeneration,
+        Idefics3Processor,
+        LlamaConfig,
+    )
+    from transformers.models.idefics3.image_processing_pil_idefics3 import (
+        Idefics3ImageProcessorPil,
+    )
+
+    tokenizer, vocabulary = _tokenizer("<image>", "<fake_token_around_image>", "<global-img>")
+    side = {"longest_edge": 28}
+    Idefics3Processor(
+        image_processor=Idefics3ImageProcessorPil(
+            size=side, max_image_size=side, do_image_splitting=False
+        ),
+        tokenizer=tokenizer,
+        image_seq_len=1,
+        chat_template=SEEING_TEMPLATE,
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    text = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        max_position_embeddings=2048,
+        eos_token_id=vocabulary["<|im_end|>"],
+        bos_token_id=None,
+        pad_token_id=vocabulary["<|endoftext|>"],
+    )
+    config = Idefics3Config(
+        text_config=text,
+        vision_config={
+            "hidden_size": 64,
+            "intermediate_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        },
+        image_token_id=vocabulary["<image>"],
+        scale_factor=2,
+        pad_token_id=vocabulary["<|endoftext|>"],
+    )
+    Idefics3ForConditionalGeneration(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(*more: str) -> tuple[Any, dict[str, int]]:
+    """A byte-level BPE with its special tokens and these, and the vocabulary."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *more]
+    vocabulary = {token: at for at, token in enumerate([*alphabet, *special])}
+    bpe = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>", *more],
+    )
+    return tokenizer, vocabulary
 
 
 def make_adapter(folder: Path, *, seed: int, rank: int = 8) -> Path:

@@ -197,8 +197,8 @@ class Deployment(Table):
     model with that adapter, those of the others by the model alone; for ``vllm`` engines."""
 
     vision: Flag = False
-    """Whether the model sees images: without it no item with an image goes there. For engines
-    behind an API, and where nothing is redacted: an image cannot be."""
+    """Whether the model sees images: without it no item with an image goes there. Where nothing is
+    redacted: an image cannot be."""
 
     image_tokens: PositiveCount | None = None
     """Most tokens that one image counts as; where nothing is stated as the documents of OpenAI and

@@ -116,11 +116,6 @@ def _check_images(keys: Mapping[str, Any], *, counted: bool) -> None:
     """The same of what is said of images."""
     if keys["image_tokens"] is not None and not keys["vision"]:
         raise ValueError("image_tokens needs vision = true: it takes no images")
-    if keys["vision"] and keys["engine"] == "vllm":
-        raise ValueError(
-            "vision is for openai and anthropic engines: vLLM in the worker takes no images; serve"
-            ' the model with `vllm serve`, and give it a deployment with profile = "vllm"'
-        )
     if keys["vision"] and keys["redact"] is not None:
         raise ValueError(BLIND)
     if keys["vision"] and not counted:

@@ -16,6 +16,7 @@ from tierqueue.tasks.submission.pieces import Pieces
 if TYPE_CHECKING:
     from tierqueue.ledger.operations.jobs import Progress
     from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+    from tierqueue.tasks.jobs.outlook import Outlook
 
 _LOOK = 0.5
 """Seconds between two looks at a job that is waited for."""
@@ -40,6 +41,17 @@ class Job:
         self._row()
         with app.ledger.read() as connection:
             return jobs.progress(connection, self.id)
+
+    def outlook(self) -> "Outlook":
+        """What it will have cost in the end, with its range, rows a second and the seconds until
+        the last row ends, and each tier's part of these; money in nano-dollars.
+
+        Raises ``InvalidItem`` for a job that is not there.
+        """
+        from tierqueue.tasks.jobs.outlook import outlook_of
+
+        self._row()
+        return outlook_of(app.ledger, self.id)[1]
 
     def wait(self, timeout: float | None = None) -> "Progress":
         """Wait until every row has ended; raises ``TimeoutError`` after ``timeout`` seconds."""

@@ -115,11 +115,7 @@ def stated(more: str, engine: str = EYES) -> Policy:
             "vision = true\n[redaction.'vendor:*']\nkinds = ['email']\n",
             "deployments.eyes: .*cannot be",
         ),
-        (
-            HOUSE,
-            "vision = true\n",
-            "vLLM in the worker takes no images",
-        ),
+        (HOUSE, "vision = true\n", "state image_tokens"),
     ],
 )
 def test_a_policy_that_cannot_keep_what_it_says_of_images_is_refused(

@@ -27,6 +27,7 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
             options=deployment.engine_options,
             adapters=deployment.adapters,
             context_window=deployment.context_window,
+            vision=deployment.vision,
         )
     key = _key(deployment, environ)
     if deployment.engine == "openai":

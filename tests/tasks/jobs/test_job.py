@@ -35,6 +35,9 @@ def test_a_file_is_submitted_waited_for_and_given_back(producer: Producer, ticke
         job.wait(timeout=0)
     answer(producer.ledger, lambda said: {"label": "billing"})
     assert job.wait(timeout=60).ended == 2
+    ahead = job.outlook()
+    assert ahead.expected is not None
+    assert (ahead.expected.value, ahead.seconds) == (job.progress().spent, 0.0)
     rows = list(job.results())
     assert [(row["id"], row["output"], row["error"]) for row in rows] == [
         ("7", {"label": "billing"}, None),

@@ -93,3 +93,19 @@ def test_without_a_policy_it_is_done_in_pieces(
     monkeypatch.setenv("TIERQUEUE_POLICY", str(tmp_path / "none.toml"))
     asked = ask_document(PAGES, QUESTION, characters=1_300)
     assert (len(parts(producer)), asked.why) == (4, "")
+
+
+def test_a_document_has_the_deadline_that_the_policy_gives_its_task_type(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        producer.app._made,
+        "policy",
+        parse_policy(
+            LONG.replace("PRICE", "50") + '\n[tasks."tierqueue.ask"]\ndeadline = "1h"\n', "test"
+        ),
+    )
+    ask_document(PAGES, QUESTION, characters=1_300, split="always")
+    rows = producer.all_items()
+    (deadline,) = {row.deadline for row in rows}
+    assert 0 < deadline - rows[0].submitted_at <= 3_600_000_000

@@ -21,7 +21,7 @@ from tierqueue.workers.engines import engine_load
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_load import EngineLoad, Stall
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
-from tierqueue.workers.engines.vllm import endings, launch, request, tokens
+from tierqueue.workers.engines.vllm import endings, images, launch, request, tokens
 from tierqueue.workers.engines.vllm.adapters import Adapters
 from tierqueue.workers.engines.vllm.grammar import Grammar
 from tierqueue.workers.engines.vllm.turns import Turns
@@ -36,8 +36,8 @@ class VllmEngine:
     """One model on this machine. ``options`` are arguments of vLLM's ``AsyncEngineArgs``.
 
     ``adapters``: a LoRA adapter by task type. ``context_window``: the tokens that the policy says
-    it holds; ``None``: it says nothing. Answers are greedy, so that the same call gives the same
-    text. ``clock`` returns seconds.
+    it holds; ``None``: it says nothing. ``vision``: the policy says that it sees images. Answers
+    are greedy, so that the same call gives the same text. ``clock`` returns seconds.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class VllmEngine:
         options: Mapping[str, Any] | None = None,
         adapters: Mapping[str, str] | None = None,
         context_window: int | None = None,
+        vision: bool = False,
         clock: Clock = time.monotonic,
     ) -> None:
         self._deployment = deployment
@@ -55,6 +56,7 @@ class VllmEngine:
         self._options = dict(options or {})
         self._adapters = Adapters(deployment, adapters or {})
         self._context_window = context_window
+        self._vision = vision
         self._turns: Turns | None = None
         self._clock = clock
         self._time = EngineTime(clock)
@@ -99,13 +101,20 @@ class VllmEngine:
         self._grammar = Grammar(self._llm, self._sampling)
 
     def _suits(self, llm: Any) -> None:
-        """Refuse an engine whose context window is smaller than the one the policy routes by."""
+        """Refuse an engine whose context window is smaller than the one the policy routes by, and
+        one that sees no images where the policy says that it does.
+        """
         stated, own = self._context_window, llm.model_config.max_model_len
         if stated is not None and stated > own:
             raise Misconfigured(
                 f"deployment {self._deployment} states context_window = {stated}, and its engine"
                 f" holds {own} tokens (max_model_len): state no more than that",
                 {"deployment": self._deployment, "context_window": own},
+            )
+        if self._vision and (blind := images.unseeing(llm)) is not None:
+            raise Misconfigured(
+                f"deployment {self._deployment} states vision = true, and {blind}",
+                {"deployment": self._deployment},
             )
 
     def arguments(self) -> dict[str, Any]:
@@ -237,9 +246,13 @@ class VllmEngine:
         )
 
     async def _rendered(self, call: Call) -> Any:
-        """The prompt as tokens; of a long one the tokenizer works on a thread of vLLM's."""
+        """The prompt as tokens, with what its images are to the model; of a long one the tokenizer
+        works on a thread of vLLM's, and the image processor always.
+        """
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
+        if call.images:
+            return await images.rendered(self._llm, call)
         tokenizer = self._llm.get_tokenizer()
         prompt = request.prompt_text(tokenizer, call)
         renderer = self._llm.renderer

@@ -10,6 +10,12 @@ GRAMMARS = 256
 """How many schemas an engine remembers as checked; the least recently used goes."""
 
 
+# Templates that know no thinking ignore the word; a thinking model would spend the output limit
+# before it answers.
+TEMPLATE = {"enable_thinking": False}
+"""What every chat template is told."""
+
+
 def plain(call: Call, structured: Any) -> dict[str, Any]:
     """Arguments of vLLM's ``SamplingParams`` for a call; ``structured``: what holds its schema."""
     from vllm.sampling_params import RequestOutputKind
@@ -89,10 +95,8 @@ def prompt_text(tokenizer: Any, call: Call) -> str:
     messages = [{"role": "user", "content": asked}]
     if call.system:
         messages.insert(0, {"role": "system", "content": call.system})
-    # Templates that know no thinking ignore the word; a thinking model would spend the
-    # output limit before it answers.
     text: str = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        messages, tokenize=False, add_generation_prompt=True, **TEMPLATE
     )
     return text
 
