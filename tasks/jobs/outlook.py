@@ -217,10 +217,12 @@ def time_of(
     known: Mapping[str, Past],
     concurrency: Mapping[Tier, int],
     chosen: Mapping[str, Mapping[str, int]],
+    paid_by: Mapping[tuple[str, str], float],
 ) -> tuple[float | None, str]:
     """How long so many rows take at each deployment, in seconds from when they begin: tiers work
-    side by side, each within its limits, or those that operators have ``chosen`` in their place.
-    ``None``, and why, where it is not known.
+    side by side, within the limits of deployments, accounts and budgets, or those that operators
+    have ``chosen`` in their place. ``paid_by``: for how many of the rows at a deployment a budget
+    pays. ``None``, and why, where it is not known.
     """
     busy: dict[Tier, float] = {}
     asked: dict[str, tuple[float, float, float]] = {}
@@ -233,6 +235,10 @@ def time_of(
         for scope in (name, *([f"account:{deployment.account}"] if deployment.account else [])):
             before = asked.get(scope, (0.0, 0.0, 0.0))
             asked[scope] = before[0] + work, before[1] + rows, before[2] + tokens
+    for (name, budget), rows in paid_by.items():
+        there, before = known[name], asked.get(f"budget:{budget}", (0.0, 0.0, 0.0))
+        work, tokens = rows * (there.seconds or 0.0), rows * there.tokens
+        asked[f"budget:{budget}"] = before[0] + work, before[1] + rows, before[2] + tokens
     longest = max(
         (
             _within(policy.limits_of(scope), chosen.get(scope, {}), *needed)

@@ -74,6 +74,7 @@ class Quote:
     refused: dict[str, Refused] = field(default_factory=dict)
     seconds: float | None = None
     visits: dict[str, float] = field(default_factory=dict)
+    paid_by: dict[tuple[str, str], float] = field(default_factory=dict)
     untimed: str = ""
 
     @property
@@ -172,7 +173,7 @@ def quote(
                 continue
             for item, signals, route in routed:
                 steps = [route, *escalations(item, route, signals, policy, conditions)]
-                _add(found, steps, policy, known, now)
+                _add(found, steps, policy, known, now, item.demands.budget)
     found.seconds = _seconds(found, policy, known, concurrency, measured)
     return found
 
@@ -184,9 +185,16 @@ def _answered(found: Quote, first: First) -> None:
 
 
 def _add(
-    found: Quote, steps: Sequence[Route], policy: Policy, known: Mapping[str, Past], now: int
+    found: Quote,
+    steps: Sequence[Route],
+    policy: Policy,
+    known: Mapping[str, Past],
+    now: int,
+    budget: str | None,
 ) -> None:
-    """One call that goes to the first of ``steps``, and to each other where it is refused."""
+    """One call that goes to the first of ``steps``, and to each other where it is refused; the
+    ``budget`` pays.
+    """
     chosen = steps[0]
     lane = f"{chosen.deployment} {chosen.lane}"
     part = found.parts.get(lane)
@@ -205,6 +213,9 @@ def _add(
         part.expected = part.outlay.counted(policy)
         for step, chance in zip(steps, reached, strict=True):
             found.visits[step.deployment] = found.visits.get(step.deployment, 0.0) + chance
+            if budget is not None:
+                paid = step.deployment, budget
+                found.paid_by[paid] = found.paid_by.get(paid, 0.0) + chance
 
 
 def _counted(route: Route, policy: Policy) -> int:
@@ -250,7 +261,8 @@ def _seconds(
     if any(part.lane is Lane.FLEX for part in found.parts.values()):
         found.untimed = "flex tiers answer when they can, and what has no answer goes live in time"
         return None
-    seconds, found.untimed = time_of(found.visits, policy, known, concurrency, measured.limits)
+    asked = found.visits, policy, known, concurrency, measured.limits
+    seconds, found.untimed = time_of(*asked, found.paid_by)
     return seconds
 
 

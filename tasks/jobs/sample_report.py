@@ -138,7 +138,7 @@ def _time(
     }
     scale = sum(layer.rows for layer in layers) / len(found.rows) if found.rows else 0.0
     visits = {name: there.items * scale for name, there in known.items()}
-    seconds, found.untimed = time_of(visits, policy, known, concurrency, limits)
+    seconds, found.untimed = time_of(visits, policy, known, concurrency, limits, {})
     by_number = {
         row["number"]: float((row["receipt"] or {}).get("seconds") or 0.0) for row in found.rows
     }

@@ -55,6 +55,10 @@ def test_a_quote_knows_which_limits_are_set(
     done(Moves(ledger), 1_000)
     tierqueue("limits", "set", "best", "requests_per_minute", "30")
     assert tierqueue.json(*written(tmp_path, 10))["seconds"] == pytest.approx(20.0)
+    tierqueue("limits", "set", "budget:acme", "requests_per_minute", "15")
+    assert tierqueue.json(*written(tmp_path, 10))["seconds"] == pytest.approx(20.0)
+    paid = [*written(tmp_path, 10), "--budget", "acme"]
+    assert tierqueue.json(*paid)["seconds"] == pytest.approx(40.0)
 
 
 def test_what_goes_in_batches_is_expected_at_the_price_of_batches(
