@@ -23,6 +23,7 @@ batches = Table(
     Column("remote", Text),
     Column("remote_state", Text),
     Column("cancelled_at", BigInteger),
+    Column("over_at", BigInteger),
     Column("ended_at", BigInteger),
     Column("counts", Json),
     Column("error", Text),

@@ -6,9 +6,8 @@ import socket
 from pathlib import Path
 
 from sandbox.app import Application
-from sandbox.batch.message_batches import MessageBatches
-from sandbox.batch.server import Batches
 from sandbox.batch.terms import Terms, read_terms
+from sandbox.batch.vendors import all_batches
 from sandbox.limits import Limit
 from sandbox.log import Log
 from sandbox.plan import Plan, read_plan
@@ -40,8 +39,8 @@ def main() -> None:
         with listening, Log(asked.log) as log:
             desk = Desk(plan, limit, asked.troubles, asked.limits)
             terms = read_terms(asked.batches) if asked.batches is not None else Terms()
-            batches = Batches(desk, log, terms), MessageBatches(desk, log, terms)
-            application = Application(desk, log, asked.latency_ms / 1000, *batches)
+            batches = all_batches(desk, log, terms)
+            application = Application(desk, log, asked.latency_ms / 1000, batches)
             serve(application, listening)
     except (ValueError, OSError) as error:
         parser.exit(2, f"sandbox: {error}\n")

@@ -3,12 +3,12 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
 from typing import Any
 
-from sandbox.batch.message_batches import PATH, MessageBatches
-from sandbox.batch.server import PATHS, Asked, Batches
+from sandbox.batch.message_batches import MessageBatches
+from sandbox.batch.server import Asked, Batches, Moved
 from sandbox.call import Call, Json, Refused, Served
 from sandbox.events import Message, Send, Stream
 from sandbox.log import Entry, Log
@@ -45,12 +45,10 @@ class Application:
         desk: Desk,
         log: Log,
         latency: float,
-        batches: Batches,
-        message_batches: MessageBatches,
+        batches: Sequence[Batches | MessageBatches],
     ) -> None:
         self._desk = desk
         self._batches = batches
-        self._message_batches = message_batches
         self._log = log
         self._latency = latency
         self._waiting: set[asyncio.Task[Any]] = set()
@@ -73,10 +71,8 @@ class Application:
             await _reply(send, 200, [_JSON], _dump(self._log.summary()))
         elif path == "/v1/models" and method == "GET":
             await self._list(dict(scope["headers"]), send)
-        elif path.startswith(PATHS):
-            await self._batch(OpenAIWire(), self._batches, scope, receive, send)
-        elif path.startswith(PATH):
-            await self._batch(AnthropicWire(), self._message_batches, scope, receive, send)
+        elif serving := [one for one in self._batches if one.serves(path)]:
+            await self._batch(serving[0], scope, receive, send)
         else:
             missing = Refused(404, f"the sandbox has no {method} {path}")
             await _reply(send, 404, [_JSON], _dump(OpenAIWire().error(missing, "")))
@@ -94,15 +90,10 @@ class Application:
         await _reply(send, 200, [_JSON], _dump({"object": "list", "data": found}))
 
     async def _batch(
-        self,
-        wire: Wire,
-        batches: Batches | MessageBatches,
-        scope: Message,
-        receive: Receive,
-        send: Send,
+        self, batches: Batches | MessageBatches, scope: Message, receive: Receive, send: Send
     ) -> None:
         """Files and batches, which no fault strikes but those of the requests in them."""
-        headers = dict(scope["headers"])
+        headers, wire = dict(scope["headers"]), batches.wire
         try:
             body = await _body(receive)
             asked = Asked(
@@ -119,7 +110,9 @@ class Application:
             return
         except ConnectionAbortedError:
             return
-        if isinstance(answer, bytes):
+        if isinstance(answer, Moved):
+            await _reply(send, 302, [(b"location", answer.location.encode())], b"")
+        elif isinstance(answer, bytes):
             await _reply(send, 200, [(b"content-type", b"application/octet-stream")], answer)
         else:
             await _reply(send, 200, [_JSON], _dump(answer))

@@ -15,10 +15,11 @@ from typing import Any, Self
 
 from sqlalchemy import select
 
+from sandbox.vendors import vendors
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.contents import kept
-from tierqueue.ledger.lifecycle import claims, flows, routes, settlements
+from tierqueue.ledger.lifecycle import claims, flows, leases, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.lifecycle.items import die, new_id, prepare, submit
 from tierqueue.ledger.results.promises import Ends
@@ -29,6 +30,7 @@ from tierqueue.tasks import ask_image, complete
 from tierqueue.tasks.routing.decide import choose_all
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.settle.decide import settlement
+from tierqueue.tasks.settle.lost import lost
 from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
@@ -60,7 +62,7 @@ risk = "internal"
 
 [deployments.batched]
 tier = "open_weight"
-engine = "{engine}"
+{wire}
 model = "{model}"
 boundary = "vendor:sandbox"
 base_url = "http://127.0.0.1:{port}{path}"
@@ -75,6 +77,26 @@ prices = {{ input = "0.30", output = "1.20" }}
 {batch}
 """
 
+SECOND_POLICY = """
+[deployments.second]
+tier = "frontier"
+engine = "{engine}"
+model = "frontier-large"
+boundary = "vendor:second"
+base_url = "http://127.0.0.1:{port}{path}"
+key_env = "SANDBOX_KEY"
+context_window = 8192
+simulated = true
+prices = {{ input = "5", cache_read = "0.50", cache_write_5m = "6.25", output = "25" }}
+
+[deployments.second.batch]
+prices = {{ input = "2.50", cache_read = "0.25", cache_write_5m = "3.125", output = "12.50" }}
+"""
+"""Another provider, in the tier above."""
+
+LIVE_STEPS = ("live_claimed", "live_called")
+"""The same of live calls: claimed and not sent yet, answered and not settled yet."""
+
 
 class Killed(BaseException):
     """The process ended here."""
@@ -85,7 +107,8 @@ class Plant:
 
     ``terms``: the sandbox's batches file; ``engine``: whose batches they are; ``batch``: further
     keys of the policy's batch table, ``keys``: of its deployment's; ``more``: what else stands in
-    the policy.
+    the policy; ``vendor``: as whom the sandbox speaks, by the name of a profile; ``second``: the
+    engine of a second provider, in the tier above.
     """
 
     def __init__(
@@ -99,6 +122,8 @@ class Plant:
         engine: str = "openai",
         model: str = "open-large",
         keys: str = "",
+        vendor: str | None = None,
+        second: str | None = None,
     ) -> None:
         self._clock = folder / "clock"
         self.log = folder / "sandbox.jsonl"
@@ -111,15 +136,24 @@ class Plant:
         self._sandbox = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._sandbox.stdout is not None
         port = int(json.loads(self._sandbox.stdout.readline())["port"])
-        stated = {"engine": engine, "path": "/v1" if engine == "openai" else "", "batch": batch}
-        stated |= {"model": model, "keys": keys}
-        self.policy = parse_policy(POLICY.format(port=port, **stated) + more, "plant")
-        deployment = self.policy.deployments["batched"]
-        built = build(deployment, {"SANDBOX_KEY": "any"})
+        stated = {"path": "/v1" if engine == "openai" else "", "batch": batch}
+        stated |= {"wire": f'engine = "{engine}"', "model": model, "keys": keys}
+        if vendor is not None:
+            stated["path"] = f"/as/{vendor}{vendors()[vendor].path}"
+            stated["wire"] = f'profile = "{vendor}"'
+        text = POLICY.format(port=port, **stated) + more
+        if second is not None:
+            path = "/v1" if second == "openai" else ""
+            text += SECOND_POLICY.format(port=port, engine=second, path=path)
+        self.policy = parse_policy(text, "plant")
         self.loop = EventLoopThread()
         self.loop.start()
-        self.loop.run(built.start())
-        self.station = Station(deployment=deployment, engine=built)
+        self.stations: dict[str, Station] = {}
+        for name, deployment in self.policy.deployments.items():
+            built = build(deployment, {"SANDBOX_KEY": "any"})
+            self.loop.run(built.start())
+            self.stations[name] = Station(deployment=deployment, engine=built)
+        self.station = self.stations["batched"]
         self.types: dict[str, Any] = {kind.name: kind for kind in (complete, ask_image)}
         self.kills: Counter[str] = Counter()
         self.to_kill: set[str] = set()
@@ -136,7 +170,8 @@ class Plant:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.loop.run(self.station.engine.close())
+        for station in self.stations.values():
+            self.loop.run(station.engine.close())
         self.loop.stop()
         self.ledger.close()
         self._sandbox.terminate()
@@ -154,7 +189,7 @@ class Plant:
             worker="plant",
             ledger=self.ledger,
             policies=Policies(self.policy),
-            stations={"batched": self.station},
+            stations=self.stations,
             types=self.types,
             loop=self.loop,
             alarms=Alarms(lambda _: None),
@@ -219,6 +254,7 @@ class Plant:
 
     def route(self) -> None:
         """What a routing stage's look and its tick do."""
+        self.end_leases()
         give_up(self.ledger, self.policy, self.now)
         with self.ledger.write() as connection:
             routes.wake_due(connection, self.now)
@@ -236,8 +272,16 @@ class Plant:
             self.lane = self._new_lane()
 
     def live(self, most: int = 500) -> int:
-        """Call what is routed to be called, and settle it; returns how many."""
-        deployment = self.station.deployment
+        """Call what is routed to be called, and settle it; returns how many. Where it is killed its
+        calls are open until their leases end.
+        """
+        try:
+            return sum(self._live(station, most) for station in self.stations.values())
+        except Killed:
+            return 0
+
+    def _live(self, station: Station, most: int) -> int:
+        deployment = station.deployment
         claimant = Claimant(
             worker="live",
             tier=deployment.tier.value,
@@ -254,12 +298,15 @@ class Plant:
             wanted = {item.id: item.fence for item in ready}
             known = claims.read(connection, wanted)
             claimed = claims.claim(connection, claimant, wanted, known, self.now).claimed
-        replies = [(claim, self.loop.submit(self._call(claim))) for claim in claimed]
+        self._checkpoint("live_claimed")
+        submitted = [(claim, self.loop.submit(self._call(station, claim))) for claim in claimed]
+        replies = [(claim, reply.result()) for claim, reply in submitted]
+        self._checkpoint("live_called")
         written = [
             settlement(
                 claim,
                 deployment,
-                judge(reply.result(), claim, self.types[claim.item.task], deployment),
+                judge(reply, claim, self.types[claim.item.task], deployment),
                 self.policy,
                 self.now,
                 0.5,
@@ -273,12 +320,30 @@ class Plant:
             settlements.settle(connection, ready_to)
         return len(claimed)
 
-    async def _call(self, claim: Claim) -> Any:
-        call = call_of(self.station.deployment, claim, self.types[claim.item.task])
+    async def _call(self, station: Station, claim: Claim) -> Any:
+        call = call_of(station.deployment, claim, self.types[claim.item.task])
         assert isinstance(call, Call)
         call = await whole(call, self._contents)
         assert isinstance(call, Call)
-        return await self.station.engine.complete(call)
+        return await station.engine.complete(call)
+
+    def end_leases(self) -> None:
+        """What a routing stage's tick does with the calls of workers that are gone."""
+        with self.ledger.write() as connection:
+            found = leases.lapsed(connection, self.now, 10_000)
+            lost_calls = [
+                lost(
+                    lapsed,
+                    self.policy.deployments[lapsed.attempt.deployment],
+                    self.policy,
+                    self.now,
+                    0.5,
+                    blamed=False,
+                )
+                for lapsed in found
+            ]
+            ready = settlements.prepare(self.ledger.dialect, lost_calls, self.now)
+            settlements.settle(connection, ready)
 
     def pass_time(
         self, met: Callable[[], bool], *, step: float = 60.0, most: float = 90_000

@@ -60,6 +60,8 @@ class Batch(NamedTuple):
     """The provider's word for its state."""
     cancelled_at: int | None
     """When the provider was asked to cancel it."""
+    over_at: int | None
+    """When the provider was first found to be done with it, where its files lacked something."""
     ended_at: int | None
     """When its last line was settled."""
     counts: Mapping[str, int] | None

@@ -22,6 +22,7 @@ from tierqueue.router.policy.providers import (
     StructuredOutput,
     documented,
     filled_in,
+    with_batch_api,
 )
 from tierqueue.router.redaction.rules import Redaction
 
@@ -68,6 +69,11 @@ _SPELLING = ("profile", "logprobs_parameter", "prompt_cache", "stream_usage")
 def token_burst(tokens_per_minute: int, context_window: int) -> int:
     """The most tokens the limiter can ever grant at once: a call above it would wait for ever."""
     return max(tokens_per_minute // 10, min(context_window, tokens_per_minute // 2))
+
+
+def _only(prices: Prices) -> dict[str, Any]:
+    """What a deployment has in the place of its own prices and lanes."""
+    return {"prices": prices, "genai_price": None, "batch": None, "flex": None}
 
 
 class Deployment(Table):
@@ -244,6 +250,10 @@ class Deployment(Table):
         for name in _ADDED_LIMITS:
             if said["limits"][name] is None:
                 del said["limits"][name]
+        if (batch := said.get("batch")) is not None:
+            del batch["api"]
+            if batch["model"] is None:
+                del batch["model"]
         return sha256(repr(sorted(said.items())).encode()).hexdigest()[:12]
 
     @cached_property
@@ -252,20 +262,24 @@ class Deployment(Table):
         return None if self.redact is None else sha256(repr(self.redact).encode()).hexdigest()[:12]
 
     @cached_property
+    def batched(self) -> "Deployment":
+        """The same with the name that its model has in batches."""
+        if self.batch is None or self.batch.model is None:
+            return self
+        names = {"model": self.batch.model, "served_as": (*self.served_as, self.model)}
+        return self.model_copy(update=names)
+
+    @cached_property
     def in_batch(self) -> "Deployment":
         """The same at the price of its batches; itself where it has none."""
         if self.batch is None:
             return self
-        return self._at(self.batch.prices)
+        return self.batched.model_copy(update=_only(self.batch.prices))
 
     @cached_property
     def in_flex(self) -> "Deployment":
         """The same at the price of its flex tier; itself where it has none."""
-        return self if self.flex is None else self._at(self.flex.prices)
-
-    def _at(self, prices: Prices) -> "Deployment":
-        only = {"prices": prices, "genai_price": None, "batch": None, "flex": None}
-        return self.model_copy(update=only)
+        return self if self.flex is None else self.model_copy(update=_only(self.flex.prices))
 
     @property
     def longest_call(self) -> float:
@@ -312,7 +326,8 @@ class Deployment(Table):
     def _as_its_provider(cls, stated: Any) -> Any:
         if not isinstance(stated, dict):
             return stated
-        return filled_in(engine_keys.with_own_window(stated), PROFILES)
+        known = filled_in(engine_keys.with_own_window(stated), PROFILES)
+        return with_batch_api(known, PROFILES)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

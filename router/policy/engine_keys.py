@@ -96,6 +96,8 @@ def _check_lanes(keys: Mapping[str, Any]) -> None:
     engine, by_the_token = keys["engine"], keys["gpu_hour"] is None
     if keys["batch"] is not None and (engine == "vllm" or not by_the_token):
         raise ValueError("batch is for openai and anthropic engines that are paid by the token")
+    if keys["batch"] is not None and (keys["batch"].api == "anthropic") != (engine == "anthropic"):
+        raise ValueError(f'batch.api = "{keys["batch"].api}" is not what {engine} engines speak')
     if keys["flex"] is not None and (engine != "openai" or not by_the_token):
         raise ValueError("flex is for openai engines that are paid by the token")
 

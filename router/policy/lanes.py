@@ -1,11 +1,13 @@
 """Lanes: the ways by which a deployment is asked; the cheaper ones are for what has time."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.prices import Duration, PositiveCount, Prices, Table
+from tierqueue.router.policy.providers import BatchApi
 
 HOUR = 3_600 * MICROSECONDS
 
@@ -40,6 +42,14 @@ class Batch(Table):
     prices: Prices
     """The price list of requests in batches. Lists of live prices do not say it reliably, so that
     it is stated here."""
+
+    api: BatchApi = "openai"
+    """How the provider is asked for batches; where nothing is stated as its profile or its host is,
+    and by a host that is not known as OpenAI, or Anthropic, is."""
+
+    model: Annotated[str, Field(min_length=1)] | None = None
+    """What the provider calls the model in batches, where that is another name than live: Azure's
+    batches are asked of a deployment of their own, of the kind Global Batch."""
 
     requests: PositiveCount = 50_000
     """Most calls that one batch holds."""

@@ -17,8 +17,9 @@ PROFILES: dict[str, Profile] = {
         limit_parameter="max_completion_tokens",  # models that reason refuse max_tokens
         most_logprobs=20,  # models that reason refuse them
         prompt_cache="key",
-        batch=True,
         flex=True,
+        batch="openai",
+        batch_price="0.5",
     ),
     "anthropic": Profile(
         title="Anthropic",
@@ -35,7 +36,8 @@ PROFILES: dict[str, Profile] = {
         prompt_cache="marks",
         cached_tokens="cache_read_input_tokens",
         stream_usage="always",
-        batch=True,
+        batch="anthropic",
+        batch_price="0.5",
     ),
     "azure": Profile(
         title="Azure OpenAI",
@@ -50,8 +52,9 @@ PROFILES: dict[str, Profile] = {
         limit_parameter="max_completion_tokens",
         most_logprobs=20,
         prompt_cache="key",
-        # Its batches are asked of a deployment of another kind, with another name.
         flex=True,
+        batch="azure",
+        batch_price="0.5",
     ),
     "openrouter": Profile(
         title="OpenRouter",
@@ -71,6 +74,7 @@ PROFILES: dict[str, Profile] = {
             "https://docs.together.ai/docs/inference/chat/logprobs",
             "https://docs.together.ai/docs/json-mode",
             "https://docs.together.ai/docs/batch-inference",
+            "https://docs.together.ai/docs/inference/batch/manage",
         ),
         base_url="https://api.together.xyz/v1",
         key_env="TOGETHER_API_KEY",
@@ -79,7 +83,8 @@ PROFILES: dict[str, Profile] = {
         most_logprobs=20,
         logprobs_parameter="number",
         stream_usage="always",
-        batch=True,
+        batch="together",
+        batch_price="0.5",
     ),
     "fireworks": Profile(
         title="Fireworks",
@@ -126,12 +131,14 @@ PROFILES: dict[str, Profile] = {
         sources=(
             "https://console.groq.com/docs/api-reference",
             "https://console.groq.com/docs/structured-outputs",
+            "https://console.groq.com/docs/batch",
         ),
         base_url="https://api.groq.com/openai/v1",
         key_env="GROQ_API_KEY",
         domains=("api.groq.com",),
         limit_parameter="max_completion_tokens",
         structured_output="json_object",  # few of its models take schemas
+        batch="openai",
     ),
     "moonshot": Profile(
         title="Moonshot",
@@ -153,12 +160,15 @@ PROFILES: dict[str, Profile] = {
         sources=(
             "https://docs.mistral.ai/api",
             "https://docs.mistral.ai/inference/conversations/advanced/prompt-caching",
+            "https://docs.mistral.ai/studio-api/batch-processing",
         ),
         base_url="https://api.mistral.ai/v1",
         key_env="MISTRAL_API_KEY",
         domains=("api.mistral.ai",),
         prompt_cache="key",
         stream_usage="always",
+        batch="mistral",
+        batch_price="0.5",
     ),
     "gemini": Profile(
         title="Gemini's compatible endpoint",

@@ -29,6 +29,9 @@ PromptCache = Literal["none", "key", "marks"]
 all; its ``prompt_cache_key``; or a ``cache_control`` mark at its end."""
 
 
+BatchApi = Literal["openai", "azure", "mistral", "together", "anthropic"]
+"""How a host is asked for batches: each name is that of whose form it is."""
+
 StreamUsage = Literal["option", "always", "none"]
 """Whether an answer that is streamed tells what it cost: where ``stream_options`` ask for it,
 always, or not at all."""
@@ -43,8 +46,9 @@ class Profile:
     ``None`` where a server may have no key. ``domains`` end the names of its hosts.
     ``top_logprobs`` is how many alternatives every one of its models shows; ``most_logprobs`` how
     many some do. ``cached_tokens`` is where its ``usage`` counts tokens that its cache served.
-    ``batch``: it takes OpenAI's files and batches, or Anthropic's message batches, at a lower
-    price; ``flex``: it has a service tier ``flex`` at that price.
+    ``batch``: how it is asked for batches, ``None`` where it has none in any of these forms;
+    ``batch_price``: what a request costs there, as a share of its live price, as its pages say.
+    ``flex``: it has a service tier ``flex`` at that price.
     """
 
     title: str
@@ -62,7 +66,8 @@ class Profile:
     prompt_cache: PromptCache = "none"
     cached_tokens: str | None = "prompt_tokens_details.cached_tokens"
     stream_usage: StreamUsage = "option"
-    batch: bool = False
+    batch: BatchApi | None = None
+    batch_price: str = ""
     flex: bool = False
 
     def wire(self) -> dict[str, Any]:
@@ -107,6 +112,30 @@ def filled_in(stated: dict[str, Any], profiles: dict[str, Profile]) -> dict[str,
         given |= {"boundary": f"vendor:{name}"} if profile.vendor else {}
         given |= {"key_env": profile.key_env, "base_url": profile.base_url}
     return {**{key: value for key, value in given.items() if value is not None}, **stated}
+
+
+def with_batch_api(stated: dict[str, Any], profiles: dict[str, Profile]) -> dict[str, Any]:
+    """A deployment's keys with how its batches are asked for, where it has any and does not say.
+
+    Raises ``ValueError`` where the provider has none in a form that is known here.
+    """
+    batch = stated.get("batch")
+    if not isinstance(batch, dict) or "api" in batch:
+        return stated
+    own: BatchApi = "anthropic" if stated.get("engine") == "anthropic" else "openai"
+    url = stated.get("base_url") or (OPENAI_URL if own == "openai" else ANTHROPIC_URL)
+    try:
+        host = next((one for one in profiles.values() if one.serves(url)), None)
+    except (ValueError, AttributeError):  # no address at all, which is refused elsewhere
+        host = None
+    if host is not None and host.batch is None:
+        raise ValueError(
+            f"batch: {host.title} has no batches in a form that is known here: leave batch out,"
+            " or state batch.api"
+        )
+    named = profiles.get(str(stated.get("profile"))) or host
+    api = own if named is None else named.batch or own
+    return {**stated, "batch": {"api": api, **batch}}
 
 
 def _of_host(stated: dict[str, Any], profiles: dict[str, Profile]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Batch:
     cancelling: float
     serve: Serve
     unserved: Unserved
+    window: float = WINDOW
     model: str = ""
     requests: list[Request] = field(default_factory=list)
     tokens: int = 0
@@ -71,7 +72,7 @@ class Batch:
     @property
     def expires(self) -> float:
         """When its window is over."""
-        return self.created + WINDOW
+        return self.created + self.window
 
     @property
     def left(self) -> int:
@@ -117,7 +118,7 @@ class Batch:
             "output_file_id": self.output_file,
             "error_file_id": self.error_file,
             "created_at": int(self.created),
-            "expires_at": int(self.expires),
+            "expires_at": int(self.created + WINDOW),
             **{f"{name}_at": None for name in (*names, "cancelling", "cancelled")},
             **stamps,
             "request_counts": {
@@ -144,8 +145,9 @@ class Batch:
     ) -> None:
         if status in ("expired", "cancelled"):
             for request in self.requests[self._done :]:
-                self._lines.append(Line(self.unserved(request, status), served=False))
-                self.failed += 1
+                line = Line(self.unserved(request, status), served=False)
+                self._lines.append(line)
+                self.failed += bool(line.text)
         self._enter("finalizing", at)
         # Any order, as vendors say: whoever counts on the order of the input learns it here.
         lines = self._lines[::-1]

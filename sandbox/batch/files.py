@@ -46,12 +46,15 @@ class Files:
         self._files[file.id] = file
         return file
 
-    def upload(self, kind: str, body: bytes, now: float) -> File:
-        """The file of a form with ``file`` and ``purpose``; ``Refused`` 400 for any other."""
+    def upload(self, kind: str, body: bytes, now: float, own: str = "batch") -> File:
+        """The file of a form with ``file`` and ``purpose``, of which ``own`` is that of batches;
+        ``Refused`` 400 for any other.
+        """
         fields = _form(kind, body)
         purpose = fields.get("purpose", (None, b""))[1].decode("utf-8", "replace")
-        if purpose not in PURPOSES:
-            raise Refused(400, f"{purpose!r} is not one of {sorted(PURPOSES)} - 'purpose'")
+        known = PURPOSES - {"batch"} | {own}
+        if purpose not in known:
+            raise Refused(400, f"{purpose!r} is not one of {sorted(known)} - 'purpose'")
         name, content = fields.get("file", (None, b""))
         if name is None:
             raise Refused(400, "'file' is a required property")

@@ -32,6 +32,8 @@ _STATUS = {"validating": "in_progress", "in_progress": "in_progress", "cancellin
 class MessageBatches:
     """All message batches while the process lives."""
 
+    wire = _WIRE
+
     def __init__(self, desk: Desk, log: Log, terms: Terms) -> None:
         self._terms = terms
         self._counter = Counter(
@@ -39,6 +41,10 @@ class MessageBatches:
         )
         self._files = Files()
         self._batches: dict[str, Batch] = {}
+
+    def serves(self, path: str) -> bool:
+        """Whether a request for this path is for here."""
+        return path.startswith(PATH)
 
     def answer(self, asked: Asked) -> Json | bytes:
         """The reply: JSON, or the results. Raises ``Refused``."""

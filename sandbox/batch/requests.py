@@ -9,7 +9,20 @@ from sandbox.serving import input_tokens
 from sandbox.wire import Wire
 
 ENDPOINT = "/v1/chat/completions"
-_KEYS = {"custom_id", "method", "url", "body"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What a vendor's input files look like: the keys of a line, the addresses that it may name,
+    and the purpose of such a file.
+    """
+
+    keys: frozenset[str] = frozenset({"custom_id", "method", "url", "body"})
+    urls: tuple[str, ...] = (ENDPOINT,)
+    purpose: str = "batch"
+
+
+OPENAI = Form()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +41,12 @@ class Invalid(Exception):
         self.errors = errors
 
 
-def read(content: bytes, wire: Wire, terms: Terms) -> tuple[str, list[Request], int]:
-    """The model, the requests, and their input tokens. Raises ``Invalid``."""
+def read(
+    content: bytes, wire: Wire, terms: Terms, form: Form = OPENAI, model: str | None = None
+) -> tuple[str, list[Request], int]:
+    """The model, the requests, and their input tokens; ``model`` where the batch names it for all
+    lines. Raises ``Invalid``.
+    """
     lines = [line for line in content.split(b"\n") if line.strip()]
     if len(content) > terms.bytes:
         raise Invalid([_error("file_too_large", f"the file has more than {terms.bytes} bytes")])
@@ -43,7 +60,7 @@ def read(content: bytes, wire: Wire, terms: Terms) -> tuple[str, list[Request], 
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
         try:
-            asked = _line(line)
+            asked = _line(line, form)
         except Invalid as refused:
             errors += [{**error, "line": number} for error in refused.errors]
             continue
@@ -52,9 +69,10 @@ def read(content: bytes, wire: Wire, terms: Terms) -> tuple[str, list[Request], 
             wrong = f"custom_id {key!r} is used before"
             errors.append({**_error("duplicate_custom_id", wrong, "custom_id"), "line": number})
         seen.add(key)
-        models.setdefault(str(asked["body"].get("model")), number)
-        requests.append(Request(key, _call(wire, asked["body"])))
-    if len(models) > 1:
+        body = asked["body"] if model is None else {"model": model, **asked["body"]}
+        models.setdefault(str(body.get("model")), number)
+        requests.append(Request(key, _call(wire, body)))
+    if len(models) > 1 or (model is not None and set(models) - {model}):
         wrong = "one model a file"
         errors.append({**_error("mismatched_model", wrong), "line": max(models.values())})
     if errors:
@@ -63,7 +81,7 @@ def read(content: bytes, wire: Wire, terms: Terms) -> tuple[str, list[Request], 
     return next(iter(models)), requests, tokens
 
 
-def _line(line: bytes) -> Json:
+def _line(line: bytes, form: Form) -> Json:
     try:
         asked = json.loads(line)
     except (ValueError, RecursionError):
@@ -72,14 +90,14 @@ def _line(line: bytes) -> Json:
         ) from None
     if not isinstance(asked, dict) or not isinstance(asked.get("body"), dict):
         raise Invalid([_error("invalid_request", "a line is an object with a body", "body")])
-    if unknown := sorted(asked.keys() - _KEYS):
+    if unknown := sorted(asked.keys() - form.keys):
         raise Invalid([_error("unknown_parameter", f"unknown {', '.join(unknown)}", unknown[0])])
     key = asked.get("custom_id")
     if not isinstance(key, str) or not key or len(key) > 512:
         raise Invalid([_error("missing_required_parameter", "custom_id is missing", "custom_id")])
-    if asked.get("method") != "POST":
+    if "method" in form.keys and asked.get("method") != "POST":
         raise Invalid([_error("invalid_method", "method is POST", "method")])
-    if asked.get("url") != ENDPOINT:
+    if form.urls and asked.get("url") not in form.urls:
         raise Invalid([_error("mismatched_endpoint", f"url is the batch's, {ENDPOINT}", "url")])
     return asked
 

@@ -3,36 +3,29 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import parse_qs
 
 from sandbox.batch import requests
 from sandbox.batch.batch import OVER, Batch
-from sandbox.batch.files import Files
-from sandbox.batch.requests import ENDPOINT, Invalid, Request
+from sandbox.batch.files import File, Files
+from sandbox.batch.requests import ENDPOINT, OPENAI, Invalid, Request
 from sandbox.batch.serving import Counter
-from sandbox.batch.terms import Terms
+from sandbox.batch.terms import WINDOW, Terms
 from sandbox.call import Json, Refused
 from sandbox.log import Log
 from sandbox.serving import Desk
-from sandbox.wire import field
+from sandbox.wire import Wire, field
 from sandbox.wire_openai import OpenAIWire
 
-PATHS = ("/v1/files", "/v1/batches")
-_WIRE = OpenAIWire()
-_ASKED = {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}
 _MOST_LISTED = 100
 
 
-class Told(Protocol):
-    """A file or a batch, as it is told of."""
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What was asked for stands there, for whoever asks."""
 
-    @property
-    def id(self) -> str:
-        """Its id."""
-
-    def as_json(self) -> Json:
-        """The object."""
+    location: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,46 +47,81 @@ class Asked:
         return None if values is None else values[0]
 
 
-class Batches:
-    """All files and batches while the process lives."""
+Answer = Json | list[Json] | bytes | Moved
 
-    def __init__(self, desk: Desk, log: Log, terms: Terms) -> None:
+
+class Batches:
+    """All files and batches while the process lives, as OpenAI has them below ``base``."""
+
+    form = OPENAI
+    endpoints: tuple[str, ...] = (ENDPOINT,)
+    asked = frozenset(
+        {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"}
+    )
+    window = WINDOW
+
+    def __init__(
+        self, desk: Desk, log: Log, terms: Terms, base: str = "/v1", wire: Wire | None = None
+    ) -> None:
+        self.base = base
+        self.wire: Wire = wire or OpenAIWire()
+        self._wired = OpenAIWire()
         self._desk = desk
         self._counter = Counter(
-            desk, log, terms, _WIRE, _served, lambda refused: {"error": _WIRE.as_json(refused)}
+            desk,
+            log,
+            terms,
+            self.wire,
+            _served,
+            lambda refused: {"error": self._wired.as_json(refused)},
         )
         self._terms = terms
         self._files = Files()
         self._batches: dict[str, Batch] = {}
 
-    def answer(self, asked: Asked) -> Json | bytes:
+    def serves(self, path: str) -> bool:
+        """Whether a request for this path is for here."""
+        return path.startswith((f"{self.base}/files", f"{self.base}/batches"))
+
+    def answer(self, asked: Asked) -> Answer:
         """The reply: JSON, or a file's content. Raises ``Refused``."""
         if not asked.key:
             raise Refused(401, "the sandbox wants a key too: any that is not empty")
         now = self._terms.now()
         for batch in self._batches.values():
             batch.advance(now, self._files)
-        match (asked.method, *asked.path.removeprefix("/v1/").split("/")):
+        return self._routed(asked, asked.path.removeprefix(f"{self.base}/").split("/"), now)
+
+    def _routed(self, asked: Asked, path: list[str], now: float) -> Answer:
+        match (asked.method, *path):
             case ("POST", "files"):
-                return self._files.upload(asked.kind, asked.body, now).as_json()
+                return self._file(self._files.upload(asked.kind, asked.body, now))
             case ("GET", "files"):
-                return _page(self._files.newest_first(asked.option("purpose")), asked)
+                found = self._files.newest_first(asked.option("purpose"))
+                return _page([self._file(file) for file in found], asked)
             case ("GET", "files", key):
-                return self._files.get(key).as_json()
+                return self._file(self._files.get(key))
             case ("DELETE", "files", key):
                 self._files.delete(key)
                 return {"id": key, "object": "file", "deleted": True}
             case ("GET", "files", key, "content"):
                 return self._files.get(key).content
             case ("POST", "batches"):
-                return self._create(asked.body, now).as_json()
+                return self._told(self._create(asked.body, now))
             case ("GET", "batches"):
-                return _page(list(reversed(self._batches.values())), asked)
+                found_batches = reversed(self._batches.values())
+                return _page([self._told(batch) for batch in found_batches], asked)
             case ("GET", "batches", key):
-                return self._batch(key).as_json()
+                return self._told(self._batch(key))
             case ("POST", "batches", key, "cancel"):
-                return self._cancel(self._batch(key), now).as_json()
+                return self._told(self._cancel(self._batch(key), now))
         raise Refused(404, f"the sandbox has no {asked.method} {asked.path}")
+
+    def _file(self, file: File) -> Json:
+        return file.as_json()
+
+    def _told(self, batch: Batch) -> Json:
+        return batch.as_json()
 
     def _batch(self, key: str) -> Batch:
         batch = self._batches.get(key)
@@ -103,40 +131,59 @@ class Batches:
 
     def _create(self, body: bytes, now: float) -> Batch:
         asked = json_object(body)
-        if unknown := sorted(asked.keys() - _ASKED):
+        if unknown := sorted(asked.keys() - self.asked):
             raise Refused(400, f"Unknown parameter: '{unknown[0]}'.")
-        if asked.get("endpoint") != ENDPOINT:
-            raise Refused(400, f"endpoint: the sandbox serves {ENDPOINT} in batches")
+        if asked.get("endpoint") not in self.endpoints:
+            raise Refused(400, f"endpoint: the sandbox serves {self.endpoints[0]} in batches")
         if asked.get("completion_window") != "24h":
             raise Refused(400, "completion_window: the one value is '24h'")
         file = self._files.get(field(asked, "input_file_id", str, ""))
-        if file.purpose != "batch":
-            raise Refused(400, f"the purpose of {file.id} is {file.purpose!r}, not 'batch'")
+        return self._made(file, _metadata(asked), now, None)
+
+    def _made(self, file: File, metadata: dict[str, str], now: float, model: str | None) -> Batch:
+        """A batch of that file; ``model``: the batch names it for all its lines."""
+        if file.purpose != self.form.purpose:
+            own = self.form.purpose
+            raise Refused(400, f"the purpose of {file.id} is {file.purpose!r}, not {own!r}")
         number = len(self._batches) + 1
         batch = Batch(
             id=f"batch_sandbox_{number}",
             input_file=file.id,
-            metadata=_metadata(asked),
+            metadata=metadata,
             created=now,
             seconds=self._terms.seconds(number),
             cancelling=self._terms.cancelling,
             serve=self._counter.serve,
-            unserved=_unserved,
+            unserved=self._unserved,
+            window=self.window,
         )
         try:
-            model, found, tokens = requests.read(file.content, _WIRE, self._terms)
-            self._desk.model(model)
-            limit = self._terms.enqueued_tokens
-            if limit is not None and tokens + self._enqueued(model) > limit:
-                raise requests.enqueued(model, limit)
-            batch.model, batch.requests, batch.tokens = model, found, tokens
+            told = requests.read(file.content, self.wire, self._terms, self.form, model)
+            batch.model, batch.requests, batch.tokens = told
+            self._admit(batch)
         except Invalid as wrong:
+            batch.requests = []
             batch.fail(wrong.errors, now)
         except Refused as refused:
+            if refused.code is not None:
+                raise
             error = {"code": "model_not_found", "message": refused.message, "param": "body.model"}
+            batch.requests = []
             batch.fail([{**error, "line": 1}], now)
         self._batches[batch.id] = batch
         return batch
+
+    def _admit(self, batch: Batch) -> None:
+        """Raises ``Invalid`` where its tokens do not fit beside the others', ``Refused`` where
+        there is no such model.
+        """
+        self._desk.model(batch.model)
+        limit = self._terms.enqueued_tokens
+        if limit is not None and batch.tokens + self._enqueued(batch.model) > limit:
+            raise requests.enqueued(batch.model, limit)
+
+    def _unserved(self, request: Request, why: Literal["expired", "cancelled"]) -> str:
+        return _unserved(request, why)
 
     def _enqueued(self, model: str) -> int:
         return sum(
@@ -176,21 +223,21 @@ def _unserved(request: Request, why: Literal["expired", "cancelled"]) -> str:
     return json.dumps({**line, "response": None, "error": error})
 
 
-def _page(found: Sequence[Told], asked: Asked) -> Json:
+def _page(found: Sequence[Json], asked: Asked) -> Json:
     """One page of a list that has the newest first, as cursors ask for it."""
     after, limit = asked.option("after"), asked.option("limit") or "20"
     if not limit.isdecimal() or not 1 <= int(limit) <= 10_000:
         raise Refused(400, "limit: a whole number from 1 up")
-    ids = [one.id for one in found]
+    ids = [one["id"] for one in found]
     if after is not None and after not in ids:
         raise Refused(404, f"after: there is no {after}")
     rest = found if after is None else found[ids.index(after) + 1 :]
     page = rest[: min(int(limit), _MOST_LISTED)]
     return {
         "object": "list",
-        "data": [one.as_json() for one in page],
-        "first_id": page[0].id if page else None,
-        "last_id": page[-1].id if page else None,
+        "data": list(page),
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
         "has_more": len(rest) > len(page),
     }
 

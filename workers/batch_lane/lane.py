@@ -4,29 +4,27 @@ Any process may go on where another was ended. What costs money is asked for onc
 is created that is written down, and from then on it is looked for at the provider first.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import structlog
 
-from tierqueue.ledger.lifecycle import batches, settlements
+from tierqueue.ledger.lifecycle import batches
 from tierqueue.ledger.lifecycle.batches import Batch, LostBatch
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
-from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.lanes import PROMOTED
+from tierqueue.router.policy.lanes import HOUR, PROMOTED
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
-from tierqueue.workers.batch_lane import results, settle
 from tierqueue.workers.batch_lane.collect import AGAIN, LEASE, Collector
 from tierqueue.workers.batch_lane.requests import build, key_of
+from tierqueue.workers.batch_lane.settle import Settler
 from tierqueue.workers.caller import Station
-from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, Remote
+from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, NotUnderstood, Remote
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.request import Contents
@@ -45,8 +43,12 @@ SOON = 15 * MICROSECONDS
 SURE = 120 * MICROSECONDS
 """Microseconds after which a batch that the provider does not know was never created."""
 
-MOST = 256
-"""Most lines settled in one transaction."""
+LOST = 24 * HOUR
+"""Microseconds after its deadline after which a batch is given up that nobody can look at."""
+
+MADE = "made, not named"
+"""The state of a batch that the provider has made without a word on which it is: it may be found,
+and is never to be made again."""
 
 
 class Lane:
@@ -79,14 +81,21 @@ class Lane:
         self._stations = stations
         self._types = types
         self._loop = loop
-        self._alarms = alarms
-        self._observing = observing
-        self._told = told
         self._clock = clock
         self._checkpoint = checkpoint
         self._contents = contents
         self._started = False
         self._ticker = Ticker("batch lane", self.tick, EVERY)
+        self._settler = Settler(
+            ledger=ledger,
+            types=types,
+            loop=loop,
+            alarms=alarms,
+            observing=observing,
+            told=told,
+            clock=clock,
+            checkpoint=checkpoint,
+        )
         self._collect = Collector(
             worker=self._worker,
             ledger=ledger,
@@ -143,10 +152,15 @@ class Lane:
             except BatchRefused as error:
                 _log.error("batch_refused", batch=batch.id, why=str(error))
                 refused = Remote(id="", state="refused", over=True, refused=(str(error),))
-                self._settle(station, batch, refused)
+                self._settler.settle(station, batch, refused, self._policies)
             except Exception as error:
                 if unreachable(error) or isinstance(error, LostBatch):
                     raise
+                if self._clock() > batch.deadline + LOST:
+                    lost = Remote(id="", state="lost", over=True)
+                    found = batch._replace(over_at=batch.deadline)
+                    self._settler.settle(station, found, lost, self._policies)
+                    return
                 _log.warning("batch_postponed", batch=batch.id, error=type(error).__name__)
                 self._note(batch, poll_at=self._clock() + AGAIN)
         except LostBatch:
@@ -160,16 +174,19 @@ class Lane:
                 keys = {key_of(*key) for key in batches.keys_of(connection, batch.id)}
                 known = batches.remotes(connection, batch.formed_at)
             since = batch.creating_at / 1e6
-            found = self._loop.run(api.find(batch.id, since, keys, known))
+            asked = (batch.id, batch.input_file, since, keys, known)
+            found = self._loop.run(api.find(*asked))
             if found is not None:
                 self._sent(batch, found)
                 return
+            if batch.remote_state == MADE:
+                raise NotUnderstood("a batch was made, and is not found")
             if self._clock() < batch.creating_at + SURE:
                 self._note(batch, poll_at=batch.creating_at + SURE)
                 return
         if self._clock() > batch.deadline - PROMOTED:
             late = Remote(id="", state="not sent", over=True, refused=("too_late",))
-            self._settle(station, batch, late)
+            self._settler.settle(station, batch, late, self._policies)
             return
         lines: Sequence[bytes] = ()
         if batch.input_file is None:
@@ -177,9 +194,16 @@ class Lane:
             batch = self._note(batch, input_file=self._loop.run(api.upload(batch.id, lines)))
         self._checkpoint("batch_uploaded")
         now = self._clock()
+        if batch.input_file is not None and not self._loop.run(api.ready(batch.input_file)):
+            self._note(batch, poll_at=now + SOON)
+            return
         batch = self._note(batch, creating_at=now, lease_until=now + LEASE)
         self._checkpoint("batch_to_be_created")
-        made = self._loop.run(api.create(batch.id, batch.input_file, lines))
+        try:
+            made = self._loop.run(api.create(batch.id, batch.input_file, lines))
+        except NotUnderstood:
+            self._note(batch, remote_state=MADE)
+            raise
         self._checkpoint("batch_created")
         self._sent(batch, made)
 
@@ -216,7 +240,7 @@ class Lane:
         assert batch.remote is not None
         remote = self._loop.run(api.look(batch.remote))
         if remote.over:
-            self._settle(station, batch, remote)
+            self._settler.settle(station, batch, remote, self._policies)
             return
         now = self._clock()
         promote_at = batch.deadline - PROMOTED
@@ -232,58 +256,3 @@ class Lane:
     def _unwanted(self, batch: Batch) -> bool:
         with self._ledger.read() as connection:
             return batches.all_cancelled(connection, batch.id)
-
-    def _settle(self, station: Station, batch: Batch, remote: Remote) -> None:
-        """Settle every request by its line, and say how many ended as what."""
-        engine = self._engine(station)
-        output = self._loop.run(engine.batches.lines(remote))
-        lines = results.by_key(output)
-        claims = self._claims(station, batch)
-        self._checkpoint("batch_read")
-        for first in range(0, len(claims), MOST):
-            outcomes: list[tuple[Claim, Outcome]] = []
-            for one in claims[first : first + MOST]:
-                line = results.line_of(lines, one.item.id, one.fence)
-                given = (line, one, station, engine, self._types, remote)
-                outcomes.append((one, results.outcome_of(*given, simulated=output.simulated)))
-            self._write(station, batch, outcomes)
-            self._checkpoint("batch_settled_in_part")
-        with self._ledger.read() as connection:
-            keys = batches.keys_of(connection, batch.id)
-        counts = results.counted(keys, lines, remote)
-        self._note(
-            batch,
-            state="over",
-            remote_state=remote.state,
-            ended_at=self._clock(),
-            counts=counts,
-            error=", ".join(remote.refused) or None,
-        )
-        if output.broken or counts["missing"]:
-            _log.error("batch_incomplete", batch=batch.id, unreadable=output.broken, counts=counts)
-        _log.info("batch_over", batch=batch.id, state=remote.state, counts=counts)
-
-    def _write(self, station: Station, batch: Batch, outcomes: list[tuple[Claim, Outcome]]) -> None:
-        now, deployment = self._clock(), station.deployment.in_batch
-        written = [
-            settle.settlement_of(
-                claim,
-                deployment,
-                outcome,
-                self._policies.own,
-                now,
-                random.random(),  # noqa: S311 - jitter
-                batch=batch.id,
-            )
-            for claim, outcome in outcomes
-        ]
-        live = results.to_go_live([(claim.item.id, outcome) for claim, outcome in outcomes])
-        ready = settlements.prepare(self._ledger.dialect, written, now)
-        with self._ledger.write() as connection:
-            result = settlements.settle(connection, ready)
-            stale = {settlement.item_id for settlement in result.stale}
-            batches.go_live(connection, [item for item in live if item not in stale])
-        for settled in written:
-            self._alarms.check(deployment, settled)
-        self._observing.replies([(deployment, outcome) for _, outcome in outcomes], now)
-        self._told(result.ends)

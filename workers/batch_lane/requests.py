@@ -76,7 +76,7 @@ async def build(
     built, size = Built(), 0
     for claim in claims:
         bound = claim.item.token_bound or 0
-        call = prepare(station.deployment, claim, types.get(claim.item.task))
+        call = prepare(station.deployment.batched, claim, types.get(claim.item.task))
         if isinstance(call, Call):
             call = await whole(call, contents)
         body = await engine.request(call) if isinstance(call, Call) else None

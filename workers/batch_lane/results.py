@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -25,11 +26,29 @@ BUCKETS = ("answered", "failed", "expired", "cancelled", "missing")
 
 
 def by_key(output: Output) -> dict[str, Line]:
-    """The lines by their keys; of two for one request the first holds."""
+    """The lines by their keys; of two for one request the first with an answer holds, and where
+    neither has one the first.
+    """
     found: dict[str, Line] = {}
     for line in output.lines:
-        found.setdefault(line.key, line)
+        had = found.setdefault(line.key, line)
+        if line.answer and not had.answer:
+            found[line.key] = line
     return found
+
+
+def believed(remote: Remote, output: Output, lines: Mapping[str, Line]) -> Remote:
+    """The batch without what it says of requests that have no line, where its figures and its files
+    do not add up.
+    """
+    whole = not output.broken and remote.answered == len(lines)
+    return remote if whole else replace(remote, unserved=None)
+
+
+def foreign(keys: Collection[tuple[str, int]], lines: Mapping[str, Line]) -> int:
+    """How many lines are of no request of these claims (item, fence)."""
+    ours = {name(*key) for key in keys for name in (key_of, former_key_of)}
+    return sum(key not in ours for key in lines)
 
 
 def line_of(lines: Mapping[str, Line], item: str, fence: int) -> Line | None:
@@ -46,13 +65,16 @@ def counted(
 
 
 def _bucket(line: Line | None, remote: Remote) -> str:
-    if line is None:
-        return "failed" if remote.refused else "missing"
-    if line.code in EXPIRED:
+    if line is None and remote.refused:
+        return "failed"
+    code = remote.unserved if line is None else line.code
+    if code in EXPIRED:
         return "expired"
-    if line.code in CANCELLED:
+    if code in CANCELLED:
         return "cancelled"
-    return "answered" if line.code is None and line.status < 300 else "failed"
+    if line is None:
+        return "missing"
+    return "answered" if line.answer else "failed"
 
 
 def outcome_of(
@@ -74,8 +96,8 @@ def outcome_of(
     if line.code is not None:
         message = f"{deployment.name}: the batch says {line.code}"
         return Failed(kind=line.code, message=message, transient=True)
-    kind = types.get(claim.item.task)
-    call = prepare(deployment, claim, kind)
+    kind, asked = types.get(claim.item.task), deployment.batched
+    call = prepare(asked, claim, kind)
     if not isinstance(call, Call):
         message = f"{deployment.name}: an answer came that nobody can read here: {call.kind}"
         return Unknown(kind="internal_error", message=message)
@@ -85,7 +107,7 @@ def outcome_of(
     if isinstance(reply, Completed) and _redacted_otherwise(claim, deployment):
         message = f"{deployment.name}: it was redacted by other rules than those in force now"
         return Failed(kind="other_redaction", message=message, transient=True, usage=reply.usage)
-    return judge(reply, claim, kind, deployment, call)
+    return judge(reply, claim, kind, asked, call)
 
 
 def _redacted_otherwise(claim: Claim, deployment: Deployment) -> bool:
@@ -101,6 +123,8 @@ def _without_line(deployment: str, remote: Remote) -> Outcome:
         return Throttled(after=600.0)
     if remote.refused:
         return Interrupted(kind="batch_refused")
+    if remote.unserved is not None:
+        return Interrupted(kind=remote.unserved)
     message = f"{deployment}: the batch {remote.state} and no file of it says what became of this"
     return Unknown(kind="no_line", message=message)
 

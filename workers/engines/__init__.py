@@ -44,6 +44,8 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
             prompt_cache=deployment.prompt_cache,
             stream_usage=deployment.stream_usage,
             connect_timeout=deployment.connect_timeout,
+            batch_api="openai" if deployment.batch is None else deployment.batch.api,
+            batch_model=deployment.batched.model,
         )
     from tierqueue.workers.engines.anthropic import AnthropicEngine
 

@@ -13,8 +13,15 @@ import httpx2
 from anthropic.types.messages import MessageBatch
 from anthropic.types.messages.batch_create_params import Request
 
-from tierqueue.workers.engines.batches import BatchRefused, Line, NotKnownYet, Output, Remote
-from tierqueue.workers.engines.http import wire
+from tierqueue.workers.engines.batches import (
+    BatchRefused,
+    Line,
+    NotKnownYet,
+    NotUnderstood,
+    Output,
+    Remote,
+)
+from tierqueue.workers.engines.http import files, wire
 
 REFUSED = frozenset({400, 413, 422})
 """Statuses of what would be refused again."""
@@ -59,6 +66,10 @@ class AnthropicBatches:
         """Nothing: requests travel with the call that creates the batch."""
         return None
 
+    async def ready(self, input_file: str) -> bool:  # noqa: ARG002 - it has none
+        """Whether a batch can be made of a file."""
+        return True
+
     async def create(
         self,
         name: str,  # noqa: ARG002 - it has no place for one
@@ -78,12 +89,20 @@ class AnthropicBatches:
         return _remote(made)
 
     async def find(
-        self, name: str, since: float, keys: Collection[str], known: Collection[str]
+        self,
+        name: str,
+        input_file: str | None,
+        since: float,
+        keys: Collection[str],
+        known: Collection[str],
     ) -> Remote | None:
         """The batch of these requests. Raises ``NotKnownYet`` while one that may be it runs."""
-        del name
+        del name, input_file
         running = False
-        async for batch in self._client.messages.batches.list(limit=100, timeout=SECONDS):
+        page = await self._client.messages.batches.list(limit=100, timeout=SECONDS)
+        if not isinstance(getattr(page, "data", None), list):
+            raise NotKnownYet
+        async for batch in page:
             if batch.created_at.timestamp() < since - SKEW:
                 break
             told = batch.request_counts
@@ -113,29 +132,27 @@ class AnthropicBatches:
 
     async def lines(self, remote: Remote) -> Output:
         """Every result."""
-        found: list[Line] = []
-        broken, simulated = 0, False
         token = wire.MOST.set(MOST_BYTES)
         try:
-            for name in remote.output:
-                # As bytes: the SDK's own reader gives up at the first line that is none.
-                response = await self._client.get(
-                    f"/v1/messages/batches/{name}/results",
-                    cast_to=httpx2.Response,
-                    options={"timeout": TRANSFER_SECONDS},
-                )
-                simulated = wire.simulated(response)
-                for text in response.content.split(b"\n"):
-                    if text.strip():
-                        line = _line(text)
-                        broken += line is None
-                        found += [] if line is None else [line]
+            return files.read([await self._content(name) for name in remote.output], _line)
         finally:
             wire.MOST.reset(token)
-        return Output(found, broken, simulated)
+
+    async def _content(self, name: str) -> httpx2.Response:
+        try:
+            # As bytes: the SDK's own reader gives up at the first line that is none.
+            return await self._client.get(
+                f"/v1/messages/batches/{files.segment(name)}/results",
+                cast_to=httpx2.Response,
+                options={"timeout": TRANSFER_SECONDS},
+            )
+        except anthropic.APIStatusError as error:
+            return await files.elsewhere(error.response, TRANSFER_SECONDS)
 
 
 def _remote(batch: MessageBatch) -> Remote:
+    if not isinstance(getattr(batch, "id", None), str) or not batch.id:
+        raise NotUnderstood("a message batch without an id")
     over = batch.processing_status == "ended"
     return Remote(
         id=batch.id,

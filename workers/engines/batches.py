@@ -18,12 +18,17 @@ class NotKnownYet(Exception):
     """Nobody can say yet whether the provider has the batch."""
 
 
+class NotUnderstood(Exception):
+    """The provider did what was asked, and its reply cannot be read; no message holds a payload."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
     """A batch as its provider tells of it; nothing it says is a payload.
 
     ``over``: nothing more will be served. ``output`` names what is there to read. ``refused``: the
-    codes with which it was refused as a whole.
+    codes with which it was refused as a whole. ``answered``: for how many requests a line stands in
+    its files, where the provider says so; ``unserved``: why the others were not served, then.
     """
 
     id: str
@@ -31,6 +36,8 @@ class Remote:
     over: bool
     output: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    answered: int | None = None
+    unserved: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +48,11 @@ class Line:
     status: int = 0
     body: Mapping[str, Any] = field(default_factory=dict)
     code: str | None = None
+
+    @property
+    def answer(self) -> bool:
+        """Whether it holds an answer."""
+        return self.code is None and 200 <= self.status < 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +79,27 @@ class BatchApi(Protocol):
         Costs nothing.
         """
 
+    async def ready(self, input_file: str) -> bool:
+        """Whether a batch can be made of the file now, which the provider may look through first.
+        Raises ``BatchRefused`` where it never can.
+        """
+
     async def create(self, name: str, input_file: str | None, lines: Sequence[bytes]) -> Remote:
         """Have the batch served: from here on it is billed. ``lines`` are its requests, where it
-        has no ``input_file``.
+        has no ``input_file``. Raises ``NotUnderstood`` where it was made and nobody can say which
+        it is: it is never to be made again.
         """
 
     async def find(
-        self, name: str, since: float, keys: Collection[str], known: Collection[str]
+        self,
+        name: str,
+        input_file: str | None,
+        since: float,
+        keys: Collection[str],
+        known: Collection[str],
     ) -> Remote | None:
-        """The batch of that name, created ``since`` (epoch seconds), if the provider has it.
+        """The batch of that name, or of that file, created ``since`` (epoch seconds), if the
+        provider has it.
 
         ``keys`` are all its requests, ``known`` the provider's ids of other batches of ours. Raises
         ``NotKnownYet`` where the provider does not tell it from another's that is still served.

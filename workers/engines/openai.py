@@ -1,6 +1,7 @@
 """Chat completions as OpenAI speaks them, at any base URL."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -13,17 +14,21 @@ from openai.types.shared_params import ResponseFormatJSONObject, ResponseFormatJ
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.providers import (
     OPENAI_URL,
+    BatchApi,
     LimitParameter,
     LogprobsParameter,
     PromptCache,
     StreamUsage,
 )
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.file_batches import FileBatches
 from tierqueue.workers.engines.http import bills, finishes, logprobs, refusals, streams, wire
 from tierqueue.workers.engines.http.api import Answer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
-from tierqueue.workers.engines.openai_batches import OpenAIBatches
+from tierqueue.workers.engines.mistral_batches import MistralBatches
+from tierqueue.workers.engines.openai_batches import AzureBatches, OpenAIBatches
+from tierqueue.workers.engines.together_batches import TogetherBatches
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +37,14 @@ CACHED_FROM_BYTES = 1_024
 
 ALONE_FROM_BYTES = 4 * CACHED_FROM_BYTES
 """From this size on the first call of a prefix goes alone: about 1,024 tokens."""
+
+
+_BATCHES: dict[BatchApi, type[FileBatches]] = {
+    "openai": OpenAIBatches,
+    "azure": AzureBatches,
+    "mistral": MistralBatches,
+    "together": TogetherBatches,
+}
 
 
 class OpenAIEngine(ApiEngine):
@@ -50,6 +63,8 @@ class OpenAIEngine(ApiEngine):
         prompt_cache: PromptCache = "none",
         stream_usage: StreamUsage = "option",
         connect_timeout: float = 10.0,
+        batch_api: BatchApi = "openai",
+        batch_model: str = "",
     ) -> None:
         super().__init__(
             deployment=deployment,
@@ -63,6 +78,7 @@ class OpenAIEngine(ApiEngine):
         self._logprobs_parameter = logprobs_parameter
         self._keyed = prompt_cache == "key"
         self._stream_usage = stream_usage
+        self._batches = partial(_BATCHES[batch_api], model=batch_model)
         self._client: openai.AsyncOpenAI | None = None
 
     async def start(self) -> None:
@@ -75,10 +91,10 @@ class OpenAIEngine(ApiEngine):
         )
 
     @property
-    def batches(self) -> OpenAIBatches:
+    def batches(self) -> FileBatches:
         """Its batch API; the engine must be started."""
         assert self._client is not None
-        return OpenAIBatches(self._client)
+        return self._batches(self._client)
 
     async def _send(self, call: Call) -> httpx2.Response:
         without = self._without

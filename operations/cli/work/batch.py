@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _TIMES = (
     *("deadline", "formed_at", "poll_at", "lease_until", "creating_at", "cancelled_at"),
-    "ended_at",
+    *("over_at", "ended_at"),
 )
 
 

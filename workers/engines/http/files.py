@@ -1,0 +1,54 @@
+"""Files of results: where they are read, and what their lines come to."""
+
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+import httpx2
+
+from tierqueue.workers.engines.batches import Line, Output
+from tierqueue.workers.engines.http import wire
+
+MOST_HOPS = 3
+"""How often a file may stand elsewhere than it was said to."""
+
+
+def segment(name: str) -> str:
+    """An id of a provider's as a part of a path, whatever stands in it."""
+    return quote(name, safe="")
+
+
+async def elsewhere(response: httpx2.Response, seconds: float) -> httpx2.Response:
+    """The file that a provider says stands elsewhere, as those do that hand out addresses of a
+    store for a while; read without the key, over TLS or at the same host.
+
+    Raises ``httpx2.HTTPStatusError`` for a ``response`` that says no such thing.
+    """
+    async with wire.http_client() as client:
+        for _ in range(MOST_HOPS):
+            where = response.headers.get("location") if response.is_redirect else None
+            url = None if where is None else response.url.join(where)
+            same = url is not None and (url.scheme, url.host) == (
+                response.url.scheme,
+                response.url.host,
+            )
+            if url is None or not (same or url.scheme == "https"):
+                break
+            response = await client.get(url, timeout=seconds)
+            if response.is_success:
+                return response
+    response.raise_for_status()
+    raise httpx2.HTTPStatusError("no file", request=response.request, response=response)
+
+
+def read(contents: Sequence[httpx2.Response], line_of: Callable[[bytes], Line | None]) -> Output:
+    """Every line of these files."""
+    found: list[Line] = []
+    broken, simulated = 0, False
+    for content in contents:
+        simulated = wire.simulated(content)
+        for text in content.content.split(b"\n"):
+            if text.strip():
+                line = line_of(text)
+                broken += line is None
+                found += [] if line is None else [line]
+    return Output(found, broken, simulated)
