@@ -23,10 +23,10 @@ batches = Table(
     Column("remote", Text),
     Column("remote_state", Text),
     Column("cancelled_at", BigInteger),
-    Column("over_at", BigInteger),
     Column("ended_at", BigInteger),
     Column("counts", Json),
     Column("error", Text),
+    Column("over_at", BigInteger),
     Index("ix_batches_open", "poll_at", **where("ended_at IS NULL")),
 )
 """One row a batch that items were handed over in; its attempts name it.

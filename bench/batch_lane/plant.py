@@ -298,6 +298,8 @@ class Plant:
             wanted = {item.id: item.fence for item in ready}
             known = claims.read(connection, wanted)
             claimed = claims.claim(connection, claimant, wanted, known, self.now).claimed
+        if not claimed:
+            return 0
         self._checkpoint("live_claimed")
         submitted = [(claim, self.loop.submit(self._call(station, claim))) for claim in claimed]
         replies = [(claim, reply.result()) for claim, reply in submitted]

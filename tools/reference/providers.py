@@ -18,8 +18,10 @@ _AFTER = """
 provider's models show, to be stated where yours does. A server that refuses them is asked again
 without. **cached tokens**: where its `usage` counts what its prompt cache served, priced as
 `cache_read`. **streams**: where an answer that is streamed, as `first_token_timeout` has it, tells
-its usage: `option`, in answer to `stream_options`, or `always`. **cheaper**: `batch`, OpenAI's
-files and batches or Anthropic's message batches; `flex`, a service tier at that price.
+its usage: `option`, in answer to `stream_options`, or `always`. **cheaper**: `batch`, in whose form
+its batches are asked for (`batch.api`) and what a request costs in them, as a share of its live
+price, where its pages say so; `flex`, a service tier at the price of batches. What you pay is what
+your policy states.
 """
 
 
@@ -68,12 +70,15 @@ def _given(profile: Profile) -> tuple[str, ...]:
         shown += f" ({profile.most_logprobs})"
     if profile.logprobs_parameter == "number":
         shown += ", as a number in `logprobs`"
-    cheaper = [name for name in ("batch", "flex") if getattr(profile, name)]
+    cheaper = [] if profile.batch is None else [f"`batch` as `{profile.batch}`"]
+    if profile.batch_price:
+        cheaper[0] += f" at {profile.batch_price}"
+    cheaper += ["`flex`"] if profile.flex else []
     return (
         f"`{profile.structured_output}`",
         shown,
         f"`{profile.prompt_cache}`",
         f"`{profile.cached_tokens}`" if profile.cached_tokens else "not told",
         f"`{profile.stream_usage}`",
-        ", ".join(f"`{name}`" for name in cheaper),
+        ", ".join(cheaper),
     )

@@ -122,3 +122,74 @@ def test_a_batch_table_that_cannot_hold_is_refused(text: str, why: str) -> None:
     house = policy_text([*SPECS, a_spec("house")])
     with pytest.raises(InvalidPolicy, match=why):
         parse_policy(house + text, "test")
+
+
+AT = """
+[deployments.far]
+tier = "frontier"
+profile = "{profile}"
+model = "m"
+boundary = "vendor:far"
+key_env = "K"
+context_window = 1000
+prices = {{ input = "1", output = "2" }}
+{more}
+batch = {{ prices = {{ input = "0.5", output = "1" }}{batch} }}
+"""
+AZURE = 'base_url = "https://a.openai.azure.com/openai/v1"'
+
+
+@pytest.mark.parametrize(
+    ("profile", "more", "batch", "api"),
+    [
+        ("openai", "", "", "openai"),
+        ("anthropic", "", "", "anthropic"),
+        ("azure", AZURE, "", "azure"),
+        ("mistral", "", "", "mistral"),
+        ("together", "", "", "together"),
+        ("groq", "", "", "openai"),
+        ("fireworks", "", ', api = "openai"', "openai"),
+        ("mistral", 'base_url = "http://proxy/v1"', "", "mistral"),
+        ("litellm", 'base_url = "http://proxy/v1"', "", "openai"),
+        ("deepseek", 'base_url = "http://proxy/v1"', "", "openai"),
+    ],
+)
+def test_how_batches_are_asked_for_is_as_the_profile_or_the_policy_says(
+    profile: str, more: str, batch: str, api: str
+) -> None:
+    text = AT.format(profile=profile, more=more, batch=batch)
+    found = parse_policy(text, "test").deployments["far"].batch
+    assert found is not None
+    assert found.api == api
+
+
+@pytest.mark.parametrize("profile", ["deepseek", "fireworks", "gemini", "moonshot"])
+def test_batches_of_a_provider_that_has_none_in_a_known_form_are_refused(profile: str) -> None:
+    with pytest.raises(InvalidPolicy, match="has no batches in a form that is known here"):
+        parse_policy(AT.format(profile=profile, more="", batch=""), "test")
+
+
+def test_a_form_that_the_engine_does_not_speak_is_refused() -> None:
+    text = AT.format(profile="openai", more="", batch=', api = "anthropic"')
+    with pytest.raises(InvalidPolicy, match="is not what openai engines speak"):
+        parse_policy(text, "test")
+
+
+def test_a_model_may_have_another_name_in_batches_and_answers_by_either() -> None:
+    text = AT.format(profile="azure", more=AZURE, batch=', model = "m-batch"')
+    far = parse_policy(text, "test").deployments["far"]
+    assert (far.model, far.batched.model, far.in_batch.model) == ("m", "m-batch", "m-batch")
+    assert "m" in far.batched.served_as
+    plain = parse_policy(AT.format(profile="azure", more=AZURE, batch=""), "test").deployments[
+        "far"
+    ]
+    assert plain.batched is plain
+    assert plain.terms != far.terms
+
+
+def test_an_older_release_that_knows_no_forms_keeps_what_it_has_a_batch_price_for() -> None:
+    said = [
+        parse_policy(AT.format(profile="openai", more="", batch=batch), "test")
+        for batch in ("", ', api = "openai"')
+    ]
+    assert len({one.deployments["far"].terms for one in said}) == 1

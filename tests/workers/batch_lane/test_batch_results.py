@@ -31,9 +31,31 @@ def test_the_buckets_add_up_to_the_size_whatever_is_in_the_files(
     assert not (refused and counts["missing"])
 
 
-def test_of_two_lines_for_one_request_the_first_holds() -> None:
-    first, second = Line(key="a-1", status=200), Line(key="a-1", status=500)
-    assert results.by_key(Output([first, second], 0, simulated=False)) == {"a-1": first}
+def test_of_two_lines_for_one_request_the_first_with_an_answer_holds() -> None:
+    first, second = Line(key="a-1", status=200), Line(key="a-1", status=200, body={"n": 2})
+    failed = Line(key="a-1", status=500)
+    for given_lines in ([first, second], [first, failed], [failed, first, second]):
+        assert results.by_key(Output(given_lines, 0, simulated=False)) == {"a-1": first}
+    assert results.by_key(Output([failed], 0, simulated=False)) == {"a-1": failed}
+
+
+def test_what_was_not_served_is_believed_where_figures_and_files_add_up() -> None:
+    ended = Remote(id="b", state="x", over=True, answered=2, unserved="batch_expired")
+    lines = [Line(key=key_of(*key), status=200) for key in KEYS[:2]]
+    whole = Output(lines, 0, simulated=True)
+    told = results.believed(ended, whole, results.by_key(whole))
+    assert isinstance(results._without_line("d", told), Interrupted)
+    assert results.counted(KEYS, results.by_key(whole), told)["expired"] == 4
+    for output in (Output(lines[:1], 0, simulated=True), Output(lines, 1, simulated=True)):
+        doubted = results.believed(ended, output, results.by_key(output))
+        assert isinstance(results._without_line("d", doubted), Unknown)
+        assert results.counted(KEYS, results.by_key(output), doubted)["expired"] == 0
+
+
+def test_lines_of_requests_that_are_not_of_the_batch_are_counted() -> None:
+    lines = {"another's": Line(key="another's", status=200)}
+    lines |= {key_of(*key): Line(key=key_of(*key), status=200) for key in KEYS}
+    assert results.foreign(KEYS, lines) == 1
 
 
 def test_a_request_without_a_line_may_have_been_billed_unless_the_file_was_refused() -> None:

@@ -13,6 +13,8 @@ from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.tables import attempts, batches, items
 from tierqueue.workers.batch_lane.results import BUCKETS
+from tierqueue.workers.engines.batches import Output, Remote
+from tierqueue.workers.engines.file_batches import FileBatches
 
 pytestmark = pytest.mark.processes
 
@@ -297,3 +299,67 @@ def test_two_workers_do_not_look_after_the_same_batch(plant: Plants) -> None:
     assert one.rows(batches)[0]["worker"] == one.lane._worker
     one.pass_time(lambda: one.over(ids))
     assert one.states() == {"succeeded": 2}
+
+
+def test_a_batch_that_was_made_without_a_word_on_which_it_is_is_found_and_not_made_again(
+    plant: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = plant(SLOW)
+    ids = one.submit(prompts(3))
+    made: list[Any] = []
+
+    def unnamed(_: FileBatches, told: Any) -> Any:
+        made.append(told["id"])
+        return {}
+
+    monkeypatch.setattr(FileBatches, "_created", unnamed)
+    one.pass_time(lambda: one.over(ids))
+    assert made == ["batch_sandbox_1"]
+    assert one.states() == {"succeeded": 3}
+    assert max(billed(one.logged()).values()) == 1
+    sound(one)
+
+
+def test_a_batch_that_was_made_and_is_nowhere_is_never_made_again(
+    plant: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = plant(SLOW)
+    ids = one.submit(prompts(2))
+    made: list[Any] = []
+
+    def unnamed(_: FileBatches, told: Any) -> Any:
+        made.append(told["id"])
+        return {}
+
+    async def nowhere(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(FileBatches, "_created", unnamed)
+    monkeypatch.setattr(FileBatches, "find", nowhere)
+    one.pass_time(lambda: one.over(ids), step=1_800, most=300_000)
+    assert len(made) == 1
+    assert one.states() == {"succeeded": 2}
+    assert all(row["ended_at"] <= row["deadline"] for row in one.rows(items))
+    outcomes = Counter(row["outcome"] for row in one.rows(attempts))
+    assert outcomes == {"unknown": 2, "accepted": 2}
+    assert one.rows(batches)[0]["remote_state"] == "lost"
+
+
+def test_a_file_that_is_cut_short_is_read_again_before_anything_of_it_is_booked(
+    plant: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = plant()
+    ids = one.submit(prompts(4))
+    whole, looks = FileBatches.lines, [0]
+
+    async def cut(self: FileBatches, remote: Remote) -> Output:
+        looks[0] += 1
+        found = await whole(self, remote)
+        return found if looks[0] > 2 else Output(found.lines[:1], 1, found.simulated)
+
+    monkeypatch.setattr(FileBatches, "lines", cut)
+    one.pass_time(lambda: one.over(ids))
+    assert looks[0] == 3
+    assert one.states() == {"succeeded": 4}
+    assert one.rows(batches)[0]["counts"]["answered"] == 4
+    sound(one)

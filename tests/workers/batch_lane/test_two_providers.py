@@ -8,7 +8,7 @@ from bench.batch_lane.bills import billed, booked
 from bench.batch_lane.plant import LIVE_STEPS, SECOND, STEPS, Plant
 from tests.workers.batch_lane.test_lane import NEVER, SLOW, Plants, prompts, sound
 from tests.workers.batch_lane.test_lane import plant as plant  # noqa: PLC0414 - the fixture
-from tierqueue.ledger.tables import attempts, batches
+from tierqueue.ledger.tables import attempts, batches, items
 
 pytestmark = [pytest.mark.processes, pytest.mark.long]
 
@@ -54,9 +54,12 @@ def test_kills_at_every_step_of_both_lanes_of_two_providers_lose_nothing(plant: 
     one.to_kill = {*steps, *LIVE_STEPS}
     one.pass_time(lambda: one.over(ids), step=120)
     assert one.kills == Counter([*steps, *LIVE_STEPS])
-    assert one.states() == {"succeeded": 24}
+    # What was open live when its worker was killed may be paid: booked, and said aloud.
+    ends = Counter((row["state"], row["reason"]) for row in one.rows(items))
+    assert ends == {("succeeded", None): 12, ("dead", "unknown"): 12}
+    batched = {row["item_id"] for row in one.rows(attempts) if row["batch"] is not None}
+    assert {row["id"] for row in one.rows(items) if row["state"] == "succeeded"} == batched
     lanes = Counter((line["model"], line["batch"]) for line in one.logged())
-    assert lanes.keys() == {
-        (model, batch) for model in ("open-large", "frontier-large") for batch in (True, False)
-    }
+    assert lanes.keys() >= {("open-large", True), ("frontier-large", True)}
+    assert max(billed(one.logged()).values()) == 1
     each_keeps_to_its_own(one)
