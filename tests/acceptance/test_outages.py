@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.acceptance_system import POLICY, Build, RunningSystem
+from tests.servers import PostgreSQL
 from tests.waiting import until
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.tables import items
@@ -67,15 +68,14 @@ def troubles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("troubles") / "now"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def running(request: pytest.FixtureRequest, build_system: Build, troubles: Path) -> RunningSystem:
-    url = None
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").empty_database()
+@pytest.fixture(scope="module")
+def running(postgresql: PostgreSQL, build_system: Build, troubles: Path) -> RunningSystem:
+    """On one database: what is written in an outage is tested on both in tests/ledger."""
     line = "python -m sandbox --port ${SANDBOX_PORT} --log ${SANDBOX_LOG} --troubles " + str(
         troubles
     )
     text = POLICY.replace("{more}", MORE)
+    url = postgresql.empty_database()
     return build_system(url, policy_text=text, lines={"sandbox": line}, processes=PROCESSES)
 
 

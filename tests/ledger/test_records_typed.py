@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 BEGIN = """
 from tierqueue.ledger.lifecycle.claims import Claim

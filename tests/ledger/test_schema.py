@@ -7,8 +7,8 @@ import pytest
 from alembic import command
 from sqlalchemy.orm import Session
 
-from tests.conftest import PostgreSQL
 from tests.ledger.moves import new_item, promise_of
+from tests.servers import PostgreSQL
 from tierqueue import migrations
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.lifecycle import caller_session
@@ -84,3 +84,46 @@ def test_no_word_of_a_password_is_in_a_refusal() -> None:
         with pytest.raises(Misconfigured) as refused:
             Ledger(url)
         assert "cret" not in refused.value.message
+
+
+def written_and_given_back(server: PostgreSQL, more: str = "") -> str:
+    """The URL of a database in which a test submitted an item."""
+    url = server.migrated_database()
+    ledger = Ledger(url)
+    new = new_item()
+    with ledger.write() as connection:
+        submit(connection, new, promise_of(new.id))
+        if more:
+            connection.exec_driver_sql(more)
+    server.give_back(url)
+    ledger.close()
+    return url
+
+
+def test_a_database_that_a_test_gives_back_is_empty_for_the_next(postgresql: PostgreSQL) -> None:
+    url = written_and_given_back(postgresql)
+    assert postgresql.migrated_database() == url
+    ledger = Ledger(url)
+    with ledger.read() as connection:
+        assert item_list.newest(connection, Meant(), 1) == []
+    ledger.close()
+    postgresql.give_back(url)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE items ADD COLUMN more TEXT",
+        "CREATE TABLE orders (item TEXT)",
+        "UPDATE alembic_version SET version_num = '0001'",
+        "DROP INDEX ix_batches_open",
+        "ANALYZE items",
+    ],
+)
+def test_one_whose_tables_were_changed_is_given_to_nobody(
+    postgresql: PostgreSQL, change: str
+) -> None:
+    url = written_and_given_back(postgresql, change)
+    following = postgresql.migrated_database()
+    assert following != url
+    postgresql.give_back(following)

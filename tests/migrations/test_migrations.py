@@ -21,7 +21,7 @@ from tierqueue.ledger.tables import metadata
 from tierqueue.router.errors import LedgerMismatch
 
 if TYPE_CHECKING:
-    from tests.conftest import PostgreSQL
+    from tests.servers import PostgreSQL
 
 _DEFINITIONS = {
     "sqlite": "SELECT sql FROM sqlite_master WHERE name <> 'alembic_version'"

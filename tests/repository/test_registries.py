@@ -9,7 +9,7 @@ REGISTRY = re.compile(
     # Any host by the words that registries use of themselves, and any path of a simple index.
     r"py[p]i\.|python[h]osted|\bdev[p]i\b|arti[f]actory|pkg\.dev|download\.py[t]orch|"
     r"ana[c]onda\.|npm[j]s|(?:^|/)simple/[a-z]",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 INDEX = re.compile(
     r"(?:--|^|[\s\"'_])(?:extra[-_]index[-_]url|index[-_]url|find[-_]links|trusted[-_]host)"
@@ -45,12 +45,12 @@ def test_a_lock_and_its_command_name_none(line: str) -> None:
 
 
 def test_no_file_names_a_registry(root: Path, tree: list[Path]) -> None:
+    texts = ((path, (root / path).read_text(encoding="utf-8", errors="replace")) for path in tree)
     found = [
         f"{path}:{number}: {line.strip()}"
-        for path in tree
-        for number, line in enumerate(
-            (root / path).read_text(encoding="utf-8", errors="replace").splitlines(), start=1
-        )
+        for path, text in texts
+        if names_a_registry(text)
+        for number, line in enumerate(text.splitlines(), start=1)
         if names_a_registry(line) and path != Path(__file__).relative_to(root)
     ]
     assert found == []

@@ -4,6 +4,7 @@ import ast
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tools.reference import markdown
@@ -37,8 +38,13 @@ def meanings() -> dict[str, str]:
     return tomllib.loads(_MEANINGS.read_text(encoding="utf-8"))
 
 
-def events() -> Iterator[Event]:
+@cache
+def events() -> tuple[Event, ...]:
     """Every call that logs, module by module; raises ``ValueError`` for one without a name."""
+    return tuple(_events())
+
+
+def _events() -> Iterator[Event]:
     for path in modules():
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
         for function in ast.walk(tree):

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tools.reference import markdown
@@ -25,6 +26,7 @@ def modules() -> Iterator[Path]:
                 yield path.relative_to(ROOT)
 
 
+@cache
 def first_line(path: Path) -> str:
     """The first sentence of a module's docstring, or the empty string."""
     text = ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8"))) or ""

@@ -114,6 +114,7 @@ _STEPS = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(steps=_STEPS)
 def test_the_books_balance_whatever_happens_to_a_batch(

@@ -167,6 +167,7 @@ class _Walk:
             job_counts.fold(connection)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(6))
 def test_the_sums_are_what_counting_would_give_after_any_moves(moves: Moves, seed: int) -> None:
     walk = _Walk(moves, random.Random(seed))

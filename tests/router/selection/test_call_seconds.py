@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ def test_with_too_few_answers_nothing_is_said() -> None:
     assert allowed({size_of(0.5): ENOUGH}) == FACTOR * 0.5
 
 
+@pytest.mark.long
 @given(st.lists(st.floats(min_value=0, max_value=10_000), min_size=ENOUGH, max_size=300))
 def test_all_but_one_in_a_hundred_took_no_more_than_half_of_what_is_allowed(
     times: list[float],

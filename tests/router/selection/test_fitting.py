@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -183,6 +184,7 @@ evidence = st.builds(
 )
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=300)
 @given(
     specs,

@@ -4,6 +4,7 @@ ever passed, however long one takes.
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -109,6 +110,7 @@ def test_a_call_that_was_ended_for_its_time_is_made_again_with_all_of_it(ledger:
     assert figures(ledger) == (31 * A_SECOND, 0)
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     history=st.lists(st.sampled_from([0.003, 0.2, 1.0, 4.0]), min_size=1, max_size=4),

@@ -28,10 +28,12 @@ def policy(share: float = 1.0) -> Policy:
 
 
 def test_a_share_is_drawn_by_the_ids_alone() -> None:
-    asked = [drawn(an_item(id=f"i-{n}", task=TASK), policy(0.25)).prompt for n in range(2_000)]
+    shared = policy(0.25)
+    asked = [drawn(an_item(id=f"i-{n}", task=TASK), shared).prompt for n in range(2_000)]
     assert 400 < asked.count(VERSION) < 600
     assert asked.count(None) == 2_000 - asked.count(VERSION)
-    again = [drawn(an_item(id=f"i-{n}", task=TASK), policy(0.25)).prompt for n in range(2_000)]
+    read_again = policy(0.25)
+    again = [drawn(an_item(id=f"i-{n}", task=TASK), read_again).prompt for n in range(2_000)]
     assert again == asked
 
 

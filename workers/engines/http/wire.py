@@ -168,7 +168,7 @@ def header(value: str) -> str:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    # Read once a process: the certificates take 15 ms of a processor each time.
+    # Read once a process: the certificates take tens of milliseconds of a processor each time.
     return httpx2.create_ssl_context()
 
 

@@ -12,6 +12,8 @@ from tests.tasks.files.documents.made import pdf, rows, scan, texts
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.files.documents.pdf import Reader, end_readers, read
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

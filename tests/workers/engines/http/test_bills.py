@@ -255,6 +255,7 @@ FIELDS = (
 )
 
 
+@pytest.mark.long
 @given(st.dictionaries(st.sampled_from(FIELDS), st.integers(-2, 40) | ANY))
 def test_any_usage_is_either_no_bill_or_sane_in_every_class(usage: dict[str, Any]) -> None:
     told: dict[str, Any] = {"deployment": "d", "key": "k", "simulated": False, "metered": True}

@@ -33,6 +33,7 @@ SAYINGS = (
 CASES = (str, str.upper, str.title, lambda text: text.replace(" ", "\n"), json.dumps)
 
 
+@pytest.mark.long
 @given(
     text=st.builds(
         lambda before, phrase, after: f"{before}{phrase}{after}",
