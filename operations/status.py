@@ -59,7 +59,7 @@ class DeploymentStatus:
 
     ``condition`` is ``None`` where nothing is the matter; ``stopped``: how many workers of a
     release before this one have stopped calling it; ``loading_seconds``: for how long its model has
-    been loading, where no worker of its tier serves yet.
+    been loading, where no worker of its tier serves yet; ``simulated``: its money and answers are.
     """
 
     name: str
@@ -69,6 +69,7 @@ class DeploymentStatus:
     condition: Condition | None
     stopped: int
     loading_seconds: float | None
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,7 @@ def _deployments(
             condition=held.get(deployment.name),
             stopped=stopped[deployment.name],
             loading_seconds=loads.get(deployment.name),
+            simulated=deployment.simulated,
         )
         for tier in TIERS
         for deployment in policy.deployments.values()

@@ -1,5 +1,6 @@
 """What a routing decision is: where an item goes and why there, or why it goes nowhere."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,10 +81,14 @@ class Route:
     measured: bool | None = None
     predictor: str | None = None
 
-    def explain(self) -> list[str]:
-        """The decision in lines for people."""
-        chosen = f"{self.deployment} ({self.tier}), at most {format_usd(self.bound)}"
-        others = [f"not {refusal.deployment}: {refusal.why}" for refusal in self.refusals]
+    def explain(self, simulated: Collection[str] = ()) -> list[str]:
+        """The decision in lines for people; ``simulated``: the deployments that are."""
+
+        def named(deployment: str) -> str:
+            return f"{deployment} (simulated)" if deployment in simulated else deployment
+
+        chosen = f"{named(self.deployment)} ({self.tier}), at most {format_usd(self.bound)}"
+        others = [f"not {named(refusal.deployment)}: {refusal.why}" for refusal in self.refusals]
         return [chosen, *self.reasons, *others]
 
     def to_json(self) -> dict[str, Any]:

@@ -126,7 +126,8 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
         """The policy that was applied; raises ``InvalidPolicy`` where this release knows less."""
         from tierqueue.router.policy.policy import parse_policy
 
-        return parse_policy(applied.text, f"version {applied.id} of the policy")
+        source = f"version {applied.id} of the policy"
+        return parse_policy(applied.text, source, self.settings.policy_folder)
 
     @property
     def item_events(self) -> "ItemEvents":

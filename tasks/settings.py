@@ -56,7 +56,15 @@ class Settings(BaseSettings):
             raise InvalidPolicy(
                 f"cannot read the policy {self.policy}: {error.strerror}. Set TIERQUEUE_POLICY"
             ) from None
-        return parse_policy(text, str(self.policy))
+        except UnicodeDecodeError:
+            raise InvalidPolicy(f"{self.policy} is not UTF-8 text") from None
+        return parse_policy(text, str(self.policy), self.policy_folder)
+
+    @property
+    def policy_folder(self) -> str:
+        """Where the files lie that a policy names by a relative path: the policy file's folder."""
+        # No link is followed: what a mounted folder links to may be elsewhere tomorrow.
+        return str(Path(os.path.abspath(self.policy)).parent)  # noqa: PTH100
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -101,12 +101,12 @@ class TierWorker:
         self,
         app: TierqueueApp,
         tier: Tier,
-        build_engine: BuildEngine = engines.build,
+        build_engine: BuildEngine | None = None,
         checkpoint: Callable[[str], None] = _nothing,
     ) -> None:
         self.app = app
         self._tier = tier
-        self._build_engine = build_engine
+        self._build_engine = build_engine or self._engine
         self._checkpoint = checkpoint
         self._loop = EventLoopThread()
         self._executor: Executor | None = None
@@ -161,6 +161,9 @@ class TierWorker:
         self._beat.close()
         self._stopping = True
         self._close_engines()
+
+    def _engine(self, deployment: Deployment, environ: Mapping[str, str]) -> Engine:
+        return engines.build(deployment, environ, self.app.settings.policy_folder)
 
     def _build(self) -> None:
         settings, ledger = self.app.settings, self.app.ledger

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Double, Integer, and_, case, cast, func, literal, not_, select
 
+from tierqueue.ledger.accounting.simulated import of_call
 from tierqueue.ledger.lifecycle.settlements import BOOKED
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
@@ -90,7 +91,7 @@ class Used:
 
 def spending(connection: Transaction, by: str, asked: Asked) -> list[Spent]:
     """What was spent, by one of ``DIMENSIONS``, in the order of the keys."""
-    key, simulated = _KEYS[by], _simulated(asked)
+    key, simulated = _KEYS[by], of_call(asked.simulated)
     accepted = attempts.c.outcome == "accepted"
     unknown = attempts.c.outcome.in_(BOOKED)
     fallen = case((items.c.degraded.is_not(None), items.c.id))
@@ -139,7 +140,7 @@ def usages(
     connection: Transaction, by: str, asked: Asked, *, accepted: bool = True
 ) -> Iterator[Used]:
     """The usage of every accepted call, or of every one that was counted; equal ones together."""
-    key, simulated = _KEYS[by], _simulated(asked)
+    key, simulated = _KEYS[by], of_call(asked.simulated)
     counts = [func.coalesce(_tokens(name), 0) for name in _COUNTED]
     columns = (key, simulated, attempts.c.deployment, *counts)
     rows = connection.execute(
@@ -199,7 +200,7 @@ _IN_LANE: dict[Lane, ColumnElement[bool]] = {
 
 def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bool], Past]:
     """The past of a task type, by deployment and whether its answers were simulated."""
-    simulated, answered = _simulated(asked), attempts.c.outcome.in_(("accepted", "rejected"))
+    simulated, answered = of_call(asked.simulated), attempts.c.outcome.in_(("accepted", "rejected"))
     tokens = sum((_tokens(name) for name in (*_INPUT, "output_tokens")), literal(0))
     timed = and_(answered, _IN_LANE[Lane.LIVE])
     costs = (
@@ -289,13 +290,6 @@ def _meant(asked: Asked) -> Sequence[ColumnElement[bool]]:
     if asked.job is not None:
         meant.append(items.c.job_id == asked.job)
     return meant
-
-
-def _simulated(asked: Asked) -> ColumnElement[Any]:
-    listed = attempts.c.deployment.in_(sorted(asked.simulated))
-    # As numbers, which both databases group and order alike.
-    said = case((attempts.c.simulated, 1), else_=0)
-    return case((attempts.c.simulated.is_not(None), said), (listed, 1), else_=0)
 
 
 _BIG = attempts.c.cost.type

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import RowMapping, func, select, update
 
 from tierqueue.ledger import tables
+from tierqueue.ledger.accounting import simulated
 from tierqueue.ledger.bulk import Prepared, among, prepare_insert
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Transaction
@@ -91,10 +92,13 @@ def answering(
     return {fingerprint: item_id for fingerprint, (_, item_id) in asked.items()}
 
 
-def answers(connection: Transaction, job_id: str, after: int, limit: int) -> Sequence[RowMapping]:
+def answers(
+    connection: Transaction, job_id: str, after: int, limit: int
+) -> Sequence[Mapping[str, Any]]:
     """Up to ``limit`` rows above number ``after``, in file order, each with how its item stands.
 
     ``fingerprint`` is null where the item is another row's: what it has cost is not this row's.
+    ``simulated``: some of its money or its answer is.
     """
     found = (
         select(
@@ -108,7 +112,9 @@ def answers(connection: Transaction, job_id: str, after: int, limit: int) -> Seq
         .order_by(_ROWS.c.number)
         .limit(limit)
     )
-    return connection.execute(found).mappings().all()
+    rows = connection.execute(found).mappings().all()
+    made_up = simulated.of_items(connection, [row["id"] for row in rows])
+    return [{**row, "simulated": row["id"] in made_up} for row in rows]
 
 
 def outputs(connection: Transaction, job_id: str, after: int, limit: int) -> Sequence[RowMapping]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping, literal, select, tuple_, update
 
 from tierqueue.ledger import audit_log, tables
+from tierqueue.ledger.accounting import simulated
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items
@@ -43,7 +44,7 @@ class Progress:
     there are fewer, and nobody adds any; ``sampled``: these are a sample. ``spent`` is what
     providers have said, and never falls; ``booked`` stands for calls whose bill is not known and
     may be corrected; ``held`` for calls under way; ``under_way`` is what of both are pieces of
-    documents that have not ended.
+    documents that have not ended. ``simulated``: some of the money or the answers is.
     """
 
     states: dict[str, int]
@@ -60,6 +61,7 @@ class Progress:
     sampled: bool
     cancelled: bool
     under_way: int = 0
+    simulated: bool = False
 
     @property
     def ended(self) -> int:
@@ -195,6 +197,7 @@ def _progress(connection: Transaction, job: RowMapping, counted: Counted) -> Pro
         sampled=sampled,
         cancelled=job.cancelled_at is not None,
         under_way=max(0, counted.under_way),
+        simulated=simulated.of_job(connection, job.id),
     )
 
 

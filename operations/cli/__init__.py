@@ -129,15 +129,17 @@ def main(arguments: list[str] | None = None) -> None:
         # Whoever read our lines has closed: nothing more can be said, and nothing went wrong.
         sys.stderr.close()
         sys.exit(0)
-    except UnicodeEncodeError as error:
+    except UnicodeEncodeError:
         # Only what was typed is said again: another text may be a prompt or an answer.
-        if error.object not in (sys.argv[1:] if arguments is None else arguments):
+        typed = sys.argv[1:] if arguments is None else arguments
+        odd = next((word for word in typed if not _is_utf8(word)), None)
+        if odd is None:
             raise
-        _complain(f"{error.object!r} is not text: the ledger holds UTF-8 alone")
+        _complain(f"{odd!r} is not text: the ledger holds UTF-8 alone")
     except Exception as error:
         from tierqueue.operations.cli.input.opened import ledger_complaint
 
-        complaint = ledger_complaint(error)
+        complaint = ledger_complaint(error) or _of_a_file(error)
         if complaint is None:
             raise
         _complain(complaint)
@@ -156,3 +158,14 @@ def log_to_stderr() -> None:
 def _complain(message: str) -> None:
     say(f"error: {' '.join(message.split())}", err=True)
     sys.exit(2)
+
+
+def _is_utf8(word: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def _of_a_file(error: Exception) -> str | None:
+    """One line for a file that cannot be read or written; ``None`` for other errors."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    return f"{error.filename}: {error.strerror}"

@@ -1,6 +1,6 @@
 """Flower's pages of one item and of the workers, with what the ledger knows of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from flower.views.tasks import TaskView
@@ -9,6 +9,7 @@ from tornado import web
 from tornado.escape import xhtml_escape
 from tornado.ioloop import IOLoop
 
+from tierqueue.ledger.accounting.simulated import of_items
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.session import Ledger
@@ -41,12 +42,15 @@ class LedgerTask:
 class ItemPage(TaskView):  # type: ignore[misc]
     """A task's page: of an item by its own id or a call's, also where no event told of it."""
 
-    def initialize(self, ledger: Ledger) -> None:
+    def initialize(self, ledger: Ledger, simulated: Collection[str]) -> None:
         self._ledger = ledger
+        self._simulated = simulated
 
     @web.authenticated
     async def get(self, task_id: str) -> None:
-        found = await IOLoop.current().run_in_executor(None, item_as_task, self._ledger, task_id)
+        found = await IOLoop.current().run_in_executor(
+            None, item_as_task, self._ledger, task_id, self._simulated
+        )
         if found is None:
             super().get(task_id)
             return
@@ -56,17 +60,23 @@ class ItemPage(TaskView):  # type: ignore[misc]
         self.render("task.html", task=task, read_only=read_only)
 
 
-def item_as_task(ledger: Ledger, task_id: str) -> tuple[LedgerTask, bool] | None:
-    """An item as a task, and whether a call of that id is behind it; without its contents."""
+def item_as_task(
+    ledger: Ledger, task_id: str, simulated: Collection[str] = ()
+) -> tuple[LedgerTask, bool] | None:
+    """An item as a task, and whether a call of that id is behind it; without its contents.
+
+    ``simulated``: the deployments of the policy that are.
+    """
     with ledger.read() as connection:
         of_call = promises.items_of(connection, [task_id])
         item_id = of_call[0] if of_call else task_id
         row = items.get(connection, item_id)
         history = items.history(connection, item_id) if row is not None else []
+        made_up = of_items(connection, [item_id], simulated)
     if row is None:
         return None
     state = State(row["state"])
-    shown = {
+    shown: dict[str, Any] = {
         "item": item_id,
         "ledger_state": state.value,
         "reason": row["reason"],
@@ -79,6 +89,8 @@ def item_as_task(ledger: Ledger, task_id: str) -> tuple[LedgerTask, bool] | None
         "job": row["job_id"],
         "attempts": [_attempt(attempt) for attempt in history] or None,
     }
+    if made_up:
+        shown["simulated"] = "its money and answers are made up: no provider was asked"
     return LedgerTask(task_id, row["task"], _STATES.get(state, "RECEIVED"), shown), bool(of_call)
 
 

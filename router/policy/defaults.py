@@ -59,7 +59,8 @@ class SurrogateRule(Table):
     """A surrogate that answers before the cheapest tier what it is certified for."""
 
     file: str = Field(min_length=1)
-    """Where its artefact lies, for the routing stage."""
+    """Where its artefact lies, for the routing stage; a relative path is one from the policy's
+    folder."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """The SHA-256 that the file must have, in hex."""
@@ -78,7 +79,8 @@ class PredictorRule(Table):
     """A predictor that says of each item how likely two tiers are right."""
 
     file: str = Field(min_length=1)
-    """Where its artefact lies, for the routing stage and wherever a route is foreseen."""
+    """Where its artefact lies, for the routing stage and wherever a route is foreseen; a relative
+    path is one from the policy's folder."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """The SHA-256 that the file must have, in hex."""
@@ -127,9 +129,9 @@ class RuleTable(Table):
     other, in capitals or not. A text with phrases of two labels goes to the model."""
 
     file: str | None = Field(default=None, min_length=1)
-    """Where a table lies, for the routing stage and ``policy check``: CSV in UTF-8, with a column
-    that is called as ``argument`` says and has whole texts, in capitals or not, and after it
-    ``label``, or ``output`` with JSON."""
+    """Where a table lies, for the routing stage and ``policy check``; a relative path is one from
+    the policy's folder. CSV in UTF-8, with a column that is called as ``argument`` says and has
+    whole texts, in capitals or not, and after it ``label``, or ``output`` with JSON."""
 
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """The SHA-256 that the file must have, in hex."""

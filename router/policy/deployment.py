@@ -101,7 +101,8 @@ class Deployment(Table):
     or Anthropic's messages."""
 
     model: str = Field(min_length=1)
-    """What the engine or the provider calls the model; for vLLM also a folder with its files."""
+    """What the engine or the provider calls the model; for vLLM also a folder with its files,
+    looked for from the policy's folder first."""
 
     candidate: Flag = False
     """It serves nobody: it is asked in the shadow of task types that name it, and nowhere else."""
@@ -138,8 +139,8 @@ class Deployment(Table):
     """Its answers are made up, and say so in every receipt. Needs ``allow_simulated``."""
 
     tokenizer: str | None = Field(default=None, min_length=1)
-    """The path of the model's ``tokenizer.json``, with which input is counted; without it every
-    byte counts as a token."""
+    """The path of the model's ``tokenizer.json``, with which input is counted; a relative one
+    is from the policy's folder. Without it every byte counts as a token."""
 
     timeout: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds that a call may take. Of a deployment with ``gpu_hour`` the hold is of so many at the

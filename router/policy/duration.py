@@ -5,13 +5,21 @@ import re
 MICROSECONDS = 1_000_000
 """Microseconds in a second: every time in the ledger counts them."""
 
+LONGEST = 100 * 366 * 86_400 * MICROSECONDS
+"""The most microseconds that are believed: what is longer is a slip of the finger."""
+
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"^(?P<count>[0-9]+)(?P<unit>[smhd])$")
+_DURATION = re.compile(r"^(?P<count>[0-9]{1,40})(?P<unit>[smhd])$")
 
 
 def parse_duration(text: str) -> int:
-    """A whole number and its unit, as microseconds; raises ``ValueError`` for anything else."""
+    """A whole number and its unit, as microseconds, 100 years at the most; raises
+    ``ValueError`` for anything else.
+    """
     match = _DURATION.match(text) if isinstance(text, str) else None
     if match is None or not int(match["count"]):
         raise ValueError(f"{text!r} is not a duration: write it like 30s, 5m, 24h or 7d")
-    return int(match["count"]) * _SECONDS[match["unit"]] * MICROSECONDS
+    microseconds = int(match["count"]) * _SECONDS[match["unit"]] * MICROSECONDS
+    if microseconds > LONGEST:
+        raise ValueError(f"{text!r} is longer than 100 years")
+    return microseconds

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tierqueue.router.policy.policy_errors import dotted
+
 _STRUCTURED_OUTPUTS: dict[str, tuple[str, ...]] = {
     "vllm": ("json_schema",),
     "openai": ("json_schema", "json_object", "none"),
@@ -84,7 +86,7 @@ def _check_adapters(keys: Mapping[str, Any], engine: str) -> None:
     for task in keys["adapters"]:
         if keys["tasks"] is not None and task not in keys["tasks"]:
             raise ValueError(
-                f"adapters.{task}: the deployment does {', '.join(keys['tasks'])} only"
+                f"{dotted('adapters', task)}: the deployment does {', '.join(keys['tasks'])} only"
             )
     for option in ("enable_lora", "max_loras"):
         if keys["adapters"] and option in keys["engine_options"]:

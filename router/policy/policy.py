@@ -13,11 +13,17 @@ from tierqueue.router.item import TIERS, Demands, Purpose, Risk, Sensitivity, Ti
 from tierqueue.router.policy.defaults import BudgetPolicy, FloorRule, Money, TaskDefaults, floor_of
 from tierqueue.router.policy.deployment import Deployment, Limits
 from tierqueue.router.policy.engine_keys import BLIND
-from tierqueue.router.policy.policy_errors import complaint, nearest, there_is_no
-from tierqueue.router.policy.prices import Duration, Flag, PositiveCount, Table
+from tierqueue.router.policy.policy_errors import (
+    complaint,
+    dotted,
+    nearest,
+    nth,
+    placed,
+    there_is_no,
+)
+from tierqueue.router.policy.prices import Duration, Flag, PositiveCount, Seconds, Table
 from tierqueue.router.redaction.rules import Redaction
-
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+from tierqueue.router.retry import RetryPolicy
 
 
 class TierPolicy(Table):
@@ -109,30 +115,6 @@ class HookPolicy(Table):
         return bool(self.command) or self.webhook is not None
 
 
-class RetryPolicy(Table):
-    """When work is tried again."""
-
-    calls: PositiveCount = 4
-    """Most calls over an item's life, over all tiers."""
-
-    base: Seconds = 1.0
-    """Seconds of the first backoff, which doubles from call to call; a wait is a random part
-    of it."""
-
-    cap: Seconds = 60.0
-    """Most seconds of backoff."""
-
-    poison: PositiveCount = 3
-    """Claims lost with their workers at which an item dies as ``poison``."""
-
-    unknown: Literal["dead_letter", "retry_outage", "retry"] = "retry_outage"
-    """What becomes of an item whose paid call may have been billed and brought no answer.
-
-    ``retry_outage``: another call is paid for where the provider lost the reply, and none where we
-    ended the call (its time was up while others were served, its worker was lost or drained).
-    ``retry``: in each case. ``dead_letter``: in none."""
-
-
 class RetentionPolicy(Table):
     """How long after its end an item's payloads are kept; where nothing is stated, for ever.
 
@@ -154,6 +136,10 @@ class Policy(Table):
 
     digest: str
     """Names its text in prices and receipts; filled in."""
+
+    folder: str = ""
+    """Where the files lie that it names by a relative path; filled in. Empty: where the process
+    works."""
 
     allow_simulated: Flag = False
     """Deployments may be ``simulated``. Without it a policy that has one is refused."""
@@ -230,6 +216,11 @@ class Policy(Table):
         return {prompt.version: prompt.system for prompt in named if prompt is not None}
 
     @property
+    def simulated(self) -> frozenset[str]:
+        """The deployments whose money and answers are made up."""
+        return frozenset(name for name, one in self.deployments.items() if one.simulated)
+
+    @property
     def predictors(self) -> list[str]:
         """The versions of the predictors that task types name."""
         named = (usual.predictor for usual in self.tasks.values())
@@ -240,6 +231,10 @@ class Policy(Table):
         """The seconds of each tier that states how soon it answers somebody who waits."""
         stated = {tier: kept.interactive_within for tier, kept in self.tiers.items()}
         return {tier: most for tier, most in stated.items() if most is not None}
+
+    def place_of(self, file: str) -> str:
+        """Where a file lies that the policy names: a relative path is one from its folder."""
+        return file if file.startswith("/") or not self.folder else f"{self.folder}/{file}"
 
     def counts(self, deployment: Deployment) -> bool:
         """Whether what a call of the deployment costs counts towards ceilings and ``max_cost``."""
@@ -259,34 +254,33 @@ class Policy(Table):
         for name, deployment in self.deployments.items():
             if deployment.account not in {None, *self.accounts}:
                 wrong = there_is_no("account", deployment.account or "", self.accounts)
-                raise ValueError(f"deployments.{name}.account: {wrong}")
+                raise ValueError(f"{dotted('deployments', name, 'account')}: {wrong}")
         for name in self.accounts.keys() - named:
-            raise ValueError(f"accounts.{name}: no deployment says that it is of this account")
+            named_by = "no deployment says that it is of this account"
+            raise ValueError(f"{dotted('accounts', name)}: {named_by}")
         return self
 
     @model_validator(mode="after")
     def _redacts(self) -> Self:
         boundaries = {deployment.boundary for deployment in self.deployments.values()}
         for name in self.redaction.keys() - boundaries - {"vendor:*"}:
-            raise ValueError(f"redaction.{name}: {there_is_no('boundary', name, boundaries)}")
+            unknown = there_is_no("boundary", name, boundaries)
+            raise ValueError(f"{dotted('redaction', name)}: {unknown}")
         for name, deployment in self.deployments.items():
             every = self.redaction.get("vendor:*") if deployment.metered else None
             rules = self.redaction.get(deployment.boundary, every)
             if deployment.redact is None and rules is not None:
                 if deployment.vision:
-                    raise ValueError(f"deployments.{name}: {BLIND}")
+                    raise ValueError(f"{dotted('deployments', name)}: {BLIND}")
                 self.deployments[name] = deployment.model_copy(update={"redact": rules})
         return self
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        simulated = [
-            deployment.name for deployment in self.deployments.values() if deployment.simulated
-        ]
-        if simulated and not self.allow_simulated:
+        if self.simulated and not self.allow_simulated:
             raise ValueError(
-                f"deployments.{simulated[0]} is simulated: say allow_simulated = true at the top, "
-                "or take it out"
+                f"{dotted('deployments', min(self.simulated))} is simulated:"
+                " say allow_simulated = true at the top, or take it out"
             )
         for task, usual in self.tasks.items():
             self._fall_somewhere(task, usual)
@@ -301,8 +295,8 @@ class Policy(Table):
             names = known.get(rule.scope)
             if names is not None and rule.name not in names | {"*"}:
                 raise ValueError(
-                    f"ceilings.{number}.name: there is no {rule.scope} {rule.name!r}"
-                    + nearest(rule.name, names)
+                    f"name of the {nth(number)} [[ceilings]]: there is no {rule.scope}"
+                    f" {rule.name!r}{nearest(rule.name, names)}"
                 )
         return self
 
@@ -310,14 +304,14 @@ class Policy(Table):
         """What answers a second time is there, and costs no more than somebody stated."""
         if usual.shadow is not None and usual.shadow.deployment not in self.deployments:
             unknown = there_is_no("deployment", usual.shadow.deployment, self.deployments)
-            raise ValueError(f"tasks.{task}.shadow.deployment: {unknown}")
+            raise ValueError(f"{dotted('tasks', task, 'shadow', 'deployment')}: {unknown}")
         bounded = {rule.name for rule in self.ceilings if rule.scope == "purpose"}
         stated = {"explore": Purpose.EXPLORATION, "shadow": Purpose.SHADOW}
         for key, purpose in stated.items():
             if getattr(usual, key) is not None and not bounded & {"*", purpose.value}:
                 raise ValueError(
-                    f"tasks.{task}.{key}: nothing bounds what it costs: state [[ceilings]] with"
-                    f' scope = "purpose", name = "{purpose.value}" and a limit'
+                    f"{dotted('tasks', task, key)}: nothing bounds what it costs: state"
+                    f' [[ceilings]] with scope = "purpose", name = "{purpose.value}" and a limit'
                 )
 
     def _fall_somewhere(self, task: str, usual: TaskDefaults) -> None:
@@ -328,14 +322,14 @@ class Policy(Table):
         lowest = min(floors, key=TIERS.index)
         if usual.rules is not None and lowest is not Tier.GPU:
             raise ValueError(
-                f"tasks.{task}.rules: would answer nothing: the floor {lowest.value!r} holds for"
-                " all its items"
+                f"{dotted('tasks', task, 'rules')}: would answer nothing: the floor"
+                f" {lowest.value!r} holds for all its items"
             )
         for name in ("on_ceiling", "on_throttle", "on_outage"):
             tier: Tier | None = getattr(usual, name)
             if tier is None:
                 continue
-            where = f"tasks.{task}.{name} = {tier.value!r}"
+            where = f"{dotted('tasks', task, name)} = {tier.value!r}"
             if TIERS.index(tier) < TIERS.index(lowest):
                 raise ValueError(f"{where} is below the floor {lowest.value!r} that holds for it")
             if served and tier not in served:
@@ -350,8 +344,9 @@ def digest_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:12]
 
 
-def parse_policy(text: str, source: str) -> Policy:
-    """The policy that ``text`` (TOML) states; ``source`` says in errors where it came from.
+def parse_policy(text: str, source: str, folder: str = "") -> Policy:
+    """The policy that ``text`` (TOML) states; ``source`` says in errors where it came from, and
+    ``folder`` where the files lie that it names by a relative path.
 
     Raises ``InvalidPolicy`` whose message names the key and, for a misspelt one, the nearest.
     """
@@ -360,10 +355,10 @@ def parse_policy(text: str, source: str) -> Policy:
     except tomllib.TOMLDecodeError as wrong:
         raise InvalidPolicy(f"{source} is not TOML: {wrong}", {"source": source}) from None
     digest = digest_of(text)
-    ours: dict[str, Any] = {"digest": digest}
+    ours: dict[str, Any] = {"digest": digest, "folder": folder}
     if isinstance(tables := raw.get("deployments"), dict):
         ours["deployments"] = {
-            name: _with(table, {"name": name, "policy": digest}, f"deployments.{name}", source)
+            name: _with(table, {"name": name, "policy": digest}, ("deployments", name), source)
             for name, table in tables.items()
         }
     if isinstance(tables := raw.get("tiers", {}), dict):
@@ -375,20 +370,21 @@ def parse_policy(text: str, source: str) -> Policy:
     raw.pop("deployments", None) if "deployments" in ours else None
     raw.pop("tiers", None) if "tiers" in ours else None
     try:
-        return Policy.model_validate(_with(raw, ours, "", source))
+        return Policy.model_validate(_with(raw, ours, (), source))
     except ValidationError as wrong:
         key, why = complaint(wrong, Policy)
+        where = f"{placed(key)}: " if key else ""
         raise InvalidPolicy(
-            f"{source}: {key + ': ' if key else ''}{why}", {"source": source, "key": key}
+            f"{source}: {where}{why}", {"source": source, "key": dotted(*key)}
         ) from None
 
 
-def _with(table: Any, filled_in: dict[str, Any], path: str, source: str) -> Any:
+def _with(table: Any, filled_in: dict[str, Any], path: tuple[str, ...], source: str) -> Any:
     """``table`` and what is filled in for it; refused where the text states those keys itself."""
     if not isinstance(table, dict):
         return table
     for key in filled_in.keys() & table.keys():
-        where = f"{path}.{key}".lstrip(".")
+        where = dotted(*path, key)
         raise InvalidPolicy(
             f"{source}: {where}: is not a key: it is filled in", {"source": source, "key": where}
         )

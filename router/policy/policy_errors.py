@@ -1,7 +1,8 @@
 """What pydantic found wrong with a policy, in words that say which key and what to do."""
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,9 +12,20 @@ if TYPE_CHECKING:
 _LISTED = 20
 """Names that are told where none is near."""
 
+_LONGEST = 200
+"""Characters of a word that may be a typo."""
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""What TOML takes as a key without quotes."""
+
+_NAMED = ("tasks", "deployments", "accounts", "budgets", "redaction")
+"""Tables whose keys are names that people give."""
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"``, or the empty string where nothing is near."""
+    if len(word) > _LONGEST:
+        return ""  # no typo: what it is near takes long to find
     close = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
     return f"; did you mean {str(close[0])!r}?" if close else ""
 
@@ -28,17 +40,45 @@ def there_is_no(what: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {what} {name!r}{hint}"
 
 
-def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[str, str]:
+def dotted(*parts: object) -> str:
+    """A key's path as TOML wants it written: quoted where a part has more than a bare key may."""
+    return ".".join(_spelt(part) for part in parts)
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+
+
+def nth(number: int) -> str:
+    """Which one of several, counted from 0, as people count."""
+    return _ORDINALS[number] if number < len(_ORDINALS) else f"{number + 1}th"
+
+
+def placed(where: Sequence[object]) -> str:
+    """A key's place for people: of an array of tables it says which one is meant."""
+    for at, part in enumerate(where):
+        if isinstance(part, int):
+            table, rest = dotted(*where[:at]), placed(where[at + 1 :])
+            if rest:
+                return f"{rest} of the {nth(part)} [[{table}]]"
+            return f"the {nth(part)} of {table}"
+    return dotted(*where)
+
+
+def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[Sequence[object], str]:
     """The most telling error as (the key's path, what is wrong with it and what to do)."""
     errors = wrong.errors(include_url=False)
     # A misspelt key explains why another is missing, so it is told first.
     error = min(errors, key=lambda candidate: candidate["type"] != "extra_forbidden")
     where = [part for part in error["loc"] if part != "[key]"]
-    path = ".".join(_spelt(part) for part in where)
+    path = where
     word = str(where[-1]) if where else ""
     match error["type"]:
         case "extra_forbidden":
             keys = _keys_beside(where, model)
+            if (name := _unquoted(where, error["input"], nearest(word, keys))) is not None:
+                table = dotted(where[0], name)
+                why = f"is read as a table within a table: a name with a dot is quoted, [{table}]"
+                return path, why
             return path, "unknown key" + (nearest(word, keys) or f"; known are {', '.join(keys)}")
         case "missing":
             return path, "is missing"
@@ -50,6 +90,9 @@ def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[str, 
             expected = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
             why = f"{error['input']!r} is not one of {', '.join(expected)}"
             return path, why + nearest(str(error["input"]), expected)
+        case "string_pattern_mismatch" if word == "sha256":
+            why = "is not a SHA-256: it has 64 hex digits in lower case, as `sha256sum FILE` says"
+            return path, why
         case "value_error":
             return path, str(error["ctx"]["error"])
         case _:
@@ -57,8 +100,14 @@ def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[str, 
 
 
 def _spelt(part: object) -> str:
-    """A key as TOML wants it written: quoted where it has dots."""
-    return f'"{part}"' if "." in str(part) else str(part)
+    return str(part) if _BARE.fullmatch(str(part)) else json.dumps(str(part), ensure_ascii=False)
+
+
+def _unquoted(where: Sequence[object], found: object, near: str) -> str | None:
+    """The name with dots that was meant, where it was written without quotes."""
+    if len(where) != 3 or where[0] not in _NAMED or not isinstance(found, dict) or near:
+        return None
+    return f"{where[1]}.{where[2]}"
 
 
 def _keys_beside(where: list[Any], model: "type[BaseModel]") -> list[str]:
@@ -73,7 +122,7 @@ def filled_in(model: "type[BaseModel]") -> set[str]:
     """The fields of a table that no text may state: whoever reads it fills them in."""
     if "policy" in model.model_fields:
         return {"name", "policy"}
-    return {"digest"} & model.model_fields.keys()
+    return {"digest", "folder"} & model.model_fields.keys()
 
 
 def _table_in(annotation: Any) -> "type[BaseModel] | None":

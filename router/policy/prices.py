@@ -21,6 +21,7 @@ class Table(BaseModel):
 
 PositiveCount = Annotated[int, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Written like ``30s`` or ``7d``, kept in microseconds."""

@@ -39,6 +39,8 @@ class Compared:
     first: str
     second: str
     simulated: bool
+    first_simulated: bool = False
+    second_simulated: bool = False
     waiting: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     _refused: int = 0
@@ -81,6 +83,8 @@ class Compared:
     def add(self, pair: Pair, field_name: str | None) -> None:
         """Count a pair; ``field_name``: what of an output is compared."""
         first, second = pair.first, pair.second
+        self.first_simulated |= first.simulated
+        self.second_simulated |= second.simulated
         if second.state not in ENDS:
             self.waiting += 1
             return

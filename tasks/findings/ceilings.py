@@ -46,7 +46,7 @@ def _waiting_for(facts: Facts, ceiling: CeilingStatus, waiting: Sequence[Waiting
         wrong=fit < items,
         what=f"{count(items, 'item', 'waits', 'wait')} for headroom in the ceiling {name}:"
         f" {_usd(ceiling.spent)} of {_usd(ceiling.limit)} spent, {_usd(ceiling.held)} held by"
-        " calls that run" + (f"; {what}" if what else ""),
+        f" calls that run{facts.simulated}" + (f"; {what}" if what else ""),
         meanwhile=f"each goes on once there is headroom for its bound ({_usd(least)} at least); as"
         " soon as what is spent leaves no headroom for it, it dies with cost_ceiling",
         do=f"to let them all go on: {raise_command(ceiling)}",
@@ -59,6 +59,7 @@ def _waiting_for(facts: Facts, ceiling: CeilingStatus, waiting: Sequence[Waiting
             "held_nanousd": ceiling.held,
             "least_bound_nanousd": least,
             "expected_cost_nanousd": expected,
+            "simulated": bool(facts.simulated),
         },
     )
 
@@ -80,7 +81,7 @@ def used_up(facts: Facts) -> Iterator[Finding]:
             code="ceiling_used_up",
             wrong=False,
             what=f"the ceiling {label(ceiling)} is used up: {_usd(ceiling.spent)} of"
-            f" {_usd(ceiling.limit)}",
+            f" {_usd(ceiling.limit)}{facts.simulated}",
             meanwhile="a new item under it that costs anything dies at once with cost_ceiling"
             f"{window}, unless it allows a fallback",
             do=f"{raise_command(ceiling)}, or hold its work back: tierqueue pause",
@@ -88,6 +89,7 @@ def used_up(facts: Facts) -> Iterator[Finding]:
                 "ceiling": label(ceiling),
                 "limit_nanousd": ceiling.limit,
                 "spent_nanousd": ceiling.spent,
+                "simulated": bool(facts.simulated),
             },
         )
 

@@ -46,13 +46,16 @@ def findings(facts: Facts) -> Iterator[Finding]:
         own = group.reason in _ITS_OWN or group.kind == "item"
         many = same >= MANY and same >= SHARE * max(toll.ended, 1)
         seconds = max(0, facts.now - group.last_at) // 1_000_000
+        stated = facts.deployments.get(group.deployment or "")
+        made_up = facts.simulated if stated is None or stated.simulated else ""
         yield Finding(
             code="died",
             wrong=many or not own,
             what=f"{count(group.items, 'item')} died: {_why(group)} ({group.task}"
             + (f" on {group.deployment}" if group.deployment else "")
             + f"), the last one {_ago(seconds)} ago;"
-            f" {'it' if group.items == 1 else 'they'} had cost {format_usd(NanoUSD(group.spent))}",
+            f" {'it' if group.items == 1 else 'they'} had cost"
+            f" {format_usd(NanoUSD(group.spent))}{made_up}",
             meanwhile="nothing: a dead letter stays until somebody replays or discards it",
             do=_do(group),
             detail={
@@ -62,6 +65,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
                 "deployment": group.deployment,
                 "items": group.items,
                 "spent_nanousd": group.spent,
+                "simulated": bool(made_up),
                 "last_seconds_ago": seconds,
                 "example_item": group.example,
                 "ended_items": toll.ended,

@@ -78,6 +78,12 @@ class Facts:
     acknowledged_at: int | None = None
     now: int
 
+    @property
+    def simulated(self) -> str:
+        """Behind sums of money: that simulated money may be among them; else nothing."""
+        some = any(deployment.simulated for deployment in self.deployments.values())
+        return " (with simulated money)" if some else ""
+
 
 def alive(known: Iterable[Process], kind: str, tier: Tier | str | None = None) -> list[Process]:
     """The processes of a kind (and tier) that beat."""

@@ -51,15 +51,12 @@ def report(
 
     ``most_more``: what a row can take at the most in the tiers above its first, by part.
     """
-    simulated = frozenset(
-        deployment.name for deployment in policy.deployments.values() if deployment.simulated
-    )
     with ledger.read() as connection:
         job = jobs.get(connection, job_id)
         assert job is not None
         most = sum(len(layer.numbers) for layer in layers)
         rows = job_rows.answers(connection, job_id, -1, most)
-        asked = Asked(job=job_id, simulated=simulated)
+        asked = Asked(job=job_id, simulated=policy.simulated)
         past = spending.past(connection, job["task"], asked)
         limits = stated_limits.all_set(connection)
         made = calls.by_item(connection, [row["id"] for row in rows if row["fingerprint"]])

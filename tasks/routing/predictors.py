@@ -11,7 +11,7 @@ from tierqueue.router.learned.surrogate import surroundings
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.defaults import DEFAULT_BUDGET
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.policy.policy_errors import there_is_no
+from tierqueue.router.policy.policy_errors import dotted, there_is_no
 from tierqueue.router.signals import Predicted
 from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -38,13 +38,13 @@ class Predictors:
         for task, usual in policy.tasks.items():
             if (rule := usual.predictor) is None:
                 continue
-            named = (rule.file, rule.sha256)
+            named = (policy.place_of(rule.file), rule.sha256)
             if named not in held:
                 held[named] = _load(task, *named)
             gain = held[named]
             if task not in gain.tasks:
                 why = there_is_no("task type that it was trained for", task, gain.tasks)
-                message = f"tasks.{task}.predictor: {rule.file}: {why}"
+                message = f"{dotted('tasks', task, 'predictor')}: {rule.file}: {why}"
                 raise Misconfigured(message, {"task": task})
             self._by_task[task] = _Asked(gain, rule.mistake)
 
@@ -92,7 +92,7 @@ class Predictors:
 
 
 def _load(task: str, file: str, digest: str) -> Gain:
-    where = f"tasks.{task}.predictor"
+    where = dotted("tasks", task, "predictor")
     try:
         return Gain.load(Path(file).read_bytes(), digest)
     except OSError as error:

@@ -13,6 +13,7 @@ from tierqueue.router.errors import InvalidArtefact, Misconfigured
 from tierqueue.router.item import Below
 from tierqueue.router.learned.surrogate import Surrogate, surroundings
 from tierqueue.router.policy.policy import Policy
+from tierqueue.router.policy.policy_errors import dotted
 from tierqueue.tasks.routing.below import (
     Offer,
     Promise,
@@ -44,7 +45,8 @@ class Surrogates:
         for task, usual in policy.tasks.items():
             if usual.surrogate is not None:
                 stated = usual.surrogate
-                self._by_task[task] = Served(_load(task, stated.file, stated.sha256), stated.audit)
+                place = policy.place_of(stated.file)
+                self._by_task[task] = Served(_load(task, place, stated.sha256), stated.audit)
 
     def __bool__(self) -> bool:
         return bool(self._by_task)
@@ -108,7 +110,7 @@ class Surrogates:
 
 
 def _load(task: str, file: str, digest: str) -> Surrogate:
-    where = f"tasks.{task}.surrogate"
+    where = dotted("tasks", task, "surrogate")
     try:
         surrogate = Surrogate.load(Path(file).read_bytes(), digest)
     except OSError as error:

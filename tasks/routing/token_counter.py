@@ -41,9 +41,8 @@ class TokenCounter:
             if deployment.tokenizer is None:
                 continue
             if deployment.tokenizer not in self._tokenizers:
-                self._tokenizers[deployment.tokenizer] = _load(
-                    deployment.name, deployment.tokenizer
-                )
+                place = policy.place_of(deployment.tokenizer)
+                self._tokenizers[deployment.tokenizer] = _load(deployment.name, place)
             # vLLM is held to a schema by its sampler; the others bill what asks for it.
             self._stating.append(
                 (deployment.name, deployment.tokenizer, deployment.engine != "vllm")

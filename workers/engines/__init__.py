@@ -11,8 +11,8 @@ NO_KEY = "none"
 """What a server of the house without a key is sent: the SDK does not go without one."""
 
 
-def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
-    """The engine of ``deployment``, not yet started.
+def build(deployment: Deployment, environ: Mapping[str, str], folder: str = "") -> Engine:
+    """The engine of ``deployment``, not yet started; ``folder`` is that of the policy file.
 
     ``environ`` holds the variable that ``key_env`` names; raises ``Misconfigured``, naming it,
     when it is missing or empty: a missing key never brings about another engine.
@@ -28,6 +28,7 @@ def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
             adapters=deployment.adapters,
             context_window=deployment.context_window,
             vision=deployment.vision,
+            folder=folder,
         )
     key = _key(deployment, environ)
     if deployment.engine == "openai":

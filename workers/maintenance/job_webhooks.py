@@ -92,6 +92,7 @@ def _tell(hook: Webhook, progress: Progress, what: str, now: int) -> str | None:
         "dead_letters": progress.dead,
         "cancelled": progress.cancelled,
         "cost_nanousd": progress.spent + progress.booked,
+        "simulated": progress.simulated,
     }
     body = json.dumps(told).encode()
     try:

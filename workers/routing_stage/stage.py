@@ -285,7 +285,8 @@ class RoutingStage:
         if applied is None:
             return
         try:
-            policy = parse_policy(applied.text, f"version {applied.id} of the policy")
+            source = f"version {applied.id} of the policy"
+            policy = parse_policy(applied.text, source, self._policy.folder)
             self._use(policy, self._below.followed_by(policy))
         except TierqueueError as error:
             self._refused, self._applied = applied.id, None

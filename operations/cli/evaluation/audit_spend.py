@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import AMONG, marked
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.plural import count
 
@@ -43,21 +45,21 @@ def audit_spend(since: str, as_json: bool) -> None:
     from tierqueue.operations.accounting.overspending import overspent
 
     policy = policy_in_force()
-    simulated = frozenset(one.name for one in policy.deployments.values() if one.simulated)
     with opened() as ledger, ledger.read() as connection:
         answers = first_answers.first_answers(connection, ago(since))
         tasks = sorted({group.task for group in answers})
-        past = {task: spending.past(connection, task, Asked(simulated=simulated)) for task in tasks}
+        asked = Asked(simulated=policy.simulated)
+        past = {task: spending.past(connection, task, asked) for task in tasks}
         found = overspent(
             answers, policy, evidence.by_task(connection), first_answers.judged(connection), past
         )
     if as_json:
-        emit([_as_dict(one) for one in found])
+        emit([_as_dict(one, policy.simulated) for one in found])
     else:
-        _print(found, since)
+        _print(found, since, policy.simulated)
 
 
-def _as_dict(one: Overspent) -> dict[str, Any]:
+def _as_dict(one: Overspent, simulated: Collection[str]) -> dict[str, Any]:
     cheaper = one.cheaper
     told: dict[str, Any] | None = None
     if cheaper is not None:
@@ -65,6 +67,7 @@ def _as_dict(one: Overspent) -> dict[str, Any]:
         told = {
             "tier": cheaper.tier.value,
             "deployment": cheaper.deployment,
+            "simulated": cheaper.deployment in simulated,
             "answers": cheaper.answers,
             "labels": cheaper.labels,
             "passes": None if cheaper.passes is None else asdict(cheaper.passes),
@@ -84,7 +87,7 @@ def _as_dict(one: Overspent) -> dict[str, Any]:
     }
 
 
-def _print(found: list[Overspent], since: str) -> None:
+def _print(found: list[Overspent], since: str, simulated: Collection[str]) -> None:
     from tierqueue.router.selection.evidence import ENOUGH
 
     saving = [one for one in found if one.cheaper is not None and one.cheaper.saves is not None]
@@ -100,7 +103,7 @@ def _print(found: list[Overspent], since: str) -> None:
             "saves>",
             Column("between", rank=3),
         ],
-        [_row(one) for one in saving],
+        [_row(one, simulated) for one in saving],
         empty=f"nothing of the last {since} is known to be done for less",
     )
     for one in saving:
@@ -114,27 +117,29 @@ def _print(found: list[Overspent], since: str) -> None:
         if one.cheaper is not None and one.cheaper.saves is None:
             paragraph(
                 "",
-                f"{one.task} at {one.deployment} ({count(one.items, 'item')},"
+                f"{one.task} at {marked(one.deployment, one.simulated)}"
+                f" ({count(one.items, 'item')},"
                 f" {format_usd(NanoUSD(one.cost))}): too little is known of"
                 f" {one.cheaper.deployment}, {count(one.cheaper.answers, 'answer')} of {ENOUGH};"
                 " a labelled set tells: tierqueue eval",
             )
     paid = sum(one.cost for one in found)
-    say(f"paid in the last {since}, accepted at the first tier: {format_usd(NanoUSD(paid))}")
+    mark = AMONG if any(one.simulated for one in found) else ""
+    say(f"paid in the last {since}, accepted at the first tier: {format_usd(NanoUSD(paid))}{mark}")
 
 
-def _row(one: Overspent) -> tuple[str, ...]:
+def _row(one: Overspent, simulated: Collection[str]) -> tuple[str, ...]:
     cheaper = one.cheaper
     assert cheaper is not None
     assert cheaper.saves is not None
     assert cheaper.passes is not None
     return (
         one.task,
-        one.deployment + (" (simulated)" if one.simulated else ""),
+        marked(one.deployment, one.simulated),
         one.sensitivity,
         f"{one.items:,}",
         format_usd(NanoUSD(one.cost)),
-        cheaper.deployment,
+        marked(cheaper.deployment, cheaper.deployment in simulated),
         f"{cheaper.passes.value:.1%}",
         dollars(cheaper.saves.value),
         f"{dollars(cheaper.saves.low)} and {dollars(cheaper.saves.high)}",

@@ -19,6 +19,7 @@ from tierqueue.operations.cli.output.printing import (
     paragraph,
     table,
 )
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _as_dict(one: Compared) -> dict[str, Any]:
         "first": one.first,
         "second": one.second,
         "simulated": one.simulated,
+        "first_simulated": one.first_simulated,
+        "second_simulated": one.second_simulated,
         "waiting": one.waiting,
         "failed": dict(one.failed),
         "answers": one.answers,
@@ -108,8 +111,8 @@ def _row(one: Compared) -> tuple[str, ...]:
     agree, accepted, right = one.agree, one.accepted, one.right
     return (
         one.purpose,
-        one.first,
-        one.second + (" (simulated)" if one.simulated else ""),
+        marked(one.first, one.first_simulated),
+        marked(one.second, one.second_simulated),
         f"{one.answers:,}",
         "" if agree is None else f"{agree.value:.1%}",
         "" if agree is None else f"{agree.low:.1%} and {agree.high:.1%}",
@@ -124,7 +127,8 @@ def _row(one: Compared) -> tuple[str, ...]:
 
 def _lines(one: Compared) -> list[str]:
     """What the figures of a line say in words, and what is missing."""
-    who = f"{one.second} beside {one.first}"
+    first = marked(one.first, one.first_simulated)
+    who = f"{marked(one.second, one.second_simulated)} beside {first}"
     lines = []
     if one.cost is not None and one.cost.more is not None:
         low, value, high = (_signed(part) for part in asdict(one.cost.more).values())

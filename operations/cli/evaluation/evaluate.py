@@ -224,9 +224,8 @@ def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy) -> Quote:
     from tierqueue.tasks.routing.answered_below.rows import RowsBelow
     from tierqueue.tasks.routing.measured import measure
 
-    simulated = frozenset(one.name for one in policy.deployments.values() if one.simulated)
     with ledger.read() as connection:
-        past = spending.past(connection, name, Asked(simulated=simulated))
+        past = spending.past(connection, name, Asked(simulated=policy.simulated))
         in_force = tier_concurrency.all_concurrency(connection)
         now = database_now(connection)
         measured = measure(connection, policy, now)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tierqueue.operations.cli.output.plot import refuse_unusable as refuse_unusable  # noqa: PLC0414
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NANO_PER_USD
 from tierqueue.tasks.evaluation.baselines import Baseline
@@ -22,7 +23,7 @@ def draw(path: Path, ways: Sequence[Way], beside: Sequence[Baseline]) -> None:
     for way in ways:
         right, cost = way.right, way.cost / NANO_PER_USD
         reach = [[right.value - right.low], [right.high - right.value]]
-        name = way.name + (" (simulated)" if way.simulated else "")
+        name = marked(way.name, way.simulated)
         axes.errorbar([cost], [right.value], yerr=reach, fmt="o", capsize=3, label=name)
     for one in beside:
         axes.plot([one.cost / NANO_PER_USD], [one.right], "x", label=one.name)

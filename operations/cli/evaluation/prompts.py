@@ -10,6 +10,7 @@ import click
 from tierqueue.operations.cli.input.names import ago
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import Column, dollars, emit, json_option, table
+from tierqueue.operations.cli.output.simulated import known, say_among
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.prompts import Asked
@@ -37,23 +38,25 @@ def prompts(task: str | None, since: str, as_json: bool) -> None:
     assert begin is not None
     with opened() as ledger, ledger.read() as connection:
         refuse_unknown(connection, {"task": task})
-        found = compared(connection, task, begin)
+        found, names = compared(connection, task, begin), known(connection)
     if as_json:
-        emit([_as_dict(one) for one in found])
+        emit([{**_as_dict(one), "simulated": bool(names)} for one in found])
         return
     table(
         [
             *("task", "prompt", "items>", "accepted>"),
-            Column("between", right=True, rank=2),
+            Column("accepted between", right=True, rank=2),
             Column("labelled", right=True, rank=1),
             "right>",
-            Column("between", right=True, rank=2),
+            Column("right between", right=True, rank=2),
             "an item>",
-            Column("between", right=True, rank=3),
+            Column("cost between", right=True, rank=3),
         ],
         [_row(one) for one in found],
         empty="no item was asked under another prompt in this time",
     )
+    if found:
+        say_among(names)
 
 
 def _row(one: Asked) -> tuple[str, ...]:

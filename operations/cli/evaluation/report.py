@@ -14,6 +14,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
 
@@ -123,7 +124,7 @@ def _as_dict(way: Way) -> dict[str, Any]:
 def _of_way(way: Way) -> tuple[str, ...]:
     seconds = way.seconds()
     return (
-        way.name + (" (simulated)" if way.simulated else ""),
+        marked(way.name, way.simulated),
         f"{way.right.value:.1%}",
         f"{way.right.low:.1%} and {way.right.high:.1%}",
         format_usd(way.cost),

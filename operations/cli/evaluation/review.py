@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +23,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import known, marked, policy_states
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
@@ -48,14 +49,17 @@ def review() -> None:
 @json_option
 def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> None:
     """List what waits for a person, the first that runs out of time first."""
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import reviews
 
     with opened() as ledger:
         with ledger.read() as connection:
             found = reviews.pending(connection, task=task, assignee=assignee, most=limit)
+            names = policy_states(connection)
+            made_up = of_items(connection, [one.item for one in found], names)
         now = ledger.now()
     if as_json:
-        emit([_as_dict(one) for one in found])
+        emit([_as_dict(one, made_up) for one in found])
         return
     table(
         [
@@ -75,7 +79,7 @@ def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> 
                 one.reason,
                 one.task,
                 one.assignee,
-                format_usd(NanoUSD(one.spent)),
+                marked(format_usd(NanoUSD(one.spent)), one.item in made_up),
             )
             for one in found
         ],
@@ -88,6 +92,7 @@ def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> 
 @json_option
 def show(item_id: str, as_json: bool) -> None:
     """Show what ITEM was asked, and every answer that was refused, with why."""
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import reviews
     from tierqueue.ledger.lifecycle import items
 
@@ -99,26 +104,30 @@ def show(item_id: str, as_json: bool) -> None:
         row = items.get(connection, item_id)
         assert row is not None
         arguments, refused = row["arguments"], reviews.refused(connection, item_id)
+        names = known(connection)
+        made_up = of_items(connection, [item_id], names)
     if as_json:
         told = [
             {
                 "attempt": one.fence,
                 "tier": one.tier,
                 "deployment": one.deployment,
+                "simulated": one.deployment in names,
                 "reasons": list(one.reasons),
                 "confidence": one.confidence,
                 "answer": one.answer,
             }
             for one in refused
         ]
-        emit({**_as_dict(found), "arguments": arguments, "answers": told})
+        emit({**_as_dict(found, made_up), "arguments": arguments, "answers": told})
         return
     say(f"item {item_id}: {found.task}, {found.reason}, until {moment(found.due)}")
     for name, value in (arguments or {}).items():
         paragraph(f"{name}: ", value if isinstance(value, str) else json_line(value))
     for one in refused:
         sure = "" if one.confidence is None else f", confidence {one.confidence:.2f}"
-        say(f"attempt {one.fence}, {one.deployment}{sure}: {'; '.join(one.reasons)}")
+        who = marked(one.deployment, one.deployment in names)
+        say(f"attempt {one.fence}, {who}{sure}: {'; '.join(one.reasons)}")
         kept = one.answer if isinstance(one.answer, str) else json_line(one.answer)
         paragraph("  ", "its answer was not kept" if one.answer is None else kept)
 
@@ -204,7 +213,7 @@ def _decided(item_id: str, word: str, as_json: bool, decide: Callable[[Review], 
         say(f"item {item_id}: {word}")
 
 
-def _as_dict(one: Any) -> dict[str, Any]:
+def _as_dict(one: Any, simulated: Collection[str]) -> dict[str, Any]:
     names = ("item", "task", "reason", "assignee", "parked_at", "due", "spent")
     told = {name: getattr(one, name) for name in names}
-    return record(told, money=_MONEY, times=_TIMES)
+    return {**record(told, money=_MONEY, times=_TIMES), "simulated": one.item in simulated}

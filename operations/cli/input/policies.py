@@ -22,7 +22,13 @@ def read_policy(path: str | None) -> tuple[Policy, str]:
     from tierqueue.router.policy.policy import parse_policy
 
     text, path = read_text(path)
-    return parse_policy(text, path), path
+    return parse_policy(text, path, folder_of(path)), path
+
+
+def folder_of(path: str) -> str:
+    """Where the files lie that the policy at ``path`` names by a relative path."""
+    # No link is followed: what a mounted folder links to may be elsewhere tomorrow.
+    return str(Path(os.path.abspath(path)).parent)  # noqa: PTH100
 
 
 def policy_in_force() -> Policy:
@@ -38,10 +44,12 @@ def applied_or_file(connection: Transaction) -> Policy:
     """As ``policy_in_force``, where the ledger is open."""
     from tierqueue.ledger.in_force import policies
     from tierqueue.router.policy.policy import parse_policy
+    from tierqueue.tasks.settings import read_settings
 
     if (applied := policies.applied(connection)) is None:
         return read_policy(None)[0]
-    return parse_policy(applied.text, f"version {applied.id} of the policy")
+    source = f"version {applied.id} of the policy"
+    return parse_policy(applied.text, source, read_settings().policy_folder)
 
 
 def read_text(path: str | None) -> tuple[str, str]:

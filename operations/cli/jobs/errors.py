@@ -9,6 +9,7 @@ import click
 from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
@@ -46,7 +47,7 @@ def errors(job_id: str, number: int | None, much: str | None, yes: bool, as_json
             if not found:
                 raise InvalidItem(f"--group {number}: job {job_id} has no such line of errors")
         if much is None:
-            _show(found, as_json)
+            _show(found, as_json, progress.simulated)
             return
         drawn = [group.some(_share(much, len(group.items))) for _, group in found]
         ids = [item for items, _ in drawn for item in items]
@@ -79,9 +80,9 @@ def _replay(ids: list[str]) -> int:
     return done
 
 
-def _show(found: list[tuple[int, Group]], as_json: bool) -> None:
+def _show(found: list[tuple[int, Group]], as_json: bool, simulated: bool) -> None:
     if as_json:
-        emit([_as_dict(line, group) for line, group in found])
+        emit([{**_as_dict(line, group), "simulated": simulated} for line, group in found])
         return
     table(
         [
@@ -95,7 +96,7 @@ def _show(found: list[tuple[int, Group]], as_json: bool) -> None:
                 line,
                 group.reason,
                 f"{group.rows:,}",
-                format_usd(group.cost),
+                marked(format_usd(group.cost), simulated),
                 format_usd(group.bound) if group.items else "no way back",
                 group.example[1],
                 group.kind,
@@ -143,10 +144,11 @@ def _print(
                 "dry_run": not yes,
                 "bound_nanousd": bound,
                 "headroom_nanousd": headroom,
+                "simulated": progress.simulated,
             }
         )
         return
-    cost = f"at most {format_usd(bound)} for one call each"
+    cost = f"at most {marked(format_usd(bound), progress.simulated)} for one call each"
     if yes:
         say(f"replay: {done:,} of {count(len(ids), 'dead letter')}, {cost}")
     else:

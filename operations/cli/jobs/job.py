@@ -34,6 +34,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.plural import count
 
@@ -237,7 +238,7 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
                 f"{progress.total:,}",
                 f"{progress.states.get('succeeded', 0):,}",
                 f"{progress.states.get('dead', 0):,}",
-                format_usd(progress.spent + progress.booked),
+                marked(format_usd(progress.spent + progress.booked), progress.simulated),
                 _state(row, progress),
                 age(row["submitted_at"], now),
                 moment(row["submitted_at"]),

@@ -20,6 +20,7 @@ from tierqueue.operations.cli.output.result_files import (
     kind_of,
     written,
 )
+from tierqueue.operations.cli.output.simulated import AMONG
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.plural import count
 
@@ -215,7 +216,8 @@ def _line(job: Mapping[str, Any], told: "Summary") -> str:
         f"{rows:,} by {Below(who).in_words}, without a call"
         for who, rows in sorted(told.below.items())
     ]
-    parts += [f"{told.tokens:,} tokens", format_usd(told.cost)]
+    cost = format_usd(told.cost) + (AMONG if told.simulated else "")
+    parts += [f"{told.tokens:,} tokens", cost]
     if told.ended_at:
         parts.append(duration((told.ended_at - job["submitted_at"]) / 1e6))
     return f"job {job['id']}: {count(told.rows, 'row')}: {'; '.join(parts)}"

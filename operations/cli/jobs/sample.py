@@ -22,6 +22,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import AMONG, marked
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _as_dict(job_id: str, total: int, found: SampleReport, policy: Policy) -> di
         "tiers": found.tiers,
         **money(found.cost),
         "ceilings_count": policy.ceilings_count,
+        "simulated": any(row["simulated"] for row in found.rows),
         **outlay_dict(found.outlay),
         **_seconds(found.seconds),
         "rows": [
@@ -120,6 +122,7 @@ def _as_dict(job_id: str, total: int, found: SampleReport, policy: Policy) -> di
                 "state": row["state"],
                 "tier": row["tier"],
                 "cost_nanousd": row["spent"],
+                "simulated": row["simulated"],
                 "output": row["output"],
                 "error": row["error"],
             }
@@ -142,7 +145,7 @@ def _print(job_id: str, total: int, found: SampleReport, policy: Policy) -> None
             (
                 f"{row['number']:,}",
                 row["tier"],
-                dollars(row["spent"]),
+                marked(dollars(row["spent"]), row["simulated"]),
                 json_line(row["output"]) if row["output"] is not None else _why(row),
             )
             for row in found.rows
@@ -152,7 +155,8 @@ def _print(job_id: str, total: int, found: SampleReport, policy: Policy) -> None
     ends += [f"{rows} {reason}" for reason, rows in sorted(found.failed.items())]
     mix = ", ".join(f"{tier} {rows}" for tier, rows in sorted(found.tiers.items()))
     paragraph("", f"sample: {', '.join(ends)}" + (f"; answered by {mix}" if mix else ""))
-    paragraph("", f"whole file of {count(total, 'row')}: about {within(found.cost)} (95%)")
+    mark = AMONG if any(row["simulated"] for row in found.rows) else ""
+    paragraph("", f"whole file of {count(total, 'row')}: about {within(found.cost)} (95%){mark}")
     for line in outlay_lines(found.outlay, policy):
         paragraph("", line)
     if found.seconds is None:

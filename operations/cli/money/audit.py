@@ -6,6 +6,7 @@ import click
 
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import emit, json_option, record, say, table
+from tierqueue.operations.cli.output.simulated import known, say_among
 from tierqueue.router.money import format_usd
 
 
@@ -17,10 +18,12 @@ def audit(as_json: bool) -> None:
 
     with opened() as ledger, ledger.read() as connection:
         wrong = books.audit(connection)
+        names = known(connection) if wrong else frozenset()
     if as_json:
         emit(
             {
                 "balanced": not wrong,
+                "simulated": bool(names),
                 "discrepancies": [
                     record(asdict(discrepancy), money=("stands", "should_be"))
                     for discrepancy in wrong
@@ -40,5 +43,6 @@ def audit(as_json: bool) -> None:
             for discrepancy in wrong
         ]
         table(["figure", "of", "stands>", "should be>"], rows)
+        say_among(names)
     if wrong:
         raise click.exceptions.Exit(1)

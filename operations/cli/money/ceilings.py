@@ -25,6 +25,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import known, say_among
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
@@ -32,7 +33,7 @@ from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from tierqueue.ledger.ceilings.status import CeilingStatus
     from tierqueue.ledger.session import Ledger, Transaction
@@ -55,13 +56,14 @@ def ceilings() -> None:
 def list_(as_json: bool) -> None:
     """List every ceiling as it stands in its present window."""
     with opened() as ledger, ledger.read() as connection:
-        statuses = _statuses(connection)
+        statuses, names = _statuses(connection), known(connection)
     if as_json:
         emit(
             [
                 {
                     **record(asdict(status), money=("limit", "spent", "held")),
                     "share": round(status.share, 4) if status.limit else None,
+                    "simulated": _is_simulated(status, names),
                 }
                 for status in statuses
             ]
@@ -96,6 +98,15 @@ def list_(as_json: bool) -> None:
         ],
         empty="no ceiling holds: set one with `tierqueue ceilings set`",
     )
+    if any(_is_simulated(status, names) for status in statuses):
+        say_among(names)
+
+
+def _is_simulated(status: CeilingStatus, names: Collection[str]) -> bool:
+    """Whether simulated money may be among what is spent or held of it."""
+    if not names or not (status.spent or status.held):
+        return False
+    return status.scope != "deployment" or status.name in names
 
 
 @ceilings.command(name="set", epilog="Example: tierqueue ceilings set budget:acme day 50usd")

@@ -33,6 +33,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import AMONG, marked
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
 from tierqueue.tasks.plural import count
 
@@ -113,12 +114,9 @@ def quote(
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)
-    simulated = frozenset(
-        deployment.name for deployment in policy.deployments.values() if deployment.simulated
-    )
     with opened() as ledger:
         with ledger.read() as connection:
-            past = spending.past(connection, name, Asked(simulated=simulated))
+            past = spending.past(connection, name, Asked(simulated=policy.simulated))
             in_force = tier_concurrency.all_concurrency(connection)
             now = database_now(connection)
             measured = measure(connection, policy, now)
@@ -159,6 +157,7 @@ def _emit(found: Quote, limit: NanoUSD | None, long: LongRows, policy: Policy) -
             "rows": found.rows,
             "answered_without_a_call": found.answered,
             "bound_nanousd": found.bound,
+            "simulated": any(part.simulated for part in found.parts.values()),
             **money(found.expected),
             "ceilings_count": policy.ceilings_count,
             **outlay_dict(found.outlay),
@@ -231,7 +230,7 @@ def _print(found: Quote, policy: Policy) -> None:
         [
             (
                 part.tier.value,
-                part.deployment + _LANES[part.lane] + (" (simulated)" if part.simulated else ""),
+                marked(part.deployment + _LANES[part.lane], part.simulated),
                 f"{part.rows:,}",
                 f"{part.rows / whole:.0%}",
                 format_usd(part.bound),
@@ -252,12 +251,13 @@ def _print(found: Quote, policy: Policy) -> None:
         rows = f"{rows}, {found.in_pieces:,} of them in pieces, {count(found.calls, 'call')}"
     if found.answered:
         rows = f"{rows}, {found.answered:,} of them answered without a call"
-    say(f"{rows}: at most {format_usd(found.bound)} for one call each")
+    mark = AMONG if any(part.simulated for part in found.parts.values()) else ""
+    say(f"{rows}: at most {format_usd(found.bound)} for one call each{mark}")
     if found.expected is not None:
         paragraph(
             "",
             f"expected: {dollars(found.expected.value)} with retries and escalations, between"
-            f" {_range(found.expected)} (95%), from {count(found.learned_from, 'item')}",
+            f" {_range(found.expected)} (95%){mark}, from {count(found.learned_from, 'item')}",
         )
         for line in [] if found.outlay is None else outlay_lines(found.outlay, policy):
             paragraph("", line)

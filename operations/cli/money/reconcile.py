@@ -11,6 +11,7 @@ import click
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
+from tierqueue.operations.cli.output.simulated import say_among
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
@@ -67,9 +68,10 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
                 )
     compared = days(rows, booked, resolved)
     if as_json:
-        _emit(compared, resolved, unresolved, moved, apply)
+        _emit(compared, resolved, unresolved, moved, apply, found.simulated)
     else:
         _print(compared, resolved, unresolved, moved, apply)
+        say_among([deployment] if found.simulated else [])
     if unresolved or any(day.drift for day in compared):
         raise click.exceptions.Exit(1)
 
@@ -80,9 +82,11 @@ def _emit(
     unresolved: Sequence[Unresolved],
     moved: int,
     applied: bool,
+    simulated: bool,
 ) -> None:
     emit(
         {
+            "simulated": simulated,
             "days": [
                 {
                     "day": day.day.isoformat(),

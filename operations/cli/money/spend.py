@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Below
 from tierqueue.router.money import NanoUSD, format_usd
@@ -73,12 +74,9 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
         refuse_unusable(plot)
     policy = _policy()
     begun = ago(since)
-    simulated = frozenset(
-        deployment.name for deployment in policy.deployments.values() if deployment.simulated
-    )
     with opened() as ledger, ledger.read() as connection:
         job = None if job is None else job_named(connection, job)
-        asked = Asked(since=begun, job=job, simulated=simulated)
+        asked = Asked(since=begun, job=job, simulated=policy.simulated)
         report = audit.report(connection, job=job, since=asked.since)
         groups = spending.spending(connection, by, asked)
         used = list(spending.usages(connection, by, asked))
@@ -99,10 +97,10 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
 
         draw(plot, by, groups, frontier)
     if as_json:
-        _emit(report, by, groups, frontier, engines, caches)
+        _emit(report, by, groups, frontier, engines, caches, policy.simulated)
     else:
         _print(report, by, groups, frontier)
-        _print_engines(engines)
+        _print_engines(engines, policy.simulated)
         _print_caches(caches)
         if plot is not None:
             say(f"drawn to {plot}")
@@ -126,6 +124,7 @@ def _emit(
     frontier: Elsewhere | None,
     engines: Sequence[Idle],
     caches: Sequence[Cached],
+    simulated: Collection[str],
 ) -> None:
     told: list[dict[str, Any]] = []
     for group in groups:
@@ -137,8 +136,17 @@ def _emit(
             "states": report.states,
             "dead": report.dead,
             "without_a_call": report.below,
-            "lines": [record(asdict(line), money=_MONEY) for line in report.lines],
+            "lines": [
+                {
+                    **record(asdict(line), money=_MONEY),
+                    "simulated": line.deployment in simulated
+                    if line.simulated is None
+                    else line.simulated,
+                }
+                for line in report.lines
+            ],
             "cost_nanousd": report.cost,
+            "simulated_nanousd": sum(group.cost for group in groups if group.simulated),
             "tokens": report.tokens,
             "by": by,
             "groups": told,
@@ -148,7 +156,13 @@ def _emit(
                 "simulated": frontier.simulated,
                 "cost_nanousd": frontier.total,
             },
-            "engines": [record(asdict(engine), money=_MONEY) for engine in engines],
+            "engines": [
+                {
+                    **record(asdict(engine), money=_MONEY),
+                    "simulated": engine.deployment in simulated,
+                }
+                for engine in engines
+            ],
             "caches": [record(asdict(cache), money=_MONEY) for cache in caches],
         }
     )
@@ -175,7 +189,7 @@ def _print(
         ],
         [
             (
-                group.key + (" (simulated)" if group.simulated else ""),
+                marked(group.key, group.simulated),
                 *([bar(group.cost, most)] if on_terminal() else []),
                 format_usd(group.cost),
                 f"{group.items:,}",
@@ -193,7 +207,9 @@ def _print(
         empty="no call was made",
     )
     states = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items()))
-    say(f"items: {states or 'none'}; cost {format_usd(report.cost)}")
+    made_up = sum(group.cost for group in groups if group.simulated)
+    mark = f", of it {format_usd(made_up)} simulated" if made_up else ""
+    say(f"items: {states or 'none'}; cost {format_usd(report.cost)}{mark}")
     if report.dead:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dead.items()))
         say(f"dead letters: {reasons}")
@@ -205,27 +221,27 @@ def _print(
     if frontier is None:
         say("all on frontier: unknown, no frontier deployment has token prices")
     else:
-        whose = f"{frontier.deployment}{' (simulated)' if frontier.simulated else ''}"
+        whose = marked(frontier.deployment, frontier.simulated)
         spent = sum(group.cost for group in groups)
         paragraph(
             "",
             f"all on frontier: {format_usd(frontier.total)} at today's prices of {whose},"
-            f" against {format_usd(spent)} spent",
+            f" against {format_usd(spent)} spent{mark}",
         )
 
 
-def _print_engines(engines: Sequence[Idle]) -> None:
+def _print_engines(engines: Sequence[Idle], simulated: Collection[str]) -> None:
     for engine in engines:
         paragraph(
             "",
-            f"{engine.deployment}: {format_usd(engine.per_hour)} an hour over"
+            f"{marked(engine.deployment, engine.deployment in simulated)}:"
+            f" {format_usd(engine.per_hour)} an hour over"
             f" {engine.seconds / 3600:.1f} h for one engine; {engine.busy:.0%} of it charged, idle"
             f" {format_usd(engine.idle_cost)}; {engine.tokens_per_hour:,} tokens an hour",
         )
         for other in engine.break_even:
-            label = " (simulated)" if other.simulated else ""
             say(
-                f"  pays off against {other.against}{label} from"
+                f"  pays off against {marked(other.against, other.simulated)} from"
                 f" {other.tokens_per_hour:,} tokens an hour"
             )
         if not engine.break_even:
@@ -234,10 +250,9 @@ def _print_engines(engines: Sequence[Idle]) -> None:
 
 def _print_caches(caches: Sequence[Cached]) -> None:
     for cache in caches:
-        label = " (simulated)" if cache.simulated else ""
         said = (
-            f"{cache.deployment}{label}: its prompt cache served {cache.hit_rate:.0%} of"
-            f" {cache.input_tokens:,} input tokens"
+            f"{marked(cache.deployment, cache.simulated)}: its prompt cache served"
+            f" {cache.hit_rate:.0%} of {cache.input_tokens:,} input tokens"
         )
         if cache.saved is not None:
             word = "saved" if cache.saved >= 0 else "cost more by"

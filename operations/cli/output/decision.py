@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tierqueue.operations.cli.output.document_parts import is_document
 from tierqueue.operations.cli.output.printing import duration, moment
-from tierqueue.operations.cli.output.timeline import OUTCOMES, Row, headline
+from tierqueue.operations.cli.output.simulated import marked
+from tierqueue.operations.cli.output.timeline import OUTCOMES, Row, headline, is_simulated
 from tierqueue.router.item import Below
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
@@ -29,20 +30,26 @@ def sections(
     beside: Sequence[Beside],
     in_force: str | None,
     now: int,
+    simulated: Collection[str],
+    made_up: Collection[str],
 ) -> list[Section]:
     """The item's decision in plain words; ``parts`` are those of a document in pieces, ``beside``
     its second items, ``in_force`` is the digest of the policy in force.
+    ``simulated`` are the deployments that are, ``made_up`` the ids of items with such money.
 
     What an answer said is never among them, and neither is what was asked.
     """
     found = [
-        ("", headline(item, attempts, parts, now)),
+        ("", headline(item, attempts, parts, now, made_up)),
         ("What was known of it", list(_signals(item))),
         ("What it demands", list(_demands(item))),
-        ("Where it went, and why", list(_chosen(item))),
-        ("Who was not chosen", [_refused(refusal) for refusal in refusals(item)]),
-        ("What was tried", [_tried(number, row) for number, row in enumerate(attempts, 1)]),
-        ("What is compared with it", list(_again(item, beside))),
+        ("Where it went, and why", list(_chosen(item, simulated))),
+        ("Who was not chosen", [_refused(refusal, simulated) for refusal in refusals(item)]),
+        (
+            "What was tried",
+            [_tried(number, row, simulated) for number, row in enumerate(attempts, 1)],
+        ),
+        ("What is compared with it", list(_again(item, beside, simulated))),
         ("Who decided", list(_decided(item, in_force))),
     ]
     return [(heading, lines) for heading, lines in found if lines]
@@ -104,7 +111,7 @@ def _said_by(own: Row, name: str) -> str:
     return "by the item itself" if own.get(name) is not None else "by the policy"
 
 
-def _chosen(item: Row) -> Iterator[str]:
+def _chosen(item: Row, simulated: Collection[str]) -> Iterator[str]:
     if item["tier"] in set(Below):
         yield f"nowhere: {Below(item['tier']).in_words} answered, and no model was called"
         yield from (str(reason) for reason in (item["receipt"] or {}).get("why", ()))
@@ -119,19 +126,22 @@ def _chosen(item: Row) -> Iterator[str]:
             yield "nowhere yet: the routing stage has not looked at it"
         return
     bound = format_usd(route["bound"])
-    yield f"{route['deployment']} ({route['tier']}), for {bound} at the most"
+    where = marked(f"{route['deployment']} ({route['tier']})", route["deployment"] in simulated)
+    yield f"{where}, for {bound} at the most"
     yield from (str(reason) for reason in route["reasons"])
     if item["degraded"]:
         fell = item["degraded"]
         yield f"it fell back from {fell['from']} to {fell['to']} on {fell['on']}"
 
 
-def _refused(refusal: Mapping[str, str]) -> str:
-    return f"{refusal['deployment']}: {refusal['why']} [{refusal['rule']}]"
+def _refused(refusal: Mapping[str, str], simulated: Collection[str]) -> str:
+    who = marked(refusal["deployment"], refusal["deployment"] in simulated)
+    return f"{who}: {refusal['why']} [{refusal['rule']}]"
 
 
-def _tried(number: int, attempt: Row) -> str:
+def _tried(number: int, attempt: Row, simulated: Collection[str]) -> str:
     who = f"{number}. {attempt['deployment']} ({attempt['tier']})"
+    who = marked(who, is_simulated(attempt, simulated))
     if attempt["ended_at"] is None:
         return f"{who}: under way, {format_usd(attempt['held'])} held"
     detail = attempt["detail"] or {}
@@ -141,17 +151,17 @@ def _tried(number: int, attempt: Row) -> str:
     told = f"{said} ({'; '.join(map(str, why))})" if why else said
     seconds = "" if attempt["seconds"] is None else f" in {duration(attempt['seconds'])}"
     sure = "" if attempt["confidence"] is None else f", confidence {attempt['confidence']:.3f}"
-    made_up = ", simulated" if attempt["simulated"] else ""
-    return f"{who}: {told}; {format_usd(attempt['cost'] or 0)}{seconds}{sure}{made_up}"
+    return f"{who}: {told}; {format_usd(attempt['cost'] or 0)}{seconds}{sure}"
 
 
-def _again(item: Row, beside: Sequence[Beside]) -> Iterator[str]:
+def _again(item: Row, beside: Sequence[Beside], simulated: Collection[str]) -> Iterator[str]:
     if item["second_to"] is not None:
         asked = item["candidate"] or item["pinned"]
         yield f"it answers a second time what {item['second_to']} was accepted for:"
-        yield f"{item['purpose']}, which asks {asked} alone"
+        yield f"{item['purpose']}, which asks {marked(str(asked), asked in simulated)} alone"
     for one in beside:
-        how = f"{one.purpose} at {one.asked}, {one.state.value}"
+        asked = marked(one.asked, one.asked in simulated)
+        how = f"{one.purpose} at {asked}, {one.state.value}"
         yield f"{one.item} answers it a second time: {how}"
 
 

@@ -1,9 +1,10 @@
 """The parts of a document in pieces: what each is of it, where it stands, and what it costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tierqueue.operations.cli.output.printing import Column, table
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.plural import count
 
@@ -21,8 +22,11 @@ def spent(parts: Sequence[Row]) -> NanoUSD:
     return NanoUSD(sum(part["spent"] for part in parts))
 
 
-def line(item: Row, parts: Sequence[Row]) -> str | None:
-    """What an item has to do with a document in pieces, in a line; ``None``: nothing."""
+def line(item: Row, parts: Sequence[Row], simulated: Collection[str] = ()) -> str | None:
+    """What an item has to do with a document in pieces, in a line; ``None``: nothing.
+
+    ``simulated``: the ids of items whose money is.
+    """
     if item["part_of"] is not None:
         return f"of document {item['part_of']}: {_pieces(item['split'])}"
     if item["split"] is None:
@@ -31,7 +35,7 @@ def line(item: Row, parts: Sequence[Row]) -> str | None:
         return f"a document, in pieces of {item['split']['characters']:,} characters"
     calls = count(sum(part["calls"] for part in parts), "call")
     pieces = count(len(item["split"]["spans"]), "piece")
-    whole = f"{format_usd(spent(parts))} spent on {calls}"
+    whole = f"{marked(format_usd(spent(parts)), item['id'] in simulated)} spent on {calls}"
     return f"a document of {pieces}: {count(len(parts), 'item')}, {whole}"
 
 
@@ -50,8 +54,8 @@ def shown(item: Row, parts: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def print_parts(item: Row, parts: Sequence[Row]) -> None:
-    """A line a part, what joins behind what it joins."""
+def print_parts(item: Row, parts: Sequence[Row], simulated: Collection[str]) -> None:
+    """A line a part, what joins behind what it joins; ``simulated`` are ids of items."""
     table(
         [
             Column("part", rank=0),
@@ -70,7 +74,7 @@ def print_parts(item: Row, parts: Sequence[Row]) -> None:
                 part["state"],
                 part["reason"],
                 part["tier"],
-                format_usd(NanoUSD(part["spent"])),
+                marked(format_usd(NanoUSD(part["spent"])), part["id"] in simulated),
                 part["calls"],
                 part["id"],
             )

@@ -12,6 +12,7 @@ from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli.output.printing import dollars, duration, emit
+from tierqueue.operations.cli.output.simulated import AMONG
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.jobs.outlook import Outlook, outlook_of
@@ -103,6 +104,7 @@ def as_dict(job_id: str, now: jobs.Progress) -> dict[str, object]:
         "booked_nanousd": now.booked,
         "held_nanousd": now.held,
         "max_cost_nanousd": now.max_cost,
+        "simulated": now.simulated,
     }
 
 
@@ -135,7 +137,8 @@ def ahead(now: jobs.Progress, then: Outlook) -> str:
     said = []
     if then.expected is not None:
         low, high = dollars(then.expected.low), dollars(then.expected.high)
-        said.append(f"{dollars(then.expected.value)} expected in the end, {low} to {high}")
+        mark = AMONG if now.simulated else ""
+        said.append(f"{dollars(then.expected.value)}{mark} expected in the end, {low} to {high}")
     if then.rate:
         said.append(f"{then.rate:.3g} rows/s")
     slowest = {
@@ -225,7 +228,7 @@ def _sink(ledger: Ledger, job_id: str) -> list[str]:
 def _ends(now: jobs.Progress) -> str:
     states = ", ".join(f"{count} {state}" for state, count in sorted(now.states.items()))
     most = "" if now.max_cost is None else f" of at most {format_usd(now.max_cost)}"
-    money = [f"{format_usd(now.spent)} spent{most}"]
+    money = [f"{format_usd(now.spent)}{AMONG if now.simulated else ''} spent{most}"]
     if now.booked:
         money.append(f"{format_usd(now.booked)} booked for bills that are not known")
     if now.held:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tierqueue.ledger.accounting.spending import Spent
 from tierqueue.operations.accounting.comparison import Elsewhere
 from tierqueue.operations.cli.output.escapes import visible
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.money import NANO_PER_USD
 
@@ -26,14 +27,14 @@ def draw(path: Path, by: str, groups: Sequence[Spent], frontier: Elsewhere | Non
     """
     from matplotlib.figure import Figure
 
-    labels = [visible(group.key) + (" (simulated)" if group.simulated else "") for group in groups]
+    labels = [marked(visible(group.key), group.simulated) for group in groups]
     figure = Figure(figsize=(8, 1.5 + 0.6 * max(1, len(groups))), layout="constrained")
     axes = figure.subplots()
     places = range(len(groups))
     axes.barh(places, [group.cost / NANO_PER_USD for group in groups], 0.4, label="spent")
     if frontier is not None:
         there = [frontier.costs.get((group.key, group.simulated), 0) for group in groups]
-        label = f"all on {frontier.deployment}" + (" (simulated)" if frontier.simulated else "")
+        label = f"all on {marked(frontier.deployment, frontier.simulated)}"
         dollars = [cost / NANO_PER_USD for cost in there]
         axes.barh([place + 0.4 for place in places], dollars, 0.4, label=label)
     # Dollar signs in a name begin no formula.

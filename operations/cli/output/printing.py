@@ -22,8 +22,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 _GAP = 2
 """Blanks between two columns."""
 
+_WHOLE = "a pipe (| cat) gets all"
+"""How to see the columns for which there is no space."""
+
 _LEAST, _MOST = 24, 120
 """Characters of a long text: with space for fewer it is left out, of more the rest is cut off."""
+
+
+_LONGEST = 4_000
+"""Most characters of a line on stderr: what was typed is said again, however long it is."""
 
 
 def json_option(command: F) -> F:
@@ -61,9 +68,13 @@ def emit(value: Any) -> None:
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Each line as it stands, on stdout or stderr."""
+    """Each line as it stands, on stdout or stderr; of a very long one on stderr both its ends."""
     for line in lines:
-        click.echo(visible(line), err=err)
+        shown = visible(line)
+        if err and len(shown) > _LONGEST:
+            half = _LONGEST // 2
+            shown = f"{shown[:half]} … {shown[-half:]}"
+        click.echo(shown, err=err)
 
 
 def paragraph(lead: str, text: str) -> None:
@@ -217,7 +228,7 @@ def _draw(columns: list[Column], whole: list[list[str]], space: int) -> None:
         drawn.add_row(*(Text(row[place]) for place in shown))
     Console(file=sys.stdout, width=space, force_terminal=not _plain()).print(drawn)
     if missing:
-        click.echo(f"not shown, the terminal is too narrow: {', '.join(missing)}")
+        click.echo(f"not shown, the terminal is too narrow: {', '.join(missing)}; {_WHOLE}")
 
 
 def _cut(text: str) -> str:

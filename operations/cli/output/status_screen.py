@@ -27,6 +27,7 @@ def screen(status: Status, keys: str = "") -> list[str]:
     lines = [
         f"tierqueue  {moment(status.at)}" + (f"  {keys}" if keys else ""),
         _routing(status),
+        *_simulated(status),
         *(
             []
             if status.refusal is None
@@ -64,6 +65,11 @@ def _routing(status: Status) -> str:
     more = "+" if unrouted.more else ""
     oldest = duration(unrouted.oldest_seconds)
     return f"routing    {alive}, {unrouted.ready:,}{more} to route, the oldest for {oldest}"
+
+
+def _simulated(status: Status) -> Iterator[str]:
+    if names := [deployment.name for deployment in status.deployments if deployment.simulated]:
+        yield f"simulated  money and answers of {', '.join(names)}"
 
 
 def _tier(tier: TierStatus) -> str:
@@ -176,6 +182,7 @@ def as_json_value(status: Status) -> dict[str, Any]:
         "deployments": [
             {
                 "deployment": deployment.name,
+                "simulated": deployment.simulated,
                 "tier": deployment.tier,
                 "running_calls": deployment.running,
                 "waiting_items": deployment.waiting,
@@ -203,6 +210,7 @@ def as_json_value(status: Status) -> dict[str, Any]:
                 "limit_nanousd": ceiling.limit,
                 "spent_nanousd": ceiling.spent,
                 "held_nanousd": ceiling.held,
+                "simulated": any(deployment.simulated for deployment in status.deployments),
             }
             for ceiling in status.near
         ],

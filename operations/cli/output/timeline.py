@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.action_words import in_words
 from tierqueue.operations.cli.output.printing import duration, moment
+from tierqueue.operations.cli.output.simulated import MARK, marked
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
@@ -43,8 +44,16 @@ class Event:
     lines: tuple[str, ...]
 
 
-def headline(item: Row, attempts: Sequence[Row], parts: Sequence[Row], now: int) -> list[str]:
-    """How the item stands, in a line or two; ``parts`` are those of a document in pieces."""
+def headline(
+    item: Row,
+    attempts: Sequence[Row],
+    parts: Sequence[Row],
+    now: int,
+    simulated: Collection[str],
+) -> list[str]:
+    """How the item stands, in a line or two; ``parts`` are those of a document in pieces,
+    ``simulated`` the ids of items whose money or answer is.
+    """
     state, reason = item["state"], item["reason"]
     until = item["ended_at"] or now
     took = duration((until - item["submitted_at"]) / 1e6)
@@ -53,9 +62,10 @@ def headline(item: Row, attempts: Sequence[Row], parts: Sequence[Row], now: int)
     when = f"{how} {'after' if state in ENDS else 'for'} {took}"
     # A document in pieces has no calls of its own: its line says those of its parts.
     if attempts or not document_parts.is_document(item):
-        when += f": {format_usd(item['spent'])} spent on {count(len(attempts), 'call')}{held}"
+        money = marked(format_usd(item["spent"]), item["id"] in simulated)
+        when += f": {money} spent on {count(len(attempts), 'call')}{held}"
     lines = [f"{item['id']}  {item['task']}", when]
-    if (of_document := document_parts.line(item, parts)) is not None:
+    if (of_document := document_parts.line(item, parts, simulated)) is not None:
         lines.append(of_document)
     if item["error"]:
         lines.append(str(item["error"].get("message", "")))
@@ -65,20 +75,27 @@ def headline(item: Row, attempts: Sequence[Row], parts: Sequence[Row], now: int)
 
 
 def timeline(
-    item: Row, attempts: Sequence[Row], owed: Sequence[Owed], done: Sequence[Action], now: int
+    item: Row,
+    attempts: Sequence[Row],
+    owed: Sequence[Owed],
+    done: Sequence[Action],
+    now: int,
+    simulated: Collection[str] = (),
 ) -> list[Event]:
-    """Every event in the order of time; ``done``: what operators did to it."""
+    """Every event in the order of time; ``done``: what operators did to it, ``simulated``: the
+    deployments that are.
+    """
     events = [
         _submitted(item, owed),
         *(_action(row) for row in done),
         *_former_deaths(item, done),
-        *_called(item, attempts),
+        *_called(item, attempts, simulated),
         *_owed(item, owed),
     ]
     if item["ended_at"] is not None:
         events.append(_ended(item))
     ordered = sorted(events, key=lambda event: event.at or 0)
-    return [*ordered, *_present(item, owed, now)]
+    return [*ordered, *_present(item, owed, now, simulated)]
 
 
 def _submitted(item: Row, owed: Sequence[Owed]) -> Event:
@@ -103,14 +120,20 @@ def _submitted(item: Row, owed: Sequence[Owed]) -> Event:
     return Event(item["submitted_at"], "submitted", tuple(lines))
 
 
-def _called(item: Row, attempts: Sequence[Row]) -> Iterator[Event]:
+def is_simulated(attempt: Row, deployments: Collection[str]) -> bool:
+    """Whether a call is simulated: as its reply said, else by its deployment."""
+    said = attempt["simulated"]
+    return attempt["deployment"] in deployments if said is None else bool(said)
+
+
+def _called(item: Row, attempts: Sequence[Row], deployments: Collection[str]) -> Iterator[Event]:
     free, before = item["submitted_at"], None
     for attempt in attempts:
         last = attempt is attempts[-1]
         route = _route(item) if last and attempt["deployment"] == item["deployment"] else ()
         waited = (attempt["started_at"] - free) / 1e6
         why = "" if before is None else f", because {OUTCOMES.get(before['outcome'], '')}"
-        simulated = " (simulated)" if attempt["simulated"] else ""
+        simulated = MARK if is_simulated(attempt, deployments) else ""
         moved = before is not None and before["tier"] != attempt["tier"]
         climbed = f"from {before['tier']} to {attempt['tier']}" if before and moved else ""
         yield Event(
@@ -220,7 +243,9 @@ def _action(row: Action) -> Event:
     return Event(row.at, row.what, (", ".join(filter(None, (f"by {row.by}", changed))),))
 
 
-def _present(item: Row, owed: Sequence[Owed], now: int) -> Iterator[Event]:
+def _present(
+    item: Row, owed: Sequence[Owed], now: int, simulated: Collection[str]
+) -> Iterator[Event]:
     from tierqueue.ledger.monitoring.backlog import reason_of
 
     if item["state"] in ENDS:
@@ -237,7 +262,8 @@ def _present(item: Row, owed: Sequence[Owed], now: int) -> Iterator[Event]:
     lines = []
     if item["deployment"] is not None:
         bound = "" if item["bound"] is None else f", at most {format_usd(item['bound'])}"
-        lines.append(f"to {item['deployment']} ({item['tier']}){bound}")
+        to = marked(f"{item['deployment']} ({item['tier']})", item["deployment"] in simulated)
+        lines.append(f"to {to}{bound}")
         lines += _route(item)
     if item["reason"]:
         lines.append(" ".join(filter(None, reason_of(item["reason"], item["ceiling"]))))

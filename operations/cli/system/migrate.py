@@ -2,11 +2,12 @@
 
 import click
 
-from tierqueue.operations.cli.output.printing import say
+from tierqueue.operations.cli.output.printing import emit, json_option, say
 
 
 @click.command(epilog="Example: TIERQUEUE_LEDGER_URL=sqlite:///ledger.db tierqueue migrate")
-def migrate() -> None:
+@json_option
+def migrate(as_json: bool) -> None:
     """Bring the ledger's tables up to date; a ledger that is up to date is left alone."""
     from tierqueue.migrations import upgrade
     from tierqueue.router.errors import Misconfigured
@@ -15,4 +16,8 @@ def migrate() -> None:
     url = app.settings.ledger_url
     if url is None:
         raise Misconfigured("TIERQUEUE_LEDGER_URL is not set")
-    say(f"the ledger is at revision {upgrade(url)}")
+    revision = upgrade(url)
+    if as_json:
+        emit({"revision": revision})
+    else:
+        say(f"the ledger is at revision {revision}")

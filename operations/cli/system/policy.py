@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.operations.cli.input.names import ago
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_types
 from tierqueue.operations.cli.input.policies import read_policy
@@ -19,23 +19,33 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import known, marked
+from tierqueue.operations.cli.system.policy_tried import (
+    MOST,
+    print_replayed,
+    replayed_dict,
+    through,
+)
 from tierqueue.router.errors import InvalidPolicy, Misconfigured, Unpriced
-from tierqueue.router.money import format_usd
-from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.session import Transaction
     from tierqueue.router.policy.policy import Policy
-    from tierqueue.router.signals import Predicted
-    from tierqueue.tasks.jobs.policy_replay import Replayed
 
 
-def be_usable(found: Policy) -> None:
+def be_usable(found: Policy, source: str) -> None:
     """Raises ``Unpriced`` where a deployment's model has no price today, and ``Misconfigured``
     where a file of what was learned is missing, another one, or for other work, where words or a
-    table of rules cannot be used; it names the file and the line; and where rules, another prompt
-    or second answers are for a task type that is not there.
+    table of rules cannot be used; it names the policy's ``source``, the file and the line; and
+    where rules, another prompt or second answers are for a task type that is not there.
     """
+    try:
+        _be_usable(found)
+    except (Misconfigured, Unpriced) as error:
+        message = f"{source}: {error.message}"
+        raise type(error)(message, {**error.fields, "source": source}) from None
+
+
+def _be_usable(found: Policy) -> None:
     from tierqueue.router.pricing import max_rate
     from tierqueue.tasks.routing.predictors import Predictors
     from tierqueue.tasks.routing.surrogates import Surrogates
@@ -52,6 +62,29 @@ def be_usable(found: Policy) -> None:
         task_types()
         be_declared(found)
         Rules(found)
+
+
+_WITH_A_FILE = ("rules", "surrogate", "predictor")
+"""Tables of a task type that may name a file."""
+
+
+def relative_files(found: Policy) -> dict[str, str]:
+    """The files that a policy names by a relative path, by the keys that name them."""
+    from tierqueue.router.policy.policy_errors import dotted
+
+    stated: dict[str, str | None] = {
+        dotted("tasks", task, name, "file"): getattr(usual, name).file
+        for task, usual in found.tasks.items()
+        for name in _WITH_A_FILE
+        if getattr(usual, name) is not None
+    }
+    for name, deployment in found.deployments.items():
+        stated[dotted("deployments", name, "tokenizer")] = deployment.tokenizer
+    return {
+        key: file
+        for key, file in stated.items()
+        if file is not None and not Path(file).is_absolute()
+    }
 
 
 _FOR_DECLARED = ("rules", "prompt", "explore", "shadow")
@@ -88,7 +121,7 @@ def check(file: str | None, as_json: bool) -> None:
     """
     try:
         found, path = read_policy(file)
-        be_usable(found)
+        be_usable(found, path)
     except (InvalidPolicy, Misconfigured, Unpriced) as error:
         if as_json:
             emit({"valid": False, "error": error.message, **error.fields})
@@ -112,7 +145,7 @@ def check(file: str | None, as_json: bool) -> None:
         ],
         [
             (
-                deployment.name + (" (simulated)" if deployment.simulated else ""),
+                marked(deployment.name, deployment.simulated),
                 deployment.tier,
                 deployment.engine,
                 deployment.model,
@@ -128,13 +161,6 @@ def check(file: str | None, as_json: bool) -> None:
 def print_notes(notes: list[str]) -> None:
     for note in notes:
         paragraph("note: ", note)
-
-
-MOST = 20_000
-"""Most items that are replayed, the newest."""
-
-_READ = 500
-"""Items whose arguments are read at once, where a predictor is asked."""
 
 
 @policy.command(epilog="Example: tierqueue policy replay tierqueue.toml --since 7d")
@@ -162,91 +188,10 @@ def replay(file: str, since: str, shown: int, as_json: bool) -> None:
     found, _ = read_policy(file)
     with opened() as ledger, ledger.read() as connection:
         outcome = through(connection, found, since)
+        names = known(connection) | found.simulated
     if as_json:
-        emit(outcome.to_json())
+        emit(replayed_dict(outcome, names))
     else:
-        print_replayed(outcome, shown)
+        print_replayed(outcome, shown, names)
     if outcome.refused:
         raise click.exceptions.Exit(1)
-
-
-def through(connection: Transaction, found: Policy, since: str) -> Replayed:
-    """What ``found`` would have done with items submitted in the last ``since`` (``7d``)."""
-    from tierqueue.ledger.accounting import spending
-    from tierqueue.ledger.accounting.spending import Asked
-    from tierqueue.ledger.lifecycle import routes
-    from tierqueue.ledger.operations import item_list
-    from tierqueue.ledger.session import now
-    from tierqueue.tasks.jobs.policy_replay import replayed
-    from tierqueue.tasks.routing.answered_below.asked_first import AskedFirst
-    from tierqueue.tasks.routing.answered_below.recorded import ItemsBelow
-    from tierqueue.tasks.routing.measured import measure
-    from tierqueue.tasks.routing.predictors import Predictors
-
-    begin = ago(since)
-    assert begin is not None
-    simulated = frozenset(
-        deployment.name for deployment in found.deployments.values() if deployment.simulated
-    )
-    items = item_list.recorded(connection, begin, MOST)
-    if any(usual.rules is not None or usual.reuse is not None for usual in found.tasks.values()):
-        task_types()
-    below = ItemsBelow(AskedFirst.in_service(connection, found), found)
-    asked = Asked(simulated=simulated)
-    tasks = sorted({one.item.task for one in items})
-    past = {task: spending.past(connection, task, asked) for task in tasks}
-    predictors = Predictors(found)
-    wanted = [
-        one.item
-        for one in items
-        if predictors.wants(one.item.task) or below.first.wants(one.item.task)
-    ]
-    predicted: dict[str, Predicted] = {}
-    for part in (wanted[at : at + _READ] for at in range(0, len(wanted), _READ)):
-        arguments = routes.arguments(connection, [item.id for item in part])
-        read = [item for item in part if item.id in arguments]
-        called = [(item.id, item.task, arguments[item.id], item.budget) for item in read]
-        predicted |= predictors.predict(called)
-        for item in read:
-            below.read(item, arguments[item.id])
-    known = measure(connection, found, now(connection))
-    return replayed(items, found, past, known, predicted, below)
-
-
-def print_replayed(outcome: Replayed, shown: int) -> None:
-    refused = outcome.refused
-    of = count(outcome.items, "item")
-    say(f"{len(refused):,} of {of} {'is' if len(refused) == 1 else 'are'} expected to be refused")
-    for reason, ids in sorted(refused.items.items()):
-        say(f"refused: {count(len(ids), 'item')} {reason}, such as {ids[0]}")
-        for example in refused.examples(reason):
-            paragraph("  ", f"{example['item']}: {example['why']}")
-    table(
-        ["deployment", "items before>", "items after>"],
-        [
-            (name, f"{before:,}", f"{after:,}")
-            for name, (before, after) in sorted(outcome.by_deployment.items())
-        ],
-        empty="no item was routed in this time",
-    )
-    expected = outcome.expected
-    paragraph(
-        "",
-        f"{count(outcome.items, 'item')} cost {format_usd(outcome.spent)};"
-        f" expected under this policy: {format_usd(round(expected.value))}, between"
-        f" {format_usd(round(expected.low))} and {format_usd(round(expected.high))} (95%)",
-    )
-    if outcome.unknown:
-        items = count(outcome.unknown, "item")
-        paragraph("", f"{items} would go where no answer is known: each counts with its bound")
-    for version, asked in sorted(outcome.predicted.items()):
-        elsewhere = count(outcome.swayed[version], "item")
-        paragraph("", f"{version} was asked for {count(asked, 'item')}: {elsewhere} go elsewhere")
-    if outcome.predicted:
-        without = format_usd(round(outcome.without.value))
-        paragraph("", f"expected without predictors: {without}")
-    say(f"{count(len(outcome.moves), 'item')} would go elsewhere")
-    for move in outcome.moves[:shown]:
-        paragraph("  ", f"{move.item}: {move.before} -> {move.after}, {move.why}")
-    if outcome.items == MOST:
-        say(f"the newest {MOST:,} items alone; there are more")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tierqueue.operations.cli.input.opened import opened
-from tierqueue.operations.cli.input.policies import read_text
+from tierqueue.operations.cli.input.policies import folder_of, read_text
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -19,20 +20,22 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import known
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.system.policy import (
     be_usable,
     notes_of,
     policy,
     print_notes,
-    print_replayed,
-    through,
+    relative_files,
 )
+from tierqueue.operations.cli.system.policy_tried import print_replayed, replayed_dict, through
 from tierqueue.router.errors import InvalidPolicy
 
 if TYPE_CHECKING:
     from tierqueue.ledger.in_force.policies import Applied
     from tierqueue.ledger.session import Ledger, Transaction
+    from tierqueue.router.policy.policy import Policy
 
 _MOST = 1_000_000
 """Characters of a policy that the ledger takes."""
@@ -69,11 +72,21 @@ def apply(
     """
     text, path = read_text(file)
     with opened() as ledger:
-        _put(ledger, text, path, reason, by or operator(), since, dry_run=dry_run, as_json=as_json)
+        _put(
+            ledger,
+            text,
+            path,
+            folder_of(path),
+            reason,
+            by or operator(),
+            since,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
 
 
 @policy.command(epilog="Example: tierqueue policy rollback --reason 'too many refusals'")
-@click.argument("version", required=False, type=click.IntRange(min=1))
+@click.argument("version", required=False, type=click.IntRange(1, 10**9))
 @_reason
 @_by
 @_since
@@ -92,6 +105,7 @@ def rollback(
     It becomes a version of its own: nothing is taken out of the history.
     """
     from tierqueue.ledger.in_force import policies, policy_versions
+    from tierqueue.tasks.settings import read_settings
 
     with opened() as ledger:
         with ledger.read() as connection:
@@ -110,12 +124,20 @@ def rollback(
         why = reason or f"back to version {back.id}"
         name = f"version {back.id} of the policy"
         _put(
-            ledger, back.text, name, why, by or operator(), since, dry_run=dry_run, as_json=as_json
+            ledger,
+            back.text,
+            name,
+            read_settings().policy_folder,
+            why,
+            by or operator(),
+            since,
+            dry_run=dry_run,
+            as_json=as_json,
         )
 
 
 @policy.command(epilog="Example: tierqueue policy history --limit 5")
-@click.argument("version", required=False, type=click.IntRange(min=1))
+@click.argument("version", required=False, type=click.IntRange(1, 10**9))
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Most lines."
 )
@@ -163,6 +185,7 @@ def _put(
     ledger: Ledger,
     text: str,
     name: str,
+    folder: str,
     reason: str | None,
     by: str,
     since: str,
@@ -177,12 +200,13 @@ def _put(
 
     if len(text) > _MOST:
         raise InvalidPolicy(f"{name} has more than {_MOST:,} characters")
-    found = parse_policy(text, name)
-    be_usable(found)
-    notes = notes_of(found)
+    found = parse_policy(text, name, folder)
+    be_usable(found, name)
+    notes = [*notes_of(found), *_relative(found, name)]
     with ledger.read() as connection:
         before = _in_force(connection)
         outcome = through(connection, found, since)
+        names = known(connection) | found.simulated
     changes = (
         None if before is None else list(unified_diff(*_lines(before, text), n=1, lineterm=""))
     )
@@ -193,18 +217,39 @@ def _put(
             applied = policy_versions.apply(connection, found, text, by=by, reason=reason)
     if as_json:
         said = {"digest": found.digest, "version": applied.id if applied else None}
-        emit({**said, "difference": changes, "replay": outcome.to_json(), "notes": notes})
+        emit(
+            {**said, "difference": changes, "replay": replayed_dict(outcome, names), "notes": notes}
+        )
         return
     if changes is None:
         say("what it changes cannot be shown: the text of the policy in force is not here")
     else:
         say(*(visible(line) for line in changes[2:] or ["it says what the policy in force says"]))
-    print_replayed(outcome, 0)
+    print_replayed(outcome, 0, names)
     print_notes(notes)
     if applied is None:
         say(f"{name} was not put in force: this was a dry run")
     else:
         say(f"version {applied.id} is in force; its digest is {applied.digest}")
+
+
+def _relative(found: Policy, name: str) -> Iterator[str]:
+    """What is to be known of files that a policy names by a relative path, which every process
+    looks for beside its own policy file. Raises ``InvalidPolicy`` where even here that is another
+    folder than the one they were found in.
+    """
+    if not (files := relative_files(found)):
+        return
+    listed = ", ".join(f"{key} = {file!r}" for key, file in files.items())
+    places = ", ".join(map(found.place_of, files.values()))
+    from tierqueue.tasks.settings import read_settings
+
+    if found.folder != (own := read_settings().policy_folder):
+        raise InvalidPolicy(
+            f"{name}: {listed}: once it is applied every process looks for such files beside its"
+            f" own policy file (here {own}), and they are in {found.folder}: name {places}"
+        )
+    yield f"{listed}: every process looks beside its own policy file, here for {places}"
 
 
 def _in_force(connection: Transaction) -> str | None:

@@ -99,19 +99,24 @@ def show(name: str, limit: int, as_json: bool) -> None:
 
 @schedule.command(epilog="Example: tierqueue schedule pause night")
 @click.argument("name")
-def pause(name: str) -> None:
+@json_option
+def pause(name: str, as_json: bool) -> None:
     """Let the schedule NAME rest; times that come meanwhile are not made up for."""
     from tierqueue.ledger.operations import schedules
 
     with opened() as ledger, ledger.write() as connection:
         _named(connection, name)
         new = schedules.pause(connection, name, operator())
-    say(f"schedule {name} is paused" if new else f"schedule {name} was paused already")
+    if as_json:
+        emit({"schedule": name, "paused": True, "new": new})
+    else:
+        say(f"schedule {name} is paused" if new else f"schedule {name} was paused already")
 
 
 @schedule.command(epilog="Example: tierqueue schedule resume night")
 @click.argument("name")
-def resume(name: str) -> None:
+@json_option
+def resume(name: str, as_json: bool) -> None:
     """Let the schedule NAME go on when it is next due."""
     from tierqueue.ledger.operations import schedules
     from tierqueue.ledger.session import now as database_now
@@ -120,20 +125,28 @@ def resume(name: str) -> None:
     with opened() as ledger, ledger.write() as connection:
         next_due = timing_of(_named(connection, name)).next(database_now(connection))
         found = schedules.resume(connection, name, next_due, operator())
+    if as_json:
+        told = {"schedule": name, "paused": False, "new": found, "next_due": next_due}
+        emit(record(told, times=("next_due",)))
+        return
     said = f"goes on, next at {moment(next_due)}" if found else "was not paused"
     say(f"schedule {name} {said}")
 
 
 @schedule.command(epilog="Example: tierqueue schedule remove night")
 @click.argument("name")
-def remove(name: str) -> None:
+@json_option
+def remove(name: str, as_json: bool) -> None:
     """Take the schedule NAME away; the items of its runs stay."""
     from tierqueue.ledger.operations import schedules
 
     with opened() as ledger, ledger.write() as connection:
         _named(connection, name)
         schedules.remove(connection, name, operator())
-    say(f"schedule {name} is removed")
+    if as_json:
+        emit({"schedule": name, "removed": True})
+    else:
+        say(f"schedule {name} is removed")
 
 
 @schedule.command(epilog="Example: tierqueue schedule run night")

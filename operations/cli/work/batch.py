@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import known, marked
 from tierqueue.router.money import format_usd
 
 if TYPE_CHECKING:
@@ -46,8 +48,9 @@ def list_(open_only: bool, limit: int, as_json: bool) -> None:
 
     with opened() as ledger, ledger.read() as connection:
         rows = batch_list.newest(connection, limit, open_only=open_only)
+        names = known(connection)
     if as_json:
-        emit([_for_scripts(row) for row in rows])
+        emit([_for_scripts(row, names) for row in rows])
         return
     table(
         [
@@ -59,7 +62,7 @@ def list_(open_only: bool, limit: int, as_json: bool) -> None:
             (
                 row.id,
                 moment(row.formed_at),
-                row.deployment,
+                marked(row.deployment, row.deployment in names),
                 _state(row),
                 f"{row.size:,}",
                 moment(row.deadline),
@@ -87,12 +90,14 @@ def show(batch_id: str, limit: int, as_json: bool) -> None:
         row = _one(connection, batch_id)
         cost = batch_list.cost_of(connection, row.id)
         items = batch_list.items_of(connection, row.id, limit)
+        names = known(connection)
     if as_json:
         told = [record(item._asdict(), money=("cost",)) for item in items]
-        emit({**_for_scripts(row), "cost_nanousd": cost, "items": told})
+        emit({**_for_scripts(row, names), "cost_nanousd": cost, "items": told})
         return
+    who = marked(row.deployment, row.deployment in names)
     say(
-        f"batch {row.id} for {row.deployment}: {_state(row)}, {row.size:,} items",
+        f"batch {row.id} for {who}: {_state(row)}, {row.size:,} items",
         f"formed {moment(row.formed_at)}, first deadline {moment(row.deadline)}",
         f"at the provider: {row.remote or 'not yet'} ({row.remote_state or '-'})",
         f"at most {format_usd(row.held)} held, {format_usd(cost)} spent or booked",
@@ -129,5 +134,6 @@ def _came_to(row: Batch) -> str:
     return " · ".join(filter(None, (counts, row.error))) or "-"
 
 
-def _for_scripts(row: Batch) -> dict[str, Any]:
-    return {"batch": row.id, **record(row._asdict(), money=("held",), times=_TIMES)}
+def _for_scripts(row: Batch, simulated: Collection[str]) -> dict[str, Any]:
+    told = record(row._asdict(), money=("held",), times=_TIMES)
+    return {"batch": row.id, **told, "simulated": row.deployment in simulated}

@@ -21,6 +21,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
+from tierqueue.operations.cli.output.simulated import marked, policy_states
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.work.item import MONEY, TIMES, show_item
 from tierqueue.operations.cli.work.letters import each, filters, pages, wanted_by
@@ -47,15 +48,25 @@ def dead_letters() -> None:
 @json_option
 def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
     """List dead letters, the newest first."""
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import dead_letters as letters
 
     with opened() as ledger:
         wanted = wanted_by(ledger, **chosen)
         with ledger.read() as connection:
             rows = letters.listed(connection, wanted, limit)
+            made_up = of_items(connection, [row["id"] for row in rows], policy_states(connection))
         now = ledger.now()
     if as_json:
-        emit([record(identified(row), money=MONEY, times=TIMES) for row in rows])
+        emit(
+            [
+                {
+                    **record(identified(row), money=MONEY, times=TIMES),
+                    "simulated": row["id"] in made_up,
+                }
+                for row in rows
+            ]
+        )
         return
     table(
         [
@@ -76,7 +87,7 @@ def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
                 row["reason"],
                 row["task"],
                 row["tier"],
-                format_usd(row["spent"]),
+                marked(format_usd(row["spent"]), row["id"] in made_up),
                 (row["error"] or {}).get("message"),
             )
             for row in rows
@@ -137,7 +148,8 @@ def replay(
 @click.argument("file", type=click.Path(dir_okay=False))
 @filters
 @click.option("--payload", is_flag=True, help="Their arguments too.")
-def export(file: str, payload: bool, **chosen: str | None) -> None:
+@json_option
+def export(file: str, payload: bool, as_json: bool, **chosen: str | None) -> None:
     """Write dead letters with their attempts to FILE, one JSON object a line, the newest first.
 
     A file that is there already is left alone.
@@ -155,16 +167,22 @@ def export(file: str, payload: bool, **chosen: str | None) -> None:
         raise InvalidItem(f"{file} is there already") from None
     except OSError as error:
         raise InvalidItem(f"cannot write {file}: {error.strerror}") from None
-    say(f"{count(written, 'dead letter')} in {file}")
+    if as_json:
+        emit({"file": file, "dead_letters": written})
+    else:
+        say(f"{count(written, 'dead letter')} in {file}")
 
 
 def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import dead_letters as letters
 
     with ledger.read() as connection:
         shown = letters.show(connection, row["id"])
+        made_up = of_items(connection, [row["id"]], policy_states(connection))
     item, attempts = shown if shown is not None else (row, [])
     told = record(identified(row), money=MONEY, times=TIMES)
+    told["simulated"] = row["id"] in made_up
     told["attempts"] = [
         record(identified(attempt), money=MONEY, times=TIMES) for attempt in attempts
     ]

@@ -26,6 +26,7 @@ from tierqueue.operations.cli.output.printing import (
     table,
     width,
 )
+from tierqueue.operations.cli.output.simulated import MARK, marked, policy_states
 from tierqueue.router.item import TIERS, Below
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
@@ -84,6 +85,7 @@ def list_(
     **filters: str | None,
 ) -> None:
     """List work items, the newest first."""
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.operations.item_list import Meant
     from tierqueue.ledger.session import now as database_now
@@ -100,9 +102,18 @@ def list_(
         last = None if after is None else item_named(connection, after)
         refuse_unknown(connection, filters)
         rows = item_list.newest(connection, meant, limit, last)
+        made_up = of_items(connection, [row["id"] for row in rows], policy_states(connection))
         now = database_now(connection)
     if as_json:
-        emit([record(identified(row), money=MONEY, times=TIMES) for row in rows])
+        emit(
+            [
+                {
+                    **record(identified(row), money=MONEY, times=TIMES),
+                    "simulated": row["id"] in made_up,
+                }
+                for row in rows
+            ]
+        )
         return
     table(
         [
@@ -126,7 +137,7 @@ def list_(
                 row["reason"],
                 row["task"],
                 row["tier"],
-                format_usd(row["spent"]),
+                marked(format_usd(row["spent"]), row["id"] in made_up),
                 row["calls"],
                 row["budget"],
                 row["job_id"],
@@ -155,6 +166,7 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 
 def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     """Print one item; raises ``InvalidItem`` where there is none of that id."""
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.lifecycle import documents
     from tierqueue.ledger.operations import dead_letters, item_list
     from tierqueue.ledger.session import now as database_now
@@ -169,17 +181,25 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         whole = document_parts.is_document(row)
         found_parts = documents.parts_of(connection, item_id) if whole else []
         parts = [dict(part) for part in found_parts]
+        names = policy_states(connection)
+        made_up = of_items(connection, [item_id, *(part["id"] for part in parts)], names)
         now = database_now(connection)
     if as_json:
         shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}
         _rename_rules(shown)
         emit(
             {
-                "item": record(identified(shown), money=MONEY, times=TIMES),
+                "item": {
+                    **record(identified(shown), money=MONEY, times=TIMES),
+                    "simulated": item_id in made_up,
+                },
                 "attempts": [
                     record(identified(attempt), money=MONEY, times=TIMES) for attempt in attempts
                 ],
-                "parts": [record(part, money=MONEY) for part in document_parts.shown(row, parts)],
+                "parts": [
+                    {**record(part, money=MONEY), "simulated": part["id"] in made_up}
+                    for part in document_parts.shown(row, parts)
+                ],
                 "promises": [record(promise._asdict(), times=TIMES) for promise in owed],
                 "actions": [
                     {
@@ -193,13 +213,14 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
             }
         )
         return
-    for line in history.headline(row, attempts, parts, now):
+    for line in history.headline(row, attempts, parts, now, made_up):
         paragraph("", line)
-    _print(history.timeline(row, attempts, owed, done, now))
+    _print(history.timeline(row, attempts, owed, done, now, names))
     if parts:
-        document_parts.print_parts(row, parts)
+        document_parts.print_parts(row, parts, made_up)
     for name in _HIDDEN if payload else ():
-        say(f"{name}: {row[name]}")
+        mark = MARK if name == "output" and item_id in made_up else ""
+        say(f"{name}{mark}: {row[name]}")
 
 
 def _rename_rules(row: dict[str, Any]) -> None:

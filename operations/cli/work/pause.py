@@ -38,7 +38,8 @@ def _pausing(kind: str) -> click.Command:
         epilog=f"Example: tierqueue pause {kind} {_EXAMPLES[kind]}",
     )
     @click.argument("name")
-    def one(name: str) -> None:
+    @json_option
+    def one(name: str, as_json: bool) -> None:
         from tierqueue.ledger.in_force import pauses
 
         if kind == "task":
@@ -47,7 +48,10 @@ def _pausing(kind: str) -> click.Command:
             meant = job_named(connection, name) if kind == "job" else name
             new = pauses.pause(connection, kind, meant, operator())
             hint = unused_budget(connection, meant) if kind == "budget" and new else None
-        say(f"{kind} {meant} is paused" if new else f"{kind} {meant} was paused already")
+        if as_json:
+            emit({"kind": kind, "name": meant, "paused": True, "new": new})
+        else:
+            say(f"{kind} {meant} is paused" if new else f"{kind} {meant} was paused already")
         if hint is not None:
             say(hint, err=True)
 
@@ -82,7 +86,8 @@ def list_(as_json: bool) -> None:
 @click.command(epilog="Example: tierqueue resume budget acme")
 @click.argument("kind", type=one_of(_EXAMPLES))
 @click.argument("name")
-def resume(kind: str, name: str) -> None:
+@json_option
+def resume(kind: str, name: str, as_json: bool) -> None:
     """Let the KIND called NAME go on."""
     from tierqueue.ledger.in_force import pauses
 
@@ -92,6 +97,9 @@ def resume(kind: str, name: str) -> None:
         meant = begun[0] if len(begun) == 1 else name
         found = pauses.resume(connection, kind, meant, operator())
     near = "" if found else nearest(name, paused)
-    say(f"{kind} {meant} goes on" if found else f"{kind} {name} was not paused{near}")
+    if as_json:
+        emit({"kind": kind, "name": meant, "paused": False, "new": found})
+    else:
+        say(f"{kind} {meant} goes on" if found else f"{kind} {name} was not paused{near}")
     if not found:
         raise click.exceptions.Exit(1)

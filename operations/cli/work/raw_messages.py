@@ -76,7 +76,8 @@ def show(message_id: str, payload: bool, as_json: bool) -> None:
 @raw_messages.command(epilog="Example: tierqueue raw-messages discard 01a1fb7f --yes")
 @click.argument("message_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
-def discard(message_ids: tuple[str, ...], yes: bool) -> None:
+@json_option
+def discard(message_ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Take messages away for good, their bytes with them."""
     from tierqueue.ledger.operations import raw_messages as kept
 
@@ -84,6 +85,10 @@ def discard(message_ids: tuple[str, ...], yes: bool) -> None:
         ids = sorted({_one(connection, message_id).id for message_id in message_ids})
         if yes:
             kept.discard(connection, ids, operator())
+    if as_json:
+        done = len(ids) if yes else 0
+        emit({"action": "discard", "matching": len(ids), "done": done, "dry_run": not yes})
+        return
     said = "discarded" if yes else "would discard"
     say(f"{said} {count(len(ids), 'message')} nobody could read" + ("" if yes else ": --yes"))
 

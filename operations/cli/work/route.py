@@ -16,6 +16,7 @@ from tierqueue.operations.cli.output.printing import (
     paragraph,
     record,
 )
+from tierqueue.operations.cli.output.simulated import marked
 
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
@@ -63,9 +64,10 @@ def route(
         first = _asked_first(new, policy)
         if as_json:
             told = record(decision.to_json(), money=("bound",))
+            told["simulated"] = decision.deployment in policy.simulated
             emit({"route": told, "asked_first": first, "error": None, **document})
         else:
-            chosen, *reasons = decision.explain()
+            chosen, *reasons = decision.explain(policy.simulated)
             lines = [chosen, *first, *reasons, *_both_ways(document)]
             for line in lines if explain else [chosen]:
                 paragraph("", line)
@@ -80,7 +82,8 @@ def route(
     else:
         paragraph("", decision.message)
         for refused in decision.fields.get("refusals", []) if explain else []:
-            paragraph("", f"not {refused['deployment']}: {refused['why']}")
+            who = marked(refused["deployment"], refused["deployment"] in policy.simulated)
+            paragraph("", f"not {who}: {refused['why']}")
         for line in _both_ways(document) if explain else []:
             paragraph("", line)
     raise click.exceptions.Exit(1)
@@ -142,16 +145,16 @@ def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:
     from tierqueue.tasks.routing.below import wants_a_model
     from tierqueue.tasks.routing.decide import demands_of
     from tierqueue.tasks.routing.foreseen import this_moment
-    from tierqueue.tasks.routing.rules.serving import InService
-    from tierqueue.tasks.routing.rules.table import read
+    from tierqueue.tasks.routing.rules.serving import in_service
 
     rules = f"the rules {stated.name} ({stated.version})"
     if wants_a_model(new, demands_of(new, policy, this_moment()).floor):
         return f"{rules}, which leave it alone: it asks for more than rules have"
-    in_service = InService(stated, read(new.task, stated))
-    found = in_service.answer(task_named(new.task), new.arguments)
+    there = in_service(policy, new.task)
+    assert there is not None
+    found = there.answer(task_named(new.task), new.arguments)
     if found is None:
-        return f"{rules}, which have no answer to it: {in_service.why_none(new.arguments)}"
+        return f"{rules}, which have no answer to it: {there.why_none(new.arguments)}"
     return f"{rules}, which answer {json.dumps(found[1], ensure_ascii=False)}"
 
 

@@ -13,6 +13,7 @@ from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.decision import refusals, sections
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record, say
+from tierqueue.operations.cli.output.simulated import policy_states
 from tierqueue.operations.cli.output.timeline import Row
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def why(item_id: str, as_json: bool) -> None:
     ITEM is its own id or that of a Celery task it was promised under; a beginning that no other has
     will do. What it was asked and what it answered is not shown.
     """
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import second_answers
     from tierqueue.ledger.in_force import policies
     from tierqueue.ledger.lifecycle import documents
@@ -43,11 +45,14 @@ def why(item_id: str, as_json: bool) -> None:
         parts = [dict(part) for part in found_parts]
         beside = second_answers.of_item(connection, found[0]["id"])
         in_force, now = policies.in_force(connection), database_now(connection)
+        simulated = policy_states(connection)
+        made_up = of_items(connection, [item["id"]], simulated)
     if as_json:
-        emit(_for_scripts(item, attempts, parts, beside, in_force))
+        told = _for_scripts(item, attempts, parts, beside, in_force)
+        emit({**told, "simulated": item["id"] in made_up})
         return
-    told = sections(item, attempts, parts, beside, in_force, now)
-    for number, (heading, lines) in enumerate(told):
+    said = sections(item, attempts, parts, beside, in_force, now, simulated, made_up)
+    for number, (heading, lines) in enumerate(said):
         if number:
             say("", heading)
         for line in lines:

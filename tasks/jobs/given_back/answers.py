@@ -46,13 +46,17 @@ def is_reused(answer: Mapping[str, Any]) -> bool:
 def added(
     answer: Mapping[str, Any] | None, output: Any, error: str | None, shape: Shape
 ) -> dict[str, Any]:
-    """The added cells of one row; ``answer`` is ``None`` where it is no item."""
+    """The added cells of one row; ``answer`` is ``None`` where it is no item. Its ``simulated``, or
+    its receipt, says where it is, and the cell ``tier`` says so too.
+    """
     said: dict[str, Any] = dict.fromkeys(SAID)
     said["error"] = error
     if answer is not None:
         own = answer["fingerprint"] is not None
         answered = is_reused(answer) and answer["state"] == State.SUCCEEDED
         said["tier"] = Below.REUSED.value if answered else answer["tier"]
+        if answer.get("simulated") or (answer["receipt"] or {}).get("simulated"):
+            said["tier"] = f"{said['tier']} (simulated)"
         said["item"] = answer["id"]
         said["cost"] = answer["spent"] / 1e9 if own else 0.0
     given = {} if output is None else cells(output, shape)

@@ -42,6 +42,7 @@ class Summary:
     reused: int = 0
     tokens: int = 0
     cost: int = 0
+    simulated: bool = False
     ended_at: int = 0
 
 
@@ -141,6 +142,7 @@ class JobResults:
         if answer is not None:
             self.summary.reused += answers.is_reused(answer)
             self.summary.cost += answer["spent"] if answer["fingerprint"] is not None else 0
+            self.summary.simulated |= answer["simulated"]
         said = answers.added(answer, output, error, self._shape)
         names = self._of_documents
         said |= {f"{self._shape.prefix}{name}": None for name in names}

@@ -66,6 +66,16 @@ class InService:
         return None if output is None else (said, output)
 
 
+def in_service(policy: Policy, task: str) -> InService | None:
+    """The rules of a task type; ``None`` where it has none. Raises as ``Rules`` does."""
+    usual = policy.tasks.get(task)
+    if usual is None or (stated := usual.rules) is None:
+        return None
+    if stated.file is not None:
+        stated = stated.model_copy(update={"file": policy.place_of(stated.file)})
+    return InService(stated, read(task, stated))
+
+
 class Rules:
     """The rules of ``policy``; false where it has none.
 
@@ -76,9 +86,9 @@ class Rules:
 
     def __init__(self, policy: Policy) -> None:
         self._by_task: dict[str, InService] = {}
-        for task, usual in policy.tasks.items():
-            if usual.rules is not None:
-                self._by_task[task] = InService(usual.rules, read(task, usual.rules))
+        for task in policy.tasks:
+            if (rules := in_service(policy, task)) is not None:
+                self._by_task[task] = rules
 
     def __bool__(self) -> bool:
         return bool(self._by_task)

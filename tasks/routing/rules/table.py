@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.policy.defaults import RuleTable
-from tierqueue.router.policy.policy_errors import complaint, there_is_no
+from tierqueue.router.policy.policy_errors import complaint, dotted, placed, there_is_no
 from tierqueue.router.rules.matching import Listed, Phrases, key_of, words_of
 from tierqueue.tasks.routing.below import form_of
 from tierqueue.tasks.routing.rules.task_types import not_declared
@@ -47,7 +47,7 @@ def read(task: str, stated: RuleTable) -> Read:
             return Read(_phrases(stated, fitting), fitting.others)
         return _listed(kind, stated, _content(stated))
     except _Wrong as wrong:
-        raise Misconfigured(f"tasks.{task}.rules{wrong}", {"task": task}) from None
+        raise Misconfigured(f"{dotted('tasks', task, 'rules')}{wrong}", {"task": task}) from None
 
 
 class _Wrong(Exception):
@@ -79,7 +79,8 @@ class _Fitting:
         try:
             called = kind.checked_arguments((), {**stated.arguments, stated.argument: text})
         except InvalidItem as wrong:
-            message = f"tasks.{kind.name}.rules.arguments: {wrong.message}"
+            where = dotted("tasks", kind.name, "rules", "arguments")
+            message = f"{where}: {wrong.message}"
             raise Misconfigured(message, {"task": kind.name}) from None
         self.others = {name: value for name, value in called.items() if name != stated.argument}
 
@@ -106,7 +107,7 @@ def _fit(form: type[BaseModel] | None, output: Any, said: str) -> None:
         form.model_validate_json(said)
     except ValidationError as error:
         key, why = complaint(error, form)
-        raise _Wrong(f"{key}: {why}" if key else why) from None
+        raise _Wrong(f"{placed(key)}: {why}" if key else why) from None
 
 
 def _phrases(stated: RuleTable, fitting: _Fitting) -> Phrases:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.policy.policy_errors import there_is_no
+from tierqueue.router.policy.policy_errors import dotted, nth, there_is_no
 from tierqueue.tasks.submission.item_task import ItemTask
 
 _FOR_SOME = ("prompt", "explore", "shadow")
@@ -25,15 +25,15 @@ def be_declared(policy: Policy) -> None:
     for task, usual in policy.tasks.items():
         stated = [name for name in _FOR_SOME if getattr(usual, name) is not None]
         if stated and task not in ItemTask.declared:
-            message = f"tasks.{task}.{stated[0]}: {not_declared(task)}"
+            message = f"{dotted('tasks', task, stated[0])}: {not_declared(task)}"
             raise Misconfigured(message, {"task": task})
 
 
 def undeclared(policy: Policy) -> Iterator[str]:
     """A sentence for each table and floor of ``policy`` for a task type that is not declared."""
-    named = [(f"tasks.{task}", task) for task in policy.tasks]
+    named = [(dotted("tasks", task), task) for task in policy.tasks]
     named += [
-        (f"floors.{number}.task", rule.task)
+        (f"task of the {nth(number)} [[floors]]", rule.task)
         for number, rule in enumerate(policy.floors)
         if rule.task is not None
     ]

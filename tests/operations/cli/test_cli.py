@@ -1,13 +1,17 @@
 """The command ``tierqueue``: helpful, clear about what is wrong, never a traceback."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from tierqueue.operations.cli import main
+from tests.operations.cli.commands import commands
+from tierqueue.operations.cli import main, root
 
 POLICY = """
 allow_simulated = true
@@ -32,68 +36,7 @@ simulated = true
 prices = { input = "5", output = "25" }
 """
 
-COMMANDS = [
-    "actions",
-    "audit",
-    "ceilings",
-    "ceilings history",
-    "ceilings list",
-    "ceilings raise",
-    "ceilings set",
-    "concurrency",
-    "concurrency set",
-    "concurrency show",
-    "dead-letters",
-    "dead-letters discard",
-    "dead-letters export",
-    "dead-letters list",
-    "dead-letters replay",
-    "dead-letters show",
-    "doctor",
-    "erase",
-    "flower",
-    "health",
-    "item",
-    "item list",
-    "item show",
-    "job",
-    "job cancel",
-    "job continue",
-    "job errors",
-    "job list",
-    "job results",
-    "job submit",
-    "job watch",
-    "job webhook",
-    "migrate",
-    "pause",
-    "pause budget",
-    "pause job",
-    "pause list",
-    "pause task",
-    "pause tier",
-    "policy",
-    "policy check",
-    "quote",
-    "raw-messages",
-    "raw-messages discard",
-    "raw-messages list",
-    "raw-messages show",
-    "reconcile",
-    "resume",
-    "route",
-    "schedule",
-    "schedule add",
-    "schedule list",
-    "schedule pause",
-    "schedule remove",
-    "schedule resume",
-    "schedule run",
-    "schedule show",
-    "spend",
-    "status",
-    "top",
-]
+COMMANDS = [" ".join(words) for words, _ in commands()]
 
 
 @pytest.fixture
@@ -119,10 +62,7 @@ def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str], com
     assert "Usage: tierqueue" in out
 
 
-@pytest.mark.parametrize(
-    "command",
-    [command for command in COMMANDS if not any(o.startswith(f"{command} ") for o in COMMANDS)],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_does_something_has_an_example(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -208,7 +148,7 @@ def test_route_explains_why_there_and_why_not_elsewhere(
     status, out, _ = run(capsys, "route", "--explain", *CLASSIFY)
     assert status == 0
     assert out.splitlines()[0].startswith("house (gpu)")
-    assert "not best: " in out
+    assert "not best (simulated): " in out
 
 
 def test_route_tells_scripts_the_whole_decision(
@@ -233,7 +173,7 @@ def test_route_without_a_route_is_a_no(capsys: pytest.CaptureFixture[str], polic
     words = [*CLASSIFY, "--floor", "frontier", "--sensitivity", "regulated"]
     status, out, _ = run(capsys, "route", "--explain", *words)
     assert status == 1
-    assert "not best: regulated data stays in the house" in out
+    assert "not best (simulated): regulated data stays in the house" in out
     status, out, _ = run(capsys, "route", *words, "--json")
     assert status == 1
     assert json.loads(out)["error"]["reason"] == "no_route"
@@ -288,3 +228,27 @@ def test_flower_is_refused_with_half_a_login(
     status, _, err = run(capsys, "flower", "--address", "0.0.0.0")
     assert status == 2
     assert "is not user:password" in err
+
+
+RUNS = {"flower", "worker"}
+"""What would go on running."""
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in RUNS])
+def test_an_example_is_taken_by_its_command(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    _, out, _ = run(capsys, *command.split(), "--help")
+    example = " ".join(out.split("Example:")[1].split())
+    (words,) = [
+        shlex.split(part.partition("tierqueue ")[2])
+        for part in re.split(r" \|\| | && ", example)
+        if f"tierqueue {command}" in f"{part} "
+    ][:1]
+    parsed, at = root, 0
+    while isinstance(parsed, click.Group):
+        found = parsed.get_command(click.Context(parsed), words[at])
+        assert found is not None, words
+        parsed, at = found, at + 1
+    with parsed.make_context(words[at - 1], words[at:]) as context:
+        assert context.params is not None

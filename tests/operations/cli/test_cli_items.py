@@ -199,7 +199,7 @@ def lived(moves: Moves) -> str:
 
 FACTS = [
     "succeeded after",
-    "$0.0034 spent on 3 calls",
+    "$0.0034 (simulated) spent on 3 calls",
     "as Celery task celery-1",
     "budget acme",
     "max_cost $0.10",

@@ -1,6 +1,7 @@
 """`tierqueue policy apply`, `history` and `rollback`, on both databases."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -75,10 +76,11 @@ def test_a_task_type_that_is_not_known_is_told_with_the_nearest(
     for words in (("check",), ("apply", "--dry-run"), ("apply",)):
         said = " ".join(tierqueue("policy", words[0], str(file), *words[1:]).split())
         one, two = tierqueue.json("policy", words[0], str(file), *words[1:])["notes"]
-        assert one.startswith("tasks.tierqueue.clasify: there is no task type")
+        assert one.startswith('tasks."tierqueue.clasify": there is no task type')
         assert "did you mean 'tierqueue.classify'? TIERQUEUE_IMPORTS names" in one
         assert one.endswith("correct it, or have that imported")
-        assert two.startswith("floors.0.task: there is no task type 'tierqueue.extrct'; did you")
+        assert two.startswith("task of the first [[floors]]: there is no task type ")
+        assert "'tierqueue.extrct'; did you" in two
         assert f"note: {one} note: {two}" in said
     assert in_force(ledger) == digest(ONE_DEPLOYMENT + MISSPELT)
 
@@ -109,7 +111,8 @@ def test_what_is_for_a_task_type_that_is_not_there_is_refused(
     text = f'{ONE_DEPLOYMENT}{bounded}[tasks."tierqueue.clasify".{table}\n'
     file.write_text(text, encoding="utf-8")
     wrong = tierqueue.json("policy", "check", str(file), status=1)["error"]
-    assert f"tasks.tierqueue.clasify.{table.partition(']')[0]}: there is no task type" in wrong
+    key = f'tasks."tierqueue.clasify".{table.partition("]")[0]}'
+    assert wrong.startswith(f"{file}: {key}: there is no task type")
     assert "did you mean 'tierqueue.classify'?" in wrong
     assert "'tierqueue.classify'?" in tierqueue.complaint("policy", "apply", str(file))
     file.write_text(text.replace("clasify", "classify"), encoding="utf-8")
@@ -157,3 +160,40 @@ def test_the_doctor_says_that_a_file_is_not_in_force(
     file.write_text(ONE_DEPLOYMENT + FLOOR, encoding="utf-8")
     _, said, _ = tierqueue.run("doctor")
     assert "the policy file here is not in force: version 1" in " ".join(said.split())
+
+
+RULES = """
+[tasks."tierqueue.classify".rules]
+file = "rules.csv"
+sha256 = "{digest}"
+arguments = {{ labels = ["card", "login"] }}
+agreement = 0.9
+"""
+
+
+def test_files_of_a_policy_lie_beside_it_wherever_the_command_is_called(
+    tierqueue: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"text,label\nMy card is lost,card\n"
+    text = ONE_DEPLOYMENT + RULES.format(digest=sha256(content).hexdigest())
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "rules.csv").write_bytes(content)
+    policy = beside / "tierqueue.toml"
+    policy.write_text(text, encoding="utf-8")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert "holds" in tierqueue("policy", "check", str(policy))
+    wrong = tierqueue.complaint("policy", "apply", str(policy))
+    assert "tasks.\"tierqueue.classify\".rules.file = 'rules.csv'" in wrong
+    assert f"name {beside / 'rules.csv'}" in wrong
+    monkeypatch.setenv("TIERQUEUE_POLICY", "../beside/tierqueue.toml")
+    (note,) = tierqueue.json("policy", "apply", str(policy), "--dry-run")["notes"]
+    assert note.endswith(f"here for {beside / 'rules.csv'}")
+    call = ("--task", "tierqueue.classify", "--set", "labels=card,login", "--explain")
+    said = tierqueue("route", *call, "--set", "text=My card is lost", "--sensitivity", "public")
+    assert 'which answer {"label": "card", ' in said
+    (beside / "rules.csv").unlink()
+    wrong = tierqueue.json("policy", "check", str(policy), status=1)["error"]
+    assert wrong.startswith(f'{policy}: tasks."tierqueue.classify".rules.file: {beside}/rules.csv')

@@ -56,7 +56,7 @@ def test_a_table_that_cannot_be_gone_by_is_refused_with_its_line(
     tierqueue: Command, tmp_path: Path, file: Path, content: str | bytes, complaint: str
 ) -> None:
     said = refused(tierqueue, file, table_of(tmp_path, content))
-    assert f"tasks.{TASK}.rules.file: {tmp_path}/tickets.csv:{complaint}" in said
+    assert f'tasks."{TASK}".rules.file: {tmp_path}/tickets.csv:{complaint}' in said
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """tierqueue.toml: what it may say, and what is said back where it is wrong."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_origin
 
 import pytest
+from pydantic import BaseModel
 
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Demands, Fallback, Latency, Risk, Sensitivity, Tier
@@ -10,6 +13,7 @@ from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.demands import resolve
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.router.policy.policy_errors import _table_in, filled_in
 
 HOUSE = """
 [deployments.house]
@@ -85,12 +89,20 @@ def test_the_digest_follows_the_text() -> None:
         (CLOSED.replace("tokens_per_minute", "tokens_per_min"), "limits.", "tokens_per_minute"),
         ("[tiers.open_wait]\nslice = 1", "tiers.open_wait", "open_weight"),
         ('[tasks."a.b"]\ndeadlin = "1h"', 'tasks."a.b".deadlin', "deadline"),
-        ('[[floors]]\nflor = "gpu"', "floors.0.flor", "floor"),
-        ('[[ceilings]]\nscope = "budgt"\nlimit = "1usd"', "ceilings.0.scope", "budget"),
-        ('[[ceilings]]\nscope = "tier"\nname = "gpv"\nlimit = "1usd"', "ceilings.0.name", "gpu"),
+        ('[[floors]]\nflor = "gpu"', "flor of the first [[floors]]", "floor"),
+        (
+            '[[ceilings]]\nscope = "budgt"\nlimit = "1usd"',
+            "scope of the first [[ceilings]]",
+            "budget",
+        ),
+        (
+            '[[ceilings]]\nscope = "tier"\nname = "gpv"\nlimit = "1usd"',
+            "name of the first [[ceilings]]",
+            "gpu",
+        ),
         (
             HOUSE + '[[ceilings]]\nscope = "deployment"\nname = "hose"\nlimit = "1usd"',
-            "ceilings.0.name",
+            "name of the first [[ceilings]]",
             "house",
         ),
         ("[retry]\nposion = 1", "retry.posion", "poison"),
@@ -104,6 +116,71 @@ def test_a_typo_is_answered_with_its_key_and_the_nearest_valid_word(
     assert message.startswith("tierqueue.toml: ")
     assert key in message
     assert f"did you mean {hint!r}?" in message
+
+
+def _tables(
+    model: type[BaseModel] = Policy, before: tuple[str, ...] = ()
+) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The header of each table that a policy may have, and what it holds."""
+    for key, field in model.model_fields.items():
+        if key in filled_in(model) or (table := _table_in(field.annotation)) is None:
+            continue
+        many = get_origin(field.annotation) in (tuple, list)
+        named = get_origin(field.annotation) is dict
+        name = "gpu" if key == "tiers" else "a-name"
+        path = (*before, key, *([name] if named else []))
+        yield (f"[[{'.'.join(path)}]]" if many else f"[{'.'.join(path)}]"), table
+        if not many:
+            yield from _tables(table, path)
+
+
+TABLES = dict(_tables())
+
+
+def test_the_tables_of_a_policy_are_found() -> None:
+    assert {"[tasks.a-name.rules]", "[[floors]]", "[deployments.a-name.prices]"} <= TABLES.keys()
+
+
+@pytest.mark.parametrize("header", TABLES)
+def test_a_misspelt_key_of_any_table_is_answered_with_the_nearest(header: str) -> None:
+    model = TABLES[header]
+    keys = [key for key in model.model_fields if key not in filled_in(model)]
+    for key in keys:
+        typo = next(one for one in (f"{key}s", f"{key}_", key[:-1]) if one not in keys)
+        message = _refusal(f"{header}\n{typo} = 1\n")
+        assert "unknown key; did you mean " in message, message
+        assert typo in message
+
+
+@pytest.mark.parametrize(
+    ("header", "quoted"),
+    [
+        ("[tasks.tierqueue.classify]", '[tasks."tierqueue.classify"]'),
+        ("[tasks.tierqueue.classify.rules]", '[tasks."tierqueue.classify"]'),
+        ("[deployments.gpt-4.1]", '[deployments."gpt-4.1"]'),
+        ("[budgets.team.a]", '[budgets."team.a"]'),
+    ],
+)
+def test_a_name_with_a_dot_that_is_not_quoted_is_answered_with_how_it_is(
+    header: str, quoted: str
+) -> None:
+    message = _refusal(f"{header}\nweight = 2\n")
+    assert message.endswith(f"a name with a dot is quoted, {quoted}")
+
+
+def test_a_digest_that_is_none_is_told_how_to_get_one() -> None:
+    stated = 'agreement = 0.9\nfile = "a.csv"\nsha256 = "ABC"'
+    message = _refusal(f'[tasks."tierqueue.classify".rules]\n{stated}\n')
+    assert message.startswith('tierqueue.toml: tasks."tierqueue.classify".rules.sha256: is not a')
+    assert "`sha256sum FILE`" in message
+
+
+def test_relative_files_lie_beside_the_policy() -> None:
+    policy = parse_policy(HOUSE, "/etc/tierqueue/tierqueue.toml", "/etc/tierqueue")
+    assert policy.place_of("rules.csv") == "/etc/tierqueue/rules.csv"
+    assert policy.place_of("/srv/rules.csv") == "/srv/rules.csv"
+    assert _policy(HOUSE).place_of("rules.csv") == "rules.csv"
+    assert "folder: is not a key" in _refusal('folder = "/etc"')
 
 
 @pytest.mark.parametrize(
@@ -126,7 +203,7 @@ def test_a_typo_is_answered_with_its_key_and_the_nearest_valid_word(
         (CLOSED + 'adapters = { "t.a" = "/a" }', "adapters are for vllm engines only"),
         (
             HOUSE + 'tasks = ["t.b"]\nadapters = { "t.a" = "/a" }',
-            "adapters.t.a: the deployment",
+            'adapters."t.a": the deployment',
         ),
         (
             HOUSE + 'adapters = { "t.a" = "/a" }\nengine_options = { max_loras = 1 }',

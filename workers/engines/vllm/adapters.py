@@ -13,10 +13,19 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 _SETTINGS = "adapter_config.json"
 
 
-class Adapters:
-    """The adapters of one deployment. ``stated``: a folder or a Hugging Face id by task type."""
+def placed(name: str, folder: str) -> str:
+    """What ``name`` is from ``folder``, where that is there; else the name as it stands."""
+    found = Path(folder, name)
+    return str(found) if folder and found.exists() else name
 
-    def __init__(self, deployment: str, stated: Mapping[str, str]) -> None:
+
+class Adapters:
+    """The adapters of one deployment. ``stated``: a folder or a Hugging Face id by task type;
+    ``base``: from where a relative folder is looked for first.
+    """
+
+    def __init__(self, deployment: str, stated: Mapping[str, str], base: str = "") -> None:
+        self._base = base
         self._deployment = deployment
         self._stated = dict(stated)
         self._requests: dict[str, Any] = {}
@@ -56,7 +65,7 @@ class Adapters:
                 raise self._wrong(name, " ".join(str(error).split())) from error
 
     def _folder(self, task: str, name: str) -> Path:
-        folder = Path(name).expanduser()
+        folder = Path(placed(name, self._base)).expanduser()
         if not folder.is_dir():
             if name.startswith((".", "/", "~")) or name.count("/") != 1:
                 raise self._wrong(name, f"there is no such folder on this machine (for {task})")

@@ -22,7 +22,7 @@ from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_load import EngineLoad, Stall
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
 from tierqueue.workers.engines.vllm import endings, images, launch, request, tokens
-from tierqueue.workers.engines.vllm.adapters import Adapters
+from tierqueue.workers.engines.vllm.adapters import Adapters, placed
 from tierqueue.workers.engines.vllm.grammar import Grammar
 from tierqueue.workers.engines.vllm.turns import Turns
 
@@ -36,8 +36,10 @@ class VllmEngine:
     """One model on this machine. ``options`` are arguments of vLLM's ``AsyncEngineArgs``.
 
     ``adapters``: a LoRA adapter by task type. ``context_window``: the tokens that the policy says
-    it holds; ``None``: it says nothing. ``vision``: the policy says that it sees images. Answers
-    are greedy, so that the same call gives the same text. ``clock`` returns seconds.
+    it holds; ``None``: it says nothing. ``vision``: the policy says that it sees images.
+    ``folder``: from where model and adapters are looked for first, where they are named by a
+    relative path. Answers are greedy, so that the same call gives the same text. ``clock`` returns
+    seconds.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class VllmEngine:
         adapters: Mapping[str, str] | None = None,
         context_window: int | None = None,
         vision: bool = False,
+        folder: str = "",
         clock: Clock = time.monotonic,
     ) -> None:
         self._deployment = deployment
         self._model = model
         self._options = dict(options or {})
-        self._adapters = Adapters(deployment, adapters or {})
+        self._place = placed(model, folder)
+        self._adapters = Adapters(deployment, adapters or {}, folder)
         self._context_window = context_window
         self._vision = vision
         self._turns: Turns | None = None
@@ -83,7 +87,7 @@ class VllmEngine:
         """
         launched = launch.launch(
             self._deployment,
-            self._model,
+            self._place,
             self._options,
             self._adapters.options,
             self.load,
@@ -119,7 +123,7 @@ class VllmEngine:
 
     def arguments(self) -> dict[str, Any]:
         """What vLLM is started with."""
-        return launch.arguments(self._model, self._options)
+        return launch.arguments(self._place, self._options)
 
     async def complete(self, call: Call) -> Reply:
         """One call; see ``Engine.complete``. Nothing here is billed by a vendor, so no reply is

@@ -1,0 +1,54 @@
+"""The mark of what is simulated, wherever a command shows money or answers of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from tierqueue.operations.cli.output.printing import on_terminal, paragraph, say
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.session import Transaction
+
+MARK = " (simulated)"
+"""Behind a deployment, an amount or an answer that is made up."""
+
+AMONG = " (with simulated money)"
+"""Behind a sum some of which may be."""
+
+
+def marked(text: str, simulated: bool) -> str:
+    """``text``, with the mark where it is simulated; what says nothing gets none."""
+    return text + MARK if simulated and text else text
+
+
+def policy_states(connection: Transaction) -> frozenset[str]:
+    """The simulated deployments of the policy in force; none where it cannot be read here."""
+    from tierqueue.operations.cli.input.policies import applied_or_file
+    from tierqueue.router.errors import InvalidPolicy
+
+    try:
+        return applied_or_file(connection).simulated
+    except InvalidPolicy:
+        return frozenset()
+
+
+def known(connection: Transaction) -> frozenset[str]:
+    """The simulated deployments of the policy in force and of the ledger's first and last items."""
+    from tierqueue.ledger.accounting import simulated
+
+    return simulated.deployments(connection, policy_states(connection))
+
+
+def say_among(deployments: Collection[str]) -> None:
+    """Below sums of money: that simulated money is among it, and whose; nothing where none is.
+
+    In a pipe it stands on stderr: what is read there are the rows.
+    """
+    if deployments:
+        whose = ", ".join(sorted(deployments))
+        said = f"simulated money is among it: nobody is paid for calls of {whose}"
+        if on_terminal():
+            paragraph("", said)
+        else:
+            say(said, err=True)
