@@ -245,7 +245,8 @@ def test_an_example_is_taken_by_its_command(
         for part in re.split(r" \|\| | && ", example)
         if f"tierqueue {command}" in f"{part} "
     ][:1]
-    parsed, at = root, 0
+    parsed: click.Command = root
+    at = 0
     while isinstance(parsed, click.Group):
         found = parsed.get_command(click.Context(parsed), words[at])
         assert found is not None, words

@@ -177,6 +177,7 @@ TELL_NEITHER = {
     "raw-messages show": "what nobody could read",
     "resume": "names",
     "review accept": "a decision",
+    "review assign": "whose it is",
     "review correct": "a decision",
     "review list": "test_what_waits_for_a_person_is_labelled (test_review.py)",
     "review reject": "a decision",
