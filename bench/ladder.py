@@ -1,14 +1,14 @@
 """What a ladder of a small model and a frontier one costs for a share of the frontier's accuracy.
 
-The small model is real: the tiny ticket model on BANKING77's test tickets, its answers recorded in
-``bench/recorded`` by ``python -m bench.ladder --record --test test.csv``. The stronger tier is a
-simulation: it is right on a stated share of the tickets, drawn by a hash of each, whatever the
-small one says. Every ticket is asked of the small model; those it is least sure of go up.
+The small model is real: the tiny ticket model on BANKING77's test tickets, and so is the
+surrogate, both recorded (``bench.ladder_recorded``). The stronger tier is a simulation: it is right
+on a stated share of the tickets, drawn by a hash of each, whatever the small one says. Every ticket
+is asked of the small model; those it is least sure of go up. With the surrogate, what it answers
+costs nothing and goes nowhere, and the rest is asked of the small model.
 """
 
 import argparse
 import asyncio
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,15 +18,13 @@ from pathlib import Path
 from random import Random
 from statistics import mean
 
-from bench.tiny import IN_FLIGHT, Asking, deployed, read, say
+from bench.ladder_recorded import RECORDED, Outcome, load, recorded, write
+from bench.tiny import say
 from tierqueue.router.money import NANO_PER_USD
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.pricing import charge
-from tierqueue.tasks.kinds.classify import classify
-from tierqueue.workers.engines import build
 
-RECORDED = Path(__file__).with_name("recorded") / "tiny_tickets.csv"
 STRONG = (0.94, 0.90, 0.97)
 """How often the stronger tier is right; the first is the one of the figures at the top."""
 TARGETS = (0.95, 0.99)
@@ -34,16 +32,6 @@ SEEDS = 20
 BYTES_A_TOKEN = 4
 ANSWER_TOKENS = 12
 """What a frontier model is billed for is estimated: so many bytes a token, so long an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The small model's answer to one ticket: whether it is right, and its margin, 0 to 1."""
-
-    ticket: str
-    right: bool
-    margin: float
-    prompt_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +46,7 @@ def main() -> None:
     """Print a table and, last, one JSON line; with ``--record`` write the outcomes instead."""
     parser = argparse.ArgumentParser(prog="python -m bench.ladder", description=__doc__)
     parser.add_argument("--record", action="store_true", help="ask the model, write its outcomes")
+    parser.add_argument("--train", type=Path, help="with --record: what the surrogate learns from")
     parser.add_argument("--test", type=Path, help="with --record: CSV with text and category")
     parser.add_argument("--gpu-hour", type=float, default=2.0, help="dollars, as the demo's policy")
     parser.add_argument(
@@ -67,9 +56,9 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="draw the curves to this .png or .svg")
     arguments = parser.parse_args()
     if arguments.record:
-        if arguments.test is None:
-            parser.error("--record needs --test")
-        write(asyncio.run(recorded(arguments.test)))
+        if arguments.train is None or arguments.test is None:
+            parser.error("--record needs --train and --test")
+        write(asyncio.run(recorded(arguments.train, arguments.test)))
         return
     outcomes = load(RECORDED)
     usual = sum(outcome.prompt_bytes for outcome in outcomes) / len(outcomes)
@@ -90,6 +79,7 @@ def main() -> None:
                 **{f"closed_{round(100 * t)}": first[f"closed_{round(100 * t)}"] for t in TARGETS},
                 "tickets": len(outcomes),
                 "small_accuracy": round(mean(outcome.right for outcome in outcomes), 4),
+                "surrogate": surrogate_figures(outcomes),
                 "usd_an_item": {"small": prices.small, "frontier": prices.frontier},
                 "model": arguments.model,
                 "simulated": "the frontier tier",
@@ -123,7 +113,34 @@ def figures(outcomes: Sequence[Outcome], strong: float, prices: Prices) -> Figur
         to_close = shares["random"] - shares["perfect"]
         closed = 1.0 if to_close < 1e-9 else (shares["random"] - shares["margin"]) / to_close
         found[f"closed_{name}"] = round(closed, 4)
+        below = below_share(outcomes, strong, target, prices)
+        if below is not None:
+            found[f"with_surrogate_{name}"] = round(below, 4)
     return found
+
+
+def below_share(
+    outcomes: Sequence[Outcome], strong: float, target: float, prices: Prices
+) -> float | None:
+    """As ``cost_share`` by margin, where the surrogate answers first; ``None``: what it answers and
+    gets wrong keeps the target out of reach.
+    """
+    rest = [outcome for outcome in outcomes if outcome.surrogate is None]
+    good = sum(outcome.surrogate is True for outcome in outcomes)
+    wanted = target * mean(strongly(outcomes, strong)) * len(outcomes)
+    reached = curve(rest, strong, ORDERS["margin"]) if rest else [0.0]
+    for up, accuracy in enumerate(reached):
+        if good + accuracy * len(rest) >= wanted - 1e-9:
+            spent = len(rest) * prices.small + up * prices.frontier
+            return spent / (len(outcomes) * prices.frontier)
+    return None
+
+
+def surrogate_figures(outcomes: Sequence[Outcome]) -> Figures:
+    """The share of the tickets that it answers, and how often it is right there."""
+    answered = [one.surrogate for one in outcomes if one.surrogate is not None]
+    right = round(mean(answered), 4) if answered else 0.0
+    return {"coverage": round(len(answered) / len(outcomes), 4), "right": right}
 
 
 Order = Callable[[Sequence[Outcome], Sequence[bool]], list[float]]
@@ -205,60 +222,18 @@ def list_price(model: str, prompt_bytes: float) -> float:
     return cost / NANO_PER_USD
 
 
-async def recorded(test: Path) -> list[Outcome]:
-    """Ask the tiny model by llama.cpp for every ticket of the split."""
-    tickets = read(test)
-    labels = sorted({ticket.label for ticket in tickets})
-    with deployed("llama_cpp") as deployment:
-        engine = build(deployment, {})
-        await engine.start()
-        try:
-            asking = Asking(engine, deployment, labels, IN_FLIGHT["llama_cpp"])
-            judged = await asking.judge(tickets)
-        finally:
-            await engine.close()
-    outcomes = []
-    for ticket, answer in zip(tickets, judged, strict=True):
-        prompt = classify.prompt({"text": ticket.text, "labels": labels})
-        asked = prompt.system + prompt.prefix + prompt.question
-        digest = hashlib.sha256(ticket.text.encode()).hexdigest()[:16]
-        size = len(asked.encode())
-        outcomes.append(Outcome(digest, answer.right, round(answer.margin, 4), size))
-    return outcomes
-
-
-def load(path: Path) -> list[Outcome]:
-    """The outcomes that were recorded."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Outcome(
-                row["ticket"], row["right"] == "1", float(row["margin"]), int(row["prompt_bytes"])
-            )
-            for row in csv.DictReader(file)
-        ]
-
-
-def write(outcomes: Sequence[Outcome]) -> None:
-    """Keep the outcomes; a ticket is named by the beginning of its text's SHA-256."""
-    RECORDED.parent.mkdir(exist_ok=True)
-    with RECORDED.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["ticket", "right", "margin", "prompt_bytes"])
-        for outcome in outcomes:
-            rows.writerow(
-                [outcome.ticket, int(outcome.right), outcome.margin, outcome.prompt_bytes]
-            )
-
-
 def line(target: float, found: Figures) -> str:
     """One target in words."""
     name = str(round(100 * target))
     alone = found[f"random_{name}"] == found[f"perfect_{name}"]
     closed = f"{found[f'closed_{name}']:.0%} closed"
     ends = "the small model alone reaches it" if alone else closed
+    below = found.get(f"with_surrogate_{name}")
+    with_it = "not reached" if below is None else f"{below:.1%}"
     return (
         f"{target:.0%} of its accuracy: {found[f'cost_share_{name}']:.1%} of its cost"
-        f" (random {found[f'random_{name}']:.1%}, perfect {found[f'perfect_{name}']:.1%}; {ends})"
+        f" (random {found[f'random_{name}']:.1%}, perfect {found[f'perfect_{name}']:.1%}; {ends}),"
+        f" with the surrogate {with_it}"
     )
 
 

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
 from bench import ladder
-from bench.ladder import ORDERS, Outcome, Prices, cost_share, curve, figures, load, strongly
+from bench.ladder import ORDERS, Prices, below_share, cost_share, curve, figures, strongly
+from bench.ladder_recorded import RECORDED, Outcome, load
 
 PRICES = Prices(small=0.01, frontier=1.0)
 
@@ -35,14 +37,28 @@ def test_a_target_that_the_small_model_reaches_alone_costs_what_it_costs() -> No
     assert figures(outcomes(), 0.90, PRICES)["closed_95"] == 1.0
 
 
+def test_what_the_surrogate_answers_costs_nothing_and_goes_nowhere() -> None:
+    # It answers the half of which the model is surest, and rightly.
+    known = [replace(one, surrogate=True) if one.margin >= 0.5 else one for one in outcomes()]
+    share = below_share(known, 0.97, 0.99, PRICES)
+    assert share is not None
+    assert share < cost_share(known, 0.97, 0.99, PRICES, ORDERS["margin"])
+    # It is wrong in all that it answers: no money reaches the target.
+    wrong = [replace(one, surrogate=False) if one.margin >= 0.5 else one for one in outcomes()]
+    assert below_share(wrong, 0.97, 0.99, PRICES) is None
+
+
 def test_the_recorded_outcomes_are_of_the_whole_split_and_close_most_of_the_distance(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert len(load(ladder.RECORDED)) == 3_080
+    assert len(load(RECORDED)) == 3_080
     monkeypatch.setattr(sys, "argv", ["bench.ladder"])
     monkeypatch.setattr(ladder, "SEEDS", 2)
     ladder.main()
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["closed_99"] >= 0.5
     assert told["closed_95"] >= 0.5
+    assert told["surrogate"]["coverage"] >= 0.85
+    first = told["strong"]["0.94"]
+    assert first["with_surrogate_99"] < first["cost_share_99"]
     assert told["simulated"] == "the frontier tier"
