@@ -212,6 +212,8 @@ def test_calls_are_batched_and_a_cancelled_one_leaves_the_engine(tmp_path: Path)
 
     async def lived() -> None:
         await engine.start()
+        assert engine.load.figures().steps, "what compiles at a first call has been compiled"
+        assert engine.load.figures().running == 0
         assert engine.load.depth == 24, "half as much again as max_num_seqs"
         first = await engine.complete(a_call(model, output_limit=4))
         assert isinstance(first, Completed)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import (
     Completed,
@@ -26,7 +28,12 @@ from tierqueue.workers.engines.vllm.adapters import Adapters, placed
 from tierqueue.workers.engines.vllm.grammar import Grammar
 from tierqueue.workers.engines.vllm.turns import Turns
 
+_log = structlog.get_logger(__name__)
+
 FINISH = {"stop": "stop", "length": "length"}
+
+FIRST = 600.0
+"""Seconds in which the first call is to be answered: as long as vLLM waits for its core."""
 
 SHORT = 2048
 """Characters of a prompt that is made tokens of at once: a thread takes longer to be asked."""
@@ -103,6 +110,43 @@ class VllmEngine:
         self._turns = Turns() if self._adapters and launch.on_cpu() else None
         self._sampling = request.Sampling()
         self._grammar = Grammar(self._llm, self._sampling)
+        try:
+            await self._first_call()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _first_call(self) -> None:
+        """Make a call as any other, of which vLLM and torch compile what they had not before.
+
+        That takes minutes on a busy machine: of an item's call it would look like an engine that
+        hangs. What is wrong with it, the calls of items say.
+        """
+        call = Call(
+            item="first",
+            fence=0,
+            model=self._model,
+            system="",
+            prefix="",
+            question="Yes?",
+            schema={"type": "boolean"},
+            schema_name="first",
+            output_limit=2,
+            timeout=FIRST,
+            alternatives=0,
+        )
+        wrong: Exception | None = None
+        try:
+            async with asyncio.timeout(FIRST):
+                await self._generate(call)
+        except Exception as error:  # noqa: BLE001 - told apart below
+            wrong = error
+        if isinstance(wrong, TimeoutError) or not self.healthy:
+            said = f"the engine of {self._deployment} did not answer its first call: see above why"
+            raise Misconfigured(said, {"deployment": self._deployment}) from wrong
+        if wrong is not None:
+            _log.warning("first_call_failed", error=type(wrong).__name__)
+        self.load.idle()
 
     def _suits(self, llm: Any) -> None:
         """Refuse an engine whose context window is smaller than the one the policy routes by, and
