@@ -36,10 +36,10 @@ def erase(
 
     With a document its pieces. ``why`` is recorded and holds no payload.
     """
-    with app.ledger.read() as connection:
+    with app.installation.ledger.read() as connection:
         item_ids = documents.with_parts(connection, item_ids)
     for batch in _batches(item_ids):
-        with app.ledger.write() as connection:
+        with app.installation.ledger.write() as connection:
             ends = items.cancel(connection, batch, by)
         # Now: afterwards nothing is left to tell.
         Delivery(app).ended(ends)
@@ -47,15 +47,17 @@ def erase(
     erased, left = 0, list(item_ids)
     while True:
         for batch in _batches(left):
-            with app.ledger.write() as connection:
+            with app.installation.ledger.write() as connection:
                 gone = erasure.erase(connection, batch, by, why)
                 told = promises.ids_of(connection, batch)
             erased += len(gone)
             memory.forget_results(app.backend, told)
-        with app.ledger.read() as connection:
+        with app.installation.ledger.read() as connection:
             left = erasure.still_going(connection, left)
         if not left or time.monotonic() > until:
-            return Erased(erased, left, rewritten=bool(erased) and app.ledger.rewrite())
+            return Erased(
+                erased, left, rewritten=bool(erased) and app.installation.ledger.rewrite()
+            )
         pause.wait(_LOOK)
 
 

@@ -73,10 +73,10 @@ class LatestHealth:
 def check(app: TierqueueApp) -> Health:
     """Check ledger and broker. Raises what says that this process is set up wrongly."""
     found = [*_broker(app)]
-    policy = app.policy
+    policy = app.installation.policy
     try:
         progress, said = _ledger(app, policy)
-        if (refusal := writes.refused(app.ledger)) is not None:
+        if (refusal := writes.refused(app.installation.ledger)) is not None:
             found = [takes_no_writes(refusal), *found]
     except LedgerMismatch as error:
         return Health(None, [_setting(error, "tierqueue migrate"), *found])
@@ -156,7 +156,7 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
     Raises ``LedgerMismatch`` and what the database raises.
     """
     host = socket.gethostname() if host is None else host
-    with app.ledger.read() as connection:
+    with app.installation.ledger.read() as connection:
         known = ledger_progress.living(connection, database_now(connection))
     kind, tier = ("routing", None) if name == "routing" else ("worker", name)
     here = [
@@ -178,13 +178,13 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
 def _ledger(app: TierqueueApp, policy: Policy) -> tuple[Progress, list[Finding]]:
     from tierqueue.migrations import check
 
-    ledger, file = app.ledger, policy.digest
+    ledger, file = app.installation.ledger, policy.digest
     check(ledger)
     with ledger.read() as connection:
         writes.be_hasty(connection)
         applied = policies.applied(connection)
         if applied is not None:
-            policy = app.read_applied(applied)
+            policy = app.installation.read_applied(applied)
         now = database_now(connection)
         progress = ledger_progress.snapshot(connection)
         known = conditions.by_deployment(connection)
@@ -252,7 +252,7 @@ def diagnosis(app: TierqueueApp) -> list[Finding]:
     """Everything there is to say, also where settings or the policy are wrong."""
     parts: list[Callable[[], list[Finding]]] = [
         lambda: check(app).findings,
-        lambda: deployments(app.policy, os.environ),
+        lambda: deployments(app.installation.policy, os.environ),
     ]
     found: list[Finding] = []
     for part in parts:

@@ -12,6 +12,7 @@ from tests.tasks.producer import Producer, Worker
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 from tierqueue.tasks.broker.wakes import Wakes
+from tierqueue.tasks.installation import Installation
 
 
 def _hang_up(celery: Celery) -> None:
@@ -37,10 +38,10 @@ def producer_to(
     monkeypatch.setenv(
         "TIERQUEUE_POLICY", str(_policy(tmp_path, 'default_sensitivity = "internal"\n'))
     )
-    # On a machine that is busy with other tests this process may stand still.
-    monkeypatch.setattr(app, "idle_writes", 60.0)
     opened: list[Ledger] = []
-    before, app._made = app._made, {}
+    # On a machine that is busy with other tests this process may stand still.
+    installation = Installation(app, idle_writes=60.0)
+    monkeypatch.setattr(app, "installation", installation)
 
     def on(url: str) -> Producer:
         monkeypatch.setenv("TIERQUEUE_LEDGER_URL", url)
@@ -48,16 +49,14 @@ def producer_to(
         # A command that ran before, without a broker, may have made one that asks another.
         app._backend_cache = None
         app._local.__dict__.pop("backend", None)
-        opened.append(app.ledger)
-        return Producer(app, app.ledger)
+        opened.append(app.installation.ledger)
+        return Producer(app, app.installation.ledger)
 
     yield on
-    if "wakes" in app._made:
-        app.wakes.flush()
+    installation.close()
     _hang_up(app)
     for ledger in opened:
         ledger.close()
-    app._made = before
 
 
 @pytest.fixture
@@ -114,15 +113,18 @@ def command(
     """The command on the ledger of a URL, under the test module's ``POLICY``, else an empty one."""
     _policy(tmp_path, getattr(request.module, "POLICY", ""))
     monkeypatch.chdir(tmp_path)
-    before = app._made
+    opened: list[Installation] = []
 
     def on(url: str) -> Command:
         monkeypatch.setenv("TIERQUEUE_LEDGER_URL", url)
-        app._made = {"wakes": Wakes(lambda: None)}
+        opened.append(installation := Installation(app))
+        installation.wakes = Wakes(lambda: None)
+        monkeypatch.setattr(app, "installation", installation)
         return Command(capsys)
 
     yield on
-    app._made = before
+    for installation in opened:
+        installation.close()
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ class TierWorker:
         self._watches: list[Future[None]] = []
         self._loading: dict[str, Any] = {}
         self._beat = ExitStack()
-        self._policy_watch = PolicyWatch(app, self._use)
+        self._policy_watch = PolicyWatch(app.installation, self._use)
         self._stopping = False
         as_started.use(app, tier.value, GATE_POOL)
         app.task(
@@ -163,10 +163,10 @@ class TierWorker:
         self._close_engines()
 
     def _engine(self, deployment: Deployment, environ: Mapping[str, str]) -> Engine:
-        return engines.build(deployment, environ, self.app.settings.policy_folder)
+        return engines.build(deployment, environ, self.app.installation.settings.policy_folder)
 
     def _build(self) -> None:
-        settings, ledger = self.app.settings, self.app.ledger
+        settings, ledger = self.app.installation.settings, self.app.installation.ledger
         ledger.await_answer(lambda: migrations.check(ledger))
         policies = self._policy_watch.begin()
         policy = policies.own
@@ -194,7 +194,7 @@ class TierWorker:
                 for deployment, engine in built
             }
         )
-        events = self.app.item_events
+        events = self.app.installation.item_events
         delivery = Delivery(self.app)
         serves = {deployment.name: deployment.tier.value for deployment in deployments}
         self._leases = Leases(ledger, limiter, serves, settings.lease)
@@ -218,7 +218,7 @@ class TierWorker:
 
         def told(ends: Ends) -> None:
             delivery.ended(ends)
-            self.app.wakes.call()
+            self.app.installation.wakes.call()
 
         def known() -> Known:
             with ledger.read() as connection:
@@ -308,16 +308,18 @@ class TierWorker:
         self._not_held = not_held(tried, self.app.tasks)
 
     def _concurrency(self) -> int | None:
-        with self.app.ledger.read() as connection:
+        with self.app.installation.ledger.read() as connection:
             stated = tier_concurrency.concurrency(connection, self._tier)
-        return self.app.policy.tiers[self._tier].concurrency if stated is None else stated
+        return (
+            self.app.installation.policy.tiers[self._tier].concurrency if stated is None else stated
+        )
 
     def _notify(self, message: Message) -> None:
         self._hook.notify(message)
 
     def _load(self, deployment: Deployment, engine: Engine) -> None:
         """Start an engine: minutes, where a large model's weights are read."""
-        with self.app.ledger.read() as connection:
+        with self.app.installation.ledger.read() as connection:
             since = {"loading": database_now(connection)}
         self._loading = {"loading": deployment.name, "moments": since}
         _log.info("engine_loading", deployment=deployment.name, model=deployment.model)
@@ -333,7 +335,7 @@ class TierWorker:
         self._watches.append(self._loop.submit(self._watch(engine)))
 
     def _beats(self, told: Callable[[], dict[str, Any]]) -> None:
-        heartbeat = Heartbeat(self.app.ledger, "worker", self._tier.value, told)
+        heartbeat = Heartbeat(self.app.installation.ledger, "worker", self._tier.value, told)
         heartbeat.start()
         self._beat.callback(heartbeat.stop)
 
@@ -344,7 +346,7 @@ class TierWorker:
         return {
             "counts": {"stale_fences": self._settler.stale, "ended": self._settler.ended},
             "moments": {"claimed": self._executor.claimed_at, "ended": self._settler.ended_at},
-            "policy": self.app.policy.digest,
+            "policy": self.app.installation.policy.digest,
             "draining": self._executor.draining,
             "pool": GATE.size,
             "breakers_open": self._breaker.open(),
@@ -360,7 +362,7 @@ class TierWorker:
         self._policy_watch.stop()
         self._executor.drain()
         self._lane.stop()
-        wait = max(0.5, self.app.settings.grace - BEFORE_THE_END)
+        wait = max(0.5, self.app.installation.settings.grace - BEFORE_THE_END)
         last_call = threading.Timer(wait, self._leases.abort_all, args=["drain"])
         last_call.daemon = True
         last_call.start()

@@ -76,7 +76,7 @@ class _Producer:
 
     def _open(self) -> int:
         try:
-            with app.ledger.read() as connection:
+            with app.installation.ledger.read() as connection:
                 asked = text("SELECT count(*) FROM items WHERE ended_at IS NULL")
                 return int(connection.execute(asked).scalar_one())
         except Exception:  # noqa: BLE001 - the ledger is away: try to submit all the same
@@ -189,7 +189,10 @@ class _Producer:
 
         def submit() -> None:
             Submission(complete, path, {}).submit(
-                app.ledger, app.wakes.call, max_cost=ceiling, progress=lambda *_: None
+                app.installation.ledger,
+                app.installation.wakes.call,
+                max_cost=ceiling,
+                progress=lambda *_: None,
             )
 
         self._noted("job", keys, submit)

@@ -22,7 +22,7 @@ def main() -> None:
     # Connections are opened and code is loaded by a call that is not told.
     classify.delay(ticket(0), LABELS, budget="first", latency=latency)
     if sys.argv[5]:
-        with app.ledger.write() as connection:
+        with app.installation.ledger.write() as connection:
             pauses.resume(connection, "budget", sys.argv[5], "bench")
     sent: dict[str, tuple[str, float]] = {}
     for number in range(each * tenants):
@@ -30,7 +30,7 @@ def main() -> None:
         result = classify.delay(ticket(number), LABELS, budget=budget, latency=latency)
         sent[result.id] = (budget, at)
         time.sleep(pause)
-    app.wakes.flush()
+    app.installation.wakes.flush()
     print(json.dumps(sent))
 
 

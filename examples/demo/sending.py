@@ -42,11 +42,11 @@ def sample(place: Place, console: Console) -> Summary:
         ended, right = _ended(result, call.case, until)
         if call.case is not None:
             cases.append(Case(call.case, ended, right))
-    rows = list(every_result(app.ledger, job_id))
+    rows = list(every_result(app.installation.ledger, job_id))
     if not place.live:
         cases.append(_malformed(rows))
     return Summary(
-        app.ledger,
+        app.installation.ledger,
         place.policy,
         [*ids, *(row["id"] for row in rows)],
         cases,
@@ -60,17 +60,21 @@ def tickets(
     """A job over any CSV: one column of it, and no other, is classified."""
     names = samples.LABELS if labels is None else labels.read_text(encoding="utf-8").splitlines()
     job_id = _job(path, {"labels": [name for name in names if name.strip()]}, column, console)
-    ids = [row["id"] for row in every_result(app.ledger, job_id)]
-    return Summary(app.ledger, place.policy, ids, (), {})
+    ids = [row["id"] for row in every_result(app.installation.ledger, job_id)]
+    return Summary(app.installation.ledger, place.policy, ids, (), {})
 
 
 def _job(path: Path, fixed: dict[str, Any], column: str | None, console: Console) -> str:
     submission = Submission(classify, path, fixed, column=column)
     submitted = submission.submit(
-        app.ledger, app.wakes.call, max_cost=None, progress=_quiet, anew=True
+        app.installation.ledger,
+        app.installation.wakes.call,
+        max_cost=None,
+        progress=_quiet,
+        anew=True,
     )
     console.print(f"{submitted.total} rows of {path.name} are job {submitted.id}", markup=False)
-    watch(app.ledger, submitted.id, console=console, patience=_PATIENCE)
+    watch(app.installation.ledger, submitted.id, console=console, patience=_PATIENCE)
     return submitted.id
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, literal, select, tuple_, update
 
-from tierqueue.ledger import audit_log, tables
-from tierqueue.ledger.accounting import simulated
+from tierqueue.ledger import audit_log, simulated, tables
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items

@@ -190,7 +190,11 @@ def mount(app: TierqueueApp) -> None:
     # First: the last of Flower's own catches every path.
     handlers[:0] = [
         url(r"/healthz", Healthz, {"health": health}),
-        url(r"/task/(.+)", ItemPage, {"ledger": app.ledger, "simulated": app.policy.simulated}),
+        url(
+            r"/task/(.+)",
+            ItemPage,
+            {"ledger": app.installation.ledger, "simulated": app.installation.policy.simulated},
+        ),
         url(r"/", WorkersPage, {"health": health}),
         url(r"/workers", WorkersPage, {"health": health}),
     ]

@@ -38,7 +38,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.app.item_events.hostname = self.hostname
+        self.app.installation.item_events.hostname = self.hostname
         self._gathering = False
 
     def on_send_event_buffered(self) -> None:

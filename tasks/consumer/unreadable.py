@@ -45,7 +45,7 @@ def keep_bytes(
     app: TierqueueApp, raw: bytes, queue: str, headers: Mapping[str, Any], error: str
 ) -> None:
     """Commit bytes that came on ``queue``; raises what the ledger raises."""
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         kept = raw_messages.keep(connection, queue=queue, body=raw, headers=headers, error=error)
     _log.error("message_undecodable", kept=kept, queue=queue, error=error, bytes=len(raw))
 
@@ -70,7 +70,7 @@ def tell_sender(app: TierqueueApp, message: Message, error: str) -> None:
                 raise
             _log.warning("sender_not_notified", error=type(failure).__name__)
     elif task is None:
-        with app.ledger.read() as connection:
+        with app.installation.ledger.read() as connection:
             known = promises.exists(connection, call_id)
         if not known:
             _fail(app, call_id, name)

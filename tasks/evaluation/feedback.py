@@ -40,7 +40,7 @@ def feedback(
         raise InvalidItem("say whether the answer is correct, or what it should have been")
     if correct and corrected_output is not None:
         raise InvalidItem("an answer that is correct needs no other: leave one of the two out")
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         item_id = next(iter(items_of(connection, [named])), named)
         found = labels.judgeable(connection, item_id)
         if found is None:

@@ -29,7 +29,7 @@ def pending_reviews(
     """Items that wait for a person, the first that runs out of time first."""
     from tierqueue.ledger.evaluation import reviews
 
-    with app.ledger.read() as connection:
+    with app.installation.ledger.read() as connection:
         return reviews.pending(connection, task=task, assignee=assignee, most=most)
 
 
@@ -50,7 +50,7 @@ class Review:
         """The answers that were refused, in their order, each with why."""
         from tierqueue.ledger.evaluation import reviews
 
-        with app.ledger.read() as connection:
+        with app.installation.ledger.read() as connection:
             return reviews.refused(connection, self._id(connection))
 
     def assign(self, *, to: str | None = None, within: float | None = None, by: str) -> int:
@@ -69,7 +69,7 @@ class Review:
             raise InvalidItem(f"say to whom, in at most {_MOST_NAME} characters")
         if within is not None and not 0 < within <= _LONGEST:
             raise InvalidItem("say within which time: more than nothing, at most a year")
-        with app.ledger.write() as connection:
+        with app.installation.ledger.write() as connection:
             item = self._locked(connection)
             due = None if within is None else database_now(connection) + round(within * 1e6)
             return reviews.assign(connection, item, assignee=to, due=due, by=by)
@@ -82,7 +82,7 @@ class Review:
         from tierqueue.ledger.evaluation import reviews
         from tierqueue.ledger.evaluation.reviews import Decision
 
-        with app.ledger.write() as connection:
+        with app.installation.ledger.write() as connection:
             item = self._locked(connection)
             kept = [
                 one
@@ -109,7 +109,7 @@ class Review:
         from tierqueue.ledger.evaluation import reviews
         from tierqueue.ledger.evaluation.reviews import Decision
 
-        with app.ledger.write() as connection:
+        with app.installation.ledger.write() as connection:
             item = self._locked(connection)
             kept = checked(item, output)
             receipt = _receipt(item, by, "corrected", f"{by} answered", None)
@@ -127,7 +127,7 @@ class Review:
 
         if not why.strip() or len(why) > _MOST_WORDS:
             raise InvalidItem(f"say why, in at most {_MOST_WORDS} characters")
-        with app.ledger.write() as connection:
+        with app.installation.ledger.write() as connection:
             item = self._locked(connection)
             message = f"item {item.id}: {by} rejected it in review: {why}"
             death = Death(item.id, "rejected", message, {"item": item.id, "review": True})
@@ -154,7 +154,7 @@ class Review:
         from tierqueue.tasks.results.delivery import Delivery
 
         Delivery(app).ended(ends)
-        app.wakes.call()
+        app.installation.wakes.call()
 
 
 def _confidence(item: "Judgeable", taken: "reviews.Refused") -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Job:
         from tierqueue.ledger.operations import jobs
 
         self._row()
-        with app.ledger.read() as connection:
+        with app.installation.ledger.read() as connection:
             return jobs.progress(connection, self.id)
 
     def outlook(self) -> "Outlook":
@@ -51,7 +51,7 @@ class Job:
         from tierqueue.tasks.jobs.outlook import outlook_of
 
         self._row()
-        return outlook_of(app.ledger, self.id)[1]
+        return outlook_of(app.installation.ledger, self.id)[1]
 
     def wait(self, timeout: float | None = None) -> "Progress":
         """Wait until every row has ended; raises ``TimeoutError`` after ``timeout`` seconds."""
@@ -71,7 +71,7 @@ class Job:
         from tierqueue.tasks.jobs.given_back.answers import Shape
         from tierqueue.tasks.jobs.given_back.results import JobResults
 
-        yield from JobResults(app.ledger, self._row(), Shape(prefix, flat)).rows()
+        yield from JobResults(app.installation.ledger, self._row(), Shape(prefix, flat)).rows()
 
     def cancel(self, by: str = "python") -> int:
         """Cancel what has not ended; running calls are aborted. Returns how many rows ended so."""
@@ -80,17 +80,17 @@ class Job:
         self._row()
         cancelled = 0
         while True:
-            with app.ledger.write() as connection:
+            with app.installation.ledger.write() as connection:
                 rows = jobs.cancel(connection, self.id, by)
             if rows is None:
-                app.wakes.call()
+                app.installation.wakes.call()
                 return cancelled
             cancelled += rows
 
     def _row(self) -> Mapping[Any, Any]:
         from tierqueue.ledger.operations import jobs
 
-        with app.ledger.read() as connection:
+        with app.installation.ledger.read() as connection:
             row = jobs.get(connection, self.id)
         if row is None:
             raise InvalidItem(f"there is no job {self.id}")
@@ -127,8 +127,8 @@ def submit_job(
         task, Path(source), fixed, column=column, reading=reading, pieces=pieces
     )
     done = submission.submit(
-        app.ledger,
-        app.wakes.call,
+        app.installation.ledger,
+        app.installation.wakes.call,
         max_cost=limit,
         progress=lambda _committed, _total: None,
         retry_failed=retry_failed,

@@ -181,7 +181,7 @@ class DocumentResult(Generic[Out]):
     def _spent(self) -> "Mapping[str, Spent]":
         from tierqueue.ledger.results.spent import spent
 
-        with self.items[0].app.ledger.read() as connection:
+        with self.items[0].app.installation.ledger.read() as connection:
             return spent(connection, [item.id for item in self.items])
 
     def _missing(self, spent: "Mapping[str, Spent]") -> tuple[Missing, ...]:

@@ -74,7 +74,7 @@ def dated(task: ItemTask[..., Any], demands: Mapping[str, Any]) -> dict[str, Any
     from tierqueue.tasks.routing.foreseen import this_moment
 
     try:
-        at = resolve(Demands(), task.name, app.policy, this_moment()).deadline
+        at = resolve(Demands(), task.name, app.installation.policy, this_moment()).deadline
     except (InvalidPolicy, Misconfigured):
         return dict(demands)
     assert at is not None
@@ -138,8 +138,8 @@ def both_ways(
     from tierqueue.tasks.routing.foreseen import this_moment
 
     try:
-        policy = app.policy
-        with app.ledger.read() as connection:
+        policy = app.installation.policy
+        with app.installation.ledger.read() as connection:
             known = evidence.by_task(connection)
         conditions = Conditions(now=this_moment(), evidence=known)
         return _compared(part, text, pieces, own, demands, policy, conditions)
@@ -155,7 +155,7 @@ def begun_whole(part: ItemTask[..., Any], key: str, demands: Mapping[str, Any]) 
     """
     from tierqueue.ledger.lifecycle.items import is_known
 
-    with app.ledger.read() as connection:
+    with app.installation.ledger.read() as connection:
         for whole, first in ((True, whole_key(key)), (False, key)):
             stored = part.stored_key(f"{first}/0", demands.get("budget"))
             if is_known(connection, stored):

@@ -108,7 +108,7 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
     def ledger(self) -> Ledger | None:
         """The ledger, for whoever reaches it."""
         app = self.app
-        return app.ledger if app.settings.ledger_url is not None else None
+        return app.installation.ledger if app.installation.settings.ledger_url is not None else None
 
     @property
     def away(self) -> bool:
@@ -186,7 +186,7 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
             if known := self._without_broker([task_id]):
                 return known[task_id]
             raise
-        joined = task_id in self.app.joined
+        joined = task_id in self.app.installation.joined
         wait = meta["status"] == states.PENDING and not (joined or ASKS_LEDGER.get())
         if wait or meta["status"] == states.SUCCESS:
             return meta
@@ -221,7 +221,9 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
         for promise_id in failed:
             self._cache.pop(promise_id, None)
         joined = [
-            promise_id for promise_id in wanted - told_of.keys() if promise_id in self.app.joined
+            promise_id
+            for promise_id in wanted - told_of.keys()
+            if promise_id in self.app.installation.joined
         ]
         corrected = (failed and self._known(failed)) or {}
         return corrected | ((joined and self._known(joined, at_once=True)) or {})

@@ -19,7 +19,7 @@ def cancel_behind(app: TierqueueApp, task_ids: Sequence[str]) -> set[str]:
     An item that waits ends at once and its producers are told; one that runs ends when its call
     is aborted; one that has ended stays as it is.
     """
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         known = [task_id for task_id in task_ids if promises.exists(connection, task_id)]
         ends = items.cancel(connection, promises.items_of(connection, known), "a revoke")
     Delivery(app).ended(ends)
@@ -41,7 +41,7 @@ class ItemControl(Control):  # type: ignore[misc]  # celery ships no types
         """
         ids = [str(celery_id) for celery_id in maybe_list(task_id) or []]
         ours: set[str] = set()
-        if self.app.settings.ledger_url is not None:
+        if self.app.installation.settings.ledger_url is not None:
             ours = cancel_behind(self.app, sorted(set(ids)))
         others = [celery_id for celery_id in ids if celery_id not in ours]
         replies = super().revoke(others, *args, **kwargs) if others else None

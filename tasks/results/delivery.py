@@ -29,7 +29,7 @@ class Delivery:
 
     def __init__(self, app: TierqueueApp) -> None:
         self._app = app
-        self._ledger = app.ledger
+        self._ledger = app.installation.ledger
 
     def ended(self, ends: Ends) -> None:
         """Keep what is owed for these ends; says each dead letter in one log line.
@@ -55,7 +55,7 @@ class Delivery:
             with self._ledger.read() as connection:
                 spent = endings.spent(connection, ids)
                 letters = announcements.of_items(connection, ids)
-        self._app.item_events.ended(pairs, spent=spent)
+        self._app.installation.item_events.ended(pairs, spent=spent)
         self.keep(pairs)
         self.announce(letters)
 

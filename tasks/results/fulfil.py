@@ -168,7 +168,7 @@ def _notify(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
     context = _context(promise)
     group_id = promise.group_id if promise.chord else None
     if group_id is not None:
-        with app.ledger.read() as connection:
+        with app.installation.ledger.read() as connection:
             if not chords.is_ours(connection, group_id):
                 group_id = None
     if group_id is not None:
@@ -204,7 +204,7 @@ def _joined(parts: Sequence[Ending], *, partial: bool) -> list[Any]:
 
 def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
     """Send a chord's body once its last part has ended; its ids make a second sending harmless."""
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         parts = chords.parts(connection, group_id)
         begun = None if parts is None else chords.begin(connection, group_id)
         told = chords.has_failed(connection, group_id)
@@ -229,18 +229,18 @@ def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
             else:
                 _document_goes_on(app, part)
     except BaseException:
-        with app.ledger.write() as connection:
+        with app.installation.ledger.write() as connection:
             chords.give_up(connection, group_id)
         raise
     finally:
         _unattended.reset(unseen)
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         chords.sent(connection, group_id, failed=failed)
 
 
 def _joins(app: TierqueueApp, part: Mapping[str, Any]) -> bool:
     """Whether a document waits for an item that joins answers; else it is looked at itself."""
-    with app.ledger.read() as connection:
+    with app.installation.ledger.read() as connection:
         waits = documents.waiting(connection, part["document"]) is not None
     if waits and "from" not in part:
         _document_goes_on(app, part)
@@ -248,9 +248,9 @@ def _joins(app: TierqueueApp, part: Mapping[str, Any]) -> bool:
 
 
 def _document_goes_on(app: TierqueueApp, part: Mapping[str, Any]) -> None:
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         documents.soon(connection, part["document"])
-    app.wakes.call()
+    app.installation.wakes.call()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def replay(
     chosen_by: dead_letters.Wanted | None = None,
 ) -> list[str]:
     """``dead_letters.replay``, and then what everybody was told of their death is taken back."""
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         back = dead_letters.replay(
             connection, item_ids, by, floor=floor, max_cost=max_cost, chosen_by=chosen_by
         )
@@ -39,14 +39,14 @@ def take_back(app: TierqueueApp, item_ids: Sequence[str]) -> None:
     Raises nothing: what the broker goes on remembering is overwritten when the items end, and
     producers who reach the ledger read the truth there meanwhile.
     """
-    with app.ledger.read() as connection:
+    with app.installation.ledger.read() as connection:
         owed = promises.unkept(connection, item_ids)
     try:
         forget_failures(app, owed)
     except Exception as error:  # noqa: BLE001 - the broker is away
         _log.warning("failures_not_taken_back", count=len(owed), error=type(error).__name__)
-    app.item_events.retried([promise.id for promise in owed], "replayed")
-    app.wakes.call()
+    app.installation.item_events.retried([promise.id for promise in owed], "replayed")
+    app.installation.wakes.call()
 
 
 def forget_failures(app: TierqueueApp, owed: Sequence[Promise]) -> None:

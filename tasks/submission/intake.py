@@ -57,7 +57,7 @@ def take_in(
                 task, args, kwargs, item_id=promise.id, not_before=not_before, expires=expires
             )
             _may_come_by_name(app, new)
-            with app.ledger.write() as connection:
+            with app.installation.ledger.write() as connection:
                 items.submit(connection, new, promise)
         except InvalidItem as error:
             refuse(app, task.name, args, kwargs, promise, error)
@@ -132,12 +132,12 @@ def _commit_refusal(
     promise: Promise,
     error: InvalidItem,
 ) -> Ends | None:
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         return items.refuse(connection, task, arguments, promise, error)
 
 
 def _may_come_by_name(app: TierqueueApp, new: NewItem) -> None:
-    policy = app.policy
+    policy = app.installation.policy
     stated = None if new.sensitivity is None else Sensitivity(new.sensitivity)
     sensitivity = resolve(Demands(sensitivity=stated), new.task, policy, 0).sensitivity
     if new.inherits == Sensitivity.REGULATED:

@@ -153,7 +153,7 @@ class ItemTask(TaskType, Generic[P, Out_co]):
                 expires=options.get("expires"),
                 unattended=fulfil.unattended(),
             )
-            with app.ledger.write() as connection:
+            with app.installation.ledger.write() as connection:
                 part_new = new if part is None else documents.joining(connection, new, part)
                 joined = part_new is None or submit(connection, part_new, promise) != item_id
         except InvalidItem as error:
@@ -161,13 +161,13 @@ class ItemTask(TaskType, Generic[P, Out_co]):
                 raise
             intake.refuse(app, self.name, args or (), kwargs or {}, promise, error)
             if part is not None:
-                with app.ledger.write() as connection:
+                with app.installation.ledger.write() as connection:
                     documents.refused(connection, item_id, part)
             joined = True
         else:
-            app.wakes.call()
+            app.installation.wakes.call()
         if joined:
-            app.joined[item_id] = True
+            app.installation.joined[item_id] = True
         result = self.AsyncResult(item_id)
         if parent is not None and options.get("add_to_parent", True):
             parent.add_trail(result)
@@ -188,8 +188,8 @@ class ItemTask(TaskType, Generic[P, Out_co]):
         new = self.called(args, kwargs, item_id=item_id, not_before=None, expires=None)
         promise = Promise(id=item_id, item_id=item_id, task=self.name, root_id=item_id)
         app = self._tierqueue
-        if caller_session.submit_in(session, new, promise, app.wakes.call) != item_id:
-            app.joined[item_id] = True
+        if caller_session.submit_in(session, new, promise, app.installation.wakes.call) != item_id:
+            app.installation.joined[item_id] = True
         return self.AsyncResult(item_id)
 
     def run(self, *args: Any, **kwargs: Any) -> NoReturn:

@@ -28,7 +28,7 @@ def pipeline(name: str, **demands: Unpack[Demands]) -> Demands:
     rule = CeilingRule.model_construct(
         scope="budget", name=name, window="total", timezone="UTC", limit=limit
     )
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         known = ceiling_changes.in_force(connection, "budget", name, "total")
         if known is None or (known.name, known.limit) != (name, limit):
             ceiling_changes.change(connection, rule, "pipeline")

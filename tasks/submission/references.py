@@ -60,7 +60,7 @@ def resolved(
         return list(args), dict(kwargs)
     from tierqueue.ledger.results.earlier import earlier
 
-    with app.ledger.read() as connection:
+    with app.installation.ledger.read() as connection:
         found = earlier(connection, calls)
 
     def read(name: str, value: Any) -> Any:

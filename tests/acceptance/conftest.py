@@ -9,6 +9,7 @@ import pytest
 from tests.acceptance.acceptance_system import POLICY, Build, RunningSystem
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
+from tierqueue.tasks.installation import Installation
 from tools.system import System
 
 
@@ -16,14 +17,10 @@ from tools.system import System
 def build_system(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     """Starts houses on the session's broker, and makes this process their producer."""
     started: list[tuple[System, Ledger]] = []
-    before, app._made = app._made, {}
     patch = pytest.MonkeyPatch()
 
     def end() -> None:
-        if "wakes" in app._made:
-            app.wakes.flush()
-        if "ledger" in app._made:
-            app.ledger.close()
+        app.installation.close()
         for system, ledger in started:
             ledger.close()
             system.stop()
@@ -55,15 +52,13 @@ def build_system(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -
         system.start()
         for name in ("BROKER_URL", "LEDGER_URL", "POLICY"):
             patch.setenv(f"TIERQUEUE_{name}", system.environ[f"TIERQUEUE_{name}"])
-        app._made = {}
         # On a machine that is busy with other tests this process may stand still.
-        patch.setattr(app, "idle_writes", 20.0)
+        patch.setattr(app, "installation", Installation(app, idle_writes=20.0))
         app.conf.update(broker_url=system.broker_url)
         return RunningSystem(system, ledger)
 
     yield build
     end()
-    app._made = before
     patch.undo()
 
 

@@ -23,7 +23,7 @@ limits = { in_flight = 20 }
 def a_worker_beats(name: str, tier: str, pool: int | None) -> None:
     """A worker's heartbeat; an older release says nothing of its pool."""
     detail = {} if pool is None else {"pool": pool}
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         progress.beat(connection, name, kind="worker", tier=tier, detail=detail)
 
 

@@ -157,8 +157,7 @@ def test_the_doctor_finds_a_deployment_without_a_price_or_a_key(
     prices = 'simulated = true\nprices = { input = "5", output = "25" }'
     path.write_text(POLICY.replace(prices, unlisted))
     monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
-    for read in ("settings", "policy"):
-        house.app._made.pop(read, None)
+    del house.app.installation.settings
     status, out, _ = run(capsys, "doctor")
     assert status == 1
     assert "has no price" in out

@@ -45,7 +45,7 @@ def a_worker_tells(name: str, ago: float, used: int, learned: int | None = None)
     told = {"ago": ago, "used": {"requests_per_minute": used}, "learned": {}}
     if learned is not None:
         told["learned"] = {"requests_per_minute": learned}
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         detail = {"limits": {"best": told}}
         progress.beat(connection, name, kind="worker", tier="frontier", detail=detail)
 
@@ -74,7 +74,7 @@ def test_the_policys_limit_holds_until_an_operator_sets_it_and_again_once_it_is_
 
 
 def test_what_was_learned_and_when_is_shown_without_a_worker_too(tierqueue: Command) -> None:
-    with app.ledger.write() as connection:
+    with app.installation.ledger.write() as connection:
         at = now(connection)
         rows = [("told", 40, at - 7_300_000_000), ("refused", 30, at - 180_000_000)]
         learned_limits.write(

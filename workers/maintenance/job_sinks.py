@@ -51,7 +51,7 @@ class JobSinks:
     """Many stages share the sinks through the ledger."""
 
     def __init__(self, app: TierqueueApp) -> None:
-        self._ledger = app.ledger
+        self._ledger = app.installation.ledger
 
     def one(self) -> bool:
         """Look at one job, and write what of it has ended; false: none is due."""

@@ -38,7 +38,7 @@ class JobWebhooks:
     """Many stages share the webhooks through the ledger."""
 
     def __init__(self, app: TierqueueApp) -> None:
-        self._ledger = app.ledger
+        self._ledger = app.installation.ledger
 
     def one(self) -> bool:
         """Look at one job, and tell of it where there is something to tell; false: none is due."""

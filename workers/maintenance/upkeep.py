@@ -54,7 +54,7 @@ class Upkeep:
 
     def __init__(self, app: TierqueueApp) -> None:
         self._app = app
-        self._ledger = app.ledger
+        self._ledger = app.installation.ledger
         self._delivery = Delivery(app)
         self._continuity = memory.Continuity(app.backend)
         self._noticed: tuple[int, int] | None = None
@@ -87,7 +87,7 @@ class Upkeep:
     def _schedules(self) -> None:
         if made := firing.run_due(self._ledger):
             _log.info("schedules_ran", items=made)
-            self._app.wakes.call()
+            self._app.installation.wakes.call()
 
     def _mend(self) -> None:
         """Notice that the broker forgot, and tell it again what it was told since.
@@ -130,7 +130,7 @@ class Upkeep:
         """Take away what has had its time; the books and receipts stay."""
         if time.monotonic() - self._retained < _SLOW:
             return
-        retention = self._app.policy.retention
+        retention = self._app.installation.policy.retention
         full = False
         with self._ledger.write() as connection:
             now = database_now(connection)
@@ -161,7 +161,9 @@ class Upkeep:
                 count, seen = broker_loss.forget_told(
                     connection,
                     told_before=told_before,
-                    told_after=max(since, lost_at - round(app.settings.result_expires * 1_000_000)),
+                    told_after=max(
+                        since, lost_at - round(app.installation.settings.result_expires * 1_000_000)
+                    ),
                     regulated_after=max(since, lost_at - REGULATED_EXPIRES * 1_000_000),
                     last_id=last,
                     most=_PAGE,

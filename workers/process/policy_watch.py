@@ -8,7 +8,7 @@ import structlog
 from tierqueue.ledger.in_force import policies
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import TierqueueError
-from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.installation import Installation
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT, Policies
 from tierqueue.workers.process.ticker import Ticker
 
@@ -26,8 +26,8 @@ class PolicyWatch:
     ``begin`` comes first.
     """
 
-    def __init__(self, app: TierqueueApp, take: Callable[[Policies], None]) -> None:
-        self._app = app
+    def __init__(self, installation: Installation, take: Callable[[Policies], None]) -> None:
+        self._installation = installation
         self._policies: Policies | None = None
         self._take = take
         self._refused: str | None = None
@@ -39,13 +39,15 @@ class PolicyWatch:
 
         Raises ``InvalidPolicy``, also where what was in force a moment ago cannot be read.
         """
-        with self._app.ledger.read() as connection:
+        with self._installation.ledger.read() as connection:
             since = database_now(connection) - ROLL_OUT
             found = policies.applied_since(connection, since)
-        begun = Policies(self._app.read_applied(found[0]) if found else self._app.policy)
+        begun = Policies(
+            self._installation.read_applied(found[0]) if found else self._installation.policy
+        )
         for applied in found[1:]:
-            begun = begun.followed_by(self._app.read_applied(applied), applied.at)
-        self._app.policy, self._policies = begun.own, begun
+            begun = begun.followed_by(self._installation.read_applied(applied), applied.at)
+        self._installation.policy, self._policies = begun.own, begun
         return begun
 
     def start(self) -> None:
@@ -64,18 +66,18 @@ class PolicyWatch:
     def _look(self) -> None:
         before = self._policies
         assert before is not None
-        with self._app.ledger.read() as connection:
+        with self._installation.ledger.read() as connection:
             digest = policies.applied_digest(connection)
             if digest in (None, before.own.digest, self._refused):
                 return
             applied = policies.applied(connection)
         assert applied is not None
         try:
-            after = before.followed_by(self._app.read_applied(applied), applied.at)
+            after = before.followed_by(self._installation.read_applied(applied), applied.at)
             self._take(after)
         except TierqueueError as error:
             self._refused = applied.digest
             _log.error("policy_not_taken", policy=applied.digest, why=error.message)
             return
-        self._app.policy, self._policies = after.own, after
+        self._installation.policy, self._policies = after.own, after
         _log.info("policy_taken", policy=applied.digest, version=applied.id)

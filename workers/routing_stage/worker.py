@@ -16,7 +16,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks import logs
 from tierqueue.tasks.app import TierqueueApp
-from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker import memory, names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.schedules import jobs as scheduled_jobs
@@ -75,7 +75,9 @@ class RoutingWorker:
             as_started.check(self._app, names.ROUTING, TaskPool, sender.pool_cls)
             self._stage = self._build()
             self._expiry = self._build_expiry(self._stage)
-            self._documents = Documents(self._app.ledger, self._app.policy, Delivery(self._app))
+            self._documents = Documents(
+                self._app.installation.ledger, self._app.installation.policy, Delivery(self._app)
+            )
             self._stage.start()
         except TierqueueError as error:
             sys.stderr.write(f"routing stage cannot start: {error}\n")
@@ -96,7 +98,9 @@ class RoutingWorker:
         ]
         for ticker in self._tickers:
             ticker.start()
-        self._heartbeat = Heartbeat(self._app.ledger, "routing", None, self._stage.heartbeat_detail)
+        self._heartbeat = Heartbeat(
+            self._app.installation.ledger, "routing", None, self._stage.heartbeat_detail
+        )
         self._heartbeat.start()
 
     def _stop(self, **_: Any) -> None:
@@ -110,44 +114,45 @@ class RoutingWorker:
             self._heartbeat.stop()
 
     def _build(self) -> RoutingStage:
-        app = self._app
-        settings, ledger = app.settings, app.ledger
+        installation = self._app.installation
+        ledger = installation.ledger
         ledger.await_answer(lambda: migrations.check(ledger))
-        events = app.item_events
         return RoutingStage(
             ledger=ledger,
-            policy=app.take_policy(),
+            policy=installation.take_policy(),
             send=self._send,
-            delivery=Delivery(app),
-            received=events.received,
-            resend=settings.lease * RESEND_AFTER_LEASES,
+            delivery=Delivery(self._app),
+            received=installation.item_events.received,
+            resend=installation.settings.lease * RESEND_AFTER_LEASES,
             checkpoint=self._checkpoint,
             awake=self._say_awake,
             taken=self._taken,
         )
 
     def _build_expiry(self, stage: RoutingStage) -> Expiry:
-        app = self._app
+        installation = self._app.installation
         return Expiry(
-            ledger=app.ledger,
-            policy=app.policy,
-            lease=app.settings.lease,
+            ledger=installation.ledger,
+            policy=installation.policy,
+            lease=installation.settings.lease,
             ended=stage.ended,
             checkpoint=self._checkpoint,
         )
 
     def _submit_scheduled(self) -> bool:
-        return scheduled_jobs.submit_one(self._app.ledger, self._app.wakes.call)
+        return scheduled_jobs.submit_one(
+            self._app.installation.ledger, self._app.installation.wakes.call
+        )
 
     def _taken(self, policy: Policy) -> None:
-        self._app.policy = policy
+        self._app.installation.policy = policy
         for one in (self._expiry, self._documents):
             if one is not None:
                 one.use(policy)
 
     def _say_awake(self, awake: bool) -> None:
         try:
-            self._app.say_awake(awake)
+            memory.say_awake(self._app.backend, awake)
         except Exception as error:  # noqa: BLE001 - a wake too many is sent, or a tick passes
             _log.warning("awake_not_announced", error=type(error).__name__)
 

@@ -267,13 +267,13 @@ def _ask(
         labelled.keep(ledger)
         submitted = labelled.submission(tier).submit(
             ledger,
-            app.wakes.call,
+            app.installation.wakes.call,
             max_cost=left,
             progress=lambda _committed, _total: None,
             retry_failed=retry_failed,
             anew=anew,
         )
-        app.wakes.flush()
+        app.installation.wakes.flush()
         if not as_json:
             say(f"{name}: job {submitted.id}, {submitted.new:,} new, {submitted.reused:,} reused")
         last = watch(ledger, submitted.id, console=Console(soft_wrap=True, stderr=True))

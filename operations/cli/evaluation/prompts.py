@@ -9,8 +9,9 @@ import click
 
 from tierqueue.operations.cli.input.names import ago
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.output.printing import Column, dollars, emit, json_option, table
-from tierqueue.operations.cli.output.simulated import known, say_among
+from tierqueue.operations.cli.output.simulated import say_among
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.prompts import Asked
@@ -38,7 +39,7 @@ def prompts(task: str | None, since: str, as_json: bool) -> None:
     assert begin is not None
     with opened() as ledger, ledger.read() as connection:
         refuse_unknown(connection, {"task": task})
-        found, names = compared(connection, task, begin), known(connection)
+        found, names = compared(connection, task, begin), simulated_known(connection)
     if as_json:
         emit([{**_as_dict(one), "simulated": bool(names)} for one in found])
         return

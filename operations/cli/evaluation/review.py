@@ -11,6 +11,7 @@ from tierqueue.operations.cli.evaluation.feedback import output_of
 from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import read_text, task_types
+from tierqueue.operations.cli.input.policies import simulated_by_policy, simulated_known
 from tierqueue.operations.cli.output.escapes import json_line
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -23,7 +24,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.output.simulated import known, marked, policy_states
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
@@ -49,13 +50,13 @@ def review() -> None:
 @json_option
 def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> None:
     """List what waits for a person, the first that runs out of time first."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import reviews
+    from tierqueue.ledger.simulated import of_items
 
     with opened() as ledger:
         with ledger.read() as connection:
             found = reviews.pending(connection, task=task, assignee=assignee, most=limit)
-            names = policy_states(connection)
+            names = simulated_by_policy(connection)
             made_up = of_items(connection, [one.item for one in found], names)
         now = ledger.now()
     if as_json:
@@ -92,9 +93,9 @@ def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> 
 @json_option
 def show(item_id: str, as_json: bool) -> None:
     """Show what ITEM was asked, and every answer that was refused, with why."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import reviews
     from tierqueue.ledger.lifecycle import items
+    from tierqueue.ledger.simulated import of_items
 
     with opened() as ledger, ledger.read() as connection:
         item_id = item_named(connection, item_id)
@@ -104,7 +105,7 @@ def show(item_id: str, as_json: bool) -> None:
         row = items.get(connection, item_id)
         assert row is not None
         arguments, refused = row["arguments"], reviews.refused(connection, item_id)
-        names = known(connection)
+        names = simulated_known(connection)
         made_up = of_items(connection, [item_id], names)
     if as_json:
         told = [
@@ -206,7 +207,7 @@ def _decided(item_id: str, word: str, as_json: bool, decide: Callable[[Review], 
         with ledger.read() as connection:
             item_id = item_named(connection, item_id)
         decide(Review(item_id))
-        app.wakes.flush()
+        app.installation.wakes.flush()
     if as_json:
         emit({"item": item_id, "decision": word})
     else:

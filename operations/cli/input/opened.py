@@ -20,7 +20,8 @@ def command_app() -> "TierqueueApp":
     """The application as commands use it."""
     from tierqueue.tasks.app import app
 
-    app.idle_reads, app.idle_writes = _IDLE_READS, _IDLE_WRITES
+    installation = app.installation
+    installation.idle_reads, installation.idle_writes = _IDLE_READS, _IDLE_WRITES
     return app
 
 
@@ -32,7 +33,7 @@ def opened() -> Iterator["Ledger"]:
     """
     from tierqueue.migrations import check
 
-    ledger = command_app().ledger
+    ledger = command_app().installation.ledger
     try:
         check(ledger)
         yield ledger

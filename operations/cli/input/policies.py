@@ -52,6 +52,21 @@ def applied_or_file(connection: Transaction) -> Policy:
     return parse_policy(applied.text, source, read_settings().policy_folder)
 
 
+def simulated_by_policy(connection: Transaction) -> frozenset[str]:
+    """The simulated deployments of the policy in force; none where it cannot be read here."""
+    try:
+        return applied_or_file(connection).simulated
+    except InvalidPolicy:
+        return frozenset()
+
+
+def simulated_known(connection: Transaction) -> frozenset[str]:
+    """The simulated deployments of the policy in force and of the ledger's first and last items."""
+    from tierqueue.ledger import simulated
+
+    return simulated.deployments(connection, simulated_by_policy(connection))
+
+
 def read_text(path: str | None) -> tuple[str, str]:
     """What stands in the file at ``path``, else of ``TIERQUEUE_POLICY``, and its path.
 

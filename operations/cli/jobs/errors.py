@@ -75,8 +75,8 @@ def _replay(ids: list[str]) -> int:
         some = ids[start : start + _BATCH]
         # Of a document its pieces are replayed with it, and are no rows.
         done += len({*some} & {*replay(app, some, operator())})
-    app.wakes.flush()
-    app.item_events.flush()
+    app.installation.wakes.flush()
+    app.installation.item_events.flush()
     return done
 
 

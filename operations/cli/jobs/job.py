@@ -145,7 +145,7 @@ def submit(
     with opened() as ledger:
         submitted = submission.submit(
             ledger,
-            app.wakes.call,
+            app.installation.wakes.call,
             max_cost=limit,
             progress=show_progress,
             retry_failed=retry_failed,
@@ -154,7 +154,7 @@ def submit(
             into=sink,
             by=operator(),
         )
-        app.wakes.flush()
+        app.installation.wakes.flush()
         if layers:
             print_report(ledger, submitted.id, submission, layers, as_json=as_json)
             return
@@ -288,8 +288,8 @@ def cancel(job_id: str, as_json: bool) -> None:
             if rows is None:
                 break
             cancelled += rows
-        app.wakes.call()
-        app.wakes.flush()
+        app.installation.wakes.call()
+        app.installation.wakes.flush()
     if as_json:
         emit({"job": job_id, "cancelled": cancelled})
     else:

@@ -87,13 +87,13 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
         submission, how = going_on(job, task_named(job["task"]))
         submitted = submission.submit(
             ledger,
-            app.wakes.call,
+            app.installation.wakes.call,
             max_cost=None,
             progress=lambda *_: None,
             retry_failed=how["retry_failed"],
             anew=how["anew"],
         )
-        app.wakes.flush()
+        app.installation.wakes.flush()
     if as_json:
         emit({"job": submitted.id, "total": submitted.total, "new": submitted.new})
     else:

@@ -5,8 +5,9 @@ from dataclasses import asdict
 import click
 
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.output.printing import emit, json_option, record, say, table
-from tierqueue.operations.cli.output.simulated import known, say_among
+from tierqueue.operations.cli.output.simulated import say_among
 from tierqueue.router.money import format_usd
 
 
@@ -18,7 +19,7 @@ def audit(as_json: bool) -> None:
 
     with opened() as ledger, ledger.read() as connection:
         wrong = books.audit(connection)
-        names = known(connection) if wrong else frozenset()
+        names = simulated_known(connection) if wrong else frozenset()
     if as_json:
         emit(
             {

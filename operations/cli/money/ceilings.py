@@ -9,6 +9,7 @@ import click
 
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.money.ceiling_named import (
     WINDOWS,
     amount_of,
@@ -25,7 +26,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.output.simulated import known, say_among
+from tierqueue.operations.cli.output.simulated import say_among
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
@@ -56,7 +57,7 @@ def ceilings() -> None:
 def list_(as_json: bool) -> None:
     """List every ceiling as it stands in its present window."""
     with opened() as ledger, ledger.read() as connection:
-        statuses, names = _statuses(connection), known(connection)
+        statuses, names = _statuses(connection), simulated_known(connection)
     if as_json:
         emit(
             [
@@ -161,8 +162,8 @@ def raise_(
             from tierqueue.tasks.results.replay import take_back
 
             take_back(app, replayed)
-            app.wakes.flush()
-            app.item_events.flush()
+            app.installation.wakes.flush()
+            app.installation.item_events.flush()
     _report(rule, former, None if replayed is None else len(replayed), as_json)
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from tierqueue.operations.cli.output.printing import on_terminal, paragraph, say
-
-if TYPE_CHECKING:
-    from tierqueue.ledger.session import Transaction
 
 MARK = " (simulated)"
 """Behind a deployment, an amount or an answer that is made up."""
@@ -20,24 +16,6 @@ AMONG = " (with simulated money)"
 def marked(text: str, simulated: bool) -> str:
     """``text``, with the mark where it is simulated; what says nothing gets none."""
     return text + MARK if simulated and text else text
-
-
-def policy_states(connection: Transaction) -> frozenset[str]:
-    """The simulated deployments of the policy in force; none where it cannot be read here."""
-    from tierqueue.operations.cli.input.policies import applied_or_file
-    from tierqueue.router.errors import InvalidPolicy
-
-    try:
-        return applied_or_file(connection).simulated
-    except InvalidPolicy:
-        return frozenset()
-
-
-def known(connection: Transaction) -> frozenset[str]:
-    """The simulated deployments of the policy in force and of the ledger's first and last items."""
-    from tierqueue.ledger.accounting import simulated
-
-    return simulated.deployments(connection, policy_states(connection))
 
 
 def say_among(deployments: Collection[str]) -> None:

@@ -39,7 +39,9 @@ def flower(address: str, port: int) -> None:
             f"Flower shows and stops everything, so on {address} it needs a login: set"
             f" FLOWER_BASIC_AUTH=user:password, or {_FILE}"
         )
-    assert app.settings  # a missing setting is said here, before the process is replaced
+    assert (
+        app.installation.settings
+    )  # a missing setting is said here, before the process is replaced
     words = [sys.executable, "-m", "celery", "-A", "tierqueue.operations.flower.app", "flower"]
     os.execve(  # noqa: S606  # no shell: the process becomes Flower
         sys.executable, [*words, f"--address={address}", f"--port={port}"], environment

@@ -78,7 +78,7 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
     if acknowledge:
         died = [finding.detail for finding in found if finding.code == "died"]
         seen = sum(detail["items"] for detail in died)
-        with app.ledger.write() as connection:
+        with app.installation.ledger.write() as connection:
             endings.acknowledge(connection, operator(), {"dead_letters": seen})
         what = count(seen, "dead letter", "is", "are")
         told = f"acknowledged: {what} told no more, and {'stays' if seen == 1 else 'stay'} there"

@@ -13,7 +13,7 @@ def migrate(as_json: bool) -> None:
     from tierqueue.router.errors import Misconfigured
     from tierqueue.tasks.app import app
 
-    url = app.settings.ledger_url
+    url = app.installation.settings.ledger_url
     if url is None:
         raise Misconfigured("TIERQUEUE_LEDGER_URL is not set")
     revision = upgrade(url)

@@ -10,7 +10,7 @@ import click
 
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_types
-from tierqueue.operations.cli.input.policies import read_policy
+from tierqueue.operations.cli.input.policies import read_policy, simulated_known
 from tierqueue.operations.cli.output.printing import (
     Column,
     emit,
@@ -19,7 +19,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.output.simulated import known, marked
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.operations.cli.system.policy_tried import (
     MOST,
     print_replayed,
@@ -188,7 +188,7 @@ def replay(file: str, since: str, shown: int, as_json: bool) -> None:
     found, _ = read_policy(file)
     with opened() as ledger, ledger.read() as connection:
         outcome = through(connection, found, since)
-        names = known(connection) | found.simulated
+        names = simulated_known(connection) | found.simulated
     if as_json:
         emit(replayed_dict(outcome, names))
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.opened import opened
-from tierqueue.operations.cli.input.policies import folder_of, read_text
+from tierqueue.operations.cli.input.policies import folder_of, read_text, simulated_known
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -20,7 +20,6 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.output.simulated import known
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.system.policy import (
     be_usable,
@@ -206,7 +205,7 @@ def _put(
     with ledger.read() as connection:
         before = _in_force(connection)
         outcome = through(connection, found, since)
-        names = known(connection) | found.simulated
+        names = simulated_known(connection) | found.simulated
     changes = (
         None if before is None else list(unified_diff(*_lines(before, text), n=1, lineterm=""))
     )

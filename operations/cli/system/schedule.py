@@ -167,8 +167,8 @@ def run(name: str, as_json: bool) -> None:
         with ledger.write() as connection:
             at, job = database_now(connection), made.source is not None
             schedules.run(connection, name, at, new, by=operator(), job=job)
-        app.wakes.call()
-        app.wakes.flush()
+        app.installation.wakes.call()
+        app.installation.wakes.flush()
     item = None if new is None else new.id
     if as_json:
         emit({"schedule": name, "item": item})

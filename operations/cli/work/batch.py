@@ -9,6 +9,7 @@ import click
 
 from tierqueue.operations.cli.input.names import SHOWN, only
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.output.printing import (
     Column,
     emit,
@@ -18,7 +19,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.output.simulated import known, marked
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.money import format_usd
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def list_(open_only: bool, limit: int, as_json: bool) -> None:
 
     with opened() as ledger, ledger.read() as connection:
         rows = batch_list.newest(connection, limit, open_only=open_only)
-        names = known(connection)
+        names = simulated_known(connection)
     if as_json:
         emit([_for_scripts(row, names) for row in rows])
         return
@@ -90,7 +91,7 @@ def show(batch_id: str, limit: int, as_json: bool) -> None:
         row = _one(connection, batch_id)
         cost = batch_list.cost_of(connection, row.id)
         items = batch_list.items_of(connection, row.id, limit)
-        names = known(connection)
+        names = simulated_known(connection)
     if as_json:
         told = [record(item._asdict(), money=("cost",)) for item in items]
         emit({**_for_scripts(row, names), "cost_nanousd": cost, "items": told})

@@ -10,6 +10,7 @@ import click
 
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output.printing import (
     Column,
     age,
@@ -21,7 +22,7 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.output.simulated import marked, policy_states
+from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.work.item import MONEY, TIMES, show_item
 from tierqueue.operations.cli.work.letters import each, filters, pages, wanted_by
@@ -48,14 +49,16 @@ def dead_letters() -> None:
 @json_option
 def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
     """List dead letters, the newest first."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import dead_letters as letters
+    from tierqueue.ledger.simulated import of_items
 
     with opened() as ledger:
         wanted = wanted_by(ledger, **chosen)
         with ledger.read() as connection:
             rows = letters.listed(connection, wanted, limit)
-            made_up = of_items(connection, [row["id"] for row in rows], policy_states(connection))
+            made_up = of_items(
+                connection, [row["id"] for row in rows], simulated_by_policy(connection)
+            )
         now = ledger.now()
     if as_json:
         emit(
@@ -174,12 +177,12 @@ def export(file: str, payload: bool, as_json: bool, **chosen: str | None) -> Non
 
 
 def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import dead_letters as letters
+    from tierqueue.ledger.simulated import of_items
 
     with ledger.read() as connection:
         shown = letters.show(connection, row["id"])
-        made_up = of_items(connection, [row["id"]], policy_states(connection))
+        made_up = of_items(connection, [row["id"]], simulated_by_policy(connection))
     item, attempts = shown if shown is not None else (row, [])
     told = record(identified(row), money=MONEY, times=TIMES)
     told["simulated"] = row["id"] in made_up

@@ -8,6 +8,7 @@ import click
 
 from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output import timeline as history
 from tierqueue.operations.cli.output.decision import FORMER_RULES
@@ -26,7 +27,7 @@ from tierqueue.operations.cli.output.printing import (
     table,
     width,
 )
-from tierqueue.operations.cli.output.simulated import MARK, marked, policy_states
+from tierqueue.operations.cli.output.simulated import MARK, marked
 from tierqueue.router.item import TIERS, Below
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
@@ -85,10 +86,10 @@ def list_(
     **filters: str | None,
 ) -> None:
     """List work items, the newest first."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.operations.item_list import Meant
     from tierqueue.ledger.session import now as database_now
+    from tierqueue.ledger.simulated import of_items
     from tierqueue.operations.cli.input.filters import refuse_unknown
 
     begin, end = between(since, older_than)
@@ -102,7 +103,7 @@ def list_(
         last = None if after is None else item_named(connection, after)
         refuse_unknown(connection, filters)
         rows = item_list.newest(connection, meant, limit, last)
-        made_up = of_items(connection, [row["id"] for row in rows], policy_states(connection))
+        made_up = of_items(connection, [row["id"] for row in rows], simulated_by_policy(connection))
         now = database_now(connection)
     if as_json:
         emit(
@@ -166,10 +167,10 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 
 def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     """Print one item; raises ``InvalidItem`` where there is none of that id."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.lifecycle import documents
     from tierqueue.ledger.operations import dead_letters, item_list
     from tierqueue.ledger.session import now as database_now
+    from tierqueue.ledger.simulated import of_items
 
     with opened() as ledger, ledger.read() as connection:
         item_id = item_named(connection, text)
@@ -181,7 +182,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         whole = document_parts.is_document(row)
         found_parts = documents.parts_of(connection, item_id) if whole else []
         parts = [dict(part) for part in found_parts]
-        names = policy_states(connection)
+        names = simulated_by_policy(connection)
         made_up = of_items(connection, [item_id, *(part["id"] for part in parts)], names)
         now = database_now(connection)
     if as_json:

@@ -100,8 +100,8 @@ def each(
         if done and what == "replay":
             from tierqueue.tasks.app import app
 
-            app.wakes.flush()
-            app.item_events.flush()
+            app.installation.wakes.flush()
+            app.installation.item_events.flush()
     erased = sum(letter.erased for letter in stay)
     of_erased = sum(letter.of_erased and not letter.erased for letter in stay)
     if as_json:

@@ -10,10 +10,10 @@ import click
 
 from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.decision import refusals, sections
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record, say
-from tierqueue.operations.cli.output.simulated import policy_states
 from tierqueue.operations.cli.output.timeline import Row
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def why(item_id: str, as_json: bool) -> None:
     ITEM is its own id or that of a Celery task it was promised under; a beginning that no other has
     will do. What it was asked and what it answered is not shown.
     """
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import second_answers
     from tierqueue.ledger.in_force import policies
     from tierqueue.ledger.lifecycle import documents
     from tierqueue.ledger.operations import dead_letters
     from tierqueue.ledger.session import now as database_now
+    from tierqueue.ledger.simulated import of_items
 
     with opened() as ledger, ledger.read() as connection:
         found = dead_letters.show(connection, item_named(connection, item_id))
@@ -45,7 +45,7 @@ def why(item_id: str, as_json: bool) -> None:
         parts = [dict(part) for part in found_parts]
         beside = second_answers.of_item(connection, found[0]["id"])
         in_force, now = policies.in_force(connection), database_now(connection)
-        simulated = policy_states(connection)
+        simulated = simulated_by_policy(connection)
         made_up = of_items(connection, [item["id"]], simulated)
     if as_json:
         told = _for_scripts(item, attempts, parts, beside, in_force)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,6 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items as rows
 from tierqueue.operations.cli.output import job_progress, printing
-from tierqueue.tasks.app import app
-
-
-@pytest.fixture(autouse=True)
-def _doctor_leaves_its_connections_to_the_end_of_its_process(
-    tierqueue: Command,
-) -> Iterator[None]:
-    yield
-    if "ledger" in app._made:
-        app._made["ledger"].close()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from tests.operations.cli.command import ONE_DEPLOYMENT, Command
 from tests.operations.cli.commands import commands
-from tierqueue.tasks.app import app
 
 POLICY = ONE_DEPLOYMENT
 
@@ -28,13 +27,6 @@ ODD = (
 """What nobody means, and what fingers and scripts give all the same."""
 
 LEFT_OUT = {"flower": "runs", "worker": "runs", "top": "as status", "migrate": "the test's ledger"}
-
-
-@pytest.fixture(autouse=True)
-def _closed(tierqueue: Command) -> Iterator[None]:
-    yield
-    if "ledger" in app._made:
-        app._made["ledger"].close()
 
 
 def _usual(parameter: click.Parameter, file: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,13 +18,6 @@ from tierqueue.tasks.app import TierqueueApp, app
 from tierqueue.workers.maintenance.job_sinks import JobSinks
 
 WORDS = ("--task", "tierqueue.classify", "--set", "labels=a,b")
-
-
-@pytest.fixture(autouse=True)
-def _the_ledger_is_closed(tierqueue: Command) -> Iterator[None]:
-    yield
-    if "ledger" in app._made:
-        app._made["ledger"].close()
 
 
 @pytest.fixture

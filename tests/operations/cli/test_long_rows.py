@@ -1,7 +1,6 @@
 """What a quote and a route say of texts that are longer than a piece of a document."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tierqueue.router.money import NanoUSD, format_usd
-from tierqueue.tasks.app import app
 from tierqueue.tasks.kinds.job_document import JobDocument
 
 POLICY = """
@@ -40,14 +38,6 @@ prices = { input = "5", output = "25" }
 SENTENCE = "The rent is due on the first day of each month. "
 SHORT, LONG, LONGER = (SENTENCE * times for times in (3, 1_000, 4_000))
 FILE = ["quote", "leases.jsonl", "--task", "tierqueue.ask", "--set", "question=When?"]
-
-
-@pytest.fixture(autouse=True)
-def _the_ledger_is_closed(tierqueue: Command) -> Iterator[None]:
-    del tierqueue
-    yield
-    if "ledger" in app._made:
-        app._made["ledger"].close()
 
 
 def leases(folder: Path, *texts: str) -> None:

@@ -1,6 +1,5 @@
 """An image that all rows of a job are asked about is named by its file."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,15 +8,6 @@ from tests.images import an_image
 from tests.operations.cli.command import Command
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
-from tierqueue.tasks.app import app
-
-
-@pytest.fixture(autouse=True)
-def _the_ledger_is_closed(tierqueue: Command) -> Iterator[None]:
-    del tierqueue
-    yield
-    if "ledger" in app._made:
-        app._made["ledger"].close()
 
 
 def test_one_image_of_all_rows_is_named_by_its_file(

@@ -14,7 +14,6 @@ from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
-from tierqueue.tasks.app import app
 
 REAL = """
 default_sensitivity = "internal"
@@ -53,10 +52,8 @@ ROUTE = {
 
 
 @pytest.fixture
-def tierqueue(command: Callable[[str], Command], sqlite_url: str) -> Iterator[Command]:
-    yield command(sqlite_url)
-    if "ledger" in app._made:
-        app._made["ledger"].close()
+def tierqueue(command: Callable[[str], Command], sqlite_url: str) -> Command:
+    return command(sqlite_url)
 
 
 class Filled:

@@ -1,7 +1,7 @@
 """Tables at 80 columns, with values as long as real ones: what is hidden is named."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from tests.operations.cli.test_simulated_labelled import Filled
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items, jobs
 from tierqueue.operations.cli.output import printing
-from tierqueue.tasks.app import app
 
 LONG = "acme.support.tickets.sort_into_departments"
 HUGE = 123_456_789_012_345
@@ -33,10 +32,8 @@ TABLES = {
 
 
 @pytest.fixture
-def tierqueue(command: Callable[[str], Command], sqlite_url: str) -> Iterator[Command]:
-    yield command(sqlite_url)
-    if "ledger" in app._made:
-        app._made["ledger"].close()
+def tierqueue(command: Callable[[str], Command], sqlite_url: str) -> Command:
+    return command(sqlite_url)
 
 
 @pytest.fixture

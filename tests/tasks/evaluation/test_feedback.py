@@ -1,6 +1,5 @@
 """What people say of answers: kept, checked, audited, learned from, and gone with the item."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from tierqueue.ledger.tables import promises
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import feedback
 from tierqueue.tasks.app import app
+from tierqueue.tasks.installation import Installation
 
 CLASSIFY: dict[str, Any] = {
     "task": "tierqueue.classify",
@@ -29,11 +29,10 @@ CLASSIFY: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def _on_this_ledger(ledger: Ledger) -> Iterator[None]:
-    before = app._made
-    app._made = {"ledger": ledger}
-    yield
-    app._made = before
+def _on_this_ledger(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation = Installation(app)
+    installation.ledger = ledger
+    monkeypatch.setattr(app, "installation", installation)
 
 
 def said(ledger: Ledger, item_id: str) -> Label | None:

@@ -1,6 +1,5 @@
 """A person as the last tier: what they decide is the item's answer, with a receipt that says so."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,16 +14,17 @@ from tierqueue.router.lifecycle import State
 from tierqueue.tasks import Review, feedback, pending_reviews
 from tierqueue.tasks.app import app
 from tierqueue.tasks.broker.wakes import Wakes
+from tierqueue.tasks.installation import Installation
 
 ARGUMENTS = {"text": "my card", "labels": ["card", "login"]}
 
 
 @pytest.fixture(autouse=True)
-def _on_this_ledger(ledger: Ledger) -> Iterator[None]:
-    before = app._made
-    app._made = {"ledger": ledger, "wakes": Wakes(lambda: None)}
-    yield
-    app._made = before
+def _on_this_ledger(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation = Installation(app)
+    installation.ledger = ledger
+    installation.wakes = Wakes(lambda: None)
+    monkeypatch.setattr(app, "installation", installation)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ prices = { input = "PRICE", output = "PRICE" }
 def by_policy(producer: Producer, monkeypatch: pytest.MonkeyPatch, price: str) -> None:
     """The producer has a policy in which the long window costs so much."""
     policy = parse_policy(LONG.replace("PRICE", price), "test")
-    monkeypatch.setitem(producer.app._made, "policy", policy)
+    monkeypatch.setattr(producer.app.installation, "policy", policy)
 
 
 def test_one_call_of_the_whole_that_costs_no_more_is_one_item(
@@ -88,8 +88,7 @@ def test_the_same_call_goes_on_as_it_was_begun_whatever_costs_less_by_now(
 def test_without_a_policy_it_is_done_in_pieces(
     producer: Producer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delitem(producer.app._made, "policy", raising=False)
-    monkeypatch.delitem(producer.app._made, "settings", raising=False)
+    del producer.app.installation.settings
     monkeypatch.setenv("TIERQUEUE_POLICY", str(tmp_path / "none.toml"))
     asked = ask_document(PAGES, QUESTION, characters=1_300)
     assert (len(parts(producer)), asked.why) == (4, "")
@@ -98,8 +97,8 @@ def test_without_a_policy_it_is_done_in_pieces(
 def test_a_document_has_the_deadline_that_the_policy_gives_its_task_type(
     producer: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(
-        producer.app._made,
+    monkeypatch.setattr(
+        producer.app.installation,
         "policy",
         parse_policy(
             LONG.replace("PRICE", "50") + '\n[tasks."tierqueue.ask"]\ndeadline = "1h"\n', "test"

@@ -45,10 +45,10 @@ socket.socket.connect = noted
 _PRODUCER = f"""{_CONNECTIONS}
 for number in range(5):
     classify.delay(f"ticket {{number}}", ["a", "b"])
-waited, idle = [], app.wakes._sender._idle
+waited, idle = [], app.installation.wakes._sender._idle
 wait = idle.wait
 idle.wait = lambda seconds: waited.append(seconds) or wait(seconds)
-app.wakes.flush()
+app.installation.wakes.flush()
 while not connecting:
     wait(0.02)
 print(json.dumps({{"connecting": connecting, "waited": waited}}))

@@ -83,7 +83,7 @@ def test_a_result_without_a_ledger_waits_as_celery_does(
     producer.answer(asked.id, {"text": "one"})
     a_while_ago(producer)
     monkeypatch.delenv("TIERQUEUE_LEDGER_URL")
-    producer.app._made.pop("settings")
+    del producer.app.installation.settings
     assert producer.app.AsyncResult(asked.id).state == "PENDING"
 
 

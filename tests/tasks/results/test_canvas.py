@@ -115,7 +115,7 @@ def test_a_revoke_without_the_ledger_raises_and_says_nothing_of_success(
     def away() -> None:
         raise OSError("the ledger is away")
 
-    monkeypatch.setattr(producer.app.ledger, "write", away)
+    monkeypatch.setattr(producer.app.installation.ledger, "write", away)
     with pytest.raises(OSError, match="away"):
         asked.revoke()
 

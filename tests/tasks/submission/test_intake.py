@@ -269,7 +269,7 @@ def test_regulated_data_by_name_is_refused_unless_the_policy_allows_it(
     lax.write_text("allow_regulated_by_name = true\n")
     for path, state in ((strict, "dead"), (lax, "submitted")):
         monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
-        del producer.app._made["settings"], producer.app._made["policy"]
+        del producer.app.installation.settings, producer.app.installation.policy
         take(producer, f"unstated-{state}", {"prompt": "x"})
         assert producer.item(f"unstated-{state}").state == state
 

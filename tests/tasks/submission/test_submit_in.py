@@ -36,7 +36,7 @@ def producer(producer_to: Callable[[str], Producer], ledger_url: str) -> Produce
 def wakes(producer: Producer) -> CountedWakes:
     """The wakes this producer asks for."""
     counted = CountedWakes()
-    producer.app._made["wakes"] = counted
+    producer.app.installation.wakes = counted
     return counted
 
 

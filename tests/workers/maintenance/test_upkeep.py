@@ -77,7 +77,7 @@ def test_messages_nobody_could_read_go_once_their_time_is_stated_and_over(
     Upkeep(producer.app).round()
     assert kept() == {old, new}
     (tmp_path / "retention.toml").write_text('[retention]\nraw_messages = "7d"\n')
-    producer.app._made.pop("policy")
+    del producer.app.installation.policy
     Upkeep(producer.app).round()
     assert kept() == {new}
 

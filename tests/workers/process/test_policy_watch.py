@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from celery import Celery
 from sqlalchemy import select
 
 from tests.waiting import until
@@ -12,7 +13,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import policy_versions as policy_versions_table
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy.policy import parse_policy
-from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.installation import Installation
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT, Policies
 from tierqueue.workers.process.policy_watch import PolicyWatch
 
@@ -21,9 +22,9 @@ OTHER = "[retry]\ncalls = 3\n"
 
 
 @pytest.fixture
-def app(ledger: Ledger) -> TierqueueApp:
-    made = TierqueueApp("test", set_as_current=False)
-    made._made = {"ledger": ledger}
+def installation(ledger: Ledger) -> Installation:
+    made = Installation(Celery("test", set_as_current=False))
+    made.ledger = ledger
     made.policy = parse_policy(FILE, "file")
     return made
 
@@ -34,9 +35,9 @@ def applied(ledger: Ledger, text: str) -> None:
         policy_versions.apply(connection, policy, text, by="ada", reason=None)
 
 
-def test_what_was_applied_is_taken_once(app: TierqueueApp, ledger: Ledger) -> None:
+def test_what_was_applied_is_taken_once(installation: Installation, ledger: Ledger) -> None:
     taken: list[Policies] = []
-    watch = PolicyWatch(app, taken.append)
+    watch = PolicyWatch(installation, taken.append)
     watch.begin()
     watch.look()
     assert taken == []
@@ -44,12 +45,12 @@ def test_what_was_applied_is_taken_once(app: TierqueueApp, ledger: Ledger) -> No
     watch.look()
     watch.look()
     assert [one.own.retry.calls for one in taken] == [3]
-    assert app.policy is taken[0].own
+    assert installation.policy is taken[0].own
     assert [one.policy.digest for one in taken[0].before] == [parse_policy(FILE, "file").digest]
 
 
 def test_what_cannot_be_taken_is_tried_once_until_another_is_applied(
-    app: TierqueueApp, ledger: Ledger
+    installation: Installation, ledger: Ledger
 ) -> None:
     tried: list[str] = []
 
@@ -58,30 +59,30 @@ def test_what_cannot_be_taken_is_tried_once_until_another_is_applied(
         if policies.own.retry.calls == 3:
             raise Misconfigured("an engine would have to be another one")
 
-    watch = PolicyWatch(app, take)
+    watch = PolicyWatch(installation, take)
     watch.begin()
-    own = app.policy
+    own = installation.policy
     applied(ledger, OTHER)
     watch.look()
     watch.look()
-    assert (len(tried), app.policy) == (1, own)
+    assert (len(tried), installation.policy) == (1, own)
     applied(ledger, OTHER.replace("3", "5"))
     watch.look()
-    assert (len(tried), app.policy.retry.calls) == (2, 5)
+    assert (len(tried), installation.policy.retry.calls) == (2, 5)
 
 
 def test_a_process_starts_with_what_was_applied_and_needs_no_file(
-    app: TierqueueApp, ledger: Ledger
+    installation: Installation, ledger: Ledger
 ) -> None:
-    assert app.take_policy().digest == parse_policy(FILE, "file").digest
+    assert installation.take_policy().digest == parse_policy(FILE, "file").digest
     applied(ledger, OTHER)
-    del app._made["policy"]
-    assert app.take_policy().retry.calls == 3
-    assert app.policy.retry.calls == 3
+    del installation.policy
+    assert installation.take_policy().retry.calls == 3
+    assert installation.policy.retry.calls == 3
 
 
 def test_a_worker_that_starts_during_a_roll_out_knows_the_policy_before(
-    app: TierqueueApp, ledger: Ledger
+    installation: Installation, ledger: Ledger
 ) -> None:
     applied(ledger, FILE)
     with ledger.write() as connection:
@@ -89,7 +90,7 @@ def test_a_worker_that_starts_during_a_roll_out_knows_the_policy_before(
         connection.execute(policy_versions_table.update().values(at=1))
     applied(ledger, OTHER)
     applied(ledger, OTHER.replace("3", "5"))
-    begun = PolicyWatch(app, lambda _: None).begin()
+    begun = PolicyWatch(installation, lambda _: None).begin()
     assert begun.own.retry.calls == 5
     texts = (FILE, OTHER)
     assert [one.policy.digest for one in begun.before] == [
@@ -97,14 +98,14 @@ def test_a_worker_that_starts_during_a_roll_out_knows_the_policy_before(
     ]
     with ledger.write() as connection:
         connection.execute(policy_versions_table.update().values(at=1))
-    assert PolicyWatch(app, lambda _: None).begin().before == ()
+    assert PolicyWatch(installation, lambda _: None).begin().before == ()
 
 
 def test_a_roll_out_ends_by_the_time_at_which_the_policy_was_applied(
-    app: TierqueueApp, ledger: Ledger
+    installation: Installation, ledger: Ledger
 ) -> None:
     taken: list[Policies] = []
-    watch = PolicyWatch(app, taken.append)
+    watch = PolicyWatch(installation, taken.append)
     watch.begin()
     applied(ledger, OTHER)
     watch.look()
@@ -113,10 +114,12 @@ def test_a_roll_out_ends_by_the_time_at_which_the_policy_was_applied(
     assert [one.until for one in taken[0].before] == [at + ROLL_OUT]
 
 
-def test_the_thread_looks_and_ends(app: TierqueueApp, ledger: Ledger, monkeypatch: Any) -> None:
+def test_the_thread_looks_and_ends(
+    installation: Installation, ledger: Ledger, monkeypatch: Any
+) -> None:
     monkeypatch.setattr("tierqueue.workers.process.policy_watch.EVERY", 0.01)
     taken: list[Policies] = []
-    watch = PolicyWatch(app, taken.append)
+    watch = PolicyWatch(installation, taken.append)
     watch.begin()
     watch.start()
     applied(ledger, OTHER)

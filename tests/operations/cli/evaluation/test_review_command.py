@@ -1,24 +1,10 @@
 """``tierqueue review``."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.ledger.moves import SECOND, Moves, settlement
 from tests.operations.cli.command import Command
 from tierqueue.ledger.lifecycle.settlements import Parked
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
-from tierqueue.tasks.app import app
-
-
-@pytest.fixture(autouse=True)
-def _doctor_leaves_its_connections_to_the_end_of_its_process(
-    tierqueue: Command,
-) -> Iterator[None]:
-    yield
-    if "ledger" in app._made:
-        app._made["ledger"].close()
 
 
 def _parked(moves: Moves) -> str:
