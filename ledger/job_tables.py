@@ -106,7 +106,8 @@ def _moved(when: str) -> list[Column[Any]]:
     return [
         *(Column(f"{when}{name}", Text) for name in ("part", "state", "reason", "tier")),
         Column(f"{when}went_on", Boolean),
-        *(Column(f"{when}{name}", BigInteger) for name in ("spent", "held", "size")),
+        *(Column(f"{when}{name}", BigInteger) for name in ("spent", "held")),
+        Column(f"{when}size", Integer),
     ]
 
 

@@ -117,8 +117,9 @@ def _logged(when: str) -> Iterator[sa.Column[str | bool | int]]:
     for name in ("part", "state", "reason", "tier"):
         yield sa.Column(f"{when}{name}", sa.Text())
     yield sa.Column(f"{when}went_on", sa.Boolean())
-    for name in _SUMMED:
+    for name in ("spent", "held"):
         yield sa.Column(f"{when}{name}", sa.BigInteger())
+    yield sa.Column(f"{when}size", sa.Integer())
 
 
 def _replace(triggers: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ def page() -> str:
     for module in (tables, job_tables, batch_table, evidence_table, payload_tables):
         about |= sources.names(module)
     parts = [_INTRODUCTION]
-    for name, table in tables.metadata.tables.items():
+    for name, table in sorted(tables.metadata.tables.items()):
         parts += [f"## {name}", markdown.prose(about.get(name)), _table(table, texts.get(name, {}))]
     return markdown.page("The ledger's tables", *parts)
 
