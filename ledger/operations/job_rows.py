@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, select, update
 
-from tierqueue.ledger import simulated, tables
+from tierqueue.ledger.accounting import simulated, tables
 from tierqueue.ledger.bulk import Prepared, among, prepare_insert
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Transaction

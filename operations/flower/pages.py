@@ -9,10 +9,10 @@ from tornado import web
 from tornado.escape import xhtml_escape
 from tornado.ioloop import IOLoop
 
+from tierqueue.ledger.accounting.simulated import of_items
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.simulated import of_items
 from tierqueue.operations.health import LatestHealth
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd

@@ -1,9 +1,9 @@
-"""What a policy says of task types: demands by default, floors, and when items are tried again."""
+"""What a policy says of task types: their items' demands by default, and their floors."""
 
 import json
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -12,7 +12,7 @@ from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Ti
 from tierqueue.router.money import NanoUSD, parse_usd
 from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.prices import Duration, PositiveCount, Seconds, Table
+from tierqueue.router.policy.prices import Duration, Table
 
 DEFAULT_DEADLINE = 24 * 3_600 * MICROSECONDS
 """Microseconds an item has where neither it nor its task type says."""
@@ -269,30 +269,6 @@ class TaskDefaults(Table):
             if tier is not None and TIERS.index(tier) < TIERS.index(self.floor or tier):
                 raise ValueError(f"{name} = {tier.value!r} is below the floor {self.floor!r}")
         return self
-
-
-class RetryPolicy(Table):
-    """When work is tried again."""
-
-    calls: PositiveCount = 4
-    """Most calls over an item's life, over all tiers."""
-
-    base: Seconds = 1.0
-    """Seconds of the first backoff, which doubles from call to call; a wait is a random part
-    of it."""
-
-    cap: Seconds = 60.0
-    """Most seconds of backoff."""
-
-    poison: PositiveCount = 3
-    """Claims lost with their workers at which an item dies as ``poison``."""
-
-    unknown: Literal["dead_letter", "retry_outage", "retry"] = "retry_outage"
-    """What becomes of an item whose paid call may have been billed and brought no answer.
-
-    ``retry_outage``: another call is paid for where the provider lost the reply, and none where we
-    ended the call (its time was up while others were served, its worker was lost or drained).
-    ``retry``: in each case. ``dead_letter``: in none."""
 
 
 class FloorRule(Table):

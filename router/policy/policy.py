@@ -10,14 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import TIERS, Demands, Purpose, Risk, Sensitivity, Tier
-from tierqueue.router.policy.defaults import (
-    BudgetPolicy,
-    FloorRule,
-    Money,
-    RetryPolicy,
-    TaskDefaults,
-    floor_of,
-)
+from tierqueue.router.policy.defaults import BudgetPolicy, FloorRule, Money, TaskDefaults, floor_of
 from tierqueue.router.policy.deployment import Deployment, Limits
 from tierqueue.router.policy.engine_keys import BLIND
 from tierqueue.router.policy.policy_errors import (
@@ -30,6 +23,7 @@ from tierqueue.router.policy.policy_errors import (
 )
 from tierqueue.router.policy.prices import Duration, Flag, PositiveCount, Seconds, Table
 from tierqueue.router.redaction.rules import Redaction
+from tierqueue.router.retry import RetryPolicy
 
 
 class TierPolicy(Table):

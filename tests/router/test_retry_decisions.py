@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from tierqueue.router.errors import BY_REASON
 from tierqueue.router.outcome import LOST_ON_THE_WAY, Failed, Throttled, Unknown
-from tierqueue.router.policy.defaults import RetryPolicy
 from tierqueue.router.retry import (
     LONGEST_WAIT,
     Again,
     End,
+    RetryPolicy,
     after_failure,
     after_lost_claim,
     after_throttle,

@@ -86,10 +86,10 @@ def list_(
     **filters: str | None,
 ) -> None:
     """List work items, the newest first."""
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.operations.item_list import Meant
     from tierqueue.ledger.session import now as database_now
-    from tierqueue.ledger.simulated import of_items
     from tierqueue.operations.cli.input.filters import refuse_unknown
 
     begin, end = between(since, older_than)
@@ -167,10 +167,10 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 
 def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     """Print one item; raises ``InvalidItem`` where there is none of that id."""
+    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.lifecycle import documents
     from tierqueue.ledger.operations import dead_letters, item_list
     from tierqueue.ledger.session import now as database_now
-    from tierqueue.ledger.simulated import of_items
 
     with opened() as ledger, ledger.read() as connection:
         item_id = item_named(connection, text)
