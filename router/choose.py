@@ -11,7 +11,7 @@ from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.policy.rates import MaxRate
+from tierqueue.router.policy.prices import MaxRate
 from tierqueue.router.pricing import bound_by_time
 from tierqueue.router.route import Choice, Refusal, Route, bars
 from tierqueue.router.selection.call_seconds import ByTask

@@ -13,7 +13,7 @@ from tierqueue.router.outcome import Usage
 from tierqueue.router.policy import price_list
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.lanes import Lane
-from tierqueue.router.policy.rates import MaxRate, Rates
+from tierqueue.router.policy.prices import MaxRate, Rates
 
 LATE = 1
 """Seconds of engine time that a call may take to end after its timeout."""

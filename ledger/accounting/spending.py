@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Double, Integer, and_, case, cast, func, literal, not_, select
 
-from tierqueue.ledger.accounting.simulated import of_call
 from tierqueue.ledger.lifecycle.settlements import BOOKED
+from tierqueue.ledger.results.simulated import of_call
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.outcome import Usage

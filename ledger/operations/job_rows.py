@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, select, update
 
-from tierqueue.ledger.accounting import simulated, tables
+from tierqueue.ledger import tables
 from tierqueue.ledger.bulk import Prepared, among, prepare_insert
 from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.results import simulated
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.lifecycle import State
 

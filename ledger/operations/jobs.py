@@ -6,13 +6,14 @@ from typing import Any
 
 from sqlalchemy import RowMapping, literal, select, tuple_, update
 
-from tierqueue.ledger import audit_log, simulated, tables
+from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.operations import job_counts
 from tierqueue.ledger.operations.job_counts import Counted, Pace
+from tierqueue.ledger.results import simulated
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Cancelled

@@ -9,9 +9,9 @@ from tornado import web
 from tornado.escape import xhtml_escape
 from tornado.ioloop import IOLoop
 
-from tierqueue.ledger.accounting.simulated import of_items
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.results import promises
+from tierqueue.ledger.results.simulated import of_items
 from tierqueue.ledger.session import Ledger
 from tierqueue.operations.health import LatestHealth
 from tierqueue.router.lifecycle import State

@@ -22,8 +22,8 @@ from tierqueue.router.policy.policy_errors import (
     there_is_no,
 )
 from tierqueue.router.policy.prices import Duration, Flag, PositiveCount, Seconds, Table
+from tierqueue.router.policy.retries import RetryPolicy
 from tierqueue.router.redaction.rules import Redaction
-from tierqueue.router.retry import RetryPolicy
 
 
 class TierPolicy(Table):

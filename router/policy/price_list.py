@@ -17,8 +17,7 @@ from genai_prices.types import ModelInfo, ModelPrice, Provider, StartDateConstra
 
 from tierqueue.router.money import NANO_PER_USD, NanoUSD, round_up
 from tierqueue.router.outcome import Usage
-from tierqueue.router.policy.prices import GenaiPrice
-from tierqueue.router.policy.rates import MaxRate
+from tierqueue.router.policy.prices import GenaiPrice, MaxRate
 
 _SNAPSHOT = DataSnapshot(providers=providers, from_auto_update=False)
 

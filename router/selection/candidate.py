@@ -11,7 +11,7 @@ from tierqueue.router.item import TIERS, Sensitivity, Tier
 from tierqueue.router.policy.deployment import Deployment, Limits, token_burst
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.policy.rates import MaxRate
+from tierqueue.router.policy.prices import MaxRate
 from tierqueue.router.pricing import max_rate
 from tierqueue.router.route import Refusal, barred
 

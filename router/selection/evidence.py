@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import blake2s
 from math import sqrt
 
-from tierqueue.router.policy.rates import MaxRate
+from tierqueue.router.policy.prices import MaxRate
 
 ENOUGH = 30
 """Answers from which on something is concluded from them; with fewer the bounds alone decide."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tierqueue.router.item import Tier
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.rates import MaxRate
+from tierqueue.router.policy.prices import MaxRate
 from tierqueue.router.selection.candidate import Candidate
 from tierqueue.router.selection.evidence import (
     ENOUGH,

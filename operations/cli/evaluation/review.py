@@ -50,8 +50,8 @@ def review() -> None:
 @json_option
 def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> None:
     """List what waits for a person, the first that runs out of time first."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import reviews
+    from tierqueue.ledger.results.simulated import of_items
 
     with opened() as ledger:
         with ledger.read() as connection:
@@ -93,9 +93,9 @@ def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> 
 @json_option
 def show(item_id: str, as_json: bool) -> None:
     """Show what ITEM was asked, and every answer that was refused, with why."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import reviews
     from tierqueue.ledger.lifecycle import items
+    from tierqueue.ledger.results.simulated import of_items
 
     with opened() as ledger, ledger.read() as connection:
         item_id = item_named(connection, item_id)

@@ -62,7 +62,7 @@ def simulated_by_policy(connection: Transaction) -> frozenset[str]:
 
 def simulated_known(connection: Transaction) -> frozenset[str]:
     """The simulated deployments of the policy in force and of the ledger's first and last items."""
-    from tierqueue.ledger.accounting import simulated
+    from tierqueue.ledger.results import simulated
 
     return simulated.deployments(connection, simulated_by_policy(connection))
 

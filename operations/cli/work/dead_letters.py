@@ -49,8 +49,8 @@ def dead_letters() -> None:
 @json_option
 def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
     """List dead letters, the newest first."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import dead_letters as letters
+    from tierqueue.ledger.results.simulated import of_items
 
     with opened() as ledger:
         wanted = wanted_by(ledger, **chosen)
@@ -177,8 +177,8 @@ def export(file: str, payload: bool, as_json: bool, **chosen: str | None) -> Non
 
 
 def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import dead_letters as letters
+    from tierqueue.ledger.results.simulated import of_items
 
     with ledger.read() as connection:
         shown = letters.show(connection, row["id"])

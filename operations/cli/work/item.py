@@ -86,9 +86,9 @@ def list_(
     **filters: str | None,
 ) -> None:
     """List work items, the newest first."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.operations.item_list import Meant
+    from tierqueue.ledger.results.simulated import of_items
     from tierqueue.ledger.session import now as database_now
     from tierqueue.operations.cli.input.filters import refuse_unknown
 
@@ -167,9 +167,9 @@ def show(item_id: str, payload: bool, as_json: bool) -> None:
 
 def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     """Print one item; raises ``InvalidItem`` where there is none of that id."""
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.lifecycle import documents
     from tierqueue.ledger.operations import dead_letters, item_list
+    from tierqueue.ledger.results.simulated import of_items
     from tierqueue.ledger.session import now as database_now
 
     with opened() as ledger, ledger.read() as connection:

@@ -29,11 +29,11 @@ def why(item_id: str, as_json: bool) -> None:
     ITEM is its own id or that of a Celery task it was promised under; a beginning that no other has
     will do. What it was asked and what it answered is not shown.
     """
-    from tierqueue.ledger.accounting.simulated import of_items
     from tierqueue.ledger.evaluation import second_answers
     from tierqueue.ledger.in_force import policies
     from tierqueue.ledger.lifecycle import documents
     from tierqueue.ledger.operations import dead_letters
+    from tierqueue.ledger.results.simulated import of_items
     from tierqueue.ledger.session import now as database_now
 
     with opened() as ledger, ledger.read() as connection:
