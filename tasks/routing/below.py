@@ -4,9 +4,9 @@ them, and their receipts.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
@@ -57,6 +57,70 @@ class Offer:
     output: Mapping[str, Any]
     why: str
     says: Mapping[str, Any]
+
+
+class Version(Protocol):
+    """What the policy puts before the tiers for one task type."""
+
+    @property
+    def version(self) -> str:
+        """What receipts and audits name it by, and whoever retires it."""
+
+    @property
+    def promise(self) -> Promise:
+        """What audits hold it to."""
+
+    def offer(self, arguments: Mapping[str, Any]) -> Offer | None:
+        """What it says to a call; ``None`` where it has no answer."""
+
+
+class Versions:
+    """What a policy puts before the tiers, a version a task type; false where that is nothing."""
+
+    def __init__(self, by_task: Mapping[str, Version]) -> None:
+        self._by_task = by_task
+
+    def __bool__(self) -> bool:
+        return bool(self._by_task)
+
+    @property
+    def tasks(self) -> Collection[str]:
+        """Task types that have one."""
+        return self._by_task.keys()
+
+    @property
+    def promises(self) -> dict[str, Promise]:
+        """What each is held to, by its version."""
+        return {one.version: one.promise for one in self._by_task.values()}
+
+    def offer(
+        self,
+        item: Item | NewItem,
+        floor: str | None,
+        arguments: Mapping[str, Any] | None,
+        off: Collection[str],
+    ) -> Offer | None:
+        """What one says to an item whose floor is ``floor``; ``None`` where it may not answer, or
+        has no answer.
+        """
+        one = self._by_task.get(item.task)
+        if one is None or one.version in off or wants_a_model(item, floor):
+            return None
+        return None if arguments is None else one.offer(arguments)
+
+    def serve(
+        self,
+        chosen: Chosen,
+        arguments: Mapping[str, Mapping[str, Any]],
+        off: Collection[str],
+        paused: Sequence[Pause],
+    ) -> Chosen:
+        """``chosen``, with what is answered here instead of routed, and what is to be audited."""
+
+        def offer(item: Item, route: Routed) -> Offer | None:
+            return self.offer(item, route.floor, arguments.get(item.id), off)
+
+        return offered(chosen, offer, paused)
 
 
 def offered(

@@ -11,7 +11,6 @@ from tierqueue.router.retry import (
     LONGEST_WAIT,
     Again,
     End,
-    RetryPolicy,
     after_failure,
     after_lost_claim,
     after_throttle,

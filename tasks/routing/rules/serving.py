@@ -1,25 +1,14 @@
 """Rules that the policy puts before every tier: which items they answer, and how."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.lifecycle.items import NewItem
-from tierqueue.ledger.lifecycle.routes import Routed
-from tierqueue.ledger.records import Item
 from tierqueue.router.item import Below
 from tierqueue.router.policy.defaults import RuleTable
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.routing.below import (
-    Offer,
-    Promise,
-    fitted,
-    offered,
-    wants_a_model,
-)
-from tierqueue.tasks.routing.decide import Chosen
+from tierqueue.tasks.routing.below import Offer, Promise, Versions, fitted
 from tierqueue.tasks.routing.rules.table import Read, read
 from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -28,6 +17,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 class InService:
     """Rules for a task type: as the policy states them, and what they match."""
 
+    task: str
     stated: RuleTable
     read: Read
 
@@ -65,6 +55,28 @@ class InService:
         output = fitted(kind, arguments, said)
         return None if output is None else (said, output)
 
+    @property
+    def version(self) -> str:
+        """That of what the policy states."""
+        return self.stated.version
+
+    @property
+    def promise(self) -> Promise:
+        """The agreement that the policy states."""
+        return Promise(Below.RULE, self.task, 1 - self.stated.agreement)
+
+    def offer(self, arguments: Mapping[str, Any]) -> Offer | None:
+        """What they say to a call; ``None`` where they have no answer."""
+        stated, kind = self.stated, ItemTask.declared.get(self.task)
+        found = None if kind is None else self.answer(kind, arguments)
+        if found is None:
+            return None
+        said, output = found
+        what = "its table has this text" if stated.file else "its words stand in this text"
+        why = f"a rule answered, {stated.name} ({stated.version}): {what}"
+        says = {"rule": stated.name}
+        return Offer(Below.RULE, stated.version, stated.audit, said, output, why, says)
+
 
 def in_service(policy: Policy, task: str) -> InService | None:
     """The rules of a task type; ``None`` where it has none. Raises as ``Rules`` does."""
@@ -73,10 +85,10 @@ def in_service(policy: Policy, task: str) -> InService | None:
         return None
     if stated.file is not None:
         stated = stated.model_copy(update={"file": policy.place_of(stated.file)})
-    return InService(stated, read(task, stated))
+    return InService(task, stated, read(task, stated))
 
 
-class Rules:
+class Rules(Versions):
     """The rules of ``policy``; false where it has none.
 
     Raises ``Misconfigured`` where a table cannot be read or is not the one that is named, where a
@@ -85,68 +97,5 @@ class Rules:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._by_task: dict[str, InService] = {}
-        for task in policy.tasks:
-            if (rules := in_service(policy, task)) is not None:
-                self._by_task[task] = rules
-
-    def __bool__(self) -> bool:
-        return bool(self._by_task)
-
-    def of(self, task: str) -> InService | None:
-        """Those of a task type."""
-        return self._by_task.get(task)
-
-    def offer(
-        self,
-        item: Item | NewItem,
-        floor: str | None,
-        arguments: Mapping[str, Any] | None,
-        off: Collection[str],
-    ) -> Offer | None:
-        """What they say to an item whose floor is ``floor``; ``None`` where they may not answer, or
-        have no answer.
-        """
-        rules = self._by_task.get(item.task)
-        if rules is None or rules.stated.version in off or wants_a_model(item, floor):
-            return None
-        return _offer(rules, item.task, arguments)
-
-    @property
-    def tasks(self) -> Collection[str]:
-        """Task types with rules."""
-        return self._by_task.keys()
-
-    @property
-    def promises(self) -> dict[str, Promise]:
-        """What the rules of each task type are held to, by their version."""
-        return {
-            one.stated.version: Promise(Below.RULE, task, 1 - one.stated.agreement)
-            for task, one in self._by_task.items()
-        }
-
-    def serve(
-        self,
-        chosen: Chosen,
-        arguments: Mapping[str, Mapping[str, Any]],
-        off: Collection[str],
-        paused: Sequence[Pause],
-    ) -> Chosen:
-        """``chosen``, with what is answered here instead of routed, and what is to be audited."""
-
-        def offer(item: Item, route: Routed) -> Offer | None:
-            return self.offer(item, route.floor, arguments.get(item.id), off)
-
-        return offered(chosen, offer, paused)
-
-
-def _offer(rules: InService, task: str, arguments: Mapping[str, Any] | None) -> Offer | None:
-    """What they answer; ``None`` where they have no answer."""
-    stated, kind = rules.stated, ItemTask.declared.get(task)
-    found = None if kind is None or arguments is None else rules.answer(kind, arguments)
-    if found is None:
-        return None
-    said, output = found
-    what = "its table has this text" if stated.file else "its words stand in this text"
-    why = f"a rule answered, {stated.name} ({stated.version}): {what}"
-    return Offer(Below.RULE, stated.version, stated.audit, said, output, why, {"rule": stated.name})
+        found = {task: in_service(policy, task) for task in policy.tasks}
+        super().__init__({task: rules for task, rules in found.items() if rules is not None})
