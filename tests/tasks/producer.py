@@ -68,6 +68,12 @@ class Producer:
             death = Death(item_id, reason, f"died of {reason}", fields)
             return die(connection, [death], database_now(connection)).ended[0]
 
+    def die(self, item_id: str, reason: str = "no_route") -> Ending:
+        """An item dies and everybody is told."""
+        ending = self.kill(item_id, reason)
+        self.tell(ending)
+        return ending
+
     def tell(self, *endings: Ending) -> None:
         """The stage keeps what is owed."""
         with self.ledger.read() as connection:

@@ -5,36 +5,12 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.tasks.routing.in_force import HOUSE, OPEN, policy_of
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.workers.caller import Station, engines_of, of_tier, renewed
 from tierqueue.workers.engines.engine import Engine
-
-OPEN = """
-[deployments.open]
-tier = "open_weight"
-engine = "openai"
-model = "open"
-boundary = "vendor:opens"
-key_env = "KEY"
-context_window = 32000
-prices = { input = "1", output = "2" }
-"""
-HOUSE = """
-[deployments.house]
-tier = "gpu"
-engine = "vllm"
-model = "small"
-boundary = "house"
-context_window = 32000
-gpu_hour = "3.60"
-"""
-
-
-def policy_of(text: str) -> Policy:
-    return parse_policy(text, "test")
 
 
 def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:

@@ -11,7 +11,6 @@ from tests.tasks.foreign_app import echo, mourn, tally
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.producer import Producer
 from tests.waiting import until
-from tierqueue.ledger.results.promises import Ending
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import complete, extract
 from tierqueue.tasks.results.replay import replay
@@ -28,13 +27,6 @@ def producer(producer_to: Callable[[str], Producer], ledger_url: str, valkey: An
     """A producer on each database."""
     foreign_app.conf.update(broker_url=valkey.url, result_backend=valkey.url)
     return producer_to(ledger_url)
-
-
-def _die(producer: Producer, item_id: str, reason: str = "no_route") -> Ending:
-    """An item dies and everybody is told."""
-    ending = producer.kill(item_id, reason)
-    producer.tell(ending)
-    return ending
 
 
 def test_a_chord_of_items_runs_a_body_of_ours_once(producer: Producer) -> None:
@@ -163,7 +155,7 @@ def test_a_chord_that_failed_of_its_header_comes_true_after_a_replay(
     first, second, third = asked.parent.results
     producer.tell_twice(producer.answer(first.id, {"text": "1"}))
     for result in (second, third):
-        _die(producer, result.id)
+        producer.die(result.id)
     assert isinstance(asked.result, ChordError)
     until(producer.notes)
     # A part of the chord alone: the body fails again, and nobody mourns it twice.
@@ -194,7 +186,7 @@ def test_a_chord_within_another_fails_it_and_comes_true_after_a_replay(
     for prompt in ("one1", "two1"):
         producer.tell(producer.answer(rows[prompt], {"text": prompt}))
     for prompt in ("one2", "two2"):
-        _die(producer, rows[prompt])
+        producer.die(rows[prompt])
     until(lambda: isinstance(asked.result, ChordError))
     until(producer.notes)
     replay(producer.app, [rows["one2"], rows["two2"]], "ada")

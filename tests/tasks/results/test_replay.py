@@ -13,7 +13,7 @@ from tests.tasks.foreign_app import echo, mourn
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.producer import Producer
 from tests.waiting import until
-from tierqueue.ledger.results.promises import Ending, unkept
+from tierqueue.ledger.results.promises import unkept
 from tierqueue.router.errors import Cancelled, NoRoute
 from tierqueue.tasks import complete
 from tierqueue.tasks.results.delivery import Delivery
@@ -34,13 +34,6 @@ def producer(producer_to: Callable[[str], Producer], ledger_url: str, valkey: An
     return producer_to(ledger_url)
 
 
-def _die(producer: Producer, item_id: str, reason: str = "no_route") -> Ending:
-    """An item dies and everybody is told."""
-    ending = producer.kill(item_id, reason)
-    producer.tell(ending)
-    return ending
-
-
 def _a_while_ago(producer: Producer) -> None:
     with producer.ledger.write() as connection:
         connection.execute(text("UPDATE items SET ended_at = ended_at - 5000000"))
@@ -56,7 +49,7 @@ def test_a_replayed_item_tells_its_producers_its_answer(
 ) -> None:
     asked = complete.delay("Say hello")
     theirs = stranger.AsyncResult(asked.id)
-    _die(producer, asked.id)
+    producer.die(asked.id)
     with pytest.raises(NoRoute):
         asked.get(timeout=60)
     assert theirs.state == "FAILURE"
@@ -79,7 +72,7 @@ def test_a_replayed_item_that_dies_again_says_why_and_may_be_replayed_again(
 ) -> None:
     asked = complete.delay("Say hello")
     for reason in ("no_route", "exhausted"):
-        _die(producer, asked.id, reason)
+        producer.die(asked.id, reason)
         assert asked.state == "FAILURE"
         assert reason in str(asked.result)
         replay(producer.app, [asked.id], "ada")
@@ -90,7 +83,7 @@ def test_a_replayed_item_that_dies_again_says_why_and_may_be_replayed_again(
 def test_every_promise_of_a_replayed_item_is_owed_anew(producer: Producer) -> None:
     first = complete.delay("one", idempotency_key="k")
     second = complete.delay("one", idempotency_key="k")
-    _die(producer, first.id)
+    producer.die(first.id)
     third = complete.delay("one", idempotency_key="k")
     assert third.state == "FAILURE"
     replay(producer.app, [first.id], "ada")
@@ -104,7 +97,7 @@ def test_an_older_copy_of_the_broker_does_not_deceive_whoever_reaches_the_ledger
     producer: Producer,
 ) -> None:
     answered, open_, cancelled = (complete.delay(word) for word in ("one", "two", "three"))
-    ended = [_die(producer, result.id) for result in (answered, open_, cancelled)]
+    ended = [producer.die(result.id) for result in (answered, open_, cancelled)]
     older = {result.id: _remembered(producer, result.id) for result in (answered, open_, cancelled)}
     replay(producer.app, [ending.item_id for ending in ended], "ada")
     producer.tell(producer.answer(answered.id, {"text": "hello"}))
@@ -145,7 +138,7 @@ def test_links_go_on_after_a_replay_and_errbacks_are_not_sent_again(
 ) -> None:
     asked = complete.apply_async(("one",), link=echo.s(tag="linked"), link_error=mourn.s())
     for _ in range(2):
-        _die(producer, asked.id)
+        producer.die(asked.id)
         replay(producer.app, [asked.id], "ada")
     producer.tell_twice(producer.answer(asked.id, {"text": "done"}))
     until(lambda: ["echo", "linked", asked.id, asked.id] in producer.notes())
@@ -157,7 +150,7 @@ def test_a_chain_goes_on_after_the_replay_of_its_first_step(
 ) -> None:
     asked = chain(complete.s("one"), complete.si("two"), complete.si("three")).apply_async()
     first = asked.parent.parent.id
-    _die(producer, first)
+    producer.die(first)
     assert {
         stranger.AsyncResult(item_id).state for item_id in (first, asked.parent.id, asked.id)
     } == {"FAILURE"}
@@ -181,7 +174,7 @@ def test_whoever_has_read_the_failure_of_an_earlier_step_gets_the_answer_after_a
         asked = chord([complete.s("one"), complete.s("too")], complete.si("two")).apply_async()
         first, other = (result.id for result in asked.parent.results)
         producer.tell(producer.answer(other, {"text": "too"}))
-    _die(producer, first)
+    producer.die(first)
     with pytest.raises((NoRoute, ChordError)):
         asked.get(timeout=5)
     with pytest.raises(NoRoute):
@@ -196,7 +189,7 @@ def test_a_group_with_a_replayed_part_gives_all_its_answers(producer: Producer) 
     asked = group(complete.s("one"), complete.s("two")).apply_async()
     first, second = asked.results
     producer.tell(producer.answer(first.id, {"text": "1"}))
-    _die(producer, second.id)
+    producer.die(second.id)
     with pytest.raises(NoRoute):
         asked.get(timeout=60)
     replay(producer.app, [second.id], "ada")
@@ -209,7 +202,7 @@ def test_a_replay_without_a_broker_raises_nothing_and_comes_true_later(
     producer: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = complete.delay("Say hello")
-    _die(producer, asked.id)
+    producer.die(asked.id)
 
     def down(*_: Any) -> None:
         raise ConnectionError("refused")
@@ -238,7 +231,7 @@ def test_flower_shows_a_replayed_item_as_one_that_is_tried_again(
             task = flower.tasks.get(asked.id)
             return None if task is None else str(task.state)
 
-        _die(producer, asked.id)
+        producer.die(asked.id)
         until(lambda: shown() == "FAILURE")
         replay(producer.app, [asked.id], "ada")
         until(lambda: shown() == "RETRY")

@@ -5,55 +5,22 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.moves import of_each
-from tests.ledger.placed import place
+from tests.tasks.routing import in_front
 from tests.tasks.routing.ruled import TASK, WORDS, stated, table_of, words
-from tests.tasks.routing.tickets import arguments
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.surrogates import Record
-from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.routing.below import agrees, named
-from tierqueue.tasks.routing.decide import Chosen, choose_all
+from tierqueue.tasks.routing.decide import Chosen
 from tierqueue.tasks.routing.rules.serving import Rules
 
 KNOWN = "I have lost my card"
-NOT_AUDITED = "item-1"
 
 
-def served(
-    ledger: Ledger,
-    policy: Policy,
-    text: str = KNOWN,
-    *,
-    off: tuple[str, ...] = (),
-    paused: tuple[Pause, ...] = (),
-    called: dict[str, object] | None = None,
-    **columns: Any,
-) -> Chosen:
+def served(ledger: Ledger, policy: Policy, text: str = KNOWN, **stated: Any) -> Chosen:
     """What becomes of one submitted item."""
-    place(
-        ledger,
-        "submitted",
-        **{
-            "id": NOT_AUDITED,
-            "task": TASK,
-            "arguments": arguments(text, **(called or {})),
-            "tier": None,
-            "deployment": None,
-            "budget": None,
-            "bound": None,
-            "token_bound": None,
-            **columns,
-        },
-    )
-    with ledger.read() as connection:
-        found = routes.submitted(connection, of_each(connection, None, 10), lock=False)
-        given = routes.arguments(connection, [item.id for item in found])
-        chosen = choose_all(found, policy, database_now(connection), {})
-    return Rules(policy).serve(chosen, given, off, paused)
+    return in_front.served(Rules(policy), ledger, policy, text, **stated)
 
 
 def test_words_answer_with_a_receipt_that_says_which_rules(ledger: Ledger) -> None:

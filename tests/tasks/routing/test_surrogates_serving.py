@@ -6,55 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.moves import of_each
-from tests.ledger.placed import place
-from tests.tasks.routing.tickets import FOREIGN, KNOWN, arguments, policy
+from tests.tasks.routing import in_front
+from tests.tasks.routing.tickets import FOREIGN, KNOWN, policy
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.surrogates import Record
-from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidPolicy, Misconfigured
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.routing.below import agrees, named
-from tierqueue.tasks.routing.decide import Chosen, choose_all
+from tierqueue.tasks.routing.decide import Chosen
 from tierqueue.tasks.routing.surrogates import Surrogates
 
-NOT_AUDITED = "item-1"
-"""An id that the draw of the audit leaves out: about one in a hundred is drawn."""
 
-
-def served(
-    ledger: Ledger,
-    policy: Policy,
-    text: str = KNOWN,
-    *,
-    off: tuple[str, ...] = (),
-    paused: tuple[Pause, ...] = (),
-    told: dict[str, object] | None = None,
-    **columns: Any,
-) -> Chosen:
+def served(ledger: Ledger, policy: Policy, text: str = KNOWN, **stated: Any) -> Chosen:
     """What becomes of one submitted item."""
-    place(
-        ledger,
-        "submitted",
-        **{
-            "id": NOT_AUDITED,
-            "task": "tierqueue.classify",
-            "arguments": arguments(text, **(told or {})),
-            "tier": None,
-            "deployment": None,
-            "budget": None,
-            "bound": None,
-            "token_bound": None,
-            **columns,
-        },
-    )
-    with ledger.read() as connection:
-        found = routes.submitted(connection, of_each(connection, None, 10), lock=False)
-        called = routes.arguments(connection, [item.id for item in found])
-        chosen = choose_all(found, policy, database_now(connection), {})
-    return Surrogates(policy).serve(chosen, called, off, paused)
+    return in_front.served(Surrogates(policy), ledger, policy, text, **stated)
 
 
 def test_it_answers_with_a_receipt_that_says_who_did(ledger: Ledger, tmp_path: Path) -> None:
@@ -74,8 +40,8 @@ def test_it_answers_with_a_receipt_that_says_who_did(ledger: Ledger, tmp_path: P
     "kept",
     [
         {"text": FOREIGN},
-        {"told": {"labels": ["card", "transfer"]}},
-        {"told": {"instructions": "Be strict."}},
+        {"called": {"labels": ["card", "transfer"]}},
+        {"called": {"instructions": "Be strict."}},
         {"floor": "frontier"},
         {"floor": "gpu"},
         {"pinned": "gpu"},
