@@ -52,7 +52,7 @@ def test_a_permanent_failure_ends_at_the_first_call_and_is_named() -> None:
 
 @given(counts, draws)
 def test_no_backoff_is_longer_than_the_cap_however_many_calls(calls: int, draw: float) -> None:
-    decision = after_failure(BUSY, calls(calls=100_000, cap=5.0), draw)
+    decision = after_failure(BUSY, calls, RetryPolicy(calls=100_000, cap=5.0), draw)
     assert isinstance(decision, Again)
     assert 0 <= decision.delay < 5.0
 
