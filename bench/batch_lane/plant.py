@@ -15,12 +15,13 @@ from typing import Any, Self
 
 from sqlalchemy import select
 
-from sandbox.vendors import vendors
+from bench.batch_lane.live import end_leases, replies_to, written_of
+from bench.batch_lane.policies import policy_text
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.contents import kept
-from tierqueue.ledger.lifecycle import claims, flows, leases, routes, settlements
-from tierqueue.ledger.lifecycle.claims import Claim, Claimant
+from tierqueue.ledger.lifecycle import claims, flows, routes, settlements
+from tierqueue.ledger.lifecycle.claims import Claimant
 from tierqueue.ledger.lifecycle.items import die, new_id, prepare, submit
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
@@ -29,19 +30,13 @@ from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import ask_image, complete
 from tierqueue.tasks.routing.decide import choose_all
 from tierqueue.tasks.routing.side_by_side import Policies
-from tierqueue.tasks.settle.decide import settlement
-from tierqueue.tasks.settle.lost import lost
-from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane.lane import Lane
-from tierqueue.workers.caller import Station, judge
+from tierqueue.workers.caller import Station
 from tierqueue.workers.engines import build
-from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.maintenance.expiry import give_up
 from tierqueue.workers.process.event_loop import EventLoopThread
-from tierqueue.workers.request import prepare as call_of
-from tierqueue.workers.request import whole
 from tools.system import ROOT
 
 SECOND = 1_000_000
@@ -52,47 +47,6 @@ STEPS = (
     *("batch_cancelled", "batch_read", "batch_settled_in_part"),
 )
 """The checkpoints of the lane: between any two of them a kill may come."""
-
-POLICY = """\
-allow_simulated = true
-default_sensitivity = "internal"
-
-[tasks."tierqueue.complete"]
-risk = "internal"
-
-[deployments.batched]
-tier = "open_weight"
-{wire}
-model = "{model}"
-boundary = "vendor:sandbox"
-base_url = "http://127.0.0.1:{port}{path}"
-key_env = "SANDBOX_KEY"
-context_window = 8192
-simulated = true
-prices = {{ input = "0.60", output = "2.40" }}
-{keys}
-
-[deployments.batched.batch]
-prices = {{ input = "0.30", output = "1.20" }}
-{batch}
-"""
-
-SECOND_POLICY = """
-[deployments.second]
-tier = "frontier"
-engine = "{engine}"
-model = "frontier-large"
-boundary = "vendor:second"
-base_url = "http://127.0.0.1:{port}{path}"
-key_env = "SANDBOX_KEY"
-context_window = 8192
-simulated = true
-prices = {{ input = "5", cache_read = "0.50", cache_write_5m = "6.25", output = "25" }}
-
-[deployments.second.batch]
-prices = {{ input = "2.50", cache_read = "0.25", cache_write_5m = "3.125", output = "12.50" }}
-"""
-"""Another provider, in the tier above."""
 
 LIVE_STEPS = ("live_claimed", "live_called")
 """The same of live calls: claimed and not sent yet, answered and not settled yet."""
@@ -136,15 +90,8 @@ class Plant:
         self._sandbox = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._sandbox.stdout is not None
         port = int(json.loads(self._sandbox.stdout.readline())["port"])
-        stated = {"path": "/v1" if engine == "openai" else "", "batch": batch}
-        stated |= {"wire": f'engine = "{engine}"', "model": model, "keys": keys}
-        if vendor is not None:
-            stated["path"] = f"/as/{vendor}{vendors()[vendor].path}"
-            stated["wire"] = f'profile = "{vendor}"'
-        text = POLICY.format(port=port, **stated) + more
-        if second is not None:
-            path = "/v1" if second == "openai" else ""
-            text += SECOND_POLICY.format(port=port, engine=second, path=path)
+        text = policy_text(port, engine, vendor, batch=batch, second=second, model=model, keys=keys)
+        text += more
         self.policy = parse_policy(text, "plant")
         self.loop = EventLoopThread()
         self.loop.start()
@@ -254,7 +201,7 @@ class Plant:
 
     def route(self) -> None:
         """What a routing stage's look and its tick do."""
-        self.end_leases()
+        end_leases(self.ledger, self.policy, self.now)
         give_up(self.ledger, self.policy, self.now)
         with self.ledger.write() as connection:
             routes.wake_due(connection, self.now)
@@ -301,51 +248,16 @@ class Plant:
         if not claimed:
             return 0
         self._checkpoint("live_claimed")
-        submitted = [(claim, self.loop.submit(self._call(station, claim))) for claim in claimed]
-        replies = [(claim, reply.result()) for claim, reply in submitted]
+        replies = replies_to(self.loop, station, self.types, self._contents, claimed)
         self._checkpoint("live_called")
         written = [
-            settlement(
-                claim,
-                deployment,
-                judge(reply, claim, self.types[claim.item.task], deployment),
-                self.policy,
-                self.now,
-                0.5,
-                verdict=Verdict(condition=None, own=False),
-                stopped=False,
-            )
+            written_of(claim, station, self.types, reply, self.policy, self.now)
             for claim, reply in replies
         ]
         with self.ledger.write() as connection:
             ready_to = settlements.prepare(self.ledger.dialect, written, self.now)
             settlements.settle(connection, ready_to)
         return len(claimed)
-
-    async def _call(self, station: Station, claim: Claim) -> Any:
-        call = call_of(station.deployment, claim, self.types[claim.item.task])
-        assert isinstance(call, Call)
-        call = await whole(call, self._contents)
-        assert isinstance(call, Call)
-        return await station.engine.complete(call)
-
-    def end_leases(self) -> None:
-        """What a routing stage's tick does with the calls of workers that are gone."""
-        with self.ledger.write() as connection:
-            found = leases.lapsed(connection, self.now, 10_000)
-            lost_calls = [
-                lost(
-                    lapsed,
-                    self.policy.deployments[lapsed.attempt.deployment],
-                    self.policy,
-                    self.now,
-                    0.5,
-                    blamed=False,
-                )
-                for lapsed in found
-            ]
-            ready = settlements.prepare(self.ledger.dialect, lost_calls, self.now)
-            settlements.settle(connection, ready)
 
     def pass_time(
         self, met: Callable[[], bool], *, step: float = 60.0, most: float = 90_000

@@ -116,8 +116,14 @@ def test_without_history_nothing_is_expected_and_that_is_said(tierqueue: Command
     assert "refused: 1 row invalid, the first has index 3:" in shown
 
 
+def unlike(tmp_path: Path, rows: int) -> None:
+    """So many rows, each another: those that are the same are one call."""
+    prompts = "".join(f"h{number:04}\n" for number in range(rows))
+    (tmp_path / "work.csv").write_text("prompt\n" + prompts)
+
+
 def written(tmp_path: Path, rows: int) -> list[str]:
-    (tmp_path / "work.csv").write_text("prompt\n" + "hello\n" * rows)
+    unlike(tmp_path, rows)
     return [*FILE, "--risk", "auto_applied"]
 
 
@@ -175,7 +181,7 @@ def below(moves: Moves, cost: int, *, refused: bool) -> None:
 
 
 def short(tmp_path: Path, rows: int) -> list[str]:
-    (tmp_path / "work.csv").write_text("prompt\n" + "hello\n" * rows)
+    unlike(tmp_path, rows)
     return [*FILE, "--set", "max_output_tokens=100", "--risk", "internal"]
 
 

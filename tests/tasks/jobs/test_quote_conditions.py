@@ -35,7 +35,7 @@ def test_a_quote_knows_whose_servers_refuse_log_probabilities(
     tierqueue: Command, ledger: Ledger, tmp_path: Path
 ) -> None:
     (tmp_path / "tierqueue.toml").write_text(beside("plain", "telling"))
-    (tmp_path / "work.csv").write_text("text\n" + "hello\n" * 10)
+    (tmp_path / "work.csv").write_text("text\n" + "".join(f"hello {n}\n" for n in range(10)))
     asked = ["quote", "work.csv", "--task", "tierqueue.classify", "--risk", "auto_applied"]
     asked += ["--set", "labels=card,login", "--set", "min_confidence=0.9"]
     assert part(tierqueue.json(*asked), "plain")["rows"] == 10
