@@ -112,7 +112,7 @@ def _refuse(why: str, takes: str, learned: Learned | None, as_json: bool) -> NoR
         rows = 0 if learned is None else len(learned.rows)
         emit({"trained": False, "rows": rows, "why": why, "takes": takes})
     else:
-        click.echo(f"no predictor: {why}. {takes}", err=True)
+        say(f"no predictor: {why}. {takes}", err=True)
     raise click.exceptions.Exit(1)
 
 

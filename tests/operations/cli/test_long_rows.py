@@ -48,7 +48,7 @@ def leases(folder: Path, *texts: str) -> None:
 def test_a_quote_says_which_rows_would_cost_less_in_pieces(
     tierqueue: Command, tmp_path: Path
 ) -> None:
-    leases(tmp_path, SHORT, LONG, LONG)
+    leases(tmp_path, SHORT, LONG, LONG.upper())
     told = tierqueue.json(*FILE)
     assert [part["rows"] for part in told["parts"]] == [1, 2]
     found = told["in_pieces"]
