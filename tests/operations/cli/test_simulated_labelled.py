@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from tests.ledger.moves import Moves, ceiling, settlement
 from tests.operations.cli.command import Command
 from tests.operations.cli.commands import commands
+from tierqueue.ledger.lifecycle import batches, claims
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
+from tierqueue.ledger.lifecycle.settlements import Parked
 from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.tables import items
+from tierqueue.ledger.tables import balances, items
 from tierqueue.router.lifecycle import State
 
 REAL = """
@@ -100,6 +103,29 @@ class Filled:
         self.moves.route(tier="frontier", deployment="best", bound=500, route=ROUTE)
         return self.moves.claim(self.moves.queue("frontier"), by=BEST).claimed
 
+    def in_review(self) -> str:
+        """An item that waits for a person after a call was paid for; its id."""
+        self.moves.ceilings(ceiling("everything", 10_000))
+        [claim] = self._called()
+        refused = {"next_state": State.REVIEW, "reason": "low_confidence", "outcome": "rejected"}
+        refused |= {"output": None, "receipt": None, "refused": {"label": "card"}}
+        self._end(claim, **refused, parked=Parked(due=self.moves.now() + 10**12, assignee=None))
+        return claim.item.id
+
+    def in_batch(self) -> str:
+        """A batch of one item; its id."""
+        later = self.moves.now() + 10**12
+        self.moves.submit(1, deadline=later)
+        where = {"tier": "frontier", "deployment": "best", "bound": 500, "route": ROUTE}
+        self.moves.route(**where, reason="batch", lane="batch", state="waiting", ready_at=later)
+        with self.moves.ledger.write() as connection:
+            wanted, now = batches.candidates(connection, "best", 10, ()), self.moves.now()
+            known = claims.read(connection, wanted)
+            by = replace(BEST, batch="01a-first")
+            claimed = claims.claim(connection, by, wanted, known, now).claimed
+            batches.form(connection, "01a-first", "best", claimed, "w", now, 1)
+        return "01a-first"
+
     def _end(self, claim: Claim, **changed: Any) -> None:
         receipt = {"cost": 70, "simulated": self.simulated, "tier": "frontier"}
         told = {"simulated": self.simulated, "usage": USAGE, "receipt": receipt, "seconds": 1.0}
@@ -137,8 +163,8 @@ class Filled:
 
 TELL_NEITHER = {
     "actions": "what operators did",
-    "audit": "says amounts of a book that is wrong: test_audit below",
-    "batch list": "test_batches_of_simulated_deployments_are_labelled below",
+    "audit": "test_books_that_are_wrong_are_labelled below",
+    "batch list": "test_batches_and_reviews_are_labelled below",
     "batch show": "as its list",
     "ceilings history": "limits alone",
     "ceilings raise": "a limit",
@@ -168,7 +194,7 @@ TELL_NEITHER = {
     "pause tier": "names",
     "policy history": "texts of policies",
     "policy rollback": "as apply",
-    "prompts": "test_two_prompts_of_simulated_work_are_labelled below",
+    "prompts": "test_two_prompts_are_labelled below",
     "raw-messages discard": "counts",
     "raw-messages list": "what nobody could read",
     "raw-messages show": "what nobody could read",
@@ -176,7 +202,7 @@ TELL_NEITHER = {
     "review accept": "a decision",
     "review assign": "whose it is",
     "review correct": "a decision",
-    "review list": "test_what_waits_for_a_person_is_labelled (test_review.py)",
+    "review list": "test_batches_and_reviews_are_labelled below",
     "review reject": "a decision",
     "review show": "as its list",
     "router calibrate": "confidences",
@@ -281,3 +307,40 @@ def test_what_is_written_into_files_is_labelled(
     dead = tmp_path / "dead.jsonl"
     tierqueue("dead-letters", "export", str(dead))
     assert '"simulated": true' in dead.read_text()
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_batches_and_reviews_are_labelled(
+    tierqueue: Command, filled: Callable[[bool], Filled], simulated: bool
+) -> None:
+    here = filled(simulated)
+    item, batch = here.in_review(), here.in_batch()
+    for words in (("review", "list"), ("review", "show", item), ("batch", "list")):
+        assert ("(simulated)" in tierqueue(*words)) == simulated, words
+    assert ("(simulated)" in tierqueue("batch", "show", batch)) == simulated
+    assert tierqueue.json("review", "list")[0]["simulated"] is simulated
+    assert tierqueue.json("batch", "list")[0]["simulated"] is simulated
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_two_prompts_are_labelled(
+    tierqueue: Command, filled: Callable[[bool], Filled], simulated: bool
+) -> None:
+    here = filled(simulated)
+    with here.moves.ledger.write() as connection:
+        other = {"prompt": "prompt-0123456789ab"}
+        connection.execute(items.update().where(items.c.id == here.answered).values(**other))
+    _, out, err = tierqueue.run("prompts")
+    assert "prompt-0123456789ab" in out
+    assert ("simulated money is among it" in out + err) == simulated
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_books_that_are_wrong_are_labelled(
+    tierqueue: Command, filled: Callable[[bool], Filled], simulated: bool
+) -> None:
+    here = filled(simulated)
+    with here.moves.ledger.write() as connection:
+        connection.execute(balances.update().values(spent=balances.c.spent + 1))
+    ended, out, err = tierqueue.run("audit")
+    assert (ended, "simulated money is among it" in out + err) == (1, simulated)
