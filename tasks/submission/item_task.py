@@ -222,7 +222,7 @@ class ItemTask(TaskType, Generic[P, Out_co]):
             parent_id=request.parent_id,
         )
         intake.take_in(self, args, kwargs, promise, not_before=request.eta, expires=request.expires)
-        self._tierqueue.wakes.call()
+        self._tierqueue.installation.wakes.call()
         raise Ignore
 
     @property
