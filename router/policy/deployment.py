@@ -242,6 +242,13 @@ class Deployment(Table):
     def __hash__(self) -> int:
         return hash((self.policy, self.name))
 
+    def __eq__(self, other: object) -> bool:
+        # By fields alone: what is worked out of them may be this very deployment again.
+        if not isinstance(other, Deployment):
+            return NotImplemented
+        fields = Deployment.model_fields
+        return self is other or all(getattr(self, name) == getattr(other, name) for name in fields)
+
     @cached_property
     def terms(self) -> str:
         """Names everything that is said of it, whatever the rest of the policy says."""

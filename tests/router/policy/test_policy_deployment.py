@@ -72,3 +72,14 @@ def test_times_that_cannot_hold_are_refused(stated: dict[str, Any], why: str) ->
     prices = 'prices = { input = "5", output = "25" }\n'
     with pytest.raises(InvalidPolicy, match=why):
         parse_policy(f"[deployments.d]\n{lines}{prices}", "test")
+
+
+def test_what_two_deployments_have_worked_out_is_no_part_of_whether_they_are_equal() -> None:
+    one, same = (policy_of([a_spec("house")]).deployments["house"] for _ in range(2))
+    for deployment in (one, same):
+        assert deployment.batched is deployment.in_batch is deployment.in_flex is deployment
+    assert one == same
+    assert hash(one) == hash(same)
+    slower = one.model_copy(update={"timeout": one.timeout + 1})
+    assert slower != one
+    assert one != "house"
