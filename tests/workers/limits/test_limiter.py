@@ -236,7 +236,7 @@ def test_the_tiers_calls_in_flight_are_shared_by_its_deployments(bench: Bench) -
 def test_a_tier_at_zero_grants_nothing(bench: Bench) -> None:
     grant = bench.grant(bounds(tier_in_flight=0), *calls(3))
     assert grant.granted == ()
-    assert grant.retry_after == 1.0
+    assert grant.retry_after == 0.5
 
 
 def test_the_slots_of_a_dead_worker_fall_out_and_renewed_ones_stay(bench: Bench) -> None:
@@ -246,7 +246,7 @@ def test_the_slots_of_a_dead_worker_fall_out_and_renewed_ones_stay(bench: Bench)
     assert bench.limiter.renew("d", "frontier", [kept])
     full = bench.grant(stated, *calls(2))
     assert full.granted == ()
-    assert full.retry_after == 1.0
+    assert full.retry_after == 0.5
     bench.later(1)
     assert len(bench.grant(stated, *calls(2)).granted) == 1
     assert lost != kept
