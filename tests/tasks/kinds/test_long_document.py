@@ -267,7 +267,7 @@ def test_a_file_is_a_document_with_its_pages(producer: Producer, tmp_path: Path)
     [
         ("", {}, "no text"),
         ([" ", "\n"], {}, "no text"),
-        (PAGES, {"characters": 800}, "more than 800"),
+        (PAGES, {"characters": 800}, "a piece has at least 801"),
         (PAGES, {"max_cost": "0.000000003usd"}, "nothing for each of"),
         (PAGES, {"deadline": "soon"}, "deadline"),
         (PAGES, {"risk": "high"}, "risk"),
