@@ -148,6 +148,7 @@ def test_each_change_of_state_is_one_line_and_no_call_is(settling: Settling) -> 
     stops = logged(lambda: settling(("d", DOWN), ("e", DOWN)))
     settling.now += 30 * SECOND
     again = logged(lambda: settling(("f", DOWN)))
+    settling.now += 120 * SECOND
     back = logged(lambda: settling(("g", ANSWER)))
     goes_on = logged(lambda: settling(("h", ANSWER)))
     assert [first, more, stops, again, back, goes_on] == [
