@@ -107,7 +107,11 @@ class Filled:
         """An item that waits for a person after a call was paid for; its id."""
         self.moves.ceilings(ceiling("everything", 10_000))
         [claim] = self._called()
-        refused = {"next_state": State.REVIEW, "reason": "low_confidence", "outcome": "rejected"}
+        refused: dict[str, Any] = {
+            "next_state": State.REVIEW,
+            "reason": "low_confidence",
+            "outcome": "rejected",
+        }
         refused |= {"output": None, "receipt": None, "refused": {"label": "card"}}
         self._end(claim, **refused, parked=Parked(due=self.moves.now() + 10**12, assignee=None))
         return claim.item.id
