@@ -159,9 +159,10 @@ def test_a_core_without_memory_ends_the_engine_and_charges_no_call(
         resource.prlimit(core.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
         replies: list[Reply] = []
         while not failure.done():
+            # So many wait in the core that no memory it had left over holds them.
             calls = (
-                a_call(model, "word " * 150, item=f"i-{len(replies)}-{n}", output_limit=100)
-                for n in range(16)
+                a_call(model, "word " * 190, item=f"i-{len(replies)}-{n}", output_limit=2)
+                for n in range(4096)
             )
             replies += await asyncio.gather(*map(engine.complete, calls))
             await asyncio.wait([failure], timeout=0.1)
