@@ -102,20 +102,15 @@ class Ledger:
         if dialect == "postgresql" and idle_reads is not None:
             limit = f"SET LOCAL idle_in_transaction_session_timeout = {round(idle_reads * 1000)}"
             self._before_reads = text(limit)
-        self._turns = (
-            turns.Turns(f"{parsed.database}-turns", patience) if dialect == "sqlite" else None
-        )
+        self._turns: turns.Turns | None = None
         if dialect == "sqlite":
+            self._turns = turns.Turns(f"{parsed.database}-turns", patience)
             busy = _BUSY_SECONDS if patience is None else patience
             self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", busy, read_only=False)
             self._reader = _sqlite(url, pool_size, "BEGIN", busy, read_only=True)
             self._clock = None
         else:
-            options = {
-                "pool_size": pool_size,
-                "pool_timeout": 10,
-                "hide_parameters": True,
-            }
+            options = {"pool_size": pool_size, "pool_timeout": 10, "hide_parameters": True}
             self._writer = _postgresql(url, options, frozen)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
             self._clock = self._writer.execution_options(isolation_level="AUTOCOMMIT")

@@ -224,12 +224,9 @@ def write(connection: Connection, now: int, changes: Sequence[Entry]) -> None:
             for change in changes
         ],
     )
+    moved = sorted((key, *figures) for key, figures in sums.items())
     connection.execute(
-        _MOVE,
-        [
-            {"b_id": key, "b_held": held, "b_spent": spent}
-            for key, (held, spent) in sorted(sums.items())
-        ],
+        _MOVE, [{"b_id": key, "b_held": held, "b_spent": spent} for key, held, spent in moved]
     )
 
 
