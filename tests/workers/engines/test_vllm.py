@@ -3,7 +3,6 @@
 import asyncio
 import importlib.util
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -139,42 +138,6 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
     )
     assert why.startswith("the vLLM engine core of tiny died of signal 9")
     assert "kv_cache_memory_bytes" in why, "what to change where memory ran out"
-
-
-@with_vllm
-def test_a_core_without_memory_ends_the_engine_and_charges_no_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Where memory runs out inside one of its threads, it hangs instead of dying.
-    monkeypatch.setattr(engine_load, "HUNG", 10.0)
-    model = str(make_tiny_model(tmp_path, chat=False))
-    engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
-
-    async def starved() -> tuple[str, list[Reply]]:
-        await engine.start()
-        failure = asyncio.ensure_future(engine.failed())
-        (core,) = engine._llm.engine_core.resources.engine_manager.processes
-        assert core.pid is not None
-        assert isinstance(await engine.complete(a_call(model, output_limit=4)), Completed)
-        resource.prlimit(core.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
-        replies: list[Reply] = []
-        while not failure.done():
-            # So many wait in the core that no memory it had left over holds them.
-            calls = (
-                a_call(model, "word " * 190, item=f"i-{len(replies)}-{n}", output_limit=2)
-                for n in range(4096)
-            )
-            replies += await asyncio.gather(*map(engine.complete, calls))
-            await asyncio.wait([failure], timeout=0.1)
-        await engine.close()
-        return await failure, replies
-
-    why, replies = asyncio.run(asyncio.wait_for(starved(), 240))
-    assert why.startswith("the vLLM engine core of tiny ")
-    assert "died (exit " in why or "hangs" in why, why
-    lost = [reply for reply in replies if not isinstance(reply, Completed)]
-    assert lost
-    assert all(isinstance(reply, Unavailable) for reply in lost)
 
 
 @with_vllm
