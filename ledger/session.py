@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -38,6 +38,7 @@ Transaction = Connection
 """One open transaction, as the packages above hold it."""
 
 _BUSY_SECONDS = 30
+Answer = TypeVar("Answer")
 _START_PATIENCE = 30.0
 _DIALECTS = ("sqlite", "postgresql")
 _FRESH = 0.25
@@ -142,8 +143,8 @@ class Ledger:
         with self._clock.connect() as connection:
             return now(connection)
 
-    def await_answer(self, ask: Callable[[], object]) -> None:
-        """Return once the database answers ``ask``; raises its error after half a minute.
+    def await_answer(self, ask: Callable[[], Answer]) -> Answer:
+        """What ``ask`` returns, once the database answers it; raises its error after half a minute.
 
         For a process that starts while the database does: it must not end for that. What ``ask``
         raises for another reason is raised at once.
@@ -152,14 +153,12 @@ class Ledger:
         pause = threading.Event()
         while True:
             try:
-                ask()
+                return ask()
             except DBAPIError as error:
                 if not unreachable(error) or time.monotonic() > until:
                     raise
                 _log.warning("ledger_unreachable", error=type(error).__name__)
                 pause.wait(1.0)
-            else:
-                return
 
     def rewrite(self) -> bool:
         """Write a SQLite file anew, without what was erased, and empty its write-ahead file.

@@ -168,7 +168,7 @@ class TierWorker:
     def _build(self) -> None:
         settings, ledger = self.app.installation.settings, self.app.installation.ledger
         ledger.await_answer(lambda: migrations.check(ledger))
-        policies = self._policy_watch.begin()
+        policies = ledger.await_answer(self._policy_watch.begin)
         policy = policies.own
         deployments = of_tier(policy, self._tier)
         built, refused = engines_of(deployments, self._build_engine, os.environ)
@@ -319,8 +319,8 @@ class TierWorker:
 
     def _load(self, deployment: Deployment, engine: Engine) -> None:
         """Start an engine: minutes, where a large model's weights are read."""
-        with self.app.installation.ledger.read() as connection:
-            since = {"loading": database_now(connection)}
+        ledger = self.app.installation.ledger
+        since = {"loading": ledger.await_answer(ledger.now)}
         self._loading = {"loading": deployment.name, "moments": since}
         _log.info("engine_loading", deployment=deployment.name, model=deployment.model)
         began = time.monotonic()

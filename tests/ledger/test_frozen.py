@@ -51,6 +51,7 @@ def test_whoever_starts_before_the_database_waits_for_it(
     monkeypatch.setattr(ledger, "read", sometimes)
     ledger.await_answer(lambda: check(ledger))
     assert next(refusals, None) is None
+    assert ledger.await_answer(lambda: "what was answered") == "what was answered"
     ledger.close()
 
 
