@@ -1,7 +1,7 @@
 """What the ledger is to write of a call that ended: its charge, and where its item goes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,9 +126,17 @@ def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> J
 
 
 def charged(call: Settling, usage: Usage) -> Charge:
-    """What a call cost, by its provider's own usage and the price when it began."""
+    """What a call cost, by its provider's own usage and the price when it began.
+
+    A counted share of a house engine's hour is at most what was held of it.
+    """
     at = datetime.fromtimestamp(call.claim.started_at / 1e6, UTC)
-    return charge(call.deployment, usage, at)
+    found = charge(call.deployment, usage, at)
+    if call.deployment.gpu_hour is None or not call.claim.counted:
+        return found
+    # A worker that stood still (stopped, starved) ends its calls too late: no ceiling is passed
+    # for that, since no money leaves by the second.
+    return replace(found, cost=min(found.cost, call.claim.held))
 
 
 def engine_time(deployment: Deployment, started_at: int, until: int, held: NanoUSD) -> NanoUSD:

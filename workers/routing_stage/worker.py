@@ -78,7 +78,7 @@ class RoutingWorker:
             self._documents = Documents(
                 self._app.installation.ledger, self._app.installation.policy, Delivery(self._app)
             )
-            self._stage.start()
+            self._app.installation.ledger.await_answer(self._stage.start)
         except TierqueueError as error:
             sys.stderr.write(f"routing stage cannot start: {error}\n")
             raise SystemExit(2) from None
@@ -119,7 +119,7 @@ class RoutingWorker:
         ledger.await_answer(lambda: migrations.check(ledger))
         return RoutingStage(
             ledger=ledger,
-            policy=installation.take_policy(),
+            policy=ledger.await_answer(installation.take_policy),
             send=self._send,
             delivery=Delivery(self._app),
             received=installation.item_events.received,

@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from tests.ledger.moves import ceiling
 from tests.tasks.routing.test_attributed import A_SECOND, accepted, way
@@ -18,6 +19,7 @@ from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.in_force.evidence import Judged
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import attempts
 from tierqueue.router.outcome import ENGINE_TIME, Accepted, Interrupted, Outcome, Usage
 from tierqueue.router.pricing import CUT, engine_seconds
 from tierqueue.router.selection.call_seconds import ENOUGH
@@ -108,6 +110,20 @@ def test_a_call_that_was_ended_for_its_time_is_made_again_with_all_of_it(ledger:
     assert claim.held == WHOLE
     one.settle(claim, accepted(Usage(engine_seconds=30.0)))
     assert figures(ledger) == (31 * A_SECOND, 0)
+
+
+def test_a_worker_that_stood_still_while_it_called_passes_no_ceiling(ledger: Ledger) -> None:
+    one = way(ledger, "everything")
+    took(ledger, *[0.5] * ENOUGH)
+    one.stage.start()
+    one.submit()
+    claim = one.claim()
+    assert claim is not None
+    one.settle(claim, accepted(Usage(engine_seconds=5.0)))
+    assert figures(ledger) == (claim.held, 0)
+    with ledger.read() as connection:
+        usage = connection.execute(select(attempts.c.usage)).scalar_one()
+    assert usage["engine_seconds"] == 5.0
 
 
 @pytest.mark.long
