@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from tierqueue.ledger import paging
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items, labels, refused_answers
@@ -58,21 +59,12 @@ def answered(connection: Transaction, task: str, most: int) -> Iterator[Answered
             items.c.arguments.is_not(None),
             items.c.prompt.is_(None),
         )
-        .order_by(items.c.id.desc())
     )
-    before: str | None = None
-    left = most
-    while left > 0:
-        page = found if before is None else found.where(items.c.id < before)
-        rows = connection.execute(page.limit(min(_PAGE, left))).all()
-        if not rows:
-            return
+    for rows in paging.newest(connection, found, most, _PAGE):
         given = _given(connection, {row.id: row.output for row in rows})
         for row in rows:
             if row.id in given:
                 yield _answered(row, given[row.id])
-        left -= len(rows)
-        before = rows[-1].id
 
 
 def _given(connection: Transaction, output: Mapping[str, Any]) -> dict[str, list[Answer]]:

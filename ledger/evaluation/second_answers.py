@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
+from tierqueue.ledger import paging
 from tierqueue.ledger.evaluation import calls
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items, labels
@@ -62,13 +63,7 @@ def pairs(connection: Transaction, task: str, since: int | None, most: int) -> I
     """The newest pairs of a task type whose second was made from ``since`` on (epoch µs), ``most``
     at the most, read in pages.
     """
-    before: str | None = None
-    left = most
-    while left > 0:
-        found = _page(task, since, before).limit(min(_PAGE, left))
-        rows = connection.execute(found).all()
-        if not rows:
-            return
+    for rows in paging.newest(connection, _seconds(task, since), most, _PAGE):
         ids = [item_id for row in rows for item_id in (row.id, row.first_id)]
         made = calls.by_item(connection, ids)
         for row in rows:
@@ -79,8 +74,6 @@ def pairs(connection: Transaction, task: str, since: int | None, most: int) -> I
                 correct=row.correct,
                 corrected=row.corrected,
             )
-        left -= len(rows)
-        before = rows[-1].id
 
 
 def of_item(connection: Transaction, item_id: str) -> list[Beside]:
@@ -93,7 +86,7 @@ def of_item(connection: Transaction, item_id: str) -> list[Beside]:
     ]
 
 
-def _page(task: str, since: int | None, before: str | None) -> Select[Any]:
+def _seconds(task: str, since: int | None) -> Select[Any]:
     found = (
         select(
             *(items.c[name] for name in (*_SHOWN, "purpose", "candidate", "pinned")),
@@ -104,11 +97,8 @@ def _page(task: str, since: int | None, before: str | None) -> Select[Any]:
         .join(_FIRST, _FIRST.c.id == items.c.second_to)
         .outerjoin(labels, labels.c.item_id == _FIRST.c.id)
         .where(items.c.second_to.is_not(None), items.c.task == task)
-        .order_by(items.c.id.desc())
     )
-    if since is not None:
-        found = found.where(items.c.submitted_at >= since)
-    return found if before is None else found.where(items.c.id < before)
+    return found if since is None else found.where(items.c.submitted_at >= since)
 
 
 def _answer(row: Any, of: str, made: Sequence[calls.Call]) -> Answer:

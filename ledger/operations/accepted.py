@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 
+from tierqueue.ledger import paging
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items, labels
 from tierqueue.router.lifecycle import State
@@ -45,16 +46,7 @@ def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted
             items.c.prompt.is_(None),
             or_(said, labels.c.corrected.is_not(None)),
         )
-        .order_by(items.c.id.desc())
     )
-    before: str | None = None
-    left = most
-    while left > 0:
-        page = found if before is None else found.where(items.c.id < before)
-        rows = connection.execute(page.limit(min(_PAGE, left))).all()
-        if not rows:
-            return
+    for rows in paging.newest(connection, found, most, _PAGE):
         for row in rows:
             yield Accepted(row.arguments, row.output if row.corrected is None else row.corrected)
-        left -= len(rows)
-        before = rows[-1].id

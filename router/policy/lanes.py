@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.prices import Duration, PositiveCount, Prices, Table
-from tierqueue.router.policy.providers import BatchApi
+from tierqueue.router.policy.providers import BatchForm
 
 HOUR = 3_600 * MICROSECONDS
 
@@ -43,7 +43,7 @@ class Batch(Table):
     """The price list of requests in batches. Lists of live prices do not say it reliably, so that
     it is stated here."""
 
-    api: BatchApi = "openai"
+    api: BatchForm = "openai"
     """How the provider is asked for batches; where nothing is stated as its profile or its host is,
     and by a host that is not known as OpenAI, or Anthropic, is."""
 

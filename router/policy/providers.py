@@ -29,7 +29,7 @@ PromptCache = Literal["none", "key", "marks"]
 all; its ``prompt_cache_key``; or a ``cache_control`` mark at its end."""
 
 
-BatchApi = Literal["openai", "azure", "mistral", "together", "anthropic"]
+BatchForm = Literal["openai", "azure", "mistral", "together", "anthropic"]
 """How a host is asked for batches: each name is that of whose form it is."""
 
 StreamUsage = Literal["option", "always", "none"]
@@ -66,7 +66,7 @@ class Profile:
     prompt_cache: PromptCache = "none"
     cached_tokens: str | None = "prompt_tokens_details.cached_tokens"
     stream_usage: StreamUsage = "option"
-    batch: BatchApi | None = None
+    batch: BatchForm | None = None
     batch_price: str = ""
     flex: bool = False
 
@@ -122,7 +122,7 @@ def with_batch_api(stated: dict[str, Any], profiles: dict[str, Profile]) -> dict
     batch = stated.get("batch")
     if not isinstance(batch, dict) or "api" in batch:
         return stated
-    own: BatchApi = "anthropic" if stated.get("engine") == "anthropic" else "openai"
+    own: BatchForm = "anthropic" if stated.get("engine") == "anthropic" else "openai"
     url = stated.get("base_url") or (OPENAI_URL if own == "openai" else ANTHROPIC_URL)
     try:
         host = next((one for one in profiles.values() if one.serves(url)), None)

@@ -28,6 +28,7 @@ class Alarms:
                 "deployment": deployment.name,
                 "held": settled.held,
                 "over": over,
+                "simulated": deployment.simulated,
             }
             _log.error("overage", **said)
             self._hook({"what": "overage", **said})

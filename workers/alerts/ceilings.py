@@ -50,6 +50,11 @@ class Alarm:
             self._checked = time.monotonic()
             self._warn()
 
+    @property
+    def _simulated(self) -> bool:
+        """Whether the money may be: ceilings count what simulated calls would have cost."""
+        return bool(self._policy.simulated)
+
     def _ended(self) -> None:
         if not (most := self._hook.capacity):
             return
@@ -68,6 +73,7 @@ class Alarm:
                     "task": death.task,
                     "budget": death.budget,
                     "job": death.job_id,
+                    "simulated": self._simulated,
                     **{name: fields.get(name) for name in _TOLD},
                 }
             )
@@ -124,7 +130,7 @@ class Alarm:
         with self._ledger.write() as connection:
             new = warnings.note(connection, found, database_now(connection))
         for warning in new:
-            said = _fields(warning)
+            said = _fields(warning, simulated=self._simulated)
             _log.warning("ceiling_warning", **said)
             self._hook.notify({"what": "ceiling_warning", **said})
 
@@ -137,7 +143,7 @@ def _lasts(condition: Condition, now: int) -> bool:
     return urgent or now - (condition.since or now) >= LASTS
 
 
-def _fields(warning: CeilingWarning) -> dict[str, Any]:
+def _fields(warning: CeilingWarning, *, simulated: bool) -> dict[str, Any]:
     """The warning as the log and the hook tell it; money in nano-dollars."""
     of_rate = warning.what == BURN_RATE
     return {
@@ -147,4 +153,5 @@ def _fields(warning: CeilingWarning) -> dict[str, Any]:
         "limit": warning.limit,
         "spent": warning.spent,
         "held": warning.held,
+        "simulated": simulated,
     }

@@ -21,7 +21,7 @@ from tierqueue.workers.engines.batches import (
     Output,
     Remote,
 )
-from tierqueue.workers.engines.http import files, wire
+from tierqueue.workers.engines.http import files
 
 REFUSED = frozenset({400, 413, 422})
 """Statuses of what would be refused again."""
@@ -31,9 +31,6 @@ SECONDS = 60.0
 
 TRANSFER_SECONDS = 600.0
 """How long requests and results may."""
-
-MOST_BYTES = 2 << 30
-"""The largest file of results that is read."""
 
 SKEW = 300
 """Seconds by which Anthropic's clock may differ from ours."""
@@ -132,11 +129,7 @@ class AnthropicBatches:
 
     async def lines(self, remote: Remote) -> Output:
         """Every result."""
-        token = wire.MOST.set(MOST_BYTES)
-        try:
-            return files.read([await self._content(name) for name in remote.output], _line)
-        finally:
-            wire.MOST.reset(token)
+        return await files.read(remote.output, self._content, _line)
 
     async def _content(self, name: str) -> httpx2.Response:
         try:

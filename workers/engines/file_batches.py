@@ -35,9 +35,6 @@ SECONDS = 60.0
 TRANSFER_SECONDS = 600.0
 """How long a file may."""
 
-MOST_BYTES = 2 << 30
-"""The largest file of lines that is read."""
-
 MOST_LISTED = 10_000
 """How many batches are looked through for one, at the most."""
 
@@ -190,11 +187,7 @@ class FileBatches(ABC):
 
     async def lines(self, remote: Remote) -> Output:
         """Every line of its files."""
-        token = wire.MOST.set(MOST_BYTES)
-        try:
-            return files.read([await self._content(name) for name in remote.output], line_of)
-        finally:
-            wire.MOST.reset(token)
+        return await files.read(remote.output, self._content, line_of)
 
     async def _content(self, name: str) -> httpx2.Response:
         try:
@@ -242,6 +235,7 @@ class FileBatches(ABC):
 
 
 def batches_of(page: Mapping[str, Any]) -> list[Told]:
+    """The batches on a page of a list. Raises ``NotKnownYet`` where it is no such page."""
     found = page.get("data")
     if not isinstance(found, list) or not all(isinstance(batch, dict) for batch in found):
         raise NotKnownYet

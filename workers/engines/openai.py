@@ -14,7 +14,7 @@ from openai.types.shared_params import ResponseFormatJSONObject, ResponseFormatJ
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.providers import (
     OPENAI_URL,
-    BatchApi,
+    BatchForm,
     LimitParameter,
     LogprobsParameter,
     PromptCache,
@@ -39,7 +39,7 @@ ALONE_FROM_BYTES = 4 * CACHED_FROM_BYTES
 """From this size on the first call of a prefix goes alone: about 1,024 tokens."""
 
 
-_BATCHES: dict[BatchApi, type[FileBatches]] = {
+_BATCHES: dict[BatchForm, type[FileBatches]] = {
     "openai": OpenAIBatches,
     "azure": AzureBatches,
     "mistral": MistralBatches,
@@ -63,7 +63,7 @@ class OpenAIEngine(ApiEngine):
         prompt_cache: PromptCache = "none",
         stream_usage: StreamUsage = "option",
         connect_timeout: float = 10.0,
-        batch_api: BatchApi = "openai",
+        batch_api: BatchForm = "openai",
         batch_model: str = "",
     ) -> None:
         super().__init__(

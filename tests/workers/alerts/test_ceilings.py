@@ -152,6 +152,7 @@ def test_a_warning_is_a_log_line_a_call_of_the_hook_and_in_the_list(ledger: Ledg
         "limit": 1_000,
         "spent": 850,
         "held": 0,
+        "simulated": False,
     }
     assert _of_ceilings(logs) == [{"event": "ceiling_warning", "log_level": "warning", **said}]
     assert told.messages == [{"what": "ceiling_warning", **said}]
@@ -208,6 +209,14 @@ def test_the_hook_hears_once_of_each_item_that_a_ceiling_ended(ledger: Ledger) -
         die(connection, [died], database_now(connection))
     Alarm(ledger, Policy(digest="d"), told).tick()  # type: ignore[arg-type]
     assert [message["item"] for message in told.messages] == [item_id, item_id]
+
+
+def test_of_a_policy_with_simulated_deployments_the_money_may_be_made_up(ledger: Ledger) -> None:
+    stopped(ledger)
+    policy = parse_policy(f"allow_simulated = true\n{AWAY}simulated = true\n", "test")
+    told = Told()
+    Alarm(ledger, policy, told).tick()  # type: ignore[arg-type]
+    assert [message["simulated"] for message in told.messages] == [True]
 
 
 AWAY = """

@@ -1,12 +1,15 @@
 """Files of results: where they are read, and what their lines come to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote
 
 import httpx2
 
 from tierqueue.workers.engines.batches import Line, Output
 from tierqueue.workers.engines.http import wire
+
+MOST_BYTES = 2 << 30
+"""The largest file that is read."""
 
 MOST_HOPS = 3
 """How often a file may stand elsewhere than it was said to."""
@@ -40,13 +43,24 @@ async def elsewhere(response: httpx2.Response, seconds: float) -> httpx2.Respons
     raise httpx2.HTTPStatusError("no file", request=response.request, response=response)
 
 
-def read(contents: Sequence[httpx2.Response], line_of: Callable[[bytes], Line | None]) -> Output:
-    """Every line of these files."""
+async def read(
+    names: Sequence[str],
+    content: Callable[[str], Awaitable[httpx2.Response]],
+    line_of: Callable[[bytes], Line | None],
+) -> Output:
+    """Every line of these files, of up to ``MOST_BYTES`` each: ``content`` is asked for a file, and
+    ``line_of`` for a line of it (``None``: it cannot be read). Simulated is what any of them is.
+    """
+    token = wire.MOST.set(MOST_BYTES)
+    try:
+        contents = [await content(name) for name in names]
+    finally:
+        wire.MOST.reset(token)
     found: list[Line] = []
     broken, simulated = 0, False
-    for content in contents:
-        simulated = wire.simulated(content)
-        for text in content.content.split(b"\n"):
+    for response in contents:
+        simulated = simulated or wire.simulated(response)
+        for text in response.content.split(b"\n"):
             if text.strip():
                 line = line_of(text)
                 broken += line is None

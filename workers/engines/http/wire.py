@@ -5,6 +5,7 @@ import math
 import re
 import ssl
 import time
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ MOST_STREAMED_BYTES = 64 << 20
 """The largest stream of events: in it each token comes in an event of its own."""
 
 MOST_PACKED_BYTES = 256 << 10
-"""The largest compressed one; gzip unpacks to at most a thousand times as much."""
+"""The largest one that is packed in a way nobody asked for; the size of what unpacks is unknown."""
+
+_UNPACKED_AT_ONCE = 1 << 20
+"""Bytes."""
 
 NETWORK = (OSError, httpx2.TransportError, anyio.EndOfStream, anyio.BrokenResourceError)
 """What a network does; httpx2 lets some of anyio's TLS errors through unmapped."""
@@ -119,12 +123,13 @@ class TooLarge(httpx2.ReadError):
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A reply's bytes, up to a limit."""
+    """A reply's bytes, unpacked where it is gzip's, up to a limit."""
 
     def __init__(
-        self, stream: httpx2.AsyncByteStream, most: int, listener: Listener | None
+        self, stream: httpx2.AsyncByteStream, most: int, listener: Listener | None, gzip: bool
     ) -> None:
-        self._stream = stream
+        self._stream = _unpacked(stream) if gzip else stream
+        self._body = stream
         self._most = most
         self._listener = listener
 
@@ -139,19 +144,40 @@ class _Bounded(httpx2.AsyncByteStream):
             yield chunk
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self._body.aclose()
+
+
+async def _unpacked(stream: httpx2.AsyncByteStream) -> AsyncIterator[bytes]:
+    """Bit by bit: a few bytes that unpack to gigabytes are read no further than is allowed."""
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        async for chunk in stream:
+            rest = chunk
+            while rest:
+                yield unpacking.decompress(rest, _UNPACKED_AT_ONCE)
+                rest = unpacking.unconsumed_tail
+                if unpacking.eof and (rest := unpacking.unused_data):
+                    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        if not unpacking.eof:
+            raise httpx2.DecodingError("the reply ends in the middle of what was packed")
+    except zlib.error:
+        raise httpx2.DecodingError("the reply is not packed as it says") from None
 
 
 async def _bound(response: httpx2.Response) -> None:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    most = MOST_PACKED_BYTES if "content-encoding" in response.headers else MOST.get()
+    packed = response.headers.get("content-encoding", "").strip().lower()
+    if packed == "gzip":
+        # Unpacked here: httpx unpacks a chunk at once, whatever it unpacks to.
+        del response.headers["content-encoding"]
+    most = MOST.get() if packed in ("", "identity", "gzip") else MOST_PACKED_BYTES
     listener = LISTENER.get()
     if listener is not None and "text/event-stream" in response.headers.get("content-type", ""):
         most = max(most, MOST_STREAMED_BYTES)
     elif listener is not None:
         listener.over()
         listener = None
-    response.stream = _Bounded(response.stream, most, listener)
+    response.stream = _Bounded(response.stream, most, listener, packed == "gzip")
 
 
 def simulated(response: httpx2.Response) -> bool:
