@@ -24,15 +24,25 @@ _BESIDE = 2
 
 _GRAMS = (2, 3, 4, 5)
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+_MARKS = [chr(code) for code in range(128) if re.match(r"[^\w\s]", chr(code))]
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 1 << 64)
 _MIXERS = (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53)
 _SHIFT = 33
 
 
-def tokens(text: str) -> list[str]:
-    """Words, and marks one by one, in lower case; at most ``LONGEST`` characters of ``text``."""
-    return _TOKEN.findall(text[:LONGEST].lower())
+def spaced(text: str) -> str:
+    """Words, and marks one by one, in lower case with a space between any two; at most ``LONGEST``
+    characters of ``text``.
+    """
+    seen = text[:LONGEST].lower()
+    if not seen.isascii():
+        return " ".join(_TOKEN.findall(seen))
+    # The same, several times as fast.
+    for mark in _MARKS:
+        if mark in seen:
+            seen = seen.replace(mark, f" {mark} ")
+    return " ".join(seen.split())
 
 
 def counts(text: str) -> "Vector":
@@ -63,37 +73,53 @@ def counts_of(texts: Sequence[str]) -> "Vector":
     """``counts`` of a part that ``together`` gave, a row a text."""
     import numpy as np
 
-    joined = [f" {' '.join(tokens(text))} " for text in texts]
+    return _counted(texts).astype(np.float32).reshape(len(texts), WIDTH)
+
+
+def _counted(texts: Sequence[str]) -> "NDArray[np.float64]":
+    """The same as whole numbers in one row."""
+    import numpy as np
+
+    joined = [f" {spaced(text)} " for text in texts]
     codes = np.frombuffer("".join(joined).encode("utf-32-le", "replace"), np.uint32)
-    row = np.repeat(np.arange(len(joined)), [len(one) for one in joined])
+    size = len(codes)
+    row = np.repeat(np.arange(0, len(joined) * WIDTH, WIDTH), [len(one) for one in joined])
     powers, inverses = _powers()
-    prefix = np.zeros(len(codes) + 1, np.uint64)
-    np.cumsum(codes * powers[: len(codes)], out=prefix[1:])
-    spaces = np.flatnonzero(codes == 32)
-    inside = np.zeros(len(codes) + 1, np.int64)
-    np.cumsum(codes == 32, out=inside[1:])
-    found: list[Words] = []
-    kinds: list[NDArray[np.intp]] = []
-
-    def hashed(begins: "NDArray[np.intp]", ends: "NDArray[np.intp]", kind: int, at: int) -> None:
-        found.append((prefix[ends] - prefix[begins]) * inverses[begins] + np.uint64(kind))
-        kinds.append((2 * row[begins] + at) * BUCKETS)
-
+    prefix = np.zeros(size + 1, np.uint64)
+    np.cumsum(codes * powers[:size], out=prefix[1:])
+    blank = codes == 32
+    spaces = np.flatnonzero(blank)
+    inside = np.zeros(size + 1, np.int32)
+    np.cumsum(blank, out=inside[1:])
+    hashes = np.empty(2 * len(spaces) + len(_GRAMS) * size, np.uint64)
+    buckets = np.zeros(len(hashes), np.intp)
+    whole = np.zeros(len(hashes), np.bool_)
+    end = 0
     for apart in (1, 2):
         begins, ends = spaces[:-apart], spaces[apart:]
-        same = row[begins] == row[ends]
-        hashed(begins[same], ends[same], apart, 0)
-    for size in _GRAMS:
-        begins = np.arange(max(0, len(codes) - size + 1))
-        # Within one word and the spaces around it; where two texts meet are two spaces.
-        whole = inside[begins + size - 1] == inside[begins + 1]
-        begins = begins[whole if size > 2 else row[begins] == row[begins + 1]]
-        hashed(begins, begins + size, 16 + size, 1)
-    hashes = _mixed(np.concatenate(found))
-    signs = 1.0 - 2.0 * (hashes & np.uint64(1)).astype(np.float32)
-    buckets = np.concatenate(kinds) + (hashes >> np.uint64(64 - 12)).astype(np.intp)
+        begin, end = end, end + len(begins)
+        hashes[begin:end] = (prefix[ends] - prefix[begins]) * inverses[begins] + np.uint64(apart)
+        np.equal(row[begins], row[ends], out=whole[begin:end])
+        buckets[begin:end] = row[begins]
+    for gram in _GRAMS:
+        starts = max(0, size - gram + 1)
+        begin, end = end, end + starts
+        here = hashes[begin:end]
+        np.subtract(prefix[gram:], prefix[:starts], out=here)
+        here *= inverses[:starts]
+        here += np.uint64(16 + gram)
+        if gram == 2:
+            np.equal(row[:starts], row[1:], out=whole[begin:end])
+        else:
+            # Within one word and the spaces around it; where two texts meet are two spaces.
+            np.equal(inside[gram - 1 : size], inside[1 : starts + 1], out=whole[begin:end])
+        np.add(row[:starts], BUCKETS, out=buckets[begin:end])
+    hashes = _mixed(hashes[:end])
+    buckets = buckets[:end]
+    buckets += (hashes >> np.uint64(64 - 12)).view(np.int64)
+    signs = whole[:end] * (1.0 - 2.0 * (hashes & np.uint64(1)).view(np.int64))
     counted = np.bincount(buckets, weights=signs, minlength=len(joined) * WIDTH)
-    return counted.astype(np.float32).reshape(len(joined), WIDTH)
+    return counted.astype(np.float64, copy=False)
 
 
 def scores(texts: Sequence[str], rarity: "Vector", weights: "Vector") -> "Vector":
@@ -102,19 +128,21 @@ def scores(texts: Sequence[str], rarity: "Vector", weights: "Vector") -> "Vector
     """
     import numpy as np
 
-    counted = counts_of(texts).reshape(-1)
+    counted = _counted(texts)
     at = np.flatnonzero(counted != 0)
-    column, block = at % WIDTH, at // BUCKETS
-    found = counted[at]
+    column, found = at & (WIDTH - 1), counted[at].astype(np.float32)
     values = np.copysign(np.log1p(np.abs(found)), found) * rarity[column]
-    blocks = 2 * len(texts)
-    lengths = np.sqrt(np.bincount(block, values * values, blocks))
-    lengths = np.where(lengths > 0, lengths, 1.0)
-    came_to = [
-        (np.bincount(block, values * one[column], blocks) / lengths).reshape(-1, 2).sum(axis=1)
-        for one in weights.T
-    ]
-    return np.stack(came_to, axis=1)
+    # One more, nothing, for a block at the end in which all signs cancel out.
+    summed = np.zeros((1 + weights.shape[1], len(at) + 1))
+    np.multiply(values, values, out=summed[0, :-1])
+    for row, one in zip(summed[1:], weights.T, strict=True):
+        np.multiply(values, one[column], out=row[:-1])
+    begins = np.searchsorted(at, np.arange(2 * len(texts) + 1) * BUCKETS)
+    blocks = np.add.reduceat(summed, begins[:-1], axis=1)
+    blocks[:, begins[:-1] == begins[1:]] = 0
+    lengths = np.sqrt(np.where(blocks[0] > 0, blocks[0], 1.0))
+    of_text: Vector = (blocks[1:] / lengths).reshape(-1, len(texts), 2).sum(axis=2).T
+    return of_text
 
 
 def weighted(found: "Vector", rarity: "Vector") -> "Vector":
@@ -129,12 +157,15 @@ def weighted(found: "Vector", rarity: "Vector") -> "Vector":
 
 
 def _mixed(hashes: "Words") -> "Words":
+    """The hashes with each bit a part of each, in place."""
     import numpy as np
 
     shift = np.uint64(_SHIFT)
     for mixer in _MIXERS:
-        hashes = (hashes ^ (hashes >> shift)) * np.uint64(mixer)
-    return hashes ^ (hashes >> shift)
+        hashes ^= hashes >> shift
+        hashes *= np.uint64(mixer)
+    hashes ^= hashes >> shift
+    return hashes
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
 """What a text looks like is a few finite numbers, also of no text at all."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,3 +26,25 @@ def test_digits_capitals_and_length_are_seen() -> None:
 def test_several_surfaces_at_once_are_those_of_each_alone(contents: list[str]) -> None:
     alone = np.stack([surface(content) for content in contents])
     assert np.allclose(surfaces(contents), alone)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers", "negated"),
+    [
+        ("7 of 12", 2, False),
+        ("12", 1, False),
+        ("a1b22", 2, False),
+        ("٣ of ٤٥, not 6", 3, True),
+        ("NOT this", 0, True),
+        ("at least", 0, True),
+        ("nothing, _not_, knot, notes", 0, False),
+        ("knot and not", 0, True),
+        ("é: never", 0, True),
+        ("", 0, False),
+    ],
+)
+def test_numbers_and_negations_are_seen_whatever_the_alphabet(
+    text: str, numbers: int, negated: bool
+) -> None:
+    found = surfaces(["1", text, "2 not"])[1]
+    assert (round(found[12] ** 2), bool(found[10])) == (numbers, negated)

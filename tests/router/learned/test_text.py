@@ -1,5 +1,7 @@
 """Texts become the same numbers everywhere, whatever they hold."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,6 +33,18 @@ def test_case_and_blanks_change_nothing_and_words_do() -> None:
 def test_no_word_is_cut_across_its_neighbours() -> None:
     whole, parts = text.counts("ab cd")[text.BUCKETS :], text.counts("cd ab")[text.BUCKETS :]
     assert (whole == parts).all()
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=80))
+def test_plain_text_is_taken_apart_as_any_other(content: str) -> None:
+    words_and_marks = re.findall(r"\w+|[^\w\s]", content.lower())
+    assert text.spaced(content) == " ".join(words_and_marks)
+
+
+def test_a_text_in_which_every_sign_cancels_out_comes_to_nothing() -> None:
+    nothing = np.zeros(text.WIDTH, np.float32)
+    ones = np.ones((text.WIDTH, 1), np.float32)
+    assert text.scores(["", "a card", ""], nothing, ones).tolist() == [[0.0]] * 3
 
 
 @given(st.text(max_size=300))
