@@ -10,13 +10,17 @@ from uuid import UUID
 
 from sqlalchemy import (
     JSON,
+    Connection,
     Engine,
     MetaData,
     Table,
     create_engine,
+    false,
     insert,
     inspect,
     make_url,
+    or_,
+    select,
     text,
     update,
 )
@@ -92,9 +96,7 @@ class Filled:
         The same rows again change nothing more. Raises ``InvalidItem``, whose ``fields`` name the
         ``kind`` of error without anything of a row, and ``row`` where a row is to blame.
         """
-        with _refusals(), self._engine.begin() as connection:
-            if self._seconds and connection.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{self._seconds}s'")
+        with self._begun() as connection:
             for row in rows:
                 there = {name: value for name, value in row.items() if name in self._table.c}
                 self.left_out |= row.keys() - there.keys()
@@ -114,6 +116,25 @@ class Filled:
                 changed = connection.execute(update(self._table).where(of).values(**values))
                 if not changed.rowcount:
                     connection.execute(insert(self._table).values({**values, self._key: known}))
+
+    def there(self, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+        """Whether a row of this key stands in the table with something in any of these columns."""
+        found = []
+        key = self._table.c[self._key]
+        with self._begun() as connection:
+            for row in rows:
+                added = [column for column in self._table.c if column.name in row]
+                said = or_(false(), *(one.is_not(None) for one in added if one is not key))
+                of = key == self._value(self._key, row[self._key])
+                found.append(connection.execute(select(key).where(of, said)).first() is not None)
+        return found
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        with _refusals(), self._engine.begin() as connection:
+            if self._seconds and connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{self._seconds}s'")
+            yield connection
 
     def _value(self, name: str, value: Any) -> Any:
         kind = self._table.c[name].type

@@ -4,24 +4,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, case, delete, false, func, or_, select, text, update
+from sqlalchemy import (
+    RowMapping,
+    and_,
+    case,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import among, upsert
 from tierqueue.ledger.job_tables import sink_rows, sinks
+from tierqueue.ledger.results import earlier_sinks
+from tierqueue.ledger.results.earlier_sinks import STATED, SUPERSEDED
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.lifecycle import ENDS
 
 _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
 _ENDED = _ITEMS.c.state.in_([state.value for state in ENDS])
-_STATED = ("place", "table_name", "key", "prefix")
 _ANSWER = (
     *("id", "state", "reason", "tier", "output", "receipt"),
     *("error", "spent", "ended_at", "erased_at"),
 )
 # As the index says it: SQLite uses none for the `written = 0` that a comparison becomes.
 _LEFT = text("NOT sink_rows.written")
+_OWN = sinks.c.error.is_distinct_from(SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,37 +67,26 @@ def put(connection: Transaction, job_id: str, stated: Mapping[str, str], by: str
     may be older.
     """
     there = get(connection, job_id)
-    same = there is not None and all(getattr(there, name) == stated[name] for name in _STATED)
+    same = there is not None and all(getattr(there, name) == stated[name] for name in STATED)
     at = database_now(connection)
     values: dict[str, Any] = {"look_at": at, "tries": 0, "error": None, "failed_at": None}
     if not same:
         values |= {**stated, "written": 0, "after": None, "ended": 0, "seen": -1}
-        connection.execute(delete(sink_rows).where(sink_rows.c.job_id == job_id))
+        for table in (sink_rows, sinks) if there is None else (sink_rows,):
+            connection.execute(delete(table).where(table.c.job_id == job_id))
         detail = {"job": job_id, "place": stated["place"], "table": stated["table_name"]}
         audit_log.note(connection, by=by, what="set sink", detail=detail)
-        _end_earlier(connection, job_id, stated)
+        earlier_sinks.end(connection, job_id, stated)
     if there is None:
         connection.execute(upsert(connection, sinks).values(job_id=job_id, **values))
     else:
         note(connection, job_id, **values)
 
 
-def _end_earlier(connection: Transaction, job_id: str, stated: Mapping[str, str]) -> None:
-    run = select(_JOBS.c.run).where(_JOBS.c.id == job_id).scalar_subquery()
-    found = (
-        select(sinks.c.job_id)
-        .join(_JOBS, _JOBS.c.id == sinks.c.job_id)
-        .where(_JOBS.c.run == run, _JOBS.c.id != job_id)
-        .where(*(sinks.c[name] == stated[name] for name in _STATED))
-    )
-    ids = {"ids": connection.execute(found).scalars().all()}
-    for table in (sink_rows, sinks):
-        connection.execute(delete(table).where(among(table.c.job_id)), ids)
-
-
 def get(connection: Transaction, job_id: str) -> Sink | None:
-    """The sink of a job, or ``None``."""
-    row = connection.execute(select(sinks).where(sinks.c.job_id == job_id)).mappings().first()
+    """The sink of a job, or ``None``, also where a later job of its run writes the table."""
+    found = select(sinks).where(sinks.c.job_id == job_id, _OWN)
+    row = connection.execute(found).mappings().first()
     return None if row is None else Sink(**row)
 
 
@@ -114,7 +116,7 @@ def take(connection: Transaction, now: int, until: int) -> Sink | None:
     """A sink that is to be looked at ``now``, left to the caller ``until`` then (epoch µs)."""
     found = (
         select(sinks)
-        .where(sinks.c.look_at.is_not(None), sinks.c.look_at <= now)
+        .where(sinks.c.look_at.is_not(None), sinks.c.look_at <= now, _OWN)
         .order_by(sinks.c.look_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -146,7 +148,7 @@ def left(
     """
     found = (
         select(
-            *(sink_rows.c[name] for name in ("number", "key", "turn", "pages")),
+            *(sink_rows.c[name] for name in ("number", "item_id", "key", "turn", "pages")),
             _ROWS.c.fingerprint,
             *(_ITEMS.c[name] for name in _ANSWER),
         )
@@ -215,10 +217,13 @@ def reopen(connection: Transaction, item_ids: Sequence[str]) -> None:
     ids = {"ids": list(item_ids)}
     of = among(sink_rows.c.item_id)
     count = func.sum(case((sink_rows.c.written, 1), else_=0))
-    found = select(sink_rows.c.job_id, count.label("rows")).where(of).group_by(sink_rows.c.job_id)
+    found = (
+        select(sink_rows.c.job_id, count.label("rows"))
+        .join(sinks, sinks.c.job_id == sink_rows.c.job_id)
+        .where(of, _OWN)
+        .group_by(sink_rows.c.job_id)
+    )
     rows = connection.execute(found, ids).all()
-    if not rows:
-        return
     anew = {"turn": sink_rows.c.turn + 1, "written": False, "refused": None}
     connection.execute(update(sink_rows).where(of).values(anew), ids)
     at = database_now(connection)

@@ -9,7 +9,7 @@ import structlog
 
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.operations.foreign_database import Filled, filled
-from tierqueue.ledger.results import sinks
+from tierqueue.ledger.results import earlier_sinks, sinks
 from tierqueue.ledger.results.sinks import Sink
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
@@ -130,6 +130,7 @@ class _Look:
         self.until = until
         self._of_documents = of_documents
         self._shape = Shape(sink.prefix, flat=True)
+        self._to = IntoTable(sink.place, sink.table_name, sink.key, sink.prefix)
         self._into: Filled | None = None
         self.superseded = False
 
@@ -140,13 +141,40 @@ class _Look:
         for _ in range(_PAGES):
             with self._ledger.read() as connection:
                 page = sinks.left(connection, self.sink.job_id, after, _PAGE, refused=refused)
-            ended = [row for row in page if State(row["state"]) in ENDS]
+            ended = self._again([row for row in page if State(row["state"]) in ENDS])
             if ended:
                 self._write(ended)
             if self.superseded or len(page) < _PAGE:
                 return None
             after = page[-1]["number"]
         return after
+
+    def _again(self, rows: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+        """The rows without those that the job before has written and that stand in the table: they
+        are left as they are. What was paid for one is told with it again.
+        """
+        shared = [row for row in rows if row["fingerprint"] is None]
+        if not shared:
+            return list(rows)
+        with self._ledger.read() as connection:
+            before = earlier_sinks.before(connection, self.sink.job_id, self._to.stated(), shared)
+        told = {number: {"fingerprint": ""} for number, (own, _) in before.items() if own}
+        said = [{**row, **told.get(row["number"], {})} for row in rows]
+        written = [row for row in said if before.get(row["number"], (False, False))[1]]
+        unchanged = self._unchanged(written) if written else []
+        if unchanged:
+            self._mark(unchanged, None)
+        left = {row["number"] for row in unchanged}
+        return [] if self.superseded else [row for row in said if row["number"] not in left]
+
+    def _unchanged(self, rows: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+        try:
+            there = self._table().there([self._cells(row) for row in rows])
+        except InvalidItem as error:
+            if not error.fields.get("row"):
+                raise
+            return []
+        return [row for row, stands in zip(rows, there, strict=True) if stands]
 
     def _write(self, rows: Sequence[Mapping[Any, Any]]) -> None:
         """One transaction; where a row of it is to blame, the halves by themselves."""
@@ -167,8 +195,7 @@ class _Look:
 
     def _table(self) -> Filled:
         if self._into is None:
-            sink = self.sink
-            to = IntoTable(sink.place, sink.table_name, sink.key, sink.prefix)
+            to = self._to
             with filled(to.url(), to.table, to.key, _SECONDS) as self._into:
                 pass
         return self._into
