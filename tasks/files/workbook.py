@@ -38,6 +38,16 @@ _BROKEN = (
 )
 """What a reader of spreadsheets raises for XML that is none, or says what no sheet has."""
 
+_EXACT = 2**53
+"""Whole numbers from here on share a float with their neighbours."""
+
+
+class _Inexact(str):
+    """A number of which the sheet has lost digits: the text of those that are left."""
+
+    __slots__ = ()
+
+
 _Cells = Sequence[Any]
 _Numbered = Iterator[tuple[int, _Cells]]
 
@@ -56,7 +66,15 @@ def read(path: Path, reading: Reading) -> Source:
     if not header:
         raise InvalidItem(f"{path}: sheet {rows.name!r} is empty: its first row names the columns")
     columns = named(path, header)
-    total = sum(1 for _ in found)
+    total = inexact = 0
+    first = ""
+    for line, cells in found:
+        total += 1
+        for column, cell in enumerate(cells):
+            if type(cell) is _Inexact:
+                inexact += 1
+                name = columns[column] if column < len(columns) else str(column + 1)
+                first = first or f"row {line}, column {name}"
     if not total:
         raise InvalidItem(f"{path}: sheet {rows.name!r} has no rows")
 
@@ -71,6 +89,12 @@ def read(path: Path, reading: Reading) -> Source:
 
     header_names = tuple("" if name is None else str(name) for name in header)
     notes = [] if rows.note is None else [rows.note]
+    if inexact:
+        what = count(inexact, "number", "may have lost digits", "may have lost digits")
+        notes.append(
+            f"{what} in sheet {rows.name!r}, the first in {first}: a number there keeps fifteen, so"
+            " make an id of more a text"
+        )
     if reading.sheet is None and rows.sheets > 1:
         notes.append(f"sheet {rows.name!r}, the first of {rows.sheets}")
     return Source(
@@ -246,7 +270,9 @@ def _plain(cell: Any) -> Any:
     """A cell without its spreadsheet's habits: whole numbers whole, a day without its midnight."""
     if cell == "":
         return None
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e300:
+    if isinstance(cell, float) and abs(cell) >= _EXACT:
+        return _Inexact(cell)
+    if isinstance(cell, float) and cell.is_integer():
         return int(cell)
     if isinstance(cell, datetime) and cell.time() == time():
         return cell.date()

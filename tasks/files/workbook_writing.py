@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
+from math import isfinite
 from typing import IO, Any
 
 from tierqueue.router.errors import InvalidItem
@@ -16,6 +17,9 @@ _LONGEST = 32_767
 
 _EXACT = 10**15
 """Whole numbers from here on are text: a spreadsheet keeps fifteen digits of a number."""
+
+_FIRST_YEAR = 1900
+"""Of what a spreadsheet has as days: earlier ones are text."""
 
 _CUT = " … [cut: {:,} characters]"
 
@@ -64,6 +68,10 @@ def _is_no_cell(value: Any) -> bool:
         return False
     if isinstance(value, int):
         return abs(value) >= _EXACT
+    if isinstance(value, float):
+        return not isfinite(value)
+    if isinstance(value, date) and value.year < _FIRST_YEAR:
+        return True
     if isinstance(value, datetime | time):
         return value.tzinfo is not None
-    return not isinstance(value, float | date | timedelta)
+    return not isinstance(value, date | timedelta)

@@ -4,6 +4,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,48 @@ def test_formulas_that_were_never_computed_are_said(tmp_path: Path) -> None:
     (note,) = source.notes
     assert note.startswith("2 formulas of sheet 'Sheet' have no value")
     assert [row.columns["sum"] for row in source.rows()] == [None, None]
+
+
+def test_a_number_of_which_the_sheet_has_lost_digits_gets_none_that_are_made_up(
+    tmp_path: Path,
+) -> None:
+    path = rewritten(
+        book(tmp_path, [["text", "id"], ["a", 1], ["b", 2], ["c", 3]]),
+        lambda xml: (
+            xml.replace("<v>1</v>", "<v>9007199254740991</v>")
+            .replace("<v>2</v>", "<v>1.23456789012345E+18</v>")
+            .replace("<v>3</v>", "<v>9.007199254740992E15</v>")
+        ),
+    )
+    work = open_source(path)
+    found = [row["id"] for row in values(work)]
+    assert found == [9007199254740991, "1.23456789012345e+18", "9007199254740992.0"]
+    [note] = work.notes
+    assert note.startswith(
+        "2 numbers may have lost digits in sheet 'Tickets', the first in row 3, column id"
+    )
+
+
+def test_what_a_sheet_cannot_hold_as_it_is_comes_back_as_text(tmp_path: Path) -> None:
+    held = {
+        "int64": 2**63 - 1,
+        "uint64": 2**64 - 1,
+        "negative": -(2**53) - 1,
+        "decimal": Decimal("12345678901234567.89"),
+        "old": date(1899, 12, 31),
+        "older": datetime.fromisoformat("1850-06-01T12:30"),
+        "nan": float("nan"),
+    }
+    (tmp_path / "back.xlsx").write_bytes(
+        given_back(Format("xlsx", header=tuple(held)), list(held), [held])
+    )
+    [row] = values(open_source(tmp_path / "back.xlsx"))
+    assert row == {
+        "int64": "9223372036854775807",
+        "uint64": "18446744073709551615",
+        "negative": "-9007199254740993",
+        "decimal": "12345678901234567.89",
+        "old": "1899-12-31",
+        "older": "1850-06-01T12:30:00",
+        "nan": "nan",
+    }
