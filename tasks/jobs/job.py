@@ -54,14 +54,36 @@ class Job:
         return outlook_of(app.installation.ledger, self.id)[1]
 
     def wait(self, timeout: float | None = None) -> "Progress":
-        """Wait until every row has ended; raises ``TimeoutError`` after ``timeout`` seconds."""
+        """Wait until every row has ended and, where the job has a table, stands in it.
+
+        Raises ``TimeoutError`` after ``timeout`` seconds, and ``InvalidItem`` where rows cannot be
+        written into the table, which is tried again.
+        """
         until = None if timeout is None else time.monotonic() + timeout
-        while not (now := self.progress()).over:
+        while not (now := self.progress()).over or self._unwritten(now):
             left = _LOOK if until is None else until - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"job {self.id}: {now.ended} of {now.total} rows have ended")
+                said = f"{now.ended} of {now.total} rows have ended"
+                more = ", and not all are written into their table" if now.over else ""
+                raise TimeoutError(f"job {self.id}: {said}{more}")
             time.sleep(min(_LOOK, left))
         return now
+
+    def _unwritten(self, now: "Progress") -> bool:
+        """Whether rows of the job, which is over, are still to be written into its table."""
+        from tierqueue.ledger.results import sinks
+
+        with app.installation.ledger.read() as connection:
+            sink = sinks.get(connection, self.id)
+        # Of a job that is not whole the table is not done either, and nobody waits for that.
+        if sink is None or not (now.complete or now.cancelled):
+            return False
+        if sink.error is not None:
+            raise InvalidItem(
+                f"job {self.id}: rows cannot be written into {sink.table_name} ({sink.error}):"
+                " tierqueue doctor says what to do"
+            )
+        return sink.look_at is not None
 
     def results(self, *, flat: bool = False, prefix: str = "") -> Iterator[dict[str, Any]]:
         """Every row of the file in its order, with ``output``, ``error``, ``tier``, ``cost`` in

@@ -16,6 +16,7 @@ from tests.workers.maintenance.sunk import (
     TICKETS,
     label,
     look,
+    run,
     sink_of,
     submitted,
     tickets,
@@ -25,7 +26,7 @@ from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import erasure, jobs
 from tierqueue.ledger.results import sinks as ledger_sinks
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks import IntoTable
+from tierqueue.tasks import IntoTable, Job
 
 
 def test_rows_that_an_earlier_call_committed_go_back_too(
@@ -42,6 +43,22 @@ def test_rows_that_an_earlier_call_committed_go_back_too(
     answer(producer.ledger, label)
     look(producer)
     assert [row[:2] for row in tickets(helpdesk)] == [(1, "x"), (2, "y"), (3, "z"), (4, "w")]
+
+
+def test_who_waits_in_python_waits_for_the_table_too(
+    producer: Producer, helpdesk: Engine, path: Path
+) -> None:
+    job = Job(submitted(producer, path))
+    answer(producer.ledger, label)
+    run(helpdesk, "ALTER TABLE tickets RENAME TO elsewhere")
+    with pytest.raises(TimeoutError, match="3 of 3 rows have ended, and not all are written"):
+        job.wait(timeout=0)
+    look(producer)
+    with pytest.raises(InvalidItem, match=r"cannot be written into tickets \(no such table\)"):
+        job.wait(timeout=60)
+    run(helpdesk, "ALTER TABLE elsewhere RENAME TO tickets")
+    look(producer)
+    assert job.wait(timeout=60).ended == len(tickets(helpdesk)) == 3
 
 
 def test_what_cannot_go_back_is_refused_before_anything_is_paid(
