@@ -3,7 +3,7 @@
 Jobs of one run ask the same of the same file; one of them goes on where it stopped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,6 +90,25 @@ def answering(
         if not asked.get(row.fingerprint, (False, ""))[0]:
             asked[row.fingerprint] = succeeded, row.item_id
     return {fingerprint: item_id for fingerprint, (_, item_id) in asked.items()}
+
+
+def asked(connection: Transaction, run: str) -> Iterator[str]:
+    """The fingerprints of all items that ``answering`` finds for a new job of the run, with what
+    has failed and without what was asked under a prompt of its own.
+    """
+    found = (
+        select(_ROWS.c.fingerprint)
+        .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
+        .join(_JOBS, _JOBS.c.id == _ROWS.c.job_id)
+        .where(
+            _JOBS.c.run == run,
+            _ROWS.c.fingerprint.is_not(None),
+            _ITEMS.c.erased_at.is_(None),
+            _ITEMS.c.state != State.CANCELLED.value,
+            _ITEMS.c.prompt.is_(None),
+        )
+    )
+    yield from connection.execute(found).scalars()
 
 
 def answers(

@@ -22,6 +22,15 @@ def plain_value(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+def is_json(value: Any) -> bool:
+    """Whether JSON knows all of ``value``."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def json_text(value: Any) -> str:
     """``value`` as JSON on one line that any file and any terminal takes."""
     said = json.dumps(value, ensure_ascii=False, default=plain_value)

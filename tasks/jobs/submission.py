@@ -17,7 +17,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.documents.places import is_pattern
 from tierqueue.tasks.files.opening import all_taken, open_source
-from tierqueue.tasks.files.plain import plain_value
+from tierqueue.tasks.files.plain import is_json, plain_value
 from tierqueue.tasks.files.source import Reading, Source, SourceRow, without
 from tierqueue.tasks.files.spooled.query import is_database
 from tierqueue.tasks.jobs import sampling
@@ -146,20 +146,12 @@ class Submission:
         self.fresh = self.fresh or anew
         layers = [layer.to_json() for layer in sample]
         only = frozenset(number for layer in sample for number in layer.numbers)
-        if sample and not _plain(asked):
+        if sample and not is_json(asked):
             raise InvalidItem(
                 "what all rows of a sample are asked must be JSON: write times as text; an image"
                 " is a column of its rows"
             )
-        # A database is where its variable says, whatever folder this is.
-        at = self.path if is_database(self.path) else self.path.resolve()
-        path = _readable(str(at))
-        part: tuple[str | None, ...] = (
-            *(self._reading.sheet, self._reading.by, self._reading.query),
-            *filter(None, (self._pinned, self.system)),
-            *(() if self._pieces is None else (json.dumps(self._pieces.to_json()),)),
-        )
-        run = fingerprint.of_run(self._task, path, self._column, self._fixed, anew=anew, part=part)
+        run = self.run(anew=anew)
         for _ in range(_READINGS):
             with ledger.write() as connection:
                 job_id, resumed = job_rows.begin(
@@ -170,7 +162,7 @@ class Submission:
                     total=self.file.total,
                     max_cost=max_cost,
                     now=database_now(connection),
-                    path=path,
+                    path=self._place(),
                     reading=self._how(),
                     sample={"layers": layers, "asked": asked} if sample else None,
                 )
@@ -200,6 +192,20 @@ class Submission:
         raise InvalidItem(
             f"{self.path} changes again and again while it is read: submit a copy of it"
         )
+
+    def run(self, *, anew: bool = False) -> str:
+        """The run of which it is a job: they ask the same of the same file, and share answers."""
+        part: tuple[str | None, ...] = (
+            *(self._reading.sheet, self._reading.by, self._reading.query),
+            *filter(None, (self._pinned, self.system)),
+            *(() if self._pieces is None else (json.dumps(self._pieces.to_json()),)),
+        )
+        of = self._task, self._place(), self._column, self._fixed
+        return fingerprint.of_run(*of, anew=anew, part=part)
+
+    def _place(self) -> str:
+        # A database is where its variable says, whatever folder this is.
+        return _readable(str(self.path if is_database(self.path) else self.path.resolve()))
 
     def _how(self) -> dict[str, Any]:
         """How its file is read, as the job remembers it."""
@@ -384,11 +390,3 @@ def _batches(made: Iterator[Made]) -> Iterator[list[Made]]:
 def _readable(name: str) -> str:
     """A file's name as text, whatever its bytes are."""
     return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _plain(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True

@@ -132,7 +132,8 @@ def eval_(
         Asked(_named(tier, version), one, tier) for version, one in sets.items() for tier in wanted
     ]
     with opened() as ledger:
-        told = {one.name: _quoted(ledger, one, name, policy) for one in asked}
+        shared = not anew and not retry_failed
+        told = {one.name: _quoted(ledger, one, name, policy, shared=shared) for one in asked}
         asked = [one for one in asked if told[one.name].parts]
         if not as_json:
             print_quotes(told)
@@ -214,7 +215,8 @@ def _instructions(file: Path | None) -> dict[str | None, str | None]:
     return {None: None, prompt_version(text): text}
 
 
-def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy) -> Quote:
+def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy, *, shared: bool) -> Quote:
+    """``shared``: what was asked before is not asked again."""
     from tierqueue.ledger.accounting import spending
     from tierqueue.ledger.accounting.spending import Asked
     from tierqueue.ledger.in_force import tier_concurrency
@@ -230,14 +232,15 @@ def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy) -> Quote:
         now = database_now(connection)
         measured = measure(connection, policy, now)
         first = AskedFirst.in_service(connection, policy)
+    submission = asked.labelled.submission(asked.tier)
     return quote(
-        asked.labelled.submission(asked.tier).made(),
+        submission.made(),
         policy,
         past,
         in_force,
         now,
         measured,
-        below=RowsBelow(ledger, first, now),
+        below=RowsBelow(ledger, first, now, submission.run() if shared else None),
     )
 
 

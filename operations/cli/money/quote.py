@@ -84,7 +84,8 @@ def quote(
     is that of one call a row: retries and escalations come on top, each within every ceiling. What
     is expected includes them, as items of this task type have needed them so far: the fewer these
     are, the wider its range. With --split a long row is all calls of its pieces and of what joins
-    them, so that a bound is that of one call each. Exit 1 where a row would be refused, or where
+    them, so that a bound is that of one call each. What an earlier job over the same file has asked
+    is not paid again. Exit 1 where a row would be refused, or where
     more than --max-cost is expected.
     """
     from tierqueue.ledger.accounting import spending
@@ -136,7 +137,7 @@ def quote(
             whole = not (document.always or document.compared(policy, conditions, counter).split)
             return [replace(new, split=None)] if whole else document.calls
 
-        below = RowsBelow(ledger, first, now)
+        below = RowsBelow(ledger, first, now, submission.run())
         made = long.watched(submission.made(), both_ways)
         found = quoted(made, policy, past, in_force, now, measured, calls_of, below)
     if as_json:

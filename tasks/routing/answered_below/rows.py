@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.in_force.reusable import Former
 from tierqueue.ledger.lifecycle.items import NewItem
+from tierqueue.ledger.operations import job_rows
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import WorkItem
 from tierqueue.router.route import Route
@@ -19,19 +20,23 @@ Routes = Sequence[tuple[WorkItem, Signals, Route]]
 
 class RowsBelow:
     """Says of the rows of one file who answers them without a call: another row that is the same, a
-    rule, an earlier answer, a surrogate. ``now`` in epoch microseconds.
+    rule, an earlier answer, a surrogate. ``now`` in epoch microseconds; ``run``: whose earlier jobs
+    have asked some already, which is not paid again.
     """
 
-    def __init__(self, ledger: Ledger, first: AskedFirst, now: int) -> None:
+    def __init__(self, ledger: Ledger, first: AskedFirst, now: int, run: str | None = None) -> None:
         self._ledger, self._first, self._now = ledger, first, now
         self._seen: set[int] = set()
+        if run is not None:
+            with ledger.read() as connection:
+                self._seen.update(map(_number, job_rows.asked(connection, run)))
 
     def answers(self, new: NewItem, routed: Routes, number: int) -> First | None:
         """Who answers the row; ``None``: a model. What is audited, and asked under another prompt,
         is drawn by the row's ``number``: as many as of the items that it will be, not the same.
         """
         if (kind := ItemTask.declared.get(new.task)) is not None:
-            asked = int(fingerprint.of_item(kind, new)[:15], 16)
+            asked = _number(fingerprint.of_item(kind, new))
             if asked in self._seen:
                 return REUSED
             self._seen.add(asked)
@@ -48,3 +53,7 @@ class RowsBelow:
     def _former(self, keys: Sequence[str]) -> Mapping[str, Former]:
         with self._ledger.read() as connection:
             return reusable.former(connection, keys)
+
+
+def _number(hashed: str) -> int:
+    return int(hashed[:15] or "0", 16)

@@ -74,6 +74,22 @@ def test_rows_that_are_the_same_are_one_call(quoted: Any) -> None:
     assert told["answered_without_a_call"] == 2
 
 
+def test_what_an_earlier_job_over_the_file_has_asked_is_not_paid_again(
+    quoted: Any, tierqueue: Command, tmp_path: Path
+) -> None:
+    assert quoted(HOUSE, "hello")[0] == {"house": 1}
+    submit = ("job", "submit", str(tmp_path / "tickets.csv"), *QUOTE)
+    job = tierqueue.json(*submit)["job"]
+    rows, told = quoted(HOUSE, "hello", "hello there")
+    assert rows == {"reused": 1, "house": 1}
+    assert told["bound_nanousd"] == quoted(HOUSE, "hello there")[1]["bound_nanousd"]
+    (tmp_path / "tickets.csv").rename(tmp_path / "other.csv")
+    other = tierqueue.json("quote", str(tmp_path / "other.csv"), *QUOTE)
+    assert other["answered_without_a_call"] == 0, "the jobs of another file share nothing"
+    tierqueue("job", "cancel", job)
+    assert quoted(HOUSE, "hello")[0] == {"house": 1}
+
+
 def test_a_surrogate_answers_what_it_is_certified_for(quoted: Any, tmp_path: Path) -> None:
     rows, _ = quoted(policy_text(tmp_path), KNOWN, FOREIGN)
     assert sorted(rows) == ["house", next(name for name in rows if name.startswith("surrogate-"))]
