@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -98,6 +99,12 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
             "other model": a_call("another/model"),
         }
         replies = {name: await engine.complete(call) for name, call in asked.items()}
+        uncompiled = {"type": "of which the core alone can make nothing"}
+        assert engine._sampling is not None
+        # Taken for checked, as what passes the check and cannot be compiled is.
+        engine._sampling._shared(json.dumps(uncompiled))._backend = "xgrammar"
+        replies["in the core"] = await engine.complete(a_call(model, schema=uncompiled))
+        replies["after it"] = await engine.complete(asked["structured"])
         failure = asyncio.ensure_future(engine.failed())
         running = [
             asyncio.ensure_future(engine.complete(a_call(model, item=f"i-{n}", output_limit=900)))
@@ -121,6 +128,12 @@ def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Pa
     call = a_call(model)
     assert plain.usage.total_input == len((call.system + call.prefix + call.question).encode())
     assert isinstance(replies["structured"], Completed)
+    assert isinstance(replies["after it"], Completed)
+    assert isinstance(in_the_core := replies["in the core"], Failed)
+    assert (in_the_core.kind, in_the_core.reason, in_the_core.transient) == (
+        *("grammar", "grammar"),
+        False,
+    )
     assert isinstance(too_long := replies["too long"], Completed)
     assert (too_long.finish, too_long.text) == ("too_long", "")
     for name, kind in (("bad schema", "grammar"), ("other model", "bad_request")):

@@ -1,5 +1,7 @@
 """How a call to vLLM ends that brought no answer, by the error that vLLM raised."""
 
+from typing import Any
+
 import structlog
 
 from tierqueue.router.outcome import (
@@ -46,6 +48,26 @@ def without_answer(
             named = f"{named} from {type(error.__cause__).__name__}"
     log.error("engine_error_unexpected", deployment=deployment, item=call.item, error=named)
     return failure(deployment, "engine_error", named, transient=True)
+
+
+def unfinished(deployment: str, call: Call, answer: Any, llm: Any) -> Failed:
+    """A request that the core of ``llm`` gave up, as ``answer`` (vLLM's own, or ``None``) says.
+
+    Of a text it gives up none but those whose schema it makes no grammar of after all, or whose
+    tokens that grammar refuses; and those whose cache another machine was to send.
+    """
+    error = answer is not None and str(answer.finish_reason) == "error"
+    alone = llm.vllm_config.kv_transfer_config is None
+    if error and alone and call.schema is not None and not call.images:
+        log.error("grammar_failed", deployment=deployment, item=call.item, task=call.schema_name)
+        return formless(deployment, ": its core gave the request up")
+    return failure(deployment, "engine_error", "the request ended unfinished", transient=True)
+
+
+def formless(deployment: str, how: str) -> Failed:
+    """A call whose answer's form the engine's grammar cannot hold."""
+    said = f"its grammar cannot hold the form of the answer{how}"
+    return failure(deployment, "grammar", said, transient=False, reason="grammar")
 
 
 def failure(

@@ -174,10 +174,7 @@ class VllmEngine:
         ``Unknown``: a lost one is ``Failed`` and carries the engine time it took.
         """
         if self.healthy and call.schema is not None and self.not_held(call.schema) is not None:
-            said = "its grammar cannot hold the form of the answer, as `tierqueue doctor` says"
-            return endings.failure(
-                self._deployment, "grammar", said, transient=False, reason="grammar"
-            )
+            return endings.formless(self._deployment, ", as `tierqueue doctor` says")
         if self._turns is None:
             return await self._answered(call)
         async with self._turns.of(call.adapter):
@@ -267,9 +264,7 @@ class VllmEngine:
         answer = last.outputs[0] if last is not None else None
         finish = FINISH.get(str(answer.finish_reason)) if answer is not None else None
         if last is None or answer is None or finish is None:
-            return endings.failure(
-                self._deployment, "engine_error", "the request ended unfinished", transient=True
-            )
+            return endings.unfinished(self._deployment, call, answer, self._llm)
         cached = last.num_cached_tokens or 0
         self.load.answered(len(answer.token_ids))
         text = answer.text
