@@ -17,14 +17,14 @@ COLOURS = ("red", "green", "blue")
 
 
 @pytest.fixture(params=["openai", "anthropic"])
-def eyes(request: Any, tmp_path: Path, ledger_url: str) -> Iterator[Any]:
+def eyes(request: Any, tmp_path: Path, sqlite_url: str) -> Iterator[Any]:
     """``eyes(…)`` is a plant whose model sees images, of each provider's batches."""
     made: list[Plant] = []
 
     def plant(batch: str = "") -> Plant:
         keys = "vision = true\nimage_tokens = 2000\n"
         how = {"engine": request.param, "model": "frontier-mini", "keys": keys, "batch": batch}
-        made.append(Plant(tmp_path, ledger_url, **how))
+        made.append(Plant(tmp_path, sqlite_url, **how))
         return made[-1]
 
     yield plant

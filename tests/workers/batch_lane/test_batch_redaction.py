@@ -36,8 +36,8 @@ SECRETS = (b"jane@example.com", b"max@example.org", b"C-12345678", b"4111 1111 1
 
 
 @pytest.fixture(params=["openai", "anthropic"])
-def plant(request: pytest.FixtureRequest, tmp_path: Path, ledger_url: str) -> Iterator[Plant]:
-    with Plant(tmp_path, ledger_url, engine=request.param, more=REDACTS) as made:
+def plant(request: pytest.FixtureRequest, tmp_path: Path, sqlite_url: str) -> Iterator[Plant]:
+    with Plant(tmp_path, sqlite_url, engine=request.param, more=REDACTS) as made:
         yield made
 
 

@@ -6,8 +6,11 @@ import pytest
 
 from bench.batch_lane.bills import billed, booked
 from bench.batch_lane.plant import LIVE_STEPS, SECOND, STEPS, Plant
-from tests.workers.batch_lane.test_lane import NEVER, SLOW, Plants, prompts, sound
+from tests.workers.batch_lane.test_lane import KILLS, SLOW, Plants, prompts, sound
 from tests.workers.batch_lane.test_lane import plant as plant  # noqa: PLC0414 - the fixture
+from tests.workers.batch_lane.test_lane import (
+    plant_on_each as plant_on_each,  # noqa: PLC0414 - the fixture
+)
 from tierqueue.ledger.tables import attempts, batches, items
 
 pytestmark = [pytest.mark.processes, pytest.mark.long]
@@ -31,15 +34,15 @@ def each_keeps_to_its_own(plant: Plant) -> None:
     assert paid <= made
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_kill_while_both_have_batches_submits_nothing_twice_at_either(
-    plant: Plants, step: str
+@pytest.mark.parametrize(("terms", "steps"), KILLS)
+def test_kills_while_both_have_batches_submit_nothing_twice_at_either(
+    plant: Plants, terms: str, steps: frozenset[str]
 ) -> None:
-    one = plant(NEVER if step == "batch_cancelled" else SLOW, second="anthropic")
+    one = plant(terms, second="anthropic")
     ids = both(one, 3, 24 * 3_600 * SECOND)
-    one.to_kill = {step}
-    one.pass_time(lambda: one.over(ids), step=300)
-    assert one.kills == {step: 1}
+    one.to_kill = set(steps)
+    one.pass_time(lambda: one.over(ids), step=1_200)
+    assert one.kills == Counter(steps)
     assert one.states() == {"succeeded": 6}
     assert {batch["deployment"] for batch in one.rows(batches)} == BOTH
     assert max(billed(one.logged()).values()) == 1
@@ -47,8 +50,10 @@ def test_a_kill_while_both_have_batches_submits_nothing_twice_at_either(
     sound(one)
 
 
-def test_kills_at_every_step_of_both_lanes_of_two_providers_lose_nothing(plant: Plants) -> None:
-    one = plant(SLOW, second="anthropic")
+def test_kills_at_every_step_of_both_lanes_of_two_providers_lose_nothing(
+    plant_on_each: Plants,
+) -> None:
+    one = plant_on_each(SLOW, second="anthropic")
     ids = both(one, 6, 24 * 3_600 * SECOND) + both(one, 6, 3_600 * SECOND)
     steps = [step for step in STEPS if step != "batch_cancelled"]
     one.to_kill = {*steps, *LIVE_STEPS}

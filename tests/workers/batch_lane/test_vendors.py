@@ -8,8 +8,7 @@ from collections import Counter
 import pytest
 
 from bench.batch_lane.bills import billed, booked
-from bench.batch_lane.plant import STEPS
-from tests.workers.batch_lane.test_lane import NEVER, SLOW, Plants, prompts, sound
+from tests.workers.batch_lane.test_lane import KILLS, NEVER, SLOW, Plants, prompts, sound
 from tests.workers.batch_lane.test_lane import plant as plant  # noqa: PLC0414 - the fixture
 from tierqueue.ledger.tables import batches, items
 
@@ -38,15 +37,15 @@ def test_items_with_time_go_in_one_batch_at_half_the_price(plant: Plants, vendor
 
 
 @each
-@pytest.mark.parametrize("step", STEPS)
-def test_a_kill_between_any_two_steps_submits_nothing_twice(
-    plant: Plants, vendor: str, step: str
+@pytest.mark.parametrize(("terms", "steps"), KILLS)
+def test_kills_between_any_two_steps_submit_nothing_twice(
+    plant: Plants, vendor: str, terms: str, steps: frozenset[str]
 ) -> None:
-    one = plant(NEVER if step == "batch_cancelled" else SLOW, vendor=vendor, **VENDORS[vendor])
+    one = plant(terms, vendor=vendor, **VENDORS[vendor])
     ids = one.submit(prompts(4))
-    one.to_kill = {step}
-    one.pass_time(lambda: one.over(ids), step=300)
-    assert one.kills == {step: 1}
+    one.to_kill = set(steps)
+    one.pass_time(lambda: one.over(ids), step=1_200)
+    assert one.kills == Counter(steps)
     assert one.states() == {"succeeded": 4}
     assert max(billed(one.logged()).values()) == 1
     assert billed(one.logged()) == booked(one.ledger)
@@ -59,7 +58,7 @@ def test_paid_output_of_a_cancelled_batch_is_settled_and_the_rest_goes_live(
 ) -> None:
     one = plant(NEVER, vendor=vendor, **VENDORS[vendor])
     ids = one.submit(prompts(12))
-    one.pass_time(lambda: one.over(ids), step=300)
+    one.pass_time(lambda: one.over(ids), step=1_200)
     assert one.states() == {"succeeded": 12}
     counts = one.rows(batches)[0]["counts"]
     assert counts["answered"] > 0
