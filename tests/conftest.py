@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Generator, Iterator
@@ -34,6 +35,10 @@ _KEYS = re.compile(
 # No test may reach a provider, or read the settings of the shell around it.
 for _name in [name for name in os.environ if _KEYS.search(name) or name.startswith("TIERQUEUE_")]:
     del os.environ[_name]
+
+# Neither this process nor one that it starts compiles every module again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Two shared cores: how long one example takes says nothing. The examples are the same in each run,
 # so that a change is judged by what it changed; ``--hypothesis-profile explore`` draws new ones.
