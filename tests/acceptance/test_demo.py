@@ -15,6 +15,12 @@ pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, "-m", "examples.demo"]
+WITHOUT_VLLM = """
+import runpy, sys
+sys.modules["vllm"] = None
+runpy.run_module("examples.demo", run_name="__main__", alter_sys=True)
+"""
+"""The demo on a machine where no engine is installed."""
 
 
 @pytest.fixture
@@ -86,7 +92,12 @@ def test_up_stays_until_it_is_interrupted_and_leaves_nothing_running(
     environ: dict[str, str],
 ) -> None:
     up = subprocess.Popen(
-        [*DEMO, "--up"], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, bufsize=1
+        [sys.executable, "-c", WITHOUT_VLLM, "--up"],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
     )
     assert up.stdout is not None
     said = []
@@ -96,6 +107,7 @@ def test_up_stays_until_it_is_interrupted_and_leaves_nothing_running(
             break
     children = descendants(up)
     assert len(children) >= 7, "".join(said)
+    assert any("tiny_tickets" in line for line in said)
     assert any("export TIERQUEUE_LEDGER_URL=" in line for line in said)
     up.send_signal(signal.SIGINT)
     rest = up.stdout.read()
