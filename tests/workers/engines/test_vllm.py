@@ -10,7 +10,6 @@ import sys
 import textwrap
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -29,8 +28,7 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.workers.engines import engine_load
-from tierqueue.workers.engines.engine_load import EngineLoad
-from tierqueue.workers.engines.vllm import VllmEngine, launch, orphans
+from tierqueue.workers.engines.vllm import VllmEngine, orphans
 
 pytestmark = [
     pytest.mark.processes,
@@ -58,25 +56,6 @@ def test_a_model_that_is_not_there_is_misconfigured(tmp_path: Path) -> None:
     assert not engine.healthy
 
 
-@with_vllm
-def test_a_start_that_fails_has_ended_its_core_when_it_says_so(tmp_path: Path) -> None:
-    model = str(make_tiny_model(tmp_path, chat=False))
-    cores: list[int] = []
-
-    def suits(llm: Any) -> None:
-        cores.extend(core.pid for core in llm.engine_core.resources.engine_manager.processes)
-        assert all(map(psutil.pid_exists, cores))
-        raise Misconfigured("the policy states more than it has")
-
-    async def started() -> None:
-        launch.launch("tiny", model, SMALL, dict, EngineLoad(), suits)
-
-    with pytest.raises(Misconfigured, match="states more"):
-        asyncio.run(started())
-    assert cores
-    assert not any(map(psutil.pid_exists, cores)), "ended, and waited for"
-
-
 def test_without_vllm_the_error_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     monkeypatch.setitem(sys.modules, "vllm.engine.arg_utils", None)
@@ -84,13 +63,49 @@ def test_without_vllm_the_error_says_what_installs_it(monkeypatch: pytest.Monkey
         asyncio.run(VllmEngine(deployment="tiny", model="anything").start())
 
 
+async def _batched(engine: VllmEngine, model: str) -> None:
+    """Calls share the engine's steps, and a cancelled one leaves it."""
+    assert engine.load.figures().steps, "what compiles at a first call has been compiled"
+    assert engine.load.figures().running == 0
+    assert engine.load.depth == 24, "half as much again as max_num_seqs"
+    first = await engine.complete(a_call(model, output_limit=4))
+    assert isinstance(first, Completed)
+    cut = await engine.complete(a_call(model, output_limit=900, engine_seconds=0.01))
+    assert isinstance(cut, Interrupted)
+    assert cut.kind == ENGINE_TIME
+    assert cut.usage.engine_seconds >= 0.01, "what it took is booked"
+
+    async def runs(wanted: int) -> None:
+        await asyncio.to_thread(until, lambda: engine.load.figures().running == wanted)
+
+    calls = [
+        asyncio.ensure_future(engine.complete(a_call(model, item=f"i-{n}", output_limit=700)))
+        for n in range(20)
+    ]
+    await runs(16)
+    assert engine.load.figures().waiting > 0, "the others stand at its door"
+    # The first stays, and its steps tell what became of the rest.
+    for call in calls[1:]:
+        call.cancel()
+    await runs(1)
+    calls[0].cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert engine.load.figures().running == 0
+
+
 @with_vllm
-def test_bad_requests_fail_for_good_and_a_dead_core_ends_the_engine(tmp_path: Path) -> None:
+def test_calls_are_batched_bad_ones_fail_for_good_and_a_dead_core_ends_the_engine(
+    tmp_path: Path,
+) -> None:
     model = str(make_tiny_model(tmp_path, chat=False))
     engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
+    seeing = VllmEngine(deployment="blind", model=model, options=SMALL, vision=True)
 
     async def lived() -> tuple[dict[str, Reply], list[Reply], str]:
         await engine.start()
+        with pytest.raises(Misconfigured, match="blind states vision = true, and vLLM has no imag"):
+            seeing._suits(engine._llm)
+        await _batched(engine, model)
         asked = {
             "plain": a_call(model, output_limit=4),
             "structured": a_call(model, schema=BOUNDED),
@@ -180,44 +195,6 @@ def test_a_core_that_hangs_ends_the_engine_and_charges_no_call(
         why == "the vLLM engine core of tiny hangs: it took no step for 3 s with calls to work on"
     )
     assert [r.kind for r in replies if isinstance(r, Unavailable)] == ["engine_died", "engine_dead"]
-
-
-@with_vllm
-def test_calls_are_batched_and_a_cancelled_one_leaves_the_engine(tmp_path: Path) -> None:
-    model = str(make_tiny_model(tmp_path))
-    engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
-
-    async def lived() -> None:
-        await engine.start()
-        assert engine.load.figures().steps, "what compiles at a first call has been compiled"
-        assert engine.load.figures().running == 0
-        assert engine.load.depth == 24, "half as much again as max_num_seqs"
-        first = await engine.complete(a_call(model, output_limit=4))
-        assert isinstance(first, Completed)
-        cut = await engine.complete(a_call(model, output_limit=900, engine_seconds=0.01))
-        assert isinstance(cut, Interrupted)
-        assert cut.kind == ENGINE_TIME
-        assert cut.usage.engine_seconds >= 0.01, "what it took is booked"
-
-        async def runs(wanted: int) -> None:
-            await asyncio.to_thread(until, lambda: engine.load.figures().running == wanted)
-
-        calls = [
-            asyncio.ensure_future(engine.complete(a_call(model, item=f"i-{n}", output_limit=700)))
-            for n in range(20)
-        ]
-        await runs(16)
-        assert engine.load.figures().waiting > 0, "the others stand at its door"
-        # The first stays, and its steps tell what became of the rest.
-        for call in calls[1:]:
-            call.cancel()
-        await runs(1)
-        calls[0].cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        assert engine.load.figures().running == 0
-        await engine.close()
-
-    asyncio.run(lived())
 
 
 _CORE = "import time; print('there', flush=True); time.sleep(600)"

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.images import an_image
-from tests.tiny_model import make_tiny_eyes, make_tiny_model
+from tests.tiny_model import make_tiny_eyes
 from tests.workers.engines.engine_calls import BOUNDED, a_call
-from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed, Failed, Reply
 from tierqueue.workers.engines.engine import SentImage
 from tierqueue.workers.engines.vllm import VllmEngine
@@ -63,12 +62,3 @@ def test_images_go_to_the_model_with_the_words_around_them(tmp_path: Path) -> No
     refused = replies["broken"]
     assert isinstance(refused, Failed)
     assert (refused.kind, refused.transient) == ("bad_request", False)
-
-
-def test_a_model_that_sees_nothing_does_not_start_where_the_policy_says_it_does(
-    tmp_path: Path,
-) -> None:
-    model = str(make_tiny_model(tmp_path))
-    engine = VllmEngine(deployment="blind", model=model, options=SMALL, vision=True)
-    with pytest.raises(Misconfigured, match="blind states vision = true, and vLLM has no image"):
-        asyncio.run(engine.start())
