@@ -40,8 +40,7 @@ def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
     if deployment.prices is not None:
         return Charge(_rates(deployment).cost(usage), f"policy:{deployment.policy}")
     if deployment.gpu_hour is not None:
-        seconds = Fraction(usage.engine_seconds)
-        return Charge(round_up(seconds * deployment.gpu_hour), "gpu_hour")
+        return Charge(_hours(usage.engine_seconds, deployment.gpu_hour), "gpu_hour")
     if deployment.genai_price is None:
         raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
     try:
@@ -79,6 +78,7 @@ def bound_by_time(deployment: Deployment, seconds: float) -> NanoUSD:
     return min(_whole(deployment), round_up((Fraction(seconds) + CUT) * deployment.gpu_hour))
 
 
+@lru_cache(maxsize=4096)
 def engine_seconds(deployment: Deployment, held: NanoUSD) -> float:
     """The seconds of its engine after which a call is ended for which ``held`` is held; infinite
     where its timeout, or the price of its tokens, bounds it.
@@ -86,6 +86,12 @@ def engine_seconds(deployment: Deployment, held: NanoUSD) -> float:
     if not deployment.gpu_hour or held >= _whole(deployment):
         return inf
     return float(max(Fraction(0), held / deployment.gpu_hour - CUT))
+
+
+def _hours(seconds: float, price: Fraction) -> NanoUSD:
+    """What so many seconds cost, exactly, rounded up once; Fraction would reduce at each step."""
+    whole, parts = seconds.as_integer_ratio()
+    return NanoUSD(-(-whole * price.numerator // (parts * price.denominator)))
 
 
 def _whole(deployment: Deployment) -> NanoUSD:

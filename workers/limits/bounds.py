@@ -63,7 +63,8 @@ class Bounds(Rates):
 
     def holds(self, want: "Want") -> bool:
         """Whether a call can ever be granted."""
-        return all(one.allows(want.tokens, want.output) for one in (self, *self.shared))
+        own = self.allows(want.tokens, want.output)
+        return own and all(one.allows(want.tokens, want.output) for one in self.shared)
 
     def _wrong(self, what: str) -> InvalidPolicy:
         return InvalidPolicy(

@@ -7,8 +7,8 @@
 -- and output tokens a minute, of requests a day, of calls in flight ('' = not bounded), whether its
 -- windows are kept, the longest call of any that counts in them, the bits of its calls in flight, of
 -- those forgotten, of its windows forgotten and of its rates ('' = a bit for each dimension), from when
--- on its calls count (microseconds of the ledger's clock, 0: always); then id, input and output tokens of
--- each call wanted.
+-- on its calls count (microseconds of the ledger's clock, 0: always); then of all calls wanted, as one
+-- JSON array, arrays of id, input and output tokens: one by one they cost the worker more than all else.
 -- Answers: how many were granted, microseconds to wait, bits of LIMITS, the time; then of each scope
 -- until when it is forgotten (0: it is not) and what is used of its five dimensions; then what was
 -- learned of the first four of the first ('': nothing).
@@ -132,9 +132,9 @@ end
 local all, granted = {}, 0
 for number = 1, scopes do all[number] = scope(number) end
 
-local first = 10 + scopes * WIDTH
-for n = first, #ARGV, 3 do
-  local input, output = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2])
+local wanted = cjson.decode(ARGV[10 + scopes * WIDTH])
+for _, want in ipairs(wanted) do
+  local input, output = want[2], want[3]
   local cost = { 1, input + output, input, output, 1 }
   for _, s in ipairs(all) do
     for dimension = 1, 5 do
@@ -165,7 +165,7 @@ local function enter(key)
     local members = {}
     for i = start, math.min(granted, start + 999) do
       members[#members + 1] = ends
-      members[#members + 1] = ARGV[first + 3 * (i - 1)]
+      members[#members + 1] = wanted[i][1]
     end
     redis.call('ZADD', key, unpack(members))
   end
@@ -174,8 +174,7 @@ end
 
 local input, output = 0, 0
 for i = 1, granted do
-  input = input + tonumber(ARGV[first + 3 * i - 2])
-  output = output + tonumber(ARGV[first + 3 * i - 1])
+  input, output = input + wanted[i][2], output + wanted[i][3]
 end
 local bits = 0
 for bit in pairs(why) do bits = bits + bit end

@@ -22,6 +22,7 @@ frozen or cut off from Redis for longer than a lease still has open at the provi
 nobody.
 """
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -111,7 +112,8 @@ class Limiter:
         any bound Redis is not asked.
         """
         never = tuple(want.id for want in wanted if not bounds.holds(want))
-        wanted = [want for want in wanted if bounds.holds(want)]
+        if never:
+            wanted = [want for want in wanted if want.id not in never]
         asked = time.monotonic()
         send_by = asked + self._good_for(bounds)
         if bounds.free or not wanted:
@@ -120,8 +122,7 @@ class Limiter:
         scopes = 2 + len(bounds.shared)
         arguments: list[str | int] = [self._lease, micro(LOOK_AGAIN), *self._times(bounds)]
         arguments += KEY_LIFE, scopes, int(not bounds.trial), *scopes_of(bounds)
-        for want in wanted:
-            arguments += want.id, want.input, want.output
+        arguments.append(json.dumps([(want.id, want.input, want.output) for want in wanted]))
         try:
             keys = [*self._keys.all_of(bounds), self.learned.key(bounds.deployment)]
             count, wait, full, at, *now = self._grant(keys=keys, args=arguments)
@@ -175,14 +176,7 @@ class Limiter:
         # What is shared is so with calls that may take longer.
         longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
         arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, len(longest), *longest]
-        for slot, used, sent, refused, over in ended:
-            tokens = ("", "") if used is None else used
-            # What was refused took nothing of any limit.
-            arguments += slot.id, slot.at, slot.input, slot.output, *tokens
-            arguments.append(int(sent and refused is None))
-            # A trial's refusal says that the trouble lasts, and nothing of the rate.
-            arguments.append(0 if refused is None or slot.trial else 1 + DIMENSIONS.index(refused))
-            arguments.append("" if over is None else micro(over - slot.asked))
+        arguments.append(json.dumps([_told(one) for one in ended]))
         scopes = bounds.deployment, bounds.tier, shared
         each = zip(self._keys.windows(*scopes), self._keys.slots(*scopes), strict=True)
         try:
@@ -280,3 +274,17 @@ class Limiter:
 
     def _times(self, bounds: Bounds) -> tuple[int, int, int, int]:
         return micro(self.minute), micro(self.travel), micro(bounds.call), micro(self.day)
+
+
+def _told(spent: Spent) -> tuple[object, ...]:
+    """A call that ended as the script is told of it."""
+    slot, used, sent, refused, over = spent
+    return (
+        *(slot.id, slot.at, slot.input, slot.output),
+        *((False, False) if used is None else used),
+        # What was refused took nothing of any limit.
+        sent and refused is None,
+        # A trial's refusal says that the trouble lasts, and nothing of the rate.
+        0 if refused is None or slot.trial else 1 + DIMENSIONS.index(refused),
+        None if over is None else micro(over - slot.asked),
+    )

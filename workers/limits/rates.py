@@ -55,13 +55,14 @@ class Rates:
 
     def allows(self, tokens: int, output: int) -> bool:
         """Whether a call of so many tokens, ``output`` of them output, can ever be granted."""
-        limits = (
-            (tokens, self.token_burst),
-            (tokens, self.tokens_per_minute),
-            (tokens - output, self.input_tokens_per_minute),
-            (output, self.output_tokens_per_minute),
+        burst, whole = self.token_burst, self.tokens_per_minute
+        read, written = self.input_tokens_per_minute, self.output_tokens_per_minute
+        return (
+            (burst is None or tokens <= burst)
+            and (whole is None or tokens <= whole)
+            and (read is None or tokens - output <= read)
+            and (written is None or output <= written)
         )
-        return all(limit is None or much <= limit for much, limit in limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 -- Calls that ended: their slots come back, and what they did not use of their bounds.
 -- KEYS: of each scope its windows and its calls in flight; then what was learned of the first. ARGV:
 -- minute, travel, the longest call, day (microseconds), key life (seconds), how many scopes, of each
--- the longest call of any that counts in its windows ('' = it keeps none); then of each call: id, when
--- it was granted, bounds of input and output, input and output used ('' = not known), whether it took
--- anything of a limit, of which limit per minute it was refused (1 to 4; 0: of none), how long after
--- its grant it had ended at the latest ('' = by now).
+-- the longest call of any that counts in its windows ('' = it keeps none); then of all calls, as one
+-- JSON array, arrays of: id, when it was granted, bounds of input and output, input and output used
+-- (false: not known), whether it took anything of a limit, of which limit per minute it was refused (1
+-- to 4; 0: of none), how long after its grant it had ended at the latest (null: by now).
 -- A slot that is not there any more was given back before, or has lapsed: its bound stays.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
@@ -13,20 +13,20 @@ local day, life, scopes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]
 local grain = { minute = minute / 240, day = day / 240 }
 local process, ended = process_now(), {}
 for number = 1, scopes do ours(KEYS[number * 2], 'zset') end
-for n = 7 + scopes, #ARGV, 9 do
+for _, one in ipairs(cjson.decode(ARGV[7 + scopes])) do
   local mine = false
   for number = 1, scopes do
-    local there = redis.call('ZREM', KEYS[number * 2], ARGV[n]) == 1
+    local there = redis.call('ZREM', KEYS[number * 2], one[1]) == 1
     mine = mine or there
   end
-  if mine then ended[#ended + 1] = n end
+  if mine then ended[#ended + 1] = one end
 end
 
 local function refused(w)
   local at, used = {}, { 0, 0, 0, 0 }
-  for _, n in ipairs(ended) do
-    local dimension = tonumber(ARGV[n + 7])
-    if dimension > 0 then at[dimension] = math.max(at[dimension] or 0, tonumber(ARGV[n + 1])) end
+  for _, one in ipairs(ended) do
+    local dimension = one[8]
+    if dimension > 0 then at[dimension] = math.max(at[dimension] or 0, one[2]) end
   end
   if not next(at) then return end
   for _, cell in pairs(w.cells) do
@@ -49,17 +49,15 @@ for number = 1, scopes do
     local w = window(KEYS[number * 2 - 1], now, grain, longest, minute)
     local since = finite(w.state.since)
     if w.state.process == process and finite(w.state.from) == 0 and since then
-      for _, n in ipairs(ended) do
-        local at, sent = tonumber(ARGV[n + 1]), ARGV[n + 6] == '1'
-        local input, output = tonumber(ARGV[n + 2]), tonumber(ARGV[n + 3])
-        local used_input, used_output = tonumber(ARGV[n + 4]), tonumber(ARGV[n + 5])
+      for _, one in ipairs(ended) do
+        local _, at, input, output, used_input, used_output, sent, _, after = unpack(one)
         -- From before what is kept began: it stands there with what the ledger knew of it.
         if at >= since and (used_input or not sent) then
           put(w, 'p', index_of(at + travel + minute, grain.minute), -1, -input, 0)
           put(w, 'p', index_of(at + travel + call + minute, grain.minute), 0, 0, -output)
           if sent then
             -- It reached the provider at the latest when it ended, and some time before.
-            local over = math.min(now, at + (tonumber(ARGV[n + 8]) or math.huge))
+            local over = math.min(now, at + (after == cjson.null and math.huge or after))
             local arrived = math.min(at + travel, over)
             put(w, 's', index_of(arrived + minute, grain.minute), 1, used_input, 0)
             put(w, 's', index_of(over + minute, grain.minute), 0, 0, used_output)
