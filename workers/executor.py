@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 
@@ -41,6 +42,9 @@ _log = structlog.get_logger(__name__)
 
 PATIENCE = 5.0
 """Seconds a slice waits for calls in flight to end before it gives its items back."""
+
+LOOK = 1.0
+"""Seconds between two looks at the tier's bound while a slice waits for a place."""
 
 BUSY = 0.2
 """Seconds between two checks for capacity that calls of other workers take."""
@@ -164,6 +168,7 @@ class Executor:
         while left and not self._draining.is_set():
             places = self._places(len(left), urgent=work.urgent)
             if not places:
+                refused = self._full(refused, urgent=work.urgent)
                 break
             self._freed.clear()
             some = {key: left[key] for key in list(left)[:places]}
@@ -195,7 +200,20 @@ class Executor:
             except TimeoutError:
                 return 0
 
-        return self._loop.run(take())
+        self._concurrency()
+        places = self._loop.submit(take())
+        while True:
+            with suppress(TimeoutError):
+                return places.result(LOOK)
+            # The gate goes by what was last read of the tier's bound, which may have been raised.
+            self._concurrency()
+            self._gate.release(0)
+
+    def _full(self, refused: Refused | None, *, urgent: bool) -> Refused | None:
+        """Why there was no place: the tier's bound, where that is what the gate goes by."""
+        bound = bound_of(self._concurrency(), urgent=urgent)
+        full = bound is not None and self._gate.in_flight >= bound
+        return Refused(BUSY, Wait.TIER_IN_FLIGHT) if full else refused
 
     def _walk(
         self,
@@ -230,11 +248,15 @@ class Executor:
             return Begun([], None, Refused(1.0, Wait.LIMITER_AWAY))
         finally:
             claimed = {claim.item.id for claim in claims}
-            self._gate.release(places - len(claimed))
             unused = [slot for key, slot in granted.slots.items() if key not in claimed]
-            self._limiter.settle(
-                bounds_of(station.deployment, None), [Spent(slot, sent=False) for slot in unused]
-            )
+            # Before the places: without a slot a place is no use.
+            try:
+                self._limiter.settle(
+                    bounds_of(station.deployment, None),
+                    [Spent(slot, sent=False) for slot in unused],
+                )
+            finally:
+                self._gate.release(places - len(claimed))
 
     def _limit(
         self, deployment: Deployment, items: Mapping[str, SliceItem], *, urgent: bool

@@ -179,13 +179,7 @@ class TierWorker:
         self._loop.start()
         for deployment, engine in built:
             self._load(deployment, engine)
-        self._loads = {
-            deployment.name: engine.load
-            for deployment, engine in built
-            if isinstance(engine, Batching)
-        }
-        if len(self._loads) == len(built):
-            GATE.follow(lambda: sum(load.depth for load in self._loads.values()))
+        concurrency = self._gate_goes_by(built)
         self._serve(
             {
                 deployment.name: Station(
@@ -265,7 +259,7 @@ class TierWorker:
             keyless=frozenset(refused),
             delivery=delivery,
             started=lambda told: events.started(message.id for message in told),
-            concurrency=TierConcurrency(self._concurrency).now,
+            concurrency=concurrency.now,
             chosen=StatedLimits(partial(_chosen, ledger)).now,
             lease=settings.lease,
             checkpoint=self._checkpoint,
@@ -281,6 +275,18 @@ class TierWorker:
             self._executor.say_keyless(name)
         self._policy_watch.start()
         _log.info("worker_ready", tier=self._tier.value, deployments=sorted(self._stations))
+
+    def _gate_goes_by(self, built: Sequence[tuple[Deployment, Engine]]) -> TierConcurrency:
+        """The tier's bound: beside it, and what is worth it to each engine, nothing is let in."""
+        concurrency = TierConcurrency(self._concurrency)
+        self._loads = {
+            deployment.name: engine.load
+            for deployment, engine in built
+            if isinstance(engine, Batching)
+        }
+        loads = self._loads.values() if len(self._loads) == len(built) else ()
+        GATE.follow(concurrency.last, lambda: sum(load.depth for load in loads) if loads else None)
+        return concurrency
 
     def _use(self, policies: Policies) -> None:
         """Go by other policies; raises ``Misconfigured`` where this process would have to restart.

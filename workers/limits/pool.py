@@ -60,7 +60,7 @@ class Gate:
 
     def __init__(self, size: int) -> None:
         self._lock = threading.Lock()
-        self._worth: Callable[[], int] | None = None
+        self._worth: tuple[Callable[[], int | None], ...] = ()
         self._waiting: deque[_Waiter] = deque()
         self._urgent: deque[_Waiter] = deque()
         self._ahead = 0
@@ -81,12 +81,15 @@ class Gate:
     @property
     def bound(self) -> int:
         """The most calls that may be in flight now: ``size``, or fewer where more would only wait
-        inside an engine, out of reach of who comes first.
+        inside an engine, out of reach of who comes first, or at the limiter.
         """
-        return self._size if self._worth is None else min(self._size, self._worth())
+        said = [bound for worth in self._worth if (bound := worth()) is not None]
+        return min(self._size, *said) if said else self._size
 
-    def follow(self, worth: Callable[[], int]) -> None:
-        """Let no more calls through than ``worth`` says are worth it; asked at each entrance."""
+    def follow(self, *worth: Callable[[], int | None]) -> None:
+        """Let no more calls through than each of ``worth`` says are worth it (``None``: as many
+        as there are); asked at each entrance.
+        """
         self._worth = worth
 
     def resize(self, n: int) -> None:
@@ -257,6 +260,13 @@ class TierConcurrency:
         self._lock = threading.Lock()
         self._asked: float | None = None
         self._bound: int | None = 0
+
+    def last(self) -> int | None:
+        """The bound that was last in force, of which the ledger is not asked; ``None``: not known.
+
+        Never below 1: who may start nothing is to hear why from the limiter.
+        """
+        return None if self._asked is None or self._bound is None else max(1, self._bound)
 
     def now(self) -> int | None:
         """The bound in force; 0 when the ledger gave no answer: no ledger, no spending."""

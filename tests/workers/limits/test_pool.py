@@ -84,6 +84,21 @@ def test_no_more_enter_than_is_worth_it_and_what_is_worth_it_is_asked_each_time(
     on_a_loop(test)
 
 
+def test_the_least_that_is_worth_it_counts_and_who_waits_sees_it_raised() -> None:
+    async def test() -> None:
+        gate, worth = Gate(8), [None, 2]
+        gate.follow(lambda: worth[0], lambda: worth[1])
+        assert await gate.acquire(5) == 2
+        waiting = asyncio.create_task(gate.acquire(3))
+        await asyncio.sleep(0)
+        worth[:] = [6, None]
+        gate.release(0)
+        assert await waiting == 3
+        assert gate.in_flight == 5
+
+    on_a_loop(test)
+
+
 def test_calls_enter_first_come_first_served() -> None:
     async def test() -> None:
         gate, order = Gate(1), []
@@ -212,6 +227,17 @@ def test_the_tiers_bound_is_asked_at_most_once_a_second_and_in_force_within_two(
     ledger.bound = None
     now[0] = 2.0
     assert tier.now() is None
+
+
+def test_the_bound_that_was_last_read_is_told_without_the_ledger_and_never_as_none_at_all() -> None:
+    ledger, now = Ledger(), [0.0]
+    tier = TierConcurrency(ledger, lambda: now[0])
+    assert tier.last() is None, "nothing is known yet"
+    for bound, told in ((8, 8), (0, 1), (None, None)):
+        ledger.bound = bound
+        now[0] += 1.0
+        assert (tier.now(), tier.last()) == (bound, told)
+    assert ledger.asked == 3
 
 
 def test_without_an_answer_from_the_ledger_nothing_may_run() -> None:
