@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from bench import tickets
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, entries, items
+from tools.keeper import kept
 from tools.system import ROOT, System
 
 PATIENCE = 600.0
@@ -44,17 +45,19 @@ def run_job(system: System, count: int) -> Backlog:
     try:
         before = _books(ledger)
         started = time.time()
-        command = subprocess.Popen(
-            [
-                *("tierqueue", "job", "submit", str(path), "--anew"),
-                *("--task", "tierqueue.classify", "--column", "text"),
-                *("--set", f"labels={','.join(tickets.LABELS)}"),
-            ],
-            cwd=ROOT,
-            env=system.environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+        command = kept(
+            subprocess.Popen(
+                [
+                    *("tierqueue", "job", "submit", str(path), "--anew"),
+                    *("--task", "tierqueue.classify", "--column", "text"),
+                    *("--set", f"labels={','.join(tickets.LABELS)}"),
+                ],
+                cwd=ROOT,
+                env=system.environ,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         )
         until_ended(ledger, command, started)
         after = _books(ledger)

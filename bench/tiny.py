@@ -26,6 +26,7 @@ from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.submission.validation import validate
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.engine import Call, Engine
+from tools.keeper import kept
 
 DECILES = 10
 QUICK_ROWS = 400
@@ -116,7 +117,7 @@ def deployed(engine: str) -> Iterator[Deployment]:
         yield Deployment(**stated, engine="vllm", model=model, engine_options=options)
         return
     command = [sys.executable, "-m", "examples.tiny_tickets.serve"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server = kept(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
     try:
         assert server.stdout is not None
         url = json.loads(server.stdout.readline())["url"]

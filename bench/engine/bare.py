@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.keeper import kept
+
 
 @dataclass(frozen=True, slots=True)
 class Generated:
@@ -25,14 +27,16 @@ class Bare:
 
     def __init__(self, kind: str, policy: Path, seqs: int, log: Path) -> None:
         self._log = log
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.engine.raw", kind, str(policy), str(seqs)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log.open("wb"),
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        self._process = kept(
+            subprocess.Popen(
+                [sys.executable, "-m", "bench.engine.raw", kind, str(policy), str(seqs)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log.open("wb"),
+                text=True,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
         )
         self._read()
 

@@ -19,6 +19,7 @@ from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
+from tools.keeper import kept
 from tools.system import ROOT, System
 
 READY_WITHIN = 600.0
@@ -83,13 +84,15 @@ def run_job(system: System, name: str, rows: Sequence[dict[str, Any]]) -> Run:
     try:
         before = _engine(ledger, until=0)
         started = time.time()
-        command = subprocess.Popen(
-            ["tierqueue", "job", "submit", str(path), "--anew", "--task", TASK],
-            cwd=ROOT,
-            env=system.environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+        command = kept(
+            subprocess.Popen(
+                ["tierqueue", "job", "submit", str(path), "--anew", "--task", TASK],
+                cwd=ROOT,
+                env=system.environ,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         )
         until_ended(ledger, command, started, PATIENCE)
         return _told(ledger, started, len(rows), before)
