@@ -83,6 +83,11 @@ class Installation:
         """
         return self.settings.read_policy()
 
+    @property
+    def simulated(self) -> "frozenset[str]":
+        """The simulated deployments of its policy; none where it has read no policy yet."""
+        return frozenset(self.policy.simulated) if "policy" in vars(self) else frozenset()
+
     def take_policy(self) -> "Policy":
         """Go by what was applied last, else by the file; raises ``InvalidPolicy``."""
         from tierqueue.ledger.in_force import policies

@@ -1,6 +1,6 @@
 """How items ended lately: what died and why, and what an item cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,19 +80,22 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Where an item was last, and what it cost so far in nano-dollars."""
+    """Where an item was last, and what it cost so far in nano-dollars, any of it ``simulated``."""
 
     tier: str | None
     cost: int
+    simulated: bool = False
 
 
 _SPENT = select(items.c.id, items.c.tier, items.c.spent).where(among(items.c.id))
 
 
-def spent(connection: Transaction, item_ids: Sequence[str]) -> dict[str, Spent]:
-    """Of each of these items, by its id."""
+def spent(
+    connection: Transaction, item_ids: Sequence[str], simulated: Collection[str] = ()
+) -> dict[str, Spent]:
+    """Of each of these items, by its id; ``simulated``: those that are."""
     rows = connection.execute(_SPENT, {"ids": list(item_ids)})
-    return {row.id: Spent(row.tier, row.spent) for row in rows}
+    return {row.id: Spent(row.tier, row.spent, row.id in simulated) for row in rows}
 
 
 def toll(connection: Transaction, since: int) -> Toll:

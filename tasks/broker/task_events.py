@@ -163,5 +163,7 @@ def _why(ending: Ending, spent: Spent | None) -> str:
     if message := message_of(ending.error):
         said += f": {message}"
     if spent is not None:
-        said += f" ({spent.tier or 'never routed'}, {format_usd(NanoUSD(spent.cost))})"
+        cost = format_usd(NanoUSD(spent.cost))
+        made_up = ", simulated" if spent.simulated else ""
+        said += f" ({spent.tier or 'never routed'}, {cost}{made_up})"
     return said

@@ -6,7 +6,7 @@ import structlog
 
 from tierqueue.ledger.monitoring import endings
 from tierqueue.ledger.monitoring.endings import Spent
-from tierqueue.ledger.results import announcements, promises
+from tierqueue.ledger.results import announcements, promises, simulated
 from tierqueue.ledger.results.announcements import DeadLetter
 from tierqueue.ledger.results.promises import Ending, Ends, Promise
 from tierqueue.ledger.session import now as database_now
@@ -53,7 +53,8 @@ class Delivery:
         letters: list[DeadLetter] = []
         if dead:
             with self._ledger.read() as connection:
-                spent = endings.spent(connection, ids)
+                made_up = simulated.of_items(connection, ids, self._app.installation.simulated)
+                spent = endings.spent(connection, ids, made_up)
                 letters = announcements.of_items(connection, ids)
         self._app.installation.item_events.ended(pairs, spent=spent)
         self.keep(pairs)

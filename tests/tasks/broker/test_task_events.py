@@ -51,7 +51,7 @@ def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
         events.retried(["again"], "throttled")
         events.ended([(promise("done"), ending("done", "succeeded"))], runtime=0.5)
         dead = ending("dead", "dead", "cost_ceiling", "the ceiling is full")
-        spent = {"dead": Spent("frontier", 12_300_000), "refused": Spent("gpu", 0)}
+        spent = {"dead": Spent("frontier", 12_300_000), "refused": Spent("gpu", 0, simulated=True)}
         events.ended([(promise("dead"), dead)], spent=spent)
         refused = ending("refused", "dead", "rejected", "its answer was Quillfeather")
         events.ended([(promise("refused"), refused)], spent=spent)
@@ -77,7 +77,7 @@ def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
     assert flower.tasks["dead"].exception == (
         "CostCeilingExceeded: the ceiling is full (frontier, $0.0123)"
     )
-    assert flower.tasks["refused"].exception == "Rejected (gpu, $0.00)"
+    assert flower.tasks["refused"].exception == "Rejected (gpu, $0.00, simulated)"
     assert flower.tasks["done"].result == "gpu, house, $0.0031, simulated"
     assert flower.tasks["done"].runtime == 0.5
     assert {task.root_id for task in flower.tasks.values()} == {"root"}
