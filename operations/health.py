@@ -4,13 +4,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.evaluation import reviews
 from tierqueue.ledger.in_force import conditions, observed, policies, surrogates, tier_concurrency
+from tierqueue.ledger.in_force.policies import Applied
 from tierqueue.ledger.monitoring import backlog, endings, writes
 from tierqueue.ledger.monitoring import progress as ledger_progress
 from tierqueue.ledger.monitoring.progress import Progress
@@ -19,7 +20,7 @@ from tierqueue.ledger.operations import jobs, schedules
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.errors import LedgerMismatch, TierqueueError, Unpriced
+from tierqueue.router.errors import InvalidPolicy, LedgerMismatch, TierqueueError, Unpriced
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import max_rate
@@ -41,10 +42,13 @@ _JOBS = 5
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``progress`` is ``None`` where the ledger could not be asked."""
+    """``progress`` is ``None`` where the ledger could not be asked; ``applied``: the policy that
+    the ledger has, if any.
+    """
 
     progress: Progress | None
     findings: list[Finding]
+    applied: Applied | None = None
 
     @property
     def well(self) -> bool:
@@ -73,9 +77,8 @@ class LatestHealth:
 def check(app: TierqueueApp) -> Health:
     """Check ledger and broker. Raises what says that this process is set up wrongly."""
     found = [*_broker(app)]
-    policy = app.installation.policy
     try:
-        progress, said = _ledger(app, policy)
+        progress, applied, said = _ledger(app)
         if (refusal := writes.refused(app.installation.ledger)) is not None:
             found = [takes_no_writes(refusal), *found]
     except LedgerMismatch as error:
@@ -94,7 +97,7 @@ def check(app: TierqueueApp) -> Health:
             do="is the database up, and TIERQUEUE_LEDGER_URL right?",
         )
         return Health(None, [away, *found])
-    return Health(progress, in_order([*found, *said]))
+    return Health(progress, in_order([*found, *said]), applied)
 
 
 _TAKE_WRITES: Mapping[writes.Cause, str] = {
@@ -175,16 +178,19 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
     return []
 
 
-def _ledger(app: TierqueueApp, policy: Policy) -> tuple[Progress, list[Finding]]:
+def _ledger(app: TierqueueApp) -> tuple[Progress, Applied | None, list[Finding]]:
     from tierqueue.migrations import check
 
-    ledger, file = app.installation.ledger, policy.digest
+    ledger = app.installation.ledger
     check(ledger)
     with ledger.read() as connection:
         writes.be_hasty(connection)
         applied = policies.applied(connection)
-        if applied is not None:
-            policy = app.installation.read_applied(applied)
+        if applied is None:
+            policy = app.installation.policy
+            file: str | None = policy.digest
+        else:
+            policy, file = app.installation.read_applied(applied), _digest_of_file(app)
         now = database_now(connection)
         progress = ledger_progress.snapshot(connection)
         known = conditions.by_deployment(connection)
@@ -209,7 +215,14 @@ def _ledger(app: TierqueueApp, policy: Policy) -> tuple[Progress, list[Finding]]
             reviews=reviews.waiting(connection, now + SOON),
             now=now,
         )
-    return progress, findings(facts)
+    return progress, applied, findings(facts)
+
+
+def _digest_of_file(app: TierqueueApp) -> str | None:
+    try:
+        return app.installation.policy.digest
+    except InvalidPolicy:
+        return None
 
 
 def concurrency_in_force(connection: Transaction, policy: Policy) -> dict[Tier, int]:
@@ -250,12 +263,16 @@ def _broker(app: TierqueueApp) -> list[Finding]:
 
 def diagnosis(app: TierqueueApp) -> list[Finding]:
     """Everything there is to say, also where settings or the policy are wrong."""
-    parts: list[Callable[[], list[Finding]]] = [
-        lambda: check(app).findings,
-        lambda: deployments(app.installation.policy, os.environ),
-    ]
+    applied: Applied | None = None
+
+    def checked() -> list[Finding]:
+        nonlocal applied
+        health = check(app)
+        applied = health.applied
+        return health.findings
+
     found: list[Finding] = []
-    for part in parts:
+    for part in (checked, lambda: _stated(app, applied)):
         try:
             found += part()
         except TierqueueError as error:
@@ -263,3 +280,19 @@ def diagnosis(app: TierqueueApp) -> list[Finding]:
             if wrong not in found:
                 found.append(wrong)
     return in_order(found)
+
+
+def _stated(app: TierqueueApp, applied: Applied | None) -> list[Finding]:
+    """Deployments of the policy in force; those of a file here that is not in force, as notes."""
+    if applied is None:
+        return deployments(app.installation.policy, os.environ)
+    found = deployments(app.installation.read_applied(applied), os.environ)
+    aside = f"the policy file here, which is not in force (version {applied.id} is)"
+    try:
+        file = app.installation.policy
+    except InvalidPolicy as error:
+        what = f"{aside}, cannot be read: {error.message}"
+        do = "set it right before you apply it"
+        return [*found, Finding(code="policy_file_unread", wrong=False, what=what, do=do)]
+    others = [one for one in deployments(file, os.environ) if one not in found]
+    return [*found, *(replace(one, wrong=False, what=f"{aside}: {one.what}") for one in others)]

@@ -15,6 +15,7 @@ from tests.ledger.placed import place
 from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.operations.cli.test_cli import POLICY, run
 from tests.tasks.producer import CHECKOUT, Producer
+from tests.tasks.routing.in_force import applied
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress, writes
 from tierqueue.ledger.session import Ledger
@@ -162,6 +163,45 @@ def test_the_doctor_finds_a_deployment_without_a_price_or_a_key(
     assert status == 1
     assert "has no price" in out
     assert "ACME_KEY is not set" in out
+
+
+def test_the_doctor_speaks_of_the_policy_in_force_and_of_another_file_as_a_note(
+    house: Producer,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _beat(house.ledger, "routing@here:1", "routing")
+    applied(house.ledger, POLICY)
+    path = tmp_path / "unpriced.toml"
+    unlisted = 'genai_price = { provider = "nobody", model = "nothing" }'
+    prices = 'simulated = true\nprices = { input = "5", output = "25" }'
+    path.write_text(POLICY.replace(prices, unlisted))
+    aside = "note   the policy file here, which is not in force (version 1 is)"
+    monkeypatch.setenv("TIERQUEUE_POLICY", str(path))
+    del house.app.installation.settings
+    status, out, _ = run(capsys, "doctor")
+    assert (status, "WRONG" in out) == (0, False)
+    said = " ".join(out.split())
+    assert f"{aside}: ".replace("   ", " ") in said
+    assert "has no price" in said
+    path.write_text("this is no policy")
+    del house.app.installation.policy
+    status, out, _ = run(capsys, "doctor")
+    assert (status, "WRONG" in out) == (0, False)
+    assert f"{aside}, cannot be read: ".replace("   ", " ") in " ".join(out.split())
+
+
+def test_the_doctor_finds_what_is_wrong_with_a_policy_that_was_applied_whatever_the_file_says(
+    house: Producer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _beat(house.ledger, "routing@here:1", "routing")
+    unlisted = 'genai_price = { provider = "nobody", model = "nothing" }'
+    prices = 'simulated = true\nprices = { input = "5", output = "25" }'
+    applied(house.ledger, POLICY.replace(prices, unlisted))
+    status, out, _ = run(capsys, "doctor")
+    assert status == 1
+    assert "has no price" in out
 
 
 def _die(ledger: Ledger, items: int) -> None:
