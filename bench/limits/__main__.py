@@ -2,6 +2,7 @@
 
     python -m bench.limits            12 windows of a minute: a quarter of an hour
     python -m bench.limits --quick    12 windows of ten seconds, which stand for the minute
+    python -m bench.limits --case tokens-stated --windows 4    one case alone, for direction
 
 Only a minute says what a limit of a minute is worth. A call holds its place from its grant to its
 end, half a second at best: of ten seconds that is a twentieth. And a grant is for the bound, here
@@ -25,9 +26,11 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.limits.cases import cases
 from bench.limits.scene import Shape, run
 from bench.stage import DATABASES, ON_DISK, databases
 
@@ -44,14 +47,20 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="windows of ten seconds")
     parser.add_argument("--database", choices=DATABASES, default="sqlite")
+    names = [case.name for case in cases(1, 1)]
+    parser.add_argument("--case", action="append", choices=names, help="this one, or some")
+    parser.add_argument("--windows", type=int, help="how many are measured; kills in proportion")
     chosen = parser.parse_args()
     # Ended early, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shape = QUICK if chosen.quick else FULL
+    if chosen.windows is not None:
+        kills = round(shape.kills * chosen.windows / shape.windows)
+        shape = replace(shape, windows=chosen.windows, kills=kills)
     with tempfile.TemporaryDirectory(prefix="tierqueue-limits-", dir=ON_DISK) as made:
         folder = Path(made)
         with databases(folder) as fresh:
-            told = run(folder / "run", fresh.url(chosen.database), shape)
+            told = run(folder / "run", fresh.url(chosen.database), shape, chosen.case or names)
     print(json.dumps({**worst(told), "window_s": shape.window, "cases": told}))
 
 
@@ -60,14 +69,16 @@ def worst(told: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     limits = {name: case for name, case in told.items() if "achieved_share" in case}
     known = [case for name, case in limits.items() if not name.endswith("-found")]
     found = [case for name, case in limits.items() if name.endswith("-found")]
-    return {
-        "achieved_share": min(case["achieved_share"] for case in limits.values()),
-        "over_limit_windows": max(case["over_limit_windows"] for case in known),
-        "provider_429s": max(case["provider_429s"] for case in known),
-        "found_429s": max(case["provider_429s"] for case in found),
-        "found_calls": sum(case["calls"] for case in found),
-        **told["outage"],
-    }
+    figures: dict[str, Any] = {}
+    if limits:
+        figures["achieved_share"] = min(case["achieved_share"] for case in limits.values())
+    if known:
+        figures["over_limit_windows"] = max(case["over_limit_windows"] for case in known)
+        figures["provider_429s"] = max(case["provider_429s"] for case in known)
+    if found:
+        figures["found_429s"] = max(case["provider_429s"] for case in found)
+        figures["found_calls"] = sum(case["calls"] for case in found)
+    return {**figures, **told.get("outage", {})}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -48,9 +48,9 @@ class Shape:
     kills: int
 
 
-def run(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
-    """The figures of every case, by its name, and those of the outage."""
-    wanted = cases(shape.requests, shape.tokens)
+def run(folder: Path, ledger_url: str, shape: Shape, names: Collection[str]) -> dict[str, Any]:
+    """The figures of each case of these names, and those of the outage where it is one of them."""
+    wanted = [case for case in cases(shape.requests, shape.tokens) if case.name in names]
     with _system(folder, ledger_url, shape, wanted) as (system, ledger):
         log = ProviderLog(system.sandbox_log)
         _submit(ledger, wanted, shape)
@@ -69,9 +69,10 @@ def _played(
     times = Times(
         window=shape.window, begin=begin, end=begin + length, lowered=lowered, down=down, up=up
     )
-    outage = next(case for case in wanted if case.outage)
+    outages = [case for case in wanted if case.outage]
+    troubles = "".join(f"{case.model} 503\n" for case in outages)
     plan: list[tuple[float, Any]] = [
-        (down, lambda: (system.folder / "troubles").write_text(f"{outage.model} 503\n")),
+        (down, lambda: (system.folder / "troubles").write_text(troubles)),
         (up, (system.folder / "troubles").unlink),
         # Said before it is so: what was granted until then has arrived.
         (lowered - IN_FORCE - travel(shape.window), lambda: _state(ledger, wanted)),
@@ -90,11 +91,12 @@ def _played(
     # Until what came back has been served for a while.
     pause.wait(shape.window)
     lines = log.look()
-    needed = _ended(ledger, outage)
     say(f"{len(lines)} calls")
     return {
-        **{case.name: figures.figures(case, lines, times) for case in wanted if not case.outage},
-        outage.name: figures.of_outage(outage, lines, times, needed),
+        case.name: figures.of_outage(case, lines, times, _ended(ledger, case))
+        if case.outage
+        else figures.figures(case, lines, times)
+        for case in wanted
     }
 
 
