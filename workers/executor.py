@@ -32,6 +32,7 @@ from tierqueue.workers.limits import forgotten
 from tierqueue.workers.limits.bounds import Bounds, Slot, Spent, Want, bounds_of
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.limits.limiter import Limiter
+from tierqueue.workers.limits.line import NEAR, Line
 from tierqueue.workers.limits.pool import Gate, bound_of
 from tierqueue.workers.limits.rates import Chosen
 from tierqueue.workers.limits.sharing import sharing
@@ -49,6 +50,12 @@ LOOK = 1.0
 BUSY = 0.2
 """Seconds between two checks for capacity that calls of other workers take."""
 
+FEW = 4
+"""Items of a slice that are asked for next where its rate is used up."""
+
+AT_ONCE = 0.02
+"""Seconds at the least until a rate that is used up is asked for again."""
+
 SERVED_ELSEWHERE = 60_000_000
 """Microseconds for which a worker without a key believes that another one has it."""
 
@@ -57,12 +64,19 @@ SERVED_ELSEWHERE = 60_000_000
 class Refused:
     """Why items may not be claimed now, by code, and for how many seconds.
 
-    ``busy``: only because calls are in flight, or for a moment: capacity comes free soon.
+    ``busy``: only because calls are in flight: capacity comes free soon. ``rate``: a rate is used
+    up, and has room again then.
     """
 
     wait: float
     code: str
     busy: bool = False
+    rate: bool = False
+
+    @property
+    def near(self) -> bool:
+        """Whether a rate has room again in a moment."""
+        return self.rate and self.wait <= NEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +147,7 @@ class Executor:
         self._checkpoint = checkpoint
         self._draining = threading.Event()
         self._freed = threading.Event()
+        self._line = Line(lambda: gate.size)
         self.claimed_at = 0
 
     @property
@@ -165,24 +180,32 @@ class Executor:
         pending: list[threading.Event] = []
         refused: Refused | None = None
         patient_until = time.monotonic() + PATIENCE
-        while left and not self._draining.is_set():
-            places = self._places(len(left), urgent=work.urgent)
-            if not places:
-                refused = self._full(refused, urgent=work.urgent)
-                break
-            self._freed.clear()
-            some = {key: left[key] for key in list(left)[:places]}
-            begun = self._walk(station, some, places, outcomes, urgent=work.urgent)
-            for key in begun.items:
-                del left[key]
-            if begun.settled is not None:
-                pending.append(begun.settled)
-            refused = begun.refused
-            if refused is None:
-                continue
-            if not refused.busy or time.monotonic() > patient_until:
-                break
-            self._freed.wait(BUSY)
+        most = len(left)
+        with self._line.place(work.deployment) as first_in_line:
+            while left and not self._draining.is_set():
+                places = self._places(min(most, len(left)), urgent=work.urgent)
+                if not places:
+                    refused = self._full(refused, urgent=work.urgent)
+                    break
+                self._freed.clear()
+                some = {key: left[key] for key in list(left)[:places]}
+                begun = self._walk(station, some, places, outcomes, urgent=work.urgent)
+                for key in begun.items:
+                    del left[key]
+                if begun.settled is not None:
+                    pending.append(begun.settled)
+                refused = begun.refused
+                if refused is None:
+                    most *= 2
+                    continue
+                if time.monotonic() > patient_until:
+                    break
+                if not refused.busy and not (refused.near and first_in_line()):
+                    break
+                if refused.rate:
+                    # Of a rate that is used up only a little has room: no places wait with it.
+                    most = FEW
+                self._freed.wait(min(BUSY, refused.wait) if refused.busy else refused.wait)
         if left:
             self._give_back(left.values(), refused)
         for settled in pending:
@@ -293,8 +316,9 @@ class Executor:
                 refused = Refused(max(grant.retry_after, BUSY), grant.full[0])
                 aside.setdefault(refused, []).extend(item_of[slot] for slot in waiting)
             elif waiting:
-                busy = grant.busy or grant.retry_after <= BUSY
-                refused = Refused(max(grant.retry_after, BUSY), grant.full[0], busy)
+                wait = max(grant.retry_after, AT_ONCE)
+                rate = not grant.busy and not grant.forgotten
+                refused = Refused(wait, grant.full[0], busy=grant.busy, rate=rate)
                 return Granted(slots, never, refused, send_by, aside)
         return Granted(slots, never, None, send_by, aside)
 
@@ -366,11 +390,11 @@ class Executor:
         with self._ledger.write() as connection:
             until = None
             if refused is not None:
-                until = database_now(connection) + round(refused.wait * 1_000_000)
+                until = database_now(connection) + round(max(refused.wait, BUSY) * 1_000_000)
             routes.give_back(connection, fences, until, str(refused.code) if refused else None)
 
 
 def _want(deployment: Deployment, slot: str, item: SliceItem) -> Want:
     """What an item's call may cost; where nothing is known of its output, all counts as input."""
     output = item.output_limit + deployment.reasoning_tokens if item.output_limit else 0
-    return Want(slot, item.token_bound, min(output, item.token_bound))
+    return Want(slot, item.token_bound, min(output, item.token_bound), item.task)

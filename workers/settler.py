@@ -61,9 +61,9 @@ class Ended:
         outcome = self.call.outcome
         match outcome:
             case Accepted(completed=completed):
-                return Spent(self.slot, self._tokens(completed.usage))
+                return self._used(completed.usage)
             case Rejected(usage=usage) | Failed(usage=usage, transient=False):
-                return Spent(self.slot, self._tokens(usage))
+                return self._used(usage)
             case Throttled(over=over):
                 # Where nobody says of which limit it is, fewer calls help against each.
                 return Spent(self.slot, refused=over or "requests")
@@ -76,10 +76,10 @@ class Ended:
         # It may have been read and answered all the same.
         return Spent(self.slot)
 
-    def _tokens(self, usage: Usage) -> tuple[int, int]:
+    def _used(self, usage: Usage) -> Spent:
         # What Anthropic serves from its prompt cache counts towards none of its limits.
         cached = usage.cache_read_tokens if self.call.deployment.engine == "anthropic" else 0
-        return usage.total_input - cached, usage.output_tokens
+        return Spent(self.slot, (usage.total_input - cached, usage.output_tokens), cached=cached)
 
 
 class Settler:

@@ -40,6 +40,8 @@ class Ready(NamedTuple):
     """With which items it shares its tier (``flows``)."""
     output_limit: int
     """Output tokens that its task type asks for at most."""
+    task: str
+    """The name of its task type."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:

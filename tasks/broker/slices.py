@@ -25,6 +25,8 @@ class SliceItem(NamedTuple):
     """Tokens that its call takes at most."""
     output_limit: int = 0
     """Output tokens that its task type asks for at most; 0 where an older routing stage sent it."""
+    task: str = ""
+    """The name of its task type; empty where an older routing stage sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,11 @@ class Slice:
 
 def _item(stated: Any) -> SliceItem:
     item_id, fence, tokens, *more = stated
-    output = more[0] if more else 0
+    output, task = more[0] if more else 0, _name(more[1]) if more[1:] else ""
     for number in (fence, tokens, output):
         if type(number) is not int or not 0 <= number < INT4:
             raise ValueError("no number of ours")
-    return SliceItem(_name(item_id), Fence(fence), tokens, output)
+    return SliceItem(_name(item_id), Fence(fence), tokens, output, task)
 
 
 def _name(said: Any) -> str:
@@ -117,5 +119,8 @@ def _parts(items: list[Ready], most: int) -> list[list[Ready]]:
 
 
 def _slice(deployment: str, ready: list[Ready], *, urgent: bool) -> Slice:
-    items = [SliceItem(item.id, item.fence, item.token_bound, item.output_limit) for item in ready]
+    items = [
+        SliceItem(item.id, item.fence, item.token_bound, item.output_limit, item.task)
+        for item in ready
+    ]
     return Slice(deployment, {item.id: item for item in items}, urgent)

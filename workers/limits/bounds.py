@@ -104,12 +104,14 @@ def bounds_of(
 class Want:
     """One call asked for: a slot id no other call bears, and the most tokens it may cost.
 
-    ``output`` is the most of them that may be output.
+    ``output`` is the most of them that may be output. ``task`` is the item's task type, empty
+    where it is not known.
     """
 
     id: str
     tokens: int
     output: int = 0
+    task: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.output <= self.tokens:
@@ -124,9 +126,9 @@ class Want:
 
 
 class Slot(NamedTuple):
-    """What one granted call holds: its id, when it was granted (the server's µs), its bounds,
-    whether it is one on trial, when it was asked for, in monotonic seconds of this process, and the
-    keys of what it counts in beside its deployment.
+    """What one granted call holds: its id, when it was granted (the server's µs), the tokens it
+    counts by, whether it is one on trial, when it was asked for, in monotonic seconds of this
+    process, the keys of what it counts in beside its deployment, and what it was wanted for.
     """
 
     id: str
@@ -136,12 +138,14 @@ class Slot(NamedTuple):
     trial: bool = False
     asked: float = 0.0
     shared: tuple[str, ...] = ()
+    want: Want | None = None
 
 
 class Spent(NamedTuple):
     """A call that ended: its slot, tokens of input and output where they are known, was it sent,
     which limit its provider refused it for, and when it had ended at the latest, in monotonic
-    seconds of this process (``None``: now). What was refused took nothing of any limit.
+    seconds of this process (``None``: now). What was refused took nothing of any limit. ``cached``
+    are tokens of input beside those, which count in none, since the provider's cache served them.
     """
 
     slot: Slot
@@ -149,6 +153,7 @@ class Spent(NamedTuple):
     sent: bool = True
     refused: Dimension | None = None
     over: float | None = None
+    cached: int = 0
 
 
 class Seen(NamedTuple):
@@ -184,7 +189,8 @@ class Grant:
     nobody. ``at`` is when it was decided (the server's µs), ``forgotten_until`` until when what was
     granted before may still arrive (the same; 0: all is known), ``shared_until`` the same of each
     in ``shared``. ``send_by``, in monotonic seconds: what is granted has to leave by then, or may
-    not any more. ``asked``: when it was asked for, by the same clock.
+    not any more. ``asked``: when it was asked for, by the same clock. ``held``: the tokens of input
+    and output that those count by which are expected to use less than their bounds.
     """
 
     granted: tuple[str, ...]
@@ -198,6 +204,7 @@ class Grant:
     shared_until: tuple[int, ...] = field(default=(), compare=False)
     send_by: float = field(default=math.inf, compare=False)
     asked: float = field(default=0.0, compare=False)
+    held: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False)
 
     @property
     def busy(self) -> bool:
@@ -212,8 +219,8 @@ class Grant:
     def slots(self, wanted: Sequence[Want]) -> list[Slot]:
         """What the granted ones of those ``wanted`` hold."""
         granted = set(self.granted)
-        return [
-            Slot(want.id, self.at, want.input, want.output, self.trial, self.asked, self.shared)
-            for want in wanted
-            if want.id in granted
-        ]
+        return [self._slot(want) for want in wanted if want.id in granted]
+
+    def _slot(self, want: Want) -> Slot:
+        held = self.held.get(want.id, (want.input, want.output))
+        return Slot(want.id, self.at, *held, self.trial, self.asked, self.shared, want)

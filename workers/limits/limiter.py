@@ -8,9 +8,12 @@ its deployment, its account and its budget, or in none.
 The promise: no sliding minute, as the provider sees it, holds more requests or tokens than the
 deployment states, or its account or the item's budget, provided a call reaches the provider within
 ``Limiter.travel`` seconds of its grant. A granted call counts by its bound from the moment it is
-granted. Once it has ended it counts by what it used, and leaves the window a minute after it has
-arrived, which is known then; one whose worker was lost counts by its bound until it would have left
-at the latest.
+granted, or by the most that calls of its kind have used of theirs lately (``expected``): no window
+that is known holds more than is stated, and none that is not yet, unless calls of one kind turn out
+larger at the same moment than any of the hundreds before. Once it has ended it counts by what it
+used, and leaves the window a minute after it has arrived, which is known then. One of which nobody
+knows what it used counts by its bound, one whose worker was lost by what it was granted for, until
+it would have left at the latest.
 
 What Redis has forgotten (it was flushed, restarted or replaced) the ledger still knows: nothing is
 granted until all that was granted before has arrived or may not be sent any more, and what was
@@ -47,6 +50,7 @@ from tierqueue.workers.limits.bounds import (
     Spent,
     Want,
 )
+from tierqueue.workers.limits.expected import Expected
 from tierqueue.workers.limits.learned import Learned
 from tierqueue.workers.limits.rates import Shared
 from tierqueue.workers.limits.scripts import Entry, Keys, Scripts, micro, scopes_of
@@ -91,6 +95,7 @@ class Limiter:
         self._restore = client.register_script(self.scripts.restore)
         self._client = client
         self.learned = Learned(client, prefix)
+        self._expected = Expected()
         self.seen: dict[str, Seen] = {}
 
     @classmethod
@@ -122,7 +127,8 @@ class Limiter:
         scopes = 2 + len(bounds.shared)
         arguments: list[str | int] = [self._lease, micro(LOOK_AGAIN), *self._times(bounds)]
         arguments += KEY_LIFE, scopes, int(not bounds.trial), *scopes_of(bounds)
-        arguments.append(json.dumps([(want.id, want.input, want.output) for want in wanted]))
+        held = self._expected.of(bounds.deployment, wanted)
+        arguments.append(json.dumps([(want.id, *held[want.id]) for want in wanted]))
         try:
             keys = [*self._keys.all_of(bounds), self.learned.key(bounds.deployment)]
             count, wait, full, at, *now = self._grant(keys=keys, args=arguments)
@@ -147,6 +153,7 @@ class Limiter:
             shared_until=tuple(until[2:]),
             send_by=send_by,
             asked=asked,
+            held=held,
         )
 
     def _note(self, bounds: Bounds, shared: Sequence[str], now: Sequence[Any]) -> None:
@@ -176,6 +183,7 @@ class Limiter:
         # What is shared is so with calls that may take longer.
         longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
         arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, len(longest), *longest]
+        self._expected.learn_all(bounds.deployment, ended)
         arguments.append(json.dumps([_told(one) for one in ended]))
         scopes = bounds.deployment, bounds.tier, shared
         each = zip(self._keys.windows(*scopes), self._keys.slots(*scopes), strict=True)
@@ -278,7 +286,8 @@ class Limiter:
 
 def _told(spent: Spent) -> tuple[object, ...]:
     """A call that ended as the script is told of it."""
-    slot, used, sent, refused, over = spent
+    slot, used, sent, refused, over, _ = spent
+    want = slot.want
     return (
         *(slot.id, slot.at, slot.input, slot.output),
         *((False, False) if used is None else used),
@@ -287,4 +296,5 @@ def _told(spent: Spent) -> tuple[object, ...]:
         # A trial's refusal says that the trouble lasts, and nothing of the rate.
         0 if refused is None or slot.trial else 1 + DIMENSIONS.index(refused),
         None if over is None else micro(over - slot.asked),
+        *((slot.input, slot.output) if want is None else (want.input, want.output)),
     )

@@ -2,10 +2,11 @@
 -- KEYS: of each scope its windows and its calls in flight; then what was learned of the first. ARGV:
 -- minute, travel, the longest call, day (microseconds), key life (seconds), how many scopes, of each
 -- the longest call of any that counts in its windows ('' = it keeps none); then of all calls, as one
--- JSON array, arrays of: id, when it was granted, bounds of input and output, input and output used
+-- JSON array, arrays of: id, when it was granted, input and output it counts by, input and output used
 -- (false: not known), whether it took anything of a limit, of which limit per minute it was refused (1
--- to 4; 0: of none), how long after its grant it had ended at the latest (null: by now).
--- A slot that is not there any more was given back before, or has lapsed: its bound stays.
+-- to 4; 0: of none), how long after its grant it had ended at the latest (null: by now), its bounds of
+-- input and output.
+-- A slot that is not there any more was given back before, or has lapsed: what it counts by stays.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local minute, travel, call = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -50,11 +51,16 @@ for number = 1, scopes do
     local since = finite(w.state.since)
     if w.state.process == process and finite(w.state.from) == 0 and since then
       for _, one in ipairs(ended) do
-        local _, at, input, output, used_input, used_output, sent, _, after = unpack(one)
+        local _, at, input, output, used_input, used_output, sent, _, after, most, most_output =
+          unpack(one)
+        local arrives, ends = at + travel + minute, at + travel + call + minute
         -- From before what is kept began: it stands there with what the ledger knew of it.
-        if at >= since and (used_input or not sent) then
-          put(w, 'p', index_of(at + travel + minute, grain.minute), -1, -input, 0)
-          put(w, 'p', index_of(at + travel + call + minute, grain.minute), 0, 0, -output)
+        if at >= since and sent and not used_input then
+          put(w, 'p', index_of(arrives, grain.minute), 0, most - input, 0)
+          put(w, 'p', index_of(ends, grain.minute), 0, 0, most_output - output)
+        elseif at >= since then
+          put(w, 'p', index_of(arrives, grain.minute), -1, -input, 0)
+          put(w, 'p', index_of(ends, grain.minute), 0, 0, -output)
           if sent then
             -- It reached the provider at the latest when it ended, and some time before.
             local over = math.min(now, at + (after == cjson.null and math.huge or after))

@@ -12,7 +12,7 @@ from tierqueue.tasks.broker.slices import Slice, cut
 def ready(
     name: str, *, prefix: str, tokens: int = 10, deployment: str = "own", flow: str = USUAL
 ) -> Ready:
-    return Ready(name, Fence(0), "gpu", deployment, prefix, tokens, flow, 5)
+    return Ready(name, Fence(0), "gpu", deployment, prefix, tokens, flow, 5, "sum")
 
 
 def names(items: list[Ready], most: int) -> list[list[str]]:

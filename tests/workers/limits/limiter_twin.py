@@ -85,7 +85,7 @@ class TwinLimiter:
     def settle(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
         now, call = self._now(), round(bounds.call * SECOND)
         window = self._window(bounds.deployment, now)
-        for slot, used, left, refused, over in ended:
+        for slot, used, left, refused, over, _ in ended:
             sent = left and refused is None
             self._slots.setdefault(("tier", bounds.tier), {}).pop(slot.id, None)
             mine = self._slots.setdefault(("deployment", bounds.deployment), {}).pop(slot.id, None)
