@@ -17,7 +17,9 @@ headers alone, found by refusals alone, and lowered in the middle, where it is s
 after an operator has said so; with SIGKILLs, a restart of the
 broker and a provider that is down for most of the run. Progress goes to stderr; the one JSON line
 at the end has the worst share of all cases and the most refusals of those whose limit is stated or
-told; what is found by refusals alone stands apart (`found_429s`), and every case in `cases`.
+told. Apart stand those of a limit found by refusals alone (`found_429s`), and of one that the
+provider lowers without a word before (`unannounced_429s`): the next reply says so, and is refused.
+Every case stands in `cases`.
 """
 
 import argparse
@@ -65,19 +67,22 @@ def main() -> None:
 
 
 def worst(told: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """The worst of the cases: of those whose limit nobody tells, what was found stands apart."""
+    """The worst of the cases; refusals apart where nobody tells of a limit before it holds."""
     limits = {name: case for name, case in told.items() if "achieved_share" in case}
-    known = [case for name, case in limits.items() if not name.endswith("-found")]
-    found = [case for name, case in limits.items() if name.endswith("-found")]
+    found = {name: case for name, case in limits.items() if name.endswith("-found")}
+    unannounced = {name: case for name, case in limits.items() if name == "lowered-told"}
+    known = [case for name, case in limits.items() if name not in {**found, **unannounced}]
     figures: dict[str, Any] = {}
     if limits:
         figures["achieved_share"] = min(case["achieved_share"] for case in limits.values())
     if known:
         figures["over_limit_windows"] = max(case["over_limit_windows"] for case in known)
         figures["provider_429s"] = max(case["provider_429s"] for case in known)
+    if unannounced:
+        figures["unannounced_429s"] = max(case["provider_429s"] for case in unannounced.values())
     if found:
-        figures["found_429s"] = max(case["provider_429s"] for case in found)
-        figures["found_calls"] = sum(case["calls"] for case in found)
+        figures["found_429s"] = max(case["provider_429s"] for case in found.values())
+        figures["found_calls"] = sum(case["calls"] for case in found.values())
     return {**figures, **told.get("outage", {})}
 
 

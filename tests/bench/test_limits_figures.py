@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bench.limits.__main__ import worst
 from bench.limits.cases import cases
 from bench.limits.figures import Times, figures, of_outage
 
@@ -48,3 +49,14 @@ def test_of_an_outage_the_time_to_the_first_answer_and_the_calls_are_told() -> N
     told = of_outage(CASES["outage"], lines, TIMES, needed=10)
     assert (told["recovery_s"], told["calls_during_outage"]) == (2.2, 5)
     assert told["calls_per_needed"] == 1.0
+
+
+def test_refusals_of_a_limit_that_nobody_told_of_stand_apart() -> None:
+    told = {
+        name: {"achieved_share": 0.9, "over_limit_windows": count, "provider_429s": count}
+        | {"calls": 10}
+        for count, name in enumerate(("requests-stated", "lowered-told", "requests-found"))
+    }
+    line = worst(told)
+    assert (line["over_limit_windows"], line["provider_429s"]) == (0, 0)
+    assert (line["unannounced_429s"], line["found_429s"]) == (1, 2)
