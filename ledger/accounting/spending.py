@@ -177,7 +177,7 @@ class Past:
     ``cost``: of all these calls, in nano-dollars; ``squares``: the sum of the squares of what each
     item cost here; ``lanes``: of both the part of each lane that was used; ``seconds`` and
     ``tokens``: the mean of the answered ones, ``seconds`` of live calls, ``None`` where none was
-    timed.
+    timed; ``output``: the tokens of output among those.
     """
 
     items: int
@@ -187,6 +187,7 @@ class Past:
     squares: float
     seconds: float | None
     tokens: float
+    output: float = 0.0
     lanes: Mapping[Lane, Costs] = field(default_factory=dict)
 
 
@@ -213,6 +214,7 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
             _sum(case((timed, attempts.c.seconds))).label("seconds"),
             func.count(attempts.c.seconds).filter(timed).label("timed"),
             _sum(case((answered, tokens))).label("tokens"),
+            _sum(case((answered, _tokens("output_tokens")))).label("output"),
             func.count(attempts.c.usage).filter(answered).label("counted"),
             *(
                 cast(func.sum(case((within, attempts.c.cost))), Double).label(lane.value)
@@ -236,6 +238,7 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
             func.sum(costs.c.seconds).label("seconds"),
             func.sum(costs.c.timed).label("timed"),
             func.sum(costs.c.tokens).label("tokens"),
+            func.sum(costs.c.output).label("output"),
             func.sum(costs.c.counted).label("counted"),
             *(func.sum(costs.c[lane.value]).label(f"{lane}_cost") for lane in Lane),
             *(
@@ -253,6 +256,7 @@ def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bo
             squares=float(row.squares),
             seconds=float(row.seconds) / int(row.timed) if row.timed else None,
             tokens=float(row.tokens) / int(row.counted) if row.counted else 0.0,
+            output=float(row.output) / int(row.counted) if row.counted else 0.0,
             lanes={
                 lane: Costs(round(cost), float(getattr(row, f"{lane}_squares")))
                 for lane in Lane

@@ -225,23 +225,21 @@ def time_of(
     pays. ``None``, and why, where it is not known.
     """
     busy: dict[Tier, float] = {}
-    asked: dict[str, tuple[float, float, float]] = {}
+    asked: dict[str, _Asked] = {}
     for name, rows in visits.items():
         deployment, past = policy.deployments[name], known.get(name)
         if past is None or past.seconds is None:
             return None, f"refused answers would go to {name}, where none has ended yet"
-        work, tokens = rows * past.seconds, rows * past.tokens
-        busy[deployment.tier] = busy.get(deployment.tier, 0.0) + work
+        its = _Asked.of(rows, past)
+        busy[deployment.tier] = busy.get(deployment.tier, 0.0) + its.work
         for scope in (name, *([f"account:{deployment.account}"] if deployment.account else [])):
-            before = asked.get(scope, (0.0, 0.0, 0.0))
-            asked[scope] = before[0] + work, before[1] + rows, before[2] + tokens
+            asked[scope] = asked.get(scope, _Asked()) + its
     for (name, budget), rows in paid_by.items():
-        there, before = known[name], asked.get(f"budget:{budget}", (0.0, 0.0, 0.0))
-        work, tokens = rows * (there.seconds or 0.0), rows * there.tokens
-        asked[f"budget:{budget}"] = before[0] + work, before[1] + rows, before[2] + tokens
+        scope = f"budget:{budget}"
+        asked[scope] = asked.get(scope, _Asked()) + _Asked.of(rows, known[name])
     longest = max(
         (
-            _within(policy.limits_of(scope), chosen.get(scope, {}), *needed)
+            _within(policy.limits_of(scope), chosen.get(scope, {}), needed)
             for scope, needed in asked.items()
         ),
         default=0.0,
@@ -254,17 +252,41 @@ def time_of(
     return longest, ""
 
 
-def _within(
-    stated: Limits, chosen: Mapping[str, int], work: float, rows: float, tokens: float
-) -> float:
-    """The seconds that so many rows take within limits; ``work`` in seconds of calls."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What rows ask of one scope's limits: seconds of calls, calls, tokens of input and output."""
+
+    work: float = 0.0
+    calls: float = 0.0
+    input: float = 0.0
+    output: float = 0.0
+
+    @classmethod
+    def of(cls, rows: float, past: Past) -> "_Asked":
+        """What so many rows ask that are as those were."""
+        one = (past.seconds or 0.0, 1.0, past.tokens - past.output, past.output)
+        return cls(*(rows * part for part in one))
+
+    def __add__(self, other: "_Asked") -> "_Asked":
+        return _Asked(
+            self.work + other.work,
+            self.calls + other.calls,
+            self.input + other.input,
+            self.output + other.output,
+        )
+
+
+def _within(stated: Limits, chosen: Mapping[str, int], needed: _Asked) -> float:
+    """The seconds that what is ``needed`` takes within limits."""
     limits = stated.model_copy(update=dict(chosen))
-    longest = work / (limits.in_flight or float("inf"))
-    for rate, needed in (
-        (limits.requests_per_minute, rows),
-        (limits.tokens_per_minute, tokens),
-        (limits.requests_per_day and limits.requests_per_day / 1440, rows),
+    longest = needed.work / (limits.in_flight or float("inf"))
+    for rate, much in (
+        (limits.requests_per_minute, needed.calls),
+        (limits.tokens_per_minute, needed.input + needed.output),
+        (limits.input_tokens_per_minute, needed.input),
+        (limits.output_tokens_per_minute, needed.output),
+        (limits.requests_per_day and limits.requests_per_day / 1440, needed.calls),
     ):
         if rate is not None:
-            longest = max(longest, needed * 60 / rate)
+            longest = max(longest, much * 60 / rate)
     return longest

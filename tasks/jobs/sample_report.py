@@ -1,5 +1,6 @@
 """What a sample of a job says of its whole file: who answers, for how much, in what time."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from tierqueue.ledger.accounting.spending import Asked, Past
 from tierqueue.ledger.evaluation import calls
 from tierqueue.ledger.evaluation.calls import Call
 from tierqueue.ledger.in_force import stated_limits
+from tierqueue.ledger.lifecycle.claims import budgets
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
@@ -59,7 +61,8 @@ def report(
         asked = Asked(job=job_id, simulated=policy.simulated)
         past = spending.past(connection, job["task"], asked)
         limits = stated_limits.all_set(connection)
-        made = calls.by_item(connection, [row["id"] for row in rows if row["fingerprint"]])
+        own = [row["id"] for row in rows if row["fingerprint"]]
+        made, paid = calls.by_item(connection, own), budgets(connection, sorted(own))
     found = SampleReport(rows)
     for row in rows:
         if row["state"] == State.SUCCEEDED:
@@ -74,7 +77,7 @@ def report(
     }
     found.outlay = Outlay(parts["cash"], parts["engines"], parts["hours"].over(1e9))
     found.cost = found.outlay.counted(policy)
-    _time(found, layers, policy, past, concurrency, limits)
+    _time(found, layers, policy, past, concurrency, limits, _places(made, paid))
     return found
 
 
@@ -127,6 +130,7 @@ def _time(
     past: Mapping[tuple[str, bool], Past],
     concurrency: Mapping[Tier, int],
     limits: Mapping[str, Mapping[str, int]],
+    paid_by: Mapping[tuple[str, str], int],
 ) -> None:
     known = {
         name: there
@@ -135,7 +139,8 @@ def _time(
     }
     scale = sum(layer.rows for layer in layers) / len(found.rows) if found.rows else 0.0
     visits = {name: there.items * scale for name, there in known.items()}
-    seconds, found.untimed = time_of(visits, policy, known, concurrency, limits, {})
+    paid = {place: items * scale for place, items in paid_by.items() if place[0] in known}
+    seconds, found.untimed = time_of(visits, policy, known, concurrency, limits, paid)
     by_number = {
         row["number"]: float((row["receipt"] or {}).get("seconds") or 0.0) for row in found.rows
     }
@@ -147,3 +152,14 @@ def _time(
     if seconds is not None and busy.value:
         low, high = busy.low / busy.value, busy.high / busy.value
         found.seconds = Expected(seconds * low, seconds, seconds * high)
+
+
+def _places(
+    made: Mapping[str, Sequence[Call]], paid: Mapping[str, str | None]
+) -> Counter[tuple[str, str]]:
+    """For how many items, each at which deployment, a budget paid."""
+    places: Counter[tuple[str, str]] = Counter()
+    for item, its in made.items():
+        if (budget := paid.get(item)) is not None:
+            places.update({(call.deployment, budget) for call in its})
+    return places

@@ -4,12 +4,17 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from tests.operations.cli.command import ONE_DEPLOYMENT
 from tests.tasks.jobs.answered import answer
+from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.operations.job_counts import Pace
 from tierqueue.ledger.operations.jobs import Progress
 from tierqueue.ledger.session import Ledger
+from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import complete
-from tierqueue.tasks.jobs.outlook import ENOUGH, outlook, outlook_of
+from tierqueue.tasks.jobs.outlook import ENOUGH, outlook, outlook_of, time_of
 from tierqueue.tasks.jobs.submission import Submission
 
 NOW = 1_000_000_000
@@ -257,3 +262,30 @@ def test_the_time_holds_where_tiers_differ_in_pace_and_answers_are_refused() -> 
         errors.append(abs(told - (second - at)) / (second - at))
     assert max(errors) < 0.35
     assert sum(errors) / len(errors) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("scope", "limit", "seconds"),
+    [
+        ("best", {"input_tokens_per_minute": 1_000}, 54.0),
+        ("best", {"output_tokens_per_minute": 100}, 60.0),
+        ("budget:acme", {"output_tokens_per_minute": 50}, 60.0),
+        ("budget:acme", {"tokens_per_minute": 10_000}, 10.0),
+    ],
+)
+def test_rows_take_as_long_as_the_tightest_limit_of_input_and_of_output(
+    scope: str, limit: dict[str, int], seconds: float
+) -> None:
+    policy = parse_policy(f"{ONE_DEPLOYMENT}[tiers.frontier]\nconcurrency = 1\n", "policy")
+    past = Past(
+        items=10,
+        accepted=10,
+        rejected=0,
+        cost=10,
+        squares=10.0,
+        seconds=1.0,
+        tokens=100.0,
+        output=10.0,
+    )
+    rows, paid = {"best": 10.0}, {("best", "acme"): 5.0}
+    assert time_of(rows, policy, {"best": past}, {}, {scope: limit}, paid) == (seconds, "")
