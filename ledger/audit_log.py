@@ -8,6 +8,7 @@ from sqlalchemy import func, insert, select
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import actions
+from tierqueue.router.item import given_name
 
 
 class Action(NamedTuple):
@@ -38,7 +39,11 @@ _LOOKED_AT = 10_000
 
 
 def note(connection: Transaction, *, by: str, what: str, detail: Mapping[str, Any]) -> None:
-    """Write down who does what, to which items, jobs or tiers (``detail``, plain JSON)."""
+    """Write down who does what, to which items, jobs or tiers (``detail``, plain JSON).
+
+    Raises ``InvalidItem`` where ``by`` is no name.
+    """
+    given_name("who does this", by)
     connection.execute(
         insert(actions).values(at=database_now(connection), by=by, what=what, detail=dict(detail))
     )

@@ -4,7 +4,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NOTHING, NanoUSD
+
+MOST_NAME = 200
+"""Characters of a name that people give: of a budget, an account, a task type, a person."""
+
+
+def given_name(what: str, name: str) -> str:
+    """``name``, where it can be kept; raises ``InvalidItem`` for one that is empty, longer than
+    ``MOST_NAME`` or no text; ``what`` says of what it is.
+    """
+    if not name.strip() or len(name) > MOST_NAME or not _storable(name):
+        raise InvalidItem(
+            f"no name of {what}: {shown(name)!r}; it is a text of 1 to {MOST_NAME} characters"
+        )
+    return name
+
+
+def shown(text: str) -> str:
+    """What somebody gave, as far as a message has to repeat it."""
+    return text if len(text) <= MOST_NAME else f"{text[:40]}…"
+
+
+def _storable(text: str) -> bool:
+    """Whether both databases hold it."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 class Tier(StrEnum):

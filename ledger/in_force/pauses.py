@@ -27,7 +27,7 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, jobs, pauses
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.item import TIERS
+from tierqueue.router.item import TIERS, given_name, shown
 from tierqueue.router.lifecycle import BUDGET_LIMITS, State
 from tierqueue.router.policy.policy_errors import there_is_no
 
@@ -53,7 +53,7 @@ def pause(connection: Transaction, kind: str, name: str, by: str) -> bool:
     """Hold these items back; returns whether they were not paused before.
 
     Items queued and not yet claimed come back to ``routed`` in the same transaction; running ones
-    end by themselves. Raises ``InvalidItem`` for a tier or a job that is not there.
+    end by themselves. Raises ``InvalidItem`` for a tier or a job that is not there, or no name.
     """
     _refuse_unknown(connection, kind, name)
     at = database_now(connection)
@@ -66,7 +66,11 @@ def pause(connection: Transaction, kind: str, name: str, by: str) -> bool:
 
 
 def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
-    """Let these items go on; returns whether they were paused."""
+    """Let these items go on; returns whether they were paused.
+
+    Raises ``InvalidItem`` for what can be no name.
+    """
+    given_name(f"a {kind}", name)
     gone = delete(pauses).where(pauses.c.kind == kind, pauses.c.name == name)
     found = connection.execute(gone).rowcount > 0
     if found:
@@ -175,7 +179,8 @@ def _by_kind(paused: Sequence[Pause]) -> dict[str, list[str]]:
 def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
     if kind not in KINDS:
         raise InvalidItem(f"{kind!r} cannot be paused: there are {', '.join(KINDS)}")
+    given_name(f"a {kind}", name)
     if kind == "tier" and name not in set(TIERS):
         raise InvalidItem(there_is_no("tier", name, TIERS))
     if kind == "job" and not connection.execute(select(jobs.c.id).where(jobs.c.id == name)).first():
-        raise InvalidItem(f"there is no job {name!r}")
+        raise InvalidItem(f"there is no job {shown(name)!r}")

@@ -12,6 +12,7 @@ from tierqueue.ledger.in_force.pauses import LONGEST
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, limits
+from tierqueue.router.item import given_name
 from tierqueue.router.lifecycle import LIMITS, Wait
 
 
@@ -34,8 +35,10 @@ def set_limits(
     connection: Transaction, deployment: str, wanted: Mapping[str, int], by: str
 ) -> None:
     """Set limits by name of a deployment, ``account:NAME`` or ``budget:NAME``; in force within two
-    seconds everywhere, also for those who wait for them.
+    seconds everywhere, also for those who wait for them. Raises ``InvalidItem`` for no name.
     """
+    kind, shared, own = deployment.partition(":")
+    given_name(f"a {kind if shared else 'deployment'}", own if shared else deployment)
     at = database_now(connection)
     for name in sorted(wanted):
         values = {"most": wanted[name], "changed_at": at, "changed_by": by}

@@ -12,7 +12,7 @@ from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Ti
 from tierqueue.router.money import NanoUSD, parse_usd
 from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.prices import Duration, Table
+from tierqueue.router.policy.prices import Duration, Name, Table
 
 DEFAULT_DEADLINE = 24 * 3_600 * MICROSECONDS
 """Microseconds an item has where neither it nor its task type says."""
@@ -220,7 +220,7 @@ class TaskDefaults(Table):
     max_cost: Money | None = None
     """The most an item may cost over all its calls; where nobody says, the ceilings alone hold."""
 
-    budget: str | None = Field(default=None, min_length=1)
+    budget: Name | None = None
     """The budget that pays; where nobody says, ``default``."""
 
     reuse: ReusableFor | None = None

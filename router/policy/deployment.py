@@ -12,7 +12,15 @@ from tierqueue.router.images.tokens import ImageRule, rule_of
 from tierqueue.router.item import Tier
 from tierqueue.router.policy import engine_keys
 from tierqueue.router.policy.lanes import Batch, Flex, Lane
-from tierqueue.router.policy.prices import Flag, GenaiPrice, HourPrice, PositiveCount, Prices, Table
+from tierqueue.router.policy.prices import (
+    Flag,
+    GenaiPrice,
+    HourPrice,
+    Name,
+    PositiveCount,
+    Prices,
+    Table,
+)
 from tierqueue.router.policy.profiles import PROFILES
 from tierqueue.router.policy.providers import (
     LimitParameter,
@@ -25,8 +33,6 @@ from tierqueue.router.policy.providers import (
     with_batch_api,
 )
 from tierqueue.router.redaction.rules import Redaction
-
-TaskName = Annotated[str, Field(min_length=1)]
 
 
 class Limits(Table):
@@ -107,7 +113,7 @@ class Deployment(Table):
     candidate: Flag = False
     """It serves nobody: it is asked in the shadow of task types that name it, and nowhere else."""
 
-    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] | None = None
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """The task types that it does, for a model made for some alone; otherwise all."""
 
     boundary: str
@@ -199,7 +205,7 @@ class Deployment(Table):
     """Arguments of vLLM's engine by name, as vLLM spells them (``tensor_parallel_size``,
     ``limit_mm_per_prompt = { image = 0 }``), whose values vLLM checks; for ``vllm`` engines."""
 
-    adapters: dict[TaskName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    adapters: dict[Name, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """LoRA adapters by task type, each a folder or a Hugging Face id: its items are answered by the
     model with that adapter, those of the others by the model alone; for ``vllm`` engines."""
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, model_validator
 
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.item import TIERS, Demands, Purpose, Risk, Sensitivity, Tier
+from tierqueue.router.item import MOST_NAME, TIERS, Demands, Purpose, Risk, Sensitivity, Tier
 from tierqueue.router.policy.defaults import BudgetPolicy, FloorRule, Money, TaskDefaults, floor_of
 from tierqueue.router.policy.deployment import Deployment, Limits
 from tierqueue.router.policy.engine_keys import BLIND
@@ -21,7 +21,7 @@ from tierqueue.router.policy.policy_errors import (
     placed,
     there_is_no,
 )
-from tierqueue.router.policy.prices import Duration, Flag, PositiveCount, Seconds, Table
+from tierqueue.router.policy.prices import Duration, Flag, Name, PositiveCount, Seconds, Table
 from tierqueue.router.policy.retries import RetryPolicy
 from tierqueue.router.redaction.rules import Redaction
 
@@ -52,7 +52,7 @@ class CeilingRule(Table):
     """Whose spending it bounds; ``purpose``: that of second items, ``exploration`` or ``shadow``.
     """
 
-    name: str = Field(default="*", min_length=1)
+    name: str = Field(default="*", min_length=1, max_length=MOST_NAME)
     """Which one of the scope; ``*`` is each one by itself."""
 
     window: Literal["total", "hour", "day", "week", "month"] = "total"
@@ -161,16 +161,16 @@ class Policy(Table):
     tiers: dict[Tier, TierPolicy] = Field(default_factory=dict)
     """How much of a tier runs at once."""
 
-    deployments: dict[str, Deployment] = Field(default_factory=dict)
+    deployments: dict[Name, Deployment] = Field(default_factory=dict)
     """The ways to have work done, by name."""
 
-    tasks: dict[str, TaskDefaults] = Field(default_factory=dict)
+    tasks: dict[Name, TaskDefaults] = Field(default_factory=dict)
     """What items of a task type demand where they do not say, by the task type's name."""
 
-    accounts: dict[str, Limits] = Field(default_factory=dict)
+    accounts: dict[Name, Limits] = Field(default_factory=dict)
     """What a provider's account allows over all deployments that name it, by its name."""
 
-    budgets: dict[str, BudgetPolicy] = Field(default_factory=dict)
+    budgets: dict[Name, BudgetPolicy] = Field(default_factory=dict)
     """How budgets share a tier and what they may be called for, by the budget's name; one that is
     not named weighs 1."""
 

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
+from tierqueue.router.item import MOST_NAME, shown
+
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 _LISTED = 20
 """Names that are told where none is near."""
-
-_LONGEST = 200
-"""Characters of a word that may be a typo."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 """What TOML takes as a key without quotes."""
@@ -24,7 +23,7 @@ _NAMED = ("tasks", "deployments", "accounts", "budgets", "redaction")
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"``, or the empty string where nothing is near."""
-    if len(word) > _LONGEST:
+    if len(word) > MOST_NAME:
         return ""  # no typo: what it is near takes long to find
     close = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
     return f"; did you mean {str(close[0])!r}?" if close else ""
@@ -37,7 +36,7 @@ def there_is_no(what: str, name: str, known: Iterable[str]) -> str:
     if not hint and listed:
         more = ", …" if len(listed) > _LISTED else ""
         hint = f": there are {', '.join(listed[:_LISTED])}{more}"
-    return f"there is no {what} {name!r}{hint}"
+    return f"there is no {what} {shown(name)!r}{hint}"
 
 
 def dotted(*parts: object) -> str:
@@ -100,7 +99,8 @@ def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[Seque
 
 
 def _spelt(part: object) -> str:
-    return str(part) if _BARE.fullmatch(str(part)) else json.dumps(str(part), ensure_ascii=False)
+    text = shown(str(part))
+    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _unquoted(where: Sequence[object], found: object, near: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tierqueue.router.item import MOST_NAME
 from tierqueue.router.money import NANO_PER_USD, NanoUSD
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.duration import parse_duration
@@ -27,6 +28,7 @@ class Table(BaseModel):
 PositiveCount = Annotated[int, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
 
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Written like ``30s`` or ``7d``, kept in microseconds."""

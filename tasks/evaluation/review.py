@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from celery.result import AsyncResult
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import given_name
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.app import app
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from tierqueue.ledger.evaluation import reviews
     from tierqueue.ledger.evaluation.labels import Judgeable
 
-_MOST_NAME = 200
 _LONGEST = 366 * 86_400.0
 """Seconds that a person may be given."""
 
@@ -65,8 +65,8 @@ class Review:
 
         if to is None and within is None:
             raise InvalidItem("say to whom, or within which time")
-        if to is not None and not 0 < len(to.strip()) <= _MOST_NAME:
-            raise InvalidItem(f"say to whom, in at most {_MOST_NAME} characters")
+        if to is not None:
+            given_name("whose it is", to)
         if within is not None and not 0 < within <= _LONGEST:
             raise InvalidItem("say within which time: more than nothing, at most a year")
         with app.installation.ledger.write() as connection:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypedDict
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.item import TIERS, Fallback, Latency, Risk, Sensitivity, Tier
+from tierqueue.router.item import MOST_NAME, TIERS, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
 from tierqueue.router.policy.duration import parse_duration
 from tierqueue.tasks.outside import Text
@@ -129,7 +129,7 @@ class StatedDemands(BaseModel):
     on_ceiling: Tier | None = None
     on_throttle: Tier | None = None
     on_outage: Tier | None = None
-    budget: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    budget: Annotated[Text, Field(min_length=1, max_length=MOST_NAME)] | None = None
     priority: Annotated[int, Field(ge=0, le=9)] | None = None
     idempotency_key: Annotated[Text, Field(min_length=1, max_length=500)] | None = None
     metadata: dict[Text, Text | int | float | bool | None] | None = None

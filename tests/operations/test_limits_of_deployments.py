@@ -9,7 +9,7 @@ from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import now
 from tierqueue.operations.cli.output import printing
 from tierqueue.operations.cli.system import limits as commands
-from tierqueue.operations.limits import NAMES
+from tierqueue.operations.limits import NAMES, whose
 from tierqueue.tasks.app import app
 
 POLICY = """
@@ -148,7 +148,7 @@ def test_the_command_knows_every_limit_of_the_policy() -> None:
 
 def of(tierqueue: Command, scope: str, name: str) -> dict[str, object]:
     found = tierqueue.json("limits", "show", scope)
-    assert {limit["deployment"] for limit in found} == {scope}
+    assert {(limit["kind"], limit["name"]) for limit in found} == {whose(scope)}
     return next(dict(limit) for limit in found if limit["limit"] == name)
 
 
@@ -183,8 +183,8 @@ def test_the_actions_say_whose_limits_were_set(tierqueue: Command) -> None:
     for scope in ("budget:acme", "account:openai", "best"):
         tierqueue("limits", "set", scope, "in_flight", "3")
     told = tierqueue("actions")
-    for whose in ("budget acme", "account openai", "deployment best"):
-        assert f"{whose}, in_flight 3" in told
+    for told_of in ("budget acme", "account openai", "deployment best"):
+        assert f"{told_of}, in_flight 3" in told
 
 
 def test_a_budget_that_the_policy_does_not_name_may_be_limited(tierqueue: Command) -> None:

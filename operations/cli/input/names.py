@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import shown
 from tierqueue.router.policy.duration import parse_duration
 from tierqueue.router.policy.policy_errors import nearest
 
@@ -81,7 +82,7 @@ class _Word(click.Choice[str]):
 def only(what: str, text: str, found: Sequence[str]) -> str:
     """The one id that was ``found`` to begin with ``text``, or that is it; else ``InvalidItem``."""
     if not text or not found:
-        raise InvalidItem(f"there is no {what} {text}" if text else f"say which {what}")
+        raise InvalidItem(f"there is no {what} {shown(text)}" if text else f"say which {what}")
     if text in found:
         return text
     if len(found) > 1:

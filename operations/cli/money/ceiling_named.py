@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.input.policies import applied_or_file
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.item import TIERS, Purpose
+from tierqueue.router.item import TIERS, Purpose, shown
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
 from tierqueue.router.policy.policy_errors import nearest, there_is_no
 
@@ -30,8 +30,8 @@ def scope_of(connection: Transaction, text: str) -> tuple[str, str]:
     kind, separator, name = text.partition(":")
     if kind not in SCOPES or (separator and not name) or (kind == "everything" and separator):
         raise InvalidItem(
-            f"{text!r} is not a scope: write it like everything, budget, budget:acme, job:ID,"
-            " tier:frontier, deployment:NAME, provider:NAME or purpose:shadow"
+            f"{shown(text)!r} is not a scope: write it like everything, budget, budget:acme,"
+            " job:ID, tier:frontier, deployment:NAME, provider:NAME or purpose:shadow"
             f"{nearest(kind, SCOPES)}"
         )
     if kind == "job" and name:

@@ -20,6 +20,7 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,7 +162,7 @@ def _known(policy: Policy, scope: str) -> None:
         if name not in policy.accounts:
             raise InvalidItem(there_is_no("account", name, policy.accounts))
     elif kind != "budget" or not name:
-        raise InvalidItem(f"{scope!r} is no deployment, account:NAME or budget:NAME")
+        raise InvalidItem(f"{shown(scope)!r} is no deployment, account:NAME or budget:NAME")
 
 
 def _says_something(limit: Limit) -> bool:
@@ -181,7 +182,6 @@ def _figure(number: int | None) -> str:
 
 def _for_scripts(limit: Limit) -> dict[str, Any]:
     return {
-        "deployment": limit.scope,
         "kind": limit.whose[0],
         "name": limit.whose[1],
         "limit": limit.name,

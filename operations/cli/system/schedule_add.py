@@ -23,6 +23,7 @@ from tierqueue.operations.cli.input.options import (
 from tierqueue.operations.cli.output.printing import emit, json_option, moment, record, say
 from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.item import shown
 
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
@@ -101,7 +102,9 @@ def add(
     from tierqueue.tasks.schedules.timing import timing
 
     if not _NAME.fullmatch(name):
-        raise InvalidItem(f"{name!r} is no name: letters, digits, dots and dashes, at most 64")
+        raise InvalidItem(
+            f"{shown(name)!r} is no name: letters, digits, dots and dashes, at most 64"
+        )
     timing(cron, every, timezone, 0)
     task = task_named(task_name)
     call = {**read_arguments(task, texts), **given(demands)}
