@@ -27,12 +27,11 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from bench.limits.cases import cases
+from bench.limits.figures import worst
 from bench.limits.scene import Shape, run
 from bench.stage import DATABASES, ON_DISK, databases
 
@@ -64,26 +63,6 @@ def main() -> None:
         with databases(folder) as fresh:
             told = run(folder / "run", fresh.url(chosen.database), shape, chosen.case or names)
     print(json.dumps({**worst(told), "window_s": shape.window, "cases": told}))
-
-
-def worst(told: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """The worst of the cases; refusals apart where nobody tells of a limit before it holds."""
-    limits = {name: case for name, case in told.items() if "achieved_share" in case}
-    found = {name: case for name, case in limits.items() if name.endswith("-found")}
-    unannounced = {name: case for name, case in limits.items() if name == "lowered-told"}
-    known = [case for name, case in limits.items() if name not in {**found, **unannounced}]
-    figures: dict[str, Any] = {}
-    if limits:
-        figures["achieved_share"] = min(case["achieved_share"] for case in limits.values())
-    if known:
-        figures["over_limit_windows"] = max(case["over_limit_windows"] for case in known)
-        figures["provider_429s"] = max(case["provider_429s"] for case in known)
-    if unannounced:
-        figures["unannounced_429s"] = max(case["provider_429s"] for case in unannounced.values())
-    if found:
-        figures["found_429s"] = max(case["provider_429s"] for case in found.values())
-        figures["found_calls"] = sum(case["calls"] for case in found.values())
-    return {**figures, **told.get("outage", {})}
 
 
 if __name__ == "__main__":

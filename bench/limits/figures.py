@@ -60,6 +60,26 @@ def of_outage(case: Case, lines: Iterable[Line], times: Times, needed: int) -> d
     }
 
 
+def worst(told: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The worst of the cases; refusals apart where nobody tells of a limit before it holds."""
+    limits = {name: case for name, case in told.items() if "achieved_share" in case}
+    found = {name: case for name, case in limits.items() if name.endswith("-found")}
+    unannounced = {name: case for name, case in limits.items() if name == "lowered-told"}
+    known = [case for name, case in limits.items() if name not in {**found, **unannounced}]
+    figures: dict[str, Any] = {}
+    if limits:
+        figures["achieved_share"] = min(case["achieved_share"] for case in limits.values())
+    if known:
+        figures["over_limit_windows"] = max(case["over_limit_windows"] for case in known)
+        figures["provider_429s"] = max(case["provider_429s"] for case in known)
+    if unannounced:
+        figures["unannounced_429s"] = max(case["provider_429s"] for case in unannounced.values())
+    if found:
+        figures["found_429s"] = max(case["provider_429s"] for case in found.values())
+        figures["found_calls"] = sum(case["calls"] for case in found.values())
+    return {**figures, **told.get("outage", {})}
+
+
 def _amount(case: Case, line: Line) -> int:
     if case.of == "requests":
         return 1

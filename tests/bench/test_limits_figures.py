@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from bench.limits.__main__ import worst
 from bench.limits.cases import cases
-from bench.limits.figures import Times, figures, of_outage
+from bench.limits.figures import Times, figures, of_outage, worst
 
 CASES = {case.name: case for case in cases(requests=10, tokens=1_000)}
 TIMES = Times(window=10.0, begin=100.0, end=200.0, lowered=150.0, down=110.0, up=190.0)
