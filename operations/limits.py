@@ -6,11 +6,12 @@ from typing import Any
 
 from tierqueue.ledger.in_force import learned_limits, stated_limits
 from tierqueue.ledger.in_force.learned_limits import LearnedLimit
-from tierqueue.ledger.monitoring import progress
+from tierqueue.ledger.monitoring import progress, rate_waits
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.ledger.session import Transaction, now
 from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.policy import Policy
+from tierqueue.router.route import Route
 
 NAMES: tuple[str, ...] = tuple(Limits.model_fields)
 """The limits, as the policy calls them."""
@@ -144,3 +145,56 @@ def _limit(
         used=None if seen is None else seen.used.get(name),
         seen=None if seen is None else seen.age,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnTheWay:
+    """One limit that a call has before it: ``needed`` is what the call takes of it at most,
+    ``ahead`` how many items are to be called within it before.
+
+    ``wait``: the seconds that makes, about, where those ahead take as much each, and what is used
+    was used evenly; ``None`` where nothing is known of what is used.
+    """
+
+    limit: Limit
+    needed: int
+    ahead: int
+    wait: float | None
+
+
+def on_the_way(
+    connection: Transaction, policy: Policy, route: Route, budget: str | None
+) -> list[OnTheWay]:
+    """The limits in force that hold for a call of this route, those that make it wait first."""
+    deployment = policy.deployments[route.deployment]
+    needs = {
+        "requests_per_minute": 1,
+        "tokens_per_minute": route.input_tokens + route.output_tokens,
+        "input_tokens_per_minute": route.input_tokens,
+        "output_tokens_per_minute": route.output_tokens,
+        "requests_per_day": 1,
+        "in_flight": 1,
+    }
+    of_account = [
+        one.name for one in policy.deployments.values() if one.account == deployment.account
+    ]
+    scopes: list[tuple[str, list[str], str | None]] = [(route.deployment, [route.deployment], None)]
+    if deployment.account is not None:
+        scopes.append((f"account:{deployment.account}", of_account, None))
+    if budget is not None:
+        scopes.append((f"budget:{budget}", [*policy.deployments], budget))
+    found: list[OnTheWay] = []
+    for scope, deployments, payer in scopes:
+        holding = [one for one in limits_of(connection, policy, scope) if one.in_force is not None]
+        ahead = rate_waits.ahead(connection, deployments, payer) if holding else 0
+        found += [_on_the_way(limit, needs[limit.name], ahead) for limit in holding]
+    return sorted(found, key=lambda one: -(one.wait or 0.0))
+
+
+def _on_the_way(limit: Limit, needed: int, ahead: int) -> OnTheWay:
+    most = limit.in_force
+    wait = None
+    if most is not None and limit.name.endswith("_per_minute") and limit.seen is not None:
+        over = (limit.used or 0) + needed * (ahead + 1) - most
+        wait = max(0, over) * _A_MINUTE / most
+    return OnTheWay(limit=limit, needed=needed, ahead=ahead, wait=wait)

@@ -5,11 +5,10 @@
     python -m bench.limits --case tokens-stated --windows 4    one case alone, for direction
 
 Only a minute says what a limit of a minute is worth. A call holds its place from its grant to its
-end, half a second at best: of ten seconds that is a twentieth. And a grant is for the bound, here
-470 tokens where 100 are used (a byte may be a token, a template 256, and all of the output's
-limit): what is in flight, and the last tokens of a window, which are too few for another bound,
-are a few parts in a hundred of 36,000 and a fifth of 6,000. Quick says whether anything is passed,
-not how much is used.
+end, half a second at best: of ten seconds that is a twentieth. And until a hundred calls have
+ended in a worker, a grant is for the bound, here 470 tokens where 100 are used (a byte may be a
+token, a template 256, and all of the output's limit): a fifth of 6,000. Quick says whether anything
+is passed, not how much is used.
 
 Eight worker processes of one tier, a deployment for each case, all at once, against the sandbox,
 which counts by code of its own: limits of requests and tokens, stated in the policy, told in

@@ -1,6 +1,8 @@
-"""What waits for the rates of deployments, counted up to a bound."""
+"""What waits for the rates of deployments, or is to be called before, counted up to a bound."""
 
-from sqlalchemy import Connection, bindparam, func, select
+from collections.abc import Collection
+
+from sqlalchemy import Connection, bindparam, func, select, union_all
 
 from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.tables import items
@@ -11,6 +13,9 @@ LONGEST = 60_000_000
 
 COUNTED = 2048
 """Most waiting items that are looked at: the next to be ready."""
+
+MOST_AHEAD = 100_000
+"""Most items that are counted to be called before another."""
 
 _NEXT = (
     select(items.c.deployment, items.c.reason)
@@ -30,3 +35,21 @@ def by_deployment(connection: Connection, now: int) -> dict[str, int]:
     """How many items wait for each deployment's rate, or its account's, ``now`` (epoch µs)."""
     found = connection.execute(_WAITING, {"now": now, "soon": now + LONGEST})
     return {row.deployment: row.waiting for row in found}
+
+
+def ahead(connection: Connection, deployments: Collection[str], budget: str | None) -> int:
+    """How many items are to be called yet at these deployments, of ``budget`` where one is named,
+    that no worker has claimed; of more than ``MOST_AHEAD``, that many.
+    """
+    states = (State.ROUTED, State.QUEUED, State.WAITING)
+    whose = [] if budget is None else [items.c.budget == budget]
+    each = [
+        select(items.c.id).where(
+            is_in(state),
+            items.c.deployment.in_(sorted(deployments)),
+            *whose,
+        )
+        for state in states
+    ]
+    found = union_all(*each).limit(MOST_AHEAD).subquery()
+    return int(connection.execute(select(func.count()).select_from(found)).scalar_one())

@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.ledger.placed import place
 from tests.operations.cli.command import Command
 from tierqueue.ledger.in_force import learned_limits
 from tierqueue.ledger.in_force.learned_limits import LearnedLimit
 from tierqueue.ledger.monitoring import progress
-from tierqueue.ledger.session import now
+from tierqueue.ledger.session import Ledger, now
 from tierqueue.operations.cli.output import printing
 from tierqueue.operations.cli.system import limits as commands
 from tierqueue.operations.limits import NAMES, whose
@@ -204,3 +205,38 @@ def test_a_budget_that_the_policy_does_not_name_may_be_limited(tierqueue: Comman
 )
 def test_an_account_that_is_not_there_is_refused(tierqueue: Command, scope: str, said: str) -> None:
     assert said in tierqueue.complaint("limits", "set", scope, "in_flight", "3")
+
+
+CALL = [
+    *("--task", "tierqueue.classify", "--set", "text=hi", "--set", "labels=a,b"),
+    *("--sensitivity", "public"),
+]
+
+
+def on_the_way(tierqueue: Command, *words: str) -> dict[tuple[str, str, str], dict[str, object]]:
+    told = tierqueue.json("route", *CALL, *words)
+    assert told["route"]["deployment"] == "best"
+    return {(one["kind"], one["name"], one["limit"]): one for one in told["limits"]}
+
+
+def test_a_route_says_what_bounds_its_call_and_how_long_that_makes_it_wait(
+    tierqueue: Command, ledger: Ledger
+) -> None:
+    tierqueue("limits", "set", "budget:acme", "requests_per_minute", "30")
+    a_worker_tells("w", ago=1.0, used=49)
+    told = on_the_way(tierqueue, "--budget", "acme")
+    own = told["deployment", "best", "requests_per_minute"]
+    assert (own["used"], own["in_force"], own["needed"], own["wait_seconds"]) == (49, 50, 1, 0.0)
+    assert told["deployment", "best", "in_flight"]["wait_seconds"] is None
+    assert told["account", "openai", "requests_per_minute"]["used"] is None
+    assert told["budget", "acme", "requests_per_minute"]["in_force"] == 30
+    for state, budget in (("waiting", "acme"), ("routed", "acme"), ("queued", "b"), ("dead", "b")):
+        place(ledger, state, tier="frontier", deployment="best", budget=budget)
+    told = on_the_way(tierqueue, "--budget", "acme")
+    own = told["deployment", "best", "requests_per_minute"]
+    assert (own["ahead"], own["wait_seconds"]) == (3, 3.6)
+    assert told["budget", "acme", "requests_per_minute"]["ahead"] == 2
+    assert ("budget", "acme", "requests_per_minute") not in on_the_way(tierqueue)
+    said = " ".join(tierqueue("route", "--explain", *CALL).split())
+    assert "deployment best: requests_per_minute 50, of which 49 used" in said
+    assert "3 items ahead, a wait of about 3.6" in said

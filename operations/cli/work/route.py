@@ -1,7 +1,7 @@
 """``tierqueue route``: a routing decision, without running anything."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -21,8 +21,10 @@ from tierqueue.operations.cli.output.simulated import marked
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.ledger.session import Transaction
+    from tierqueue.operations.limits import OnTheWay
     from tierqueue.router.policy.defaults import RuleTable, TaskDefaults
     from tierqueue.router.policy.policy import Policy
+    from tierqueue.router.route import Route
 
 
 _T = TypeVar("_T")
@@ -62,13 +64,15 @@ def route(
     document = {} if long is None else {"document": long.why}
     if isinstance(decision, Route):
         first = _asked_first(new, policy)
+        limits = _limits(new, policy, decision)
         if as_json:
             told = record(decision.to_json(), money=("bound",))
             told["simulated"] = decision.deployment in policy.simulated
-            emit({"route": told, "asked_first": first, "error": None, **document})
+            said = [_limit_for_scripts(one) for one in limits]
+            emit({"route": told, "asked_first": first, "limits": said, "error": None, **document})
         else:
             chosen, *reasons = decision.explain(policy.simulated)
-            lines = [chosen, *first, *reasons, *_both_ways(document)]
+            lines = [chosen, *first, *reasons, *_both_ways(document), *map(_limit_told, limits)]
             for line in lines if explain else [chosen]:
                 paragraph("", line)
         return
@@ -102,6 +106,42 @@ def _asked_first(new: "NewItem", policy: "Policy") -> list[str]:
     if usual is not None and usual.surrogate is not None and usual.surrogate.version not in off:
         said.append(f"but first: {_certified(new, usual.surrogate.version, policy)}")
     return said
+
+
+def _limits(new: "NewItem", policy: "Policy", chosen: "Route") -> "Sequence[OnTheWay]":
+    """What bounds its call beside others', by what the ledger knows; nothing without one."""
+    from tierqueue.operations.limits import on_the_way
+    from tierqueue.tasks.routing.decide import demands_of
+    from tierqueue.tasks.routing.foreseen import this_moment
+
+    budget = demands_of(new, policy, this_moment()).budget
+    return _of_the_ledger(lambda connection: on_the_way(connection, policy, chosen, budget)) or ()
+
+
+def _limit_told(one: "OnTheWay") -> str:
+    kind, name = one.limit.whose
+    used = "nobody knows how much is used" if one.limit.used is None else f"{one.limit.used:,} used"
+    wait = ""
+    if one.wait is not None:
+        wait = f", a wait of about {duration(one.wait)}" if one.wait else ", no wait"
+    return (
+        f"{kind} {name}: {one.limit.name} {one.limit.in_force:,}, of which {used}, {one.needed:,}"
+        f" for this call, {one.ahead:,} items ahead{wait}"
+    )
+
+
+def _limit_for_scripts(one: "OnTheWay") -> dict[str, Any]:
+    kind, name = one.limit.whose
+    return {
+        "kind": kind,
+        "name": name,
+        "limit": one.limit.name,
+        "in_force": one.limit.in_force,
+        "used": one.limit.used,
+        "needed": one.needed,
+        "ahead": one.ahead,
+        "wait_seconds": None if one.wait is None else round(one.wait, 1),
+    }
 
 
 def _policy(path: str | None) -> "Policy":
