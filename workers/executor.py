@@ -65,7 +65,7 @@ class Refused:
     """Why items may not be claimed now, by code, and for how many seconds.
 
     ``busy``: only because calls are in flight: capacity comes free soon. ``rate``: a rate is used
-    up, and has room again then.
+    up, and has headroom again then.
     """
 
     wait: float
@@ -75,7 +75,7 @@ class Refused:
 
     @property
     def near(self) -> bool:
-        """Whether a rate has room again in a moment."""
+        """Whether a rate has headroom again in a moment."""
         return self.rate and self.wait <= NEAR
 
 
@@ -203,7 +203,7 @@ class Executor:
                 if not refused.busy and not (refused.near and first_in_line()):
                     break
                 if refused.rate:
-                    # Of a rate that is used up only a little has room: no places wait with it.
+                    # Of a rate that is used up only a little has headroom: no places wait with it.
                     most = FEW
                 self._freed.wait(min(BUSY, refused.wait) if refused.busy else refused.wait)
         if left:

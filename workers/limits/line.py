@@ -1,4 +1,4 @@
-"""Who waits in a worker until a rate has room again: the way through the ledger takes longer."""
+"""Who waits in a worker until a rate has headroom again: through the ledger it takes longer."""
 
 import threading
 from collections.abc import Callable, Iterator
