@@ -43,7 +43,7 @@ def note(connection: Transaction, *, by: str, what: str, detail: Mapping[str, An
 
     Raises ``InvalidItem`` where ``by`` is no name.
     """
-    given_name("who does this", by)
+    given_name("say who does this", by)
     connection.execute(
         insert(actions).values(at=database_now(connection), by=by, what=what, detail=dict(detail))
     )

@@ -13,12 +13,10 @@ MOST_NAME = 200
 
 def given_name(what: str, name: str) -> str:
     """``name``, where it can be kept; raises ``InvalidItem`` for one that is empty, longer than
-    ``MOST_NAME`` or no text; ``what`` says of what it is.
+    ``MOST_NAME`` or no text; ``what`` begins the message.
     """
     if not name.strip() or len(name) > MOST_NAME or not _storable(name):
-        raise InvalidItem(
-            f"no name of {what}: {shown(name)!r}; it is a text of 1 to {MOST_NAME} characters"
-        )
+        raise InvalidItem(f"{what}: {shown(name)!r} is no name, of 1 to {MOST_NAME} characters")
     return name
 
 

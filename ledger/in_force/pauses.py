@@ -70,7 +70,7 @@ def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
 
     Raises ``InvalidItem`` for what can be no name.
     """
-    given_name(f"a {kind}", name)
+    given_name(kind, name)
     gone = delete(pauses).where(pauses.c.kind == kind, pauses.c.name == name)
     found = connection.execute(gone).rowcount > 0
     if found:
@@ -179,7 +179,7 @@ def _by_kind(paused: Sequence[Pause]) -> dict[str, list[str]]:
 def _refuse_unknown(connection: Transaction, kind: str, name: str) -> None:
     if kind not in KINDS:
         raise InvalidItem(f"{kind!r} cannot be paused: there are {', '.join(KINDS)}")
-    given_name(f"a {kind}", name)
+    given_name(kind, name)
     if kind == "tier" and name not in set(TIERS):
         raise InvalidItem(there_is_no("tier", name, TIERS))
     if kind == "job" and not connection.execute(select(jobs.c.id).where(jobs.c.id == name)).first():

@@ -38,7 +38,7 @@ def set_limits(
     seconds everywhere, also for those who wait for them. Raises ``InvalidItem`` for no name.
     """
     kind, shared, own = deployment.partition(":")
-    given_name(f"a {kind if shared else 'deployment'}", own if shared else deployment)
+    given_name(kind if shared else "deployment", own if shared else deployment)
     at = database_now(connection)
     for name in sorted(wanted):
         values = {"most": wanted[name], "changed_at": at, "changed_by": by}

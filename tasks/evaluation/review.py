@@ -66,7 +66,7 @@ class Review:
         if to is None and within is None:
             raise InvalidItem("say to whom, or within which time")
         if to is not None:
-            given_name("whose it is", to)
+            given_name("say to whom", to)
         if within is not None and not 0 < within <= _LONGEST:
             raise InvalidItem("say within which time: more than nothing, at most a year")
         with app.installation.ledger.write() as connection:
