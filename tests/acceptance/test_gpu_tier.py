@@ -143,7 +143,7 @@ def test_many_long_answers_are_written_side_by_side(running: RunningSystem) -> N
     assert after["peak_running"] >= 16
 
 
-def test_a_worker_that_is_told_to_stop_loses_nothing_and_leaves_no_engine(
+def test_a_worker_that_stops_and_cannot_start_again_loses_nothing_and_leaves_no_engine(
     running: RunningSystem,
 ) -> None:
     worker = running.system.processes["gpu"]
@@ -152,11 +152,31 @@ def test_a_worker_that_is_told_to_stop_loses_nothing_and_leaves_no_engine(
     worker.end()
     assert worker.wait(60) == 0
     until(lambda: not any(_runs(core) for core in cores))
+
+    later = [classify.delay(text, labels=LABELS) for text in ("card one", "card two")]
+    until(lambda: all(running.item(wait.id).deployment == "own" for wait in later))
+    policy = Path(running.system.environ["TIERQUEUE_POLICY"])
+    (own,) = parse_policy(policy.read_text(encoding="utf-8"), "t").deployments.values()
+    with _taken_away(Path(own.model) / "model.safetensors"):
+        said = _ends_at_its_start(running)
+    (line,) = [line for line in said.splitlines() if "worker_not_started" in line]
+    why = json.loads(line)["why"]
+    assert why.startswith("vLLM did not start for deployment own, model ")
+    assert why.endswith("its own error stands above in the worker's output")
+    assert "Cannot find any model weights" in said
+    for wait in later:
+        row = running.item(wait.id)
+        assert row.state in ("routed", "queued")
+        assert (row.held, row.spent, row.calls, row.lost_claims) == (0, 0, 0, 0)
+        assert running.attempts(wait.id) == []
+
     running.system.spawn("gpu").wait_ready()
     labels = {result.get(timeout=90)["output"]["label"] for result in waiting}
     assert labels <= set(LABELS)
     spent = [attempt for result in waiting for attempt in running.attempts(result.id)]
     assert len([attempt for attempt in spent if attempt.outcome == "accepted"]) == 96
+    for wait in later:
+        assert wait.get(timeout=90)["receipt"]["attempts"] == 1
 
 
 def _runs(process: int) -> bool:
@@ -215,48 +235,11 @@ def _cores(worker: int) -> list[int]:
     ]
 
 
-def test_a_worker_that_cannot_start_ends_saying_why_and_its_items_wait_uncharged(
-    running: RunningSystem,
-) -> None:
-    policy = Path(running.system.environ["TIERQUEUE_POLICY"])
-    (own,) = parse_policy(policy.read_text(encoding="utf-8"), "t").deployments.values()
-    running.system.processes["gpu"].end()
-    running.system.processes["gpu"].wait(60)
-    waiting = [classify.delay(text, labels=LABELS) for text in ("card one", "card two")]
-    until(lambda: all(running.item(wait.id).deployment == "own" for wait in waiting))
-
-    weights = Path(own.model) / "model.safetensors"
-    with _spoilt(weights, None):
-        said = _ends_at_its_start(running)
-    (line,) = [line for line in said.splitlines() if "worker_not_started" in line]
-    why = json.loads(line)["why"]
-    assert why.startswith("vLLM did not start for deployment own, model ")
-    assert why.endswith("its own error stands above in the worker's output")
-    assert "Cannot find any model weights" in said
-
-    options = policy.read_bytes() + b'quantization = "awqq"\n'
-    with _spoilt(policy, options):
-        said = _ends_at_its_start(running)
-    assert "Unknown quantization method: awqq" in said
-
-    for wait in waiting:
-        row = running.item(wait.id)
-        assert row.state in ("routed", "queued")
-        assert (row.held, row.spent, row.calls, row.lost_claims) == (0, 0, 0, 0)
-        assert running.attempts(wait.id) == []
-    running.system.spawn("gpu").wait_ready()
-    for wait in waiting:
-        assert wait.get(timeout=90)["receipt"]["attempts"] == 1
-
-
 @contextlib.contextmanager
-def _spoilt(file: Path, contents: bytes | None) -> Iterator[None]:
-    """With other contents, or taken away, for a while."""
+def _taken_away(file: Path) -> Iterator[None]:
+    """For a while."""
     whole = file.read_bytes()
-    if contents is None:
-        file.unlink()
-    else:
-        file.write_bytes(contents)
+    file.unlink()
     try:
         yield
     finally:
