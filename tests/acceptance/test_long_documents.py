@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.acceptance_system import Build, RunningSystem
+from tests.servers import PostgreSQL
 from tests.waiting import until
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.tables import items
@@ -26,12 +27,14 @@ PAGES = [
 PROCESSES = ("routing", "open_weight")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def running(request: pytest.FixtureRequest, build_system: Build) -> RunningSystem:
-    """A system with a routing stage and one tier, on each database."""
-    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
-    url = None if server is None else server.empty_database()
-    return build_system(url, processes=("sandbox", *PROCESSES), environ={"TIERQUEUE_LEASE": "8"})
+@pytest.fixture(scope="module")
+def running(postgresql: PostgreSQL, build_system: Build) -> RunningSystem:
+    """On one database: the moves of its items are tested on both in tests/ledger."""
+    return build_system(
+        postgresql.empty_database(),
+        processes=("sandbox", *PROCESSES),
+        environ={"TIERQUEUE_LEASE": "8"},
+    )
 
 
 def ended(running: RunningSystem, task: str) -> int:

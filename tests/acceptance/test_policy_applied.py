@@ -21,11 +21,10 @@ from tierqueue.tasks.routing.side_by_side import ROLL_OUT
 OPEN: Any = {"floor": "open_weight", "sensitivity": "public"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def running(request: pytest.FixtureRequest, build_system: Build) -> RunningSystem:
-    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
-    url = None if server is None else server.empty_database()
-    return build_system(url, processes=("sandbox", "routing", "open_weight"))
+@pytest.fixture(scope="module")
+def running(build_system: Build) -> RunningSystem:
+    """On one database: how a policy is applied is tested on both in tests/ledger."""
+    return build_system(processes=("sandbox", "routing", "open_weight"))
 
 
 def digests(running: RunningSystem) -> dict[str, Any]:

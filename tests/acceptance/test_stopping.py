@@ -17,7 +17,10 @@ GRACE = 10
 @pytest.fixture(scope="module")
 def running(build_system: Build) -> RunningSystem:
     """A system whose grace period is short."""
-    return build_system(environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "20"})
+    return build_system(
+        processes=("sandbox", "routing", "gpu", "open_weight"),
+        environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "20"},
+    )
 
 
 def _running(running: RunningSystem, text: str, **demands: Any) -> Any:
