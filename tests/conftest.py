@@ -3,6 +3,7 @@
 Servers start when a test first asks and stop with the session; each test has its own database.
 """
 
+import gc
 import importlib.util
 import os
 import re
@@ -188,6 +189,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "long: takes many seconds of a processor's time; left out by make quick"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected is there to the end, and is not looked through for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
