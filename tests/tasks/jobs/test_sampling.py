@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 
+from tests.operations.cli.command import ONE_DEPLOYMENT
 from tests.tasks.jobs.answered import answer
+from tierqueue.ledger.in_force import stated_limits
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import classify
 from tierqueue.tasks.files.source import Reading, SourceRow
 from tierqueue.tasks.jobs.going_on import going_on
+from tierqueue.tasks.jobs.sample_report import report
 from tierqueue.tasks.jobs.sampling import Layer, draw
 from tierqueue.tasks.jobs.submission import Submission, Submitted
 
@@ -146,3 +152,54 @@ def test_a_sample_of_a_query_goes_on_as_it_was_begun(
     again, how = going_on(_job(ledger, sampled.id)[0], classify)
     assert _submit(ledger, again, **how).id == sampled.id
     assert _job(ledger, sampled.id)[1].submitted == 9
+
+
+def _called(ledger: Ledger, deployment: str) -> None:
+    """A call of a second for each item."""
+    with ledger.write() as connection:
+        for item in connection.execute(select(items.c.id, items.c.submitted_at)).all():
+            call: dict[str, Any] = {
+                "item_id": item.id,
+                "fence": 1,
+                "tier": "frontier",
+                "deployment": deployment,
+                "worker": "w",
+                "metered": True,
+                "balances": [],
+                "held": 0,
+                "started_at": item.submitted_at,
+                "ended_at": item.submitted_at,
+                "outcome": "accepted",
+                "cost": 10,
+                "usage": {"input_tokens": 20, "output_tokens": 5},
+                "seconds": 1.0,
+                "simulated": False,
+            }
+            connection.execute(insert(attempts), call)
+
+
+def test_the_time_that_a_sample_tells_is_within_the_limits_of_the_budget_that_pays(
+    ledger: Ledger, tickets: Path
+) -> None:
+    made = Submission(classify, tickets, {"labels": LABELS, "budget": "acme"}, column="text")
+    layers = made.draw(20, None)
+    sampled = _submit(ledger, made, sample=layers)
+    answer(ledger, lambda said: {"label": "billing"})
+    _called(ledger, "best")
+    with ledger.write() as connection:
+        connection.execute(items.update().values(budget="acme", receipt={"seconds": 1.0}))
+    policy = parse_policy(f"{ONE_DEPLOYMENT}[tiers.frontier]\nconcurrency = 200\n", "policy")
+
+    def seconds() -> float:
+        told = report(ledger, sampled.id, layers, policy, {}, {"cash": 0, "engines": 0, "hours": 0})
+        assert told.seconds is not None, told.untimed
+        return told.seconds.value
+
+    assert seconds() == pytest.approx(1.0)
+    for limit, most, takes in (
+        ("output_tokens_per_minute", 1_000, 60.0),
+        ("requests_per_minute", 100, 120.0),
+    ):
+        with ledger.write() as connection:
+            stated_limits.set_limits(connection, "budget:acme", {limit: most}, "ana")
+        assert seconds() == pytest.approx(takes)
