@@ -116,7 +116,13 @@ def _type_of(values: Sequence[Any]) -> Any:
         return arrow.bool_()
     if kinds == {int} and all(abs(value) < 2**63 for value in values if value is not None):
         return arrow.int64()
-    return arrow.float64() if kinds and kinds <= {int, float} else arrow.string()
+    exact = not any(_is_beyond_float(value) for value in values)
+    return arrow.float64() if kinds and kinds <= {int, float} and exact else arrow.string()
+
+
+def _is_beyond_float(value: Any) -> bool:
+    """Whether it is a whole number that a float may have no place for."""
+    return type(value) is int and abs(value) > 2**53
 
 
 def _batch(schema: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -130,6 +136,8 @@ def _batch(schema: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
             arrays.append(arrow.array(values, field.type))
         except (arrow.ArrowException, OverflowError):
             try:
+                if arrow.types.is_floating(field.type) and any(map(_is_beyond_float, values)):
+                    raise arrow.ArrowInvalid("a whole number would lose digits")
                 arrays.append(arrow.array([_text(value) for value in values]).cast(field.type))
             except arrow.ArrowException as error:
                 raise InvalidItem(

@@ -79,6 +79,27 @@ def test_a_column_whose_type_changes_later_says_so(tmp_path: Path) -> None:
         given_back(work.format, ["n", "score"], rows, ["score"])
 
 
+def test_a_whole_number_of_an_answer_loses_no_digits(tmp_path: Path) -> None:
+    work = open_source(made(tmp_path, pa.table({"n": [1, 2]})))
+    long = 2**53 + 1
+    rows: list[dict[str, Any]] = [
+        {"n": 1, "huge": 2**63, "mixed": 0.5, "exact": long},
+        {"n": 2, "huge": 1, "mixed": long, "exact": 2},
+    ]
+    added = ["huge", "mixed", "exact"]
+    back = pq.read_table(io.BytesIO(given_back(work.format, ["n", *added], rows, added)))
+    assert back.column("huge").to_pylist() == [str(2**63), "1"]
+    assert back.column("mixed").to_pylist() == ["0.5", str(long)]
+    assert back.column("exact").to_pylist() == [long, 2]
+
+
+def test_one_that_comes_after_a_column_of_fractions_is_refused(tmp_path: Path) -> None:
+    work = open_source(made(tmp_path, pa.table({"n": list(range(2_000))})))
+    rows = [{"n": n, "score": 0.5 if n < 1_500 else 2**53 + 1} for n in range(2_000)]
+    with pytest.raises(InvalidItem, match=r"column 'score' is double .* would lose digits"):
+        given_back(work.format, ["n", "score"], rows, ["score"])
+
+
 def test_a_great_file_is_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
     text = "".join(chr(97 + n * 7 % 26) for n in range(10_000))
     table = pa.table({"text": [f"{n}{text}" for n in range(8_000)]})
