@@ -1,7 +1,6 @@
 """The weights that are shipped, behind llama.cpp and the product's own engine for such servers."""
 
 import asyncio
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,10 +13,6 @@ from examples.tiny_tickets import LABELS
 from tierqueue.workers.engines import build
 
 pytestmark = [pytest.mark.processes, pytest.mark.filterwarnings("ignore")]
-with_vllm = pytest.mark.skipif(
-    importlib.util.find_spec("vllm") is None,
-    reason="vLLM is not installed: `make engine` installs it",
-)
 TICKETS = [
     Ticket("I ordered a card two weeks ago and it is still not here.", "card_arrival"),
     Ticket("SOMEBODY STOLE MY CARD, BLOCK IT NOW", "lost_or_stolen_card"),
@@ -29,11 +24,11 @@ TICKETS = [
 OTHER_LABELS = ["a question on cooking", "a question on gardening", "a question on chess"]
 
 
-def asked(engine: str, tickets: Sequence[Ticket], labels: Sequence[str]) -> list[Judged]:
+def asked(tickets: Sequence[Ticket], labels: Sequence[str]) -> list[Judged]:
     """What became of the tickets, asked as ``classify`` asks."""
 
     async def asking() -> list[Judged]:
-        with deployed(engine) as deployment:
+        with deployed("llama_cpp") as deployment:
             started = build(deployment, {})
             await started.start()
             try:
@@ -44,17 +39,17 @@ def asked(engine: str, tickets: Sequence[Ticket], labels: Sequence[str]) -> list
     return asyncio.run(asking())
 
 
-@pytest.mark.parametrize("engine", ["llama_cpp", pytest.param("vllm", marks=with_vllm)])
-def test_plain_tickets_get_their_label_and_texts_from_elsewhere_get_no_margin(engine: str) -> None:
+def test_plain_tickets_get_their_label_and_texts_from_elsewhere_get_no_margin() -> None:
+    # In vLLM the demo's own test has them asked, and one that the model is not sure of.
     outside = Ticket("Which moss grows on a north wall?", "")
-    judged = asked(engine, [*TICKETS, outside], LABELS.read_text().splitlines())
+    judged = asked([*TICKETS, outside], LABELS.read_text().splitlines())
     assert all(one.valid for one in judged)
     assert sum(one.right for one in judged) >= len(TICKETS) - 1
     assert min(one.margin for one in judged if one.right) > judged[-1].margin
 
 
 def test_asked_with_labels_it_was_not_trained_on_it_answers_with_one_of_them_unsure() -> None:
-    judged = asked("llama_cpp", TICKETS, OTHER_LABELS)
+    judged = asked(TICKETS, OTHER_LABELS)
     assert all(one.valid for one in judged)
     assert max(one.margin for one in judged) < 0.2
 

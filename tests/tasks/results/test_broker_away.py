@@ -106,7 +106,11 @@ def frozen(broker: Broker) -> str:
     return broker.url
 
 
-@pytest.mark.parametrize("away", ["refusing", "silent", "frozen"])
+@pytest.mark.parametrize(
+    ("away", "ledger_url"),
+    [("refusing", "sqlite"), ("silent", "postgresql"), ("frozen", "sqlite")],
+    indirect=["ledger_url"],
+)
 def test_a_producer_commits_its_items_and_is_not_held_up(
     ledger: Ledger, ledger_url: str, away: str, request: pytest.FixtureRequest
 ) -> None:
@@ -162,7 +166,11 @@ print(json.dumps({{"told": told, "asked": asked, "waits": waits}}))
 """
 
 
-@pytest.mark.parametrize("away", ["refusing", "frozen"])
+@pytest.mark.parametrize(
+    ("away", "ledger_url"),
+    [("refusing", "sqlite"), ("frozen", "postgresql")],
+    indirect=["ledger_url"],
+)
 def test_what_the_ledger_knows_of_a_result_is_read_without_the_broker(
     ledger: Ledger, ledger_url: str, away: str, request: pytest.FixtureRequest
 ) -> None:
