@@ -61,10 +61,15 @@ _BUSY = ("demo", "faults", "gpu_tier", "readme", "start", "stopping")
 LONGEST = (
     BUSY,
     WAITING,
+    "tests/workers/engines/test_vllm.py",
+    "tests/workers/engines/test_vllm_lora.py",
+    "tests/workers/engines/test_vllm_images.py",
     "tests/workers/engines/test_engine_conformance.py",
-    "tests/workers/batch_lane/test_lane.py",
+    "tests/tasks/consumer/test_consumer.py",
+    "tests/ledger/test_ledger_machine.py",
+    "tests/operations/cli/test_edges.py",
 )
-"""What takes a minute or more goes first, so that at the end no process waits for another."""
+"""What takes longest goes first, so that at the end no process waits for another."""
 
 
 class FewSystemsAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist says nothing of its types
