@@ -1,7 +1,4 @@
-"""The calls of claimed items: what is sent, what the reply is worth, and that each is settled.
-
-Also what they are made with, under one policy and the next: stations.
-"""
+"""The calls of claimed items: what is sent, what the reply is worth, and that each is settled."""
 
 import asyncio
 import threading
@@ -9,14 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import structlog
 
 from tierqueue.ledger.lifecycle.claims import Claim
-from tierqueue.router.errors import Misconfigured
-from tierqueue.router.item import Latency, Tier
+from tierqueue.router.item import Latency
 from tierqueue.router.outcome import (
     Accepted,
     Completed,
@@ -28,13 +25,13 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.router.policy.policy import Policy
 from tierqueue.router.served import must_be_the_asked, same_model
 from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.task_type import least_confidence
 from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
-from tierqueue.workers.engines.engine import Call, Engine, caches
+from tierqueue.workers.engines.engine import Call, caches
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.limits.breaker import Breaker
@@ -46,88 +43,11 @@ from tierqueue.workers.verdicts import EndedCall
 
 _log = structlog.get_logger(__name__)
 
-BuildEngine = Callable[[Deployment, Mapping[str, str]], Engine]
-
 PATIENCE = 30.0
 """Seconds that a call waits at most for the first one of its prefix."""
 
 SPARE = 1.0
 """Seconds before a call has to leave at which it waits for no other any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Station:
-    """What one deployment is worked with in this process."""
-
-    deployment: Deployment
-    engine: Engine
-    counted: bool = True
-    """Whether what its calls cost counts towards ceilings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """Stations under another policy; ``new`` are engines that are not started yet."""
-
-    stations: Mapping[str, Station]
-    new: Sequence[Engine]
-    keyless: frozenset[str]
-
-
-def of_tier(policy: Policy, tier: Tier) -> list[Deployment]:
-    """The deployments of a tier."""
-    return [one for one in policy.deployments.values() if one.tier is tier]
-
-
-def engines_of(
-    deployments: Sequence[Deployment], build: BuildEngine, environ: Mapping[str, str]
-) -> tuple[list[tuple[Deployment, Engine]], Mapping[str, Misconfigured]]:
-    """The engines of all that ``environ`` has a key for, and why each other one has none."""
-    built: list[tuple[Deployment, Engine]] = []
-    refused: dict[str, Misconfigured] = {}
-    for deployment in deployments:
-        try:
-            built.append((deployment, build(deployment, environ)))
-        except Misconfigured as error:
-            refused[deployment.name] = error
-            _log.error("deployment_without_key", deployment=deployment.name, why=error.message)
-    return built, refused
-
-
-def renewed(
-    stations: Mapping[str, Station],
-    policy: Policy,
-    tier: Tier,
-    build: BuildEngine,
-    environ: Mapping[str, str],
-) -> Renewed:
-    """The stations of ``policy``: where it says the same of a deployment, with the same engine.
-
-    A deployment that is no more in it stays as it was, for what was handed over to its batches.
-    Raises ``Misconfigured`` where an engine inside this process would have to be another one.
-    """
-    kept: dict[str, Station] = {}
-    others: list[Deployment] = []
-    for deployment in of_tier(policy, tier):
-        station = stations.get(deployment.name)
-        if station is not None and station.deployment.terms == deployment.terms:
-            counted = policy.counts(deployment)
-            kept[deployment.name] = replace(station, deployment=deployment, counted=counted)
-        elif deployment.engine == "vllm":
-            raise Misconfigured(
-                f"the engine of {deployment.name} runs inside this process: restart it to load"
-                " another one",
-                {"deployment": deployment.name},
-            )
-        else:
-            others.append(deployment)
-    built, refused = engines_of(others, build, environ)
-    for deployment, engine in built:
-        kept[deployment.name] = Station(
-            deployment=deployment, engine=engine, counted=policy.counts(deployment)
-        )
-    there = {name: station for name, station in stations.items() if name not in refused}
-    return Renewed({**there, **kept}, [engine for _, engine in built], frozenset(refused))
 
 
 class Caller:
@@ -169,28 +89,45 @@ class Caller:
         """Start the calls of claimed items; the event is set when the last is settled.
 
         ``slots`` are the limiter's, by item id; what has not left ``send_by`` (monotonic seconds)
-        is not sent any more, and its item given back. ``freed`` is told of each call that is
+        is not sent any more, and its item given back. ``freed`` is told whenever calls are
         settled, and what came of each is counted in ``outcomes`` before.
         """
         all_settled = threading.Event()
         if not claims:
             all_settled.set()
             return all_settled
-        countdown = iter(range(len(claims) - 1, -1, -1))
+        deployment, left = station.deployment.name, len(claims)
 
-        def settled() -> None:
+        def settled(ended: Sequence[Ended]) -> None:
             # Called from the settler's one thread only.
+            nonlocal left
+            left -= len(ended)
+            self._leases.drop(deployment, [one.call.claim for one in ended])
             freed()
-            if next(countdown) == 0:
+            if not left:
                 all_settled.set()
 
         async def all_calls() -> None:
-            async with asyncio.TaskGroup() as group:
-                for claim in claims:
-                    outcome = self._one(
-                        station, claim, slots[claim.item.id], send_by, settled, outcomes
+            loop = asyncio.get_running_loop()
+            calls = [
+                _InFlight(loop, station, claim, slots[claim.item.id], send_by) for claim in claims
+            ]
+            self._leases.take(
+                deployment,
+                {
+                    call.claim.item.id: Holding(
+                        call.claim.fence, call.slot.id, call.abort, call.slot.shared
                     )
-                    group.create_task(outcome)
+                    for call in calls
+                },
+            )
+            deadlines = _Deadlines(loop, calls)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for call in calls:
+                        group.create_task(self._one(call, settled, outcomes))
+            finally:
+                deadlines.close()
 
         self._checkpoint("before_call")
         self._loop.submit(all_calls()).add_done_callback(_loud)
@@ -198,53 +135,31 @@ class Caller:
 
     async def _one(
         self,
-        station: Station,
-        claim: Claim,
-        slot: Slot,
-        send_by: float,
-        settled: Callable[[], None],
+        flight: "_InFlight",
+        settled: Callable[[Sequence[Ended]], None],
         outcomes: Counter[str],
     ) -> None:
         """Make one call and hand its outcome to the settler, whatever happens."""
+        station, claim = flight.station, flight.claim
         deployment = station.deployment
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None
-        aborted: list[str] = []
-
-        def abort(why: str) -> None:
-            if not aborted:
-                aborted.append(why)
-                loop.call_soon_threadsafe(task.cancel)
-
-        def done() -> None:
-            self._leases.drop(deployment.name, claim.item.id, claim.fence)
-            settled()
-
-        holding = Holding(claim.fence, slot.id, abort, slot.shared)
-        self._leases.take(deployment.name, claim.item.id, holding)
         kind: ItemTask | None = self._types.get(claim.item.task)
         call: Call | Failed | Interrupted | None = None
         cut = False
-        sent: list[Call] = []
         try:
-            call = await self._whole(prepare(deployment, claim, kind, send_by))
+            flight.begin()
+            call = prepare(deployment, claim, kind, flight.send_by)
+            if isinstance(call, Call) and call.images:
+                call = await self._whole(call)
             if isinstance(call, Failed | Interrupted):
                 outcome: Outcome = call
             else:
-                # The flex tier says nothing for as long as it has no capacity.
-                first = None if call.flex else deployment.first_token_timeout
-                call = call if first is None else replace(call, first_token=first)
-                reply = await self._reply(station, claim, call, sent)
+                reply = await self._reply(flight, call)
                 outcome = judge(reply, claim, kind, deployment, call)
-        except (asyncio.CancelledError, TimeoutError) as ended_by:
-            # The item's deadline ends a call whatever its deployment allows it.
-            late = isinstance(ended_by, TimeoutError)
-            if not late:
-                task.uncancel()
+        except asyncio.CancelledError:
             cut = True
-            why = "deadline" if late else aborted[0] if aborted else "drain"
+            why = flight.aborted or "drain"
             # What still waited for its turn was not sent.
-            outcome = _cut(station, call, why) if sent else Interrupted(kind=why)
+            outcome = _cut(station, call, why) if flight.sent else Interrupted(kind=why)
         except Exception as error:  # noqa: BLE001 - whatever it was, the claim must be settled
             _log.exception("call_failed", item=claim.item.id, error=type(error).__name__)
             kind_of, said = "internal_error", type(error).__name__
@@ -264,31 +179,102 @@ class Caller:
             deployment=deployment,
             outcome=outcome,
             telling=telling,
-            cancelled=aborted == ["cancelled"],
+            cancelled=flight.aborted == "cancelled",
         )
-        self._settler.put(Ended(ended, slot, done))
+        self._settler.put(Ended(ended, flight.slot, settled))
 
-    async def _whole(self, call: Call | Failed) -> Call | Failed | Interrupted:
+    async def _whole(self, call: Call) -> Call | Failed | Interrupted:
         """The call with the bytes of its images, or why it has none; nothing has been sent yet."""
-        if isinstance(call, Failed):
-            return call
         try:
             return await whole(call, self._contents)
         except Exception as error:  # noqa: BLE001 - the ledger is away: given back, as the claim is
             _log.warning("images_unread", item=call.item, error=type(error).__name__)
             return Interrupted(kind="images_unread")
 
-    async def _reply(self, station: Station, claim: Claim, call: Call, sent: list[Call]) -> Reply:
-        """The reply to a call, in its turn; ``sent`` has it from when it may have left."""
-        turn = self._prefixes.in_turn(*_turn(station, claim, call))
-        async with asyncio.timeout(_left(claim)), turn as answered:
-            if time.monotonic() > call.send_by:
-                return Interrupted(kind="too_late")
-            sent.append(call)
-            reply = await station.engine.complete(call)
+    async def _reply(self, flight: "_InFlight", call: Call) -> Reply:
+        """The reply to a call, in its turn."""
+        prefix, most = _turn(flight.station, flight.claim, call)
+        if prefix is None:
+            return await flight.send(call)
+        async with self._prefixes.in_turn(prefix, most) as answered:
+            reply = await flight.send(call)
             if isinstance(reply, Completed):
                 answered()
             return reply
+
+
+class _InFlight:
+    """One claimed call on its way; ``aborted`` says why it was ended here, where it was."""
+
+    __slots__ = ("_loop", "_task", "aborted", "claim", "send_by", "sent", "slot", "station")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        station: Station,
+        claim: Claim,
+        slot: Slot,
+        send_by: float,
+    ) -> None:
+        self.station = station
+        self.claim = claim
+        self.slot = slot
+        self.send_by = send_by
+        self.sent = False
+        self.aborted: str | None = None
+        self._loop = loop
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Be the task that runs; raises ``CancelledError`` where it was aborted before."""
+        self._task = asyncio.current_task()
+        if self.aborted is not None:
+            raise asyncio.CancelledError
+
+    def abort(self, why: str) -> None:
+        """End the call, from any thread; the first reason stands."""
+        if self.aborted is None:
+            self.aborted = why
+            # Where it has not begun it sees by itself that it need not.
+            if (task := self._task) is not None:
+                self._loop.call_soon_threadsafe(task.cancel)
+
+    async def send(self, call: Call) -> Reply:
+        """Have the engine answer; ``sent`` from when it may have left."""
+        if time.monotonic() > call.send_by:
+            return Interrupted(kind="too_late")
+        self.sent = True
+        return await self.station.engine.complete(call)
+
+
+class _Deadlines:
+    """Ends each call of a slice at its item's deadline, whatever its deployment allows it.
+
+    One timer for all of them: one each would cost more than all else around a call.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, calls: Sequence[_InFlight]) -> None:
+        self._loop = loop
+        now = loop.time()
+        due = [(now + left, call) for call in calls if (left := _left(call.claim)) is not None]
+        self._due = sorted(due, key=itemgetter(0), reverse=True)
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait()
+
+    def close(self) -> None:
+        """End nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self) -> None:
+        if self._due:
+            self._timer = self._loop.call_at(self._due[-1][0], self._end)
+
+    def _end(self) -> None:
+        now = self._loop.time()
+        while self._due and self._due[-1][0] <= now:
+            self._due.pop()[1].abort("deadline")
+        self._wait()
 
 
 def _turn(station: Station, claim: Claim, call: Call) -> tuple[str | None, float]:

@@ -27,7 +27,8 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.broker.slices import Slice, SliceItem
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.routing.side_by_side import Policies
-from tierqueue.workers.caller import Caller, Station
+from tierqueue.workers.caller import Caller
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.limits import forgotten
 from tierqueue.workers.limits.bounds import Bounds, Slot, Spent, Want, bounds_of
 from tierqueue.workers.limits.breaker import Breaker

@@ -1,11 +1,12 @@
 """Leases: what this worker holds, kept alive by one heartbeat for all of it."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
+from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.leases import renew
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -15,7 +16,7 @@ from tierqueue.workers.process.ticker import Ticker
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Holding:
     """One claimed item: its fence, its limiter slot while its call runs, how to end its call."""
 
@@ -55,27 +56,31 @@ class Leases:
         """End the heartbeat; what is still held lapses."""
         self._ticker.stop()
 
-    def take(self, deployment: str, item_id: str, holding: Holding) -> None:
-        """Keep this claim alive from now on."""
+    def take(self, deployment: str, holdings: Mapping[str, Holding]) -> None:
+        """Keep these claims alive from now on, by the ids of their items."""
         with self._lock:
-            self._held.setdefault(deployment, {})[item_id] = holding
+            self._held.setdefault(deployment, {}).update(holdings)
 
-    def call_ended(self, deployment: str, item_id: str, fence: int) -> None:
-        """The call is over and its slot free: from now on the lease alone is kept alive.
+    def call_ended(self, deployment: str, claims: Iterable[Claim]) -> None:
+        """The calls are over and their slots free: from now on the leases alone are kept alive.
 
-        Said before the slot is given back, or a beat would take it again.
+        Said before the slots are given back, or a beat would take them again.
         """
         with self._lock:
             held = self._held.get(deployment, {})
-            if item_id in held and held[item_id].fence == fence:
-                held[item_id] = replace(held[item_id], slot=None)
+            for claim in claims:
+                holding = held.get(claim.item.id)
+                if holding is not None and holding.fence == claim.fence:
+                    holding.slot = None
 
-    def drop(self, deployment: str, item_id: str, fence: int) -> None:
-        """Let go of a claim that is settled; a newer one of the same item stays."""
+    def drop(self, deployment: str, claims: Iterable[Claim]) -> None:
+        """Let go of claims that are settled; a newer one of the same item stays."""
         with self._lock:
             held = self._held.get(deployment, {})
-            if item_id in held and held[item_id].fence == fence:
-                del held[item_id]
+            for claim in claims:
+                holding = held.get(claim.item.id)
+                if holding is not None and holding.fence == claim.fence:
+                    del held[claim.item.id]
 
     def abort_all(self, why: str) -> None:
         """End every call in flight."""

@@ -39,9 +39,8 @@ def prepare(
             kind="unknown_task_type", message=message, transient=False, reason="task_code"
         )
     try:
-        egress.check(
-            Sensitivity(item.sensitivity or Sensitivity.REGULATED), deployment.boundary, item.id
-        )
+        sensitivity = Sensitivity(item.sensitivity or Sensitivity.REGULATED)
+        egress.check(sensitivity, deployment.boundary, item.id)
     except EgressRefused as error:
         return Failed(kind="egress", message=error.message, transient=False, reason=error.reason)
     try:
@@ -73,6 +72,8 @@ def prepare(
         temperature=deployment.temperature,
         output_limit=_output_limit(deployment, claim),
         timeout=deployment.timeout if flex is None else flex.timeout,
+        # The flex tier says nothing for as long as it has no capacity.
+        first_token=deployment.first_token_timeout if flex is None else None,
         flex=flex is not None,
         send_by=send_by,
         engine_seconds=engine_seconds(deployment, claim.held) if claim.counted else inf,

@@ -4,6 +4,7 @@ import queue
 import random
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -43,14 +44,15 @@ AGAIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A call that ended and its limiter slot; ``done`` is called once it is settled.
+    """A call that ended and its limiter slot; ``done`` is called once it is settled, with all of
+    a batch that have the same.
 
     ``at``: when it had ended, in monotonic seconds.
     """
 
     call: EndedCall
     slot: Slot
-    done: Callable[[], None]
+    done: Callable[[Sequence["Ended"]], None]
     at: float = field(default_factory=time.monotonic, compare=False)
 
     def spent(self) -> Spent:
@@ -58,8 +60,7 @@ class Ended:
         return self._spent()._replace(over=self.at)
 
     def _spent(self) -> Spent:
-        outcome = self.call.outcome
-        match outcome:
+        match self.call.outcome:
             case Accepted(completed=completed):
                 return self._used(completed.usage)
             case Rejected(usage=usage) | Failed(usage=usage, transient=False):
@@ -173,8 +174,11 @@ class Settler:
                     break
                 _log.warning("ledger_unreachable", error=type(error).__name__)
                 pause.wait(AGAIN)
+        together: dict[Callable[[Sequence[Ended]], None], list[Ended]] = defaultdict(list)
         for attempt in batch:
-            attempt.done()
+            together[attempt.done].append(attempt)
+        for done, ended in together.items():
+            done(ended)
 
     def _write(self, batch: Sequence[Ended]) -> None:
         # Before the transaction: on SQLite nobody else writes while it is open.

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -39,20 +40,20 @@ from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Hook, Message
 from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane.lane import Lane
-from tierqueue.workers.caller import (
+from tierqueue.workers.caller import Caller
+from tierqueue.workers.engines.engine import Engine, Telling
+from tierqueue.workers.engines.engine_load import Batching
+from tierqueue.workers.engines.forms import not_held
+from tierqueue.workers.engines.stations import (
     BuildEngine,
-    Caller,
     Station,
     engines_of,
     of_tier,
     renewed,
 )
-from tierqueue.workers.engines.engine import Engine, Telling
-from tierqueue.workers.engines.engine_load import Batching
-from tierqueue.workers.engines.forms import not_held
 from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
-from tierqueue.workers.limits.bounds import Spent, bounds_of
+from tierqueue.workers.limits.bounds import bounds_of
 from tierqueue.workers.limits.breaker import Breaker, Known
 from tierqueue.workers.limits.learned import EVERY, Keeping
 from tierqueue.workers.limits.limiter import Limiter
@@ -196,13 +197,12 @@ class TierWorker:
         self._keeping = Ticker("learned limits", keeping.tick, EVERY)
 
         def free(batch: Sequence[Ended]) -> None:
-            slots: dict[Deployment, list[Spent]] = {}
-            for ending in batch:
-                deployment, claim = ending.call.deployment, ending.call.claim
-                self._leases.call_ended(deployment.name, claim.item.id, claim.fence)
-                slots.setdefault(deployment, []).append(ending.spent())
-            for deployment, given_back in slots.items():
-                limiter.settle(bounds_of(deployment, None), given_back)
+            at: dict[Deployment, list[Ended]] = defaultdict(list)
+            for one in batch:
+                at[one.call.deployment].append(one)
+            for deployment, ended in at.items():
+                self._leases.call_ended(deployment.name, [one.call.claim for one in ended])
+                limiter.settle(bounds_of(deployment, None), [one.spent() for one in ended])
                 engine = self._stations[deployment.name].engine
                 if isinstance(engine, Telling) and engine.rates is not None:
                     limiter.learned.told(deployment.name, engine.rates)

@@ -11,8 +11,9 @@ from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.decide import settlement
 from tierqueue.tasks.settle.lost import lost
 from tierqueue.tasks.settle.write import Verdict
-from tierqueue.workers.caller import Station, judge
+from tierqueue.workers.caller import judge
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.request import prepare as call_of
 from tierqueue.workers.request import whole

@@ -33,8 +33,8 @@ from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane.lane import Lane
-from tierqueue.workers.caller import Station
 from tierqueue.workers.engines import build
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.maintenance.expiry import give_up
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tools.keeper import keep

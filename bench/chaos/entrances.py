@@ -19,8 +19,8 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.app import app
 from tierqueue.tasks.broker import names
 from tierqueue.workers import engines
-from tierqueue.workers.caller import BuildEngine
 from tierqueue.workers.engines.engine import Engine
+from tierqueue.workers.engines.stations import BuildEngine
 from tierqueue.workers.routing_stage.worker import RoutingWorker
 from tierqueue.workers.tier_worker import TierWorker
 

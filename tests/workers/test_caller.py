@@ -27,6 +27,7 @@ from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.kinds.complete import complete
 from tierqueue.workers.caller import Caller, judge
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.leases import Holding
 from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.settler import Ended
@@ -126,13 +127,15 @@ def called(
     where: Deployment | None = None,
     deadline: int | None = None,
     told: list[Any] | None = None,
+    taken: Callable[..., None] = lambda *_: None,
     contents: Callable[..., Any] = lambda _: {},
     kind: Any = complete,
     arguments: dict[str, Any] | None = None,
 ) -> tuple[Engine, list[Ended]]:
     """What is sent and settled of one claimed item whose worker comes by ``before`` first.
 
-    ``deadline`` in microseconds from the claim; ``told``: what the breaker is.
+    ``deadline`` in microseconds from the claim; ``told``: what the breaker is; ``taken`` is called
+    with the leases.
     """
     engine = engine or Engine()
     loop, ended, there = EventLoopThread(), [], threading.Event()
@@ -145,7 +148,7 @@ def called(
         there.set()
 
     nothing: Any = SimpleNamespace(
-        take=lambda *_: None, ended=lambda *end: heard.append(end), put=put, drop=lambda *_: None
+        take=taken, ended=lambda *end: heard.append(end), put=put, drop=lambda *_: None
     )
     caller = Caller(
         types={kind.name: kind},
@@ -225,6 +228,18 @@ def test_a_call_ends_at_its_items_deadline_whatever_its_deployment_allows(*, met
     assert outcome.kind == "deadline"
     # It says nothing of the deployment, which may have been about to answer.
     assert (settled.call.telling, told) == (False, [])
+
+
+def test_a_call_that_is_aborted_before_it_has_begun_is_given_back_and_nothing_is_sent() -> None:
+    def abort(_: str, holdings: dict[str, Holding]) -> None:
+        for holding in holdings.values():
+            holding.abort("lost_lease")
+            holding.abort("drain")
+
+    engine, [settled] = called(time.monotonic() + 60, lambda _: None, taken=abort)
+    assert engine.asked == []
+    assert settled.call.outcome == Interrupted(kind="lost_lease"), "the first reason stands"
+    assert not settled.call.telling
 
 
 def test_an_answer_is_asked_for_as_a_stream_where_its_first_token_has_a_time() -> None:

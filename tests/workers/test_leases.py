@@ -42,7 +42,8 @@ def held(ledger: Ledger, limiter: Limiter) -> tuple[Leases, Claim]:
     [claim] = Moves(ledger).running()
     limiter.grant(BOUNDS, [Want("slot", 1)])
     leases = Leases(ledger, limiter, {WORKER.deployment: WORKER.tier}, LEASE)
-    leases.take(WORKER.deployment, claim.item.id, Holding(claim.fence, "slot", lambda _: None))
+    holding = Holding(claim.fence, "slot", lambda _: None)
+    leases.take(WORKER.deployment, {claim.item.id: holding})
     return leases, claim
 
 
@@ -71,7 +72,7 @@ def test_a_call_that_has_ended_keeps_its_lease_and_not_its_slot(
 ) -> None:
     limiter = Limiter(client, "t", LEASE)
     leases, claim = held(ledger, limiter)
-    leases.call_ended(WORKER.deployment, claim.item.id, claim.fence)
+    leases.call_ended(WORKER.deployment, [claim])
     limiter.release(WORKER.deployment, WORKER.tier, ["slot"])
     before = Moves(ledger).row(claim.item.id).lease_until
     beat(leases)
@@ -86,7 +87,7 @@ def test_a_slot_given_back_in_the_middle_of_a_beat_stays_given_back(
     leases, claim = held(ledger, limiter)
 
     def end() -> None:
-        leases.call_ended(WORKER.deployment, claim.item.id, claim.fence)
+        leases.call_ended(WORKER.deployment, [claim])
         limiter.release(WORKER.deployment, WORKER.tier, ["slot"])
 
     limiter.meanwhile = end

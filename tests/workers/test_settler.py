@@ -65,7 +65,7 @@ def settled(
     )
     with capture_logs() as logged:
         settler.start()
-        settler.put(Ended(call, Slot("slot", 0, 10, 10), done.set))
+        settler.put(Ended(call, Slot("slot", 0, 10, 10), lambda _: done.set()))
         settler.stop(timeout=60)
     assert done.is_set()
     return [dict(line) for line in logged], told
@@ -129,7 +129,7 @@ def spent(ledger: Ledger, outcome: Outcome, engine: str = "openai") -> Spent:
         telling=True,
         cancelled=False,
     )
-    return Ended(call, Slot("slot", 0, 10, 10), lambda: None).spent()
+    return Ended(call, Slot("slot", 0, 10, 10), lambda _: None).spent()
 
 
 def test_a_throttle_and_an_overload_lower_the_rate_and_an_account_without_money_does_not(

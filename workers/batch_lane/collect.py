@@ -14,8 +14,8 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.batch_lane.requests import build, to_be_claimed
-from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.request import Contents
 

@@ -23,8 +23,8 @@ from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane.collect import AGAIN, LEASE, Collector
 from tierqueue.workers.batch_lane.requests import build, key_of
 from tierqueue.workers.batch_lane.settle import Settler
-from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, NotUnderstood, Remote
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.request import Contents

@@ -11,9 +11,9 @@ from tierqueue.ledger.lifecycle.claims import Claim, Known
 from tierqueue.ledger.records import Fence
 from tierqueue.router.money import NOTHING
 from tierqueue.router.policy.lanes import Batch
-from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.request import Contents, prepare, whole
 
 _OURS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -11,9 +11,10 @@ from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.router.outcome import Completed, Failed, Interrupted, Outcome, Throttled, Unknown
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.workers.batch_lane.requests import former_key_of, key_of
-from tierqueue.workers.caller import Station, judge
+from tierqueue.workers.caller import judge
 from tierqueue.workers.engines.batches import BatchEngine, Line, Output, Remote
 from tierqueue.workers.engines.engine import Call
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.request import prepare
 
 EXPIRED = frozenset({"batch_expired", "expired"})

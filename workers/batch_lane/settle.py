@@ -25,8 +25,8 @@ from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane import results
-from tierqueue.workers.caller import Station
 from tierqueue.workers.engines.batches import BatchEngine, Remote
+from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.process.event_loop import EventLoopThread
 
 _log = structlog.get_logger(__name__)

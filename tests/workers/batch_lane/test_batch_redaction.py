@@ -18,9 +18,9 @@ from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import classify, complete
 from tierqueue.workers.batch_lane.requests import key_of
 from tierqueue.workers.batch_lane.results import outcome_of
-from tierqueue.workers.caller import Station
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.batches import Line, Remote
+from tierqueue.workers.engines.stations import Station
 
 REDACTS = """
 [redaction."vendor:sandbox"]

@@ -9,8 +9,8 @@ from tests.tasks.routing.in_force import HOUSE, OPEN, policy_of
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.workers.caller import Station, engines_of, of_tier, renewed
 from tierqueue.workers.engines.engine import Engine
+from tierqueue.workers.engines.stations import Station, engines_of, of_tier, renewed
 
 
 def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
