@@ -5,7 +5,6 @@ row by row inside this process, PostgreSQL takes all rows in one statement and o
 Every name in a statement is a table's or a column's of ``models``; what a row says is a parameter.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,10 +28,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeEngine
 
+from tierqueue.ledger.json_text import encoded
+
 Rows = Sequence[Mapping[str, Any]]
 """Rows of one table by column name, all with the same columns (two or more)."""
 
-_json = json.JSONEncoder(separators=(",", ":")).encode
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -48,7 +48,7 @@ class _Texts(TypeDecorator[Sequence[str]]):
 
     def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
         texts = list(value or ())
-        return texts if dialect.name == "postgresql" else _json(texts)
+        return texts if dialect.name == "postgresql" else encoded(texts)
 
 
 class _Among(FunctionElement[Any]):
@@ -129,28 +129,22 @@ def _prepare(
     if not rows:
         return Prepared("", None)
     columns = tuple(sorted(rows[0], key=lambda name: name in keys))
-    encoded = [name for name in columns if isinstance(table.c[name].type, JSON)]
-    if encoded:
-        # Rows that are made together share values, such as one route: each is encoded once.
-        texts = _Encoded()
-        rows = [{**row, **{name: texts.of(row[name]) for name in encoded}} for row in rows]
+    kept = rows
+    if as_json := [name for name in columns if isinstance(table.c[name].type, JSON)]:
+        kept = copies = [dict(row) for row in rows]
+        # Rows that are made together share values, such as one route: each is encoded once. Its
+        # id is no other's meanwhile: the rows that were given keep it alive.
+        texts: dict[int, str] = {}
+        for row in copies:
+            for name in as_json:
+                if (value := row[name]) is not None:
+                    key = id(value)
+                    text = texts.get(key)
+                    row[name] = texts.setdefault(key, encoded(value)) if text is None else text
     if dialect == "sqlite":
         statement = _sqlite(table, keys, columns, adding)
-        return Prepared(statement, list(map(itemgetter(*columns), rows)))
-    return Prepared(_postgresql(table, keys, columns, adding), {"rows": _json(rows)})
-
-
-class _Encoded:
-    """Values as JSON, by their identity: whoever asks keeps them alive meanwhile."""
-
-    def __init__(self) -> None:
-        self._texts: dict[int, str | None] = {id(None): None}
-
-    def of(self, value: Any) -> str | None:
-        key = id(value)
-        if key not in self._texts:
-            self._texts[key] = _json(value)
-        return self._texts[key]
+        return Prepared(statement, list(map(itemgetter(*columns), kept)))
+    return Prepared(_postgresql(table, keys, columns, adding), {"rows": encoded(kept)})
 
 
 @lru_cache(maxsize=64)

@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from tierqueue.ledger.json_text import decoded
 from tierqueue.ledger.schema import of_this_schema
 from tierqueue.ledger.sqlite import job_moves, turns
 from tierqueue.ledger.sqlite.path import check_path
@@ -235,7 +236,7 @@ def refused(error: BaseException) -> bool:
 
 
 def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
-    engine = create_engine(url, **options)
+    engine = create_engine(url, json_deserializer=decoded, **options)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -273,6 +274,7 @@ def _sqlite(url: str, pool_size: int, begin: str, busy: float, *, read_only: boo
     engine = create_engine(
         url,
         pool_size=pool_size,
+        json_deserializer=decoded,
         # An error that quotes its parameters would carry prompts into logs.
         hide_parameters=True,
         connect_args={"timeout": busy, "check_same_thread": False},
