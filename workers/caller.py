@@ -349,11 +349,11 @@ def judge(
         return Failed(
             kind="check", message=message, transient=False, reason="task_code", usage=reply.usage
         )
-    least = least_confidence(claim.arguments)
     # Where a deployment never tells, the route has said what its answer is worth.
-    if least is None or not deployment.tells_confidence or not isinstance(outcome, Accepted):
+    if not isinstance(outcome, Accepted) or outcome.completed.confidence is not None:
         return outcome
-    if outcome.completed.confidence is None:
+    least = least_confidence(claim.arguments)
+    if least is not None and deployment.tells_confidence:
         said = f"no probabilities came to measure the confidence of {least} asked for"
         return rejected(outcome.completed, [said], "low_confidence")
     return outcome

@@ -34,7 +34,8 @@ class Parked:
     assignee: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: of so many fields that takes four times as long to make. Nobody changes one.
+@dataclass(slots=True, kw_only=True)
 class Settlement:
     """How one attempt ends, in the ledger's words. Money in nano-dollars, times in epoch µs.
 

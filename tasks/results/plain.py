@@ -7,20 +7,18 @@ from pydantic import BaseModel, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
 
+_SAME = frozenset({str, bool, type(None)})
+"""What is the same in JSON, whatever it says; numbers may be none, or without end."""
+
 
 def dumped(answer: BaseModel) -> Any:
     """Plain JSON under the fields' names, or their aliases where the model says
     ``serialize_by_alias``. Raises ``ValueError`` for a number that is not finite.
     """
     plain = answer.model_dump(mode="json", by_alias=_by_alias(type(answer)))
-    if type(plain) is dict and all(_same(key) and _same(plain[key]) for key in plain):
+    if type(plain) is dict and _SAME.issuperset(map(type, (*plain, *plain.values()))):
         return plain
     return json.loads(json.dumps(plain, allow_nan=False))
-
-
-def _same(value: Any) -> bool:
-    """Whether it is the same in JSON, whatever it says; numbers may be none, or without end."""
-    return value is None or type(value) in (str, bool)
 
 
 def read(model: type[M], plain: Any) -> M:

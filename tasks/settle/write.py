@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from tierqueue.ledger.in_force.evidence import Judged
@@ -16,6 +17,9 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import Charge, charge
+
+_USAGE = tuple(Usage.__slots__)
+_figures = attrgetter(*_USAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ def settled(
         cost=cost,
         counted=call.claim.counted,
         # Not ``asdict``: it copies deeply, at ten times the price of these plain fields.
-        usage=None if usage is None else {name: getattr(usage, name) for name in Usage.__slots__},
+        usage=None if usage is None else dict(zip(_USAGE, _figures(usage), strict=True)),
         detail=detail,
         **more,
     )

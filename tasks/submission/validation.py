@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -61,7 +62,7 @@ def validate(task: TaskType, arguments: Mapping[str, Any], done: Completed) -> A
         doubtful = all(isinstance(why, Doubt) for why in complaints)
         said = [reasons.without(output, str(why)) for why in complaints]
         return rejected(done, said, "low_confidence" if doubtful else "rejected", output)
-    if _tells_confidence(task, output):
+    if isinstance(output, dict) and "confidence" not in output and _reads(task.answer_model):
         output["confidence"] = done.confidence
     return _accepted(task, output, done)
 
@@ -74,17 +75,18 @@ def _measured(model: OutputModel | None, text: str, done: Completed) -> Complete
 
 
 def _doubts(arguments: Mapping[str, Any], confidence: float | None) -> list[str]:
+    if confidence is None:
+        return []
     least = least_confidence(arguments)
-    if least is None or confidence is None or confidence >= least:
+    if least is None or confidence >= least:
         return []
     return [Doubt(f"the confidence is below the {least} asked for")]
 
 
-def _tells_confidence(task: TaskType, output: Any) -> bool:
-    """Whether producers read a confidence that the model was not asked to write."""
-    read = task.answer_model
-    told = read is not None and "confidence" in read.model_fields
-    return told and isinstance(output, dict) and "confidence" not in output
+@cache
+def _reads(model: OutputModel | None) -> bool:
+    """Whether producers read a confidence, which the model was not asked to write."""
+    return model is not None and "confidence" in model.model_fields
 
 
 def _accepted(task: TaskType, output: Any, done: Completed) -> Accepted:

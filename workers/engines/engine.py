@@ -24,7 +24,8 @@ class SentImage:
         return b64encode(self.body).decode("ascii")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: of so many fields that takes four times as long to make. Nobody changes one.
+@dataclass(slots=True, kw_only=True)
 class Call:
     """One request to a deployment.
 

@@ -18,6 +18,7 @@ from tierqueue.tasks import logs
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory, names
 from tierqueue.tasks.broker.slices import Slice
+from tierqueue.tasks.consumer.request import HIDDEN
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.schedules import jobs as scheduled_jobs
 from tierqueue.workers.maintenance import job_sinks, job_webhooks, upkeep
@@ -161,6 +162,9 @@ class RoutingWorker:
             self._app.send_task(
                 names.SLICE,
                 kwargs=work.to_json(),
+                # Nobody is shown them; written by Celery they would be a third of the message.
+                argsrepr=HIDDEN,
+                kwargsrepr=HIDDEN,
                 queue=names.tier_queue(tier),
                 priority=None if work.urgent else names.USUAL_PRIORITY,
                 ignore_result=True,
