@@ -87,6 +87,7 @@ def test_a_bill_above_its_bound_is_alarmed_at_once_and_booked_in_full(
         "deployment": WORKER.deployment,
         "held": bound,
         "over": over,
+        "simulated": False,
     }
     alarms = [line for line in logged if line["event"] == "overage"]
     assert alarms == ([{"event": "overage", "log_level": "error", **said}] if over else [])
