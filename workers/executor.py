@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from secrets import token_hex
 
 import structlog
@@ -32,8 +32,9 @@ from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.limits import forgotten
 from tierqueue.workers.limits.bounds import Bounds, Slot, Spent, Want, bounds_of
 from tierqueue.workers.limits.breaker import Breaker
+from tierqueue.workers.limits.granted import Granted, Refused
 from tierqueue.workers.limits.limiter import Limiter
-from tierqueue.workers.limits.line import NEAR, Line
+from tierqueue.workers.limits.line import Line
 from tierqueue.workers.limits.pool import Gate, bound_of
 from tierqueue.workers.limits.rates import Chosen
 from tierqueue.workers.limits.sharing import sharing
@@ -59,37 +60,6 @@ AT_ONCE = 0.02
 
 SERVED_ELSEWHERE = 60_000_000
 """Microseconds for which a worker without a key believes that another one has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why items may not be claimed now, by code, and for how many seconds.
-
-    ``busy``: only because calls are in flight: capacity comes free soon. ``rate``: a rate is used
-    up, and has headroom again then.
-    """
-
-    wait: float
-    code: str
-    busy: bool = False
-    rate: bool = False
-
-    @property
-    def near(self) -> bool:
-        """Whether a rate has headroom again in a moment."""
-        return self.rate and self.wait <= NEAR
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """Slots by item id, which items never get one, why not the others now, when to send at last."""
-
-    slots: Mapping[str, Slot]
-    never: Sequence[SliceItem]
-    refused: Refused | None
-    send_by: float = 0.0
-    aside: Mapping[Refused, Sequence[SliceItem]] = field(default_factory=dict)
-    """Items that wait for their budget alone, so that no other waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
