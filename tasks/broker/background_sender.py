@@ -1,6 +1,7 @@
 """What is sent from a thread of its own, so that whoever asks neither waits nor sees it fail."""
 
 import atexit
+import importlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -68,6 +69,9 @@ class BackgroundSender(Generic[Item]):
                 self._idle.clear()
                 self._wanted.set()
                 if self._thread is None:
+                    # Python loads no pool of threads once the process ends, and a broker's
+                    # client that is first asked for then has one.
+                    importlib.import_module("concurrent.futures.thread")
                     self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                     self._thread.start()
                     atexit.register(self.flush)

@@ -1,5 +1,7 @@
 """The background sender: order, bounds, and what a failure costs those who put."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -133,3 +135,30 @@ def test_a_flush_waits_until_all_is_sent_and_no_longer_than_half_a_second(
     receiver.permit(1)
     until(lambda: receiver.batches == [[0]])
     until(sender._idle.is_set)
+
+
+AT_THE_END = f"""
+import atexit, threading
+from tierqueue.tasks.broker import background_sender
+
+def send(items):
+    ending.wait()
+    from concurrent.futures import ThreadPoolExecutor
+    print("sent", items)
+
+def failed(items, error, again):
+    print(type(error).__name__, error)
+
+background_sender._EXIT_SECONDS = {PATIENCE}
+ending = threading.Event()
+background_sender.BackgroundSender("late", send, failed, waiting=1, batch=1).put((1,))
+atexit.register(ending.set)
+"""
+
+
+@pytest.mark.processes
+def test_what_is_sent_as_the_process_ends_may_load_what_keeps_threads() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout == "sent [1]\n"
