@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)
-        say(*shown.getvalue().rstrip("\n").split("\n"), err=True)
+        say(*shown.getvalue().rstrip("\n").expandtabs(2).split("\n"), err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         say("interrupted", err=True)

@@ -14,6 +14,7 @@ from tierqueue.operations.cli.evaluation.calibrate import calibrate, promote, re
 from tierqueue.operations.cli.evaluation.compare import compare
 from tierqueue.operations.cli.evaluation.predictor import train_predictor
 from tierqueue.operations.cli.evaluation.rules import rules
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
@@ -31,7 +32,7 @@ _SHARE = click.FloatRange(0, 0.5, min_open=True)
 _TIER = one_of([tier.value for tier in TIERS])
 
 
-@click.group()
+@click.group(cls=Group)
 def router() -> None:
     """What the router learns from answers that were accepted."""
 

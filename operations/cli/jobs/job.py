@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import (
@@ -46,7 +47,7 @@ _BEGINNING = 18
 """Characters of a job's id on a terminal: its millisecond and more, which names it anywhere."""
 
 
-@click.group()
+@click.group(cls=Group)
 def job() -> None:
     """Hand over a file of work, watch it, read its results, cancel it."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_known
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _by = click.option("--by", help="Who does this, for the record; else the user of this process.")
 
 
-@click.group()
+@click.group(cls=Group)
 def ceilings() -> None:
     """What may be spent, what is held for running calls, and what is spent.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import policy_in_force
@@ -25,7 +26,7 @@ def operator() -> str:
         return "somebody without a user name"
 
 
-@click.group()
+@click.group(cls=Group)
 def concurrency() -> None:
     """Show or set a tier's calls in flight; what is set is in force within 2 seconds."""
 

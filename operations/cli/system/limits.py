@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import policy_in_force
@@ -40,7 +41,7 @@ _NAMES = (
 _LIMIT = one_of(_NAMES)
 
 
-@click.group()
+@click.group(cls=Group)
 def limits() -> None:
     """Show or set what may be asked of a deployment, an account or for a budget, over all workers.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import (
     task_named,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.session import Transaction
 
 
-@click.group()
+@click.group(cls=Group)
 def schedule() -> None:
     """Work that comes again by itself: each time it is due, one item, from one routing stage."""
 

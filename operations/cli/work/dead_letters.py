@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_by_policy
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
 
 
-@click.group()
+@click.group(cls=Group)
 def dead_letters() -> None:
     """What ended without an answer: list it, look at it, replay it, discard it."""
 

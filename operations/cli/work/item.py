@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_by_policy
@@ -50,7 +51,7 @@ TIMES = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def item() -> None:
     """Look at work items."""
 

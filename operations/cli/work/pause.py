@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import job_named, one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
@@ -22,7 +23,7 @@ from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.policy.policy_errors import nearest
 
 
-@click.group()
+@click.group(cls=Group)
 def pause() -> None:
     """Hold back a tier, a task type, a budget or a job.
 

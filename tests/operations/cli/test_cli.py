@@ -37,6 +37,7 @@ prices = { input = "5", output = "25" }
 """
 
 COMMANDS = [" ".join(words) for words, _ in commands()]
+GROUPS = sorted({command.split()[0] for command in COMMANDS if " " in command})
 
 
 @pytest.fixture
@@ -68,6 +69,29 @@ def test_every_command_that_does_something_has_an_example(
 ) -> None:
     _, out, _ = run(capsys, *command.split(), "--help")
     assert f"tierqueue {command}" in " ".join(out.split("Example:")[1].split())
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_says_in_whole_sentences_what_its_commands_do_with_an_example_of_each(
+    capsys: pytest.CaptureFixture[str], group: str
+) -> None:
+    _, out, _ = run(capsys, group, "--help")
+    usage, _, rest = out.partition("\n")
+    assert usage.endswith("...")
+    assert "..." not in rest
+    examples = " ".join(rest.split("Examples:")[1].split())
+    for command in COMMANDS:
+        if command.startswith(f"{group} "):
+            assert f"tierqueue {command}" in examples
+
+
+def test_what_is_missing_is_listed_with_blanks_and_not_with_escapes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status, _, err = run(capsys, "resume")
+    assert status == 2
+    assert "  budget,\n" in err
+    assert "\\t" not in err
 
 
 @pytest.mark.processes
