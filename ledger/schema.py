@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tierqueue.router.errors import LedgerMismatch
+
+NEVER_MIGRATED = "the ledger was never migrated"
 
 _SQLITE = re.compile(r"no such (table|column): (\S+)|table (\S+) has no column named (\S+)")
 _POSTGRESQL = {"42P01": "table", "42703": "column"}
@@ -26,6 +29,14 @@ def lacks(error: BaseException) -> str | None:
         return None
     kind, name, table, column = found.groups()
     return f"{kind} {name}" if kind else f"column {table}.{column}"
+
+
+def to_migrate(engine: Engine) -> str:
+    """What to run. A path that is relative leads to another file from another folder, so a file
+    is named; of any other database nothing is, for its address holds a password.
+    """
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    return f"run `tierqueue migrate`{f', if {Path(file).absolute()} is the one' if file else ''}"
 
 
 @contextmanager
@@ -47,7 +58,7 @@ def _mismatch(engine: Engine, lacking: str) -> LedgerMismatch:
     except DBAPIError:
         found = None
     if found is None:
-        said = "the ledger was never migrated: run `tierqueue migrate`"
+        said = f"{NEVER_MIGRATED}: {to_migrate(engine)}"
     else:
         said = (
             f"the ledger is at revision {found} and has no {lacking}, which this tierqueue needs:"

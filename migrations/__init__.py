@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
+from tierqueue.ledger.schema import NEVER_MIGRATED, to_migrate
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import LedgerMismatch
 
@@ -75,9 +76,10 @@ def check(ledger: Ledger) -> None:
         return
     _refuse_the_future(found)
     if found != (expected := head()):
-        was = "was never migrated" if found is None else f"is at revision {found}"
+        was = NEVER_MIGRATED if found is None else f"the ledger is at revision {found}"
+        run = to_migrate(ledger.engine) if found is None else "run `tierqueue migrate`"
         raise LedgerMismatch(
-            f"the ledger {was}, this tierqueue expects {expected}: run `tierqueue migrate`",
+            f"{was}, this tierqueue expects {expected}: {run}",
             {"found": found, "expected": expected},
         )
 

@@ -44,10 +44,23 @@ def refused_by(ledger: Ledger) -> LedgerMismatch:
 
 def test_a_ledger_that_was_never_migrated_says_what_to_run(empty: Ledger) -> None:
     refusal = refused_by(empty)
-    assert refusal.message == "the ledger was never migrated: run `tierqueue migrate`"
+    assert refusal.message.startswith("the ledger was never migrated: run `tierqueue migrate`")
     assert not unreachable(refusal)
     with pytest.raises(LedgerMismatch), empty.read() as connection:
         item_list.newest(connection, Meant(), 1)
+
+
+def test_a_file_that_was_never_migrated_is_named_whole_for_it_may_be_another_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ledger = Ledger("sqlite:///ledger.db")
+    try:
+        assert refused_by(ledger).message.endswith(f", if {tmp_path / 'ledger.db'} is the one")
+        with pytest.raises(LedgerMismatch, match=f"{tmp_path / 'ledger.db'} is the one"):
+            migrations.check(ledger)
+    finally:
+        ledger.close()
 
 
 def test_an_older_ledger_says_its_revision_and_what_it_lacks(empty: Ledger) -> None:

@@ -21,7 +21,7 @@ def test_a_producer_before_the_first_migration_is_told_what_to_run(
     producer_to(f"sqlite:///{tmp_path}/new.db")
     with pytest.raises(LedgerMismatch) as refused:
         classify.delay("a ticket", labels=["a", "b"])
-    assert refused.value.message == f"{RUN}: run `tierqueue migrate`"
+    assert refused.value.message.startswith(f"{RUN}: run `tierqueue migrate`")
 
 
 @pytest.mark.parametrize(
