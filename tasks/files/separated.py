@@ -108,7 +108,8 @@ def _measured(path: Path, encoding: str, separator: str) -> tuple[tuple[str, ...
                 line = reader.line_num
                 total += 1
     except csv.Error as error:
-        raise InvalidItem(f"{path} is not CSV: {error} (after line {line})") from None
+        open_quote = " (a quotation mark is never closed)" * ("unexpected end" in str(error))
+        raise InvalidItem(f"{path} is not CSV: {error} after line {line}{open_quote}") from None
     if not total:
         raise InvalidItem(f"{path} has no rows")
     return tuple(header), total

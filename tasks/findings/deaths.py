@@ -77,7 +77,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
 def _why(group: Deaths) -> str:
     if group.ceiling is not None:
         return f"{group.reason}, {label(group.ceiling)}"
-    kind = "their own max_cost" if group.kind == "item" else group.kind
+    kind = "its own max_cost" if group.kind == "item" else group.kind
     return f"{group.reason}, {kind}" if kind else group.reason
 
 

@@ -77,7 +77,8 @@ class JobSinks:
         try:
             last = look.pages(after, refused=over)
         except InvalidItem as error:
-            failed = str(error.fields.get("kind", "the address is not there"))
+            unset = f"the routing stage has no {sink.place.removeprefix('env:')}"
+            failed = str(error.fields.get("kind", unset))
         self._note(look, last, ended, failed, over=over, cancelled=over and progress.cancelled)
         return True
 

@@ -156,7 +156,9 @@ def task_types() -> Mapping[str, ItemTask]:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise Misconfigured(f"{PREFIX}IMPORTS names {module}: {error}") from None
+            raise Misconfigured(
+                f"{PREFIX}IMPORTS names {module}: {error} (in this folder and on PYTHONPATH)"
+            ) from None
     return ItemTask.declared
 
 

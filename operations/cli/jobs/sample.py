@@ -164,7 +164,11 @@ def _print(job_id: str, total: int, found: SampleReport, policy: Policy) -> None
     else:
         least, most = duration(found.seconds.low), duration(found.seconds.high)
         say(f"time: about {duration(found.seconds.value)}, between {least} and {most}")
-    say(f"go on: tierqueue job continue {job_id}", f"or not: tierqueue job cancel {job_id}")
+    say(
+        f"each beside its row: tierqueue job results {job_id}",
+        f"go on: tierqueue job continue {job_id}",
+        f"or not: tierqueue job cancel {job_id}",
+    )
 
 
 def _why(row: Any) -> str:

@@ -236,7 +236,7 @@ def _ends(now: jobs.Progress) -> str:
     if now.submitted < now.total:
         states = f"{states or 'none'}, {now.total - now.submitted} not submitted"
     if now.reused:
-        states = f"{states}, {now.reused} reused"
+        states = f"{states}, {now.reused} of them reused"
     return f"{states}; {', '.join(money)}"
 
 

@@ -228,7 +228,7 @@ def _draw(columns: list[Column], whole: list[list[str]], space: int) -> None:
         drawn.add_row(*(Text(row[place]) for place in shown))
     Console(file=sys.stdout, width=space, force_terminal=not _plain()).print(drawn)
     if missing:
-        click.echo(f"not shown, the terminal is too narrow: {', '.join(missing)}; {_WHOLE}")
+        paragraph("", f"not shown, the terminal is too narrow: {', '.join(missing)}; {_WHOLE}")
 
 
 def _cut(text: str) -> str:

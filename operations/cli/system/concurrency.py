@@ -101,9 +101,9 @@ def in_the_way(tier: Concurrency) -> str | None:
     if tier.workers == 0:
         return f"{name}: no worker of it runs now; start one with: tierqueue worker {name}"
     if tier.bound_by == "workers":
-        whose = "its worker" if tier.workers == 1 else f"its {tier.workers} workers"
+        whose = "its worker lets" if tier.workers == 1 else f"its {tier.workers} workers let"
         return (
-            f"{name}: in force are {tier.in_force}, because {whose} let no more through; grow the"
+            f"{name}: in force are {tier.in_force}, because {whose} no more through; grow the"
             f" pool in Flower, or start another: tierqueue worker {name} -c {more - tier.in_force}"
         )
     return (

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from tierqueue.router.policy.policy import Policy
     from tierqueue.router.route import Route
 
-
 _T = TypeVar("_T")
+
+_A_MODELS = "a floor of its own or one above gpu, a min_confidence or an image"
+"""What neither rules nor a surrogate answer."""
 
 
 @click.command(
@@ -189,7 +191,7 @@ def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:
 
     rules = f"the rules {stated.name} ({stated.version})"
     if wants_a_model(new, demands_of(new, policy, this_moment()).floor):
-        return f"{rules}, which leave it alone: it asks for more than rules have"
+        return f"{rules}, which leave it alone: it has {_A_MODELS}"
     there = in_service(policy, new.task)
     assert there is not None
     found = there.answer(task_named(new.task), new.arguments)
@@ -207,7 +209,7 @@ def _certified(new: "NewItem", version: str, policy: "Policy") -> str:
 
     floor = demands_of(new, policy, this_moment()).floor
     if wants_a_model(new, floor):
-        return f"{version}, which leaves it alone: it asks for more than a surrogate has"
+        return f"{version}, which leaves it alone: it has {_A_MODELS}"
     surrogates = Surrogates(policy)
     found = surrogates.offer(new, floor, new.arguments, ())
     if found is None:

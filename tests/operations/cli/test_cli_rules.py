@@ -185,7 +185,7 @@ def test_rules_are_retired_and_put_back(tierqueue: Command, ledger: Ledger, file
     [
         ("I lost my card", (), 'which answer {"label": "card", "confidence": null}'),
         ("hello", (), "which have no answer to it: nothing of theirs stands in its text"),
-        ("I lost my card", ("--floor", "gpu"), "which leave it alone"),
+        ("I lost my card", ("--floor", "gpu"), "which leave it alone: it has a floor of its own"),
         (
             "I lost my card",
             ("--set", "instructions=Be strict."),

@@ -165,7 +165,7 @@ def test_a_column_without_a_name_is_named_by_its_place(tmp_path: Path) -> None:
         ("", "is empty"),
         ("text\n", "has no rows"),
         ("text,text\na,b\n", "'text' stands there twice"),
-        ('text\nfine\n"never closed\nmore\n', "is not CSV: unexpected end of data"),
+        ('text\nfine\n"never closed\nmore\n', r"after line 2 \(a quotation mark is never closed"),
     ],
 )
 def test_a_file_that_cannot_be_a_job_is_refused_with_the_reason(

@@ -95,5 +95,5 @@ def test_what_died_of_a_ceiling_comes_back_with_it() -> None:
     assert "tierqueue ceilings raise budget:acme day LIMIT --replay" in wrong(looked)["died"].do
     assert "ceiling_used_up" not in notes(looked)
     own = notes(facts(ROUTING, toll=toll(9_999, died("cost_ceiling", 2, "item"))))["died"]
-    assert "their own max_cost" in own.what
+    assert "its own max_cost" in own.what
     assert "--max-cost" in own.do

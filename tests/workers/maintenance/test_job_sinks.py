@@ -133,7 +133,11 @@ def test_what_fails_for_days_is_given_up_and_the_same_command_tries_again(
         ledger_sinks.note(connection, job_id, tries=TRIES - 1)
     look(producer)
     sink = sink_of(producer, job_id)
-    assert (sink.look_at, sink.tries, sink.error) == (None, TRIES, "the address is not there")
+    assert (sink.look_at, sink.tries, sink.error) == (
+        None,
+        TRIES,
+        "the routing stage has no HELPDESK",
+    )
     assert "given up" in failing(producer)[0].what
     monkeypatch.setenv("HELPDESK", address)
     again = submitted(producer, path)
