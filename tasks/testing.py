@@ -16,7 +16,7 @@ from celery.backends.base import DisabledBackend
 
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.results.promises import Ending, Promise
-from tierqueue.router.errors import BY_REASON, InvalidItem
+from tierqueue.router.errors import BY_REASON, DeadLettered, InvalidItem
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Accepted, Completed, Usage
 from tierqueue.tasks.results import fulfil
@@ -39,7 +39,8 @@ class Call:
 
 
 Say = Callable[[Call], Any]
-"""What is answered to a call: text, or a value that is its JSON; an exception is raised."""
+"""What is answered to a call: text, or a value that is its JSON. A ``DeadLettered`` error ends the
+item, so that ``.get()`` raises it; any other exception is raised by the call itself."""
 
 
 @dataclass(slots=True)
@@ -161,6 +162,9 @@ def _ending(
         call = Call(task.name, arguments, task.prompt(arguments), attempt)
         calls.asked.append(call)
         said = say(call)
+        if isinstance(said, DeadLettered):
+            error = {"reason": said.reason, "message": said.message, "fields": said.fields}
+            break
         if isinstance(said, BaseException):
             raise said
         text = said if isinstance(said, str) else json.dumps(said)

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from examples.triage import triage
-from tierqueue.router.errors import Exhausted, InvalidItem
-from tierqueue.router.errors import Rejected as RejectedError
-from tierqueue.tasks import classify, complete
+from tierqueue.tasks import classify, complete, errors
+from tierqueue.tasks.errors import InvalidItem
 from tierqueue.tasks.testing import Call, answering, recorded
 
 GOOD = {"urgency": "today", "team": "building", "reason": "It is stuck again."}
@@ -39,7 +38,7 @@ def test_an_answer_that_is_refused_is_asked_for_again() -> None:
 def test_what_the_task_type_never_accepts_ends_as_it_would() -> None:
     with answering(lambda call: {"urgency": "soon"}, attempts=3) as calls:
         result = triage.delay("The lift is stuck.")
-        with pytest.raises(RejectedError) as ended:
+        with pytest.raises(errors.Rejected) as ended:
             result.get()
     assert len(calls.asked) == 3
     assert ended.value.fields["item"] == result.id
@@ -97,8 +96,19 @@ def test_bad_input_is_refused_as_a_call_refuses_it() -> None:
         pass
 
 
-def test_an_error_can_be_an_answer() -> None:
-    with answering({complete.name: [Exhausted("tried too often")]}), pytest.raises(Exhausted):
+def test_what_ends_an_item_can_be_an_answer_and_is_raised_by_get() -> None:
+    spent = errors.CostCeilingExceeded("the budget is spent", {"ceiling": "budget:acme day"})
+    with answering({complete.name: [spent]}):
+        result = complete.delay("Say hello")
+        with pytest.raises(errors.CostCeilingExceeded) as ended:
+            result.get()
+    assert ended.value.fields == {"ceiling": "budget:acme day"}
+    assert result.failed()
+
+
+def test_what_a_call_raises_can_be_an_answer_and_is_raised_by_the_call() -> None:
+    away = errors.LedgerMismatch("not migrated")
+    with answering({complete.name: [away]}), pytest.raises(errors.LedgerMismatch):
         complete.delay("Say hello")
 
 

@@ -1,0 +1,68 @@
+"""What calls and ``.get()`` raise: ``from tierqueue.tasks import errors``, then ``errors.NoRoute``.
+
+A call raises ``InvalidItem``, ``Misconfigured`` or ``LedgerMismatch``; ``.get()`` one of the
+subclasses of ``DeadLettered``, whose ``reason`` is the dead letter's. All are ``TierqueueError``.
+``errors.Rejected`` is raised; ``tierqueue.tasks.Rejected`` is what a ``validate`` returns.
+"""
+
+from tierqueue.router.errors import (
+    AnswerNotHeld,
+    Cancelled,
+    ChargeUnknown,
+    ContextWindowExceeded,
+    CostCeilingExceeded,
+    DeadLettered,
+    DeadlineExceeded,
+    EgressRefused,
+    Erased,
+    Exhausted,
+    InternalError,
+    InvalidItem,
+    LedgerMismatch,
+    LowConfidence,
+    Misconfigured,
+    NoRoute,
+    Poisoned,
+    Rejected,
+    Repetitive,
+    RequestRefused,
+    RequestTooLarge,
+    TaskCodeFailed,
+    TierqueueError,
+    Truncated,
+    Undecodable,
+    Unpriced,
+    Withheld,
+    WrongModel,
+)
+
+__all__ = [
+    "AnswerNotHeld",
+    "Cancelled",
+    "ChargeUnknown",
+    "ContextWindowExceeded",
+    "CostCeilingExceeded",
+    "DeadLettered",
+    "DeadlineExceeded",
+    "EgressRefused",
+    "Erased",
+    "Exhausted",
+    "InternalError",
+    "InvalidItem",
+    "LedgerMismatch",
+    "LowConfidence",
+    "Misconfigured",
+    "NoRoute",
+    "Poisoned",
+    "Rejected",
+    "Repetitive",
+    "RequestRefused",
+    "RequestTooLarge",
+    "TaskCodeFailed",
+    "TierqueueError",
+    "Truncated",
+    "Undecodable",
+    "Unpriced",
+    "Withheld",
+    "WrongModel",
+]
