@@ -99,6 +99,11 @@ def _attempt(attempt: Any) -> str:
     return f"{attempt['deployment']}: {attempt['outcome'] or 'running'}{cost}"
 
 
+def _is_worker(worker: Mapping[str, Any]) -> bool:
+    """Whether it said so itself: a command that tells of an item is taken for one by Celery."""
+    return worker["sw_ident"] is not None
+
+
 class WorkersPage(WorkersView):  # type: ignore[misc]
     """The workers, under what is wrong; one whose deployments are held back says so in its row."""
 
@@ -113,14 +118,18 @@ class WorkersPage(WorkersView):  # type: ignore[misc]
 
     def write(self, chunk: Any) -> None:
         if isinstance(chunk, dict):
+            chunk["data"] = [worker for worker in chunk["data"] if _is_worker(worker)]
             for worker in chunk["data"]:
                 self._mark_stopped(worker)
         super().write(chunk)
 
     def render(self, template_name: str, **shown: Any) -> Any:
         # An error's page is a template of its own, without workers.
-        for worker in shown.get("workers", {}).values():
-            self._mark_stopped(worker)
+        if "workers" in shown:
+            found = shown["workers"].items()
+            shown["workers"] = {name: worker for name, worker in found if _is_worker(worker)}
+            for worker in shown["workers"].values():
+                self._mark_stopped(worker)
         return super().render(template_name, **shown)
 
     def finish(self, chunk: Any = None) -> Any:

@@ -1,6 +1,7 @@
 """Flower shows every item with its true state and none of its contents."""
 
 import json
+import os
 import socket
 import urllib.parse
 import urllib.request
@@ -14,6 +15,7 @@ from tierqueue.ledger.in_force import conditions
 from tierqueue.router.condition import REFUSALS, Fault
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import classify
+from tierqueue.tasks.app import app
 
 LABELS = ["lost card", "refund"]
 
@@ -100,6 +102,16 @@ def test_a_dead_item_shows_why_where_and_what_it_cost(running: RunningSystem) ->
     page = _page(running, f"/task/{bad.id}")
     assert "no_route" in page
     assert "nobody sees" not in page
+
+
+def test_a_command_that_tells_of_an_item_is_no_worker(running: RunningSystem) -> None:
+    with app.events.default_dispatcher() as command:
+        command.send("task-received", uuid="a-command", name="tierqueue.classify")
+    until(lambda: _tasks(running).get("a-command"))
+    worker, named = f"gpu@{socket.gethostname()}", f"gen{os.getpid()}@"
+    until(lambda: worker in _page(running, "/workers?json=1"))
+    assert named not in _page(running, "/workers")
+    assert named not in _page(running, "/workers?json=1")
 
 
 def test_workers_whose_deployment_is_held_back_say_so(running: RunningSystem) -> None:
