@@ -3,7 +3,6 @@
 Time limits and draining are ours: on Celery's threads pool nothing of Celery's ends a task.
 """
 
-import gc
 import os
 import signal
 import socket
@@ -60,7 +59,7 @@ from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
 from tierqueue.workers.limits.rates import Chosen
 from tierqueue.workers.limits.stated import StatedLimits
-from tierqueue.workers.process import as_started
+from tierqueue.workers.process import as_started, collector
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.policy_watch import PolicyWatch
@@ -269,8 +268,7 @@ class TierWorker:
         # Another one: what it tells now is told at once, not at the next beat.
         self._beat.close()
         self._beats(self._heartbeat_detail)
-        # What has been loaded stays: the collector need not look through it again and again.
-        gc.freeze()
+        collector.rarely()
         for name in sorted(refused):
             self._executor.say_keyless(name)
         self._policy_watch.start()

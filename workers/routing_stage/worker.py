@@ -1,6 +1,5 @@
 """The routing stage's process: Celery takes wakes and calls by name, one thread looks."""
 
-import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from tierqueue.tasks.schedules import jobs as scheduled_jobs
 from tierqueue.workers.maintenance import job_sinks, job_webhooks, upkeep
 from tierqueue.workers.maintenance.documents import Documents
 from tierqueue.workers.maintenance.expiry import Expiry
-from tierqueue.workers.process import as_started
+from tierqueue.workers.process import as_started, collector
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.routing_stage.stage import TICK, RoutingStage
@@ -86,8 +85,7 @@ class RoutingWorker:
         except Exception as error:
             _log.exception("routing_stage_cannot_start")
             raise SystemExit(1) from error
-        # What has been loaded stays: the collector need not look through it again and again.
-        gc.freeze()
+        collector.rarely()
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
         self._tickers = [
             Ticker("expiry", self._expiry.tick, TICK),

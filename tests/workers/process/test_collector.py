@@ -1,0 +1,35 @@
+"""The garbage collector of a worker: what is loaded is no concern of it, and cycles still are."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from tierqueue.workers.process import collector
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    usual = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*usual)
+
+
+class Knot:
+    """One end of a cycle."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.usefixtures("as_before")
+def test_what_is_loaded_is_left_alone_and_what_comes_later_in_cycles_still_goes() -> None:
+    collector.rarely()
+    assert gc.get_freeze_count() > 0
+    seen = weakref.ref(Knot())
+    kept: list[list[int]] = []
+    while seen() is not None:
+        kept.append([len(kept)])
+        assert len(kept) <= 2 * collector.YOUNG, "it looks after so many objects at the latest"

@@ -1,0 +1,15 @@
+"""Python's garbage collector in a process that makes and drops many objects for each item."""
+
+import gc
+
+YOUNG = 20_000
+"""Objects that are made, less those that are gone again, before the collector looks."""
+
+
+def rarely() -> None:
+    """From now on the collector looks seldom, and never at what has been loaded until now.
+
+    With Python's own figures it took a tenth of all that a worker did.
+    """
+    gc.freeze()
+    gc.set_threshold(YOUNG, 20, 50)
