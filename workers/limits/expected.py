@@ -4,10 +4,15 @@ A bound takes each byte of a prompt for a token and each answer for as long as i
 in flight that holds a place which another could have.
 """
 
+import json
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+import redis
 
 from tierqueue.workers.limits.bounds import Spent, Want
 
@@ -16,6 +21,15 @@ FEWEST = 100
 
 LATELY = 500
 """The last calls of a kind that count."""
+
+TOLD = 2000
+"""The last calls of a deployment that its workers tell each other of."""
+
+AGAIN = 10.0
+"""Seconds until a process that has seen too little asks again what the others have."""
+
+KEY_LIFE = 3600
+"""Seconds for which that is kept after the last of them."""
 
 PERCENT = 110
 """Of the most that they used."""
@@ -28,45 +42,88 @@ _Kind = tuple[str, str, int]
 
 
 class Expected:
-    """What one process has seen; safe for threads.
+    """What the workers behind one Redis have seen; safe for threads.
 
     Input and output are expected each for itself, of calls of one task type at one deployment whose
-    bounds are alike.
+    bounds are alike. A process goes by what it has seen itself, and by what the others have where
+    it knows too little; ``prefix`` begins the key of each deployment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
         self._lock = threading.Lock()
         self._unused: dict[tuple[str, str, str, int], deque[int]] = {}
+        self._asked: dict[str, float] = {}
 
-    def learn_all(self, deployment: str, ended: Iterable[Spent]) -> None:
-        """Calls have ended; of those that were sent, and are known, what they used is noted."""
-        for one in ended:
-            if one.slot.want is not None and one.used is not None and one.sent:
-                whole = (one.used[0] + one.cached, one.used[1])
-                self.learn(deployment, one.slot.want, whole)
+    def learn(self, deployment: str, ended: Iterable[Spent]) -> None:
+        """Calls have ended; of those that are known what they used is noted, also for the others.
 
-    def learn(self, deployment: str, want: Want, used: tuple[int, int]) -> None:
-        """A call has ended, and used so many tokens of input and output; where it used none, it was
-        refused before it counted, and says nothing.
+        One that used nothing was refused before it counted, and says nothing. Where Redis gives no
+        answer, only this process knows.
         """
-        if not (want.task and used[0]):
+        seen: list[tuple[Want, tuple[int, int]]] = []
+        for slot, used, sent, _, _, cached in ended:
+            if slot.want is not None and slot.want.task and used is not None and sent and used[0]:
+                seen.append((slot.want, (used[0] + cached, used[1])))
+        if not seen:
             return
+        self._note(deployment, seen)
+        told = [json.dumps([one.task, one.tokens, one.output, *used]) for one, used in seen]
+        key = self.key(deployment)
+        with suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
+            pipe.lpush(key, *told)
+            pipe.ltrim(key, 0, TOLD - 1)
+            pipe.expire(key, KEY_LIFE)
+            pipe.execute()
+
+    def key(self, deployment: str) -> str:
+        """Where stands what the calls of a deployment used, the last one first."""
+        return f"{self._prefix}:expected:{deployment}"
+
+    def _note(self, deployment: str, seen: Iterable[tuple[Want, tuple[int, int]]]) -> None:
         with self._lock:
-            for kind, bound, much in zip(
-                _kinds(want), (want.input, want.output), used, strict=True
-            ):
-                seen = self._unused.setdefault((deployment, *kind), deque(maxlen=LATELY))
-                seen.append(bound - much)
+            for want, used in seen:
+                bounds = (want.input, want.output)
+                for kind, bound, much in zip(_kinds(want), bounds, used, strict=True):
+                    its = self._unused.setdefault((deployment, *kind), deque(maxlen=LATELY))
+                    its.append(bound - much)
+
+    def _ask_others(self, deployment: str, kinds: Iterable[_Kind]) -> None:
+        """Take what all have seen, where this process has seen too little."""
+        now = time.monotonic()
+        with self._lock:
+            few = any(kind[0] and self._few(deployment, kind) for kind in kinds)
+            if not few or now - self._asked.get(deployment, -AGAIN) < AGAIN:
+                return
+            self._asked[deployment] = now
+        with suppress(redis.RedisError, ValueError, TypeError):
+            # Redis is typed for its asynchronous client too.
+            told: list[bytes] = self._client.lrange(self.key(deployment), 0, -1)  # type: ignore[assignment]
+            seen = []
+            for task, tokens, output, *used in map(json.loads, reversed(told)):
+                if min(used) < 0:
+                    raise ValueError("nothing of ours")
+                seen.append((Want("", tokens, output, str(task)), (int(used[0]), int(used[1]))))
+            with self._lock:
+                for kind in [kind for kind in self._unused if kind[0] == deployment]:
+                    del self._unused[kind]
+            self._note(deployment, seen)
+
+    def _few(self, deployment: str, kind: _Kind) -> bool:
+        return len(self._unused.get((deployment, *kind), ())) < FEWEST
 
     def of(self, deployment: str, wanted: Sequence[Want]) -> dict[str, tuple[int, int]]:
         """The most tokens of input and output that calls are expected to use, by their ids; no more
         than their bounds, and those where too little is known of a task type.
         """
+        kinds = {kind for want in wanted for kind in _kinds(want)}
+        self._ask_others(deployment, kinds)
         least: dict[_Kind, int] = {}
         with self._lock:
-            for kind in {kind for want in wanted for kind in _kinds(want)}:
-                unused = self._unused.get((deployment, *kind), ())
-                least[kind] = min(unused) if len(unused) >= FEWEST else 0
+            for kind in kinds:
+                few = self._few(deployment, kind)
+                least[kind] = 0 if few else min(self._unused[(deployment, *kind)])
         return {
             want.id: (
                 _most(want.input, least[kind_of_input]),

@@ -95,7 +95,7 @@ class Limiter:
         self._restore = client.register_script(self.scripts.restore)
         self._client = client
         self.learned = Learned(client, prefix)
-        self._expected = Expected()
+        self._expected = Expected(client, prefix)
         self.seen: dict[str, Seen] = {}
 
     @classmethod
@@ -183,7 +183,7 @@ class Limiter:
         # What is shared is so with calls that may take longer.
         longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
         arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, len(longest), *longest]
-        self._expected.learn_all(bounds.deployment, ended)
+        self._expected.learn(bounds.deployment, ended)
         arguments.append(json.dumps([_told(one) for one in ended]))
         scopes = bounds.deployment, bounds.tier, shared
         each = zip(self._keys.windows(*scopes), self._keys.slots(*scopes), strict=True)

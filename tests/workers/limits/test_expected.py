@@ -1,5 +1,6 @@
 """What a call in flight counts by: what calls of its kind have used lately, or its bound."""
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -7,8 +8,10 @@ import redis
 
 from tests.workers.limits.limiter_twin import on_redis
 from tests.workers.limits.test_limiter import bounds
-from tierqueue.workers.limits.bounds import Spent, Want
+from tierqueue.workers.limits.bounds import Slot, Spent, Want
 from tierqueue.workers.limits.expected import FEWEST, LATELY, Expected
+
+names = itertools.count()
 
 
 @pytest.fixture
@@ -21,23 +24,37 @@ def want(name: str = "next", task: str = "sum", tokens: int = 500, output: int =
     return Want(name, tokens, output, task)
 
 
-def learned(*used: tuple[int, int], times: int = FEWEST) -> Expected:
-    expected = Expected()
-    for number in range(times):
-        expected.learn("d", want(), used[number % len(used)])
-    return expected
+@pytest.fixture
+def prefix() -> str:
+    return f"expected{next(names)}"
+
+
+@pytest.fixture
+def expected(client: redis.Redis, prefix: str) -> Expected:
+    return Expected(client, prefix)
+
+
+def learn(expected: Expected, wanted: Want, *used: tuple[int, int], times: int = FEWEST) -> None:
+    slot = Slot("slot", 0, wanted.input, wanted.output, want=wanted)
+    expected.learn("d", [Spent(slot, used[number % len(used)]) for number in range(times)])
 
 
 def told(expected: Expected, wanted: Want, deployment: str = "d") -> tuple[int, int]:
     return expected.of(deployment, [wanted])[wanted.id]
 
 
-def test_it_is_the_most_that_calls_of_its_kind_have_used_and_a_tenth_more() -> None:
-    assert told(learned((30, 10), (50, 40), (20, 5)), want()) == (55, 44)
+def test_it_is_the_most_that_calls_of_its_kind_have_used_and_a_tenth_more(
+    expected: Expected,
+) -> None:
+    learn(expected, want(), (30, 10), (50, 40), (20, 5))
+    assert told(expected, want()) == (55, 44)
 
 
-def test_of_fewer_than_a_hundred_calls_nothing_less_than_the_bound_is_expected() -> None:
-    assert told(learned((30, 10), times=FEWEST - 1), want()) == (400, 100)
+def test_of_fewer_than_a_hundred_calls_nothing_less_than_the_bound_is_expected(
+    expected: Expected,
+) -> None:
+    learn(expected, want(), (30, 10), times=FEWEST - 1)
+    assert told(expected, want()) == (400, 100)
 
 
 @pytest.mark.parametrize(
@@ -45,34 +62,61 @@ def test_of_fewer_than_a_hundred_calls_nothing_less_than_the_bound_is_expected()
     [(want(task="label"), "d"), (want(task=""), "d"), (want(), "other")],
     ids=["another task type", "one that nobody knows", "another deployment"],
 )
-def test_calls_of_another_kind_say_nothing(other: Want, deployment: str) -> None:
-    assert told(learned((30, 10)), other, deployment) == (400, 100)
+def test_calls_of_another_kind_say_nothing(
+    expected: Expected, other: Want, deployment: str
+) -> None:
+    learn(expected, want(), (30, 10))
+    assert told(expected, other, deployment) == (400, 100)
 
 
-def test_a_longer_prompt_is_none_of_those_that_were_seen() -> None:
-    assert told(learned((30, 10)), want(tokens=900)) == (800, 11)
+def test_a_longer_prompt_is_none_of_those_that_were_seen(expected: Expected) -> None:
+    learn(expected, want(), (30, 10))
+    assert told(expected, want(tokens=900)) == (800, 11)
 
 
-def test_where_no_task_type_is_known_nothing_is_learned() -> None:
-    expected = Expected()
-    for _ in range(FEWEST):
-        expected.learn("d", want(task=""), (30, 10))
-    assert told(expected, want(task="")) == (400, 100)
+@pytest.mark.parametrize(
+    ("wanted", "used"),
+    [(want(task=""), (30, 10)), (want(), (0, 0)), (want(), (390, 120))],
+    ids=["no task type is known", "it was refused and used nothing", "it used more than its bound"],
+)
+def test_otherwise_its_bound_is_expected(
+    expected: Expected, wanted: Want, used: tuple[int, int]
+) -> None:
+    learn(expected, wanted, used)
+    assert told(expected, wanted) == (400, 100)
 
 
-def test_a_call_that_used_nothing_was_refused_and_says_nothing() -> None:
-    assert told(learned((0, 0)), want()) == (400, 100)
-
-
-def test_more_than_the_bound_is_never_expected() -> None:
-    assert told(learned((390, 120)), want()) == (400, 100)
-
-
-def test_what_was_used_long_ago_is_forgotten() -> None:
-    expected = learned((300, 90))
-    for _ in range(LATELY):
-        expected.learn("d", want(), (30, 10))
+def test_what_was_used_long_ago_is_forgotten(expected: Expected) -> None:
+    learn(expected, want(), (300, 90))
+    learn(expected, want(), (30, 10), times=LATELY)
     assert told(expected, want()) == (33, 11)
+
+
+def test_a_worker_that_has_just_started_goes_by_what_the_others_have_seen(
+    expected: Expected, client: redis.Redis, prefix: str
+) -> None:
+    learn(expected, want(), (300, 90), times=1)
+    learn(expected, want(), (30, 10), times=LATELY)
+    assert told(Expected(client, prefix), want()) == (33, 11)
+    assert told(Expected(client, prefix), want(task="label")) == (400, 100)
+
+
+@pytest.mark.parametrize("left", ["no list", "[1]", '["sum", 500, 100, -9, 1]'])
+def test_what_somebody_else_left_at_the_broker_is_not_believed(
+    client: redis.Redis, prefix: str, left: str
+) -> None:
+    started = Expected(client, prefix)
+    client.lpush(started.key("d"), *[left] * FEWEST)
+    assert told(started, want()) == (400, 100)
+
+
+def test_without_an_answer_from_the_broker_a_process_goes_by_its_own_calls(
+    client: redis.Redis, prefix: str
+) -> None:
+    alone = Expected(client, prefix)
+    client.set(alone.key("d"), "no list")
+    learn(alone, want(), (30, 10))
+    assert told(alone, want()) == (33, 11)
 
 
 def test_as_many_calls_are_in_flight_as_are_expected_to_fit(client: redis.Redis) -> None:
