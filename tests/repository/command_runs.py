@@ -52,8 +52,10 @@ def _serve() -> None:
 
     for name in root.list_commands(None):  # type: ignore[arg-type]
         root.get_command(None, name)  # type: ignore[arg-type]
-    import tierqueue.ledger.session  # once, before the forks
-    import tierqueue.tasks.kinds  # noqa: F401
+    import tierqueue.operations.health  # once, before the forks, with what most commands load
+    import tierqueue.operations.status
+    import tierqueue.tasks.kinds
+    import tierqueue.tasks.settings  # noqa: F401
 
     for line in sys.stdin:
         child = os.fork()
