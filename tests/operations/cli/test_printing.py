@@ -204,7 +204,7 @@ def test_a_text_that_the_locale_cannot_write_is_escaped(filled: list[str]) -> No
 
 
 def test_an_argument_that_is_not_utf8_is_one_line(tierqueue: Command) -> None:
-    complaint = tierqueue.complaint("pause", "budget", os.fsdecode(b"caf\xe9"))
+    complaint = tierqueue.complaint("item", "show", os.fsdecode(b"caf\xe9"))
     assert complaint == "error: 'caf\\udce9' is not text: the ledger holds UTF-8 alone\n"
 
 

@@ -190,6 +190,7 @@ def test_a_row_with_an_earlier_answer_is_a_reused_one(ledger: Ledger, tmp_path: 
     assert (found.summary.reused, found.summary.below) == (2, {})
 
 
+@pytest.mark.processes
 def test_an_answer_about_a_document_says_where_it_stands_and_what_is_missing(
     ledger: Ledger, tmp_path: Path
 ) -> None:
