@@ -1,5 +1,6 @@
 """What became of each request of a batch that is over: a line in one of its files, or none."""
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -38,11 +39,13 @@ def by_key(output: Output) -> dict[str, Line]:
     return found
 
 
-def believed(remote: Remote, output: Output, lines: Mapping[str, Line]) -> Remote:
+def believed(
+    remote: Remote, output: Output, lines: Mapping[str, Line], keys: Collection[tuple[str, int]]
+) -> Remote:
     """The batch without what it says of requests that have no line, where its figures and its files
-    do not add up.
+    do not add up, or a line is of none of these claims (item, fence): it may be of any.
     """
-    whole = not output.broken and remote.answered == len(lines)
+    whole = not output.broken and remote.answered == len(lines) and not foreign(keys, lines)
     return remote if whole else replace(remote, unserved=None)
 
 
@@ -103,8 +106,12 @@ def outcome_of(
         message = f"{deployment.name}: an answer came that nobody can read here: {call.kind}"
         return Unknown(kind="internal_error", message=message)
     headers = {"x-simulated": "true"} if simulated else {}
-    response = httpx2.Response(line.status, json=dict(line.body), headers=headers)
-    reply = engine.read(call, response)
+    try:
+        # As it was read: answers may hold halves of characters, and figures that are no JSON.
+        body = json.dumps(line.body).encode()
+    except RecursionError:
+        body = b""
+    reply = engine.read(call, httpx2.Response(line.status, content=body, headers=headers))
     if isinstance(reply, Completed) and _redacted_otherwise(claim, deployment):
         message = f"{deployment.name}: it was redacted by other rules than those in force now"
         return Failed(kind="other_redaction", message=message, transient=True, usage=reply.usage)

@@ -102,9 +102,9 @@ class Settler:
         engine = cast(BatchEngine, station.engine)
         output = self._loop.run(engine.batches.lines(remote))
         lines = results.by_key(output)
-        remote = results.believed(remote, output, lines)
         with self._ledger.read() as connection:
             keys = batches.keys_of(connection, batch.id)
+        remote = results.believed(remote, output, lines, keys)
         counts = results.counted(keys, lines, remote)
         if counts["missing"] and self._may_come(batch, remote):
             return

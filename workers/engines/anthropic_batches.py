@@ -5,7 +5,7 @@ in its results.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, cast
 
 import anthropic
@@ -31,6 +31,9 @@ SECONDS = 60.0
 
 TRANSFER_SECONDS = 600.0
 """How long requests and results may."""
+
+MOST_PAGES = 100
+"""Pages of a list that are looked through for a batch, at the most."""
 
 SKEW = 300
 """Seconds by which Anthropic's clock may differ from ours."""
@@ -96,10 +99,7 @@ class AnthropicBatches:
         """The batch of these requests. Raises ``NotKnownYet`` while one that may be it runs."""
         del name, input_file
         running = False
-        page = await self._client.messages.batches.list(limit=100, timeout=SECONDS)
-        if not isinstance(getattr(page, "data", None), list):
-            raise NotKnownYet
-        async for batch in page:
+        async for batch in self._list():
             if batch.created_at.timestamp() < since - SKEW:
                 break
             told = batch.request_counts
@@ -115,6 +115,29 @@ class AnthropicBatches:
         if running:
             raise NotKnownYet
         return None
+
+    async def _list(self) -> AsyncIterator[MessageBatch]:
+        """All batches, the newest first. Raises ``NotKnownYet`` where it is no list, and where more
+        are said to be there than are shown.
+        """
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            asked = anthropic.omit if after is None else after
+            page = await self._client.messages.batches.list(
+                limit=100, after_id=asked, timeout=SECONDS
+            )
+            found = getattr(page, "data", None)
+            if not isinstance(found, list):
+                raise NotKnownYet
+            for batch in found:
+                yield batch
+            last = found[-1].id if found else None
+            if page.has_more is False or (page.has_more is None and last in (None, after)):
+                return
+            if last in (None, after):
+                break
+            after = last
+        raise NotKnownYet
 
     async def look(self, remote: str) -> Remote:
         """How it stands."""

@@ -154,10 +154,10 @@ class FileBatches(ABC):
             found = batches_of(page)
             for batch in found:
                 yield batch
-            last = found[-1].get("id") if found else None
-            if page.get("has_more") is False or not found or last == after:
+            last, more = found[-1].get("id") if found else None, page.get("has_more")
+            if more is False or (more is None and (not found or last == after)):
                 return
-            if not isinstance(last, str):
+            if not isinstance(last, str) or last == after:
                 raise NotKnownYet
             after = last
 
@@ -207,31 +207,33 @@ class FileBatches(ABC):
             for key in ("output_file", "error_file")
             if isinstance(name := batch.get(f"{key}_id") or batch.get(key), str) and name
         )
+        counts = [count for count in self._counts(batch) if type(count) is int]
+        # What was served of it before it failed is billed.
+        served = any(counts[:1]) or batch.get("output_file_id") or batch.get("output_file")
         return Remote(
             id=_named(batch, "id"),
             state=state,
             over=state in self.over,
             output=output,
-            refused=self._why(batch) if state == "failed" else (),
+            refused=self._why(batch, counts) if state == "failed" and not served else (),
             unserved=self.over.get(state),
-            answered=self._answered(batch),
+            answered=sum(counts) if len(counts) == 2 else None,
         )
 
-    def _why(self, batch: Told) -> tuple[str, ...]:
-        """The codes with which it was refused as a whole."""
+    def _why(self, batch: Told, counts: Sequence[int]) -> tuple[str, ...]:
+        """The codes with which it was refused as a whole, of which nothing was served."""
         errors = batch.get("errors")
         told = errors.get("data") if isinstance(errors, dict) else errors
         rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
         codes = sorted({wire.name(row, "code") or "?" for row in rows})
-        return tuple(codes) or (("failed",) if self._answered(batch) == 0 else ())
+        return tuple(codes) or (("failed",) if counts == [0, 0] else ())
 
-    def _answered(self, batch: Told) -> int | None:
-        """For how many requests a line stands in its files; ``None``: it does not say."""
+    def _counts(self, batch: Told) -> Sequence[Any]:
+        """How many requests were served and how many failed, where it says so: together as many
+        as have a line in its files.
+        """
         counts = batch.get("request_counts")
-        if not isinstance(counts, dict):
-            return None
-        done, failed = counts.get("completed"), counts.get("failed")
-        return done + failed if type(done) is int and type(failed) is int else None
+        return [counts.get("completed"), counts.get("failed")] if isinstance(counts, dict) else ()
 
 
 def batches_of(page: Mapping[str, Any]) -> list[Told]:
@@ -251,9 +253,9 @@ def _named(told: Told, key: str) -> str:
 
 def _epoch(moment: object) -> float | None:
     """Epoch seconds, as numbers or in ISO's form; ``None`` for anything else."""
-    if isinstance(moment, int | float):
-        return float(moment)
     try:
+        if isinstance(moment, int | float):
+            return float(moment)
         return datetime.fromisoformat(str(moment)).timestamp()
     except (ValueError, OverflowError):
         return None

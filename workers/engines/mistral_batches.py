@@ -52,14 +52,13 @@ class MistralBatches(FileBatches):
             found = batches_of(await self._get(self.path, asked))
             for batch in found:
                 yield batch
-            if len(found) < PAGE:
+            if not found:  # a page may be shorter than was asked for
                 return
             page += 1
 
-    def _why(self, batch: Told) -> tuple[str, ...]:
-        """It gives messages and no codes. What was served of it before it failed is billed."""
-        return () if self._answered(batch) or batch.get("output_file") else ("job_failed",)
+    def _why(self, batch: Told, counts: Sequence[int]) -> tuple[str, ...]:  # noqa: ARG002
+        """It gives messages and no codes."""
+        return ("job_failed",)
 
-    def _answered(self, batch: Told) -> int | None:
-        done, failed = batch.get("succeeded_requests"), batch.get("failed_requests")
-        return done + failed if type(done) is int and type(failed) is int else None
+    def _counts(self, batch: Told) -> Sequence[Any]:
+        return batch.get("succeeded_requests"), batch.get("failed_requests")

@@ -3,7 +3,7 @@
 https://docs.together.ai/docs/inference/batch/manage and the pages of its reference.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx2
@@ -53,6 +53,6 @@ class TogetherBatches(FileBatches):
         for batch in found:
             yield batch
 
-    def _why(self, batch: Told) -> tuple[str, ...]:
-        """It gives a message and no code. What was served of it before it failed is billed."""
-        return () if batch.get("output_file_id") else ("job_failed",)
+    def _why(self, batch: Told, counts: Sequence[int]) -> tuple[str, ...]:  # noqa: ARG002
+        """It gives a message and no code."""
+        return ("job_failed",)

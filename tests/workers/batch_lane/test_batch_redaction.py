@@ -3,7 +3,7 @@
 On both providers' batch forms, with the real SDKs against the sandbox.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +98,13 @@ BODY = {
 }
 
 
-def read_with(now: str, **route: Any) -> Outcome:
+def read_with(now: str, body: Mapping[str, Any] = BODY, **route: Any) -> Outcome:
     """What an answer comes to that is read by the policy ``now``, of an item routed like this."""
     deployment = parse_policy(POLICY + now, "test").deployments["best"]
     engine: Any = build(deployment, {"OPENAI_API_KEY": "k"})
     item = an_item(task=complete.name, sensitivity="internal", output_limit=64, route=route)
     claim = a_claim(item, arguments={"prompt": "jane@example.com asks"})
-    line = Line(key=key_of("i", 1), status=200, body=BODY)
+    line = Line(key=key_of("i", 1), status=200, body=body)
     remote = Remote(id="b", state="completed", over=True)
     types = {complete.name: complete}
     station = Station(deployment=deployment, engine=engine)

@@ -1,10 +1,15 @@
 """What the lines of a batch come to: each request in one bucket, whatever the files hold."""
 
+import math
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.workers.batch_lane.test_batch_redaction import BODY, read_with
 from tierqueue.ledger.lifecycle.items import new_id
-from tierqueue.router.outcome import Failed, Interrupted, Outcome, Throttled, Unknown
+from tierqueue.router.outcome import Accepted, Failed, Interrupted, Outcome, Throttled, Unknown
 from tierqueue.workers.batch_lane import results
 from tierqueue.workers.batch_lane.requests import former_key_of, key_of
 from tierqueue.workers.engines.batches import Line, Output, Remote
@@ -43,11 +48,13 @@ def test_what_was_not_served_is_believed_where_figures_and_files_add_up() -> Non
     ended = Remote(id="b", state="x", over=True, answered=2, unserved="batch_expired")
     lines = [Line(key=key_of(*key), status=200) for key in KEYS[:2]]
     whole = Output(lines, 0, simulated=True)
-    told = results.believed(ended, whole, results.by_key(whole))
+    told = results.believed(ended, whole, results.by_key(whole), KEYS)
     assert isinstance(results._without_line("d", told), Interrupted)
     assert results.counted(KEYS, results.by_key(whole), told)["expired"] == 4
-    for output in (Output(lines[:1], 0, simulated=True), Output(lines, 1, simulated=True)):
-        doubted = results.believed(ended, output, results.by_key(output))
+    another = [lines[0], Line(key="another's", status=200)]
+    for found, broken in ((lines[:1], 0), (lines, 1), (another, 0)):
+        output = Output(found, broken, simulated=True)
+        doubted = results.believed(ended, output, results.by_key(output), KEYS)
         assert isinstance(results._without_line("d", doubted), Unknown)
         assert results.counted(KEYS, results.by_key(output), doubted)["expired"] == 0
 
@@ -64,6 +71,24 @@ def test_a_request_without_a_line_may_have_been_billed_unless_the_file_was_refus
     assert isinstance(results._without_line("d", OVER), Unknown)
     assert isinstance(results._without_line("d", full), Throttled)
     assert isinstance(results._without_line("d", bad), Interrupted)
+
+
+def nested(depth: int) -> Any:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("more", "read"),
+    [("\ud83d", Accepted), (math.nan, Accepted), (nested(9_000), Unknown)],
+    ids=["half a character", "no figure", "deep"],
+)
+def test_a_line_that_json_cannot_hold_speaks_for_its_own_request_alone(
+    more: Any, read: type[Outcome]
+) -> None:
+    assert isinstance(read_with("", {**BODY, "more": more}), read)
 
 
 def test_what_the_provider_did_not_serve_goes_live_unless_we_cancelled_it() -> None:

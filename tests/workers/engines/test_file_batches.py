@@ -103,6 +103,49 @@ def test_a_batch_is_looked_for_on_every_page() -> None:
     assert found.id == "ours"
 
 
+@pytest.mark.parametrize("data", [[], [{"id": "x", "status": "?"}]])
+def test_a_list_that_has_more_and_does_not_show_it_says_nothing_of_a_batch(data: Any) -> None:
+    with pytest.raises(NotKnownYet):
+        asked(OpenAIBatches, always(200, {"data": data, "has_more": True}), find)
+
+
+def test_a_page_of_jobs_that_is_shorter_than_was_asked_for_is_not_the_last() -> None:
+    pages: list[list[Any]] = [[{"id": "x", "input_files": []}], [{"id": "b", "input_files": ["f"]}]]
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"data": pages[int(request.url.params["page"])]})
+
+    found = asked(MistralBatches, answer, lambda one: one.find("ours", "f", 1e9, (), ()))
+    assert found is not None
+    assert found.id == "b"
+
+
+@pytest.mark.parametrize("moment", [10**400, None, "soon"])
+def test_a_batch_of_no_moment_that_can_be_read_hides_no_other(moment: Any) -> None:
+    data = [{"id": "x", "created_at": moment}, {"id": "b", "input_file_id": "file-1"}]
+    found = asked(OpenAIBatches, always(200, {"data": data}), find)
+    assert found is not None
+    assert found.id == "b"
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (OpenAIBatches, {"request_counts": {"completed": 3, "failed": 0}}),
+        (OpenAIBatches, {"output_file_id": "f"}),
+        (MistralBatches, {"succeeded_requests": 3, "failed_requests": 0}),
+        (MistralBatches, {"output_file": "f"}),
+        (TogetherBatches, {"output_file_id": "f"}),
+    ],
+)
+def test_a_batch_that_failed_after_some_of_it_was_served_was_not_refused_as_a_whole(
+    kind: type[FileBatches], told: dict[str, Any]
+) -> None:
+    failed = {"id": "b", "status": "failed", "errors": {"data": [{"code": "server_error"}]}}
+    assert asked(kind, always(200, failed), lambda one: one.look("b")).refused
+    assert asked(kind, always(200, failed | told), lambda one: one.look("b")).refused == ()
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -149,16 +149,20 @@ class _Bounded(httpx2.AsyncByteStream):
 
 async def _unpacked(stream: httpx2.AsyncByteStream) -> AsyncIterator[bytes]:
     """Bit by bit: a few bytes that unpack to gigabytes are read no further than is allowed."""
-    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    unpacking = None
     try:
         async for chunk in stream:
             rest = chunk
             while rest:
-                yield unpacking.decompress(rest, _UNPACKED_AT_ONCE)
-                rest = unpacking.unconsumed_tail
-                if unpacking.eof and (rest := unpacking.unused_data):
+                if unpacking is None or unpacking.eof:
+                    # Zeros may fill up what is packed.
+                    if unpacking is not None and not (rest := rest.lstrip(b"\0")):
+                        break
                     unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        if not unpacking.eof:
+                yield unpacking.decompress(rest, _UNPACKED_AT_ONCE)
+                rest = unpacking.unused_data if unpacking.eof else unpacking.unconsumed_tail
+        # An error may come with no body at all.
+        if unpacking is not None and not unpacking.eof:
             raise httpx2.DecodingError("the reply ends in the middle of what was packed")
     except zlib.error:
         raise httpx2.DecodingError("the reply is not packed as it says") from None

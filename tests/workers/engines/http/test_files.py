@@ -42,9 +42,9 @@ def test_results_are_simulated_where_any_file_of_them_is(first: bool) -> None:
     assert not read(plain).simulated
 
 
-async def served(content: bytes, packed: str, cut: int = 0) -> bytes:
+async def served(content: bytes, packed: str, cut: int = 0, more: bytes = b"") -> bytes:
     """What a client of ours reads of a file that a server sends packed so, without its end."""
-    sent = gzip.compress(content, compresslevel=1)
+    sent = gzip.compress(content, compresslevel=1) + more
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -82,3 +82,13 @@ def test_a_file_that_unpacks_beyond_any_size_is_read_no_further() -> None:
 def test_a_file_that_is_not_packed_as_it_says_is_an_error(packed: str, cut: int) -> None:
     with pytest.raises(httpx2.DecodingError):
         asyncio.run(served(b"lines\n" * 1000, packed, cut))
+
+
+@pytest.mark.parametrize("zeros", [0, 5])
+def test_what_is_packed_may_go_on_and_be_filled_up_with_zeros(zeros: int) -> None:
+    more = bytes(zeros) + gzip.compress(b" and more") + bytes(zeros)
+    assert asyncio.run(served(b"lines", "gzip", more=more)) == b"lines and more"
+
+
+def test_a_reply_without_a_body_is_none_that_cannot_be_unpacked() -> None:
+    assert asyncio.run(served(b"lines", "gzip", cut=len(gzip.compress(b"lines")))) == b""
