@@ -182,7 +182,8 @@ def settle(connection: Connection, ready: Ready) -> Settled:
     _park(connection, settled, ready.now)
     written = [entry for settlement in settled for entry in _entries(settlement)]
     for write in stale:
-        written += _correct(connection, write)
+        row = rows.get(write.item_id)
+        written += _correct(connection, write, None if row is None else row.part_of)
     books.write(connection, ready.now, written)
     for done in settled:
         second_items.make(connection, done.item_id, done.again, ready.now)
@@ -305,8 +306,9 @@ def _entries(settlement: Settlement) -> list[Entry]:
     ]
 
 
-def _correct(connection: Connection, settlement: Settlement) -> list[Entry]:
-    """A late reply under an old fence: the attempt's booked charge becomes the actual one.
+def _correct(connection: Connection, settlement: Settlement, document: str | None) -> list[Entry]:
+    """A late reply under an old fence: the attempt's booked charge becomes the actual one, and that
+    of the ``document`` that it is a piece of.
 
     The attempt's outcome becomes ``late``: what its reply would have been is kept in its detail,
     since it was not accepted.
@@ -335,6 +337,8 @@ def _correct(connection: Connection, settlement: Settlement) -> list[Entry]:
             attributed=items.c.attributed + (0 if settlement.counted else difference),
         )
     )
+    if document is not None:
+        _end_late(connection, [(document, difference)])
     return [
         Entry(balance, settlement.item_id, settlement.fence, "correct", 0, difference)
         for balance in attempt.balances

@@ -197,3 +197,16 @@ def test_what_a_piece_costs_that_ends_after_its_document_is_the_documents_cost(
     assert (moves.row(document).state, moves.row(document).spent) == ("cancelled", 0)
     moves.settle(settlement(claim))
     assert (moves.row(claim.item.id).spent, moves.row(document).spent) == (70, 70)
+
+
+def test_what_a_late_reply_to_a_piece_corrects_is_corrected_of_its_ended_document(
+    moves: Moves,
+) -> None:
+    [document] = moves.submit(split={"on_failure": "fail"})
+    [claim] = moves.running(part_of=document, split={"from": 0, "to": 1})
+    moves.expire(claim, cost=100)
+    with moves.ledger.write() as connection:
+        items.cancel(connection, [document], "ada")
+    assert moves.row(document).spent == 100
+    moves.settle(settlement(claim, cost=30))
+    assert (moves.row(claim.item.id).spent, moves.row(document).spent) == (30, 30)
