@@ -105,3 +105,9 @@ def test_where_the_table_and_the_text_differ_the_text_is_right(
     ids = tokenizer.encode("größe")
     _, tokens = vllm_tokens.read(tokenizer, ids, steps([{token_id: 0.5} for token_id in ids]), 0)
     assert b"".join(token.text for token in tokens) == "größe".encode()
+
+
+def test_probabilities_that_are_no_numbers_tell_nothing(tokenizer: Any) -> None:
+    b, o = (tokenizer.encode(letter)[0] for letter in "bo")
+    sure, none = {b: 0.9, o: 0.1}, {b: math.nan, o: math.nan}
+    assert vllm_tokens.read(tokenizer, [b, b], steps([sure, none]), 20) == ("bb", ())

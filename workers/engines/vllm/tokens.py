@@ -3,6 +3,7 @@
 vLLM would spell out each alternative of each token itself; those worth reading are a few.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -26,11 +27,14 @@ def read(
     least so many ``alternatives`` of each token.
 
     vLLM 0.32 computes them after the grammar's mask: what the grammar forbids has probability 0.
+    Of a model whose sums overflow they are no numbers, and then no token is told.
     """
     text: str = tokenizer.decode(ids, skip_special_tokens=True)
     if not steps:
         return text, ()
     shown, shares = _rows(steps, alternatives + 1)
+    if math.isnan(math.fsum(map(math.fsum, shares))):
+        return text, ()
     bytes_of = byte_table(tokenizer)
     texts = [] if bytes_of is None else [bytes_of(token_id) for token_id in ids]
     if bytes_of is None or b"".join(texts).decode(errors="replace") != text:
