@@ -44,7 +44,8 @@ SURE = 120 * MICROSECONDS
 """Microseconds after which a batch that the provider does not know was never created."""
 
 LOST = 24 * HOUR
-"""Microseconds after its deadline after which a batch is given up that nobody can look at."""
+"""Microseconds after its deadline after which a batch is given up that nobody can look at, or that
+is never over."""
 
 MADE = "made, not named"
 """The state of a batch that the provider has made without a word on which it is: it may be found,
@@ -243,6 +244,8 @@ class Lane:
             self._settler.settle(station, batch, remote, self._policies)
             return
         now = self._clock()
+        if now > batch.deadline + LOST:
+            raise NotUnderstood("a batch is never over")
         promote_at = batch.deadline - PROMOTED
         if batch.cancelled_at is None and (now >= promote_at or self._unwanted(batch)):
             self._loop.run(api.cancel(batch.remote))

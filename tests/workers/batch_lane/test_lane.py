@@ -290,6 +290,18 @@ def test_an_item_whose_provider_never_confirms_is_promoted_booked_and_corrected(
     sound(one)
 
 
+def test_a_batch_that_is_never_over_is_given_up_and_takes_no_room_of_others(plant: Plants) -> None:
+    one = plant('median = "9000h"\ncancelling = "9000h"\n')
+    ids = one.submit(prompts(2))
+    one.pass_time(lambda: one.over(ids), step=3_600, most=300_000)
+    [batch] = one.rows(batches)
+    assert (batch["remote_state"], batch["counts"]["missing"]) == ("lost", 2)
+    assert one.states() == {"succeeded": 2}
+    outcomes = Counter(row["outcome"] for row in one.rows(attempts))
+    assert outcomes == {"unknown": 2, "accepted": 2}
+    sound(one)
+
+
 def test_a_batch_that_was_collected_under_another_policy_is_routed_anew(plant: Plants) -> None:
     from tierqueue.ledger.in_force import policies
     from tierqueue.ledger.lifecycle import batches as lane
