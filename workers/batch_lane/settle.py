@@ -17,7 +17,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.lanes import PROMOTED
+from tierqueue.router.policy.lanes import GIVEN_UP
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.settle.decide import settlement
@@ -135,9 +135,13 @@ class Settler:
 
     def _may_come(self, batch: Batch, remote: Remote) -> bool:
         """Whether what its files lack is waited for: one may be cut short, or not be there yet."""
-        now = self._clock()
+        now, given_up = self._clock(), batch.deadline - GIVEN_UP
         over_at = now if batch.over_at is None else batch.over_at
-        if now >= min(over_at + LATE, batch.deadline - PROMOTED):
+        until = over_at + LATE
+        if over_at < given_up:
+            # What the files do have is settled before all of it is given up.
+            until = min(until, given_up - 2 * AGAIN)
+        if now >= until:
             return False
         poll_at = now + AGAIN
         self._note(batch, over_at=over_at, remote_state=remote.state, poll_at=poll_at)

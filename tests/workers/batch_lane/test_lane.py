@@ -393,3 +393,23 @@ def test_a_file_that_is_cut_short_is_read_again_before_anything_of_it_is_booked(
     assert one.states() == {"succeeded": 4}
     assert one.rows(batches)[0]["counts"]["answered"] == 4
     sound(one)
+
+
+def test_a_file_that_is_late_behind_a_cancelled_batch_is_waited_for(
+    plant: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = plant(NEVER)
+    ids = one.submit(prompts(12))
+    whole, looks = FileBatches.lines, [0]
+
+    async def late(self: FileBatches, remote: Remote) -> Output:
+        looks[0] += 1
+        return await whole(self, remote) if looks[0] > 2 else Output([], 0, simulated=True)
+
+    monkeypatch.setattr(FileBatches, "lines", late)
+    one.pass_time(lambda: one.over(ids), step=300)
+    assert one.states() == {"succeeded": 12}
+    assert one.rows(batches)[0]["counts"]["answered"] > 0
+    assert {row["outcome"] for row in one.rows(attempts)} == {"accepted", "interrupted"}
+    assert max(billed(one.logged()).values()) == 1
+    sound(one)
