@@ -5,11 +5,11 @@ only the charge of its own attempt is brought from what was booked to what is kn
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select, update
 
 from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_update, update_many, upsert
 from tierqueue.ledger.ceilings import books
@@ -94,6 +94,9 @@ _CLAIMED = (State.RUNNING, State.HANDED_OVER)
 _COUNTS = ("spent", "attributed", "calls", "lost_claims", "throttles")
 """What a settlement adds to its item's row."""
 
+_ENDED = (
+    select(items.c.id).where(among(items.c.id), items.c.ended_at.is_not(None)).order_by(items.c.id)
+)
 _FENCES = (
     select(
         items.c.id,
@@ -171,19 +174,17 @@ def settle(connection: Connection, ready: Ready) -> Settled:
             if settlement.degraded is not None
         },
     )
-    _end_late(
-        connection,
-        [
-            (rows[settlement.item_id].part_of, settlement.cost)
-            for settlement in settled
-            if rows[settlement.item_id].part_of is not None
-        ],
-    )
     _park(connection, settled, ready.now)
     written = [entry for settlement in settled for entry in _entries(settlement)]
+    more: Counter[str | None] = Counter()
+    for done in settled:
+        more[rows[done.item_id].part_of] += done.cost
     for write in stale:
-        row = rows.get(write.item_id)
-        written += _correct(connection, write, None if row is None else row.part_of)
+        entries, difference = _correct(connection, write)
+        written += entries
+        if difference:
+            more[rows[write.item_id].part_of] += difference
+    _end_late(connection, more)
     books.write(connection, ready.now, written)
     for done in settled:
         second_items.make(connection, done.item_id, done.again, ready.now)
@@ -192,16 +193,16 @@ def settle(connection: Connection, ready: Ready) -> Settled:
     return Settled(ends_of(connection, ended), stale)
 
 
-def _end_late(connection: Connection, costs: Iterable[tuple[str, int]]) -> None:
-    """What pieces cost that ended after their document did (it was cancelled) is its cost too."""
-    more: Counter[str] = Counter()
-    for document, cost in costs:
-        more[document] += cost
-    ended = (items.c.id == bindparam("document"), items.c.ended_at.is_not(None))
-    late = update(items).where(*ended).values(spent=items.c.spent + bindparam("cost"))
-    for document in sorted(more):
-        if more[document]:
-            connection.execute(late, {"document": document, "cost": more[document]})
+def _end_late(connection: Connection, more: Mapping[str | None, int]) -> None:
+    """What pieces cost after their document ended (it was cancelled) is its cost too; ``more`` by
+    document, and ``None`` where there is none.
+    """
+    asked = sorted(one for one, cost in more.items() if one is not None and cost)
+    if not asked:
+        return
+    ended = connection.execute(_ENDED, {"ids": asked}).scalars()
+    late = [{"id": document, "spent": more[document]} for document in ended]
+    prepare_update(connection.dialect.name, items, ("id",), late, ("spent",)).write(connection)
 
 
 def _park(connection: Connection, settled: Sequence[Settlement], now: int) -> None:
@@ -306,9 +307,9 @@ def _entries(settlement: Settlement) -> list[Entry]:
     ]
 
 
-def _correct(connection: Connection, settlement: Settlement, document: str | None) -> list[Entry]:
-    """A late reply under an old fence: the attempt's booked charge becomes the actual one, and that
-    of the ``document`` that it is a piece of.
+def _correct(connection: Connection, settlement: Settlement) -> tuple[list[Entry], int]:
+    """A late reply under an old fence: the attempt's booked charge becomes the actual one. Returns
+    what is to be written for it, and how much more it is.
 
     The attempt's outcome becomes ``late``: what its reply would have been is kept in its detail,
     since it was not accepted.
@@ -320,7 +321,7 @@ def _correct(connection: Connection, settlement: Settlement, document: str | Non
     ).one_or_none()
     if attempt is None or attempt.outcome not in BOOKED or settlement.outcome in BOOKED:
         # Settled before under the same fence (a repeated message), or no wiser than the books.
-        return []
+        return [], 0
     late = replace(
         settlement,
         outcome="late",
@@ -328,7 +329,7 @@ def _correct(connection: Connection, settlement: Settlement, document: str | Non
     )
     update_many(connection, attempts, ("item_id", "fence"), [_closed(late, attempt.ended_at)])
     if not (difference := settlement.cost - attempt.cost):
-        return []
+        return [], 0
     connection.execute(
         update(items)
         .where(items.c.id == settlement.item_id)
@@ -337,9 +338,8 @@ def _correct(connection: Connection, settlement: Settlement, document: str | Non
             attributed=items.c.attributed + (0 if settlement.counted else difference),
         )
     )
-    if document is not None:
-        _end_late(connection, [(document, difference)])
-    return [
+    entries = [
         Entry(balance, settlement.item_id, settlement.fence, "correct", 0, difference)
         for balance in attempt.balances
     ]
+    return entries, difference

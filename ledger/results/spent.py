@@ -70,6 +70,18 @@ _OF_PIECES = (
 )
 
 
+_CLAIMED = (State.RUNNING.value, State.HANDED_OVER.value)
+_CLAIMED_PIECES = (
+    select(items.c.id)
+    .where(among(items.c.part_of), items.c.state.in_(_CLAIMED))
+    .order_by(items.c.id)
+    .with_for_update()
+)
+
+
 def by_pieces(connection: Connection, item_ids: Sequence[str]) -> None:
-    """Of these items those that are documents have cost what their pieces have."""
+    """Of these items those that are documents have cost what their pieces have. Locks what of these
+    is claimed: whoever settles one comes before this, or finds its document ended.
+    """
+    connection.execute(_CLAIMED_PIECES, {"ids": list(item_ids)}).all()
     connection.execute(_OF_PIECES, {"ids": list(item_ids)})
