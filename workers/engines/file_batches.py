@@ -57,8 +57,6 @@ class FileBatches(ABC):
         "cancelled": "batch_cancelled",
     }
     """The states in which nothing more is served, and why what has no line then was not."""
-    newest_first = True
-    """Whether the list of batches has them so."""
 
     def __init__(self, client: openai.AsyncOpenAI, model: str) -> None:
         self._client = client
@@ -128,32 +126,31 @@ class FileBatches(ABC):
     ) -> Remote | None:
         """The batch of that name or of that file, among those created since."""
         seen = 0
-        async for batch in self._list(since - SKEW):
-            metadata = batch.get("metadata")
-            named = metadata.get(NAME) if isinstance(metadata, dict) else None
-            if named == name or (input_file is not None and input_file in self._inputs(batch)):
-                return self._remote(batch)
-            created = _epoch(batch.get("created_at"))
-            if self.newest_first and created is not None and created < since - SKEW:
-                return None
-            seen += 1
+        async for page in self._pages():
+            for batch in page:
+                metadata = batch.get("metadata")
+                named = metadata.get(NAME) if isinstance(metadata, dict) else None
+                if named == name or (input_file is not None and input_file in self._inputs(batch)):
+                    return self._remote(batch)
+            seen += len(page)
             if seen >= MOST_LISTED:
                 raise NotKnownYet
+            if _ends_before(page, since - SKEW):
+                return None
         return None
 
     def _inputs(self, batch: Told) -> Sequence[Any]:
         """The ids of its input files."""
         return [batch.get("input_file_id")]
 
-    async def _list(self, since: float) -> AsyncIterator[Told]:  # noqa: ARG002 - asked by a page
-        """All batches, or those created since. Raises ``NotKnownYet`` where it is no list."""
+    async def _pages(self) -> AsyncIterator[Sequence[Told]]:
+        """All batches, a page at a time. Raises ``NotKnownYet`` where it is no list."""
         after: str | None = None
         while True:
             asked = {"limit": 100, **({} if after is None else {"after": after})}
             page = await self._get(self.path, asked)
             found = batches_of(page)
-            for batch in found:
-                yield batch
+            yield found
             last, more = found[-1].get("id") if found else None, page.get("has_more")
             if more is False or (more is None and (not found or last == after)):
                 return
@@ -242,6 +239,14 @@ def batches_of(page: Mapping[str, Any]) -> list[Told]:
     if not isinstance(found, list) or not all(isinstance(batch, dict) for batch in found):
         raise NotKnownYet
     return found
+
+
+def _ends_before(page: Sequence[Told], moment: float) -> bool:
+    """Whether a page of a list that has the newest first goes back beyond a moment."""
+    created = [_epoch(batch.get("created_at")) for batch in page]
+    told = [one for one in created if one is not None]
+    descending = told == sorted(told, reverse=True) and len(set(told)) > 1
+    return descending and told[-1] < moment
 
 
 def _named(told: Told, key: str) -> str:

@@ -45,15 +45,14 @@ class MistralBatches(FileBatches):
         found = batch.get("input_files")
         return found if isinstance(found, list) else []
 
-    async def _list(self, since: float) -> AsyncIterator[Told]:  # noqa: ARG002 - newest first
+    async def _pages(self) -> AsyncIterator[Sequence[Told]]:
         page = 0
         while True:
             asked = {"page": page, "page_size": PAGE, "order_by": "-created"}
             found = batches_of(await self._get(self.path, asked))
-            for batch in found:
-                yield batch
             if not found:  # a page may be shorter than was asked for
                 return
+            yield found
             page += 1
 
     def _why(self, batch: Told, counts: Sequence[int]) -> tuple[str, ...]:  # noqa: ARG002

@@ -26,8 +26,6 @@ class AzureBatches(OpenAIBatches):
     https://learn.microsoft.com/azure/foundry/openai/how-to/batch
     """
 
-    newest_first = False
-
     def _asked(self, name: str, input_file: str) -> dict[str, Any]:
         # Its guide says the path of the batch without the version that stands in each line.
         return super()._asked(name, input_file) | {"endpoint": "/chat/completions"}

@@ -16,8 +16,6 @@ from tierqueue.workers.engines.http import wire
 class TogetherBatches(FileBatches):
     """The batches of one deployment."""
 
-    newest_first = False
-
     async def _upload(self, name: str, content: bytes) -> Told:
         sent = await self._client.post(
             "/files/upload",
@@ -43,15 +41,14 @@ class TogetherBatches(FileBatches):
         made = told.get("job")
         return made if isinstance(made, dict) else told
 
-    async def _list(self, since: float) -> AsyncIterator[Told]:  # noqa: ARG002 - it has one list
+    async def _pages(self) -> AsyncIterator[Sequence[Told]]:
         response = await self._client.get(
             self.path, cast_to=httpx2.Response, options={"timeout": SECONDS}
         )
         found = wire.json_of(response)
         if not isinstance(found, list) or not all(isinstance(batch, dict) for batch in found):
             raise NotKnownYet
-        for batch in found:
-            yield batch
+        yield found
 
     def _why(self, batch: Told, counts: Sequence[int]) -> tuple[str, ...]:  # noqa: ARG002
         """It gives a message and no code."""

@@ -120,6 +120,27 @@ def test_a_page_of_jobs_that_is_shorter_than_was_asked_for_is_not_the_last() -> 
     assert found.id == "b"
 
 
+@pytest.mark.parametrize("ours", [0, 1, 2])
+def test_a_batch_is_found_in_whatever_order_its_list_is(ours: int) -> None:
+    created = [1.0, 2.0, 1.5]
+    data: list[Any] = [{"id": f"x{moment}", "created_at": moment} for moment in created]
+    data.insert(ours, {"id": "b", "created_at": 1e9, "input_file_id": "file-1"})
+    pages = {None: data[:2], data[1]["id"]: data[2:]}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        named = request.url.params.get("after")
+        return httpx2.Response(200, json={"data": pages[named], "has_more": named is None})
+
+    found = asked(OpenAIBatches, answer, find)
+    assert found is not None
+    assert found.id == "b"
+
+
+def test_a_list_with_the_newest_first_is_read_no_further_than_it_must() -> None:
+    data = [{"id": "x", "created_at": 2e9}, {"id": "y", "created_at": 1e9 - 9_999}]
+    assert asked(OpenAIBatches, always(200, {"data": data, "has_more": True}), find) is None
+
+
 @pytest.mark.parametrize("moment", [10**400, None, "soon"])
 def test_a_batch_of_no_moment_that_can_be_read_hides_no_other(moment: Any) -> None:
     data = [{"id": "x", "created_at": moment}, {"id": "b", "input_file_id": "file-1"}]
