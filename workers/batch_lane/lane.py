@@ -40,8 +40,9 @@ POLL = 60 * MICROSECONDS
 SOON = 15 * MICROSECONDS
 """The same for one that is cancelled."""
 
-SURE = 120 * MICROSECONDS
-"""Microseconds after which a batch that the provider does not know was never created."""
+SURE = 720 * MICROSECONDS
+"""Microseconds after which a batch that the provider does not know was never created: longer than
+the call that creates one may take."""
 
 LOST = 24 * HOUR
 """Microseconds after its deadline after which a batch is given up that nobody can look at, or that

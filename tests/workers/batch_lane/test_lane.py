@@ -13,6 +13,7 @@ from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.tables import attempts, batches, items
 from tierqueue.workers.batch_lane.results import BUCKETS
+from tierqueue.workers.engines.anthropic_batches import TRANSFER_SECONDS, AnthropicBatches
 from tierqueue.workers.engines.batches import Output, Remote
 from tierqueue.workers.engines.file_batches import FileBatches
 
@@ -116,6 +117,28 @@ def test_a_message_batch_is_found_again_by_what_it_holds(plant: Plants, step: st
     assert one.states() == {"succeeded": 4}
     assert max(billed(one.logged()).values()) == 1
     assert billed(one.logged()) == booked(one.ledger)
+    sound(one)
+
+
+def test_what_takes_as_long_to_be_made_as_it_may_is_looked_for_before_it_is_made_again(
+    plant: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = plant(SLOW, engine="anthropic")
+    ids = one.submit(prompts(2))
+    whole, made = AnthropicBatches.create, []
+
+    async def slow(self: AnthropicBatches, *asked: Any) -> Remote:
+        made.append(one.now)
+        if len(made) == 1:
+            one.advance(TRANSFER_SECONDS)
+            raise TimeoutError
+        return await whole(self, *asked)
+
+    monkeypatch.setattr(AnthropicBatches, "create", slow)
+    one.pass_time(lambda: one.over(ids))
+    first, second = made
+    assert second - first >= (TRANSFER_SECONDS + 120) * SECOND
+    assert one.states() == {"succeeded": 2}
     sound(one)
 
 
