@@ -57,7 +57,9 @@ def test_a_file_that_is_late_behind_a_cancelled_batch_is_waited_for(
     sound(one)
 
 
-def test_a_batch_that_is_never_over_is_given_up_and_takes_no_room_of_others(plant: Plants) -> None:
+def test_a_batch_that_is_never_over_is_given_up_and_leaves_its_tokens_to_others(
+    plant: Plants,
+) -> None:
     one = plant('median = "9000h"\ncancelling = "9000h"\n')
     ids = one.submit(prompts(2))
     one.pass_time(lambda: one.over(ids), step=3_600, most=300_000)
