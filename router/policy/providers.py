@@ -128,12 +128,13 @@ def with_batch_api(stated: dict[str, Any], profiles: dict[str, Profile]) -> dict
         host = next((one for one in profiles.values() if one.serves(url)), None)
     except (ValueError, AttributeError):  # no address at all, which is refused elsewhere
         host = None
-    if host is not None and host.batch is None:
-        raise ValueError(
-            f"batch: {host.title} has no batches in a form that is known here: leave batch out,"
-            " or state batch.api"
-        )
     named = profiles.get(str(stated.get("profile"))) or host
+    for provider in (host, named):
+        if provider is not None and provider.vendor and provider.batch is None:
+            raise ValueError(
+                f"batch: {provider.title} has no batches in a form that is known here: leave batch"
+                " out, or state batch.api"
+            )
     api = own if named is None else named.batch or own
     return {**stated, "batch": {"api": api, **batch}}
 

@@ -136,6 +136,7 @@ prices = {{ input = "1", output = "2" }}
 {more}
 batch = {{ prices = {{ input = "0.5", output = "1" }}{batch} }}
 """
+PROXY = 'base_url = "http://proxy/v1"'
 AZURE = 'base_url = "https://a.openai.azure.com/openai/v1"'
 
 
@@ -149,9 +150,9 @@ AZURE = 'base_url = "https://a.openai.azure.com/openai/v1"'
         ("together", "", "", "together"),
         ("groq", "", "", "openai"),
         ("fireworks", "", ', api = "openai"', "openai"),
-        ("mistral", 'base_url = "http://proxy/v1"', "", "mistral"),
-        ("litellm", 'base_url = "http://proxy/v1"', "", "openai"),
-        ("deepseek", 'base_url = "http://proxy/v1"', "", "openai"),
+        ("mistral", PROXY, "", "mistral"),
+        ("litellm", PROXY, "", "openai"),
+        ("deepseek", PROXY, ', api = "openai"', "openai"),
     ],
 )
 def test_how_batches_are_asked_for_is_as_the_profile_or_the_policy_says(
@@ -163,10 +164,13 @@ def test_how_batches_are_asked_for_is_as_the_profile_or_the_policy_says(
     assert found.api == api
 
 
+@pytest.mark.parametrize("more", ["", PROXY])
 @pytest.mark.parametrize("profile", ["deepseek", "fireworks", "gemini", "moonshot"])
-def test_batches_of_a_provider_that_has_none_in_a_known_form_are_refused(profile: str) -> None:
+def test_batches_of_a_provider_that_has_none_in_a_known_form_are_refused(
+    profile: str, more: str
+) -> None:
     with pytest.raises(InvalidPolicy, match="has no batches in a form that is known here"):
-        parse_policy(AT.format(profile=profile, more="", batch=""), "test")
+        parse_policy(AT.format(profile=profile, more=more, batch=""), "test")
 
 
 def test_a_form_that_the_engine_does_not_speak_is_refused() -> None:
