@@ -27,11 +27,16 @@ NOWHERE = "nowhere"
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """An item that would go elsewhere: from which deployment, to which, and why there."""
+    """An item that would go elsewhere: from which deployment, to which, and why.
+
+    ``rule``: by which rule, or for which reason, it is not where it was, such as ``floor``;
+    ``deployment``: the policy has it no more; ``routed``: it was nowhere.
+    """
 
     item: str
     before: str
     after: str
+    rule: str
     why: str
 
 
@@ -115,10 +120,12 @@ def replayed(
         after, cost = NOWHERE, Expected()
         first = below.answers(item, answered_at) if isinstance(chosen, Route) else None
         if first is not None:
-            after, why = first.by.value, f"{first.by.in_words} answers: {first.version}"
+            after, rule = first.by.value, first.by.value
+            why = f"{first.by.in_words} answers: {first.version}"
             signals = replace(signals, predicted=None)
         elif isinstance(chosen, Route):
-            after, why = chosen.deployment, chosen.reasons[0]
+            after = chosen.deployment
+            rule, why = _kept_off(chosen, before)
             likely = _likely(work, chosen, signals, policy, conditions, known)
             found.unknown += likely is None
             cost = likely or _bound(chosen)
@@ -127,7 +134,7 @@ def replayed(
             elif (full := spending.spend(item, work, chosen, cost.value)) is not None:
                 found.refused.add(item.id, "cost_ceiling", full)
         else:
-            why = chosen.message
+            rule, why = chosen.reason, chosen.message
             if before is not None:
                 found.refused.add(item.id, chosen.reason, why)
         found.expected = found.expected + cost
@@ -136,8 +143,18 @@ def replayed(
         found.without = found.without + cost
         found.after[after] += 1
         if after != (before or NOWHERE):
-            found.moves.append(Move(item.id, before or NOWHERE, after, why))
+            found.moves.append(Move(item.id, before or NOWHERE, after, rule, why))
     return found
+
+
+def _kept_off(route: Route, before: str | None) -> tuple[str, str]:
+    """The rule that keeps an item from where it went before, and why."""
+    if before is None:
+        return "routed", route.reasons[0]
+    refused = (refusal for refusal in route.refusals if refusal.deployment == before)
+    if (refusal := next(refused, None)) is not None:
+        return refusal.rule, f"{before}: {refusal.why}"
+    return "deployment", f"the policy has no deployment {before}"
 
 
 def _likely(

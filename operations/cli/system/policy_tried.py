@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tierqueue.operations.cli.input.names import ago
@@ -104,7 +105,10 @@ def print_replayed(outcome: Replayed, shown: int, simulated: Collection[str]) ->
     if outcome.predicted:
         without = format_usd(round(outcome.without.value))
         paragraph("", f"expected without predictors: {without}")
-    say(f"{count(len(outcome.moves), 'item')} would go elsewhere")
+    rules = Counter(move.rule for move in outcome.moves)
+    by_rule = ", ".join(f"{items:,} {rule}" for rule, items in rules.most_common())
+    elsewhere = f"{count(len(outcome.moves), 'item')} would go elsewhere"
+    paragraph("", f"{elsewhere}: {by_rule}" if by_rule else elsewhere)
     for move in outcome.moves[:shown]:
         before, after = (marked(name, name in simulated) for name in (move.before, move.after))
         paragraph("  ", f"{move.item}: {before} -> {after}, {move.why}")

@@ -67,7 +67,27 @@ def test_items_that_would_go_elsewhere_are_named_with_why(
     assert told["unknown"] == 2
     said = tierqueue("policy", "replay", policy(tmp_path, ON_BEST), "--items", "1")
     assert said.count("small -> best") == 1
+    assert "2 items would go elsewhere: 2 task_type" in said
     assert "2 items would go where no answer is known" in said
+
+
+def test_what_keeps_items_from_where_they_went_is_told_with_its_rule(
+    tierqueue: Command, moves: Moves, tmp_path: Path
+) -> None:
+    [item] = answered(moves, 1)
+    raised = PRICED + '[[floors]]\nfloor = "frontier"\n'
+    told = tierqueue.json("policy", "replay", policy(tmp_path, raised))
+    assert told["moves"] == [
+        {
+            "item": item,
+            "before": "small",
+            "after": "best",
+            "rule": "floor",
+            "why": "small: frontier or better is needed and this is gpu",
+        }
+    ]
+    said = tierqueue("policy", "replay", policy(tmp_path, raised))
+    assert "1 item would go elsewhere: 1 floor" in said
 
 
 def test_what_would_be_refused_ends_with_1(
