@@ -79,6 +79,9 @@ class Filled:
         file = folder / "tickets.csv"
         file.write_text("text\nMy card is lost\nI cannot log in\n", encoding="utf-8")
         self.file = str(file)
+        new = folder / "new.csv"
+        new.write_text("text\nWhere is my money\n", encoding="utf-8")
+        self.new = str(new)
         submit = tierqueue.json("job", "submit", self.file, *CALL, "--column", "text")
         self.job = submit["job"]
         first, last = self._claimed()
@@ -137,7 +140,6 @@ class Filled:
 
     def calls(self) -> dict[str, tuple[str, ...]]:
         """Every command that shows money or answers, as it shows most."""
-        row = (self.file, *CALL, "--column", "text")
         return {
             "audit-spend": (),
             "ceilings list": (),
@@ -154,7 +156,7 @@ class Filled:
             "policy apply": (str(self.policy), "--dry-run"),
             "policy check": (str(self.policy),),
             "policy replay": (str(self.policy),),
-            "quote": row,
+            "quote": (self.new, *CALL, "--column", "text"),
             "reconcile": (self.export, "--deployment", "best"),
             "route": (*CALL, "--set", "text=My card is lost", "--explain"),
             "router compare": TASK,
