@@ -13,7 +13,9 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encoded(value: Any) -> str:
-    """The text of a value. Raises ``TypeError`` or ``ValueError`` for what is no JSON."""
+    """The text of a value: JSON's own, and what pydantic writes as text, such as a date. Raises
+    ``TypeError`` or ``ValueError`` for anything else.
+    """
     try:
         return to_json(value, ensure_ascii=True).decode("ascii")
     except ValueError:

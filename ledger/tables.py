@@ -150,7 +150,7 @@ items = Table(
         **_where("state = 'dead' AND reason = 'cost_ceiling' AND hooked_at IS NULL"),
     ),
     Index("ix_items_retained", "ended_at", **_where("ended_at IS NOT NULL AND erased_at IS NULL")),
-    Index("ix_items_deadline", "deadline", **_where("ended_at IS NULL")),
+    Index("ix_items_deadline", "deadline", **_where("ended_at IS NULL AND deadline IS NOT NULL")),
     Index("ix_items_job", "job_id", "job_index", unique=True, **_where("job_id IS NOT NULL")),
     Index(
         "ix_items_idempotency_key",
