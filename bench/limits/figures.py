@@ -1,7 +1,7 @@
 """What the sandbox's own log says of one case."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,18 +31,40 @@ def figures(case: Case, lines: Iterable[Line], times: Times) -> dict[str, float]
     within = [line for line in mine if times.begin <= line["started"] < times.end]
     refused = [line for line in within if line["fault"] == "limit"]
     windows = {math.floor((line["started"] - times.begin) / times.window) for line in refused}
-    used = sum(_amount(case, line) for line in within if line["fault"] != "limit")
-    before = min(times.lowered, times.end) - times.begin
-    after = times.end - times.begin - before
-    allowed = (
-        in_force(case, lowered=False) * before + in_force(case, lowered=True) * after
-    ) / times.window
+    served = [line for line in within if line["fault"] != "limit"]
     return {
-        "achieved_share": round(used / allowed, 4),
+        "achieved_share": round(_share(case, served, times), 4),
         "over_limit_windows": len(windows),
         "provider_429s": len(refused),
         "calls": len(within),
     }
+
+
+def _share(case: Case, served: Sequence[Line], times: Times) -> float:
+    """The mean over all windows of the limit's length that the time holds, wherever they begin, of
+    what was served in it, as a share of the limit in force; none has two limits.
+
+    What is served comes in bursts, a window apart: of windows that begin at fixed moments one more
+    or less would be counted by chance.
+    """
+    turn = min(times.lowered, times.end) if case.lowered else times.end
+    used = windows = 0.0
+    for begin, end, lowered in ((times.begin, turn, False), (turn, times.end, True)):
+        if (long := end - begin - times.window) <= 0:
+            continue
+        windows += long
+        # So many seconds' worth of windows hold a call: those that end after it, and soon enough.
+        used += sum(
+            _amount(case, line)
+            * max(
+                0.0,
+                min(line["started"] + times.window, end)
+                - max(line["started"], begin + times.window),
+            )
+            for line in served
+            if begin <= line["started"] < end
+        ) / in_force(case, lowered=lowered)
+    return used / windows
 
 
 def of_outage(case: Case, lines: Iterable[Line], times: Times, needed: int) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from bench.limits.cases import cases
 from bench.limits.figures import Times, figures, of_outage, worst
 
@@ -22,6 +24,14 @@ def test_a_limit_that_is_used_up_has_a_share_of_one_and_what_lies_outside_counts
     assert (told["achieved_share"], told["provider_429s"]) == (1.0, 0)
     half = figures(CASES["requests-stated"], lines[::2], TIMES)
     assert half["achieved_share"] == 0.5
+
+
+@pytest.mark.parametrize("first", [100.0, 103.0, 109.9])
+def test_bursts_count_by_how_far_apart_they_are_wherever_the_first_one_falls(first: float) -> None:
+    bursts = [first + 10.5 * burst for burst in range(10)]
+    lines = [line("requests-stated", at) for at in bursts for _ in range(10)]
+    told = figures(CASES["requests-stated"], lines, TIMES)
+    assert told["achieved_share"] == pytest.approx(10 / 10.5, abs=0.01)
 
 
 def test_tokens_are_counted_as_tokens() -> None:
