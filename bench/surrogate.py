@@ -14,6 +14,7 @@ from statistics import mean, median
 
 from bench.foreign import foreign
 from tierqueue.router.learned.certify import Uncertified
+from tierqueue.router.learned.embedding import Embedding
 from tierqueue.router.learned.surrogate import Promise, Surrogate
 from tierqueue.router.learned.surrogate_training import (
     Answer,
@@ -23,6 +24,7 @@ from tierqueue.router.learned.surrogate_training import (
     train,
     written,
 )
+from tierqueue.tasks.routing.surrogates import embedding_in
 
 SIZES = (500, 1_500, 5_000, None)
 """Accepted answers; ``None`` is all."""
@@ -70,7 +72,9 @@ def certified(trained: Trained, promised: float) -> Surrogate | Uncertified:
     found = calibrate(trained, Promise(round(1 - promised, 6), DELTA))
     if isinstance(found, Uncertified):
         return found
-    return Surrogate.load(written(trained.linear, PURPOSE, found))
+    meaning = trained.linear.meaning
+    embedding = None if meaning is None else meaning.embedding
+    return Surrogate.load(written(trained.linear, PURPOSE, found), embedding=embedding)
 
 
 def measured(surrogate: Surrogate, said: Sequence[Answer], true: Sequence[Answer]) -> Measured:
@@ -87,14 +91,17 @@ def measured(surrogate: Surrogate, said: Sequence[Answer], true: Sequence[Answer
 
 
 def table(
-    train_rows: Sequence[Answer], said: Sequence[Answer], true: Sequence[Answer]
+    train_rows: Sequence[Answer],
+    said: Sequence[Answer],
+    true: Sequence[Answer],
+    embedding: Embedding | None = None,
 ) -> Mapping[str, Mapping[str, object]]:
     """Size of the training set -> promise -> what came of it, or why it was not certified."""
     lines: dict[str, dict[str, object]] = {}
     mixed = list(train_rows)
     Random(0).shuffle(mixed)
     for size in SIZES:
-        trained = train(mixed[:size])
+        trained = train(mixed[:size], embedding=embedding)
         line = lines.setdefault(str(size or len(mixed)), {})
         for promised in PROMISED:
             surrogate = (
@@ -111,12 +118,17 @@ def table(
     return lines
 
 
-def broken(rows: Sequence[Answer], test: Sequence[Answer], splits: int) -> Mapping[str, float]:
+def broken(
+    rows: Sequence[Answer],
+    test: Sequence[Answer],
+    splits: int,
+    embedding: Embedding | None = None,
+) -> Mapping[str, float]:
     """How often a promise of .95 is broken on the test's tickets, over draws of the answers."""
     found, covered = [], []
     for seed in range(splits):
         some = Random(seed).sample(list(rows), round(len(rows) * DRAWN))
-        trained = train(some, seed)
+        trained = train(some, seed, embedding)
         surrogate = (
             trained if isinstance(trained, Uncertified) else certified(trained, VIOLATIONS_AT)
         )
@@ -156,14 +168,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="BANKING77: train.csv, test.csv")
     parser.add_argument("--quick", action="store_true", help="five splits instead of fifty")
+    parser.add_argument("--embedding", help="a folder: its vectors beside the n-grams")
     asked = parser.parse_args()
     if not (asked.data / "train.csv").is_file():
         sys.exit(f"{asked.data} holds no train.csv: name BANKING77's folder with --data")
     rows, test = tickets(asked.data / "train.csv"), tickets(asked.data / "test.csv")
-    exact = table(rows, test, test)
-    noisy = table(taught(rows), taught(test), test)
+    embedding = None if asked.embedding is None else embedding_in(asked.embedding)
+    exact = table(rows, test, test, embedding)
+    noisy = table(taught(rows), taught(test), test, embedding)
     began = time.perf_counter()
-    trained = train(rows)
+    trained = train(rows, embedding=embedding)
     surrogate = trained if isinstance(trained, Uncertified) else certified(trained, 0.95)
     seconds = time.perf_counter() - began
     if isinstance(trained, Uncertified) or isinstance(surrogate, Uncertified):
@@ -175,7 +189,7 @@ def main() -> None:
     line = {
         "coverage_95": _coverage(exact[everything]["0.95"]),
         "coverage_93_noisy": _coverage(noisy[everything]["0.93"]),
-        **broken(rows, test, 5 if asked.quick else SPLITS),
+        **broken(rows, test, 5 if asked.quick else SPLITS, embedding),
         "us_per_decision": microseconds(surrogate, test),
         "oos_leak": leak["all"],
         "leaks": leak,

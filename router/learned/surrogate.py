@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tierqueue.router.errors import InvalidArtefact
 from tierqueue.router.learned import artefact, text
+from tierqueue.router.learned.embedding import Embedding, Meaning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,17 +55,26 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Labels with a row of weights each, and the mean direction of each label's texts."""
+    """Labels with a row of weights each, and the mean direction of each label's texts.
+
+    Where there is a ``meaning``, its rows of each follow those of the n-grams.
+    """
 
     labels: tuple[str, ...]
     rarity: "Numbers"
     weights: "Numbers"
     bias: "Numbers"
     centres: "Numbers"
+    meaning: Meaning | None = None
 
     def guess(self, content: str) -> Guess:
-        """The likeliest label of a text."""
-        return self.of(text.weighted(text.counts(content), self.rarity))
+        """The likeliest label of a text; raises as ``Meaning.vector`` does."""
+        import numpy as np
+
+        words = text.weighted(text.counts(content), self.rarity)
+        if self.meaning is not None:
+            words = np.concatenate([words, self.meaning.vector(content)])
+        return self.of(words)
 
     def of(self, words: "Numbers") -> Guess:
         """The same of a text that has been weighted."""
@@ -73,7 +83,8 @@ class Linear:
         held = np.flatnonzero(words)
         some = words[held]
         scores = some @ self.weights[held] + self.bias
-        near = float((some @ self.centres[held]).max()) / 2**0.5
+        blocks = 2 if self.meaning is None else 3
+        near = float((some @ self.centres[held]).max()) / blocks**0.5
         best = int(scores.argmax())
         second = float(np.partition(scores, -2)[-2])
         return Guess(self.labels[best], float(scores[best]) - second, float(scores[best]), near)
@@ -107,13 +118,33 @@ class Surrogate:
 
     def answer(self, content: str) -> Guess | None:
         """What it answers; ``None`` where it defers."""
-        guess = self.linear.guess(content)
+        try:
+            guess = self.linear.guess(content)
+        except InvalidArtefact:
+            return None
         return guess if self.bounds.hold(guess) else None
 
     @classmethod
-    def load(cls, content: bytes, expected: str | None = None) -> Self:
-        """The surrogate in an artefact; raises ``InvalidArtefact``."""
-        held = artefact.read(content, KIND, expected)
+    def load(
+        cls, content: bytes, expected: str | None = None, embedding: Embedding | None = None
+    ) -> Self:
+        """The surrogate in an artefact; raises ``InvalidArtefact``, also where ``embedding`` is not
+        the one that it was trained with.
+        """
+        return cls.of(artefact.read(content, KIND, expected), embedding)
+
+    @classmethod
+    def of(cls, held: artefact.Artefact, embedding: Embedding | None = None) -> Self:
+        """The same of an artefact that was read."""
+        found = None if embedding is None else embedding.sha256
+        if found != (needed := embedding_of(held)):
+            raise InvalidArtefact(
+                f"{held.version} was trained with {_called(needed)}, and here is {_called(found)}"
+            )
+        meaning, width = None, text.WIDTH
+        if embedding is not None:
+            meaning = Meaning(embedding, held.array("middle", embedding.width))
+            width += embedding.width
         labels = tuple(str(label) for label in held.fact("labels", list))
         if len(labels) < 2:
             raise InvalidArtefact(f"the artefact {held.version} has fewer than two labels")
@@ -127,13 +158,24 @@ class Surrogate:
             Linear(
                 labels,
                 held.array("rarity", text.WIDTH),
-                unpacked(held, "weights", len(labels)),
+                unpacked(held, "weights", width, len(labels)),
                 held.array("bias", len(labels)),
-                unpacked(held, "centres", len(labels)),
+                unpacked(held, "centres", width, len(labels)),
+                meaning,
             ),
             Bounds(**numbers),
             promise,
         )
+
+
+def embedding_of(held: artefact.Artefact) -> str | None:
+    """The SHA-256 of the embedding that a surrogate was trained with; ``None``: with none."""
+    found: str | None = held.fact("embedding", str) if "embedding" in held.facts else None
+    return found
+
+
+def _called(embedding: str | None) -> str:
+    return "no embedding" if embedding is None else f"the embedding {embedding[:12]}"
 
 
 def surroundings(arguments: Mapping[str, Any], argument: str, prompt_version: str) -> str:
@@ -154,11 +196,11 @@ def packed(weights: "Numbers") -> "tuple[NDArray[np.int8], Numbers]":
     return np.round(weights / steps).astype(np.int8), steps
 
 
-def unpacked(held: artefact.Artefact, name: str, labels: int) -> "Numbers":
+def unpacked(held: artefact.Artefact, name: str, width: int, labels: int) -> "Numbers":
     """Weights as ``packed`` stored them."""
     import numpy as np
 
-    stored = held.array(name, text.WIDTH, labels)
+    stored = held.array(name, width, labels)
     if stored.dtype != np.int8:
         raise InvalidArtefact(f"the array {name!r} of the artefact {held.version} is not of bytes")
     weights: Numbers = stored * held.array(f"{name}_steps", labels).astype(np.float32)

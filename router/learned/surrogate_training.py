@@ -12,6 +12,7 @@ from tierqueue.router.learned.certify import (
     certify,
     fewest_rows,
 )
+from tierqueue.router.learned.embedding import Embedding, Meaning
 from tierqueue.router.learned.matrix import matrix
 from tierqueue.router.learned.surrogate import KIND, Bounds, Guess, Linear, Promise, packed
 
@@ -85,8 +86,12 @@ class Calibrated:
     covered: float
 
 
-def train(answers: Sequence[Answer], seed: int = 0) -> Trained | Uncertified:
+def train(
+    answers: Sequence[Answer], seed: int = 0, embedding: Embedding | None = None
+) -> Trained | Uncertified:
     """Train on all ``answers``, and judge them in parts by classifiers that did not see the part.
+
+    Raises ``InvalidArtefact`` where the ``embedding`` refuses a text.
 
     The classifiers that judge are trained on fewer answers than the one that will answer, so what
     is said of them is rather too little than too much.
@@ -101,6 +106,13 @@ def train(answers: Sequence[Answer], seed: int = 0) -> Trained | Uncertified:
             f"It takes at least {FEWEST} answers, and two labels.",
         )
     words, rarity = matrix(answer.text for answer in mixed)
+    meaning = None
+    if embedding is not None:
+        from scipy import sparse
+
+        meaning = Meaning.of_texts(embedding, [answer.text for answer in mixed])
+        vectors = np.stack([meaning.vector(answer.text) for answer in mixed])
+        words = sparse.hstack([words, sparse.csr_matrix(vectors)], format="csr")
     at = np.array([labels.index(answer.label) for answer in mixed])
     judged: dict[int, Judged] = {}
     for part in range(FOLDS):
@@ -110,13 +122,14 @@ def train(answers: Sequence[Answer], seed: int = 0) -> Trained | Uncertified:
                 f"all but a few of the {len(mixed)} accepted answers have one label",
                 "It takes more answers with other labels; one label alone needs no surrogate.",
             )
-        linear = _fitted(words[others], at[others], labels, rarity)
+        linear = _fitted(words[others], at[others], labels, rarity, meaning)
         for row in range(part, len(mixed), FOLDS):
             guess = linear.of(words[row].toarray()[0])
             judged[row] = Judged(guess, mixed[row].label)
     setting = max(SETTING, round(len(mixed) * SET))
     rows = [judged[row] for row in range(len(mixed))]
-    return Trained(_fitted(words, at, labels, rarity), rows[:setting], rows[setting:])
+    linear = _fitted(words, at, labels, rarity, meaning)
+    return Trained(linear, rows[:setting], rows[setting:])
 
 
 def calibrate(trained: Trained, promise: Promise) -> Calibrated | Uncertified:
@@ -173,11 +186,18 @@ def written(linear: Linear, purpose: Purpose, calibrated: Calibrated) -> bytes:
         "centres": centres,
         "centres_steps": centre_steps,
     }
+    if linear.meaning is not None:
+        facts["embedding"] = linear.meaning.embedding.sha256
+        numbers["middle"] = linear.meaning.middle
     return artefact.write(KIND, facts, numbers)
 
 
 def _fitted(
-    words: "csr_matrix", at: "NDArray[np.intp]", labels: Sequence[str], rarity: "Numbers"
+    words: "csr_matrix",
+    at: "NDArray[np.intp]",
+    labels: Sequence[str],
+    rarity: "Numbers",
+    meaning: Meaning | None,
 ) -> Linear:
     import numpy as np
     from sklearn.svm import LinearSVC
@@ -194,6 +214,7 @@ def _fitted(
         coefficients.astype(np.float32),
         intercepts.astype(np.float32),
         _centres(words, np.searchsorted(found, at)),
+        meaning,
     )
     return _as_stored(linear)
 

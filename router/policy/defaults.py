@@ -69,6 +69,9 @@ class SurrogateRule(Table):
     """Share of what it would answer that a model answers all the same, to be compared; with 1 it
     answers nothing and is only measured."""
 
+    embedding: str | None = Field(default=None, min_length=1)
+    """The folder of the embedding that it was trained with, if any; a relative path as above."""
+
     @property
     def version(self) -> str:
         """As receipts and audits call it."""

@@ -25,6 +25,7 @@ _KINDS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     ceilings.full_of_holds,
     ceilings.used_up,
     surrogates.findings,
+    surrogates.deferring,
     reviews.findings,
     models.findings,
     models.not_held,

@@ -5,7 +5,23 @@ from datetime import UTC, datetime
 
 from tierqueue.ledger.in_force.surrogates import Off
 from tierqueue.router.item import Below
-from tierqueue.tasks.findings.finding import Facts, Finding
+from tierqueue.tasks.findings.finding import Facts, Finding, alive
+
+
+def deferring(facts: Facts) -> Iterator[Finding]:
+    """Those that answer nothing in a routing stage, because their embedding is not there."""
+    for stage in alive(facts.progress.processes, "routing"):
+        for task, why in sorted(dict(stage.detail.get("deferring") or {}).items()):
+            yield Finding(
+                code="surrogate_deferring",
+                wrong=True,
+                what=f"the surrogate for {task} answers nothing in the routing stage {stage.id}:"
+                f" {why}",
+                meanwhile="its items go to the model",
+                do="put the folder that it was trained with there, name it as the surrogate's"
+                " embedding in the policy, and restart that stage",
+                detail={"task": task, "process": stage.id, "why": why},
+            )
 
 
 def findings(facts: Facts) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ ALLOWED = {
     "urllib",
     "zoneinfo",
 }
-LEARNED = ALLOWED | {"json", "numpy", "safetensors", "scipy", "sklearn"}
+LEARNED = ALLOWED | {"json", "numpy", "safetensors", "scipy", "sklearn", "tokenizers"}
 """What router/learned may use beside: arithmetic on arrays, and the form of its artefacts."""
 
 ASKING = {"now", "utcnow", "today", "open", "read_text", "urlopen", "getenv", "print", "input"}

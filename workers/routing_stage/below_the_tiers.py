@@ -43,6 +43,8 @@ class BelowTheTiers:
         self._reuse = Reuse(policy)
         self._surrogates = Surrogates(policy)
         self._promises = {**self._rules.promises, **self._surrogates.promises}
+        for task, one in self._surrogates.deferring.items():
+            _log.error("surrogate_deferring", task=task, version=one.version, why=one.why)
         self.answered: Counter[str] = Counter({who.value: 0 for who in Below})
         """So many items since this process began, by who answered."""
 
@@ -51,6 +53,11 @@ class BelowTheTiers:
         after = BelowTheTiers(policy)
         after.answered = self.answered
         return after
+
+    @property
+    def deferring(self) -> dict[str, str]:
+        """Why surrogates that lack their embedding answer nothing, by task type."""
+        return {task: one.why for task, one in self._surrogates.deferring.items()}
 
     def __bool__(self) -> bool:
         return bool(self._promises) or bool(self._reuse)

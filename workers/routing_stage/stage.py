@@ -199,6 +199,7 @@ class RoutingStage:
             "counts": {"resent": self._sweep.resent, **self._below.answered},
             "moments": {"looked": self._looked_at, "superseded": self._superseded_at},
             "policy": self._policy.digest,
+            "deferring": self._below.deferring,
         }
 
     _backlog = False

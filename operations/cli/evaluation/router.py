@@ -25,6 +25,7 @@ from tierqueue.router.item import TIERS, Tier
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
     from tierqueue.router.learned.certify import Uncertified
+    from tierqueue.router.learned.embedding import Embedding
     from tierqueue.router.learned.surrogate_training import Answer, Calibrated
     from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -64,6 +65,11 @@ class _Learned:
 @click.option(
     "--most", default=50_000, show_default=True, type=click.IntRange(1, 200_000), help="Answers."
 )
+@click.option(
+    "--embedding",
+    metavar="FOLDER",
+    help="Of a surrogate: a tokenizer.json and a *.safetensors, beside n-grams.",
+)
 @click.option("--cheaper", type=_TIER, help="With --predictor; else the pair with most answers.")
 @click.option("--stronger", type=_TIER, help="With --predictor: the tier above it.")
 @click.option("--field", help="With --predictor: of an answer, what is compared.")
@@ -79,6 +85,7 @@ def train(
     alpha: float,
     delta: float,
     most: int,
+    embedding: str | None,
     cheaper: str | None,
     stronger: str | None,
     field: str | None,
@@ -90,6 +97,9 @@ def train(
     Its outputs must have a `label`. It is trained for the calls that are most frequent among them:
     the same labels, instructions and prompt version. Exit 1 where it cannot be certified, with what
     it would take; nothing is written then.
+
+    With --embedding it looks, beside n-grams, at the mean of the vectors of a text's tokens, from a
+    folder as Hugging Face has them. Take one that was not itself trained on these answers.
 
     With --predictor train instead what says of an item whether a stronger tier is right where a
     cheaper one is wrong: from items that both answered (second answers, evaluations, what was
@@ -105,15 +115,16 @@ def train(
     kind = _kind(task, argument)
     if predictor:
         tiers = tuple(None if name is None else Tier(name) for name in (cheaper, stronger))
-        _refuse_given("alpha", "delta", what="a surrogate, and not with --predictor")
+        _refuse_given("alpha", "delta", "embedding", what="a surrogate, and not with --predictor")
         train_predictor(
             kind, out, argument, (tiers[0], tiers[1]), field, most, believe=believe, as_json=as_json
         )
         return
     _refuse_given("cheaper", "stronger", "field", "believe", what="--predictor")
+    held = None if embedding is None else _embedding(embedding)
     with opened() as ledger:
         learned = _read(ledger, kind, argument, most)
-    trained = fit(learned.answers)
+    trained = fit(learned.answers, embedding=held)
     if isinstance(trained, Uncertified):
         _refuse(trained, as_json)
     found = calibrate(trained, Promise(alpha, delta))
@@ -125,7 +136,7 @@ def train(
         Path(out).write_bytes(content)
     except OSError as error:
         raise Misconfigured(f"{out} cannot be written: {error.strerror}") from None
-    _print(task, out, content, learned, found, as_json)
+    _print(task, out, content, embedding, learned, found, as_json)
 
 
 router.add_command(calibrate)
@@ -143,6 +154,16 @@ def _needs_the_extra() -> None:
         raise Misconfigured(
             f"training needs the extra `router`: pip install 'tierqueue[router]' ({missing})"
         ) from None
+
+
+def _embedding(folder: str) -> Embedding:
+    from tierqueue.router.errors import InvalidArtefact
+    from tierqueue.tasks.routing.surrogates import embedding_in
+
+    try:
+        return embedding_in(folder)
+    except InvalidArtefact as error:
+        raise InvalidItem(f"--embedding: {error.message}") from None
 
 
 def _refuse_given(*names: str, what: str) -> None:
@@ -195,7 +216,13 @@ def _refuse(found: Uncertified, as_json: bool) -> NoReturn:
 
 
 def _print(
-    task: str, out: str, content: bytes, learned: _Learned, found: Calibrated, as_json: bool
+    task: str,
+    out: str,
+    content: bytes,
+    embedding: str | None,
+    learned: _Learned,
+    found: Calibrated,
+    as_json: bool,
 ) -> None:
     digest, trial = sha256(content).hexdigest(), found.certificate.trial
     if as_json:
@@ -224,4 +251,5 @@ def _print(
         f'[tasks."{task}".surrogate]',
         f'file = "{Path(out).resolve()}"',
         f'sha256 = "{digest}"',
+        *([] if embedding is None else [f'embedding = "{Path(embedding).resolve()}"']),
     )

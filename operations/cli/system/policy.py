@@ -47,11 +47,14 @@ def be_usable(found: Policy, source: str) -> None:
 
 
 def _be_usable(found: Policy) -> None:
+    from tierqueue.router.policy.policy_errors import dotted
     from tierqueue.router.pricing import max_rate
     from tierqueue.tasks.routing.predictors import Predictors
     from tierqueue.tasks.routing.surrogates import Surrogates
 
-    Surrogates(found)
+    for task, absent in Surrogates(found).deferring.items():
+        where = dotted("tasks", task, "surrogate", "embedding")
+        raise Misconfigured(f"{where}: {absent.why}", {"task": task})
     Predictors(found)
     today = datetime.now(UTC).date()
     for deployment in found.deployments.values():
@@ -79,6 +82,9 @@ def relative_files(found: Policy) -> dict[str, str]:
         for name in _WITH_A_FILE
         if getattr(usual, name) is not None
     }
+    for task, usual in found.tasks.items():
+        if usual.surrogate is not None:
+            stated[dotted("tasks", task, "surrogate", "embedding")] = usual.surrogate.embedding
     for name, deployment in found.deployments.items():
         stated[dotted("deployments", name, "tokenizer")] = deployment.tokenizer
     return {

@@ -7,11 +7,13 @@ from random import Random
 import pytest
 from sqlalchemy import insert
 
-from tests.operations.cli.command import Command
+from tests.operations.cli.command import ONE_DEPLOYMENT, Command
 from tests.tasks.routing.tickets import KNOWN, LABELS, arguments
+from tests.tiny_embedding import NUMBERS, TOKENIZER
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
+from tierqueue.router.learned.embedding import Embedding
 from tierqueue.router.learned.surrogate import Surrogate
 
 POLICY = 'default_sensitivity = "internal"\n'
@@ -67,6 +69,32 @@ def test_what_was_accepted_trains_a_surrogate_that_the_policy_can_name(
     assert guess is not None
     assert guess.label == "login"
     assert set(LABELS) > {guess.label}
+
+
+def test_with_an_embedding_the_policy_names_its_folder_and_is_checked_against_it(
+    tierqueue: Command, ledger: Ledger, tmp_path: Path
+) -> None:
+    answered(ledger, 400)
+    out, vectors = tmp_path / "classify.safetensors", tmp_path / "vectors"
+    vectors.mkdir()
+    words = ("router", "train", "tierqueue.classify", "--out", str(out), "--embedding")
+    assert "0 files *.safetensors" in tierqueue.complaint(*words, str(vectors))
+    assert not out.exists()
+    (vectors / "model.safetensors").write_bytes(NUMBERS)
+    (vectors / "tokenizer.json").write_bytes(TOKENIZER)
+    lines = tierqueue(*words, str(vectors)).partition("[tasks.")
+    assert f'embedding = "{vectors}"' in lines[2]
+    held = Surrogate.load(out.read_bytes(), embedding=Embedding.read(TOKENIZER, NUMBERS))
+    assert held.answer(KNOWN) is not None
+    policy = tmp_path / "named.toml"
+    policy.write_text(f"{POLICY}{ONE_DEPLOYMENT}[tasks.{lines[2]}", encoding="utf-8")
+    tierqueue("policy", "check", str(policy))
+    (vectors / "tokenizer.json").unlink()
+    complaint = tierqueue.json("policy", "check", str(policy), status=1)["error"]
+    assert "surrogate.embedding: the embedding in" in complaint
+    assert "--embedding is for a surrogate" in tierqueue.complaint(
+        *words, str(vectors), "--predictor"
+    )
 
 
 def test_what_a_surrogate_answered_itself_is_not_learned_from(

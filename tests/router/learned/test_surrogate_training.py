@@ -1,15 +1,20 @@
 """A surrogate is trained from accepted answers, certified, or refused with what it would take."""
 
+from hashlib import sha256
 from random import Random
 
+import numpy as np
 import pytest
 
+from tests.tiny_embedding import NUMBERS, TOKENIZER
 from tierqueue.router.errors import InvalidArtefact
-from tierqueue.router.learned import artefact
-from tierqueue.router.learned.certify import Uncertified
-from tierqueue.router.learned.surrogate import Promise, Surrogate, surroundings
+from tierqueue.router.learned import artefact, text
+from tierqueue.router.learned.certify import Certified, Trial, Uncertified
+from tierqueue.router.learned.embedding import Embedding
+from tierqueue.router.learned.surrogate import Bounds, Linear, Promise, Surrogate, surroundings
 from tierqueue.router.learned.surrogate_training import (
     Answer,
+    Calibrated,
     Purpose,
     calibrate,
     train,
@@ -130,3 +135,85 @@ def test_an_artefact_that_lacks_a_part_is_refused(content: bytes) -> None:
     numbers = {**held.numbers, "weights": held.numbers["weights"].astype("float32")}
     with pytest.raises(InvalidArtefact, match="not of bytes"):
         Surrogate.load(artefact.write("surrogate", held.facts, numbers))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Embedding:
+    """A real embedding."""
+    return Embedding.read(TOKENIZER, NUMBERS)
+
+
+@pytest.fixture(scope="module")
+def embedded(tiny: Embedding) -> bytes:
+    """A surrogate of the same answers that looks at it too."""
+    trained = train(answers(800), embedding=tiny)
+    assert not isinstance(trained, Uncertified)
+    calibrated = calibrate(trained, PROMISE)
+    assert not isinstance(calibrated, Uncertified)
+    assert calibrated.covered > 0.8
+    loaded = Surrogate.load(written(trained.linear, PURPOSE, calibrated), embedding=tiny).linear
+    assert (loaded.weights == trained.linear.weights).all()
+    assert len(loaded.weights) == len(loaded.centres) == text.WIDTH + tiny.width
+    return written(trained.linear, PURPOSE, calibrated)
+
+
+def test_with_an_embedding_it_answers_what_it_knows_and_defers_the_rest(
+    tiny: Embedding, embedded: bytes
+) -> None:
+    surrogate = Surrogate.load(embedded, sha256(embedded).hexdigest(), tiny)
+    guess = surrogate.answer("my card was declined at the till 9")
+    assert guess is not None
+    assert guess.label == "card"
+    assert 0 < guess.near <= 1
+    for foreign in ("", "?!", "Wie wird das Wetter in Oslo morgen", "x" * 5_000, "\ud800 \x00"):
+        assert surrogate.answer(foreign) is None
+
+
+def test_both_forms_look_at_a_texts_meaning_or_leave_it(
+    tiny: Embedding, embedded: bytes, content: bytes
+) -> None:
+    said = "my card was declined at the till 9"
+    linear = Surrogate.load(embedded, embedding=tiny).linear
+    words = text.weighted(text.counts(said), linear.rarity)
+    assert linear.meaning is not None
+    assert linear.guess(said) == linear.of(np.concatenate([words, linear.meaning.vector(said)]))
+    plain = Surrogate.load(content).linear
+    assert plain.guess(said) == plain.of(text.weighted(text.counts(said), plain.rarity))
+
+
+def test_without_its_own_embedding_it_is_not_loaded(
+    tiny: Embedding, embedded: bytes, content: bytes
+) -> None:
+    with pytest.raises(InvalidArtefact, match=r"trained with the embedding .*here is no embedding"):
+        Surrogate.load(embedded)
+    other = Embedding.read(TOKENIZER + b" ", NUMBERS)
+    with pytest.raises(InvalidArtefact, match=f"here is the embedding {other.sha256[:12]}"):
+        Surrogate.load(embedded, embedding=other)
+    with pytest.raises(InvalidArtefact, match="trained with no embedding"):
+        Surrogate.load(content, embedding=tiny)
+
+
+def test_a_text_that_the_embedding_refuses_is_deferred(
+    tiny: Embedding, embedded: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Embedding, content: str) -> None:
+        raise InvalidArtefact("refused")
+
+    monkeypatch.setattr(Embedding, "mean", refuse)
+    assert Surrogate.load(embedded, embedding=tiny).answer("my card was declined") is None
+
+
+def test_a_surrogate_of_n_grams_alone_is_written_and_guesses_as_it_always_did() -> None:
+    rows = np.arange(2 * text.WIDTH) * 7919 % 255 - 127
+    made = rows.reshape(text.WIDTH, 2).astype(np.float32)
+    ones, nothing = np.ones(text.WIDTH, np.float32), np.zeros(2, np.float32)
+    linear = Linear(("a", "b"), ones, made, nothing, made)
+    certificate = Certified(Trial(0.5, 100, 1), 0.05, 0.05, 0.04)
+    calibrated = Calibrated(Bounds(0.5, -1000.0, -1000.0), certificate, 0.5)
+    found = written(linear, Purpose("t", "text", "same"), calibrated)
+    assert sha256(found).hexdigest() == (
+        "c4f3c4bb4cd93c429d964a40bd189eeba02ff90b252a839058dd7c9a8e851e56"
+    )
+    guess = Surrogate.load(found).linear.guess("my card was declined")
+    assert guess.label == "b"
+    assert (guess.margin, guess.near) == pytest.approx((33.725853, 70.180914), abs=1e-3)

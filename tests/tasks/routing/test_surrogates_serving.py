@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from tests.tasks.routing import in_front
-from tests.tasks.routing.tickets import FOREIGN, KNOWN, policy
+from tests.tasks.routing.tickets import FOREIGN, KNOWN, arguments, embedded, policy
+from tests.tiny_embedding import NUMBERS, TOKENIZER
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.surrogates import Record
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidPolicy, Misconfigured
 from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.tasks.routing import surrogates
 from tierqueue.tasks.routing.below import agrees, named
 from tierqueue.tasks.routing.decide import Chosen
 from tierqueue.tasks.routing.surrogates import Surrogates
@@ -133,3 +135,74 @@ def test_a_file_that_is_not_what_the_policy_names_is_refused_at_the_start(
 def test_a_surrogate_without_an_audit_is_refused(tmp_path: Path, audit: str) -> None:
     with pytest.raises(InvalidPolicy, match="audit"):
         policy(tmp_path, audit=float(audit))
+
+
+def folder_with(place: Path, **files: bytes) -> Path:
+    """A folder of these files, of which a name's first underscore is its dot."""
+    place.mkdir()
+    for name, content in files.items():
+        (place / name.replace("_", ".", 1)).write_bytes(content)
+    return place
+
+
+def test_with_its_embedding_it_answers_and_leaves_the_same_alone(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    stated = embedded(tmp_path)
+    (answered,) = served(ledger, stated).answered
+    assert answered.output == {"label": "login", "confidence": None}
+    assert Surrogates(stated).deferring == {}
+    who = Surrogates(stated)
+    assert "is unlike what it learned" in who.why_none("tierqueue.classify", arguments(FOREIGN))
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        (None, "the policy names no folder"),
+        ({}, "has 0 files *.safetensors"),
+        ({"model_safetensors": NUMBERS, "more_safetensors": NUMBERS}, "has 2 files *.safetensors"),
+        ({"model_safetensors": NUMBERS}, "cannot be read: No such file"),
+        ({"model_safetensors": NUMBERS, "tokenizer_json": b"{}"}, "tokenizer.json cannot be read"),
+        (
+            {"model_safetensors": NUMBERS, "tokenizer_json": TOKENIZER + b" "},
+            "holds another embedding than the one that it was trained with",
+        ),
+    ],
+    ids=lambda said: said if isinstance(said, str) else "",
+)
+def test_without_its_own_embedding_it_defers_all_and_says_why(
+    ledger: Ledger, tmp_path: Path, files: dict[str, bytes] | None, why: str
+) -> None:
+    folder = None if files is None else folder_with(tmp_path / "vectors", **files)
+    stated = embedded(tmp_path, folder)
+    chosen = served(ledger, stated)
+    assert not chosen.answered
+    assert not chosen.audits
+    assert len(chosen.routed) == 1
+    who = Surrogates(stated)
+    assert why in who.deferring["tierqueue.classify"].why
+    assert why in who.why_none("tierqueue.classify", arguments(KNOWN))
+    assert list(who.promises) == list(stated.audited)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    (one,) = Surrogates(embedded(tmp_path, gone)).deferring.values()
+    assert str(gone) in one.why
+
+
+def test_a_file_too_large_for_an_embedding_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"model_safetensors": NUMBERS, "tokenizer_json": TOKENIZER}
+    stated = embedded(tmp_path, folder_with(tmp_path / "vectors", **files))
+    assert not Surrogates(stated).deferring
+    monkeypatch.setattr(surrogates, "LARGEST", len(NUMBERS) - 1)
+    (one,) = Surrogates(stated).deferring.values()
+    assert "more than" in one.why
+
+
+def test_an_embedding_for_a_surrogate_of_n_grams_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="trained with no embedding, and the policy names one"):
+        Surrogates(policy(tmp_path, more=f'embedding = "{tmp_path}"\n'))

@@ -5,7 +5,9 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+from tests.tiny_embedding import FOLDER
 from tierqueue.router.learned.certify import Uncertified
+from tierqueue.router.learned.embedding import Embedding
 from tierqueue.router.learned.surrogate import Promise, surroundings
 from tierqueue.router.learned.surrogate_training import (
     Answer,
@@ -16,6 +18,7 @@ from tierqueue.router.learned.surrogate_training import (
 )
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.kinds.classify import classify
+from tierqueue.tasks.routing.surrogates import embedding_in
 
 LABELS = ["card", "login", "transfer"]
 _SAID = {
@@ -55,7 +58,7 @@ def arguments(text: str, **other: object) -> dict[str, object]:
 
 
 @cache
-def content() -> bytes:
+def content(embedding: Embedding | None = None) -> bytes:
     """The surrogate's artefact."""
     random = Random(3)
     answers = []
@@ -64,7 +67,7 @@ def content() -> bytes:
         said = random.choice(_SAID[label]).format(random.choice(_THINGS))
         answers.append(Answer(f"{said} {number}", label))
     here = surroundings(arguments(""), "text", classify.prompt_version)
-    trained = train(answers)
+    trained = train(answers, embedding=embedding)
     assert not isinstance(trained, Uncertified)
     calibrated = calibrate(trained, Promise(0.1, 0.05))
     assert not isinstance(calibrated, Uncertified)
@@ -74,6 +77,22 @@ def content() -> bytes:
 def policy(folder: Path, audit: float = 0.01, more: str = "") -> Policy:
     """A policy with the surrogate in service."""
     return parse_policy(policy_text(folder, audit) + more, "test")
+
+
+@cache
+def tiny() -> Embedding:
+    """A real embedding."""
+    return embedding_in(str(FOLDER))
+
+
+def embedded(folder: Path, embedding: Path | None = FOLDER) -> Policy:
+    """A policy with a surrogate that was trained with ``tiny``, and names this folder of it."""
+    file = folder / "embedded.safetensors"
+    file.write_bytes(content(tiny()))
+    digest = sha256(content(tiny())).hexdigest()
+    text = POLICY.format(file=file, sha256=digest, audit=0.01)
+    stated = "" if embedding is None else f'embedding = "{embedding}"\n'
+    return parse_policy(text + stated, "test")
 
 
 def policy_text(folder: Path, audit: float = 0.01) -> str:

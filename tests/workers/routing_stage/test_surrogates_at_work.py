@@ -11,7 +11,15 @@ from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from tests.ledger.placed import column, place
-from tests.tasks.routing.tickets import FOREIGN, KNOWN, POLICY, arguments, content, policy
+from tests.tasks.routing.tickets import (
+    FOREIGN,
+    KNOWN,
+    POLICY,
+    arguments,
+    content,
+    embedded,
+    policy,
+)
 from tierqueue.ledger.accounting.audit import audit as discrepancies
 from tierqueue.ledger.in_force import policy_versions, surrogates
 from tierqueue.ledger.in_force.surrogates import Record
@@ -97,6 +105,26 @@ def test_an_answer_bears_no_deployment_though_its_item_was_routed_before(
     stage_on(ledger, policy(tmp_path))[0].round()
     assert column(ledger, item_id, "state") == State.SUCCEEDED
     assert column(ledger, item_id, "deployment") is None
+
+
+def test_where_its_embedding_is_not_it_leaves_all_to_the_model_and_cries(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    item_id = submitted(ledger)
+    with capture_logs() as logs:
+        stage, _ = stage_on(ledger, embedded(tmp_path, tmp_path / "gone"))
+        stage.round()
+    (said,) = [line for line in logs if line["event"] == "surrogate_deferring"]
+    assert said["log_level"] == "error"
+    assert said["version"] in embedded(tmp_path).audited
+    assert column(ledger, item_id, "state") == State.QUEUED
+    (why,) = stage.heartbeat_detail()["deferring"].values()
+    assert said["why"] == why
+    again, _ = stage_on(ledger, embedded(tmp_path))
+    assert again.heartbeat_detail()["deferring"] == {}
+    later = submitted(ledger, number=2)
+    again.round()
+    assert column(ledger, later, "state") == State.SUCCEEDED
 
 
 def test_what_was_cancelled_meanwhile_is_not_answered(
