@@ -4,18 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    RowMapping,
-    and_,
-    case,
-    delete,
-    false,
-    func,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import RowMapping, and_, case, delete, false, func, or_, select, text, update
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import among, upsert

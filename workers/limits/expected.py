@@ -101,10 +101,10 @@ class Expected:
             # Redis is typed for its asynchronous client too.
             told: list[bytes] = self._client.lrange(self.key(deployment), 0, -1)  # type: ignore[assignment]
             seen = []
-            for task, tokens, output, *used in map(json.loads, reversed(told)):
-                if min(used) < 0:
+            for task, tokens, output, read, written in map(json.loads, reversed(told)):
+                if min(read, written) < 0:
                     raise ValueError("nothing of ours")
-                seen.append((Want("", tokens, output, str(task)), (int(used[0]), int(used[1]))))
+                seen.append((Want("", tokens, output, str(task)), (int(read), int(written))))
             with self._lock:
                 for kind in [kind for kind in self._unused if kind[0] == deployment]:
                     del self._unused[kind]

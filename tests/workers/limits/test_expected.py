@@ -101,7 +101,9 @@ def test_a_worker_that_has_just_started_goes_by_what_the_others_have_seen(
     assert told(Expected(client, prefix), want(task="label")) == (400, 100)
 
 
-@pytest.mark.parametrize("left", ["no list", "[1]", '["sum", 500, 100, -9, 1]'])
+@pytest.mark.parametrize(
+    "left", ["no list", "[1]", '["sum", 500, 100, -9, 1]', '["sum", 500, 100, 9]']
+)
 def test_what_somebody_else_left_at_the_broker_is_not_believed(
     client: redis.Redis, prefix: str, left: str
 ) -> None:
