@@ -34,6 +34,9 @@ from bench.limits.figures import worst
 from bench.limits.scene import Shape, run
 from bench.stage import DATABASES, ON_DISK, databases
 
+FEWEST = 3
+"""Windows that are measured at the least."""
+
 FULL = Shape(window=60.0, windows=12, warm=2, requests=240, tokens=36_000, kills=10)
 QUICK = Shape(window=10.0, windows=12, warm=2, requests=40, tokens=6_000, kills=4)
 
@@ -51,6 +54,9 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=names, help="this one, or some")
     parser.add_argument("--windows", type=int, help="how many are measured; kills in proportion")
     chosen = parser.parse_args()
+    if chosen.windows is not None and chosen.windows < FEWEST:
+        # Before and after a limit is lowered there have to be windows of one limit alone.
+        parser.error(f"--windows: at least {FEWEST}")
     # Ended early, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shape = QUICK if chosen.quick else FULL
