@@ -153,7 +153,7 @@ class OnTheWay:
     ``ahead`` how many items are to be called within it before.
 
     ``wait``: the seconds that makes, about, where those ahead take as much each, and what is used
-    was used evenly; ``None`` where nothing is known of what is used.
+    was used evenly; ``None`` where nothing is known of what is used, or nothing is let through.
     """
 
     limit: Limit
@@ -194,7 +194,7 @@ def on_the_way(
 def _on_the_way(limit: Limit, needed: int, ahead: int) -> OnTheWay:
     most = limit.in_force
     wait = None
-    if most is not None and limit.name.endswith("_per_minute") and limit.seen is not None:
+    if most and limit.name.endswith("_per_minute") and limit.seen is not None:
         over = (limit.used or 0) + needed * (ahead + 1) - most
         wait = max(0, over) * _A_MINUTE / most
     return OnTheWay(limit=limit, needed=needed, ahead=ahead, wait=wait)

@@ -240,3 +240,9 @@ def test_a_route_says_what_bounds_its_call_and_how_long_that_makes_it_wait(
     said = " ".join(tierqueue("route", "--explain", *CALL).split())
     assert "deployment best: requests_per_minute 50, of which 49 used" in said
     assert "3 items ahead, a wait of about 3.6" in said
+
+
+def test_a_limit_of_nothing_says_no_wait_that_would_end(tierqueue: Command) -> None:
+    a_worker_tells("w", ago=1.0, used=3, learned=0)
+    own = on_the_way(tierqueue)["deployment", "best", "requests_per_minute"]
+    assert (own["in_force"], own["wait_seconds"]) == (0, None)
