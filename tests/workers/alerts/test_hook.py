@@ -96,9 +96,10 @@ def test_a_hook_that_fails_is_a_log_line_without_its_address(
 def test_a_hook_that_hangs_holds_nobody_up_and_takes_no_more_than_its_capacity(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hook, released = Hook(HookPolicy(command=("true",))), threading.Event()
+    released = threading.Event()
     # Whoever was held up would wait here for ever: nothing is released before all are told.
-    monkeypatch.setattr(hook, "_call", lambda _: released.wait())
+    monkeypatch.setattr(Hook, "_call", lambda *_: released.wait())
+    hook = Hook(HookPolicy(command=("true",)))
     with capture_logs() as logs:
         for _ in range(CAPACITY + 5):
             hook.notify({"what": "x", "ceiling": ACME})
