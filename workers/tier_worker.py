@@ -28,7 +28,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.tasks import logs
+from tierqueue.tasks import collector, logs
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.slices import Slice
@@ -59,7 +59,7 @@ from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
 from tierqueue.workers.limits.rates import Chosen
 from tierqueue.workers.limits.stated import StatedLimits
-from tierqueue.workers.process import as_started, collector
+from tierqueue.workers.process import as_started
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.policy_watch import PolicyWatch
@@ -268,7 +268,7 @@ class TierWorker:
         # Another one: what it tells now is told at once, not at the next beat.
         self._beat.close()
         self._beats(self._heartbeat_detail)
-        collector.rarely()
+        collector.only_at_what_is_new()
         for name in sorted(refused):
             self._executor.say_keyless(name)
         self._policy_watch.start()

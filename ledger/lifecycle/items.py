@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
@@ -180,14 +181,15 @@ def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
 _ELSEWHERE = ("not_before", "key_lifetime", "contents")
 """What a new item states relative to the moment it is committed, and what other tables hold."""
 
+_HERE = tuple(name for name in NewItem.__slots__ if name not in _ELSEWHERE)
+_values = attrgetter(*_HERE)
+
 
 def _row(new: NewItem, at: int) -> dict[str, Any]:
     in_pieces = new.split is not None and new.part_of is None
     delayed = in_pieces or (new.not_before is not None and new.not_before > at)
     why = Wait.PIECES if in_pieces else Wait.NOT_BEFORE
-    row: dict[str, Any] = {
-        name: getattr(new, name) for name in NewItem.__slots__ if name not in _ELSEWHERE
-    }
+    row: dict[str, Any] = dict(zip(_HERE, _values(new), strict=True))
     if new.key_lifetime is not None and new.idempotency_key is not None:
         row["key_expires_at"] = at + new.key_lifetime
     row.update(

@@ -4,8 +4,7 @@ Jobs of one run ask the same of the same file; one of them goes on where it stop
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import RowMapping, func, select, update
 
@@ -24,8 +23,7 @@ _SHOWN = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRow:
+class JobRow(NamedTuple):
     """One row of a job's file, by its ``number`` from 0, and the item that answers it.
 
     ``content``: a hash of what was read; ``fingerprint``: of what was asked, ``None`` where the
@@ -41,7 +39,7 @@ class JobRow:
 
 def prepare(dialect: str, rows: Sequence[JobRow]) -> Prepared:
     """Make rows ready for ``Prepared.write``, in the transaction that writes their own items."""
-    return prepare_insert(dialect, _ROWS, [asdict(row) for row in rows])
+    return prepare_insert(dialect, _ROWS, [row._asdict() for row in rows])
 
 
 def between(

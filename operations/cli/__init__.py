@@ -12,6 +12,7 @@ import click
 
 from tierqueue.operations.cli.output.printing import say
 from tierqueue.router.errors import TierqueueError
+from tierqueue.tasks import collector
 
 _COMMANDS = {
     "actions": ("system.actions", "What operators did to items, jobs and tiers, and when"),
@@ -109,6 +110,7 @@ def root() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit; what goes wrong is one line on stderr, never a traceback."""
+    collector.rarely()
     log_to_stderr()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

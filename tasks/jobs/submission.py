@@ -265,12 +265,10 @@ class Submission:
             wrong = f"it has no {self._key}, by which it goes back"
         if wrong is None:
             try:
-                new = self._checked(row.columns, item_id)
+                new = self._checked(row.columns, item_id, job_id=job_id, job_index=row.number)
             except InvalidItem as error:
                 wrong = error.message
             else:
-                new = replace(new, job_id=job_id, job_index=row.number, pinned=self._pinned)
-                new = replace(new, fresh=self.fresh)
                 if self.system is not None:
                     new = replace(new, **under(self.system, new.prompt_bytes))
                 if self._pieces is not None:
@@ -294,9 +292,10 @@ class Submission:
         own = fingerprint.of_row({"content": content, "place": row.place}, None)
         return replace(made, key=key, fingerprint=own)
 
-    def _checked(self, values: Mapping[str, Any], item_id: str) -> NewItem:
+    def _checked(self, values: Mapping[str, Any], item_id: str, **row: Any) -> NewItem:
+        row.update(pinned=self._pinned, fresh=self.fresh)
         try:
-            return self._task.new_item((), self._call(values), item_id=item_id)
+            return self._task.new_item((), self._call(values), item_id=item_id, **row)
         except InvalidItem:
             raise
         except Exception as error:  # noqa: BLE001  # the task type's own code: it would fail again

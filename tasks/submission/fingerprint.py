@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 UNHEARD = frozenset({"deadline", "idempotency_key", "latency", "metadata", "priority"})
 """Demands that change when an answer comes and to whom it is told, and never the answer."""
 
+_encode = json.JSONEncoder(sort_keys=True, default=str).encode
+
 
 def of_row(columns: Mapping[str, Any], only: str | None) -> str:
     """A hash of what an answer can depend on in a row: the column ``only``, or else every one that
@@ -97,5 +99,4 @@ def _of_model(model: type[BaseModel] | None) -> str:
 
 
 def _hash(value: Any) -> str:
-    told = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(_encode(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -25,6 +25,8 @@ OutputModel = type[BaseModel]
 Check = Callable[[Mapping[str, Any], Any], str | None]
 """Given the arguments and the parsed output, says why the output is wrong, or ``None``."""
 
+_encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
+
 MOST_OUTPUT = 1_000_000
 """The most output tokens that can be asked of a call; no model has more."""
 
@@ -81,10 +83,12 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
         not_before: int | None = None,
         expires: int | None = None,
         unattended: bool = False,
+        **stands: Any,
     ) -> "NewItem":
         """Check one call and make its item; raises ``InvalidItem`` naming what is wrong.
 
         ``unattended``: nobody is there who made the call, and so no file is read for it.
+        ``stands``: what else the ``NewItem`` says, such as its row of a job.
         """
         from tierqueue.ledger.lifecycle.items import NewItem
         from tierqueue.tasks.submission.image import NamedImage, Taking
@@ -112,7 +116,7 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
         # The deadline is left out: a repeated call states it relative to another now.
         stable = {name: value for name, value in demands.items() if name != "deadline"}
         try:
-            told = json.dumps([arguments, stable], sort_keys=True, allow_nan=False)
+            told = _encode([arguments, stable])
         except ValueError:
             raise InvalidItem(
                 f"{self.name}: a number among the arguments is none (NaN, an empty cell?)",
@@ -136,6 +140,7 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
             images=[(image.width, image.height) for image in images] or None,
             contents=contents,
             **demands,
+            **stands,
         )
 
     def called(
@@ -171,16 +176,17 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
                 f"{self.name} has no argument or demand {name!r}" + nearest(name, [*takes, *NAMES]),
                 {"task": self.name},
             )
-        try:
-            bound = self.signature_of_build.bind_partial(*args, **own)
-        except TypeError as error:
-            raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
+        if args:
+            try:
+                own = self.signature_of_build.bind_partial(*args, **own).arguments
+            except TypeError as error:
+                raise InvalidItem(f"{self.name}: {error}", {"task": self.name}) from None
         fields = self.arguments_model.model_fields
         given = {
             name: chained_inputs.fit(
                 value, as_text=name in fields and fields[name].annotation is str
             )
-            for name, value in bound.arguments.items()
+            for name, value in own.items()
         }
         try:
             checked = self.arguments_model.model_validate(given, context=taking)

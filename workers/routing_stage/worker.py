@@ -13,7 +13,7 @@ from tierqueue import migrations
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks import logs
+from tierqueue.tasks import collector, logs
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory, names
 from tierqueue.tasks.broker.slices import Slice
@@ -23,7 +23,7 @@ from tierqueue.tasks.schedules import jobs as scheduled_jobs
 from tierqueue.workers.maintenance import job_sinks, job_webhooks, upkeep
 from tierqueue.workers.maintenance.documents import Documents
 from tierqueue.workers.maintenance.expiry import Expiry
-from tierqueue.workers.process import as_started, collector
+from tierqueue.workers.process import as_started
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.routing_stage.stage import TICK, RoutingStage
@@ -85,7 +85,7 @@ class RoutingWorker:
         except Exception as error:
             _log.exception("routing_stage_cannot_start")
             raise SystemExit(1) from error
-        collector.rarely()
+        collector.only_at_what_is_new()
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
         self._tickers = [
             Ticker("expiry", self._expiry.tick, TICK),

@@ -1,4 +1,4 @@
-"""The garbage collector of a worker: what is loaded is no concern of it, and cycles still are."""
+"""The garbage collector of our processes: what is loaded is left alone, and cycles still go."""
 
 import gc
 import weakref
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tierqueue.workers.process import collector
+from tierqueue.tasks import collector
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ class Knot:
 
 @pytest.mark.usefixtures("as_before")
 def test_what_is_loaded_is_left_alone_and_what_comes_later_in_cycles_still_goes() -> None:
-    collector.rarely()
+    collector.only_at_what_is_new()
     assert gc.get_freeze_count() > 0
     seen = weakref.ref(Knot())
     kept: list[list[int]] = []
