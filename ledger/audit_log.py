@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Select, func, insert, select
 
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
@@ -35,17 +35,25 @@ ACTION = tuple(actions.c[name] for name in Action._fields)
 """The columns of an ``Action``, in its order."""
 
 _LOOKED_AT = 10_000
-"""Newest actions among which one is looked for."""
+"""Newest actions among which some are looked for."""
 
 
-def note(connection: Transaction, *, by: str, what: str, detail: Mapping[str, Any]) -> None:
-    """Write down who does what, to which items, jobs or tiers (``detail``, plain JSON).
+def note(
+    connection: Transaction,
+    *,
+    by: str,
+    what: str,
+    detail: Mapping[str, Any],
+    reason: str | None = None,
+) -> None:
+    """Write down who does what, to which items, jobs or tiers (``detail``, plain JSON), and why.
 
     Raises ``InvalidItem`` where ``by`` is no name.
     """
     given_name("say who does this", by)
+    whole = dict(detail) if reason is None else {**detail, "reason": reason}
     connection.execute(
-        insert(actions).values(at=database_now(connection), by=by, what=what, detail=dict(detail))
+        insert(actions).values(at=database_now(connection), by=by, what=what, detail=whole)
     )
 
 
@@ -55,10 +63,21 @@ def newest(connection: Transaction, limit: int) -> list[Action]:
     return [Action.from_row(row) for row in connection.execute(found)]
 
 
+def newest_of(connection: Transaction, what: str) -> list[Action]:
+    """The last actions of a kind among the newest of all, the newest first."""
+    new = _newest().subquery()
+    found = select(*(new.c[name] for name in Action._fields)).where(new.c.what == what)
+    return [Action.from_row(row) for row in connection.execute(found.order_by(new.c.id.desc()))]
+
+
 def last(connection: Transaction, what: str) -> int | None:
     """When this was last done (epoch µs); ``None`` where it is not among the newest actions."""
-    new = select(actions).order_by(actions.c.id.desc()).limit(_LOOKED_AT).subquery()
+    new = _newest().subquery()
     at: int | None = connection.execute(
         select(func.max(new.c.at)).where(new.c.what == what)
     ).scalar_one()
     return at
+
+
+def _newest() -> Select[Any]:
+    return select(*ACTION).order_by(actions.c.id.desc()).limit(_LOOKED_AT)

@@ -9,7 +9,7 @@ from tierqueue.ledger.in_force.learned_limits import LearnedLimit
 from tierqueue.ledger.monitoring import progress, rate_waits
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.ledger.session import Transaction, now
-from tierqueue.router.policy.deployment import Limits
+from tierqueue.router.policy.deployment import Limits, whose
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
 
@@ -57,12 +57,6 @@ class Seen:
     age: float
     used: Mapping[str, int]
     learned: Mapping[str, int]
-
-
-def whose(scope: str) -> tuple[str, str]:
-    """Whose limits stand under this name: ``deployment``, ``account`` or ``budget``, and which."""
-    kind, shared, name = scope.partition(":")
-    return (kind, name) if shared else ("deployment", scope)
 
 
 def all_limits(connection: Transaction, policy: Policy) -> list[Limit]:

@@ -49,23 +49,29 @@ class Pause:
     by: str
 
 
-def pause(connection: Transaction, kind: str, name: str, by: str) -> bool:
+def pause(
+    connection: Transaction, kind: str, name: str, by: str, reason: str | None = None
+) -> bool:
     """Hold these items back; returns whether they were not paused before.
 
     Items queued and not yet claimed come back to ``routed`` in the same transaction; running ones
-    end by themselves. Raises ``InvalidItem`` for a tier or a job that is not there, or no name.
+    end by themselves. A ``reason`` is written down also where they were paused. Raises
+    ``InvalidItem`` for a tier or a job that is not there, or no name.
     """
     _refuse_unknown(connection, kind, name)
     at = database_now(connection)
     stated = upsert(connection, pauses).values(kind=kind, name=name, at=at, by=by)
     new = connection.execute(stated.on_conflict_do_nothing()).rowcount > 0
     pull_back(connection, [Pause(kind, name, at, by)])
-    if new:
-        audit_log.note(connection, by=by, what="pause", detail={"kind": kind, "name": name})
+    if new or reason is not None:
+        detail = {"kind": kind, "name": name}
+        audit_log.note(connection, by=by, what="pause", detail=detail, reason=reason)
     return new
 
 
-def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
+def resume(
+    connection: Transaction, kind: str, name: str, by: str, reason: str | None = None
+) -> bool:
     """Let these items go on; returns whether they were paused.
 
     Raises ``InvalidItem`` for what can be no name.
@@ -74,13 +80,26 @@ def resume(connection: Transaction, kind: str, name: str, by: str) -> bool:
     gone = delete(pauses).where(pauses.c.kind == kind, pauses.c.name == name)
     found = connection.execute(gone).rowcount > 0
     if found:
-        audit_log.note(connection, by=by, what="resume", detail={"kind": kind, "name": name})
+        detail = {"kind": kind, "name": name}
+        audit_log.note(connection, by=by, what="resume", detail=detail, reason=reason)
     return found
 
 
 def in_force(connection: Transaction) -> list[Pause]:
     """Every pause in force, by kind and name."""
     return [Pause(row.kind, row.name, row.at, row.by) for row in connection.execute(_IN_FORCE)]
+
+
+def reasons(connection: Transaction) -> dict[tuple[str, str], str]:
+    """Why what is paused was, by kind and name, as far as anybody said and not long ago."""
+    found: dict[tuple[str, str], str] = {}
+    for action in reversed(audit_log.newest_of(connection, "pause")):
+        found[action.detail["kind"], action.detail["name"]] = action.detail.get("reason", "")
+    return {
+        (stands.kind, stands.name): why
+        for stands in in_force(connection)
+        if (why := found.get((stands.kind, stands.name)))
+    }
 
 
 LONGEST = 60_000_000

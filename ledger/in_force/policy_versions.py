@@ -22,9 +22,8 @@ def apply(
     row = {"digest": policy.digest, "text": text, "at": now, "by": by, "reason": reason}
     key = connection.execute(insert(policy_versions).values(row)).inserted_primary_key
     assert key is not None
-    said = {"version": key[0], "digest": policy.digest, "in force before": before}
-    detail = said if reason is None else {**said, "reason": reason}
-    audit_log.note(connection, by=by, what="apply policy", detail=detail)
+    detail = {"version": key[0], "digest": policy.digest, "in force before": before}
+    audit_log.note(connection, by=by, what="apply policy", detail=detail, reason=reason)
     policies.start(connection, policy.digest, now)
     return Applied(key[0], policy.digest, text, now, by, reason)
 

@@ -14,6 +14,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, limits
 from tierqueue.router.item import given_name
 from tierqueue.router.lifecycle import LIMITS, Wait
+from tierqueue.router.policy.deployment import whose
 
 
 def all_set(connection: Transaction) -> dict[str, dict[str, int]]:
@@ -32,13 +33,17 @@ def all_since(connection: Transaction) -> dict[str, int]:
 
 
 def set_limits(
-    connection: Transaction, deployment: str, wanted: Mapping[str, int], by: str
+    connection: Transaction,
+    deployment: str,
+    wanted: Mapping[str, int],
+    by: str,
+    reason: str | None = None,
 ) -> None:
     """Set limits by name of a deployment, ``account:NAME`` or ``budget:NAME``; in force within two
     seconds everywhere, also for those who wait for them. Raises ``InvalidItem`` for no name.
     """
-    kind, shared, own = deployment.partition(":")
-    given_name(kind if shared else "deployment", own if shared else deployment)
+    kind, own = whose(deployment)
+    given_name(kind, own)
     at = database_now(connection)
     for name in sorted(wanted):
         values = {"most": wanted[name], "changed_at": at, "changed_by": by}
@@ -47,27 +52,31 @@ def set_limits(
         connection.execute(
             stated.on_conflict_do_update(index_elements=["deployment", "name"], set_=values)
         )
-    _note(connection, by, {"deployment": deployment, **wanted})
+    _note(connection, deployment, wanted, by, reason)
     _wake(connection, deployment, at)
 
 
-def unset(connection: Transaction, deployment: str, names: Sequence[str], by: str) -> list[str]:
+def unset(
+    connection: Transaction,
+    deployment: str,
+    names: Sequence[str],
+    by: str,
+    reason: str | None = None,
+) -> list[str]:
     """Let the policy's limits of these names hold again; returns which had been set."""
     where = (limits.c.deployment == deployment, limits.c.name.in_(list(names)))
     found = sorted(connection.execute(select(limits.c.name).where(*where)).scalars())
     if found:
         connection.execute(delete(limits).where(*where))
-        _note(connection, by, {"deployment": deployment, "unset": found})
+        _note(connection, deployment, {"unset": found}, by, reason)
         _wake(connection, deployment, database_now(connection))
     return found
 
 
 def _wake(connection: Transaction, scope: str, now: int) -> None:
     """Have items that wait for these limits ask for them again ``now`` (epoch microseconds)."""
-    kind, shared, name = scope.partition(":")
-    of_it = [items.c.deployment == scope] if not shared else []
-    if kind == "budget" and shared:
-        of_it = [items.c.budget == name]
+    kind, name = whose(scope)
+    of_it = [items.c[kind] == name] if kind in ("deployment", "budget") else []
     waiting = (
         select(items.c.id)
         .where(
@@ -84,5 +93,8 @@ def _wake(connection: Transaction, scope: str, now: int) -> None:
         connection.execute(soon, {"ids": ids})
 
 
-def _note(connection: Transaction, by: str, detail: Mapping[str, object]) -> None:
-    audit_log.note(connection, by=by, what="limits", detail=detail)
+def _note(
+    connection: Transaction, scope: str, detail: Mapping[str, object], by: str, reason: str | None
+) -> None:
+    kind, name = whose(scope)
+    audit_log.note(connection, by=by, what="limits", detail={kind: name, **detail}, reason=reason)

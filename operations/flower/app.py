@@ -19,8 +19,9 @@ from tornado.web import RequestHandler, url
 from tierqueue.ledger.monitoring.progress import Progress
 from tierqueue.operations.flower.pages import ItemPage, WorkersPage
 from tierqueue.operations.health import Health, LatestHealth
-from tierqueue.operations.limits import last_seen, whose
+from tierqueue.operations.limits import last_seen
 from tierqueue.router.item import Below
+from tierqueue.router.policy.deployment import whose
 from tierqueue.tasks.app import TierqueueApp, app
 
 

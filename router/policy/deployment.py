@@ -58,6 +58,12 @@ class Limits(Table):
     """Most calls at once, over all workers."""
 
 
+def whose(scope: str) -> tuple[str, str]:
+    """Whose limits stand under this name: ``deployment``, ``account`` or ``budget``, and which."""
+    kind, shared, name = scope.partition(":")
+    return (kind, name) if shared else ("deployment", scope)
+
+
 _ADDED = (
     *("tasks", "top_logprobs", "temperature", "batch", "served_model"),
     *("connect_timeout", "first_token_timeout", "redact", "flex", "vision", "image_tokens"),

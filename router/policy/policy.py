@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import MOST_NAME, TIERS, Demands, Purpose, Risk, Sensitivity, Tier
 from tierqueue.router.policy.defaults import BudgetPolicy, FloorRule, Money, TaskDefaults, floor_of
-from tierqueue.router.policy.deployment import Deployment, Limits
+from tierqueue.router.policy.deployment import Deployment, Limits, whose
 from tierqueue.router.policy.engine_keys import BLIND
 from tierqueue.router.policy.policy_errors import (
     complaint,
@@ -242,10 +242,10 @@ class Policy(Table):
 
     def limits_of(self, scope: str) -> Limits:
         """What is stated of a deployment, ``account:NAME`` or ``budget:NAME``, if anything."""
-        kind, shared, name = scope.partition(":")
-        if kind == "account" and shared:
+        kind, name = whose(scope)
+        if kind == "account":
             return self.accounts.get(name, _NO_LIMITS)
-        found = self.budgets.get(name) if shared else self.deployments.get(scope)
+        found = (self.deployments if kind == "deployment" else self.budgets).get(name)
         return _NO_LIMITS if found is None else found.limits
 
     @model_validator(mode="after")

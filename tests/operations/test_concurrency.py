@@ -72,3 +72,19 @@ def test_a_worker_of_an_older_release_is_no_bound_that_anybody_knows(tierqueue: 
     a_worker_beats("a", "frontier", None)
     shown = tierqueue.json("concurrency", "show")[2]
     assert (shown["pools_calls"], shown["in_force_calls"]) == (None, 8)
+
+
+def test_the_policys_calls_hold_again_once_an_operators_are_unset(tierqueue: Command) -> None:
+    a_worker_beats("a", "frontier", 8)
+    tierqueue("concurrency", "set", "frontier", "3", "--reason", "too many errors", "--by", "ada")
+    words = ("concurrency", "unset", "frontier")
+    assert tierqueue(*words, "--reason", "they are gone", "--by", "bob").splitlines() == [
+        "frontier: the policy's 8 calls in flight again"
+    ]
+    shown = tierqueue.json("concurrency", "show", "frontier")[0]
+    assert (shown["concurrency"], shown["said_by"]) == (8, "policy")
+    assert "nothing is set of frontier" in tierqueue.complaint(*words)
+    unset, made = tierqueue.json("actions")
+    assert made["detail"] == {"tier": "frontier", "calls": 3, "reason": "too many errors"}
+    assert unset["detail"] == {"tier": "frontier", "unset": True, "reason": "they are gone"}
+    assert (made["by"], unset["by"]) == ("ada", "bob")

@@ -4,13 +4,15 @@ import pytest
 
 from tests.ledger.placed import place
 from tests.operations.cli.command import Command
+from tierqueue.ledger import audit_log
 from tierqueue.ledger.in_force import learned_limits
 from tierqueue.ledger.in_force.learned_limits import LearnedLimit
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger, now
 from tierqueue.operations.cli.output import printing
 from tierqueue.operations.cli.system import limits as commands
-from tierqueue.operations.limits import NAMES, whose
+from tierqueue.operations.limits import NAMES
+from tierqueue.router.policy.deployment import whose
 from tierqueue.tasks.app import app
 
 POLICY = """
@@ -186,6 +188,31 @@ def test_the_actions_say_whose_limits_were_set(tierqueue: Command) -> None:
     told = tierqueue("actions")
     for told_of in ("budget acme", "account openai", "deployment best"):
         assert f"{told_of}, in_flight 3" in told
+    details = [action["detail"] for action in tierqueue.json("actions")]
+    assert details == [
+        {"deployment": "best", "in_flight": 3},
+        {"account": "openai", "in_flight": 3},
+        {"budget": "acme", "in_flight": 3},
+    ]
+
+
+def test_what_former_releases_wrote_down_of_accounts_and_budgets_reads_the_same(
+    tierqueue: Command, ledger: Ledger
+) -> None:
+    with ledger.write() as connection:
+        former = {"deployment": "budget:acme", "in_flight": 3}
+        audit_log.note(connection, by="ada", what="limits", detail=former)
+    assert "budget acme, in_flight 3" in tierqueue("actions")
+    (action,) = tierqueue.json("actions")
+    assert action["detail"] == {"budget": "acme", "in_flight": 3}
+
+
+def test_why_limits_were_set_and_unset_stands_among_the_actions(tierqueue: Command) -> None:
+    words = ("best", "in_flight")
+    tierqueue("limits", "set", *words, "3", "--reason", "errors", "--by", "ada")
+    tierqueue("limits", "unset", *words, "--reason", "they are gone", "--by", "bob")
+    told = [(action["by"], action["detail"]["reason"]) for action in tierqueue.json("actions")]
+    assert told == [("bob", "they are gone"), ("ada", "errors")]
 
 
 def test_a_budget_that_the_policy_does_not_name_may_be_limited(tierqueue: Command) -> None:

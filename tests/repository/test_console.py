@@ -20,12 +20,13 @@ from tests.ledger.placed import place
 from tests.repository.command_runs import Terminal
 from tests.repository.documents import Block, blocks
 from tierqueue.ledger import tables
-from tierqueue.ledger.in_force import pauses, policy_versions, stated_limits
+from tierqueue.ledger.in_force import pauses, policy_versions, stated_limits, tier_concurrency
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.operations import raw_messages
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.migrations import upgrade
+from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy import parse_policy
 from tools.reference import commands
 
@@ -95,6 +96,7 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
         connection.execute(insert(tables.jobs), job)
         pauses.pause(connection, "budget", "acme", "ops")
         stated_limits.set_limits(connection, "best", {"requests_per_minute": 40}, "ops")
+        tier_concurrency.set_concurrency(connection, Tier.FRONTIER, 4, "ops")
         night: dict[str, Any] = {"name": "night", "task": "tierqueue.complete", "cron": "0 2 * * *"}
         night |= {"call": {"prompt": "Are you there?"}, "timezone": "UTC", "missed": "once"}
         night |= {"next_due": now + day, "added_at": now, "added_by": "ops"}

@@ -15,6 +15,7 @@ from tierqueue.operations.cli.evaluation.report import (
 )
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
@@ -25,7 +26,6 @@ from tierqueue.operations.cli.input.options import (
 )
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import emit, json_option, say
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.money import parse_usd

@@ -11,6 +11,7 @@ from tierqueue.operations.cli.evaluation.feedback import output_of
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import read_text, task_types
 from tierqueue.operations.cli.input.policies import simulated_by_policy, simulated_known
 from tierqueue.operations.cli.output.escapes import json_line
@@ -26,7 +27,6 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.duration import MICROSECONDS, parse_duration

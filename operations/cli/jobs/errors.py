@@ -66,7 +66,7 @@ def _share(much: str, whole: int) -> int:
 
 
 def _replay(ids: list[str]) -> int:
-    from tierqueue.operations.cli.system.concurrency import operator
+    from tierqueue.operations.cli.input.operator import operator
     from tierqueue.tasks.app import app
     from tierqueue.tasks.results.replay import replay
 

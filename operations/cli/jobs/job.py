@@ -115,7 +115,7 @@ def submit(
     file that cannot be read nothing is submitted. --into has a routing stage fill in the rows of a
     table as they end, each once; its process must have that variable.
     """
-    from tierqueue.operations.cli.system.concurrency import operator
+    from tierqueue.operations.cli.input.operator import operator
     from tierqueue.router.money import parse_usd
     from tierqueue.tasks.app import app
     from tierqueue.tasks.files.source import Reading
@@ -276,7 +276,7 @@ job.add_command(continue_)
 def cancel(job_id: str, as_json: bool) -> None:
     """Cancel what of job ID has not ended; calls that are running are aborted."""
     from tierqueue.ledger.operations import jobs
-    from tierqueue.operations.cli.system.concurrency import operator
+    from tierqueue.operations.cli.input.operator import operator
     from tierqueue.tasks.app import app
 
     cancelled = 0

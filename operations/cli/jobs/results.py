@@ -238,7 +238,7 @@ def webhook(job_id: str, address: str | None, secret: str | None, as_json: bool)
     file is named, and must be there where that stage runs.
     """
     from tierqueue.ledger.results import webhooks
-    from tierqueue.operations.cli.system.concurrency import operator
+    from tierqueue.operations.cli.input.operator import operator
     from tierqueue.tasks.results.job_webhook import check
 
     if (address is None) != (secret is None):

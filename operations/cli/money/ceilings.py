@@ -10,6 +10,7 @@ import click
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import by_option, operator
 from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.money.ceiling_named import (
     WINDOWS,
@@ -28,7 +29,6 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.output.simulated import say_among
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.policy_errors import nearest
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from tierqueue.ledger.ceilings.status import CeilingStatus
     from tierqueue.ledger.session import Ledger, Transaction
     from tierqueue.router.policy.policy import CeilingRule
-
-_by = click.option("--by", help="Who does this, for the record; else the user of this process.")
 
 
 @click.group(cls=Group)
@@ -116,7 +114,7 @@ def _is_simulated(status: CeilingStatus, names: Collection[str]) -> bool:
 @click.argument("window", type=one_of(WINDOWS))
 @click.argument("limit")
 @click.option("--timezone", help="Whose midnight begins a day, week or month, like Europe/Berlin.")
-@_by
+@by_option
 @json_option
 def set_(
     scope: str, window: str, limit: str, timezone: str | None, by: str | None, as_json: bool
@@ -145,7 +143,7 @@ def set_(
 @click.argument("window", type=one_of(WINDOWS))
 @click.argument("limit")
 @click.option("--replay", is_flag=True, help="And replay the dead letters that it ended.")
-@_by
+@by_option
 @json_option
 def raise_(
     scope: str, window: str, limit: str, replay: bool, by: str | None, as_json: bool

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import by_option, operator
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
 from tierqueue.operations.cli.output.simulated import say_among
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.policy_errors import there_is_no
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("export", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--deployment", required=True, help="Whose calls the export lists.")
 @click.option("--apply", is_flag=True, help="Correct unknown charges; without it only say so.")
-@click.option("--by", help="Who does this, for the record; else the user of this process.")
+@by_option
 @json_option
 def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_json: bool) -> None:
     """Compare EXPORT with the books day by day (UTC), and settle what unknown charges were.

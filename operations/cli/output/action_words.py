@@ -1,7 +1,7 @@
 """What an operator did, in words: the detail of an entry of the audit log."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tierqueue.operations.cli.output.printing import moment, record
@@ -13,12 +13,12 @@ _TIMES = ("since", "before", "ended_at", "due")
 
 def in_words(detail: Mapping[str, Any]) -> str:
     """What an action was done to, for people: money in dollars, a few of many ids."""
-    return ", ".join(_one(name, value) for name, value in detail.items())
+    return ", ".join(f"{name} {_value(name, value)}" for name, value in _named(detail))
 
 
 def for_scripts(detail: Mapping[str, Any]) -> dict[str, Any]:
     """The same for scripts, each figure with its unit."""
-    told = record(detail, money=_MONEY, times=("due",))
+    told = record(dict(_named(detail)), money=_MONEY, times=("due",))
     if "deaths" in told:
         told["deaths"] = [record(death, times=_TIMES) for death in told["deaths"]]
     if "filters" in told:
@@ -26,11 +26,15 @@ def for_scripts(detail: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _one(name: str, value: Any) -> str:
-    if name == "deployment" and isinstance(value, str) and ":" in value:
-        # The limits of what deployments share: no deployment's name has a colon.
-        return " ".join(value.split(":", 1))
-    return f"{name} {_value(name, value)}"
+def _named(detail: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    from tierqueue.router.policy.deployment import whose
+
+    for name, value in detail.items():
+        if name == "deployment" and isinstance(value, str):
+            # Written so before accounts and budgets had a word of their own: `budget:acme`.
+            yield whose(value)
+        else:
+            yield name, value
 
 
 def _value(name: str, value: Any) -> str:

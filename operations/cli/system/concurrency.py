@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,20 +9,16 @@ import click
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say, table
+from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Tier
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.session import Ledger
     from tierqueue.operations.concurrency import Concurrency
-
-
-def operator() -> str:
-    """Who does this, for the record."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "somebody without a user name"
+    from tierqueue.router.policy.policy import Policy
 
 
 @click.group(cls=Group)
@@ -69,26 +64,55 @@ def show(tier: str | None, as_json: bool) -> None:
 @concurrency.command(name="set", epilog="Example: tierqueue concurrency set frontier 4")
 @click.argument("tier", type=one_of([tier.value for tier in TIERS]))
 @click.argument("calls", type=click.IntRange(0, 100_000))
+@reason_option
+@by_option
 @json_option
-def set_(tier: str, calls: int, as_json: bool) -> None:
+def set_(tier: str, calls: int, reason: str | None, by: str | None, as_json: bool) -> None:
     """Let TIER have at most CALLS in flight; 0 stops it, and what runs ends by itself.
 
-    Says so where fewer can be in flight, because of the workers that run or of the deployments.
+    Says so where fewer can be in flight, because of the workers that run or of the deployments. It
+    takes the place of the policy's until `concurrency unset`.
     """
     from tierqueue.ledger.in_force import tier_concurrency
-    from tierqueue.operations.concurrency import all_tiers
 
     policy = policy_in_force()
     with opened() as ledger:
         with ledger.write() as connection:
-            tier_concurrency.set_concurrency(connection, Tier(tier), calls, operator())
-        with ledger.read() as connection:
-            found = all_tiers(connection, policy)
-    (here,) = (bound for bound in found if bound.tier == tier)
+            tier_concurrency.set_concurrency(
+                connection, Tier(tier), calls, by or operator(), reason
+            )
+        _report(ledger, policy, tier, f"{tier}: at most {calls} calls in flight", as_json)
+
+
+@concurrency.command(epilog="Example: tierqueue concurrency unset frontier")
+@click.argument("tier", type=one_of([tier.value for tier in TIERS]))
+@reason_option
+@by_option
+@json_option
+def unset(tier: str, reason: str | None, by: str | None, as_json: bool) -> None:
+    """Let the policy say again how many calls TIER has in flight."""
+    from tierqueue.ledger.in_force import tier_concurrency
+
+    policy = policy_in_force()
+    with opened() as ledger:
+        with ledger.write() as connection:
+            if not tier_concurrency.unset(connection, Tier(tier), by or operator(), reason):
+                raise InvalidItem(f"nothing is set of {tier}")
+        calls = policy.tiers[Tier(tier)].concurrency
+        _report(
+            ledger, policy, tier, f"{tier}: the policy's {calls} calls in flight again", as_json
+        )
+
+
+def _report(ledger: Ledger, policy: Policy, tier: str, said: str, as_json: bool) -> None:
+    from tierqueue.operations.concurrency import all_tiers
+
+    with ledger.read() as connection:
+        (here,) = (bound for bound in all_tiers(connection, policy) if bound.tier == tier)
     if as_json:
         emit(_for_scripts(here))
         return
-    say(f"{tier}: at most {calls} calls in flight")
+    say(said)
     if (why := in_the_way(here)) is not None:
         paragraph("", why)
 

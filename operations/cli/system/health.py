@@ -9,8 +9,8 @@ import click
 
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import command_app
+from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.tasks.broker.names import CALLS
 from tierqueue.tasks.plural import count
 

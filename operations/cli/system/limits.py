@@ -9,6 +9,7 @@ import click
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -19,7 +20,6 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import shown
 
@@ -86,8 +86,12 @@ def show(scope: str | None, as_json: bool) -> None:
 @click.argument("scope", metavar="DEPLOYMENT")
 @click.argument("limit", type=_LIMIT, metavar="LIMIT")
 @click.argument("most", type=click.IntRange(1, 10**12))
+@reason_option
+@by_option
 @json_option
-def set_(scope: str, limit: str, most: int, as_json: bool) -> None:
+def set_(
+    scope: str, limit: str, most: int, reason: str | None, by: str | None, as_json: bool
+) -> None:
     """Let DEPLOYMENT, account:NAME or budget:NAME be asked for at most MOST of LIMIT.
 
     LIMIT is requests_per_minute, tokens_per_minute, input_tokens_per_minute,
@@ -105,7 +109,7 @@ def set_(scope: str, limit: str, most: int, as_json: bool) -> None:
     with opened() as ledger, ledger.write() as connection:
         if scope.startswith("budget:") and scope.removeprefix("budget:") not in policy.budgets:
             hint = unused_budget(connection, scope.removeprefix("budget:"))
-        stated_limits.set_limits(connection, scope, {limit: most}, operator())
+        stated_limits.set_limits(connection, scope, {limit: most}, by or operator(), reason)
         found = _of(connection, policy, scope, (limit,)) if as_json else []
     if hint is not None:
         say(hint, err=True)
@@ -120,8 +124,10 @@ def set_(scope: str, limit: str, most: int, as_json: bool) -> None:
 @limits.command(epilog="Example: tierqueue limits unset best requests_per_minute")
 @click.argument("scope", metavar="DEPLOYMENT")
 @click.argument("limit", type=_LIMIT, metavar="[LIMIT]", required=False)
+@reason_option
+@by_option
 @json_option
-def unset(scope: str, limit: str | None, as_json: bool) -> None:
+def unset(scope: str, limit: str | None, reason: str | None, by: str | None, as_json: bool) -> None:
     """Let the policy's LIMIT of DEPLOYMENT, account:NAME or budget:NAME hold again, or all."""
     from tierqueue.ledger.in_force import stated_limits
 
@@ -131,7 +137,7 @@ def unset(scope: str, limit: str | None, as_json: bool) -> None:
         if scope not in stated_limits.all_set(connection):
             _known(policy, scope)
         wanted = _NAMES if limit is None else (limit,)
-        found = stated_limits.unset(connection, scope, wanted, operator())
+        found = stated_limits.unset(connection, scope, wanted, by or operator(), reason)
         if not found:
             raise InvalidItem(f"nothing is set of {scope}{f': {limit}' if limit else ''}")
         now_so = _of(connection, policy, scope, found) if as_json else []
@@ -153,10 +159,11 @@ def _of(
 
 def _known(policy: Policy, scope: str) -> None:
     """Refuse what the policy does not hold; a budget may be any."""
+    from tierqueue.router.policy.deployment import whose
     from tierqueue.router.policy.policy_errors import there_is_no
 
-    kind, shared, name = scope.partition(":")
-    if not shared:
+    kind, name = whose(scope)
+    if kind == "deployment":
         if scope not in policy.deployments:
             raise InvalidItem(there_is_no("deployment", scope, policy.deployments))
     elif kind == "account":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.policies import folder_of, read_text, simulated_known
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import (
@@ -20,7 +21,6 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.system.policy import (
     be_usable,
     notes_of,
@@ -44,8 +44,6 @@ _RULE = (
     " ever applied, the file of the routing stage that started last"
 )
 
-_by = click.option("--by", help="Who does this, for the record; else the user of this process.")
-_reason = click.option("--reason", help="Why, for the record.")
 _since = click.option(
     "--since", default="7d", show_default=True, help="Tried on items of the last 24h, 7d, …"
 )
@@ -56,8 +54,8 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Show it all, and put no
     epilog="Example: tierqueue policy apply tierqueue.toml --reason 'a floor for refunds'"
 )
 @click.argument("file", type=click.Path(dir_okay=False))
-@_reason
-@_by
+@reason_option
+@by_option
 @_since
 @_dry_run
 @json_option
@@ -86,8 +84,8 @@ def apply(
 
 @policy.command(epilog="Example: tierqueue policy rollback --reason 'too many refusals'")
 @click.argument("version", required=False, type=click.IntRange(1, 10**9))
-@_reason
-@_by
+@reason_option
+@by_option
 @_since
 @_dry_run
 @json_option

@@ -9,6 +9,7 @@ import click
 
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     task_named,
 )
@@ -21,7 +22,6 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.system.schedule_add import add, for_scripts
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy_errors import there_is_no

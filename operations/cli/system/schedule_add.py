@@ -11,6 +11,7 @@ import click
 
 from tierqueue.operations.cli.input.names import one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
@@ -21,7 +22,6 @@ from tierqueue.operations.cli.input.options import (
     task_named,
 )
 from tierqueue.operations.cli.output.printing import emit, json_option, moment, record, say
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import shown
 

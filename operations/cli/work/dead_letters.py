@@ -11,6 +11,7 @@ import click
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -24,7 +25,6 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.operations.cli.work.item import MONEY, TIMES, show_item
 from tierqueue.operations.cli.work.letters import each, filters, pages, wanted_by
 from tierqueue.router.errors import InvalidItem

@@ -8,8 +8,8 @@ import click
 
 from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.output.printing import emit, json_option, say
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.plural import count
 

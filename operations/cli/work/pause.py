@@ -9,6 +9,7 @@ import click
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import job_named, one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -19,7 +20,6 @@ from tierqueue.operations.cli.output.printing import (
     say,
     table,
 )
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.router.policy.policy_errors import nearest
 
 
@@ -39,15 +39,17 @@ def _pausing(kind: str) -> click.Command:
         epilog=f"Example: tierqueue pause {kind} {_EXAMPLES[kind]}",
     )
     @click.argument("name")
+    @reason_option
+    @by_option
     @json_option
-    def one(name: str, as_json: bool) -> None:
+    def one(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
         from tierqueue.ledger.in_force import pauses
 
         if kind == "task":
             task_named(name)
         with opened() as ledger, ledger.write() as connection:
             meant = job_named(connection, name) if kind == "job" else name
-            new = pauses.pause(connection, kind, meant, operator())
+            new = pauses.pause(connection, kind, meant, by or operator(), reason)
             hint = unused_budget(connection, meant) if kind == "budget" and new else None
         if as_json:
             emit({"kind": kind, "name": meant, "paused": True, "new": new})
@@ -72,23 +74,33 @@ for _kind in _EXAMPLES:
 @pause.command(name="list", epilog="Example: tierqueue pause list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Show what is held back, since when and by whom."""
+    """Show what is held back, since when, by whom and why."""
     from tierqueue.ledger.in_force import pauses
 
     with opened() as ledger, ledger.read() as connection:
-        found = pauses.in_force(connection)
+        why = pauses.reasons(connection)
+        found = [(one, why.get((one.kind, one.name))) for one in pauses.in_force(connection)]
     if as_json:
-        emit([record(asdict(stands), times=("at",)) for stands in found])
+        emit([{**record(asdict(one), times=("at",)), "reason": why} for one, why in found])
     else:
-        rows = [(pause.kind, pause.name, moment(pause.at), pause.by) for pause in found]
-        table(["kind", "name", "since", Column("by", rank=1)], rows, empty="nothing is held back")
+        columns: list[Column | str] = [
+            "kind",
+            "name",
+            "since",
+            Column("by", rank=1),
+            Column("why", rank=2, long=True),
+        ]
+        rows = [(one.kind, one.name, moment(one.at), one.by, why) for one, why in found]
+        table(columns, rows, empty="nothing is held back")
 
 
 @click.command(epilog="Example: tierqueue resume budget acme")
 @click.argument("kind", type=one_of(_EXAMPLES))
 @click.argument("name")
+@reason_option
+@by_option
 @json_option
-def resume(kind: str, name: str, as_json: bool) -> None:
+def resume(kind: str, name: str, reason: str | None, by: str | None, as_json: bool) -> None:
     """Let the KIND called NAME go on."""
     from tierqueue.ledger.in_force import pauses
 
@@ -96,7 +108,7 @@ def resume(kind: str, name: str, as_json: bool) -> None:
         paused = [stands.name for stands in pauses.in_force(connection) if stands.kind == kind]
         begun = [known for known in paused if known.startswith(name)] if kind == "job" else []
         meant = begun[0] if len(begun) == 1 else name
-        found = pauses.resume(connection, kind, meant, operator())
+        found = pauses.resume(connection, kind, meant, by or operator(), reason)
     near = "" if found else nearest(name, paused)
     if as_json:
         emit({"kind": kind, "name": meant, "paused": False, "new": found})

@@ -9,8 +9,8 @@ import click
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import SHOWN, only
 from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, moment, say, table
-from tierqueue.operations.cli.system.concurrency import operator
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

@@ -177,6 +177,7 @@ TELL_NEITHER = {
     "ceilings set": "a limit",
     "concurrency set": "calls",
     "concurrency show": "calls",
+    "concurrency unset": "calls",
     "dead-letters discard": "counts",
     "dead-letters export": "test_what_is_written_into_files_is_labelled below",
     "dead-letters replay": "counts",
