@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from bench.chaos.hook import Hook, machine_time, note
-from tierqueue.router.outcome import Completed, Reply, Usage
+from tierqueue.router.outcome import ENGINE_TIME, Completed, Interrupted, Reply, Usage
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.engines.engine_time import EngineTime
+from tierqueue.workers.engines.engine_time import EngineTime, OutOfEngineTime
 
 POISON = "[[kills its worker]]"
 """In a prompt: the call takes the whole process with it."""
@@ -45,16 +45,23 @@ class NullEngine:
         }
         note(self._log, line)
         mark = self._time.enter()
+        interrupted = False
         try:
-            await asyncio.sleep(self._seconds / 2)
-            if POISON in call.question:
-                self._hook.die("poison")
-            await asyncio.sleep(self._seconds / 2)
+            async with self._time.within(mark, call.engine_seconds):
+                await asyncio.sleep(self._seconds / 2)
+                if POISON in call.question:
+                    self._hook.die("poison")
+                await asyncio.sleep(self._seconds / 2)
+        except OutOfEngineTime:
+            interrupted = True
         except asyncio.CancelledError:
             self._time.cut(call.item, call.fence, mark)
             raise
         finally:
             engine_seconds = self._time.leave(mark)
+        if interrupted:
+            note(self._log, {**line, "ended": machine_time(), "cost_nanousd": 0})
+            return Interrupted(kind=ENGINE_TIME, usage=Usage(engine_seconds=engine_seconds))
         usage = Usage(
             input_tokens=len(call.question) // 4 + 1,
             output_tokens=12,
