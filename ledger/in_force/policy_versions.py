@@ -8,7 +8,7 @@ from tierqueue.ledger.in_force.policies import APPLIED, Applied
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import policy_versions
-from tierqueue.router.policy.policy import Policy
+from tierqueue.router.policy.policy import Policy, digest_of
 
 
 def apply(
@@ -18,14 +18,31 @@ def apply(
 
     Its ceilings are to be seeded in the same transaction.
     """
-    now, before = database_now(connection), policies.in_force(connection)
-    row = {"digest": policy.digest, "text": text, "at": now, "by": by, "reason": reason}
+    before = policies.in_force(connection)
+    version = _written(connection, policy.digest, text, by, reason)
+    detail = {"version": version.id, "digest": policy.digest, "in force before": before}
+    audit_log.note(connection, by=by, what="apply policy", detail=detail, reason=reason)
+    policies.start(connection, policy.digest, version.at)
+    return version
+
+
+def record_file(connection: Transaction, text: str, *, by: str) -> None:
+    """Write down the file that is in force, where nothing was ever applied, as a version to go
+    back to; another text than that of the policy in force is not.
+    """
+    digest = digest_of(text)
+    if policies.applied_digest(connection) is None and policies.in_force(connection) == digest:
+        _written(connection, digest, text, by, "the file that was in force before")
+
+
+def _written(
+    connection: Transaction, digest: str, text: str, by: str, reason: str | None
+) -> Applied:
+    now = database_now(connection)
+    row = {"digest": digest, "text": text, "at": now, "by": by, "reason": reason}
     key = connection.execute(insert(policy_versions).values(row)).inserted_primary_key
     assert key is not None
-    detail = {"version": key[0], "digest": policy.digest, "in force before": before}
-    audit_log.note(connection, by=by, what="apply policy", detail=detail, reason=reason)
-    policies.start(connection, policy.digest, now)
-    return Applied(key[0], policy.digest, text, now, by, reason)
+    return Applied(key[0], digest, text, now, by, reason)
 
 
 def history(connection: Transaction, limit: int) -> list[Applied]:

@@ -99,6 +99,8 @@ def rollback(
 ) -> None:
     """Put back VERSION of `policy history`, else the last one that was another.
 
+    The first version is the file that was in force before anything was applied, where it was at
+    hand then.
     It becomes a version of its own: nothing is taken out of the history.
     """
     from tierqueue.ledger.in_force import policies, policy_versions
@@ -210,6 +212,8 @@ def _put(
     applied = None
     if not dry_run:
         with ledger.write() as connection:
+            if before is not None and before != text:
+                policy_versions.record_file(connection, before, by=by)
             books.seed(connection, found.ceilings, database_now(connection))
             applied = policy_versions.apply(connection, found, text, by=by, reason=reason)
     if as_json:
@@ -219,7 +223,10 @@ def _put(
         )
         return
     if changes is None:
-        say("what it changes cannot be shown: the text of the policy in force is not here")
+        say(
+            "what it changes cannot be shown, nor be rolled back: the text of the policy in force"
+            " is not here"
+        )
     else:
         say(*(visible(line) for line in changes[2:] or ["it says what the policy in force says"]))
     print_replayed(outcome, 0, names)

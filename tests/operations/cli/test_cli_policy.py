@@ -151,6 +151,37 @@ def test_a_rollback_is_a_version_of_its_own(tierqueue: Command, ledger: Ledger, 
     assert reasons == ["back to version 2", "back to version 1", None, None]
 
 
+def test_the_file_that_was_in_force_before_the_first_version_can_be_put_back(
+    tierqueue: Command, ledger: Ledger, file: Path, tmp_path: Path
+) -> None:
+    with ledger.write() as connection:
+        policies.start(connection, digest(ONE_DEPLOYMENT), 1)
+    new = tmp_path / "new.toml"
+    new.write_text(ONE_DEPLOYMENT + FLOOR, encoding="utf-8")
+    tierqueue("policy", "apply", str(new), "--dry-run")
+    tierqueue("policy", "apply", str(new), "--by", "ada")
+    told = tierqueue.json("policy", "history")["versions"]
+    assert [(one["version"], one["reason"]) for one in told] == [
+        (2, None),
+        (1, "the file that was in force before"),
+    ]
+    assert in_force(ledger) == digest(ONE_DEPLOYMENT + FLOOR)
+    tierqueue("policy", "rollback")
+    assert in_force(ledger) == digest(ONE_DEPLOYMENT)
+
+
+def test_a_file_that_is_not_in_force_is_no_version_to_go_back_to(
+    tierqueue: Command, ledger: Ledger, file: Path, tmp_path: Path
+) -> None:
+    with ledger.write() as connection:
+        policies.start(connection, "another", 1)
+    new = tmp_path / "new.toml"
+    new.write_text(ONE_DEPLOYMENT + FLOOR, encoding="utf-8")
+    said = " ".join(tierqueue("policy", "apply", str(new)).split())
+    assert "cannot be shown, nor be rolled back" in said
+    assert "no other policy" in tierqueue.complaint("policy", "rollback")
+
+
 def test_the_doctor_says_that_a_file_is_not_in_force(
     tierqueue: Command, producer_to: Callable[[str], Producer], ledger_url: str, file: Path
 ) -> None:
