@@ -43,7 +43,7 @@ ENDS_WITH = {
     "tierqueue job watch": 1,
     "tierqueue job continue": 2,
     "tierqueue router train tierqueue.classify --out": 1,
-    "tierqueue router calibrate --task": 1,
+    "tierqueue router calibrate": 1,
     "tierqueue router retire": 2,
     "tierqueue router promote": 2,
 }

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _SHARE = click.FloatRange(0, 0.5, min_open=True)
 
 
-@click.command(epilog="Example: tierqueue router calibrate --task tierqueue.classify")
-@click.option("--task", required=True, help="Such as tierqueue.classify.")
+@click.command(epilog="Example: tierqueue router calibrate tierqueue.classify")
+@click.argument("task")
 @click.option(
     "--alpha", default=0.05, show_default=True, type=_SHARE, help="Share that may be wrong."
 )

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tierqueue.tasks.evaluation.ways import Share
 
 
-@click.command(epilog="Example: tierqueue router compare --task tierqueue.classify --since 7d")
-@click.option("--task", required=True, help="Such as tierqueue.classify.")
+@click.command(epilog="Example: tierqueue router compare tierqueue.classify --since 7d")
+@click.argument("task")
 @click.option("--since", help="Second answers asked for in the last 24h, 7d, …")
 @click.option("--field", help="The field of an answer that is compared; else all but a confidence.")
 @click.option(

@@ -39,7 +39,7 @@ def test_a_confidence_is_certified_from_what_people_said(
     for number in range(20):
         _judged(ledger, 0.1 + number / 1_000, correct=False)
     _judged(ledger, None, correct=False)
-    words = ("router", "calibrate", "--task", TASK, "--alpha", "0.1")
+    words = ("router", "calibrate", TASK, "--alpha", "0.1")
     (found,) = tierqueue.json(*words)
     assert (found["deployment"], found["judged"], found["certified"]) == ("house", 80, True)
     assert 0.1 < found["min_confidence"] <= 0.9
@@ -51,7 +51,7 @@ def test_a_confidence_is_certified_from_what_people_said(
 def test_what_cannot_be_certified_says_what_it_would_take(
     tierqueue: Command, ledger: Ledger
 ) -> None:
-    words = ("router", "calibrate", "--task", TASK)
+    words = ("router", "calibrate", TASK)
     assert "no answer with a confidence was judged" in tierqueue(*words, status=1)
     for _ in range(10):
         _judged(ledger, 0.5, correct=True)
@@ -59,9 +59,7 @@ def test_what_cannot_be_certified_says_what_it_would_take(
     assert found["certified"] is False
     assert "keeps 10 rows" in found["why"]
     assert "house cannot be certified" in tierqueue(*words, status=1)
-    assert "did you mean" in tierqueue.complaint(
-        "router", "calibrate", "--task", "tierqueue.clasify"
-    )
+    assert "did you mean" in tierqueue.complaint("router", "calibrate", "tierqueue.clasify")
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_second_answers_are_compared_with_the_first(tierqueue: Command, ledger: 
             assert item is not None
             corrected = None if n else {"label": "b", "confidence": None}
             labels.put(connection, item, Label(correct=bool(n), by="ada", corrected=corrected))
-    (found,) = tierqueue.json("router", "compare", "--task", TASK)
+    (found,) = tierqueue.json("router", "compare", TASK)
     assert (found["purpose"], found["first"], found["second"]) == ("shadow", "best", "pilot")
     assert (found["answers"], found["waiting"], found["failed"]) == (5, 1, {"deadline": 1})
     assert found["accepted"]["value"] == 0.8
@@ -94,15 +94,15 @@ def test_second_answers_are_compared_with_the_first(tierqueue: Command, ledger: 
     # The second one was right where the first was corrected, and as right elsewhere.
     assert (found["right"]["items"], found["right"]["first"]) == (4, 0.75)
     assert found["right"]["second"] == 1.0
-    out = tierqueue("router", "compare", "--task", TASK)
+    out = tierqueue("router", "compare", TASK)
     assert "pilot beside best: an item costs -$0.0008" in out
     assert "1 second answer to come" in out
     assert "without an answer, and not counted: 1 deadline" in out
 
 
 def test_without_second_answers_there_is_nothing_to_compare(tierqueue: Command) -> None:
-    assert tierqueue.json("router", "compare", "--task", TASK) == []
-    assert "there is no task type" in tierqueue.complaint("router", "compare", "--task", "nothing")
+    assert tierqueue.json("router", "compare", TASK) == []
+    assert "there is no task type" in tierqueue.complaint("router", "compare", "nothing")
 
 
 def test_why_tells_of_second_answers_on_both_sides(tierqueue: Command, ledger: Ledger) -> None:
