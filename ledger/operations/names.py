@@ -1,13 +1,31 @@
 """What people mean by a name: an id by its beginning, a budget by what was used so far."""
 
-from sqlalchemy import Column, ColumnElement, select
+from collections.abc import Collection
+from itertools import takewhile
 
+from sqlalchemy import Column, ColumnElement, func, select
+
+from tierqueue.ledger.bulk import among
 from tierqueue.ledger.operations.item_list import of_reason
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, items, jobs, promises
 
 _ABOVE = "\U0010ffff"
 """Sorts behind everything that begins alike, in Python, SQLite and PostgreSQL's collation C."""
+
+_LEAST = 13
+"""Characters of an id: its millisecond."""
+
+_BEFORE, _AFTER = items.alias(), items.alias()
+_BETWEEN = select(
+    items.c.id,
+    select(func.max(_BEFORE.c.id))
+    .where(_BEFORE.c.id < items.c.id)
+    .scalar_subquery()
+    .label("before"),
+    select(func.min(_AFTER.c.id)).where(_AFTER.c.id > items.c.id).scalar_subquery().label("after"),
+).where(among(items.c.id))
+"""Items with the ids next to theirs."""
 
 _RECENT = 2_000
 """Items, the newest ones, whose budgets are known names."""
@@ -24,6 +42,20 @@ def items_beginning(connection: Transaction, text: str, limit: int) -> list[str]
     promised = _beginning(connection, promises.c.id, text, limit)
     asked = select(promises.c.item_id).where(promises.c.id.in_(promised)).distinct()
     return sorted(connection.execute(asked).scalars()) if promised else []
+
+
+def item_beginnings(connection: Transaction, item_ids: Collection[str]) -> dict[str, str]:
+    """Of each item's id as much as no other item's begins with, ``_LEAST`` characters or more."""
+    named = {}
+    for row in connection.execute(_BETWEEN, {"ids": sorted(item_ids)}):
+        alike = max(_alike(row.id, row.before or ""), _alike(row.id, row.after or ""))
+        named[row.id] = row.id[: max(_LEAST, alike + 1)]
+    return named
+
+
+def _alike(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def jobs_beginning(connection: Transaction, text: str, limit: int) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from tierqueue.operations.cli.evaluation.feedback import output_of
 from tierqueue.operations.cli.input.group import Group
-from tierqueue.operations.cli.input.names import item_named
+from tierqueue.operations.cli.input.names import ids_for_people, item_named
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import read_text, task_types
@@ -59,6 +59,7 @@ def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> 
             found = reviews.pending(connection, task=task, assignee=assignee, most=limit)
             names = simulated_by_policy(connection)
             made_up = of_items(connection, [one.item for one in found], names)
+            shown = ids_for_people(connection, [one.item for one in found])
         now = ledger.now()
     if as_json:
         emit([_as_dict(one, made_up) for one in found])
@@ -75,7 +76,7 @@ def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> 
         ],
         [
             (
-                one.item,
+                shown[one.item],
                 age(one.parked_at, now),
                 moment(one.due),
                 one.reason,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.output.printing import on_terminal
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import shown
 from tierqueue.router.policy.duration import parse_duration
@@ -28,6 +29,15 @@ def item_named(connection: Transaction, text: str) -> str:
     from tierqueue.ledger.operations.names import items_beginning
 
     return only("item", text, items_beginning(connection, text, SHOWN + 1))
+
+
+def ids_for_people(connection: Transaction, item_ids: Sequence[str]) -> dict[str, str]:
+    """Each item's id as a table shows it: whole in a pipe, on a terminal what names it."""
+    from tierqueue.ledger.operations.names import item_beginnings
+
+    if not on_terminal():
+        return {item_id: item_id for item_id in item_ids}
+    return item_beginnings(connection, item_ids)
 
 
 def job_named(connection: Transaction, text: str) -> str:

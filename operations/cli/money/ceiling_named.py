@@ -39,6 +39,11 @@ def scope_of(connection: Transaction, text: str) -> tuple[str, str]:
     return kind, name or "*"
 
 
+def scope_text(kind: str, name: str) -> str:
+    """What ``scope_of`` reads: ``budget:acme``, or the kind alone for each name of it."""
+    return kind if name == "*" else f"{kind}:{name}"
+
+
 def amount_of(text: str) -> NanoUSD:
     """``50usd`` in nano-dollars. Raises ``InvalidItem`` for more than the ledger can count."""
     amount = parse_usd(text)

@@ -18,6 +18,7 @@ from tierqueue.operations.cli.money.ceiling_named import (
     refuse_unknown_name,
     rule_of,
     scope_of,
+    scope_text,
 )
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -71,7 +72,7 @@ def list_(as_json: bool) -> None:
         return
     table(
         [
-            *("scope", "name", "window"),
+            *("scope", "window"),
             Column("since", rank=4),
             *("limit>", "spent>"),
             Column("share", right=True, rank=2),
@@ -82,8 +83,7 @@ def list_(as_json: bool) -> None:
         ],
         [
             (
-                status.scope,
-                status.name,
+                scope_text(status.scope, status.name),
                 status.window,
                 status.start,
                 format_usd(status.limit),
@@ -234,13 +234,12 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
         )
         return
     table(
-        ["at", Column("by", rank=1), "scope", "name", "window", "from>", "to>"],
+        ["at", Column("by", rank=1), "scope", "window", "from>", "to>"],
         [
             (
                 moment(change.at),
                 change.by,
-                change.scope,
-                change.name,
+                scope_text(change.scope, change.name),
                 change.window,
                 "" if change.before is None else format_usd(change.before),
                 format_usd(change.after),

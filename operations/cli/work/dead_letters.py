@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import Group
-from tierqueue.operations.cli.input.names import one_of
+from tierqueue.operations.cli.input.names import ids_for_people, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.policies import simulated_by_policy
@@ -57,9 +57,9 @@ def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
         wanted = wanted_by(ledger, **chosen)
         with ledger.read() as connection:
             rows = letters.listed(connection, wanted, limit)
-            made_up = of_items(
-                connection, [row["id"] for row in rows], simulated_by_policy(connection)
-            )
+            ids = [row["id"] for row in rows]
+            made_up = of_items(connection, ids, simulated_by_policy(connection))
+            shown = ids_for_people(connection, ids)
         now = ledger.now()
     if as_json:
         emit(
@@ -85,7 +85,7 @@ def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
         ],
         [
             (
-                row["id"],
+                shown[row["id"]],
                 age(row["ended_at"], now),
                 moment(row["ended_at"]),
                 row["reason"],

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import Group
-from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
+from tierqueue.operations.cli.input.names import (
+    between,
+    ids_for_people,
+    item_named,
+    job_named,
+    one_of,
+)
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output import document_parts
@@ -105,6 +111,7 @@ def list_(
         refuse_unknown(connection, filters)
         rows = item_list.newest(connection, meant, limit, last)
         made_up = of_items(connection, [row["id"] for row in rows], simulated_by_policy(connection))
+        shown = ids_for_people(connection, [row["id"] for row in rows])
         now = database_now(connection)
     if as_json:
         emit(
@@ -133,7 +140,7 @@ def list_(
         ],
         [
             (
-                row["id"],
+                shown[row["id"]],
                 age(row["submitted_at"], now),
                 row["state"],
                 row["reason"],

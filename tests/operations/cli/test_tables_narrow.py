@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.ledger.placed import place
 from tests.operations.cli.command import Command
 from tests.operations.cli.test_simulated_labelled import Filled
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items, jobs
+from tierqueue.operations.cli.input import names
 from tierqueue.operations.cli.output import printing
 
 LONG = "acme.support.tickets.sort_into_departments"
@@ -25,7 +27,7 @@ TABLES = {
     "limits show": (),
     "pause list": (),
     "prompts": (),
-    "router compare": ("--task", "tierqueue.classify"),
+    "router compare": ("tierqueue.classify",),
     "spend": ("--by", "task"),
 }
 """Commands that print a table, and what they need."""
@@ -66,9 +68,44 @@ def test_nothing_of_a_table_is_hidden_without_a_word(
     said = " ".join(shown.split())
     hidden = re.search(r"not shown, the terminal is too narrow: (.*?); a pipe \(\| cat\)", said)
     told = hidden[1].split(", ") if hidden else []
-    for place, column in enumerate(columns):
-        if any(row[place] for row in cells):
+    for number, column in enumerate(columns):
+        if any(row[number] for row in cells):
             assert column in told or column in shown, (column, shown)
     assert len(told) == len(set(told))
-    identity = [row[0] for row in cells]
+    identity = [row[0][:13] if columns[0] == "id" else row[0] for row in cells]
     assert all(one in shown for one in identity), (identity, shown)
+
+
+def test_an_item_of_a_terminal_is_named_as_far_as_it_takes_and_its_task_and_tier_are_seen(
+    tierqueue: Command, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(sqlite_url)
+    ids = (
+        "01a1fb7f-603c-71c9-9671-39b7af6c9a05",
+        "01a1fb7f-603c-71c9-a671-39b7af6c9a05",
+        "01a1fb7f-7000-71c9-a671-39b7af6c9a05",
+    )
+    for item_id in ids:
+        place(ledger, "succeeded", id=item_id, task="tierqueue.classify", tier="open_weight")
+    ledger.close()
+    monkeypatch.setattr(printing, "on_terminal", lambda: True)
+    monkeypatch.setattr(names, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = tierqueue("item", "list")
+    said = [line.split()[0] for line in shown.splitlines() if line.startswith("01a1")]
+    assert sorted(said) == [ids[0][:20], ids[1][:20], ids[2][:13]]
+    assert "tierqueue.classify" in shown
+    assert "open_weight" in shown
+    for beginning in said:
+        assert beginning in tierqueue("item", "show", beginning)
+
+
+def test_who_changed_a_ceiling_is_seen_beside_it(
+    tierqueue: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tierqueue("ceilings", "set", "budget:support", "month", "1500usd", "--by", "ada.lovelace")
+    monkeypatch.setattr(printing, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = tierqueue("ceilings", "history")
+    assert "ada.lovelace" in shown
+    assert "budget:support" in shown
