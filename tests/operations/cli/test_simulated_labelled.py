@@ -159,7 +159,7 @@ class Filled:
             "quote": (self.new, *CALL, "--column", "text"),
             "reconcile": (self.export, "--deployment", "best"),
             "route": (*CALL, "--set", "text=My card is lost", "--explain"),
-            "router compare": TASK,
+            "router compare": ("tierqueue.classify",),
             "spend": (),
             "status": (),
             "top": (),
