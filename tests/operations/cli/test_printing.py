@@ -70,11 +70,13 @@ LISTS = [["ceilings", "list"], ["dead-letters", "list"], ["spend", "--by", "budg
 @pytest.mark.processes
 @pytest.mark.parametrize("columns", [60, 80, 200])
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
-def test_a_table_fits_the_terminal_and_ids_and_money_stay_whole(
+def test_a_table_fits_the_terminal_and_money_and_what_names_an_item_stay_whole(
     filled: list[str], words: list[str], columns: int
 ) -> None:
     shown = SGR.sub("", in_terminal(columns, *words))
-    wanted = filled if words[0] == "dead-letters" else ["$1,234.567890123"]
+    # At least their millisecond.
+    begins = [item_id[:13] for item_id in filled]
+    wanted = begins if words[0] == "dead-letters" else ["$1,234.567890123"]
     for whole in wanted:
         assert whole in shown
     if "not shown" in shown or columns == 200:
@@ -115,8 +117,8 @@ def test_a_sentence_below_a_table_breaks_between_words(filled: list[str]) -> Non
 
 @pytest.mark.processes
 def test_a_row_that_no_line_holds_is_lines_of_its_own(filled: list[str]) -> None:
-    shown = in_terminal(40, "dead-letters", "list")
-    assert all(f"id: {item_id}\n" in shown for item_id in filled)
+    shown = in_terminal(30, "dead-letters", "list")
+    assert all(f"id: {item_id[:13]}" in shown for item_id in filled)
     assert "reason: cost_ceiling\n" in shown
 
 

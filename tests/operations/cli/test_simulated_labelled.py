@@ -288,7 +288,7 @@ def test_every_item_and_deployment_bears_its_own_label(
     why = tierqueue("why", here.answered)
     assert "best (frontier) (simulated), for $0.0000005 at the most" in why
     assert "best (simulated): too low [floor]" in why
-    [_, line, *_] = tierqueue("router", "compare", *TASK).splitlines()
+    [_, line, *_] = tierqueue("router", "compare", "tierqueue.classify").splitlines()
     assert line.split("\t")[1:3] == ["best (simulated)", "best (simulated)"]
     explained = tierqueue(*here.calls()["route"][:0], "route", *here.calls()["route"])
     assert explained.startswith("best (simulated) (frontier), at most ")
