@@ -6,8 +6,8 @@ from typing import NamedTuple
 from sqlalchemy import delete, select
 
 from tierqueue.ledger.bulk import upsert
-from tierqueue.ledger.evidence_table import learned_limits
 from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import learned_limits
 
 TOLD, REFUSED = "told", "refused"
 """By what it was learned: the provider states it, or has refused more."""

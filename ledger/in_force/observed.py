@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger.bulk import upsert
-from tierqueue.ledger.evidence_table import observations
+from tierqueue.ledger.tables import observations
 from tierqueue.router.policy.deployment import Deployment
 
 MODEL = "model"

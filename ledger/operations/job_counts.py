@@ -20,12 +20,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from tierqueue.ledger.job_tables import job_counts, job_deltas
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.sqlite import job_moves
 from tierqueue.ledger.sqlite.job_moves import KEYS as _KEYS
 from tierqueue.ledger.sqlite.job_moves import SUMS as _SUMS
-from tierqueue.ledger.tables import attempts, items, job_rows
+from tierqueue.ledger.tables import attempts, items, job_counts, job_deltas, job_rows
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 

@@ -7,8 +7,8 @@ from sqlalchemy import and_, delete, exists, func, select, update
 
 from tierqueue.ledger import tables
 from tierqueue.ledger.bulk import among
-from tierqueue.ledger.job_tables import sink_rows, sinks
 from tierqueue.ledger.session import Transaction
+from tierqueue.ledger.tables import sink_rows, sinks
 
 _JOBS, _ROWS = tables.jobs, tables.job_rows
 STATED = ("place", "table_name", "key", "prefix")

@@ -8,11 +8,11 @@ from sqlalchemy import RowMapping, and_, case, delete, false, func, or_, select,
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import among, upsert
-from tierqueue.ledger.job_tables import sink_rows, sinks
 from tierqueue.ledger.results import earlier_sinks
 from tierqueue.ledger.results.earlier_sinks import STATED, SUPERSEDED
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.tables import sink_rows, sinks
 from tierqueue.router.lifecycle import ENDS
 
 _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import CompoundSelect
 
-from tierqueue.ledger.job_tables import job_counts, job_moves
+from tierqueue.ledger.tables import job_counts, job_moves
 
 KEYS = ("job_id", "part", "at", "state", "reason", "tier", "went_on")
 SUMS = ("rows", "spent", "held", "squares", "size", "size_squares", "size_spent")

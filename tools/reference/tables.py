@@ -6,8 +6,27 @@ from pathlib import Path
 from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, Table
 from sqlalchemy.types import JSON, Boolean
 
-from tierqueue.ledger import batch_table, evidence_table, job_tables, payload_tables, tables
+from tierqueue.ledger import tables
+from tierqueue.ledger.tables import (
+    batch_table,
+    evidence_table,
+    item_tables,
+    job_tables,
+    money_tables,
+    operator_tables,
+    payload_tables,
+)
 from tools.reference import markdown, sources
+
+_MODULES = (
+    batch_table,
+    evidence_table,
+    item_tables,
+    job_tables,
+    money_tables,
+    operator_tables,
+    payload_tables,
+)
 
 _COLUMNS = Path(__file__).with_name("tables.toml")
 
@@ -27,7 +46,7 @@ def page() -> str:
     """The whole page."""
     texts = columns()
     about: dict[str, str] = {}
-    for module in (tables, job_tables, batch_table, evidence_table, payload_tables):
+    for module in _MODULES:
         about |= sources.names(module)
     parts = [_INTRODUCTION]
     for name, table in sorted(tables.metadata.tables.items()):

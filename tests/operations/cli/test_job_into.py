@@ -10,9 +10,9 @@ from sqlalchemy import update
 
 from tests.operations.cli.command import Command
 from tests.tasks.jobs.answered import answer
-from tierqueue.ledger.job_tables import sinks as table
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import sinks as table
 from tierqueue.operations.cli.output import job_progress
 from tierqueue.tasks.app import TierqueueApp, app
 from tierqueue.workers.maintenance.job_sinks import JobSinks

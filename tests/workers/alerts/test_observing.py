@@ -7,9 +7,9 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from tests.workers.test_caller import USAGE, deployment
-from tierqueue.ledger.evidence_table import observations
 from tierqueue.ledger.in_force import observed
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.tables import observations
 from tierqueue.router.outcome import Accepted, Completed, Outcome, Rejected, Throttled
 from tierqueue.workers.alerts.observing import EVERY, Observing
 

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Engine, update
 
 from tests.tasks.producer import Producer
-from tierqueue.ledger.job_tables import sinks
 from tierqueue.ledger.results import sinks as ledger_sinks
 from tierqueue.ledger.results.sinks import Sink
+from tierqueue.ledger.tables import sinks
 from tierqueue.operations import health
 from tierqueue.tasks import IntoTable, classify
 from tierqueue.tasks.jobs.submission import Submission

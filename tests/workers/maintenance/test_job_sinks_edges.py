@@ -21,10 +21,10 @@ from tests.workers.maintenance.sunk import (
     submitted,
     tickets,
 )
-from tierqueue.ledger.job_tables import sink_rows, sinks
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import erasure, jobs
 from tierqueue.ledger.results import sinks as ledger_sinks
+from tierqueue.ledger.tables import sink_rows, sinks
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import IntoTable, Job
 

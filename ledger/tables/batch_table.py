@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
-from tierqueue.ledger.columns import Id, Json, metadata, where
+from tierqueue.ledger.tables.columns import Id, Json, metadata, where
 
 batches = Table(
     "batches",

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Table, Text
 
-from tierqueue.ledger.columns import Id, Json, Serial, metadata, where
+from tierqueue.ledger.tables.columns import Id, Json, Serial, metadata, where
 
 jobs = Table(
     "jobs",

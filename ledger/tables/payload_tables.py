@@ -4,7 +4,7 @@ that were refused, and what people say of answers.
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text
 
-from tierqueue.ledger.columns import Id, Json, metadata, where
+from tierqueue.ledger.tables.columns import Id, Json, metadata, where
 
 contents = Table(
     "contents",

@@ -4,7 +4,7 @@ which of them may answer again, what limits were learned, and the policies that 
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Table, Text
 
-from tierqueue.ledger.columns import Id, Serial, metadata, where
+from tierqueue.ledger.tables.columns import Id, Serial, metadata, where
 
 evidence = Table(
     "evidence",
