@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tierqueue.router.errors import InvalidPolicy, Misconfigured
 from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.router.policy.policy_errors import nearest
+from tierqueue.router.policy.policy_errors import nearest, plain_message
 
 PREFIX = "TIERQUEUE_"
 
@@ -89,5 +89,5 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         variable = PREFIX + str(first["loc"][0]).upper()
-        what = "is not set" if first["type"] == "missing" else f"is wrong: {first['msg']}"
+        what = "is not set" if first["type"] == "missing" else f"is wrong: {plain_message(first)}"
         raise Misconfigured(f"{variable} {what}", {"variable": variable}) from None

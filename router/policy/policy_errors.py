@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -63,6 +63,13 @@ def placed(where: Sequence[object]) -> str:
     return dotted(*where)
 
 
+def plain_message(error: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, without the words that it puts before a ``ValueError``'s
+    or an ``AssertionError``'s own.
+    """
+    return re.sub(r"^(Value error|Assertion failed), ", "", str(error["msg"]))
+
+
 def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[Sequence[object], str]:
     """The most telling error as (the key's path, what is wrong with it and what to do)."""
     errors = wrong.errors(include_url=False)
@@ -95,7 +102,8 @@ def complaint(wrong: "ValidationError", model: "type[BaseModel]") -> tuple[Seque
         case "value_error":
             return path, str(error["ctx"]["error"])
         case _:
-            return path, f"{error['msg'][:1].lower()}{error['msg'][1:]}"
+            said = plain_message(error)
+            return path, f"{said[:1].lower()}{said[1:]}"
 
 
 def _spelt(part: object) -> str:

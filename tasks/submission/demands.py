@@ -11,6 +11,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import MOST_NAME, TIERS, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
 from tierqueue.router.policy.duration import parse_duration
+from tierqueue.router.policy.policy_errors import plain_message
 from tierqueue.tasks.outside import Text
 
 _MOST_MONEY = 2**63 - 1
@@ -139,7 +140,9 @@ class StatedDemands(BaseModel):
         for name in ("on_ceiling", "on_throttle", "on_outage"):
             tier: Tier | None = getattr(self, name)
             if tier is not None and TIERS.index(tier) < TIERS.index(self.floor or tier):
-                raise ValueError(f"{name} {tier.value!r} is below the floor {self.floor!r}")
+                raise ValueError(
+                    f"{name} {tier.value!r} is below the floor {(self.floor or tier).value!r}"
+                )
         return self
 
     def to_columns(self) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def moment(value: Any, task: str, option: str) -> int:
 def invalid(task: str, error: ValidationError) -> InvalidItem:
     """A validation error as ``InvalidItem``: it names the arguments and never their values."""
     problems = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'arguments'}: {fault['msg']}"
+        f"{'.'.join(str(part) for part in fault['loc']) or 'arguments'}: {plain_message(fault)}"
         for fault in error.errors(include_input=False, include_url=False, include_context=False)
     ]
     return InvalidItem(f"{task}: {'; '.join(problems)}", {"task": task, "problems": problems})

@@ -9,7 +9,7 @@ from tierqueue.operations.cli.input.policies import applied_or_file
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Purpose, shown
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
-from tierqueue.router.policy.policy_errors import nearest, there_is_no
+from tierqueue.router.policy.policy_errors import nearest, plain_message, there_is_no
 
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Transaction
@@ -62,8 +62,7 @@ def rule_of(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -
     try:
         return CeilingRule.model_validate({**stated, "limit": format_usd(amount)})
     except ValidationError as error:
-        why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise InvalidItem(why) from None
+        raise InvalidItem(plain_message(error.errors(include_url=False)[0])) from None
 
 
 def refuse_unknown_name(connection: Transaction, kind: str, name: str) -> None:

@@ -40,8 +40,9 @@ from tierqueue.tasks.submission.demands import StatedDemands, moment
     ],
 )
 def test_a_demand_that_cannot_be_meant_is_refused_by_name(demand: str, value: object) -> None:
-    with pytest.raises(InvalidItem, match=demand):
+    with pytest.raises(InvalidItem, match=demand) as refused:
         StatedDemands.read({demand: value}, "a.task")
+    assert "Value error" not in refused.value.message
 
 
 def test_a_deadline_is_a_duration_seconds_or_a_datetime() -> None:
@@ -52,7 +53,8 @@ def test_a_deadline_is_a_duration_seconds_or_a_datetime() -> None:
 
 
 def test_a_fallback_below_the_floor_is_refused_where_it_is_declared() -> None:
-    with pytest.raises(InvalidItem, match="below the floor"):
+    said = "a.task: arguments: on_ceiling 'gpu' is below the floor 'frontier'"
+    with pytest.raises(InvalidItem, match=said):
         StatedDemands.read({"floor": "frontier", "on_ceiling": "gpu"}, "a.task")
     allowed = StatedDemands.read({"floor": "gpu", "on_ceiling": "gpu"}, "a.task")
     assert allowed.to_columns()["fallback"] == {"on_ceiling": "gpu"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tierqueue.router.policy.policy_errors import nearest
+from tierqueue.router.policy.policy_errors import nearest, plain_message
 
 _ABOVE = "its own error stands above in the worker's output"
 
@@ -47,7 +47,7 @@ def _is_path(model: str) -> bool:
 
 
 def _refused(options: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    said = str(found["msg"]).removeprefix("Value error, ").strip()
+    said = plain_message(found).strip()
     where = [str(part) for part in found["loc"] if "[" not in str(part)]
     if not where:
         return said
