@@ -74,6 +74,10 @@ def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str
     return f"{column} = ANY({texts})"
 
 
+_MANY = 8
+"""Rows from which on what they say alike, most of what a batch of items says, is sent once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Rows ready to be written: what took time was done before the transaction."""
@@ -128,23 +132,42 @@ def _prepare(
 ) -> Prepared:
     if not rows:
         return Prepared("", None)
-    columns = tuple(sorted(rows[0], key=lambda name: name in keys))
-    kept = rows
-    if as_json := [name for name in columns if isinstance(table.c[name].type, JSON)]:
-        kept = copies = [dict(row) for row in rows]
-        # Rows that are made together share values, such as one route: each is encoded once. Its
-        # id is no other's meanwhile: the rows that were given keep it alive.
-        texts: dict[int, str] = {}
-        for row in copies:
-            for name in as_json:
-                if (value := row[name]) is not None:
-                    key = id(value)
-                    text = texts.get(key)
-                    row[name] = texts.setdefault(key, encoded(value)) if text is None else text
+    names = tuple(sorted(rows[0], key=lambda name: name in keys))
+    given = zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True)
+    columns = {
+        name: _texts(values) if isinstance(table.c[name].type, JSON) else values
+        for name, values in given
+    }
     if dialect == "sqlite":
-        statement = _sqlite(table, keys, columns, adding)
-        return Prepared(statement, list(map(itemgetter(*columns), kept)))
-    return Prepared(_postgresql(table, keys, columns, adding), {"rows": encoded(kept)})
+        statement = _sqlite(table, keys, names, adding)
+        return Prepared(statement, list(zip(*columns.values(), strict=True)))
+    alike = tuple(name for name, values in columns.items() if name not in keys and _alike(values))
+    if len(rows) < _MANY or len(alike) == len(names):
+        alike = ()
+    own = [name for name in names if name not in alike]
+    each = zip(*(columns[name] for name in own), strict=True)
+    parameters = {"rows": encoded([dict(zip(own, values, strict=True)) for values in each])}
+    if alike:
+        parameters["alike"] = encoded({name: columns[name][0] for name in alike})
+    return Prepared(_postgresql(table, keys, names, adding, alike), parameters)
+
+
+def _texts(values: Sequence[Any]) -> list[str | None]:
+    """JSON values as texts: rows that are made together share values, such as one route, and each
+    is encoded once.
+    """
+    texts: dict[int, str] = {}
+    found: list[str | None] = []
+    for value in values:
+        text = None if value is None else texts.get(id(value))
+        if text is None and value is not None:
+            text = texts[id(value)] = encoded(value)
+        found.append(text)
+    return found
+
+
+def _alike(values: Sequence[Any]) -> bool:
+    return values[0] == values[-1] and values.count(values[0]) == len(values)
 
 
 @lru_cache(maxsize=64)
@@ -165,29 +188,41 @@ def _sqlite(
     return f"UPDATE OR FAIL {table.name} SET {changes} WHERE {match}"  # noqa: S608
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _postgresql(
-    table: Table, keys: tuple[str, ...], columns: tuple[str, ...], adding: tuple[str, ...]
+    table: Table,
+    keys: tuple[str, ...],
+    columns: tuple[str, ...],
+    adding: tuple[str, ...],
+    alike: tuple[str, ...],
 ) -> str:
     kinds = {name: table.c[name].type.compile(_POSTGRESQL) for name in columns}
-    # JSON within the JSON travels as text: PostgreSQL would read its escapes, and refuse \u0000.
-    given = ", ".join(
-        f'"{name}" {"TEXT" if kind == "JSON" else kind}' for name, kind in kinds.items()
-    )
+    source = {name: "a" if name in alike else "v" for name in columns}
     value = {
-        name: f'v."{name}"::JSON' if kind == "JSON" else f'v."{name}"'
+        name: f'{source[name]}."{name}"' + ("::JSON" if kind == "JSON" else "")
         for name, kind in kinds.items()
     }
-    source = f"json_to_recordset(%(rows)s::JSON) AS v({given})"
+
+    def given(alias: str) -> str:
+        # JSON within the JSON travels as text: PostgreSQL reads its escapes, and refuses \u0000.
+        return ", ".join(
+            f'"{name}" {"TEXT" if kind == "JSON" else kind}'
+            for name, kind in kinds.items()
+            if source[name] == alias
+        )
+
+    sources = f"json_to_recordset(%(rows)s::JSON) AS v({given('v')})"
+    if alike:
+        sources += f", json_to_record(%(alike)s::JSON) AS a({given('a')})"
     if not keys:
         values = ", ".join(value.values())
-        return f"INSERT INTO {table.name} ({_names(columns)}) SELECT {values} FROM {source}"  # noqa: S608
+        return f"INSERT INTO {table.name} ({_names(columns)}) SELECT {values} FROM {sources}"  # noqa: S608
     before = {name: f'{table.name}."{name}" + ' for name in adding}
     changes = ", ".join(
         f'"{name}" = {before.get(name, "")}{value[name]}' for name in columns if name not in keys
     )
     match = " AND ".join(f'{table.name}."{name}" = v."{name}"' for name in keys)
-    return f"UPDATE {table.name} SET {changes} FROM {source} WHERE {match}"  # noqa: S608
+    return f"UPDATE {table.name} SET {changes} FROM {sources} WHERE {match}"  # noqa: S608
 
 
 def _names(columns: tuple[str, ...]) -> str:

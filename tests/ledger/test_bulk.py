@@ -1,0 +1,88 @@
+"""Many rows in one go: each is written as it says, however much the others say alike."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tierqueue.ledger import bulk
+from tierqueue.ledger.session import Ledger, unstorable
+from tierqueue.ledger.tables import entries
+from tierqueue.ledger.tables.job_tables import sink_rows
+
+ALIKE: dict[str, Any] = {
+    "job_id": "job",
+    "item_id": 'item "\\u0000',
+    "key": {"a": [1, None, "\\u0000 Ω"]},
+    "turn": 3,
+    "written": True,
+    "refused": None,
+    "pages": None,
+}
+
+
+def own(number: int) -> dict[str, Any]:
+    """What a row says for itself: nothing of it as another one does."""
+    return {
+        "item_id": f"item {number}",
+        "key": [number],
+        "turn": number,
+        "written": number % 2 == 0,
+        "refused": None if number % 2 else f"no {number}",
+        "pages": [0, number] if number % 2 else None,
+    }
+
+
+def all_rows(ledger: Ledger) -> list[dict[str, Any]]:
+    with ledger.read() as connection:
+        found = connection.execute(select(sink_rows).order_by(sink_rows.c.number))
+        return [dict(row) for row in found.mappings()]
+
+
+@pytest.mark.parametrize("many", [1, 2, 7, 8, 40])
+@pytest.mark.parametrize("differ", [set(), {"key"}, {"turn", "refused"}, set(own(0))])
+def test_rows_are_there_as_each_of_them_says(ledger: Ledger, many: int, differ: set[str]) -> None:
+    rows = [
+        {**ALIKE, **{name: value for name, value in own(number).items() if name in differ}}
+        | {"number": number}
+        for number in range(many)
+    ]
+    with ledger.write() as connection:
+        bulk.insert_many(connection, sink_rows, rows)
+    assert all_rows(ledger) == rows
+
+
+@pytest.mark.parametrize("many", [1, 7, 8, 40])
+@pytest.mark.parametrize("differ", [set(), {"pages"}, set(own(0))])
+def test_rows_are_changed_by_their_keys_alone(ledger: Ledger, many: int, differ: set[str]) -> None:
+    rows = [{**ALIKE, **own(number), "number": number} for number in range(many + 1)]
+    changes = [
+        {**ALIKE, **{name: value for name, value in own(number + 2).items() if name in differ}}
+        | {"number": number, "turn": 5}
+        for number in range(many)
+    ]
+    with ledger.write() as connection:
+        bulk.insert_many(connection, sink_rows, rows)
+        keys = ("job_id", "number")
+        bulk.prepare_update(ledger.dialect, sink_rows, keys, changes, ("turn",)).write(connection)
+    added = [
+        {**change, "turn": change["turn"] + row["turn"]}
+        for change, row in zip(changes, rows, strict=False)
+    ]
+    assert all_rows(ledger) == [*added, rows[-1]]
+
+
+def test_rows_that_say_the_same_are_as_many_as_they_were(ledger: Ledger) -> None:
+    entry = {"balance_id": "b", "item_id": "i", "fence": 1, "kind": "hold"}
+    with ledger.write() as connection:
+        same = [{**entry, "held": 1, "spent": 0, "at": 0}] * 20
+        bulk.insert_many(connection, entries, same)
+        assert len(connection.execute(select(entries.c.id)).all()) == 20
+
+
+def test_what_no_database_holds_is_refused_also_where_all_rows_say_it(ledger: Ledger) -> None:
+    rows = [{**ALIKE, "number": number, "turn": 2**80} for number in range(20)]
+    with pytest.raises(Exception) as caught, ledger.write() as connection:  # noqa: PT011
+        bulk.insert_many(connection, sink_rows, rows)
+    assert unstorable(caught.value)
+    assert all_rows(ledger) == []
