@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping, and_, bindparam, exists, literal_column, or_,
 from tierqueue.ledger.bulk import among, insert_many
 from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.lifecycle.items import Death, NewItem, die, prepare
+from tierqueue.ledger.records import PART, Part
 from tierqueue.ledger.results import chords
 from tierqueue.ledger.results.promises import Ending, Ends, Promise, ends_of
 from tierqueue.ledger.session import Transaction
@@ -32,8 +33,6 @@ _DUE = (
     .order_by(items.c.ready_at, items.c.id)
     .limit(bindparam("most"))
 )
-
-_OF_PARTS = [column for column in items.c if column.name != "arguments"]
 
 _SHARED = (
     *("risk", "sensitivity", "inherits", "latency", "deadline", "floor", "fallback", "budget"),
@@ -173,14 +172,14 @@ def give_deadline(connection: Transaction, document: str, deadline: int) -> None
     connection.execute(update(items).where(of, none).values(deadline=deadline))
 
 
-def parts_of(connection: Transaction, document: str) -> Sequence[RowMapping]:
+def parts_of(connection: Transaction, document: str) -> list[Part]:
     """Everything of a document that was submitted so far, in the order of its pieces.
 
     Without the arguments of each: together they are the whole document.
     """
-    found = select(*_OF_PARTS).where(items.c.part_of == document).order_by(items.c.id)
-    rows = connection.execute(found).mappings().all()
-    return sorted(rows, key=lambda row: (row["split"]["to"], row["split"]["from"] * -1))
+    found = select(*PART).where(items.c.part_of == document).order_by(items.c.id)
+    parts = map(Part.from_row, connection.execute(found))
+    return sorted(parts, key=lambda part: (part.span[1], -part.span[0]))
 
 
 def with_parts(connection: Transaction, item_ids: Sequence[str]) -> list[str]:
@@ -257,7 +256,7 @@ def shares(connection: Transaction, dead: Sequence[str], max_cost: int) -> dict[
     for document, split in whole.items():
         parts = parts_of(connection, document)
         count = len(split["spans"]) + len(split["joined"])
-        over = [part["spent"] for part in parts if part["id"] not in dead]
+        over = [part.spent for part in parts if part.id not in dead]
         equal = max_cost // count
         share = min(equal, (max_cost - sum(over)) // max(count - len(over), 1))
         if share <= 0:
@@ -268,7 +267,7 @@ def shares(connection: Transaction, dead: Sequence[str], max_cost: int) -> dict[
             )
         # What joins later gets its share of what the document's row says.
         costs[document] = max_cost if share == equal else share * count
-        costs.update({part["id"]: share for part in parts if part["id"] in dead})
+        costs.update({part.id: share for part in parts if part.id in dead})
     return costs
 
 

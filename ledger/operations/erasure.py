@@ -14,6 +14,7 @@ from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.lifecycle import items as items_of_ledger
 from tierqueue.ledger.lifecycle import second_items
 from tierqueue.ledger.lifecycle.documents import parts_of
+from tierqueue.ledger.records import Part
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.results.promises import ids_of
 from tierqueue.ledger.session import Transaction
@@ -143,11 +144,7 @@ def need_what_is_gone(connection: Transaction, documents: Collection[str]) -> se
         one["id"] for one in _rows(connection, found) if one["split"]["on_failure"] == "partial"
     }
     parts = {document: parts_of(connection, document) for document in found - partial}
-    return {
-        document
-        for document, rows in parts.items()
-        if _needs_erased([(row, _span(row)) for row in rows])
-    }
+    return {document for document, rows in parts.items() if _needs_erased(rows)}
 
 
 def _rows(connection: Transaction, ids: Collection[str]) -> Sequence[RowMapping]:
@@ -155,19 +152,15 @@ def _rows(connection: Transaction, ids: Collection[str]) -> Sequence[RowMapping]
     return connection.execute(rows, {"ids": sorted(ids)}).mappings().all()
 
 
-def _span(part: RowMapping) -> tuple[int, int]:
-    return part["split"]["from"], part["split"]["to"]
-
-
-def _needs_erased(parts: Sequence[tuple[RowMapping, tuple[int, int]]]) -> bool:
+def _needs_erased(parts: Sequence[Part]) -> bool:
     """Whether an erased part is in no answer that joins it with others and is there."""
     joined = [
-        span for row, span in parts if row["state"] == State.SUCCEEDED and row["erased_at"] is None
+        part.span for part in parts if part.state == State.SUCCEEDED and part.erased_at is None
     ]
     return any(
-        not any(begin <= first and last <= end for begin, end in joined)
-        for row, (first, last) in parts
-        if row["erased_at"] is not None
+        not any(begin <= part.span[0] and part.span[1] <= end for begin, end in joined)
+        for part in parts
+        if part.erased_at is not None
     )
 
 

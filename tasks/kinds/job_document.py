@@ -13,6 +13,7 @@ from celery import Signature
 from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.lifecycle.documents import Cut, DocumentEnd
 from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
+from tierqueue.ledger.records import Part
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.router.errors import Erased
 from tierqueue.router.lifecycle import ENDS, State
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.routing.splitting import Splitting
     from tierqueue.tasks.routing.token_counter import TokenCounter
-
-Row = Mapping[Any, Any]
-"""An item's row."""
 
 _ASKED: Mapping[str, ItemTask[..., Any]] = {task.name: task for task in (ask, summarize, extract)}
 
@@ -159,9 +157,9 @@ class JobDocument:
                 name, index, outer = place
                 body.set(group_id=name, group_index=index, chord=outer)
 
-    def end(self, parts: Sequence[Row]) -> DocumentEnd | None:
+    def end(self, parts: Sequence[Part]) -> DocumentEnd | None:
         """What the document's parts have come to; ``None`` while something is still to come."""
-        if any(State(part["state"]) not in ENDS for part in parts):
+        if any(part.state not in ENDS for part in parts):
             return None
         tree = _Tree(self._how, parts)
         count = len(self._how["spans"])
@@ -178,37 +176,38 @@ class JobDocument:
             tree.missing() if partial else [],
         )
 
-    def _dead(self, parts: Sequence[Row]) -> DocumentEnd:
+    def _dead(self, parts: Sequence[Part]) -> DocumentEnd:
         dead = [part for part in parts if not _answers(part)]
         # What was erased is named first: a replay does not bring it back.
-        first = min(dead, key=lambda part: part["erased_at"] is None)
-        start, end = self._span(first["split"])
-        error = (first["error"] or {}).get("message", "erased")
-        what = f"what joins its pieces {first['split']['from'] + 1} to {first['split']['to']}"
-        if first["split"]["to"] - first["split"]["from"] == 1:
-            what = f"piece {first['split']['to']} of {len(self._how['spans'])}"
-        fields = {"item": self._row["id"], "parts": [part["id"] for part in dead]}
+        first = min(dead, key=lambda part: part.erased_at is None)
+        start, end = self._characters(first.span)
+        error = (first.error or {}).get("message", "erased")
+        what = f"what joins its pieces {first.span[0] + 1} to {first.span[1]}"
+        if first.span[1] - first.span[0] == 1:
+            what = f"piece {first.span[1]} of {len(self._how['spans'])}"
+        fields = {"item": self._row["id"], "parts": [part.id for part in dead]}
         message = f"{what} (characters {start} to {end}) has no answer: {error}"
         death = Death(self._row["id"], _reason(first), message, fields)
-        spent = sum(part["spent"] for part in parts)
-        bound = sum(part["bound"] or 0 for part in dead)
-        return DocumentEnd(None, death, spent, bound, first["tier"], first["deployment"])
+        spent = sum(part.spent for part in parts)
+        bound = sum(part.bound or 0 for part in dead)
+        return DocumentEnd(None, death, spent, bound, first.tier, first.deployment)
 
     def _answered(
-        self, last: Sequence[Row], parts: Sequence[Row], missing: Sequence[Row]
+        self, last: Sequence[Part], parts: Sequence[Part], missing: Sequence[Mapping[str, Any]]
     ) -> DocumentEnd:
-        spent = sum(part["spent"] for part in parts)
-        receipts = [part["receipt"] or {} for part in parts]
+        spent = sum(part.spent for part in parts)
+        receipts = [part.receipt or {} for part in parts]
         tokens = [receipt.get("tokens") or {} for receipt in receipts]
-        output, conflicts = last[0]["output"], {}
+        outputs = [part.output for part in last if part.output is not None]
+        output, conflicts = outputs[0], {}
         if self._join is None:
-            found = merged([part["output"] for part in last], ())
+            found = merged(outputs, ())
             output, conflicts = dict(found.values), dict(found.conflicts)
         receipt = {
-            **(last[-1]["receipt"] or {}),
+            **(last[-1].receipt or {}),
             "item": self._row["id"],
             "task": self._row["task"],
-            "attempts": sum(part["calls"] for part in parts),
+            "attempts": sum(part.calls for part in parts),
             "tokens": {
                 "input": sum(one.get("input") or 0 for one in tokens),
                 "output": sum(one.get("output") or 0 for one in tokens),
@@ -223,19 +222,19 @@ class JobDocument:
             "conflicts": {name: list(said) for name, said in conflicts.items()},
         }
         answer = (output, receipt)
-        tier, deployment = last[-1]["tier"], last[-1]["deployment"]
+        tier, deployment = last[-1].tier, last[-1].deployment
         return DocumentEnd(answer, None, spent, None, tier, deployment)
 
-    def _span(self, split: Mapping[str, int]) -> tuple[int, int]:
+    def _characters(self, span: tuple[int, int]) -> tuple[int, int]:
         spans = self._how["spans"]
-        return spans[split["from"]][0], spans[split["to"] - 1][1]
+        return spans[span[0]][0], spans[span[1] - 1][1]
 
 
 class _Tree:
     """The parts of a document that are there, and which of them has what others answered."""
 
-    def __init__(self, how: Mapping[str, Any], parts: Sequence[Row]) -> None:
-        self.parts = {(part["split"]["from"], part["split"]["to"]): part for part in parts}
+    def __init__(self, how: Mapping[str, Any], parts: Sequence[Part]) -> None:
+        self.parts = {part.span: part for part in parts}
         self._partial = how["on_failure"] == "partial"
         self._spans = how["spans"]
         self._joined = [(first, end) for first, end in how["joined"]]
@@ -255,7 +254,7 @@ class _Tree:
         """Whether what joins these pieces with others is never sent: nobody is told of their end,
         for there is no such item, or what it promised was erased with it.
         """
-        return (part := self.parts.get(span)) is None or part["erased_at"] is not None
+        return (part := self.parts.get(span)) is None or part.erased_at is not None
 
     def _below(self, span: tuple[int, int]) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -276,22 +275,22 @@ class _Tree:
         lost: dict[int, dict[str, Any]] = {}
         for (first, end), part in self.parts.items():
             # Of a piece that was erased behind its join an answer speaks all the same.
-            if _answers(part) or (self._joined and part["state"] == State.SUCCEEDED):
+            if _answers(part) or (self._joined and part.state == State.SUCCEEDED):
                 continue
             for piece in range(first, end):
                 start, stop = self._spans[piece]
-                told = {"start": start, "end": stop, "item": part["id"], "reason": _reason(part)}
+                told = {"start": start, "end": stop, "item": part.id, "reason": _reason(part)}
                 lost.setdefault(piece, told)
         return [lost[piece] for piece in sorted(lost)]
 
 
-def _answers(part: Row) -> bool:
-    return part["state"] == State.SUCCEEDED and part["output"] is not None
+def _answers(part: Part) -> bool:
+    return part.state == State.SUCCEEDED and part.output is not None
 
 
-def _reason(part: Row) -> str:
-    gone = part["state"] == State.SUCCEEDED
-    return Erased.reason if gone else part["reason"] or part["state"]
+def _reason(part: Part) -> str:
+    gone = part.state == State.SUCCEEDED
+    return Erased.reason if gone else part.reason or part.state
 
 
 def _promise(new: NewItem, task: str, place: tuple[str, int, Signature]) -> Promise:

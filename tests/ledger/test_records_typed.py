@@ -14,7 +14,7 @@ BEGIN = """
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.leases import Lapsed
 from tierqueue.ledger.lifecycle.settlements import Settled, Settlement
-from tierqueue.ledger.records import Fence, Item
+from tierqueue.ledger.records import Fence, Item, Part
 from tierqueue.ledger.results.promises import Ending
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
@@ -24,6 +24,10 @@ from tierqueue.tasks.results.delivery import Delivery
 
 """
 GOOD = """
+def spent(parts: list[Part]) -> int:
+    return sum(part.spent for part in parts if part.state is State.DEAD)
+
+
 def settle(claim: Claim, lapsed: Lapsed, settled: Settled, delivery: Delivery) -> Settlement:
     SliceItem(claim.item.id, claim.fence, 100)
     Ending(item_id=lapsed.item.id, state=State.DEAD, answer=None, error=None)
@@ -39,6 +43,12 @@ def settle(claim: Claim, lapsed: Lapsed, settled: Settled, delivery: Delivery) -
     )
 """
 BAD = """
+def read(part: Part) -> None:
+    part.spend  # has no attribute "spend"
+    part.spent = NanoUSD(0)  # read-only
+    part.bound + part.spent  # Unsupported operand types
+
+
 def settle(claim: Claim, lapsed: Lapsed, settled: Settled, delivery: Delivery) -> None:
     claim.item.fense  # has no attribute "fense"
     claim.item.arguments  # has no attribute "arguments"

@@ -15,6 +15,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.second_answers import Beside
+    from tierqueue.ledger.records import Part
 
 Section = tuple[str, list[str]]
 """A heading and the sentences below it."""
@@ -26,7 +27,7 @@ FORMER_RULES = {"dearer": "more_expensive"}
 def sections(
     item: Row,
     attempts: Sequence[Row],
-    parts: Sequence[Row],
+    parts: Sequence[Part],
     beside: Sequence[Beside],
     in_force: str | None,
     now: int,

@@ -1,12 +1,17 @@
 """The parts of a document in pieces: what each is of it, where it stands, and what it costs."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tierqueue.operations.cli.output.printing import Column, table
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.plural import count
+
+if TYPE_CHECKING:
+    from tierqueue.ledger.records import Part
 
 Row = Mapping[Any, Any]
 """An item's row."""
@@ -17,12 +22,12 @@ def is_document(item: Row) -> bool:
     return item["split"] is not None and item["part_of"] is None
 
 
-def spent(parts: Sequence[Row]) -> NanoUSD:
+def spent(parts: Sequence[Part]) -> NanoUSD:
     """What the calls of all parts have cost so far, in nano-dollars."""
-    return NanoUSD(sum(part["spent"] for part in parts))
+    return NanoUSD(sum(part.spent for part in parts))
 
 
-def line(item: Row, parts: Sequence[Row], simulated: Collection[str] = ()) -> str | None:
+def line(item: Row, parts: Sequence[Part], simulated: Collection[str] = ()) -> str | None:
     """What an item has to do with a document in pieces, in a line; ``None``: nothing.
 
     ``simulated``: the ids of items whose money is.
@@ -33,28 +38,28 @@ def line(item: Row, parts: Sequence[Row], simulated: Collection[str] = ()) -> st
         return None
     if "spans" not in item["split"]:
         return f"a document, in pieces of {item['split']['characters']:,} characters"
-    calls = count(sum(part["calls"] for part in parts), "call")
+    calls = count(sum(part.calls for part in parts), "call")
     pieces = count(len(item["split"]["spans"]), "piece")
     whole = f"{marked(format_usd(spent(parts)), item['id'] in simulated)} spent on {calls}"
     return f"a document of {pieces}: {count(len(parts), 'item')}, {whole}"
 
 
-def shown(item: Row, parts: Sequence[Row]) -> list[dict[str, Any]]:
+def shown(item: Row, parts: Sequence[Part]) -> list[dict[str, Any]]:
     """Each part for scripts: its pieces from one to before another, and characters of the text."""
     return [
         {
-            "id": part["id"],
-            "task": part["task"],
-            "from": part["split"]["from"],
-            "to": part["split"]["to"],
+            "id": part.id,
+            "task": part.task,
+            "from": part.span[0],
+            "to": part.span[1],
             **dict(zip(("start", "end"), _characters(item, part), strict=True)),
-            **{name: part[name] for name in ("state", "reason", "tier", "calls", "spent")},
+            **{name: getattr(part, name) for name in ("state", "reason", "tier", "calls", "spent")},
         }
         for part in parts
     ]
 
 
-def print_parts(item: Row, parts: Sequence[Row], simulated: Collection[str]) -> None:
+def print_parts(item: Row, parts: Sequence[Part], simulated: Collection[str]) -> None:
     """A line a part, what joins behind what it joins; ``simulated`` are ids of items."""
     table(
         [
@@ -69,14 +74,14 @@ def print_parts(item: Row, parts: Sequence[Row], simulated: Collection[str]) -> 
         ],
         [
             (
-                _pieces(part["split"]),
+                _pieces(part.split),
                 "{:,} to {:,}".format(*_characters(item, part)),
-                part["state"],
-                part["reason"],
-                part["tier"],
-                marked(format_usd(NanoUSD(part["spent"])), part["id"] in simulated),
-                part["calls"],
-                part["id"],
+                part.state,
+                part.reason,
+                part.tier,
+                marked(format_usd(part.spent), part.id in simulated),
+                part.calls,
+                part.id,
             )
             for part in parts
         ],
@@ -89,6 +94,6 @@ def _pieces(split: Mapping[str, int]) -> str:
     return f"piece {last}" if first == last else f"joins {first} to {last}"
 
 
-def _characters(item: Row, part: Row) -> tuple[int, int]:
+def _characters(item: Row, part: Part) -> tuple[int, int]:
     spans = item["split"]["spans"]
-    return spans[part["split"]["from"]][0], spans[part["split"]["to"] - 1][1]
+    return spans[part.split["from"]][0], spans[part.split["to"] - 1][1]

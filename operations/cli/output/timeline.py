@@ -18,6 +18,7 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from tierqueue.ledger.audit_log import Action
     from tierqueue.ledger.operations.item_list import Owed
+    from tierqueue.ledger.records import Part
 
 Row = Mapping[str, Any]
 
@@ -47,7 +48,7 @@ class Event:
 def headline(
     item: Row,
     attempts: Sequence[Row],
-    parts: Sequence[Row],
+    parts: Sequence[Part],
     now: int,
     simulated: Collection[str],
 ) -> list[str]:

@@ -188,10 +188,9 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         owed = item_list.owed(connection, item_id)
         done = item_list.done_to(connection, item_id, row["submitted_at"])
         whole = document_parts.is_document(row)
-        found_parts = documents.parts_of(connection, item_id) if whole else []
-        parts = [dict(part) for part in found_parts]
+        parts = documents.parts_of(connection, item_id) if whole else []
         names = simulated_by_policy(connection)
-        made_up = of_items(connection, [item_id, *(part["id"] for part in parts)], names)
+        made_up = of_items(connection, [item_id, *(part.id for part in parts)], names)
         now = database_now(connection)
     if as_json:
         shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}

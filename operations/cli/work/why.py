@@ -18,6 +18,7 @@ from tierqueue.operations.cli.output.timeline import Row
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.second_answers import Beside
+    from tierqueue.ledger.records import Part
 
 
 @click.command(epilog="Example: tierqueue why 01a1fb7f-603c")
@@ -41,8 +42,7 @@ def why(item_id: str, as_json: bool) -> None:
         assert found is not None
         item, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
         whole = document_parts.is_document(item)
-        found_parts = documents.parts_of(connection, item["id"]) if whole else []
-        parts = [dict(part) for part in found_parts]
+        parts = documents.parts_of(connection, item["id"]) if whole else []
         beside = second_answers.of_item(connection, found[0]["id"])
         in_force, now = policies.in_force(connection), database_now(connection)
         simulated = simulated_by_policy(connection)
@@ -75,7 +75,7 @@ _TIMES = ("deadline", "started_at", "ended_at")
 def _for_scripts(
     item: Row,
     attempts: Sequence[Row],
-    parts: Sequence[Row],
+    parts: Sequence[Part],
     beside: Sequence[Beside],
     in_force: str | None,
 ) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _for_scripts(
         "state": item["state"],
         "reason": item["reason"],
         "spent_nanousd": document_parts.spent(parts) if parts else item["spent"],
-        "parts": [part["id"] for part in parts],
+        "parts": [part.id for part in parts],
         "signals": {name: item[name] for name in _SIGNALS},
         "demands": record({k: item[k] for k in _DEMANDS}, money=_MONEY, times=_TIMES),
         "chosen": record(chosen, money=_MONEY) or None,
