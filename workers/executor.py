@@ -245,10 +245,11 @@ class Executor:
             unused = [slot for key, slot in granted.slots.items() if key not in claimed]
             # Before the places: without a slot a place is no use.
             try:
-                self._limiter.settle(
-                    bounds_of(station.deployment, None),
-                    [Spent(slot, sent=False) for slot in unused],
-                )
+                if unused:
+                    self._limiter.settle(
+                        bounds_of(station.deployment, None),
+                        [Spent(slot, sent=False) for slot in unused],
+                    )
             finally:
                 self._gate.release(places - len(claimed))
 
@@ -261,7 +262,8 @@ class Executor:
             return Granted({}, [], Refused(held.wait, held.code))
         asked = [item for item in items.values() if held is None or item.id == held.probe]
         # A slice may come twice: who finds an item claimed gives back its own slot only.
-        item_of = {f"{item.id}:{item.fence + 1}:{token_hex(6)}": item for item in asked}
+        own = token_hex(6)
+        item_of = {f"{item.id}:{item.fence + 1}:{own}": item for item in asked}
         chosen = self._chosen()
         bounds = replace(self._bounds(deployment, chosen, urgent=urgent), trial=held is not None)
         slots: dict[str, Slot] = {}

@@ -237,6 +237,8 @@ def die(connection: Connection, deaths: Sequence[Death], at: int) -> Ends:
 
 def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) -> Ends:
     """Put locked items that are not running into an end without an answer."""
+    if not deaths:
+        return Ends([], [])
     update_many(
         connection,
         items,

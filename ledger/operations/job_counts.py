@@ -223,11 +223,9 @@ def began(connection: Transaction, job_id: str, second: int) -> int | None:
 
 
 def fold(connection: Transaction) -> None:
-    """Add what PostgreSQL's log holds to the sums, at any time: of many at once one does it.
-
-    On SQLite whoever writes has added it before it commits.
-    """
+    """Add what the log holds to the sums, at any time: of many at once one does it."""
     if connection.dialect.name == "sqlite":
+        job_moves.add(connection, 1)
         return
     free = text("SELECT pg_try_advisory_xact_lock(:lock)")
     if not connection.execute(free, {"lock": _FOLDING}).scalar_one():

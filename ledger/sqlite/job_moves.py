@@ -1,7 +1,7 @@
 """Moves of jobs' rows, as SQLite's triggers log them, and what they add to the jobs' sums.
 
 A trigger that adds to the sums itself takes longer than the row it counts, for every row; a log is
-short to write, and added up once a transaction.
+short to write, and added up once many moves are in it. Whoever reads the sums reads both.
 """
 
 from typing import Any
@@ -22,6 +22,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import CompoundSelect
 
 from tierqueue.ledger.tables import job_counts, job_moves
+
+MOST = 256
+"""Moves from which on the log is added up: so many a reader of the sums adds in a moment."""
 
 KEYS = ("job_id", "part", "at", "state", "reason", "tier", "went_on")
 SUMS = ("rows", "spent", "held", "squares", "size", "size_squares", "size_spent")
@@ -94,10 +97,13 @@ def _adding() -> sqlite.Insert:
 
 
 _ADDING = _adding()
+_LATER = "SELECT (SELECT max(id) FROM job_moves) - (SELECT min(id) FROM job_moves)"
+"""Moves after the first: they are logged one by one, and removed all at once."""
 
 
-def add(connection: Connection) -> None:
-    """Add what is logged to the sums, and empty the log, before a transaction commits."""
-    if connection.exec_driver_sql("SELECT 1 FROM job_moves LIMIT 1").first() is not None:
+def add(connection: Connection, least: int = MOST) -> None:
+    """Add what is logged to the sums, and empty the log, where it has ``least`` moves or more."""
+    later = connection.exec_driver_sql(_LATER).scalar()
+    if later is not None and later + 1 >= least:
         connection.execute(_ADDING)
         connection.exec_driver_sql("DELETE FROM job_moves")

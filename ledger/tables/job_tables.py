@@ -121,7 +121,7 @@ job_moves = Table(
     Column("ended", BigInteger),
 )
 """What is to be added to ``job_counts``, on SQLite: one row a move, as the item was (null: it was
-not there) and is (null: no more), and in which second it ended. Whoever commits has added them.
+not there) and is (null: no more), and in which second it ended. Many are added at once.
 """
 
 chords = Table(

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 
 import redis
 
@@ -117,7 +118,8 @@ class Expected:
         """The most tokens of input and output that calls are expected to use, by their ids; no more
         than their bounds, and those where too little is known of a task type.
         """
-        kinds = {kind for want in wanted for kind in _kinds(want)}
+        kinds_of = {want.id: _kinds(want) for want in wanted}
+        kinds = {kind for pair in kinds_of.values() for kind in pair}
         self._ask_others(deployment, kinds)
         least: dict[_Kind, int] = {}
         with self._lock:
@@ -130,7 +132,7 @@ class Expected:
                 _most(want.output, least[kind_of_output]),
             )
             for want in wanted
-            for kind_of_input, kind_of_output in [_kinds(want)]
+            for kind_of_input, kind_of_output in [kinds_of[want.id]]
         }
 
 
@@ -143,5 +145,6 @@ def _most(bound: int, unused: int) -> int:
     return max(0, min(bound, -(-(bound - unused) * PERCENT // 100)))
 
 
+@lru_cache(maxsize=4096)
 def _size(bound: int) -> int:
     return math.floor(math.log2(bound + 1) * _SIZES)

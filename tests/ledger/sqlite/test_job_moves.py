@@ -1,11 +1,13 @@
-"""SQLite's log of moves: what it adds to jobs' sums, and that it is empty between transactions."""
+"""SQLite's log of moves: what it adds to jobs' sums, and that it stays short."""
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
 from tests.ledger.moves import Moves, settlement
 from tierqueue.ledger.operations import jobs
+from tierqueue.ledger.operations.job_counts import counted
 from tierqueue.ledger.session import Ledger
-from tierqueue.ledger.tables import job_counts, job_moves
+from tierqueue.ledger.sqlite.job_moves import MOST
+from tierqueue.ledger.tables import items, job_counts, job_moves
 
 
 def _logged(ledger: Ledger) -> int:
@@ -20,7 +22,13 @@ def _ended(ledger: Ledger) -> int:
         return connection.execute(select(func.sum(job_counts.c.rows)).where(*own)).scalar() or 0
 
 
-def test_whoever_commits_has_added_up_what_moved(sqlite_url: str) -> None:
+def _counted(ledger: Ledger, job: str) -> int:
+    """How many rows have succeeded, as whoever asks of the job is told."""
+    with ledger.read() as connection:
+        return counted(connection, job, 1).states.get("succeeded", 0)
+
+
+def test_a_few_moves_stay_in_the_log_and_count_all_the_same(sqlite_url: str) -> None:
     ledger = Ledger(sqlite_url)
     moves = Moves(ledger)
     try:
@@ -29,9 +37,30 @@ def test_whoever_commits_has_added_up_what_moved(sqlite_url: str) -> None:
         moves.submit(1, job_id=job, job_index=0)
         moves.route()
         [claim] = moves.claim(moves.queue()).claimed
-        assert _logged(ledger) == 0
         moves.settle(settlement(claim))
+        assert (_logged(ledger), _ended(ledger)) == (3, 0)
+        assert _counted(ledger, job) == 1
+    finally:
+        ledger.close()
+
+
+def test_whoever_commits_the_move_that_makes_them_many_has_added_up_all(sqlite_url: str) -> None:
+    ledger = Ledger(sqlite_url)
+    try:
+        with ledger.write() as connection:
+            job = jobs.create(connection, task="t", source="f", max_cost=None, now=1, path="f")
+        moves = Moves(ledger)
+        for number in range(MOST - 1):
+            moves.submit(1, job_id=job, job_index=number)
+        with ledger.write():
+            pass
+        assert _logged(ledger) == MOST - 1
+        with ledger.write() as connection:
+            first = select(items.c.id).limit(1).scalar_subquery()
+            ended = update(items).where(items.c.id == first)
+            connection.execute(ended.values(state="succeeded", ended_at=5))
         assert (_logged(ledger), _ended(ledger)) == (0, 1)
+        assert _counted(ledger, job) == 1
     finally:
         ledger.close()
 
@@ -41,13 +70,14 @@ def test_what_an_older_release_moved_is_added_by_the_next_that_commits(sqlite_ur
     try:
         with ledger.write() as connection:
             job = jobs.create(connection, task="t", source="f", max_cost=None, now=1, path="f")
-        Moves(ledger).submit(1, job_id=job, job_index=0)
+        for number in range(MOST // 2):
+            Moves(ledger).submit(1, job_id=job, job_index=number)
         with ledger.engine.begin() as connection:
             connection.execute(text("UPDATE items SET state = 'succeeded', ended_at = 5"))
-        assert (_logged(ledger), _ended(ledger)) == (1, 0)
+        assert (_logged(ledger), _ended(ledger)) == (MOST, 0)
         with ledger.write():
             pass
-        assert (_logged(ledger), _ended(ledger)) == (0, 1)
+        assert (_logged(ledger), _ended(ledger)) == (0, MOST // 2)
     finally:
         ledger.close()
 
@@ -60,9 +90,10 @@ def test_moves_between_the_queue_and_a_call_are_not_logged(sqlite_url: str) -> N
         moves = Moves(ledger)
         moves.submit(1, job_id=job, job_index=0)
         moves.route()
+        before = _logged(ledger)
         with ledger.engine.begin() as connection:
             connection.execute(text("UPDATE items SET state = 'queued', ready_at = 5"))
             connection.execute(text("UPDATE items SET state = 'running', fence = 1, held = 7"))
-        assert _logged(ledger) == 0
+        assert _logged(ledger) == before
     finally:
         ledger.close()
