@@ -10,7 +10,6 @@ from math import inf
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.money import NanoUSD, round_up
 from tierqueue.router.outcome import Usage
-from tierqueue.router.policy import price_list
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.prices import MaxRate, Rates
@@ -43,6 +42,9 @@ def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
         return Charge(_hours(usage.engine_seconds, deployment.gpu_hour), "gpu_hour")
     if deployment.genai_price is None:
         raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
+    # Loaded for a deployment that is priced by it: to read all its prices takes a while.
+    from tierqueue.router.policy import price_list
+
     try:
         cost = price_list.cost(deployment.genai_price, usage, at)
         return Charge(cost, price_list.source(deployment.genai_price))
@@ -66,6 +68,8 @@ def max_rate(deployment: Deployment, since: date) -> MaxRate:
         return MaxRate.of([(-1, Fraction(0), Fraction(0), seconds * deployment.gpu_hour)])
     if deployment.genai_price is None:
         raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
+    from tierqueue.router.policy import price_list
+
     try:
         return price_list.max_rate(deployment.genai_price, since)
     except price_list.NotListed as wrong:

@@ -62,6 +62,13 @@ def test_the_commands_help_loads_neither_celery_nor_the_ledger() -> None:
     assert modules & (HEAVY | {"celery", "kombu", "pydantic", "tierqueue.ledger.session"}) == set()
 
 
+@pytest.mark.processes
+def test_a_worker_loads_the_price_list_only_for_a_deployment_that_is_priced_by_it() -> None:
+    modules = loaded_by("import tierqueue.workers.routing, tierqueue.workers.frontier")
+    assert "tierqueue.router.pricing" in modules
+    assert not modules & {"genai_prices", "tierqueue.router.policy.price_list"}
+
+
 HELP_OF_EVERY_COMMAND = """
 import click
 from tierqueue.operations.cli import root
