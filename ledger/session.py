@@ -42,7 +42,7 @@ _BUSY_SECONDS = 30
 Answer = TypeVar("Answer")
 _START_PATIENCE = 30.0
 _DIALECTS = ("sqlite", "postgresql")
-_FRESH = 0.25
+_FRESH_SECONDS = 0.25
 """Seconds after a transaction in which its connection is taken to be alive still."""
 
 READ_ONLY = "25006"
@@ -252,7 +252,7 @@ def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
     @event.listens_for(engine, "checkout")
     def _ask(connection: Any, record: Any, _proxy: Any) -> None:
         # As pre-ping, which asks before every transaction: one that ended just now needs no proof.
-        if time.monotonic() - record.info.get("rests_since", math.inf) < _FRESH:
+        if time.monotonic() - record.info.get("rests_since", math.inf) < _FRESH_SECONDS:
             return
         try:
             engine.dialect.do_ping(connection)

@@ -13,7 +13,7 @@ from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
 
 _BATCH = 200
-_LOOK = 0.5
+_LOOK_SECONDS = 0.5
 """Seconds between two looks whether a running item has ended."""
 
 
@@ -58,7 +58,7 @@ def erase(
             return Erased(
                 erased, left, rewritten=bool(erased) and app.installation.ledger.rewrite()
             )
-        pause.wait(_LOOK)
+        pause.wait(_LOOK_SECONDS)
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

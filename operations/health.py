@@ -28,12 +28,12 @@ from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.findings import findings, in_order
 from tierqueue.tasks.findings.finding import SILENT_SECONDS, STUCK_SECONDS, Facts, Finding
-from tierqueue.tasks.findings.reviews import SOON
+from tierqueue.tasks.findings.reviews import SOON_US
 
-WINDOW = 86_400_000_000
+WINDOW_US = 86_400_000_000
 """Microseconds for which what died is told, unless somebody acknowledged it sooner."""
 
-_FRESH = 5.0
+_FRESH_SECONDS = 5.0
 """Seconds for which one check of the ledger serves everybody who asks."""
 
 _JOBS = 5
@@ -68,7 +68,7 @@ class LatestHealth:
     def now(self) -> Health:
         """Check, unless somebody has just done so."""
         with self._lock:
-            if self._last is None or time.monotonic() - self._at > _FRESH:
+            if self._last is None or time.monotonic() - self._at > _FRESH_SECONDS:
                 self._last = check(self._app)
                 self._at = time.monotonic()
             return self._last
@@ -201,18 +201,18 @@ def _ledger(app: TierqueueApp) -> tuple[Progress, Applied | None, list[Finding]]
             conditions=known,
             routed=backlog.routed_to(connection, [name for name in known if known[name].held]),
             ceilings=ceiling_statuses(connection, now),
-            toll=endings.toll(connection, now - WINDOW),
+            toll=endings.toll(connection, now - WINDOW_US),
             lately=endings.lately(connection),
             policy=policies.in_force(connection),
             applied=applied,
             file=file,
             acknowledged_at=endings.acknowledged_at(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
-            sinks=sinks.failing(connection, now - WINDOW, _JOBS),
+            sinks=sinks.failing(connection, now - WINDOW_US, _JOBS),
             models_changed=observed.changes(connection, now),
             surrogates_off=surrogates.switched_off(connection, policy.audited),
             schedules=schedules.with_last_run(connection),
-            reviews=reviews.waiting(connection, now + SOON),
+            reviews=reviews.waiting(connection, now + SOON_US),
             now=now,
         )
     return progress, applied, findings(facts)

@@ -21,7 +21,7 @@ from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.findings.ceilings import near
 from tierqueue.tasks.findings.finding import alive, loading, pace
 
-HOUR = 3_600_000_000
+HOUR_US = 3_600_000_000
 """Microseconds for which what died is counted."""
 
 
@@ -130,7 +130,7 @@ def _status(connection: Transaction, policy: Policy, refusal: Refusal | None) ->
         deployments=_deployments(connection, policy, running, waiting, known),
         waiting=waiting,
         near=near(_of_work(ceiling_statuses(connection, now), waiting)),
-        dead=endings.by_reason(connection, now - HOUR),
+        dead=endings.by_reason(connection, now - HOUR_US),
         paused=paused,
     )
 

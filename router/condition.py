@@ -43,7 +43,7 @@ LONGEST_PAID_PAUSE = 60.0
 LONGEST_HOLD = 600.0
 """The most seconds that a stated Retry-After holds a deployment back: then it is tried."""
 
-LONG_WAIT = 60.0
+LONG_WAIT_SECONDS = 60.0
 """Seconds of throttling, stated or tried, that are more than a rate: an account's limit of the day.
 """
 
@@ -92,7 +92,7 @@ class Condition:
         if self.code != "throttled" or self.until is None or self.since is None:
             return False
         last = self.faulted_at or self.since
-        return max(last - self.since, self.until - last) > LONG_WAIT * MICROSECONDS
+        return max(last - self.since, self.until - last) > LONG_WAIT_SECONDS * MICROSECONDS
 
     @property
     def needs_somebody(self) -> bool:

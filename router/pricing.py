@@ -14,10 +14,10 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.prices import MaxRate, Rates
 
-LATE = 1
+LATE_SECONDS = 1
 """Seconds of engine time that a call may take to end after its timeout."""
 
-CUT = Fraction(1, 4)
+CUT_SECONDS = Fraction(1, 4)
 """Seconds of engine time that a call may take to end once it has had what it is allowed."""
 
 
@@ -56,7 +56,7 @@ def charge(deployment: Deployment, usage: Usage, at: datetime) -> Charge:
 def max_rate(deployment: Deployment, since: date) -> MaxRate:
     """The rates that bound what a call can cost. Prices that were superseded before ``since`` (a
     day, UTC) are left out. A deployment priced by engine time is bounded by its timeout and
-    ``LATE``. Raises ``Unpriced``.
+    ``LATE_SECONDS``. Raises ``Unpriced``.
     """
     if deployment.prices is not None:
         rates = _rates(deployment)
@@ -64,7 +64,7 @@ def max_rate(deployment: Deployment, since: date) -> MaxRate:
         highest, output = Fraction(max(inputs), rates.scale), Fraction(rates.output, rates.scale)
         return MaxRate.of([(-1, highest, output, Fraction(0))])
     if deployment.gpu_hour is not None:
-        seconds = Fraction(Decimal(str(deployment.timeout))) + LATE
+        seconds = Fraction(Decimal(str(deployment.timeout))) + LATE_SECONDS
         return MaxRate.of([(-1, Fraction(0), Fraction(0), seconds * deployment.gpu_hour)])
     if deployment.genai_price is None:
         raise _unpriced(deployment, "states none of prices, genai_price and gpu_hour")
@@ -79,7 +79,9 @@ def max_rate(deployment: Deployment, since: date) -> MaxRate:
 def bound_by_time(deployment: Deployment, seconds: float) -> NanoUSD:
     """What a call can cost at the most that is ended after so many ``seconds`` of its engine."""
     assert deployment.gpu_hour is not None
-    return min(_whole(deployment), round_up((Fraction(seconds) + CUT) * deployment.gpu_hour))
+    return min(
+        _whole(deployment), round_up((Fraction(seconds) + CUT_SECONDS) * deployment.gpu_hour)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -89,7 +91,7 @@ def engine_seconds(deployment: Deployment, held: NanoUSD) -> float:
     """
     if not deployment.gpu_hour or held >= _whole(deployment):
         return inf
-    return float(max(Fraction(0), held / deployment.gpu_hour - CUT))
+    return float(max(Fraction(0), held / deployment.gpu_hour - CUT_SECONDS))
 
 
 def _hours(seconds: float, price: Fraction) -> NanoUSD:

@@ -12,7 +12,7 @@ from tierqueue.router.item import TIERS
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.installation import Installation
 
-_ON_THE_WAY = 3600
+_ON_THE_WAY_SECONDS = 3600
 """Seconds before Celery delivers an unacknowledged message again: far above the longest slice,
 because on Redis this is a deadline and not a lease; the ledger's tick is what finds lost work."""
 
@@ -97,7 +97,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
             "broker_pool_limit": 20,
             "broker_pool_acquire_timeout": 5,
             "broker_transport_options": {
-                "visibility_timeout": _ON_THE_WAY,
+                "visibility_timeout": _ON_THE_WAY_SECONDS,
                 "unacked_restore_interval": 1,
                 "unacked_restore_throttle": 1,
                 "socket_keepalive": True,

@@ -43,10 +43,10 @@ from tierqueue.workers.verdicts import EndedCall
 
 _log = structlog.get_logger(__name__)
 
-PATIENCE = 30.0
+PATIENCE_SECONDS = 30.0
 """Seconds that a call waits at most for the first one of its prefix."""
 
-SPARE = 1.0
+SPARE_SECONDS = 1.0
 """Seconds before a call has to leave at which it waits for no other any more."""
 
 
@@ -286,8 +286,8 @@ def _turn(station: Station, claim: Claim, call: Call) -> tuple[str | None, float
     if claim.item.latency == Latency.INTERACTIVE or not caches(engine):
         return None, 0.0
     key = engine.cached_prefix(call)
-    spare = max(0.0, call.send_by - time.monotonic() - SPARE)
-    return key and f"{station.deployment.name} {key}", min(PATIENCE, spare)
+    spare = max(0.0, call.send_by - time.monotonic() - SPARE_SECONDS)
+    return key and f"{station.deployment.name} {key}", min(PATIENCE_SECONDS, spare)
 
 
 def _cut(station: Station, call: Call | Failed | Interrupted | None, why: str) -> Outcome:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-KEPT = 240.0
+KEPT_SECONDS = 240.0
 """Seconds after its last call for which a prefix counts as cached: a cache of five minutes has it
 still when what is sent now arrives."""
 
@@ -72,4 +72,4 @@ class Prefixes:
             self._cached = {kept: until for kept, until in self._cached.items() if until > now}
             if len(self._cached) >= MOST:
                 self._cached.clear()
-        self._cached[key] = now + KEPT
+        self._cached[key] = now + KEPT_SECONDS

@@ -38,7 +38,7 @@ _log = structlog.get_logger(__name__)
 MOST = 256
 """Most attempts settled in one transaction."""
 
-AGAIN = 0.5
+AGAIN_SECONDS = 0.5
 """Seconds before a ledger that could not be asked is asked again."""
 
 
@@ -173,7 +173,7 @@ class Settler:
                         return
                     break
                 _log.warning("ledger_unreachable", error=type(error).__name__)
-                pause.wait(AGAIN)
+                pause.wait(AGAIN_SECONDS)
         together: dict[Callable[[Sequence[Ended]], None], list[Ended]] = defaultdict(list)
         for attempt in batch:
             together[attempt.done].append(attempt)

@@ -54,7 +54,7 @@ from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
 from tierqueue.workers.limits.bounds import bounds_of
 from tierqueue.workers.limits.breaker import Breaker, Known
-from tierqueue.workers.limits.learned import EVERY, Keeping
+from tierqueue.workers.limits.learned import EVERY_SECONDS, Keeping
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
 from tierqueue.workers.limits.rates import Chosen
@@ -193,7 +193,7 @@ class TierWorker:
         serves = {deployment.name: deployment.tier.value for deployment in deployments}
         self._leases = Leases(ledger, limiter, serves, settings.lease)
         keeping = Keeping(ledger, limiter.learned, lambda: self._stations)
-        self._keeping = Ticker("learned limits", keeping.tick, EVERY)
+        self._keeping = Ticker("learned limits", keeping.tick, EVERY_SECONDS)
 
         def free(batch: Sequence[Ended]) -> None:
             at: dict[Deployment, list[Ended]] = defaultdict(list)

@@ -19,7 +19,7 @@ from tierqueue.workers.limits.breaker import Breaker
 
 _log = structlog.get_logger(__name__)
 
-SERVED_EVERY = 1.0
+SERVED_EVERY_SECONDS = 1.0
 """Seconds between two notes that a deployment goes on serving."""
 
 
@@ -127,7 +127,7 @@ class Judge:
     def _worth_noting(self, name: str, events: Sequence[Served | Fault]) -> bool:
         if any(isinstance(event, Fault) for event in events) or not self._breaker.clear(name):
             return True
-        return time.monotonic() - self._noted.get(name, float("-inf")) >= SERVED_EVERY
+        return time.monotonic() - self._noted.get(name, float("-inf")) >= SERVED_EVERY_SECONDS
 
 
 def log_change(change: Change) -> None:

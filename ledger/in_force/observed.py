@@ -20,7 +20,7 @@ MOST = 50
 """Models that are written down of one that is asked for: whoever names each answer's differently
 tells nothing with it."""
 
-WEEK = 7 * 86_400_000_000
+WEEK_US = 7 * 86_400_000_000
 """Microseconds for which something that was seen holds."""
 
 
@@ -73,9 +73,9 @@ def changes(connection: Connection, at: int) -> list[Changed]:
             for other in rows
             if (other.deployment, other.asked) == (row.deployment, row.asked)
             and other.since < row.since
-            and other.seen_at > row.since - WEEK
+            and other.seen_at > row.since - WEEK_US
         ]
-        if others and at - row.since < WEEK:
+        if others and at - row.since < WEEK_US:
             last = max(others, key=lambda other: int(other.seen_at))
             found.append(Changed(row.deployment, row.asked, last.value, row.value, row.since))
     return found
@@ -92,7 +92,7 @@ def silent(
     connection: Connection, deployments: Mapping[str, Deployment], at: int
 ) -> frozenset[str]:
     """Those of ``deployments`` whose servers refused log-probabilities within the last week."""
-    rows = connection.execute(_SILENT, {"since": at - WEEK})
+    rows = connection.execute(_SILENT, {"since": at - WEEK_US})
     asked = {row.deployment: row.asked for row in rows}
     return frozenset(
         name
@@ -119,7 +119,7 @@ def _last_other(connection: Connection, one: Seen, at: int) -> str | None:
         observations.c.asked == one.asked,
         observations.c.what == one.what,
         observations.c.value != one.value,
-        observations.c.seen_at > at - WEEK,
+        observations.c.seen_at > at - WEEK_US,
     )
     last: str | None = connection.execute(
         found.order_by(observations.c.seen_at.desc()).limit(1)
@@ -139,7 +139,7 @@ def _is_new(connection: Connection, one: Seen, at: int) -> bool:
     if connection.execute(new.on_conflict_do_nothing()).rowcount == 1:
         return True
     known = [observations.c[name] == value for name, value in row.items()]
-    forgotten = update(observations).where(*known, observations.c.seen_at <= at - WEEK)
+    forgotten = update(observations).where(*known, observations.c.seen_at <= at - WEEK_US)
     if connection.execute(forgotten.values(since=at, seen_at=at)).rowcount == 1:
         return True
     connection.execute(

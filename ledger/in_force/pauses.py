@@ -102,7 +102,7 @@ def reasons(connection: Transaction) -> dict[tuple[str, str], str]:
     }
 
 
-LONGEST = 60_000_000
+LONGEST_US = 60_000_000
 """Microseconds that an item waits at most for a limit before it is asked for again."""
 
 SOONEST = 512
@@ -141,7 +141,7 @@ class OutOfRate:
         ``wholly`` reads all that waits; otherwise only the ``SOONEST``, and what was known before
         goes on until its items are ready.
         """
-        within = {"now": now, "soon": now + LONGEST}
+        within = {"now": now, "soon": now + LONGEST_US}
         if wholly:
             rows, known = connection.execute(_ALL, within), {}
         else:

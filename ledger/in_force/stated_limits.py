@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, literal_column, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, upsert
-from tierqueue.ledger.in_force.pauses import LONGEST
+from tierqueue.ledger.in_force.pauses import LONGEST_US
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, limits
@@ -81,7 +81,7 @@ def _wake(connection: Transaction, scope: str, now: int) -> None:
         select(items.c.id)
         .where(
             items.c.state == literal_column("'waiting'"),
-            items.c.ready_at.between(now, now + LONGEST),
+            items.c.ready_at.between(now, now + LONGEST_US),
             items.c.reason.in_([*LIMITS, Wait.TOKEN_LIMIT]),
             *of_it,
         )

@@ -22,7 +22,7 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, batches, items
 from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.lanes import GIVEN_UP
+from tierqueue.router.policy.lanes import GIVEN_UP_US
 
 
 class Batch(NamedTuple):
@@ -278,7 +278,7 @@ _OVERDUE = (
 
 def overdue(connection: Transaction, now: int, most: int) -> list[Lapsed]:
     """Items in batches whose deadline is too close to wait any longer, locked."""
-    rows = connection.execute(_OVERDUE, {"before": now + GIVEN_UP, "most": most}).all()
+    rows = connection.execute(_OVERDUE, {"before": now + GIVEN_UP_US, "most": most}).all()
     if not rows:
         return []
     late = {row.id: Item.from_row(row) for row in rows}

@@ -20,7 +20,7 @@ from tierqueue.ledger.tables import items, promises
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS, State, Wait
 
-AGAIN = 60_000_000
+AGAIN_US = 60_000_000
 """Microseconds after which a document that waits is looked at, whatever was lost meanwhile."""
 
 _WAITS = (
@@ -156,7 +156,7 @@ def cut(connection: Transaction, document: RowMapping, made: Cut, now: int, dead
     for group, size in made.chords.items():
         chords.announce(connection, group, size, ours=True)
     split = {**document["split"], "spans": list(made.spans), "joined": list(made.joined)}
-    values = {"split": split, "ready_at": now + AGAIN, "deadline": deadline}
+    values = {"split": split, "ready_at": now + AGAIN_US, "deadline": deadline}
     connection.execute(update(items).where(items.c.id == document["id"]).values(**values))
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
-from tierqueue.router.policy.defaults import DEFAULT_DEADLINE
+from tierqueue.router.policy.defaults import DEFAULT_DEADLINE_US
 
 URGENT, USUAL = "a", "b"
 """How names of flows begin: those that somebody waits for stand in front in an index."""
@@ -87,7 +87,7 @@ def due_at(submitted_at: int, deadline: int | None, priority: int) -> int:
     Each step of ``priority`` halves the time from the submission to the deadline. The moment stands
     still while others come, so that what waits is overtaken less and less.
     """
-    left = DEFAULT_DEADLINE if deadline is None else max(0, deadline - submitted_at)
+    left = DEFAULT_DEADLINE_US if deadline is None else max(0, deadline - submitted_at)
     return submitted_at + (left >> priority)
 
 

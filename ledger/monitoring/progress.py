@@ -14,7 +14,7 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, processes, promises, raw_messages
 
-_LATE = 10_000_000
+_LATE_US = 10_000_000
 """Microseconds after an item's end in which its producer is told without anybody's help."""
 
 _PROMISES = 20_000
@@ -117,7 +117,7 @@ def _promises_owed(connection: Transaction, now: int) -> int:
         .limit(_PROMISES)
         .subquery()
     )
-    late = items.c.ended_at < now - _LATE
+    late = items.c.ended_at < now - _LATE_US
     owed = select(func.count()).join_from(oldest, items, oldest.c.item_id == items.c.id)
     return connection.execute(owed.where(late)).scalar_one()
 

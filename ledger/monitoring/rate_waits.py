@@ -8,7 +8,7 @@ from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import DEPLOYMENT_RATES, State
 
-LONGEST = 60_000_000
+LONGEST_US = 60_000_000
 """Microseconds that an item waits at most for a rate before it is asked for again."""
 
 COUNTED = 2048
@@ -33,7 +33,7 @@ _WAITING = (
 
 def by_deployment(connection: Connection, now: int) -> dict[str, int]:
     """How many items wait for each deployment's rate, or its account's, ``now`` (epoch µs)."""
-    found = connection.execute(_WAITING, {"now": now, "soon": now + LONGEST})
+    found = connection.execute(_WAITING, {"now": now, "soon": now + LONGEST_US})
     return {row.deployment: row.waiting for row in found}
 
 

@@ -30,7 +30,7 @@ _SHOWN = (
 )
 
 
-SILENT = 60_000_000
+SILENT_US = 60_000_000
 """Microseconds without a new row after which a job's submission has stopped: it commits hundreds
 at once."""
 
@@ -229,7 +229,7 @@ def _silent(connection: Transaction, job: RowMapping, now: int) -> bool:
         .limit(1)
     )
     added: int = connection.execute(last).scalar() or 0
-    return max(int(job.submitted_at), added) < now - SILENT
+    return max(int(job.submitted_at), added) < now - SILENT_US
 
 
 def results(

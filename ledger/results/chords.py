@@ -14,7 +14,7 @@ from tierqueue.router.lifecycle import ENDS, State
 _OURS = 1
 """``begun_at`` of a chord that is known to be ours, and whose body nobody is sending."""
 
-_SENDING = 60_000_000
+_SENDING_US = 60_000_000
 """Microseconds one sender may take before another may try."""
 
 
@@ -77,7 +77,7 @@ def begin(connection: Transaction, group_id: str) -> bool | None:
     Somebody who began and did not finish is followed by another in a minute.
     """
     now = database_now(connection)
-    free = (chords.c.body_sent_at.is_(None), chords.c.begun_at < now - _SENDING)
+    free = (chords.c.body_sent_at.is_(None), chords.c.begun_at < now - _SENDING_US)
     begun = update(chords).where(chords.c.group_id == group_id, *free).values(begun_at=now)
     if connection.execute(begun).rowcount:
         return True

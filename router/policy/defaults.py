@@ -14,7 +14,7 @@ from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.router.policy.prices import Duration, Name, Table
 
-DEFAULT_DEADLINE = 24 * 3_600 * MICROSECONDS
+DEFAULT_DEADLINE_US = 24 * 3_600 * MICROSECONDS
 """Microseconds an item has where neither it nor its task type says."""
 
 DEFAULT_BUDGET = "default"
@@ -31,12 +31,12 @@ Money = Annotated[NanoUSD, BeforeValidator(_money)]
 """Written in dollars, kept in nano-dollars."""
 
 
-LONGEST_REUSE = 30 * 24 * 3_600 * MICROSECONDS
+LONGEST_REUSE_US = 30 * 24 * 3_600 * MICROSECONDS
 """Microseconds that an answer may be reused for at the most."""
 
 
 def _reusable(microseconds: int) -> int:
-    if microseconds > LONGEST_REUSE:
+    if microseconds > LONGEST_REUSE_US:
         raise ValueError("an answer is reused for 30d at the most")
     return microseconds
 

@@ -3,7 +3,7 @@
 from tierqueue.router.item import TIERS, Demands, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.policy.defaults import (
     DEFAULT_BUDGET,
-    DEFAULT_DEADLINE,
+    DEFAULT_DEADLINE_US,
     TaskDefaults,
     floor_of,
 )
@@ -28,7 +28,7 @@ def resolve(demands: Demands, task: str, policy: Policy, now: int) -> Demands:
         risk=risk,
         sensitivity=sensitivity or Sensitivity.REGULATED,
         latency=demands.latency or usual.latency or Latency.BACKGROUND,
-        deadline=now + (usual.deadline or DEFAULT_DEADLINE) if deadline is None else deadline,
+        deadline=now + (usual.deadline or DEFAULT_DEADLINE_US) if deadline is None else deadline,
         max_cost=usual.max_cost if demands.max_cost is None else demands.max_cost,
         floor=floor,
         budget=demands.budget or usual.budget or DEFAULT_BUDGET,

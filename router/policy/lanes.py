@@ -11,13 +11,13 @@ from tierqueue.router.policy.providers import BatchForm
 
 HOUR = 3_600 * MICROSECONDS
 
-LEAST = 2 * HOUR
+LEAST_US = 2 * HOUR
 """Microseconds an item must have left: half of all batches are done in minutes, some in hours."""
 
-PROMOTED = HOUR * 3 // 4
+PROMOTED_US = HOUR * 3 // 4
 """Microseconds before its deadline at which an item that has no answer yet goes live."""
 
-GIVEN_UP = HOUR // 6
+GIVEN_UP_US = HOUR // 6
 """Microseconds before its deadline at which it does so even where the provider has not confirmed
 that the batch is cancelled: what the batch may cost is then booked, until it is known."""
 
@@ -80,4 +80,4 @@ class Flex(Table):
     @property
     def least(self) -> int:
         """Microseconds an item must have left."""
-        return round(self.timeout * MICROSECONDS) + PROMOTED
+        return round(self.timeout * MICROSECONDS) + PROMOTED_US

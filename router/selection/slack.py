@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tierqueue.router.item import Demands, Latency
 from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.lanes import HOUR, LEAST, Lane
+from tierqueue.router.policy.lanes import HOUR, LEAST_US, Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Slack:
         """
         if self.live or self.urgent:
             return Lane.LIVE
-        if batch and self.left >= LEAST:
+        if batch and self.left >= LEAST_US:
             return Lane.BATCH
         return Lane.LIVE if flex is None or self.left < flex else Lane.FLEX
 
@@ -47,7 +47,7 @@ class Slack:
 
 def slack_of(demands: Demands, now: int, *, live: bool) -> Slack:
     """What time an item has ``now`` (epoch microseconds)."""
-    left = LEAST if demands.deadline is None else max(0, demands.deadline - now)
+    left = LEAST_US if demands.deadline is None else max(0, demands.deadline - now)
     return Slack(left, demands.latency is Latency.INTERACTIVE, live)
 
 

@@ -16,7 +16,7 @@ from tierqueue.tasks.broker.background_sender import BackgroundSender
 
 _log = structlog.get_logger(__name__)
 
-_GATHER = 0.05
+_GATHER_SECONDS = 0.05
 """Seconds in which events gather into one message."""
 
 _BATCH = 256
@@ -52,7 +52,7 @@ class ItemEvents:
             _not_sent,
             waiting=_WAITING,
             batch=_WAITING,
-            gather=_GATHER,
+            gather=_GATHER_SECONDS,
             pause=_PAUSE_AFTER_FAILURE,
         )
         self.flush = self._sender.flush

@@ -11,10 +11,10 @@ from tierqueue.tasks.broker.background_sender import BackgroundSender
 
 _log = structlog.get_logger(__name__)
 
-INTERVAL = 0.010
+INTERVAL_SECONDS = 0.010
 """Seconds between two wakes of one process."""
 
-_PAUSE_AFTER_FAILURE = 1.0
+_PAUSE_AFTER_FAILURE_SECONDS = 1.0
 """Seconds without a wake after the broker refused one."""
 
 
@@ -31,8 +31,8 @@ class Wakes:
             _not_sent,
             waiting=1,
             batch=1,
-            gather=INTERVAL,
-            pause=_PAUSE_AFTER_FAILURE,
+            gather=INTERVAL_SECONDS,
+            pause=_PAUSE_AFTER_FAILURE_SECONDS,
         )
         self.flush = self._sender.flush
 

@@ -19,10 +19,10 @@ from tierqueue.tasks.consumer.unreadable import keep_bytes, keep_raw, tell_sende
 
 _log = structlog.get_logger(__name__)
 
-_GATHER = 0.05
+_GATHER_SECONDS = 0.05
 """Seconds in which Celery's own events gather into one message; it would send each by itself."""
 
-_AGAIN = 2.0
+_AGAIN_SECONDS = 2.0
 """Seconds until the next try while the ledger cannot be asked; the message is not acknowledged."""
 
 
@@ -48,7 +48,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
             self.hub.call_soon(self._flush_later)
 
     def _flush_later(self) -> None:
-        self.hub.call_later(_GATHER, self._flush_gathered)
+        self.hub.call_later(_GATHER_SECONDS, self._flush_gathered)
 
     def _flush_gathered(self) -> None:
         self._gathering = False
@@ -105,7 +105,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
             tell_sender(self.app, message, error)
         except Exception as failure:  # noqa: BLE001 - tried again until it is kept
             _log.error("message_not_stored", error=type(failure).__name__)
-            self.timer.call_after(_AGAIN, self._keep, (message, error))
+            self.timer.call_after(_AGAIN_SECONDS, self._keep, (message, error))
             return
         message.ack_log_error(_log, self.connection_errors)
 
@@ -114,7 +114,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
             keep_bytes(self.app, entry, queue, {}, f"is no message: {error}")
         except Exception as failure:  # noqa: BLE001 - tried again until it is kept
             _log.error("message_not_stored", error=type(failure).__name__)
-            self.timer.call_after(_AGAIN, self._keep_entry, (entry, queue, error))
+            self.timer.call_after(_AGAIN_SECONDS, self._keep_entry, (entry, queue, error))
 
 
 def fault_of(message: Message) -> str | None:

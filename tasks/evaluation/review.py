@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.evaluation import reviews
     from tierqueue.ledger.evaluation.labels import Judgeable
 
-_LONGEST = 366 * 86_400.0
+_LONGEST_SECONDS = 366 * 86_400.0
 """Seconds that a person may be given."""
 
 _MOST_WORDS = 500
@@ -67,7 +67,7 @@ class Review:
             raise InvalidItem("say to whom, or within which time")
         if to is not None:
             given_name("say to whom", to)
-        if within is not None and not 0 < within <= _LONGEST:
+        if within is not None and not 0 < within <= _LONGEST_SECONDS:
             raise InvalidItem("say within which time: more than nothing, at most a year")
         with app.installation.ledger.write() as connection:
             item = self._locked(connection)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tierqueue.tasks.findings.finding import Facts, Finding
 from tierqueue.tasks.plural import count
 
-SOON = 3_600_000_000
+SOON_US = 3_600_000_000
 """Microseconds: somebody must decide in so long, or an item dies."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tierqueue.tasks.findings.finding import Facts, Finding
 
-_OVERDUE = 120_000_000
+_OVERDUE_US = 120_000_000
 """Microseconds after which a time that has come was to have been run."""
 
 
@@ -13,7 +13,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
     for schedule, run in facts.schedules:
         if schedule.paused_at is not None:
             continue
-        if schedule.next_due < facts.now - _OVERDUE:
+        if schedule.next_due < facts.now - _OVERDUE_US:
             seconds = (facts.now - schedule.next_due) / 1e6
             yield Finding(
                 code="schedule_overdue",

@@ -19,10 +19,10 @@ from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.jobs.expectation import Expected, chance_of, student
 
-WINDOW = 60_000_000
+WINDOW_US = 60_000_000
 """Microseconds that a rate is measured over, at the most."""
 
-_FEW = 4
+_FEW_SECONDS = 4
 """Seconds of a job that is so young that whole seconds say too little."""
 
 ENOUGH = 20
@@ -62,9 +62,9 @@ def outlook_of(ledger: Ledger, job_id: str) -> tuple[Progress, Outlook]:
     """Where a job is and where it goes; raises ``KeyError`` for an unknown one."""
     with ledger.read() as connection:
         now = database_now(connection)
-        progress, paces = jobs.with_paces(connection, job_id, now - WINDOW)
+        progress, paces = jobs.with_paces(connection, job_id, now - WINDOW_US)
         first = _first(paces)
-        young = first is not None and now // SECOND - first < _FEW
+        young = first is not None and now // SECOND - first < _FEW_SECONDS
         began = job_counts.began(connection, job_id, first) if young and first else None
     return progress, outlook(progress, paces, now, began)
 
@@ -111,7 +111,7 @@ def _rates(paces: Sequence[Pace], now: int, began: int | None) -> list[float]:
     first, over = _first(paces), now // SECOND
     if first is None:
         return [0.0 for _ in paces]
-    if over - first < _FEW:
+    if over - first < _FEW_SECONDS:
         since = min(first * SECOND, now if began is None else began)
         seconds = max((now - since) / SECOND, 1e-6)
         return [sum(pace.ends.values()) / seconds for pace in paces]

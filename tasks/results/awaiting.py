@@ -19,13 +19,13 @@ _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_SOONEST = 0.05
+_SOONEST_SECONDS = 0.05
 """Seconds between two questions to the broker where few results are waited for."""
 
 _MOST_ASKED = 20_000
 """Results asked for in a second, whatever the number that is waited for."""
 
-_LOOK = 1.0
+_LOOK_SECONDS = 1.0
 """Seconds between two questions to the ledger, which knows what the broker has forgotten."""
 
 _AT_ONCE = 1_000
@@ -73,7 +73,7 @@ class Waiting:
     async def _check(self) -> None:
         loop = asyncio.get_running_loop()
         while self._wanted:
-            asks_ledger = loop.time() - self._looked_at >= _LOOK
+            asks_ledger = loop.time() - self._looked_at >= _LOOK_SECONDS
             if asks_ledger:
                 self._looked_at = loop.time()
             wanted = {name: those[0][0] for name, those in self._wanted.items()}
@@ -86,7 +86,7 @@ class Waiting:
                 for result, future in self._wanted.pop(name, ()):
                     got = await loop.run_in_executor(self._asking, _read, result, meta)
                     _fulfil(future, got)
-            await asyncio.sleep(max(_SOONEST, len(wanted) / _MOST_ASKED))
+            await asyncio.sleep(max(_SOONEST_SECONDS, len(wanted) / _MOST_ASKED))
 
 
 def _ended(wanted: Mapping[str, "ReplayableResult"], asks_ledger: bool) -> dict[str, Any]:

@@ -26,13 +26,13 @@ from tierqueue.tasks.results.signatures import without_errbacks
 
 _log = structlog.get_logger(__name__)
 
-LOOK = 1.0
+LOOK_SECONDS = 1.0
 """Seconds between two questions to the ledger while results are waited for."""
 
-_FIRST = 2_000_000
+_FIRST_US = 2_000_000
 """Microseconds after an item's end in which the broker alone tells of its answer."""
 
-_AWAY = 5.0
+_AWAY_SECONDS = 5.0
 """Seconds after the broker gave no answer in which the ledger is asked first."""
 
 _MOST = 1000
@@ -59,7 +59,7 @@ class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no t
         if self._pubsub is None and self.subscribed_to and not self.backend.away:
             self._reconnect()
         super().drain_events(timeout=timeout)
-        if time.monotonic() - self._looked_at < LOOK:
+        if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = time.monotonic()
         waiting = sorted({task_id for those in self._pending_results for task_id in list(those)})
@@ -119,7 +119,7 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
         """The broker gave no answer."""
         if not self.away:
             _log.warning("broker_away", error=type(error).__name__)
-        self._away_until = time.monotonic() + _AWAY
+        self._away_until = time.monotonic() + _AWAY_SECONDS
 
     def decode_result(self, payload: Any) -> Meta:
         """As Celery's; what is no result tells nothing, so that the ledger is asked."""
@@ -248,7 +248,7 @@ class LedgerBackend(RedisBackend):  # type: ignore[misc]  # celery ships no type
         try:
             with ledger.read() as connection:
                 found = broker_loss.endings(connection, task_ids, ended=ended)
-                settled = database_now(connection) - _FIRST
+                settled = database_now(connection) - _FIRST_US
         except Exception as error:  # noqa: BLE001 - asked again in a second
             _log.warning("ledger_not_asked", error=type(error).__name__)
             return None

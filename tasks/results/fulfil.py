@@ -36,7 +36,7 @@ PARTIAL = "without_failed"
 PART = "part_of"
 """An option of a chord's body: which part it is of a document; with no pieces, the document."""
 
-REGULATED_EXPIRES = 300
+REGULATED_EXPIRES_SECONDS = 300
 """Seconds an answer of a regulated item stays with the broker; the ledger has it beyond that."""
 
 _unattended: ContextVar[bool] = ContextVar("unattended", default=False)
@@ -135,7 +135,7 @@ def _expires(ending: Ending, usual: int | None) -> int | None:
     receipt = (ending.answer or {}).get("receipt") or {}
     if ending.answer is None or receipt.get("sensitivity") != Sensitivity.REGULATED:
         return usual
-    return min(usual or REGULATED_EXPIRES, REGULATED_EXPIRES)
+    return min(usual or REGULATED_EXPIRES_SECONDS, REGULATED_EXPIRES_SECONDS)
 
 
 def stored(promise: Promise, state: str, result: Any, done: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tierqueue.ledger.operations.jobs import Progress
 from tierqueue.ledger.results.webhooks import Webhook
 from tierqueue.router.errors import InvalidItem
 
-STALLED = 600_000_000
+STALLED_US = 600_000_000
 """Microseconds in which no row has ended, after which a job counts as stalled."""
 
 _PREFIX = "env:"
@@ -74,4 +74,4 @@ def to_tell(hook: Webhook, progress: Progress, now: int) -> str | None:
     if progress.stopped:
         return "stopped"
     moved = progress.ended != hook.ended
-    return "stalled" if not moved and now - hook.moved_at > STALLED else None
+    return "stalled" if not moved and now - hook.moved_at > STALLED_US else None

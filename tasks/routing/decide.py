@@ -319,7 +319,7 @@ def _routed(
         reason=Wait.BATCH.value if in_batch else reason,
         lane=_lane(route, item, work),
         state=(State.WAITING if in_batch else State.ROUTED).value,
-        ready_at=(demands.deadline or 0) - lanes.LEAST + 1 if in_batch else item.ready_at,
+        ready_at=(demands.deadline or 0) - lanes.LEAST_US + 1 if in_batch else item.ready_at,
         prompt=item.prompt,
         prompt_bytes=item.prompt_bytes,
     )

@@ -23,10 +23,10 @@ MOST = 2_000
 BORROWED = 64
 """Most items that wait elsewhere sent back in one tick, to find one that may be tried here."""
 
-SPARE = 10_000_000
+SPARE_US = 10_000_000
 """Microseconds beyond its time limit after which a call on trial is given up."""
 
-NOT_CALLED = 1_000_000
+NOT_CALLED_US = 1_000_000
 """Microseconds until another item is tried where the one on trial was not called after all."""
 
 Conditions = Mapping[str, Condition]
@@ -80,7 +80,7 @@ class Failover:
             if condition.probe is not None
         }
         for name in sorted(probes.keys() - conditions.under_way(connection, probes)):
-            conditions.end_trial(connection, name, probes[name], now + NOT_CALLED)
+            conditions.end_trial(connection, name, probes[name], now + NOT_CALLED_US)
 
     def trials(
         self, connection: Transaction, known: Conditions, now: int, paused: Sequence[Pause]
@@ -98,7 +98,7 @@ class Failover:
                 if ticked:
                     self._borrow(connection, known, deployment, paused)
                 continue
-            until = now + round(deployment.longest_call * 1_000_000) + SPARE
+            until = now + round(deployment.longest_call * 1_000_000) + SPARE_US
             if conditions.put_on_trial(connection, name, item.id, now, until):
                 _log.info("deployment_on_trial", deployment=name, code=condition.code, item=item.id)
             found.append(item)

@@ -11,12 +11,12 @@ from tierqueue.router.policy.policy import Policy
 from tierqueue.router.selection.walls import broken
 from tierqueue.tasks.routing.decide import work_item_of
 
-ROLL_OUT = 10_000_000
+ROLL_OUT_US = 10_000_000
 """Microseconds after a policy was applied for which the walls of the one before it hold as well:
 longer than processes take to go by it. One that takes longer keeps to its own walls besides.
 """
 
-_AGAIN = 500_000
+_AGAIN_US = 500_000
 """Microseconds after which an item that this process's own policy forbids is looked at again."""
 
 
@@ -38,7 +38,7 @@ class Policies:
     def followed_by(self, policy: Policy, applied_at: int) -> "Policies":
         """The same process once it goes by ``policy``."""
         kept = [one for one in self.before if one.until > applied_at]
-        return Policies(policy, (*kept, Before(self.own, applied_at + ROLL_OUT)))
+        return Policies(policy, (*kept, Before(self.own, applied_at + ROLL_OUT_US)))
 
     def held_back(self, items: Iterable[Item], called: Deployment, now: int) -> dict[str, int]:
         """The ids of routed items that may not be called at ``called`` yet, with until when.
@@ -54,7 +54,7 @@ class Policies:
                     held[item.id] = max(until, held.get(item.id, 0))
             routed_by_own = item.policy == self.own.digest
             if item.id not in held and not routed_by_own and _forbids(self.own, item, called, now):
-                held[item.id] = now + _AGAIN
+                held[item.id] = now + _AGAIN_US
         return held
 
 

@@ -11,7 +11,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.schedules.timing import Timing
 from tierqueue.tasks.submission.item_task import ItemTask
 
-LATE = 60_000_000
+LATE_US = 60_000_000
 """Microseconds after which a time that nobody was there for is missed."""
 
 _AT_ONCE = 100
@@ -75,7 +75,7 @@ def _run(ledger: Ledger, seen: Schedule) -> bool:
         when = timing_of(taken)
         due = when.last(taken.next_due, now)
         schedules.advance(connection, taken.name, when.next(now))
-        left_out = taken.missed == SKIP and now - due > LATE
+        left_out = taken.missed == SKIP and now - due > LATE_US
         if left_out:
             made, error = None, None
         job = taken.source is not None and not left_out

@@ -18,17 +18,17 @@ from tierqueue.tasks.jobs.given_back.into_table import IntoTable
 from tierqueue.tasks.jobs.submission import Submission
 from tierqueue.tasks.schedules.firing import task_of
 
-LEASE = 60_000_000
+LEASE_US = 60_000_000
 """Microseconds after which a silent process's job is taken from it."""
 
-_RENEW = 15.0
+_RENEW_SECONDS = 15.0
 """Seconds between two renewals."""
 
 
 def submit_one(ledger: Ledger, wake: Callable[[], None]) -> bool:
     """Submit the job of one run, where one is due; returns whether there was one."""
     with ledger.write() as connection:
-        owed = schedules.take_job(connection, database_now(connection), LEASE)
+        owed = schedules.take_job(connection, database_now(connection), LEASE_US)
     if owed is None:
         return False
     error = None
@@ -82,10 +82,10 @@ def _leased(ledger: Ledger, owed: Owed) -> Iterator[None]:
     done = threading.Event()
 
     def renew() -> None:
-        while not done.wait(_RENEW):
+        while not done.wait(_RENEW_SECONDS):
             try:
                 with ledger.write() as connection:
-                    until = database_now(connection) + LEASE
+                    until = database_now(connection) + LEASE_US
                     schedules.note_run(connection, owed.schedule.name, owed.due, lease_until=until)
             except Exception as error:
                 # It is tried again: the lease outlasts a short outage.

@@ -62,7 +62,7 @@ _ADVICE = {
 _REVIEWED = ("low_confidence", "rejected")
 """Reasons of answers that a person may judge: there is one, and it may be right."""
 
-_UNTIL_DEADLINE = 1 << 60
+_UNTIL_DEADLINE_US = 1 << 60
 """Microseconds that no deadline is away."""
 
 
@@ -203,7 +203,7 @@ def _next_or_dead(
         return settled(call, outcome, State.SUBMITTED, reason=step.reason, **spent)
     review = _review_of(call)
     if review is not None and outcome == "rejected" and reason in _REVIEWED:
-        due = min(item.deadline or call.now, call.now + (review.within or _UNTIL_DEADLINE))
+        due = min(item.deadline or call.now, call.now + (review.within or _UNTIL_DEADLINE_US))
         parked = Parked(due=due, assignee=review.assignee)
         return settled(call, outcome, State.REVIEW, reason=reason, parked=parked, **spent)
     used_up = f"all {call.policy.retry.calls} calls that the policy allows are used up"

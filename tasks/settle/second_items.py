@@ -12,7 +12,7 @@ from tierqueue.ledger.lifecycle.second_items import Second
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import TIERS, Latency, Purpose, WorkItem
 from tierqueue.router.money import NOTHING, NanoUSD
-from tierqueue.router.policy.defaults import DEFAULT_DEADLINE, TaskDefaults
+from tierqueue.router.policy.defaults import DEFAULT_DEADLINE_US, TaskDefaults
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.route import Route
 from tierqueue.router.signals import measure
@@ -67,7 +67,7 @@ def _anew(call: Settling, usual: TaskDefaults, cost: NanoUSD) -> WorkItem:
     demands = replace(
         work.demands,
         latency=Latency.BACKGROUND,
-        deadline=call.now + (usual.deadline or DEFAULT_DEADLINE),
+        deadline=call.now + (usual.deadline or DEFAULT_DEADLINE_US),
     )
     if demands.max_cost is not None:
         spent = work.spent + (cost if call.claim.counted else NOTHING)

@@ -25,7 +25,7 @@ from tierqueue.tasks.submission.task_type import TaskType
 
 _log = structlog.get_logger(__name__)
 
-_WAIT = 1.0
+_WAIT_SECONDS = 1.0
 """Seconds between two tries while the ledger cannot be asked. A slot of the routing stage waits
 them out: without the ledger it has nothing else to do, and a message put back at once would come
 back at once."""
@@ -163,5 +163,5 @@ def _revoked_meanwhile(app: TierqueueApp, promise_id: str) -> None:
 
 def _try_again(promise_id: str, error: Exception) -> NoReturn:
     _log.warning("intake_waits", promise=promise_id, error=type(error).__name__)
-    threading.Event().wait(_WAIT)
+    threading.Event().wait(_WAIT_SECONDS)
     raise Reject(type(error).__name__, requeue=True) from None

@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.acceptance_system import POLICY, Build, RunningSystem
 from tests.waiting import until
-from tierqueue.router.policy.lanes import PROMOTED
+from tierqueue.router.policy.lanes import PROMOTED_US
 from tierqueue.tasks import complete
 
 pytestmark = pytest.mark.processes
@@ -27,7 +27,7 @@ prices = { input = "0.50", cache_read = "0.05", output = "2.00" }
 prices = { input = "0.25", cache_read = "0.025", output = "1.00" }
 timeout = 20
 """
-LEAST = PROMOTED / 1_000_000 + 20
+LEAST = PROMOTED_US / 1_000_000 + 20
 """Seconds that an item must have left to be asked by the flex tier."""
 
 

@@ -16,7 +16,7 @@ from tierqueue.router.policy.defaults import prompt_version
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import classify
 from tierqueue.tasks.routing.below import drawn
-from tierqueue.tasks.routing.side_by_side import ROLL_OUT
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US
 
 OPEN: Any = {"floor": "open_weight", "sensitivity": "public"}
 
@@ -91,7 +91,7 @@ def test_during_a_roll_out_nothing_is_called_that_the_policy_before_forbids(
     allowed_at = applied(running, lax).at
     waiting.get(timeout=300)
     assert [attempt.deployment for attempt in running.attempts(waiting.id)] == ["open"]
-    assert running.attempts(waiting.id)[0].started_at >= allowed_at + ROLL_OUT
+    assert running.attempts(waiting.id)[0].started_at >= allowed_at + ROLL_OUT_US
     assert allowed_at > forbidden_at
 
 
@@ -118,7 +118,7 @@ audit = 0.01
 
     def rolled_out() -> bool:
         with running.ledger.read() as connection:
-            return database_now(connection) > since + ROLL_OUT
+            return database_now(connection) > since + ROLL_OUT_US
 
     until(rolled_out, 120)
     (version,) = policy.audited

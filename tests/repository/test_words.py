@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,40 @@ def test_a_function_says_what_it_does_or_what_it_gives(root: Path, tree: list[Pa
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 unclear += [f"{path}:{node.lineno}"] if node.name.strip("_") in UNCLEAR else []
     assert unclear == []
+
+
+UNIT = re.compile(r"(micro|milli|)seconds?\b", re.IGNORECASE)
+SAYS_IT = re.compile(r"(SECONDS?|_US|_MS)$")
+STILL_SILENT = {
+    "ledger/operations/job_counts.py",
+    "workers/executor.py",
+    "workers/limits/expected.py",
+    "workers/tier_worker.py",
+}
+"""Modules whose durations are still to be renamed."""
+
+
+def test_a_duration_has_its_unit_in_its_name(root: Path, tree: list[Path]) -> None:
+    silent = set()
+    packages = ("router", "ledger", "tasks", "workers", "operations")
+    for path in tree:
+        if path.suffix != ".py" or path.parts[0] not in packages:
+            continue
+        body = ast.parse((root / path).read_text(encoding="utf-8")).body
+        for stated, after in pairwise(body):
+            name = _constant(stated)
+            about = _text(after)
+            if name and UNIT.match(about) and not SAYS_IT.search(name):
+                silent.add(str(path))
+    assert silent == STILL_SILENT
+
+
+def _constant(node: ast.stmt) -> str:
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    return target.id if isinstance(target, ast.Name) and target.id.isupper() else ""
+
+
+def _text(node: ast.stmt) -> str:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return str(node.value.value)
+    return ""

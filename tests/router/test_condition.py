@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tierqueue.router.condition import (
     FAULTS,
-    LONG_WAIT,
+    LONG_WAIT_SECONDS,
     LONGEST_HOLD,
     LONGEST_PAID_PAUSE,
     LONGEST_PAUSE,
@@ -305,7 +305,7 @@ def test_a_clock_that_is_set_back_holds_nothing_back_for_longer(code: Trouble) -
     assert 0 < held_anew.wait(80_001 * SECOND) <= LONGEST_PAUSE
 
 
-@pytest.mark.parametrize(("stated", "told"), [(12, False), (LONG_WAIT, False), (90, True)])
+@pytest.mark.parametrize(("stated", "told"), [(12, False), (LONG_WAIT_SECONDS, False), (90, True)])
 def test_a_stated_wait_of_over_a_minute_is_more_than_a_rate(stated: float, told: bool) -> None:
     condition = after(CLEAR, fault(1, "throttled", wait=stated))
     assert condition.lasting is told
@@ -321,7 +321,7 @@ def test_throttling_that_no_trial_ends_lasts_and_an_answer_in_between_begins_ane
     condition = after(CLEAR, fault(1, "throttled"))
     while not condition.lasting:
         now = (condition.until or 0) / SECOND
-        assert now <= 1 + LONG_WAIT + LONGEST_PAUSE
+        assert now <= 1 + LONG_WAIT_SECONDS + LONGEST_PAUSE
         assert not condition.unavailable
         condition = after(condition, fault(now, "throttled", item="p"))
     assert condition.unavailable

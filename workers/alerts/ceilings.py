@@ -19,10 +19,10 @@ from tierqueue.workers.alerts.hook import Hook
 
 _log = structlog.get_logger(__name__)
 
-EVERY = 5.0
+EVERY_SECONDS = 5.0
 """Seconds between two looks at the ceilings."""
 
-LASTS = 30_000_000
+LASTS_US = 30_000_000
 """Microseconds that a deployment must have been away before somebody is told, where nobody has to
 mend anything; else it is told at once."""
 
@@ -46,7 +46,7 @@ class Alarm:
         """Notify of what there is; called with every tick of the routing stage."""
         self._ended()
         self._away()
-        if time.monotonic() - self._checked >= EVERY:
+        if time.monotonic() - self._checked >= EVERY_SECONDS:
             self._checked = time.monotonic()
             self._warn()
 
@@ -140,7 +140,7 @@ def _lasts(condition: Condition, now: int) -> bool:
     if not condition.unavailable:
         return False
     urgent = condition.needs_somebody or condition.lasting
-    return urgent or now - (condition.since or now) >= LASTS
+    return urgent or now - (condition.since or now) >= LASTS_US
 
 
 def _fields(warning: CeilingWarning, *, simulated: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tierqueue.workers.alerts.hook import Message
 
 _log = structlog.get_logger(__name__)
 
-EVERY = 3_600_000_000
+EVERY_US = 3_600_000_000
 """Microseconds after which a process writes again that it has seen something."""
 
 _REMEMBERED = 10_000
@@ -34,7 +34,7 @@ class Observing:
             one
             for deployment, outcome in ended
             for one in _seen(deployment, outcome)
-            if now - self._written.get(one, 0) > EVERY
+            if now - self._written.get(one, 0) > EVERY_US
         }
         if len(self._written) > _REMEMBERED:
             self._written.clear()

@@ -21,10 +21,10 @@ from tierqueue.workers.request import Contents
 
 _log = structlog.get_logger(__name__)
 
-LEASE = 900 * MICROSECONDS
+LEASE_US = 900 * MICROSECONDS
 """Microseconds for which nobody else looks after a batch: longer than any one step takes."""
 
-AGAIN = 30 * MICROSECONDS
+AGAIN_US = 30 * MICROSECONDS
 """Microseconds after which what could not be done is tried again."""
 
 
@@ -90,7 +90,7 @@ class Collector:
             held_back = policies.held_back(rows, deployment, now)
             claims = claim(connection, claimant, fences, seen, now, held_back)
             if claims.claimed:
-                held = (batch_id, deployment.name, claims.claimed, self._worker, now, LEASE)
+                held = (batch_id, deployment.name, claims.claimed, self._worker, now, LEASE_US)
                 batches.form(connection, *held)
         self._checkpoint("batch_formed")
         self._told(claims.ends)
@@ -109,7 +109,7 @@ class Collector:
             metered=deployment.metered,
             counted=station.counted,
             lease=0,
-            patience=AGAIN,
+            patience=AGAIN_US,
             policy=deployment.policy,
             terms=deployment.terms,
             batch=batch_id,

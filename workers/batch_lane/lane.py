@@ -16,11 +16,11 @@ from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.lanes import HOUR, PROMOTED
+from tierqueue.router.policy.lanes import HOUR, PROMOTED_US
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
-from tierqueue.workers.batch_lane.collect import AGAIN, LEASE, Collector
+from tierqueue.workers.batch_lane.collect import AGAIN_US, LEASE_US, Collector
 from tierqueue.workers.batch_lane.requests import build, key_of
 from tierqueue.workers.batch_lane.settle import Settler
 from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, NotUnderstood, Remote
@@ -31,20 +31,20 @@ from tierqueue.workers.request import Contents
 
 _log = structlog.get_logger(__name__)
 
-EVERY = 5.0
+EVERY_SECONDS = 5.0
 """Seconds between two looks for what is to be done."""
 
-POLL = 60 * MICROSECONDS
+POLL_US = 60 * MICROSECONDS
 """Microseconds between two looks at a batch."""
 
 SOON = 15 * MICROSECONDS
 """The same for one that is cancelled."""
 
-SURE = 720 * MICROSECONDS
+SURE_US = 720 * MICROSECONDS
 """Microseconds after which a batch that the provider does not know was never created: longer than
 the call that creates one may take."""
 
-LOST = 24 * HOUR
+LOST_US = 24 * HOUR
 """Microseconds after its deadline after which a batch is given up that nobody can look at, or that
 is never over."""
 
@@ -87,7 +87,7 @@ class Lane:
         self._checkpoint = checkpoint
         self._contents = contents
         self._started = False
-        self._ticker = Ticker("batch lane", self.tick, EVERY)
+        self._ticker = Ticker("batch lane", self.tick, EVERY_SECONDS)
         self._settler = Settler(
             ledger=ledger,
             types=types,
@@ -137,7 +137,7 @@ class Lane:
 
     def _due(self) -> Batch | None:
         with self._ledger.write() as connection:
-            return batches.due(connection, self._stations, self._worker, self._clock(), LEASE)
+            return batches.due(connection, self._stations, self._worker, self._clock(), LEASE_US)
 
     def _note(self, batch: Batch, **changed: Any) -> Batch:
         with self._ledger.write() as connection:
@@ -158,13 +158,13 @@ class Lane:
             except Exception as error:
                 if unreachable(error) or isinstance(error, LostBatch):
                     raise
-                if self._clock() > batch.deadline + LOST:
+                if self._clock() > batch.deadline + LOST_US:
                     lost = Remote(id="", state="lost", over=True)
                     found = batch._replace(over_at=batch.deadline)
                     self._settler.settle(station, found, lost, self._policies)
                     return
                 _log.warning("batch_postponed", batch=batch.id, error=type(error).__name__)
-                self._note(batch, poll_at=self._clock() + AGAIN)
+                self._note(batch, poll_at=self._clock() + AGAIN_US)
         except LostBatch:
             _log.warning("batch_of_another", batch=batch.id)
 
@@ -183,10 +183,10 @@ class Lane:
                 return
             if batch.remote_state == MADE:
                 raise NotUnderstood("a batch was made, and is not found")
-            if self._clock() < batch.creating_at + SURE:
-                self._note(batch, poll_at=batch.creating_at + SURE)
+            if self._clock() < batch.creating_at + SURE_US:
+                self._note(batch, poll_at=batch.creating_at + SURE_US)
                 return
-        if self._clock() > batch.deadline - PROMOTED:
+        if self._clock() > batch.deadline - PROMOTED_US:
             late = Remote(id="", state="not sent", over=True, refused=("too_late",))
             self._settler.settle(station, batch, late, self._policies)
             return
@@ -199,7 +199,7 @@ class Lane:
         if batch.input_file is not None and not self._loop.run(api.ready(batch.input_file)):
             self._note(batch, poll_at=now + SOON)
             return
-        batch = self._note(batch, creating_at=now, lease_until=now + LEASE)
+        batch = self._note(batch, creating_at=now, lease_until=now + LEASE_US)
         self._checkpoint("batch_to_be_created")
         try:
             made = self._loop.run(api.create(batch.id, batch.input_file, lines))
@@ -245,15 +245,15 @@ class Lane:
             self._settler.settle(station, batch, remote, self._policies)
             return
         now = self._clock()
-        if now > batch.deadline + LOST:
+        if now > batch.deadline + LOST_US:
             raise NotUnderstood("a batch is never over")
-        promote_at = batch.deadline - PROMOTED
+        promote_at = batch.deadline - PROMOTED_US
         if batch.cancelled_at is None and (now >= promote_at or self._unwanted(batch)):
             self._loop.run(api.cancel(batch.remote))
             self._checkpoint("batch_cancelled")
             batch = self._note(batch, cancelled_at=now)
             _log.info("batch_cancelled", batch=batch.id, remote=batch.remote)
-        wait = POLL if batch.cancelled_at is None else SOON
+        wait = POLL_US if batch.cancelled_at is None else SOON
         poll_at = min(now + wait, max(now + SOON, promote_at))
         self._note(batch, remote_state=remote.state, poll_at=poll_at)
 

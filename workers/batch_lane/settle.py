@@ -17,7 +17,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.lanes import GIVEN_UP
+from tierqueue.router.policy.lanes import GIVEN_UP_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.settle.decide import settlement
@@ -31,10 +31,10 @@ from tierqueue.workers.process.event_loop import EventLoopThread
 
 _log = structlog.get_logger(__name__)
 
-LATE = 600 * MICROSECONDS
+LATE_US = 600 * MICROSECONDS
 """Microseconds for which a line may come that the files of a batch lack which is over."""
 
-AGAIN = 60 * MICROSECONDS
+AGAIN_US = 60 * MICROSECONDS
 """Microseconds between two looks for it."""
 
 MOST = 256
@@ -135,15 +135,15 @@ class Settler:
 
     def _may_come(self, batch: Batch, remote: Remote) -> bool:
         """Whether what its files lack is waited for: one may be cut short, or not be there yet."""
-        now, given_up = self._clock(), batch.deadline - GIVEN_UP
+        now, given_up = self._clock(), batch.deadline - GIVEN_UP_US
         over_at = now if batch.over_at is None else batch.over_at
-        until = over_at + LATE
+        until = over_at + LATE_US
         if over_at < given_up:
             # What the files do have is settled before all of it is given up.
-            until = min(until, given_up - 2 * AGAIN)
+            until = min(until, given_up - 2 * AGAIN_US)
         if now >= until:
             return False
-        poll_at = now + AGAIN
+        poll_at = now + AGAIN_US
         self._note(batch, over_at=over_at, remote_state=remote.state, poll_at=poll_at)
         return True
 

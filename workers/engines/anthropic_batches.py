@@ -35,7 +35,7 @@ TRANSFER_SECONDS = 600.0
 MOST_PAGES = 100
 """Pages of a list that are looked through for a batch, at the most."""
 
-SKEW = 300
+SKEW_SECONDS = 300
 """Seconds by which Anthropic's clock may differ from ours."""
 
 STATUSES = {
@@ -100,7 +100,7 @@ class AnthropicBatches:
         del name, input_file
         running = False
         async for batch in self._list():
-            if batch.created_at.timestamp() < since - SKEW:
+            if batch.created_at.timestamp() < since - SKEW_SECONDS:
                 break
             told = batch.request_counts
             size = told.processing + told.succeeded + told.errored + told.canceled + told.expired

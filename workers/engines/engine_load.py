@@ -108,7 +108,7 @@ class EngineLoad:
             )
 
 
-HUNG = 60.0
+HUNG_SECONDS = 60.0
 """Seconds without a step, with calls to work on, after which an engine is taken to hang."""
 
 

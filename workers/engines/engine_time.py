@@ -9,7 +9,7 @@ Clock = Callable[[], float]
 """Seconds that only grow, such as ``time.monotonic``."""
 
 
-_LOOK = 0.01
+_LOOK_SECONDS = 0.01
 """Seconds between two looks at a call that has had almost all it is allowed."""
 
 
@@ -57,7 +57,7 @@ class EngineTime:
             if left <= 0:
                 limit.reschedule(loop.time())
             else:
-                looks[:] = [loop.call_later(max(left, _LOOK), look)]
+                looks[:] = [loop.call_later(max(left, _LOOK_SECONDS), look)]
 
         try:
             async with asyncio.timeout(None) as limit:

@@ -38,7 +38,7 @@ TRANSFER_SECONDS = 600.0
 MOST_LISTED = 10_000
 """How many batches are looked through for one, at the most."""
 
-SKEW = 3_600
+SKEW_SECONDS = 3_600
 """Seconds by which the provider's clock may differ from ours."""
 
 Told = Mapping[str, Any]
@@ -135,7 +135,7 @@ class FileBatches(ABC):
             seen += len(page)
             if seen >= MOST_LISTED:
                 raise NotKnownYet
-            if _ends_before(page, since - SKEW):
+            if _ends_before(page, since - SKEW_SECONDS):
                 return None
         return None
 

@@ -1,7 +1,7 @@
 """The breaker of a worker process: who may be called now, by what all workers know together.
 
 The conditions stand in the ledger (``router.condition`` says how they change); this process asks
-for them again every ``EVERY`` seconds. A call that just ended badly here stops its deployment at
+for them again every ``EVERY_SECONDS``. A call that just ended badly here stops its deployment at
 once, until what it means is settled. A refused item waits in the ledger.
 """
 
@@ -14,7 +14,7 @@ from tierqueue.router.condition import Condition
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.outcome import LOST_ON_THE_WAY, Outcome, Throttled, Unavailable, Unknown
 
-EVERY = 0.5
+EVERY_SECONDS = 0.5
 """Seconds between two questions to the ledger."""
 
 AT_ONCE = 0.02
@@ -23,7 +23,7 @@ AT_ONCE = 0.02
 SETTLING = 2.0
 """The most seconds a deployment is stopped for a call that ended badly and is not settled yet."""
 
-BRIEF = 0.2
+BRIEF_SECONDS = 0.2
 """Seconds after which an item that waits for that is looked at again."""
 
 LONGEST = 5.0
@@ -68,7 +68,7 @@ class Breaker:
             with self._stopping:
                 code, until = self._stopped.get(deployment, ("", 0.0))
             if self._clock() < until:
-                return Held(code, BRIEF)
+                return Held(code, BRIEF_SECONDS)
             condition = self._known.get(deployment)
             if condition is not None and not condition.free(now):
                 # Before anybody is refused: was an item put on trial, or is it over?
@@ -79,7 +79,7 @@ class Breaker:
             probe = condition.probe
             if probe is not None and probe in wanted and condition.may_call(probe, now):
                 return Held(str(condition.code), 0.0, probe)
-            return Held(str(condition.code), min(max(condition.wait(now), EVERY), LONGEST))
+            return Held(str(condition.code), min(max(condition.wait(now), EVERY_SECONDS), LONGEST))
 
     def ended(self, deployment: str, outcome: Outcome) -> None:
         """A call ended like this here: where it speaks ill of the deployment, stop at once."""
@@ -106,7 +106,7 @@ class Breaker:
         with self._lock:
             return sorted(name for name, condition in self._known.items() if condition.held)
 
-    def _refreshed(self, within: float = EVERY) -> int:
+    def _refreshed(self, within: float = EVERY_SECONDS) -> int:
         """The ledger's clock now; asks the ledger where that was not ``within`` so many seconds."""
         now = self._clock()
         if self._asked is None or now - self._asked >= within:

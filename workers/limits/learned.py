@@ -12,13 +12,13 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.outcome import DIMENSIONS, PerMinute
 
-KEY_LIFE = 3600
+KEY_LIFE_SECONDS = 3600
 """Seconds it is kept at the broker after its last change."""
 
-TOLD_AGAIN = 30.0
+TOLD_AGAIN_SECONDS = 30.0
 """Seconds after which limits that a provider states are told again, though they did not change."""
 
-EVERY = 2.0
+EVERY_SECONDS = 2.0
 """Seconds between two looks for what the ledger does not know yet."""
 
 NAMES = tuple(f"{dimension}_per_minute" for dimension in DIMENSIONS)
@@ -26,7 +26,7 @@ NAMES = tuple(f"{dimension}_per_minute" for dimension in DIMENSIONS)
 
 _REFUSED = ("low", "tries", "cut")
 
-_MOMENT = 10_000_000
+_MOMENT_US = 10_000_000
 """Microseconds that two clocks may differ in."""
 
 
@@ -47,14 +47,14 @@ class Learned:
 
         Where Redis gives no answer nothing changes, and it is told again with the next call.
         """
-        at, before = self._told.get(deployment, (-TOLD_AGAIN, None))
-        if rates == before and time.monotonic() - at < TOLD_AGAIN:
+        at, before = self._told.get(deployment, (-TOLD_AGAIN_SECONDS, None))
+        if rates == before and time.monotonic() - at < TOLD_AGAIN_SECONDS:
             return
         key = self.key(deployment)
         with suppress(redis.RedisError), self._client.pipeline() as pipe:
             for number, rate in enumerate(rates, 1):
                 pipe.hset(key, f"told{number}", "" if rate is None else str(rate))
-            pipe.expire(key, KEY_LIFE)
+            pipe.expire(key, KEY_LIFE_SECONDS)
             pipe.execute()
             self._told[deployment] = time.monotonic(), rates
 
@@ -96,7 +96,7 @@ class Learned:
                     values = (limit.rate, limit.rate, limit.tries, limit.at + ahead)
                     for name, value in zip(("was", *_REFUSED), values, strict=True):
                         pipe.hsetnx(key, f"{name}{number}", str(value))
-                pipe.expire(key, KEY_LIFE)
+                pipe.expire(key, KEY_LIFE_SECONDS)
                 pipe.execute()
 
 
@@ -146,11 +146,11 @@ class Keeping:
 
 def _alike(limit: LearnedLimit) -> LearnedLimit:
     """What makes it another one: of what a provider states, the time is none."""
-    return limit._replace(at=limit.at // _MOMENT if limit.how == REFUSED else 0)
+    return limit._replace(at=limit.at // _MOMENT_US if limit.how == REFUSED else 0)
 
 
 def _is_new(limit: LearnedLimit, known: LearnedLimit | None) -> bool:
     if known is None:
         return limit.rate is not None
     since = limit.at - known.at if limit.how == REFUSED else 0
-    return limit[:5] != known[:5] or since > _MOMENT
+    return limit[:5] != known[:5] or since > _MOMENT_US

@@ -57,13 +57,13 @@ from tierqueue.workers.limits.scripts import Entry, Keys, Scripts, micro, scopes
 
 _log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 0.5
+LOOK_AGAIN_SECONDS = 0.5
 """Seconds until what may be given back is looked at again; a release tells nobody."""
 
 LONGEST = 60.0
 """The most seconds a grant asks to wait: by then somebody may have changed a limit."""
 
-KEY_LIFE = 3600
+KEY_LIFE_SECONDS = 3600
 """Seconds an unused key is kept."""
 
 
@@ -125,8 +125,8 @@ class Limiter:
             granted = tuple(want.id for want in wanted)
             return Grant(granted=granted, never=never, send_by=send_by)
         scopes = 2 + len(bounds.shared)
-        arguments: list[str | int] = [self._lease, micro(LOOK_AGAIN), *self._times(bounds)]
-        arguments += KEY_LIFE, scopes, int(not bounds.trial), *scopes_of(bounds)
+        arguments: list[str | int] = [self._lease, micro(LOOK_AGAIN_SECONDS), *self._times(bounds)]
+        arguments += KEY_LIFE_SECONDS, scopes, int(not bounds.trial), *scopes_of(bounds)
         held = self._expected.of(bounds.deployment, wanted)
         arguments.append(json.dumps([(want.id, *held[want.id]) for want in wanted]))
         try:
@@ -182,7 +182,12 @@ class Limiter:
         # Whether its windows are kept may have been changed since: where none are, none are there.
         # What is shared is so with calls that may take longer.
         longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
-        arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, len(longest), *longest]
+        arguments: list[str | int] = [
+            *self._times(bounds),
+            KEY_LIFE_SECONDS,
+            len(longest),
+            *longest,
+        ]
         self._expected.learn(bounds.deployment, ended)
         arguments.append(json.dumps([_told(one) for one in ended]))
         scopes = bounds.deployment, bounds.tier, shared
@@ -210,7 +215,7 @@ class Limiter:
         ``until`` as the grant said that noticed it; with ``days`` the requests of a day are known.
         Where Redis gives no answer, or somebody was first, nothing changes.
         """
-        arguments: list[str | int] = [*self._times(bounds), KEY_LIFE, until, int(days)]
+        arguments: list[str | int] = [*self._times(bounds), KEY_LIFE_SECONDS, until, int(days)]
         if shared is not None:
             arguments[2] = micro(max(shared.call, bounds.call))
         for phase, stands, *counts in entries:
@@ -232,7 +237,7 @@ class Limiter:
         scopes = deployment, tier, shared
         try:
             keys = [*self._keys.slots(*scopes), *self._keys.memory(*scopes)]
-            self._renew(keys=keys, args=[self._lease, KEY_LIFE, *members])
+            self._renew(keys=keys, args=[self._lease, KEY_LIFE_SECONDS, *members])
         except redis.RedisError as error:
             _log.warning("slots_not_renewed", deployment=deployment, error=type(error).__name__)
             return False

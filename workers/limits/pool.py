@@ -33,7 +33,7 @@ def bound_of(places: int | None, *, urgent: bool) -> int | None:
     return places if places is None or urgent else places - kept_free(places)
 
 
-GATHER = 0.040
+GATHER_SECONDS = 0.040
 """Seconds for which whoever got fewer places than asked for waits for more to come back."""
 
 
@@ -175,7 +175,7 @@ class Gate:
         return self._waiting if self._waiting and self._in_flight < usual_bound else None
 
     def _settle_soon(self, waiter: _Waiter, line: deque[_Waiter]) -> None:
-        waiter.loop.call_later(GATHER, self._settle_for, waiter, line)
+        waiter.loop.call_later(GATHER_SECONDS, self._settle_for, waiter, line)
 
     def _settle_for(self, waiter: _Waiter, line: deque[_Waiter]) -> None:
         """Let a waiter go with the places it has."""

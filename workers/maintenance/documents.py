@@ -4,7 +4,7 @@ import structlog
 
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.lifecycle import documents
-from tierqueue.ledger.lifecycle.documents import AGAIN, DocumentEnd
+from tierqueue.ledger.lifecycle.documents import AGAIN_US, DocumentEnd
 from tierqueue.ledger.lifecycle.items import Death
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
@@ -50,7 +50,7 @@ class Documents:
                     raise
                 _log.exception("document_failed", item=document, error=type(error).__name__)
                 with self._ledger.write() as connection:
-                    documents.later(connection, document, now + AGAIN)
+                    documents.later(connection, document, now + AGAIN_US)
         return len(due) == MOST
 
     def _look_at(self, document: str) -> None:
@@ -60,7 +60,7 @@ class Documents:
             return
         # What takes long is done by one stage; whatever ends from here on has it looked at again.
         with self._ledger.write() as connection:
-            if not documents.take(connection, document, now, now + AGAIN):
+            if not documents.take(connection, document, now, now + AGAIN_US):
                 return
         deadline = row["deadline"] or self._deadline(row["task"], now)
         if "spans" in row["split"]:

@@ -21,7 +21,7 @@ from tierqueue.tasks.jobs.given_back.into_table import IntoTable
 
 _log = structlog.get_logger(__name__)
 
-PAUSE = 1.0
+PAUSE_SECONDS = 1.0
 """Seconds between two looks that find none due."""
 
 SECOND = 1_000_000
@@ -37,7 +37,7 @@ _PAGES = 20
 _SECONDS = 20
 """The longest that the database may take for a connection or a statement."""
 
-_ALONE = 60 * SECOND
+_ALONE_US = 60 * SECOND
 """Microseconds that a sink is left to whoever writes its next page."""
 
 _FIRST, _LAST = 30 * SECOND, 3_600 * SECOND
@@ -57,7 +57,7 @@ class JobSinks:
         """Look at one job, and write what of it has ended; false: none is due."""
         with self._ledger.write() as connection:
             now = database_now(connection)
-            sink = sinks.take(connection, now, now + _ALONE)
+            sink = sinks.take(connection, now, now + _ALONE_US)
             if sink is None:
                 return False
             progress = jobs.progress(connection, sink.job_id)
@@ -69,7 +69,7 @@ class JobSinks:
                 again = now + (_REST if progress.over else _LOOK)
                 sinks.note(connection, sink.job_id, look_at=again)
             return True
-        look = _Look(self._ledger, sink, now + _ALONE, answers.of_documents(job))
+        look = _Look(self._ledger, sink, now + _ALONE_US, answers.of_documents(job))
         after = -1 if sink.after is None else sink.after
         ended = progress.ended if sink.after is None else sink.ended
         failed: str | None = None
@@ -220,6 +220,6 @@ class _Look:
         with self._ledger.write() as connection:
             own = sinks.mark(connection, self.sink.job_id, self.until, turns, why)
             if own:
-                self.until = database_now(connection) + _ALONE
+                self.until = database_now(connection) + _ALONE_US
                 sinks.note(connection, self.sink.job_id, look_at=self.until)
         self.superseded = self.superseded or not own

@@ -16,7 +16,7 @@ from tierqueue.workers.alerts.posting import HookFailed, post
 
 _log = structlog.get_logger(__name__)
 
-PAUSE = 1.0
+PAUSE_SECONDS = 1.0
 """Seconds between two looks that find none due."""
 
 SECOND = 1_000_000
@@ -24,7 +24,7 @@ _LOOK = 5 * SECOND
 _SECONDS = 10.0
 """The longest one call may take between two of its steps."""
 
-_ALONE = 120 * SECOND
+_ALONE_US = 120 * SECOND
 """Microseconds that a webhook is left to whoever calls it."""
 
 _FIRST, _LAST = 30 * SECOND, 3_600 * SECOND
@@ -44,7 +44,7 @@ class JobWebhooks:
         """Look at one job, and tell of it where there is something to tell; false: none is due."""
         with self._ledger.write() as connection:
             now = database_now(connection)
-            hook = webhooks.take(connection, now, now + _ALONE)
+            hook = webhooks.take(connection, now, now + _ALONE_US)
             if hook is None:
                 return False
             progress = jobs.progress(connection, hook.job_id)

@@ -22,7 +22,7 @@ MOST = 500
 LOOKED_AT = 2_000
 """Promises not kept that one sweep looks through; the next goes on from there."""
 
-OVERDUE = 2_000_000
+OVERDUE_US = 2_000_000
 """Microseconds after an item's end in which its worker keeps its promises without our help."""
 
 
@@ -76,6 +76,6 @@ class Sweep:
 
     def _overdue(self) -> None:
         with self._ledger.read() as connection:
-            before = database_now(connection) - OVERDUE
+            before = database_now(connection) - OVERDUE_US
             owed, self._looked_to = promises.overdue(connection, before, LOOKED_AT, self._looked_to)
         self._delivery.keep(owed)

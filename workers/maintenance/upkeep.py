@@ -16,36 +16,36 @@ from tierqueue.ledger.results import announcements, broker_loss, chords
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.session import unreachable
 from tierqueue.router.lifecycle import State
-from tierqueue.router.policy.defaults import LONGEST_REUSE
+from tierqueue.router.policy.defaults import LONGEST_REUSE_US
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.results.fulfil import REGULATED_EXPIRES
+from tierqueue.tasks.results.fulfil import REGULATED_EXPIRES_SECONDS
 from tierqueue.tasks.schedules import firing
 
 _log = structlog.get_logger(__name__)
 
-TICK = 1.0
+TICK_SECONDS = 1.0
 """Seconds between two rounds."""
 
-_LATE = 2_000_000
+_LATE_US = 2_000_000
 """Microseconds after a dead letter's end in which its worker announces it without our help."""
 
 _MOST = 500
 _PAGE = 5_000
-_SLOW = 30.0
+_SLOW_SECONDS = 30.0
 """Seconds between two rounds of what has time."""
 
-_FORGET_PROCESS = 3_600_000_000
+_FORGET_PROCESS_US = 3_600_000_000
 """Microseconds without a heartbeat after which a process is no longer shown."""
 
-_FORGET_CHORD = 7 * 86_400_000_000
+_FORGET_CHORD_US = 7 * 86_400_000_000
 """Microseconds after which nobody tells a chord's last part again."""
 
-_FORGET_QUESTION = LONGEST_REUSE + 86_400_000_000
+_FORGET_QUESTION_US = LONGEST_REUSE_US + 86_400_000_000
 """Microseconds after which what was asked is forgotten: its answer is reused no longer."""
 
-_UNWATCHED = 10_000_000
+_UNWATCHED_US = 10_000_000
 """Microseconds without a beat after which nobody knows what became of the broker."""
 
 
@@ -59,7 +59,7 @@ class Upkeep:
         self._continuity = memory.Continuity(app.backend)
         self._noticed: tuple[int, int] | None = None
         self._beat = 0
-        self._retained = -_SLOW
+        self._retained = -_SLOW_SECONDS
 
     def round(self) -> None:
         """Do everything once."""
@@ -74,7 +74,7 @@ class Upkeep:
 
     def _announce(self) -> None:
         with self._ledger.read() as connection:
-            before = database_now(connection) - _LATE
+            before = database_now(connection) - _LATE_US
             letters = announcements.overdue(connection, before, _MOST)
         self._delivery.announce(letters)
 
@@ -122,13 +122,13 @@ class Upkeep:
         has_epoch, beat = self._continuity.read()
         if not has_epoch:
             return 0
-        if beat is not None and (beat < self._beat or beat < now - _UNWATCHED):
+        if beat is not None and (beat < self._beat or beat < now - _UNWATCHED_US):
             return beat
         return None
 
     def _retain(self) -> None:
         """Take away what has had its time; the books and receipts stay."""
-        if time.monotonic() - self._retained < _SLOW:
+        if time.monotonic() - self._retained < _SLOW_SECONDS:
             return
         retention = self._app.installation.policy.retention
         full = False
@@ -144,16 +144,16 @@ class Upkeep:
                 old = now - retention.raw_messages
                 full |= raw_messages.expire(connection, old, _MOST) == _MOST
             full |= erasure.free_keys(connection, now, _MOST) == _MOST
-            full |= reusable.expire(connection, now - _FORGET_QUESTION, _MOST) == _MOST
+            full |= reusable.expire(connection, now - _FORGET_QUESTION_US, _MOST) == _MOST
             job_counts.forget_ends(connection, now)
-            progress.forget_silent(connection, now - _FORGET_PROCESS)
-            chords.forget_sent(connection, now - _FORGET_CHORD)
+            progress.forget_silent(connection, now - _FORGET_PROCESS_US)
+            chords.forget_sent(connection, now - _FORGET_CHORD_US)
         if not full:
             self._retained = time.monotonic()
 
     def _owe_again(self, mending: Any, lost_at: int, since: int) -> tuple[int, int]:
         app = self._app
-        told_before = lost_at + round(TICK * 1_000_000)
+        told_before = lost_at + round(TICK_SECONDS * 1_000_000)
         self._erase_again(since)
         again, last = 0, ""
         while True:
@@ -164,7 +164,7 @@ class Upkeep:
                     told_after=max(
                         since, lost_at - round(app.installation.settings.result_expires * 1_000_000)
                     ),
-                    regulated_after=max(since, lost_at - REGULATED_EXPIRES * 1_000_000),
+                    regulated_after=max(since, lost_at - REGULATED_EXPIRES_SECONDS * 1_000_000),
                     last_id=last,
                     most=_PAGE,
                 )

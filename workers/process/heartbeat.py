@@ -15,7 +15,7 @@ from tierqueue.workers.process.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 
-BEAT = 2.0
+BEAT_SECONDS = 2.0
 """Seconds between two beats."""
 
 _MINUTE = 60.0
@@ -38,7 +38,7 @@ class Heartbeat:
         self._tier = tier
         self._told = told
         self._counts: deque[tuple[float, dict[str, int]]] = deque()
-        self._ticker = Ticker("heartbeat", self._beat, BEAT)
+        self._ticker = Ticker("heartbeat", self._beat, BEAT_SECONDS)
 
     def start(self) -> None:
         """Beat now and every few seconds."""
@@ -46,7 +46,7 @@ class Heartbeat:
 
     def stop(self) -> None:
         """End the beats and say goodbye."""
-        self._ticker.stop(wait=BEAT)
+        self._ticker.stop(wait=BEAT_SECONDS)
         try:
             with self._ledger.write() as connection:
                 progress.leave(connection, self.id)

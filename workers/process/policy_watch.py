@@ -9,12 +9,12 @@ from tierqueue.ledger.in_force import policies
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import TierqueueError
 from tierqueue.tasks.installation import Installation
-from tierqueue.tasks.routing.side_by_side import ROLL_OUT, Policies
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US, Policies
 from tierqueue.workers.process.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 
-EVERY = 1.0
+EVERY_SECONDS = 1.0
 """Seconds between two looks."""
 
 
@@ -32,7 +32,7 @@ class PolicyWatch:
         self._take = take
         self._refused: str | None = None
         self._looking = threading.Lock()
-        self._ticker = Ticker("policy", self.look, EVERY)
+        self._ticker = Ticker("policy", self.look, EVERY_SECONDS)
 
     def begin(self) -> Policies:
         """What the process starts with: what was applied, else its file's policy.
@@ -40,7 +40,7 @@ class PolicyWatch:
         Raises ``InvalidPolicy``, also where what was in force a moment ago cannot be read.
         """
         with self._installation.ledger.read() as connection:
-            since = database_now(connection) - ROLL_OUT
+            since = database_now(connection) - ROLL_OUT_US
             found = policies.applied_since(connection, since)
         begun = Policies(
             self._installation.read_applied(found[0]) if found else self._installation.policy

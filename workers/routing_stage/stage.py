@@ -30,7 +30,7 @@ from tierqueue.tasks.routing.decide import Chosen, choose_all
 from tierqueue.tasks.routing.failover import Conditions, Failover
 from tierqueue.tasks.routing.measured import NOTHING_MEASURED, measure
 from tierqueue.tasks.routing.predictors import Predictors
-from tierqueue.tasks.routing.side_by_side import ROLL_OUT
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable
 from tierqueue.workers.limits.rates import limits_budgets
 from tierqueue.workers.maintenance.resend import Sweep
@@ -42,13 +42,13 @@ _log = structlog.get_logger(__name__)
 BATCH = 512
 """Most items routed in one transaction."""
 
-TICK = 0.5
+TICK_SECONDS = 0.5
 """Seconds between two sweeps for what was lost, and between two rounds when nothing happens."""
 
-BUSY = 0.05
+BUSY_SECONDS = 0.05
 """Seconds between two ticks while work waits for capacity in a tier's queue."""
 
-GATHER = 0.030
+GATHER_SECONDS = 0.030
 """Seconds after a round that found work in which more gathers for the next."""
 
 _RENEWED = (State.QUEUED, State.ROUTED)
@@ -131,7 +131,7 @@ class RoutingStage:
             else:
                 self._applied = applied
             if applied is not None:
-                self._rolled_out_at = applied.at + ROLL_OUT
+                self._rolled_out_at = applied.at + ROLL_OUT_US
             prompts.keep(connection, self._policy.prompts, now)
             batches.route_anew(connection)
             self._measured = measure(connection, self._policy, now)
@@ -160,23 +160,23 @@ class RoutingStage:
         awake = False
         while not self._stopping.is_set():
             self._wanted.clear()
-            pause = TICK
+            pause = TICK_SECONDS
             try:
                 self._report()
-                if time.monotonic() - swept >= TICK:
+                if time.monotonic() - swept >= TICK_SECONDS:
                     swept = time.monotonic()
                     self._sweep()
                     self._suspected = self._ticked = True
                 more = self.round()
                 if self._moved:
-                    pause = 0.0 if more else GATHER
+                    pause = 0.0 if more else GATHER_SECONDS
                     self._awake(True)
                 elif awake:
                     # Whoever saw us awake sent no wake: one round more, now that we are not.
                     pause = 0.0
                     self._awake(False)
                 else:
-                    pause = BUSY if self._backlog else TICK
+                    pause = BUSY_SECONDS if self._backlog else TICK_SECONDS
                 awake = self._moved
             except Exception as error:  # noqa: BLE001 - whatever it was, the next round tries again
                 if not unreachable(error):
@@ -293,7 +293,7 @@ class RoutingStage:
             self._refused, self._applied = applied.id, None
             _log.error("policy_not_taken", policy=applied.digest, why=error.message)
             return
-        self._rolled_out_at = applied.at + ROLL_OUT
+        self._rolled_out_at = applied.at + ROLL_OUT_US
         with self._ledger.write() as connection:
             prompts.keep(connection, policy.prompts, database_now(connection))
             batches.route_anew(connection)

@@ -13,10 +13,10 @@ from tierqueue.ledger.monitoring import rate_waits
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.policy.policy import Policy
 
-LASTS = 5_000_000
+LASTS_US = 5_000_000
 """Microseconds for which a rate counts as used up after an item was last seen to wait for it."""
 
-LATELY = 1_000_000
+LATELY_US = 1_000_000
 """Microseconds after which what was sent is called, waits, or is with a worker that was lost."""
 
 FEWEST = 16
@@ -42,7 +42,7 @@ class UsedUp:
         """
         waiting = rate_waits.by_deployment(connection, now) if any_waits else {}
         self._until = {name: until for name, until in self._until.items() if until > now}
-        self._until |= {name: now + LASTS for name in waiting if name in self._most}
+        self._until |= {name: now + LASTS_US for name in waiting if name in self._most}
         return {
             name: max(0, self._most[name] - waiting.get(name, 0) - self._sent_lately(name, now))
             for name in self._until
@@ -70,6 +70,6 @@ class UsedUp:
 
     def _sent_lately(self, deployment: str, now: int) -> int:
         sent = self._sent[deployment]
-        while sent and not now - LATELY < sent[0] <= now:
+        while sent and not now - LATELY_US < sent[0] <= now:
             sent.popleft()
         return len(sent)

@@ -26,14 +26,14 @@ from tierqueue.workers.maintenance.expiry import Expiry
 from tierqueue.workers.process import as_started
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.ticker import Ticker
-from tierqueue.workers.routing_stage.stage import TICK, RoutingStage
+from tierqueue.workers.routing_stage.stage import TICK_SECONDS, RoutingStage
 
 _log = structlog.get_logger(__name__)
 
 RESEND_AFTER_LEASES = 2
 """How many leases a slice may stay unclaimed before it is sent again."""
 
-SCHEDULED = 2.0
+SCHEDULED_SECONDS = 2.0
 """Seconds between two looks for a scheduled job that is due."""
 
 
@@ -88,12 +88,12 @@ class RoutingWorker:
         collector.only_at_what_is_new()
         threading.Thread(target=self._stage.run, name="routing stage", daemon=True).start()
         self._tickers = [
-            Ticker("expiry", self._expiry.tick, TICK),
-            Ticker("documents", self._documents.tick, TICK),
-            Ticker("upkeep", upkeep.Upkeep(self._app).round, upkeep.TICK),
-            Ticker("webhooks", job_webhooks.JobWebhooks(self._app).one, job_webhooks.PAUSE),
-            Ticker("sinks", job_sinks.JobSinks(self._app).one, job_sinks.PAUSE),
-            Ticker("scheduled jobs", self._submit_scheduled, SCHEDULED),
+            Ticker("expiry", self._expiry.tick, TICK_SECONDS),
+            Ticker("documents", self._documents.tick, TICK_SECONDS),
+            Ticker("upkeep", upkeep.Upkeep(self._app).round, upkeep.TICK_SECONDS),
+            Ticker("webhooks", job_webhooks.JobWebhooks(self._app).one, job_webhooks.PAUSE_SECONDS),
+            Ticker("sinks", job_sinks.JobSinks(self._app).one, job_sinks.PAUSE_SECONDS),
+            Ticker("scheduled jobs", self._submit_scheduled, SCHEDULED_SECONDS),
         ]
         for ticker in self._tickers:
             ticker.start()

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
     from tierqueue.tasks.app import TierqueueApp
 
-_IDLE_READS = 60.0
+_IDLE_READS_SECONDS = 60.0
 """Seconds a command may stand still while it reads: on a busy machine it waits for its turn, and
 nobody waits for it."""
 
@@ -21,7 +21,7 @@ def command_app() -> "TierqueueApp":
     from tierqueue.tasks.app import app
 
     installation = app.installation
-    installation.idle_reads, installation.idle_writes = _IDLE_READS, _IDLE_WRITES
+    installation.idle_reads, installation.idle_writes = _IDLE_READS_SECONDS, _IDLE_WRITES
     return app
 
 

@@ -17,10 +17,10 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.jobs.outlook import Outlook, outlook_of
 
-_LOOK = 0.25
+_LOOK_SECONDS = 0.25
 """Seconds between two looks at the ledger: one costs the same however many rows there are."""
 
-_SAY = 2.0
+_SAY_SECONDS = 2.0
 """Seconds between two lines, where nothing can be drawn."""
 
 paused = time.sleep
@@ -47,7 +47,7 @@ def watch(
             ledger,
             job_id,
             _every(
-                _SAY,
+                _SAY_SECONDS,
                 lambda now, then: emit(
                     {**as_dict(job_id, now), **as_told(then), **sink_dict(ledger, job_id)}
                 ),
@@ -59,7 +59,7 @@ def watch(
             ledger,
             job_id,
             _every(
-                _SAY,
+                _SAY_SECONDS,
                 lambda now, then: console.print(
                     "; ".join([line(job_id, now) + ahead(now, then), *_sink(ledger, job_id)]),
                     markup=False,
@@ -210,7 +210,7 @@ def watch_sink(
             words = f"job {job_id}: {'; '.join(told)}; a routing stage writes the others"
             console.print(words, markup=False, highlight=False, soft_wrap=True)
         said = told
-        paused(_LOOK)
+        paused(_LOOK_SECONDS)
 
 
 def _sink(ledger: Ledger, job_id: str) -> list[str]:
@@ -266,4 +266,4 @@ def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> j
         say(now, then)
         if now.over or (patience is not None and time.monotonic() - moved > patience):
             return now
-        paused(_LOOK)
+        paused(_LOOK_SECONDS)

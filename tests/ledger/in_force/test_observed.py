@@ -2,7 +2,7 @@
 
 from tests.ledger.moves import Moves
 from tierqueue.ledger.in_force import observed
-from tierqueue.ledger.in_force.observed import MODEL, WEEK, WITHOUT, Changed, Seen
+from tierqueue.ledger.in_force.observed import MODEL, WEEK_US, WITHOUT, Changed, Seen
 from tierqueue.router.policy.policy import parse_policy
 
 DAY = 86_400_000_000
@@ -32,22 +32,22 @@ def test_another_model_than_last_weeks_is_told_once(moves: Moves) -> None:
     assert see(moves, model("gpt-2"), at=NOW + 2 * DAY) == []
     assert see(moves, model("gpt-1"), at=NOW + 3 * DAY) == []
     assert changes(moves, NOW + 3 * DAY) == [changed]
-    assert changes(moves, NOW + 2 * DAY + WEEK) == []
+    assert changes(moves, NOW + 2 * DAY + WEEK_US) == []
 
 
 def test_what_nobody_saw_for_a_week_is_news_again(moves: Moves) -> None:
     see(moves, model("gpt-1"))
     see(moves, model("gpt-2"), at=NOW + DAY)
-    see(moves, model("gpt-2"), at=NOW + WEEK)
-    back = Changed("best", "gpt", "gpt-2", "gpt-1", NOW + WEEK + DAY)
-    assert see(moves, model("gpt-1"), at=NOW + WEEK + DAY) == [back]
-    assert changes(moves, NOW + WEEK + DAY) == [back]
+    see(moves, model("gpt-2"), at=NOW + WEEK_US)
+    back = Changed("best", "gpt", "gpt-2", "gpt-1", NOW + WEEK_US + DAY)
+    assert see(moves, model("gpt-1"), at=NOW + WEEK_US + DAY) == [back]
+    assert changes(moves, NOW + WEEK_US + DAY) == [back]
 
 
 def test_another_model_after_a_long_silence_is_none(moves: Moves) -> None:
     see(moves, model("gpt-1"))
-    assert see(moves, model("gpt-2"), at=NOW + WEEK) == []
-    assert changes(moves, NOW + WEEK) == []
+    assert see(moves, model("gpt-2"), at=NOW + WEEK_US) == []
+    assert changes(moves, NOW + WEEK_US) == []
 
 
 def test_what_the_policy_asks_for_anew_is_no_change(moves: Moves) -> None:
@@ -89,4 +89,4 @@ def test_a_server_that_refuses_log_probabilities_is_known_for_a_week(moves: Move
     assert silent(moves) == frozenset()
     see(moves, Seen("best", "gpt", WITHOUT, "logprobs"))
     assert silent(moves) == {"best"}
-    assert silent(moves, NOW + WEEK) == frozenset()
+    assert silent(moves, NOW + WEEK_US) == frozenset()

@@ -16,7 +16,7 @@ from tierqueue.ledger.lifecycle.batches import Batch, LostBatch
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
-from tierqueue.router.policy.lanes import GIVEN_UP
+from tierqueue.router.policy.lanes import GIVEN_UP_US
 
 LEASE = 60 * SECOND
 
@@ -138,7 +138,7 @@ def _walk(moves: Moves, steps: Sequence[tuple[str, int]]) -> None:
         match step:
             case "collect":
                 ids += collect(
-                    moves, 1 + which % 3, deadline=GIVEN_UP // 2 if which > 7 else 10**18
+                    moves, 1 + which % 3, deadline=GIVEN_UP_US // 2 if which > 7 else 10**18
                 )
             case "form":
                 open_ += form(moves, f"b{number}", 1 + which)

@@ -127,7 +127,7 @@ def test_a_job_whose_submission_ended_early_is_incomplete_and_over_when_its_rows
         assert jobs.stopped(connection, 5) == []
     progress = _progress(moves, job_id)
     assert (progress.submitted, progress.total, progress.stopped) == (2, 40_000, False)
-    _silent_for(moves, jobs.SILENT + SECOND)
+    _silent_for(moves, jobs.SILENT_US + SECOND)
     progress = _progress(moves, job_id)
     assert (progress.stopped, progress.over) == (True, False)
     moves.route(bound=100)

@@ -10,7 +10,7 @@ from tests.router.specs import FRONTIER, OPEN, a_spec, an_item, policy_of, polic
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Latency, WorkItem
-from tierqueue.router.policy.lanes import GIVEN_UP, HOUR, LEAST, PROMOTED, Lane
+from tierqueue.router.policy.lanes import GIVEN_UP_US, HOUR, LEAST_US, PROMOTED_US, Lane
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.route import Route
 from tierqueue.router.selection.evidence import Evidence
@@ -47,7 +47,7 @@ def test_an_item_with_time_is_chosen_for_and_bound_by_the_price_of_batches() -> 
 
 
 def test_an_item_without_time_goes_where_a_live_call_is_cheapest() -> None:
-    route = routed(an_item_with(LEAST - 1))
+    route = routed(an_item_with(LEAST_US - 1))
     assert (route.deployment, route.lane, route.bound) == ("live", Lane.LIVE, 120_000)
 
 
@@ -75,8 +75,8 @@ def test_where_no_batch_price_is_stated_nothing_is_said_of_batches() -> None:
 @given(left=st.integers(0, 48 * HOUR))
 def test_the_choice_is_the_cheapest_whatever_lane_each_one_offers(left: int) -> None:
     route = routed(an_item_with(left))
-    assert (route.lane is Lane.BATCH) == (left >= LEAST)
-    assert route.bound == min(120_000, 90_000 if left >= LEAST else 180_000)
+    assert (route.lane is Lane.BATCH) == (left >= LEAST_US)
+    assert route.bound == min(120_000, 90_000 if left >= LEAST_US else 180_000)
 
 
 def test_a_long_queue_of_live_calls_keeps_nobody_out_of_a_batch() -> None:
@@ -92,7 +92,7 @@ def test_a_long_queue_of_live_calls_keeps_nobody_out_of_a_batch() -> None:
 
 
 def test_there_is_time_to_promote_before_an_item_is_given_up() -> None:
-    assert LEAST > PROMOTED > GIVEN_UP > 0
+    assert LEAST_US > PROMOTED_US > GIVEN_UP_US > 0
 
 
 def test_what_a_deployment_costs_in_a_batch_is_its_batch_price_alone() -> None:

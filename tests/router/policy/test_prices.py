@@ -16,7 +16,7 @@ from tests.router.specs import upper_bound
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.router.pricing import LATE, charge
+from tierqueue.router.pricing import LATE_SECONDS, charge
 from tierqueue.router.signals import Signals
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -219,7 +219,7 @@ def test_a_service_tier_that_the_provider_chose_is_charged_and_within_the_bound(
 
 
 @given(
-    st.floats(min_value=0, max_value=60 + LATE, allow_nan=False),
+    st.floats(min_value=0, max_value=60 + LATE_SECONDS, allow_nan=False),
     st.decimals(min_value=0, max_value=100, places=2),
 )
 def test_engine_time_is_charged_by_the_second_and_bounded_by_the_timeout(

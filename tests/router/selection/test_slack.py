@@ -13,7 +13,7 @@ from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Latency, WorkItem
 from tierqueue.router.outcome import Usage
-from tierqueue.router.policy.lanes import HOUR, LEAST, PROMOTED, Lane
+from tierqueue.router.policy.lanes import HOUR, LEAST_US, PROMOTED_US, Lane
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.pricing import charge
 from tierqueue.router.route import Route
@@ -29,7 +29,7 @@ PLAIN, POLICY, BOTH = (
     parse_policy(policy_text(SPECS) + more, "test") for more in ("", FLEX, FLEX + BATCH)
 )
 LIVE_BOUND, FLEX_BOUND, BATCH_BOUND = 240_000, 120_000, 60_000
-ENOUGH = 10 * 60_000_000 + PROMOTED
+ENOUGH = 10 * 60_000_000 + PROMOTED_US
 
 
 def routed(
@@ -72,8 +72,11 @@ def test_what_has_no_time_or_was_refused_goes_live(
 
 
 def test_batches_come_first_where_there_is_time_for_them() -> None:
-    assert (routed(LEAST, BOTH).lane, routed(LEAST, BOTH).bound) == (Lane.BATCH, BATCH_BOUND)
-    assert (routed(LEAST - 1, BOTH).lane, routed(LEAST - 1, BOTH).bound) == (Lane.FLEX, FLEX_BOUND)
+    assert (routed(LEAST_US, BOTH).lane, routed(LEAST_US, BOTH).bound) == (Lane.BATCH, BATCH_BOUND)
+    assert (routed(LEAST_US - 1, BOTH).lane, routed(LEAST_US - 1, BOTH).bound) == (
+        Lane.FLEX,
+        FLEX_BOUND,
+    )
     assert "not in a batch or by the flex tier" in routed(ENOUGH - 1, BOTH).reasons[-1]
 
 
@@ -86,7 +89,7 @@ def test_where_no_flex_price_is_stated_nothing_is_said_of_it() -> None:
     urgent=st.booleans(),
     live=st.booleans(),
     batch=st.booleans(),
-    flex=st.none() | st.integers(PROMOTED, 26 * HOUR),
+    flex=st.none() | st.integers(PROMOTED_US, 26 * HOUR),
 )
 def test_a_cheaper_lane_is_for_what_has_the_time_for_it_alone(
     left: int, urgent: bool, live: bool, batch: bool, flex: int | None
@@ -94,7 +97,7 @@ def test_a_cheaper_lane_is_for_what_has_the_time_for_it_alone(
     slack = Slack(left, urgent, live)
     lane = slack.lane(batch=batch, flex=flex)
     assert lane is Lane.LIVE or not (urgent or live)
-    assert lane is not Lane.BATCH or (batch and left >= LEAST)
+    assert lane is not Lane.BATCH or (batch and left >= LEAST_US)
     assert lane is not Lane.FLEX or (flex is not None and left >= flex)
     if batch or flex is not None:
         assert slack.why(lane, batch=batch, flex=flex)

@@ -42,7 +42,7 @@ def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_t
     producer: Producer, valkey: Any, stranger: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The rounds follow each other, however long this test takes: somebody looks all the time.
-    monkeypatch.setattr("tierqueue.workers.maintenance.upkeep._UNWATCHED", 3_600_000_000)
+    monkeypatch.setattr("tierqueue.workers.maintenance.upkeep._UNWATCHED_US", 3_600_000_000)
     upkeep = Upkeep(producer.app)
     before, since, dead, gone = (complete.delay(word) for word in ("a", "b", "c", "d"))
     upkeep.round()

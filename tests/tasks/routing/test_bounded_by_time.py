@@ -21,7 +21,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts
 from tierqueue.router.outcome import ENGINE_TIME, Accepted, Interrupted, Outcome, Usage
-from tierqueue.router.pricing import CUT, engine_seconds
+from tierqueue.router.pricing import CUT_SECONDS, engine_seconds
 from tierqueue.router.selection.call_seconds import ENOUGH
 
 WHOLE = 61 * A_SECOND
@@ -81,7 +81,7 @@ def test_after_enough_answers_a_call_is_bounded_by_how_long_they_took(ledger: Le
     one.submit()
     claim = one.claim()
     assert claim is not None
-    assert claim.held == (1 + CUT) * A_SECOND
+    assert claim.held == (1 + CUT_SECONDS) * A_SECOND
     assert any("at most 1 s of it" in reason for reason in one.column("route")["reasons"])
     assert engine_seconds(one.policy.deployments["house"], claim.held) == 1.0
 
@@ -130,7 +130,9 @@ def test_a_worker_that_stood_still_while_it_called_passes_no_ceiling(ledger: Led
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     history=st.lists(st.sampled_from([0.003, 0.2, 1.0, 4.0]), min_size=1, max_size=4),
-    calls=st.lists(st.tuples(st.floats(0, 59), st.floats(0, float(CUT))), min_size=1, max_size=12),
+    calls=st.lists(
+        st.tuples(st.floats(0, 59), st.floats(0, float(CUT_SECONDS))), min_size=1, max_size=12
+    ),
     limit=st.sampled_from(["0.07", "0.1", "0.2"]),
 )
 def test_no_ceiling_is_passed_however_long_calls_take_and_all_they_take_is_booked(

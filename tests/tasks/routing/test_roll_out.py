@@ -18,7 +18,7 @@ from tierqueue.ledger.in_force import policies
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.routing.side_by_side import ROLL_OUT, Policies
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US, Policies
 from tierqueue.workers.routing_stage.stage import RoutingStage
 
 
@@ -120,4 +120,4 @@ def test_an_item_waits_for_the_end_of_the_roll_out_where_the_policy_before_forbi
     settled(stage)
     assert where(ledger, [before]) == {("queued", "open")}
     assert claim(ledger, before, BEFORE, policies=rolling).waiting == 1
-    assert column(ledger, before, "ready_at") == last.at + ROLL_OUT
+    assert column(ledger, before, "ready_at") == last.at + ROLL_OUT_US

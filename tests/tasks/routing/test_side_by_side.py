@@ -12,7 +12,7 @@ from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.routing.decide import choose_all, demands_of
-from tierqueue.tasks.routing.side_by_side import ROLL_OUT, Policies
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US, Policies
 
 NOW = 1_700_000_000_000_000
 SENSITIVITIES = [None, *(level.value for level in Sensitivity)]
@@ -103,8 +103,8 @@ def test_during_a_roll_out_an_item_is_called_where_both_let_it_through_and_nowhe
     rolling = Policies(before).followed_by(after, NOW)
     held = rolling.held_back([written], called, NOW + 1)
     assert (held == {}) is both
-    assert both or held == {written.id: NOW + ROLL_OUT}
-    assert rolling.held_back([written], called, NOW + ROLL_OUT) == {}
+    assert both or held == {written.id: NOW + ROLL_OUT_US}
+    assert rolling.held_back([written], called, NOW + ROLL_OUT_US) == {}
 
 
 @given(items(), policies(), policies())
@@ -114,7 +114,7 @@ def test_a_process_of_another_policy_than_the_items_keeps_to_its_own_walls_for_e
     if (found := routed(item, routed_by)) is None:
         return
     written, called = found
-    held = Policies(own).held_back([written], called, NOW + 10 * ROLL_OUT)
+    held = Policies(own).held_back([written], called, NOW + 10 * ROLL_OUT_US)
     assert (held == {}) is lets_through(own, written, called)
 
 
@@ -134,9 +134,9 @@ def test_one_policy_after_the_other_each_holds_for_its_time() -> None:
     plain: dict[str, Any] = {"sensitivity": None, "floor": None, "max_cost": None, "risk": None}
     found = routed(an_item(**plain, stated={}, task="ticket", deadline=NOW + 10**12), again)
     assert found is not None
-    assert chain.held_back([found[0]], found[1], NOW + 6) == {found[0].id: NOW + ROLL_OUT}
-    assert chain.held_back([found[0]], found[1], NOW + ROLL_OUT) == {}
-    assert chain.followed_by(lax, NOW + 2 * ROLL_OUT).before[0].policy is again
+    assert chain.held_back([found[0]], found[1], NOW + 6) == {found[0].id: NOW + ROLL_OUT_US}
+    assert chain.held_back([found[0]], found[1], NOW + ROLL_OUT_US) == {}
+    assert chain.followed_by(lax, NOW + 2 * ROLL_OUT_US).before[0].policy is again
 
 
 def test_an_item_that_fell_to_a_tier_is_held_back_where_the_other_policy_has_it_fall_nowhere() -> (

@@ -155,7 +155,7 @@ def test_a_lease_goes_on_once_the_ledger_answers_again(
     _add(ledger, _file(tmp_path, 1))
     firing.run_due(ledger)
     with ledger.write() as connection:
-        owed = schedules.take_job(connection, database_now(connection), jobs.LEASE)
+        owed = schedules.take_job(connection, database_now(connection), jobs.LEASE_US)
     assert owed is not None
     renewed, note, calls = threading.Event(), schedules.note_run, []
 
@@ -166,7 +166,7 @@ def test_a_lease_goes_on_once_the_ledger_answers_again(
         note(*given, **values)
         renewed.set()
 
-    monkeypatch.setattr(jobs, "_RENEW", 0.01)
+    monkeypatch.setattr(jobs, "_RENEW_SECONDS", 0.01)
     monkeypatch.setattr(schedules, "note_run", noted)
     with jobs._leased(ledger, owed):
         assert renewed.wait(30)

@@ -277,7 +277,7 @@ def test_regulated_data_by_name_is_refused_unless_the_policy_allows_it(
 def test_while_the_ledger_cannot_be_asked_the_message_goes_back_after_a_wait(
     producer: Producer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "_WAIT", 0.05)
+    monkeypatch.setattr(intake, "_WAIT_SECONDS", 0.05)
     with producer.ledger.write() as connection:
         connection.execute(text("ALTER TABLE items RENAME TO gone"))
     with pytest.raises(Reject) as raised:

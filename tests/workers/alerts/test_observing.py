@@ -11,7 +11,7 @@ from tierqueue.ledger.in_force import observed
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import observations
 from tierqueue.router.outcome import Accepted, Completed, Outcome, Rejected, Throttled
-from tierqueue.workers.alerts.observing import EVERY, Observing
+from tierqueue.workers.alerts.observing import EVERY_US, Observing
 
 NOW = 1_700_000_000_000_000
 
@@ -47,14 +47,14 @@ def test_another_model_is_told_to_the_hook_and_the_log_once(
 def test_the_same_reply_is_written_down_once_an_hour(ledger: Ledger) -> None:
     watching = Observing(ledger, lambda _: None)
     where = deployment(engine="openai", model="m", name="best", top_logprobs=5)
-    for at in (NOW, NOW + 1, NOW + EVERY, NOW + EVERY + 1):
+    for at in (NOW, NOW + 1, NOW + EVERY_US, NOW + EVERY_US + 1):
         watching.replies([(where, accepted("m-1", "logprobs"))], at)
         with ledger.read() as connection:
             seen_at = connection.execute(select(observations)).first()
         assert seen_at is not None
-        assert seen_at.seen_at == (NOW if at <= NOW + EVERY else at)
+        assert seen_at.seen_at == (NOW if at <= NOW + EVERY_US else at)
     with ledger.read() as connection:
-        assert observed.silent(connection, {"best": where}, NOW + EVERY) == {"best"}
+        assert observed.silent(connection, {"best": where}, NOW + EVERY_US) == {"best"}
 
 
 def test_what_cannot_be_written_down_is_said_and_stops_nothing(

@@ -172,7 +172,7 @@ def test_calls_are_batched_bad_ones_fail_for_good_and_a_dead_core_ends_the_engin
 def test_a_core_that_hangs_ends_the_engine_and_charges_no_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_load, "HUNG", 3.0)
+    monkeypatch.setattr(engine_load, "HUNG_SECONDS", 3.0)
     model = str(make_tiny_model(tmp_path))
     engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
 

@@ -7,7 +7,15 @@ import pytest
 from tierqueue.router.condition import FAULTS, Condition, Fault, after
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.outcome import LOST_ON_THE_WAY, Outcome, Throttled, Unavailable, Unknown
-from tierqueue.workers.limits.breaker import BRIEF, EVERY, LONGEST, SETTLING, Breaker, Held, Known
+from tierqueue.workers.limits.breaker import (
+    BRIEF_SECONDS,
+    EVERY_SECONDS,
+    LONGEST,
+    SETTLING,
+    Breaker,
+    Held,
+    Known,
+)
 
 SECOND = 1_000_000
 AHEAD = 7_000 * SECOND
@@ -65,11 +73,11 @@ def test_what_another_process_saw_holds_this_one_back_within_half_a_second(
     ledger.down()
     assert breaker.held("d", ["i"]) is None
     assert ledger.asked == 1
-    ledger.now += EVERY
+    ledger.now += EVERY_SECONDS
     held = breaker.held("d", ["i"])
     assert held is not None
     assert (held.code, held.probe) == ("outage", None)
-    assert EVERY <= held.wait <= LONGEST
+    assert EVERY_SECONDS <= held.wait <= LONGEST
     assert breaker.open() == ["d"]
     assert breaker.held("other", ["i"]) is None
 
@@ -85,12 +93,12 @@ def test_the_item_on_trial_alone_may_call_and_is_known_at_once(
 ) -> None:
     ledger.down()
     ledger.now += 5
-    assert breaker.held("d", ["i", "p"]) == Held("outage", EVERY)
+    assert breaker.held("d", ["i", "p"]) == Held("outage", EVERY_SECONDS)
     ledger.now += 0.05
     until = round(ledger.now * SECOND) + AHEAD + 60 * SECOND
     ledger.known["d"] = replace(ledger.known["d"], probe="p", probe_until=until)
     assert breaker.held("d", ["i", "p"]) == Held("outage", 0.0, "p")
-    assert breaker.held("d", ["i"]) == Held("outage", EVERY)
+    assert breaker.held("d", ["i"]) == Held("outage", EVERY_SECONDS)
 
 
 def test_an_end_of_the_trouble_is_known_at_once(ledger: Ledger, breaker: Breaker) -> None:
@@ -109,7 +117,7 @@ def test_a_call_that_ended_badly_here_stops_its_deployment_until_it_is_settled(
     ledger: Ledger, breaker: Breaker, bad: Outcome, code: str
 ) -> None:
     breaker.ended("d", bad)
-    assert breaker.held("d", ["i"]) == Held(code, BRIEF)
+    assert breaker.held("d", ["i"]) == Held(code, BRIEF_SECONDS)
     assert breaker.held("other", ["i"]) is None
     breaker.settled(["d"], [])
     assert breaker.held("d", ["i"]) is None
@@ -121,7 +129,7 @@ def test_a_call_that_ended_badly_here_stops_its_deployment_until_it_is_settled(
 @pytest.mark.parametrize("kind", sorted(LOST_ON_THE_WAY))
 def test_a_reply_lost_on_the_way_stops_its_deployment_too(breaker: Breaker, kind: str) -> None:
     breaker.ended("d", Unknown(kind=kind, message="HTTP 502"))
-    assert breaker.held("d", ["i"]) == Held("reply_lost", BRIEF)
+    assert breaker.held("d", ["i"]) == Held("reply_lost", BRIEF_SECONDS)
 
 
 def test_a_call_that_took_too_long_stops_nothing_by_itself(breaker: Breaker) -> None:

@@ -16,7 +16,7 @@ from tierqueue.workers.process.heartbeat import Heartbeat
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "BEAT", 0.05)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
 
 
 def _processes(ledger: Ledger) -> list[Process]:

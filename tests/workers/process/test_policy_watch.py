@@ -14,7 +14,7 @@ from tierqueue.ledger.tables import policy_versions as policy_versions_table
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks.installation import Installation
-from tierqueue.tasks.routing.side_by_side import ROLL_OUT, Policies
+from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US, Policies
 from tierqueue.workers.process.policy_watch import PolicyWatch
 
 FILE = "allow_simulated = false\n"
@@ -111,13 +111,13 @@ def test_a_roll_out_ends_by_the_time_at_which_the_policy_was_applied(
     watch.look()
     with ledger.read() as connection:
         at = connection.execute(select(policy_versions_table.c.at)).scalar_one()
-    assert [one.until for one in taken[0].before] == [at + ROLL_OUT]
+    assert [one.until for one in taken[0].before] == [at + ROLL_OUT_US]
 
 
 def test_the_thread_looks_and_ends(
     installation: Installation, ledger: Ledger, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("tierqueue.workers.process.policy_watch.EVERY", 0.01)
+    monkeypatch.setattr("tierqueue.workers.process.policy_watch.EVERY_SECONDS", 0.01)
     taken: list[Policies] = []
     watch = PolicyWatch(installation, taken.append)
     watch.begin()

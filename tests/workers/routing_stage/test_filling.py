@@ -125,7 +125,7 @@ def test_of_a_deployment_whose_rate_is_used_up_a_slice_goes_around_and_the_rest_
     assert set(found) <= {*large[:few], *small[:few]}
     assert filled(ledger, fill) == []
     # A worker that is lost with those it was sent does not hold up the others.
-    monkeypatch.setattr(used_up, "LATELY", 0)
+    monkeypatch.setattr(used_up, "LATELY_US", 0)
     assert len(sent(filled(ledger, fill))) == few
 
 

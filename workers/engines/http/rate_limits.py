@@ -11,7 +11,7 @@ MOST = 10**12
 LOW = 0.2
 """The share that is left of a limit of which a throttle may be."""
 
-_MINUTE = 75.0
+_MINUTE_SECONDS = 75.0
 """Seconds that a limit per minute takes to be whole again, at the most."""
 
 _HEADERS: dict[Dimension, tuple[tuple[str, str], ...]] = {
@@ -99,7 +99,7 @@ def _limit(headers: Mapping[str, str], dimension: Dimension) -> tuple[int | None
         if limit is None or limit < 1:
             continue
         reset = headers.get(_LONGER.get(limit_of, ""), "")
-        if _seconds(reset) > _MINUTE:
+        if _seconds(reset) > _MINUTE_SECONDS:
             continue
         return limit, _count(headers.get(left_of))
     return None, None

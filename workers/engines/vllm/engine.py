@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 FINISH = {"stop": "stop", "length": "length"}
 
-FIRST = 600.0
+FIRST_SECONDS = 600.0
 """Seconds in which the first call is to be answered: as long as vLLM waits for its core."""
 
 SHORT = 2048
@@ -132,12 +132,12 @@ class VllmEngine:
             schema={"type": "boolean"},
             schema_name="first",
             output_limit=2,
-            timeout=FIRST,
+            timeout=FIRST_SECONDS,
             alternatives=0,
         )
         wrong: Exception | None = None
         try:
-            async with asyncio.timeout(FIRST):
+            async with asyncio.timeout(FIRST_SECONDS):
                 await self._generate(call)
         except Exception as error:  # noqa: BLE001 - told apart below
             wrong = error
@@ -222,10 +222,10 @@ class VllmEngine:
         if self._llm is not None and self._llm.output_handler is not None:
             living = {self._llm.output_handler}
             while living and not self._hung:
-                _, living = await asyncio.wait(living, timeout=engine_load.HUNG / 10)
-                self._hung = self._stall.seconds >= engine_load.HUNG
+                _, living = await asyncio.wait(living, timeout=engine_load.HUNG_SECONDS / 10)
+                self._hung = self._stall.seconds >= engine_load.HUNG_SECONDS
         if self._hung and not self._closing:
-            stall = f"took no step for {engine_load.HUNG:g} s with calls to work on"
+            stall = f"took no step for {engine_load.HUNG_SECONDS:g} s with calls to work on"
             return f"the vLLM engine core of {self._deployment} hangs: it {stall}"
         if self._closing:
             return f"the engine of {self._deployment} was closed"
