@@ -8,7 +8,7 @@ import pytest
 
 from tests.ledger.placed import place
 from tests.operations.cli.command import Command
-from tests.operations.cli.test_simulated_labelled import Filled
+from tests.operations.cli.output.test_simulated_labelled import Filled
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items, jobs
 from tierqueue.operations.cli.input import names
