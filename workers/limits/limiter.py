@@ -182,14 +182,9 @@ class Limiter:
         # Whether its windows are kept may have been changed since: where none are, none are there.
         # What is shared is so with calls that may take longer.
         longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
-        arguments: list[str | int] = [
-            *self._times(bounds),
-            KEY_LIFE_SECONDS,
-            len(longest),
-            *longest,
-        ]
+        arguments: list[str | int] = [*self._times(bounds), KEY_LIFE_SECONDS]
+        arguments += len(longest), *longest, json.dumps([_told(one) for one in ended])
         self._expected.learn(bounds.deployment, ended)
-        arguments.append(json.dumps([_told(one) for one in ended]))
         scopes = bounds.deployment, bounds.tier, shared
         each = zip(self._keys.windows(*scopes), self._keys.slots(*scopes), strict=True)
         try:
