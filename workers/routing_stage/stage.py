@@ -36,20 +36,15 @@ from tierqueue.workers.limits.rates import limits_budgets
 from tierqueue.workers.maintenance.resend import Sweep
 from tierqueue.workers.routing_stage.below_the_tiers import BelowTheTiers
 from tierqueue.workers.routing_stage.filling import Fill
+from tierqueue.workers.routing_stage.pace import TICK_SECONDS, Pace
 
 _log = structlog.get_logger(__name__)
 
 BATCH = 512
 """Most items routed in one transaction."""
 
-TICK_SECONDS = 0.5
-"""Seconds between two sweeps for what was lost, and between two rounds when nothing happens."""
-
-BUSY_SECONDS = 0.05
-"""Seconds between two ticks while work waits for capacity in a tier's queue."""
-
-GATHER_SECONDS = 0.030
-"""Seconds after a round that found work in which more gathers for the next."""
+_SOON_US = round(TICK_SECONDS * 1_000_000)
+"""Microseconds within which what waits for its time is looked for more often."""
 
 _RENEWED = (State.QUEUED, State.ROUTED)
 """Where items may stay for long, of a tier that is paused, full or gone."""
@@ -156,7 +151,7 @@ class RoutingStage:
 
     def run(self) -> None:
         """Go rounds, and sweep, until ``stop``. A ledger that is away is asked again each tick."""
-        swept = 0.0
+        swept, pace = 0.0, Pace()
         awake = False
         while not self._stopping.is_set():
             self._wanted.clear()
@@ -168,15 +163,15 @@ class RoutingStage:
                     self._sweep()
                     self._suspected = self._ticked = True
                 more = self.round()
-                if self._moved:
-                    pause = 0.0 if more else GATHER_SECONDS
-                    self._awake(True)
-                elif awake:
+                if awake and not self._moved:
                     # Whoever saw us awake sent no wake: one round more, now that we are not.
                     pause = 0.0
-                    self._awake(False)
                 else:
-                    pause = BUSY_SECONDS if self._backlog else TICK_SECONDS
+                    pause = pace.after(
+                        moved=self._moved, more=more, full=self._full, due_soon=self._due_soon
+                    )
+                if awake or self._moved:
+                    self._awake(self._moved)
                 awake = self._moved
             except Exception as error:  # noqa: BLE001 - whatever it was, the next round tries again
                 if not unreachable(error):
@@ -202,7 +197,10 @@ class RoutingStage:
             "deferring": self._below.deferring,
         }
 
-    _backlog = False
+    _full = False
+    """Whether work waits for capacity in a tier's queue."""
+    _due_soon = False
+    """Whether some waits for its time, which comes before the next tick."""
     _suspected = True
     """Whether there may be suspects: they are few, so each tick asks, not each round."""
     _ticked = True
@@ -246,7 +244,6 @@ class RoutingStage:
             told = promises.unkept(connection, [item.id for item in chosen.routed])
             slices, full = self._queue(connection, now, known, any_waits=due_at is not None)
             self._ticked = False
-            waiting = due_at is not None and not woken
         self._checkpoint("after_route")
         for tier, slice_ in slices:
             self._send(tier, slice_)
@@ -254,7 +251,8 @@ class RoutingStage:
         self._received([*told, *ends.owed, *answers.owed])
         self._delivery.ended(ends)
         self._delivery.ended(answers)
-        self._backlog = full or waiting
+        self._full = full
+        self._due_soon = due_at is not None and not woken and due_at < now + _SOON_US
         self._moved = bool(chosen.items or slices or woken or anew or moved)
         self._looked_at = now
         return len(chosen.items) == BATCH or anew
@@ -273,7 +271,7 @@ class RoutingStage:
                 return True
         if superseded and self._in_force:
             _log.error("policy_superseded", policy=self._policy.digest, in_force=in_force)
-            self._backlog = self._moved = False
+            self._full = self._due_soon = self._moved = False
             self._superseded_at = database_now(connection)
         elif not superseded:
             self._superseded_at = 0

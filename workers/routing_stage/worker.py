@@ -26,7 +26,8 @@ from tierqueue.workers.maintenance.expiry import Expiry
 from tierqueue.workers.process import as_started
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.ticker import Ticker
-from tierqueue.workers.routing_stage.stage import TICK_SECONDS, RoutingStage
+from tierqueue.workers.routing_stage.pace import TICK_SECONDS
+from tierqueue.workers.routing_stage.stage import RoutingStage
 
 _log = structlog.get_logger(__name__)
 
