@@ -8,9 +8,9 @@ from pathlib import Path
 from sandbox.app import Application
 from sandbox.batch.terms import Terms, read_terms
 from sandbox.batch.vendors import all_batches
-from sandbox.limits import Limit
+from sandbox.failing.limits import Limit
+from sandbox.failing.plan import Plan, read_plan
 from sandbox.log import Log
-from sandbox.plan import Plan, read_plan
 from sandbox.server import BACKLOG, serve
 from sandbox.serving import Desk
 
@@ -18,12 +18,12 @@ _EXAMPLE = """\
 example:
   python -m sandbox --port 8089 --log /tmp/sandbox.jsonl --latency-ms 50 --rpm 600
   OPENAI_BASE_URL=http://127.0.0.1:8089/v1    ANTHROPIC_BASE_URL=http://127.0.0.1:8089
-  http://127.0.0.1:8089/as/mistral/v1 plays Mistral: sandbox/vendors.toml has them all
+  http://127.0.0.1:8089/as/mistral/v1 plays Mistral: sandbox/wires/vendors.toml has them all
 
 Prints {"port": N} on stdout once it listens; --port 0 takes a free port. GET /healthz and
-GET /log/summary need no key. The markers are described in sandbox/faults.py, the faults file in
-sandbox/plan.py, the troubles file in sandbox/troubles.py, the batches file in
-sandbox/batch/terms.py, the prices in sandbox/prices.toml.
+GET /log/summary need no key. The markers are described in sandbox/failing/faults.py, the
+faults file in sandbox/failing/plan.py, the troubles file in sandbox/failing/troubles.py, the
+batches file in sandbox/batch/terms.py, the prices in sandbox/answering/prices.toml.
 Everything it answers is simulated.
 """
 

@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
 from typing import Any
 
+from sandbox.answering.odd import altered
 from sandbox.batch.message_batches import MessageBatches
 from sandbox.batch.server import Asked, Batches, Moved
-from sandbox.call import Call, Json, Refused, Served
-from sandbox.events import Message, Send, Stream
 from sandbox.log import Entry, Log
-from sandbox.odd import altered
 from sandbox.serving import Desk, Model, input_tokens, prompt_sha256
-from sandbox.vendors import vendors
-from sandbox.wire import Headers, Wire
-from sandbox.wire_anthropic import AnthropicWire
-from sandbox.wire_openai import OpenAIWire
-from sandbox.wire_vendor import VendorWire
+from sandbox.wires.call import Call, Json, Refused, Served
+from sandbox.wires.events import Message, Send, Stream
+from sandbox.wires.vendors import vendors
+from sandbox.wires.wire import Headers, Wire
+from sandbox.wires.wire_anthropic import AnthropicWire
+from sandbox.wires.wire_openai import OpenAIWire
+from sandbox.wires.wire_vendor import VendorWire
 
 Receive = Callable[[], Awaitable[Message]]
 Drop = Callable[[], None]

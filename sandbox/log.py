@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sandbox.call import TOKEN_RULE, Json, Usage
+from sandbox.wires.call import TOKEN_RULE, Json, Usage
 
 NO_MODEL = "(none)"
 _SUMS = (

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
-from sandbox.answers import answer, broken
-from sandbox.cache import PromptCache
-from sandbox.call import BYTES_PER_TOKEN, Call, Finish, Refused, Served, tokens_of
-from sandbox.faults import FLEX, Fault, Markers
-from sandbox.limits import Gate, Limit
-from sandbox.plan import Plan, read_limits
-from sandbox.prices import Price, PriceList
-from sandbox.troubles import Troubles
+from sandbox.answering.answers import answer, broken
+from sandbox.answering.cache import PromptCache
+from sandbox.answering.prices import Price, PriceList
+from sandbox.failing.faults import FLEX, Fault, Markers
+from sandbox.failing.limits import Gate, Limit
+from sandbox.failing.plan import Plan, read_limits
+from sandbox.failing.troubles import Troubles
+from sandbox.wires.call import BYTES_PER_TOKEN, Call, Finish, Refused, Served, tokens_of
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The policies of a plant: one provider, or two, at the sandbox."""
 
-from sandbox.vendors import vendors
+from sandbox.wires.vendors import vendors
 
 POLICY = """\
 allow_simulated = true

@@ -13,7 +13,7 @@ from typing import Literal
 from sandbox.batch.files import File, Files
 from sandbox.batch.requests import Request
 from sandbox.batch.terms import WINDOW
-from sandbox.call import Json
+from sandbox.wires.call import Json
 
 Status = Literal[
     "validating",

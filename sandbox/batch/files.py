@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
 
-from sandbox.call import Json, Refused
+from sandbox.wires.call import Json, Refused
 
 PURPOSES = {"assistants", "batch", "fine-tune", "vision", "user_data", "evals"}
 

@@ -16,11 +16,11 @@ from sandbox.batch.requests import Request
 from sandbox.batch.server import Asked, json_object
 from sandbox.batch.serving import Counter
 from sandbox.batch.terms import Terms
-from sandbox.call import Call, Json, Refused
 from sandbox.log import Log
 from sandbox.serving import Desk
-from sandbox.wire import field
-from sandbox.wire_anthropic import AnthropicWire
+from sandbox.wires.call import Call, Json, Refused
+from sandbox.wires.wire import field
+from sandbox.wires.wire_anthropic import AnthropicWire
 
 PATH = "/v1/messages/batches"
 MOST_BYTES = 256_000_000

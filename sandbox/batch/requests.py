@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 
 from sandbox.batch.terms import Terms
-from sandbox.call import Call, Json, Refused
 from sandbox.serving import input_tokens
-from sandbox.wire import Wire
+from sandbox.wires.call import Call, Json, Refused
+from sandbox.wires.wire import Wire
 
 ENDPOINT = "/v1/chat/completions"
 

@@ -12,11 +12,11 @@ from sandbox.batch.files import File, Files
 from sandbox.batch.requests import ENDPOINT, OPENAI, Invalid, Request
 from sandbox.batch.serving import Counter
 from sandbox.batch.terms import WINDOW, Terms
-from sandbox.call import Json, Refused
 from sandbox.log import Log
 from sandbox.serving import Desk
-from sandbox.wire import Wire, field
-from sandbox.wire_openai import OpenAIWire
+from sandbox.wires.call import Json, Refused
+from sandbox.wires.wire import Wire, field
+from sandbox.wires.wire_openai import OpenAIWire
 
 _MOST_LISTED = 100
 

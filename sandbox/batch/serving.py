@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.answering.odd import altered
 from sandbox.batch.batch import Line
 from sandbox.batch.requests import Request
 from sandbox.batch.terms import Terms
-from sandbox.call import Json, Refused
-from sandbox.limits import Gate, Limit
+from sandbox.failing.limits import Gate, Limit
 from sandbox.log import Entry, Log
-from sandbox.odd import altered
 from sandbox.serving import Desk, Model, prompt_sha256
-from sandbox.wire import Wire
+from sandbox.wires.call import Json, Refused
+from sandbox.wires.wire import Wire
 
 Write = Callable[[Request, int, Json, int], Json]
 """A request's line from its status, its body and its number in the log."""

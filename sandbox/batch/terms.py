@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from sandbox.call import Json
+from sandbox.wires.call import Json
 
 WINDOW = 86_400.0
 """Seconds after which what is not done expires: the one completion window there is."""

@@ -13,12 +13,12 @@ from sandbox.batch.message_batches import MessageBatches
 from sandbox.batch.requests import ENDPOINT, Form, Request
 from sandbox.batch.server import Answer, Asked, Batches, Moved, json_object
 from sandbox.batch.terms import Terms
-from sandbox.call import Json, Refused
 from sandbox.log import Log
 from sandbox.serving import Desk
-from sandbox.vendors import vendors
-from sandbox.wire import field
-from sandbox.wire_vendor import VendorWire
+from sandbox.wires.call import Json, Refused
+from sandbox.wires.vendors import vendors
+from sandbox.wires.wire import field
+from sandbox.wires.wire_vendor import VendorWire
 
 BATCHED = "-batch"
 """How the names of Azure's deployments end here that are of the kind Global Batch."""

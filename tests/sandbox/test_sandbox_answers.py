@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
-from sandbox.answers import answer, broken
-from sandbox.call import Call, Refused
+from sandbox.answering.answers import answer, broken
+from sandbox.wires.call import Call, Refused
 
 TEXTS = st.text(max_size=80) | st.sampled_from(["refund 12.50 on 2024-02-03 to a@b.com", "7 of 9"])
 

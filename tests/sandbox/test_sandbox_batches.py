@@ -14,7 +14,7 @@ from sandbox.batch.batch import OVER, Batch, Line
 from sandbox.batch.files import Files
 from sandbox.batch.requests import Request
 from sandbox.batch.terms import WINDOW, Terms, read_terms
-from sandbox.call import Call
+from sandbox.wires.call import Call
 from tests.sandbox.conftest import Provider
 
 CLOCK = 1_800_000_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sandbox.cache import PromptCache
-from sandbox.call import CacheMark, Call, Usage
+from sandbox.answering.cache import PromptCache
+from sandbox.wires.call import CacheMark, Call, Usage
 
 LONG = "word " * 2_000
 

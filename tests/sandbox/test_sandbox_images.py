@@ -9,7 +9,7 @@ import anthropic
 import openai
 import pytest
 
-from sandbox import images
+from sandbox.wires import images
 from tests.images import FORMATS, a_moving_image, an_image
 from tests.sandbox.conftest import Provider
 

@@ -8,8 +8,8 @@ import anthropic
 import openai
 import pytest
 
-from sandbox.call import Refused
-from sandbox.limits import Gate, Limit
+from sandbox.failing.limits import Gate, Limit
+from sandbox.wires.call import Refused
 from tests.waiting import PATIENCE
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 
-from sandbox.plan import read_plan
+from sandbox.failing.plan import read_plan
 
 PLAN = """\
 seed = 7

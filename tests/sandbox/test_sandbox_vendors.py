@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 
-from sandbox.vendors import Vendor, vendors
+from sandbox.wires.vendors import Vendor, vendors
 
 VENDORS = vendors()
 TURNS: Any = [{"role": "user", "content": "Where is my card?"}]

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.call import Api, Refused
-from sandbox.described import with_bounds
-from sandbox.schema_rules import check
+from sandbox.answering.described import with_bounds
+from sandbox.answering.schema_rules import check
+from sandbox.wires.call import Api, Refused
 
 both = pytest.mark.parametrize("api", ["openai", "anthropic"])
 

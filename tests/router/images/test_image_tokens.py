@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sandbox import images as billed
+from sandbox.wires import images as billed
 from tierqueue.router.images.tokens import rule_of
 
 sides = st.integers(1, 8_000)

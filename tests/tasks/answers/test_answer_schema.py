@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from openai.lib import _pydantic as openai_strict
 from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, create_model
 
-from sandbox.schema_rules import check
+from sandbox.answering.schema_rules import check
 from tests.sandbox.test_sandbox_answers import KINDS
 from tierqueue.tasks.answers.schema import ANTHROPIC, OPENAI, Inexpressible, grammatical, strict
 from tierqueue.tasks.kinds.classify import output_of as classification

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.answers import answer
-from sandbox.call import Call
+from sandbox.answering.answers import answer
+from sandbox.wires.call import Call
 from tierqueue.router.outcome import Accepted, Rejected
 from tierqueue.tasks import ask
 from tierqueue.tasks.answers import form

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import events
-from sandbox.events import UsageIn
+from sandbox.wires import events
+from sandbox.wires.events import UsageIn
 from tierqueue.workers.engines.http import streams
 from tierqueue.workers.engines.http.wire import Unreadable
 

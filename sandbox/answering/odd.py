@@ -1,6 +1,6 @@
 """Replies that are whole and billed, and lack what their protocol promises, as real servers' do."""
 
-from sandbox.call import Json
+from sandbox.wires.call import Json
 
 
 def altered(answer: Json, fault: str | None) -> Json:

@@ -1,9 +1,10 @@
 """Anthropic's ``POST /v1/messages``, without tools."""
 
-from sandbox import events, images, schema_rules
-from sandbox.cache import HOUR
-from sandbox.call import Api, CacheMark, Call, Json, Refused, Served
-from sandbox.wire import (
+from sandbox.answering import schema_rules
+from sandbox.answering.cache import HOUR
+from sandbox.wires import events, images
+from sandbox.wires.call import Api, CacheMark, Call, Json, Refused, Served
+from sandbox.wires.wire import (
     Headers,
     Remaining,
     field,

@@ -10,7 +10,7 @@ vendors. Refused calls count nowhere. Time is passed in, in seconds on any stead
 from collections import deque
 from dataclasses import dataclass
 
-from sandbox.call import Refused
+from sandbox.wires.call import Refused
 
 WINDOW = 60.0
 BUSY_AFTER = 1.0

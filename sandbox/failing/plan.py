@@ -22,7 +22,7 @@
     window = 10               # seconds that stand for the minute
     told = false              # no header says what the limits are
 
-``[[refuses]]`` and ``[[reasoning]]`` are described in ``sandbox.hosts``.
+``[[refuses]]`` and ``[[reasoning]]`` are described in ``sandbox.wires.hosts``.
 Draws depend on the seed, the model and the ordinal of the model's admitted calls, nothing else.
 """
 
@@ -33,10 +33,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sandbox.call import Json
-from sandbox.faults import Fault, fault
-from sandbox.hosts import Hosts, read_hosts
-from sandbox.limits import WINDOW, Limit
+from sandbox.failing.faults import Fault, fault
+from sandbox.failing.limits import WINDOW, Limit
+from sandbox.wires.call import Json
+from sandbox.wires.hosts import Hosts, read_hosts
 
 _UNIT = 1 << 53
 

@@ -13,8 +13,8 @@ import math
 import re
 from dataclasses import dataclass
 
-from sandbox.call import Call, Refused
-from sandbox.limits import too_large
+from sandbox.failing.limits import too_large
+from sandbox.wires.call import Call, Refused
 
 # Which number each fault takes, and its value where none is given.
 KINDS: dict[str, tuple[str, float | None] | None] = {

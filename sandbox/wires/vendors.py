@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sandbox.call import Json, Refused
+from sandbox.wires.call import Json, Refused
 
 _LIST = Path(__file__).with_name("vendors.toml")
 _EVERYBODY = frozenset(

@@ -16,7 +16,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sandbox.call import Call, Json, Refused
+from sandbox.wires.call import Call, Json, Refused
 
 KNOWN = frozenset(
     {

@@ -34,9 +34,9 @@ class Call:
 
     ``pieces`` are the texts of system and messages in order; ``subject`` is the last user text,
     whose words fill the answer. ``max_output`` is in tokens. ``uses`` are what a host may not take,
-    by the names of ``sandbox.hosts``. ``logprobs``: how many alternatives of each token are asked
-    for; ``None`` where no log-probabilities are. ``streamed``: the answer comes as a stream of
-    events, with ``usage_streamed`` in the last of them. ``tier``: the service tier asked
+    by the names of ``sandbox.wires.hosts``. ``logprobs``: how many alternatives of each token are
+    asked for; ``None`` where no log-probabilities are. ``streamed``: the answer comes as a stream
+    of events, with ``usage_streamed`` in the last of them. ``tier``: the service tier asked
     for. ``image_tokens``: what its images count as.
     """
 

@@ -11,7 +11,7 @@ import math
 import re
 from fnmatch import fnmatchcase
 
-from sandbox.call import Api, Json, Refused
+from sandbox.wires.call import Api, Json, Refused
 
 SEEING = ("frontier-*",)
 """Models that see images; all others refuse them, as text models do."""

@@ -8,7 +8,7 @@ nothing the sandbox refuses, so that what passes here has been promised by someb
 import re
 from typing import Any
 
-from sandbox.call import Api, Json, Refused
+from sandbox.wires.call import Api, Json, Refused
 
 _ANNOTATIONS = {"title", "description", "$defs"}
 _SHAPES = {"type", "properties", "required", "additionalProperties", "items", "enum", "const"}

@@ -8,7 +8,7 @@ the caller's own validation is.
 import json
 import re
 
-from sandbox.call import Call, Json
+from sandbox.wires.call import Call, Json
 
 _TOLD = re.compile(r"\{([^{}]*)\}\s*$")
 _BOUND = re.compile(r"(\w+): ([^,]+)(?:, |$)")

@@ -1,9 +1,9 @@
 """Chat completions as a vendor other than OpenAI speaks them: its parameters, usage and errors."""
 
-from sandbox import events
-from sandbox.call import Call, Json, Refused, Served
-from sandbox.vendors import Vendor
-from sandbox.wire_openai import PARAMETERS, OpenAIWire
+from sandbox.wires import events
+from sandbox.wires.call import Call, Json, Refused, Served
+from sandbox.wires.vendors import Vendor
+from sandbox.wires.wire_openai import PARAMETERS, OpenAIWire
 
 
 class VendorWire(OpenAIWire):

@@ -10,7 +10,7 @@ before, the only part of an answer that does.
 import hashlib
 from typing import NamedTuple
 
-from sandbox.call import BYTES_PER_TOKEN, Call, Usage, tokens_of
+from sandbox.wires.call import BYTES_PER_TOKEN, Call, Usage, tokens_of
 
 SMALLEST = 1024
 OPENAI_STEP = 128

@@ -13,8 +13,8 @@ understood is answered with 400: a misspelt trouble must not look like a success
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sandbox.call import Refused
-from sandbox.faults import Fault, fault
+from sandbox.failing.faults import Fault, fault
+from sandbox.wires.call import Refused
 
 
 class Troubles:

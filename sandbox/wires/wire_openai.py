@@ -3,9 +3,10 @@
 import re
 import time
 
-from sandbox import events, images, logprobs, schema_rules
-from sandbox.call import Api, Call, Json, Refused, Served
-from sandbox.wire import (
+from sandbox.answering import schema_rules
+from sandbox.wires import events, images, logprobs
+from sandbox.wires.call import Api, Call, Json, Refused, Served
+from sandbox.wires.wire import (
     Headers,
     Remaining,
     field,

@@ -5,8 +5,8 @@ import uuid
 from collections.abc import Callable
 from datetime import date, timedelta
 
-from sandbox.call import Json, Refused
-from sandbox.words import Words
+from sandbox.answering.words import Words
+from sandbox.wires.call import Json, Refused
 
 PAD = "simulated"
 LONGEST = 100_000

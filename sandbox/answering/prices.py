@@ -6,7 +6,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sandbox.call import Json, Refused, Usage
+from sandbox.wires.call import Json, Refused, Usage
 
 LIST = Path(__file__).with_name("prices.toml")
 NANO_PER_USD = 1_000_000_000

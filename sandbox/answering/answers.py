@@ -9,10 +9,10 @@ import hashlib
 import json
 from typing import Any
 
-from sandbox.call import Call, Json, Refused
-from sandbox.described import schema_of
-from sandbox.fill import Fill
-from sandbox.words import Words
+from sandbox.answering.described import schema_of
+from sandbox.answering.fill import Fill
+from sandbox.answering.words import Words
+from sandbox.wires.call import Call, Json, Refused
 
 INVALID_LABEL = "sandbox-invalid"
 

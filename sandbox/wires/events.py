@@ -4,7 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal
 
-from sandbox.call import Json
+from sandbox.wires.call import Json
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from sandbox.call import Api, Call, Json, Refused, Served
+from sandbox.wires.call import Api, Call, Json, Refused, Served
 
 Headers = list[tuple[bytes, bytes]]
 Remaining = tuple[int | None, int | None]

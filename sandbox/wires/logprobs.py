@@ -9,8 +9,8 @@ import json
 import math
 from collections.abc import Iterator
 
-from sandbox.call import BYTES_PER_TOKEN, Call, Json, Refused
-from sandbox.described import schema_of
+from sandbox.answering.described import schema_of
+from sandbox.wires.call import BYTES_PER_TOKEN, Call, Json, Refused
 
 MOST = 20
 SURE = 0.999

@@ -5,10 +5,10 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from sandbox.call import Json, Refused
-from sandbox.described import with_bounds
-from sandbox.strings import quotation, string
-from sandbox.words import Words
+from sandbox.answering.described import with_bounds
+from sandbox.answering.strings import quotation, string
+from sandbox.answering.words import Words
+from sandbox.wires.call import Json, Refused
 
 DEEP = 6
 BOTTOM = 40

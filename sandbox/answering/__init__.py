@@ -1,0 +1,1 @@
+"""What a model that is not there answers, and what that costs."""
