@@ -36,6 +36,7 @@ async def _serve(kind: str, policy: Policy, seqs: int) -> None:
         deployment=DEPLOYMENT, model=deployment.model, options=deployment.engine_options
     )
     arguments = {**engine.arguments(), "max_num_seqs": seqs}
+    arguments.pop("scheduler_cls", None)  # vLLM's own
     generate, tokenizer = _offline(arguments) if kind == "offline" else _alone(arguments)
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):

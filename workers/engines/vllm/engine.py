@@ -24,9 +24,8 @@ from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_load import EngineLoad, Stall
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
 from tierqueue.workers.engines.vllm import endings, images, launch, request, tokens
-from tierqueue.workers.engines.vllm.adapters import Adapters, placed
+from tierqueue.workers.engines.vllm.adapters import Adapters, Turns, placed
 from tierqueue.workers.engines.vllm.grammar import Grammar
-from tierqueue.workers.engines.vllm.turns import Turns
 
 _log = structlog.get_logger(__name__)
 

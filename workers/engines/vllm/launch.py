@@ -28,6 +28,8 @@ SETTINGS = {
 }
 """Environment set before vLLM is imported, where the environment does not say otherwise."""
 
+WHOLE_ANSWERS = "tierqueue.workers.engines.vllm.whole_answers.WholeAnswers"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launched:
@@ -126,8 +128,11 @@ def on_cpu() -> bool:
 
 def arguments(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What vLLM is started with."""
+    cpu = on_cpu()
     return {
-        "enforce_eager": on_cpu(),
+        "enforce_eager": cpu,
+        # Elsewhere vLLM schedules ahead, by a scheduler of another kind.
+        **({"scheduler_cls": WHOLE_ANSWERS} if cpu else {}),
         "disable_log_stats": True,
         # Compact JSON: a model that may write whitespace pays for it, or never stops.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},

@@ -43,7 +43,7 @@ def kept_as_they_come(llm: Any) -> None:
         for output in outputs:
             state = states.get(output.request_id)
             begun = state is not None and not state.is_prefilling and read_at_its_end(state)
-            if not begun or _more_than_tokens(output):
+            if not begun or more_than_tokens(output):
                 rest.append(output)
                 continue
             state.detokenizer.token_ids += output.new_token_ids
@@ -53,13 +53,15 @@ def kept_as_they_come(llm: Any) -> None:
     processor.add_request, processor.process_outputs = add_request, process_outputs
 
 
-def _more_than_tokens(output: Any) -> bool:
-    """Whether a step brought anything but the next tokens and their probabilities."""
+def more_than_tokens(output: Any, *, but_of_the_prompt: bool = False) -> bool:
+    """Whether a step brought anything but the next tokens and their probabilities, or, with
+    ``but_of_the_prompt``, anything but these and what the prompt took.
+    """
     return (
         output.finish_reason is not None
         or output.new_prompt_logprobs_tensors is not None
         or output.pooling_output is not None
-        or output.prefill_stats is not None
+        or (output.prefill_stats is not None and not but_of_the_prompt)
         or output.routed_experts is not None
         or output.mm_cache_miss_hashes is not None
         or output.new_sampling_mask is not None
