@@ -53,7 +53,7 @@ def told(scheduler: Any, *outputs: Any) -> list[Any]:
     message = SimpleNamespace(outputs=list(outputs), scheduler_stats="load")
     assert scheduler.update_from_output({0: message}) == {0: message}
     assert message.scheduler_stats == "load"
-    return message.outputs
+    return list(message.outputs)
 
 
 def merged(scheduler: Any, name: str, alternatives: int | None) -> Any:
