@@ -88,7 +88,9 @@ class Settler:
 
     ``free`` gives the limiter slots of a batch back; ``told`` is called after each commit with the
     items that ended and their promises, ``hook`` of each bill above its bound (nano-dollars) and
-    of other models than were asked for.
+    of other models than were asked for. ``wake`` has the routing stage look, where some item of a
+    commit goes on or a deployment is held back otherwise than before: what has ended is no reason,
+    and a wake with the round it causes costs more than a call does.
     A ledger that cannot be asked is asked again until it answers or the process ends: by then the
     lease has ended and the tick has booked the attempt.
 
@@ -103,6 +105,7 @@ class Settler:
         breaker: Breaker,
         free: Callable[[Sequence[Ended]], None],
         told: Callable[[Ends], None],
+        wake: Callable[[], None],
         hook: Callable[[Message], None],
         checkpoint: Callable[[str], None],
     ) -> None:
@@ -111,6 +114,7 @@ class Settler:
         self._judge = Judge(ledger, breaker)
         self._free = free
         self._told = told
+        self._wake = wake
         self._alarms = Alarms(hook)
         self._observing = Observing(ledger, hook)
         self._checkpoint = checkpoint
@@ -214,4 +218,9 @@ class Settler:
             for stale in result.stale:
                 _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
         self._told(result.ends)
+        over = {ending.item_id for ending in result.ends.ended}
+        if any(call.claim.item.id not in over for call in calls) or any(
+            change.before.until != change.now.until for change in changes
+        ):
+            self._wake()
         self._observing.replies([(call.deployment, call.outcome) for call in calls], now)

@@ -22,6 +22,7 @@ from celery.signals import worker_shutdown as worker_stopped
 from tierqueue import migrations
 from tierqueue.ledger.contents import kept
 from tierqueue.ledger.in_force import conditions, stated_limits, tier_concurrency
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import TierqueueError
@@ -59,7 +60,6 @@ from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurr
 from tierqueue.workers.limits.rates import Chosen
 from tierqueue.workers.limits.stated import StatedLimits
 from tierqueue.workers.process import as_started
-from tierqueue.workers.process.after_settling import AfterSettling
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.policy_watch import PolicyWatch
@@ -190,16 +190,13 @@ class TierWorker:
         )
         events = self.app.installation.item_events
         delivery = Delivery(self.app)
-        after, after_batch = (
-            AfterSettling(delivery.ended, self.app.installation.wakes.call) for _ in range(2)
-        )
+        tell, wake = delivery.ended, self.app.installation.wakes.call
         serves = {deployment.name: deployment.tier.value for deployment in deployments}
         self._leases = Leases(ledger, limiter, serves, settings.lease)
         keeping = Keeping(ledger, limiter.learned, lambda: self._stations)
         self._keeping = Ticker("learned limits", keeping.tick, EVERY_SECONDS)
 
         def free(batch: Sequence[Ended]) -> None:
-            after.settles(len(batch))
             at: dict[Deployment, list[Ended]] = defaultdict(list)
             for one in batch:
                 at[one.call.deployment].append(one)
@@ -213,6 +210,10 @@ class TierWorker:
             # slices would be claimed item by item.
             GATE.release(len(batch))
 
+        def told(ends: Ends) -> None:
+            tell(ends)
+            wake()
+
         def known() -> Known:
             with ledger.read() as connection:
                 return database_now(connection), conditions.by_deployment(connection)
@@ -221,7 +222,7 @@ class TierWorker:
         self._hook = Hook(policy.hooks)
         worker = f"{self._tier}@{socket.gethostname()}:{os.getpid()}"
         self._settler = Settler(
-            ledger, policy, self._breaker, free, after.told, self._notify, self._checkpoint
+            ledger, policy, self._breaker, free, tell, wake, self._notify, self._checkpoint
         )
         self._lane = Lane(
             worker=worker,
@@ -232,7 +233,7 @@ class TierWorker:
             loop=self._loop,
             alarms=Alarms(self._notify),
             observing=Observing(ledger, self._notify),
-            told=after_batch.told,
+            told=told,
             clock=ledger.now,
             checkpoint=self._checkpoint,
             contents=partial(_contents, ledger),

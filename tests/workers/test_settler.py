@@ -1,14 +1,18 @@
 """The settler: what a bill above its bound sets off, and what another model's answer does."""
 
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.ledger.moves import WORKER, Moves, ceiling
+from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import now as database_now
+from tierqueue.router.condition import Condition, Fault
 from tierqueue.router.outcome import (
     Accepted,
     Completed,
@@ -40,6 +44,9 @@ prices = { input = "1", output = "2" }
 )
 
 
+NOTHING_KNOWN: Mapping[str, Condition] = {}
+
+
 def settled(
     ledger: Ledger, claim: Claim, usage: Usage, completed: Completed | None = None
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
@@ -52,6 +59,7 @@ def settled(
         Breaker(lambda: (0, {})),
         free=lambda _: None,
         told=lambda *_: None,
+        wake=lambda: None,
         hook=lambda message: told.append(dict(message)),
         checkpoint=lambda _: None,
     )
@@ -153,3 +161,63 @@ def test_what_anthropic_serves_from_its_cache_counts_towards_no_limit(
     completed = Completed(text="yes", usage=usage, model_served="m")
     accepted = Accepted(output={}, completed=completed, prompt_version="1")
     assert spent(ledger, accepted, engine).used == (counted, 7)
+
+
+def wakes(
+    ledger: Ledger, *ends: tuple[Claim, Outcome], known: Mapping[str, Condition] = NOTHING_KNOWN
+) -> int:
+    """How often the routing stage is woken by calls that end so, settled in one commit."""
+    woken: list[None] = []
+    settler = Settler(
+        ledger,
+        POLICY,
+        Breaker(lambda: (0, known)),
+        free=lambda _: None,
+        told=lambda _: None,
+        wake=lambda: woken.append(None),
+        hook=lambda _: None,
+        checkpoint=lambda _: None,
+    )
+    for claim, outcome in ends:
+        call = EndedCall(
+            claim=claim,
+            deployment=POLICY.deployments["small"],
+            outcome=outcome,
+            telling=True,
+            cancelled=False,
+        )
+        settler.put(Ended(call, Slot("slot", 0, 10, 10), lambda _: None))
+    settler.start()
+    settler.stop(timeout=60)
+    return len(woken)
+
+
+def answered() -> Accepted:
+    completed = Completed(text="yes", usage=Usage(input_tokens=3), model_served="m")
+    return Accepted(output={}, completed=completed, prompt_version="1")
+
+
+def test_the_routing_stage_is_left_alone_where_every_call_ended_its_item(ledger: Ledger) -> None:
+    first, second = Moves(ledger).running(2)
+    assert wakes(ledger, (first, answered()), (second, answered())) == 0
+
+
+def test_the_routing_stage_is_woken_where_an_item_goes_on(ledger: Ledger) -> None:
+    first, second = Moves(ledger).running(2)
+    assert wakes(ledger, (first, answered()), (second, Throttled())) == 1
+
+
+def test_the_routing_stage_is_woken_where_a_trial_was_answered(ledger: Ledger) -> None:
+    [trial] = Moves(ledger).running()
+    with ledger.write() as connection:
+        at = database_now(connection) - 60_000_000
+        faults = [
+            Fault(item=f"{number}", begun=at, at=at, code="outage", detail="HTTP 500")
+            for number in range(10)
+        ]
+        conditions.note(connection, {"small": faults})
+        known = conditions.by_deployment(connection)
+    assert known["small"].until is not None
+    assert wakes(ledger, (trial, answered()), known=known) == 1
+    with ledger.read() as connection:
+        assert conditions.by_deployment(connection)["small"].until is None
