@@ -92,8 +92,9 @@ docs: .venv/.docs reference ## Build the documents into build/site; a broken lin
 	@echo build/site/index.html
 
 bench: setup ## List the benches; make bench-NAME runs one: ARGS=--quick
-	@for bench in $$(grep -l __main__ bench/*.py); do \
-	printf '  make bench-%-12s %s\n' "$$(basename $$bench .py)" "$$(sed -n '1s/^"""//p' $$bench | tr -d '"')"; done
+	@for bench in $$(grep -l __main__ bench/*.py) bench/*/__main__.py; do \
+	name=$${bench#bench/}; name=$${name%/__main__.py}; \
+	printf '  make bench-%-12s %s\n' "$${name%.py}" "$$(sed -n '1s/^"""//p' $$bench | tr -d '"')"; done
 
 bench-%: setup ## Run one bench; its last line is one JSON object
 	@$(BIN)/python -m bench.$* $(ARGS)

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import checker
 from bench.chaos import bare
 from bench.chaos.hook import note
 from bench.chaos.plant import Nursery, base_environ
 from bench.chaos.storm import FEW
-from bench.checker_run import Violations, open_run
-from bench.faults import LEASE, run
+from bench.checker.invariants import one_result, report
+from bench.checker.run import Violations, open_run
+from bench.faults.run import LEASE, run
 from tools.system import broker
 
 GUARDS = {"bare": "I2", "fence": "I2", "tick": "I1", "hold": "I4", "conditions": "I10"}
@@ -54,7 +54,7 @@ def bare_celery(folder: Path) -> Violations:
     finally:
         server.stop()
     found = Violations(read := open_run(folder, None))
-    checker.one_result(read, found)
+    one_result(read, found)
     return found
 
 
@@ -105,7 +105,7 @@ def main() -> None:
     for name, control in controls.items():
         if asked.only in (None, name):
             found = control()
-            checker.report(found, [f"== without {name}, which must break {GUARDS[name]}:"])
+            report(found, [f"== without {name}, which must break {GUARDS[name]}:"])
             told[name] = {key: len(all_of) for key, all_of in sorted(found.by_invariant.items())}
     passed = [name for name, broken in told.items() if GUARDS[name] not in broken]
     print(json.dumps({"bench": "controls", "lease_s": LEASE, "broken": told, "not_seen": passed}))

@@ -19,7 +19,7 @@ from typing import Any
 
 from celery.exceptions import ChordError
 
-from bench.stage import ON_DISK, say
+from bench.stage.system import ON_DISK, say
 from tierqueue.router.errors import TierqueueError
 from tierqueue.tasks import ask, ask_document
 from tierqueue.tasks.answers.quotations import place

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, func, select
 
-from bench import tickets
-from bench.null_engine import CALLS
-from bench.stage import DATABASES, ON_DISK, databases, our_system, run, say
+from bench.stage.null_engine import CALLS
+from bench.stage.system import DATABASES, ON_DISK, databases, our_system, run, say
+from bench.texts import tickets
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tools.system import ROOT, System

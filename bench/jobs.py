@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import func, select
 
-from bench.stage import DATABASES, ON_DISK, databases, say
+from bench.stage.system import DATABASES, ON_DISK, databases, say
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, items, job_rows

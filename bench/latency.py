@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.null_engine import CALLS
-from bench.stage import DATABASES, ON_DISK, databases, our_system, run, say
+from bench.stage.null_engine import CALLS
+from bench.stage.system import DATABASES, ON_DISK, databases, our_system, run, say
 
 SAMPLES = 300
 QUICK_SAMPLES = 60

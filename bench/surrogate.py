@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from statistics import mean, median
 
-from bench.foreign import foreign
+from bench.texts.foreign import foreign
 from tierqueue.router.learned.certify import Uncertified
 from tierqueue.router.learned.embedding import Embedding
 from tierqueue.router.learned.surrogate import Promise, Surrogate

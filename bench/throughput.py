@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.backlog import Backlog, run_job
-from bench.bare import bare_celery
-from bench.stage import (
+from bench.stage.backlog import Backlog, run_job
+from bench.stage.bare import bare_celery
+from bench.stage.system import (
     DATABASES,
     ON_DISK,
     Databases,

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench import shifted
+from bench.texts import shifted
 from examples.tiny_tickets import CONTEXT, GGUF, HUGGING_FACE, NAME
 from tierqueue.router.outcome import Accepted, Completed
 from tierqueue.router.policy.deployment import Deployment

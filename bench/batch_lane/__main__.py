@@ -22,7 +22,7 @@ from typing import Any
 from bench.batch_lane.bills import billed, booked
 from bench.batch_lane.judged import complaints, summary
 from bench.batch_lane.plant import SECOND, STEPS, Plant
-from bench.stage import DATABASES, ON_DISK, databases, say
+from bench.stage.system import DATABASES, ON_DISK, databases, say
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.tables import attempts, batches, items
 from tierqueue.migrations import upgrade

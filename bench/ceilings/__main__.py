@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.ceilings.run import measured, without_hold
 from bench.ceilings.work import Shape
-from bench.stage import DATABASES, ON_DISK, databases, say
+from bench.stage.system import DATABASES, ON_DISK, databases, say
 
 SHAPES = {
     300: Shape(300, kills=2, lost=1, overage=20, concurrency=1, latency=0.2, lease=6),

@@ -14,7 +14,7 @@ from bench.ceilings import work
 from bench.ceilings.books import claim_times, verdict
 from bench.ceilings.kills import Killer, ProviderLog
 from bench.ceilings.work import CEILING, OVERAGE, Shape
-from bench.stage import say
+from bench.stage.system import say
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import balances, items
 from tierqueue.operations.cli.system.worker import celery_words

@@ -17,7 +17,7 @@ import redis
 
 from bench.chaos.plant import WORKERS, Plant
 from bench.chaos.watch import Watch
-from bench.checker import TROUBLES
+from bench.checker.invariants import TROUBLES
 
 ROUND = 20.0
 """Seconds in which a deploy has restarted every worker once, and begins again."""

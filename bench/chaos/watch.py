@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chaos.hook import note
-from bench.checker_run import Row, connect
+from bench.checker.run import Row, connect
 
 LOOK = 0.1
 """Seconds between two looks, and so the precision of a recovery."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.engine import documents, load, ours
 from bench.engine.bare import Bare, Generated, bare
-from bench.stage import DATABASES, ON_DISK, databases, run, say
+from bench.stage.system import DATABASES, ON_DISK, databases, run, say
 from tools.system import System
 
 Side = Bare | System

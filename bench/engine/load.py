@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from bench.tickets import LABELS, ticket
+from bench.texts.tickets import LABELS, ticket
 from tierqueue.tasks.submission.declare import item_task
 from tierqueue.tasks.submission.prompt import Prompt
 

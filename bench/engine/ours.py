@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from bench.backlog import until_ended
 from bench.engine.load import DEPLOYMENT, TASK, note
-from bench.stage import check_durable
+from bench.stage.backlog import until_ended
+from bench.stage.system import check_durable
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now

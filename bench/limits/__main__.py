@@ -32,7 +32,7 @@ from pathlib import Path
 from bench.limits.cases import cases
 from bench.limits.figures import worst
 from bench.limits.scene import Shape, run
-from bench.stage import DATABASES, ON_DISK, databases
+from bench.stage.system import DATABASES, ON_DISK, databases
 
 FEWEST = 3
 """Windows that are measured at the least."""

@@ -20,7 +20,7 @@ from bench.limits import figures
 from bench.limits.cases import PLAN, WORKERS, Case, cases, in_force, policy, sandbox_limits, travel
 from bench.limits.figures import Times
 from bench.limits.kinds import KINDS
-from bench.stage import say
+from bench.stage.system import say
 from tierqueue.ledger.in_force import stated_limits
 from tierqueue.ledger.lifecycle.items import new_id, prepare
 from tierqueue.ledger.session import Ledger

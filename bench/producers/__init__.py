@@ -1,0 +1,1 @@
+"""The processes that submit while a bench counts: ours, bare Celery's, single calls, tenants."""

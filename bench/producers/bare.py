@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from bench.bare import noop
 from bench.producers.loop import produce
+from bench.stage.bare import noop
 
 
 def call(_: int) -> Any:

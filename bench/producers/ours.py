@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.producers.loop import produce
-from bench.tickets import LABELS, ticket
+from bench.texts.tickets import LABELS, ticket
 from tierqueue.tasks import classify
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 
-from bench.tickets import LABELS, ticket
+from bench.texts.tickets import LABELS, ticket
 from tierqueue.tasks import classify
 
 WARMING = 5

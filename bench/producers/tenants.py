@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Literal, cast
 
-from bench.tickets import LABELS, ticket
+from bench.texts.tickets import LABELS, ticket
 from tierqueue.ledger.in_force import pauses
 from tierqueue.tasks import classify
 from tierqueue.tasks.app import app

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from bench import checker, faults
 from bench.chaos import storm, upheavals
-from bench.checker import check
-from bench.checker_run import open_run
+from bench.checker import invariants
+from bench.checker.invariants import check
+from bench.checker.run import open_run
 from bench.controls import bare_celery
+from bench.faults import run as faults
 from tests.ledger.placed import place
 from tierqueue.ledger.session import Ledger
 
@@ -31,7 +32,7 @@ def test_nothing_is_lost_or_doubled_under_kills_and_other_faults(
     monkeypatch.setattr(storm, "POISON_SECONDS", 120.0)
     monkeypatch.setattr(upheavals, "DRAIN", 90.0)
     monkeypatch.setattr(faults, "STORM_SECONDS", 600.0)
-    monkeypatch.setattr(checker, "RECOVERY", 60.0)
+    monkeypatch.setattr(invariants, "RECOVERY", 60.0)
     found, figures = faults.run(
         tmp_path / database, database, seed=7, kills=KILLS, lease=LEASE, quiet_seconds=300.0
     )

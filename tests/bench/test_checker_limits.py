@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.checker_limits import limits_kept
-from bench.checker_run import Violations, open_run
+from bench.checker.limits import limits_kept
+from bench.checker.run import Violations, open_run
 
 LEASE = 3.0
 POLICY = """

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench import ladder
-from bench.ladder import ORDERS, Prices, below_share, cost_share, curve, figures, strongly
-from bench.ladder_recorded import RECORDED, Outcome, load
+from bench.ladder import __main__ as ladder
+from bench.ladder import figures as counted
+from bench.ladder.figures import ORDERS, Prices, below_share, cost_share, curve, figures, strongly
+from bench.ladder.recorded import RECORDED, Outcome, load
 
 PRICES = Prices(small=0.01, frontier=1.0)
 
@@ -53,7 +54,7 @@ def test_the_recorded_outcomes_are_of_the_whole_split_and_close_most_of_the_dist
 ) -> None:
     assert len(load(RECORDED)) == 3_080
     monkeypatch.setattr(sys, "argv", ["bench.ladder"])
-    monkeypatch.setattr(ladder, "SEEDS", 2)
+    monkeypatch.setattr(counted, "SEEDS", 2)
     ladder.main()
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["closed_99"] >= 0.5

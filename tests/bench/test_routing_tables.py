@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.routing_tables import curve, figures, gsm8k, mmlu
+from bench.routing.tables import curve, figures, gsm8k, mmlu
 from tierqueue.router.learned.gain_training import Labelled
 
 

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from bench.chaos.watch import Claim, ready
-from bench.checker_run import Row
+from bench.checker.run import Row
 from tierqueue.router.lifecycle import Wait
 from tierqueue.router.outcome import Trouble
 

@@ -34,7 +34,7 @@ ELSEWHERE = (
     "migrations/",
     "tests/repository/test_words.py",
     "Makefile",
-    "bench/shifted.py",
+    "bench/texts/shifted.py",
     "examples/tiny_tickets/noise.py",
 )
 """What was said in former releases, names of variables, and what customers write."""

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from bench import shifted
+from bench.texts import shifted
 from examples.tiny_tickets import noise
 
 TICKET = "Where is the card that I ordered last week?"

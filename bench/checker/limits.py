@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from bench.checker_run import Row, Run, Violations
+from bench.checker.run import Row, Run, Violations
 
 
 class Forgotten(NamedTuple):

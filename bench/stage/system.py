@@ -66,11 +66,11 @@ def our_system(folder: Path, ledger_url: str, environ: Mapping[str, str] | None 
     """
     return System(
         folder,
-        policy=ROOT / "bench" / "policy.toml",
+        policy=Path(__file__).with_name("policy.toml"),
         ledger_url=ledger_url,
         processes=("routing", *TIERS),
         lines={
-            tier: shlex.join(["celery", *celery_words(tier, app=f"bench.workers.{tier}")])
+            tier: shlex.join(["celery", *celery_words(tier, app=f"bench.stage.workers.{tier}")])
             for tier in TIERS
         },
         environ=environ,

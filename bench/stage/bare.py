@@ -41,8 +41,8 @@ def bare_celery(folder: Path, nodes: int, environ: dict[str, str]) -> Iterator[d
         environ = {**environ, BROKER: f"redis://127.0.0.1:{server.port}/0"}
         for node in range(nodes):
             line = (
-                f"celery -A bench.bare worker -P prefork -c {processes // nodes} -n bare{node}@%h"
-                " -E -l INFO --without-gossip --without-mingle"
+                f"celery -A bench.stage.bare worker -P prefork -c {processes // nodes}"
+                f" -n bare{node}@%h -E -l INFO --without-gossip --without-mingle"
             )
             running.append(Process(f"bare{node}", line, environ, folder / f"bare{node}.log"))
         for process in running:

@@ -6,7 +6,7 @@ Made from sentences and things, of the length and manner of people who write to 
 
 from itertools import product
 
-from bench.shifted import OUTSIDE
+from bench.texts.shifted import OUTSIDE
 
 _SAID = {
     "kitchen": (

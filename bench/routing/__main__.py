@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 from statistics import mean, median, pstdev
 
-from bench import shifted
-from bench.routing_baselines import BASELINES
-from bench.routing_tables import figures, gsm8k, mmlu
+from bench.routing.baselines import BASELINES
+from bench.routing.tables import figures, gsm8k, mmlu
+from bench.texts import shifted
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import Demands, Risk, Sensitivity, Tier, WorkItem
 from tierqueue.router.learned.certify import Certified, certify, over_all
@@ -189,7 +189,7 @@ def microseconds(made: Split) -> dict[str, float]:
 
 def main() -> None:
     """Print a table to the error stream and one JSON line at the end."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.routing")
     parser.add_argument("--data", type=Path, required=True, help="RouteLLM's tables")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--quick", action="store_true", help="two seeds, and no 7,000 labels")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from bench import tickets
+from bench.texts import tickets
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, entries, items
 from tools.keeper import kept

@@ -1,25 +1,19 @@
-"""Kill everything, again and again, and count what was lost: real workers, both databases."""
+"""One database's run, from start to verdict."""
 
-import argparse
 import json
-import shutil
-import signal
-import sys
-import tempfile
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import redis
 
-from bench import checker
 from bench.chaos.hook import note
 from bench.chaos.plant import Plant
 from bench.chaos.storm import Storm
 from bench.chaos.watch import Watch
-from bench.checker_run import Run, Violations, connect, open_run, percentile
+from bench.checker import invariants
+from bench.checker.run import Run, Violations, connect, open_run
 
 LEASE = 2.0
 """Seconds; the shortest that leaves a heartbeat time on a busy machine."""
@@ -35,8 +29,6 @@ SECONDS_A_KILL = 4.0
 
 QUIET_SECONDS = 90.0
 """How long the system may take to end everything once the producers have stopped."""
-
-DATABASES = ("sqlite", "postgresql")
 
 
 def run(
@@ -72,7 +64,7 @@ def run(
         ours = {*producers, *storm.killed, *storm.deploys.told, *(line["pid"] for line in crashes)}
         alone = {pid: status for pid, status in plant.nursery.ended.items() if pid not in ours}
         judged = open_run(folder, plant.ledger_url)
-        found, figures = checker.check(judged, lease)
+        found, figures = invariants.check(judged, lease)
     if storm.deploys.slow:
         found.add("drain", "workers", f"did not end after SIGTERM: {storm.deploys.slow}")
     for pid, status in alone.items():
@@ -100,7 +92,7 @@ def _spared(run: Run) -> int:
     lost = blamed = 0
     for line in run.keys:
         if line["how"] == "poison" and (item := run.item_of(line["key"])) is not None:
-            lost += len(checker.lost_with(run, item))
+            lost += len(invariants.lost_with(run, item))
             blamed += item["lost_claims"]
     return max(0, lost - blamed)
 
@@ -131,95 +123,3 @@ def _export_results(plant: Plant) -> None:
                     meta = json.loads(told)
                     line = {"key": key, "status": meta["status"], "result": meta["result"]}
                     note(plant.folder / "results.jsonl", line)
-
-
-def total(by_database: dict[str, dict[str, Any]], folders: list[Path]) -> dict[str, Any]:
-    """The figures of all databases together; percentiles are taken over all recoveries."""
-    summed: dict[str, Any] = {}
-    for name in (
-        "kills_total",
-        "kills_with_claim",
-        "restarts",
-        "accepted",
-        "lost",
-        "accepted_twice",
-        "died_of_outage",
-        "stale_writes_attempted",
-        "stale_writes_accepted",
-        "unknown_charges",
-        "unknown_nanousd",
-        "calls",
-    ):
-        summed[name] = sum(report[name] for report in by_database.values())
-    for name in ("kills", "ends"):
-        counted: Counter[str] = Counter()
-        for report in by_database.values():
-            counted.update(report[name])
-        summed[name] = dict(sorted(counted.items()))
-    summed["over_ceiling_nanousd"] = max(
-        report["over_ceiling_nanousd"] for report in by_database.values()
-    )
-    seconds = sorted(
-        line["seconds"]
-        for folder in folders
-        for line in open_run(folder, None).faults
-        if line["kind"] == "recovered"
-    )
-    summed["recovery_p50_s"], summed["recovery_p99_s"] = (
-        percentile(seconds, 50),
-        percentile(seconds, 99),
-    )
-    return summed
-
-
-def main() -> None:
-    """Run, judge, print one JSON line last; exit status 1 if an invariant is broken."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.faults")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kills", type=int, default=60, help="over all databases")
-    parser.add_argument("--named", action="store_true", help="every crash point at least once")
-    parser.add_argument("--databases", default=",".join(DATABASES))
-    parser.add_argument("--lease", type=float, default=LEASE)
-    parser.add_argument("--keep", type=Path, help="keep the run's logs in this folder")
-    asked = parser.parse_args()
-    # Whoever ends us early must find nothing of ours running.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    databases = asked.databases.split(",")
-    if unknown := set(databases) - set(DATABASES):
-        parser.error(f"no such database: {', '.join(sorted(unknown))}")
-    began = time.monotonic()
-    top = asked.keep or Path(tempfile.mkdtemp(prefix="tierqueue-faults-"))
-    by_database: dict[str, dict[str, Any]] = {}
-    broken: dict[str, list[str]] = {}
-    for database in databases:
-        found, figures = run(
-            top / database,
-            database,
-            seed=asked.seed,
-            kills=asked.kills // len(databases),
-            lease=asked.lease,
-            named=asked.named,
-        )
-        by_database[database] = figures
-        checker.report(found, [f"== {database}: {json.dumps(figures)}"])
-        if found.by_invariant:
-            broken[database] = sorted(found.by_invariant)
-    line = {
-        "bench": "faults",
-        "seed": asked.seed,
-        "lease_s": asked.lease,
-        **total(by_database, [top / database for database in databases]),
-        "broken": broken,
-        "wall_s": round(time.monotonic() - began, 1),
-        "databases": by_database,
-    }
-    if asked.keep is None and not broken:
-        shutil.rmtree(top)
-    elif broken:
-        print(f"the logs of the run are in {top}")
-    print(json.dumps(line))
-    sys.exit(1 if broken else 0)
-
-
-if __name__ == "__main__":
-    main()

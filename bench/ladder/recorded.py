@@ -17,7 +17,7 @@ from tierqueue.router.learned.surrogate_training import train
 from tierqueue.tasks.kinds.classify import classify
 from tierqueue.workers.engines import build
 
-RECORDED = Path(__file__).with_name("recorded") / "tiny_tickets.csv"
+RECORDED = Path(__file__).with_name("tiny_tickets.csv")
 PROMISED = 0.95
 _COLUMNS = ("ticket", "right", "margin", "prompt_bytes", "surrogate")
 
@@ -53,7 +53,6 @@ def load(path: Path) -> list[Outcome]:
 
 def write(outcomes: Sequence[Outcome]) -> None:
     """Keep the outcomes; a ticket is named by the beginning of its text's SHA-256."""
-    RECORDED.parent.mkdir(exist_ok=True)
     with RECORDED.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_COLUMNS)

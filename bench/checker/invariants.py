@@ -1,21 +1,11 @@
-"""The oracle: judges a fault run from the ledger and from what was logged outside the system.
+"""Every invariant of a fault run, and what the run measured."""
 
-Stand-alone: it imports nothing of tierqueue. FOLDER holds the logs of producers (``keys-*``), of
-the engines (``sandbox.jsonl``, ``engine-*``), of workers (``*.log``), of the faults and samples,
-and the policy. Prints each broken invariant with the offending keys, then one JSON line of
-figures; the exit status is 1 if anything is broken.
-"""
-
-import argparse
-import json
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from bench.checker_limits import limits_kept
-from bench.checker_run import Row, Run, Violations, open_run, percentile
+from bench.checker.limits import limits_kept
+from bench.checker.run import Row, Run, Violations, percentile
 
 ENDS = ("succeeded", "dead", "cancelled")
 STATES = ("submitted", "routed", "queued", "running", "waiting", "handed_over", *ENDS)
@@ -306,20 +296,3 @@ def report(found: Violations, lines: Iterable[str] = ()) -> None:
         print(f"{invariant} is broken by {len(offences)}:")
         for key, why in offences[:SHOWN]:
             print(f"  {key}: {why}")
-
-
-def main() -> None:
-    """Check one folder; exit status 1 if an invariant is broken."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.checker")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--ledger", help="sqlite:///path or postgresql://…")
-    parser.add_argument("--lease", type=float, required=True, help="the workers' lease in seconds")
-    asked = parser.parse_args()
-    found, figures = check(open_run(asked.folder, asked.ledger), asked.lease)
-    report(found)
-    print(json.dumps({"broken": sorted(found.by_invariant), **figures}))
-    sys.exit(1 if found.by_invariant else 0)
-
-
-if __name__ == "__main__":
-    main()

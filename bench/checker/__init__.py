@@ -1,0 +1,1 @@
+"""The oracle of the fault bench: judges a run from its ledger and its logs alone."""

@@ -1,0 +1,1 @@
+"""What the benches stand on: databases, a system with the null engine, bare Celery."""

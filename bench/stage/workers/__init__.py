@@ -1,0 +1,1 @@
+"""The Procfile's workers with the null engine passed in."""
