@@ -125,3 +125,15 @@ def test_python_that_is_shown_runs(block: Block, tmp_path: Path) -> None:
         timeout=60,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_module_that_is_named_with_dash_m_can_be_run(root: Path, tree: list[Path]) -> None:
+    program = re.compile(r"-m ((?:bench|examples|sandbox|tools)(?:\.\w+)*)(?!\.\$)")
+    missing = []
+    for path in tree:
+        if path.suffix in (".py", ".md", "") and path.name != "LICENSE":
+            for name in program.findall((root / path).read_text(encoding="utf-8")):
+                module = root / name.replace(".", "/")
+                run = module / "__main__.py" if module.is_dir() else module.with_suffix(".py")
+                missing += [] if run.is_file() else [f"{path}: {name}"]
+    assert missing == []

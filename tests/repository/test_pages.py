@@ -10,7 +10,7 @@ import yaml
 
 from tests.repository.documents import ROOT
 from tierqueue.operations.cli import root as command
-from tools.reference import modules
+from tools.reference.reading import modules
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")

@@ -14,14 +14,12 @@ from tools.reference import (
     PAGES,
     broker,
     commands,
-    fields,
     log_events,
     metrics,
-    modules,
     policy,
-    sources,
     tables,
 )
+from tools.reference.reading import fields, modules, sources
 
 SOURCES = [(path, (ROOT / path).read_text(encoding="utf-8")) for path in modules.modules()]
 UNITS = re.compile(r"(?i)\b(seconds|tokens|calls|items|claims|shares?|times)\b")

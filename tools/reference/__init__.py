@@ -8,13 +8,13 @@ from tools.reference import (
     commands,
     log_events,
     metrics,
-    modules,
     policy,
     providers,
     python,
     settings,
     tables,
 )
+from tools.reference.reading import modules
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"

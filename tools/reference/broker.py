@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.reference import markdown
-from tools.reference.modules import ROOT, modules
+from tools.reference.reading.modules import ROOT, modules
 
 _STATED = Path(__file__).with_name("broker.toml")
 _OURS = re.compile(r"tierqueue[:-][a-z][a-z:-]*$")

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from tools.reference import markdown
-from tools.reference.modules import ROOT, modules
+from tools.reference.reading.modules import ROOT, modules
 
 _MEANINGS = Path(__file__).with_name("log_events.toml")
 _LOGGERS = ("log", "_log")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tools.reference import markdown
-from tools.reference.modules import ROOT, modules
+from tools.reference.reading.modules import ROOT, modules
 
 _INTRODUCTION = """
 `tierqueue flower` serves `/metrics` for Prometheus: these gauges, of the ledger as it is at that

@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.policy_errors import filled_in
-from tools.reference import fields, markdown, sources
+from tools.reference import markdown
+from tools.reference.reading import fields, sources
 
 _EXAMPLES = Path(__file__).with_name("policy.toml")
 

@@ -1,7 +1,8 @@
 """The page of every variable of the environment, from the settings' fields."""
 
 from tierqueue.tasks.settings import PREFIX, Settings
-from tools.reference import fields, markdown, sources
+from tools.reference import markdown
+from tools.reference.reading import fields, sources
 
 _INTRODUCTION = f"""
 A process finds its surroundings in variables that begin with `{PREFIX}`. One that is misspelt is

@@ -16,7 +16,8 @@ from tierqueue.ledger.tables import (
     operator_tables,
     payload_tables,
 )
-from tools.reference import markdown, sources
+from tools.reference import markdown
+from tools.reference.reading import sources
 
 _MODULES = (
     batch_table,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.reference import markdown
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("workers", "operations", "tasks", "ledger", "router", "migrations")
 """The folders that are installed, downward."""
 

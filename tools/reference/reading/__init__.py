@@ -1,0 +1,1 @@
+"""How the code is read: its modules, docstrings and the fields of its models."""
