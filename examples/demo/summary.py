@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.records import Attempt
 from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
@@ -71,36 +73,34 @@ class Summary:
             for item_id in item_ids:
                 row = items.get(connection, item_id)
                 if row is not None:
-                    self._count(
-                        dict(row), [dict(attempt) for attempt in items.history(connection, item_id)]
-                    )
+                    self._count(row, items.history(connection, item_id))
 
     @property
     def as_intended(self) -> bool:
         """Whether every item reached an end and every case went as it should."""
         return not self.unended and all(case.as_intended for case in self.cases)
 
-    def _count(self, row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
-        line = self._line(row["deployment"] or NO_TIER)
-        line.ends[row["state"]] += 1
-        if row["state"] not in ENDS:
+    def _count(self, item: WholeItem, history: Sequence[Attempt]) -> None:
+        line = self._line(item.deployment or NO_TIER)
+        line.ends[item.state] += 1
+        if item.state not in ENDS:
             self.unended += 1
-        if row["state"] == State.DEAD:
-            self.dead[row["reason"]] += 1
-        if row["state"] == State.SUCCEEDED and (label := self._true_labels.get(row["id"])):
+        if item.state == State.DEAD:
+            self.dead[str(item.reason)] += 1
+        if item.state == State.SUCCEEDED and (label := self._true_labels.get(item.id)):
             line.judged += 1
-            line.right += row["output"]["label"] == label
+            line.right += item.output is not None and item.output["label"] == label
         for attempt in history:
             # An escalated item cost something at each deployment that it passed.
-            passed = self._line(attempt["deployment"])
-            passed.cost += attempt["cost"] or 0
-            if attempt["usage"] is not None:
-                usage = Usage(**attempt["usage"])
+            passed = self._line(attempt.deployment)
+            passed.cost += attempt.cost or 0
+            if attempt.usage is not None:
+                usage = Usage(**attempt.usage)
                 passed.input_tokens += usage.total_input
                 passed.output_tokens += usage.output_tokens
-            passed.simulated = passed.simulated or bool(attempt["simulated"])
-        if history and history[-1]["usage"] is not None:
-            line.on_frontier += self._on_frontier(Usage(**history[-1]["usage"]))
+            passed.simulated = passed.simulated or bool(attempt.simulated)
+        if history and (last := history[-1].usage) is not None:
+            line.on_frontier += self._on_frontier(Usage(**last))
 
     def _line(self, name: str) -> Line:
         if name not in self.lines:

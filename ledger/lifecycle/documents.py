@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, bindparam, exists, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, exists, literal_column, or_, select, update
 
 from tierqueue.ledger.bulk import among, insert_many
 from tierqueue.ledger.lifecycle.flows import is_in
@@ -17,6 +17,7 @@ from tierqueue.ledger.results import chords
 from tierqueue.ledger.results.promises import Ending, Ends, Promise, ends_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items, promises
+from tierqueue.ledger.whole_item import WHOLE_ITEM, WholeItem
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS, State, Wait
 
@@ -39,6 +40,9 @@ _SHARED = (
     *("priority", "metadata", "job_id", "pinned", "fresh"),
 )
 """What a part has from its document, which nobody routes: as it was stated."""
+
+Document = WholeItem | NewItem
+"""A document's item, in the ledger or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +94,13 @@ def goes_on(connection: Transaction, document: str) -> bool:
     return bool(connection.execute(select(part)).scalar())
 
 
-def waiting(connection: Transaction, document: str, *, lock: bool = False) -> RowMapping | None:
-    """The document's row, ``None`` where it does not wait any more."""
-    found = select(items).where(items.c.id == document, *_WAITS)
+def waiting(connection: Transaction, document: str, *, lock: bool = False) -> WholeItem | None:
+    """The document, ``None`` where it does not wait any more."""
+    found = select(*WHOLE_ITEM).where(items.c.id == document, *_WAITS)
     if lock:
         found = found.with_for_update(skip_locked=True)
-    return connection.execute(found).mappings().first()
+    row = connection.execute(found).first()
+    return None if row is None else WholeItem.from_row(row)
 
 
 def soon(connection: Transaction, document: str) -> None:
@@ -115,20 +120,20 @@ def as_one(connection: Transaction, document: str) -> None:
     connection.execute(update(items).where(items.c.id == document, *_WAITS).values(**values))
 
 
-def shared(document: RowMapping, new: NewItem, span: tuple[int, int], share: int) -> NewItem:
+def shared(document: Document, new: NewItem, span: tuple[int, int], share: int) -> NewItem:
     """A part of the document, which has ``share`` parts: its pieces from one to before another.
 
     Raises ``InvalidItem`` where nothing of ``max_cost`` is left for it.
     """
-    demands = {name: document[name] for name in _SHARED}
+    demands = {name: getattr(document, name) for name in _SHARED}
     # What joins inherits from the pieces, and these from the document.
-    demands["inherits"] = new.inherits or document["inherits"]
-    if document["max_cost"] is not None:
-        demands["max_cost"] = document["max_cost"] // share
+    demands["inherits"] = new.inherits or document.inherits
+    if document.max_cost is not None:
+        demands["max_cost"] = document.max_cost // share
         if not demands["max_cost"]:
             raise InvalidItem(f"its max_cost is nothing for each of {share} items")
     split = {"from": span[0], "to": span[1]}
-    return replace(new, **demands, part_of=document["id"], split=split)
+    return replace(new, **demands, part_of=document.id, split=split)
 
 
 def joining(connection: Transaction, new: NewItem, part: Mapping[str, Any]) -> NewItem | None:
@@ -136,13 +141,13 @@ def joining(connection: Transaction, new: NewItem, part: Mapping[str, Any]) -> N
 
     Locks the document; ``None`` where it does not wait any more, and nothing is to be joined.
     """
-    found = select(items).where(items.c.id == part["document"], *_WAITS).with_for_update()
-    if (document := connection.execute(found).mappings().first()) is None:
+    found = select(*WHOLE_ITEM).where(items.c.id == part["document"], *_WAITS)
+    if (row := connection.execute(found.with_for_update()).first()) is None:
         return None
-    return shared(document, new, (part["from"], part["to"]), part["parts"])
+    return shared(WholeItem.from_row(row), new, (part["from"], part["to"]), part["parts"])
 
 
-def cut(connection: Transaction, document: RowMapping, made: Cut, now: int, deadline: int) -> None:
+def cut(connection: Transaction, document: WholeItem, made: Cut, now: int, deadline: int) -> None:
     """Commit the parts of a document whose row the caller has locked; from now on it waits.
 
     ``deadline``: that of the document and all its parts, in epoch microseconds.
@@ -155,9 +160,9 @@ def cut(connection: Transaction, document: RowMapping, made: Cut, now: int, dead
     insert_many(connection, promises, rows)
     for group, size in made.chords.items():
         chords.announce(connection, group, size, ours=True)
-    split = {**document["split"], "spans": list(made.spans), "joined": list(made.joined)}
+    split = {**(document.split or {}), "spans": list(made.spans), "joined": list(made.joined)}
     values = {"split": split, "ready_at": now + AGAIN_US, "deadline": deadline}
-    connection.execute(update(items).where(items.c.id == document["id"]).values(**values))
+    connection.execute(update(items).where(items.c.id == document.id).values(**values))
 
 
 def give_deadline(connection: Transaction, document: str, deadline: int) -> None:

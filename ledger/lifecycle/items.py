@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_insert, update_many, upsert
 from tierqueue.ledger.contents import kept
 from tierqueue.ledger.contents.kept import Content
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
+from tierqueue.ledger.records import ATTEMPT, Attempt
 from tierqueue.ledger.results import promises, spent
 from tierqueue.ledger.results.promises import Ending, Ends, Promise
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
+from tierqueue.ledger.whole_item import WHOLE_ITEM, WholeItem
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Latency
 from tierqueue.router.lifecycle import ENDS, MOVES, State, Wait
@@ -291,12 +293,13 @@ def cancel(connection: Connection, item_ids: Sequence[str], by: str) -> Ends:
     return end(connection, deaths, State.CANCELLED, at)
 
 
-def get(connection: Connection, item_id: str) -> RowMapping | None:
-    """One item's row, or ``None``."""
-    return connection.execute(select(items).where(items.c.id == item_id)).mappings().first()
+def get(connection: Connection, item_id: str) -> WholeItem | None:
+    """One item, or ``None``."""
+    row = connection.execute(select(*WHOLE_ITEM).where(items.c.id == item_id)).first()
+    return None if row is None else WholeItem.from_row(row)
 
 
-def history(connection: Connection, item_id: str) -> list[RowMapping]:
+def history(connection: Connection, item_id: str) -> list[Attempt]:
     """The item's attempts in the order of their fences, each with its outcome and cost."""
-    found = select(attempts).where(attempts.c.item_id == item_id).order_by(attempts.c.fence)
-    return list(connection.execute(found).mappings())
+    found = select(*ATTEMPT).where(attempts.c.item_id == item_id).order_by(attempts.c.fence)
+    return [Attempt.from_row(row) for row in connection.execute(found)]

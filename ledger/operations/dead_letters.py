@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, update_many
@@ -12,22 +12,63 @@ from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.lifecycle.items import Death
 from tierqueue.ledger.operations import erasure
+from tierqueue.ledger.records import Attempt
 from tierqueue.ledger.results import chords, promises, sinks
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
+from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.errors import InvalidItem, Undecodable
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
-
-_SHOWN = (
-    *("id", "task", "reason", "tier", "deployment", "budget", "job_id", "job_index"),
-    *("error", "spent", "calls", "submitted_at", "ended_at", "erased_at"),
-)
+from tierqueue.router.money import NanoUSD
 
 NO_WAY_BACK = (InvalidItem.reason, Undecodable.reason)
 """Reasons of dead letters that hold no call: it has to be made again, corrected."""
+
+
+class DeadLetter(NamedTuple):
+    """An item that ended without an answer, as it is listed."""
+
+    id: str
+    """The item's."""
+    task: str
+    """The name of its task type."""
+    reason: str
+    """Why it is dead, as a code."""
+    tier: str | None
+    """Where it was routed to last."""
+    deployment: str | None
+    """Which of the tier's deployments."""
+    budget: str | None
+    """Who paid."""
+    job_id: str | None
+    """The file that it came in."""
+    job_index: int | None
+    """Which row of its job, from 0."""
+    error: Mapping[str, Any] | None
+    """What ended it: ``reason``, ``message``, ``fields``."""
+    spent: NanoUSD
+    """Nano-dollars, over all its attempts."""
+    calls: int
+    """Calls made that count towards the retry budget."""
+    submitted_at: int
+    """Epoch microseconds."""
+    ended_at: int
+    """Epoch microseconds."""
+    erased_at: int | None
+    """Epoch microseconds: when its payloads went."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The dead letter of a row of its columns, in its order."""
+        return cls._make(row)
+
+    @property
+    def message(self) -> str | None:
+        """Why it is dead, in words."""
+        return (self.error or {}).get("message")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +94,18 @@ Place = tuple[int, str]
 
 def listed(
     connection: Transaction, wanted: Wanted, limit: int, before: Place | None = None
-) -> Sequence[RowMapping]:
+) -> list[DeadLetter]:
     """A page of dead letters, the newest first; the next page begins ``before`` its last row."""
-    found = _matching(select(*(items.c[name] for name in _SHOWN)), wanted)
+    found = _matching(select(*(items.c[name] for name in DeadLetter._fields)), wanted)
     if before is not None:
         ended_at, item_id = before
         older = and_(items.c.ended_at == ended_at, items.c.id < item_id)
         found = found.where(or_(items.c.ended_at < ended_at, older))
     ordered = found.order_by(items.c.ended_at.desc(), items.c.id.desc())
-    return connection.execute(ordered.limit(limit)).mappings().all()
+    return [DeadLetter.from_row(row) for row in connection.execute(ordered.limit(limit))]
 
 
-def show(connection: Transaction, item_id: str) -> tuple[RowMapping, list[RowMapping]] | None:
+def show(connection: Transaction, item_id: str) -> tuple[WholeItem, list[Attempt]] | None:
     """One item, whatever its state, and its attempts; ``None`` if there is no such item."""
     if (item := work.get(connection, item_id)) is None:
         return None

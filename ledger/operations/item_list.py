@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     ColumnElement,
-    RowMapping,
     and_,
     func,
     literal,
@@ -22,14 +21,51 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import actions, attempts, items, promises
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import State
-
-_SHOWN = (
-    *("id", "task", "state", "reason", "tier", "deployment", "budget", "job_id", "job_index"),
-    *("calls", "spent", "held", "ready_at", "submitted_at", "ended_at"),
-)
+from tierqueue.router.money import NanoUSD
 
 _FEW = 5_000
 """Items in one state that are sorted in no time; more of them are met soon on the way back."""
+
+
+class Listed(NamedTuple):
+    """An item as it is listed."""
+
+    id: str
+    """A UUID of version 7."""
+    task: str
+    """The name of its task type."""
+    state: State
+    """Where it is."""
+    reason: str | None
+    """Why it waits or ended, as a code."""
+    tier: str | None
+    """Where it was routed to last."""
+    deployment: str | None
+    """Which of the tier's deployments."""
+    budget: str | None
+    """Who pays."""
+    job_id: str | None
+    """The file that it came in."""
+    job_index: int | None
+    """Which row of its job, from 0."""
+    calls: int
+    """Calls made that count towards the retry budget."""
+    spent: NanoUSD
+    """Nano-dollars, over all its attempts."""
+    held: NanoUSD
+    """Nano-dollars that its open attempt holds."""
+    ready_at: int
+    """Epoch microseconds: when it may go on, or, queued, when its slice is overdue."""
+    submitted_at: int
+    """Epoch microseconds."""
+    ended_at: int | None
+    """Epoch microseconds."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The item of a row of its columns, in its order."""
+        item = cls._make(row)
+        return item._replace(state=State(item.state))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +88,7 @@ class Meant:
 
 def newest(
     connection: Transaction, meant: Meant, limit: int, after: str | None = None
-) -> Sequence[RowMapping]:
+) -> list[Listed]:
     """A page of items; the next one comes ``after`` the id of its last row."""
     stated = {
         items.c.task: meant.task,
@@ -61,7 +97,7 @@ def newest(
         items.c.budget: meant.budget,
         items.c.job_id: meant.job,
     }
-    found = select(*(items.c[name] for name in _SHOWN)).where(
+    found = select(*(items.c[name] for name in Listed._fields)).where(
         *(column == value for column, value in stated.items() if value is not None)
     )
     if meant.reason is not None:
@@ -83,7 +119,7 @@ def newest(
         place = tuple_(literal(at), literal(after))
         found = found.where(tuple_(items.c.submitted_at, items.c.id) < place)
     ordered = found.order_by(first.desc(), items.c.id.desc()).limit(limit)
-    return connection.execute(ordered).mappings().all()
+    return [Listed.from_row(row) for row in connection.execute(ordered)]
 
 
 class Recorded(NamedTuple):

@@ -10,6 +10,7 @@ from tornado.escape import xhtml_escape
 from tornado.ioloop import IOLoop
 
 from tierqueue.ledger.lifecycle import items
+from tierqueue.ledger.records import Attempt
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.simulated import of_items
 from tierqueue.ledger.session import Ledger
@@ -75,28 +76,27 @@ def item_as_task(
         made_up = of_items(connection, [item_id], simulated)
     if row is None:
         return None
-    state = State(row["state"])
     shown: dict[str, Any] = {
         "item": item_id,
-        "ledger_state": state.value,
-        "reason": row["reason"],
-        "why": message_of(row["error"]) or None,
-        "tier": row["tier"],
-        "deployment": row["deployment"],
-        "cost": format_usd(row["spent"]),
-        "held": format_usd(row["held"]) if row["held"] else None,
-        "budget": row["budget"],
-        "job": row["job_id"],
+        "ledger_state": row.state.value,
+        "reason": row.reason,
+        "why": message_of(row.error) or None,
+        "tier": row.tier,
+        "deployment": row.deployment,
+        "cost": format_usd(row.spent),
+        "held": format_usd(row.held) if row.held else None,
+        "budget": row.budget,
+        "job": row.job_id,
         "attempts": [_attempt(attempt) for attempt in history] or None,
     }
     if made_up:
         shown["simulated"] = "its money and answers are made up: no provider was asked"
-    return LedgerTask(task_id, row["task"], _STATES.get(state, "RECEIVED"), shown), bool(of_call)
+    return LedgerTask(task_id, row.task, _STATES.get(row.state, "RECEIVED"), shown), bool(of_call)
 
 
-def _attempt(attempt: Any) -> str:
-    cost = "" if attempt["cost"] is None else f", {format_usd(attempt['cost'])}"
-    return f"{attempt['deployment']}: {attempt['outcome'] or 'running'}{cost}"
+def _attempt(attempt: Attempt) -> str:
+    cost = "" if attempt.cost is None else f", {format_usd(attempt.cost)}"
+    return f"{attempt.deployment}: {attempt.outcome or 'running'}{cost}"
 
 
 def _is_worker(worker: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Signature
 
 from tierqueue.ledger.lifecycle import documents
-from tierqueue.ledger.lifecycle.documents import Cut, DocumentEnd
+from tierqueue.ledger.lifecycle.documents import Cut, Document, DocumentEnd
 from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
 from tierqueue.ledger.records import Part
 from tierqueue.ledger.results.promises import Promise
@@ -38,18 +38,14 @@ _ASKED: Mapping[str, ItemTask[..., Any]] = {task.name: task for task in (ask, su
 
 
 class JobDocument:
-    """A document by the row of its item, which waits for its pieces."""
+    """A document by its item, which waits for its pieces or is not submitted yet."""
 
-    def __init__(self, row: Any) -> None:
-        self._row = row
-        self._task = _ASKED[row["task"]]
-        self._join = JOINED_BY[row["task"]]
-        self._how: Mapping[str, Any] = row["split"]
-
-    @classmethod
-    def of_new(cls, new: NewItem) -> "JobDocument":
-        """One that is not submitted yet."""
-        return cls({name: getattr(new, name) for name in NewItem.__slots__})
+    def __init__(self, item: Document) -> None:
+        assert item.split is not None, item.id
+        self._item = item
+        self._task = _ASKED[item.task]
+        self._join = JOINED_BY[item.task]
+        self._how = item.split
 
     @property
     def always(self) -> bool:
@@ -58,19 +54,24 @@ class JobDocument:
 
     @cached_property
     def _chunks(self) -> list[tuple[int, str]]:
-        found = chunked(self._row["arguments"]["text"], self._how["characters"])
+        found = chunked(self._arguments["text"], self._how["characters"])
         return [(start, text) for start, text in found if text.strip()]
+
+    @property
+    def _arguments(self) -> Mapping[str, Any]:
+        assert self._item.arguments is not None, self._item.id
+        return self._item.arguments
 
     @cached_property
     def _own(self) -> dict[str, Any]:
-        return {name: said for name, said in self._row["arguments"].items() if name != "text"}
+        return {name: said for name, said in self._arguments.items() if name != "text"}
 
     @cached_property
     def _pieces(self) -> list[NewItem]:
         made = []
         for at, (_, text) in enumerate(self._chunks):
             new = self._task.new_item((), {**self._own, "text": text}, item_id=new_id())
-            made.append(documents.shared(self._row, new, (at, at + 1), self._count))
+            made.append(documents.shared(self._item, new, (at, at + 1), self._count))
         return made
 
     @property
@@ -83,8 +84,8 @@ class JobDocument:
         """Whether it costs less whole or in pieces; raises ``InvalidItem`` for what is no item."""
         from tierqueue.tasks.routing.splitting import compare
 
-        whole = self._task.new_item((), self._row["arguments"], item_id="whole")
-        whole = documents.shared(self._row, whole, (0, len(self._chunks)), 1)
+        whole = self._task.new_item((), self._arguments, item_id="whole")
+        whole = documents.shared(self._item, whole, (0, len(self._chunks)), 1)
         return compare(whole, self.calls, policy, conditions, counter)
 
     @property
@@ -119,7 +120,7 @@ class JobDocument:
                 self._place(group, body, groups, places)
                 above.append((body, *span))
             level = above
-        last = self._task.s().set(task_id=self._row["id"], **{PART: {"document": self._row["id"]}})
+        last = self._task.s().set(task_id=self._item.id, **{PART: {"document": self._item.id}})
         self._place(level, self._allowing(last), groups, places)
         self._nest(places)
         made = [_promise(new, self._task.name, places[id(new)]) for new in pieces]
@@ -128,7 +129,7 @@ class JobDocument:
         return Cut(pieces, made, groups, spans, joined)
 
     def _joining(self, join: ItemTask[..., Any], span: tuple[int, int]) -> Signature:
-        part = {"document": self._row["id"], "from": span[0], "to": span[1], "parts": self._count}
+        part = {"document": self._item.id, "from": span[0], "to": span[1], "parts": self._count}
         own = {
             name: self._own[name] for name in join.arguments_model.model_fields if name in self._own
         }
@@ -185,9 +186,9 @@ class JobDocument:
         what = f"what joins its pieces {first.span[0] + 1} to {first.span[1]}"
         if first.span[1] - first.span[0] == 1:
             what = f"piece {first.span[1]} of {len(self._how['spans'])}"
-        fields = {"item": self._row["id"], "parts": [part.id for part in dead]}
+        fields = {"item": self._item.id, "parts": [part.id for part in dead]}
         message = f"{what} (characters {start} to {end}) has no answer: {error}"
-        death = Death(self._row["id"], _reason(first), message, fields)
+        death = Death(self._item.id, _reason(first), message, fields)
         spent = sum(part.spent for part in parts)
         bound = sum(part.bound or 0 for part in dead)
         return DocumentEnd(None, death, spent, bound, first.tier, first.deployment)
@@ -205,8 +206,8 @@ class JobDocument:
             output, conflicts = dict(found.values), dict(found.conflicts)
         receipt = {
             **(last[-1].receipt or {}),
-            "item": self._row["id"],
-            "task": self._row["task"],
+            "item": self._item.id,
+            "task": self._item.task,
             "attempts": sum(part.calls for part in parts),
             "tokens": {
                 "input": sum(one.get("input") or 0 for one in tokens),

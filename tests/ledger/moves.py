@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import select
 
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.ceilings import books
@@ -12,11 +12,12 @@ from tierqueue.ledger.lifecycle.claims import Claim, Claimant, Claims
 from tierqueue.ledger.lifecycle.items import NewItem, new_id
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.lifecycle.settlements import Settled, Settlement
-from tierqueue.ledger.records import Item
+from tierqueue.ledger.records import Attempt, Item
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import balances
+from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import CeilingRule
@@ -194,13 +195,13 @@ class Moves:
             for rule in rules:
                 books.put(connection, rule, by=by, now=database_now(connection))
 
-    def row(self, item_id: str) -> RowMapping:
+    def row(self, item_id: str) -> WholeItem:
         with self.ledger.read() as connection:
             found = items.get(connection, item_id)
         assert found is not None
         return found
 
-    def history(self, item_id: str) -> list[RowMapping]:
+    def history(self, item_id: str) -> list[Attempt]:
         with self.ledger.read() as connection:
             return items.history(connection, item_id)
 

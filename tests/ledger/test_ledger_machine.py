@@ -280,7 +280,9 @@ class LedgerMachine(ReviewRules):
                 self.answers[each.item.id] = each.fence
             return
         unchanged = ("state", "fence", "output", "receipt", "error", "ended_at", "held", "reason")
-        assert [before[name] for name in unchanged] == [after[name] for name in unchanged]
+        assert [getattr(before, name) for name in unchanged] == [
+            getattr(after, name) for name in unchanged
+        ]
         if key in self.doubtful:
             self.seen["corrected"] += 1
             self.doubtful.discard(key)
@@ -298,7 +300,7 @@ class LedgerMachine(ReviewRules):
     def replay(self) -> None:
         with self.ledger.write() as connection:
             dead = dead_letters.listed(connection, dead_letters.Wanted(), 2)
-            for item_id in dead_letters.replay(connection, [row["id"] for row in dead], "ada"):
+            for item_id in dead_letters.replay(connection, [row.id for row in dead], "ada"):
                 assert self.ends.pop(item_id) == State.DEAD
                 self.seen["replayed"] += 1
 

@@ -56,15 +56,15 @@ class Documents:
     def _look_at(self, document: str) -> None:
         with self._ledger.read() as connection:
             row, now = documents.waiting(connection, document), database_now(connection)
-        if row is None or row["ready_at"] > now:
+        if row is None or row.ready_at > now:
             return
         # What takes long is done by one stage; whatever ends from here on has it looked at again.
         with self._ledger.write() as connection:
             if not documents.take(connection, document, now, now + AGAIN_US):
                 return
-        deadline = row["deadline"] or self._deadline(row["task"], now)
-        if "spans" in row["split"]:
-            if row["deadline"] is None:
+        deadline = row.deadline or self._deadline(row.task, now)
+        if "spans" in (row.split or ()):
+            if row.deadline is None:
                 with self._ledger.write() as connection:
                     documents.give_deadline(connection, document, deadline)
             with self._ledger.read() as connection:
@@ -73,7 +73,7 @@ class Documents:
             self._end(document)
             return
         try:
-            self._begin(document, JobDocument({**row, "deadline": deadline}), deadline)
+            self._begin(document, JobDocument(row._replace(deadline=deadline)), deadline)
         except InvalidItem as error:
             self._refuse(document, error)
 
@@ -88,7 +88,7 @@ class Documents:
         cut = None if self._whole(found) else found.cut()
         with self._ledger.write() as connection:
             row = documents.waiting(connection, document, lock=True)
-            if row is None or "spans" in row["split"]:
+            if row is None or "spans" in (row.split or ()):
                 return
             if cut is None:
                 documents.as_one(connection, document)

@@ -106,7 +106,7 @@ def show(item_id: str, as_json: bool) -> None:
             raise InvalidItem(f"item {item_id} waits for no review")
         row = items.get(connection, item_id)
         assert row is not None
-        arguments, refused = row["arguments"], reviews.refused(connection, item_id)
+        arguments, refused = row.arguments, reviews.refused(connection, item_id)
         names = simulated_known(connection)
         made_up = of_items(connection, [item_id], names)
     if as_json:

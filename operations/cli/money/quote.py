@@ -133,7 +133,7 @@ def quote(
         def calls_of(new: NewItem) -> Sequence[NewItem]:
             if new.split is None:
                 return [new]
-            document = JobDocument.of_new(new)
+            document = JobDocument(new)
             whole = not (document.always or document.compared(policy, conditions, counter).split)
             return [replace(new, split=None)] if whole else document.calls
 

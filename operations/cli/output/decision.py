@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tierqueue.operations.cli.output.document_parts import is_document
 from tierqueue.operations.cli.output.printing import duration, moment
 from tierqueue.operations.cli.output.simulated import marked
-from tierqueue.operations.cli.output.timeline import OUTCOMES, Row, headline, is_simulated
+from tierqueue.operations.cli.output.timeline import OUTCOMES, headline, is_simulated
 from tierqueue.router.item import Below
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.second_answers import Beside
-    from tierqueue.ledger.records import Part
+    from tierqueue.ledger.records import Attempt, Part
+    from tierqueue.ledger.whole_item import WholeItem
 
 Section = tuple[str, list[str]]
 """A heading and the sentences below it."""
@@ -25,8 +25,8 @@ FORMER_RULES = {"dearer": "more_expensive"}
 
 
 def sections(
-    item: Row,
-    attempts: Sequence[Row],
+    item: WholeItem,
+    attempts: Sequence[Attempt],
     parts: Sequence[Part],
     beside: Sequence[Beside],
     in_force: str | None,
@@ -56,12 +56,12 @@ def sections(
     return [(heading, lines) for heading, lines in found if lines]
 
 
-def refusals(item: Row) -> list[Mapping[str, str]]:
+def refusals(item: WholeItem) -> list[Mapping[str, str]]:
     """The deployments that were not chosen, each with the rule it breaks under its present code.
 
     They stand in the item's last route, or in its error where it has none.
     """
-    route, error = item["route"], item["error"] or {}
+    route, error = item.route, item.error or {}
     without = (error.get("fields") or {}).get("refusals")
     found = without if without is not None else (route or {}).get("refusals", [])
     return [
@@ -69,69 +69,68 @@ def refusals(item: Row) -> list[Mapping[str, str]]:
     ]
 
 
-def _signals(item: Row) -> Iterator[str]:
-    messages = count(item["messages"], "message")
-    yield f"a prompt of {item['prompt_bytes']:,} bytes in {messages}"
-    route = item["route"] or {}
+def _signals(item: WholeItem) -> Iterator[str]:
+    messages = count(item.messages, "message")
+    yield f"a prompt of {item.prompt_bytes:,} bytes in {messages}"
+    route = item.route or {}
     if "input_tokens" in route:
         tokens = f"{route['input_tokens']:,} tokens in and {route['output_tokens']:,} out"
         yield f"at {route['deployment']} it can take {tokens} at the most"
     else:
-        yield f"an answer of {item['output_limit']:,} tokens at the most"
-    refused = item["refused_by"] or ()
+        yield f"an answer of {item.output_limit:,} tokens at the most"
+    refused = item.refused_by or ()
     if refused:
         yield f"refused so far: the answer of {', '.join(refused)}"
-    for name, why in sorted((item["too_small"] or {}).items()):
+    for name, why in sorted((item.too_small or {}).items()):
         yield f"too large for {name} ({why})"
 
 
-def _demands(item: Row) -> Iterator[str]:
-    stated = item["stated"]
-    own = item if stated is None else stated
+def _demands(item: WholeItem) -> Iterator[str]:
+    own = item._asdict() if item.stated is None else item.stated
     for name in ("risk", "sensitivity", "latency", "floor", "budget"):
-        if item[name] is not None:
-            yield f"{name} {item[name]}, {_said_by(own, name)}"
-    if item["inherits"] is not None:
+        if (demand := getattr(item, name)) is not None:
+            yield f"{name} {demand}, {_said_by(own, name)}"
+    if item.inherits is not None:
         before = "what stood before it in its chain"
-        if item["second_to"] is not None:
+        if item.second_to is not None:
             before = "the item that it answers a second time"
-        elif item["part_of"] is not None:
+        elif item.part_of is not None:
             before = "the document that it is a part of"
-        yield f"at least as guarded as {before}: {item['inherits']}"
-    if item["max_cost"] is not None:
-        yield f"max_cost {format_usd(item['max_cost'])}, {_said_by(own, 'max_cost')}"
-    if item["deadline"] is not None:
-        yield f"an answer by {moment(item['deadline'])}"
-    if item["min_confidence"] is not None:
-        yield f"a confidence of at least {item['min_confidence']:g}"
-    for event, tier in sorted((item["fallback"] or {}).items()):
+        yield f"at least as guarded as {before}: {item.inherits}"
+    if item.max_cost is not None:
+        yield f"max_cost {format_usd(item.max_cost)}, {_said_by(own, 'max_cost')}"
+    if item.deadline is not None:
+        yield f"an answer by {moment(item.deadline)}"
+    if item.min_confidence is not None:
+        yield f"a confidence of at least {item.min_confidence:g}"
+    for event, tier in sorted((item.fallback or {}).items()):
         yield f"it may fall back to {tier} {event.replace('_', ' ')}"
 
 
-def _said_by(own: Row, name: str) -> str:
+def _said_by(own: Mapping[str, object], name: str) -> str:
     return "by the item itself" if own.get(name) is not None else "by the policy"
 
 
-def _chosen(item: Row, simulated: Collection[str]) -> Iterator[str]:
-    if item["tier"] in set(Below):
-        yield f"nowhere: {Below(item['tier']).in_words} answered, and no model was called"
-        yield from (str(reason) for reason in (item["receipt"] or {}).get("why", ()))
+def _chosen(item: WholeItem, simulated: Collection[str]) -> Iterator[str]:
+    if item.tier in set(Below):
+        yield f"nowhere: {Below(item.tier).in_words} answered, and no model was called"
+        yield from (str(reason) for reason in (item.receipt or {}).get("why", ()))
         return
-    if is_document(item):
+    if item.is_document:
         yield "nowhere as a whole: it is done in pieces, and each of its parts goes its own way"
-        yield f"`tierqueue item show {item['id']}` lists them, `tierqueue why` says why of each"
+        yield f"`tierqueue item show {item.id}` lists them, `tierqueue why` says why of each"
         return
-    route = item["route"]
+    route = item.route
     if not route or "tier" not in route:
-        if item["error"] is None:
+        if item.error is None:
             yield "nowhere yet: the routing stage has not looked at it"
         return
     bound = format_usd(route["bound"])
     where = marked(f"{route['deployment']} ({route['tier']})", route["deployment"] in simulated)
     yield f"{where}, for {bound} at the most"
     yield from (str(reason) for reason in route["reasons"])
-    if item["degraded"]:
-        fell = item["degraded"]
+    if item.degraded:
+        fell = item.degraded
         yield f"it fell back from {fell['from']} to {fell['to']} on {fell['on']}"
 
 
@@ -140,40 +139,40 @@ def _refused(refusal: Mapping[str, str], simulated: Collection[str]) -> str:
     return f"{who}: {refusal['why']} [{refusal['rule']}]"
 
 
-def _tried(number: int, attempt: Row, simulated: Collection[str]) -> str:
-    who = f"{number}. {attempt['deployment']} ({attempt['tier']})"
+def _tried(number: int, attempt: Attempt, simulated: Collection[str]) -> str:
+    who = f"{number}. {attempt.deployment} ({attempt.tier})"
     who = marked(who, is_simulated(attempt, simulated))
-    if attempt["ended_at"] is None:
-        return f"{who}: under way, {format_usd(attempt['held'])} held"
-    detail = attempt["detail"] or {}
-    outcome = str(attempt["outcome"])
+    if attempt.ended_at is None:
+        return f"{who}: under way, {format_usd(attempt.held)} held"
+    detail = attempt.detail or {}
+    outcome = str(attempt.outcome)
     said = OUTCOMES.get(outcome, outcome)
     why = [*detail.get("reasons", ()), *(detail[k] for k in ("kind", "message") if detail.get(k))]
     told = f"{said} ({'; '.join(map(str, why))})" if why else said
-    seconds = "" if attempt["seconds"] is None else f" in {duration(attempt['seconds'])}"
-    sure = "" if attempt["confidence"] is None else f", confidence {attempt['confidence']:.3f}"
-    return f"{who}: {told}; {format_usd(attempt['cost'] or 0)}{seconds}{sure}"
+    seconds = "" if attempt.seconds is None else f" in {duration(attempt.seconds)}"
+    sure = "" if attempt.confidence is None else f", confidence {attempt.confidence:.3f}"
+    return f"{who}: {told}; {format_usd(attempt.cost or 0)}{seconds}{sure}"
 
 
-def _again(item: Row, beside: Sequence[Beside], simulated: Collection[str]) -> Iterator[str]:
-    if item["second_to"] is not None:
-        asked = item["candidate"] or item["pinned"]
-        yield f"it answers a second time what {item['second_to']} was accepted for:"
-        yield f"{item['purpose']}, which asks {marked(str(asked), asked in simulated)} alone"
+def _again(item: WholeItem, beside: Sequence[Beside], simulated: Collection[str]) -> Iterator[str]:
+    if item.second_to is not None:
+        asked = item.candidate or item.pinned
+        yield f"it answers a second time what {item.second_to} was accepted for:"
+        yield f"{item.purpose}, which asks {marked(str(asked), asked in simulated)} alone"
     for one in beside:
         asked = marked(one.asked, one.asked in simulated)
         how = f"{one.purpose} at {asked}, {one.state.value}"
         yield f"{one.item} answers it a second time: {how}"
 
 
-def _decided(item: Row, in_force: str | None) -> Iterator[str]:
-    if item["policy"] is None:
+def _decided(item: WholeItem, in_force: str | None) -> Iterator[str]:
+    if item.policy is None:
         return
-    if in_force is None or item["policy"] == in_force:
-        yield f"policy {item['policy']}"
+    if in_force is None or item.policy == in_force:
+        yield f"policy {item.policy}"
     else:
-        yield f"policy {item['policy']}; the one in force now is {in_force}"
-    if prompt := (item["route"] or {}).get("prompt"):
+        yield f"policy {item.policy}; the one in force now is {in_force}"
+    if prompt := (item.route or {}).get("prompt"):
         yield f"asked under {prompt}, and not its task type's own instruction"
-    if predictor := (item["route"] or {}).get("predictor"):
+    if predictor := (item.route or {}).get("predictor"):
         yield f"predictor {predictor}"

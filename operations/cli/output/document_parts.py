@@ -12,14 +12,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.records import Part
-
-Row = Mapping[Any, Any]
-"""An item's row."""
-
-
-def is_document(item: Row) -> bool:
-    """Whether the item is done in pieces, as items of their own."""
-    return item["split"] is not None and item["part_of"] is None
+    from tierqueue.ledger.whole_item import WholeItem
 
 
 def spent(parts: Sequence[Part]) -> NanoUSD:
@@ -27,24 +20,24 @@ def spent(parts: Sequence[Part]) -> NanoUSD:
     return NanoUSD(sum(part.spent for part in parts))
 
 
-def line(item: Row, parts: Sequence[Part], simulated: Collection[str] = ()) -> str | None:
+def line(item: WholeItem, parts: Sequence[Part], simulated: Collection[str] = ()) -> str | None:
     """What an item has to do with a document in pieces, in a line; ``None``: nothing.
 
     ``simulated``: the ids of items whose money is.
     """
-    if item["part_of"] is not None:
-        return f"of document {item['part_of']}: {_pieces(item['split'])}"
-    if item["split"] is None:
+    if item.split is None:
         return None
-    if "spans" not in item["split"]:
-        return f"a document, in pieces of {item['split']['characters']:,} characters"
+    if item.part_of is not None:
+        return f"of document {item.part_of}: {_pieces(item.split)}"
+    if "spans" not in item.split:
+        return f"a document, in pieces of {item.split['characters']:,} characters"
     calls = count(sum(part.calls for part in parts), "call")
-    pieces = count(len(item["split"]["spans"]), "piece")
-    whole = f"{marked(format_usd(spent(parts)), item['id'] in simulated)} spent on {calls}"
+    pieces = count(len(item.split["spans"]), "piece")
+    whole = f"{marked(format_usd(spent(parts)), item.id in simulated)} spent on {calls}"
     return f"a document of {pieces}: {count(len(parts), 'item')}, {whole}"
 
 
-def shown(item: Row, parts: Sequence[Part]) -> list[dict[str, Any]]:
+def shown(item: WholeItem, parts: Sequence[Part]) -> list[dict[str, Any]]:
     """Each part for scripts: its pieces from one to before another, and characters of the text."""
     return [
         {
@@ -59,7 +52,7 @@ def shown(item: Row, parts: Sequence[Part]) -> list[dict[str, Any]]:
     ]
 
 
-def print_parts(item: Row, parts: Sequence[Part], simulated: Collection[str]) -> None:
+def print_parts(item: WholeItem, parts: Sequence[Part], simulated: Collection[str]) -> None:
     """A line a part, what joins behind what it joins; ``simulated`` are ids of items."""
     table(
         [
@@ -94,6 +87,7 @@ def _pieces(split: Mapping[str, int]) -> str:
     return f"piece {last}" if first == last else f"joins {first} to {last}"
 
 
-def _characters(item: Row, part: Part) -> tuple[int, int]:
-    spans = item["split"]["spans"]
+def _characters(item: WholeItem, part: Part) -> tuple[int, int]:
+    assert item.split is not None
+    spans = item.split["spans"]
     return spans[part.split["from"]][0], spans[part.split["to"] - 1][1]

@@ -33,7 +33,7 @@ from tierqueue.router.money import format_usd, parse_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.operations.dead_letters import Wanted
+    from tierqueue.ledger.operations.dead_letters import DeadLetter, Wanted
     from tierqueue.ledger.session import Ledger
 
 
@@ -57,7 +57,7 @@ def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
         wanted = wanted_by(ledger, **chosen)
         with ledger.read() as connection:
             rows = letters.listed(connection, wanted, limit)
-            ids = [row["id"] for row in rows]
+            ids = [row.id for row in rows]
             made_up = of_items(connection, ids, simulated_by_policy(connection))
             shown = ids_for_people(connection, ids)
         now = ledger.now()
@@ -65,8 +65,8 @@ def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
         emit(
             [
                 {
-                    **record(identified(row), money=MONEY, times=TIMES),
-                    "simulated": row["id"] in made_up,
+                    **record(identified(row._asdict()), money=MONEY, times=TIMES),
+                    "simulated": row.id in made_up,
                 }
                 for row in rows
             ]
@@ -85,14 +85,14 @@ def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
         ],
         [
             (
-                shown[row["id"]],
-                age(row["ended_at"], now),
-                moment(row["ended_at"]),
-                row["reason"],
-                row["task"],
-                row["tier"],
-                marked(format_usd(row["spent"]), row["id"] in made_up),
-                (row["error"] or {}).get("message"),
+                shown[row.id],
+                age(row.ended_at, now),
+                moment(row.ended_at),
+                row.reason,
+                row.task,
+                row.tier,
+                marked(format_usd(row.spent), row.id in made_up),
+                row.message,
             )
             for row in rows
         ],
@@ -177,22 +177,21 @@ def export(file: str, payload: bool, as_json: bool, **chosen: str | None) -> Non
         say(f"{count(written, 'dead letter')} in {file}")
 
 
-def _exported(ledger: Ledger, row: Any, *, payload: bool) -> dict[str, Any]:
+def _exported(ledger: Ledger, letter: DeadLetter, *, payload: bool) -> dict[str, Any]:
     from tierqueue.ledger.operations import dead_letters as letters
     from tierqueue.ledger.results.simulated import of_items
 
     with ledger.read() as connection:
-        shown = letters.show(connection, row["id"])
-        made_up = of_items(connection, [row["id"]], simulated_by_policy(connection))
-    item, attempts = shown if shown is not None else (row, [])
-    told = record(identified(row), money=MONEY, times=TIMES)
-    told["simulated"] = row["id"] in made_up
+        shown = letters.show(connection, letter.id)
+        assert shown is not None, letter.id
+        made_up = of_items(connection, [letter.id], simulated_by_policy(connection))
+    item, attempts = shown
+    told = record(identified(letter._asdict()), money=MONEY, times=TIMES)
+    told["simulated"] = letter.id in made_up
     told["attempts"] = [
-        record(identified(attempt), money=MONEY, times=TIMES) for attempt in attempts
+        record(identified(attempt._asdict()), money=MONEY, times=TIMES) for attempt in attempts
     ]
-    return (
-        {**told, "arguments": item["arguments"], "metadata": item["metadata"]} if payload else told
-    )
+    return {**told, "arguments": item.arguments, "metadata": item.metadata} if payload else told
 
 
 @dead_letters.command(epilog="Example: tierqueue dead-letters discard --job 01a1fb7f-603c --yes")

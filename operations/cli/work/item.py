@@ -110,15 +110,15 @@ def list_(
         last = None if after is None else item_named(connection, after)
         refuse_unknown(connection, filters)
         rows = item_list.newest(connection, meant, limit, last)
-        made_up = of_items(connection, [row["id"] for row in rows], simulated_by_policy(connection))
-        shown = ids_for_people(connection, [row["id"] for row in rows])
+        made_up = of_items(connection, [row.id for row in rows], simulated_by_policy(connection))
+        shown = ids_for_people(connection, [row.id for row in rows])
         now = database_now(connection)
     if as_json:
         emit(
             [
                 {
-                    **record(identified(row), money=MONEY, times=TIMES),
-                    "simulated": row["id"] in made_up,
+                    **record(identified(row._asdict()), money=MONEY, times=TIMES),
+                    "simulated": row.id in made_up,
                 }
                 for row in rows
             ]
@@ -140,24 +140,24 @@ def list_(
         ],
         [
             (
-                shown[row["id"]],
-                age(row["submitted_at"], now),
-                row["state"],
-                row["reason"],
-                row["task"],
-                row["tier"],
-                marked(format_usd(row["spent"]), row["id"] in made_up),
-                row["calls"],
-                row["budget"],
-                row["job_id"],
-                moment(row["submitted_at"]),
+                shown[row.id],
+                age(row.submitted_at, now),
+                row.state,
+                row.reason,
+                row.task,
+                row.tier,
+                marked(format_usd(row.spent), row.id in made_up),
+                row.calls,
+                row.budget,
+                row.job_id,
+                moment(row.submitted_at),
             )
             for row in rows
         ],
         empty="no item is meant",
     )
     if len(rows) == limit:
-        say(f"there may be more: --after {rows[-1]['id']}", err=not on_terminal())
+        say(f"there may be more: --after {rows[-1].id}", err=not on_terminal())
 
 
 @item.command(epilog="Example: tierqueue item show 01a1fb7f-603c")
@@ -184,16 +184,15 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         item_id = item_named(connection, text)
         found = dead_letters.show(connection, item_id)
         assert found is not None
-        row, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
+        row, attempts = found
         owed = item_list.owed(connection, item_id)
-        done = item_list.done_to(connection, item_id, row["submitted_at"])
-        whole = document_parts.is_document(row)
-        parts = documents.parts_of(connection, item_id) if whole else []
+        done = item_list.done_to(connection, item_id, row.submitted_at)
+        parts = documents.parts_of(connection, item_id) if row.is_document else []
         names = simulated_by_policy(connection)
         made_up = of_items(connection, [item_id, *(part.id for part in parts)], names)
         now = database_now(connection)
     if as_json:
-        shown = {name: value for name, value in row.items() if payload or name not in _HIDDEN}
+        shown = {k: v for k, v in row._asdict().items() if payload or k not in _HIDDEN}
         _rename_rules(shown)
         emit(
             {
@@ -202,7 +201,8 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
                     "simulated": item_id in made_up,
                 },
                 "attempts": [
-                    record(identified(attempt), money=MONEY, times=TIMES) for attempt in attempts
+                    record(identified(attempt._asdict()), money=MONEY, times=TIMES)
+                    for attempt in attempts
                 ],
                 "parts": [
                     {**record(part, money=MONEY), "simulated": part["id"] in made_up}
@@ -228,7 +228,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         document_parts.print_parts(row, parts, made_up)
     for name in _HIDDEN if payload else ():
         mark = MARK if name == "output" and item_id in made_up else ""
-        say(f"{name}{mark}: {row[name]}")
+        say(f"{name}{mark}: {getattr(row, name)}")
 
 
 def _rename_rules(row: dict[str, Any]) -> None:

@@ -16,8 +16,9 @@ from tierqueue.router.lifecycle import State
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.operations.dead_letters import Wanted
+    from tierqueue.ledger.operations.dead_letters import DeadLetter, Wanted
     from tierqueue.ledger.session import Ledger, Transaction
+    from tierqueue.ledger.whole_item import WholeItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -159,13 +160,13 @@ class _Letter(NamedTuple):
         return f"{self.item_id} is {self.reason} and has no way back: {_SUBMIT_AGAIN}"
 
 
-def _letters(connection: Transaction, rows: Sequence[Any]) -> list[_Letter]:
+def _letters(connection: Transaction, found: Sequence[DeadLetter | WholeItem]) -> list[_Letter]:
     from tierqueue.ledger.operations import dead_letters as letters
 
-    gone = letters.beyond_replay(connection, [row["id"] for row in rows])
+    gone = letters.beyond_replay(connection, [letter.id for letter in found])
     return [
-        _Letter(row["id"], row["reason"], row["erased_at"] is not None, row["id"] in gone)
-        for row in rows
+        _Letter(letter.id, letter.reason or "", letter.erased_at is not None, letter.id in gone)
+        for letter in found
     ]
 
 
@@ -178,7 +179,7 @@ def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[_Letter]:
         for text in item_ids:
             item_id = item_named(connection, text)
             shown = letters.show(connection, item_id)
-            if shown is None or shown[0]["state"] != State.DEAD:
+            if shown is None or shown[0].state != State.DEAD:
                 raise InvalidItem(f"{item_id} is not a dead letter")
             found.append(shown[0])
         return _letters(connection, found)
@@ -193,7 +194,7 @@ def _matching(ledger: Ledger, wanted: Wanted) -> list[_Letter]:
     return found
 
 
-def pages(ledger: Ledger, wanted: Wanted) -> Iterator[Sequence[Any]]:
+def pages(ledger: Ledger, wanted: Wanted) -> Iterator[Sequence[DeadLetter]]:
     from tierqueue.ledger.operations import dead_letters as letters
 
     last: tuple[int, str] | None = None
@@ -203,4 +204,4 @@ def pages(ledger: Ledger, wanted: Wanted) -> Iterator[Sequence[Any]]:
         if not page:
             return
         yield page
-        last = (page[-1]["ended_at"], page[-1]["id"])
+        last = (page[-1].ended_at, page[-1].id)

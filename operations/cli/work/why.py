@@ -14,11 +14,11 @@ from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.decision import refusals, sections
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record, say
-from tierqueue.operations.cli.output.timeline import Row
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.second_answers import Beside
-    from tierqueue.ledger.records import Part
+    from tierqueue.ledger.records import Attempt, Part
+    from tierqueue.ledger.whole_item import WholeItem
 
 
 @click.command(epilog="Example: tierqueue why 01a1fb7f-603c")
@@ -40,16 +40,15 @@ def why(item_id: str, as_json: bool) -> None:
     with opened() as ledger, ledger.read() as connection:
         found = dead_letters.show(connection, item_named(connection, item_id))
         assert found is not None
-        item, attempts = dict(found[0]), [dict(attempt) for attempt in found[1]]
-        whole = document_parts.is_document(item)
-        parts = documents.parts_of(connection, item["id"]) if whole else []
-        beside = second_answers.of_item(connection, found[0]["id"])
+        item, attempts = found
+        parts = documents.parts_of(connection, item.id) if item.is_document else []
+        beside = second_answers.of_item(connection, item.id)
         in_force, now = policies.in_force(connection), database_now(connection)
         simulated = simulated_by_policy(connection)
-        made_up = of_items(connection, [item["id"]], simulated)
+        made_up = of_items(connection, [item.id], simulated)
     if as_json:
         told = _for_scripts(item, attempts, parts, beside, in_force)
-        emit({**told, "simulated": item["id"] in made_up})
+        emit({**told, "simulated": item.id in made_up})
         return
     said = sections(item, attempts, parts, beside, in_force, now, simulated, made_up)
     for number, (heading, lines) in enumerate(said):
@@ -73,34 +72,34 @@ _TIMES = ("deadline", "started_at", "ended_at")
 
 
 def _for_scripts(
-    item: Row,
-    attempts: Sequence[Row],
+    item: WholeItem,
+    attempts: Sequence[Attempt],
     parts: Sequence[Part],
     beside: Sequence[Beside],
     in_force: str | None,
 ) -> dict[str, Any]:
     """The same for scripts; a decision that was not made is null."""
-    route: Any = item["route"] or {}
+    route = item.route or {}
     chosen = {name: value for name, value in route.items() if name not in ("refusals", "terms")}
     return {
-        "item": item["id"],
-        "task": item["task"],
-        "state": item["state"],
-        "reason": item["reason"],
-        "spent_nanousd": document_parts.spent(parts) if parts else item["spent"],
+        "item": item.id,
+        "task": item.task,
+        "state": item.state,
+        "reason": item.reason,
+        "spent_nanousd": document_parts.spent(parts) if parts else item.spent,
         "parts": [part.id for part in parts],
-        "signals": {name: item[name] for name in _SIGNALS},
-        "demands": record({k: item[k] for k in _DEMANDS}, money=_MONEY, times=_TIMES),
+        "signals": {name: getattr(item, name) for name in _SIGNALS},
+        "demands": record({k: getattr(item, k) for k in _DEMANDS}, money=_MONEY, times=_TIMES),
         "chosen": record(chosen, money=_MONEY) or None,
         "refusals": refusals(item),
         "attempts": [
-            record({name: row[name] for name in _TRIED}, money=_MONEY, times=_TIMES)
+            record({name: getattr(row, name) for name in _TRIED}, money=_MONEY, times=_TIMES)
             for row in attempts
         ],
-        "purpose": item["purpose"],
-        "second_to": item["second_to"],
+        "purpose": item.purpose,
+        "second_to": item.second_to,
         "answered_again": [asdict(one) for one in beside],
-        "policy": item["policy"],
+        "policy": item.policy,
         "policy_in_force": in_force,
-        "error": item["error"],
+        "error": item.error,
     }

@@ -57,8 +57,8 @@ def decide(moves: Moves, claim: Claim, word: str, **stated: Any) -> Ends:
 def test_what_is_parked_holds_no_money_and_is_nobodys_work(moves: Moves) -> None:
     claim = park(moves, assignee="claims")
     row = moves.row(claim.item.id)
-    assert (row["state"], row["reason"], row["held"]) == ("review", "low_confidence", 0)
-    assert (row["ended_at"], row["lease_until"]) == (None, None)
+    assert (row.state, row.reason, row.held) == ("review", "low_confidence", 0)
+    assert (row.ended_at, row.lease_until) == (None, None)
     assert moves.wake() == 0
     assert moves.queue() == {}
     with moves.ledger.write() as connection:
@@ -84,7 +84,7 @@ def test_what_a_person_takes_comes_true_and_is_evidence_after_all(moves: Moves) 
     assert [promise.id for promise in ends.owed] == ["owed"]
     assert ends.ended[0].answer == {"output": {"label": "login"}, "receipt": {"tier": "review"}}
     row = moves.row(claim.item.id)
-    assert (row["state"], row["output"]) == ("succeeded", {"label": "login"})
+    assert (row.state, row.output) == ("succeeded", {"label": "login"})
     with moves.ledger.read() as connection:
         assert labels.of_item(connection, claim.item.id) == Label(correct=True, by="ada")
         assert evidence.by_task(connection)[TASK]["small"].accepted == 1
@@ -106,10 +106,10 @@ def test_what_a_person_rejects_is_dead_and_may_be_replayed(moves: Moves) -> None
     death = Death(claim.item.id, "rejected", "ada rejected it", {})
     (ending,) = decide(moves, claim, "rejected", death=death).ended
     assert ending.state is State.DEAD
-    assert moves.row(claim.item.id)["reason"] == "rejected"
+    assert moves.row(claim.item.id).reason == "rejected"
     with moves.ledger.write() as connection:
         assert dead_letters.replay(connection, [claim.item.id], "ada") == [claim.item.id]
-    assert moves.row(claim.item.id)["state"] == "submitted"
+    assert moves.row(claim.item.id).state == "submitted"
 
 
 def test_nobody_in_time_is_a_dead_letter(moves: Moves) -> None:
@@ -121,9 +121,9 @@ def test_nobody_in_time_is_a_dead_letter(moves: Moves) -> None:
     assert (soon.items, soon.soon) == (2, 1)
     assert [(ending.item_id, ending.state) for ending in ends.ended] == [(late.item.id, State.DEAD)]
     row = moves.row(late.item.id)
-    assert (row["reason"], row["error"]["fields"]["review"]) == ("deadline", True)
-    assert "claims has not decided its review" in row["error"]["message"]
-    assert moves.row(early.item.id)["state"] == "review"
+    assert (row.reason, (row.error or {})["fields"]["review"]) == ("deadline", True)
+    assert "claims has not decided its review" in (row.error or {})["message"]
+    assert moves.row(early.item.id).state == "review"
 
 
 def test_it_can_be_cancelled_and_its_answers_go_with_it(moves: Moves) -> None:
@@ -153,7 +153,7 @@ def test_one_that_was_cancelled_while_it_ran_is_not_parked(moves: Moves) -> None
     )
     with moves.ledger.read() as connection:
         assert reviews.pending(connection, most=10) == []
-    assert moves.row(claim.item.id)["state"] == "cancelled"
+    assert moves.row(claim.item.id).state == "cancelled"
 
 
 def test_a_stale_worker_parks_nothing(moves: Moves) -> None:

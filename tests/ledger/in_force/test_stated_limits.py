@@ -78,7 +78,7 @@ def test_who_waits_for_a_limit_that_is_changed_asks_for_it_again_at_once(ledger:
         assert stated_limits.unset(connection, "budget:other", ["in_flight"], "x")
         stated_limits.set_limits(connection, "account:any", {"in_flight": 3}, "x")
         assert routes.wake_due(connection, moves.now()) == 1
-    assert {moves.row(item)["state"] for item in (*of_acme, *of_other)} == {"routed"}
+    assert {moves.row(item).state for item in (*of_acme, *of_other)} == {"routed"}
 
 
 def test_between_two_looks_at_all_that_waits_the_soonest_are_read_and_the_others_known(

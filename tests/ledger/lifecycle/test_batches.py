@@ -54,11 +54,9 @@ def test_what_is_handed_over_holds_its_bound_and_has_no_lease(moves: Moves) -> N
     claimed = form(moves, "b1")
     assert [claim.item.id for claim in claimed] == sorted(ids)
     rows = [moves.row(key) for key in ids]
-    assert {(row["state"], row["lease_until"], row["held"]) for row in rows} == {
-        ("handed_over", None, 100)
-    }
+    assert {(row.state, row.lease_until, row.held) for row in rows} == {("handed_over", None, 100)}
     assert moves.books()["everything:*:total:all"][:2] == (300, 0)
-    assert {moves.history(key)[0]["batch"] for key in ids} == {"b1"}
+    assert {moves.history(key)[0].batch for key in ids} == {"b1"}
 
 
 def test_collected_items_go_to_no_queue_and_handed_over_ones_outlive_their_lease(
@@ -77,7 +75,7 @@ def test_a_line_settles_its_item_under_its_fence_alone(moves: Moves) -> None:
     [key] = collect(moves, 1)
     [claim] = form(moves, "b1")
     assert moves.settle(settlement(claim)).stale == []
-    assert moves.row(key)["state"] == "succeeded"
+    assert moves.row(key).state == "succeeded"
     assert len(moves.settle(settlement(claim)).stale) == 1
     assert moves.books()["everything:*:total:all"][:2] == (0, 70)
 
@@ -102,7 +100,7 @@ def test_what_is_cancelled_in_a_batch_ends_with_its_line(moves: Moves) -> None:
         assert items.cancel(connection, [key], "me").ended == []
         assert batches.all_cancelled(connection, "b1")
     moves.settle(settlement(claim, outcome="interrupted", cost=0, next_state=State.SUBMITTED))
-    assert moves.row(key)["state"] == "cancelled"
+    assert moves.row(key).state == "cancelled"
 
 
 _STEPS = st.lists(
@@ -169,7 +167,7 @@ def _walk(moves: Moves, steps: Sequence[tuple[str, int]]) -> None:
         assert held >= 0
         assert spent >= 0
         rows = [moves.row(key) for key in ids]
-        assert held == sum(row["held"] for row in rows)
+        assert held == sum(row.held for row in rows)
         for row in rows:
-            open_attempts = [one for one in moves.history(row["id"]) if one["ended_at"] is None]
-            assert len(open_attempts) == (row["state"] == "handed_over")
+            open_attempts = [one for one in moves.history(row.id) if one.ended_at is None]
+            assert len(open_attempts) == (row.state == "handed_over")

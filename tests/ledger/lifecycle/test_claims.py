@@ -113,7 +113,7 @@ def test_an_item_never_costs_more_than_its_own_ceiling(moves: Moves) -> None:
     assert (claims.claimed, claims.ends.ended) == ([], [])
     # The routing stage knows where it still fits, and ends it where it fits nowhere.
     row = moves.row(first.item.id)
-    assert (row["state"], row["spent"], row["held"]) == ("submitted", 80, 0)
+    assert (row.state, row.spent, row.held) == ("submitted", 80, 0)
 
 
 def test_an_item_past_its_deadline_is_dead_at_the_claim(moves: Moves) -> None:

@@ -185,7 +185,7 @@ def test_a_discarded_dead_letter_is_cancelled_and_says_by_whom(moves: Moves) -> 
         assert dead_letters.discard(connection, [item_id], "ada").ended == []
         [action] = audit_log.newest(connection, 10)
     assert ending.state == "cancelled"
-    assert moves.row(item_id).error["message"] == f"item {item_id} was discarded by ada"
+    assert (moves.row(item_id).error or {})["message"] == f"item {item_id} was discarded by ada"
     assert moves.row(alive).state == State.QUEUED
     assert (action.what, action.detail["items"]) == ("discard", [item_id])
 
@@ -196,7 +196,7 @@ def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(moves: Moves) ->
     moves.ceilings(ceiling("everything", 500), by="ada")
     wanted = Wanted(reason="cost_ceiling")
     with moves.ledger.write() as connection:
-        found = sorted(row["id"] for row in dead_letters.listed(connection, wanted, 100))
+        found = sorted(row.id for row in dead_letters.listed(connection, wanted, 100))
         assert dead_letters.replay(connection, found, "ada", chosen_by=wanted) == found
         noted = audit_log.newest(connection, 1)[0]
     assert noted.detail["filters"] == {"reason": "cost_ceiling"}

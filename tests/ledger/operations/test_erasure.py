@@ -200,4 +200,4 @@ def test_dead_letters_are_chosen_by_age(ledger: Ledger) -> None:
     place(ledger, "dead", reason="rejected", ended_at=now)
     with ledger.read() as connection:
         wanted = dead_letters.Wanted(before=now - 7 * DAY)
-        assert [row["id"] for row in dead_letters.listed(connection, wanted, 10)] == [old]
+        assert [row.id for row in dead_letters.listed(connection, wanted, 10)] == [old]

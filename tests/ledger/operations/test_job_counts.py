@@ -132,7 +132,7 @@ class _Walk:
         """A call ends, in time or late; so does one again that has ended before."""
         if self.claims:
             claim = self.chosen.choice(self.claims)
-            in_batch = self.moves.row(claim.item.id)["state"] == "handed_over"
+            in_batch = self.moves.row(claim.item.id).state == "handed_over"
             known = {"accepted", "rejected", "refused"} if in_batch else _AFTER
             outcome = self.chosen.choice(sorted(known))
             refused = ["gpu"] if outcome == "rejected" else None
@@ -145,7 +145,7 @@ class _Walk:
     def lose(self) -> None:
         if self.claims:
             claim = self.chosen.choice(self.claims)
-            in_batch = self.moves.row(claim.item.id)["state"] == "handed_over"
+            in_batch = self.moves.row(claim.item.id).state == "handed_over"
             then = State.DEAD if in_batch else self.chosen.choice([State.ROUTED, State.DEAD])
             self.moves.expire(claim, cost=100, next_state=then)
 
@@ -156,7 +156,7 @@ class _Walk:
     def replay(self) -> None:
         with self.moves.ledger.write() as connection:
             dead = dead_letters.listed(connection, dead_letters.Wanted(), 3)
-            dead_letters.replay(connection, [row["id"] for row in dead], "ada")
+            dead_letters.replay(connection, [row.id for row in dead], "ada")
 
     def forget(self) -> None:
         with self.moves.ledger.write() as connection:

@@ -53,7 +53,7 @@ def state(ledger: Ledger, item_id: str) -> str:
     with ledger.read() as connection:
         row = items.get(connection, item_id)
     assert row is not None
-    return str(row["state"])
+    return str(row.state)
 
 
 def test_dead_letters_are_listed_by_filter(tierqueue: Command, ledger: Ledger) -> None:

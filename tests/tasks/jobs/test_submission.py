@@ -57,7 +57,7 @@ def rows(ledger: Ledger, job_id: str) -> list[dict[str, Any]]:
         for result in every_result(ledger, job_id):
             row = items.get(connection, result["id"])
             assert row is not None
-            found.append(dict(row))
+            found.append(row._asdict())
     return found
 
 

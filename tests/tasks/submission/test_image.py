@@ -131,7 +131,7 @@ def test_an_item_brings_its_images_into_the_ledger(ledger: Ledger) -> None:
         assert row is not None
         carried = connection.execute(select(item_contents)).all()
         found = kept.read(connection, [carried[0].sha256])
-    assert row["images"] == [[640, 480]]
+    assert row.images == [[640, 480]]
     assert [link.item_id for link in carried] == [item.id]
     assert found == {carried[0].sha256: RED}
 

@@ -46,7 +46,7 @@ def test_what_waits_is_listed_shown_and_decided(tierqueue: Command, ledger: Ledg
     assert "accepted" in tierqueue("review", "accept", first)
     assert tierqueue.json("review", "correct", second, "card")["decision"] == "corrected"
     tierqueue("review", "reject", third, "--why", "not ours")
-    assert [moves.row(one)["state"] for one in (first, second, third)] == [
+    assert [moves.row(one).state for one in (first, second, third)] == [
         "succeeded",
         "succeeded",
         "dead",

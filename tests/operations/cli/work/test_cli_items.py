@@ -105,7 +105,7 @@ def test_a_page_is_read_off_the_index_however_deep_it_is(ledger: Ledger) -> None
     with ledger.read() as connection:
         event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
         page = item_list.newest(connection, Meant(), 50, "i001000")
-    assert ids([dict(row) for row in page]) == [f"i{number:06}" for number in range(999, 949, -1)]
+    assert [row.id for row in page] == [f"i{number:06}" for number in range(999, 949, -1)]
     statement, values = asked[-1]
     explain = "EXPLAIN QUERY PLAN " if ledger.dialect == "sqlite" else "EXPLAIN "
     with ledger.write() as connection:
@@ -127,7 +127,7 @@ def test_the_few_items_of_a_state_are_found_by_it_and_not_along_all_others(ledge
     with ledger.read() as connection:
         event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
         (only,) = item_list.newest(connection, Meant(state="submitted"), 50)
-    assert only["id"] == "i000000"
+    assert only.id == "i000000"
     statement, values = asked[-1]
     explain = "EXPLAIN QUERY PLAN " if ledger.dialect == "sqlite" else "EXPLAIN "
     with ledger.write() as connection:
