@@ -144,7 +144,7 @@ def _grown(system: System, ledger: Ledger, rows: int) -> dict[str, float]:
     _until(lambda: _ended(ledger) >= rows + more)
     with ledger.read() as connection:
         (job,) = jobs.newest(connection, 1)
-    words = ["tierqueue", "job", "results", job["id"], "--to", str(back)]
+    words = ["tierqueue", "job", "results", job.id, "--to", str(back)]
     subprocess.run(words, cwd=ROOT, env=system.environ, check=True, capture_output=True)
     with (
         path.open(encoding="utf-8", newline="") as asked,
@@ -177,11 +177,11 @@ def _repeated(system: System, ledger: Ledger, rows: int) -> dict[str, float]:
     with ledger.read() as connection:
         (job,) = jobs.newest(connection, 1)
     _until(lambda: _ended(ledger) - ended >= different // 10)
-    _, then = outlook_of(ledger, job["id"])
+    _, then = outlook_of(ledger, job.id)
     at = time.time()
     _until(lambda: _ended(ledger) - ended >= different)
     with ledger.read() as connection:
-        progress = jobs.progress(connection, job["id"])
+        progress = jobs.progress(connection, job.id)
         last = connection.execute(select(func.max(items.c.ended_at))).scalar_one() / 1e6
     paid = progress.spent + progress.booked
     assert then.expected is not None

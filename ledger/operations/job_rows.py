@@ -6,21 +6,17 @@ Jobs of one run ask the same of the same file; one of them goes on where it stop
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy import func, select, update
 
 from tierqueue.ledger import tables
 from tierqueue.ledger.bulk import Prepared, among, prepare_insert
+from tierqueue.ledger.job_records import JOB, ROW_ANSWER, Job, RowAnswer
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.results import simulated
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.lifecycle import State
 
 _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
-
-_SHOWN = (
-    *("id", "state", "reason", "tier", "output", "receipt"),
-    *("error", "spent", "refused_by", "ended_at", "erased_at"),
-)
 
 
 class JobRow(NamedTuple):
@@ -109,32 +105,23 @@ def asked(connection: Transaction, run: str) -> Iterator[str]:
     yield from connection.execute(found).scalars()
 
 
-def answers(
-    connection: Transaction, job_id: str, after: int, limit: int
-) -> Sequence[Mapping[str, Any]]:
-    """Up to ``limit`` rows above number ``after``, in file order, each with how its item stands.
-
-    ``fingerprint`` is null where the item is another row's: what it has cost is not this row's.
-    ``simulated``: some of its money or its answer is.
-    """
+def answers(connection: Transaction, job_id: str, after: int, limit: int) -> list[RowAnswer]:
+    """Up to ``limit`` rows above number ``after``, in file order, each with how its item stands."""
     found = (
-        select(
-            _ROWS.c.number,
-            _ROWS.c.content,
-            _ROWS.c.fingerprint,
-            *(_ITEMS.c[name] for name in _SHOWN),
-        )
+        select(*ROW_ANSWER)
         .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
         .where(_ROWS.c.job_id == job_id, _ROWS.c.number > after)
         .order_by(_ROWS.c.number)
         .limit(limit)
     )
-    rows = connection.execute(found).mappings().all()
-    made_up = simulated.of_items(connection, [row["id"] for row in rows])
-    return [{**row, "simulated": row["id"] in made_up} for row in rows]
+    rows = connection.execute(found).all()
+    made_up = simulated.of_items(connection, [row.id for row in rows])
+    return [RowAnswer.from_row(row, simulated=row.id in made_up) for row in rows]
 
 
-def outputs(connection: Transaction, job_id: str, after: int, limit: int) -> Sequence[RowMapping]:
+def outputs(
+    connection: Transaction, job_id: str, after: int, limit: int
+) -> Sequence[tuple[int, Any]]:
     """As ``answers``, of each row its number and its item's output alone."""
     found = (
         select(_ROWS.c.number, _ITEMS.c.output)
@@ -143,17 +130,13 @@ def outputs(connection: Transaction, job_id: str, after: int, limit: int) -> Seq
         .order_by(_ROWS.c.number)
         .limit(limit)
     )
-    return connection.execute(found).mappings().all()
+    return [(number, output) for number, output in connection.execute(found)]
 
 
-def dead(connection: Transaction, job_id: str, after: int, limit: int) -> Sequence[RowMapping]:
-    """Up to ``limit`` rows above number ``after`` whose item is dead, in file order.
-
-    ``bound``: the most that a call on the item's last route can cost, in nano-dollars.
-    """
-    names = ("id", "reason", "error", "spent", "bound", "erased_at")
+def dead(connection: Transaction, job_id: str, after: int, limit: int) -> list[RowAnswer]:
+    """Up to ``limit`` rows above number ``after`` whose item is dead, in file order."""
     found = (
-        select(_ROWS.c.number, _ROWS.c.fingerprint, *(_ITEMS.c[name] for name in names))
+        select(*ROW_ANSWER)
         .join(_ITEMS, _ITEMS.c.id == _ROWS.c.item_id)
         .where(
             _ROWS.c.job_id == job_id,
@@ -163,7 +146,7 @@ def dead(connection: Transaction, job_id: str, after: int, limit: int) -> Sequen
         .order_by(_ROWS.c.number)
         .limit(limit)
     )
-    return connection.execute(found).mappings().all()
+    return [RowAnswer.from_row(row) for row in connection.execute(found)]
 
 
 def begin(
@@ -191,13 +174,13 @@ def begin(
     values: dict[str, Any] = {"total": total}
     if sample is not None:
         values["sample"] = dict(sample)
-    elif found["sample"] is not None:
-        values["sample"] = {**found["sample"], "goes_on": True}
-    if max_cost is not None and max_cost != found["max_cost"]:
+    elif found.sample is not None:
+        values["sample"] = {**found.sample, "goes_on": True}
+    if max_cost is not None and max_cost != found.max_cost:
         values["max_cost"] = max_cost
-        jobs.limit(connection, found["id"], max_cost, now)
-    connection.execute(update(_JOBS).where(_JOBS.c.id == found["id"]).values(**values))
-    return str(found["id"]), True
+        jobs.limit(connection, found.id, max_cost, now)
+    connection.execute(update(_JOBS).where(_JOBS.c.id == found.id).values(**values))
+    return found.id, True
 
 
 def close(connection: Transaction, job_id: str) -> None:
@@ -208,8 +191,9 @@ def close(connection: Transaction, job_id: str) -> None:
     )
 
 
-def _open(connection: Transaction, run: str) -> RowMapping | None:
-    found = select(_JOBS).where(
+def _open(connection: Transaction, run: str) -> Job | None:
+    found = select(*JOB).where(
         _JOBS.c.run == run, _JOBS.c.complete.is_(False), _JOBS.c.cancelled_at.is_(None)
     )
-    return connection.execute(found).mappings().first()
+    row = connection.execute(found).first()
+    return None if row is None else Job.from_row(row)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import RowMapping, literal, select, tuple_, update
+from sqlalchemy import false, literal, select, tuple_, update
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.ceilings import books
+from tierqueue.ledger.job_records import JOB, Job
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.operations import job_counts
@@ -23,12 +24,6 @@ from tierqueue.router.policy.policy import CeilingRule
 
 _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
 _OPEN = [state.value for state in State if state not in ENDS]
-
-_SHOWN = (
-    *("id", "state", "reason"),
-    *("output", "receipt", "error", "metadata", "spent"),
-)
-
 
 SILENT_US = 60_000_000
 """Microseconds without a new row after which a job's submission has stopped: it commits hundreds
@@ -146,21 +141,20 @@ def complete(connection: Transaction, job_id: str, total: int) -> None:
     connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**whole))
 
 
-def get(connection: Transaction, job_id: str) -> RowMapping | None:
-    """One job's row, or ``None``."""
-    return connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).mappings().first()
+def get(connection: Transaction, job_id: str) -> Job | None:
+    """One job, or ``None``."""
+    row = connection.execute(select(*JOB).where(_JOBS.c.id == job_id)).first()
+    return None if row is None else Job.from_row(row)
 
 
-def newest(
-    connection: Transaction, limit: int, after: RowMapping | None = None
-) -> Sequence[RowMapping]:
+def newest(connection: Transaction, limit: int, after: Job | None = None) -> list[Job]:
     """The jobs submitted last, the newest first; the next page comes ``after`` the last of one."""
-    found = select(_JOBS)
+    found = select(*JOB)
     if after is not None:
-        place = tuple_(literal(after["submitted_at"]), literal(after["id"]))
+        place = tuple_(literal(after.submitted_at), literal(after.id))
         found = found.where(tuple_(_JOBS.c.submitted_at, _JOBS.c.id) < place)
     found = found.order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id.desc()).limit(limit)
-    return connection.execute(found).mappings().all()
+    return [Job.from_row(row) for row in connection.execute(found)]
 
 
 def progress(connection: Transaction, job_id: str) -> Progress:
@@ -178,10 +172,10 @@ def with_paces(connection: Transaction, job_id: str, since: int) -> tuple[Progre
     return _progress(connection, job, counted), counted.paces
 
 
-def _progress(connection: Transaction, job: RowMapping, counted: Counted) -> Progress:
+def _progress(connection: Transaction, job: Job, counted: Counted) -> Progress:
     submitted = counted.submitted
     complete = job.complete or job.cancelled_at is not None
-    sampled = not complete and is_sample(job)
+    sampled = not complete and job.is_sample
     return Progress(
         states=counted.states,
         dead=counted.dead,
@@ -191,7 +185,7 @@ def _progress(connection: Transaction, job: RowMapping, counted: Counted) -> Pro
         total=max(job.total, submitted),
         submitted=submitted,
         reused=counted.reused,
-        max_cost=job["max_cost"],
+        max_cost=job.max_cost,
         complete=complete,
         stopped=not (complete or sampled) and _silent(connection, job, database_now(connection)),
         sampled=sampled,
@@ -201,26 +195,21 @@ def _progress(connection: Transaction, job: RowMapping, counted: Counted) -> Pro
     )
 
 
-def is_sample(job: Mapping[Any, Any]) -> bool:
-    """Whether a sample of the job's rows was submitted, and nobody goes on with the others."""
-    return job["sample"] is not None and not job["sample"].get("goes_on")
-
-
-def stopped(connection: Transaction, limit: int) -> list[tuple[dict[str, Any], int]]:
+def stopped(connection: Transaction, limit: int) -> list[tuple[Job, int]]:
     """Jobs whose submission ended before their file did, the newest first, and how many of their
     rows are items.
     """
-    open_ = select(_JOBS).where(_JOBS.c.complete.is_(False), _JOBS.c.cancelled_at.is_(None))
+    open_ = select(*JOB).where(_JOBS.c.complete.is_(False), _JOBS.c.cancelled_at.is_(None))
     newest_first = open_.order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id.desc()).limit(limit)
     now = database_now(connection)
     return [
-        (dict(job), job_counts.counted(connection, job.id, now).submitted)
-        for job in connection.execute(newest_first).mappings().all()
-        if not is_sample(job) and _silent(connection, job, now)
+        (job, job_counts.counted(connection, job.id, now).submitted)
+        for job in map(Job.from_row, connection.execute(newest_first).all())
+        if not job.is_sample and _silent(connection, job, now)
     ]
 
 
-def _silent(connection: Transaction, job: RowMapping, now: int) -> bool:
+def _silent(connection: Transaction, job: Job, now: int) -> bool:
     """Whether no row of a job has been added for long."""
     last = (
         select(_ITEMS.c.submitted_at)
@@ -229,31 +218,62 @@ def _silent(connection: Transaction, job: RowMapping, now: int) -> bool:
         .limit(1)
     )
     added: int = connection.execute(last).scalar() or 0
-    return max(int(job.submitted_at), added) < now - SILENT_US
+    return max(job.submitted_at, added) < now - SILENT_US
 
 
-def results(
-    connection: Transaction, job_id: str, after_index: int, limit: int
-) -> Sequence[RowMapping]:
+class Result(NamedTuple):
+    """A row of a job as it is given to scripts, in this order."""
+
+    id: str
+    """The item's."""
+    state: State
+    """Where the item is."""
+    reason: str | None
+    """Why it waits or ended, as a code."""
+    output: Any
+    """Its answer; ``None`` until it has succeeded, and once erased."""
+    receipt: Mapping[str, Any] | None
+    """What the answer took and cost."""
+    error: Mapping[str, Any] | None
+    """What ended it: ``reason``, ``message``, ``fields``."""
+    metadata: Mapping[str, Any] | None
+    """The caller's own keys and values."""
+    spent: NanoUSD
+    """Nano-dollars, over all its attempts."""
+    job_index: int
+    """Which row, from 0."""
+    shared: bool
+    """Whether the item is another row's."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The result of a row of its columns, in its order."""
+        result = cls._make(row)
+        return result._replace(state=State(result.state))
+
+    def __repr__(self) -> str:
+        """Its name alone: what was answered stands in no log."""
+        return f"Result(id={self.id!r}, state={self.state.value!r})"
+
+
+def results(connection: Transaction, job_id: str, after_index: int, limit: int) -> list[Result]:
     """Up to ``limit`` of the job's rows with an index above ``after_index``, in file order, each
     with the item that answers it.
 
     Begin with -1 and go on with the last ``job_index``; an item's ``output`` is null until it has
-    succeeded. ``shared``, where it is there: the item is another row's.
+    succeeded.
     """
+    shown = [_ITEMS.c[name] for name in Result._fields[:-2]]
     job = get(connection, job_id)
-    if job is not None and job["path"]:
-        shared = _ROWS.c.fingerprint.is_(None).label("shared")
-        found = select(
-            *(_ITEMS.c[name] for name in _SHOWN), _ROWS.c.number.label("job_index"), shared
-        )
+    if job is not None and job.path:
+        found = select(*shown, _ROWS.c.number, _ROWS.c.fingerprint.is_(None))
         found = found.join(_ROWS, _ROWS.c.item_id == _ITEMS.c.id)
         place, of = _ROWS.c.number, _ROWS.c.job_id
     else:
-        found = select(*(_ITEMS.c[name] for name in _SHOWN), _ITEMS.c.job_index)
+        found = select(*shown, _ITEMS.c.job_index, false())
         place, of = _ITEMS.c.job_index, _ITEMS.c.job_id
     page = found.where(of == job_id, place > after_index).order_by(place).limit(limit)
-    return connection.execute(page).mappings().all()
+    return [Result.from_row(row) for row in connection.execute(page)]
 
 
 def cancel(connection: Transaction, job_id: str, by: str, batch: int = 500) -> int | None:

@@ -1,12 +1,12 @@
 """Sinks of a run's earlier jobs: they write no more, and say what stands in the table."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import and_, delete, exists, func, select, update
 
 from tierqueue.ledger import tables
 from tierqueue.ledger.bulk import among
+from tierqueue.ledger.job_records import SinkRow
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import sink_rows, sinks
 
@@ -45,7 +45,7 @@ def before(
     connection: Transaction,
     job_id: str,
     stated: Mapping[str, str],
-    rows: Sequence[Mapping[Any, Any]],
+    rows: Sequence[SinkRow],
 ) -> dict[int, tuple[bool, bool]]:
     """Of rows of a sink that an earlier job of the run was to write there too, by number: whether
     their item was made for them, and whether the job before this one has written them.
@@ -60,7 +60,7 @@ def before(
     last = connection.execute(select(func.max(earlier.subquery().c.job_id))).scalar()
     if last is None:
         return {}
-    of_item = {(row["item_id"], repr(row["key"])): row["number"] for row in rows}
+    of_item = {(row.answer.id, repr(row.key)): row.answer.number for row in rows}
     found = (
         select(*(sink_rows.c[name] for name in ("job_id", "item_id", "key", "written")))
         .add_columns(_ROWS.c.fingerprint)

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, case, delete, false, func, or_, select, text, update
+from sqlalchemy import and_, case, delete, false, func, or_, select, text, update
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.job_records import SINK_ROW, SinkRow
 from tierqueue.ledger.results import earlier_sinks
 from tierqueue.ledger.results.earlier_sinks import STATED, SUPERSEDED
 from tierqueue.ledger.session import Transaction
@@ -17,10 +18,6 @@ from tierqueue.router.lifecycle import ENDS
 
 _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
 _ENDED = _ITEMS.c.state.in_([state.value for state in ENDS])
-_ANSWER = (
-    *("id", "state", "reason", "tier", "output", "receipt"),
-    *("error", "spent", "ended_at", "erased_at"),
-)
 # As the index says it: SQLite uses none for the `written = 0` that a comparison becomes.
 _LEFT = text("NOT sink_rows.written")
 _OWN = sinks.c.error.is_distinct_from(SUPERSEDED)
@@ -130,17 +127,14 @@ def holds(connection: Transaction, job_id: str, until: int) -> bool:
 
 def left(
     connection: Transaction, job_id: str, after: int, limit: int, *, refused: bool
-) -> Sequence[RowMapping]:
+) -> list[SinkRow]:
     """Up to ``limit`` rows above number ``after`` that are not written, with how their items stand.
 
     With ``refused`` those too that the table has refused.
     """
     found = (
-        select(
-            *(sink_rows.c[name] for name in ("number", "item_id", "key", "turn", "pages")),
-            _ROWS.c.fingerprint,
-            *(_ITEMS.c[name] for name in _ANSWER),
-        )
+        select(*SINK_ROW)
+        .select_from(sink_rows)
         .join(_ITEMS, _ITEMS.c.id == sink_rows.c.item_id)
         .join(
             _ROWS,
@@ -155,7 +149,7 @@ def left(
     if not refused:
         found = found.where(sink_rows.c.refused.is_(None))
     page = found.order_by(sink_rows.c.number).limit(limit)
-    return connection.execute(page).mappings().all()
+    return [SinkRow.from_row(row) for row in connection.execute(page)]
 
 
 def text_of(connection: Transaction, item_id: str) -> str:

@@ -1,13 +1,13 @@
 """What one way of asking has come to on a labelled set: right, paid, timed."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
-from typing import Any
 
 from tierqueue.ledger.evaluation import calls
 from tierqueue.ledger.evaluation.calls import Call
+from tierqueue.ledger.job_records import RowAnswer
 from tierqueue.ledger.operations import job_rows
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.learned.certify import upper_bound
@@ -114,26 +114,24 @@ def measured(ledger: Ledger, labelled: LabelledSet, name: str, job_id: str) -> W
     way, paid = Way(name, job_id), set[str]()
     for page in _pages(ledger, job_id):
         with ledger.read() as connection:
-            made = calls.by_item(connection, [row["id"] for row in page])
+            made = calls.by_item(connection, [row.id for row in page])
         for row in page:
-            number = row["number"]
+            number = row.number
             if number not in labelled.truths:
                 continue
-            again = row["id"] in paid
-            paid.add(row["id"])
-            way.rows[number] = _row(labelled, row, made.get(row["id"], []), again=again)
+            again = row.id in paid
+            paid.add(row.id)
+            way.rows[number] = _row(labelled, row, made.get(row.id, []), again=again)
     return way
 
 
-def _row(
-    labelled: LabelledSet, row: Mapping[Any, Any], made: Sequence[Call], *, again: bool
-) -> Row:
-    answered = row["state"] == State.SUCCEEDED.value
+def _row(labelled: LabelledSet, row: RowAnswer, made: Sequence[Call], *, again: bool) -> Row:
+    answered = row.state == State.SUCCEEDED
     return Row(
-        item=row["id"],
-        right=answered and labelled.is_right(row["number"], row["output"]),
-        failed=None if answered else row["reason"] or row["state"],
-        cost=0 if again else row["spent"],
+        item=row.id,
+        right=answered and labelled.is_right(row.number, row.output),
+        failed=None if answered else row.reason or row.state,
+        cost=0 if again else row.spent,
         tokens=0 if again else sum(call.tokens for call in made),
         seconds=sum(call.seconds for call in made),
         climbed=len({call.tier for call in made}) > 1,
@@ -141,7 +139,7 @@ def _row(
     )
 
 
-def _pages(ledger: Ledger, job_id: str) -> Iterator[Sequence[Mapping[Any, Any]]]:
+def _pages(ledger: Ledger, job_id: str) -> Iterator[Sequence[RowAnswer]]:
     after = -1
     while True:
         with ledger.read() as connection:
@@ -149,4 +147,4 @@ def _pages(ledger: Ledger, job_id: str) -> Iterator[Sequence[Mapping[Any, Any]]]
         if not page:
             return
         yield page
-        after = page[-1]["number"]
+        after = page[-1].number

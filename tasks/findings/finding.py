@@ -9,6 +9,7 @@ from tierqueue.ledger.evaluation.reviews import Waiting
 from tierqueue.ledger.in_force.observed import Changed
 from tierqueue.ledger.in_force.policies import Applied
 from tierqueue.ledger.in_force.surrogates import Off
+from tierqueue.ledger.job_records import Job
 from tierqueue.ledger.monitoring.endings import Ended, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
 from tierqueue.ledger.operations.schedules import Run, Schedule
@@ -66,7 +67,7 @@ class Facts:
     ceilings: Sequence[CeilingStatus]
     toll: Toll
     lately: Sequence[Ended]
-    stopped_jobs: Sequence[tuple[Mapping[str, Any], int]] = ()
+    stopped_jobs: Sequence[tuple[Job, int]] = ()
     sinks: Sequence[Sink] = ()
     surrogates_off: Sequence[Off] = ()
     schedules: Sequence[tuple[Schedule, Run | None]] = ()

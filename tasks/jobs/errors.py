@@ -57,21 +57,21 @@ def groups(ledger: Ledger, job_id: str) -> list[Group]:
     while True:
         with ledger.read() as connection:
             page = job_rows.dead(connection, job_id, after, _PAGE)
-            gone = dead_letters.beyond_replay(connection, [row["id"] for row in page])
+            gone = dead_letters.beyond_replay(connection, [row.id for row in page])
         for row in page:
-            message = str((row["error"] or {}).get("message", "erased"))
-            key = (row["reason"], kind_of(message))
+            message = str((row.error or {}).get("message", "erased"))
+            key = (row.reason or "", kind_of(message))
             if key not in found and len(found) >= _MOST:
-                key = (row["reason"], _OTHERS)
-            example = (row["number"], row["id"], message)
+                key = (row.reason or "", _OTHERS)
+            example = (row.number, row.id, message)
             group = found.setdefault(key, Group(*key, example))
             group.rows += 1
-            group.cost += row["spent"] if row["fingerprint"] is not None else 0
-            back = row["erased_at"] is None and row["id"] not in gone
-            back = back and row["reason"] not in dead_letters.NO_WAY_BACK
-            if back and row["id"] not in group.items:
-                group.items[row["id"]] = row["bound"] or 0
-                group.bound += row["bound"] or 0
+            group.cost += row.spent if row.fingerprint is not None else 0
+            back = row.erased_at is None and row.id not in gone
+            back = back and row.reason not in dead_letters.NO_WAY_BACK
+            if back and row.id not in group.items:
+                group.items[row.id] = row.bound or 0
+                group.bound += row.bound or 0
         if len(page) < _PAGE:
             return sorted(found.values(), key=lambda group: -group.rows)
-        after = page[-1]["number"]
+        after = page[-1].number

@@ -1,7 +1,7 @@
 """Jobs from Python: a file is submitted, watched, and given back with its answers."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.pieces import Pieces
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.job_records import Job as JobRecord
     from tierqueue.ledger.operations.jobs import Progress
     from tierqueue.tasks.jobs.given_back.into_table import IntoTable
     from tierqueue.tasks.jobs.outlook import Outlook
@@ -109,14 +110,14 @@ class Job:
                 return cancelled
             cancelled += rows
 
-    def _row(self) -> Mapping[Any, Any]:
+    def _row(self) -> "JobRecord":
         from tierqueue.ledger.operations import jobs
 
         with app.installation.ledger.read() as connection:
             row = jobs.get(connection, self.id)
         if row is None:
             raise InvalidItem(f"there is no job {self.id}")
-        return dict(row)
+        return row
 
 
 def submit_job(

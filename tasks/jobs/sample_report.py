@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tierqueue.ledger.accounting import spending
 from tierqueue.ledger.accounting.spending import Asked, Past
 from tierqueue.ledger.evaluation import calls
 from tierqueue.ledger.evaluation.calls import Call
 from tierqueue.ledger.in_force import stated_limits
+from tierqueue.ledger.job_records import RowAnswer
 from tierqueue.ledger.lifecycle.claims import budgets
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.session import Ledger
@@ -31,7 +31,7 @@ class SampleReport:
     seconds. ``tiers``: answers by tier.
     """
 
-    rows: Sequence[Mapping[Any, Any]]
+    rows: Sequence[RowAnswer]
     accepted: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     tiers: dict[str, int] = field(default_factory=dict)
@@ -59,17 +59,18 @@ def report(
         most = sum(len(layer.numbers) for layer in layers)
         rows = job_rows.answers(connection, job_id, -1, most)
         asked = Asked(job=job_id, simulated=policy.simulated)
-        past = spending.past(connection, job["task"], asked)
+        past = spending.past(connection, job.task, asked)
         limits = stated_limits.all_set(connection)
-        own = [row["id"] for row in rows if row["fingerprint"]]
+        own = [row.id for row in rows if row.fingerprint]
         made, paid = calls.by_item(connection, own), budgets(connection, sorted(own))
     found = SampleReport(rows)
     for row in rows:
-        if row["state"] == State.SUCCEEDED:
+        if row.state == State.SUCCEEDED:
             found.accepted += 1
-            found.tiers[row["tier"]] = found.tiers.get(row["tier"], 0) + 1
+            tier = str(row.tier)
+            found.tiers[tier] = found.tiers.get(tier, 0) + 1
         else:
-            reason = row["reason"] or row["state"]
+            reason = row.reason or row.state
             found.failed[reason] = found.failed.get(reason, 0) + 1
     parts = {
         part: _whole(layers, rows, _own(rows, made, policy, part), most)
@@ -83,26 +84,26 @@ def report(
 
 def _whole(
     layers: Sequence[Layer],
-    rows: Sequence[Mapping[Any, Any]],
+    rows: Sequence[RowAnswer],
     own: Mapping[str, float],
     most_more: float,
 ) -> Expected:
-    by_number = {row["number"]: row for row in rows}
+    by_number = {row.number: row for row in rows}
     strata: list[Stratum] = []
     more: list[float] = []
     for layer in layers:
         its = [by_number[number] for number in layer.numbers if number in by_number]
-        plain = [_of(row, own) for row in its if not row["refused_by"]]
+        plain = [_of(row, own) for row in its if not row.refused_by]
         mean = sum(plain) / len(plain) if plain else 0.0
         # What a row that went on cost where it was asked first counts as what the others cost.
-        onward = [_of(row, own) for row in its if row["refused_by"]]
+        onward = [_of(row, own) for row in its if row.refused_by]
         more += [max(0.0, cost - mean) for cost in onward]
         strata.append(Stratum(layer.rows, [*plain, *[mean] * len(onward)], layer.unsure))
     return whole(strata, more, most_more)
 
 
 def _own(
-    rows: Sequence[Mapping[Any, Any]],
+    rows: Sequence[RowAnswer],
     made: Mapping[str, Sequence[Call]],
     policy: Policy,
     part: str,
@@ -116,11 +117,11 @@ def _own(
     }
     if part != "cash":
         return took
-    return {row["id"]: row["spent"] - took.get(row["id"], 0.0) for row in rows}
+    return {row.id: row.spent - took.get(row.id, 0.0) for row in rows}
 
 
-def _of(row: Mapping[Any, Any], own: Mapping[str, float]) -> float:
-    return own.get(row["id"], 0.0) if row["fingerprint"] is not None else 0.0
+def _of(row: RowAnswer, own: Mapping[str, float]) -> float:
+    return own.get(row.id, 0.0) if row.fingerprint is not None else 0.0
 
 
 def _time(
@@ -141,9 +142,7 @@ def _time(
     visits = {name: there.items * scale for name, there in known.items()}
     paid = {place: items * scale for place, items in paid_by.items() if place[0] in known}
     seconds, found.untimed = time_of(visits, policy, known, concurrency, limits, paid)
-    by_number = {
-        row["number"]: float((row["receipt"] or {}).get("seconds") or 0.0) for row in found.rows
-    }
+    by_number = {row.number: float((row.receipt or {}).get("seconds") or 0.0) for row in found.rows}
     strata = [
         Stratum(layer.rows, [by_number[n] for n in layer.numbers if n in by_number], layer.unsure)
         for layer in layers

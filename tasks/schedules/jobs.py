@@ -74,7 +74,7 @@ def _is_whole(ledger: Ledger, job_id: str | None) -> bool:
         return False
     with ledger.read() as connection:
         job = jobs.get(connection, job_id)
-    return job is not None and bool(job["complete"])
+    return job is not None and job.complete
 
 
 @contextmanager

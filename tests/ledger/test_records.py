@@ -8,6 +8,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, Table
 
 from tests.ledger.moves import Moves
 from tierqueue.ledger import tables
+from tierqueue.ledger.job_records import Job, RowAnswer
 from tierqueue.ledger.lifecycle import claims, leases
 from tierqueue.ledger.lifecycle.routes import Ready, Routed
 from tierqueue.ledger.operations.dead_letters import DeadLetter
@@ -22,6 +23,7 @@ RECORDS = [
     (Listed, tables.items),
     (DeadLetter, tables.items),
     (Attempt, tables.attempts),
+    (Job, tables.jobs),
     (Ready, tables.items),
     (Routed, tables.items),
     (claims._Queued, tables.items),
@@ -90,4 +92,6 @@ def test_what_is_called_is_in_no_record_that_is_passed_around_or_logged(moves: M
     [claim] = moves.running(arguments={"text": "a secret"})
     assert "a secret" not in repr(claim)
     assert "a secret" not in repr(moves.row(claim.item.id))
+    answered = (1, "", None, "i", "succeeded", None, "gpu", "a secret", *[None] * 7)
+    assert "a secret" not in repr(RowAnswer.from_row(answered))
     assert not {"arguments", "output", "receipt", "error", "metadata"} & set(Item._fields)

@@ -11,11 +11,14 @@ pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 BEGIN = """
+from tierqueue.ledger.job_records import Job, RowAnswer
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.leases import Lapsed
 from tierqueue.ledger.lifecycle.settlements import Settled, Settlement
+from tierqueue.ledger.operations.dead_letters import DeadLetter
 from tierqueue.ledger.records import Fence, Item, Part
 from tierqueue.ledger.results.promises import Ending
+from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 from tierqueue.tasks.broker.slices import SliceItem
@@ -47,6 +50,15 @@ def read(part: Part) -> None:
     part.spend  # has no attribute "spend"
     part.spent = NanoUSD(0)  # read-only
     part.bound + part.spent  # Unsupported operand types
+
+
+def look(item: WholeItem, letter: DeadLetter, job: Job, answer: RowAnswer) -> None:
+    item["state"]  # No overload variant
+    item.lease  # has no attribute "lease"
+    item.ended_at - item.submitted_at  # Unsupported operand types
+    answer.state = State.DEAD  # read-only
+    job.max_cost + letter.spent  # Unsupported operand types
+    letter.eror  # has no attribute "eror"
 
 
 def settle(claim: Claim, lapsed: Lapsed, settled: Settled, delivery: Delivery) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
+from tierqueue.ledger.job_records import SinkRow
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.operations.foreign_database import Filled, filled
 from tierqueue.ledger.results import earlier_sinks, sinks
 from tierqueue.ledger.results.sinks import Sink
+from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.lifecycle import ENDS, State
+from tierqueue.router.lifecycle import ENDS
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.jobs.given_back import answers
 from tierqueue.tasks.jobs.given_back.answers import Shape
@@ -125,7 +127,7 @@ class _Look:
     ``of_documents``: the columns that its job's rows have as documents.
     """
 
-    def __init__(self, ledger: Any, sink: Sink, until: int, of_documents: Sequence[str]) -> None:
+    def __init__(self, ledger: Ledger, sink: Sink, until: int, of_documents: Sequence[str]) -> None:
         self._ledger = ledger
         self.sink = sink
         self.until = until
@@ -142,33 +144,33 @@ class _Look:
         for _ in range(_PAGES):
             with self._ledger.read() as connection:
                 page = sinks.left(connection, self.sink.job_id, after, _PAGE, refused=refused)
-            ended = self._again([row for row in page if State(row["state"]) in ENDS])
+            ended = self._again([row for row in page if row.answer.state in ENDS])
             if ended:
                 self._write(ended)
             if self.superseded or len(page) < _PAGE:
                 return None
-            after = page[-1]["number"]
+            after = page[-1].answer.number
         return after
 
-    def _again(self, rows: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+    def _again(self, rows: Sequence[SinkRow]) -> list[SinkRow]:
         """The rows without those that the job before has written and that stand in the table: they
         are left as they are. What was paid for one is told with it again.
         """
-        shared = [row for row in rows if row["fingerprint"] is None]
+        shared = [row for row in rows if row.answer.fingerprint is None]
         if not shared:
             return list(rows)
         with self._ledger.read() as connection:
             before = earlier_sinks.before(connection, self.sink.job_id, self._to.stated(), shared)
-        told = {number: {"fingerprint": ""} for number, (own, _) in before.items() if own}
-        said = [{**row, **told.get(row["number"], {})} for row in rows]
-        written = [row for row in said if before.get(row["number"], (False, False))[1]]
+        told = {number for number, (own, _) in before.items() if own}
+        said = [_paid_for(row) if row.answer.number in told else row for row in rows]
+        written = [row for row in said if before.get(row.answer.number, (False, False))[1]]
         unchanged = self._unchanged(written) if written else []
         if unchanged:
             self._mark(unchanged, None)
-        left = {row["number"] for row in unchanged}
-        return [] if self.superseded else [row for row in said if row["number"] not in left]
+        left = {row.answer.number for row in unchanged}
+        return [] if self.superseded else [row for row in said if row.answer.number not in left]
 
-    def _unchanged(self, rows: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+    def _unchanged(self, rows: Sequence[SinkRow]) -> list[SinkRow]:
         try:
             there = self._table().there([self._cells(row) for row in rows])
         except InvalidItem as error:
@@ -177,7 +179,7 @@ class _Look:
             return []
         return [row for row, stands in zip(rows, there, strict=True) if stands]
 
-    def _write(self, rows: Sequence[Mapping[Any, Any]]) -> None:
+    def _write(self, rows: Sequence[SinkRow]) -> None:
         """One transaction; where a row of it is to blame, the halves by themselves."""
         try:
             self._table().put([self._cells(row) for row in rows])
@@ -201,25 +203,30 @@ class _Look:
                 pass
         return self._into
 
-    def _cells(self, row: Mapping[Any, Any]) -> dict[str, Any]:
-        output, error = answers.outcome(row)
-        said = {self.sink.key: row["key"], **answers.added(row, output, error, self._shape)}
+    def _cells(self, row: SinkRow) -> dict[str, Any]:
+        output, error = answers.outcome(row.answer)
+        said = {self.sink.key: row.key, **answers.added(row.answer, output, error, self._shape)}
         names = self._of_documents
         said |= {f"{self._shape.prefix}{name}": None for name in names}
         if names and output is not None:
             text = ""
             if output.get("quotations"):
                 with self._ledger.read() as connection:
-                    text = sinks.text_of(connection, row["id"])
-            pages = row["pages"] or (0,)
-            said |= answers.about_document(names, row, text, pages, self._shape)
+                    text = sinks.text_of(connection, row.answer.id)
+            pages = row.pages or (0,)
+            said |= answers.about_document(names, row.answer, text, pages, self._shape)
         return said
 
-    def _mark(self, rows: Sequence[Mapping[Any, Any]], why: str | None) -> None:
-        turns = {row["number"]: row["turn"] for row in rows}
+    def _mark(self, rows: Sequence[SinkRow], why: str | None) -> None:
+        turns = {row.answer.number: row.turn for row in rows}
         with self._ledger.write() as connection:
             own = sinks.mark(connection, self.sink.job_id, self.until, turns, why)
             if own:
                 self.until = database_now(connection) + _ALONE_US
                 sinks.note(connection, self.sink.job_id, look_at=self.until)
         self.superseded = self.superseded or not own
+
+
+def _paid_for(row: SinkRow) -> SinkRow:
+    """The row as the one that its item was made for."""
+    return row._replace(answer=row.answer._replace(fingerprint=""))

@@ -40,6 +40,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.job_records import Job
     from tierqueue.ledger.operations.jobs import Progress
 
 
@@ -199,17 +200,17 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
     with opened() as ledger, ledger.read() as connection:
         last = None if after is None else jobs.get(connection, job_named(connection, after))
         rows = jobs.newest(connection, limit, last)
-        found = [(row, jobs.progress(connection, row["id"])) for row in rows]
+        found = [(row, jobs.progress(connection, row.id)) for row in rows]
         now = database_now(connection)
     if as_json:
         told = ("task", "source", "submitted_at", "cancelled_at", "max_cost")
         emit(
             [
                 {
-                    **as_dict(row["id"], progress),
+                    **as_dict(row.id, progress),
                     "state": _state(row, progress),
                     **record(
-                        {name: row[name] for name in told},
+                        {name: getattr(row, name) for name in told},
                         money=("max_cost",),
                         times=("submitted_at", "cancelled_at"),
                     ),
@@ -233,29 +234,29 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
         ],
         [
             (
-                row["id"][:_BEGINNING] if on_terminal() else row["id"],
-                row["source"],
-                row["task"],
+                row.id[:_BEGINNING] if on_terminal() else row.id,
+                row.source,
+                row.task,
                 f"{progress.total:,}",
                 f"{progress.states.get('succeeded', 0):,}",
                 f"{progress.states.get('dead', 0):,}",
                 marked(format_usd(progress.spent + progress.booked), progress.simulated),
                 _state(row, progress),
-                age(row["submitted_at"], now),
-                moment(row["submitted_at"]),
+                age(row.submitted_at, now),
+                moment(row.submitted_at),
             )
             for row, progress in found
         ],
         empty="no job was submitted",
     )
     if len(found) == limit:
-        say(f"there may be more: --after {found[-1][0]['id']}", err=not on_terminal())
+        say(f"there may be more: --after {found[-1][0].id}", err=not on_terminal())
 
 
-def _state(row: Any, progress: "Progress") -> str:
+def _state(row: "Job", progress: "Progress") -> str:
     if progress.cancelled:
         return "cancelled"
-    if not row["complete"]:
+    if not row.complete:
         if progress.sampled:
             return "sampled"
         return "incomplete" if progress.stopped else "submitting"

@@ -1,7 +1,7 @@
 """``tierqueue job results`` and ``job webhook``: the file back, and who is told of its job."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.job_records import Job
     from tierqueue.ledger.session import Ledger
     from tierqueue.tasks.files.source import Format
     from tierqueue.tasks.jobs.given_back.answers import Shape
@@ -102,13 +103,12 @@ def results(
         chosen = "jsonl"
     with opened() as ledger:
         with ledger.read() as connection:
-            row = jobs.get(connection, job_named(connection, job_id))
-        assert row is not None
-        job = dict(row)
-        if without_source or job["path"] is None:
-            _answers(ledger, job["id"], chosen or "jsonl", output)
+            job = jobs.get(connection, job_named(connection, job_id))
+        assert job is not None
+        if without_source or job.path is None:
+            _answers(ledger, job.id, chosen or "jsonl", output)
             return
-        own = Path(source or job["path"])
+        own = Path(source or job.path)
         if output is not None and output.exists() and own.exists() and output.samefile(own):
             raise InvalidItem(f"{output} is the source itself: write the results beside it")
         cells = sink is not None or (chosen or own.suffix.lower().lstrip(".")) in _CELLS
@@ -193,7 +193,7 @@ def _fill(sink: "IntoTable", found: "JobResults", rows: Iterator[dict[str, Any]]
         say(f"{sink.table} has no {', '.join(sorted(into.left_out))}: left out", err=True)
 
 
-def _line(job: Mapping[str, Any], told: "Summary") -> str:
+def _line(job: "Job", told: "Summary") -> str:
     """The summary: what came of the rows, and for how much."""
     from tierqueue.router.item import Below
     from tierqueue.router.money import format_usd
@@ -219,8 +219,8 @@ def _line(job: Mapping[str, Any], told: "Summary") -> str:
     cost = format_usd(told.cost) + (AMONG if told.simulated else "")
     parts += [f"{told.tokens:,} tokens", cost]
     if told.ended_at:
-        parts.append(duration((told.ended_at - job["submitted_at"]) / 1e6))
-    return f"job {job['id']}: {count(told.rows, 'row')}: {'; '.join(parts)}"
+        parts.append(duration((told.ended_at - job.submitted_at) / 1e6))
+    return f"job {job.id}: {count(told.rows, 'row')}: {'; '.join(parts)}"
 
 
 @click.command(

@@ -28,6 +28,7 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tierqueue.ledger.job_records import RowAnswer
     from tierqueue.ledger.session import Ledger
     from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.jobs.expectation import Expected
@@ -84,7 +85,7 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
         with ledger.read() as connection:
             job = jobs.get(connection, job_named(connection, job_id))
         assert job is not None
-        submission, how = going_on(job, task_named(job["task"]))
+        submission, how = going_on(job, task_named(job.task))
         submitted = submission.submit(
             ledger,
             app.installation.wakes.call,
@@ -112,19 +113,19 @@ def _as_dict(job_id: str, total: int, found: SampleReport, policy: Policy) -> di
         "tiers": found.tiers,
         **money(found.cost),
         "ceilings_count": policy.ceilings_count,
-        "simulated": any(row["simulated"] for row in found.rows),
+        "simulated": any(row.simulated for row in found.rows),
         **outlay_dict(found.outlay),
         **_seconds(found.seconds),
         "rows": [
             {
-                "index": row["number"],
-                "item": row["id"],
-                "state": row["state"],
-                "tier": row["tier"],
-                "cost_nanousd": row["spent"],
-                "simulated": row["simulated"],
-                "output": row["output"],
-                "error": row["error"],
+                "index": row.number,
+                "item": row.id,
+                "state": row.state,
+                "tier": row.tier,
+                "cost_nanousd": row.spent,
+                "simulated": row.simulated,
+                "output": row.output,
+                "error": row.error,
             }
             for row in found.rows
         ],
@@ -143,10 +144,10 @@ def _print(job_id: str, total: int, found: SampleReport, policy: Policy) -> None
         ["row>", "tier", "cost>", Column("answer", long=True)],
         [
             (
-                f"{row['number']:,}",
-                row["tier"],
-                marked(dollars(row["spent"]), row["simulated"]),
-                json_line(row["output"]) if row["output"] is not None else _why(row),
+                f"{row.number:,}",
+                row.tier,
+                marked(dollars(row.spent), row.simulated),
+                json_line(row.output) if row.output is not None else _why(row),
             )
             for row in found.rows
         ],
@@ -155,7 +156,7 @@ def _print(job_id: str, total: int, found: SampleReport, policy: Policy) -> None
     ends += [f"{rows} {reason}" for reason, rows in sorted(found.failed.items())]
     mix = ", ".join(f"{tier} {rows}" for tier, rows in sorted(found.tiers.items()))
     paragraph("", f"sample: {', '.join(ends)}" + (f"; answered by {mix}" if mix else ""))
-    mark = AMONG if any(row["simulated"] for row in found.rows) else ""
+    mark = AMONG if any(row.simulated for row in found.rows) else ""
     paragraph("", f"whole file of {count(total, 'row')}: about {within(found.cost)} (95%){mark}")
     for line in outlay_lines(found.outlay, policy):
         paragraph("", line)
@@ -171,5 +172,5 @@ def _print(job_id: str, total: int, found: SampleReport, policy: Policy) -> None
     )
 
 
-def _why(row: Any) -> str:
-    return f"{row['reason'] or row['state']}: {(row['error'] or {}).get('message', '')}"
+def _why(row: RowAnswer) -> str:
+    return f"{row.reason or row.state}: {(row.error or {}).get('message', '')}"

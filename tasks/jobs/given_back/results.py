@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tierqueue.ledger.job_records import Job, RowAnswer
 from tierqueue.ledger.operations import job_rows, jobs
+from tierqueue.ledger.operations.jobs import Result
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Below
@@ -53,16 +55,15 @@ class JobResults:
     that is no column, and names of added columns that the source has too.
     """
 
-    def __init__(
-        self, ledger: Ledger, job: Mapping[Any, Any], shape: Shape, path: Path | None = None
-    ) -> None:
+    def __init__(self, ledger: Ledger, job: Job, shape: Shape, path: Path | None = None) -> None:
         self._ledger = ledger
-        self._job: str = job["id"]
-        how = dict(job["reading"])
+        self._job = job.id
+        assert job.path is not None, job.id
+        how = dict(job.reading or {})
         self._column: str | None = how.pop("column")
         how.pop("pieces", None)
         self._of_documents = answers.of_documents(job)
-        self.source: Source = _source(path or Path(job["path"]), Reading(**how), self._job)
+        self.source: Source = _source(path or Path(job.path), Reading(**how), self._job)
         self._shape = shape
         self.summary = Summary()
         own = self.source.columns
@@ -93,7 +94,7 @@ class JobResults:
         answer = next(found, None)
         for row in self.source.rows():
             self.summary.rows += 1
-            there = answer if answer is not None and answer["number"] == row.number else None
+            there = answer if answer is not None and answer.number == row.number else None
             yield {**self._of_source(row), **self._of_answer(row, there)}
             if there is not None:
                 answer = next(found, None)
@@ -103,27 +104,27 @@ class JobResults:
                 " submit it again, or say --source FILE of the whole one"
             )
 
-    def _pages(self) -> Iterator[Mapping[str, Any]]:
+    def _pages(self) -> Iterator[RowAnswer]:
         after = -1
         while True:
             with self._ledger.read() as connection:
                 page = job_rows.answers(connection, self._job, after, _PAGE)
-            yield from map(dict, page)
+            yield from page
             if len(page) < _PAGE:
                 return
-            after = page[-1]["number"]
+            after = page[-1].number
 
-    def _ended(self, wait: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
+    def _ended(self, wait: Callable[[], None]) -> Iterator[RowAnswer]:
         after = -1
         while True:
             with self._ledger.read() as connection:
                 over = jobs.progress(connection, self._job).over
                 page = job_rows.answers(connection, self._job, after, _PAGE)
             for row in page:
-                if State(row["state"]) not in ENDS:
+                if row.state not in ENDS:
                     break
-                yield dict(row)
-                after = row["number"]
+                yield row
+                after = row.number
             else:
                 if len(page) == _PAGE:
                     continue
@@ -136,13 +137,13 @@ class JobResults:
             return row.columns
         return {name: row.columns[name] for name in self._given if name in row.columns}
 
-    def _of_answer(self, row: SourceRow, answer: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _of_answer(self, row: SourceRow, answer: RowAnswer | None) -> dict[str, Any]:
         """The added cells of one row."""
         output, error = self._outcome(row, answer)
         if answer is not None:
             self.summary.reused += answers.is_reused(answer)
-            self.summary.cost += answer["spent"] if answer["fingerprint"] is not None else 0
-            self.summary.simulated |= answer["simulated"]
+            self.summary.cost += answer.spent if answer.fingerprint is not None else 0
+            self.summary.simulated |= answer.simulated
         said = answers.added(answer, output, error, self._shape)
         names = self._of_documents
         said |= {f"{self._shape.prefix}{name}": None for name in names}
@@ -151,30 +152,30 @@ class JobResults:
             said |= answers.about_document(names, answer, text, row.pages, self._shape)
         return said
 
-    def _outcome(self, row: SourceRow, answer: Mapping[str, Any] | None) -> tuple[Any, str | None]:
+    def _outcome(self, row: SourceRow, answer: RowAnswer | None) -> tuple[Any, str | None]:
         """The row's output, or why there is none; counted in the summary."""
         told = self.summary
         if answer is None:
             told.missing += 1
             return None, "not_submitted: it is no work item yet; submit the file again"
-        content = answer["content"]
+        content = answer.content
         if content and content != fingerprint.of_row(row.columns, self._column):
             told.changed += 1
             return None, "changed: it reads otherwise than when it was submitted; submit it again"
-        state = State(answer["state"])
+        state = answer.state
         if state not in ENDS:
             told.open += 1
         else:
-            told.ended_at = max(told.ended_at, answer["ended_at"])
+            told.ended_at = max(told.ended_at, answer.ended_at or 0)
         if state is State.SUCCEEDED:
             told.succeeded += 1
-            if answer["fingerprint"] is not None:
-                if (who := answer["tier"]) in _BELOW:
+            if answer.fingerprint is not None:
+                if (who := answer.tier) in _BELOW:
                     told.below[who] = told.below.get(who, 0) + 1
-                tokens = (answer["receipt"] or {}).get("tokens", {})
+                tokens = (answer.receipt or {}).get("tokens", {})
                 told.tokens += sum(tokens.get(name) or 0 for name in ("input", "output"))
         elif state in ENDS:
-            reason = answer["reason"] or state.value
+            reason = answer.reason or state.value
             told.failed[reason] = told.failed.get(reason, 0) + 1
         return answers.outcome(answer)
 
@@ -186,12 +187,12 @@ class JobResults:
             while True:
                 with self._ledger.read() as connection:
                     page = job_rows.outputs(connection, self._job, after, _PAGE)
-                for row in page:
-                    if row["output"] is not None:
-                        fields.update(dict.fromkeys(answers.cells(row["output"], self._shape)))
+                for _, output in page:
+                    if output is not None:
+                        fields.update(dict.fromkeys(answers.cells(output, self._shape)))
                 if len(page) < _PAGE:
                     break
-                after = page[-1]["number"]
+                after = page[-1][0]
         names = [*(fields or {answers.OUTPUT: None}), *self._of_documents, *answers.SAID]
         return tuple(f"{self._shape.prefix}{name}" for name in names)
 
@@ -218,7 +219,7 @@ def every_result(ledger: Ledger, job_id: str) -> Iterator[Mapping[str, Any]]:
         yield from map(_given, page)
         if not page:
             return
-        index = page[-1]["job_index"]
+        index = page[-1].job_index
 
 
 _NOTHING = {
@@ -231,8 +232,9 @@ _NOTHING = {
 """What the receipt of a reused answer says of its own call."""
 
 
-def _given(row: Mapping[Any, Any]) -> Mapping[str, Any]:
-    shown = {name: value for name, value in row.items() if name != "shared"}
-    if row.get("shared") and row["receipt"] is not None:
-        shown["receipt"] = {**row["receipt"], **_NOTHING, "reused_from": row["id"]}
+def _given(row: Result) -> Mapping[str, Any]:
+    shown = {**row._asdict(), "state": row.state.value}
+    del shown["shared"]
+    if row.shared and row.receipt is not None:
+        shown["receipt"] = {**row.receipt, **_NOTHING, "reused_from": row.id}
     return shown

@@ -135,7 +135,7 @@ def test_a_job_whose_submission_ended_early_is_incomplete_and_over_when_its_rows
     assert _progress(moves, job_id).over
     with moves.ledger.write() as connection:
         [(job, submitted)] = jobs.stopped(connection, 5)
-        assert (job["id"], submitted) == (job_id, 2)
+        assert (job.id, submitted) == (job_id, 2)
         jobs.cancel(connection, job_id, "ada")
         assert jobs.stopped(connection, 5) == []
     assert not _progress(moves, job_id).stopped

@@ -84,9 +84,9 @@ def test_a_submission_that_was_killed_goes_on_where_it_stopped(
         _submit(ledger, path, killed_after=2)
     with ledger.read() as connection:
         (job,) = jobs.newest(connection, 2)
-    assert (job["complete"], _items(ledger)) == (False, 6)
+    assert (job.complete, _items(ledger)) == (False, 6)
     done = _submit(ledger, path)
-    assert (done.id, done.resumed, done.new, done.reused) == (job["id"], True, 4, 0)
+    assert (done.id, done.resumed, done.new, done.reused) == (job.id, True, 4, 0)
     assert _items(ledger) == 10
     assert _progress(ledger, done.id).complete
 
@@ -180,8 +180,8 @@ def test_a_file_that_changed_while_its_submission_was_dead_is_another_job(
         (begun,) = jobs.newest(connection, 2)
     _write(tmp_path, ["t0", "another", *[f"t{n}" for n in range(2, 8)]])
     done = _submit(ledger, path)
-    assert (done.id != begun["id"], done.new, done.reused) == (True, 3, 5)
-    old = _progress(ledger, begun["id"])
+    assert (done.id != begun.id, done.new, done.reused) == (True, 3, 5)
+    old = _progress(ledger, begun.id)
     assert (old.complete, old.total, old.stopped) == (True, 6, False)
     path = _write(tmp_path, [f"s{n}" for n in range(8)])
     with pytest.raises(Killed):
@@ -200,7 +200,7 @@ def test_what_was_cancelled_or_erased_is_asked_again(ledger: Ledger, tmp_path: P
     assert (second.new, second.resumed) == (2, False)
     answer(ledger, _labelled)
     with ledger.write() as connection:
-        ids = [row["id"] for row in jobs.results(connection, second.id, -1, 1)]
+        ids = [row.id for row in jobs.results(connection, second.id, -1, 1)]
         erasure.erase(connection, ids, "somebody", "asked for")
     assert _submit(ledger, path).new == 1
 
@@ -218,7 +218,7 @@ def test_a_ceiling_stated_anew_holds_for_the_job_that_goes_on(
             select(ceilings.c.limit).where(ceilings.c.name == done.id)
         ).scalars()
         assert job is not None
-        assert (job["max_cost"], list(limits)) == (200, [200])
+        assert (job.max_cost, list(limits)) == (200, [200])
 
 
 def test_two_of_the_same_command_at_once_are_one_job(ledger: Ledger, tmp_path: Path) -> None:

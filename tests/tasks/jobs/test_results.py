@@ -160,15 +160,15 @@ def test_an_erased_row_says_so_and_keeps_no_hash_of_itself(ledger: Ledger, tmp_p
         from tierqueue.ledger.operations import job_rows
 
         found = job_rows.answers(connection, job_id, -1, 10)
-    assert (found[0]["content"], found[0]["fingerprint"]) == ("", "")
-    assert all(row["content"] and row["fingerprint"] for row in found[1:])
+    assert (found[0].content, found[0].fingerprint) == ("", "")
+    assert all(row.content and row.fingerprint for row in found[1:])
 
 
 def test_the_summary_tells_who_answered_without_a_call(ledger: Ledger, tmp_path: Path) -> None:
     job_id = _job(ledger, _file(tmp_path, TICKETS))
     answer(ledger, _label)
     with ledger.write() as connection:
-        first = jobs.results(connection, job_id, -1, 1)[0]["id"]
+        first = jobs.results(connection, job_id, -1, 1)[0].id
         below = update(items).where(items.c.id == first).values(tier="surrogate", spent=0)
         connection.execute(below)
     found = _results(ledger, job_id)
@@ -181,7 +181,7 @@ def test_a_row_with_an_earlier_answer_is_a_reused_one(ledger: Ledger, tmp_path: 
     job_id = _job(ledger, _file(tmp_path, TICKETS + "8,I cannot log in,b\n"))
     answer(ledger, _label)
     with ledger.write() as connection:
-        first = jobs.results(connection, job_id, -1, 1)[0]["id"]
+        first = jobs.results(connection, job_id, -1, 1)[0].id
         reused = update(items).where(items.c.id == first).values(tier="reused", spent=0)
         connection.execute(reused)
         assert jobs.progress(connection, job_id).reused == 2

@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from tests.operations.cli.command import ONE_DEPLOYMENT
 from tests.tasks.jobs.answered import answer
 from tierqueue.ledger.in_force import stated_limits
+from tierqueue.ledger.job_records import Job
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, items
@@ -80,9 +81,11 @@ def _submit(ledger: Ledger, made: Submission, **how: Any) -> Submitted:
     return made.submit(ledger, lambda: None, max_cost=None, progress=lambda *_: None, **how)
 
 
-def _job(ledger: Ledger, job_id: str) -> tuple[Any, jobs.Progress]:
+def _job(ledger: Ledger, job_id: str) -> tuple[Job, jobs.Progress]:
     with ledger.read() as connection:
-        return jobs.get(connection, job_id), jobs.progress(connection, job_id)
+        job = jobs.get(connection, job_id)
+        assert job is not None
+        return job, jobs.progress(connection, job_id)
 
 
 def test_a_sample_is_a_job_that_goes_on_without_paying_its_rows_again(
@@ -101,7 +104,7 @@ def test_a_sample_is_a_job_that_goes_on_without_paying_its_rows_again(
     done = _submit(ledger, again, **how)
     assert (done.id, done.resumed, done.new) == (sampled.id, True, 180)
     row, progress = _job(ledger, sampled.id)
-    assert (row["complete"], row["sample"], progress.sampled) == (True, None, False)
+    assert (row.complete, row.sample, progress.sampled) == (True, None, False)
     with pytest.raises(InvalidItem, match="has no rows to come"):
         going_on(row, classify)
 
@@ -117,7 +120,7 @@ def test_the_same_command_without_a_sample_goes_on_too_and_a_cancelled_one_does_
     sampled = _submit(ledger, other, sample=other.draw(10, None))
     with ledger.write() as connection:
         jobs.cancel(connection, sampled.id, "somebody")
-    assert _job(ledger, sampled.id)[0]["sample"] is None
+    assert _job(ledger, sampled.id)[0].sample is None
 
 
 def test_a_prompt_that_changed_since_the_sample_is_asked_anew(

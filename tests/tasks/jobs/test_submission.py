@@ -148,7 +148,7 @@ def test_the_job_has_its_ceiling(ledger: Ledger, csv: Write) -> None:
     with ledger.read() as connection:
         row = jobs.get(connection, done.id)
     assert row is not None
-    assert row["max_cost"] == 2_000_000_000
+    assert row.max_cost == 2_000_000_000
 
 
 def test_rows_are_committed_in_batches_each_with_a_wake(ledger: Ledger, csv: Write) -> None:
@@ -175,13 +175,13 @@ def test_a_job_that_is_cancelled_while_it_is_read_takes_no_more_rows(
     def cancel() -> None:
         with ledger.write() as connection:
             (job,) = jobs.newest(connection, 1)
-            jobs.cancel(connection, job["id"], "somebody")
+            jobs.cancel(connection, job.id, "somebody")
 
     with pytest.raises(Cancelled):
         submit(ledger, submission, wake=cancel)
     with ledger.read() as connection:
         (job,) = jobs.newest(connection, 2)
-        progress = jobs.progress(connection, job["id"])
+        progress = jobs.progress(connection, job.id)
         assert (progress.submitted, progress.total, progress.stopped) == (BATCH, BATCH + 1, False)
 
 

@@ -190,4 +190,4 @@ def test_the_rows_of_each_job_go_back_into_the_table_that_was_stated(
         left = sinks.left(connection, job["id"], -1, 10, refused=True)
     assert sink is not None
     assert (sink.place, sink.table_name, sink.key, sink.prefix) == tuple(into.values())
-    assert [row["key"] for row in left] == ["1", "2"]
+    assert [row.key for row in left] == ["1", "2"]

@@ -38,7 +38,7 @@ def test_what_is_replayed_is_written_again(
     answer(producer.ledger, lambda _: REFUSED)
     look(producer)
     with producer.ledger.write() as connection:
-        ids = [row["id"] for row in jobs.results(connection, job_id, -1, 2)]
+        ids = [row.id for row in jobs.results(connection, job_id, -1, 2)]
         dead_letters.replay(connection, ids, "ada")
     assert sink_of(producer, job_id).written == 1
     look(producer)
@@ -58,10 +58,10 @@ def test_what_goes_on_while_it_is_written_is_not_taken_for_written(
         until_then = 10**18
         ledger_sinks.note(connection, job_id, look_at=until_then)
         (first, *_) = ledger_sinks.left(connection, job_id, -1, 1, refused=False)
-        dead_letters.replay(connection, [first["id"]], "ada")
-        assert ledger_sinks.mark(connection, job_id, until_then, {0: first["turn"], 1: 0}, None)
+        dead_letters.replay(connection, [first.answer.id], "ada")
+        assert ledger_sinks.mark(connection, job_id, until_then, {0: first.turn, 1: 0}, None)
         left = ledger_sinks.left(connection, job_id, -1, 9, refused=False)
-    assert [row["number"] for row in left] == [0, 2]
+    assert [row.answer.number for row in left] == [0, 2]
 
 
 def test_a_stage_that_lost_its_lease_has_its_rows_written_again(
@@ -73,7 +73,7 @@ def test_a_stage_that_lost_its_lease_has_its_rows_written_again(
     with producer.ledger.write() as connection:
         assert not ledger_sinks.mark(connection, job_id, 5, {0: 0}, None)
         left = ledger_sinks.left(connection, job_id, -1, 9, refused=False)
-    assert [row["number"] for row in left] == [0]
+    assert [row.answer.number for row in left] == [0]
 
 
 def test_a_table_that_is_away_is_tried_again_later_each_time_and_said(

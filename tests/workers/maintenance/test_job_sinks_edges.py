@@ -95,7 +95,7 @@ def test_erased_rows_leave_no_key_behind(producer: Producer, helpdesk: Engine, p
     job_id = submitted(producer, path)
     answer(producer.ledger, label)
     with producer.ledger.write() as connection:
-        ids = [row["id"] for row in jobs.results(connection, job_id, -1, 2)]
+        ids = [row.id for row in jobs.results(connection, job_id, -1, 2)]
         erasure.erase(connection, ids, "ada", "asked")
         assert items.get(connection, ids[0]).erased_at  # type: ignore[union-attr]
         assert [row.key for row in connection.execute(select(sink_rows))] == ["3"]
