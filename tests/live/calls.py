@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.workers.engines.engine.test_engine_asks import claimed, prepared
 from tests.workers.engines.engine_calls import a_call
-from tests.workers.engines.test_engine_asks import claimed, prepared
 from tierqueue.router.outcome import Accepted, Completed, Reply, Unavailable
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import parse_policy

@@ -15,7 +15,7 @@ from tests.ledger.placed import place
 from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.operations.cli.test_cli import POLICY, run
 from tests.tasks.producer import CHECKOUT, Producer
-from tests.tasks.routing.in_force import applied
+from tests.tasks.routing.decide.in_force import applied
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress, writes
 from tierqueue.ledger.session import Ledger

@@ -56,6 +56,37 @@ def test_no_package_grows_too_wide(tree: list[Path]) -> None:
     assert {package: count for package, count in modules.items() if count > 13} == {}
 
 
+def test_no_folder_of_tests_grows_too_wide(tree: list[Path]) -> None:
+    files = Counter(
+        str(path.parent)
+        for path in tree
+        if path.parts[0] == "tests" and path.name.startswith("test_")
+        if path.parts[1] != "acceptance"
+    )
+    assert {folder: count for folder, count in files.items() if count > 13} == {}
+
+
+OF_NO_PACKAGE = {"acceptance", "live", "repository"}
+"""Folders of tests that are about the system, and not about a part of its code."""
+
+
+def test_a_folder_of_tests_is_named_for_the_folder_or_the_module_that_it_tests(
+    root: Path, tree: list[Path]
+) -> None:
+    folders = {
+        path.parent.relative_to("tests")
+        for path in tree
+        if path.parts[0] == "tests" and path.name.startswith("test_")
+    }
+    strange = [
+        str(folder)
+        for folder in folders
+        if folder.parts[0] not in OF_NO_PACKAGE
+        if not (root / folder).is_dir() and not (root / folder).with_suffix(".py").is_file()
+    ]
+    assert strange == []
+
+
 def test_every_package_says_what_belongs_in_it(root: Path, tree: list[Path]) -> None:
     packages = [
         path

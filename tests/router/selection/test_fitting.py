@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.router.choose.test_choose import _broken, items, signal_values, specs
 from tests.router.specs import FRONTIER, GPU, OPEN, Spec, a_spec, an_item, policy_of, policy_text
-from tests.router.test_choose import _broken, items, signal_values, specs
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import TIERS, Latency, Sensitivity, WorkItem
 from tierqueue.router.policy.policy import parse_policy

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
+from tests.router.choose.test_choose import items, signal_values, specs
 from tests.router.specs import FRONTIER, GPU, OPEN, Spec, a_spec, an_item, policy_of
-from tests.router.test_choose import items, signal_values, specs
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import NoRoute
 from tierqueue.router.item import Sensitivity, WorkItem

@@ -16,7 +16,7 @@ from openai.lib import _pydantic as openai_strict
 from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, create_model
 
 from sandbox.answering.schema_rules import check
-from tests.sandbox.test_sandbox_answers import KINDS
+from tests.sandbox.answering.test_sandbox_answers import KINDS
 from tierqueue.tasks.answers.schema import ANTHROPIC, OPENAI, Inexpressible, grammatical, strict
 from tierqueue.tasks.kinds.classify import output_of as classification
 from tierqueue.tasks.kinds.extract import output_of as extraction

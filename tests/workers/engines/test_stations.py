@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.tasks.routing.in_force import HOUSE, OPEN, policy_of
+from tests.tasks.routing.decide.in_force import HOUSE, OPEN, policy_of
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Deployment

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.workers.limits.limiter_twin import on_redis
-from tests.workers.limits.test_limiter import bounds
+from tests.workers.limits.limiter.limiter_twin import on_redis
+from tests.workers.limits.limiter.test_limiter import bounds
 from tierqueue.workers.limits.bounds import Slot, Spent, Want
 from tierqueue.workers.limits.expected import FEWEST, LATELY, Expected
 

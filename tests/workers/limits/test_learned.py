@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.limits.limiter_twin import Bench, on_redis
-from tests.workers.limits.test_limiter import bounds, calls
+from tests.workers.limits.limiter.limiter_twin import Bench, on_redis
+from tests.workers.limits.limiter.test_limiter import bounds, calls
 from tierqueue.router.outcome import Dimension, PerMinute
 from tierqueue.workers.limits.bounds import Bounds, Grant, Spent, Want
 from tierqueue.workers.limits.limiter import Limiter

@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from tests.ledger.moves import WORKER, Moves, settlement
-from tests.workers.limits.limiter_twin import LEASE, SECOND, Bench, on_redis
+from tests.workers.limits.limiter.limiter_twin import LEASE, SECOND, Bench, on_redis
+from tests.workers.limits.limiter.test_limiter import calls
 from tests.workers.limits.test_learned import found_at, limiter_of, unstated
-from tests.workers.limits.test_limiter import calls
 from tierqueue.ledger.in_force import learned_limits
 from tierqueue.ledger.in_force.learned_limits import LearnedLimit
 from tierqueue.ledger.lifecycle.items import new_id

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from tests.ledger.placed import column
-from tests.tasks.routing.ruled import TASK, stated, words
+from tests.tasks.routing.rules.ruled import TASK, stated, words
 from tests.tasks.routing.tickets import FOREIGN
 from tests.workers.routing_stage.test_surrogates_at_work import answer, stage_on, submitted, told
 from tierqueue.ledger.accounting.audit import audit as discrepancies

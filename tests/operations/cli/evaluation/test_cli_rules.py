@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert
 
 from tests.operations.cli.command import Command
-from tests.tasks.routing.ruled import HOUSE, TASK, WORDS, stated, table_of, words
+from tests.tasks.routing.rules.ruled import HOUSE, TASK, WORDS, stated, table_of, words
 from tierqueue.ledger.in_force import policies, policy_versions, surrogates
 from tierqueue.ledger.in_force.surrogates import Off, Record
 from tierqueue.ledger.session import Ledger

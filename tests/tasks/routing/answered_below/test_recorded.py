@@ -8,7 +8,7 @@ import pytest
 from tests.ledger.placed import place
 from tests.operations.cli.command import Command
 from tests.tasks.routing.asked_again import REUSE
-from tests.tasks.routing.ruled import HOUSE, TASK, WORDS, stated, words
+from tests.tasks.routing.rules.ruled import HOUSE, TASK, WORDS, stated, words
 from tests.tasks.routing.tickets import arguments
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now

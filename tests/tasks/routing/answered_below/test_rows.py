@@ -10,7 +10,7 @@ from tests.ledger.moves import of_each
 from tests.ledger.placed import place
 from tests.operations.cli.command import Command
 from tests.tasks.routing.asked_again import ANSWER, RECEIPT, REUSE
-from tests.tasks.routing.ruled import HOUSE, TASK, WORDS, stated, words
+from tests.tasks.routing.rules.ruled import HOUSE, TASK, WORDS, stated, words
 from tests.tasks.routing.tickets import FOREIGN, KNOWN, LABELS, policy_text
 from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.in_force.reusable import Asked

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tests.ledger.moves import WORKER, Moves, settlement
-from tests.workers.limits.limiter_twin import LEASE, Bench, names, on_redis
+from tests.workers.limits.limiter.limiter_twin import LEASE, Bench, names, on_redis
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier

@@ -16,7 +16,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.waiting import PATIENCE
-from tests.workers.limits.limiter_twin import LEASE, SECOND, Bench, granted, in_memory, on_redis
+from tests.workers.limits.limiter.limiter_twin import (
+    LEASE,
+    SECOND,
+    Bench,
+    granted,
+    in_memory,
+    on_redis,
+)
 from tierqueue.router.errors import InvalidPolicy, SpendingRefused
 from tierqueue.workers.limits.bounds import Bounds, Spent, Want
 from tierqueue.workers.limits.limiter import Limiter

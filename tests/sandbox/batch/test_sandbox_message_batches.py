@@ -7,8 +7,8 @@ from typing import Any
 import anthropic
 import pytest
 
+from tests.sandbox.batch.test_sandbox_batch import CLOCK
 from tests.sandbox.conftest import Provider
-from tests.sandbox.test_sandbox_batches import CLOCK
 
 
 def request(key: str, prompt: str = "hello", **more: Any) -> Any:

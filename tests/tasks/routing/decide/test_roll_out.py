@@ -3,7 +3,7 @@
 from unittest.mock import Mock
 
 from tests.ledger.placed import column
-from tests.tasks.routing.in_force import (
+from tests.tasks.routing.decide.in_force import (
     BEFORE,
     FRONTIER,
     applied,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.tasks.routing.way import Way
+from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.accounting import audit, spending
 from tierqueue.ledger.accounting.spending import Asked
 from tierqueue.ledger.ceilings.status import ceiling_statuses

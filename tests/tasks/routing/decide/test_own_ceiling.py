@@ -5,7 +5,7 @@ from typing import NamedTuple
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tests.tasks.routing.way import Way
+from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import Failed, Outcome, Throttled, Usage
 from tierqueue.router.policy.policy import parse_policy

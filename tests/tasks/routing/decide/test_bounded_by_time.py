@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from tests.ledger.moves import ceiling
-from tests.tasks.routing.test_attributed import A_SECOND, accepted, way
-from tests.tasks.routing.way import Way
+from tests.tasks.routing.decide.test_attributed import A_SECOND, accepted, way
+from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.status import ceiling_statuses

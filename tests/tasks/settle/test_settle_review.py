@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tasks.test_settle import DEPLOYMENTS, SECOND, USAGE, at, settled
+from tests.tasks.settle.test_settle_decide import DEPLOYMENTS, SECOND, USAGE, at, settled
 from tierqueue.ledger.lifecycle.settlements import Parked
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Failed, Rejected

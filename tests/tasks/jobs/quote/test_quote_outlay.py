@@ -6,7 +6,7 @@ import pytest
 
 from tests.ledger.moves import Moves
 from tests.operations.cli.command import Command
-from tests.tasks.jobs.test_quote import POLICY, below, part, short
+from tests.tasks.jobs.quote.test_quote import POLICY, below, part, short
 from tierqueue.ledger.session import Ledger
 
 

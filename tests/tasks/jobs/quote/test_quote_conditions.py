@@ -6,7 +6,7 @@ import pytest
 
 from tests.ledger.moves import Moves
 from tests.operations.cli.command import Command
-from tests.tasks.jobs.test_quote import POLICY, done, part, written
+from tests.tasks.jobs.quote.test_quote import POLICY, done, part, written
 from tierqueue.ledger.in_force import observed
 from tierqueue.ledger.in_force.observed import WITHOUT, Seen
 from tierqueue.ledger.session import Ledger

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tests.ledger.placed import column
-from tests.tasks.routing.in_force import (
+from tests.tasks.routing.decide.in_force import (
     BEFORE,
     BEST,
     FRONTIER,

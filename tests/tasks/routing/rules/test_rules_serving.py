@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.tasks.routing import in_front
-from tests.tasks.routing.ruled import TASK, WORDS, stated, table_of, words
+from tests.tasks.routing.rules.ruled import TASK, WORDS, stated, table_of, words
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.surrogates import Record
 from tierqueue.ledger.session import Ledger

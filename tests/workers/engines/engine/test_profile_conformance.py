@@ -16,8 +16,8 @@ import pytest
 from examples.triage import triage
 from sandbox.failing.faults import FLEX, KINDS
 from sandbox.wires.vendors import vendors
+from tests.workers.engines.engine.test_engine_asks import claimed, prepared
 from tests.workers.engines.engine_calls import LABEL, a_call, a_sandbox
-from tests.workers.engines.test_engine_asks import claimed, prepared
 from tierqueue.router.outcome import (
     Accepted,
     Completed,

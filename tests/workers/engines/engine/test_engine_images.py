@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.images import FORMATS, an_image
+from tests.workers.engines.engine.test_engine_asks import sent
 from tests.workers.engines.engine_asked import MODELS, asked
 from tests.workers.engines.engine_calls import a_call, a_sandbox
-from tests.workers.engines.test_engine_asks import sent
 from tierqueue.router.outcome import Completed, Failed
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import parse_policy

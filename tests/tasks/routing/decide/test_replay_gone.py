@@ -1,6 +1,6 @@
 """A replay after the policy or the code has changed: what is gone is done without, or said."""
 
-from tests.tasks.routing.way import Way
+from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import Failed

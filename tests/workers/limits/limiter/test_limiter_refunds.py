@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.workers.limits.limiter_twin import LEASE, Bench, in_memory, on_redis
-from tests.workers.limits.test_limiter import bounds, calls
+from tests.workers.limits.limiter.limiter_twin import LEASE, Bench, in_memory, on_redis
+from tests.workers.limits.limiter.test_limiter import bounds, calls
 from tierqueue.workers.limits.bounds import Spent, Want
 from tierqueue.workers.limits.limiter import LOOK_AGAIN_SECONDS, Limiter
 

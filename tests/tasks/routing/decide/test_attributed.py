@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from tests.tasks.routing.way import Way
+from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.session import Ledger

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.engines.engine_steps import ANSWER, answer, asked, rows, steps
+from tests.workers.engines.vllm.engine_steps import ANSWER, answer, asked, rows, steps
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # torch warns of its own future

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.routing.test_fallbacks import answered
-from tests.tasks.routing.way import Way
+from tests.tasks.routing.decide.test_fallbacks import answered
+from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier

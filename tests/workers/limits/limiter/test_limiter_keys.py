@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.limits.limiter_twin import LEASE, granted
+from tests.workers.limits.limiter.limiter_twin import LEASE, granted
 from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, Want
 from tierqueue.workers.limits.limiter import Limiter
 

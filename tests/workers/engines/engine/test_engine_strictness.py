@@ -11,8 +11,8 @@ from examples.triage import triage
 from tests.tasks.answers.test_answer_schema import Cat, Open, Order, Person
 from tests.tasks.answers.test_form import Numbers, Page, Scores, deployment
 from tests.tasks.answers.test_output_model import ANSWERED
+from tests.workers.engines.engine.test_engine_asks import claimed, prepared
 from tests.workers.engines.engine_calls import a_sandbox
-from tests.workers.engines.test_engine_asks import claimed, prepared
 from tierqueue.router.outcome import Accepted, Completed, Failed, Outcome, Rejected
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks import Prompt, classify, complete, extract, item_task, summarize

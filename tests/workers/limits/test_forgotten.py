@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from tests.ledger.moves import WORKER, Moves, settlement
-from tests.workers.limits.limiter_twin import LEASE, Bench, on_redis
-from tests.workers.limits.test_limiter import bounds, calls
+from tests.workers.limits.limiter.limiter_twin import LEASE, Bench, on_redis
+from tests.workers.limits.limiter.test_limiter import bounds, calls
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.workers.limits import forgotten

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from tests.tasks.routing.way import Way
+from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger import tables
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.engines.engine_steps import ANSWER, answer, asked, rows, steps
+from tests.workers.engines.vllm.engine_steps import ANSWER, answer, asked, rows, steps
 from tierqueue.workers.engines.vllm import outputs
 
 pytestmark = [
