@@ -14,6 +14,7 @@ from tierqueue.ledger.bulk import among, upsert
 from tierqueue.ledger.ceilings.books import window_start
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, ceiling_marks, ceiling_warnings, ceilings, items
+from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import WarningPolicy
 
 BURN_RATE = "burn_rate"
@@ -60,30 +61,31 @@ def due(connection: Transaction, policy: WarningPolicy, now: int) -> DueWarnings
     found = DueWarnings([], [], {})
     if not (in_force := _in_force(connection, now)):
         return found
-    ids = {"ids": [row.id for row, _ in in_force]}
+    ids = {"ids": [balance.id for balance in in_force]}
     given = {(row.balance_id, row.what, row.limit) for row in connection.execute(_WARNED, ids)}
     marks = {row.balance_id: row for row in connection.execute(_MARKS, ids)}
-    for row, rule in in_force:
+    for balance in in_force:
+        limit = balance.limit
         reached = [
-            _warning(row, rule.limit, str(share))
+            _warning(balance, str(share))
             for share in sorted(policy.shares)
-            if row.spent >= share * rule.limit and (row.id, str(share), rule.limit) not in given
+            if balance.spent >= share * limit and (balance.id, str(share), limit) not in given
         ]
         found.reached.extend(reached)
         found.warnings.extend(reached[-1:])
-        if (length := _LENGTHS.get(rule.window)) is None or not policy.burn_rate:
+        if (length := _LENGTHS.get(balance.window)) is None or not policy.burn_rate:
             continue
-        mark = marks.get(row.id)
-        since = _begin(row.start, rule) if mark is None else mark.at
+        mark = marks.get(balance.id)
+        since = _begin(balance) if mark is None else mark.at
         span = length * _SECOND / _SPANS
-        even = rule.limit * max(now - since, span) / (length * _SECOND)
-        fast = row.spent - (0 if mark is None else mark.spent) > policy.burn_rate * even
-        if fast and (row.id, BURN_RATE, rule.limit) not in given:
-            warning = _warning(row, rule.limit, BURN_RATE)
+        even = limit * max(now - since, span) / (length * _SECOND)
+        fast = balance.spent - (0 if mark is None else mark.spent) > policy.burn_rate * even
+        if fast and (balance.id, BURN_RATE, limit) not in given:
+            warning = _warning(balance, BURN_RATE)
             found.reached.append(warning)
             found.warnings.append(warning)
         if mark is None or now - mark.at >= span:
-            found.marks[row.id] = row.spent
+            found.marks[balance.id] = balance.spent
     return found
 
 
@@ -164,8 +166,27 @@ _NOT_NOTIFIED = (
 )
 
 
-def _in_force(connection: Transaction, now: int) -> list[tuple[Any, Any]]:
-    """Each balance of a present window from which anything was spent, with its ceiling."""
+class _Balance(NamedTuple):
+    """What was spent under a ceiling in its present window."""
+
+    id: str
+    """The balance's."""
+    start: str
+    """The name of the window (``window_start``)."""
+    window: str
+    """How long it is, in a word: ``hour``, ``day``, …"""
+    timezone: str
+    """Where its days begin."""
+    limit: NanoUSD
+    """Nano-dollars."""
+    spent: NanoUSD
+    """Nano-dollars."""
+    held: NanoUSD
+    """Nano-dollars."""
+
+
+def _in_force(connection: Transaction, now: int) -> list[_Balance]:
+    """Each balance of a present window from which anything was spent, under its ceiling."""
     rules = {
         (rule.scope, rule.name, rule.window): rule for rule in connection.execute(select(ceilings))
     }
@@ -178,18 +199,36 @@ def _in_force(connection: Transaction, now: int) -> list[tuple[Any, Any]]:
         own, general = ((row.scope, name, row.window) for name in (row.name, "*"))
         key = own if own in rules else general
         if starts.get(key) == row.start:
-            found.append((row, rules[key]))
+            rule = rules[key]
+            found.append(
+                _Balance(
+                    id=row.id,
+                    start=row.start,
+                    window=rule.window,
+                    timezone=rule.timezone,
+                    limit=rule.limit,
+                    spent=row.spent,
+                    held=row.held,
+                )
+            )
     return found
 
 
-def _warning(row: Any, limit: int, what: str) -> CeilingWarning:
-    return CeilingWarning(balance_id=row.id, what=what, limit=limit, spent=row.spent, held=row.held)
+def _warning(balance: _Balance, what: str) -> CeilingWarning:
+    return CeilingWarning(
+        balance_id=balance.id,
+        what=what,
+        limit=balance.limit,
+        spent=balance.spent,
+        held=balance.held,
+    )
 
 
-def _begin(start: str, rule: Any) -> int:
-    """When the window that ``window_start`` named ``start`` began, in epoch microseconds."""
-    if rule.window == "hour":
-        at = datetime.strptime(start, "%Y-%m-%dT%HZ").replace(tzinfo=UTC)
+def _begin(balance: _Balance) -> int:
+    """When the balance's window began, in epoch microseconds."""
+    if balance.window == "hour":
+        at = datetime.strptime(balance.start, "%Y-%m-%dT%HZ").replace(tzinfo=UTC)
     else:
-        at = datetime.fromisoformat(start).replace(tzinfo=ZoneInfo(rule.timezone))
+        zone = ZoneInfo(balance.timezone)
+        at = datetime.fromisoformat(balance.start).replace(tzinfo=zone)
     return round(at.timestamp() * _SECOND)

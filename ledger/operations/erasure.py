@@ -5,7 +5,7 @@ What is left of an item: that there was one, when, for whom, where it ran and wh
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import RowMapping, delete, select, tuple_, update
+from sqlalchemy import delete, select, tuple_, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
@@ -140,16 +140,10 @@ def need_what_is_gone(connection: Transaction, documents: Collection[str]) -> se
     found = set(connection.execute(erased, {"ids": sorted(documents)}).scalars())
     if not found:
         return set()
-    partial = {
-        one["id"] for one in _rows(connection, found) if one["split"]["on_failure"] == "partial"
-    }
-    parts = {document: parts_of(connection, document) for document in found - partial}
-    return {document for document, rows in parts.items() if _needs_erased(rows)}
-
-
-def _rows(connection: Transaction, ids: Collection[str]) -> Sequence[RowMapping]:
-    rows = select(items.c.id, items.c.split).where(among(items.c.id))
-    return connection.execute(rows, {"ids": sorted(ids)}).mappings().all()
+    how = select(items.c.id, items.c.split).where(among(items.c.id))
+    rows = connection.execute(how, {"ids": sorted(found)})
+    partial = {row.id for row in rows if row.split["on_failure"] == "partial"}
+    return {one for one in found - partial if _needs_erased(parts_of(connection, one))}
 
 
 def _needs_erased(parts: Sequence[Part]) -> bool:

@@ -1,8 +1,8 @@
 """Where a job's rows are, by sums that the database keeps: a check costs the same at any size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     Select,
@@ -92,6 +92,48 @@ class Counted:
         return sum(self.states.values())
 
 
+class _Group(NamedTuple):
+    """Rows of a job that are alike, as ``job_counts`` has them."""
+
+    part: str
+    """``own``, ``document``, ``piece``, ``shared``, ``booked``, ``ends``, or ``live``: a state in
+    which few are at a time."""
+    at: int
+    """Of ``ends``: the second since the epoch."""
+    state: str
+    """Where their items are."""
+    reason: str
+    """Why they are dead; else empty."""
+    tier: str
+    """Where they were routed to last; empty before."""
+    went_on: bool
+    """Whether they came there from another."""
+    rows: int
+    """How many."""
+    spent: int
+    """Nano-dollars."""
+    held: int
+    """Nano-dollars."""
+    squares: float
+    """The sum of their costs' squares."""
+    size: float
+    """Bytes of their prompts."""
+    size_squares: float
+    """The sum of these sizes' squares."""
+    size_spent: float
+    """The sum of bytes times nano-dollars."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The group of a row of ``_GROUPS``; PostgreSQL adds integers up to decimals."""
+        part, at, state, reason, tier, went_on, *sums = row
+        rows, spent, held = map(int, sums[:3])
+        return cls(
+            *(part, at, state, reason, tier, bool(went_on), rows, spent, held),
+            *map(float, sums[3:]),
+        )
+
+
 def _live(state: State, *, shared: bool) -> Select[Any]:
     """The job's items, or its rows with shared ones, in a state in which few are at a time.
 
@@ -145,26 +187,26 @@ def counted(connection: Transaction, job_id: str, since: int) -> Counted:
     found = Counted()
     paces: dict[tuple[str, bool], dict[str, Any]] = {}
     given = {"job": job_id, "since": max(1, since // SECOND)}
-    for row in connection.execute(_GROUPS, given).mappings():
-        rows = int(row["rows"])
-        if row["part"] == "booked":
-            found.booked += int(row["spent"])
-        elif row["part"] == "piece":
-            found.spent += int(row["spent"])
-            found.held += int(row["held"])
-            found.under_way += int(row["spent"])
-        elif row["part"] == "live":
+    for row in map(_Group.from_row, connection.execute(_GROUPS, given)):
+        rows = row.rows
+        if row.part == "booked":
+            found.booked += row.spent
+        elif row.part == "piece":
+            found.spent += row.spent
+            found.held += row.held
+            found.under_way += row.spent
+        elif row.part == "live":
             found.states[State.ROUTED] = found.states.get(State.ROUTED, 0) - rows
-            found.states[row["state"]] = found.states.get(row["state"], 0) + rows
-            found.held += int(row["held"])
-        elif row["part"] == "ends":
-            pace = paces.setdefault((row["tier"], bool(row["went_on"])), {})
+            found.states[row.state] = found.states.get(row.state, 0) + rows
+            found.held += row.held
+        elif row.part == "ends":
+            pace = paces.setdefault((row.tier, row.went_on), {})
             ends = pace.setdefault("ends", {})
-            ends[row["at"]] = ends.get(row["at"], 0) + rows
+            ends[row.at] = ends.get(row.at, 0) + rows
         else:
-            _add(found, row, rows)
-            if row["part"] != "shared":
-                _pace(paces.setdefault((row["tier"], bool(row["went_on"])), {}), row, rows)
+            _add(found, row)
+            if row.part != "shared":
+                _pace(paces.setdefault((row.tier, row.went_on), {}), row)
     found.spent -= found.booked
     if not found.documents:
         # Those that were cancelled, or ended late, do not say what their pieces have cost.
@@ -178,27 +220,27 @@ def counted(connection: Transaction, job_id: str, since: int) -> Counted:
     return found
 
 
-def _add(found: Counted, row: Mapping[Any, Any], rows: int) -> None:
-    found.states[row["state"]] = found.states.get(row["state"], 0) + rows
-    if row["state"] == State.DEAD and rows:
-        found.dead[row["reason"]] = found.dead.get(row["reason"], 0) + rows
-    if row["part"] == "shared" or row["tier"] == Below.REUSED:
-        found.reused += rows
+def _add(found: Counted, row: _Group) -> None:
+    found.states[row.state] = found.states.get(row.state, 0) + row.rows
+    if row.state == State.DEAD and row.rows:
+        found.dead[row.reason] = found.dead.get(row.reason, 0) + row.rows
+    if row.part == "shared" or row.tier == Below.REUSED:
+        found.reused += row.rows
     # What a document has cost is what its pieces have.
-    if row["part"] == "document":
-        found.under_way -= int(row["spent"])
-        found.documents += 0 if row["state"] in _OVER else rows
+    if row.part == "document":
+        found.under_way -= row.spent
+        found.documents += 0 if row.state in _OVER else row.rows
     else:
-        found.spent += int(row["spent"])
-    found.held += int(row["held"])
+        found.spent += row.spent
+    found.held += row.held
 
 
-def _pace(pace: dict[str, Any], row: Mapping[Any, Any], rows: int) -> None:
-    if row["state"] in _OVER:
-        sums = {name: float(row[name]) for name in _SUMS[3:]}
-        more = {"ended": rows, "spent": float(row["spent"]), **sums}
+def _pace(pace: dict[str, Any], row: _Group) -> None:
+    if row.state in _OVER:
+        sums = {name: getattr(row, name) for name in _SUMS[3:]}
+        more = {"ended": row.rows, "spent": float(row.spent), **sums}
     else:
-        more = {"left": rows, "size_left": float(row["size"])}
+        more = {"left": row.rows, "size_left": row.size}
     for name, value in more.items():
         pace[name] = pace.get(name, 0) + value
 
