@@ -5,6 +5,7 @@ A twin is made by patching its own process before the worker is built. The produ
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import update
 
@@ -15,6 +16,11 @@ from tierqueue.ledger.tables import items
 from tierqueue.workers import verdicts
 from tierqueue.workers.maintenance.expiry import Expiry
 from tierqueue.workers.maintenance.resend import Sweep
+
+
+def _patch(owner: object, name: str, by: object) -> None:
+    """For as long as the process lives; raises ``AttributeError`` for a name that is not there."""
+    patch.object(owner, name, by).start()
 
 
 def without_fence() -> None:
@@ -30,7 +36,7 @@ def without_fence() -> None:
             )
         return real(connection, ready)
 
-    setattr(settlements, "settle", settle)  # noqa: B010 - a patch, and meant as one
+    _patch(settlements, "settle", settle)
 
 
 def without_tick() -> None:
@@ -39,8 +45,8 @@ def without_tick() -> None:
     def nothing(_: object) -> None:
         return
 
-    setattr(Sweep, "__call__", nothing)  # noqa: B010 - a patch, and meant as one
-    setattr(Expiry, "look", nothing)  # noqa: B010 - a patch, and meant as one
+    _patch(Sweep, "__call__", nothing)
+    _patch(Expiry, "tick", nothing)
 
 
 def without_hold() -> None:
@@ -49,7 +55,7 @@ def without_hold() -> None:
     def hold(_connection: Any, _now: int, needs: Sequence[Any], **_: Any) -> list[Any]:
         return [books.Held(()) for _ in needs]
 
-    setattr(books, "hold", hold)  # noqa: B010 - a patch, and meant as one
+    _patch(books, "hold", hold)
 
 
 def without_conditions() -> None:
@@ -64,9 +70,9 @@ def without_conditions() -> None:
     def noted(*_: object) -> list[Any]:
         return []
 
-    setattr(verdicts, "its_own", own)  # noqa: B010 - a patch, and meant as one
-    setattr(conditions, "by_deployment", nothing_known)  # noqa: B010 - a patch, and meant as one
-    setattr(conditions, "note", noted)  # noqa: B010 - a patch, and meant as one
+    _patch(verdicts, "its_own", own)
+    _patch(conditions, "by_deployment", nothing_known)
+    _patch(conditions, "note", noted)
 
 
 TWINS: Mapping[str, Callable[[], None]] = {
