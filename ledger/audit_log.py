@@ -34,7 +34,7 @@ class Action(NamedTuple):
 ACTION = tuple(actions.c[name] for name in Action._fields)
 """The columns of an ``Action``, in its order."""
 
-_LOOKED_AT = 10_000
+_MOST_SEARCHED = 10_000
 """Newest actions among which some are looked for."""
 
 
@@ -80,4 +80,4 @@ def last(connection: Transaction, what: str) -> int | None:
 
 
 def _newest() -> Select[Any]:
-    return select(*ACTION).order_by(actions.c.id.desc()).limit(_LOOKED_AT)
+    return select(*ACTION).order_by(actions.c.id.desc()).limit(_MOST_SEARCHED)

@@ -13,8 +13,8 @@ from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
 
 _BATCH = 200
-_LOOK_SECONDS = 0.5
-"""Seconds between two looks whether a running item has ended."""
+_TICK_SECONDS = 0.5
+"""Seconds between two checks whether a running item has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def erase(
             return Erased(
                 erased, left, rewritten=bool(erased) and app.installation.ledger.rewrite()
             )
-        pause.wait(_LOOK_SECONDS)
+        pause.wait(_TICK_SECONDS)
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

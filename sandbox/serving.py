@@ -49,14 +49,14 @@ class Desk:
 
     def model(self, name: str) -> Model:
         """The model of that name; ``Refused`` 404 where it has no price."""
-        self._look_again()
+        self._read_limits()
         known = self._models.get(name)
         if known is None:
             gate = Gate(self._plan.limit(name, self._limit))
             known = self._models[name] = Model(self.prices.of(name), gate)
         return known
 
-    def _look_again(self) -> None:
+    def _read_limits(self) -> None:
         """Take the file of limits as it is now; of calls admitted before nothing is forgotten."""
         if self._limits is None or (at := self._limits.stat().st_mtime_ns) == self._read_at:
             return

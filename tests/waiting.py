@@ -8,7 +8,7 @@ from typing import Any
 PATIENCE = 60.0
 """Seconds: a state that comes, comes in far less; only one that never comes takes this long."""
 
-_LOOK = 0.02
+_TICK_SECONDS = 0.02
 
 
 def until(met: Callable[[], Any], seconds: float = PATIENCE) -> Any:
@@ -16,5 +16,5 @@ def until(met: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     end, pause = time.monotonic() + seconds, threading.Event()
     while not (found := met()):
         assert time.monotonic() < end, "the awaited state did not come"
-        pause.wait(_LOOK)
+        pause.wait(_TICK_SECONDS)
     return found

@@ -46,8 +46,8 @@ _log = structlog.get_logger(__name__)
 PATIENCE = 5.0
 """Seconds a slice waits for calls in flight to end before it gives its items back."""
 
-LOOK = 1.0
-"""Seconds between two looks at the tier's bound while a slice waits for a place."""
+TICK_SECONDS = 1.0
+"""Seconds between two checks at the tier's bound while a slice waits for a place."""
 
 BUSY = 0.2
 """Seconds between two checks for capacity that calls of other workers take."""
@@ -198,7 +198,7 @@ class Executor:
         places = self._loop.submit(take())
         while True:
             with suppress(TimeoutError):
-                return places.result(LOOK)
+                return places.result(TICK_SECONDS)
             # The gate goes by what was last read of the tier's bound, which may have been raised.
             self._concurrency()
             self._gate.release(0)

@@ -135,7 +135,7 @@ class TierWorker:
             raise RuntimeError("a slice came before the worker was ready")
         work = Slice.read(message)
         if work.deployment not in self._stations:
-            self._policy_watch.look()
+            self._policy_watch.check()
         outcomes = self._executor.run(work)
         self._checkpoint("before_ack")
         return outcomes

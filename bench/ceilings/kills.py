@@ -24,17 +24,17 @@ class ProviderLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._read = 0
+        self._offset = 0
         self.lines: list[dict[str, Any]] = []
 
-    def look(self) -> list[dict[str, Any]]:
+    def read(self) -> list[dict[str, Any]]:
         """Every line so far."""
         with self._path.open("rb") as file:
-            file.seek(self._read)
+            file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                self._read += len(line)
+                self._offset += len(line)
                 self.lines.append(json.loads(line))
         return self.lines
 
@@ -104,7 +104,7 @@ class Killer:
             ).all()
             now = database_now(connection)
         calls = {(row.item_id, str(row.fence)) for row in rows}
-        done = {(line["item"], line["fence"]) for line in self.log.look()[-500:]}
+        done = {(line["item"], line["fence"]) for line in self.log.read()[-500:]}
         old = any(now - row.started_at >= self.young * 1e6 for row in rows)
         return calls if old and len(calls) <= self.most and calls - done else set()
 
@@ -112,7 +112,7 @@ class Killer:
         """Whether the provider was serving one of ``calls`` at that moment, by its own log."""
         pause, until = threading.Event(), time.monotonic() + 5.0
         while time.monotonic() < until:
-            for line in self.log.look()[-500:]:
+            for line in self.log.read()[-500:]:
                 mine = (line["item"], line["fence"]) in calls
                 if mine and line["started"] <= killed <= line["ended"] + 0.001:
                     return True

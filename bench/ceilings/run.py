@@ -42,8 +42,8 @@ def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
         seconds = time.monotonic() - began
         work.submit(ledger, shape.overage, 0, OVERAGE)
         _until_ended(ledger, None, 120 + shape.overage / 5)
-        result = verdict(ledger, log.look(), CEILING, shape.limit)
-        over = verdict(ledger, log.look(), OVERAGE, shape.overage_limit)
+        result = verdict(ledger, log.read(), CEILING, shape.limit)
+        over = verdict(ledger, log.read(), OVERAGE, shape.overage_limit)
         over["overage_alarms"] = sum(
             '"event": "overage"' in line
             for process in system.processes.values()
@@ -59,7 +59,7 @@ def without_hold(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
     with _system(folder, ledger_url, shape, hold="off") as (system, ledger):
         work.submit(ledger, shape.items, shape.lost, CEILING)
         _until_ended(ledger, None, 180 + shape.items / 20)
-        return verdict(ledger, ProviderLog(system.sandbox_log).look(), CEILING, shape.limit)
+        return verdict(ledger, ProviderLog(system.sandbox_log).read(), CEILING, shape.limit)
 
 
 @contextmanager

@@ -24,8 +24,8 @@ import openai  # noqa: F401
 
 from bench.chaos import bare, entrances, producer
 
-LOOK = 0.02
-"""Seconds between two looks for processes that ended."""
+TICK_SECONDS = 0.02
+"""Seconds between two checks for processes that ended."""
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     children: set[int] = set()
     waiting = b""
     while True:
-        readable, _, _ = select.select([0], [], [], LOOK)
+        readable, _, _ = select.select([0], [], [], TICK_SECONDS)
         if readable:
             told = os.read(0, 65536)
             if not told:

@@ -13,8 +13,8 @@ from typing import Any
 from bench.chaos.hook import note
 from bench.checker.run import Row, connect
 
-LOOK = 0.1
-"""Seconds between two looks, and so the precision of a recovery."""
+TICK_SECONDS = 0.1
+"""Seconds between two checks, and so the precision of a recovery."""
 
 SAMPLE = 0.5
 """Seconds between two samples of the states."""
@@ -135,14 +135,14 @@ class Watch:
 
     def _run(self) -> None:
         sampled = 0.0
-        while not self._stopping.wait(LOOK):
-            self._look_for_routing()
+        while not self._stopping.wait(TICK_SECONDS):
+            self._check_routing()
             self._recoveries()
             if time.monotonic() - sampled >= SAMPLE:
                 sampled = time.monotonic()
                 self._sample()
 
-    def _look_for_routing(self) -> None:
+    def _check_routing(self) -> None:
         if self._attended():
             if self._alone_since is not None:
                 self.outage(self._alone_since)
@@ -203,7 +203,7 @@ def _free(turns: int) -> bool:
 def ready(claim: Claim, row: Row | None, now: float) -> bool:
     """Whether the item may be worked on again at ``now`` (epoch seconds), or has ended.
 
-    One that waits for anything but its lost claim was ready before: between two looks it was taken
+    One that waits for anything but its lost claim was ready before: between two checks it was taken
     out again, and met a provider that is away or a full ceiling.
     """
     if row is None:

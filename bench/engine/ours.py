@@ -28,8 +28,8 @@ READY_WITHIN = 600.0
 PATIENCE = 900.0
 """Seconds a run may take."""
 
-LOOK = 0.2
-"""Seconds between two looks at whether the job has ended."""
+TICK_SECONDS = 0.2
+"""Seconds between two checks whether the job has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _engine(ledger: Ledger, until: float) -> dict[str, float]:
         figures: dict[str, float] = worker.detail["engines"][DEPLOYMENT]
         if at - worker.silent > until and figures["running"] == 0:
             return figures
-        pause.wait(LOOK)
+        pause.wait(TICK_SECONDS)
 
 
 def _told(ledger: Ledger, started: float, count: int, before: dict[str, float]) -> Run:

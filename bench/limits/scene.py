@@ -54,7 +54,7 @@ def run(folder: Path, ledger_url: str, shape: Shape, names: Collection[str]) -> 
     with _system(folder, ledger_url, shape, wanted) as (system, ledger):
         log = ProviderLog(system.sandbox_log)
         _submit(ledger, wanted, shape)
-        while not log.look():
+        while not log.read():
             time.sleep(0.1)
         return _played(system, ledger, log, wanted, shape)
 
@@ -90,7 +90,7 @@ def _played(
     pause.wait(max(0.0, times.end - time.time()))
     # Until what came back has been served for a while.
     pause.wait(shape.window)
-    lines = log.look()
+    lines = log.read()
     say(f"{len(lines)} calls")
     return {
         case.name: figures.of_outage(case, lines, times, _ended(ledger, case))

@@ -17,8 +17,8 @@ from tools.system import ROOT, System
 PATIENCE = 600.0
 """Seconds a job may take."""
 
-LOOK = 0.1
-"""Seconds between two looks at whether the job has ended."""
+TICK_SECONDS = 0.1
+"""Seconds between two checks whether the job has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +120,4 @@ def until_ended(
         if time.time() - started > patience:
             command.kill()
             raise TimeoutError(f"the job has not ended in {patience:.0f} s")
-        time.sleep(LOOK)
+        time.sleep(TICK_SECONDS)

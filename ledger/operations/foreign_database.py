@@ -175,14 +175,15 @@ def filled(url: str, name: str, key: str, seconds: int | None = None) -> Iterato
         if key not in table.c:
             no_key = there_is_no("column", key, table.c.keys())
             raise InvalidItem(no_key, {"kind": f"no column {key}"})
-        look = inspect(engine)
+        inspector = inspect(engine)
         unique = [list(table.primary_key.columns.keys())]
         unique += [
-            found["column_names"] for found in look.get_unique_constraints(bare, schema or None)
+            found["column_names"]
+            for found in inspector.get_unique_constraints(bare, schema or None)
         ]
         unique += [
             list(map(str, found["column_names"]))
-            for found in look.get_indexes(bare, schema or None)
+            for found in inspector.get_indexes(bare, schema or None)
             if found["unique"]
         ]
     if [key] not in unique:

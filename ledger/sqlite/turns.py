@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy.exc import OperationalError
 
-_LOOK = 0.02
+_TICK_SECONDS = 0.02
 
 
 class Turns:
@@ -56,7 +56,7 @@ class Turns:
             except BlockingIOError:
                 if time.monotonic() > until:
                     raise
-                time.sleep(_LOOK)
+                time.sleep(_TICK_SECONDS)
             else:
                 return
 

@@ -1,7 +1,7 @@
 """The language of a text, as far as its script and its commonest words tell."""
 
-LOOKED_AT = 400
-"""Characters that are looked at."""
+CHARACTERS_READ = 400
+"""Characters a language is told by."""
 
 _LATIN_ENDS = 0x24F
 _SCRIPTS = (
@@ -34,7 +34,7 @@ def language(text: str) -> str | None:
     """A language (``en``, ``de``, …), else a script that several are written in (``cyrillic``);
     ``None`` where neither can be told. It is a guess, made in microseconds.
     """
-    begin = text[:LOOKED_AT]
+    begin = text[:CHARACTERS_READ]
     if not begin.isascii():
         found: dict[str, int] = {}
         for letter in begin:

@@ -36,7 +36,7 @@ class AzureBatches(Batches):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self._looked_through: set[str] = set()
+        self._validated: set[str] = set()
 
     def _routed(self, asked: Asked, path: list[str], now: float) -> Answer:
         answer = super()._routed(asked, path, now)
@@ -52,11 +52,11 @@ class AzureBatches(Batches):
         if (asked.method, *path) == ("POST", "files") and isinstance(answer, dict):
             return {**answer, "status": "pending"}
         if (asked.method, *path[:1]) == ("GET", "files") and isinstance(answer, dict):
-            self._looked_through |= {str(answer.get("id"))}
+            self._validated |= {str(answer.get("id"))}
         return answer
 
     def _made(self, file: File, metadata: dict[str, str], now: float, model: str | None) -> Batch:
-        if file.purpose == "batch" and file.id not in self._looked_through:
+        if file.purpose == "batch" and file.id not in self._validated:
             raise Refused(400, f"File {file.id} is not in the processed state.")
         return super()._made(file, metadata, now, model)
 

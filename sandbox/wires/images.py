@@ -44,7 +44,7 @@ def of_openai(parts: list[Json], model: str) -> int:
             raise Refused(
                 400, "image_url: the sandbox takes data URLs in base64 and fetches nothing"
             )
-        kind, width, height = _looked(found[2], _UNSUPPORTED)
+        kind, width, height = _measured(found[2], _UNSUPPORTED)
         if kind != found[1]:
             raise Refused(400, _UNSUPPORTED, code="invalid_image_format")
         small = told.get("detail") == "low"
@@ -81,7 +81,7 @@ def of_anthropic(parts: list[Json], model: str) -> int:
                 "image.source.base64: image exceeds 5 MB maximum:"
                 f" {len(data)} bytes > {_ANTHROPIC_BYTES} bytes",
             )
-        kind, width, height = _looked(data, "Could not process image")
+        kind, width, height = _measured(data, "Could not process image")
         if kind != source["media_type"]:
             raise Refused(
                 400,
@@ -132,7 +132,7 @@ def _seen(api: Api, model: str, parts: list[Json]) -> None:
         raise Refused(400, said if api == "openai" else f"{model} does not support image input")
 
 
-def _looked(data: str, unreadable: str) -> tuple[str, int, int]:
+def _measured(data: str, unreadable: str) -> tuple[str, int, int]:
     """What an image is: its media type, its width and its height."""
     try:
         from PIL import Image, UnidentifiedImageError

@@ -1,6 +1,6 @@
 """Endless repetition: a model that says one thing over and over until its limit ends it."""
 
-_LOOKED_AT = 4_000
+_CHARACTERS_READ = 4_000
 """Characters at the end of an answer that are looked at."""
 
 _TIMES = 6
@@ -12,7 +12,7 @@ _CHARACTERS = 100
 
 def repeats_itself(text: str) -> bool:
     """Whether ``text`` ends in one piece, over and over."""
-    tail = text[-_LOOKED_AT:][::-1]
+    tail = text[-_CHARACTERS_READ:][::-1]
     # How much of the beginning each beginning also ends with: what is left is its shortest period.
     border = [0] * len(tail)
     for end in range(1, len(tail)):

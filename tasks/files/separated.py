@@ -19,7 +19,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 _NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _SPOKEN = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
-_LOOKED_AT = 50
+_ROWS_READ = 50
 """Rows a separator is found out from."""
 
 _SAMPLE = 4_000_000
@@ -57,7 +57,7 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[IO[str], str, str | None
 
 def _beginning(file: IO[str], path: Path) -> Iterator[str]:
     left = _SAMPLE
-    for line in itertools.islice(text.lines(file, path), _LOOKED_AT * 20):
+    for line in itertools.islice(text.lines(file, path), _ROWS_READ * 20):
         yield line
         left -= len(line)
         if left < 0:
@@ -84,7 +84,7 @@ def _likely(lines: Iterator[str]) -> str:
     for separator in _SEPARATORS:
         widths: list[int] = []
         try:
-            records = itertools.islice(_reader(iter(sample), separator), _LOOKED_AT)
+            records = itertools.islice(_reader(iter(sample), separator), _ROWS_READ)
             widths.extend(len(record) for record in records if record)
         except csv.Error:
             pass  # an open quote at the end of the sample, or another file's: the rows before count

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tierqueue.tasks.jobs.given_back.into_table import IntoTable
     from tierqueue.tasks.jobs.outlook import Outlook
 
-_LOOK_SECONDS = 0.5
-"""Seconds between two looks at a job that is waited for."""
+_TICK_SECONDS = 0.5
+"""Seconds between two checks at a job that is waited for."""
 
 
 class Job:
@@ -62,12 +62,12 @@ class Job:
         """
         until = None if timeout is None else time.monotonic() + timeout
         while not (now := self.progress()).over or self._unwritten(now):
-            left = _LOOK_SECONDS if until is None else until - time.monotonic()
+            left = _TICK_SECONDS if until is None else until - time.monotonic()
             if left <= 0:
                 said = f"{now.ended} of {now.total} rows have ended"
                 more = ", and not all are written into their table" if now.over else ""
                 raise TimeoutError(f"job {self.id}: {said}{more}")
-            time.sleep(min(_LOOK_SECONDS, left))
+            time.sleep(min(_TICK_SECONDS, left))
         return now
 
     def _unwritten(self, now: "Progress") -> bool:

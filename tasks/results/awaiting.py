@@ -25,7 +25,7 @@ _SOONEST_SECONDS = 0.05
 _MOST_ASKED = 20_000
 """Results asked for in a second, whatever the number that is waited for."""
 
-_LOOK_SECONDS = 1.0
+_TICK_SECONDS = 1.0
 """Seconds between two questions to the ledger, which knows what the broker has forgotten."""
 
 _AT_ONCE = 1_000
@@ -41,7 +41,7 @@ class Waiting:
         self._submitting = ThreadPoolExecutor(_SUBMITTING, "items-submitted")
         self._wanted: dict[str, list[tuple[ReplayableResult, asyncio.Future[Any]]]] = {}
         self._checking: asyncio.Task[None] | None = None
-        self._looked_at = 0.0
+        self._checked_at = 0.0
 
     async def submitted(self, submit: Callable[[], T]) -> T:
         """What ``submit`` returns, called beside the event loop."""
@@ -73,9 +73,9 @@ class Waiting:
     async def _check(self) -> None:
         loop = asyncio.get_running_loop()
         while self._wanted:
-            asks_ledger = loop.time() - self._looked_at >= _LOOK_SECONDS
+            asks_ledger = loop.time() - self._checked_at >= _TICK_SECONDS
             if asks_ledger:
-                self._looked_at = loop.time()
+                self._checked_at = loop.time()
             wanted = {name: those[0][0] for name, those in self._wanted.items()}
             try:
                 ended = await loop.run_in_executor(self._asking, _ended, wanted, asks_ledger)

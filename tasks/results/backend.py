@@ -26,7 +26,7 @@ from tierqueue.tasks.results.signatures import without_errbacks
 
 _log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 1.0
+TICK_SECONDS = 1.0
 """Seconds between two questions to the ledger while results are waited for."""
 
 _FIRST_US = 2_000_000
@@ -44,7 +44,7 @@ _BROKER_AWAY = (RedisError, OSError)
 class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no types
     """Waits for results at the broker, and asks the ledger once a second."""
 
-    _looked_at = 0.0
+    _checked_at = 0.0
 
     def on_wait_for_pending(self, result: Any, **kwargs: Any) -> None:
         """The look before the waiting, at the broker alone: the waiting itself asks the ledger."""
@@ -59,9 +59,9 @@ class LedgerConsumer(ResultConsumer):  # type: ignore[misc]  # celery ships no t
         if self._pubsub is None and self.subscribed_to and not self.backend.away:
             self._reconnect()
         super().drain_events(timeout=timeout)
-        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+        if time.monotonic() - self._checked_at < TICK_SECONDS:
             return
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
         waiting = sorted({task_id for those in self._pending_results for task_id in list(those)})
         for start in range(0, len(waiting), _MOST):
             for meta in self.backend.from_ledger(waiting[start : start + _MOST]):

@@ -150,7 +150,7 @@ class Lane:
                 if batch.state == "collected":
                     self._send(station, batch)
                 else:
-                    self._look_at(station, batch)
+                    self._check(station, batch)
             except BatchRefused as error:
                 _log.error("batch_refused", batch=batch.id, why=str(error))
                 refused = Remote(id="", state="refused", over=True, refused=(str(error),))
@@ -236,11 +236,11 @@ class Lane:
                 connection, batch.id, counted=station.counted, open_only=open_only
             )
 
-    def _look_at(self, station: Station, batch: Batch) -> None:
+    def _check(self, station: Station, batch: Batch) -> None:
         """Settle it where it is over, and cancel it where time runs out."""
         api = self._engine(station).batches
         assert batch.remote is not None
-        remote = self._loop.run(api.look(batch.remote))
+        remote = self._loop.run(api.check(batch.remote))
         if remote.over:
             self._settler.settle(station, batch, remote, self._policies)
             return

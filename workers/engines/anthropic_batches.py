@@ -139,7 +139,7 @@ class AnthropicBatches:
             after = last
         raise NotKnownYet
 
-    async def look(self, remote: str) -> Remote:
+    async def check(self, remote: str) -> Remote:
         """How it stands."""
         return _remote(await self._client.messages.batches.retrieve(remote, timeout=SECONDS))
 

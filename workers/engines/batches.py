@@ -105,7 +105,7 @@ class BatchApi(Protocol):
         ``NotKnownYet`` where the provider does not tell it from another's that is still served.
         """
 
-    async def look(self, remote: str) -> Remote:
+    async def check(self, remote: str) -> Remote:
         """How it stands."""
 
     async def cancel(self, remote: str) -> None:

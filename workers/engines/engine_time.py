@@ -9,8 +9,8 @@ Clock = Callable[[], float]
 """Seconds that only grow, such as ``time.monotonic``."""
 
 
-_LOOK_SECONDS = 0.01
-"""Seconds between two looks at a call that has had almost all it is allowed."""
+_TICK_SECONDS = 0.01
+"""Seconds between two checks at a call that has had almost all it is allowed."""
 
 
 class OutOfEngineTime(TimeoutError):
@@ -49,23 +49,23 @@ class EngineTime:
         if seconds == inf:
             yield
             return
-        loop, looks = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+        loop, ticks = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
 
-        def look() -> None:
+        def tick() -> None:
             self._advance()
             left = seconds - (self._share - mark)
             if left <= 0:
                 limit.reschedule(loop.time())
             else:
-                looks[:] = [loop.call_later(max(left, _LOOK_SECONDS), look)]
+                ticks[:] = [loop.call_later(max(left, _TICK_SECONDS), tick)]
 
         try:
             async with asyncio.timeout(None) as limit:
-                looks.append(loop.call_later(seconds, look))
+                ticks.append(loop.call_later(seconds, tick))
                 try:
                     yield
                 finally:
-                    looks[0].cancel()
+                    ticks[0].cancel()
         except TimeoutError:
             if not limit.expired():
                 raise

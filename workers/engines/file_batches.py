@@ -166,7 +166,7 @@ class FileBatches(ABC):
         )
         return wire.body_of(response)
 
-    async def look(self, remote: str) -> Remote:
+    async def check(self, remote: str) -> Remote:
         """How it stands."""
         return self._remote(await self._get(f"{self.path}/{files.segment(remote)}"))
 
@@ -179,7 +179,7 @@ class FileBatches(ABC):
                 options={"timeout": SECONDS},
             )
         except (openai.ConflictError, openai.BadRequestError, openai.UnprocessableEntityError):
-            if not (await self.look(remote)).over:
+            if not (await self.check(remote)).over:
                 raise
 
     async def lines(self, remote: Remote) -> Output:

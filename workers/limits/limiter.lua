@@ -2,7 +2,7 @@
 -- The scopes: the deployment, its tier, then what its calls share with others' (account, budget).
 -- KEYS: of each scope its windows, its calls in flight, what is remembered of those; then what was
 -- learned of the first scope.
--- ARGV: lease, look-again, minute, travel, the longest call, day (microseconds), key life (seconds),
+-- ARGV: lease, check-again, minute, travel, the longest call, day (microseconds), key life (seconds),
 -- how many scopes, whether what was found counts; of each scope: limits of requests, tokens, input
 -- and output tokens a minute, of requests a day, of calls in flight ('' = not bounded), whether its
 -- windows are kept, the longest call of any that counts in them, the bits of its calls in flight, of

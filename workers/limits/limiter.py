@@ -57,8 +57,8 @@ from tierqueue.workers.limits.scripts import Entry, Keys, Scripts, micro, scopes
 
 _log = structlog.get_logger(__name__)
 
-LOOK_AGAIN_SECONDS = 0.5
-"""Seconds until what may be given back is looked at again; a release tells nobody."""
+CHECK_AGAIN_SECONDS = 0.5
+"""Seconds until what may be given back is checked again; a release tells nobody."""
 
 LONGEST = 60.0
 """The most seconds a grant asks to wait: by then somebody may have changed a limit."""
@@ -125,7 +125,7 @@ class Limiter:
             granted = tuple(want.id for want in wanted)
             return Grant(granted=granted, never=never, send_by=send_by)
         scopes = 2 + len(bounds.shared)
-        arguments: list[str | int] = [self._lease, micro(LOOK_AGAIN_SECONDS), *self._times(bounds)]
+        arguments: list[str | int] = [self._lease, micro(CHECK_AGAIN_SECONDS), *self._times(bounds)]
         arguments += KEY_LIFE_SECONDS, scopes, int(not bounds.trial), *scopes_of(bounds)
         held = self._expected.of(bounds.deployment, wanted)
         arguments.append(json.dumps([(want.id, *held[want.id]) for want in wanted]))

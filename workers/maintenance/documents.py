@@ -44,7 +44,7 @@ class Documents:
             due = documents.due(connection, now, MOST)
         for document in due:
             try:
-                self._look_at(document)
+                self._check(document)
             except Exception as error:
                 if unreachable(error):
                     raise
@@ -53,7 +53,7 @@ class Documents:
                     documents.later(connection, document, now + AGAIN_US)
         return len(due) == MOST
 
-    def _look_at(self, document: str) -> None:
+    def _check(self, document: str) -> None:
         with self._ledger.read() as connection:
             row, now = documents.waiting(connection, document), database_now(connection)
         if row is None or row.ready_at > now:

@@ -27,14 +27,14 @@ PAUSE_SECONDS = 1.0
 """Seconds between two looks that find none due."""
 
 SECOND = 1_000_000
-_LOOK, _REST = 2 * SECOND, 30 * SECOND
+_TICK_US, _REST_US = 2 * SECOND, 30 * SECOND
 """Microseconds between two looks at a job, and at one that is not whole and has nothing to do."""
 
 _PAGE = 500
 """Rows that are looked at together, and of which those that have ended are one transaction."""
 
 _PAGES = 20
-"""Pages of one look: it costs the same however many rows a job has."""
+"""Pages of one check: it costs the same however many rows a job has."""
 
 _SECONDS = 20
 """The longest that the database may take for a connection or a statement."""
@@ -68,25 +68,25 @@ class JobSinks:
         over = progress.over and (progress.complete or progress.cancelled)
         if sink.after is None and sink.seen == progress.ended and not over:
             with self._ledger.write() as connection:
-                again = now + (_REST if progress.over else _LOOK)
+                again = now + (_REST_US if progress.over else _TICK_US)
                 sinks.note(connection, sink.job_id, look_at=again)
             return True
-        look = _Look(self._ledger, sink, now + _ALONE_US, answers.of_documents(job))
+        check = _Check(self._ledger, sink, now + _ALONE_US, answers.of_documents(job))
         after = -1 if sink.after is None else sink.after
         ended = progress.ended if sink.after is None else sink.ended
         failed: str | None = None
         last: int | None = after
         try:
-            last = look.pages(after, refused=over)
+            last = check.pages(after, refused=over)
         except InvalidItem as error:
             unset = f"the routing stage has no {sink.place.removeprefix('env:')}"
             failed = str(error.fields.get("kind", unset))
-        self._note(look, last, ended, failed, over=over, cancelled=over and progress.cancelled)
+        self._note(check, last, ended, failed, over=over, cancelled=over and progress.cancelled)
         return True
 
     def _note(
         self,
-        look: _Look,
+        check: _Check,
         last: int | None,
         ended: int,
         failed: str | None,
@@ -94,9 +94,9 @@ class JobSinks:
         over: bool,
         cancelled: bool,
     ) -> None:
-        sink = look.sink
+        sink = check.sink
         with self._ledger.write() as connection:
-            if not sinks.holds(connection, sink.job_id, look.until):
+            if not sinks.holds(connection, sink.job_id, check.until):
                 return
             now = database_now(connection)
             rows, refused = sinks.refusal(connection, sink.job_id)
@@ -105,7 +105,7 @@ class JobSinks:
             values: dict[str, Any] = {"after": last, "ended": ended, "error": why}
             if last is None and failed is None:
                 values["seen"] = ended
-            again: int | None = now + _LOOK
+            again: int | None = now + _TICK_US
             # A row that was refused is tried again once all others are written.
             stuck = failed is not None or (over and last is None and rows > 0)
             tries = sink.tries + 1 if stuck else 0
@@ -121,8 +121,8 @@ class JobSinks:
             _log.error("sink_failed", job=sink.job_id, why=why, rows=rows, tries=tries)
 
 
-class _Look:
-    """One look at a sink, which is left to it ``until`` then; ``superseded``: it is no more.
+class _Check:
+    """One check of a sink, which is left to it ``until`` then; ``superseded``: it is no more.
 
     ``of_documents``: the columns that its job's rows have as documents.
     """

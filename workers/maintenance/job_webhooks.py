@@ -20,7 +20,7 @@ PAUSE_SECONDS = 1.0
 """Seconds between two looks that find none due."""
 
 SECOND = 1_000_000
-_LOOK = 5 * SECOND
+_TICK_US = 5 * SECOND
 _SECONDS = 10.0
 """The longest one call may take between two of its steps."""
 
@@ -58,7 +58,7 @@ class JobWebhooks:
     def _note(
         self, hook: Webhook, progress: Progress, what: str | None, why: str | None, now: int
     ) -> None:
-        again: int | None = now + _LOOK
+        again: int | None = now + _TICK_US
         tries = 0
         if why is not None:
             tries = hook.tries + 1

@@ -19,8 +19,8 @@ _log = structlog.get_logger(__name__)
 MOST = 500
 """Most rows one sweep takes of each kind; the next takes the rest."""
 
-LOOKED_AT = 2_000
-"""Promises not kept that one sweep looks through; the next goes on from there."""
+CHECKED_AT_ONCE = 2_000
+"""Promises not kept that one sweep checks; the next goes on from there."""
 
 OVERDUE_US = 2_000_000
 """Microseconds after an item's end in which its worker keeps its promises without our help."""
@@ -46,7 +46,7 @@ class Sweep:
         self._delivery = delivery
         self._resend = resend
         self.use(policy)
-        self._looked_to = ""
+        self._checked_to = ""
         self.resent = 0
 
     def use(self, policy: Policy) -> None:
@@ -77,5 +77,7 @@ class Sweep:
     def _overdue(self) -> None:
         with self._ledger.read() as connection:
             before = database_now(connection) - OVERDUE_US
-            owed, self._looked_to = promises.overdue(connection, before, LOOKED_AT, self._looked_to)
+            owed, self._checked_to = promises.overdue(
+                connection, before, CHECKED_AT_ONCE, self._checked_to
+            )
         self._delivery.keep(owed)

@@ -19,7 +19,7 @@ EVERY_SECONDS = 1.0
 
 
 class PolicyWatch:
-    """Looks from a thread of its own, from ``start`` to ``stop``.
+    """Checks from a thread of its own, from ``start`` to ``stop``.
 
     ``take`` makes the process go by other policies and raises ``TierqueueError`` where it cannot:
     it then goes on with its own, says so once, and tries no more until something else is applied.
@@ -31,8 +31,8 @@ class PolicyWatch:
         self._policies: Policies | None = None
         self._take = take
         self._refused: str | None = None
-        self._looking = threading.Lock()
-        self._ticker = Ticker("policy", self.look, EVERY_SECONDS)
+        self._checking = threading.Lock()
+        self._ticker = Ticker("policy", self.check, EVERY_SECONDS)
 
     def begin(self) -> Policies:
         """What the process starts with: what was applied, else its file's policy.
@@ -51,19 +51,19 @@ class PolicyWatch:
         return begun
 
     def start(self) -> None:
-        """Look now, and every second."""
+        """Check now, and every second."""
         self._ticker.start()
 
     def stop(self) -> None:
-        """End the thread after the look under way."""
+        """End the thread after the check under way."""
         self._ticker.stop()
 
-    def look(self) -> None:
-        """Look once, and wait for a look that is under way; raises what the database raises."""
-        with self._looking:
-            self._look()
+    def check(self) -> None:
+        """Check once, and wait for a check that is under way; raises what the database raises."""
+        with self._checking:
+            self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         before = self._policies
         assert before is not None
         with self._installation.ledger.read() as connection:

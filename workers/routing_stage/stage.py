@@ -192,7 +192,7 @@ class RoutingStage:
         """What the heartbeat says of this stage."""
         return {
             "counts": {"resent": self._sweep.resent, **self._below.answered},
-            "moments": {"looked": self._looked_at, "superseded": self._superseded_at},
+            "moments": {"looked": self._ticked_at, "superseded": self._superseded_at},
             "policy": self._policy.digest,
             "deferring": self._below.deferring,
         }
@@ -209,7 +209,7 @@ class RoutingStage:
     _measured = NOTHING_MEASURED
     """As the last tick found it: half a second changes little of it."""
     _moved = False
-    _looked_at = 0
+    _ticked_at = 0
     _superseded_at = 0
 
     def round(self) -> bool:
@@ -254,7 +254,7 @@ class RoutingStage:
         self._full = full
         self._due_soon = due_at is not None and not woken and due_at < now + _SOON_US
         self._moved = bool(chosen.items or slices or woken or anew or moved)
-        self._looked_at = now
+        self._ticked_at = now
         return len(chosen.items) == BATCH or anew
 
     def _superseded(self, connection: Transaction) -> bool:

@@ -36,8 +36,8 @@ _CELLS = frozenset({"csv", "tsv", "parquet", "xlsx", "xlsm", "xls", "xlsb", "ods
 """Kinds of files whose rows are cells: an answer is a column for each of its fields there."""
 
 
-_LOOK_SECONDS = 1.0
-"""Seconds between two looks at what has ended, and for which rows are gathered at the most."""
+_TICK_SECONDS = 1.0
+"""Seconds between two checks at what has ended, and for which rows are gathered at the most."""
 
 _BATCH = 200
 """Rows that one transaction writes into somebody's table."""
@@ -114,7 +114,7 @@ def results(
         cells = sink is not None or (chosen or own.suffix.lower().lstrip(".")) in _CELLS
         shape = Shape(prefix, cells if flat is None else flat, keys)
         found = JobResults(ledger, job, shape, source)
-        rows = found.rows((lambda: time.sleep(_LOOK_SECONDS)) if follow else None)
+        rows = found.rows((lambda: time.sleep(_TICK_SECONDS)) if follow else None)
         if sink is not None:
             _fill(sink, found, rows)
         else:
@@ -185,7 +185,7 @@ def _fill(sink: "IntoTable", found: "JobResults", rows: Iterator[dict[str, Any]]
     with filled(sink.url(), sink.table, sink.key) as into:
         for row in rows:
             batch.append(row)
-            if len(batch) >= _BATCH or time.monotonic() - written > _LOOK_SECONDS:
+            if len(batch) >= _BATCH or time.monotonic() - written > _TICK_SECONDS:
                 into.put(batch)
                 batch, written = [], time.monotonic()
         into.put(batch)

@@ -17,14 +17,14 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.jobs.outlook import Outlook, outlook_of
 
-_LOOK_SECONDS = 0.25
-"""Seconds between two looks at the ledger: one costs the same however many rows there are."""
+_TICK_SECONDS = 0.25
+"""Seconds between two checks at the ledger: one costs the same however many rows there are."""
 
 _SAY_SECONDS = 2.0
 """Seconds between two lines, where nothing can be drawn."""
 
 paused = time.sleep
-"""Waits between two looks."""
+"""Waits between two checks."""
 
 Said = Callable[[jobs.Progress, Outlook], None]
 
@@ -210,7 +210,7 @@ def watch_sink(
             words = f"job {job_id}: {'; '.join(told)}; a routing stage writes the others"
             console.print(words, markup=False, highlight=False, soft_wrap=True)
         said = told
-        paused(_LOOK_SECONDS)
+        paused(_TICK_SECONDS)
 
 
 def _sink(ledger: Ledger, job_id: str) -> list[str]:
@@ -266,4 +266,4 @@ def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> j
         say(now, then)
         if now.over or (patience is not None and time.monotonic() - moved > patience):
             return now
-        paused(_LOOK_SECONDS)
+        paused(_TICK_SECONDS)

@@ -24,11 +24,11 @@ def status(as_json: bool) -> None:
     where the ledger takes no writes.
     """
     from tierqueue.operations.cli.output.status_screen import as_json_value, screen
-    from tierqueue.operations.status import status as look
+    from tierqueue.operations.status import status as status_of
 
     policy = policy_in_force()
     with opened() as ledger:
-        stands = look(ledger, policy)
+        stands = status_of(ledger, policy)
     if as_json:
         emit(as_json_value(stands))
     else:
@@ -51,7 +51,7 @@ def top(interval: float) -> None:
     Without a terminal it is shown once.
     """
     from tierqueue.operations.cli.output.status_screen import screen
-    from tierqueue.operations.status import status as look
+    from tierqueue.operations.status import status as status_of
 
     if not (on_terminal() and sys.stdin.isatty()):
         say("no terminal to refresh: shown once, as by tierqueue status", err=True)
@@ -65,7 +65,7 @@ def top(interval: float) -> None:
 
         def lines() -> list[str]:
             try:
-                return screen(look(ledger, policy), keys="q quits")
+                return screen(status_of(ledger, policy), keys="q quits")
             except Exception as error:
                 complaint = ledger_complaint(error)
                 if complaint is None:
@@ -78,8 +78,8 @@ def top(interval: float) -> None:
 def stands_once() -> None:
     """The screen, once."""
     from tierqueue.operations.cli.output.status_screen import screen
-    from tierqueue.operations.status import status as look
+    from tierqueue.operations.status import status as status_of
 
     policy = policy_in_force()
     with opened() as ledger:
-        say(*screen(look(ledger, policy)))
+        say(*screen(status_of(ledger, policy)))

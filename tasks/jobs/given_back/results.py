@@ -87,7 +87,7 @@ class JobResults:
         """Every row of the source with what became of it: an answer, or an error.
 
         With ``wait`` each comes once it has ended, in order, and the last when the job is over;
-        ``wait`` is called between two looks. Raises ``InvalidItem`` at the end for a source that
+        ``wait`` is called between two checks. Raises ``InvalidItem`` at the end for a source that
         has fewer rows than the job.
         """
         found = self._pages() if wait is None else self._ended(wait)

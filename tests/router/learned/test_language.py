@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierqueue.router.learned.language import LOOKED_AT, language
+from tierqueue.router.learned.language import CHARACTERS_READ, language
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ def test_what_is_quoted_in_another_script_does_not_decide() -> None:
 
 
 def test_only_the_beginning_is_looked_at() -> None:
-    assert language("7 " * LOOKED_AT + "the card is lost") is None
+    assert language("7 " * CHARACTERS_READ + "the card is lost") is None

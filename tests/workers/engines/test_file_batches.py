@@ -163,8 +163,8 @@ def test_a_batch_that_failed_after_some_of_it_was_served_was_not_refused_as_a_wh
     kind: type[FileBatches], told: dict[str, Any]
 ) -> None:
     failed = {"id": "b", "status": "failed", "errors": {"data": [{"code": "server_error"}]}}
-    assert asked(kind, always(200, failed), lambda one: one.look("b")).refused
-    assert asked(kind, always(200, failed | told), lambda one: one.look("b")).refused == ()
+    assert asked(kind, always(200, failed), lambda one: one.check("b")).refused
+    assert asked(kind, always(200, failed | told), lambda one: one.check("b")).refused == ()
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_how_a_batch_stands_is_read_from_whatever_is_told_of_it(
     told: dict[str, Any], state: str, answered: int | None, refused: tuple[str, ...]
 ) -> None:
     answer = always(200, {"id": "b", "output_file_id": "", "error_file_id": None, **told})
-    found = asked(AzureBatches, answer, lambda batches: batches.look("b"))
+    found = asked(AzureBatches, answer, lambda batches: batches.check("b"))
     assert (found.state, found.answered, found.refused) == (state, answered, refused)
     assert found.output == ()
 
@@ -233,7 +233,7 @@ def test_an_id_with_a_slash_asks_for_nothing_else() -> None:
         paths.append(request.url.raw_path)
         return httpx2.Response(200, json={"id": "b", "status": "x"})
 
-    asked(OpenAIBatches, answer, lambda batches: batches.look("../files/b?x"))
+    asked(OpenAIBatches, answer, lambda batches: batches.check("../files/b?x"))
     assert paths == [b"/v1/batches/..%2Ffiles%2Fb%3Fx"]
 
 

@@ -39,7 +39,7 @@ def submitted(producer: Producer, path: Path, into: IntoTable | None = INTO, **h
     )
 
 
-def look(producer: Producer) -> bool:
+def tick(producer: Producer) -> bool:
     """A look now, whenever the next one is due."""
     with producer.ledger.write() as connection:
         connection.execute(update(sinks).where(sinks.c.look_at.is_not(None)).values(look_at=0))

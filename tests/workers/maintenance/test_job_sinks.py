@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from tests.tasks.jobs.answered import REFUSED, answer
 from tests.tasks.producer import Producer
-from tests.workers.maintenance.sunk import failing, label, look, run, sink_of, submitted, tickets
+from tests.workers.maintenance.sunk import failing, label, run, sink_of, submitted, tick, tickets
 from tierqueue.ledger.operations import dead_letters, jobs
 from tierqueue.ledger.results import sinks as ledger_sinks
 from tierqueue.workers.maintenance.job_sinks import TRIES, JobSinks
@@ -18,16 +18,16 @@ def test_rows_are_written_as_they_end_and_then_nothing_is_left_to_do(
     producer: Producer, helpdesk: Engine, path: Path
 ) -> None:
     job_id = submitted(producer, path)
-    assert look(producer)
+    assert tick(producer)
     assert tickets(helpdesk) == []
     answer(producer.ledger, label, before=2)
-    look(producer)
+    tick(producer)
     assert tickets(helpdesk) == [(1, "x", None), (2, "y", None)]
     answer(producer.ledger, lambda _: REFUSED)
-    look(producer)
+    tick(producer)
     assert tickets(helpdesk)[2] == (3, None, "rejected: no label fits")
     assert (sink_of(producer, job_id).written, sink_of(producer, job_id).look_at) == (3, None)
-    assert not look(producer)
+    assert not tick(producer)
     assert failing(producer) == []
 
 
@@ -36,15 +36,15 @@ def test_what_is_replayed_is_written_again(
 ) -> None:
     job_id = submitted(producer, path)
     answer(producer.ledger, lambda _: REFUSED)
-    look(producer)
+    tick(producer)
     with producer.ledger.write() as connection:
         ids = [row.id for row in jobs.results(connection, job_id, -1, 2)]
         dead_letters.replay(connection, ids, "ada")
     assert sink_of(producer, job_id).written == 1
-    look(producer)
+    tick(producer)
     assert tickets(helpdesk)[0] == (1, None, "rejected: no label fits")
     answer(producer.ledger, label)
-    look(producer)
+    tick(producer)
     assert tickets(helpdesk)[:2] == [(1, "x", None), (2, "y", None)]
     assert (sink_of(producer, job_id).written, sink_of(producer, job_id).look_at) == (3, None)
 
@@ -69,7 +69,7 @@ def test_a_stage_that_lost_its_lease_has_its_rows_written_again(
 ) -> None:
     job_id = submitted(producer, path)
     answer(producer.ledger, label)
-    look(producer)
+    tick(producer)
     with producer.ledger.write() as connection:
         assert not ledger_sinks.mark(connection, job_id, 5, {0: 0}, None)
         left = ledger_sinks.left(connection, job_id, -1, 9, refused=False)
@@ -84,7 +84,7 @@ def test_a_table_that_is_away_is_tried_again_later_each_time_and_said(
     run(helpdesk, "ALTER TABLE tickets RENAME TO elsewhere")
     waits = []
     for _ in range(3):
-        look(producer)
+        tick(producer)
         sink = sink_of(producer, job_id)
         assert sink.look_at is not None
         assert sink.failed_at is not None
@@ -95,7 +95,7 @@ def test_a_table_that_is_away_is_tried_again_later_each_time_and_said(
     [found] = failing(producer)
     assert (found.wrong, found.detail["job"], found.detail["tries"]) == (True, job_id, 3)
     run(helpdesk, "ALTER TABLE elsewhere RENAME TO tickets")
-    look(producer)
+    tick(producer)
     assert [row[0] for row in tickets(helpdesk)] == [1, 2, 3]
     assert (sink_of(producer, job_id).error, failing(producer)) == (None, [])
 
@@ -109,14 +109,14 @@ def test_a_row_that_the_table_refuses_holds_back_no_other_and_is_tried_again(
         producer.ledger,
         lambda said: {"label": "a", "confidence": secret if said["text"] == "y" else 1},
     )
-    look(producer)
+    tick(producer)
     assert [row[0] for row in tickets(helpdesk)] == [1, 3]
     sink = sink_of(producer, job_id)
     assert (sink.written, sink.tries) == (2, 1)
     assert sink.error == "output_confidence is no int"
     assert secret not in repr((sink, failing(producer)))
     run(helpdesk, "ALTER TABLE tickets RENAME COLUMN output_confidence TO other")
-    look(producer)
+    tick(producer)
     assert [row[0] for row in tickets(helpdesk)] == [1, 2, 3]
     sink = sink_of(producer, job_id)
     assert (sink.written, sink.error, sink.look_at) == (3, None, None)
@@ -131,7 +131,7 @@ def test_what_fails_for_days_is_given_up_and_the_same_command_tries_again(
     monkeypatch.delenv("HELPDESK")
     with producer.ledger.write() as connection:
         ledger_sinks.note(connection, job_id, tries=TRIES - 1)
-    look(producer)
+    tick(producer)
     sink = sink_of(producer, job_id)
     assert (sink.look_at, sink.tries, sink.error) == (
         None,
@@ -141,7 +141,7 @@ def test_what_fails_for_days_is_given_up_and_the_same_command_tries_again(
     assert "given up" in failing(producer)[0].what
     monkeypatch.setenv("HELPDESK", address)
     again = submitted(producer, path)
-    look(producer)
+    tick(producer)
     assert [row[0] for row in tickets(helpdesk)] == [1, 2, 3]
     assert sink_of(producer, again).written == 3
     with producer.ledger.read() as connection:

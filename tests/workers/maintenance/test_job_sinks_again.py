@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from tests.tasks.jobs.answered import answer
 from tests.tasks.producer import Producer
-from tests.workers.maintenance.sunk import TICKETS, failing, label, look, run, sink_of, submitted
+from tests.workers.maintenance.sunk import TICKETS, failing, label, run, sink_of, submitted, tick
 from tierqueue.ledger.operations import dead_letters
 
 PAID = 0.000001
@@ -28,7 +28,7 @@ def table(helpdesk: Engine) -> list[tuple[Any, ...]]:
 
 def all_written(producer: Producer) -> None:
     answer(producer.ledger, label)
-    while look(producer):
+    while tick(producer):
         pass
 
 
@@ -98,7 +98,7 @@ def test_what_is_replayed_is_written_by_the_newest_job_alone(
     dead = {"state": "dead", "reason": "rejected", "error": {"message": "no label fits"}}
     submitted(producer, path)
     answer(producer.ledger, lambda said: dead if said["text"] == "x" else label(said))
-    while look(producer):
+    while tick(producer):
         pass
     path.write_text(TICKETS.replace("2,y", "2,v"), encoding="utf-8")
     again = submitted(producer, path)

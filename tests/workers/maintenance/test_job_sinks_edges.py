@@ -15,10 +15,10 @@ from tests.waiting import until
 from tests.workers.maintenance.sunk import (
     TICKETS,
     label,
-    look,
     run,
     sink_of,
     submitted,
+    tick,
     tickets,
 )
 from tierqueue.ledger.lifecycle import items
@@ -41,7 +41,7 @@ def test_rows_that_an_earlier_call_committed_go_back_too(
     path.write_text(TICKETS + "4,w\n", encoding="utf-8")
     assert submitted(producer, path, None) == first
     answer(producer.ledger, label)
-    look(producer)
+    tick(producer)
     assert [row[:2] for row in tickets(helpdesk)] == [(1, "x"), (2, "y"), (3, "z"), (4, "w")]
 
 
@@ -53,11 +53,11 @@ def test_who_waits_in_python_waits_for_the_table_too(
     run(helpdesk, "ALTER TABLE tickets RENAME TO elsewhere")
     with pytest.raises(TimeoutError, match="3 of 3 rows have ended, and not all are written"):
         job.wait(timeout=0)
-    look(producer)
+    tick(producer)
     with pytest.raises(InvalidItem, match=r"cannot be written into tickets \(no such table\)"):
         job.wait(timeout=60)
     run(helpdesk, "ALTER TABLE elsewhere RENAME TO tickets")
-    look(producer)
+    tick(producer)
     assert job.wait(timeout=60).ended == len(tickets(helpdesk)) == 3
 
 
@@ -85,7 +85,7 @@ def test_a_row_without_a_key_is_malformed_and_the_others_go_back(
     path.write_text("id,text\n1,x\n,y\n", encoding="utf-8")
     job_id = submitted(producer, path)
     answer(producer.ledger, label)
-    look(producer)
+    tick(producer)
     assert tickets(helpdesk) == [(1, "x", None)]
     assert sink_of(producer, job_id).look_at is None
     assert {item.reason for item in producer.all_items()} == {None, "invalid"}
@@ -140,7 +140,7 @@ def test_whoever_writes_is_killed_and_each_row_is_there_once(
             ledger_sinks.note(connection, job_id, look_at=0)
         written = len(tickets(helpdesk))
     assert 2_000 <= written <= ROWS
-    while look(producer):
+    while tick(producer):
         pass
     assert tickets(helpdesk) == [(n, f"t{n}", None) for n in range(ROWS)]
     assert sink_of(producer, job_id).written == ROWS

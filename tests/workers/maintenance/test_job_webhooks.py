@@ -77,7 +77,7 @@ def _job(producer: Producer, address: str, rows: int = 1) -> str:
     return job_id
 
 
-def _look(producer: Producer, **changed: Any) -> bool:
+def _tick(producer: Producer, **changed: Any) -> bool:
     """A look at once, after ``changed``."""
     with producer.ledger.write() as connection:
         open_ = table.c.look_at.is_not(None)
@@ -93,11 +93,11 @@ def _end(producer: Producer) -> None:
 
 def test_an_end_is_told_once_and_signed(producer: Producer, received: Received) -> None:
     job_id = _job(producer, received.address)
-    assert _look(producer)
+    assert _tick(producer)
     assert received.posted == []
     _end(producer)
-    assert _look(producer)
-    assert not _look(producer)
+    assert _tick(producer)
+    assert not _tick(producer)
     [(told, headers, body)] = received.posted
     assert (told["job"], told["what"], told["states"]) == (job_id, "done", {"succeeded": 1})
     signed = f"{headers['Tierqueue-Timestamp']}.".encode() + body
@@ -109,11 +109,11 @@ def test_a_job_that_stands_still_is_told_once_each_time(
     producer: Producer, received: Received
 ) -> None:
     _job(producer, received.address, rows=2)
-    _look(producer, moved_at=0)
-    _look(producer, moved_at=0)
+    _tick(producer, moved_at=0)
+    _tick(producer, moved_at=0)
     assert received.whats == ["stalled"]
-    _look(producer, ended=1)  # it got on
-    _look(producer, moved_at=0)
+    _tick(producer, ended=1)  # it got on
+    _tick(producer, moved_at=0)
     assert received.whats == ["stalled", "stalled"]
 
 
@@ -122,7 +122,7 @@ def test_a_submission_that_stopped_is_told(producer: Producer, received: Receive
     with producer.ledger.write() as connection:
         connection.exec_driver_sql("UPDATE jobs SET complete = FALSE, total = 2")
         connection.exec_driver_sql("UPDATE items SET submitted_at = 1")
-    _look(producer)
+    _tick(producer)
     assert (received.whats, received.posted[0][0]["job"]) == (["stopped"], job_id)
 
 
@@ -132,19 +132,19 @@ def test_what_is_not_taken_is_tried_again_later_and_given_up_in_the_end(
     job_id = _job(producer, received.address)
     _end(producer)
     received.status = 500
-    _look(producer)
+    _tick(producer)
     with producer.ledger.read() as connection:
         hook = webhooks.get(connection, job_id)
     assert hook is not None
     assert (hook.told, hook.tries, hook.error) == (None, 1, "status 500")
     assert not JobWebhooks(producer.app).one(), "it is not due yet"
     received.status = 204
-    _look(producer)
+    _tick(producer)
     assert received.whats == ["done", "done"]
     other = _job(producer, received.address)
     received.status = 500
     _end(producer)
-    _look(producer, tries=TRIES - 1)
+    _tick(producer, tries=TRIES - 1)
     with producer.ledger.read() as connection:
         given_up = webhooks.get(connection, other)
     assert given_up is not None
@@ -157,7 +157,7 @@ def test_without_its_secret_nothing_is_told(
     job_id = _job(producer, received.address)
     _end(producer)
     monkeypatch.delenv("JOBS_SECRET")
-    _look(producer)
+    _tick(producer)
     with producer.ledger.read() as connection:
         hook = webhooks.get(connection, job_id)
     assert received.posted == []

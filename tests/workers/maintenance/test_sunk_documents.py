@@ -8,7 +8,7 @@ from sqlalchemy import Engine, update
 from tests.tasks.files.documents.made import pdf
 from tests.tasks.jobs.answered import answer
 from tests.tasks.producer import Producer
-from tests.workers.maintenance.sunk import failing, label, look, run, sink_of, submitted
+from tests.workers.maintenance.sunk import failing, label, run, sink_of, submitted, tick
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.tables import items
 from tierqueue.tasks import IntoTable, Pieces, ask
@@ -57,7 +57,7 @@ def test_a_document_has_the_same_cells_in_a_table_as_in_its_file(
         connection.execute(update(items).values(**said))
         job = jobs.get(connection, job_id)
     assert job is not None
-    look(producer)
+    tick(producer)
     (row,) = JobResults(producer.ledger, job, Shape()).rows()
     assert row["citations"][0]["page"] == 2
     with helpdesk.connect() as connection:
@@ -71,11 +71,11 @@ def test_nobody_is_told_that_a_cancelled_job_cannot_be_written(
     job_id = submitted(producer, path)
     answer(producer.ledger, label, before=1)
     run(helpdesk, "DROP TABLE tickets")
-    look(producer)
+    tick(producer)
     assert failing(producer)
     with producer.ledger.write() as connection:
         while jobs.cancel(connection, job_id, "ada") is not None:
             pass
     assert failing(producer) == []
-    look(producer)
+    tick(producer)
     assert sink_of(producer, job_id).look_at is None

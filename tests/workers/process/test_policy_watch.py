@@ -39,11 +39,11 @@ def test_what_was_applied_is_taken_once(installation: Installation, ledger: Ledg
     taken: list[Policies] = []
     watch = PolicyWatch(installation, taken.append)
     watch.begin()
-    watch.look()
+    watch.check()
     assert taken == []
     applied(ledger, OTHER)
-    watch.look()
-    watch.look()
+    watch.check()
+    watch.check()
     assert [one.own.retry.calls for one in taken] == [3]
     assert installation.policy is taken[0].own
     assert [one.policy.digest for one in taken[0].before] == [parse_policy(FILE, "file").digest]
@@ -63,11 +63,11 @@ def test_what_cannot_be_taken_is_tried_once_until_another_is_applied(
     watch.begin()
     own = installation.policy
     applied(ledger, OTHER)
-    watch.look()
-    watch.look()
+    watch.check()
+    watch.check()
     assert (len(tried), installation.policy) == (1, own)
     applied(ledger, OTHER.replace("3", "5"))
-    watch.look()
+    watch.check()
     assert (len(tried), installation.policy.retry.calls) == (2, 5)
 
 
@@ -108,7 +108,7 @@ def test_a_roll_out_ends_by_the_time_at_which_the_policy_was_applied(
     watch = PolicyWatch(installation, taken.append)
     watch.begin()
     applied(ledger, OTHER)
-    watch.look()
+    watch.check()
     with ledger.read() as connection:
         at = connection.execute(select(policy_versions_table.c.at)).scalar_one()
     assert [one.until for one in taken[0].before] == [at + ROLL_OUT_US]

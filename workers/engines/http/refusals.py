@@ -20,7 +20,7 @@ from tierqueue.workers.engines.http.token_limits import TooLarge, too_large
 from tierqueue.workers.engines.http.wire import Unreadable
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_LOOKED_AT = 4096
+_MOST_READ = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +99,14 @@ def of_flex(refusal: Refusal, response: httpx2.Response, call: Call) -> FlexRefu
 
 def says_too_long(message: str, call: Call) -> bool:
     """Whether an error's message says that the context window does not hold the request."""
-    return vendor_phrases.says(vendor_phrases.TOO_LONG, [message[:_LOOKED_AT]], _asked(call))
+    return vendor_phrases.says(vendor_phrases.TOO_LONG, [message[:_MOST_READ]], _asked(call))
 
 
 def names(parameter: str, response: httpx2.Response, call: Call) -> bool:
     """Whether an error is about this ``parameter`` of the request for a ``call``."""
     if response.status_code not in (400, 403, 422):
         return False
-    said = response.content[:_LOOKED_AT].lower()
+    said = response.content[:_MOST_READ].lower()
     quoted = any(parameter in text.lower() for text in _asked(call))
     return parameter.encode() in said and not quoted
 
@@ -270,15 +270,15 @@ def _messages(error: Mapping[str, Any]) -> Iterator[str]:
     never kept.
     """
     if isinstance(said := error.get("message"), str):
-        yield said[:_LOOKED_AT]
+        yield said[:_MOST_READ]
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     if isinstance(raw, str):
         try:
-            raw = json.loads(raw[:_LOOKED_AT])
+            raw = json.loads(raw[:_MOST_READ])
         except (ValueError, RecursionError):
-            yield raw[:_LOOKED_AT]
+            yield raw[:_MOST_READ]
             return
     inner = _error(raw, alone=True) or raw
     if isinstance(inner, dict) and isinstance(said := inner.get("message"), str):
-        yield said[:_LOOKED_AT]
+        yield said[:_MOST_READ]

@@ -105,10 +105,10 @@ def test_a_watch_ends_once_the_rows_are_written(
     seen: list[int] = []
 
     def write(_: float) -> None:
-        """A routing stage's look, in place of the wait for it."""
+        """A routing stage's tick, in place of the wait for it."""
         with closing(sqlite3.connect(helpdesk)) as connection:
             seen.extend(connection.execute("SELECT count(*) FROM tickets").fetchone())
-        look(app, ledger)
+        tick(app, ledger)
 
     monkeypatch.setattr(job_progress, "paused", write)
     status, out, _ = tierqueue.run("job", "watch", job_id)
@@ -120,7 +120,7 @@ def test_a_watch_ends_once_the_rows_are_written(
         ]
 
 
-def look(app: TierqueueApp, ledger: Ledger) -> None:
+def tick(app: TierqueueApp, ledger: Ledger) -> None:
     with ledger.write() as connection:
         connection.execute(update(table).where(table.c.look_at.is_not(None)).values(look_at=0))
     JobSinks(app).one()

@@ -9,7 +9,7 @@ import redis
 
 from tierqueue.router.lifecycle import LIMITS, Wait
 from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, Grant, Spent, Want
-from tierqueue.workers.limits.limiter import LONGEST, LOOK_AGAIN_SECONDS, Limiter
+from tierqueue.workers.limits.limiter import CHECK_AGAIN_SECONDS, LONGEST, Limiter
 from tierqueue.workers.limits.scripts import Scripts
 
 SECOND = 1_000_000
@@ -62,7 +62,7 @@ class TwinLimiter:
                     waits[LIMITS[n]] = self._leaves(window, n, over, now, just)
             for i, (slots, most) in enumerate(crowds):
                 if most is not None and len(slots) >= most:
-                    waits[LIMITS[6 + i]] = min(LOOK_AGAIN_SECONDS * SECOND, leaves[i])
+                    waits[LIMITS[6 + i]] = min(CHECK_AGAIN_SECONDS * SECOND, leaves[i])
             if waits:
                 break
             granted.append(want)
@@ -152,7 +152,7 @@ class TwinLimiter:
                 break
         if not just and not any(pending for _, _, pending in found):
             return wait
-        again = LOOK_AGAIN_SECONDS * SECOND
+        again = CHECK_AGAIN_SECONDS * SECOND
         soon = min(wait, again)
         return max(soon, wait - self._travel) if dimension == 0 else soon
 

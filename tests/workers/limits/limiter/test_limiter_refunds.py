@@ -8,7 +8,7 @@ import redis
 from tests.workers.limits.limiter.limiter_twin import LEASE, Bench, in_memory, on_redis
 from tests.workers.limits.limiter.test_limiter import bounds, calls
 from tierqueue.workers.limits.bounds import Spent, Want
-from tierqueue.workers.limits.limiter import LOOK_AGAIN_SECONDS, Limiter
+from tierqueue.workers.limits.limiter import CHECK_AGAIN_SECONDS, Limiter
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_what_a_call_did_not_use_of_its_bound_is_free_at_once(bench: Bench) -> N
 def test_who_waits_for_tokens_of_calls_granted_just_now_looks_again_soon(bench: Bench) -> None:
     stated = bounds(tokens_per_minute=1_000)
     grant = bench.grant(stated, Want("first", 900, 500), Want("second", 900, 500))
-    assert (len(grant.granted), grant.retry_after) == (1, LOOK_AGAIN_SECONDS)
+    assert (len(grant.granted), grant.retry_after) == (1, CHECK_AGAIN_SECONDS)
 
 
 @pytest.mark.parametrize("used", [None, (0, 0)], ids=["lost", "told twice"])
