@@ -43,22 +43,22 @@ from tierqueue.workers.verdicts import log_change
 
 _log = structlog.get_logger(__name__)
 
-PATIENCE = 5.0
+PATIENCE_SECONDS = 5.0
 """Seconds a slice waits for calls in flight to end before it gives its items back."""
 
 TICK_SECONDS = 1.0
-"""Seconds between two checks at the tier's bound while a slice waits for a place."""
+"""Seconds between two checks of the tier's bound while a slice waits for a place."""
 
-BUSY = 0.2
+BUSY_SECONDS = 0.2
 """Seconds between two checks for capacity that calls of other workers take."""
 
 FEW = 4
 """Items of a slice that are asked for next where its rate is used up."""
 
-AT_ONCE = 0.02
+SOONEST_SECONDS = 0.02
 """Seconds at the least until a rate that is used up is asked for again."""
 
-SERVED_ELSEWHERE = 60_000_000
+SERVED_ELSEWHERE_US = 60_000_000
 """Microseconds for which a worker without a key believes that another one has it."""
 
 
@@ -150,7 +150,7 @@ class Executor:
         outcomes: Counter[str] = Counter()
         pending: list[threading.Event] = []
         refused: Refused | None = None
-        patient_until = time.monotonic() + PATIENCE
+        patient_until = time.monotonic() + PATIENCE_SECONDS
         most = len(left)
         with self._line.place(work.deployment) as first_in_line:
             while left and not self._draining.is_set():
@@ -176,7 +176,7 @@ class Executor:
                 if refused.rate:
                     # Of a rate that is used up only a little has headroom: no places wait with it.
                     most = FEW
-                self._freed.wait(min(BUSY, refused.wait) if refused.busy else refused.wait)
+                self._freed.wait(min(BUSY_SECONDS, refused.wait) if refused.busy else refused.wait)
         if left:
             self._give_back(left.values(), refused)
         for settled in pending:
@@ -184,12 +184,12 @@ class Executor:
         return {**outcomes, **({"left": len(left)} if left else {})}
 
     def _places(self, most: int, *, urgent: bool) -> int:
-        """Take places at the gate; none after ``PATIENCE`` seconds without capacity."""
+        """Take places at the gate; none after ``PATIENCE_SECONDS`` seconds without capacity."""
 
         async def take() -> int:
             # The time limit stands on the loop: one from outside could miss places just given.
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     return await self._gate.acquire(most, urgent=urgent)
             except TimeoutError:
                 return 0
@@ -207,7 +207,7 @@ class Executor:
         """Why there was no place: the tier's bound, where that is what the gate goes by."""
         bound = bound_of(self._concurrency(), urgent=urgent)
         full = bound is not None and self._gate.in_flight >= bound
-        return Refused(BUSY, Wait.TIER_IN_FLIGHT) if full else refused
+        return Refused(BUSY_SECONDS, Wait.TIER_IN_FLIGHT) if full else refused
 
     def _walk(
         self,
@@ -286,10 +286,10 @@ class Executor:
             send_by = min(send_by, grant.send_by)
             waiting = [slot for slot in ids if slot not in {*grant.granted, *grant.never}]
             if waiting and set(grant.full) <= BUDGET_LIMITS:
-                refused = Refused(max(grant.retry_after, BUSY), grant.full[0])
+                refused = Refused(max(grant.retry_after, BUSY_SECONDS), grant.full[0])
                 aside.setdefault(refused, []).extend(item_of[slot] for slot in waiting)
             elif waiting:
-                wait = max(grant.retry_after, AT_ONCE)
+                wait = max(grant.retry_after, SOONEST_SECONDS)
                 rate = not grant.busy and not grant.forgotten
                 refused = Refused(wait, grant.full[0], busy=grant.busy, rate=rate)
                 return Granted(slots, never, refused, send_by, aside)
@@ -308,7 +308,7 @@ class Executor:
         with self._ledger.write() as connection:
             at = database_now(connection)
             served = conditions.served_at(connection, deployment)
-            if served is not None and at - served < SERVED_ELSEWHERE:
+            if served is not None and at - served < SERVED_ELSEWHERE_US:
                 return
             detail = f"{deployment}: its worker has no key for it"
             item = (*items, self._worker)[0]
@@ -363,7 +363,9 @@ class Executor:
         with self._ledger.write() as connection:
             until = None
             if refused is not None:
-                until = database_now(connection) + round(max(refused.wait, BUSY) * 1_000_000)
+                until = database_now(connection) + round(
+                    max(refused.wait, BUSY_SECONDS) * 1_000_000
+                )
             routes.give_back(connection, fences, until, str(refused.code) if refused else None)
 
 

@@ -68,10 +68,10 @@ from tierqueue.workers.settler import Ended, Settler
 
 _log = structlog.get_logger(__name__)
 
-BEFORE_THE_END = 3.0
+BEFORE_THE_END_SECONDS = 3.0
 """Seconds before the grace period ends at which what still runs is ended and settled."""
 
-CLOSING = 10.0
+CLOSING_SECONDS = 10.0
 """Seconds an engine may take to close; vLLM takes about five."""
 
 
@@ -205,12 +205,12 @@ class TierWorker:
                 limiter.settle(bounds_of(deployment, None), [one.spent() for one in ended])
                 engine = self._stations[deployment.name].engine
                 if isinstance(engine, Telling) and engine.rates is not None:
-                    limiter.learned.told(deployment.name, engine.rates)
+                    limiter.learned.note_stated(deployment.name, engine.rates)
             # After the slots, without which a place is no use, and together: one by one, the next
             # slices would be claimed item by item.
             GATE.release(len(batch))
 
-        def told(ends: Ends) -> None:
+        def notify(ends: Ends) -> None:
             tell(ends)
             wake()
 
@@ -233,7 +233,7 @@ class TierWorker:
             loop=self._loop,
             alarms=Alarms(self._notify),
             observing=Observing(ledger, self._notify),
-            told=told,
+            told=notify,
             clock=ledger.now,
             checkpoint=self._checkpoint,
             contents=partial(_contents, ledger),
@@ -258,7 +258,7 @@ class TierWorker:
             breaker=self._breaker,
             keyless=frozenset(refused),
             delivery=delivery,
-            started=lambda told: events.started(message.id for message in told),
+            started=lambda messages: events.started(message.id for message in messages),
             concurrency=concurrency.now,
             chosen=StatedLimits(partial(_chosen, ledger)).now,
             lease=settings.lease,
@@ -339,8 +339,8 @@ class TierWorker:
         # Kept: the loop itself holds its tasks by weak references only.
         self._watches.append(self._loop.submit(self._watch(engine)))
 
-    def _beats(self, told: Callable[[], dict[str, Any]]) -> None:
-        heartbeat = Heartbeat(self.app.installation.ledger, "worker", self._tier.value, told)
+    def _beats(self, detail: Callable[[], dict[str, Any]]) -> None:
+        heartbeat = Heartbeat(self.app.installation.ledger, "worker", self._tier.value, detail)
         heartbeat.start()
         self._beat.callback(heartbeat.stop)
 
@@ -355,9 +355,11 @@ class TierWorker:
             "draining": self._executor.draining,
             "pool": GATE.size,
             "breakers_open": self._breaker.open(),
-            "not_held": [one.told() for one in self._not_held],
-            "engines": {name: load.figures().told() for name, load in self._loads.items()},
-            "limits": {name: seen.told(now) for name, seen in dict(self._seen).items()},
+            "not_held": [one.heartbeat_detail() for one in self._not_held],
+            "engines": {
+                name: load.figures().heartbeat_detail() for name, load in self._loads.items()
+            },
+            "limits": {name: seen.heartbeat_detail(now) for name, seen in dict(self._seen).items()},
         }
 
     def _drain(self, **_: Any) -> None:
@@ -367,7 +369,7 @@ class TierWorker:
         self._policy_watch.stop()
         self._executor.drain()
         self._lane.stop()
-        wait = max(0.5, self.app.installation.settings.grace - BEFORE_THE_END)
+        wait = max(0.5, self.app.installation.settings.grace - BEFORE_THE_END_SECONDS)
         last_call = threading.Timer(wait, self._leases.abort_all, args=["drain"])
         last_call.daemon = True
         last_call.start()
@@ -375,7 +377,7 @@ class TierWorker:
     def _stop(self, **_: Any) -> None:
         if self._executor is None:
             return
-        self._settler.stop(timeout=BEFORE_THE_END)
+        self._settler.stop(timeout=BEFORE_THE_END_SECONDS)
         self._leases.stop()
         self._keeping.stop()
         self._beat.close()
@@ -386,7 +388,7 @@ class TierWorker:
     def _close_engines(self) -> None:
         for engine in self._engines:
             try:
-                self._loop.run(engine.close(), timeout=CLOSING)
+                self._loop.run(engine.close(), timeout=CLOSING_SECONDS)
             except Exception as error:  # noqa: BLE001 - the other engines are closed all the same
                 _log.warning("engine_not_closed", error=type(error).__name__)
 

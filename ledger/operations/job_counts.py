@@ -38,7 +38,7 @@ _FOLDING = 7_163_902_141
 _FOLDED = 100_000
 """Most entries of the log that one transaction folds."""
 
-_KEPT = 300 * SECOND
+_KEPT_US = 300 * SECOND
 """Microseconds for which it is known how many items ended in which second."""
 
 _FIRST = 500
@@ -292,5 +292,5 @@ def fold(connection: Transaction) -> None:
 def forget_ends(connection: Transaction, now: int) -> None:
     """Take away in which seconds items ended long before ``now`` (epoch µs)."""
     ends = job_counts.c.part == literal_column("'ends'")
-    old = job_counts.c.at < (now - _KEPT) // SECOND
+    old = job_counts.c.at < (now - _KEPT_US) // SECOND
     connection.execute(delete(job_counts).where(ends, old))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tierqueue.tasks.jobs.outlook import Outlook
 
 _TICK_SECONDS = 0.5
-"""Seconds between two checks at a job that is waited for."""
+"""Seconds between two checks of a job that is waited for."""
 
 
 class Job:

@@ -32,7 +32,7 @@ class Figures:
     prefix_hits: int
     output_tokens: int
 
-    def told(self) -> dict[str, float]:
+    def heartbeat_detail(self) -> dict[str, float]:
         """As the heartbeat tells it."""
         return asdict(self)
 

@@ -10,7 +10,7 @@ Clock = Callable[[], float]
 
 
 _TICK_SECONDS = 0.01
-"""Seconds between two checks at a call that has had almost all it is allowed."""
+"""Seconds between two checks of a call that has had almost all it is allowed."""
 
 
 class OutOfEngineTime(TimeoutError):

@@ -33,7 +33,7 @@ class NotHeld:
     deployment: str
     part: str
 
-    def told(self) -> dict[str, str]:
+    def heartbeat_detail(self) -> dict[str, str]:
         """As the heartbeat tells it."""
         return asdict(self)
 

@@ -165,7 +165,7 @@ class Seen(NamedTuple):
     used: PerMinute
     learned: PerMinute
 
-    def told(self, now: float) -> dict[str, Any]:
+    def heartbeat_detail(self, now: float) -> dict[str, Any]:
         """As the heartbeat tells it, by the policy's names; ``now`` by the same clock."""
         return {
             "ago": round(now - self.at, 1),

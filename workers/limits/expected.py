@@ -23,13 +23,13 @@ FEWEST = 100
 LATELY = 500
 """The last calls of a kind that count."""
 
-TOLD = 2000
+KEPT = 2000
 """The last calls of a deployment that its workers tell each other of."""
 
-AGAIN = 10.0
+AGAIN_SECONDS = 10.0
 """Seconds until a process that has seen too little asks again what the others have."""
 
-KEY_LIFE = 3600
+KEY_LIFE_SECONDS = 3600
 """Seconds for which that is kept after the last of them."""
 
 PERCENT = 110
@@ -74,8 +74,8 @@ class Expected:
         key = self.key(deployment)
         with suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
             pipe.lpush(key, *told)
-            pipe.ltrim(key, 0, TOLD - 1)
-            pipe.expire(key, KEY_LIFE)
+            pipe.ltrim(key, 0, KEPT - 1)
+            pipe.expire(key, KEY_LIFE_SECONDS)
             pipe.execute()
 
     def key(self, deployment: str) -> str:
@@ -95,7 +95,7 @@ class Expected:
         now = time.monotonic()
         with self._lock:
             few = any(kind[0] and self._few(deployment, kind) for kind in kinds)
-            if not few or now - self._asked.get(deployment, -AGAIN) < AGAIN:
+            if not few or now - self._asked.get(deployment, -AGAIN_SECONDS) < AGAIN_SECONDS:
                 return
             self._asked[deployment] = now
         with suppress(redis.RedisError, ValueError, TypeError):

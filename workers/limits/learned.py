@@ -42,7 +42,7 @@ class Learned:
         """Where it is kept."""
         return f"{self._prefix}:learned:{deployment}"
 
-    def told(self, deployment: str, rates: PerMinute) -> None:
+    def note_stated(self, deployment: str, rates: PerMinute) -> None:
         """Bound a deployment by what its provider states, over all workers from the next grant on.
 
         Where Redis gives no answer nothing changes, and it is told again with the next call.

@@ -183,7 +183,7 @@ class Limiter:
         # What is shared is so with calls that may take longer.
         longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
         arguments: list[str | int] = [*self._times(bounds), KEY_LIFE_SECONDS]
-        arguments += len(longest), *longest, json.dumps([_told(one) for one in ended])
+        arguments += len(longest), *longest, json.dumps([_argument(one) for one in ended])
         self._expected.learn(bounds.deployment, ended)
         scopes = bounds.deployment, bounds.tier, shared
         each = zip(self._keys.windows(*scopes), self._keys.slots(*scopes), strict=True)
@@ -284,7 +284,7 @@ class Limiter:
         return micro(self.minute), micro(self.travel), micro(bounds.call), micro(self.day)
 
 
-def _told(spent: Spent) -> tuple[object, ...]:
+def _argument(spent: Spent) -> tuple[object, ...]:
     """A call that ended as the script is told of it."""
     slot, used, sent, refused, over, _ = spent
     want = slot.want

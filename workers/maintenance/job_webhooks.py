@@ -51,7 +51,7 @@ class JobWebhooks:
         what = to_tell(hook, progress, now)
         why = None
         if what is not None and what != hook.told:
-            why = _tell(hook, progress, what, now)
+            why = _post(hook, progress, what, now)
         self._note(hook, progress, what, why, now)
         return True
 
@@ -81,7 +81,7 @@ class JobWebhooks:
             )
 
 
-def _tell(hook: Webhook, progress: Progress, what: str, now: int) -> str | None:
+def _post(hook: Webhook, progress: Progress, what: str, now: int) -> str | None:
     """Why the address did not take it, or ``None``."""
     told = {
         "job": hook.job_id,

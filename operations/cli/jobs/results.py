@@ -37,7 +37,7 @@ _CELLS = frozenset({"csv", "tsv", "parquet", "xlsx", "xlsm", "xls", "xlsb", "ods
 
 
 _TICK_SECONDS = 1.0
-"""Seconds between two checks at what has ended, and for which rows are gathered at the most."""
+"""Seconds between two checks of what has ended, and for which rows are gathered at the most."""
 
 _BATCH = 200
 """Rows that one transaction writes into somebody's table."""

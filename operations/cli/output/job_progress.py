@@ -18,7 +18,7 @@ from tierqueue.router.money import format_usd
 from tierqueue.tasks.jobs.outlook import Outlook, outlook_of
 
 _TICK_SECONDS = 0.25
-"""Seconds between two checks at the ledger: one costs the same however many rows there are."""
+"""Seconds between two checks of the ledger: one costs the same however many rows there are."""
 
 _SAY_SECONDS = 2.0
 """Seconds between two lines, where nothing can be drawn."""

@@ -82,7 +82,9 @@ def test_healthz_and_metrics_tell_what_the_ledger_knows(ask: Ask, sqlite_url: st
         """Alive for as long as it takes to be seen."""
         with ledger.write() as connection:
             progress.beat(connection, "routing@x:1", kind="routing", tier=None, detail={})
-            detail: dict[str, Any] = {"engines": {"own": EngineLoad(most=64).figures().told()}}
+            detail: dict[str, Any] = {
+                "engines": {"own": EngineLoad(most=64).figures().heartbeat_detail()}
+            }
             used, learned = {"requests_per_minute": 5}, {"tokens_per_minute": 900}
             told = {"ago": 1.0, "used": used, "learned": learned}
             detail["limits"] = {"own": told, "account:one": told, "budget:acme": told}

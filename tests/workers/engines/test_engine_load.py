@@ -56,7 +56,7 @@ def test_figures_are_of_now_and_since_the_start() -> None:
     load.step(running=0, waiting=0, kv_use=0.0, queries=0, hits=0)
     load.answered(7)
     load.answered(5)
-    told = load.figures().told()
+    told = load.figures().heartbeat_detail()
     assert (told["running"], told["waiting"], told["kv_use"]) == (0, 0, 0.0)
     assert (told["peak_running"], told["steps"], told["running_steps"]) == (4, 2, 6)
     assert (told["prefix_queries"], told["prefix_hits"], told["output_tokens"]) == (200, 80, 12)

@@ -54,7 +54,11 @@ def test_what_an_engine_cannot_hold_is_said_of_the_types_that_may_come_to_it() -
         found = not_held(stations, types)  # type: ignore[arg-type]
     assert found == [NotHeld("tests.note", "own", "code: pattern")]
     assert [line["event"] for line in logged] == ["answer_not_held"]
-    assert found[0].told() == {"task": "tests.note", "deployment": "own", "part": "code: pattern"}
+    assert found[0].heartbeat_detail() == {
+        "task": "tests.note",
+        "deployment": "own",
+        "part": "code: pattern",
+    }
 
 
 def test_an_engine_that_makes_no_grammar_itself_is_asked_nothing() -> None:

@@ -67,21 +67,21 @@ def throttled(bench: Bench, stated: Bounds, of: Dimension = "requests", tokens: 
 
 
 def test_what_a_provider_states_bounds_all_workers_from_the_next_grant_on(bench: Bench) -> None:
-    limiter_of(bench).learned.told("d", PerMinute(requests=5))
+    limiter_of(bench).learned.note_stated("d", PerMinute(requests=5))
     assert len(bench.grant(unstated(), *calls(9)).granted) == 5
     assert bench.grant(unstated(), *calls(1)).full == ("requests_per_minute",)
 
 
 def test_what_a_provider_states_never_lifts_the_stated_limit(bench: Bench) -> None:
-    limiter_of(bench).learned.told("d", PerMinute(requests=500, tokens=10**12))
+    limiter_of(bench).learned.note_stated("d", PerMinute(requests=500, tokens=10**12))
     stated = bounds(requests_per_minute=7)
     assert len(bench.grant(stated, *calls(9)).granted) == 7
 
 
 def test_what_a_provider_states_lower_or_not_at_all_any_more_counts_at_once(bench: Bench) -> None:
     limiter = limiter_of(bench)
-    limiter.learned.told("d", PerMinute(requests=50, tokens=900))
-    limiter.learned.told("d", PerMinute(requests=5))
+    limiter.learned.note_stated("d", PerMinute(requests=50, tokens=900))
+    limiter.learned.note_stated("d", PerMinute(requests=5))
     assert learned_of(bench) == PerMinute(requests=5)
 
 
@@ -225,7 +225,7 @@ def test_tokens_are_learned_where_the_refusal_is_of_tokens(bench: Bench) -> None
 
 
 def test_one_call_alone_may_go_whatever_was_learned(bench: Bench) -> None:
-    limiter_of(bench).learned.told("d", PerMinute(requests=1, tokens=10))
+    limiter_of(bench).learned.note_stated("d", PerMinute(requests=1, tokens=10))
     big = Want("big", 5_000)
     assert bench.grant(unstated(), big, *calls(1, 5)).granted == ("big",)
     waits = bench.grant(unstated(), Want("next", 5_000))
@@ -248,14 +248,14 @@ def test_a_trial_goes_whatever_was_found_and_its_refusal_lowers_nothing(bench: B
 
 
 def test_a_trial_waits_where_the_provider_says_that_it_would_be_refused(bench: Bench) -> None:
-    limiter_of(bench).learned.told("d", PerMinute(requests=3))
+    limiter_of(bench).learned.note_stated("d", PerMinute(requests=3))
     served(bench, unstated(), 3)
     assert bench.grant(unstated(trial=True), *calls(1)).full == ("requests_per_minute",)
 
 
 def test_redis_that_forgot_all_has_learned_nothing(bench: Bench, client: redis.Redis) -> None:
     limiter = limiter_of(bench)
-    limiter.learned.told("d", PerMinute(requests=3))
+    limiter.learned.note_stated("d", PerMinute(requests=3))
     client.delete(f"{limiter._prefix}:learned:d")
     assert learned_of(bench) == PerMinute()
 

@@ -51,7 +51,7 @@ def test_what_was_stated_and_found_holds_after_the_broker_has_forgotten_it(
     ledger: Ledger, bench: Bench, client: redis.Redis
 ) -> None:
     found_at(bench, unstated(), 20)
-    limiter_of(bench).learned.told("d", PerMinute(tokens=900))
+    limiter_of(bench).learned.note_stated("d", PerMinute(tokens=900))
     keeping(ledger, bench).tick()
     forget(bench, client)
     grant = forgotten.grant(ledger, limiter_of(bench), unstated(), calls(90, 10))
@@ -74,7 +74,7 @@ def test_what_was_found_is_come_back_to_when_it_would_have_been(
 
 def test_the_ledger_says_what_how_and_since_when(ledger: Ledger, bench: Bench) -> None:
     found_at(bench, unstated(), 20)
-    limiter_of(bench).learned.told("d", PerMinute(requests=50, tokens=900))
+    limiter_of(bench).learned.note_stated("d", PerMinute(requests=50, tokens=900))
     keeping(ledger, bench).tick()
     known = written(ledger)
     assert set(known) == {
@@ -92,18 +92,18 @@ def test_what_is_known_is_not_written_again_and_what_is_not_stated_any_more_is_g
     ledger: Ledger, bench: Bench
 ) -> None:
     limiter = limiter_of(bench)
-    limiter.learned.told("d", PerMinute(requests=50, tokens=900))
+    limiter.learned.note_stated("d", PerMinute(requests=50, tokens=900))
     keeping(ledger, bench).tick()
     before = written(ledger)
     keeping(ledger, bench).tick()
     assert written(ledger) == before
-    limiter.learned.told("d", PerMinute(requests=40))
+    limiter.learned.note_stated("d", PerMinute(requests=40))
     keeping(ledger, bench).tick()
     assert {one.rate for one in written(ledger).values()} == {40}
 
 
 def test_without_the_broker_the_ledger_stays_as_it_is(ledger: Ledger, bench: Bench) -> None:
-    limiter_of(bench).learned.told("d", PerMinute(requests=50))
+    limiter_of(bench).learned.note_stated("d", PerMinute(requests=50))
     keeping(ledger, bench).tick()
     away = Limiter(redis.Redis.from_url("unix:///nobody/listens"), "p", LEASE)
     Keeping(ledger, away.learned, lambda: ["d"]).tick()

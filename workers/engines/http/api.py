@@ -180,7 +180,7 @@ class ApiEngine(ABC):
             await self._http.aclose()
 
     def _judge(self, call: Call, response: httpx2.Response) -> Reply:
-        self.rates = rate_limits.told(response.headers) or self.rates
+        self.rates = rate_limits.stated_limits(response.headers) or self.rates
         labelled = wire.simulated(response)
         if labelled and not self._simulated:
             return Unavailable(
@@ -238,7 +238,7 @@ class ApiEngine(ABC):
         if refusal.begun and self._metered:
             return self._lost("broken_off", "an answer broke off without a bill")
         if refusal.too_large is not None:
-            said = f"{message}: {refusal.too_large.said()}"
+            said = f"{message}: {refusal.too_large.message()}"
             return replace(failed, message=said, transient=False, reason="too_large")
         trouble = refusals.trouble(refusal)
         if trouble == "throttled":

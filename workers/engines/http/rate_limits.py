@@ -63,7 +63,7 @@ _KINDS: dict[str, Dimension] = {
 }
 
 
-def told(headers: Mapping[str, str]) -> PerMinute | None:
+def stated_limits(headers: Mapping[str, str]) -> PerMinute | None:
     """The limits per minute that a reply states; ``None`` where it states none.
 
     What is no whole number from 1 to ``MOST``, or a limit of a longer time, is as if unsaid.

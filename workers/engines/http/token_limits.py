@@ -56,7 +56,7 @@ class TooLarge:
     asked: int | None = None
     limit: int | None = None
 
-    def said(self) -> str:
+    def message(self) -> str:
         """The same in words."""
         if self.limit is None:
             return "one request is larger than the provider takes"

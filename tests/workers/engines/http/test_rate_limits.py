@@ -8,7 +8,7 @@ from tierqueue.workers.engines.http import rate_limits
 
 def test_openai_and_azure_state_requests_and_tokens() -> None:
     headers = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "30000"}
-    assert rate_limits.told(headers) == PerMinute(requests=500, tokens=30_000)
+    assert rate_limits.stated_limits(headers) == PerMinute(requests=500, tokens=30_000)
 
 
 def test_anthropic_states_input_and_output_apart() -> None:
@@ -18,7 +18,7 @@ def test_anthropic_states_input_and_output_apart() -> None:
         "anthropic-ratelimit-input-tokens-limit": "30000",
         "anthropic-ratelimit-output-tokens-limit": "8000",
     }
-    assert rate_limits.told(headers) == PerMinute(50, 38_000, 30_000, 8_000)
+    assert rate_limits.stated_limits(headers) == PerMinute(50, 38_000, 30_000, 8_000)
 
 
 def test_cerebras_states_which_time_its_limits_are_of() -> None:
@@ -26,7 +26,7 @@ def test_cerebras_states_which_time_its_limits_are_of() -> None:
         "x-ratelimit-limit-requests-day": "14400",
         "x-ratelimit-limit-tokens-minute": "60000",
     }
-    assert rate_limits.told(headers) == PerMinute(tokens=60_000)
+    assert rate_limits.stated_limits(headers) == PerMinute(tokens=60_000)
 
 
 @pytest.mark.parametrize("reset", ["2m59.56s", "1h2m", "1d", "6m0s", "76"])
@@ -34,13 +34,13 @@ def test_requests_that_take_longer_than_a_minute_to_come_back_are_no_limit_per_m
     reset: str,
 ) -> None:
     headers = {"x-ratelimit-limit-requests": "1000", "x-ratelimit-reset-requests": reset}
-    assert rate_limits.told(headers) is None
+    assert rate_limits.stated_limits(headers) is None
 
 
 @pytest.mark.parametrize("reset", ["12ms", "1s", "59.9s", "1m0s", "0", "tomorrow", "9" * 80, ".s"])
 def test_any_other_reset_leaves_it_one(reset: str) -> None:
     headers = {"x-ratelimit-limit-requests": "1000", "x-ratelimit-reset-requests": reset}
-    assert rate_limits.told(headers) == PerMinute(requests=1000)
+    assert rate_limits.stated_limits(headers) == PerMinute(requests=1000)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_any_other_reset_leaves_it_one(reset: str) -> None:
     ["-1", "0", "1e9", "nan", "inf", "", " ", "1,000", "9" * 13, "9" * 5000, "\u0665", "unlimited"],
 )
 def test_what_is_no_count_is_as_if_unsaid(count: str) -> None:
-    assert rate_limits.told({"x-ratelimit-limit-tokens": count}) is None
+    assert rate_limits.stated_limits({"x-ratelimit-limit-tokens": count}) is None
 
 
 @pytest.mark.parametrize(

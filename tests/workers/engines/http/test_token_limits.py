@@ -121,7 +121,7 @@ def test_a_request_above_the_accounts_limit_ends_by_itself_with_both_figures(
     reply = played(kind, replies(status, {"error": error}, told), LONG)
     assert isinstance(reply, Failed), reply
     assert (reply.transient, reply.reason, reply.kind) == (False, "too_large", f"http_{status}")
-    assert large.said() in reply.message
+    assert large.message() in reply.message
     for figure in (large.asked, large.limit):
         assert figure is None or f"{figure} tokens" in reply.message
     assert "mine" not in reply.message
@@ -200,7 +200,7 @@ def test_figures_of_any_size_are_read_or_left(limit: str, used: str, status: int
     refusal = refusals.read(response, a_call("m"))
     assert refusal is not None
     if refusal.too_large is not None and refusal.too_large.limit is not None:
-        assert len(refusal.too_large.said()) < 200
+        assert len(refusal.too_large.message()) < 200
 
 
 PLAN = """\
