@@ -143,6 +143,7 @@ def test_redis_is_spoken_in_few_places_and_its_keys_are_named_in_one(
         if re.search(r"[\"']tierqueue([:-])[a-z-]+(?<!-loop)(\1|[\"'])", text):
             names_keys.add(str(path))
     assert speaks == {
+        "tasks/broker/client.py",
         "tasks/broker/memory.py",
         "tasks/broker/once.py",
         "tasks/results/backend.py",

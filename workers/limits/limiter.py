@@ -34,13 +34,12 @@ from typing import Any
 
 import redis
 import structlog
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.lifecycle import LIMITS
 from tierqueue.router.outcome import DIMENSIONS, PerMinute
 from tierqueue.tasks.broker import names
+from tierqueue.tasks.broker.client import deadline_client
 from tierqueue.workers.limits.bounds import (
     FORGOTTEN,
     TIER_FORGOTTEN,
@@ -101,14 +100,7 @@ class Limiter:
     @classmethod
     def at(cls, broker_url: str, lease: float) -> "Limiter":
         """The limiter of all workers of this broker, whose address is as Celery writes it."""
-        # A silent Redis must not hold a slice longer than a grant may take to reach the provider.
-        client = redis.Redis.from_url(
-            broker_url.replace("redis+socket://", "unix://", 1),
-            socket_timeout=1,
-            socket_connect_timeout=1,
-            retry=Retry(NoBackoff(), 1),
-        )
-        return cls(client, names.LIMITER, lease)
+        return cls(deadline_client(broker_url), names.LIMITER, lease)
 
     def grant(self, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
         """Decide ``wanted`` item by item, in order; what is granted holds its slots.
