@@ -38,6 +38,16 @@ class Usage:
         )
 
 
+INPUT_CLASSES = (
+    *("input_tokens", "cache_read_tokens"),
+    *("cache_write_5m_tokens", "cache_write_1h_tokens"),
+)
+"""The fields of ``Usage`` that are input: ``total_input`` is their sum."""
+
+TOKEN_CLASSES = (*INPUT_CLASSES, "output_tokens", "reasoning_tokens")
+"""The fields of ``Usage`` that count tokens, as an attempt's ``usage`` names them."""
+
+
 class Token(NamedTuple):
     """One token of an answer, and what the model might have written in its place.
 

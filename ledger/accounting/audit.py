@@ -10,12 +10,7 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, balances, entries, items
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import State
-
-TOKENS = (
-    *("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"),
-    *("output_tokens", "reasoning_tokens"),
-)
-"""The token classes of ``router.outcome.Usage``, as an attempt's ``usage`` names them."""
+from tierqueue.router.outcome import TOKEN_CLASSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +98,7 @@ def report(connection: Transaction, *, job: str | None = None, since: int | None
 
 def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
     keys = (attempts.c.tier, attempts.c.deployment, attempts.c.outcome, attempts.c.simulated)
-    tokens = [func.sum(attempts.c.usage[name].as_string().cast(Integer)) for name in TOKENS]
+    tokens = [func.sum(attempts.c.usage[name].as_string().cast(Integer)) for name in TOKEN_CLASSES]
     open_hold = func.sum(attempts.c.held).filter(attempts.c.ended_at.is_(None))
     over = func.sum(attempts.c.cost - attempts.c.held).filter(attempts.c.cost > attempts.c.held)
     rows = connection.execute(
@@ -123,7 +118,7 @@ def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
             cost=int(cost or 0),
             held=int(held or 0),
             overage=int(above or 0),
-            tokens={name: int(kind or 0) for name, kind in zip(TOKENS, counts, strict=True)},
+            tokens={name: int(kind or 0) for name, kind in zip(TOKEN_CLASSES, counts, strict=True)},
         )
         for tier, deployment, outcome, simulated, count, cost, held, above, *counts in rows
     ]

@@ -11,7 +11,7 @@ from tierqueue.ledger.lifecycle.settlements import BOOKED
 from tierqueue.ledger.results.simulated import of_call
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
-from tierqueue.router.outcome import Usage
+from tierqueue.router.outcome import INPUT_CLASSES, TOKEN_CLASSES, Usage
 from tierqueue.router.policy.lanes import Lane
 
 _DAY = 86_400_000_000
@@ -32,9 +32,6 @@ _KEYS: dict[str, ColumnElement[Any]] = {
 }
 DIMENSIONS = tuple(_KEYS)
 """What spending can be grouped by; a day is UTC's."""
-
-_INPUT = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
-_COUNTED = (*_INPUT, "output_tokens", "reasoning_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +99,7 @@ def spending(connection: Transaction, by: str, asked: Asked) -> list[Spent]:
             func.count(attempts.c.item_id.distinct()),
             func.count().filter(accepted),
             func.count(),
-            sum((_sum(_tokens(name)) for name in _INPUT), literal(0)),
+            sum((_sum(_tokens(name)) for name in INPUT_CLASSES), literal(0)),
             _sum(_tokens("output_tokens")),
             _sum(attempts.c.cost),
             _sum(case((unknown, attempts.c.cost))),
@@ -141,7 +138,7 @@ def usages(
 ) -> Iterator[Used]:
     """The usage of every accepted call, or of every one that was counted; equal ones together."""
     key, simulated = _KEYS[by], of_call(asked.simulated)
-    counts = [func.coalesce(_tokens(name), 0) for name in _COUNTED]
+    counts = [func.coalesce(_tokens(name), 0) for name in TOKEN_CLASSES]
     columns = (key, simulated, attempts.c.deployment, *counts)
     rows = connection.execute(
         select(*columns, func.count())
@@ -151,7 +148,7 @@ def usages(
         .group_by(*columns)
     )
     for row in rows:
-        tokens = dict(zip(_COUNTED, row[3:-1], strict=True))
+        tokens = dict(zip(TOKEN_CLASSES, row[3:-1], strict=True))
         yield Used(
             key=_named(by, row[0]),
             simulated=bool(row[1]),
@@ -202,7 +199,7 @@ _IN_LANE: dict[Lane, ColumnElement[bool]] = {
 def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bool], Past]:
     """The past of a task type, by deployment and whether its answers were simulated."""
     simulated, answered = of_call(asked.simulated), attempts.c.outcome.in_(("accepted", "rejected"))
-    tokens = sum((_tokens(name) for name in (*_INPUT, "output_tokens")), literal(0))
+    tokens = sum((_tokens(name) for name in (*INPUT_CLASSES, "output_tokens")), literal(0))
     timed = and_(answered, _IN_LANE[Lane.LIVE])
     costs = (
         select(

@@ -9,13 +9,9 @@ from sqlalchemy import select
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts
-from tierqueue.router.outcome import Usage
+from tierqueue.router.outcome import INPUT_CLASSES
 
-_TOKENS = (
-    *("input_tokens", "cache_read_tokens", "cache_write_5m_tokens"),
-    *("cache_write_1h_tokens", "output_tokens"),
-)
-assert set(_TOKENS) <= set(Usage.__slots__)
+_TOKENS = (*INPUT_CLASSES, "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, literal_column, or_, select
 
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.item import Tier
+from tierqueue.router.outcome import INPUT_CLASSES
 
 
 class RecentCall(NamedTuple):
@@ -45,7 +46,6 @@ _AT_APIS = _SINCE.where(attempts.c.tier != literal_column("'gpu'"))
 _RUNS = items.c.state == literal_column("'running'")
 _EXACT = ("accepted", "rejected")
 """Ends after which nothing but the usage can have been counted."""
-_INPUTS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 
 
 def since(connection: Connection, tier: Tier, deployment: str, at: int) -> list[RecentCall]:
@@ -78,7 +78,7 @@ def _read(found: Iterable[Any]) -> list[RecentCall]:
     for row in found:
         usage, output = row.usage or {}, int((row.route or {}).get("output_tokens", 0))
         bound = (max(0, (row.token_bound or 0) - output), output)
-        used = (sum(usage.get(name, 0) for name in _INPUTS), usage.get("output_tokens", 0))
+        used = (sum(usage.get(name, 0) for name in INPUT_CLASSES), usage.get("output_tokens", 0))
         known = row.outcome in _EXACT
         calls.append(RecentCall(row.started_at, row.ended_at, *(used if known else bound)))
     return calls
