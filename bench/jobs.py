@@ -33,7 +33,7 @@ from tierqueue.tasks.jobs.outlook import outlook_of
 from tierqueue.tasks.jobs.sampled_cost import Stratum, whole
 from tierqueue.tasks.jobs.sampling import draw
 from tierqueue.tasks.submission import fingerprint
-from tools.keeper import kept
+from tools.keeper import bound_to_parent
 from tools.system import ROOT, System
 
 _POLICY = """
@@ -258,7 +258,7 @@ def _write(path: Path, texts: list[str]) -> None:
 def _submit(system: System, path: Path) -> "subprocess.Popen[bytes]":
     words = ["tierqueue", "job", "submit", str(path), "--task", "tierqueue.complete"]
     words += ["--column", "text", "--risk", "internal", "--set", "max_output_tokens=16"]
-    return kept(
+    return bound_to_parent(
         subprocess.Popen(
             words, cwd=ROOT, env=system.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )

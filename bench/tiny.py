@@ -26,7 +26,7 @@ from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.submission.validation import validate
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.engine import Call, Engine
-from tools.keeper import kept
+from tools.keeper import bound_to_parent
 
 DECILES = 10
 QUICK_ROWS = 400
@@ -117,7 +117,7 @@ def deployed(engine: str) -> Iterator[Deployment]:
         yield Deployment(**stated, engine="vllm", model=model, engine_options=options)
         return
     command = [sys.executable, "-m", "examples.tiny_tickets.serve"]
-    server = kept(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    server = bound_to_parent(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
     try:
         assert server.stdout is not None
         url = json.loads(server.stdout.readline())["url"]

@@ -34,13 +34,13 @@ _of: dict[int, "subprocess.Popen[str]"] = {}
 """The keeper of this process, by its id: a fork has its own."""
 
 
-def kept(process: "subprocess.Popen[AnyStr]") -> "subprocess.Popen[AnyStr]":
+def bound_to_parent(process: "subprocess.Popen[AnyStr]") -> "subprocess.Popen[AnyStr]":
     """``process``, which is killed once this one is dead."""
-    keep(process.pid)
+    kill_with_parent(process.pid)
     return process
 
 
-def keep(pid: int) -> None:
+def kill_with_parent(pid: int) -> None:
     """Have the process ``pid``, a child of this one, killed once this one is dead."""
     with _TURN:
         keeper = _of.get(os.getpid()) or _begun()

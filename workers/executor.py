@@ -343,7 +343,7 @@ class Executor:
         self._checkpoint("before_claim")
         with self._ledger.read() as connection:
             known = read(connection, wanted)
-            promised = promises.unkept(connection, list(wanted))
+            promised = promises.unfulfilled(connection, list(wanted))
         rows = [one.item for one in known.values()]
         with self._ledger.write() as connection:
             now = database_now(connection)

@@ -37,7 +37,7 @@ from tierqueue.workers.engines import build
 from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.maintenance.expiry import give_up
 from tierqueue.workers.process.event_loop import EventLoopThread
-from tools.keeper import keep
+from tools.keeper import kill_with_parent
 from tools.system import ROOT
 
 SECOND = 1_000_000
@@ -89,7 +89,7 @@ class Plant:
         asked = ["--port", "0", "--log", str(self.log), "--batches", str(folder / "batches.toml")]
         command = [sys.executable, "-m", "sandbox", *asked]
         self._sandbox = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        keep(self._sandbox.pid)
+        kill_with_parent(self._sandbox.pid)
         assert self._sandbox.stdout is not None
         port = int(json.loads(self._sandbox.stdout.readline())["port"])
         text = policy_text(port, engine, vendor, batch=batch, second=second, model=model, keys=keys)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.keeper import kept
+from tools.keeper import bound_to_parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Bare:
 
     def __init__(self, kind: str, policy: Path, seqs: int, log: Path) -> None:
         self._log = log
-        self._process = kept(
+        self._process = bound_to_parent(
             subprocess.Popen(
                 [sys.executable, "-m", "bench.engine.raw", kind, str(policy), str(seqs)],
                 stdin=subprocess.PIPE,

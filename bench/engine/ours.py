@@ -19,7 +19,7 @@ from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
-from tools.keeper import kept
+from tools.keeper import bound_to_parent
 from tools.system import ROOT, System
 
 READY_WITHIN = 600.0
@@ -84,7 +84,7 @@ def run_job(system: System, name: str, rows: Sequence[dict[str, Any]]) -> Run:
     try:
         before = _engine(ledger, until=0)
         started = time.time()
-        command = kept(
+        command = bound_to_parent(
             subprocess.Popen(
                 ["tierqueue", "job", "submit", str(path), "--anew", "--task", TASK],
                 cwd=ROOT,

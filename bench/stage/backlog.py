@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from bench.texts import tickets
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, entries, items
-from tools.keeper import kept
+from tools.keeper import bound_to_parent
 from tools.system import ROOT, System
 
 PATIENCE = 600.0
@@ -45,7 +45,7 @@ def run_job(system: System, count: int) -> Backlog:
     try:
         before = _books(ledger)
         started = time.time()
-        command = kept(
+        command = bound_to_parent(
             subprocess.Popen(
                 [
                     *("tierqueue", "job", "submit", str(path), "--anew"),

@@ -40,7 +40,7 @@ _SHOWN = (
 )
 
 
-def keep(
+def store(
     connection: Transaction, *, queue: str, body: bytes, headers: Mapping[str, Any], error: str
 ) -> str:
     """Commit one message; ``error`` says why it could not be read. Returns its id."""

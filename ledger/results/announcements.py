@@ -11,7 +11,7 @@ from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
 
-KEPT = 10_000
+MAX_ANNOUNCED = 10_000
 """The most dead letters that stand on one queue; the oldest fall off."""
 
 
@@ -53,7 +53,7 @@ def done(connection: Transaction, item_ids: Sequence[str], now: int) -> None:
 
 
 def forget(connection: Transaction, announced_before: int, announced_after: int = 0) -> int:
-    """Announce the newest ``KEPT`` of these dead letters again; returns how many."""
+    """Announce the newest ``MAX_ANNOUNCED`` of these dead letters again; returns how many."""
     newest = (
         select(items.c.id)
         .where(
@@ -62,7 +62,7 @@ def forget(connection: Transaction, announced_before: int, announced_after: int 
             items.c.announced_at >= announced_after,
         )
         .order_by(items.c.ended_at.desc())
-        .limit(KEPT)
+        .limit(MAX_ANNOUNCED)
     )
     ids = list(connection.execute(newest).scalars())
     if ids:

@@ -12,7 +12,7 @@ from tierqueue.ledger.tables import items, promises
 from tierqueue.router.errors import Erased
 from tierqueue.router.lifecycle import ENDS, State
 
-_UNKEPT = select(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
+_UNFULFILLED = select(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
 _OWED = (
     select(promises.c.id)
     .where(
@@ -23,7 +23,7 @@ _OWED = (
     .order_by(promises.c.id)
     .with_for_update()
 )
-_KEPT = update(promises).where(promises.c.id.in_(_OWED)).values(kept_at=bindparam("at"))
+_NOTE_FULFILLED = update(promises).where(promises.c.id.in_(_OWED)).values(kept_at=bindparam("at"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,23 +98,23 @@ def exists(connection: Connection, promise_id: str) -> bool:
     return connection.execute(found).first() is not None
 
 
-def unkept(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
+def unfulfilled(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
     """The promises of these items that are still owed."""
     if not item_ids:
         return []
-    return [_promise(row) for row in connection.execute(_UNKEPT, {"ids": list(item_ids)})]
+    return [_promise(row) for row in connection.execute(_UNFULFILLED, {"ids": list(item_ids)})]
 
 
 def ends_of(connection: Connection, ended: list[Ending]) -> Ends:
     """These endings, and what is owed for them."""
-    return Ends(ended, unkept(connection, [ending.item_id for ending in ended]))
+    return Ends(ended, unfulfilled(connection, [ending.item_id for ending in ended]))
 
 
-def keep(connection: Connection, kept: Sequence[Promise], now: int) -> None:
+def note_fulfilled(connection: Connection, fulfilled: Sequence[Promise], now: int) -> None:
     """Write down that these promises came true; what was replayed meanwhile stays owed."""
-    for replays in {promise.replays for promise in kept}:
-        ids = sorted(promise.id for promise in kept if promise.replays == replays)
-        connection.execute(_KEPT, {"ids": ids, "of_replay": replays, "at": now})
+    for replays in {promise.replays for promise in fulfilled}:
+        ids = sorted(promise.id for promise in fulfilled if promise.replays == replays)
+        connection.execute(_NOTE_FULFILLED, {"ids": ids, "of_replay": replays, "at": now})
 
 
 def ids_of(connection: Connection, item_ids: Sequence[str]) -> list[str]:
@@ -153,9 +153,9 @@ def overdue(
 ) -> tuple[list[tuple[Promise, Ending]], str]:
     """Promises still owed although their item ended before ``before`` (epoch microseconds).
 
-    Most promises not kept belong to items that have not ended, and there may be any number: a call
-    looks through those of ``limit`` items from behind ``after``, in the order of item ids, and
-    returns also from where the next call goes on; ``""``: from the beginning.
+    Most promises not fulfilled belong to items that have not ended, and there may be any number:
+    a call looks through those of ``limit`` items from behind ``after``, in the order of item ids,
+    and returns also from where the next call goes on; ``""``: from the beginning.
     """
     window = select(promises.c.item_id).where(
         promises.c.kept_at.is_(None), promises.c.item_id > after

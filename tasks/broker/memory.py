@@ -92,7 +92,7 @@ def takes_writes(backend: Any) -> None:
     backend.client.set(names.WRITTEN, 1, px=1)
 
 
-def keep_newest(backend: Any, queue: str, most: int) -> None:
+def trim_announced(backend: Any, queue: str, most: int) -> None:
     """Drop all but the newest messages of a queue that nobody reads."""
     # The newest stand on the left.
     backend.client.ltrim(queue, 0, most - 1)

@@ -13,9 +13,9 @@ from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.consumer import revoke as _revoke_is_ours  # noqa: F401  # registers the command
 from tierqueue.tasks.consumer import task_message
 from tierqueue.tasks.consumer.clients import one_client
-from tierqueue.tasks.consumer.envelopes import keep_unopenable
+from tierqueue.tasks.consumer.envelopes import store_unopenable
 from tierqueue.tasks.consumer.unacked import outlive_the_broker
-from tierqueue.tasks.consumer.unreadable import keep_bytes, keep_raw, tell_sender
+from tierqueue.tasks.consumer.unreadable import store_bytes, store_raw, tell_sender
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
     def connection_for_read(self, heartbeat: Any = None) -> Any:
         """A connection that outlives what is no message at all."""
         connection = self.app.connection_for_read(heartbeat=heartbeat)
-        keep_unopenable(connection.transport, self._keep_entry)
+        store_unopenable(connection.transport, self._store_entry)
         outlive_the_broker(connection.transport)
         one_client(connection.transport)
         return self.ensure_connected(connection)
@@ -70,51 +70,51 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         def read_and_act(message: Message) -> None:
             fault = fault_of(message)
             if fault is not None:
-                self._keep(message, fault)
+                self._store(message, fault)
                 return
             try:
                 act(message)
             except of_the_broker:
                 raise
             except Exception as error:  # noqa: BLE001 - no message ends a process
-                self._keep(message, f"cannot be acted on: {type(error).__name__}")
+                self._store(message, f"cannot be acted on: {type(error).__name__}")
 
         return read_and_act
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Its body is not what its content type says."""
-        self._keep(message, f"cannot be decoded: {type(exc).__name__}")
+        self._store(message, f"cannot be decoded: {type(exc).__name__}")
 
     def on_unknown_message(self, _body: Any, message: Message) -> None:
         """It is no Celery message."""
-        self._keep(message, "is not a task message")
+        self._store(message, "is not a task message")
 
     def on_invalid_task(self, _body: Any, message: Message, exc: Exception) -> None:
         """It is a task message with something wrong in it."""
-        self._keep(message, f"is not a valid task message: {type(exc).__name__}")
+        self._store(message, f"is not a valid task message: {type(exc).__name__}")
 
     def on_unknown_task(self, _body: Any, message: Message, _exc: Exception) -> None:
         """It asks for a task that is not registered here."""
         name = str(message.headers.get("task"))
         shown = name if _NAME.fullmatch(name) else "of no name"
-        self._keep(message, f"asks for a task unknown here: {shown}")
+        self._store(message, f"asks for a task unknown here: {shown}")
 
-    def _keep(self, message: Message, error: str) -> None:
+    def _store(self, message: Message, error: str) -> None:
         try:
-            keep_raw(self.app, message, error)
+            store_raw(self.app, message, error)
             tell_sender(self.app, message, error)
-        except Exception as failure:  # noqa: BLE001 - tried again until it is kept
+        except Exception as failure:  # noqa: BLE001 - tried again until it is stored
             _log.error("message_not_stored", error=type(failure).__name__)
-            self.timer.call_after(_AGAIN_SECONDS, self._keep, (message, error))
+            self.timer.call_after(_AGAIN_SECONDS, self._store, (message, error))
             return
         message.ack_log_error(_log, self.connection_errors)
 
-    def _keep_entry(self, entry: bytes, queue: str, error: str) -> None:
+    def _store_entry(self, entry: bytes, queue: str, error: str) -> None:
         try:
-            keep_bytes(self.app, entry, queue, {}, f"is no message: {error}")
-        except Exception as failure:  # noqa: BLE001 - tried again until it is kept
+            store_bytes(self.app, entry, queue, {}, f"is no message: {error}")
+        except Exception as failure:  # noqa: BLE001 - tried again until it is stored
             _log.error("message_not_stored", error=type(failure).__name__)
-            self.timer.call_after(_AGAIN_SECONDS, self._keep_entry, (entry, queue, error))
+            self.timer.call_after(_AGAIN_SECONDS, self._store_entry, (entry, queue, error))
 
 
 def fault_of(message: Message) -> str | None:

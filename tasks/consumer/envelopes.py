@@ -18,7 +18,7 @@ from tierqueue.tasks.outside import Name, Text
 
 _log = structlog.get_logger(__name__)
 
-KeepBytes = Callable[[bytes, str, str], None]
+StoreBytes = Callable[[bytes, str, str], None]
 """Takes an entry's bytes, its queue, and what was wrong with it."""
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -79,15 +79,15 @@ def _unfold(body: Any, compression: Any) -> None:
         raise OverflowError(f"more than {MOST_BYTES} bytes")
 
 
-def keep_unopenable(transport: Any, keep: KeepBytes) -> None:
+def store_unopenable(transport: Any, store: StoreBytes) -> None:
     """Make a Redis transport's channels hand over what they cannot open; call it unconnected."""
     channel = transport.Channel
     if hasattr(channel, "_brpop_read"):
-        transport.Channel = type("Channel", (_Keeping, channel), {"keep": staticmethod(keep)})
+        transport.Channel = type("Channel", (_Storing, channel), {"store": staticmethod(store)})
 
 
-class _Keeping:
-    keep: KeepBytes
+class _Storing:
+    store: StoreBytes
     client: Any
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -101,7 +101,7 @@ class _Keeping:
             fault = fault_of(entry, self)
             if fault is None:
                 return popped
-            self.keep(entry, queue.decode(errors="replace"), fault)
+            self.store(entry, queue.decode(errors="replace"), fault)
             # As where nothing came in time.
             return None
 

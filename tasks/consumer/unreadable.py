@@ -23,7 +23,7 @@ _MOST_SHOWN = 200
 """Most characters of a header, and most headers, that are shown beside the bytes."""
 
 
-def keep_raw(app: TierqueueApp, message: Message, error: str) -> None:
+def store_raw(app: TierqueueApp, message: Message, error: str) -> None:
     """Commit the message as it came; raises what the ledger raises.
 
     ``error`` says why it could not be read and holds nothing of what it says.
@@ -38,15 +38,15 @@ def keep_raw(app: TierqueueApp, message: Message, error: str) -> None:
         for name, value in list(message.headers.items())[:_MOST_SHOWN]
         if name not in _CONTENTS
     }
-    keep_bytes(app, raw, queue, shown, error)
+    store_bytes(app, raw, queue, shown, error)
 
 
-def keep_bytes(
+def store_bytes(
     app: TierqueueApp, raw: bytes, queue: str, headers: Mapping[str, Any], error: str
 ) -> None:
     """Commit bytes that came on ``queue``; raises what the ledger raises."""
     with app.installation.ledger.write() as connection:
-        kept = raw_messages.keep(connection, queue=queue, body=raw, headers=headers, error=error)
+        kept = raw_messages.store(connection, queue=queue, body=raw, headers=headers, error=error)
     _log.error("message_undecodable", kept=kept, queue=queue, error=error, bytes=len(raw))
 
 

@@ -11,7 +11,7 @@ import structlog
 from celery import Celery
 from kombu import Exchange, Queue
 
-from tierqueue.ledger.results.announcements import KEPT, DeadLetter
+from tierqueue.ledger.results.announcements import MAX_ANNOUNCED, DeadLetter
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory, names
 from tierqueue.tasks.broker.once import once
@@ -32,7 +32,7 @@ def announce(app: TierqueueApp, letters: Sequence[DeadLetter]) -> list[str]:
     try:
         for queue, those in _by_queue(letters).items():
             announced += _publish(app, queue, those)
-            memory.keep_newest(app.backend, queue, KEPT)
+            memory.trim_announced(app.backend, queue, MAX_ANNOUNCED)
     except Exception as error:  # noqa: BLE001 - an announcement is owed until it is made
         left = len(letters) - len(announced)
         _log.warning("dead_letters_not_announced", count=left, error=type(error).__name__)

@@ -13,7 +13,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results.dead_letter_queue import announce
-from tierqueue.tasks.results.fulfil import keep
+from tierqueue.tasks.results.fulfil import fulfil
 
 _log = structlog.get_logger(__name__)
 
@@ -21,10 +21,10 @@ Owed = tuple[Promise, Ending]
 
 
 class Delivery:
-    """Keeps the promises of ended items, announces the dead ones, writes down what was done.
+    """Fulfils the promises of ended items, announces the dead ones, writes down what was done.
 
-    Never called inside a transaction: keeping a promise may submit the next item of a chain. What
-    is not kept here stays owed, and a routing stage's tick tries again.
+    Never called inside a transaction: fulfilling a promise may submit the next item of a chain.
+    What is not fulfilled here stays owed, and a routing stage's tick tries again.
     """
 
     def __init__(self, app: TierqueueApp) -> None:
@@ -32,13 +32,13 @@ class Delivery:
         self._ledger = app.installation.ledger
 
     def ended(self, ends: Ends) -> None:
-        """Keep what is owed for these ends; says each dead letter in one log line.
+        """Fulfil what is owed for these ends; says each dead letter in one log line.
 
         Raises nothing: the end is committed, and whoever committed it has calls to make.
         """
         try:
             self._notify(ends)
-        except Exception as error:  # noqa: BLE001 - what is not kept stays owed
+        except Exception as error:  # noqa: BLE001 - what is not fulfilled stays owed
             _log.warning("delivery_postponed", error=type(error).__name__)
 
     def _notify(self, ends: Ends) -> None:
@@ -57,7 +57,7 @@ class Delivery:
                 spent = endings.spent(connection, ids, made_up)
                 letters = announcements.of_items(connection, ids)
         self._app.installation.item_events.ended(pairs, spent=spent)
-        self.keep(pairs)
+        self.fulfil(pairs)
         self.announce(letters)
 
     def announce(self, letters: Sequence[DeadLetter]) -> None:
@@ -66,11 +66,11 @@ class Delivery:
             with self._ledger.write() as connection:
                 announcements.done(connection, announced, database_now(connection))
 
-    def keep(self, owed: Sequence[Owed]) -> None:
-        """Keep these promises and write down which came true."""
+    def fulfil(self, owed: Sequence[Owed]) -> None:
+        """Fulfil these promises and write down which came true."""
         if not owed:
             return
-        came_true = set(keep(self._app, owed))
-        kept = [promise for promise, _ in owed if promise.id in came_true]
+        came_true = set(fulfil(self._app, owed))
+        fulfilled = [promise for promise, _ in owed if promise.id in came_true]
         with self._ledger.write() as connection:
-            promises.keep(connection, kept, database_now(connection))
+            promises.note_fulfilled(connection, fulfilled, database_now(connection))

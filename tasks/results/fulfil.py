@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 Owed = tuple[Promise, Ending]
 
 _SENDING_SECONDS = 15
-"""How long one keeper may take to send what follows before another may try."""
+"""How long one process may take to send what follows before another may try."""
 
 PARTIAL = "without_failed"
 """An option of a chord's body: it is sent without the parts that failed, if one has an answer."""
@@ -47,35 +47,35 @@ def unattended() -> bool:
     return _unattended.get()
 
 
-def keep(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
+def fulfil(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
     """Make promises come true; returns the ids of those that did, and raises nothing.
 
     What could not be told (the broker is down) is logged without its payload and stays owed.
-    Keeping a promise twice stores the same result again and sends nothing again. Takes one round
+    Fulfilling a promise twice stores the same result again and sends nothing again. Takes one round
     trip for all promises that are owed a result alone.
     """
     plain = [promise for promise in owed if promise[0].plain]
     others = [promise for promise in owed if not promise[0].plain]
-    kept: list[str] = []
+    fulfilled: list[str] = []
     try:
         _store(app, plain)
-        kept += [promise.id for promise, _ in plain]
+        fulfilled += [promise.id for promise, _ in plain]
         if others:
             # Celery's own calls below retry for many seconds; without a broker none is begun.
             memory.answers(app.backend)
-    except Exception as error:  # noqa: BLE001 - what is not kept stays owed
+    except Exception as error:  # noqa: BLE001 - what is not fulfilled stays owed
         _log.warning(
-            "promises_not_fulfilled", count=len(owed) - len(kept), error=type(error).__name__
+            "promises_not_fulfilled", count=len(owed) - len(fulfilled), error=type(error).__name__
         )
-        return kept
+        return fulfilled
     for promise, ending in others:
         try:
             _notify(app, promise, ending)
-        except Exception as error:  # noqa: BLE001 - what is not kept stays owed
+        except Exception as error:  # noqa: BLE001 - what is not fulfilled stays owed
             _log.warning("promise_not_fulfilled", promise=promise.id, error=type(error).__name__)
         else:
-            kept.append(promise.id)
-    return kept
+            fulfilled.append(promise.id)
+    return fulfilled
 
 
 def celery_result(ending: Ending) -> tuple[str, Any]:
@@ -264,7 +264,7 @@ def _once(app: TierqueueApp, promise: Promise) -> Iterator[bool]:
     kept = app.backend.expires
     with once(app.backend, [key], seconds=_SENDING_SECONDS, kept=kept) as marked:
         if not any(marked):
-            raise RuntimeError("another process is keeping this promise")
+            raise RuntimeError("another process is fulfilling this promise")
         unseen = _unattended.set(True)
         try:
             yield bool(marked.ours)

@@ -40,7 +40,7 @@ def take_back(app: TierqueueApp, item_ids: Sequence[str]) -> None:
     producers who reach the ledger read the truth there meanwhile.
     """
     with app.installation.ledger.read() as connection:
-        owed = promises.unkept(connection, item_ids)
+        owed = promises.unfulfilled(connection, item_ids)
     try:
         forget_failures(app, owed)
     except Exception as error:  # noqa: BLE001 - the broker is away

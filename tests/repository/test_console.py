@@ -109,7 +109,7 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
         formed |= dict.fromkeys(("deadline", "formed_at", "poll_at"), now)
         connection.execute(insert(tables.batches), formed)
         error = "is no message"
-        kept = raw_messages.keep(connection, queue="route", body=b"{", headers={}, error=error)
+        kept = raw_messages.store(connection, queue="route", body=b"{", headers={}, error=error)
         connection.execute(
             tables.raw_messages.update()
             .where(tables.raw_messages.c.id == kept)

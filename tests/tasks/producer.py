@@ -83,10 +83,10 @@ class Producer:
     def tell_twice(self, ending: Ending) -> None:
         """The stage and the tick keep the same promise, one after the other."""
         with self.ledger.read() as connection:
-            owed = ledger_promises.unkept(connection, [ending.item_id])
+            owed = ledger_promises.unfulfilled(connection, [ending.item_id])
         pairs = [(promise, ending) for promise in owed]
         for _ in range(2):
-            assert fulfil.keep(self.app, pairs) == [promise.id for promise in owed]
+            assert fulfil.fulfil(self.app, pairs) == [promise.id for promise in owed]
 
     def notes(self) -> list[list[Any]]:
         """What the foreign tasks wrote down."""

@@ -80,4 +80,4 @@ class Sweep:
             owed, self._checked_to = promises.overdue(
                 connection, before, CHECKED_AT_ONCE, self._checked_to
             )
-        self._delivery.keep(owed)
+        self._delivery.fulfil(owed)

@@ -241,7 +241,7 @@ class RoutingStage:
             routes.route(connection, chosen.routed)
             ends = die(connection, chosen.deaths, now)
             answers = self._below.write(connection, chosen, now)
-            told = promises.unkept(connection, [item.id for item in chosen.routed])
+            told = promises.unfulfilled(connection, [item.id for item in chosen.routed])
             slices, full = self._queue(connection, now, known, any_waits=due_at is not None)
             self._ticked = False
         self._checkpoint("after_route")

@@ -33,7 +33,7 @@ def test_a_submitted_item_is_there_with_its_promise(moves: Moves) -> None:
     row = moves.row(new.id)
     assert (row.state, row.fence, row.priority, row.metadata) == ("submitted", 0, 3, {"ticket": 7})
     with moves.ledger.read() as connection:
-        assert promises.unkept(connection, [new.id]) == [promise]
+        assert promises.unfulfilled(connection, [new.id]) == [promise]
 
 
 def test_a_call_delivered_twice_is_one_item(moves: Moves) -> None:
@@ -52,7 +52,7 @@ def test_the_same_idempotency_key_is_one_item_with_a_promise_for_each(moves: Mov
     with moves.ledger.write() as connection:
         assert submit(connection, first, promise_of(first.id, "a")) == first.id
         assert submit(connection, second, promise_of(second.id, "b")) == first.id
-        owed = promises.unkept(connection, [first.id])
+        owed = promises.unfulfilled(connection, [first.id])
     assert sorted(promise.id for promise in owed) == ["a", "b"]
     assert _count(moves.ledger) == 1
 
@@ -115,9 +115,9 @@ def test_a_kept_promise_is_owed_no_more(moves: Moves) -> None:
     with moves.ledger.write() as connection:
         owed = promise_of(new.id, "p")
         submit(connection, new, owed)
-        promises.keep(connection, [owed], 5)
-        promises.keep(connection, [owed], 9)
-        assert promises.unkept(connection, [new.id]) == []
+        promises.note_fulfilled(connection, [owed], 5)
+        promises.note_fulfilled(connection, [owed], 9)
+        assert promises.unfulfilled(connection, [new.id]) == []
         row = connection.execute(select(tables.promises)).one()
     assert row.kept_at == 5
 
@@ -169,7 +169,7 @@ def test_ten_processes_with_one_idempotency_key_are_one_item(
     assert len(set(ids)) == 1
     assert _count(ledger) == 1
     with ledger.read() as connection:
-        assert len(promises.unkept(connection, ids[:1])) == 10
+        assert len(promises.unfulfilled(connection, ids[:1])) == 10
 
 
 def test_whatever_ends_items_says_what_is_owed_for_it(moves: Moves) -> None:

@@ -128,14 +128,14 @@ def test_a_replay_owes_its_promises_anew_and_no_errback_a_second_time(moves: Mov
     with moves.ledger.write() as connection:
         for owed in (told, late, joined):
             promises.make_once(connection, owed, 1)
-        promises.keep(connection, [told, joined], 2)
+        promises.note_fulfilled(connection, [told, joined], 2)
         dead_letters.replay(connection, [item_id], "ada")
-        anew = {promise.id: promise for promise in promises.unkept(connection, [item_id])}
+        anew = {promise.id: promise for promise in promises.unfulfilled(connection, [item_id])}
         # Told of the death by somebody who read it before the replay.
-        promises.keep(connection, [late], 3)
-        assert len(promises.unkept(connection, [item_id])) == 3
-        promises.keep(connection, [*anew.values()], 4)
-        assert promises.unkept(connection, [item_id]) == []
+        promises.note_fulfilled(connection, [late], 3)
+        assert len(promises.unfulfilled(connection, [item_id])) == 3
+        promises.note_fulfilled(connection, [*anew.values()], 4)
+        assert promises.unfulfilled(connection, [item_id]) == []
     assert anew.keys() == {"told", "late", item_id}
     assert (anew["told"].errbacks, anew["late"].errbacks) == (None, late.errbacks)
     assert anew["told"].callbacks == told.callbacks

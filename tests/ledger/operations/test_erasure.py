@@ -111,7 +111,7 @@ def test_the_raw_message_of_an_erased_item_goes_too(ledger: Ledger) -> None:
     item_id = _whole(ledger, "dead")
     with ledger.write() as connection:
         for headers in ({"id": f"p-{item_id}"}, {"id": "another"}, {}):
-            raw_messages.keep(connection, queue="q", body=b"x", headers=headers, error="e")
+            raw_messages.store(connection, queue="q", body=b"x", headers=headers, error="e")
         erasure.erase(connection, [item_id], "ada", "by id")
         left = connection.execute(select(raw_table.c.headers)).scalars().all()
     assert sorted(left, key=len) == [{}, {"id": "another"}]

@@ -7,7 +7,7 @@ from tierqueue.ledger.session import Ledger
 def test_a_message_is_kept_byte_by_byte(ledger: Ledger) -> None:
     body = bytes(range(256))
     with ledger.write() as connection:
-        kept = raw_messages.keep(
+        kept = raw_messages.store(
             connection, queue="route", body=body, headers={"task": None}, error="not JSON"
         )
     with ledger.read() as connection:

@@ -102,7 +102,7 @@ def test_after_a_loss_a_caller_that_has_only_celery_is_told_again(
     with producer.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]
-    Delivery(producer.app).keep(owed)
+    Delivery(producer.app).fulfil(owed)
     assert theirs.get(timeout=60)["output"] == {"text": "one"}
 
 
@@ -129,7 +129,7 @@ def test_after_a_loss_links_are_not_sent_a_second_time(producer: Producer, valke
     with producer.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]
-    assert fulfil.keep(producer.app, owed) == [asked.id]
+    assert fulfil.fulfil(producer.app, owed) == [asked.id]
     assert depth(producer, "foreign") == 0
     assert producer.app.backend.client.exists(f"celery-task-meta-{asked.id}")
 

@@ -64,7 +64,7 @@ def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_t
     with producer.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert {promise.id for promise, _ in owed} == {since.id, dead.id}
-    Delivery(producer.app).keep(owed)
+    Delivery(producer.app).fulfil(owed)
     assert theirs.get(timeout=60)["output"] == {"text": "since"}
     assert stranger.AsyncResult(gone.id).state == "PENDING"
     assert stranger.AsyncResult(before.id).state == "SUCCESS"

@@ -20,7 +20,6 @@ from tierqueue.router.lifecycle import State
 from tierqueue.tasks import classify, complete, extract, summarize
 from tierqueue.tasks.results import fulfil
 from tierqueue.tasks.results.cancellation import cancel_behind
-from tierqueue.tasks.results.fulfil import keep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
@@ -78,10 +77,10 @@ def test_many_plain_promises_take_one_round_trip(
     asked = [complete.delay(f"number {index}") for index in range(50)]
     endings = {result.id: producer.answer(result.id, {"text": result.id}) for result in asked}
     with producer.ledger.read() as connection:
-        promised = ledger_promises.unkept(connection, list(endings))
+        promised = ledger_promises.unfulfilled(connection, list(endings))
     owed = [(promise, endings[promise.item_id]) for promise in promised]
     # The connection is open and the script known, as in a worker that has kept promises before.
-    keep(producer.app, owed[:1])
+    fulfil.fulfil(producer.app, owed[:1])
     read = AbstractConnection.read_response
     replies: list[Any] = []
 
@@ -90,7 +89,7 @@ def test_many_plain_promises_take_one_round_trip(
         return replies[-1]
 
     monkeypatch.setattr(AbstractConnection, "read_response", noted)
-    assert len(keep(producer.app, owed)) == 50
+    assert len(fulfil.fulfil(producer.app, owed)) == 50
     assert len(replies) == 1
     assert [result.get(timeout=60)["output"]["text"] for result in asked] == [
         result.id for result in asked
@@ -115,7 +114,7 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(producer: Producer) -> N
     for ending in endings:
         ours, theirs = "celery-task-meta-x", "celery-task-meta-y"
         backend.client.delete(ours)
-        assert keep(producer.app, [(promise, ending)]) == ["x"]
+        assert fulfil.fulfil(producer.app, [(promise, ending)]) == ["x"]
         state, result = fulfil.celery_result(ending)
         backend.client.delete(theirs)
         backend.store_result("y", result, state, request=Context(context))
@@ -132,7 +131,9 @@ def test_without_a_broker_nothing_is_kept_and_nothing_raises(producer: Producer)
     asked = complete.delay("Say hello")
     ending = producer.answer(asked.id, {"text": "hello"})
     with producer.ledger.read() as connection:
-        owed = [(promise, ending) for promise in ledger_promises.unkept(connection, [asked.id])]
+        owed = [
+            (promise, ending) for promise in ledger_promises.unfulfilled(connection, [asked.id])
+        ]
 
     class Broken:
         def register_script(self, _: str) -> Any:
@@ -142,8 +143,8 @@ def test_without_a_broker_nothing_is_kept_and_nothing_raises(producer: Producer)
         class backend:  # noqa: N801
             client = Broken()
 
-    assert keep(App, owed) == []  # type: ignore[arg-type]
-    assert keep(producer.app, owed) == [asked.id]
+    assert fulfil.fulfil(App, owed) == []  # type: ignore[arg-type]
+    assert fulfil.fulfil(producer.app, owed) == [asked.id]
 
 
 def test_a_group_of_items_gives_its_answers_in_order(producer: Producer) -> None:
@@ -196,7 +197,7 @@ def test_a_link_told_twice_makes_one_item_with_its_parent_and_root(producer: Pro
     linked = [row for row in producer.all_items() if row.id != asked.id]
     assert len(linked) == 2
     with producer.ledger.read() as connection:
-        made = ledger_promises.unkept(connection, [row.id for row in linked])
+        made = ledger_promises.unfulfilled(connection, [row.id for row in linked])
     assert {(item_id.parent_id, item_id.root_id) for item_id in made} == {(asked.id, asked.id)}
     assert sorted(child.id for child in asked.children) == sorted(row.id for row in linked)
 

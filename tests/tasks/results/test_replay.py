@@ -13,11 +13,11 @@ from tests.tasks.foreign_app import echo, mourn
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.producer import Producer
 from tests.waiting import until
-from tierqueue.ledger.results.promises import unkept
+from tierqueue.ledger.results.promises import unfulfilled
 from tierqueue.router.errors import Cancelled, NoRoute
 from tierqueue.tasks import complete
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.results.fulfil import keep
+from tierqueue.tasks.results.fulfil import fulfil
 from tierqueue.tasks.results.replay import replay
 
 pytestmark = [
@@ -124,12 +124,12 @@ def test_whoever_tells_late_of_a_death_changes_no_answer(producer: Producer) -> 
     asked = complete.delay("Say hello")
     ending = producer.kill(asked.id, "no_route")
     with producer.ledger.read() as connection:
-        late = [(promise, ending) for promise in unkept(connection, [asked.id])]
+        late = [(promise, ending) for promise in unfulfilled(connection, [asked.id])]
     replay(producer.app, [asked.id], "ada")
-    Delivery(producer.app).keep(late)
+    Delivery(producer.app).fulfil(late)
     assert asked.state == "PENDING"
     producer.tell(producer.answer(asked.id, {"text": "hello"}))
-    assert keep(producer.app, late) == [asked.id]
+    assert fulfil(producer.app, late) == [asked.id]
     assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 

@@ -81,7 +81,7 @@ class Job:
         def known() -> bool:
             self.producer.tell(ending)
             with self.producer.ledger.read() as connection:
-                return not promises.unkept(connection, [ending.item_id])
+                return not promises.unfulfilled(connection, [ending.item_id])
 
         until(known)
 

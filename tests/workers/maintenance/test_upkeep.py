@@ -63,7 +63,7 @@ def test_messages_nobody_could_read_go_once_their_time_is_stated_and_over(
 ) -> None:
     def keep() -> str:
         with producer.ledger.write() as connection:
-            return raw_messages.keep(connection, queue="route", body=b"x", headers={}, error="no")
+            return raw_messages.store(connection, queue="route", body=b"x", headers={}, error="no")
 
     def kept() -> set[str]:
         with producer.ledger.read() as connection:

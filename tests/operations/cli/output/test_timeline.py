@@ -23,7 +23,7 @@ def test_what_operators_did_and_who_was_told_is_in_the_timeline(
         promise = promise_of(new.id, "celery-1")
         submit(connection, new, promise)
         die(connection, [Death(new.id, "no_route", "nothing fits it", {})], moves.now())
-        promises.keep(connection, [promise], moves.now())
+        promises.note_fulfilled(connection, [promise], moves.now())
     assert "told       Celery task celery-1" in tierqueue("item", "show", new.id)
     with moves.ledger.write() as connection:
         dead_letters.replay(connection, [new.id], "ana")

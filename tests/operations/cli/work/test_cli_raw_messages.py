@@ -12,7 +12,7 @@ def kept(url: str, body: bytes) -> str:
     stated: dict[str, Any] = {"queue": "route", "headers": {"id": "7"}, "error": "not JSON"}
     try:
         with ledger.write() as connection:
-            return raw_messages.keep(connection, body=body, **stated)
+            return raw_messages.store(connection, body=body, **stated)
     finally:
         ledger.close()
 
