@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tierqueue.ledger.lifecycle import documents, items
 from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.results import promises
+from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
@@ -30,16 +31,23 @@ class Erased:
 
 
 def erase(
-    app: TierqueueApp, item_ids: Sequence[str], *, by: str, why: str, patience: float
+    ledger: Ledger,
+    app: TierqueueApp,
+    item_ids: Sequence[str],
+    *,
+    by: str,
+    why: str,
+    patience: float,
 ) -> Erased:
-    """Erase items; returns what came of it. Those that run are waited for ``patience`` seconds.
+    """Erase items from the ledger and the app's broker; returns what came of it.
 
-    With a document its pieces. ``why`` is recorded and holds no payload.
+    Those that run are waited for ``patience`` seconds. With a document its pieces go too. ``why``
+    is recorded and holds no payload.
     """
-    with app.installation.ledger.read() as connection:
+    with ledger.read() as connection:
         item_ids = documents.with_parts(connection, item_ids)
     for batch in _batches(item_ids):
-        with app.installation.ledger.write() as connection:
+        with ledger.write() as connection:
             ends = items.cancel(connection, batch, by)
         # Now: afterwards nothing is left to tell.
         Delivery(app).ended(ends)
@@ -47,17 +55,15 @@ def erase(
     erased, left = 0, list(item_ids)
     while True:
         for batch in _batches(left):
-            with app.installation.ledger.write() as connection:
+            with ledger.write() as connection:
                 gone = erasure.erase(connection, batch, by, why)
                 told = promises.ids_of(connection, batch)
             erased += len(gone)
             memory.forget_results(app.backend, told)
-        with app.installation.ledger.read() as connection:
+        with ledger.read() as connection:
             left = erasure.still_going(connection, left)
         if not left or time.monotonic() > until:
-            return Erased(
-                erased, left, rewritten=bool(erased) and app.installation.ledger.rewrite()
-            )
+            return Erased(erased, left, rewritten=bool(erased) and ledger.rewrite())
         pause.wait(_TICK_SECONDS)
 
 

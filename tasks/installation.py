@@ -120,9 +120,11 @@ class Installation:
         return Wakes(self._send_wake)
 
     def close(self) -> None:
-        """Send the wakes that wait, and hang up the ledger; the installation itself goes on."""
+        """Send the wakes and events that wait, and hang up the ledger; it may be opened again."""
         if "wakes" in vars(self):
             self.wakes.flush()
+        if "item_events" in vars(self):
+            self.item_events.flush()
         if "ledger" in vars(self):
             self.ledger.close()
 

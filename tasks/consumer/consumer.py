@@ -101,8 +101,9 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
 
     def _store(self, message: Message, error: str) -> None:
         try:
-            store_raw(self.app, message, error)
-            tell_sender(self.app, message, error)
+            ledger = self.app.installation.ledger
+            store_raw(ledger, message, error)
+            tell_sender(self.app, ledger, message, error)
         except Exception as failure:  # noqa: BLE001 - tried again until it is stored
             _log.error("message_not_stored", error=type(failure).__name__)
             self.timer.call_after(_AGAIN_SECONDS, self._store, (message, error))
@@ -111,7 +112,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
 
     def _store_entry(self, entry: bytes, queue: str, error: str) -> None:
         try:
-            store_bytes(self.app, entry, queue, {}, f"is no message: {error}")
+            store_bytes(self.app.installation.ledger, entry, queue, {}, f"is no message: {error}")
         except Exception as failure:  # noqa: BLE001 - tried again until it is stored
             _log.error("message_not_stored", error=type(failure).__name__)
             self.timer.call_after(_AGAIN_SECONDS, self._store_entry, (entry, queue, error))

@@ -9,7 +9,7 @@ from kombu import Message
 
 from tierqueue.ledger.operations import raw_messages
 from tierqueue.ledger.results import promises
-from tierqueue.ledger.session import unstorable
+from tierqueue.ledger.session import Ledger, unstorable
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.consumer.task_message import read
@@ -23,7 +23,7 @@ _MOST_SHOWN = 200
 """Most characters of a header, and most headers, that are shown beside the bytes."""
 
 
-def store_raw(app: TierqueueApp, message: Message, error: str) -> None:
+def store_raw(ledger: Ledger, message: Message, error: str) -> None:
     """Commit the message as it came; raises what the ledger raises.
 
     ``error`` says why it could not be read and holds nothing of what it says.
@@ -38,19 +38,19 @@ def store_raw(app: TierqueueApp, message: Message, error: str) -> None:
         for name, value in list(message.headers.items())[:_MOST_SHOWN]
         if name not in _CONTENTS
     }
-    store_bytes(app, raw, queue, shown, error)
+    store_bytes(ledger, raw, queue, shown, error)
 
 
 def store_bytes(
-    app: TierqueueApp, raw: bytes, queue: str, headers: Mapping[str, Any], error: str
+    ledger: Ledger, raw: bytes, queue: str, headers: Mapping[str, Any], error: str
 ) -> None:
     """Commit bytes that came on ``queue``; raises what the ledger raises."""
-    with app.installation.ledger.write() as connection:
+    with ledger.write() as connection:
         kept = raw_messages.store(connection, queue=queue, body=raw, headers=headers, error=error)
     _log.error("message_undecodable", kept=kept, queue=queue, error=error, bytes=len(raw))
 
 
-def tell_sender(app: TierqueueApp, message: Message, error: str) -> None:
+def tell_sender(app: TierqueueApp, ledger: Ledger, message: Message, error: str) -> None:
     """Fail a call for its sender, where it says who that is; raises what the ledger raises.
 
     One of ours becomes a dead letter ``invalid``; an unknown task fails as Celery lets it fail. A
@@ -70,7 +70,7 @@ def tell_sender(app: TierqueueApp, message: Message, error: str) -> None:
                 raise
             _log.warning("sender_not_notified", error=type(failure).__name__)
     elif task is None:
-        with app.installation.ledger.read() as connection:
+        with ledger.read() as connection:
             known = promises.exists(connection, call_id)
         if not known:
             _fail(app, call_id, name)

@@ -70,7 +70,8 @@ class Delivery:
         """Fulfil these promises and write down which came true."""
         if not owed:
             return
-        came_true = set(fulfil(self._app, owed))
+        wake = self._app.installation.wakes.call
+        came_true = set(fulfil(self._app, self._ledger, wake, owed))
         fulfilled = [promise for promise, _ in owed if promise.id in came_true]
         with self._ledger.write() as connection:
             promises.note_fulfilled(connection, fulfilled, database_now(connection))

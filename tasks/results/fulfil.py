@@ -1,7 +1,7 @@
 """Promises come true: results, links, chains, groups and chords, told as Celery tells them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -16,6 +16,7 @@ from celery.result import ResultBase
 from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.results import chords
 from tierqueue.ledger.results.promises import Ending, Promise
+from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import BY_REASON, DeadLettered, TierqueueError, of_reason
 from tierqueue.router.item import Sensitivity
 from tierqueue.tasks.app import TierqueueApp
@@ -47,7 +48,9 @@ def unattended() -> bool:
     return _unattended.get()
 
 
-def fulfil(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
+def fulfil(
+    app: TierqueueApp, ledger: Ledger, wake: Callable[[], None], owed: Sequence[Owed]
+) -> list[str]:
     """Make promises come true; returns the ids of those that did, and raises nothing.
 
     What could not be told (the broker is down) is logged without its payload and stays owed.
@@ -70,7 +73,7 @@ def fulfil(app: TierqueueApp, owed: Sequence[Owed]) -> list[str]:
         return fulfilled
     for promise, ending in others:
         try:
-            _notify(app, promise, ending)
+            _notify(app, ledger, wake, promise, ending)
         except Exception as error:  # noqa: BLE001 - what is not fulfilled stays owed
             _log.warning("promise_not_fulfilled", promise=promise.id, error=type(error).__name__)
         else:
@@ -162,13 +165,19 @@ def stored(promise: Promise, state: str, result: Any, done: str) -> dict[str, An
     return meta
 
 
-def _notify(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
+def _notify(
+    app: TierqueueApp,
+    ledger: Ledger,
+    wake: Callable[[], None],
+    promise: Promise,
+    ending: Ending,
+) -> None:
     """A promise with more to it than a result; raises what the broker or the ledger raises."""
     state, result = celery_result(ending)
     context = _context(promise)
     group_id = promise.group_id if promise.chord else None
     if group_id is not None:
-        with app.installation.ledger.read() as connection:
+        with ledger.read() as connection:
             if not chords.is_ours(connection, group_id):
                 group_id = None
     if group_id is not None:
@@ -187,7 +196,7 @@ def _notify(app: TierqueueApp, promise: Promise, ending: Ending) -> None:
             )
     if group_id is not None:
         # Behind the marker: what was sent above is not sent again if this fails.
-        _end_part(app, group_id, promise.chord)
+        _end_part(app, ledger, wake, group_id, promise.chord)
 
 
 def _joined(parts: Sequence[Ending], *, partial: bool) -> list[Any]:
@@ -202,9 +211,11 @@ def _joined(parts: Sequence[Ending], *, partial: bool) -> list[Any]:
     return answers
 
 
-def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
+def _end_part(
+    app: TierqueueApp, ledger: Ledger, wake: Callable[[], None], group_id: str, body: Any
+) -> None:
     """Send a chord's body once its last part has ended; its ids make a second sending harmless."""
-    with app.installation.ledger.write() as connection:
+    with ledger.write() as connection:
         parts = chords.parts(connection, group_id)
         begun = None if parts is None else chords.begin(connection, group_id)
         told = chords.has_failed(connection, group_id)
@@ -220,37 +231,37 @@ def _end_part(app: TierqueueApp, group_id: str, body: Any) -> None:
         failed = False
         try:
             answers = _joined(parts, partial=partial)
-            if part is None or _joins(app, part):
+            if part is None or _joins(ledger, wake, part):
                 callback.delay(answers)
         except ChordError as error:
             failed = True
             if part is None:
                 app.backend.chord_error_from_stack(callback, error)
             else:
-                _document_goes_on(app, part)
+                _document_goes_on(ledger, wake, part)
     except BaseException:
-        with app.installation.ledger.write() as connection:
+        with ledger.write() as connection:
             chords.give_up(connection, group_id)
         raise
     finally:
         _unattended.reset(unseen)
-    with app.installation.ledger.write() as connection:
+    with ledger.write() as connection:
         chords.sent(connection, group_id, failed=failed)
 
 
-def _joins(app: TierqueueApp, part: Mapping[str, Any]) -> bool:
+def _joins(ledger: Ledger, wake: Callable[[], None], part: Mapping[str, Any]) -> bool:
     """Whether a document waits for an item that joins answers; else it is looked at itself."""
-    with app.installation.ledger.read() as connection:
+    with ledger.read() as connection:
         waits = documents.waiting(connection, part["document"]) is not None
     if waits and "from" not in part:
-        _document_goes_on(app, part)
+        _document_goes_on(ledger, wake, part)
     return waits and "from" in part
 
 
-def _document_goes_on(app: TierqueueApp, part: Mapping[str, Any]) -> None:
-    with app.installation.ledger.write() as connection:
+def _document_goes_on(ledger: Ledger, wake: Callable[[], None], part: Mapping[str, Any]) -> None:
+    with ledger.write() as connection:
         documents.soon(connection, part["document"])
-    app.installation.wakes.call()
+    wake()
 
 
 @contextmanager

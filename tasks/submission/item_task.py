@@ -144,7 +144,9 @@ class ItemTask(TaskType, Generic[P, Out_co]):
         try:
             self._refuse_routing_options(options)
             self._check_ids(promise)
-            given, named = resolved(app, self.name, args or (), kwargs or {})
+            given, named = resolved(
+                lambda: app.installation.ledger, self.name, args or (), kwargs or {}
+            )
             new = self.called(
                 given,
                 named,

@@ -4,7 +4,7 @@ A later step of a canvas then carries ids, and neither the broker nor a signatur
 no ledger has no references: a call by name that brings one is refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tierqueue.router.errors import InvalidItem
@@ -13,7 +13,7 @@ from tierqueue.tasks.results.async_answer import ItemResult
 
 if TYPE_CHECKING:
     from tierqueue.ledger.results.earlier import Earlier
-    from tierqueue.tasks.app import TierqueueApp
+    from tierqueue.ledger.session import Ledger
 
 _ANSWER, _ARGUMENT = "tierqueue.answer_of", "tierqueue.argument_of"
 
@@ -47,11 +47,12 @@ def mentioned(sent: Any) -> bool:
 
 
 def resolved(
-    app: "TierqueueApp", task: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ledger: "Callable[[], Ledger]", task: str, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """The arguments with what their references stand for, in the form of predecessors' answers.
 
-    A reference is an argument, or one of a list that is. Raises ``InvalidItem`` naming the
+    A reference is an argument, or one of a list that is; without any the ledger is not opened.
+    Raises ``InvalidItem`` naming the
     argument, where there is nothing to read.
     """
     named = [*((str(at), value) for at, value in enumerate(args, start=1)), *kwargs.items()]
@@ -60,7 +61,7 @@ def resolved(
         return list(args), dict(kwargs)
     from tierqueue.ledger.results.earlier import earlier
 
-    with app.installation.ledger.read() as connection:
+    with ledger().read() as connection:
         found = earlier(connection, calls)
 
     def read(name: str, value: Any) -> Any:

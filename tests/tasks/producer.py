@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results import fulfil
 from tierqueue.tasks.results.delivery import Delivery
+from tierqueue.workers.maintenance.upkeep import Upkeep
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -86,7 +88,23 @@ class Producer:
             owed = ledger_promises.unfulfilled(connection, [ending.item_id])
         pairs = [(promise, ending) for promise in owed]
         for _ in range(2):
-            assert fulfil.fulfil(self.app, pairs) == [promise.id for promise in owed]
+            assert self.fulfil(pairs) == [promise.id for promise in owed]
+
+    def fulfil(self, owed: Sequence[fulfil.Owed]) -> list[str]:
+        """Tell everybody who is owed one of these; returns the ids of those that came true."""
+        return fulfil.fulfil(self.app, self.ledger, self.app.installation.wakes.call, owed)
+
+    def upkeep(self) -> Upkeep:
+        """A routing stage's upkeep."""
+        installation = self.app.installation
+        return Upkeep(
+            self.ledger,
+            Delivery(self.app),
+            self.app.backend,
+            wake=installation.wakes.call,
+            retention=lambda: installation.policy.retention,
+            result_expires=installation.settings.result_expires,
+        )
 
     def notes(self) -> list[list[Any]]:
         """What the foreign tasks wrote down."""

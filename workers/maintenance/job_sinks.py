@@ -16,7 +16,6 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS
-from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.jobs.given_back import answers
 from tierqueue.tasks.jobs.given_back.answers import Shape
 from tierqueue.tasks.jobs.given_back.into_table import IntoTable
@@ -52,8 +51,8 @@ TRIES = 50
 class JobSinks:
     """Many stages share the sinks through the ledger."""
 
-    def __init__(self, app: TierqueueApp) -> None:
-        self._ledger = app.installation.ledger
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
     def one(self) -> bool:
         """Look at one job, and write what of it has ended; false: none is due."""

@@ -8,9 +8,9 @@ from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.operations.jobs import Progress
 from tierqueue.ledger.results import webhooks
 from tierqueue.ledger.results.webhooks import Webhook
+from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results.job_webhook import secret_at, signed, to_tell
 from tierqueue.workers.alerts.posting import HookFailed, post
 
@@ -37,8 +37,8 @@ TRIES = 50
 class JobWebhooks:
     """Many stages share the webhooks through the ledger."""
 
-    def __init__(self, app: TierqueueApp) -> None:
-        self._ledger = app.installation.ledger
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
     def one(self) -> bool:
         """Look at one job, and tell of it where there is something to tell; false: none is due."""

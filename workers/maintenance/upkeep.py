@@ -5,6 +5,7 @@ many times over and in many places at once.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -13,11 +14,11 @@ from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.operations import erasure, job_counts, raw_messages
 from tierqueue.ledger.results import announcements, broker_loss, chords
+from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
-from tierqueue.ledger.session import unreachable
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.defaults import LONGEST_REUSE_US
-from tierqueue.tasks.app import TierqueueApp
+from tierqueue.router.policy.policy import RetentionPolicy
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.results.fulfil import REGULATED_EXPIRES_SECONDS
@@ -52,11 +53,26 @@ _UNWATCHED_US = 10_000_000
 class Upkeep:
     """A ``round`` a second; a part that fails stops no other."""
 
-    def __init__(self, app: TierqueueApp) -> None:
-        self._app = app
-        self._ledger = app.installation.ledger
-        self._delivery = Delivery(app)
-        self._continuity = memory.Continuity(app.backend)
+    def __init__(
+        self,
+        ledger: Ledger,
+        delivery: Delivery,
+        backend: Any,
+        *,
+        wake: Callable[[], None],
+        retention: Callable[[], RetentionPolicy],
+        result_expires: float,
+    ) -> None:
+        """``backend``: Celery's, which holds a result for ``result_expires`` seconds; ``retention``
+        gives what the policy of the moment says.
+        """
+        self._ledger = ledger
+        self._delivery = delivery
+        self._backend = backend
+        self._wake = wake
+        self._retention = retention
+        self._result_expires = result_expires
+        self._continuity = memory.Continuity(backend)
         self._noticed: tuple[int, int] | None = None
         self._beat = 0
         self._retained = -_SLOW_SECONDS
@@ -87,7 +103,7 @@ class Upkeep:
     def _schedules(self) -> None:
         if made := firing.run_due(self._ledger):
             _log.info("schedules_ran", items=made)
-            self._app.installation.wakes.call()
+            self._wake()
 
     def _mend(self) -> None:
         """Notice that the broker forgot, and tell it again what it was told since.
@@ -130,7 +146,7 @@ class Upkeep:
         """Take away what has had its time; the books and receipts stay."""
         if time.monotonic() - self._retained < _SLOW_SECONDS:
             return
-        retention = self._app.installation.policy.retention
+        retention = self._retention()
         full = False
         with self._ledger.write() as connection:
             now = database_now(connection)
@@ -152,7 +168,6 @@ class Upkeep:
             self._retained = time.monotonic()
 
     def _owe_again(self, mending: Any, lost_at: int, since: int) -> tuple[int, int]:
-        app = self._app
         told_before = lost_at + round(TICK_SECONDS * 1_000_000)
         self._erase_again(since)
         again, last = 0, ""
@@ -161,9 +176,7 @@ class Upkeep:
                 count, seen = broker_loss.forget_told(
                     connection,
                     told_before=told_before,
-                    told_after=max(
-                        since, lost_at - round(app.installation.settings.result_expires * 1_000_000)
-                    ),
+                    told_after=max(since, lost_at - round(self._result_expires * 1_000_000)),
                     regulated_after=max(since, lost_at - REGULATED_EXPIRES_SECONDS * 1_000_000),
                     last_id=last,
                     most=_PAGE,
@@ -182,4 +195,4 @@ class Upkeep:
             return
         with self._ledger.read() as connection:
             gone = broker_loss.erased_since(connection, since)
-        memory.forget_results(self._app.backend, gone)
+        memory.forget_results(self._backend, gone)

@@ -76,10 +76,9 @@ class RoutingWorker:
             as_started.check(self._app, names.ROUTING, TaskPool, sender.pool_cls)
             self._stage = self._build()
             self._expiry = self._build_expiry(self._stage)
-            self._documents = Documents(
-                self._app.installation.ledger, self._app.installation.policy, Delivery(self._app)
-            )
-            self._app.installation.ledger.await_answer(self._stage.start)
+            ledger = self._app.installation.ledger
+            self._documents = Documents(ledger, self._app.installation.policy, Delivery(self._app))
+            ledger.await_answer(self._stage.start)
         except TierqueueError as error:
             sys.stderr.write(f"routing stage cannot start: {error}\n")
             raise SystemExit(2) from None
@@ -91,16 +90,14 @@ class RoutingWorker:
         self._tickers = [
             Ticker("expiry", self._expiry.tick, TICK_SECONDS),
             Ticker("documents", self._documents.tick, TICK_SECONDS),
-            Ticker("upkeep", upkeep.Upkeep(self._app).round, upkeep.TICK_SECONDS),
-            Ticker("webhooks", job_webhooks.JobWebhooks(self._app).one, job_webhooks.PAUSE_SECONDS),
-            Ticker("sinks", job_sinks.JobSinks(self._app).one, job_sinks.PAUSE_SECONDS),
+            Ticker("upkeep", self._build_upkeep().round, upkeep.TICK_SECONDS),
+            Ticker("webhooks", job_webhooks.JobWebhooks(ledger).one, job_webhooks.PAUSE_SECONDS),
+            Ticker("sinks", job_sinks.JobSinks(ledger).one, job_sinks.PAUSE_SECONDS),
             Ticker("scheduled jobs", self._submit_scheduled, SCHEDULED_SECONDS),
         ]
         for ticker in self._tickers:
             ticker.start()
-        self._heartbeat = Heartbeat(
-            self._app.installation.ledger, "routing", None, self._stage.heartbeat_detail
-        )
+        self._heartbeat = Heartbeat(ledger, "routing", None, self._stage.heartbeat_detail)
         self._heartbeat.start()
 
     def _stop(self, **_: Any) -> None:
@@ -137,6 +134,17 @@ class RoutingWorker:
             lease=installation.settings.lease,
             ended=stage.ended,
             checkpoint=self._checkpoint,
+        )
+
+    def _build_upkeep(self) -> upkeep.Upkeep:
+        installation = self._app.installation
+        return upkeep.Upkeep(
+            installation.ledger,
+            Delivery(self._app),
+            self._app.backend,
+            wake=installation.wakes.call,
+            retention=lambda: installation.policy.retention,
+            result_expires=installation.settings.result_expires,
         )
 
     def _submit_scheduled(self) -> bool:

@@ -14,7 +14,7 @@ from tierqueue.operations.cli.evaluation.report import (
     quotes_as_dict,
 )
 from tierqueue.operations.cli.input.names import one_of
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     demand_options,
@@ -259,7 +259,6 @@ def _ask(
     from rich.console import Console
 
     from tierqueue.operations.cli.output.job_progress import watch
-    from tierqueue.tasks.app import app
     from tierqueue.tasks.evaluation.ways import measured
 
     ways: list[Way] = []
@@ -270,13 +269,12 @@ def _ask(
         labelled.keep(ledger)
         submitted = labelled.submission(tier).submit(
             ledger,
-            app.installation.wakes.call,
+            wake,
             max_cost=left,
             progress=lambda _committed, _total: None,
             retry_failed=retry_failed,
             anew=anew,
         )
-        app.installation.wakes.flush()
         if not as_json:
             say(f"{name}: job {submitted.id}, {submitted.new:,} new, {submitted.reused:,} reused")
         last = watch(ledger, submitted.id, console=Console(soft_wrap=True, stderr=True))

@@ -201,7 +201,6 @@ def reject(item_id: str, why: str, as_json: bool) -> None:
 
 
 def _decided(item_id: str, word: str, as_json: bool, decide: Callable[[Review], None]) -> None:
-    from tierqueue.tasks.app import app
     from tierqueue.tasks.evaluation.review import Review
 
     task_types()
@@ -209,7 +208,6 @@ def _decided(item_id: str, word: str, as_json: bool, decide: Callable[[Review], 
         with ledger.read() as connection:
             item_id = item_named(connection, item_id)
         decide(Review(item_id))
-        app.installation.wakes.flush()
     if as_json:
         emit({"item": item_id, "decision": word})
     else:

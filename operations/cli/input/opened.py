@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
     from tierqueue.tasks.app import TierqueueApp
+    from tierqueue.tasks.settings import Settings
 
 _IDLE_READS_SECONDS = 60.0
 """Seconds a command may stand still while it reads: on a busy machine it waits for its turn, and
@@ -25,20 +26,31 @@ def command_app() -> "TierqueueApp":
     return app
 
 
+def settings() -> "Settings":
+    """The settings of this process; raises ``Misconfigured``."""
+    return command_app().installation.settings
+
+
+def wake() -> None:
+    """Have the routing stage look; returns at once and raises nothing."""
+    command_app().installation.wakes.call()
+
+
 @contextmanager
 def opened() -> Iterator["Ledger"]:
-    """The ledger of ``TIERQUEUE_LEDGER_URL``.
+    """The ledger of ``TIERQUEUE_LEDGER_URL``; at the end wakes and events that wait are sent.
 
     Raises ``Misconfigured`` where none is named and ``LedgerMismatch`` for one of another revision.
     """
     from tierqueue.migrations import check
 
-    ledger = command_app().installation.ledger
+    installation = command_app().installation
+    ledger = installation.ledger
     try:
         check(ledger)
         yield ledger
     finally:
-        ledger.close()
+        installation.close()
 
 
 def ledger_complaint(error: BaseException) -> str | None:

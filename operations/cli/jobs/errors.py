@@ -75,8 +75,6 @@ def _replay(ids: list[str]) -> int:
         some = ids[start : start + _BATCH]
         # Of a document its pieces are replayed with it, and are no rows.
         done += len({*some} & {*replay(app, some, operator())})
-    app.installation.wakes.flush()
-    app.installation.item_events.flush()
     return done
 
 

@@ -8,7 +8,7 @@ import click
 
 from tierqueue.operations.cli.input.group import Group
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
@@ -118,7 +118,6 @@ def submit(
     """
     from tierqueue.operations.cli.input.operator import operator
     from tierqueue.router.money import parse_usd
-    from tierqueue.tasks.app import app
     from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.jobs.submission import Submission
 
@@ -147,7 +146,7 @@ def submit(
     with opened() as ledger:
         submitted = submission.submit(
             ledger,
-            app.installation.wakes.call,
+            wake,
             max_cost=limit,
             progress=show_progress,
             retry_failed=retry_failed,
@@ -156,7 +155,6 @@ def submit(
             into=sink,
             by=operator(),
         )
-        app.installation.wakes.flush()
         if layers:
             print_report(ledger, submitted.id, submission, layers, as_json=as_json)
             return
@@ -278,7 +276,6 @@ def cancel(job_id: str, as_json: bool) -> None:
     """Cancel what of job ID has not ended; calls that are running are aborted."""
     from tierqueue.ledger.operations import jobs
     from tierqueue.operations.cli.input.operator import operator
-    from tierqueue.tasks.app import app
 
     cancelled = 0
     with opened() as ledger:
@@ -290,8 +287,7 @@ def cancel(job_id: str, as_json: bool) -> None:
             if rows is None:
                 break
             cancelled += rows
-        app.installation.wakes.call()
-        app.installation.wakes.flush()
+        wake()
     if as_json:
         emit({"job": job_id, "cancelled": cancelled})
     else:

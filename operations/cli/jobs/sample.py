@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.jobs.watch import wait
 from tierqueue.operations.cli.output.escapes import json_line
@@ -78,7 +78,6 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
     What all rows are asked, and the job's ceiling, are as they were.
     """
     from tierqueue.ledger.operations import jobs
-    from tierqueue.tasks.app import app
     from tierqueue.tasks.jobs.going_on import going_on
 
     with opened() as ledger:
@@ -88,13 +87,12 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
         submission, how = going_on(job, task_named(job.task))
         submitted = submission.submit(
             ledger,
-            app.installation.wakes.call,
+            wake,
             max_cost=None,
             progress=lambda *_: None,
             retry_failed=how["retry_failed"],
             anew=how["anew"],
         )
-        app.installation.wakes.flush()
     if as_json:
         emit({"job": submitted.id, "total": submitted.total, "new": submitted.new})
     else:

@@ -161,8 +161,6 @@ def raise_(
             from tierqueue.tasks.results.replay import take_back
 
             take_back(app, replayed)
-            app.installation.wakes.flush()
-            app.installation.item_events.flush()
     _report(rule, former, None if replayed is None else len(replayed), as_json)
 
 

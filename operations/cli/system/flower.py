@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tierqueue.operations.cli.input.opened import settings
 from tierqueue.router.errors import Misconfigured
 
 _FILE = "FLOWER_BASIC_AUTH_FILE"
@@ -27,8 +28,6 @@ def flower(address: str, port: int) -> None:
     The variable FLOWER_BASIC_AUTH_FILE may name a file that holds the login instead; on the
     command line it would be read by everybody on the machine.
     """
-    from tierqueue.tasks.app import app
-
     # Flower takes every FLOWER_ variable for an option of its own, and fails on one it lacks.
     environment = {name: setting for name, setting in os.environ.items() if name != _FILE}
     login = _login()
@@ -39,9 +38,7 @@ def flower(address: str, port: int) -> None:
             f"Flower shows and stops everything, so on {address} it needs a login: set"
             f" FLOWER_BASIC_AUTH=user:password, or {_FILE}"
         )
-    assert (
-        app.installation.settings
-    )  # a missing setting is said here, before the process is replaced
+    settings()  # what is missing is said here, before the process is replaced
     words = [sys.executable, "-m", "celery", "-A", "tierqueue.operations.flower.app", "flower"]
     os.execve(  # noqa: S606  # no shell: the process becomes Flower
         sys.executable, [*words, f"--address={address}", f"--port={port}"], environment

@@ -2,6 +2,7 @@
 
 import click
 
+from tierqueue.operations.cli.input.opened import settings
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 
 
@@ -11,9 +12,8 @@ def migrate(as_json: bool) -> None:
     """Bring the ledger's tables up to date; a ledger that is up to date is left alone."""
     from tierqueue.migrations import upgrade
     from tierqueue.router.errors import Misconfigured
-    from tierqueue.tasks.app import app
 
-    url = app.installation.settings.ledger_url
+    url = settings().ledger_url
     if url is None:
         raise Misconfigured("TIERQUEUE_LEDGER_URL is not set")
     revision = upgrade(url)

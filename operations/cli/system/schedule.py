@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import Group
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     task_named,
@@ -157,7 +157,6 @@ def run(name: str, as_json: bool) -> None:
     """Run the schedule NAME once now, also where it is paused; when it is next due stays."""
     from tierqueue.ledger.operations import schedules
     from tierqueue.ledger.session import now as database_now
-    from tierqueue.tasks.app import app
     from tierqueue.tasks.schedules.firing import new_item
 
     with opened() as ledger:
@@ -168,8 +167,7 @@ def run(name: str, as_json: bool) -> None:
         with ledger.write() as connection:
             at, job = database_now(connection), made.source is not None
             schedules.run(connection, name, at, new, by=operator(), job=job)
-        app.installation.wakes.call()
-        app.installation.wakes.flush()
+        wake()
     item = None if new is None else new.id
     if as_json:
         emit({"schedule": name, "item": item})

@@ -62,7 +62,7 @@ def erase(
         why = "by id" if metadata is None else f"by metadata {metadata.partition('=')[0]}"
         done = erasure.Erased(0, [], rewritten=False)
         if yes:
-            done = erasure.erase(app, ids, by=operator(), why=why, patience=patience)
+            done = erasure.erase(ledger, app, ids, by=operator(), why=why, patience=patience)
     left = done.running
     kept = [_BROKER, *([] if done.rewritten else [_KEPT[ledger.dialect]])] if done.items else []
     if as_json:

@@ -98,11 +98,6 @@ def each(
         done = 0
         if yes:
             done = _in_batches(ledger, once, ids, None if item_ids else wanted)
-        if done and what == "replay":
-            from tierqueue.tasks.app import app
-
-            app.installation.wakes.flush()
-            app.installation.item_events.flush()
     erased = sum(letter.erased for letter in stay)
     of_erased = sum(letter.of_erased and not letter.erased for letter in stay)
     if as_json:

@@ -5,7 +5,6 @@ from typing import Any
 from sqlalchemy import text
 
 from tests.tasks.producer import Producer
-from tierqueue.workers.maintenance.upkeep import Upkeep
 
 
 def flush(valkey: Any) -> None:
@@ -31,7 +30,7 @@ def shifted(producer: Producer, table: str, column: str, seconds: int) -> None:
 
 def mend(producer: Producer) -> None:
     """The routing stage's tick notices the loss, and a round later tells everything again."""
-    upkeep = Upkeep(producer.app)
+    upkeep = producer.upkeep()
     upkeep.round()
     upkeep.round()
 

@@ -20,9 +20,7 @@ from tierqueue.ledger.results import promises as ledger_promises
 from tierqueue.router.errors import CostCeilingExceeded
 from tierqueue.tasks import complete
 from tierqueue.tasks.broker import names
-from tierqueue.tasks.results import fulfil
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.workers.maintenance.upkeep import Upkeep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
@@ -129,7 +127,7 @@ def test_after_a_loss_links_are_not_sent_a_second_time(producer: Producer, valke
     with producer.ledger.read() as connection:
         owed, _ = ledger_promises.overdue(connection, 2**62, 10)
     assert [promise.id for promise, _ in owed] == [asked.id]
-    assert fulfil.fulfil(producer.app, owed) == [asked.id]
+    assert producer.fulfil(owed) == [asked.id]
     assert depth(producer, "foreign") == 0
     assert producer.app.backend.client.exists(f"celery-task-meta-{asked.id}")
 
@@ -279,5 +277,5 @@ def test_announcing_waits_for_the_broker_and_raises_nothing(
         assert len(tried) == 1
     assert producer.item(asked.id).announced_at is None
     a_while_ago(producer)
-    Upkeep(producer.app).round()
+    producer.upkeep().round()
     assert producer.item(asked.id).announced_at is not None

@@ -14,7 +14,6 @@ from tierqueue.operations.erase import erase
 from tierqueue.tasks import complete
 from tierqueue.tasks.broker import names
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.workers.maintenance.upkeep import Upkeep
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -43,7 +42,7 @@ def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_t
 ) -> None:
     # The rounds follow each other, however long this test takes: somebody looks all the time.
     monkeypatch.setattr("tierqueue.workers.maintenance.upkeep._UNWATCHED_US", 3_600_000_000)
-    upkeep = Upkeep(producer.app)
+    upkeep = producer.upkeep()
     before, since, dead, gone = (complete.delay(word) for word in ("a", "b", "c", "d"))
     upkeep.round()
     upkeep.round()
@@ -54,7 +53,7 @@ def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_t
     copy = _copy(producer)
     until(lambda: producer.ledger.now() > int(producer.app.backend.client.get(names.BEAT)) + 1000)
     producer.tell(producer.answer(since.id, {"text": "since"}), producer.kill(dead.id, "no_route"))
-    erase(producer.app, [gone.id], by="ada", why="a test", patience=1)
+    erase(producer.ledger, producer.app, [gone.id], by="ada", why="a test", patience=1)
     upkeep.round()
     _come_back_from(producer, valkey, copy)
     theirs = stranger.AsyncResult(since.id)
@@ -79,8 +78,8 @@ def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_t
 def test_what_was_told_while_no_routing_stage_looked_is_told_again(
     producer: Producer, stranger: Celery
 ) -> None:
-    Upkeep(producer.app).round()
-    Upkeep(producer.app).round()
+    producer.upkeep().round()
+    producer.upkeep().round()
     asked = complete.delay("a")
     producer.tell(producer.answer(asked.id, {"text": "a"}))
     client = producer.app.backend.client

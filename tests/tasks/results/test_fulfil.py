@@ -80,7 +80,7 @@ def test_many_plain_promises_take_one_round_trip(
         promised = ledger_promises.unfulfilled(connection, list(endings))
     owed = [(promise, endings[promise.item_id]) for promise in promised]
     # The connection is open and the script known, as in a worker that has kept promises before.
-    fulfil.fulfil(producer.app, owed[:1])
+    producer.fulfil(owed[:1])
     read = AbstractConnection.read_response
     replies: list[Any] = []
 
@@ -89,7 +89,7 @@ def test_many_plain_promises_take_one_round_trip(
         return replies[-1]
 
     monkeypatch.setattr(AbstractConnection, "read_response", noted)
-    assert len(fulfil.fulfil(producer.app, owed)) == 50
+    assert len(producer.fulfil(owed)) == 50
     assert len(replies) == 1
     assert [result.get(timeout=60)["output"]["text"] for result in asked] == [
         result.id for result in asked
@@ -114,7 +114,7 @@ def test_a_result_is_stored_exactly_as_celery_stores_it(producer: Producer) -> N
     for ending in endings:
         ours, theirs = "celery-task-meta-x", "celery-task-meta-y"
         backend.client.delete(ours)
-        assert fulfil.fulfil(producer.app, [(promise, ending)]) == ["x"]
+        assert producer.fulfil([(promise, ending)]) == ["x"]
         state, result = fulfil.celery_result(ending)
         backend.client.delete(theirs)
         backend.store_result("y", result, state, request=Context(context))
@@ -143,8 +143,8 @@ def test_without_a_broker_nothing_is_kept_and_nothing_raises(producer: Producer)
         class backend:  # noqa: N801
             client = Broken()
 
-    assert fulfil.fulfil(App, owed) == []  # type: ignore[arg-type]
-    assert fulfil.fulfil(producer.app, owed) == [asked.id]
+    assert fulfil.fulfil(App, producer.ledger, lambda: None, owed) == []  # type: ignore[arg-type]
+    assert producer.fulfil(owed) == [asked.id]
 
 
 def test_a_group_of_items_gives_its_answers_in_order(producer: Producer) -> None:

@@ -17,7 +17,6 @@ from tierqueue.ledger.results.promises import unfulfilled
 from tierqueue.router.errors import Cancelled, NoRoute
 from tierqueue.tasks import complete
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.results.fulfil import fulfil
 from tierqueue.tasks.results.replay import replay
 
 pytestmark = [
@@ -129,7 +128,7 @@ def test_whoever_tells_late_of_a_death_changes_no_answer(producer: Producer) -> 
     Delivery(producer.app).fulfil(late)
     assert asked.state == "PENDING"
     producer.tell(producer.answer(asked.id, {"text": "hello"}))
-    assert fulfil(producer.app, late) == [asked.id]
+    assert producer.fulfil(late) == [asked.id]
     assert asked.get(timeout=60)["output"] == {"text": "hello"}
 
 

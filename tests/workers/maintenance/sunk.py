@@ -43,7 +43,7 @@ def tick(producer: Producer) -> bool:
     """A look now, whenever the next one is due."""
     with producer.ledger.write() as connection:
         connection.execute(update(sinks).where(sinks.c.look_at.is_not(None)).values(look_at=0))
-    return JobSinks(producer.app).one()
+    return JobSinks(producer.ledger).one()
 
 
 def sink_of(producer: Producer, job_id: str) -> Sink:

@@ -91,7 +91,7 @@ def test_a_table_that_is_away_is_tried_again_later_each_time_and_said(
         waits.append((sink.look_at - sink.failed_at) // 1_000_000)
     assert waits == [30, 60, 120]
     assert (sink.tries, sink.error) == (3, "no such table")
-    assert not JobSinks(producer.app).one(), "it is not due yet"
+    assert not JobSinks(producer.ledger).one(), "it is not due yet"
     [found] = failing(producer)
     assert (found.wrong, found.detail["job"], found.detail["tries"]) == (True, job_id, 3)
     run(helpdesk, "ALTER TABLE elsewhere RENAME TO tickets")

@@ -114,7 +114,7 @@ WRITING = """
 from tierqueue.tasks.app import app
 from tierqueue.workers.maintenance.job_sinks import JobSinks
 while True:
-    JobSinks(app).one()
+    JobSinks(app.installation.ledger).one()
 """
 
 

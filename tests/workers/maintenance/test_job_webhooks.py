@@ -82,7 +82,7 @@ def _tick(producer: Producer, **changed: Any) -> bool:
     with producer.ledger.write() as connection:
         open_ = table.c.look_at.is_not(None)
         connection.execute(update(table).where(open_).values(look_at=0, **changed))
-    return JobWebhooks(producer.app).one()
+    return JobWebhooks(producer.ledger).one()
 
 
 def _end(producer: Producer) -> None:
@@ -137,7 +137,7 @@ def test_what_is_not_taken_is_tried_again_later_and_given_up_in_the_end(
         hook = webhooks.get(connection, job_id)
     assert hook is not None
     assert (hook.told, hook.tries, hook.error) == (None, 1, "status 500")
-    assert not JobWebhooks(producer.app).one(), "it is not due yet"
+    assert not JobWebhooks(producer.ledger).one(), "it is not due yet"
     received.status = 204
     _tick(producer)
     assert received.whats == ["done", "done"]

@@ -14,7 +14,6 @@ from tierqueue.ledger.operations import raw_messages
 from tierqueue.ledger.results import chords
 from tierqueue.ledger.tables import items
 from tierqueue.tasks import complete
-from tierqueue.workers.maintenance.upkeep import Upkeep
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -50,7 +49,7 @@ def test_payloads_of_old_answers_and_dead_letters_go_each_after_its_own_time(
     producer.tell(*endings)
     for result, days in zip(asked, (31, 29, 91, 31), strict=True):
         _age(producer, result.id, days)
-    Upkeep(producer.app).round()
+    producer.upkeep().round()
     gone = [producer.item(result.id).arguments is None for result in asked]
     assert gone == [True, False, True, False]
     old = producer.item(asked[0].id)
@@ -74,11 +73,11 @@ def test_messages_nobody_could_read_go_once_their_time_is_stated_and_over(
         table = tables.raw_messages
         aged = update(table).where(table.c.id == old)
         connection.execute(aged.values(received_at=table.c.received_at - 8 * DAY))
-    Upkeep(producer.app).round()
+    producer.upkeep().round()
     assert kept() == {old, new}
     (tmp_path / "retention.toml").write_text('[retention]\nraw_messages = "7d"\n')
     del producer.app.installation.policy
-    Upkeep(producer.app).round()
+    producer.upkeep().round()
     assert kept() == {new}
 
 
@@ -86,7 +85,7 @@ def test_an_answer_its_producer_was_not_told_of_is_kept_however_old(producer: Pr
     asked = complete.delay("secret")
     producer.answer(asked.id, {"text": "x"})
     _age(producer, asked.id, 400)
-    Upkeep(producer.app).round()
+    producer.upkeep().round()
     assert producer.item(asked.id).arguments is not None
 
 
@@ -100,7 +99,7 @@ def test_expired_keys_silent_processes_and_sent_chords_are_forgotten(producer: P
         for name in ("old", "open"):
             chords.announce(connection, name, 2)
         connection.execute(text("UPDATE chords SET body_sent_at = 1 WHERE group_id = 'old'"))
-    Upkeep(producer.app).round()
+    producer.upkeep().round()
     assert producer.all_items()[0].idempotency_key is None
     with producer.ledger.read() as connection:
         left = connection.execute(text("SELECT id FROM processes")).scalars().all()
@@ -114,7 +113,7 @@ def test_a_part_that_fails_stops_no_other(
     asked = complete.delay("secret")
     producer.tell(producer.answer(asked.id, {"text": "x"}))
     _age(producer, asked.id, 31)
-    upkeep = Upkeep(producer.app)
+    upkeep = producer.upkeep()
 
     def broken() -> None:
         raise RuntimeError("a fault")
@@ -130,5 +129,5 @@ def test_no_part_of_a_round_reads_every_item(
 ) -> None:
     producer = producer_to(sqlite_url)
     with plans_of(producer.ledger) as plans:
-        Upkeep(producer.app).round()
+        producer.upkeep().round()
     assert reads_of_every_item(plans) == []

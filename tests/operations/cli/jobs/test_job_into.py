@@ -123,4 +123,4 @@ def test_a_watch_ends_once_the_rows_are_written(
 def tick(app: TierqueueApp, ledger: Ledger) -> None:
     with ledger.write() as connection:
         connection.execute(update(table).where(table.c.look_at.is_not(None)).values(look_at=0))
-    JobSinks(app).one()
+    JobSinks(app.installation.ledger).one()
