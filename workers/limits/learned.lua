@@ -36,8 +36,8 @@ end
 
 -- The rate of each dimension of which one was learned, and what the provider told alone.
 local function learned(key, now, minute)
-  ours(key, 'hash')
   local rates, told = {}, {}
+  if not ours(key, 'hash') then return rates, told end
   for dimension = 1, 4 do
     local kept = kept_of(key, dimension, now)
     if kept.told and kept.told >= 1 then told[dimension] = math.floor(kept.told) end

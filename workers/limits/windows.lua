@@ -3,11 +3,6 @@
 -- day ('d'). Each as "requests input output"; a field's number is that time in grains, rounded up.
 -- The state beside them: which process keeps them ('process'), until when what was granted before it
 -- may still arrive ('from', 0: all is known), since when ('since'), and whether days are kept ('day').
-local function process_now()
-  local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '?'
-end
-
 local function index_of(at, grain) return math.ceil(at / grain) end
 
 -- How far ahead a cell of each phase may leave: none was put there further.
@@ -26,16 +21,19 @@ local function put(w, phase, index, r, i, o)
   w.cells[field], w.changed[field] = cell, true
 end
 
+local MOST, match, tonumber = 1e16, string.match, tonumber
+
 local function window(key, now, grain, longest, minute)
   ours(key, 'hash')
   local kept = redis.call('HGETALL', key)
   local w = { key = key, cells = {}, changed = {}, state = {} }
   for n = 1, #kept, 2 do
     local field, value = kept[n], kept[n + 1]
-    local phase, index = string.match(field, '^([psd])(%d+)$')
-    local r, i, o = string.match(value, '^(%d+) (%d+) (%d+)$')
-    r, i, o, index = finite(r), finite(i), finite(o), finite(index)
-    if r and i and o and index then
+    local phase, index = match(field, '^([psd])(%d+)$')
+    local r, i, o
+    if phase then r, i, o = match(value, '^(%d+) (%d+) (%d+)$') end
+    if r then r, i, o, index = tonumber(r), tonumber(i), tonumber(o), tonumber(index) end
+    if r and r < MOST and i < MOST and o < MOST and index < MOST then
       local ends = index * (phase == 'd' and grain.day or grain.minute)
       if ends <= now then
         w.changed[field] = true
