@@ -4,6 +4,7 @@ A trigger that adds to the sums itself takes longer than the row it counts, for 
 short to write, and added up once many moves are in it. Whoever reads the sums reads both.
 """
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql import CompoundSelect
 
 from tierqueue.ledger.tables import job_counts, job_moves
@@ -103,7 +105,13 @@ _LATER = "SELECT (SELECT max(id) FROM job_moves) - (SELECT min(id) FROM job_move
 
 def add(connection: Connection, least: int = MOST) -> None:
     """Add what is logged to the sums, and empty the log, where it has ``least`` moves or more."""
-    later = connection.exec_driver_sql(_LATER).scalar()
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    try:
+        # Each transaction asks, and asked by SQLAlchemy it would take ten times as long.
+        later = driver.execute(_LATER).fetchone()[0]
+    except sqlite3.OperationalError as error:
+        raise OperationalError(_LATER, None, error) from error
     if later is not None and later + 1 >= least:
         connection.execute(_ADDING)
         connection.exec_driver_sql("DELETE FROM job_moves")
