@@ -195,6 +195,9 @@ class Executor:
                 return 0
 
         self._concurrency()
+        # Mostly there is no need to go by the event loop, which takes a while to come to it.
+        if self._gate.enter(most, urgent=urgent):
+            return most
         places = self._loop.submit(take())
         while True:
             with suppress(TimeoutError):

@@ -53,9 +53,9 @@ class Gate:
     Whoever is urgent comes before all others, but for one place in four, and has places that are
     kept free.
 
-    Entered on the worker's event loop; left, resized and read from any thread. A smaller size
-    interrupts nothing: calls in flight end by themselves before another gets in. At size 0 nobody
-    gets in. Raises ``ValueError`` for a negative size.
+    Waited for on the worker's event loop; entered at once, left, resized and read from any thread.
+    A smaller size interrupts nothing: calls in flight end by themselves before another gets in. At
+    size 0 nobody gets in. Raises ``ValueError`` for a negative size.
     """
 
     def __init__(self, size: int) -> None:
@@ -100,6 +100,19 @@ class Gate:
             self._size = n
             self._admit()
 
+    def enter(self, most: int, *, urgent: bool = False) -> bool:
+        """Take so many places, from any thread, if all of them are free and nobody waits."""
+        with self._lock:
+            return self._enter(most, urgent=urgent)
+
+    def _enter(self, most: int, *, urgent: bool) -> bool:
+        line = self._urgent if urgent else self._waiting
+        bound = self.bound if urgent else self._usual_bound()
+        free = not self._urgent and not line and self._in_flight + most <= bound
+        if free:
+            self._in_flight += most
+        return free
+
     async def acquire(self, most: int = 1, *, urgent: bool = False) -> int:
         """Wait for a place; take it and what else is free, ``most`` in all; say how many.
 
@@ -108,11 +121,9 @@ class Gate:
         """
         loop = asyncio.get_running_loop()
         with self._lock:
-            line = self._urgent if urgent else self._waiting
-            bound = self.bound if urgent else self._usual_bound()
-            if not self._urgent and not line and self._in_flight + most <= bound:
-                self._in_flight += most
+            if self._enter(most, urgent=urgent):
                 return most
+            line = self._urgent if urgent else self._waiting
             waiter = _Waiter(loop, loop.create_future(), most)
             line.append(waiter)
             self._admit()

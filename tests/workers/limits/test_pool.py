@@ -150,6 +150,15 @@ def test_a_slice_takes_what_is_free_and_waits_only_when_nothing_is() -> None:
     on_a_loop(test)
 
 
+def test_without_waiting_all_places_are_taken_or_none() -> None:
+    gate = Gate(3)
+    assert gate.enter(2)
+    assert not gate.enter(2)
+    assert gate.in_flight == 2
+    gate.release(2)
+    assert gate.enter(3)
+
+
 def test_a_gate_at_zero_lets_nobody_in_until_it_is_opened() -> None:
     async def test() -> None:
         gate = Gate(0)
