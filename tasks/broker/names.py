@@ -43,7 +43,10 @@ DEAD = "tierqueue.dead_letter"
 """A message that names one dead letter and its reason, on the queue of its tier."""
 
 REQUEST = "tierqueue.tasks.consumer.request:NamedRequest"
-"""How workers see messages that are no calls."""
+"""How workers see slices."""
+
+AT_ONCE = "tierqueue.tasks.consumer.strategies:at_once"
+"""What the routing stage does with wakes."""
 
 
 def tier_queue(tier: Tier) -> str:

@@ -57,9 +57,7 @@ class RoutingWorker:
         app.task(
             self._wake,
             name=names.WAKE,
-            Request=names.REQUEST,
-            ignore_result=True,
-            send_events=False,
+            Strategy=names.AT_ONCE,
         )
         logs.configure()
         worker_init.connect(self._start, weak=False)
