@@ -24,7 +24,7 @@ STORED = {
     ("room", "docs/reference/tables.md"): "a column",
     ("room", "operations/cli/system/health.py"): "a key of its JSON",
     ("dearer", "operations/cli/output/decision.py"): "a code in old rows",
-    ("dearer", "tests/operations/cli/work/test_cli_items.py"): "a code in old rows",
+    ("dearer", "tests/operations/cli/work/test_cli_item.py"): "a code in old rows",
     ("dearer", "tests/operations/cli/work/test_why.py"): "a code in old rows",
 }
 """Names that stay for as long as rows and scripts bear them."""
