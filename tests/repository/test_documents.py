@@ -1,6 +1,6 @@
 """What the README and the documents show works: see ``documents.py`` for how blocks are marked.
 
-The README's first example runs on real processes in ``tests/acceptance/test_readme.py``.
+The README's first example runs on real processes in ``tests/acceptance/documents/test_readme.py``.
 """
 
 import json

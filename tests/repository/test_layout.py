@@ -61,7 +61,6 @@ def test_no_folder_of_tests_grows_too_wide(tree: list[Path]) -> None:
         str(path.parent)
         for path in tree
         if path.parts[0] == "tests" and path.name.startswith("test_")
-        if path.parts[1] != "acceptance"
     )
     assert {folder: count for folder, count in files.items() if count > 13} == {}
 

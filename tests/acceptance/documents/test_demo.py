@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.processes
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DEMO = [sys.executable, "-m", "examples.demo"]
 WITHOUT_VLLM = """
 import runpy, sys
