@@ -252,11 +252,15 @@ def wake_due(connection: Connection, now: int) -> int:
 # Documents in pieces go on when these have ended: as `ix_items_due` says it, which has none.
 _BY_ITSELF = text(f"(items.reason IS NULL OR items.reason <> '{Wait.PIECES.value}')")
 _NEXT_DUE = select(func.min(items.c.ready_at)).where(is_in(State.WAITING), _BY_ITSELF)
+_OUTSET = select(policies.IN_FORCE, _NEXT_DUE.scalar_subquery())
 
 
-def next_due(connection: Connection) -> int | None:
-    """When the next waiting item is due (epoch microseconds), if any waits."""
-    return connection.execute(_NEXT_DUE).scalar()
+def outset(connection: Connection) -> tuple[str | None, int | None]:
+    """What a round begins from, with one question: the digest of the policy in force, and when the
+    next waiting item is due (epoch microseconds), if any waits.
+    """
+    in_force, next_due = connection.execute(_OUTSET).one()
+    return in_force, next_due
 
 
 _GIVE_BACK = (

@@ -221,10 +221,10 @@ class RoutingStage:
         ahead = self._choose_ahead() if early else None
         with self._ledger.write() as connection:
             now = database_now(connection)
-            if self._superseded(connection):
+            in_force, due_at = routes.outset(connection)
+            if self._superseded(connection, in_force):
                 return False
             anew = self._outdated(connection)
-            due_at = routes.next_due(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
             known = conditions.by_deployment(connection)
             moved = self._failover.tick(connection, known, now) if self._ticked else 0
@@ -257,9 +257,8 @@ class RoutingStage:
         self._ticked_at = now
         return len(chosen.items) == BATCH or anew
 
-    def _superseded(self, connection: Transaction) -> bool:
+    def _superseded(self, connection: Transaction, in_force: str | None) -> bool:
         """Whether another policy is in force: one that was applied is taken with the next look."""
-        in_force = policies.in_force(connection)
         superseded = in_force not in (None, self._policy.digest)
         if superseded and (applied := policies.applied(connection)) is not None:
             if applied.digest == self._policy.digest:

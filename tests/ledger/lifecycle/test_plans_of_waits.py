@@ -10,7 +10,7 @@ from tierqueue.ledger.session import Ledger
 def test_what_is_due_is_found_beside_documents_that_wait_for_their_pieces(sqlite_url: str) -> None:
     ledger = Ledger(sqlite_url)
     with plans_of(ledger) as plans, ledger.write() as connection:
-        routes.next_due(connection)
+        routes.outset(connection)
         routes.wake_due(connection, 1)
     ledger.close()
     read = [line for line in plans if "ix_items_" in line]
