@@ -16,6 +16,9 @@ from tierqueue.router.item import given_name
 from tierqueue.router.lifecycle import LIMITS, Wait
 from tierqueue.router.policy.deployment import whose
 
+_IN_FORCE_US = 2_000_000
+"""Microseconds after which every process goes by limits that were set."""
+
 
 def all_set(connection: Transaction) -> dict[str, dict[str, int]]:
     """Of each deployment, ``account:NAME`` and ``budget:NAME`` the limits set, by name."""
@@ -74,7 +77,11 @@ def unset(
 
 
 def _wake(connection: Transaction, scope: str, now: int) -> None:
-    """Have items that wait for these limits ask for them again ``now`` (epoch microseconds)."""
+    """Have items that wait for these limits ask again once every process goes by the new ones.
+
+    One that asked sooner than two seconds from ``now`` (epoch microseconds) could be held to those
+    of before, and wait a minute for them.
+    """
     kind, name = whose(scope)
     of_it = [items.c[kind] == name] if kind in ("deployment", "budget") else []
     waiting = (
@@ -89,7 +96,7 @@ def _wake(connection: Transaction, scope: str, now: int) -> None:
     )
     ids = list(connection.execute(waiting).scalars())
     if ids:
-        soon = update(items).where(among(items.c.id)).values(ready_at=now)
+        soon = update(items).where(among(items.c.id)).values(ready_at=now + _IN_FORCE_US)
         connection.execute(soon, {"ids": ids})
 
 

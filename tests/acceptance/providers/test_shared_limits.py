@@ -1,8 +1,10 @@
 """Accounts and budgets have limits over all their deployments, as the provider's own log shows."""
 
+import contextlib
 from typing import Any
 
 import pytest
+from celery import exceptions
 
 from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
@@ -94,8 +96,10 @@ def test_an_item_above_what_its_account_ever_grants_goes_to_a_deployment_of_anot
     running: RunningSystem,
 ) -> None:
     def served_by() -> Any:
-        found = complete.delay("x" * 500, floor="frontier").get(timeout=90)
-        return found["receipt"]["deployment"]
+        # Whom a process still keeps to the limits of before waits for a minute: the next is asked.
+        with contextlib.suppress(exceptions.TimeoutError):
+            found = complete.delay("x" * 500, floor="frontier").get(timeout=5)
+            return found["receipt"]["deployment"]
 
     few = {"tokens_per_minute": 100}
     with running.ledger.write() as connection:

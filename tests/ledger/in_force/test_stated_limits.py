@@ -59,13 +59,18 @@ def test_since_when_anything_is_set_of_a_deployment_outlives_changes_and_no_brea
     assert since() == 5
 
 
-def test_who_waits_for_a_limit_that_is_changed_asks_for_it_again_at_once(ledger: Ledger) -> None:
+def test_who_waits_for_a_limit_that_is_changed_asks_again_once_it_is_in_force_everywhere(
+    ledger: Ledger,
+) -> None:
     moves = Moves(ledger)
     of_acme, of_other = moves.ready(), moves.ready(budget="other")
     until = moves.now() + 30 * SECOND
 
+    def in_force() -> int:
+        return moves.now() + 2 * SECOND
+
     def waiting(connection: Transaction) -> list[str]:
-        found = pauses.OutOfRate().ask(connection, moves.now(), wholly=True)
+        found = pauses.OutOfRate().ask(connection, in_force(), wholly=True)
         return [one.name for one in found]
 
     with ledger.write() as connection:
@@ -73,11 +78,12 @@ def test_who_waits_for_a_limit_that_is_changed_asks_for_it_again_at_once(ledger:
         assert waiting(connection) == ["acme", "other"]
     with ledger.write() as connection:
         stated_limits.set_limits(connection, "budget:other", {"in_flight": 3}, "x")
-        assert routes.wake_due(connection, moves.now()) == 1
+        assert routes.wake_due(connection, moves.now()) == 0
+        assert routes.wake_due(connection, in_force()) == 1
         assert waiting(connection) == ["acme"]
         assert stated_limits.unset(connection, "budget:other", ["in_flight"], "x")
         stated_limits.set_limits(connection, "account:any", {"in_flight": 3}, "x")
-        assert routes.wake_due(connection, moves.now()) == 1
+        assert routes.wake_due(connection, in_force()) == 1
     assert {moves.row(item).state for item in (*of_acme, *of_other)} == {"routed"}
 
 

@@ -274,6 +274,7 @@ def test_who_waits_for_a_budget_is_asked_wholly_once_a_tick_and_kept(
         stage.round()
         assert states() == {"acme": "routed", "other": "routed", "third": "queued"}
     assert [call.kwargs["wholly"] for call in ask.call_args_list] == [True, False, False]
+    monkeypatch.setattr(stated_limits, "_IN_FORCE_US", 0)
     with ledger.write() as connection:
         stated_limits.set_limits(connection, "budget:acme", {"in_flight": 3}, "x")
     stage._ticked = True
