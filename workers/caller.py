@@ -36,6 +36,7 @@ from tierqueue.workers.leases import Holding, Leases
 from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.prefixes import Prefixes
+from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.request import Contents, prepare, whole
 from tierqueue.workers.settler import Ended, Settler
@@ -53,8 +54,7 @@ SPARE_SECONDS = 1.0
 class Caller:
     """Makes the calls of claimed items and hands each outcome to the settler, whatever happens.
 
-    ``checkpoint`` is called with the name of each point at which a test may end the process and
-    does nothing otherwise. ``contents`` reads the bytes of images by their hashes.
+    ``contents`` reads the bytes of images by their hashes.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Caller:
         leases: Leases,
         settler: Settler,
         breaker: Breaker,
-        checkpoint: Callable[[str], None],
+        checkpoint: Checkpoint,
         contents: Contents,
     ) -> None:
         self._types = types

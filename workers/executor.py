@@ -38,6 +38,7 @@ from tierqueue.workers.limits.line import Line
 from tierqueue.workers.limits.pool import Gate, bound_of
 from tierqueue.workers.limits.rates import Chosen
 from tierqueue.workers.limits.sharing import sharing
+from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.verdicts import log_change
 
@@ -76,8 +77,7 @@ class Executor:
 
     ``concurrency`` says the tier's calls in flight in force over all workers, ``chosen`` the
     limits that operators set, ``started`` tells
-    Flower, ``checkpoint`` is called with the name of each point at which a test may end the
-    process and does nothing otherwise.
+    Flower.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Executor:
         concurrency: Callable[[], int | None],
         chosen: Callable[[], Chosen],
         lease: float,
-        checkpoint: Callable[[str], None],
+        checkpoint: Checkpoint,
     ) -> None:
         self._worker = worker
         self._ledger = ledger

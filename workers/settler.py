@@ -31,6 +31,7 @@ from tierqueue.workers.alerts.hook import Message
 from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.limits.bounds import Slot, Spent
 from tierqueue.workers.limits.breaker import Breaker
+from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.verdicts import EndedCall, Judge
 
 _log = structlog.get_logger(__name__)
@@ -107,7 +108,7 @@ class Settler:
         told: Callable[[Ends], None],
         wake: Callable[[], None],
         hook: Callable[[Message], None],
-        checkpoint: Callable[[str], None],
+        checkpoint: Checkpoint,
     ) -> None:
         self._ledger = ledger
         self._policy = policy

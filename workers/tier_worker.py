@@ -60,6 +60,7 @@ from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurr
 from tierqueue.workers.limits.rates import Chosen
 from tierqueue.workers.limits.stated import StatedLimits
 from tierqueue.workers.process import as_started
+from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.policy_watch import PolicyWatch
@@ -77,10 +78,6 @@ CLOSING_SECONDS = 10.0
 
 def _with_batches(stations: Mapping[str, Station]) -> dict[str, Station]:
     return {name: one for name, one in stations.items() if one.deployment.batch is not None}
-
-
-def _nothing(_: str) -> None:
-    """The checkpoint of a worker that nobody tests."""
 
 
 def _chosen(ledger: Ledger) -> Chosen:
@@ -102,7 +99,7 @@ class TierWorker:
         app: TierqueueApp,
         tier: Tier,
         build_engine: BuildEngine | None = None,
-        checkpoint: Callable[[str], None] = _nothing,
+        checkpoint: Checkpoint = never_ends,
     ) -> None:
         self.app = app
         self._tier = tier

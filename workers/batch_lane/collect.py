@@ -16,6 +16,7 @@ from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.batch_lane.requests import build, to_be_claimed
 from tierqueue.workers.engines.batches import BatchEngine
 from tierqueue.workers.engines.stations import Station
+from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.request import Contents
 
@@ -40,7 +41,7 @@ class Collector:
         loop: EventLoopThread,
         told: Callable[[Ends], None],
         clock: Callable[[], int],
-        checkpoint: Callable[[str], None],
+        checkpoint: Checkpoint,
         contents: Contents,
     ) -> None:
         self._worker = worker

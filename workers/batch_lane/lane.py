@@ -25,6 +25,7 @@ from tierqueue.workers.batch_lane.requests import build, key_of
 from tierqueue.workers.batch_lane.settle import Settler
 from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, NotUnderstood, Remote
 from tierqueue.workers.engines.stations import Station
+from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.request import Contents
@@ -57,8 +58,7 @@ class Lane:
     """The batches of the deployments of one process.
 
     ``clock`` says the time in epoch microseconds, ``told`` is called after each commit with the
-    items that ended. ``checkpoint`` is called with the name of each point at which a test may end
-    the process and does nothing otherwise. ``contents`` reads the bytes of images by their hashes.
+    items that ended. ``contents`` reads the bytes of images by their hashes.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Lane:
         observing: Observing,
         told: Callable[[Ends], None],
         clock: Callable[[], int],
-        checkpoint: Callable[[str], None],
+        checkpoint: Checkpoint,
         contents: Contents,
     ) -> None:
         self._worker = f"{worker}:{new_id()}"

@@ -27,6 +27,7 @@ from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane import results
 from tierqueue.workers.engines.batches import BatchEngine, Remote
 from tierqueue.workers.engines.stations import Station
+from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
 
 _log = structlog.get_logger(__name__)
@@ -82,7 +83,7 @@ class Settler:
         observing: Observing,
         told: Callable[[Ends], None],
         clock: Callable[[], int],
-        checkpoint: Callable[[str], None],
+        checkpoint: Checkpoint,
     ) -> None:
         self._ledger = ledger
         self._types = types

@@ -21,6 +21,7 @@ from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.lost import given_up, lost
+from tierqueue.workers.process.checkpoint import Checkpoint
 
 _log = structlog.get_logger(__name__)
 
@@ -33,8 +34,7 @@ class Expiry:
 
     When the ledger was away nobody could renew a lease: workers then get half a ``lease``
     (seconds) to say that they live. ``ended`` is told once anything found here is committed: what
-    came to its end, and nothing where it is only ready again. ``checkpoint`` is called with the
-    name of each point at which a test may end the process and does nothing otherwise.
+    came to its end, and nothing where it is only ready again.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Expiry:
         policy: Policy,
         lease: float,
         ended: Callable[[Ends], None],
-        checkpoint: Callable[[str], None],
+        checkpoint: Checkpoint,
     ) -> None:
         self._ledger = ledger
         self._policy = policy

@@ -34,6 +34,7 @@ from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable
 from tierqueue.workers.limits.rates import limits_budgets
 from tierqueue.workers.maintenance.resend import Sweep
+from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.routing_stage.below_the_tiers import BelowTheTiers
 from tierqueue.workers.routing_stage.filling import Fill
 from tierqueue.workers.routing_stage.pace import TICK_SECONDS, Pace
@@ -66,8 +67,7 @@ class RoutingStage:
 
     ``send`` publishes one slice, ``received`` tells Flower, ``awake`` tells producers whether a
     wake would change anything, ``taken`` is told of a policy that was applied since. ``resend`` is
-    how many seconds a slice may stay unclaimed. ``checkpoint`` is called with the name of each
-    point at which a test may end the process and does nothing otherwise.
+    how many seconds a slice may stay unclaimed.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RoutingStage:
         delivery: Delivery,
         received: Received,
         resend: float,
-        checkpoint: Callable[[str], None],
+        checkpoint: Checkpoint,
         awake: Callable[[bool], None] = _to_nobody,
         taken: Callable[[Policy], None] = _nobody_goes_by_it,
     ) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -24,6 +23,7 @@ from tierqueue.workers.maintenance import job_sinks, job_webhooks, upkeep
 from tierqueue.workers.maintenance.documents import Documents
 from tierqueue.workers.maintenance.expiry import Expiry
 from tierqueue.workers.process import as_started
+from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.routing_stage.pace import TICK_SECONDS
@@ -38,14 +38,10 @@ SCHEDULED_SECONDS = 2.0
 """Seconds between two looks for a scheduled job that is due."""
 
 
-def _nothing(_: str) -> None:
-    """The checkpoint of a routing stage that nobody tests."""
-
-
 class RoutingWorker:
     """One routing stage in one Celery worker; many may run side by side."""
 
-    def __init__(self, app: TierqueueApp, checkpoint: Callable[[str], None] = _nothing) -> None:
+    def __init__(self, app: TierqueueApp, checkpoint: Checkpoint = never_ends) -> None:
         self._app = app
         self._checkpoint = checkpoint
         self._stage: RoutingStage | None = None
