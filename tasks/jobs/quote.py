@@ -17,7 +17,8 @@ from tierqueue.tasks.jobs.expectation import Expected, Outlay, outlay, repriced,
 from tierqueue.tasks.jobs.outlook import time_of
 from tierqueue.tasks.routing.answered_below.asked_first import First
 from tierqueue.tasks.routing.answered_below.rows import RowsBelow
-from tierqueue.tasks.routing.foreseen import signals_of, work_item
+from tierqueue.tasks.routing.decide import work_item_of
+from tierqueue.tasks.routing.foreseen import signals_of
 from tierqueue.tasks.routing.measured import Measured
 from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.token_counter import TokenCounter
@@ -158,7 +159,7 @@ def quote(
             continue
         routed = []
         for call in asked:
-            item = work_item(call, policy, now)
+            item = work_item_of(call, policy, now)
             signals = signals_of(item, call, counter, predictors)
             chosen = choose(item, signals, policy, conditions)
             if not isinstance(chosen, Route):
@@ -273,7 +274,7 @@ def most_after(made: Iterable[NewItem], policy: Policy, now: int) -> Mapping[str
     conditions, counter = Conditions(now=now), TokenCounter(policy)
     most = dict.fromkeys(("cash", "engines", "hours"), 0.0)
     for new in made:
-        item = work_item(new, policy, now)
+        item = work_item_of(new, policy, now)
         signals = signals_of(item, new, counter, None)
         chosen = choose(item, signals, policy, conditions)
         above = list(escalations(item, chosen, signals, policy, conditions))

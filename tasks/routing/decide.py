@@ -232,8 +232,11 @@ def demands_of(stated: Item | NewItem, policy: Policy, now: int) -> Demands:
     return demands
 
 
-def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
-    """An item as the router sees it, every default applied; ``now`` in epoch microseconds."""
+def work_item_of(item: Item | NewItem, policy: Policy, now: int) -> WorkItem:
+    """An item as the router sees it, every default applied; ``now`` in epoch microseconds.
+
+    Nothing has happened yet to one that is not committed.
+    """
     demands = demands_of(item, policy, now)
     if item.pinned is not None:
         demands = replace(demands, fallback=NO_FALLBACK)
@@ -245,26 +248,28 @@ def work_item_of(item: Item, policy: Policy, now: int) -> WorkItem:
         messages=item.messages,
         output_limit=item.output_limit,
         min_confidence=item.min_confidence,
-        refused_by=tuple(Tier(name) for name in item.refused_by or ()),
-        too_small=item.too_small or {},
-        spent=NanoUSD(item.spent - item.attributed),
-        only=_fallen_to(item, demands),
         pinned=None if item.pinned is None else Tier(item.pinned),
-        candidate=item.candidate,
-        live=item.lane == "live",
-        called=item.calls > 0,
-        images=sizes(item.images),
+        images=tuple((width, height) for width, height in item.images or ()),
+        **({} if isinstance(item, NewItem) else _history(item, demands)),
     )
+
+
+def _history(item: Item, demands: Demands) -> dict[str, Any]:
+    """What has become of an item, by the router's names for it."""
+    return {
+        "refused_by": tuple(Tier(name) for name in item.refused_by or ()),
+        "too_small": item.too_small or {},
+        "spent": NanoUSD(item.spent - item.attributed),
+        "only": _fallen_to(item, demands),
+        "candidate": item.candidate,
+        "live": item.lane == "live",
+        "called": item.calls > 0,
+    }
 
 
 def _lane(route: Route, item: Item, work: WorkItem) -> str | None:
     """What its row keeps of the lane: nothing where it goes live as anything does."""
     return item.lane if work.live else None if route.lane is Lane.LIVE else route.lane.value
-
-
-def sizes(images: Sequence[Sequence[int]] | None) -> tuple[tuple[int, int], ...]:
-    """The width and height of each image, as an item's row says them."""
-    return tuple((width, height) for width, height in images or ())
 
 
 def _fallen_to(item: Item, demands: Demands) -> Tier | None:

@@ -4,28 +4,13 @@ from datetime import UTC, datetime
 
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.router.choose import Conditions, choose
-from tierqueue.router.item import Tier, WorkItem
+from tierqueue.router.item import WorkItem
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice
 from tierqueue.router.signals import Signals, measure
-from tierqueue.tasks.routing.decide import demands_of, sizes
+from tierqueue.tasks.routing.decide import work_item_of
 from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.token_counter import TokenCounter
-
-
-def work_item(new: NewItem, policy: Policy, now: int) -> WorkItem:
-    """The item as the router sees it, its demands resolved ``now`` (epoch microseconds)."""
-    return WorkItem(
-        id=new.id,
-        task=new.task,
-        demands=demands_of(new, policy, now),
-        prompt_bytes=new.prompt_bytes,
-        messages=new.messages,
-        output_limit=new.output_limit,
-        min_confidence=new.min_confidence,
-        pinned=None if new.pinned is None else Tier(new.pinned),
-        images=sizes(new.images),
-    )
 
 
 def decision_of(new: NewItem, policy: Policy) -> Choice:
@@ -44,7 +29,7 @@ def decide(
     """As ``decision_of``, by what is known: for many items of one moment; without ``predictors``
     where their files need not lie, as at a producer's.
     """
-    item = work_item(new, policy, conditions.now)
+    item = work_item_of(new, policy, conditions.now)
     return choose(item, signals_of(item, new, counter, predictors), policy, conditions)
 
 
