@@ -10,23 +10,11 @@ from dataclasses import dataclass
 from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.evaluation.first_answers import FirstAnswers, Judged
 from tierqueue.router.item import TIERS, Sensitivity, Tier
-from tierqueue.router.learned.certify import upper_bound
+from tierqueue.router.learned.certify import Between, share_of
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import barred
 from tierqueue.router.selection.evidence import ENOUGH, ByDeployment
-
-_TAIL = 0.025
-"""Each side of an interval of 95 %."""
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """A figure, and the range in which its true value lies at 95 %."""
-
-    low: float
-    value: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +125,12 @@ def _cheaper(
     answers = 0 if seen is None else seen.answers
     if seen is None or not seen.enough or before is None or not before.items:
         return Cheaper(tier=there.tier, deployment=there.name, answers=answers, labels=said.answers)
-    passes = _share(seen.accepted, seen.answers)
+    passes = share_of(seen.accepted, seen.answers)
     if said.answers >= ENOUGH:
         # Both at once: an answer passes where it is accepted, and right.
-        right = _share(said.right, said.answers)
+        right = share_of(said.right, said.answers)
         wrong = said.answers - said.right
-        whole = _share(min(seen.answers, seen.accepted + wrong), seen.answers)
+        whole = share_of(min(seen.answers, seen.accepted + wrong), seen.answers)
         passes = Between(whole.low * right.low, whole.value * right.value, whole.high * right.high)
     now = group.cost / group.items
     # By the hour one more item costs nothing, and no ceiling counts it.
@@ -156,10 +144,6 @@ def _cheaper(
         passes=passes,
         saves=saves,
     )
-
-
-def _share(some: int, of: int) -> Between:
-    return Between(1 - upper_bound(of - some, of, _TAIL), some / of, upper_bound(some, of, _TAIL))
 
 
 def _ends(between: Between) -> tuple[float, float, float]:

@@ -73,6 +73,27 @@ def upper_bound(wrong: int, rows: int, delta: float) -> float:
     return high
 
 
+_TAIL = 0.025
+"""Each side of an interval of 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A figure, and the range in which its true value lies at 95 %."""
+
+    low: float
+    value: float
+    high: float
+
+
+def share_of(some: int, rows: int) -> Between:
+    """The share ``some`` of ``rows``, in its exact interval; of no rows nothing is known."""
+    if rows == 0:
+        return Between(0.0, 0.0, 1.0)
+    low = 1.0 - upper_bound(rows - some, rows, _TAIL)
+    return Between(low, some / rows, upper_bound(some, rows, _TAIL))
+
+
 def certify(trials: Sequence[Trial], alpha: float, delta: float) -> Certified | Uncertified:
     """Go through ``trials`` from strict to loose, until one fails its test at level ``delta``.
 

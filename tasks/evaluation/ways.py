@@ -10,13 +10,11 @@ from tierqueue.ledger.evaluation.calls import Call
 from tierqueue.ledger.job_records import RowAnswer
 from tierqueue.ledger.operations import job_rows
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.learned.certify import upper_bound
+from tierqueue.router.learned.certify import Between, share_of
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks.evaluation.labelled import LabelledSet
 
 _PAGE = 500
-_TAIL = 0.025
-"""Each side of an interval of 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +35,6 @@ class Row:
     simulated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share of rows, and the range in which the true one lies at 95 %."""
-
-    low: float
-    value: float
-    high: float
-
-
 @dataclass(slots=True)
 class Way:
     """A way of asking, its job, and its rows by their number; money in nano-dollars."""
@@ -55,9 +44,9 @@ class Way:
     rows: dict[int, Row] = field(default_factory=dict)
 
     @property
-    def right(self) -> Share:
+    def right(self) -> Between:
         """How many rows were answered rightly; what failed is wrong."""
-        return share(sum(row.right for row in self.rows.values()), len(self.rows))
+        return share_of(sum(row.right for row in self.rows.values()), len(self.rows))
 
     @property
     def accepted(self) -> int:
@@ -100,13 +89,6 @@ class Way:
             return taken[0], taken[0]
         cuts = quantiles(taken, n=20, method="inclusive")
         return cuts[9], cuts[18]
-
-
-def share(some: int, of: int) -> Share:
-    """``some`` of ``of``, with its exact interval of 95 %."""
-    if of == 0:
-        return Share(0.0, 0.0, 1.0)
-    return Share(1.0 - upper_bound(of - some, of, _TAIL), some / of, upper_bound(some, of, _TAIL))
 
 
 def measured(ledger: Ledger, labelled: LabelledSet, name: str, job_id: str) -> Way:

@@ -23,8 +23,8 @@ from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
+    from tierqueue.router.learned.certify import Between
     from tierqueue.tasks.evaluation.comparing import Compared, Delta
-    from tierqueue.tasks.evaluation.ways import Share
 
 
 @click.command(epilog="Example: tierqueue router compare tierqueue.classify --since 7d")
@@ -74,7 +74,7 @@ def _as_dict(one: Compared) -> dict[str, Any]:
     }
 
 
-def _share(found: Share | None) -> dict[str, float] | None:
+def _share(found: Between | None) -> dict[str, float] | None:
     return None if found is None else {k: round(v, 6) for k, v in asdict(found).items()}
 
 

@@ -15,7 +15,7 @@ from tierqueue.operations.cli.output.simulated import say_among
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.prompts import Asked
-    from tierqueue.tasks.evaluation.ways import Share
+    from tierqueue.router.learned.certify import Between
 
 _Z = 1.96
 """Deviations of a mean within which the true one lies at 95 %."""
@@ -61,9 +61,9 @@ def prompts(task: str | None, since: str, as_json: bool) -> None:
 
 
 def _row(one: Asked) -> tuple[str, ...]:
-    from tierqueue.tasks.evaluation.ways import share
+    from tierqueue.router.learned.certify import share_of
 
-    accepted, right = share(one.accepted, one.items), share(one.right, one.labelled)
+    accepted, right = share_of(one.accepted, one.items), share_of(one.right, one.labelled)
     low, mean, high = _cost(one)
     return (
         one.task,
@@ -79,7 +79,7 @@ def _row(one: Asked) -> tuple[str, ...]:
     )
 
 
-def _between(one: Share) -> str:
+def _between(one: Between) -> str:
     return f"{one.low:.1%} to {one.high:.1%}"
 
 
@@ -92,9 +92,9 @@ def _cost(one: Asked) -> tuple[float, float, float]:
 
 
 def _as_dict(one: Asked) -> dict[str, Any]:
-    from tierqueue.tasks.evaluation.ways import share
+    from tierqueue.router.learned.certify import share_of
 
-    accepted, right = share(one.accepted, one.items), share(one.right, one.labelled)
+    accepted, right = share_of(one.accepted, one.items), share_of(one.right, one.labelled)
     low, mean, high = _cost(one)
     return {
         "task": one.task,

@@ -14,6 +14,7 @@ from tierqueue.router.learned.certify import (
     certify,
     fewest_rows,
     over_all,
+    share_of,
     tail,
     upper_bound,
 )
@@ -32,6 +33,12 @@ def test_the_fewest_rows_prove_it_and_one_less_does_not(denominator: int, delta:
     rows = fewest_rows(alpha, delta)
     assert tail(0, rows, alpha) <= delta * (1 + 1e-9)
     assert rows == 1 or tail(0, rows - 1, alpha) > delta * (1 - 1e-9)
+
+
+def test_a_share_lies_in_its_exact_interval_and_of_no_rows_nothing_is_known() -> None:
+    share = share_of(8, 10)
+    assert (share.low, share.value, share.high) == pytest.approx((0.4439, 0.8, 0.9748), abs=1e-4)
+    assert (share_of(0, 0).low, share_of(0, 0).high) == (0.0, 1.0)
 
 
 @given(st.integers(1, 400), st.data())
