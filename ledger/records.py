@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NewType, Self
 
 from tierqueue.ledger.tables import attempts, items
-from tierqueue.router.lifecycle import State
+from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
 
 Fence = NewType("Fence", int)
@@ -222,3 +222,27 @@ ATTEMPT = tuple(attempts.c[name] for name in Attempt._fields)
 
 PART = tuple(items.c[name] for name in Part._fields)
 """The columns of a ``Part``, in its order."""
+
+
+_FORMER = {
+    "its worker has another policy": Wait.OTHER_POLICY,
+    "deployment not served here": Wait.NOT_SERVED,
+    "more tokens than the limiter ever grants": Wait.TOKEN_LIMIT,
+    "no answer from the limiter": Wait.LIMITER_AWAY,
+    "lost claim": Wait.LOST_CLAIM,
+}
+"""What workers of the release before this one write, who may run beside those of this one."""
+
+
+def reason_of(reason: str | None, ceiling: str | None) -> tuple[str, str | None]:
+    """What a waiting item's row says: a code, and the id of the balance where it is a ceiling."""
+    if reason is None:
+        return "unsaid", None
+    if reason == Wait.CEILING:
+        return reason, ceiling
+    if reason in _FORMER:
+        return _FORMER[reason].value, None
+    code, several, rest = reason.partition(" ")
+    if several and code == Wait.CEILING:
+        return code, rest
+    return (code.removesuffix(",") if several and code.endswith(",") else reason), None

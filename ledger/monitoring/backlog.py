@@ -5,17 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.ceilings import balance
 from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.lifecycle.flows import is_in
+from tierqueue.ledger.records import reason_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.item import TIERS
-from tierqueue.router.lifecycle import State, Wait
+from tierqueue.router.lifecycle import State
 
 COUNTED = 100_000
 """Most ready items of a tier that are counted; of more it is said that there are more."""
@@ -65,20 +67,15 @@ class Running:
     oldest_seconds: float
 
 
-def _is(state: State) -> ColumnElement[bool]:
-    """The state as a literal: neither database uses a partial index for a parameter gladly."""
-    return items.c.state == literal_column(f"'{state.value}'")
-
-
 def ready(connection: Transaction, now: int, paused: Sequence[Pause]) -> dict[str, Backlog]:
     """What is ready at ``now`` (epoch µs), by tier; under ``route`` what is not routed yet."""
     stopped = {pause.name for pause in paused if pause.kind == "tier"}
     counted: dict[str, tuple[int, str, bool]] = {}
     for tier in TIERS:
         if tier.value not in stopped:
-            first = _first([_is(State.ROUTED), items.c.tier == bindparam("tier")], paused)
+            first = _first([is_in(State.ROUTED), items.c.tier == bindparam("tier")], paused)
             counted[tier.value] = tuple(connection.execute(first, {"tier": tier.value}).one())
-    counted["route"] = tuple(connection.execute(_first([_is(State.SUBMITTED)], ())).one())
+    counted["route"] = tuple(connection.execute(_first([is_in(State.SUBMITTED)], ())).one())
     since = _ready_since(connection, (oldest for _, oldest, _ in counted.values() if oldest))
     found = {
         name: Backlog(
@@ -123,7 +120,7 @@ def _first(where: Sequence[ColumnElement[bool]], paused: Sequence[Pause]) -> Any
 
 _QUEUED = (
     select(items.c.tier, func.count(), func.min(items.c.submitted_at))
-    .where(_is(State.QUEUED))
+    .where(is_in(State.QUEUED))
     .group_by(items.c.tier)
 )
 _READY_AT = select(items.c.id, items.c.ready_at, items.c.submitted_at).where(among(items.c.id))
@@ -142,7 +139,7 @@ def waiting(connection: Transaction, now: int) -> list[Waiting]:
     columns = ("tier", "deployment", "reason", "ceiling", "bound", "submitted_at")
     due_first = (
         select(*(items.c[name] for name in columns))
-        .where(_is(State.WAITING))
+        .where(is_in(State.WAITING))
         .order_by(items.c.ready_at)
         .limit(WAITING)
         .subquery()
@@ -175,7 +172,7 @@ def waiting(connection: Transaction, now: int) -> list[Waiting]:
 def _handed_over(connection: Transaction, now: int) -> list[Waiting]:
     keys = (items.c.tier, items.c.deployment)
     figures = (func.count(), func.min(items.c.bound), func.min(items.c.submitted_at))
-    found = select(*keys, *figures).where(_is(State.HANDED_OVER)).group_by(*keys).order_by(*keys)
+    found = select(*keys, *figures).where(is_in(State.HANDED_OVER)).group_by(*keys).order_by(*keys)
     return [
         Waiting(
             code=State.HANDED_OVER.value,
@@ -190,30 +187,6 @@ def _handed_over(connection: Transaction, now: int) -> list[Waiting]:
     ]
 
 
-_FORMER = {
-    "its worker has another policy": Wait.OTHER_POLICY,
-    "deployment not served here": Wait.NOT_SERVED,
-    "more tokens than the limiter ever grants": Wait.TOKEN_LIMIT,
-    "no answer from the limiter": Wait.LIMITER_AWAY,
-    "lost claim": Wait.LOST_CLAIM,
-}
-"""What workers of the release before this one write, who may run beside those of this one."""
-
-
-def reason_of(reason: str | None, ceiling: str | None) -> tuple[str, str | None]:
-    """What a waiting item's row says: a code, and the id of the balance where it is a ceiling."""
-    if reason is None:
-        return "unsaid", None
-    if reason == Wait.CEILING:
-        return reason, ceiling
-    if reason in _FORMER:
-        return _FORMER[reason].value, None
-    code, several, rest = reason.partition(" ")
-    if several and code == Wait.CEILING:
-        return code, rest
-    return (code.removesuffix(",") if several and code.endswith(",") else reason), None
-
-
 def routed_to(connection: Transaction, deployments: Sequence[str]) -> dict[str, int]:
     """Ready items of these deployments, among those of each tier that go first."""
     if not deployments:
@@ -222,7 +195,7 @@ def routed_to(connection: Transaction, deployments: Sequence[str]) -> dict[str, 
     for tier in TIERS:
         first = (
             select(items.c.deployment)
-            .where(_is(State.ROUTED), items.c.tier == tier.value)
+            .where(is_in(State.ROUTED), items.c.tier == tier.value)
             .order_by(items.c.flow, items.c.due, items.c.id)
             .limit(WAITING)
             .subquery()

@@ -9,13 +9,13 @@ from sqlalchemy import (
     and_,
     func,
     literal,
-    literal_column,
     or_,
     select,
     tuple_,
 )
 
 from tierqueue.ledger.audit_log import ACTION, Action
+from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.records import ITEM, Item
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import actions, attempts, items, promises
@@ -104,7 +104,7 @@ def newest(
         found = found.where(of_reason(meant.reason))
     first: ColumnElement[int] = items.c.submitted_at
     if meant.state is not None:
-        in_state = _in_state(State(meant.state))
+        in_state = is_in(State(meant.state))
         found = found.where(in_state)
         if _few(connection, in_state):
             # A sum has no index: these few are found by their state and sorted.
@@ -169,11 +169,6 @@ def of_reason(code: str) -> ColumnElement[bool]:
     # A limiter's reason lists what had no capacity, separated by commas.
     listed = (literal(", ") + items.c.reason + ",").contains(f", {code},", autoescape=True)
     return or_(detailed, listed)
-
-
-def _in_state(state: State) -> ColumnElement[bool]:
-    # In so many words: a parameter would keep the state's own small index out.
-    return items.c.state == literal_column(f"'{state.value}'")
 
 
 def _few(connection: Transaction, in_state: ColumnElement[bool]) -> bool:

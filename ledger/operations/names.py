@@ -7,6 +7,7 @@ from sqlalchemy import Column, ColumnElement, func, select
 
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.operations.item_list import of_reason
+from tierqueue.ledger.records import reason_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, items, jobs, promises
 
@@ -98,9 +99,7 @@ def reasons(connection: Transaction) -> list[str]:
     """The reasons, without their details, for which the newest items wait or ended."""
     newest = select(items.c.reason).order_by(items.c.submitted_at.desc()).limit(_RECENT).subquery()
     asked = select(newest.c.reason).where(newest.c.reason.is_not(None)).distinct()
-    return sorted(
-        {reason.partition(" ")[0].rstrip(",") for reason in connection.execute(asked).scalars()}
-    )
+    return sorted({reason_of(reason, None)[0] for reason in connection.execute(asked).scalars()})
 
 
 def _there_is(connection: Transaction, which: ColumnElement[bool]) -> bool:

@@ -249,7 +249,7 @@ def _action(row: Action) -> Event:
 def _present(
     item: WholeItem, owed: Sequence[Owed], now: int, simulated: Collection[str]
 ) -> Iterator[Event]:
-    from tierqueue.ledger.monitoring.backlog import reason_of
+    from tierqueue.ledger.records import reason_of
 
     if item.state in ENDS:
         if waiting := [row.id for row in owed if row.kept_at is None]:
