@@ -14,6 +14,9 @@ from tierqueue.router.policy.policy_errors import nearest, plain_message
 
 PREFIX = "TIERQUEUE_"
 
+POLICY_FILE = Path("tierqueue.toml")
+"""Where the policy is that no setting names: in the folder that a process runs in."""
+
 
 class Settings(BaseSettings):
     """Where this process finds what it needs; each field is the variable ``TIERQUEUE_<NAME>``."""
@@ -28,7 +31,7 @@ class Settings(BaseSettings):
     """The database: ``sqlite:///path`` or ``postgresql://user@host/name``; needed by whoever
     calls ``.delay()`` and by every process of the system."""
 
-    policy: Path = Path("tierqueue.toml")
+    policy: Path = POLICY_FILE
     """The policy file; needed by the routing stage and the workers, not by producers."""
 
     imports: Annotated[tuple[str, ...], NoDecode] = ()
@@ -49,22 +52,36 @@ class Settings(BaseSettings):
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     def read_policy(self) -> Policy:
-        """The policy in force; raises ``InvalidPolicy`` naming the file and what is wrong."""
-        try:
-            text = self.policy.read_text(encoding="utf-8")
-        except OSError as error:
-            raise InvalidPolicy(
-                f"cannot read the policy {self.policy}: {error.strerror}. Set TIERQUEUE_POLICY"
-            ) from None
-        except UnicodeDecodeError:
-            raise InvalidPolicy(f"{self.policy} is not UTF-8 text") from None
-        return parse_policy(text, str(self.policy), self.policy_folder)
+        """The policy in force, as ``read_policy_file`` reads it."""
+        return read_policy_file(self.policy)
 
     @property
     def policy_folder(self) -> str:
-        """Where the files lie that a policy names by a relative path: the policy file's folder."""
-        # No link is followed: what a mounted folder links to may be elsewhere tomorrow.
-        return str(Path(os.path.abspath(self.policy)).parent)  # noqa: PTH100
+        """``folder_of`` the policy file."""
+        return folder_of(self.policy)
+
+
+def read_policy_file(path: Path) -> Policy:
+    """The policy at ``path``; raises ``InvalidPolicy`` naming the file and what is wrong."""
+    return parse_policy(read_policy_text(path), str(path), folder_of(path))
+
+
+def read_policy_text(path: Path) -> str:
+    """What stands in the policy file at ``path``; raises ``InvalidPolicy`` where it is no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidPolicy(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise InvalidPolicy(
+            f"cannot read the policy {path}: {error.strerror}. {PREFIX}POLICY says which file it is"
+        ) from None
+
+
+def folder_of(path: Path) -> str:
+    """Where the files lie that the policy at ``path`` names by a relative path: its own folder."""
+    # No link is followed: what a mounted folder links to may be elsewhere tomorrow.
+    return str(Path(os.path.abspath(path)).parent)  # noqa: PTH100
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -19,16 +19,17 @@ def read_policy(path: str | None) -> tuple[Policy, str]:
 
     Raises ``InvalidPolicy``.
     """
-    from tierqueue.router.policy.policy import parse_policy
+    from tierqueue.tasks.settings import read_policy_file
 
-    text, path = read_text(path)
-    return parse_policy(text, path, folder_of(path)), path
+    path = policy_path(path)
+    return read_policy_file(Path(path)), path
 
 
-def folder_of(path: str) -> str:
-    """Where the files lie that the policy at ``path`` names by a relative path."""
-    # No link is followed: what a mounted folder links to may be elsewhere tomorrow.
-    return str(Path(os.path.abspath(path)).parent)  # noqa: PTH100
+def policy_path(path: str | None) -> str:
+    """``path``, else that of ``TIERQUEUE_POLICY``, whatever the other settings say."""
+    from tierqueue.tasks.settings import POLICY_FILE, PREFIX
+
+    return path or os.environ.get(f"{PREFIX}POLICY", str(POLICY_FILE))
 
 
 def policy_in_force() -> Policy:
@@ -65,22 +66,3 @@ def simulated_known(connection: Transaction) -> frozenset[str]:
     from tierqueue.ledger.results import simulated
 
     return simulated.deployments(connection, simulated_by_policy(connection))
-
-
-def read_text(path: str | None) -> tuple[str, str]:
-    """What stands in the file at ``path``, else of ``TIERQUEUE_POLICY``, and its path.
-
-    Raises ``InvalidPolicy``.
-    """
-    from tierqueue.tasks.settings import PREFIX
-
-    path = path or os.environ.get(f"{PREFIX}POLICY", "tierqueue.toml")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InvalidPolicy(f"{path} is not UTF-8 text") from None
-    except OSError as error:
-        raise InvalidPolicy(
-            f"cannot read the policy {path}: {error.strerror}. {PREFIX}POLICY says which file it is"
-        ) from None
-    return text, path

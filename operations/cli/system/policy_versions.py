@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import unified_diff
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
-from tierqueue.operations.cli.input.policies import folder_of, read_text, simulated_known
+from tierqueue.operations.cli.input.policies import policy_path, simulated_known
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -67,13 +68,16 @@ def apply(
     It is checked as `policy check` does; what it changes is shown, and what it would have done
     with recorded items. From then on the ledger's policy is in force, and no file.
     """
-    text, path = read_text(file)
+    from tierqueue.tasks.settings import folder_of, read_policy_text
+
+    path = policy_path(file)
+    text = read_policy_text(Path(path))
     with opened() as ledger:
         _put(
             ledger,
             text,
             path,
-            folder_of(path),
+            folder_of(Path(path)),
             reason,
             by or operator(),
             since,
@@ -260,11 +264,12 @@ def _in_force(connection: Transaction) -> str | None:
     """The text of the policy in force; ``None`` where that is a file which is not here."""
     from tierqueue.ledger.in_force import policies
     from tierqueue.router.policy.policy import digest_of
+    from tierqueue.tasks.settings import read_policy_text
 
     if (applied := policies.applied(connection)) is not None:
         return applied.text
     try:
-        text, _ = read_text(None)
+        text = read_policy_text(Path(policy_path(None)))
     except InvalidPolicy:
         return None
     return text if policies.in_force(connection) in (None, digest_of(text)) else None
