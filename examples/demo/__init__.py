@@ -1,0 +1,1 @@
+"""The demonstration: two thousand documents through all tiers, against the sandbox."""
