@@ -100,12 +100,12 @@ class Process:
         sign = READY.get(self.name, "ready.")
         until = time.monotonic() + timeout
         pause = threading.Event()
-        while sign not in self.said():
+        while sign not in self.output():
             if self.popen.poll() is not None or time.monotonic() > until:
                 raise NotReady(f"{self.name} did not start:\n{self.said()[-2000:]}")
             pause.wait(0.05)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything the process has printed."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 

@@ -249,7 +249,7 @@ class Executor:
             # Before the places: without a slot a place is no use.
             try:
                 if unused:
-                    self._limiter.settle(
+                    self._limiter.release_ended(
                         bounds_of(station.deployment, None),
                         [Spent(slot, sent=False) for slot in unused],
                     )
@@ -301,12 +301,12 @@ class Executor:
     def _not_served(self, work: Slice) -> Refused:
         """Why a deployment's items are given back that this process has no engine for."""
         if work.deployment in self._keyless:
-            self.say_keyless(work.deployment, *work.items)
+            self.report_keyless(work.deployment, *work.items)
             return Refused(1.0, "no_key")
         _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
         return Refused(5.0, Wait.NOT_SERVED)
 
-    def say_keyless(self, deployment: str, *items: str) -> None:
+    def report_keyless(self, deployment: str, *items: str) -> None:
         """Another deployment is to take over; unless a worker that has the key is served."""
         with self._ledger.write() as connection:
             at = database_now(connection)

@@ -199,7 +199,7 @@ class TierWorker:
                 at[one.call.deployment].append(one)
             for deployment, ended in at.items():
                 self._leases.call_ended(deployment.name, [one.call.claim for one in ended])
-                limiter.settle(bounds_of(deployment, None), [one.spent() for one in ended])
+                limiter.release_ended(bounds_of(deployment, None), [one.spent() for one in ended])
                 engine = self._stations[deployment.name].engine
                 if isinstance(engine, Telling) and engine.rates is not None:
                     limiter.learned.note_stated(deployment.name, engine.rates)
@@ -268,7 +268,7 @@ class TierWorker:
         self._beats(self._heartbeat_detail)
         collector.only_at_what_is_new()
         for name in sorted(refused):
-            self._executor.say_keyless(name)
+            self._executor.report_keyless(name)
         self._policy_watch.start()
         _log.info("worker_ready", tier=self._tier.value, deployments=sorted(self._stations))
 
@@ -301,7 +301,7 @@ class TierWorker:
         self._lane.use(policies, _with_batches(there.stations))
         self._executor.use(policies, there.stations, there.keyless)
         for name in sorted(there.keyless):
-            self._executor.say_keyless(name)
+            self._executor.report_keyless(name)
 
     def _serve(self, stations: Mapping[str, Station]) -> None:
         """Have these stations, and see which task types' answers their engines cannot hold."""

@@ -47,7 +47,7 @@ def measured(folder: Path, ledger_url: str, shape: Shape) -> dict[str, Any]:
         over["overage_alarms"] = sum(
             '"event": "overage"' in line
             for process in system.processes.values()
-            for line in process.said().splitlines()
+            for line in process.output().splitlines()
         )
     result |= {"kills_during_calls": killer.during, "kills_beside_calls": killer.beside}
     result |= {"seconds": round(seconds, 1), **claim_times(folder / "claims"), "overage_run": over}

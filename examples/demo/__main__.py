@@ -110,7 +110,7 @@ def _stay(system: System, console: Console) -> int:
         return 0
     for name, process in system.processes.items():
         if process.popen.poll() is not None:
-            console.print(f"{name} ended:\n{process.said()[-2000:]}", style="red", markup=False)
+            console.print(f"{name} ended:\n{process.output()[-2000:]}", style="red", markup=False)
     return 1
 
 

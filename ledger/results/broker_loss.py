@@ -26,7 +26,7 @@ def endings(
     return read_ended(connection, where, {"ids": list(promise_ids)})
 
 
-def forget_told(
+def owe_again(
     connection: Transaction,
     *,
     told_before: int,

@@ -103,7 +103,7 @@ def is_awake(backend: Any) -> bool:
     return bool(backend.client.exists(names.AWAKE))
 
 
-def say_awake(backend: Any, awake: bool) -> None:
+def mark_awake(backend: Any, awake: bool) -> None:
     """Tell producers whether a routing stage is looking anyway; good for a second at most."""
     if awake:
         backend.client.set(names.AWAKE, 1, px=_AWAKE_MILLISECONDS)

@@ -15,7 +15,7 @@ from tierqueue.tasks.consumer import task_message
 from tierqueue.tasks.consumer.clients import one_client
 from tierqueue.tasks.consumer.envelopes import store_unopenable
 from tierqueue.tasks.consumer.unacked import outlive_the_broker
-from tierqueue.tasks.consumer.unreadable import store_bytes, store_raw, tell_sender
+from tierqueue.tasks.consumer.unreadable import notify_sender, store_bytes, store_raw
 
 _log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ class ItemConsumer(Consumer):  # type: ignore[misc]  # celery ships no types
         try:
             ledger = self.app.installation.ledger
             store_raw(ledger, message, error)
-            tell_sender(self.app, ledger, message, error)
+            notify_sender(self.app, ledger, message, error)
         except Exception as failure:  # noqa: BLE001 - tried again until it is stored
             _log.error("message_not_stored", error=type(failure).__name__)
             self.timer.call_after(_AGAIN_SECONDS, self._store, (message, error))

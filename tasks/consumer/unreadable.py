@@ -50,7 +50,7 @@ def store_bytes(
     _log.error("message_undecodable", kept=kept, queue=queue, error=error, bytes=len(raw))
 
 
-def tell_sender(app: TierqueueApp, ledger: Ledger, message: Message, error: str) -> None:
+def notify_sender(app: TierqueueApp, ledger: Ledger, message: Message, error: str) -> None:
     """Fail a call for its sender, where it says who that is; raises what the ledger raises.
 
     One of ours becomes a dead letter ``invalid``; an unknown task fails as Celery lets it fail. A

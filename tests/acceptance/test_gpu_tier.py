@@ -251,4 +251,4 @@ def _ends_at_its_start(running: RunningSystem) -> str:
     worker = running.system.spawn("gpu")
     assert worker.wait(150) == 2, "a supervisor starts it again"
     assert _cores(worker.popen.pid) == []
-    return worker.said()
+    return worker.output()

@@ -22,7 +22,7 @@ from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane.collect import AGAIN_US, LEASE_US, Collector
 from tierqueue.workers.batch_lane.requests import build, key_of
-from tierqueue.workers.batch_lane.settle import Settler
+from tierqueue.workers.batch_lane.settle import BatchSettler
 from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, NotUnderstood, Remote
 from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.process.checkpoint import Checkpoint
@@ -88,7 +88,7 @@ class Lane:
         self._contents = contents
         self._started = False
         self._ticker = Ticker("batch lane", self.tick, EVERY_SECONDS)
-        self._settler = Settler(
+        self._settler = BatchSettler(
             ledger=ledger,
             types=types,
             loop=loop,

@@ -70,7 +70,7 @@ def settlement_of(
     return found
 
 
-class Settler:
+class BatchSettler:
     """Settles batches; its arguments are ``Lane``'s."""
 
     def __init__(

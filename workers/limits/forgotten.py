@@ -34,15 +34,15 @@ def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[Wan
         return granted
     if (unsure := _unsure(ledger, limiter, bounds)) > 0:
         return replace(granted, retry_after=min(granted.retry_after, unsure))
-    asked_again = _calls_told(ledger, limiter, bounds, granted)
+    asked_again = _restore_calls(ledger, limiter, bounds, granted)
     if RATE_FORGOTTEN in granted.forgotten:
         until = granted.forgotten_until
-        asked_again |= _rates_told(ledger, limiter, bounds, granted, until)
+        asked_again |= _restore_rates(ledger, limiter, bounds, granted, until)
     for shared, until in zip(bounds.shared, granted.shared_until, strict=False):
         if shared.forgotten in granted.forgotten:
-            asked_again |= _shared_told(ledger, limiter, bounds, shared)
+            asked_again |= _restore_shared(ledger, limiter, bounds, shared)
         if until:
-            asked_again |= _rates_told(ledger, limiter, bounds, granted, until, shared)
+            asked_again |= _restore_rates(ledger, limiter, bounds, granted, until, shared)
     return limiter.grant(bounds, wanted) if asked_again else granted
 
 
@@ -58,7 +58,7 @@ def _unsure(ledger: Ledger, limiter: Limiter, bounds: Bounds) -> float:
         return heard - database_now(connection) / 1e6
 
 
-def _calls_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:
+def _restore_calls(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:
     forgotten = granted.forgotten & {FORGOTTEN, TIER_FORGOTTEN}
     if not forgotten:
         return False
@@ -70,7 +70,7 @@ def _calls_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant
     return True
 
 
-def _shared_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, shared: Shared) -> bool:
+def _restore_shared(ledger: Ledger, limiter: Limiter, bounds: Bounds, shared: Shared) -> bool:
     """The same of what calls share with those of other deployments, or of a budget."""
     if shared.in_flight is None:
         return False
@@ -81,7 +81,7 @@ def _shared_told(ledger: Ledger, limiter: Limiter, bounds: Bounds, shared: Share
     return True
 
 
-def _rates_told(
+def _restore_rates(
     ledger: Ledger,
     limiter: Limiter,
     bounds: Bounds,

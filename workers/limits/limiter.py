@@ -157,7 +157,7 @@ class Limiter:
                 used = PerMinute(*map(int, now[6 * number + 1 : 6 * number + 5]))
                 self.seen[scope] = Seen(at, used, PerMinute() if number else learned)
 
-    def settle(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
+    def release_ended(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
         """Give back the slots of calls that ended, and what they did not use of their bounds.
 
         False when Redis gave no answer: then the lease ends them, and the bounds stand.

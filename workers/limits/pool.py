@@ -176,7 +176,7 @@ class Gate:
                 line.popleft()
                 first.loop.call_soon_threadsafe(_let_go, first.done)
             elif first.given == more:
-                first.loop.call_soon_threadsafe(self._settle_soon, first, line)
+                first.loop.call_soon_threadsafe(self._wake_soon, first, line)
 
     def _next_line(self, bound: int, usual_bound: int) -> deque[_Waiter] | None:
         """Whose turn it is, if anybody waits for whom there is a place."""
@@ -185,10 +185,10 @@ class Gate:
             return self._waiting if turn else self._urgent
         return self._waiting if self._waiting and self._in_flight < usual_bound else None
 
-    def _settle_soon(self, waiter: _Waiter, line: deque[_Waiter]) -> None:
-        waiter.loop.call_later(GATHER_SECONDS, self._settle_for, waiter, line)
+    def _wake_soon(self, waiter: _Waiter, line: deque[_Waiter]) -> None:
+        waiter.loop.call_later(GATHER_SECONDS, self._wake, waiter, line)
 
-    def _settle_for(self, waiter: _Waiter, line: deque[_Waiter]) -> None:
+    def _wake(self, waiter: _Waiter, line: deque[_Waiter]) -> None:
         """Let a waiter go with the places it has."""
         with self._lock:
             if waiter in line:

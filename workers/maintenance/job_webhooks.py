@@ -11,7 +11,7 @@ from tierqueue.ledger.results.webhooks import Webhook
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
-from tierqueue.tasks.results.job_webhook import secret_at, signed, to_tell
+from tierqueue.tasks.results.job_webhook import due_event, secret_at, signed
 from tierqueue.workers.alerts.posting import HookFailed, post
 
 _log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ class JobWebhooks:
             if hook is None:
                 return False
             progress = jobs.progress(connection, hook.job_id)
-        what = to_tell(hook, progress, now)
+        what = due_event(hook, progress, now)
         why = None
         if what is not None and what != hook.told:
             why = _post(hook, progress, what, now)

@@ -173,7 +173,7 @@ class Upkeep:
         again, last = 0, ""
         while True:
             with self._ledger.write() as connection:
-                count, seen = broker_loss.forget_told(
+                count, seen = broker_loss.owe_again(
                     connection,
                     told_before=told_before,
                     told_after=max(since, lost_at - round(self._result_expires * 1_000_000)),

@@ -116,7 +116,7 @@ class RoutingWorker:
             received=installation.item_events.received,
             resend=installation.settings.lease * RESEND_AFTER_LEASES,
             checkpoint=self._checkpoint,
-            awake=self._say_awake,
+            awake=self._mark_awake,
             taken=self._taken,
         )
 
@@ -152,9 +152,9 @@ class RoutingWorker:
             if one is not None:
                 one.use(policy)
 
-    def _say_awake(self, awake: bool) -> None:
+    def _mark_awake(self, awake: bool) -> None:
         try:
-            memory.say_awake(self._app.backend, awake)
+            memory.mark_awake(self._app.backend, awake)
         except Exception as error:  # noqa: BLE001 - a wake too many is sent, or a tick passes
             _log.warning("awake_not_announced", error=type(error).__name__)
 

@@ -146,7 +146,7 @@ def test_a_call_of_which_nobody_knows_what_it_used_counts_by_its_bound(
         bench.later(1.5)
     bench.later(66.0)
     lost = [want("lost")]
-    bench.limiter.settle(stated, [Spent(s) for s in bench.grant(stated, *lost).slots(lost)])
+    bench.limiter.release_ended(stated, [Spent(s) for s in bench.grant(stated, *lost).slots(lost)])
     assert bench.grant(stated, Want("rest", 4_501)).granted == ()
     assert bench.grant(stated, Want("rest", 4_500)).granted == ("rest",)
 
@@ -158,7 +158,7 @@ def test_what_a_cache_served_is_expected_again_though_it_counts_nowhere(
     for number in range(FEWEST):
         wanted = [want(f"{number}")]
         slots = bench.grant(stated, *wanted).slots(wanted)
-        bench.limiter.settle(stated, [Spent(slot, (10, 10), cached=290) for slot in slots])
+        bench.limiter.release_ended(stated, [Spent(slot, (10, 10), cached=290) for slot in slots])
         bench.later(1.5)
     bench.later(66.0)
     many = [want(f"many{number}") for number in range(200)]

@@ -42,7 +42,7 @@ def learned_of(bench: Bench, stated: Bounds | None = None) -> PerMinute:
     stated = stated or unstated()
     looks = [Want("looks", 0)]
     slots = bench.grant(stated, *looks).slots(looks)
-    bench.limiter.settle(stated, [Spent(slot, sent=False) for slot in slots])
+    bench.limiter.release_ended(stated, [Spent(slot, sent=False) for slot in slots])
     return limiter_of(bench).seen["d"].learned
 
 
@@ -51,7 +51,7 @@ def refused(
 ) -> None:
     ids = {want.id for want in wanted}
     ended = [Spent(slot, refused=of) for slot in grant.slots(wanted) if slot.id in ids]
-    assert bench.limiter.settle(stated, ended)
+    assert bench.limiter.release_ended(stated, ended)
 
 
 def served(bench: Bench, stated: Bounds, n: int, tokens: int = 0) -> None:
@@ -154,7 +154,7 @@ def test_calls_that_were_under_way_show_better_how_much_was_used(bench: Bench) -
         taken, others = grant.slots(wanted)[:40], wanted[40:]
         for want in others[:5]:
             refused(bench, unstated(), grant, [want])
-        assert bench.limiter.settle(unstated(), [Spent(slot, (0, 0)) for slot in taken])
+        assert bench.limiter.release_ended(unstated(), [Spent(slot, (0, 0)) for slot in taken])
         for want in others[5:]:
             refused(bench, unstated(), grant, [want])
         bench.later(61)

@@ -100,7 +100,7 @@ def test_what_a_call_did_not_use_is_given_back_to_all_of_them(bench: Bench) -> N
 def test_what_was_not_sent_counts_nowhere(bench: Bench) -> None:
     within, wanted = of("a", account(requests_per_minute=2, requests_per_day=2)), calls(2)
     grant = bench.grant(within, *wanted)
-    bench.limiter.settle(of("a"), [Spent(slot, sent=False) for slot in grant.slots(wanted)])
+    bench.limiter.release_ended(of("a"), [Spent(slot, sent=False) for slot in grant.slots(wanted)])
     assert len(bench.grant(within, *calls(2)).granted) == 2
 
 

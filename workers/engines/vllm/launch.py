@@ -107,7 +107,7 @@ def launch(
         outputs.kept_as_they_come(llm)
         cores = list(llm.engine_core.resources.engine_manager.processes)
         suits(llm)
-        orphans.settle(watcher, (core.pid for core in cores if core.pid))
+        orphans.set_processes(watcher, (core.pid for core in cores if core.pid))
     except Exception as error:
         _undo(llm, watcher, others)
         if isinstance(error, Misconfigured):

@@ -66,7 +66,7 @@ def watch() -> subprocess.Popen[bytes]:
     return watcher
 
 
-def settle(watcher: subprocess.Popen[bytes], processes: Iterable[int]) -> None:
+def set_processes(watcher: subprocess.Popen[bytes], processes: Iterable[int]) -> None:
     """All cores have been started, and these are their processes: no more are looked for."""
     assert watcher.stdin is not None
     told = " ".join(f"{process}:{started(process)}" for process in processes)

@@ -210,7 +210,7 @@ def test_a_killed_worker_takes_its_engine_core_along() -> None:
         watcher = orphans.watch()
         core = subprocess.Popen([sys.executable, "-c", {_CORE!r}], stdout=subprocess.PIPE)
         core.stdout.readline()
-        orphans.settle(watcher, [core.pid])
+        orphans.set_processes(watcher, [core.pid])
         print(core.pid, flush=True)
         sys.stdin.read()
         """
@@ -265,7 +265,7 @@ def _ended(process: psutil.Process) -> bool:
 def test_an_unwatched_process_lives_on() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         watcher = orphans.watch()
-        orphans.settle(watcher, [process.pid])
+        orphans.set_processes(watcher, [process.pid])
         orphans.unwatch(watcher)
         orphans.unwatch(watcher)
         assert process.poll() is None

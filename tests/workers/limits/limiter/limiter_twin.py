@@ -82,7 +82,7 @@ class TwinLimiter:
             at=now,
         )
 
-    def settle(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
+    def release_ended(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
         now, call = self._now(), round(bounds.call * SECOND)
         window = self._window(bounds.deployment, now)
         for slot, used, left, refused, over, _ in ended:
@@ -201,7 +201,7 @@ class Bench:
         self, bounds: Bounds, grant: Grant, wanted: Sequence[Want], used: tuple[int, int] | None
     ) -> None:
         """What was granted of those ``wanted`` has ended, each having used so much."""
-        self.limiter.settle(bounds, [Spent(slot, used) for slot in grant.slots(wanted)])
+        self.limiter.release_ended(bounds, [Spent(slot, used) for slot in grant.slots(wanted)])
 
 
 def on_redis(client: redis.Redis, kind: type[Limiter] = Limiter) -> Bench:

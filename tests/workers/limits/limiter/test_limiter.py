@@ -147,7 +147,7 @@ def test_no_sliding_minute_passes_the_limit_whenever_calls_are_asked_for_arrive_
             bench.later(travel / SECOND)
             used = [(slot.input // 2, slot.output // 2) for slot in grant.slots(wanted)]
             pairs = zip(grant.slots(wanted), used, strict=True)
-            bench.limiter.settle(stated, [Spent(slot, tokens) for slot, tokens in pairs])
+            bench.limiter.release_ended(stated, [Spent(slot, tokens) for slot, tokens in pairs])
             arrivals += [(arrived, sum(both)) for both in used]
         else:  # nobody hears of them again
             arrivals += [(bench.now + travel, want.tokens) for want in wanted[:count]]
@@ -190,7 +190,7 @@ def test_the_script_and_its_twin_decide_alike(
                 bench.limiter.renew("d", "frontier", grant.granted[::2])
             else:
                 slots = grant.slots(wanted)[::2]
-                bench.limiter.settle(stated, [Spent(slot, (1, 2)) for slot in slots])
+                bench.limiter.release_ended(stated, [Spent(slot, (1, 2)) for slot in slots])
 
 
 def test_a_big_item_is_not_overtaken_by_small_ones_behind_it(bench: Bench) -> None:

@@ -40,7 +40,7 @@ def test_a_call_counts_from_when_its_end_was_seen_and_not_from_when_it_was_told(
     slots = bench.grant(stated, *wanted).slots(wanted)
     bench.later(4)
     ended = [Spent(slot, (25, 25), over=slot.asked + 1) for slot in slots]
-    bench.limiter.settle(stated, ended)
+    bench.limiter.release_ended(stated, ended)
     bench.later(56.9)
     assert bench.grant(stated, *calls(1, 1)).granted == ()
     bench.later(0.4)
@@ -94,7 +94,7 @@ def test_what_was_never_sent_counts_nowhere(client: redis.Redis) -> None:
     [want] = calls(1)
     grant = bench.grant(stated, want)
     assert bench.grant(stated, *calls(1)).granted == ()
-    bench.limiter.settle(stated, [Spent(slot, sent=False) for slot in grant.slots([want])])
+    bench.limiter.release_ended(stated, [Spent(slot, sent=False) for slot in grant.slots([want])])
     assert bench.grant(stated, *calls(1)).granted
 
 
