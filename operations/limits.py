@@ -51,7 +51,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReportedUsage:
     """A scope as a worker's limiter last saw it, so many seconds ago, by limit."""
 
     age: float
@@ -100,9 +100,9 @@ def scopes(policy: Policy, chosen: Iterable[str] = ()) -> list[str]:
     return [*policy.deployments, *accounts, *sorted(of_budgets)]
 
 
-def last_seen(processes: Iterable[Process]) -> dict[str, Seen]:
+def last_seen(processes: Iterable[Process]) -> dict[str, ReportedUsage]:
     """Of each scope what the worker said of it that asked the limiter last."""
-    found: dict[str, Seen] = {}
+    found: dict[str, ReportedUsage] = {}
     for process in processes:
         for scope, told in process.detail.get("limits", {}).items():
             seen = _seen(told, process.silent)
@@ -111,10 +111,10 @@ def last_seen(processes: Iterable[Process]) -> dict[str, Seen]:
     return found
 
 
-def _seen(told: Mapping[str, Any], silent: float) -> Seen:
+def _seen(told: Mapping[str, Any], silent: float) -> ReportedUsage:
     age = told["ago"] + silent
     # What was used then has left the minute since.
-    return Seen(age, told["used"] if age < _A_MINUTE else {}, told["learned"])
+    return ReportedUsage(age, told["used"] if age < _A_MINUTE else {}, told["learned"])
 
 
 def _limit(
@@ -122,7 +122,7 @@ def _limit(
     scope: str,
     name: str,
     chosen: Mapping[str, int],
-    seen: Seen | None,
+    seen: ReportedUsage | None,
     kept: LearnedLimit | None,
 ) -> Limit:
     stated: int | None = getattr(policy.limits_of(scope), name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sandbox.answering.odd import altered
 from sandbox.batch.message_batches import MessageBatches
-from sandbox.batch.server import Asked, Batches, Moved
+from sandbox.batch.server import Batches, BatchRequest, Moved
 from sandbox.log import Entry, Log
 from sandbox.serving import Desk, Model, input_tokens, prompt_sha256
 from sandbox.wires.call import Call, Json, Refused, Served
@@ -96,7 +96,7 @@ class Application:
         headers, wire = dict(scope["headers"]), batches.wire
         try:
             body = await _body(receive)
-            asked = Asked(
+            asked = BatchRequest(
                 key=wire.key(headers),
                 method=scope["method"],
                 path=scope["path"],

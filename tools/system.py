@@ -102,7 +102,7 @@ class Process:
         pause = threading.Event()
         while sign not in self.output():
             if self.popen.poll() is not None or time.monotonic() > until:
-                raise NotReady(f"{self.name} did not start:\n{self.said()[-2000:]}")
+                raise NotReady(f"{self.name} did not start:\n{self.output()[-2000:]}")
             pause.wait(0.05)
 
     def output(self) -> str:

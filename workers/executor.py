@@ -64,7 +64,7 @@ SERVED_ELSEWHERE_US = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class SliceStart:
     """Which items are no longer left, the event of their last settle, why not the others now."""
 
     items: Collection[str]
@@ -220,7 +220,7 @@ class Executor:
         outcomes: Counter[str],
         *,
         urgent: bool,
-    ) -> Begun:
+    ) -> SliceStart:
         """Limit, claim, call, validate, settle: all of it for what is granted, nothing for others.
 
         Returns once the calls are under way; each answer is validated and settled as it comes.
@@ -239,10 +239,10 @@ class Executor:
             for refused, waiting in granted.aside.items():
                 self._give_back(waiting, refused)
                 begun.update(item.id for item in waiting)
-            return Begun(begun, settled, granted.refused)
+            return SliceStart(begun, settled, granted.refused)
         except SpendingRefused as error:
             _log.warning("spending_refused", why=error.message)
-            return Begun([], None, Refused(1.0, Wait.LIMITER_AWAY))
+            return SliceStart([], None, Refused(1.0, Wait.LIMITER_AWAY))
         finally:
             claimed = {claim.item.id for claim in claims}
             unused = [slot for key, slot in granted.slots.items() if key not in claimed]

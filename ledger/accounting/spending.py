@@ -35,7 +35,7 @@ DIMENSIONS = tuple(_KEYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SpendingQuery:
     """Which calls are meant: begun at or after ``since`` (epoch microseconds), of ``job``.
 
     ``simulated``: deployments that are, for calls whose reply did not come to say so.
@@ -86,7 +86,7 @@ class Used:
     calls: int
 
 
-def spending(connection: Transaction, by: str, asked: Asked) -> list[Spent]:
+def spending(connection: Transaction, by: str, asked: SpendingQuery) -> list[Spent]:
     """What was spent, by one of ``DIMENSIONS``, in the order of the keys."""
     key, simulated = _KEYS[by], of_call(asked.simulated)
     accepted = attempts.c.outcome == "accepted"
@@ -134,7 +134,7 @@ def spending(connection: Transaction, by: str, asked: Asked) -> list[Spent]:
 
 
 def usages(
-    connection: Transaction, by: str, asked: Asked, *, accepted: bool = True
+    connection: Transaction, by: str, asked: SpendingQuery, *, accepted: bool = True
 ) -> Iterator[Used]:
     """The usage of every accepted call, or of every one that was counted; equal ones together."""
     key, simulated = _KEYS[by], of_call(asked.simulated)
@@ -196,7 +196,7 @@ _IN_LANE: dict[Lane, ColumnElement[bool]] = {
 }
 
 
-def past(connection: Transaction, task: str, asked: Asked) -> dict[tuple[str, bool], Past]:
+def past(connection: Transaction, task: str, asked: SpendingQuery) -> dict[tuple[str, bool], Past]:
     """The past of a task type, by deployment and whether its answers were simulated."""
     simulated, answered = of_call(asked.simulated), attempts.c.outcome.in_(("accepted", "rejected"))
     tokens = sum((_tokens(name) for name in (*INPUT_CLASSES, "output_tokens")), literal(0))
@@ -273,7 +273,7 @@ def first_item(connection: Transaction) -> int | None:
     return first
 
 
-def first_call(connection: Transaction, asked: Asked) -> int | None:
+def first_call(connection: Transaction, asked: SpendingQuery) -> int | None:
     """When the first of these calls began, in epoch microseconds; ``None`` where there is none."""
     found = (
         select(func.min(attempts.c.started_at))
@@ -284,7 +284,7 @@ def first_call(connection: Transaction, asked: Asked) -> int | None:
     return first
 
 
-def _meant(asked: Asked) -> Sequence[ColumnElement[bool]]:
+def _meant(asked: SpendingQuery) -> Sequence[ColumnElement[bool]]:
     meant = []
     if asked.since is not None:
         meant.append(attempts.c.started_at >= asked.since)

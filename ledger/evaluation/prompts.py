@@ -12,7 +12,7 @@ _ENDED = (State.SUCCEEDED.value, State.DEAD.value)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PromptResults:
     """Items of a task type that have ended, and were asked under one prompt; ``prompt``: its
     version, ``None`` for the task type's own.
 
@@ -30,7 +30,7 @@ class Asked:
     squares: float
 
 
-def compared(connection: Transaction, task: str | None, since: int) -> list[Asked]:
+def compared(connection: Transaction, task: str | None, since: int) -> list[PromptResults]:
     """What was submitted from ``since`` on (epoch microseconds), of ``task`` or, without one, of
     each task type of which another prompt was asked; a task type's own prompt comes first.
 
@@ -66,7 +66,9 @@ def compared(connection: Transaction, task: str | None, since: int) -> list[Aske
         .group_by(items.c.task, items.c.prompt)
     )
     asked = [
-        Asked(name, prompt, count, int(good), judged, int(right), int(spent), float(squares))
+        PromptResults(
+            name, prompt, count, int(good), judged, int(right), int(spent), float(squares)
+        )
         for name, prompt, count, good, judged, right, spent, squares in connection.execute(found)
     ]
     return sorted(asked, key=lambda one: (one.task, one.prompt or ""))

@@ -25,7 +25,7 @@ WEEK_US = 7 * 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Seen:
+class Observation:
     """Something about the replies of ``deployment`` to what is asked of the model ``asked``."""
 
     deployment: str
@@ -45,7 +45,7 @@ class Changed:
     since: int
 
 
-def see(connection: Connection, seen: Iterable[Seen], at: int) -> list[Changed]:
+def see(connection: Connection, seen: Iterable[Observation], at: int) -> list[Changed]:
     """Write down what was seen ``at`` (epoch microseconds).
 
     Returns the models that answer where another did within the week before: each once, to whoever
@@ -101,7 +101,7 @@ def silent(
     )
 
 
-def _too_many(connection: Connection, one: Seen) -> bool:
+def _too_many(connection: Connection, one: Observation) -> bool:
     """Whether it would be one more than ``MOST``."""
     same = (
         observations.c.deployment == one.deployment,
@@ -112,7 +112,7 @@ def _too_many(connection: Connection, one: Seen) -> bool:
     return one.value not in values and len(values) >= MOST
 
 
-def _last_other(connection: Connection, one: Seen, at: int) -> str | None:
+def _last_other(connection: Connection, one: Observation, at: int) -> str | None:
     """The other model that answered last, within the week."""
     found = select(observations.c.value).where(
         observations.c.deployment == one.deployment,
@@ -127,7 +127,7 @@ def _last_other(connection: Connection, one: Seen, at: int) -> str | None:
     return last
 
 
-def _is_new(connection: Connection, one: Seen, at: int) -> bool:
+def _is_new(connection: Connection, one: Observation, at: int) -> bool:
     """Write down that it was seen; whether nobody had seen it within the week."""
     row = {
         "deployment": one.deployment,

@@ -12,7 +12,7 @@ from tierqueue.router.lifecycle import ENDS, State
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReuseKey:
     """An item that a model is to answer, and the key of what it asks."""
 
     key: str
@@ -81,7 +81,7 @@ def still_valid(connection: Connection, item_ids: Collection[str]) -> set[str]:
     return set(connection.execute(_VALID, {"ids": sorted(item_ids)}).scalars())
 
 
-def ask(connection: Connection, asked: Sequence[Asked], at: int) -> None:
+def ask(connection: Connection, asked: Sequence[ReuseKey], at: int) -> None:
     """Write down who is asked now (``at`` in epoch microseconds), in place of who was before."""
     for one in sorted(asked, key=lambda one: one.key):
         row = {"item_id": one.item_id, "at": at}

@@ -41,7 +41,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Off:
+class SwitchOff:
     """A surrogate or rules that were switched off; ``at`` in epoch microseconds."""
 
     version: str
@@ -123,7 +123,7 @@ def record(connection: Connection, version: str) -> Record:
     return Record(len(agreed), sum(not one for one in agreed))
 
 
-def switch_off(connection: Connection, off: Off) -> bool:
+def switch_off(connection: Connection, off: SwitchOff) -> bool:
     """Take a version out of service for good; returns whether it was in service before."""
     row = {"version": off.version, "task": off.task, "at": off.at}
     counted = {"compared": off.record.compared, "differed": off.record.differed}
@@ -133,7 +133,7 @@ def switch_off(connection: Connection, off: Off) -> bool:
 
 def retire(connection: Connection, version: str, task: str, by: str) -> bool:
     """Take a version out of service until somebody promotes it; false where it is out."""
-    off = Off(version, task, database_now(connection), Record(0, 0))
+    off = SwitchOff(version, task, database_now(connection), Record(0, 0))
     changed = switch_off(connection, off)
     if changed:
         audit_log.note(
@@ -158,13 +158,15 @@ def promote(connection: Connection, version: str, by: str) -> bool:
     return False
 
 
-def switched_off(connection: Connection, versions: Collection[str]) -> list[Off]:
+def switched_off(connection: Connection, versions: Collection[str]) -> list[SwitchOff]:
     """Those of these versions that are out of service."""
     if not versions:
         return []
     found = select(surrogates_off).where(among(surrogates_off.c.version))
     rows = connection.execute(found, {"ids": sorted(versions)})
-    return [Off(row.version, row.task, row.at, Record(row.compared, row.differed)) for row in rows]
+    return [
+        SwitchOff(row.version, row.task, row.at, Record(row.compared, row.differed)) for row in rows
+    ]
 
 
 def _kind(version: str) -> str:

@@ -72,7 +72,7 @@ class DeadLetter(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DeadLetterQuery:
     """Which dead letters are meant; ``None`` is any.
 
     ``since``: ended then or later, ``before``: ended earlier (epoch µs).
@@ -93,7 +93,7 @@ Place = tuple[int, str]
 
 
 def listed(
-    connection: Transaction, wanted: Wanted, limit: int, before: Place | None = None
+    connection: Transaction, wanted: DeadLetterQuery, limit: int, before: Place | None = None
 ) -> list[DeadLetter]:
     """A page of dead letters, the newest first; the next page begins ``before`` its last row."""
     found = _matching(select(*(items.c[name] for name in DeadLetter._fields)), wanted)
@@ -119,7 +119,7 @@ def replay(
     *,
     floor: Tier | None = None,
     max_cost: int | None = None,
-    chosen_by: Wanted | None = None,
+    chosen_by: DeadLetterQuery | None = None,
 ) -> list[str]:
     """Move dead letters back to ``submitted``; returns which were dead and are not now.
 
@@ -203,7 +203,7 @@ def discard(
     item_ids: Sequence[str],
     by: str,
     *,
-    chosen_by: Wanted | None = None,
+    chosen_by: DeadLetterQuery | None = None,
 ) -> Ends:
     """Cancel dead letters for good; those that are dead no more are left as they are."""
     dead, former = _locked(connection, item_ids)
@@ -244,7 +244,7 @@ def _raised(floor: Tier) -> ColumnElement[str]:
     return case((items.c.floor.in_(higher), items.c.floor), else_=floor.value)
 
 
-def _matching(found: Select, wanted: Wanted) -> Select:  # type: ignore[type-arg]
+def _matching(found: Select, wanted: DeadLetterQuery) -> Select:  # type: ignore[type-arg]
     found = found.where(items.c.state == State.DEAD.value)
     stated = {
         items.c.reason: wanted.reason,
@@ -287,7 +287,7 @@ def _note(
     what: str,
     deaths: Sequence[Mapping[str, Any]],
     changed: Mapping[str, Any],
-    chosen_by: Wanted | None,
+    chosen_by: DeadLetterQuery | None,
 ) -> None:
     """Write down what is done; a death's message is left out, for it may quote an answer."""
     if not deaths:

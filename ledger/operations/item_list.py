@@ -176,7 +176,7 @@ def _few(connection: Transaction, in_state: ColumnElement[bool]) -> bool:
     return connection.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW
 
 
-class Owed(NamedTuple):
+class ItemPromise(NamedTuple):
     """A Celery task id that an item was promised to."""
 
     id: str
@@ -187,14 +187,14 @@ class Owed(NamedTuple):
     """When it was told (epoch microseconds), if it was."""
 
 
-def owed(connection: Transaction, item_id: str) -> list[Owed]:
+def owed(connection: Transaction, item_id: str) -> list[ItemPromise]:
     """To which Celery task ids an item was promised, and when each was told."""
     shown = (promises.c.id, promises.c.made_at, promises.c.kept_at)
     # Its own promise by the primary key, those that joined it by the index that has them alone.
     own = and_(promises.c.id == item_id, promises.c.item_id == item_id)
     joined = and_(promises.c.item_id == item_id, promises.c.id != promises.c.item_id)
     found = select(*shown).where(or_(own, joined)).order_by(promises.c.made_at)
-    return [Owed._make(row) for row in connection.execute(found)]
+    return [ItemPromise._make(row) for row in connection.execute(found)]
 
 
 def done_to(connection: Transaction, item_id: str, since: int) -> list[Action]:

@@ -162,7 +162,7 @@ def run(
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class DueRun:
     """A run whose job is to be submitted; ``job_id`` where somebody had begun."""
 
     schedule: Schedule
@@ -170,7 +170,7 @@ class Owed:
     job_id: str | None
 
 
-def take_job(connection: Transaction, now: int, lease: int) -> Owed | None:
+def take_job(connection: Transaction, now: int, lease: int) -> DueRun | None:
     """A run whose job nobody submits at ``now``, leased for so many microseconds."""
     runs = schedule_runs.c
     waiting = (runs.lease_until.is_not(None), runs.lease_until < now)
@@ -179,7 +179,7 @@ def take_job(connection: Transaction, now: int, lease: int) -> Owed | None:
     if row is None or (schedule := get(connection, row.schedule)) is None:
         return None
     note_run(connection, row.schedule, row.due, lease_until=now + lease)
-    return Owed(schedule, row.due, row.job_id)
+    return DueRun(schedule, row.due, row.job_id)
 
 
 def note_run(connection: Transaction, name: str, due: int, **values: Any) -> None:

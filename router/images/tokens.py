@@ -63,7 +63,7 @@ class Area:
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class FixedTokens:
     """``most`` tokens for each, whatever its size, as the policy states them."""
 
     most: int
@@ -117,6 +117,6 @@ def rule_of(stated: int | None, profile: str | None, model: str) -> ImageRule | 
     provider with this profile say; ``None`` where neither does.
     """
     if stated is not None:
-        return Stated(stated)
+        return FixedTokens(stated)
     known = RULES.get(profile or "", ())
     return next((rule for name, rule in known if re.fullmatch(name, model)), None)

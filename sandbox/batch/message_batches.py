@@ -13,7 +13,7 @@ from typing import Literal
 from sandbox.batch.batch import OVER, Batch
 from sandbox.batch.files import Files
 from sandbox.batch.requests import Request
-from sandbox.batch.server import Asked, json_object
+from sandbox.batch.server import BatchRequest, json_object
 from sandbox.batch.serving import Counter
 from sandbox.batch.terms import Terms
 from sandbox.log import Log
@@ -46,7 +46,7 @@ class MessageBatches:
         """Whether a request for this path is for here."""
         return path.startswith(PATH)
 
-    def answer(self, asked: Asked) -> Json | bytes:
+    def answer(self, asked: BatchRequest) -> Json | bytes:
         """The reply: JSON, or the results. Raises ``Refused``."""
         if not asked.key:
             raise Refused(401, "the sandbox wants a key too: any that is not empty")
@@ -113,7 +113,7 @@ class MessageBatches:
         files = [key for key in (batch.output_file, batch.error_file) if key is not None]
         return b"".join(self._files.get(key).content for key in files)
 
-    def _page(self, asked: Asked) -> Json:
+    def _page(self, asked: BatchRequest) -> Json:
         """Newest first; ``after_id`` goes on behind one."""
         after, limit = asked.option("after_id"), asked.option("limit") or "20"
         if not limit.isdecimal() or not 1 <= int(limit) <= 1_000:

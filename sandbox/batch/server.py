@@ -29,7 +29,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class BatchRequest:
     """One HTTP request."""
 
     key: str
@@ -83,7 +83,7 @@ class Batches:
         """Whether a request for this path is for here."""
         return path.startswith((f"{self.base}/files", f"{self.base}/batches"))
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: BatchRequest) -> Answer:
         """The reply: JSON, or a file's content. Raises ``Refused``."""
         if not asked.key:
             raise Refused(401, "the sandbox wants a key too: any that is not empty")
@@ -92,7 +92,7 @@ class Batches:
             batch.advance(now, self._files)
         return self._routed(asked, asked.path.removeprefix(f"{self.base}/").split("/"), now)
 
-    def _routed(self, asked: Asked, path: list[str], now: float) -> Answer:
+    def _routed(self, asked: BatchRequest, path: list[str], now: float) -> Answer:
         match (asked.method, *path):
             case ("POST", "files"):
                 return self._file(self._files.upload(asked.kind, asked.body, now))
@@ -223,7 +223,7 @@ def _unserved(request: Request, why: Literal["expired", "cancelled"]) -> str:
     return json.dumps({**line, "response": None, "error": error})
 
 
-def _page(found: Sequence[Json], asked: Asked) -> Json:
+def _page(found: Sequence[Json], asked: BatchRequest) -> Json:
     """One page of a list that has the newest first, as cursors ask for it."""
     after, limit = asked.option("after"), asked.option("limit") or "20"
     if not limit.isdecimal() or not 1 <= int(limit) <= 10_000:

@@ -11,7 +11,7 @@ from sandbox.batch.batch import OVER, Batch
 from sandbox.batch.files import File
 from sandbox.batch.message_batches import MessageBatches
 from sandbox.batch.requests import ENDPOINT, Form, Request
-from sandbox.batch.server import Answer, Asked, Batches, Moved, json_object
+from sandbox.batch.server import Answer, Batches, BatchRequest, Moved, json_object
 from sandbox.batch.terms import Terms
 from sandbox.log import Log
 from sandbox.serving import Desk
@@ -38,7 +38,7 @@ class AzureBatches(Batches):
         super().__init__(*given, **more)
         self._validated: set[str] = set()
 
-    def _routed(self, asked: Asked, path: list[str], now: float) -> Answer:
+    def _routed(self, asked: BatchRequest, path: list[str], now: float) -> Answer:
         answer = super()._routed(asked, path, now)
         if (asked.method, *path) == ("POST", "batches") and isinstance(answer, dict):
             created = datetime.fromtimestamp(answer["created_at"], UTC).isoformat()
@@ -105,7 +105,7 @@ class MistralBatches(Batches):
         """Whether a request for this path is for here."""
         return path.startswith((f"{self.base}/files", f"{self.base}/batch/jobs"))
 
-    def _routed(self, asked: Asked, path: list[str], now: float) -> Answer:
+    def _routed(self, asked: BatchRequest, path: list[str], now: float) -> Answer:
         match (asked.method, *path):
             case ("POST", "batch", "jobs"):
                 return self._told(self._create(asked.body, now))
@@ -135,7 +135,7 @@ class MistralBatches(Batches):
         metadata = field(asked, "metadata", dict, {})
         return self._made(self._files.get(str(files[0])), metadata, now, model)
 
-    def _paged(self, asked: Asked) -> Json:
+    def _paged(self, asked: BatchRequest) -> Json:
         page, size = int(asked.option("page") or 0), int(asked.option("page_size") or 100)
         if asked.option("order_by") != "-created":
             raise Refused(422, "the sandbox lists the newest first: -created", param="order_by")
@@ -182,7 +182,7 @@ class TogetherBatches(Batches):
         """Whether a request for this path is for here."""
         return super().serves(path) or path.startswith(f"{self.base}/store/")
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: BatchRequest) -> Answer:
         """The reply; the store asks for no key. Raises ``Refused``."""
         store = f"{self.base}/store/"
         if asked.path.startswith(store):
@@ -191,7 +191,7 @@ class TogetherBatches(Batches):
             return self._files.get(asked.path.removeprefix(store)).content
         return super().answer(asked)
 
-    def _routed(self, asked: Asked, path: list[str], now: float) -> Answer:
+    def _routed(self, asked: BatchRequest, path: list[str], now: float) -> Answer:
         match (asked.method, *path):
             case ("POST", "files", "upload"):
                 file = self._files.upload(asked.kind, asked.body, now, self.form.purpose)

@@ -24,7 +24,7 @@ Pair = tuple[Tier, Tier]
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Question:
     """All that is known of one question, whoever asked it."""
 
     content: str
@@ -70,7 +70,7 @@ class Gains:
     ) -> None:
         self._task, self._argument, self._version = task, argument, prompt_version
         self._field, self._believe = field_name, believe
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, _Question] = {}
 
     def add(self, item: Answered) -> None:
         """One more item, the newest first."""
@@ -81,7 +81,7 @@ class Gains:
         asked = self._asked.get(key)
         if asked is None:
             template = surroundings(item.arguments, self._argument, self._version)
-            asked = self._asked[key] = _Asked(content, Traits(item.budget, template))
+            asked = self._asked[key] = _Question(content, Traits(item.budget, template))
         if not item.drawn:
             begun = item.answers[0]
             asked.first = (begun.tier, begun.accepted)
@@ -123,7 +123,7 @@ class Gains:
         apart = _without_their_like(rows)
         return Learned(pair, _weighed(rows, came), believed, unsaid, apart, simulated)
 
-    def _right(self, asked: _Asked, tier: Tier, truth: Any) -> bool | None:
+    def _right(self, asked: _Question, tier: Tier, truth: Any) -> bool | None:
         """Whether the tier was right; ``None`` where that is not known."""
         found = asked.answers[tier.value]
         accepted = [(answer, said) for answer, said in found if answer.accepted]
@@ -141,7 +141,7 @@ def _key(arguments: Mapping[str, Any]) -> str:
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def _accepted(asked: _Asked, tier: Tier) -> Any:
+def _accepted(asked: _Question, tier: Tier) -> Any:
     return next((one.output for one, _ in asked.answers[tier.value] if one.accepted), None)
 
 

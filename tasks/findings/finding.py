@@ -8,7 +8,7 @@ from tierqueue.ledger.ceilings.status import CeilingStatus
 from tierqueue.ledger.evaluation.reviews import Waiting
 from tierqueue.ledger.in_force.observed import Changed
 from tierqueue.ledger.in_force.policies import Applied
-from tierqueue.ledger.in_force.surrogates import Off
+from tierqueue.ledger.in_force.surrogates import SwitchOff
 from tierqueue.ledger.job_records import Job
 from tierqueue.ledger.monitoring.endings import Ended, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
@@ -69,7 +69,7 @@ class Facts:
     lately: Sequence[Ended]
     stopped_jobs: Sequence[tuple[Job, int]] = ()
     sinks: Sequence[Sink] = ()
-    surrogates_off: Sequence[Off] = ()
+    surrogates_off: Sequence[SwitchOff] = ()
     schedules: Sequence[tuple[Schedule, Run | None]] = ()
     reviews: Waiting | None = None
     models_changed: Sequence[Changed] = ()

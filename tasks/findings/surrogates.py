@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from tierqueue.ledger.in_force.surrogates import Off
+from tierqueue.ledger.in_force.surrogates import SwitchOff
 from tierqueue.router.item import Below
 from tierqueue.tasks.findings.finding import Facts, Finding, alive
 
@@ -52,7 +52,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _how(off: Off) -> str:
+def _how(off: SwitchOff) -> str:
     at = f"{datetime.fromtimestamp(off.at / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
     if not off.record.compared:
         return f"retired by somebody at {at}"
@@ -62,7 +62,7 @@ def _how(off: Off) -> str:
     )
 
 
-def _detail(off: Off) -> dict[str, object]:
+def _detail(off: SwitchOff) -> dict[str, object]:
     return {
         "task": off.task,
         "version": off.version,

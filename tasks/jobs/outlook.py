@@ -225,18 +225,18 @@ def time_of(
     pays. ``None``, and why, where it is not known.
     """
     busy: dict[Tier, float] = {}
-    asked: dict[str, _Asked] = {}
+    asked: dict[str, _Demand] = {}
     for name, rows in visits.items():
         deployment, past = policy.deployments[name], known.get(name)
         if past is None or past.seconds is None:
             return None, f"refused answers would go to {name}, where none has ended yet"
-        its = _Asked.of(rows, past)
+        its = _Demand.of(rows, past)
         busy[deployment.tier] = busy.get(deployment.tier, 0.0) + its.work
         for scope in (name, *([f"account:{deployment.account}"] if deployment.account else [])):
-            asked[scope] = asked.get(scope, _Asked()) + its
+            asked[scope] = asked.get(scope, _Demand()) + its
     for (name, budget), rows in paid_by.items():
         scope = f"budget:{budget}"
-        asked[scope] = asked.get(scope, _Asked()) + _Asked.of(rows, known[name])
+        asked[scope] = asked.get(scope, _Demand()) + _Demand.of(rows, known[name])
     longest = max(
         (
             _within(policy.limits_of(scope), chosen.get(scope, {}), needed)
@@ -253,7 +253,7 @@ def time_of(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Demand:
     """What rows ask of one scope's limits: seconds of calls, calls, tokens of input and output."""
 
     work: float = 0.0
@@ -262,13 +262,13 @@ class _Asked:
     output: float = 0.0
 
     @classmethod
-    def of(cls, rows: float, past: Past) -> "_Asked":
+    def of(cls, rows: float, past: Past) -> "_Demand":
         """What so many rows ask that are as those were."""
         one = (past.seconds or 0.0, 1.0, past.tokens - past.output, past.output)
         return cls(*(rows * part for part in one))
 
-    def __add__(self, other: "_Asked") -> "_Asked":
-        return _Asked(
+    def __add__(self, other: "_Demand") -> "_Demand":
+        return _Demand(
             self.work + other.work,
             self.calls + other.calls,
             self.input + other.input,
@@ -276,7 +276,7 @@ class _Asked:
         )
 
 
-def _within(stated: Limits, chosen: Mapping[str, int], needed: _Asked) -> float:
+def _within(stated: Limits, chosen: Mapping[str, int], needed: _Demand) -> float:
     """The seconds that what is ``needed`` takes within limits."""
     limits = stated.model_copy(update=dict(chosen))
     longest = needed.work / (limits.in_flight or float("inf"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tierqueue.ledger.accounting import spending
-from tierqueue.ledger.accounting.spending import Asked, Past
+from tierqueue.ledger.accounting.spending import Past, SpendingQuery
 from tierqueue.ledger.evaluation import calls
 from tierqueue.ledger.evaluation.calls import Call
 from tierqueue.ledger.in_force import stated_limits
@@ -58,7 +58,7 @@ def report(
         assert job is not None
         most = sum(len(layer.numbers) for layer in layers)
         rows = job_rows.answers(connection, job_id, -1, most)
-        asked = Asked(job=job_id, simulated=policy.simulated)
+        asked = SpendingQuery(job=job_id, simulated=policy.simulated)
         past = spending.past(connection, job.task, asked)
         limits = stated_limits.all_set(connection)
         own = [row.id for row in rows if row.fingerprint]

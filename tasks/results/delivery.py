@@ -8,16 +8,14 @@ from tierqueue.ledger.monitoring import endings
 from tierqueue.ledger.monitoring.endings import Spent
 from tierqueue.ledger.results import announcements, promises, simulated
 from tierqueue.ledger.results.announcements import DeadLetter
-from tierqueue.ledger.results.promises import Ending, Ends, Promise
+from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.results.dead_letter_queue import announce
-from tierqueue.tasks.results.fulfil import fulfil
+from tierqueue.tasks.results.fulfil import OwedPromise, fulfil
 
 _log = structlog.get_logger(__name__)
-
-Owed = tuple[Promise, Ending]
 
 
 class Delivery:
@@ -66,7 +64,7 @@ class Delivery:
             with self._ledger.write() as connection:
                 announcements.done(connection, announced, database_now(connection))
 
-    def fulfil(self, owed: Sequence[Owed]) -> None:
+    def fulfil(self, owed: Sequence[OwedPromise]) -> None:
         """Fulfil these promises and write down which came true."""
         if not owed:
             return

@@ -26,7 +26,7 @@ from tierqueue.tasks.results.signatures import named, opened, without_errbacks
 
 _log = structlog.get_logger(__name__)
 
-Owed = tuple[Promise, Ending]
+OwedPromise = tuple[Promise, Ending]
 
 _SENDING_SECONDS = 15
 """How long one process may take to send what follows before another may try."""
@@ -49,7 +49,7 @@ def unattended() -> bool:
 
 
 def fulfil(
-    app: TierqueueApp, ledger: Ledger, wake: Callable[[], None], owed: Sequence[Owed]
+    app: TierqueueApp, ledger: Ledger, wake: Callable[[], None], owed: Sequence[OwedPromise]
 ) -> list[str]:
     """Make promises come true; returns the ids of those that did, and raises nothing.
 
@@ -122,7 +122,7 @@ def _context(promise: Promise) -> Context:
     )
 
 
-def _store(app: TierqueueApp, plain: Sequence[Owed]) -> None:
+def _store(app: TierqueueApp, plain: Sequence[OwedPromise]) -> None:
     backend, done = app.backend, app.now().isoformat()
     results = []
     for promise, ending in plain:

@@ -22,7 +22,7 @@ def replay(
     *,
     floor: Tier | None = None,
     max_cost: int | None = None,
-    chosen_by: dead_letters.Wanted | None = None,
+    chosen_by: dead_letters.DeadLetterQuery | None = None,
 ) -> list[str]:
     """``dead_letters.replay``, and then what everybody was told of their death is taken back."""
     with app.installation.ledger.write() as connection:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
-from tierqueue.ledger.in_force.reusable import Asked
+from tierqueue.ledger.in_force.reusable import ReuseKey
 from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.lifecycle.deaths import Answered, expired
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
@@ -52,7 +52,7 @@ class Chosen:
     answered: list[Answered] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
     """Of items that are routed, and that a rule or a surrogate would have answered."""
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ReuseKey] = field(default_factory=list)
     """Of items that are routed, and whose answers may answer others."""
 
     def those(self, ids: Collection[str]) -> "Chosen":

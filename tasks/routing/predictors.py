@@ -17,7 +17,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Predictor:
     """A predictor in service for a task type, and what a wrong answer of that costs."""
 
     gain: Gain
@@ -33,7 +33,7 @@ class Predictors:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._by_task: dict[str, _Asked] = {}
+        self._by_task: dict[str, _Predictor] = {}
         held: dict[tuple[str, str], Gain] = {}
         for task, usual in policy.tasks.items():
             if (rule := usual.predictor) is None:
@@ -46,7 +46,7 @@ class Predictors:
                 why = there_is_no("task type that it was trained for", task, gain.tasks)
                 message = f"{dotted('tasks', task, 'predictor')}: {rule.file}: {why}"
                 raise Misconfigured(message, {"task": task})
-            self._by_task[task] = _Asked(gain, rule.mistake)
+            self._by_task[task] = _Predictor(gain, rule.mistake)
 
     def __bool__(self) -> bool:
         return bool(self._by_task)

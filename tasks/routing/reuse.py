@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.in_force.reusable import Asked, Former
+from tierqueue.ledger.in_force.reusable import Former, ReuseKey
 from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.lifecycle.deaths import Answered
 from tierqueue.ledger.lifecycle.items import NewItem
@@ -86,7 +86,7 @@ class Reuse:
         items = {item.id: item for item in chosen.items}
         routed: list[Routed] = []
         answered: list[Answered] = []
-        asked: dict[str, Asked] = {}
+        asked: dict[str, ReuseKey] = {}
         audits = list(chosen.audits)
         for route in chosen.routed:
             asks = asking.get(route.id)
@@ -106,7 +106,7 @@ class Reuse:
                 if route.prompt is not None:
                     continue
                 if there is None or not there.open:
-                    asked.setdefault(asks.key, Asked(asks.key, route.id))
+                    asked.setdefault(asks.key, ReuseKey(asks.key, route.id))
         return replace(
             chosen,
             routed=routed,

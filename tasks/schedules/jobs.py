@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tierqueue.ledger.operations import jobs, schedules
-from tierqueue.ledger.operations.schedules import Owed
+from tierqueue.ledger.operations.schedules import DueRun
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Cancelled, InvalidItem
@@ -44,7 +44,7 @@ def submit_one(ledger: Ledger, wake: Callable[[], None]) -> bool:
     return True
 
 
-def _submit(ledger: Ledger, owed: Owed, wake: Callable[[], None]) -> None:
+def _submit(ledger: Ledger, owed: DueRun, wake: Callable[[], None]) -> None:
     schedule = owed.schedule
     assert schedule.source is not None
     source = dict(schedule.source)
@@ -78,7 +78,7 @@ def _is_whole(ledger: Ledger, job_id: str | None) -> bool:
 
 
 @contextmanager
-def _leased(ledger: Ledger, owed: Owed) -> Iterator[None]:
+def _leased(ledger: Ledger, owed: DueRun) -> Iterator[None]:
     done = threading.Event()
 
     def renew() -> None:

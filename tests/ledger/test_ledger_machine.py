@@ -299,7 +299,7 @@ class LedgerMachine(ReviewRules):
     @rule()
     def replay(self) -> None:
         with self.ledger.write() as connection:
-            dead = dead_letters.listed(connection, dead_letters.Wanted(), 2)
+            dead = dead_letters.listed(connection, dead_letters.DeadLetterQuery(), 2)
             for item_id in dead_letters.replay(connection, [row.id for row in dead], "ada"):
                 assert self.ends.pop(item_id) == State.DEAD
                 self.seen["replayed"] += 1

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from tierqueue.ledger.in_force import observed
-from tierqueue.ledger.in_force.observed import MODEL, WITHOUT, Seen
+from tierqueue.ledger.in_force.observed import MODEL, WITHOUT, Observation
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.outcome import Accepted, Outcome, Rejected
 from tierqueue.router.policy.deployment import Deployment
@@ -26,7 +26,7 @@ class Observing:
     def __init__(self, ledger: Ledger, hook: Callable[[Message], None]) -> None:
         self._ledger = ledger
         self._hook = hook
-        self._written: dict[Seen, int] = {}
+        self._written: dict[Observation, int] = {}
 
     def replies(self, ended: Iterable[tuple[Deployment, Outcome]], now: int) -> None:
         """Look at replies that came until ``now`` (epoch microseconds); most tell nothing new."""
@@ -59,7 +59,7 @@ class Observing:
             self._hook({"what": "served_model_changed", **said})
 
 
-def _seen(deployment: Deployment, outcome: Outcome) -> list[Seen]:
+def _seen(deployment: Deployment, outcome: Outcome) -> list[Observation]:
     if isinstance(outcome, Accepted):
         served, without = outcome.completed.model_served, outcome.completed.without
     elif isinstance(outcome, Rejected) and outcome.model_served is not None:
@@ -67,6 +67,6 @@ def _seen(deployment: Deployment, outcome: Outcome) -> list[Seen]:
     else:
         return []
     return [
-        Seen(deployment.name, deployment.model, MODEL, served),
-        *(Seen(deployment.name, deployment.model, WITHOUT, name) for name in without),
+        Observation(deployment.name, deployment.model, MODEL, served),
+        *(Observation(deployment.name, deployment.model, WITHOUT, name) for name in without),
     ]

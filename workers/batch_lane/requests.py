@@ -21,7 +21,7 @@ _PLAIN = re.compile(r"[a-zA-Z0-9_-]{1,48}")
 
 
 @dataclass(slots=True)
-class Built:
+class BatchLines:
     """The lines by item id, in order; ``unfit``: items for which no batch is any use."""
 
     lines: dict[str, bytes] = field(default_factory=dict)
@@ -67,13 +67,13 @@ async def build(
     limits: Batch,
     tokens: int | None,
     contents: Contents,
-) -> Built:
+) -> BatchLines:
     """The lines of these claims, as many as one batch takes.
 
     ``tokens``: how many may be enqueued now; ``None``: as many as there are. An item whose image is
     kept no more is unfit; raises what ``contents`` does where the ledger cannot be asked.
     """
-    built, size = Built(), 0
+    built, size = BatchLines(), 0
     for claim in claims:
         bound = claim.item.token_bound or 0
         call = prepare(station.deployment.batched, claim, types.get(claim.item.task))

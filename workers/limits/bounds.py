@@ -156,7 +156,7 @@ class Spent(NamedTuple):
     cached: int = 0
 
 
-class Seen(NamedTuple):
+class ScopeUsage(NamedTuple):
     """A deployment as the limiter last saw it, ``at`` by the monotonic clock: what was used of its
     minute, and what was learned of its limits.
     """

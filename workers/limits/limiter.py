@@ -45,7 +45,7 @@ from tierqueue.workers.limits.bounds import (
     TIER_FORGOTTEN,
     Bounds,
     Grant,
-    Seen,
+    ScopeUsage,
     Spent,
     Want,
 )
@@ -95,7 +95,7 @@ class Limiter:
         self._client = client
         self.learned = Learned(client, prefix)
         self._expected = Expected(client, prefix)
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, ScopeUsage] = {}
 
     @classmethod
     def at(cls, broker_url: str, lease: float) -> "Limiter":
@@ -155,7 +155,7 @@ class Limiter:
         for number, scope in enumerate(scopes):
             if scope is not None and (number or bounds.windows):
                 used = PerMinute(*map(int, now[6 * number + 1 : 6 * number + 5]))
-                self.seen[scope] = Seen(at, used, PerMinute() if number else learned)
+                self.seen[scope] = ScopeUsage(at, used, PerMinute() if number else learned)
 
     def release_ended(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
         """Give back the slots of calls that ended, and what they did not use of their bounds.

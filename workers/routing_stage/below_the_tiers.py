@@ -12,7 +12,7 @@ import structlog
 from tierqueue.ledger.in_force import pauses, reusable, surrogates
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.reusable import Former
-from tierqueue.ledger.in_force.surrogates import Off, Record
+from tierqueue.ledger.in_force.surrogates import Record, SwitchOff
 from tierqueue.ledger.lifecycle.deaths import answer
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
@@ -70,7 +70,7 @@ class BelowTheTiers:
         """What holds anybody of them back now."""
         if not self:
             return OutOfService((), ())
-        off: list[Off] = []
+        off: list[SwitchOff] = []
         if self._promises:
             off = surrogates.switched_off(connection, self._promises)
         return OutOfService([one.version for one in off], tuple(pauses.in_force(connection)))
@@ -125,7 +125,7 @@ class BelowTheTiers:
             promise = self._promises.get(version)
             if promise is None or not promise.broken(record):
                 continue
-            if surrogates.switch_off(connection, Off(version, promise.task, now, record)):
+            if surrogates.switch_off(connection, SwitchOff(version, promise.task, now, record)):
                 _cry(version, promise, record)
 
 

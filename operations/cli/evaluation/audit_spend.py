@@ -39,7 +39,7 @@ def audit_spend(since: str, as_json: bool) -> None:
     not see the items is no candidate; a floor that stands in the way is named.
     """
     from tierqueue.ledger.accounting import spending
-    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.accounting.spending import SpendingQuery
     from tierqueue.ledger.evaluation import first_answers
     from tierqueue.ledger.in_force import evidence
     from tierqueue.operations.accounting.overspending import overspent
@@ -48,7 +48,7 @@ def audit_spend(since: str, as_json: bool) -> None:
     with opened() as ledger, ledger.read() as connection:
         answers = first_answers.first_answers(connection, ago(since))
         tasks = sorted({group.task for group in answers})
-        asked = Asked(simulated=policy.simulated)
+        asked = SpendingQuery(simulated=policy.simulated)
         past = {task: spending.past(connection, task, asked) for task in tasks}
         found = overspent(
             answers, policy, evidence.by_task(connection), first_answers.judged(connection), past

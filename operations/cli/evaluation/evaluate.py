@@ -129,7 +129,9 @@ def eval_(
     labelled = sets[None]
     wanted: list[Tier | None] = [*_tiers(policy, only), None]
     asked = [
-        Asked(_named(tier, version), one, tier) for version, one in sets.items() for tier in wanted
+        EvaluationRun(_named(tier, version), one, tier)
+        for version, one in sets.items()
+        for tier in wanted
     ]
     with opened() as ledger:
         shared = not anew and not retry_failed
@@ -184,7 +186,7 @@ def _tiers(policy: Policy, only: tuple[str, ...]) -> list[Tier]:
     return [tier for tier in TIERS if tier in there and (not only or tier.value in only)]
 
 
-class Asked(NamedTuple):
+class EvaluationRun(NamedTuple):
     """A way of asking: the set, and the tier that is asked alone."""
 
     name: str
@@ -215,10 +217,12 @@ def _instructions(file: Path | None) -> dict[str | None, str | None]:
     return {None: None, prompt_version(text): text}
 
 
-def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy, *, shared: bool) -> Quote:
+def _quoted(
+    ledger: Ledger, asked: EvaluationRun, name: str, policy: Policy, *, shared: bool
+) -> Quote:
     """``shared``: what was asked before is not asked again."""
     from tierqueue.ledger.accounting import spending
-    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.accounting.spending import SpendingQuery
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.jobs.quote import quote
@@ -227,7 +231,7 @@ def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy, *, shared: 
     from tierqueue.tasks.routing.measured import measure
 
     with ledger.read() as connection:
-        past = spending.past(connection, name, Asked(simulated=policy.simulated))
+        past = spending.past(connection, name, SpendingQuery(simulated=policy.simulated))
         in_force = tier_concurrency.all_concurrency(connection)
         now = database_now(connection)
         measured = measure(connection, policy, now)
@@ -246,7 +250,7 @@ def _quoted(ledger: Ledger, asked: Asked, name: str, policy: Policy, *, shared: 
 
 def _ask(
     ledger: Ledger,
-    asked: list[Asked],
+    asked: list[EvaluationRun],
     limit: int | None,
     *,
     retry_failed: bool,

@@ -14,7 +14,7 @@ from tierqueue.operations.cli.output.printing import Column, dollars, emit, json
 from tierqueue.operations.cli.output.simulated import say_among
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.evaluation.prompts import Asked
+    from tierqueue.ledger.evaluation.prompts import PromptResults
     from tierqueue.router.learned.certify import Between
 
 _Z = 1.96
@@ -60,7 +60,7 @@ def prompts(task: str | None, since: str, as_json: bool) -> None:
         say_among(names)
 
 
-def _row(one: Asked) -> tuple[str, ...]:
+def _row(one: PromptResults) -> tuple[str, ...]:
     from tierqueue.router.learned.certify import share_of
 
     accepted, right = share_of(one.accepted, one.items), share_of(one.right, one.labelled)
@@ -83,7 +83,7 @@ def _between(one: Between) -> str:
     return f"{one.low:.1%} to {one.high:.1%}"
 
 
-def _cost(one: Asked) -> tuple[float, float, float]:
+def _cost(one: PromptResults) -> tuple[float, float, float]:
     """What an item costs on average, in nano-dollars, between what it costs at least and most."""
     mean = one.cost / one.items
     variance = max(0.0, one.squares / one.items - mean * mean)
@@ -91,7 +91,7 @@ def _cost(one: Asked) -> tuple[float, float, float]:
     return max(0.0, mean - off), mean, mean + off
 
 
-def _as_dict(one: Asked) -> dict[str, Any]:
+def _as_dict(one: PromptResults) -> dict[str, Any]:
     from tierqueue.router.learned.certify import share_of
 
     accepted, right = share_of(one.accepted, one.items), share_of(one.right, one.labelled)

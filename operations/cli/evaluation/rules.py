@@ -11,7 +11,7 @@ from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, table
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.in_force.surrogates import Off, Record
+    from tierqueue.ledger.in_force.surrogates import Record, SwitchOff
     from tierqueue.router.policy.defaults import RuleTable, SurrogateRule
 
 
@@ -65,7 +65,7 @@ def rules(as_json: bool) -> None:
 
 
 def _row(
-    task: str, stated: RuleTable | SurrogateRule, record: Record, off: Off | None
+    task: str, stated: RuleTable | SurrogateRule, record: Record, off: SwitchOff | None
 ) -> dict[str, Any]:
     """``agreement`` is what the policy states of rules; a surrogate's stands in its file."""
     from tierqueue.router.policy.defaults import RuleTable
@@ -86,7 +86,7 @@ def _row(
     }
 
 
-def _state(stated: RuleTable | SurrogateRule, off: Off | None) -> str:
+def _state(stated: RuleTable | SurrogateRule, off: SwitchOff | None) -> str:
     if off is not None:
         return "switched off" if off.record.compared else "retired"
     return "measured" if stated.audit == 1 else "answers"

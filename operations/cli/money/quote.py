@@ -89,7 +89,7 @@ def quote(
     more than --max-cost is expected.
     """
     from tierqueue.ledger.accounting import spending
-    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.accounting.spending import SpendingQuery
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.files.source import Reading
@@ -117,7 +117,7 @@ def quote(
         say(f"{file.name}: {note}", err=True)
     with opened() as ledger:
         with ledger.read() as connection:
-            past = spending.past(connection, name, Asked(simulated=policy.simulated))
+            past = spending.past(connection, name, SpendingQuery(simulated=policy.simulated))
             in_force = tier_concurrency.all_concurrency(connection)
             now = database_now(connection)
             measured = measure(connection, policy, now)

@@ -63,7 +63,7 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
     frontier deployment of the policy. Days are UTC's.
     """
     from tierqueue.ledger.accounting import audit, spending
-    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.accounting.spending import SpendingQuery
     from tierqueue.ledger.session import now as database_now
     from tierqueue.operations.accounting.caching import cached
     from tierqueue.operations.accounting.comparison import all_on_frontier, idle
@@ -76,7 +76,7 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
     begun = ago(since)
     with opened() as ledger, ledger.read() as connection:
         job = None if job is None else job_named(connection, job)
-        asked = Asked(since=begun, job=job, simulated=policy.simulated)
+        asked = SpendingQuery(since=begun, job=job, simulated=policy.simulated)
         report = audit.report(connection, job=job, since=asked.since)
         groups = spending.spending(connection, by, asked)
         used = list(spending.usages(connection, by, asked))

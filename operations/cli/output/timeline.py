@@ -17,7 +17,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.audit_log import Action
-    from tierqueue.ledger.operations.item_list import Owed
+    from tierqueue.ledger.operations.item_list import ItemPromise
     from tierqueue.ledger.records import Attempt, Part
     from tierqueue.ledger.whole_item import WholeItem
 
@@ -77,7 +77,7 @@ def headline(
 def timeline(
     item: WholeItem,
     attempts: Sequence[Attempt],
-    owed: Sequence[Owed],
+    owed: Sequence[ItemPromise],
     done: Sequence[Action],
     now: int,
     simulated: Collection[str] = (),
@@ -98,7 +98,7 @@ def timeline(
     return [*ordered, *_present(item, owed, now, simulated)]
 
 
-def _submitted(item: WholeItem, owed: Sequence[Owed]) -> Event:
+def _submitted(item: WholeItem, owed: Sequence[ItemPromise]) -> Event:
     lines = []
     if item.job_id is not None:
         lines.append(f"row {item.job_index} of job {item.job_id}")
@@ -218,7 +218,7 @@ def _ended(item: WholeItem) -> Event:
     return Event(item.ended_at, item.state, tuple(lines))
 
 
-def _owed(item: WholeItem, owed: Sequence[Owed]) -> Iterator[Event]:
+def _owed(item: WholeItem, owed: Sequence[ItemPromise]) -> Iterator[Event]:
     for row in owed:
         if row.made_at > item.submitted_at:
             yield Event(row.made_at, "promised", (f"to Celery task {row.id} too",))
@@ -247,7 +247,7 @@ def _action(row: Action) -> Event:
 
 
 def _present(
-    item: WholeItem, owed: Sequence[Owed], now: int, simulated: Collection[str]
+    item: WholeItem, owed: Sequence[ItemPromise], now: int, simulated: Collection[str]
 ) -> Iterator[Event]:
     from tierqueue.ledger.records import reason_of
 

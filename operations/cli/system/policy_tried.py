@@ -30,7 +30,7 @@ _READ = 500
 def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     """What ``found`` would have done with items submitted in the last ``since`` (``7d``)."""
     from tierqueue.ledger.accounting import spending
-    from tierqueue.ledger.accounting.spending import Asked
+    from tierqueue.ledger.accounting.spending import SpendingQuery
     from tierqueue.ledger.lifecycle import routes
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.session import now
@@ -46,7 +46,7 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     if any(usual.rules is not None or usual.reuse is not None for usual in found.tasks.values()):
         task_types()
     below = ItemsBelow(AskedFirst.in_service(connection, found), found)
-    asked = Asked(simulated=found.simulated)
+    asked = SpendingQuery(simulated=found.simulated)
     tasks = sorted({one.item.task for one in items})
     past = {task: spending.past(connection, task, asked) for task in tasks}
     predictors = Predictors(found)

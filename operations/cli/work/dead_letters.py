@@ -33,7 +33,7 @@ from tierqueue.router.money import format_usd, parse_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.operations.dead_letters import DeadLetter, Wanted
+    from tierqueue.ledger.operations.dead_letters import DeadLetter, DeadLetterQuery
     from tierqueue.ledger.session import Ledger
 
 
@@ -138,7 +138,7 @@ def replay(
     raised = None if floor is None else Tier(floor)
     cost = None if max_cost is None else parse_usd(max_cost)
 
-    def once(_: Ledger, ids: list[str], chosen_by: Wanted | None) -> int:
+    def once(_: Ledger, ids: list[str], chosen_by: DeadLetterQuery | None) -> int:
         from tierqueue.tasks.app import app
         from tierqueue.tasks.results.replay import replay as put_back
 
@@ -203,7 +203,7 @@ def discard(item_ids: tuple[str, ...], yes: bool, as_json: bool, **chosen: str |
     """Cancel dead letters for good: those of these IDs, or all that the filters choose."""
     from tierqueue.ledger.operations import dead_letters as letters
 
-    def once(ledger: Ledger, ids: list[str], chosen_by: Wanted | None) -> int:
+    def once(ledger: Ledger, ids: list[str], chosen_by: DeadLetterQuery | None) -> int:
         with ledger.write() as connection:
             return len(letters.discard(connection, ids, operator(), chosen_by=chosen_by).ended)
 

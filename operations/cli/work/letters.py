@@ -16,7 +16,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.operations.dead_letters import DeadLetter, Wanted
+    from tierqueue.ledger.operations.dead_letters import DeadLetter, DeadLetterQuery
     from tierqueue.ledger.session import Ledger, Transaction
     from tierqueue.ledger.whole_item import WholeItem
 
@@ -62,20 +62,20 @@ def wanted_by(
     older_than: str | None = None,
     job: str | None = None,
     **stated: str | None,
-) -> Wanted:
-    from tierqueue.ledger.operations.dead_letters import Wanted
+) -> DeadLetterQuery:
+    from tierqueue.ledger.operations.dead_letters import DeadLetterQuery
     from tierqueue.operations.cli.input.filters import refuse_unknown
 
     with ledger.read() as connection:
         refuse_unknown(connection, stated)
         job_id = None if job is None else job_named(connection, job)
     begin, end = between(since, older_than)
-    return Wanted(**stated, job=job_id, since=begin, before=end)
+    return DeadLetterQuery(**stated, job=job_id, since=begin, before=end)
 
 
 def each(
     what: str,
-    once: Callable[[Ledger, list[str], Wanted | None], int],
+    once: Callable[[Ledger, list[str], DeadLetterQuery | None], int],
     item_ids: tuple[str, ...],
     chosen: Mapping[str, str | None],
     *,
@@ -121,9 +121,9 @@ def each(
 
 def _in_batches(
     ledger: Ledger,
-    once: Callable[[Ledger, list[str], Wanted | None], int],
+    once: Callable[[Ledger, list[str], DeadLetterQuery | None], int],
     ids: list[str],
-    chosen_by: Wanted | None,
+    chosen_by: DeadLetterQuery | None,
 ) -> int:
     """Do it, and say on a terminal how far it is; returns to how many it was done."""
     done = 0
@@ -180,7 +180,7 @@ def _named(ledger: Ledger, item_ids: tuple[str, ...]) -> list[_Letter]:
         return _letters(connection, found)
 
 
-def _matching(ledger: Ledger, wanted: Wanted) -> list[_Letter]:
+def _matching(ledger: Ledger, wanted: DeadLetterQuery) -> list[_Letter]:
     """All dead letters that are meant."""
     found: list[_Letter] = []
     for page in pages(ledger, wanted):
@@ -189,7 +189,7 @@ def _matching(ledger: Ledger, wanted: Wanted) -> list[_Letter]:
     return found
 
 
-def pages(ledger: Ledger, wanted: Wanted) -> Iterator[Sequence[DeadLetter]]:
+def pages(ledger: Ledger, wanted: DeadLetterQuery) -> Iterator[Sequence[DeadLetter]]:
     from tierqueue.ledger.operations import dead_letters as letters
 
     last: tuple[int, str] | None = None

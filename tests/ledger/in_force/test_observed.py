@@ -2,18 +2,18 @@
 
 from tests.ledger.moves import Moves
 from tierqueue.ledger.in_force import observed
-from tierqueue.ledger.in_force.observed import MODEL, WEEK_US, WITHOUT, Changed, Seen
+from tierqueue.ledger.in_force.observed import MODEL, WEEK_US, WITHOUT, Changed, Observation
 from tierqueue.router.policy.policy import parse_policy
 
 DAY = 86_400_000_000
 NOW = 1_700_000_000_000_000
 
 
-def model(served: str, asked: str = "gpt", deployment: str = "best") -> Seen:
-    return Seen(deployment, asked, MODEL, served)
+def model(served: str, asked: str = "gpt", deployment: str = "best") -> Observation:
+    return Observation(deployment, asked, MODEL, served)
 
 
-def see(moves: Moves, *seen: Seen, at: int = NOW) -> list[Changed]:
+def see(moves: Moves, *seen: Observation, at: int = NOW) -> list[Changed]:
     with moves.ledger.write() as connection:
         return observed.see(connection, seen, at)
 
@@ -84,9 +84,9 @@ def silent(moves: Moves, at: int = NOW) -> frozenset[str]:
 
 
 def test_a_server_that_refuses_log_probabilities_is_known_for_a_week(moves: Moves) -> None:
-    see(moves, Seen("best", "gpt", WITHOUT, "prompt_cache_key"))
-    see(moves, Seen("best", "another", WITHOUT, "logprobs"))
+    see(moves, Observation("best", "gpt", WITHOUT, "prompt_cache_key"))
+    see(moves, Observation("best", "another", WITHOUT, "logprobs"))
     assert silent(moves) == frozenset()
-    see(moves, Seen("best", "gpt", WITHOUT, "logprobs"))
+    see(moves, Observation("best", "gpt", WITHOUT, "logprobs"))
     assert silent(moves) == {"best"}
     assert silent(moves, NOW + WEEK_US) == frozenset()

@@ -5,8 +5,8 @@ from typing import Any
 from tests.ledger.placed import place
 from tierqueue.ledger.in_force.surrogates import (
     Audit,
-    Off,
     Record,
+    SwitchOff,
     audit,
     compare,
     record,
@@ -49,10 +49,10 @@ def test_what_ended_without_an_answer_says_nothing_of_the_surrogate(ledger: Ledg
 
 
 def test_a_surrogate_is_switched_off_once_and_stays_so(ledger: Ledger) -> None:
-    off = Off("s-1", "tierqueue.classify", 7, Record(40, 12))
+    off = SwitchOff("s-1", "tierqueue.classify", 7, Record(40, 12))
     with ledger.write() as connection:
         assert switch_off(connection, off)
-        assert not switch_off(connection, Off("s-1", "tierqueue.classify", 9, Record(50, 12)))
+        assert not switch_off(connection, SwitchOff("s-1", "tierqueue.classify", 9, Record(50, 12)))
     with ledger.read() as connection:
         assert switched_off(connection, ["s-1", "s-2"]) == [off]
         assert switched_off(connection, []) == []

@@ -9,7 +9,7 @@ from tests.ledger.moves import SECOND, Moves, ceiling, promise_of, settlement
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.operations import dead_letters
-from tierqueue.ledger.operations.dead_letters import Wanted
+from tierqueue.ledger.operations.dead_letters import DeadLetterQuery
 from tierqueue.ledger.results import chords, promises
 from tierqueue.router.lifecycle import State
 
@@ -35,7 +35,7 @@ def _dead(moves: Moves, reason: str = "rejected", **stated: Any) -> str:
 
 def _listed(moves: Moves, **wanted: Any) -> list[str]:
     with moves.ledger.read() as connection:
-        return [row.id for row in dead_letters.listed(connection, Wanted(**wanted), 100)]
+        return [row.id for row in dead_letters.listed(connection, DeadLetterQuery(**wanted), 100)]
 
 
 def test_dead_letters_are_listed_by_what_one_asks_for(moves: Moves) -> None:
@@ -57,7 +57,7 @@ def test_pages_of_dead_letters_neither_repeat_nor_leave_out(moves: Moves) -> Non
     seen: list[str] = []
     before = None
     with moves.ledger.read() as connection:
-        while page := dead_letters.listed(connection, Wanted(), 2, before):
+        while page := dead_letters.listed(connection, DeadLetterQuery(), 2, before):
             seen += [row.id for row in page]
             before = (page[-1].ended_at, page[-1].id)
     assert len(seen) == 5
@@ -101,7 +101,7 @@ def test_how_an_item_had_ended_outlives_its_replay_and_its_discard(moves: Moves,
     item_id = _dead(moves)
     before = moves.row(item_id)
     with moves.ledger.write() as connection:
-        way(connection, [item_id], "ada", chosen_by=Wanted(reason="rejected", since=5))
+        way(connection, [item_id], "ada", chosen_by=DeadLetterQuery(reason="rejected", since=5))
         [action] = audit_log.newest(connection, 10)
     assert action.detail == {
         "items": [item_id],
@@ -194,7 +194,7 @@ def test_after_a_raised_ceiling_a_replay_by_reason_goes_through(moves: Moves) ->
     moves.ceilings(ceiling("everything", 50))
     moves.claim(moves.ready(3, bound=100))
     moves.ceilings(ceiling("everything", 500), by="ada")
-    wanted = Wanted(reason="cost_ceiling")
+    wanted = DeadLetterQuery(reason="cost_ceiling")
     with moves.ledger.write() as connection:
         found = sorted(row.id for row in dead_letters.listed(connection, wanted, 100))
         assert dead_letters.replay(connection, found, "ada", chosen_by=wanted) == found

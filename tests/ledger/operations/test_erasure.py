@@ -199,5 +199,5 @@ def test_dead_letters_are_chosen_by_age(ledger: Ledger) -> None:
     old = place(ledger, "dead", reason="rejected", ended_at=now - 8 * DAY)
     place(ledger, "dead", reason="rejected", ended_at=now)
     with ledger.read() as connection:
-        wanted = dead_letters.Wanted(before=now - 7 * DAY)
+        wanted = dead_letters.DeadLetterQuery(before=now - 7 * DAY)
         assert [row.id for row in dead_letters.listed(connection, wanted, 10)] == [old]

@@ -155,7 +155,7 @@ class _Walk:
 
     def replay(self) -> None:
         with self.moves.ledger.write() as connection:
-            dead = dead_letters.listed(connection, dead_letters.Wanted(), 3)
+            dead = dead_letters.listed(connection, dead_letters.DeadLetterQuery(), 3)
             dead_letters.replay(connection, [row.id for row in dead], "ada")
 
     def forget(self) -> None:

@@ -1,11 +1,11 @@
 """What the doctor says of a surrogate that its audits switched off."""
 
 from tests.tasks.findings.facts import ROUTING, facts, process, wrong
-from tierqueue.ledger.in_force.surrogates import Off, Record
+from tierqueue.ledger.in_force.surrogates import Record, SwitchOff
 
 
 def test_a_surrogate_that_was_switched_off_is_wrong_until_it_leaves_the_policy() -> None:
-    off = Off("surrogate-abc", "tierqueue.classify", 1_700_000_000_000_000, Record(100, 23))
+    off = SwitchOff("surrogate-abc", "tierqueue.classify", 1_700_000_000_000_000, Record(100, 23))
     found = wrong(facts(ROUTING, surrogates_off=[off]))["surrogate_off"]
     assert "23 of the last 100 audited answers differed" in found.what
     assert "go to the model" in found.meanwhile
@@ -14,11 +14,11 @@ def test_a_surrogate_that_was_switched_off_is_wrong_until_it_leaves_the_policy()
 
 
 def test_rules_that_were_switched_off_are_wrong_and_those_that_somebody_retired_are_not() -> None:
-    off = Off("rule-abc", "tierqueue.classify", 1_700_000_000_000_000, Record(40, 9))
+    off = SwitchOff("rule-abc", "tierqueue.classify", 1_700_000_000_000_000, Record(40, 9))
     found = wrong(facts(ROUTING, surrogates_off=[off]))["rule_off"]
     assert "the rules for tierqueue.classify were switched off" in found.what
     assert "change the words or the table" in found.do
-    retired = Off("rule-abc", "tierqueue.classify", 1_700_000_000_000_000, Record(0, 0))
+    retired = SwitchOff("rule-abc", "tierqueue.classify", 1_700_000_000_000_000, Record(0, 0))
     assert "rule_off" not in wrong(facts(ROUTING, surrogates_off=[retired]))
 
 

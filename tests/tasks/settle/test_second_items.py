@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.accounting import audit, spending
-from tierqueue.ledger.accounting.spending import Asked
+from tierqueue.ledger.accounting.spending import SpendingQuery
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.contents.kept import Content
 from tierqueue.ledger.in_force import evidence
@@ -125,7 +125,7 @@ def test_a_share_of_accepted_items_is_answered_by_another_tier(ledger: Ledger) -
     after = {name: column_of(ledger, item_id, name) for name in before}
     assert after == before
     with ledger.read() as connection:
-        groups = {one.key: one for one in spending.spending(connection, "purpose", Asked())}
+        groups = {one.key: one for one in spending.spending(connection, "purpose", SpendingQuery())}
         assert audit.audit(connection) == []
         statuses = {one.name: one for one in ceiling_statuses(connection, database_now(connection))}
         assert len(list(learned(connection, "ticket", 1000))) == groups["work"].items

@@ -12,7 +12,7 @@ from tests.tasks.routing.tickets import policy
 from tierqueue.ledger.evaluation import labels
 from tierqueue.ledger.evaluation.labels import Label
 from tierqueue.ledger.in_force import surrogates
-from tierqueue.ledger.in_force.surrogates import Off, Record
+from tierqueue.ledger.in_force.surrogates import Record, SwitchOff
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts
 
@@ -75,7 +75,7 @@ def version(tierqueue: Command, tmp_path: Path) -> str:
     return usual.version
 
 
-def _off(ledger: Ledger, version: str) -> list[Off]:
+def _off(ledger: Ledger, version: str) -> list[SwitchOff]:
     with ledger.read() as connection:
         return surrogates.switched_off(connection, [version])
 
@@ -99,7 +99,7 @@ def test_one_that_its_audits_switched_off_stays_off(
     tierqueue: Command, ledger: Ledger, version: str
 ) -> None:
     with ledger.write() as connection:
-        surrogates.switch_off(connection, Off(version, TASK, 1, Record(100, 20)))
+        surrogates.switch_off(connection, SwitchOff(version, TASK, 1, Record(100, 20)))
     assert "its audits switched it off" in tierqueue.complaint("router", "promote", version)
     assert len(_off(ledger, version)) == 1
     assert "there is no surrogate or rules in the policy" in tierqueue.complaint(

@@ -8,7 +8,7 @@ from sqlalchemy import insert
 from tests.operations.cli.command import Command
 from tests.tasks.routing.rules.ruled import HOUSE, TASK, WORDS, stated, table_of, words
 from tierqueue.ledger.in_force import policies, policy_versions, surrogates
-from tierqueue.ledger.in_force.surrogates import Off, Record
+from tierqueue.ledger.in_force.surrogates import Record, SwitchOff
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import surrogate_audits
 from tierqueue.router.errors import InvalidPolicy
@@ -166,7 +166,7 @@ def test_rules_are_listed_with_what_their_audits_say(
     }
     assert f"{version}\t{TASK}\ttickets\tanswers\t3\t1\t90.0%\t1.0%" in tierqueue("router", "rules")
     with ledger.write() as connection:
-        surrogates.switch_off(connection, Off(version, TASK, 1, Record(3, 1)))
+        surrogates.switch_off(connection, SwitchOff(version, TASK, 1, Record(3, 1)))
     assert tierqueue.json("router", "rules")[0]["state"] == "switched off"
 
 

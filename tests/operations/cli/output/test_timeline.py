@@ -40,7 +40,7 @@ def test_what_an_operator_did_is_said_in_dollars(tierqueue: Command, moves: Move
         submit(connection, new, promise_of(new.id))
         die(connection, [Death(new.id, "cost_ceiling", "too expensive", {})], moves.now())
     with moves.ledger.write() as connection:
-        wanted = dead_letters.Wanted(reason="cost_ceiling", since=0)
+        wanted = dead_letters.DeadLetterQuery(reason="cost_ceiling", since=0)
         died_at = moves.row(new.id).ended_at
         dead_letters.replay(connection, [new.id], "ana", max_cost=50_000_000, chosen_by=wanted)
     assert "by ana, max_cost $0.05" in tierqueue("item", "show", new.id)

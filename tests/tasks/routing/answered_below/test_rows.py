@@ -13,7 +13,7 @@ from tests.tasks.routing.asked_again import ANSWER, RECEIPT, REUSE
 from tests.tasks.routing.rules.ruled import HOUSE, TASK, WORDS, stated, words
 from tests.tasks.routing.tickets import FOREIGN, KNOWN, LABELS, policy_text
 from tierqueue.ledger.in_force import reusable
-from tierqueue.ledger.in_force.reusable import Asked
+from tierqueue.ledger.in_force.reusable import ReuseKey
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -108,7 +108,7 @@ def test_an_earlier_answer_does_for_a_row(quoted: Any, ledger: Ledger) -> None:
         found = routes.submitted(connection, of_each(connection, None, 10), lock=False)
         chosen = choose_all(found, policy, at, {})
         (asks,) = Reuse(policy).asking(chosen, {item: new.arguments}, ()).values()
-        reusable.ask(connection, [Asked(asks.key, item)], at)
+        reusable.ask(connection, [ReuseKey(asks.key, item)], at)
         ended = {"state": "succeeded", "output": ANSWER, "receipt": RECEIPT, "ended_at": at}
         connection.execute(update(items).where(items.c.id == item).values(**ended))
     assert quoted(text, KNOWN, FOREIGN)[0] == {"reused": 1, "house": 1}
