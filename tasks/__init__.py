@@ -61,7 +61,7 @@ _HOME = {
     "extract_image": "tierqueue.tasks.kinds",
     "extract_document": "tierqueue.tasks.kinds.long_document",
     "feedback": "tierqueue.tasks.evaluation.feedback",
-    "IntoTable": "tierqueue.tasks.jobs.given_back.into_table",
+    "IntoTable": "tierqueue.tasks.jobs.export.into_table",
     "item_task": "tierqueue.tasks.submission.declare",
     "pending_reviews": "tierqueue.tasks.evaluation.review",
     "pipeline": "tierqueue.tasks.submission.pipeline",

@@ -20,7 +20,7 @@ from celery.signals import worker_init, worker_shutting_down
 from celery.signals import worker_shutdown as worker_stopped
 
 from tierqueue import migrations
-from tierqueue.ledger.contents import kept
+from tierqueue.ledger.contents import content_store
 from tierqueue.ledger.in_force import conditions, stated_limits, tier_concurrency
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger
@@ -59,7 +59,7 @@ from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
 from tierqueue.workers.limits.rates import Chosen
 from tierqueue.workers.limits.stated import StatedLimits
-from tierqueue.workers.process import as_started
+from tierqueue.workers.process import celery_options
 from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
@@ -88,7 +88,7 @@ def _chosen(ledger: Ledger) -> Chosen:
 
 def _contents(ledger: Ledger, hashes: Sequence[str]) -> Mapping[str, bytes]:
     with ledger.read() as connection:
-        return kept.read(connection, hashes)
+        return content_store.read(connection, hashes)
 
 
 class TierWorker:
@@ -113,7 +113,7 @@ class TierWorker:
         self._beat = ExitStack()
         self._policy_watch = PolicyWatch(app.installation, self._use)
         self._stopping = False
-        as_started.use(app, tier.value, GATE_POOL)
+        celery_options.use(app, tier.value, GATE_POOL)
         app.task(
             self._slice,
             name=names.SLICE,
@@ -142,7 +142,7 @@ class TierWorker:
         # is said until then is said as everything after it.
         sender.setup_logging()
         try:
-            as_started.check(self.app, self._tier.value, GatePool, sender.pool_cls)
+            celery_options.check(self.app, self._tier.value, GatePool, sender.pool_cls)
             self._build()
         except TierqueueError as error:
             self._undo()

@@ -19,7 +19,7 @@ from bench.batch_lane.live import end_leases, replies_to, written_of
 from bench.batch_lane.policies import policy_text
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.contents import kept
+from tierqueue.ledger.contents import content_store
 from tierqueue.ledger.lifecycle import claims, flows, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claimant
 from tierqueue.ledger.lifecycle.items import die, new_id, prepare, submit
@@ -151,7 +151,7 @@ class Plant:
 
     def _contents(self, hashes: Sequence[str]) -> Mapping[str, bytes]:
         with self.ledger.read() as connection:
-            return kept.read(connection, hashes)
+            return content_store.read(connection, hashes)
 
     def _checkpoint(self, name: str) -> None:
         if name in self.to_kill:

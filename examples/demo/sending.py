@@ -15,7 +15,7 @@ from tierqueue.operations.cli.output.job_progress import watch
 from tierqueue.router.errors import InvalidItem, TierqueueError
 from tierqueue.tasks import classify
 from tierqueue.tasks.app import app
-from tierqueue.tasks.jobs.given_back.results import every_result
+from tierqueue.tasks.jobs.export.results import every_result
 from tierqueue.tasks.jobs.submission import Submission
 
 _PATIENCE = 60.0

@@ -19,8 +19,8 @@ is its task type's own.
 """
 
 
-def keep(connection: Transaction, systems: Mapping[str, str], at: int) -> None:
-    """Keep instructions, by their versions, for whoever calls; ``at`` in epoch microseconds."""
+def store(connection: Transaction, systems: Mapping[str, str], at: int) -> None:
+    """Store instructions, by their versions, for whoever calls; ``at`` in epoch microseconds."""
     for version, system in sorted(systems.items()):
         new = upsert(connection, prompts).values(version=version, system=system, at=at)
         connection.execute(new.on_conflict_do_nothing())

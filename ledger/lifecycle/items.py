@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_insert, update_many, upsert
-from tierqueue.ledger.contents import kept
-from tierqueue.ledger.contents.kept import Content
+from tierqueue.ledger.contents import content_store
+from tierqueue.ledger.contents.content_store import Content
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.records import ATTEMPT, Attempt
 from tierqueue.ledger.results import promises, spent
@@ -118,7 +118,7 @@ def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str
     if promise is not None and not promises.make_once(connection, promise, at):
         return promises.items_of(connection, [promise.id])[0]
     insert_many(connection, items, [_row(new, at)])
-    kept.keep(connection, {new.id: new.contents}, at)
+    content_store.write(connection, {new.id: new.contents}, at)
     return new.id
 
 
@@ -176,7 +176,7 @@ def _submit_once(connection: Connection, new: NewItem, at: int) -> str:
             {"item": held.id, "idempotency_key": new.idempotency_key},
         )
     if held.id == new.id:
-        kept.keep(connection, {new.id: new.contents}, at)
+        content_store.write(connection, {new.id: new.contents}, at)
     return str(held.id)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, tuple_, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
-from tierqueue.ledger.contents import kept
+from tierqueue.ledger.contents import content_store
 from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.lifecycle import items as items_of_ledger
 from tierqueue.ledger.lifecycle import second_items
@@ -192,7 +192,7 @@ def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
     connection.execute(
         update(labels).where(among(labels.c.item_id)).values(corrected=None), {"ids": list(ids)}
     )
-    kept.drop(connection, ids)
+    content_store.drop(connection, ids)
     connection.execute(
         delete(refused_answers).where(among(refused_answers.c.item_id)), {"ids": list(ids)}
     )

@@ -8,7 +8,7 @@ from tierqueue.ledger.lifecycle.flows import is_urgent
 from tierqueue.ledger.lifecycle.routes import Ready
 from tierqueue.ledger.records import Fence
 from tierqueue.router.errors import Undecodable
-from tierqueue.tasks.outside import INT4, storable
+from tierqueue.tasks.bounded_values import INT4, storable
 
 URGENT_ITEMS = 8
 """Most items of a slice that somebody waits for: it is claimed as a whole."""

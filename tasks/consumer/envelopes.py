@@ -14,7 +14,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tierqueue.tasks.outside import Name, Text
+from tierqueue.tasks.bounded_values import Name, Text
 
 _log = structlog.get_logger(__name__)
 

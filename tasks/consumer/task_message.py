@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from typing_extensions import TypedDict
 
 from tierqueue.ledger.results.promises import Promise
-from tierqueue.tasks.outside import Count, Name
+from tierqueue.tasks.bounded_values import Count, Name
 from tierqueue.tasks.results.signatures import plain
 
 _MANY_STAMPS = 100

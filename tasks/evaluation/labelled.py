@@ -73,12 +73,12 @@ class LabelledSet:
             self.truths[row.number] = right
             self.groups[row.number] = "" if group is None else str(row.columns.get(group))
 
-    def keep(self, ledger: Ledger) -> None:
+    def store(self, ledger: Ledger) -> None:
         """Keep the instruction that its rows are asked under, for whoever calls."""
         if self._system is not None:
             with ledger.write() as connection:
                 system = {prompt_version(self._system): self._system}
-                prompts.keep(connection, system, database_now(connection))
+                prompts.store(connection, system, database_now(connection))
 
     def submission(self, tier: Tier | None) -> Submission:
         """The job that asks ``tier`` alone, ``None``: whoever the work would go to."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tierqueue.ledger.contents import kept
+from tierqueue.ledger.contents import content_store
 from tierqueue.ledger.lifecycle.items import Death, NewItem, die, prepare
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.operations.job_rows import JobRow
@@ -157,7 +157,9 @@ class Committing:
                 if len(job_rows.between(connection, self._job, first, last)) != there:
                     return False
                 items.write(connection)
-                kept.keep(connection, {made.new.id: made.new.contents for made in own}, now)
+                content_store.write(
+                    connection, {made.new.id: made.new.contents for made in own}, now
+                )
                 prepared.write(connection)
                 if self._goes_back:
                     keys = {row.number: self._keys[row.number] for row in rows}

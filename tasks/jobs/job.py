@@ -16,7 +16,7 @@ from tierqueue.tasks.submission.pieces import Pieces
 if TYPE_CHECKING:
     from tierqueue.ledger.job_records import Job as JobRecord
     from tierqueue.ledger.operations.jobs import Progress
-    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+    from tierqueue.tasks.jobs.export.into_table import IntoTable
     from tierqueue.tasks.jobs.outlook import Outlook
 
 _TICK_SECONDS = 0.5
@@ -91,8 +91,8 @@ class Job:
         dollars and ``item`` added; ``flat`` gives each field of an answer a column of its own,
         ``prefix`` stands before each added name. The file must be there.
         """
-        from tierqueue.tasks.jobs.given_back.answers import Shape
-        from tierqueue.tasks.jobs.given_back.results import JobResults
+        from tierqueue.tasks.jobs.export.answers import Shape
+        from tierqueue.tasks.jobs.export.results import JobResults
 
         yield from JobResults(app.installation.ledger, self._row(), Shape(prefix, flat)).rows()
 

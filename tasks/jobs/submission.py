@@ -23,7 +23,7 @@ from tierqueue.tasks.files.spooled.query import is_database
 from tierqueue.tasks.jobs import sampling
 from tierqueue.tasks.jobs.argument_text import cell_value, image_file
 from tierqueue.tasks.jobs.committing import Changed, Committing, Made, unusable
-from tierqueue.tasks.jobs.given_back.into_table import IntoTable, key_of
+from tierqueue.tasks.jobs.export.into_table import IntoTable, key_of
 from tierqueue.tasks.jobs.sampling import Layer
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.demands import NAMES

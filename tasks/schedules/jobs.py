@@ -14,7 +14,7 @@ from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Cancelled, InvalidItem
 from tierqueue.tasks.files.source import Reading
-from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+from tierqueue.tasks.jobs.export.into_table import IntoTable
 from tierqueue.tasks.jobs.submission import Submission
 from tierqueue.tasks.schedules.firing import task_of
 

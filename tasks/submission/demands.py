@@ -12,7 +12,7 @@ from tierqueue.router.item import MOST_NAME, TIERS, Fallback, Latency, Risk, Sen
 from tierqueue.router.money import NanoUSD, parse_usd
 from tierqueue.router.policy.duration import parse_duration
 from tierqueue.router.policy.policy_errors import plain_message
-from tierqueue.tasks.outside import Text
+from tierqueue.tasks.bounded_values import Text
 
 _MOST_MONEY = 2**63 - 1
 """The largest whole number both databases keep exactly."""

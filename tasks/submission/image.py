@@ -21,7 +21,7 @@ from tierqueue.router.images.headers import MOST_BYTES, header_of
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from tierqueue.ledger.contents.kept import Content
+    from tierqueue.ledger.contents.content_store import Content
 
 MOST_IMAGES = 20
 """Most images of one item; from more on, Anthropic takes smaller ones only."""
@@ -93,7 +93,7 @@ class Taking:
         """What the ledger is to keep of these images; raises ``ValueError`` where they are too
         many, or too large together.
         """
-        from tierqueue.ledger.contents.kept import Content
+        from tierqueue.ledger.contents.content_store import Content
 
         if len(images) > MOST_IMAGES:
             raise ValueError(f"it has {len(images)} images, and an item {MOST_IMAGES} at the most")

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from typing_extensions import ParamSpec
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.bounded_values import CallIds
 from tierqueue.tasks.broker import names
-from tierqueue.tasks.outside import CallIds
 from tierqueue.tasks.results.async_answer import ItemResult, Out_co
 from tierqueue.tasks.submission.demands import NAMES, invalid
 from tierqueue.tasks.submission.prompt import Prompt

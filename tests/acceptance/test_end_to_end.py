@@ -8,7 +8,7 @@ from celery import Celery, chain, chord, group
 from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.images import an_image
 from tests.waiting import until
-from tierqueue.ledger.contents import kept
+from tierqueue.ledger.contents import content_store
 from tierqueue.ledger.evaluation import second_answers
 from tierqueue.ledger.operations import erasure
 from tierqueue.router.errors import (
@@ -138,9 +138,9 @@ def test_an_image_goes_to_a_model_that_sees_and_is_gone_once_its_item_is_erased(
     (image,) = ask_image.prompt(row.arguments).images
     sha256 = image.rpartition(";")[2]
     with running.ledger.write() as connection:
-        assert kept.read(connection, [sha256]).keys() == {sha256}
+        assert content_store.read(connection, [sha256]).keys() == {sha256}
         erasure.erase(connection, [asked.id], by="me", why="asked")
-        assert kept.read(connection, [sha256]) == {}
+        assert content_store.read(connection, [sha256]) == {}
 
 
 def test_an_item_over_its_own_ceiling_is_never_sent(running: RunningSystem) -> None:

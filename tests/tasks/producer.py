@@ -90,7 +90,7 @@ class Producer:
         for _ in range(2):
             assert self.fulfil(pairs) == [promise.id for promise in owed]
 
-    def fulfil(self, owed: Sequence[fulfil.Owed]) -> list[str]:
+    def fulfil(self, owed: Sequence[fulfil.OwedPromise]) -> list[str]:
         """Tell everybody who is owed one of these; returns the ids of those that came true."""
         return fulfil.fulfil(self.app, self.ledger, self.app.installation.wakes.call, owed)
 

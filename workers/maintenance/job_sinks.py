@@ -16,9 +16,9 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS
-from tierqueue.tasks.jobs.given_back import answers
-from tierqueue.tasks.jobs.given_back.answers import Shape
-from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+from tierqueue.tasks.jobs.export import answers
+from tierqueue.tasks.jobs.export.answers import Shape
+from tierqueue.tasks.jobs.export.into_table import IntoTable
 
 _log = structlog.get_logger(__name__)
 

@@ -127,7 +127,7 @@ class RoutingStage:
                 self._applied = applied
             if applied is not None:
                 self._rolled_out_at = applied.at + ROLL_OUT_US
-            prompts.keep(connection, self._policy.prompts, now)
+            prompts.store(connection, self._policy.prompts, now)
             batches.route_anew(connection)
             self._measured = measure(connection, self._policy, now)
 
@@ -292,7 +292,7 @@ class RoutingStage:
             return
         self._rolled_out_at = applied.at + ROLL_OUT_US
         with self._ledger.write() as connection:
-            prompts.keep(connection, policy.prompts, database_now(connection))
+            prompts.store(connection, policy.prompts, database_now(connection))
             batches.route_anew(connection)
         self._taken(policy)
         # Only now: where the ledger was away, the next round takes all of it again.

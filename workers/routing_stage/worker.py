@@ -22,7 +22,7 @@ from tierqueue.tasks.schedules import jobs as scheduled_jobs
 from tierqueue.workers.maintenance import job_sinks, job_webhooks, upkeep
 from tierqueue.workers.maintenance.documents import Documents
 from tierqueue.workers.maintenance.expiry import Expiry
-from tierqueue.workers.process import as_started
+from tierqueue.workers.process import celery_options
 from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.ticker import Ticker
@@ -49,7 +49,7 @@ class RoutingWorker:
         self._documents: Documents | None = None
         self._heartbeat: Heartbeat | None = None
         self._tickers: list[Ticker] = []
-        as_started.use(app, names.ROUTING, "threads")
+        celery_options.use(app, names.ROUTING, "threads")
         app.task(
             self._wake,
             name=names.WAKE,
@@ -67,7 +67,7 @@ class RoutingWorker:
     def _start(self, sender: Any, **_: Any) -> None:
         # Celery only logs what a signal's receiver raises and would live on without a stage.
         try:
-            as_started.check(self._app, names.ROUTING, TaskPool, sender.pool_cls)
+            celery_options.check(self._app, names.ROUTING, TaskPool, sender.pool_cls)
             self._stage = self._build()
             self._expiry = self._build_expiry(self._stage)
             ledger = self._app.installation.ledger

@@ -270,7 +270,7 @@ def _ask(
     for name, labelled, tier in asked:
         if left is not None and left <= 0:
             break
-        labelled.keep(ledger)
+        labelled.store(ledger)
         submitted = labelled.submission(tier).submit(
             ledger,
             wake,

@@ -17,7 +17,7 @@ from tierqueue.router.item import TIERS, Latency, Risk, Sensitivity
 from tierqueue.router.policy.policy_errors import nearest, there_is_no
 
 if TYPE_CHECKING:
-    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+    from tierqueue.tasks.jobs.export.into_table import IntoTable
     from tierqueue.tasks.submission.item_task import ItemTask
     from tierqueue.tasks.submission.pieces import OnFailure, Pieces, Split
 
@@ -219,7 +219,7 @@ def into_table(
 
     Raises ``InvalidItem`` for half of what it takes.
     """
-    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+    from tierqueue.tasks.jobs.export.into_table import IntoTable
 
     if into is None:
         if table is not None:

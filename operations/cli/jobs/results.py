@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from tierqueue.ledger.job_records import Job
     from tierqueue.ledger.session import Ledger
     from tierqueue.tasks.files.source import Format
-    from tierqueue.tasks.jobs.given_back.answers import Shape
-    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
-    from tierqueue.tasks.jobs.given_back.results import JobResults, Summary
+    from tierqueue.tasks.jobs.export.answers import Shape
+    from tierqueue.tasks.jobs.export.into_table import IntoTable
+    from tierqueue.tasks.jobs.export.results import JobResults, Summary
 
 _CELLS = frozenset({"csv", "tsv", "parquet", "xlsx", "xlsm", "xls", "xlsb", "ods"})
 """Kinds of files whose rows are cells: an answer is a column for each of its fields there."""
@@ -92,8 +92,8 @@ def results(
     there, with those of the added columns that it has; killed and called again it writes the same.
     """
     from tierqueue.ledger.operations import jobs
-    from tierqueue.tasks.jobs.given_back.answers import Shape
-    from tierqueue.tasks.jobs.given_back.results import JobResults
+    from tierqueue.tasks.jobs.export.answers import Shape
+    from tierqueue.tasks.jobs.export.results import JobResults
 
     chosen = kind or (None if output is None else kind_of(output))
     sink = _sink(into, table, keys, prefix, output)
@@ -126,7 +126,7 @@ def results(
 
 
 def _answers(ledger: "Ledger", job_id: str, kind: str, output: Path | None) -> None:
-    from tierqueue.tasks.jobs.given_back.results import every_result
+    from tierqueue.tasks.jobs.export.results import every_result
 
     if kind not in KINDS:
         raise InvalidItem(f"answers without their source are {' or '.join(KINDS)}: say --format")
@@ -177,7 +177,7 @@ def _sink(
 
 def _fill(sink: "IntoTable", found: "JobResults", rows: Iterator[dict[str, Any]]) -> None:
     from tierqueue.ledger.operations.foreign_database import filled
-    from tierqueue.tasks.jobs.given_back.into_table import only_once
+    from tierqueue.tasks.jobs.export.into_table import only_once
 
     batch: list[dict[str, Any]] = []
     only_once(found.source, sink.key)

@@ -78,13 +78,13 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
     What all rows are asked, and the job's ceiling, are as they were.
     """
     from tierqueue.ledger.operations import jobs
-    from tierqueue.tasks.jobs.going_on import going_on
+    from tierqueue.tasks.jobs.resume import resume
 
     with opened() as ledger:
         with ledger.read() as connection:
             job = jobs.get(connection, job_named(connection, job_id))
         assert job is not None
-        submission, how = going_on(job, task_named(job.task))
+        submission, how = resume(job, task_named(job.task))
         submitted = submission.submit(
             ledger,
             wake,

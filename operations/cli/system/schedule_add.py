@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.ledger.operations.schedules import Schedule
     from tierqueue.tasks.files.source import Reading
-    from tierqueue.tasks.jobs.given_back.into_table import IntoTable
+    from tierqueue.tasks.jobs.export.into_table import IntoTable
     from tierqueue.tasks.submission.item_task import ItemTask
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}")

@@ -10,7 +10,7 @@ from tierqueue.tasks.files import json_lines
 from tierqueue.tasks.files.columns import named
 from tierqueue.tasks.files.plain import json_text
 from tierqueue.tasks.files.source import Reading, Source
-from tierqueue.tasks.files.spooled.kept import Kept
+from tierqueue.tasks.files.spooled.temporary_folder import TemporaryFolder
 
 _PREFIX = "env:"
 _ADDRESS = re.compile(r"[a-z0-9]+(\+[a-z0-9]+)?:/")
@@ -43,12 +43,12 @@ def read(path: Path, reading: Reading) -> Source:
     url = address(path)
     if reading.query is None:
         raise InvalidItem(f"{path.name} is a database: say which rows with --query 'SELECT …'")
-    kept = Kept()
-    rows = kept.folder / "rows.jsonl"
+    folder = TemporaryFolder()
+    rows = folder.path / "rows.jsonl"
     with rows.open("w", encoding="utf-8") as file:
         for names, values in foreign_database.rows(url, reading.query):
             columns = named("the query", names)
             file.write(json_text(dict(zip(columns, values, strict=True))) + "\n")
     if not rows.stat().st_size:
         raise InvalidItem("the query has no rows")
-    return kept.source(json_lines.read(rows, Reading()), path.name)
+    return folder.source(json_lines.read(rows, Reading()), path.name)

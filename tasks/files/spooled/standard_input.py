@@ -8,7 +8,7 @@ from pathlib import Path
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.files import json_lines, parquet, separated, workbook
 from tierqueue.tasks.files.source import Reading, Source
-from tierqueue.tasks.files.spooled.kept import Kept
+from tierqueue.tasks.files.spooled.temporary_folder import TemporaryFolder
 
 NAME = "standard input"
 
@@ -25,8 +25,8 @@ _BEGINNINGS: tuple[tuple[bytes, str, Callable[[Path, Reading], Source]], ...] = 
 
 def read(reading: Reading) -> Source:
     """What is written to standard input, to its end; raises ``InvalidItem`` where it is no job."""
-    kept = Kept()
-    path = kept.folder / "input"
+    folder = TemporaryFolder()
+    path = folder.path / "input"
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     with path.open("rb") as file:
@@ -34,6 +34,6 @@ def read(reading: Reading) -> Source:
     _, kind, reader = next(known for known in _BEGINNINGS if beginning.startswith(known[0]))
     path = path.rename(path.with_suffix(f".{kind}"))
     try:
-        return kept.source(reader(path, reading), NAME, f"read as {kind}")
+        return folder.source(reader(path, reading), NAME, f"read as {kind}")
     except InvalidItem as error:
         raise InvalidItem(error.message.replace(str(path), NAME)) from None

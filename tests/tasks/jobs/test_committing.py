@@ -15,8 +15,8 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import ceilings, items
 from tierqueue.tasks import classify
 from tierqueue.tasks.jobs import submission as module
-from tierqueue.tasks.jobs.given_back.answers import Shape
-from tierqueue.tasks.jobs.given_back.results import JobResults, every_result
+from tierqueue.tasks.jobs.export.answers import Shape
+from tierqueue.tasks.jobs.export.results import JobResults, every_result
 from tierqueue.tasks.jobs.submission import Submission, Submitted
 
 LABELS = ["billing", "login"]

@@ -20,7 +20,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import classify
 from tierqueue.tasks.files.source import Reading, SourceRow
-from tierqueue.tasks.jobs.going_on import going_on
+from tierqueue.tasks.jobs.resume import resume
 from tierqueue.tasks.jobs.sample_report import report
 from tierqueue.tasks.jobs.sampling import Layer, draw
 from tierqueue.tasks.jobs.submission import Submission, Submitted
@@ -100,13 +100,13 @@ def test_a_sample_is_a_job_that_goes_on_without_paying_its_rows_again(
     assert _submit(ledger, made, sample=layers).new == 0
     answer(ledger, lambda said: {"label": "billing"})
     assert _job(ledger, sampled.id)[1].over
-    again, how = going_on(_job(ledger, sampled.id)[0], classify)
+    again, how = resume(_job(ledger, sampled.id)[0], classify)
     done = _submit(ledger, again, **how)
     assert (done.id, done.resumed, done.new) == (sampled.id, True, 180)
     row, progress = _job(ledger, sampled.id)
     assert (row.complete, row.sample, progress.sampled) == (True, None, False)
     with pytest.raises(InvalidItem, match="has no rows to come"):
-        going_on(row, classify)
+        resume(row, classify)
 
 
 def test_the_same_command_without_a_sample_goes_on_too_and_a_cancelled_one_does_not(
@@ -130,7 +130,7 @@ def test_a_prompt_that_changed_since_the_sample_is_asked_anew(
     sampled = _submit(ledger, made, sample=made.draw(10, None))
     monkeypatch.setattr(type(classify), "prompt_version", "99")
     with pytest.raises(InvalidItem, match="asks another prompt than there is now"):
-        going_on(_job(ledger, sampled.id)[0], classify)
+        resume(_job(ledger, sampled.id)[0], classify)
 
 
 def test_a_column_that_is_not_there_is_refused(tickets: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_sample_of_a_query_goes_on_as_it_was_begun(
     made = Submission(classify, source, fixed, column="text", reading=reading)
     sampled = _submit(ledger, made, sample=made.draw(3, None))
     monkeypatch.chdir(tmp_path)  # a database is in no folder
-    again, how = going_on(_job(ledger, sampled.id)[0], classify)
+    again, how = resume(_job(ledger, sampled.id)[0], classify)
     assert _submit(ledger, again, **how).id == sampled.id
     assert _job(ledger, sampled.id)[1].submitted == 9
 

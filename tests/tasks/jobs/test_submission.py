@@ -13,7 +13,7 @@ from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import Cancelled, InvalidItem
 from tierqueue.tasks import ask_image, classify, complete, extract
-from tierqueue.tasks.jobs.given_back.results import every_result
+from tierqueue.tasks.jobs.export.results import every_result
 from tierqueue.tasks.jobs.submission import BATCH, Submission, Submitted
 
 LABELS = ["billing", "login"]

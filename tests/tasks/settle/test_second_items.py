@@ -9,7 +9,7 @@ from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.accounting import audit, spending
 from tierqueue.ledger.accounting.spending import SpendingQuery
 from tierqueue.ledger.ceilings.status import ceiling_statuses
-from tierqueue.ledger.contents.kept import Content
+from tierqueue.ledger.contents.content_store import Content
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.lifecycle import settlements
 from tierqueue.ledger.lifecycle.claims import Claim

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.images import an_image
-from tierqueue.ledger.contents import kept
+from tierqueue.ledger.contents import content_store
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import NewItem, new_id
 from tierqueue.ledger.session import Ledger
@@ -130,7 +130,7 @@ def test_an_item_brings_its_images_into_the_ledger(ledger: Ledger) -> None:
         row = items.get(connection, item.id)
         assert row is not None
         carried = connection.execute(select(item_contents)).all()
-        found = kept.read(connection, [carried[0].sha256])
+        found = content_store.read(connection, [carried[0].sha256])
     assert row.images == [[640, 480]]
     assert [link.item_id for link in carried] == [item.id]
     assert found == {carried[0].sha256: RED}

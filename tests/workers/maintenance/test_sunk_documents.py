@@ -12,8 +12,8 @@ from tests.workers.maintenance.sunk import failing, label, run, sink_of, submitt
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.tables import items
 from tierqueue.tasks import IntoTable, Pieces, ask
-from tierqueue.tasks.jobs.given_back.answers import Shape
-from tierqueue.tasks.jobs.given_back.results import JobResults
+from tierqueue.tasks.jobs.export.answers import Shape
+from tierqueue.tasks.jobs.export.results import JobResults
 from tierqueue.tasks.jobs.submission import Submission
 
 PAGES = [

@@ -227,8 +227,8 @@ def test_a_policy_is_taken_whole_although_the_ledger_was_away_in_the_middle(
     with ledger.write() as connection:
         policy_versions.apply(connection, after, text + SECOND_PROMPT, by="ada", reason=None)
     stage.round()
-    keep = Mock(side_effect=OperationalError("INSERT", None, Exception("the database restarts")))
-    monkeypatch.setattr(prompts, "keep", keep)
+    store = Mock(side_effect=OperationalError("INSERT", None, Exception("the database restarts")))
+    monkeypatch.setattr(prompts, "store", store)
     for _ in range(2):
         with pytest.raises(OperationalError):
             stage.round()

@@ -10,17 +10,17 @@ from pathlib import Path
 from tierqueue.tasks.files.source import Source, SourceRow
 
 
-class Kept:
+class TemporaryFolder:
     """A folder of this process alone: it is removed with this object, or at the process's end."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tierqueue."))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.path = Path(tempfile.mkdtemp(prefix="tierqueue."))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def source(self, found: Source, name: str, *notes: str) -> Source:
         """A source of a file in this folder, under the name of where it came from."""
 
-        def rows(_held: "Kept" = self) -> Iterator[SourceRow]:
+        def rows(_held: "TemporaryFolder" = self) -> Iterator[SourceRow]:
             return found.rows()
 
         return replace(found, name=name, rows=rows, notes=(*notes, *found.notes))

@@ -25,7 +25,7 @@ _AGAIN = (
 )
 
 
-def keep(connection: Connection, carried: Mapping[str, Sequence[Content]], at: int) -> None:
+def write(connection: Connection, carried: Mapping[str, Sequence[Content]], at: int) -> None:
     """Keep what new items (by id) carry, in the transaction in which they are committed.
 
     Raises ``InvalidItem`` for a content that is named and not kept, nor given.

@@ -14,8 +14,8 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import ask, classify, complete
-from tierqueue.tasks.jobs.given_back.answers import Shape
-from tierqueue.tasks.jobs.given_back.results import JobResults
+from tierqueue.tasks.jobs.export.answers import Shape
+from tierqueue.tasks.jobs.export.results import JobResults
 from tierqueue.tasks.jobs.submission import Submission
 from tierqueue.tasks.submission.pieces import Pieces
 

@@ -12,7 +12,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.pieces import Pieces
 
 
-def going_on(job: Job, task: ItemTask) -> tuple[Submission, dict[str, bool]]:
+def resume(job: Job, task: ItemTask) -> tuple[Submission, dict[str, bool]]:
     """The submission of a job that has rows to come, as it was begun, and how it is submitted.
 
     Raises ``InvalidItem`` where nothing is to come, or where what is asked has changed since.

@@ -16,8 +16,8 @@ from tierqueue.router.money import NOTHING, format_usd
 from tierqueue.router.policy.policy_errors import nearest
 from tierqueue.tasks.files.opening import open_source
 from tierqueue.tasks.files.source import Reading, Source, SourceRow
-from tierqueue.tasks.jobs.given_back import answers
-from tierqueue.tasks.jobs.given_back.answers import Shape
+from tierqueue.tasks.jobs.export import answers
+from tierqueue.tasks.jobs.export.answers import Shape
 from tierqueue.tasks.submission import fingerprint
 
 _PAGE = 500

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.ledger.placed import place
-from tierqueue.ledger.contents import kept
-from tierqueue.ledger.contents.kept import Content
+from tierqueue.ledger.contents import content_store
+from tierqueue.ledger.contents.content_store import Content
 from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import contents
@@ -30,13 +30,13 @@ RED, BLUE = content(b"red"), content(b"blue")
 def carry(ledger: Ledger, *carried: Content, state: str = "succeeded") -> str:
     item_id = place(ledger, state)
     with ledger.write() as connection:
-        kept.keep(connection, {item_id: carried}, 1)
+        content_store.write(connection, {item_id: carried}, 1)
     return item_id
 
 
 def there(ledger: Ledger) -> dict[str, bytes]:
     with ledger.read() as connection:
-        return kept.read(connection, [RED.sha256, BLUE.sha256])
+        return content_store.read(connection, [RED.sha256, BLUE.sha256])
 
 
 def how_many(ledger: Ledger) -> Any:
@@ -112,7 +112,7 @@ def test_who_comes_to_carry_what_is_just_being_dropped_has_it(ledger: Ledger) ->
 def test_what_somebody_is_just_coming_to_carry_is_not_dropped(ledger: Ledger) -> None:
     ended, new = carry(ledger, RED), place(ledger, "submitted")
     with ledger.write() as keeping:
-        kept.keep(keeping, {new: [RED]}, 2)
+        content_store.write(keeping, {new: [RED]}, 2)
         erased = beside(lambda: erase(ledger, ended))
     erased()
     assert there(ledger) == {RED.sha256: b"red"}
