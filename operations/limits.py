@@ -105,13 +105,13 @@ def last_seen(processes: Iterable[Process]) -> dict[str, ReportedUsage]:
     found: dict[str, ReportedUsage] = {}
     for process in processes:
         for scope, told in process.detail.get("limits", {}).items():
-            seen = _seen(told, process.silent)
+            seen = _reported_usage(told, process.silent)
             if scope not in found or seen.age < found[scope].age:
                 found[scope] = seen
     return found
 
 
-def _seen(told: Mapping[str, Any], silent: float) -> ReportedUsage:
+def _reported_usage(told: Mapping[str, Any], silent: float) -> ReportedUsage:
     age = told["ago"] + silent
     # What was used then has left the minute since.
     return ReportedUsage(age, told["used"] if age < _A_MINUTE else {}, told["learned"])

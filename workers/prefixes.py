@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-KEPT_SECONDS = 240.0
+CACHED_SECONDS = 240.0
 """Seconds after its last call for which a prefix counts as cached: a cache of five minutes has it
 still when what is sent now arrives."""
 
@@ -48,14 +48,14 @@ class Prefixes:
             ended = self._first.get(key)
             if ended is None:
                 async with self._alone(key):
-                    yield partial(self._keep, key)
+                    yield partial(self._remember, key)
                 return
             try:
                 async with asyncio.timeout(most):
                     await ended.wait()
             except TimeoutError:
                 pass
-        yield partial(self._keep, key)
+        yield partial(self._remember, key)
 
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
@@ -66,10 +66,10 @@ class Prefixes:
             del self._first[key]
             ended.set()
 
-    def _keep(self, key: str) -> None:
+    def _remember(self, key: str) -> None:
         now = self._clock()
         if len(self._cached) >= MOST:
             self._cached = {kept: until for kept, until in self._cached.items() if until > now}
             if len(self._cached) >= MOST:
                 self._cached.clear()
-        self._cached[key] = now + KEPT_SECONDS
+        self._cached[key] = now + CACHED_SECONDS

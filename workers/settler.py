@@ -87,11 +87,11 @@ class Ended:
 class Settler:
     """One thread a process. What ends while a transaction runs is settled by the next one.
 
-    ``free`` gives the limiter slots of a batch back; ``told`` is called after each commit with the
-    items that ended and their promises, ``hook`` of each bill above its bound (nano-dollars) and
-    of other models than were asked for. ``wake`` has the routing stage look, where some item of a
-    commit goes on or a deployment is held back otherwise than before: what has ended is no reason,
-    and a wake with the round it causes costs more than a call does.
+    ``free`` gives the limiter slots of a batch back; ``notify`` is called after each commit with
+    the items that ended and their promises, ``hook`` of each bill above its bound (nano-dollars)
+    and of other models than were asked for. ``wake`` has the routing stage check, where some item
+    of a commit goes on or a deployment is held back otherwise than before: what has ended is no
+    reason, and a wake with the round it causes costs more than a call does.
     A ledger that cannot be asked is asked again until it answers or the process ends: by then the
     lease has ended and the tick has booked the attempt.
 
@@ -105,7 +105,7 @@ class Settler:
         policy: Policy,
         breaker: Breaker,
         free: Callable[[Sequence[Ended]], None],
-        told: Callable[[Ends], None],
+        notify: Callable[[Ends], None],
         wake: Callable[[], None],
         hook: Callable[[Message], None],
         checkpoint: Checkpoint,
@@ -114,7 +114,7 @@ class Settler:
         self._policy = policy
         self._judge = Judge(ledger, breaker)
         self._free = free
-        self._told = told
+        self._notify = notify
         self._wake = wake
         self._alarms = Alarms(hook)
         self._observing = Observing(ledger, hook)
@@ -218,7 +218,7 @@ class Settler:
             self.stale += len(result.stale)
             for stale in result.stale:
                 _log.warning("stale_fence", item=stale.item_id, fence=stale.fence)
-        self._told(result.ends)
+        self._notify(result.ends)
         over = {ending.item_id for ending in result.ends.ended}
         if any(call.claim.item.id not in over for call in calls) or any(
             change.before.until != change.now.until for change in changes

@@ -63,7 +63,7 @@ from tierqueue.workers.process import celery_options
 from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
-from tierqueue.workers.process.policy_watch import PolicyWatch
+from tierqueue.workers.process.policy_follower import PolicyFollower
 from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.settler import Ended, Settler
 
@@ -111,7 +111,7 @@ class TierWorker:
         self._watches: list[Future[None]] = []
         self._loading: dict[str, Any] = {}
         self._beat = ExitStack()
-        self._policy_watch = PolicyWatch(app.installation, self._use)
+        self._policy_follower = PolicyFollower(app.installation, self._use)
         self._stopping = False
         celery_options.use(app, tier.value, GATE_POOL)
         app.task(
@@ -132,7 +132,7 @@ class TierWorker:
             raise RuntimeError("a slice came before the worker was ready")
         work = Slice.read(message)
         if work.deployment not in self._stations:
-            self._policy_watch.check()
+            self._policy_follower.check()
         outcomes = self._executor.run(work)
         self._checkpoint("before_ack")
         return outcomes
@@ -165,7 +165,7 @@ class TierWorker:
     def _build(self) -> None:
         settings, ledger = self.app.installation.settings, self.app.installation.ledger
         ledger.await_answer(lambda: migrations.check(ledger))
-        policies = ledger.await_answer(self._policy_watch.begin)
+        policies = ledger.await_answer(self._policy_follower.begin)
         policy = policies.own
         deployments = of_tier(policy, self._tier)
         built, refused = engines_of(deployments, self._build_engine, os.environ)
@@ -230,7 +230,7 @@ class TierWorker:
             loop=self._loop,
             alarms=Alarms(self._notify),
             observing=Observing(ledger, self._notify),
-            told=notify,
+            notify=notify,
             clock=ledger.now,
             checkpoint=self._checkpoint,
             contents=partial(_contents, ledger),
@@ -269,7 +269,7 @@ class TierWorker:
         collector.only_at_what_is_new()
         for name in sorted(refused):
             self._executor.report_keyless(name)
-        self._policy_watch.start()
+        self._policy_follower.start()
         _log.info("worker_ready", tier=self._tier.value, deployments=sorted(self._stations))
 
     def _gate_goes_by(self, built: Sequence[tuple[Deployment, Engine]]) -> TierConcurrency:
@@ -334,7 +334,7 @@ class TierWorker:
         self._loop.run(engine.start())
         self._engines.append(engine)
         # Kept: the loop itself holds its tasks by weak references only.
-        self._watches.append(self._loop.submit(self._watch(engine)))
+        self._watches.append(self._loop.submit(self._end_with(engine)))
 
     def _beats(self, detail: Callable[[], dict[str, Any]]) -> None:
         heartbeat = Heartbeat(self.app.installation.ledger, "worker", self._tier.value, detail)
@@ -363,7 +363,7 @@ class TierWorker:
         """SIGTERM: claim nothing more; end what still runs shortly before the grace period does."""
         if self._executor is None:
             return
-        self._policy_watch.stop()
+        self._policy_follower.stop()
         self._executor.drain()
         self._lane.stop()
         wait = max(0.5, self.app.installation.settings.grace - BEFORE_THE_END_SECONDS)
@@ -389,7 +389,7 @@ class TierWorker:
             except Exception as error:  # noqa: BLE001 - the other engines are closed all the same
                 _log.warning("engine_not_closed", error=type(error).__name__)
 
-    async def _watch(self, engine: Engine) -> None:
+    async def _end_with(self, engine: Engine) -> None:
         """An engine that is dead ends the worker: a supervisor starts both afresh."""
         why = await engine.failed()
         if not self._stopping:

@@ -56,7 +56,7 @@ class Judge:
 
     def judge(self, calls: Sequence[EndedCall], now: int) -> Judgement:
         """Say of each call whose fault it was, ``now`` (epoch µs) that they end together."""
-        seen = [self._seen(call, now) for call in calls]
+        seen = [self._fault_or_serving(call, now) for call in calls]
         events: dict[str, list[Served | Fault]] = {}
         for call, event in zip(calls, seen, strict=True):
             if event is not None:
@@ -93,7 +93,7 @@ class Judge:
             self._noted[change.now.deployment] = time.monotonic()
             log_change(change)
 
-    def _seen(self, call: EndedCall, now: int) -> Served | Fault | None:
+    def _fault_or_serving(self, call: EndedCall, now: int) -> Served | Fault | None:
         if not call.telling:
             return None
         draw = random.random()  # noqa: S311 - jitter

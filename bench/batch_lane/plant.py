@@ -143,7 +143,7 @@ class Plant:
             loop=self.loop,
             alarms=Alarms(lambda _: None),
             observing=Observing(self.ledger, lambda _: None),
-            told=_nothing,
+            notify=_nothing,
             clock=lambda: self.now,
             checkpoint=self._checkpoint,
             contents=self._contents,

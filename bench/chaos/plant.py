@@ -138,7 +138,7 @@ class Plant:
         self._begins: dict[int, int] = {}
         self._ready: set[int] = set()
         self._postgres: Any = None
-        self._keeper: threading.Thread | None = None
+        self._restarter: threading.Thread | None = None
 
     @contextmanager
     def running(self) -> Iterator["Plant"]:
@@ -212,8 +212,8 @@ class Plant:
         self.sandbox.wait_ready(60)
         for name in WORKERS:
             self._wait_ready(name)
-        self._keeper = threading.Thread(target=self._keep, daemon=True)
-        self._keeper.start()
+        self._restarter = threading.Thread(target=self._restart, daemon=True)
+        self._restarter.start()
 
     def _fork(self, name: str) -> None:
         kind = WORKERS[name]
@@ -251,7 +251,7 @@ class Plant:
                 raise RuntimeError(f"{name} did not start:\n{told[-2000:]}")
             pause.wait(0.05)
 
-    def _keep(self) -> None:
+    def _restart(self) -> None:
         """Start again what ended."""
         while not self._stopping.wait(0.2):
             for name in WORKERS:
@@ -260,8 +260,8 @@ class Plant:
 
     def _stop(self) -> None:
         self._stopping.set()
-        if self._keeper is not None:
-            self._keeper.join(70)
+        if self._restarter is not None:
+            self._restarter.join(70)
         if hasattr(self, "nursery"):
             self.nursery.close()
         if hasattr(self, "sandbox"):

@@ -11,7 +11,7 @@ from rich.console import Console
 from examples.demo import sample as samples
 from examples.demo.place import Place
 from examples.demo.summary import Case, Summary
-from tierqueue.operations.cli.output.job_progress import watch
+from tierqueue.operations.cli.output.job_progress import follow
 from tierqueue.router.errors import InvalidItem, TierqueueError
 from tierqueue.tasks import classify
 from tierqueue.tasks.app import app
@@ -74,7 +74,7 @@ def _job(path: Path, fixed: dict[str, Any], column: str | None, console: Console
         anew=True,
     )
     console.print(f"{submitted.total} rows of {path.name} are job {submitted.id}", markup=False)
-    watch(app.installation.ledger, submitted.id, console=console, patience=_PATIENCE)
+    follow(app.installation.ledger, submitted.id, console=console, patience=_PATIENCE)
     return submitted.id
 
 

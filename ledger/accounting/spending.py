@@ -109,7 +109,7 @@ def spending(connection: Transaction, by: str, asked: SpendingQuery) -> list[Spe
             func.count(fallen.distinct()),
         )
         .join(items, items.c.id == attempts.c.item_id)
-        .where(*_meant(asked))
+        .where(*_conditions(asked))
         .group_by(key, simulated)
         .order_by(key, simulated)
     )
@@ -143,7 +143,7 @@ def usages(
     rows = connection.execute(
         select(*columns, func.count())
         .join(items, items.c.id == attempts.c.item_id)
-        .where(*_meant(asked), attempts.c.usage.is_not(None))
+        .where(*_conditions(asked), attempts.c.usage.is_not(None))
         .where(*([attempts.c.outcome == "accepted"] if accepted else []))
         .group_by(*columns)
     )
@@ -219,7 +219,7 @@ def past(connection: Transaction, task: str, asked: SpendingQuery) -> dict[tuple
             ),
         )
         .join(items, items.c.id == attempts.c.item_id)
-        .where(*_meant(asked), items.c.task == task, attempts.c.ended_at.is_not(None))
+        .where(*_conditions(asked), items.c.task == task, attempts.c.ended_at.is_not(None))
         .group_by(attempts.c.deployment, simulated, attempts.c.item_id)
         .subquery()
     )
@@ -278,13 +278,13 @@ def first_call(connection: Transaction, asked: SpendingQuery) -> int | None:
     found = (
         select(func.min(attempts.c.started_at))
         .join(items, items.c.id == attempts.c.item_id)
-        .where(*_meant(asked))
+        .where(*_conditions(asked))
     )
     first: int | None = connection.execute(found).scalar()
     return first
 
 
-def _meant(asked: SpendingQuery) -> Sequence[ColumnElement[bool]]:
+def _conditions(asked: SpendingQuery) -> Sequence[ColumnElement[bool]]:
     meant = []
     if asked.since is not None:
         meant.append(attempts.c.started_at >= asked.since)

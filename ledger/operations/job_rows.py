@@ -86,7 +86,7 @@ def answering(
     return {fingerprint: item_id for fingerprint, (_, item_id) in asked.items()}
 
 
-def asked(connection: Transaction, run: str) -> Iterator[str]:
+def fingerprints(connection: Transaction, run: str) -> Iterator[str]:
     """The fingerprints of all items that ``answering`` finds for a new job of the run, with what
     has failed and without what was asked under a prompt of its own.
     """

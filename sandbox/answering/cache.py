@@ -54,7 +54,7 @@ class PromptCache:
                 else:
                     written += tokens - reached
                 reached = tokens
-            self._keep(key, now, mark.ttl)
+            self._store(key, now, mark.ttl)
         plain = input_tokens - cached - written - written_1h
         return Usage(input=plain, cached=cached, written=written, written_1h=written_1h)
 
@@ -69,14 +69,14 @@ class PromptCache:
             key = digest.digest()
             if self._has(key, came):
                 cached = tokens
-            self._keep(key, now, HOUR)
+            self._store(key, now, HOUR)
         return cached
 
     def _has(self, key: bytes, came: float) -> bool:
         span = self._kept.get(key)
         return span is not None and span.since <= came < span.until
 
-    def _keep(self, key: bytes, now: float, ttl: int) -> None:
+    def _store(self, key: bytes, now: float, ttl: int) -> None:
         if len(self._kept) >= KEPT_AT_MOST:
             self._kept = {kept: span for kept, span in self._kept.items() if span.until > now}
             if len(self._kept) >= KEPT_AT_MOST:

@@ -107,20 +107,20 @@ class Batches:
             case ("GET", "files", key, "content"):
                 return self._files.get(key).content
             case ("POST", "batches"):
-                return self._told(self._create(asked.body, now))
+                return self._batch_json(self._create(asked.body, now))
             case ("GET", "batches"):
                 found_batches = reversed(self._batches.values())
-                return _page([self._told(batch) for batch in found_batches], asked)
+                return _page([self._batch_json(batch) for batch in found_batches], asked)
             case ("GET", "batches", key):
-                return self._told(self._batch(key))
+                return self._batch_json(self._batch(key))
             case ("POST", "batches", key, "cancel"):
-                return self._told(self._cancel(self._batch(key), now))
+                return self._batch_json(self._cancel(self._batch(key), now))
         raise Refused(404, f"the sandbox has no {asked.method} {asked.path}")
 
     def _file(self, file: File) -> Json:
         return file.as_json()
 
-    def _told(self, batch: Batch) -> Json:
+    def _batch_json(self, batch: Batch) -> Json:
         return batch.as_json()
 
     def _batch(self, key: str) -> Batch:

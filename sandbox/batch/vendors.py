@@ -70,7 +70,7 @@ class AzureBatches(Batches):
         except requests.Invalid as full:
             raise Refused(400, full.errors[0]["message"], code="token_limit_exceeded") from None
 
-    def _told(self, batch: Batch) -> Json:
+    def _batch_json(self, batch: Batch) -> Json:
         if batch.status in OVER and batch.error_file is None:
             empty = self._files.add(f"{batch.id}_error.jsonl", "batch_output", b"", batch.created)
             batch.error_file = empty.id
@@ -108,13 +108,13 @@ class MistralBatches(Batches):
     def _routed(self, asked: BatchRequest, path: list[str], now: float) -> Answer:
         match (asked.method, *path):
             case ("POST", "batch", "jobs"):
-                return self._told(self._create(asked.body, now))
+                return self._batch_json(self._create(asked.body, now))
             case ("GET", "batch", "jobs"):
                 return self._paged(asked)
             case ("GET", "batch", "jobs", key):
-                return self._told(self._batch(key))
+                return self._batch_json(self._batch(key))
             case ("POST", "batch", "jobs", key, "cancel"):
-                return self._told(self._cancel(self._batch(key), now))
+                return self._batch_json(self._cancel(self._batch(key), now))
             case (_, "files", *_):
                 return super()._routed(asked, path, now)
         raise Refused(404, f"no Route matched with those values: {asked.method} {asked.path}")
@@ -143,11 +143,11 @@ class MistralBatches(Batches):
         shown = found[page * size : (page + 1) * size]
         return {
             "object": "list",
-            "data": [self._told(batch) for batch in shown],
+            "data": [self._batch_json(batch) for batch in shown],
             "total": len(found),
         }
 
-    def _told(self, batch: Batch) -> Json:
+    def _batch_json(self, batch: Batch) -> Json:
         return {
             "id": batch.id,
             "object": "batch",
@@ -201,12 +201,12 @@ class TogetherBatches(Batches):
             case ("GET", "files", key, "content"):
                 return Moved(f"{self.base}/store/{self._files.get(key).id}")
             case ("POST", "batches"):
-                return {"job": self._told(self._create(asked.body, now)), "warning": ""}
+                return {"job": self._batch_json(self._create(asked.body, now)), "warning": ""}
             case ("GET", "batches"):
-                return [self._told(batch) for batch in self._batches.values()]
+                return [self._batch_json(batch) for batch in self._batches.values()]
         return super()._routed(asked, path, now)
 
-    def _told(self, batch: Batch) -> Json:
+    def _batch_json(self, batch: Batch) -> Json:
         return {
             "id": batch.id,
             "input_file_id": batch.input_file,

@@ -30,7 +30,7 @@ _UNSUPPORTED = (
 
 def of_openai(parts: list[Json], model: str) -> int:
     """The tokens that these ``image_url`` parts count as."""
-    _seen("openai", model, parts)
+    _check_parts("openai", model, parts)
     tokens = 0
     for part in parts:
         told = part.get("image_url")
@@ -59,7 +59,7 @@ def of_openai(parts: list[Json], model: str) -> int:
 
 def of_anthropic(parts: list[Json], model: str) -> int:
     """The tokens that these ``image`` blocks count as."""
-    _seen("anthropic", model, parts)
+    _check_parts("anthropic", model, parts)
     most = _SIDE_OF_MANY if len(parts) > _MANY else _ANTHROPIC_SIDE
     tokens = 0
     for part in parts:
@@ -126,7 +126,7 @@ def area(width: int, height: int) -> int:
     return max(1, math.ceil(min(pixels, 1600 * 750) / 750))
 
 
-def _seen(api: Api, model: str, parts: list[Json]) -> None:
+def _check_parts(api: Api, model: str, parts: list[Json]) -> None:
     if parts and not any(fnmatchcase(model, pattern) for pattern in SEEING):
         said = "Invalid content type. image_url is only supported by certain models."
         raise Refused(400, said if api == "openai" else f"{model} does not support image input")

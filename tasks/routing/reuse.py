@@ -124,9 +124,9 @@ class Reuse:
     ) -> Asking | None:
         if item.task not in self._lives or held_back(item, route, paused):
             return None
-        return self.asked(item, arguments.get(item.id), route)
+        return self.asking_of(item, arguments.get(item.id), route)
 
-    def asked(
+    def asking_of(
         self, item: Item | NewItem, called: Mapping[str, Any] | None, demands: Routed | Demands
     ) -> Asking | None:
         """What an item asks; ``None`` where nobody else's answer may do for it."""

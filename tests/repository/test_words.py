@@ -57,28 +57,37 @@ def test_a_word_is_used_for_nothing_that_has_another(
     assert lines == [], f"say {INSTEAD[word]}"
 
 
-UNCLEAR = {"told", "said", "kept", "found", "look", "tell"}
+PACKAGES = ("router", "ledger", "tasks", "workers", "operations")
+UNCLEAR = {"told", "said", "kept", "keep", "found", "look", "tell", "asked", "seen", "meant"}
 """What a function is not called: who is notified, what is checked, what comes back?"""
 
+PARTICIPLES = {"Asked", "Begun", "Built", "Kept", "Off", "Owed", "Seen", "Stated", "Wanted"}
+"""What a class is not called: it holds a query, an observation, a run."""
 
-def test_a_function_says_what_it_does_or_what_it_gives(root: Path, tree: list[Path]) -> None:
+NO_MODULES = {"as_started", "given_back", "going_on", "kept", "outside", "said", "told", "unkept"}
+"""What a module or a folder is not called: it holds a store, an export, options."""
+
+
+def test_a_function_says_what_it_does_and_a_class_what_it_is(root: Path, tree: list[Path]) -> None:
     unclear = []
+    names = "|".join(UNCLEAR | PARTICIPLES)
     for path in tree:
-        if path.suffix != ".py" or path.parts[0] not in (
-            "router",
-            "ledger",
-            "tasks",
-            "workers",
-            "operations",
-        ):
+        if path.suffix != ".py" or path.parts[0] not in PACKAGES:
             continue
         text = (root / path).read_text(encoding="utf-8")
-        if not re.search(rf"def\s+_*({'|'.join(UNCLEAR)})_*\b", text):
+        if not re.search(rf"(def|class)\s+_*({names})_*\b", text):
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 unclear += [f"{path}:{node.lineno}"] if node.name.strip("_") in UNCLEAR else []
+            elif isinstance(node, ast.ClassDef):
+                unclear += [f"{path}:{node.lineno}"] if node.name.strip("_") in PARTICIPLES else []
     assert unclear == []
+
+
+def test_a_module_is_called_by_what_it_holds(tree: list[Path]) -> None:
+    ours = [path for path in tree if path.suffix == ".py" and path.parts[0] in PACKAGES]
+    assert [str(path) for path in ours if {*path.with_suffix("").parts} & NO_MODULES] == []
 
 
 UNIT = re.compile(r"(micro|milli|)seconds?\b", re.IGNORECASE)
@@ -87,9 +96,8 @@ SAYS_IT = re.compile(r"(SECONDS?|_US|_MS)$")
 
 def test_a_duration_has_its_unit_in_its_name(root: Path, tree: list[Path]) -> None:
     silent = set()
-    packages = ("router", "ledger", "tasks", "workers", "operations")
     for path in tree:
-        if path.suffix != ".py" or path.parts[0] not in packages:
+        if path.suffix != ".py" or path.parts[0] not in PACKAGES:
             continue
         body = ast.parse((root / path).read_text(encoding="utf-8")).body
         for stated, after in pairwise(body):

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tierqueue.workers.prefixes import KEPT_SECONDS, Prefixes
+from tierqueue.workers.prefixes import CACHED_SECONDS, Prefixes
 
 
 class Clock:
@@ -85,7 +85,7 @@ def test_who_shares_no_prefix_or_another_one_waits_for_nobody() -> None:
     run(scene)
 
 
-@pytest.mark.parametrize("later", [0.0, KEPT_SECONDS - 1, KEPT_SECONDS + 1])
+@pytest.mark.parametrize("later", [0.0, CACHED_SECONDS - 1, CACHED_SECONDS + 1])
 def test_what_is_cached_is_waited_for_only_once_it_may_be_forgotten(later: float) -> None:
     async def scene(calls: Calls, clock: Clock, group: asyncio.TaskGroup) -> None:
         group.create_task(calls.one("a", "prefix"))
@@ -96,7 +96,7 @@ def test_what_is_cached_is_waited_for_only_once_it_may_be_forgotten(later: float
         for name in ("b", "c"):
             group.create_task(calls.one(name, "prefix"))
         await settle()
-        assert calls.begun == (["a", "b"] if later > KEPT_SECONDS else ["a", "b", "c"])
+        assert calls.begun == (["a", "b"] if later > CACHED_SECONDS else ["a", "b", "c"])
         calls.end("b")
         await settle()
         calls.end("c")

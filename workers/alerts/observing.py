@@ -33,7 +33,7 @@ class Observing:
         new = {
             one
             for deployment, outcome in ended
-            for one in _seen(deployment, outcome)
+            for one in _observations(deployment, outcome)
             if now - self._written.get(one, 0) > EVERY_US
         }
         if len(self._written) > _REMEMBERED:
@@ -59,7 +59,7 @@ class Observing:
             self._hook({"what": "served_model_changed", **said})
 
 
-def _seen(deployment: Deployment, outcome: Outcome) -> list[Observation]:
+def _observations(deployment: Deployment, outcome: Outcome) -> list[Observation]:
     if isinstance(outcome, Accepted):
         served, without = outcome.completed.model_served, outcome.completed.without
     elif isinstance(outcome, Rejected) and outcome.model_served is not None:

@@ -39,7 +39,7 @@ class Collector:
         ledger: Ledger,
         types: Mapping[str, Any],
         loop: EventLoopThread,
-        told: Callable[[Ends], None],
+        notify: Callable[[Ends], None],
         clock: Callable[[], int],
         checkpoint: Checkpoint,
         contents: Contents,
@@ -48,7 +48,7 @@ class Collector:
         self._ledger = ledger
         self._types = types
         self._loop = loop
-        self._told = told
+        self._notify = notify
         self._clock = clock
         self._checkpoint = checkpoint
         self._contents = contents
@@ -94,7 +94,7 @@ class Collector:
                 held = (batch_id, deployment.name, claims.claimed, self._worker, now, LEASE_US)
                 batches.form(connection, *held)
         self._checkpoint("batch_formed")
-        self._told(claims.ends)
+        self._notify(claims.ends)
         if claims.claimed:
             size = len(claims.claimed)
             _log.info("batch_formed", batch=batch_id, deployment=deployment.name, items=size)

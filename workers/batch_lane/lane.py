@@ -57,7 +57,7 @@ and is never to be made again."""
 class Lane:
     """The batches of the deployments of one process.
 
-    ``clock`` says the time in epoch microseconds, ``told`` is called after each commit with the
+    ``clock`` says the time in epoch microseconds, ``notify`` is called after each commit with the
     items that ended. ``contents`` reads the bytes of images by their hashes.
     """
 
@@ -72,7 +72,7 @@ class Lane:
         loop: EventLoopThread,
         alarms: Alarms,
         observing: Observing,
-        told: Callable[[Ends], None],
+        notify: Callable[[Ends], None],
         clock: Callable[[], int],
         checkpoint: Checkpoint,
         contents: Contents,
@@ -94,7 +94,7 @@ class Lane:
             loop=loop,
             alarms=alarms,
             observing=observing,
-            told=told,
+            notify=notify,
             clock=clock,
             checkpoint=checkpoint,
         )
@@ -103,7 +103,7 @@ class Lane:
             ledger=ledger,
             types=types,
             loop=loop,
-            told=told,
+            notify=notify,
             clock=clock,
             checkpoint=checkpoint,
             contents=contents,

@@ -81,7 +81,7 @@ class BatchSettler:
         loop: EventLoopThread,
         alarms: Alarms,
         observing: Observing,
-        told: Callable[[Ends], None],
+        notify: Callable[[Ends], None],
         clock: Callable[[], int],
         checkpoint: Checkpoint,
     ) -> None:
@@ -90,7 +90,7 @@ class BatchSettler:
         self._loop = loop
         self._alarms = alarms
         self._observing = observing
-        self._told = told
+        self._notify = notify
         self._clock = clock
         self._checkpoint = checkpoint
 
@@ -177,4 +177,4 @@ class BatchSettler:
         for settled in written:
             self._alarms.check(deployment, settled)
         self._observing.replies([(deployment, outcome) for _, outcome in outcomes], now)
-        self._told(result.ends)
+        self._notify(result.ends)

@@ -97,7 +97,7 @@ class FileBatches(ABC):
         try:
             made = await self._client.post(
                 self.path,
-                body=self._asked(name, input_file),
+                body=self._creation(name, input_file),
                 cast_to=httpx2.Response,
                 options={"timeout": SECONDS},
             )
@@ -109,7 +109,7 @@ class FileBatches(ABC):
             raise NotUnderstood("a batch was made, and the reply does not say which") from None
 
     @abstractmethod
-    def _asked(self, name: str, input_file: str) -> dict[str, Any]:
+    def _creation(self, name: str, input_file: str) -> dict[str, Any]:
         """What a batch is asked for with."""
 
     def _created(self, told: Told) -> Told:

@@ -32,7 +32,7 @@ class MistralBatches(FileBatches):
         asked.pop("model", None)
         return json.dumps({"custom_id": key, "body": asked}).encode()
 
-    def _asked(self, name: str, input_file: str) -> dict[str, Any]:
+    def _creation(self, name: str, input_file: str) -> dict[str, Any]:
         return {
             "input_files": [input_file],
             "endpoint": self.endpoint,

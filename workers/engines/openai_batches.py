@@ -10,7 +10,7 @@ from tierqueue.workers.engines.http import wire
 class OpenAIBatches(FileBatches):
     """The batches of one deployment."""
 
-    def _asked(self, name: str, input_file: str) -> dict[str, Any]:
+    def _creation(self, name: str, input_file: str) -> dict[str, Any]:
         return {
             "input_file_id": input_file,
             "endpoint": self.endpoint,
@@ -26,9 +26,9 @@ class AzureBatches(OpenAIBatches):
     https://learn.microsoft.com/azure/foundry/openai/how-to/batch
     """
 
-    def _asked(self, name: str, input_file: str) -> dict[str, Any]:
+    def _creation(self, name: str, input_file: str) -> dict[str, Any]:
         # Its guide says the path of the batch without the version that stands in each line.
-        return super()._asked(name, input_file) | {"endpoint": "/chat/completions"}
+        return super()._creation(name, input_file) | {"endpoint": "/chat/completions"}
 
     async def ready(self, input_file: str) -> bool:
         """Whether the file was looked through. Raises ``BatchRefused`` where it cannot be used."""

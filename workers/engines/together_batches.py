@@ -29,7 +29,7 @@ class TogetherBatches(FileBatches):
         )
         return wire.body_of(sent)
 
-    def _asked(self, name: str, input_file: str) -> dict[str, Any]:
+    def _creation(self, name: str, input_file: str) -> dict[str, Any]:
         del name
         return {
             "input_file_id": input_file,

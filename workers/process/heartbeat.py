@@ -20,7 +20,7 @@ BEAT_SECONDS = 2.0
 
 _MINUTE = 60.0
 
-Told = Callable[[], Mapping[str, Any]]
+Detail = Callable[[], Mapping[str, Any]]
 """What a process tells of itself: ``counts`` (so far), ``moments`` (epoch µs) and whatever else."""
 
 
@@ -31,12 +31,12 @@ class Heartbeat:
     cannot be asked is asked again at the next beat.
     """
 
-    def __init__(self, ledger: Ledger, kind: str, tier: str | None, told: Told) -> None:
+    def __init__(self, ledger: Ledger, kind: str, tier: str | None, detail: Detail) -> None:
         self.id = f"{tier or kind}@{socket.gethostname()}:{os.getpid()}"
         self._ledger = ledger
         self._kind = kind
         self._tier = tier
-        self._told = told
+        self._own_detail = detail
         self._counts: deque[tuple[float, dict[str, int]]] = deque()
         self._ticker = Ticker("heartbeat", self._beat, BEAT_SECONDS)
 
@@ -59,7 +59,7 @@ class Heartbeat:
             progress.beat(connection, self.id, kind=self._kind, tier=self._tier, detail=detail)
 
     def _detail(self) -> dict[str, Any]:
-        told, now = dict(self._told()), time.monotonic()
+        told, now = dict(self._own_detail()), time.monotonic()
         counts = dict(told.get("counts", {}))
         self._counts.append((now, counts))
         while self._counts[0][0] < now - _MINUTE:

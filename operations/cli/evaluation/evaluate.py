@@ -262,7 +262,7 @@ def _ask(
     """
     from rich.console import Console
 
-    from tierqueue.operations.cli.output.job_progress import watch
+    from tierqueue.operations.cli.output.job_progress import follow
     from tierqueue.tasks.evaluation.ways import measured
 
     ways: list[Way] = []
@@ -281,7 +281,7 @@ def _ask(
         )
         if not as_json:
             say(f"{name}: job {submitted.id}, {submitted.new:,} new, {submitted.reused:,} reused")
-        last = watch(ledger, submitted.id, console=Console(soft_wrap=True, stderr=True))
+        last = follow(ledger, submitted.id, console=Console(soft_wrap=True, stderr=True))
         if left is not None:
             left -= last.spent + last.booked
         ways.append(measured(ledger, labelled, name, submitted.id))

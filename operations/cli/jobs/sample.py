@@ -51,13 +51,13 @@ def print_report(
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
     from tierqueue.operations.cli.input.policies import applied_or_file
-    from tierqueue.operations.cli.output.job_progress import watch
+    from tierqueue.operations.cli.output.job_progress import follow
     from tierqueue.tasks.jobs.quote import most_after
     from tierqueue.tasks.jobs.sample_report import report
 
     with ledger.read() as connection:
         policy = applied_or_file(connection)
-    watch(ledger, job_id, console=Console(soft_wrap=True, stderr=True))
+    follow(ledger, job_id, console=Console(soft_wrap=True, stderr=True))
     with ledger.read() as connection:
         in_force, now = tier_concurrency.all_concurrency(connection), database_now(connection)
     more = most_after(submission.drawn(layers), policy, now)

@@ -51,15 +51,14 @@ def wait(job_id: str, *, as_json: bool) -> None:
     """Wait for a job as the command does; raises ``Exit`` of click where not all succeeded."""
     from rich.console import Console
 
-    from tierqueue.operations.cli.output.job_progress import sink_line, watch_sink
-    from tierqueue.operations.cli.output.job_progress import watch as follow
+    from tierqueue.operations.cli.output.job_progress import follow, follow_sink, sink_line
 
     with opened() as ledger:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)
         console = Console(soft_wrap=True)
         last = follow(ledger, job_id, console=console, as_json=as_json)
-        back = watch_sink(ledger, job_id, last, console=console, as_json=as_json)
+        back = follow_sink(ledger, job_id, last, console=console, as_json=as_json)
         for told in sink_line(ledger, job_id, last):
             say(told, err=True)
     if last.stopped:

@@ -27,7 +27,7 @@ class LongRows:
     only: int = 0
     alone: int = 0
 
-    def watched(
+    def counting(
         self,
         made: "Iterable[tuple[NewItem, Death | None]]",
         both_ways: "Callable[[NewItem], Splitting | None]",

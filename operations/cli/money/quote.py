@@ -138,7 +138,7 @@ def quote(
             return [replace(new, split=None)] if whole else document.calls
 
         below = RowsBelow(ledger, first, now, submission.run())
-        made = long.watched(submission.made(), both_ways)
+        made = long.counting(submission.made(), both_ways)
         found = quoted(made, policy, past, in_force, now, measured, calls_of, below)
     if as_json:
         _emit(found, limit, long, policy)

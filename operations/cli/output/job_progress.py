@@ -29,7 +29,7 @@ paused = time.sleep
 Said = Callable[[jobs.Progress, Outlook], None]
 
 
-def watch(
+def follow(
     ledger: Ledger,
     job_id: str,
     *,
@@ -188,7 +188,7 @@ def sink_line(ledger: Ledger, job_id: str, now: jobs.Progress) -> list[str]:
     return words
 
 
-def watch_sink(
+def follow_sink(
     ledger: Ledger, job_id: str, last: jobs.Progress, *, console: Console, as_json: bool
 ) -> bool:
     """Tell how the rows of a job that is over get back into their table until all are written or

@@ -57,7 +57,7 @@ def erase(
     if bool(item_ids) == (metadata is not None):
         raise click.UsageError("erase either items by --item or all that --metadata chooses")
     with opened() as ledger:
-        ids = _meant(ledger, item_ids, metadata)
+        ids = _selection(ledger, item_ids, metadata)
         # The key alone is recorded: its value may be what is to be forgotten.
         why = "by id" if metadata is None else f"by metadata {metadata.partition('=')[0]}"
         done = erasure.Erased(0, [], rewritten=False)
@@ -78,7 +78,7 @@ def erase(
         raise click.exceptions.Exit(1)
 
 
-def _meant(ledger: Ledger, item_ids: tuple[str, ...], metadata: str | None) -> list[str]:
+def _selection(ledger: Ledger, item_ids: tuple[str, ...], metadata: str | None) -> list[str]:
     from tierqueue.ledger.operations import erasure
 
     if metadata is None:

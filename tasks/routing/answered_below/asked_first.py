@@ -93,7 +93,7 @@ class AskedFirst:
         called = (item, demands.floor, arguments, self._off)
         return Foreseen(
             _first(self._rules.offer(*called), draw),
-            self.reuse.asked(item, arguments, demands),
+            self.reuse.asking_of(item, arguments, demands),
             _first(self._surrogates.offer(*called), draw),
         )
 

@@ -29,7 +29,7 @@ class RowsBelow:
         self._seen: set[int] = set()
         if run is not None:
             with ledger.read() as connection:
-                self._seen.update(map(_number, job_rows.asked(connection, run)))
+                self._seen.update(map(_number, job_rows.fingerprints(connection, run)))
 
     def answers(self, new: NewItem, routed: Routes, number: int) -> First | None:
         """Who answers the row; ``None``: a model. What is audited, and asked under another prompt,

@@ -24,8 +24,8 @@ def _processes(ledger: Ledger) -> list[Process]:
         return progress.snapshot(connection).processes
 
 
-def _beating(ledger: Ledger, told: Callable[[], dict[str, Any]]) -> Heartbeat:
-    beat = Heartbeat(ledger, "worker", "gpu", told)
+def _beating(ledger: Ledger, detail: Callable[[], dict[str, Any]]) -> Heartbeat:
+    beat = Heartbeat(ledger, "worker", "gpu", detail)
     beat.start()
     until(lambda: _processes(ledger))
     return beat
@@ -54,13 +54,13 @@ def test_what_a_process_counts_only_later_is_of_the_last_minute_too(ledger: Ledg
 def test_a_beat_that_fails_is_followed_by_the_next(ledger: Ledger) -> None:
     broken = threading.Event()
 
-    def told() -> dict[str, Any]:
+    def detail() -> dict[str, Any]:
         if not broken.is_set():
             broken.set()
             raise RuntimeError("not ready")
         return {}
 
-    beat = _beating(ledger, told)
+    beat = _beating(ledger, detail)
     assert broken.is_set()
     beat.stop()
 

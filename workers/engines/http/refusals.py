@@ -99,7 +99,7 @@ def of_flex(refusal: Refusal, response: httpx2.Response, call: Call) -> FlexRefu
 
 def says_too_long(message: str, call: Call) -> bool:
     """Whether an error's message says that the context window does not hold the request."""
-    return vendor_phrases.says(vendor_phrases.TOO_LONG, [message[:_MOST_READ]], _asked(call))
+    return vendor_phrases.says(vendor_phrases.TOO_LONG, [message[:_MOST_READ]], _quotable(call))
 
 
 def names(parameter: str, response: httpx2.Response, call: Call) -> bool:
@@ -107,7 +107,7 @@ def names(parameter: str, response: httpx2.Response, call: Call) -> bool:
     if response.status_code not in (400, 403, 422):
         return False
     said = response.content[:_MOST_READ].lower()
-    quoted = any(parameter in text.lower() for text in _asked(call))
+    quoted = any(parameter in text.lower() for text in _quotable(call))
     return parameter.encode() in said and not quoted
 
 
@@ -181,7 +181,7 @@ def _refusal(
     about_request = status in (400, 403, 412, 413, 422, 500)
 
     def says(phrases: re.Pattern[str]) -> bool:
-        return about_request and vendor_phrases.says(phrases, messages, _asked(call))
+        return about_request and vendor_phrases.says(phrases, messages, _quotable(call))
 
     too_long = not vendor_codes.TOO_LONG.isdisjoint(known) or says(vendor_phrases.TOO_LONG)
     metadata = error.get("metadata")
@@ -258,7 +258,7 @@ def _after(error: Mapping[str, Any], headers: httpx2.Headers) -> float | None:
     return wire.retry_after(found) if after is None else after
 
 
-def _asked(call: Call) -> Iterator[str]:
+def _quotable(call: Call) -> Iterator[str]:
     """All that an error may quote of the request."""
     yield from (call.system, call.prefix, call.question)
     if call.schema is not None:

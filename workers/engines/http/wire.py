@@ -100,7 +100,7 @@ LISTENER: ContextVar[Listener | None] = ContextVar("LISTENER", default=None)
 """Who listens to the reply of the call in this context."""
 
 
-async def _watch(event: str, _info: Mapping[str, Any]) -> None:
+async def _note_begin(event: str, _info: Mapping[str, Any]) -> None:
     if event.endswith("send_request_headers.started"):
         sending = SENDING.get(None)
         if sending is None:  # no call, and so nothing that could be billed
@@ -115,7 +115,7 @@ async def _mark(request: httpx2.Request) -> None:
     if (into := RECORDED.get()) is not None:
         into.append(request.content)
         raise Recorded
-    request.extensions = {**request.extensions, "trace": _watch}
+    request.extensions = {**request.extensions, "trace": _note_begin}
 
 
 class TooLarge(httpx2.ReadError):

@@ -59,7 +59,7 @@ class Launched:
             core.kill()
             await asyncio.to_thread(core.join)
         _end_messaging(self.llm.engine_core.resources)
-        orphans.unwatch(self.watcher)
+        orphans.end_watcher(self.watcher)
         with contextlib.suppress(asyncio.CancelledError, Exception):
             if self.llm.output_handler is not None:
                 await asyncio.wait([self.llm.output_handler], timeout=5)
@@ -96,7 +96,7 @@ def launch(
     whole = {**more(options), **options}
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
     others = set(multiprocessing.active_children())
-    watcher = orphans.watch()
+    watcher = orphans.start_watcher()
     llm: Any = None
     try:
         told = steps.listener(load)

@@ -47,12 +47,12 @@ def started(process: int) -> str:
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
 
 
-def watch() -> subprocess.Popen[bytes]:
+def start_watcher() -> subprocess.Popen[bytes]:
     """Have this process's engine cores killed once it is dead, however it dies.
 
     From before they are started: one that is still loading would wait for minutes. The watcher is
-    a small process of its own: ``settle`` tells it that all are there, ``unwatch`` that all has
-    ended well.
+    a small process of its own: ``set_processes`` tells it that all are there, ``end_watcher`` that
+    all has ended well.
     """
     # Its own session, so that a signal to the worker's group does not end the watcher first.
     watcher = subprocess.Popen(  # noqa: S603 - our own interpreter and our own text
@@ -79,10 +79,10 @@ def end(watcher: subprocess.Popen[bytes]) -> None:
     assert watcher.stdin is not None
     watcher.stdin.close()
     watcher.wait()
-    unwatch(watcher)
+    end_watcher(watcher)
 
 
-def unwatch(watcher: subprocess.Popen[bytes]) -> None:
+def end_watcher(watcher: subprocess.Popen[bytes]) -> None:
     """End the watcher without a kill; safe to call twice."""
     watcher.kill()
     watcher.wait()

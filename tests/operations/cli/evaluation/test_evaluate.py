@@ -55,13 +55,13 @@ def _answered(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "set.csv").write_text(
         "text,label\na card,card\nmy login,login\nwhat?,card\nhm,card\n", encoding="utf-8"
     )
-    usual = job_progress.watch
+    usual = job_progress.follow
 
     def watch(at: Ledger, job_id: str, **how: Any) -> Any:
         answer(at, _told)
         return usual(at, job_id, **how)
 
-    monkeypatch.setattr(job_progress, "watch", watch)
+    monkeypatch.setattr(job_progress, "follow", watch)
 
 
 def _items(ledger: Ledger) -> int:

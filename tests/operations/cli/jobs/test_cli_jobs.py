@@ -149,13 +149,13 @@ def test_a_sample_says_what_the_file_will_come_to_and_the_job_goes_on(
     policy.write_text(ONE_DEPLOYMENT, "utf-8")
     monkeypatch.setenv("TIERQUEUE_POLICY", str(policy))
     spent = 2_000_000
-    follow = job_progress.watch
+    follow = job_progress.follow
 
     def answered(*asked: Any, **how: Any) -> jobs.Progress:
         answer(moves.ledger, lambda said: {"label": "a"}, spent=spent)
         return follow(*asked, **how)
 
-    monkeypatch.setattr(job_progress, "watch", answered)
+    monkeypatch.setattr(job_progress, "follow", answered)
     words = ("--task", "tierqueue.classify", "--column", "body", "--set", "labels=a,b")
     told = tierqueue.json("job", "submit", str(path), *words, "--sample", "10")
     assert (told["sampled"], told["total"], told["accepted"]) == (10, 100, 10)

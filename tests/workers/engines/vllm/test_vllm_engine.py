@@ -207,7 +207,7 @@ def test_a_killed_worker_takes_its_engine_core_along() -> None:
         f"""
         import subprocess, sys
         from tierqueue.workers.engines.vllm import orphans
-        watcher = orphans.watch()
+        watcher = orphans.start_watcher()
         core = subprocess.Popen([sys.executable, "-c", {_CORE!r}], stdout=subprocess.PIPE)
         core.stdout.readline()
         orphans.set_processes(watcher, [core.pid])
@@ -224,7 +224,7 @@ def test_a_worker_that_is_killed_while_its_engine_loads_takes_that_along() -> No
         f"""
         import subprocess, sys
         from tierqueue.workers.engines.vllm import orphans
-        watcher = orphans.watch()
+        watcher = orphans.start_watcher()
         started = "from multiprocessing.spawn import spawn_main\\n" + {_CORE!r}
         core = subprocess.Popen([sys.executable, "-c", started], stdout=subprocess.PIPE)
         core.stdout.readline()
@@ -264,9 +264,9 @@ def _ended(process: psutil.Process) -> bool:
 @pytest.mark.processes
 def test_an_unwatched_process_lives_on() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        watcher = orphans.watch()
+        watcher = orphans.start_watcher()
         orphans.set_processes(watcher, [process.pid])
-        orphans.unwatch(watcher)
-        orphans.unwatch(watcher)
+        orphans.end_watcher(watcher)
+        orphans.end_watcher(watcher)
         assert process.poll() is None
         process.kill()

@@ -15,7 +15,7 @@ from tierqueue.router.errors import Misconfigured
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks.installation import Installation
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US, Policies
-from tierqueue.workers.process.policy_watch import PolicyWatch
+from tierqueue.workers.process.policy_follower import PolicyFollower
 
 FILE = "allow_simulated = false\n"
 OTHER = "[retry]\ncalls = 3\n"
@@ -37,7 +37,7 @@ def applied(ledger: Ledger, text: str) -> None:
 
 def test_what_was_applied_is_taken_once(installation: Installation, ledger: Ledger) -> None:
     taken: list[Policies] = []
-    watch = PolicyWatch(installation, taken.append)
+    watch = PolicyFollower(installation, taken.append)
     watch.begin()
     watch.check()
     assert taken == []
@@ -59,7 +59,7 @@ def test_what_cannot_be_taken_is_tried_once_until_another_is_applied(
         if policies.own.retry.calls == 3:
             raise Misconfigured("an engine would have to be another one")
 
-    watch = PolicyWatch(installation, take)
+    watch = PolicyFollower(installation, take)
     watch.begin()
     own = installation.policy
     applied(ledger, OTHER)
@@ -90,7 +90,7 @@ def test_a_worker_that_starts_during_a_roll_out_knows_the_policy_before(
         connection.execute(policy_versions_table.update().values(at=1))
     applied(ledger, OTHER)
     applied(ledger, OTHER.replace("3", "5"))
-    begun = PolicyWatch(installation, lambda _: None).begin()
+    begun = PolicyFollower(installation, lambda _: None).begin()
     assert begun.own.retry.calls == 5
     texts = (FILE, OTHER)
     assert [one.policy.digest for one in begun.before] == [
@@ -98,14 +98,14 @@ def test_a_worker_that_starts_during_a_roll_out_knows_the_policy_before(
     ]
     with ledger.write() as connection:
         connection.execute(policy_versions_table.update().values(at=1))
-    assert PolicyWatch(installation, lambda _: None).begin().before == ()
+    assert PolicyFollower(installation, lambda _: None).begin().before == ()
 
 
 def test_a_roll_out_ends_by_the_time_at_which_the_policy_was_applied(
     installation: Installation, ledger: Ledger
 ) -> None:
     taken: list[Policies] = []
-    watch = PolicyWatch(installation, taken.append)
+    watch = PolicyFollower(installation, taken.append)
     watch.begin()
     applied(ledger, OTHER)
     watch.check()
@@ -117,9 +117,9 @@ def test_a_roll_out_ends_by_the_time_at_which_the_policy_was_applied(
 def test_the_thread_looks_and_ends(
     installation: Installation, ledger: Ledger, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("tierqueue.workers.process.policy_watch.EVERY_SECONDS", 0.01)
+    monkeypatch.setattr("tierqueue.workers.process.policy_follower.EVERY_SECONDS", 0.01)
     taken: list[Policies] = []
-    watch = PolicyWatch(installation, taken.append)
+    watch = PolicyFollower(installation, taken.append)
     watch.begin()
     watch.start()
     applied(ledger, OTHER)

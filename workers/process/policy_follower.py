@@ -1,4 +1,4 @@
-"""A process that looks whether another policy was applied than the one it goes by."""
+"""A process follows the policy in force: it checks whether another one was applied."""
 
 import threading
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from tierqueue.workers.process.ticker import Ticker
 _log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
-class PolicyWatch:
+class PolicyFollower:
     """Checks from a thread of its own, from ``start`` to ``stop``.
 
     ``take`` makes the process go by other policies and raises ``TierqueueError`` where it cannot:
