@@ -6,6 +6,7 @@ from tierqueue.ledger.ceilings.balance import label
 from tierqueue.ledger.monitoring.endings import Deaths
 from tierqueue.ledger.operations.dead_letters import NO_WAY_BACK
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.tasks.durations import age
 from tierqueue.tasks.findings.ceilings import raise_command
 from tierqueue.tasks.findings.finding import Facts, Finding
 from tierqueue.tasks.plural import count
@@ -53,7 +54,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
             wrong=many or not own,
             what=f"{count(group.items, 'item')} died: {_why(group)} ({group.task}"
             + (f" on {group.deployment}" if group.deployment else "")
-            + f"), the last one {_ago(seconds)} ago;"
+            + f"), the last one {age(group.last_at, facts.now)} ago;"
             f" {'it' if group.items == 1 else 'they'} had cost"
             f" {format_usd(NanoUSD(group.spent))}{made_up}",
             meanwhile="nothing: a dead letter stays until somebody replays or discards it",
@@ -93,9 +94,3 @@ def _do(group: Deaths) -> str:
         return f"{replay} --max-cost AMOUNT; {seen}"
     mend = f" ({_MEND[group.reason]})" if group.reason in _MEND else ""
     return f"{show}{mend}; then {replay}; {seen}"
-
-
-def _ago(seconds: int) -> str:
-    if seconds < 120:
-        return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 7_200 else f"{seconds // 3_600} h"

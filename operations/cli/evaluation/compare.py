@@ -13,13 +13,13 @@ from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
-    duration,
     emit,
     json_option,
     paragraph,
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
+from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

@@ -6,16 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tierqueue.operations.cli.output.printing import (
-    Column,
-    dollars,
-    duration,
-    paragraph,
-    say,
-    table,
-)
+from tierqueue.operations.cli.output.printing import Column, dollars, paragraph, say, table
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

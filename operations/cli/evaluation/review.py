@@ -17,7 +17,6 @@ from tierqueue.operations.cli.input.policies import simulated_by_policy, simulat
 from tierqueue.operations.cli.output.escapes import json_line
 from tierqueue.operations.cli.output.printing import (
     Column,
-    age,
     emit,
     json_option,
     moment,
@@ -30,6 +29,7 @@ from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.duration import MICROSECONDS, parse_duration
+from tierqueue.tasks.durations import age
 
 if TYPE_CHECKING:
     from tierqueue.tasks.evaluation.review import Review

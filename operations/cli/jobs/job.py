@@ -26,7 +26,6 @@ from tierqueue.operations.cli.jobs.sample import continue_, print_report
 from tierqueue.operations.cli.jobs.watch import show, wait, watch
 from tierqueue.operations.cli.output.printing import (
     Column,
-    age,
     emit,
     json_option,
     moment,
@@ -37,6 +36,7 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.durations import age
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import click
 from tierqueue.operations.cli.input.names import job_named, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import into_table
-from tierqueue.operations.cli.output.printing import duration, emit, json_option, say
+from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.operations.cli.output.result_files import (
     KINDS,
     NAMED,
@@ -22,6 +22,7 @@ from tierqueue.operations.cli.output.result_files import (
 )
 from tierqueue.operations.cli.output.simulated import AMONG
 from tierqueue.router.errors import InvalidItem
+from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from tierqueue.operations.cli.output.outlay import money, outlay_dict, outlay_li
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
-    duration,
     emit,
     json_option,
     paragraph,
@@ -23,6 +22,7 @@ from tierqueue.operations.cli.output.printing import (
     table,
 )
 from tierqueue.operations.cli.output.simulated import AMONG, marked
+from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

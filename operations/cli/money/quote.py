@@ -25,7 +25,6 @@ from tierqueue.operations.cli.output.outlay import money, outlay_dict, outlay_li
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
-    duration,
     emit,
     json_option,
     paragraph,
@@ -35,6 +34,7 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.output.simulated import AMONG, marked
 from tierqueue.router.money import NanoUSD, format_usd, parse_usd
+from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

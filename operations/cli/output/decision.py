@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tierqueue.operations.cli.output.printing import duration, moment
+from tierqueue.operations.cli.output.printing import moment
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.operations.cli.output.timeline import OUTCOMES, headline, is_simulated
 from tierqueue.router.item import Below
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

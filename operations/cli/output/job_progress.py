@@ -11,10 +11,11 @@ from rich.progress import Progress as Bar
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
-from tierqueue.operations.cli.output.printing import dollars, duration, emit
+from tierqueue.operations.cli.output.printing import dollars, emit
 from tierqueue.operations.cli.output.simulated import AMONG
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.durations import duration
 from tierqueue.tasks.jobs.outlook import Outlook, outlook_of
 
 _TICK_SECONDS = 0.25

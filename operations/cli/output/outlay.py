@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tierqueue.operations.cli.output.printing import dollars, duration
+from tierqueue.operations.cli.output.printing import dollars
+from tierqueue.tasks.durations import duration
 
 if TYPE_CHECKING:
     from tierqueue.router.policy.policy import Policy

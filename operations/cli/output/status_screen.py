@@ -6,9 +6,10 @@ from typing import Any
 
 from tierqueue.ledger.ceilings.balance import label
 from tierqueue.operations.cli.output.escapes import visible
-from tierqueue.operations.cli.output.printing import duration, moment
+from tierqueue.operations.cli.output.printing import moment
 from tierqueue.operations.status import DeploymentStatus, Status, TierStatus
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.tasks.durations import duration
 
 WIDTH = 80
 """Characters in a line at most."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.action_words import in_words
-from tierqueue.operations.cli.output.printing import duration, moment
+from tierqueue.operations.cli.output.printing import moment
 from tierqueue.operations.cli.output.simulated import MARK, marked
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from tierqueue.operations.cli.input.operator import by_option, operator, reason_
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
-    age,
     emit,
     json_option,
     paragraph,
@@ -22,6 +21,7 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import shown
+from tierqueue.tasks.durations import age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,6 @@ from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output.printing import (
     Column,
-    age,
     emit,
     identified,
     json_option,
@@ -30,6 +29,7 @@ from tierqueue.operations.cli.work.letters import each, filters, pages, wanted_b
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.money import format_usd, parse_usd
+from tierqueue.tasks.durations import age
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:

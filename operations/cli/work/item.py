@@ -21,7 +21,6 @@ from tierqueue.operations.cli.output import timeline as history
 from tierqueue.operations.cli.output.decision import FORMER_RULES
 from tierqueue.operations.cli.output.printing import (
     Column,
-    age,
     clock,
     emit,
     identified,
@@ -38,6 +37,7 @@ from tierqueue.operations.cli.output.simulated import MARK, marked
 from tierqueue.router.item import TIERS, Below
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
+from tierqueue.tasks.durations import age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

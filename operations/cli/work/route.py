@@ -9,14 +9,9 @@ import click
 from tierqueue.operations.cli.input.opened import ledger_complaint, opened
 from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
 from tierqueue.operations.cli.input.policies import applied_or_file, read_policy
-from tierqueue.operations.cli.output.printing import (
-    duration,
-    emit,
-    json_option,
-    paragraph,
-    record,
-)
+from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record
 from tierqueue.operations.cli.output.simulated import marked
+from tierqueue.tasks.durations import duration
 
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem

@@ -23,10 +23,10 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.operations import cli
 from tierqueue.operations.cli.output import printing
 from tierqueue.operations.cli.output.escapes import json_line, visible
-from tierqueue.operations.cli.output.printing import age, duration
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import CeilingRule
 from tierqueue.tasks import classify
+from tierqueue.tasks.durations import age, duration
 
 STEERING = "\x1b[31macme\x1b[0m\r\x9b2J\u202eemca\u2066 [bold]x[/bold]\ttab\nline\x07"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
