@@ -1,9 +1,9 @@
-"""Long tables of items, read in pages."""
+"""Long tables, read in pages."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select
+from sqlalchemy import ColumnElement, Row, Select, literal, tuple_
 
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
@@ -24,3 +24,22 @@ def newest(
         yield rows
         left -= len(rows)
         rest = found.where(items.c.id < rows[-1].id)
+
+
+Place = tuple[int, str]
+"""Where a page ended: the time (epoch microseconds) and the id of its last row."""
+
+
+def page(
+    found: Select[Any],
+    at: ColumnElement[Any],
+    key: ColumnElement[str],
+    limit: int,
+    after: Place | None,
+) -> Select[Any]:
+    """The newest rows of a question by the time ``at`` and, within it, their ``key``: ``limit`` of
+    them, those ``after`` a place. A page costs the same however deep it is.
+    """
+    if after is not None:
+        found = found.where(tuple_(at, key) < tuple_(*map(literal, after)))
+    return found.order_by(at.desc(), key.desc()).limit(limit)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, update_many
@@ -12,6 +12,7 @@ from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.lifecycle.items import Death
 from tierqueue.ledger.operations import erasure
+from tierqueue.ledger.paging import Place, page
 from tierqueue.ledger.records import Attempt
 from tierqueue.ledger.results import chords, promises, sinks
 from tierqueue.ledger.results.promises import Ends
@@ -88,21 +89,13 @@ class DeadLetterQuery:
     before: int | None = None
 
 
-Place = tuple[int, str]
-"""Where a page ended: its last row's ``ended_at`` and ``id``."""
-
-
 def listed(
     connection: Transaction, wanted: DeadLetterQuery, limit: int, before: Place | None = None
 ) -> list[DeadLetter]:
     """A page of dead letters, the newest first; the next page begins ``before`` its last row."""
     found = _matching(select(*(items.c[name] for name in DeadLetter._fields)), wanted)
-    if before is not None:
-        ended_at, item_id = before
-        older = and_(items.c.ended_at == ended_at, items.c.id < item_id)
-        found = found.where(or_(items.c.ended_at < ended_at, older))
-    ordered = found.order_by(items.c.ended_at.desc(), items.c.id.desc())
-    return [DeadLetter.from_row(row) for row in connection.execute(ordered.limit(limit))]
+    ordered = page(found, items.c.ended_at, items.c.id, limit, before)
+    return [DeadLetter.from_row(row) for row in connection.execute(ordered)]
 
 
 def show(connection: Transaction, item_id: str) -> tuple[WholeItem, list[Attempt]] | None:

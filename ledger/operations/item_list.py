@@ -11,11 +11,11 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    tuple_,
 )
 
 from tierqueue.ledger.audit_log import ACTION, Action
 from tierqueue.ledger.lifecycle.flows import is_in
+from tierqueue.ledger.paging import page
 from tierqueue.ledger.records import ITEM, Item
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import actions, attempts, items, promises
@@ -113,12 +113,11 @@ def newest(
         found = found.where(items.c.submitted_at >= meant.since)
     if meant.until is not None:
         found = found.where(items.c.submitted_at < meant.until)
+    place = None
     if after is not None:
         asked = select(items.c.submitted_at).where(items.c.id == after)
-        at = connection.execute(asked).scalar_one()
-        place = tuple_(literal(at), literal(after))
-        found = found.where(tuple_(items.c.submitted_at, items.c.id) < place)
-    ordered = found.order_by(first.desc(), items.c.id.desc()).limit(limit)
+        place = connection.execute(asked).scalar_one(), after
+    ordered = page(found, first, items.c.id, limit, place)
     return [Listed.from_row(row) for row in connection.execute(ordered)]
 
 

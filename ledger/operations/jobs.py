@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import false, literal, select, tuple_, update
+from sqlalchemy import false, select, update
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import upsert
@@ -14,6 +14,7 @@ from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.operations import job_counts
 from tierqueue.ledger.operations.job_counts import Counted, Pace
+from tierqueue.ledger.paging import page
 from tierqueue.ledger.results import simulated
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
@@ -149,11 +150,8 @@ def get(connection: Transaction, job_id: str) -> Job | None:
 
 def newest(connection: Transaction, limit: int, after: Job | None = None) -> list[Job]:
     """The jobs submitted last, the newest first; the next page comes ``after`` the last of one."""
-    found = select(*JOB)
-    if after is not None:
-        place = tuple_(literal(after.submitted_at), literal(after.id))
-        found = found.where(tuple_(_JOBS.c.submitted_at, _JOBS.c.id) < place)
-    found = found.order_by(_JOBS.c.submitted_at.desc(), _JOBS.c.id.desc()).limit(limit)
+    place = None if after is None else (after.submitted_at, after.id)
+    found = page(select(*JOB), _JOBS.c.submitted_at, _JOBS.c.id, limit, place)
     return [Job.from_row(row) for row in connection.execute(found)]
 
 
