@@ -16,17 +16,18 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS
+from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.tasks.jobs.export import answers
 from tierqueue.tasks.jobs.export.answers import Shape
 from tierqueue.tasks.jobs.export.into_table import IntoTable
+from tierqueue.workers.maintenance.retrying import next_try
 
 _log = structlog.get_logger(__name__)
 
 PAUSE_SECONDS = 1.0
 """Seconds between two looks that find none due."""
 
-SECOND = 1_000_000
-_TICK_US, _REST_US = 2 * SECOND, 30 * SECOND
+_TICK_US, _REST_US = 2 * MICROSECONDS, 30 * MICROSECONDS
 """Microseconds between two looks at a job, and at one that is not whole and has nothing to do."""
 
 _PAGE = 500
@@ -38,14 +39,8 @@ _PAGES = 20
 _SECONDS = 20
 """The longest that the database may take for a connection or a statement."""
 
-_ALONE_US = 60 * SECOND
+_ALONE_US = 60 * MICROSECONDS
 """Microseconds that a sink is left to whoever writes its next page."""
-
-_FIRST, _LAST = 30 * SECOND, 3_600 * SECOND
-"""Microseconds until a failed write is tried again: the first, and the longest."""
-
-TRIES = 50
-"""Failures in a row, some two days, after which a sink is given up."""
 
 
 class JobSinks:
@@ -109,8 +104,7 @@ class JobSinks:
             stuck = failed is not None or (over and last is None and rows > 0)
             tries = sink.tries + 1 if stuck else 0
             if stuck:
-                later = now + min(_LAST, _FIRST << min(tries - 1, 10))
-                again = None if cancelled or tries >= TRIES else later
+                again = None if cancelled else next_try(now, tries)
             elif over and last is None and not more:
                 again = None
             if why is not None:

@@ -11,27 +11,22 @@ from tierqueue.ledger.results.webhooks import Webhook
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.duration import MICROSECONDS
 from tierqueue.tasks.results.job_webhook import due_event, secret_at, signed
 from tierqueue.workers.alerts.posting import HookFailed, post
+from tierqueue.workers.maintenance.retrying import next_try
 
 _log = structlog.get_logger(__name__)
 
 PAUSE_SECONDS = 1.0
 """Seconds between two looks that find none due."""
 
-SECOND = 1_000_000
-_TICK_US = 5 * SECOND
+_TICK_US = 5 * MICROSECONDS
 _SECONDS = 10.0
 """The longest one call may take between two of its steps."""
 
-_ALONE_US = 120 * SECOND
+_ALONE_US = 120 * MICROSECONDS
 """Microseconds that a webhook is left to whoever calls it."""
-
-_FIRST, _LAST = 30 * SECOND, 3_600 * SECOND
-"""Microseconds until a failed call is tried again: the first, and the longest."""
-
-TRIES = 50
-"""Calls in a row that fail, some two days, after which an address is given up."""
 
 
 class JobWebhooks:
@@ -62,7 +57,7 @@ class JobWebhooks:
         tries = 0
         if why is not None:
             tries = hook.tries + 1
-            again = None if tries >= TRIES else now + min(_LAST, _FIRST << min(tries - 1, 10))
+            again = next_try(now, tries)
             what = hook.told
             _log.error("webhook_failed", job=hook.job_id, why=why, tries=tries)
         elif what == "done":
@@ -96,7 +91,8 @@ def _post(hook: Webhook, progress: Progress, what: str, now: int) -> str | None:
     }
     body = json.dumps(told).encode()
     try:
-        post(hook.address, body, signed(secret_at(hook.secret), body, now // SECOND), _SECONDS)
+        signature = signed(secret_at(hook.secret), body, now // MICROSECONDS)
+        post(hook.address, body, signature, _SECONDS)
     except HookFailed as error:
         return str(error)
     except InvalidItem as error:

@@ -11,7 +11,8 @@ from tests.tasks.producer import Producer
 from tests.workers.maintenance.sunk import failing, label, run, sink_of, submitted, tick, tickets
 from tierqueue.ledger.operations import dead_letters, jobs
 from tierqueue.ledger.results import sinks as ledger_sinks
-from tierqueue.workers.maintenance.job_sinks import TRIES, JobSinks
+from tierqueue.workers.maintenance.job_sinks import JobSinks
+from tierqueue.workers.maintenance.retrying import TRIES
 
 
 def test_rows_are_written_as_they_end_and_then_nothing_is_left_to_do(

@@ -17,7 +17,8 @@ from tests.tasks.producer import Producer
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.results import webhooks
 from tierqueue.ledger.tables import webhooks as table
-from tierqueue.workers.maintenance.job_webhooks import TRIES, JobWebhooks
+from tierqueue.workers.maintenance.job_webhooks import JobWebhooks
+from tierqueue.workers.maintenance.retrying import TRIES
 
 SECRET = "a secret of its own"
 
