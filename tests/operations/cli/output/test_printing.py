@@ -26,7 +26,6 @@ from tierqueue.operations.cli.output.escapes import json_line, visible
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import CeilingRule
 from tierqueue.tasks import classify
-from tierqueue.tasks.durations import age, duration
 
 STEERING = "\x1b[31macme\x1b[0m\r\x9b2J\u202eemca\u2066 [bold]x[/bold]\ttab\nline\x07"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -229,28 +228,6 @@ def test_json_says_the_same_with_every_such_character_escaped(value: object) -> 
 
 def test_emoji_and_scripts_that_need_joiners_stay_as_they_are() -> None:
     assert visible("👩‍💻 می‌خواهم 10 €") == "👩‍💻 می‌خواهم 10 €"
-
-
-def test_an_age_is_its_largest_unit() -> None:
-    second = 1_000_000
-    ages = [age(0, seconds * second) for seconds in (5, 119, 7_200, 400_000)]
-    assert ages == ["5 s", "1 min", "2 h", "4 d"]
-    assert (age(9 * second, 0), age(None, 5)) == ("0 s", "")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0.0, "0 s"),
-        (0.254, "0.25 s"),
-        (42.4, "42 s"),
-        (185, "3 min 5 s"),
-        (7_800, "2 h 10 min"),
-        (86_400, "1 d"),
-    ],
-)
-def test_a_duration_is_its_two_largest_units(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 def test_every_command_prints_by_the_one_place() -> None:
