@@ -9,7 +9,6 @@ import pytest
 from tests.tasks.evaluation.answering import answer
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
-from tierqueue.router.learned.certify import share_of
 from tierqueue.tasks import classify
 from tierqueue.tasks.evaluation.labelled import LabelledSet
 from tierqueue.tasks.evaluation.ways import Way, measured
@@ -64,10 +63,3 @@ def test_the_same_again_pays_nothing_and_each_way_is_asked_for_itself(
     assert again.job != first.job
     assert answer(ledger, told) == 0
     assert asked(ledger, tmp_path, Tier.FRONTIER).cost == 4 * 1_000
-
-
-def test_a_share_comes_with_its_exact_interval() -> None:
-    found = share_of(45, 50)
-    assert (round(found.low, 3), found.value, round(found.high, 3)) == (0.782, 0.9, 0.967)
-    assert share_of(0, 0).high == 1.0
-    assert share_of(5, 5).high == 1.0
