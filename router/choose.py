@@ -9,7 +9,7 @@ from tierqueue.router.escalation import all_too_small, rank_after, rank_beside
 from tierqueue.router.item import TIERS, Latency, Sensitivity, Tier, WorkItem
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.deployment import Limits
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import DAY_US, SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.prices import MaxRate
 from tierqueue.router.pricing import bound_by_time
@@ -29,8 +29,6 @@ from tierqueue.router.selection.fitting import Fit, Queue, by_expected_cost, eno
 from tierqueue.router.selection.nearest import nearest_change
 from tierqueue.router.selection.slack import Slack, slack_of
 from tierqueue.router.signals import Signals
-
-_DAY = 86_400 * MICROSECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def choose(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     order, why = by_bounds, None
     if enough(known) or signals.predicted is not None:
         if item.demands.deadline is not None:
-            left = (item.demands.deadline - conditions.now) / MICROSECONDS
+            left = (item.demands.deadline - conditions.now) / SECOND_US
             by_bounds, late = in_time(by_bounds, known, conditions.queues, left, urgent=urgent)
             weighed.refusals.extend(Refusal(name, "deadline", late[name]) for name in sorted(late))
         order, why = by_bounds, "one of those that go by the bounds, to see how it does"
@@ -136,7 +134,7 @@ def _with_images(
     """The signals with what the item's images count as at each deployment that takes some."""
     if not item.images:
         return signals
-    day, sensitivity = conditions.now // _DAY, item.demands.sensitivity or Sensitivity.REGULATED
+    day, sensitivity = conditions.now // DAY_US, item.demands.sensitivity or Sensitivity.REGULATED
     candidates = candidates_of(policy, item.task, sensitivity, 0, day)
     images = {candidate.name: candidate.image_tokens(item.images) for candidate in candidates}
     return replace(signals, images=images)
@@ -165,7 +163,7 @@ def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     fitting: list[Fit] = []
     too_expensive: list[NanoUSD] = []
     refusals: list[Refusal] = []
-    of_its_kind = candidates_of(policy, item.task, demands.sensitivity, rank, now // _DAY)
+    of_its_kind = candidates_of(policy, item.task, demands.sensitivity, rank, now // DAY_US)
     candidates = limited(of_its_kind, conditions.limits)
     top, paying = highest(candidates), _paying(demands.budget, policy, conditions)
     slack = slack_of(demands, now, live=item.live)

@@ -25,7 +25,7 @@ from tierqueue.router.outcome import (
     Unavailable,
     Unknown,
 )
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 
 FAULTS = 5
 """Faults in a row, over all items and workers, that hold a deployment back."""
@@ -92,7 +92,7 @@ class Condition:
         if self.code != "throttled" or self.until is None or self.since is None:
             return False
         last = self.faulted_at or self.since
-        return max(last - self.since, self.until - last) > LONG_WAIT_SECONDS * MICROSECONDS
+        return max(last - self.since, self.until - last) > LONG_WAIT_SECONDS * SECOND_US
 
     @property
     def needs_somebody(self) -> bool:
@@ -101,7 +101,7 @@ class Condition:
 
     def wait(self, now: int) -> float:
         """Seconds until anybody may call; 0 when somebody may."""
-        ahead = ((self.until or 0) - now) / MICROSECONDS
+        ahead = ((self.until or 0) - now) / SECOND_US
         # Held for longer than ever: the clock was set back since.
         return ahead if 0 < ahead <= LONGEST_HOLD else 0.0
 
@@ -256,4 +256,4 @@ def _under_way(condition: Condition, event: Served | Fault) -> bool:
 
 
 def _hold(seconds: float) -> int:
-    return round(min(max(seconds, 0.0), LONGEST_HOLD) * MICROSECONDS)
+    return round(min(max(seconds, 0.0), LONGEST_HOLD) * SECOND_US)

@@ -18,8 +18,8 @@ from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NOTHING, NanoUSD
 from tierqueue.router.outcome import Usage
+from tierqueue.router.policy.duration import DAY_US
 
-_DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1)
 
 Call = tuple[str, int]
@@ -60,7 +60,7 @@ class Resolved:
 
 def booked(connection: Transaction, deployment: str, first: date, last: date) -> dict[date, Booked]:
     """What was charged on each day from ``first`` to ``last``; days without a call are left out."""
-    day = cast(attempts.c.started_at // _DAY, Integer)
+    day = cast(attempts.c.started_at // DAY_US, Integer)
     unknown = case((attempts.c.outcome.in_(BOOKED), attempts.c.cost))
     rows = connection.execute(
         select(
@@ -90,7 +90,7 @@ def unknown_charges(
     return [
         UnknownCharge(
             call=(row.item_id, row.fence),
-            day=_EPOCH + timedelta(days=row.started_at // _DAY),
+            day=_EPOCH + timedelta(days=row.started_at // DAY_US),
             cost=row.cost,
             simulated=row.simulated,
             detail=row.detail or {},
@@ -170,7 +170,7 @@ def _settlement(resolved: Resolved, source: str) -> Settlement:
 
 
 def _of(deployment: str, first: date, last: date) -> tuple[Any, ...]:
-    begin, end = ((day - _EPOCH).days * _DAY for day in (first, last + timedelta(days=1)))
+    begin, end = ((day - _EPOCH).days * DAY_US for day in (first, last + timedelta(days=1)))
     at = attempts.c.started_at
     return (
         attempts.c.deployment == deployment,

@@ -12,9 +12,9 @@ from tierqueue.ledger.results.simulated import of_call
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.outcome import INPUT_CLASSES, TOKEN_CLASSES, Usage
+from tierqueue.router.policy.duration import DAY_US
 from tierqueue.router.policy.lanes import Lane
 
-_DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 
 _KEYS: dict[str, ColumnElement[Any]] = {
@@ -28,7 +28,7 @@ _KEYS: dict[str, ColumnElement[Any]] = {
         (items.c.pinned.is_not(None), "evaluation"),
         else_="work",
     ),
-    "day": cast(attempts.c.started_at // _DAY, Integer),
+    "day": cast(attempts.c.started_at // DAY_US, Integer),
 }
 DIMENSIONS = tuple(_KEYS)
 """What spending can be grouped by; a day is UTC's."""

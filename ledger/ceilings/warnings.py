@@ -15,18 +15,19 @@ from tierqueue.ledger.ceilings.books import window_start
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, ceiling_marks, ceiling_warnings, ceilings, items
 from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy.duration import HOUR_US, SECOND_US
 from tierqueue.router.policy.policy import WarningPolicy
 
 BURN_RATE = "burn_rate"
 """What a warning is of that is not of a share."""
 
-_SECOND = 1_000_000
 _LENGTHS = {"hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_592_000}
 _SPANS = 24
 """The rate is that of the last so-manieth of the window at least, or the first call would warn."""
 
-_NOTIFIED_FOR = 3_600 * _SECOND
-"""What ended longer ago is not notified of: a hook that is new is not flooded with what is old."""
+_NOTIFIED_FOR_US = HOUR_US
+"""Microseconds: what ended longer ago is not notified of, so that a hook that is new is not flooded
+with what is old."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +78,8 @@ def due(connection: Transaction, policy: WarningPolicy, now: int) -> DueWarnings
             continue
         mark = marks.get(balance.id)
         since = _begin(balance) if mark is None else mark.at
-        span = length * _SECOND / _SPANS
-        even = limit * max(now - since, span) / (length * _SECOND)
+        span = length * SECOND_US / _SPANS
+        even = limit * max(now - since, span) / (length * SECOND_US)
         fast = balance.spent - (0 if mark is None else mark.spent) > policy.burn_rate * even
         if fast and (balance.id, BURN_RATE, limit) not in given:
             warning = _warning(balance, BURN_RATE)
@@ -114,7 +115,7 @@ def not_notified(connection: Transaction, now: int, most: int) -> list[str]:
     of, the oldest first.
     """
     return list(
-        connection.execute(_NOT_NOTIFIED.limit(most), {"since": now - _NOTIFIED_FOR}).scalars()
+        connection.execute(_NOT_NOTIFIED.limit(most), {"since": now - _NOTIFIED_FOR_US}).scalars()
     )
 
 
@@ -231,4 +232,4 @@ def _begin(balance: _Balance) -> int:
     else:
         zone = ZoneInfo(balance.timezone)
         at = datetime.fromisoformat(balance.start).replace(tzinfo=zone)
-    return round(at.timestamp() * _SECOND)
+    return round(at.timestamp() * SECOND_US)

@@ -27,8 +27,7 @@ from tierqueue.ledger.sqlite.job_moves import SUMS as _SUMS
 from tierqueue.ledger.tables import attempts, items, job_counts, job_deltas, job_rows
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
-
-SECOND = 1_000_000
+from tierqueue.router.policy.duration import SECOND_US
 
 _OVER = frozenset(state.value for state in ENDS)
 
@@ -38,7 +37,7 @@ _FOLDING = 7_163_902_141
 _FOLDED = 100_000
 """Most entries of the log that one transaction folds."""
 
-_KEPT_US = 300 * SECOND
+_KEPT_US = 300 * SECOND_US
 """Microseconds for which it is known how many items ended in which second."""
 
 _FIRST = 500
@@ -186,7 +185,7 @@ def counted(connection: Transaction, job_id: str, since: int) -> Counted:
     """Where a job's rows are, and which of its own items ended after ``since`` (epoch µs)."""
     found = Counted()
     paces: dict[tuple[str, bool], dict[str, Any]] = {}
-    given = {"job": job_id, "since": max(1, since // SECOND)}
+    given = {"job": job_id, "since": max(1, since // SECOND_US)}
     for row in map(_Group.from_row, connection.execute(_GROUPS, given)):
         rows = row.rows
         if row.part == "booked":
@@ -247,12 +246,12 @@ def _pace(pace: dict[str, Any], row: _Group) -> None:
 
 def began(connection: Transaction, job_id: str, second: int) -> int | None:
     """When a job's first calls began (epoch µs), of which the first ended in that second."""
-    first = second * SECOND
+    first = second * SECOND_US
     early = (
         select(items.c.id)
         .where(
             items.c.ended_at >= first,
-            items.c.ended_at < first + SECOND,
+            items.c.ended_at < first + SECOND_US,
             items.c.erased_at.is_(None),
             items.c.job_id.concat("") == job_id,
         )
@@ -292,5 +291,5 @@ def fold(connection: Transaction) -> None:
 def forget_ends(connection: Transaction, now: int) -> None:
     """Take away in which seconds items ended long before ``now`` (epoch µs)."""
     ends = job_counts.c.part == literal_column("'ends'")
-    old = job_counts.c.at < (now - _KEPT_US) // SECOND
+    old = job_counts.c.at < (now - _KEPT_US) // SECOND_US
     connection.execute(delete(job_counts).where(ends, old))

@@ -13,7 +13,7 @@ from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import charge
 
-HOUR = 3_600
+_HOUR_SECONDS = 3_600
 
 Group = tuple[str, bool]
 """A group's key, and whether its money is simulated."""
@@ -89,12 +89,12 @@ def idle(
         found.append(
             Idle(
                 deployment=deployment.name,
-                per_hour=ceil(deployment.gpu_hour * HOUR),
+                per_hour=ceil(deployment.gpu_hour * _HOUR_SECONDS),
                 seconds=round(seconds, 3),
                 charged=cost,
                 idle_cost=max(0, whole - cost),
                 busy=round(cost / whole, 4) if whole else 0.0,
-                tokens_per_hour=round(_tokens(own) * HOUR / seconds),
+                tokens_per_hour=round(_tokens(own) * _HOUR_SECONDS / seconds),
                 break_even=tuple(_break_even(deployment, own or used, policy, at)),
             )
         )
@@ -113,7 +113,7 @@ def _break_even(
             yield BreakEven(
                 against=deployment.name,
                 simulated=deployment.simulated,
-                tokens_per_hour=ceil(hourly.gpu_hour * HOUR / per_token),
+                tokens_per_hour=ceil(hourly.gpu_hour * _HOUR_SECONDS / per_token),
             )
 
 

@@ -11,10 +11,10 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Demands, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
 from tierqueue.router.policy.deployment import Limits
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.prices import Duration, Name, Table
 
-DEFAULT_DEADLINE_US = 24 * 3_600 * MICROSECONDS
+DEFAULT_DEADLINE_US = 24 * 3_600 * SECOND_US
 """Microseconds an item has where neither it nor its task type says."""
 
 DEFAULT_BUDGET = "default"
@@ -31,7 +31,7 @@ Money = Annotated[NanoUSD, BeforeValidator(_money)]
 """Written in dollars, kept in nano-dollars."""
 
 
-LONGEST_REUSE_US = 30 * 24 * 3_600 * MICROSECONDS
+LONGEST_REUSE_US = 30 * 24 * 3_600 * SECOND_US
 """Microseconds that an answer may be reused for at the most."""
 
 

@@ -2,10 +2,11 @@
 
 import re
 
-MICROSECONDS = 1_000_000
-"""Microseconds in a second: every time in the ledger counts them."""
+SECOND_US = 1_000_000
+MINUTE_US, HOUR_US, DAY_US = 60 * SECOND_US, 3_600 * SECOND_US, 86_400 * SECOND_US
+"""Microseconds, which every time in the ledger counts."""
 
-LONGEST = 100 * 366 * 86_400 * MICROSECONDS
+LONGEST = 100 * 366 * 86_400 * SECOND_US
 """The most microseconds that are believed: what is longer is a slip of the finger."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -19,7 +20,7 @@ def parse_duration(text: str) -> int:
     match = _DURATION.match(text) if isinstance(text, str) else None
     if match is None or not int(match["count"]):
         raise ValueError(f"{text!r} is not a duration: write it like 30s, 5m, 24h or 7d")
-    microseconds = int(match["count"]) * _SECONDS[match["unit"]] * MICROSECONDS
+    microseconds = int(match["count"]) * _SECONDS[match["unit"]] * SECOND_US
     if microseconds > LONGEST:
         raise ValueError(f"{text!r} is longer than 100 years")
     return microseconds

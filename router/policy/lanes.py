@@ -5,19 +5,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import HOUR_US, MINUTE_US, SECOND_US
 from tierqueue.router.policy.prices import Duration, PositiveCount, Prices, Table
 from tierqueue.router.policy.providers import BatchForm
 
-HOUR = 3_600 * MICROSECONDS
-
-LEAST_US = 2 * HOUR
+LEAST_US = 2 * HOUR_US
 """Microseconds an item must have left: half of all batches are done in minutes, some in hours."""
 
-PROMOTED_US = HOUR * 3 // 4
+PROMOTED_US = HOUR_US * 3 // 4
 """Microseconds before its deadline at which an item that has no answer yet goes live."""
 
-GIVEN_UP_US = HOUR // 6
+GIVEN_UP_US = HOUR_US // 6
 """Microseconds before its deadline at which it does so even where the provider has not confirmed
 that the batch is cancelled: what the batch may cost is then booked, until it is known."""
 
@@ -60,7 +58,7 @@ class Batch(Table):
     enqueued_tokens: PositiveCount | None = None
     """Most tokens in all batches that are not over; where nothing is stated, none is known."""
 
-    collect: Duration = 5 * 60 * MICROSECONDS
+    collect: Duration = 5 * MINUTE_US
     """How long items are collected; a batch that is full goes at once."""
 
 
@@ -80,4 +78,4 @@ class Flex(Table):
     @property
     def least(self) -> int:
         """Microseconds an item must have left."""
-        return round(self.timeout * MICROSECONDS) + PROMOTED_US
+        return round(self.timeout * SECOND_US) + PROMOTED_US

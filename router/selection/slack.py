@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from tierqueue.router.item import Demands, Latency
-from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.lanes import HOUR, LEAST_US, Lane
+from tierqueue.router.policy.duration import HOUR_US, SECOND_US
+from tierqueue.router.policy.lanes import LEAST_US, Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +52,4 @@ def slack_of(demands: Demands, now: int, *, live: bool) -> Slack:
 
 
 def _time(microseconds: int) -> str:
-    return f"{microseconds // HOUR} h {microseconds % HOUR // (60 * MICROSECONDS)} min"
+    return f"{microseconds // HOUR_US} h {microseconds % HOUR_US // (60 * SECOND_US)} min"

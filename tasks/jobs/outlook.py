@@ -10,12 +10,13 @@ from math import sqrt
 
 from tierqueue.ledger.accounting.spending import Past
 from tierqueue.ledger.operations import job_counts, jobs
-from tierqueue.ledger.operations.job_counts import SECOND, Pace
+from tierqueue.ledger.operations.job_counts import Pace
 from tierqueue.ledger.operations.jobs import Progress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Limits
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.jobs.expectation import Expected, chance_of, student
 
@@ -64,7 +65,7 @@ def outlook_of(ledger: Ledger, job_id: str) -> tuple[Progress, Outlook]:
         now = database_now(connection)
         progress, paces = jobs.with_paces(connection, job_id, now - WINDOW_US)
         first = _first(paces)
-        young = first is not None and now // SECOND - first < _FEW_SECONDS
+        young = first is not None and now // SECOND_US - first < _FEW_SECONDS
         began = job_counts.began(connection, job_id, first) if young and first else None
     return progress, outlook(progress, paces, now, began)
 
@@ -108,12 +109,12 @@ def _rates(paces: Sequence[Pace], now: int, began: int | None) -> list[float]:
     Many end at once at first, and the second that is under way is not over. Where there are too few
     whole ones the time counts in which the calls ran.
     """
-    first, over = _first(paces), now // SECOND
+    first, over = _first(paces), now // SECOND_US
     if first is None:
         return [0.0 for _ in paces]
     if over - first < _FEW_SECONDS:
-        since = min(first * SECOND, now if began is None else began)
-        seconds = max((now - since) / SECOND, 1e-6)
+        since = min(first * SECOND_US, now if began is None else began)
+        seconds = max((now - since) / SECOND_US, 1e-6)
         return [sum(pace.ends.values()) / seconds for pace in paces]
     return [
         sum(rows for second, rows in pace.ends.items() if first < second < over)

@@ -9,7 +9,7 @@ from tierqueue.ledger.records import Item
 from tierqueue.router.choose import Conditions
 from tierqueue.router.item import WorkItem
 from tierqueue.router.money import format_usd
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import CeilingRule, Policy
 from tierqueue.router.route import Route
 
@@ -49,7 +49,7 @@ def late(work: WorkItem, route: Route, conditions: Conditions) -> str | None:
     seen = conditions.evidence.get(work.task, {}).get(route.deployment)
     if seen is None or not seen.enough or work.demands.deadline is None:
         return None
-    left = (work.demands.deadline - conditions.now) / MICROSECONDS
+    left = (work.demands.deadline - conditions.now) / SECOND_US
     if seen.mean_seconds <= left:
         return None
     took = f"its calls at {route.deployment} took {seen.mean_seconds:,.0f} s on average"

@@ -15,7 +15,7 @@ from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.lifecycle.routes import Routed
 from tierqueue.ledger.records import Item
 from tierqueue.router.item import TIERS, Below, Demands, Tier
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.below import form_of, held_back, receipt_of
 from tierqueue.tasks.routing.decide import Chosen
@@ -209,7 +209,7 @@ def _fits(kind: ItemTask, asks: Asking, output: Any) -> bool:
 
 
 def _answered(item: Item, route: Routed, there: Former, now: int) -> Answered:
-    former, ago = there.receipt, (now - there.ended_at) / MICROSECONDS
+    former, ago = there.receipt, (now - there.ended_at) / SECOND_US
     why = [
         f"item {there.item_id} asked the same, and its answer was accepted {ago:,.0f} s before",
         f"it was given by {former['deployment']} ({former['tier']})",

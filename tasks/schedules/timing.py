@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from celery.schedules import ParseException, crontab_parser
 
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.policy.duration import MICROSECONDS, parse_duration
+from tierqueue.router.policy.duration import DAY_US, SECOND_US, parse_duration
 from tierqueue.router.policy.policy_errors import nearest
 
 _FIELDS = (("minute", 60, 0), ("hour", 24, 0), ("day of month", 31, 1), ("month", 12, 1))
@@ -29,7 +29,7 @@ _WORDS = frozenset(
 _DAYS = 9 * 366
 """Days in which every date of a calendar comes: a leap day may be left out once in a century."""
 
-LEAST, MOST = 10 * MICROSECONDS, 366 * 86_400 * MICROSECONDS
+LEAST_US, MOST_US = 10 * SECOND_US, 366 * DAY_US
 """Microseconds of an interval."""
 
 
@@ -99,7 +99,7 @@ def timing(cron: str | None, every: str | None, timezone: str, begin: int) -> Ti
             interval = parse_duration(every)
         except ValueError as error:
             raise InvalidItem(str(error)) from None
-        if not LEAST <= interval <= MOST:
+        if not LEAST_US <= interval <= MOST_US:
             raise InvalidItem(f"an interval is between 10s and 366d, not {every}")
         return Timing(None, interval, timezone, begin)
     assert cron is not None
@@ -165,8 +165,8 @@ def _field(cron: str, part: str, name: str, size: int, first: int) -> frozenset[
 
 
 def _local(moment: int, timezone: str) -> datetime:
-    return datetime.fromtimestamp(moment / MICROSECONDS, ZoneInfo(timezone))
+    return datetime.fromtimestamp(moment / SECOND_US, ZoneInfo(timezone))
 
 
 def _micros(at: datetime) -> int:
-    return round(at.timestamp()) * MICROSECONDS
+    return round(at.timestamp()) * SECOND_US

@@ -92,6 +92,8 @@ def test_a_module_is_called_by_what_it_holds(tree: list[Path]) -> None:
 
 UNIT = re.compile(r"(micro|milli|)seconds?\b", re.IGNORECASE)
 SAYS_IT = re.compile(r"(SECONDS?|_US|_MS)$")
+BARE = re.compile(r"^_?(SECOND|MINUTE|HOUR|DAY|WEEK|MICROSECOND)$")
+"""A length of time without the unit that it is counted in."""
 
 
 def test_a_duration_has_its_unit_in_its_name(root: Path, tree: list[Path]) -> None:
@@ -101,16 +103,17 @@ def test_a_duration_has_its_unit_in_its_name(root: Path, tree: list[Path]) -> No
             continue
         body = ast.parse((root / path).read_text(encoding="utf-8")).body
         for stated, after in pairwise(body):
-            name = _constant(stated)
-            about = _text(after)
-            if name and UNIT.match(about) and not SAYS_IT.search(name):
-                silent.add(str(path))
+            for name in _constants(stated):
+                about_time = UNIT.match(_text(after)) or BARE.search(name)
+                if about_time and not SAYS_IT.search(name):
+                    silent.add(f"{path}: {name}")
     assert silent == set()
 
 
-def _constant(node: ast.stmt) -> str:
+def _constants(node: ast.stmt) -> list[str]:
     target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-    return target.id if isinstance(target, ast.Name) and target.id.isupper() else ""
+    names = target.elts if isinstance(target, ast.Tuple) else [target]
+    return [name.id for name in names if isinstance(name, ast.Name) and name.id.isupper()]
 
 
 def _text(node: ast.stmt) -> str:

@@ -11,7 +11,7 @@ from tierqueue.ledger.lifecycle.claims import Claimant, claim, read
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.batch_lane.requests import build, to_be_claimed
 from tierqueue.workers.engines.batches import BatchEngine
@@ -22,10 +22,10 @@ from tierqueue.workers.request import Contents
 
 _log = structlog.get_logger(__name__)
 
-LEASE_US = 900 * MICROSECONDS
+LEASE_US = 900 * SECOND_US
 """Microseconds for which nobody else looks after a batch: longer than any one step takes."""
 
-AGAIN_US = 30 * MICROSECONDS
+AGAIN_US = 30 * SECOND_US
 """Microseconds after which what could not be done is tried again."""
 
 

@@ -15,8 +15,8 @@ from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
-from tierqueue.router.policy.duration import MICROSECONDS
-from tierqueue.router.policy.lanes import HOUR, PROMOTED_US
+from tierqueue.router.policy.duration import HOUR_US, SECOND_US
+from tierqueue.router.policy.lanes import PROMOTED_US
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
@@ -35,17 +35,17 @@ _log = structlog.get_logger(__name__)
 EVERY_SECONDS = 5.0
 """Seconds between two looks for what is to be done."""
 
-POLL_US = 60 * MICROSECONDS
+POLL_US = 60 * SECOND_US
 """Microseconds between two looks at a batch."""
 
-SOON = 15 * MICROSECONDS
+SOON = 15 * SECOND_US
 """The same for one that is cancelled."""
 
-SURE_US = 720 * MICROSECONDS
+SURE_US = 720 * SECOND_US
 """Microseconds after which a batch that the provider does not know was never created: longer than
 the call that creates one may take."""
 
-LOST_US = 24 * HOUR
+LOST_US = 24 * HOUR_US
 """Microseconds after its deadline after which a batch is given up that nobody can look at, or that
 is never over."""
 

@@ -16,7 +16,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy.deployment import Deployment
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.lanes import GIVEN_UP_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.side_by_side import Policies
@@ -32,10 +32,10 @@ from tierqueue.workers.process.event_loop import EventLoopThread
 
 _log = structlog.get_logger(__name__)
 
-LATE_US = 600 * MICROSECONDS
+LATE_US = 600 * SECOND_US
 """Microseconds for which a line may come that the files of a batch lack which is over."""
 
-AGAIN_US = 60 * MICROSECONDS
+AGAIN_US = 60 * SECOND_US
 """Microseconds between two looks for it."""
 
 MOST = 256

@@ -16,7 +16,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.jobs.export import answers
 from tierqueue.tasks.jobs.export.answers import Shape
 from tierqueue.tasks.jobs.export.into_table import IntoTable
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 PAUSE_SECONDS = 1.0
 """Seconds between two looks that find none due."""
 
-_TICK_US, _REST_US = 2 * MICROSECONDS, 30 * MICROSECONDS
+_TICK_US, _REST_US = 2 * SECOND_US, 30 * SECOND_US
 """Microseconds between two looks at a job, and at one that is not whole and has nothing to do."""
 
 _PAGE = 500
@@ -39,7 +39,7 @@ _PAGES = 20
 _SECONDS = 20
 """The longest that the database may take for a connection or a statement."""
 
-_ALONE_US = 60 * MICROSECONDS
+_ALONE_US = 60 * SECOND_US
 """Microseconds that a sink is left to whoever writes its next page."""
 
 

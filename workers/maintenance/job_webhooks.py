@@ -11,7 +11,7 @@ from tierqueue.ledger.results.webhooks import Webhook
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.results.job_webhook import due_event, secret_at, signed
 from tierqueue.workers.alerts.posting import HookFailed, post
 from tierqueue.workers.maintenance.retrying import next_try
@@ -21,11 +21,11 @@ _log = structlog.get_logger(__name__)
 PAUSE_SECONDS = 1.0
 """Seconds between two looks that find none due."""
 
-_TICK_US = 5 * MICROSECONDS
+_TICK_US = 5 * SECOND_US
 _SECONDS = 10.0
 """The longest one call may take between two of its steps."""
 
-_ALONE_US = 120 * MICROSECONDS
+_ALONE_US = 120 * SECOND_US
 """Microseconds that a webhook is left to whoever calls it."""
 
 
@@ -91,7 +91,7 @@ def _post(hook: Webhook, progress: Progress, what: str, now: int) -> str | None:
     }
     body = json.dumps(told).encode()
     try:
-        signature = signed(secret_at(hook.secret), body, now // MICROSECONDS)
+        signature = signed(secret_at(hook.secret), body, now // SECOND_US)
         post(hook.address, body, signature, _SECONDS)
     except HookFailed as error:
         return str(error)

@@ -1,11 +1,11 @@
 """When what failed for a job is tried again: later each time, and at last no more."""
 
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import HOUR_US, SECOND_US
 
 TRIES = 50
 """Failures in a row, some two days, after which it is given up."""
 
-_FIRST_US, _LAST_US = 30 * MICROSECONDS, 3_600 * MICROSECONDS
+_FIRST_US, _LAST_US = 30 * SECOND_US, HOUR_US
 """Microseconds until the next try: after the first failure, and the longest."""
 
 

@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 BEAT_SECONDS = 2.0
 """Seconds between two beats."""
 
-_MINUTE = 60.0
+_MINUTE_SECONDS = 60.0
 
 Detail = Callable[[], Mapping[str, Any]]
 """What a process tells of itself: ``counts`` (so far), ``moments`` (epoch µs) and whatever else."""
@@ -62,7 +62,7 @@ class Heartbeat:
         told, now = dict(self._own_detail()), time.monotonic()
         counts = dict(told.get("counts", {}))
         self._counts.append((now, counts))
-        while self._counts[0][0] < now - _MINUTE:
+        while self._counts[0][0] < now - _MINUTE_SECONDS:
             self._counts.popleft()
         before = self._counts[0][1]
         told["last_minute"] = {

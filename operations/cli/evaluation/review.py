@@ -28,7 +28,7 @@ from tierqueue.operations.cli.output.printing import (
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import NanoUSD, format_usd
-from tierqueue.router.policy.duration import MICROSECONDS, parse_duration
+from tierqueue.router.policy.duration import SECOND_US, parse_duration
 from tierqueue.tasks.durations import age
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def assign(item_id: str, to: str | None, within: str | None, as_json: bool) -> N
     from tierqueue.tasks.evaluation.review import Review
 
     try:
-        seconds = None if within is None else parse_duration(within) / MICROSECONDS
+        seconds = None if within is None else parse_duration(within) / SECOND_US
     except ValueError as error:
         raise InvalidItem(str(error)) from None
     with opened() as ledger:

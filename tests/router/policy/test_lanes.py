@@ -10,14 +10,15 @@ from tests.router.specs import FRONTIER, OPEN, a_spec, an_item, policy_of, polic
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Latency, WorkItem
-from tierqueue.router.policy.lanes import GIVEN_UP_US, HOUR, LEAST_US, PROMOTED_US, Lane
+from tierqueue.router.policy.duration import HOUR_US
+from tierqueue.router.policy.lanes import GIVEN_UP_US, LEAST_US, PROMOTED_US, Lane
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.route import Route
 from tierqueue.router.selection.evidence import Evidence
 from tierqueue.router.selection.fitting import Queue
 from tierqueue.router.signals import Signals
 
-NOW = 1_000 * HOUR
+NOW = 1_000 * HOUR_US
 SPECS = [
     a_spec("live", OPEN, boundary="vendor:a", price=("1", "2")),
     a_spec("batched", FRONTIER, boundary="vendor:b", price=("1.5", "3")),
@@ -38,7 +39,7 @@ def an_item_with(left: int, latency: Latency | None = None) -> WorkItem:
 
 
 def test_an_item_with_time_is_chosen_for_and_bound_by_the_price_of_batches() -> None:
-    route = routed(an_item_with(24 * HOUR))
+    route = routed(an_item_with(24 * HOUR_US))
     assert (route.deployment, route.lane, route.bound) == ("batched", Lane.BATCH, 90_000)
     assert route.to_json()["lane"] == "batch"
     assert route.reasons[-1] == (
@@ -54,9 +55,9 @@ def test_an_item_without_time_goes_where_a_live_call_is_cheapest() -> None:
 @pytest.mark.parametrize(
     ("item", "why"),
     [
-        (an_item_with(HOUR), "1 h 0 min are left until its deadline, and a batch is given two"),
-        (an_item_with(24 * HOUR, Latency.INTERACTIVE), "somebody waits for it"),
-        (replace(an_item_with(24 * HOUR), live=True), "its batch came to nothing"),
+        (an_item_with(HOUR_US), "1 h 0 min are left until its deadline, and a batch is given two"),
+        (an_item_with(24 * HOUR_US, Latency.INTERACTIVE), "somebody waits for it"),
+        (replace(an_item_with(24 * HOUR_US), live=True), "its batch came to nothing"),
     ],
 )
 def test_a_route_says_why_an_item_goes_live(item: WorkItem, why: str) -> None:
@@ -67,12 +68,12 @@ def test_a_route_says_why_an_item_goes_live(item: WorkItem, why: str) -> None:
 
 
 def test_where_no_batch_price_is_stated_nothing_is_said_of_batches() -> None:
-    route = routed(an_item_with(24 * HOUR), policy_of(SPECS))
+    route = routed(an_item_with(24 * HOUR_US), policy_of(SPECS))
     assert route.lane is Lane.LIVE
     assert not any("batch" in reason for reason in route.reasons)
 
 
-@given(left=st.integers(0, 48 * HOUR))
+@given(left=st.integers(0, 48 * HOUR_US))
 def test_the_choice_is_the_cheapest_whatever_lane_each_one_offers(left: int) -> None:
     route = routed(an_item_with(left))
     assert (route.lane is Lane.BATCH) == (left >= LEAST_US)
@@ -86,7 +87,7 @@ def test_a_long_queue_of_live_calls_keeps_nobody_out_of_a_batch() -> None:
         evidence={"t": {"batched": slow, "live": slow}},
         queues={FRONTIER: Queue(100_000, 1), OPEN: Queue(100_000, 1)},
     )
-    route = choose(an_item_with(24 * HOUR), Signals(100, 10), POLICY, conditions)
+    route = choose(an_item_with(24 * HOUR_US), Signals(100, 10), POLICY, conditions)
     assert isinstance(route, Route)
     assert (route.deployment, route.lane) == ("batched", Lane.BATCH)
 

@@ -11,7 +11,7 @@ from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Demands, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.demands import resolve
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.policy.policy_errors import _table_in, filled_in
 
@@ -320,7 +320,7 @@ def test_a_task_types_defaults_fill_what_an_item_does_not_say() -> None:
         risk=Risk.CUSTOMER_FACING,
         sensitivity=Sensitivity.PUBLIC,
         latency=Latency.INTERACTIVE,
-        deadline=10 + 3_600 * MICROSECONDS,
+        deadline=10 + 3_600 * SECOND_US,
         max_cost=NanoUSD(10_000_000),
         floor=Tier.OPEN_WEIGHT,
         budget="support",
@@ -347,7 +347,7 @@ def test_what_nobody_states_is_the_strictest() -> None:
         risk=Risk.AUTO_APPLIED,
         sensitivity=Sensitivity.INTERNAL,
         latency=Latency.BACKGROUND,
-        deadline=24 * 3_600 * MICROSECONDS,
+        deadline=24 * 3_600 * SECOND_US,
         max_cost=None,
         floor=Tier.GPU,
         budget="default",

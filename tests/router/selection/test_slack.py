@@ -13,14 +13,15 @@ from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Latency, WorkItem
 from tierqueue.router.outcome import Usage
-from tierqueue.router.policy.lanes import HOUR, LEAST_US, PROMOTED_US, Lane
+from tierqueue.router.policy.duration import HOUR_US
+from tierqueue.router.policy.lanes import LEAST_US, PROMOTED_US, Lane
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.pricing import charge
 from tierqueue.router.route import Route
 from tierqueue.router.selection.slack import Slack
 from tierqueue.router.signals import Signals
 
-NOW = 1_000 * HOUR
+NOW = 1_000 * HOUR_US
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 SPECS = [a_spec("far", FRONTIER, boundary="vendor:b", price=("2", "4"))]
 FLEX = '[deployments.far.flex]\nprices = { input = "1", output = "2" }\ntimeout = 600\n'
@@ -56,11 +57,11 @@ def test_an_item_with_time_goes_by_the_flex_tier_and_is_bound_by_its_price() -> 
     [
         (ENOUGH - 1, {}, "0 h 54 min are left until its deadline, and a call by the flex tier 0 h"),
         (
-            24 * HOUR,
+            24 * HOUR_US,
             {"latency": Latency.INTERACTIVE},
             "not by the flex tier: somebody waits for it",
         ),
-        (24 * HOUR, {"live": True}, "not by the flex tier: it was refused there"),
+        (24 * HOUR_US, {"live": True}, "not by the flex tier: it was refused there"),
     ],
 )
 def test_what_has_no_time_or_was_refused_goes_live(
@@ -85,11 +86,11 @@ def test_where_no_flex_price_is_stated_nothing_is_said_of_it() -> None:
 
 
 @given(
-    left=st.integers(0, 48 * HOUR),
+    left=st.integers(0, 48 * HOUR_US),
     urgent=st.booleans(),
     live=st.booleans(),
     batch=st.booleans(),
-    flex=st.none() | st.integers(PROMOTED_US, 26 * HOUR),
+    flex=st.none() | st.integers(PROMOTED_US, 26 * HOUR_US),
 )
 def test_a_cheaper_lane_is_for_what_has_the_time_for_it_alone(
     left: int, urgent: bool, live: bool, batch: bool, flex: int | None

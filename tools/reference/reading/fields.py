@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tierqueue.router.policy import defaults, prices
-from tierqueue.router.policy.duration import MICROSECONDS
+from tierqueue.router.policy.duration import SECOND_US
 
 _WRITTEN: dict[Any, str] = {
     defaults.Money: 'dollars: `"0.02usd"`',
@@ -54,9 +54,9 @@ def default(field: FieldInfo) -> str:
 def _duration(microseconds: int) -> str:
     """As the policy writes it, in the largest unit that holds it whole."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if microseconds % (size * MICROSECONDS) == 0:
-            return f"{microseconds // (size * MICROSECONDS)}{unit}"
-    return f"{microseconds / MICROSECONDS:g}s"
+        if microseconds % (size * SECOND_US) == 0:
+            return f"{microseconds // (size * SECOND_US)}{unit}"
+    return f"{microseconds / SECOND_US:g}s"
 
 
 def table_in(annotation: Any) -> type[BaseModel] | None:
