@@ -76,8 +76,7 @@ class Executor:
     """Takes slices from claim to settlement. One a process; Celery's threads call ``run``.
 
     ``concurrency`` says the tier's calls in flight in force over all workers, ``chosen`` the
-    limits that operators set, ``started`` tells
-    Flower.
+    limits that operators set, ``started`` tells Flower.
     """
 
     def __init__(

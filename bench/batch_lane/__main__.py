@@ -12,7 +12,6 @@ the runs, and every run. Exits 1 where a promise is broken.
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 import time
@@ -47,8 +46,6 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=5_000)
     parser.add_argument("--database", choices=DATABASES, help="one database alone")
     chosen = parser.parse_args()
-    # Ended early, it still ends what it started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     count = 300 if chosen.quick else chosen.items
     kinds = [chosen.database] if chosen.database else list(DATABASES)
     runs: list[dict[str, Any]] = []

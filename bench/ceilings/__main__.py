@@ -13,7 +13,6 @@ broken or the control is not.
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -46,8 +45,6 @@ def main() -> int:
     parser.add_argument("--items", type=int, choices=SHAPES, help="one size alone")
     parser.add_argument("--database", choices=DATABASES, help="one database alone")
     chosen = parser.parse_args()
-    # Ended early, it still ends what it started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sizes = [300] if chosen.quick else [chosen.items] if chosen.items else [1_000, 20_000]
     kinds = [chosen.database] if chosen.database else list(DATABASES)
     runs: list[dict[str, Any]] = []

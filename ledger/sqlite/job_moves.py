@@ -20,7 +20,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import CompoundSelect
 
 from tierqueue.ledger.tables import job_counts, job_moves
@@ -110,8 +110,8 @@ def add(connection: Connection, least: int = MOST) -> None:
     try:
         # Each transaction asks, and asked by SQLAlchemy it would take ten times as long.
         later = driver.execute(_LATER).fetchone()[0]
-    except sqlite3.OperationalError as error:
-        raise OperationalError(_LATER, None, error) from error
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(_LATER, None, error, sqlite3.Error) from error
     if later is not None and later + 1 >= least:
         connection.execute(_ADDING)
         connection.exec_driver_sql("DELETE FROM job_moves")

@@ -52,8 +52,7 @@ def resolved(
     """The arguments with what their references stand for, in the form of predecessors' answers.
 
     A reference is an argument, or one of a list that is; without any the ledger is not opened.
-    Raises ``InvalidItem`` naming the
-    argument, where there is nothing to read.
+    Raises ``InvalidItem`` naming the argument, where there is nothing to read.
     """
     named = [*((str(at), value) for at, value in enumerate(args, start=1)), *kwargs.items()]
     calls = [_call(part) for _, value in named for part in _parts(value) if _is_reference(part)]

@@ -5,6 +5,6 @@ from tierqueue.tasks.app import app
 from tierqueue.tasks.broker import names
 
 
-@app.task(name=names.WAKE, Request=names.REQUEST, ignore_result=True)  # type: ignore[untyped-decorator]
+@app.task(name=names.WAKE, Strategy=names.AT_ONCE)  # type: ignore[untyped-decorator]
 def wake(*_: object, **__: object) -> None:
     """Nobody looks: the test plays the routing stage."""

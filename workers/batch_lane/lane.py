@@ -38,8 +38,8 @@ EVERY_SECONDS = 5.0
 POLL_US = 60 * SECOND_US
 """Microseconds between two looks at a batch."""
 
-SOON = 15 * SECOND_US
-"""The same for one that is cancelled."""
+SOON_US = 15 * SECOND_US
+"""Microseconds between two checks of one that is cancelled."""
 
 SURE_US = 720 * SECOND_US
 """Microseconds after which a batch that the provider does not know was never created: longer than
@@ -197,7 +197,7 @@ class Lane:
         self._checkpoint("batch_uploaded")
         now = self._clock()
         if batch.input_file is not None and not self._loop.run(api.ready(batch.input_file)):
-            self._note(batch, poll_at=now + SOON)
+            self._note(batch, poll_at=now + SOON_US)
             return
         batch = self._note(batch, creating_at=now, lease_until=now + LEASE_US)
         self._checkpoint("batch_to_be_created")
@@ -215,7 +215,7 @@ class Lane:
             state="sent",
             remote=made.id,
             remote_state=made.state,
-            poll_at=self._clock() + SOON,
+            poll_at=self._clock() + SOON_US,
         )
         self._checkpoint("batch_sent")
         _log.info("batch_sent", batch=batch.id, remote=made.id, items=batch.size)
@@ -253,8 +253,8 @@ class Lane:
             self._checkpoint("batch_cancelled")
             batch = self._note(batch, cancelled_at=now)
             _log.info("batch_cancelled", batch=batch.id, remote=batch.remote)
-        wait = POLL_US if batch.cancelled_at is None else SOON
-        poll_at = min(now + wait, max(now + SOON, promote_at))
+        wait = POLL_US if batch.cancelled_at is None else SOON_US
+        poll_at = min(now + wait, max(now + SOON_US, promote_at))
         self._note(batch, remote_state=remote.state, poll_at=poll_at)
 
     def _unwanted(self, batch: Batch) -> bool:

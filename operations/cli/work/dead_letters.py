@@ -25,7 +25,7 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.operations.cli.work.item import MONEY, TIMES, show_item
-from tierqueue.operations.cli.work.letters import each, filters, pages, wanted_by
+from tierqueue.operations.cli.work.letters import act_on, filters, pages, wanted_by
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.money import format_usd, parse_usd
@@ -145,7 +145,7 @@ def replay(
         back = put_back(app, ids, operator(), floor=raised, max_cost=cost, chosen_by=chosen_by)
         return len(back)
 
-    each("replay", once, item_ids, chosen, yes=yes, as_json=as_json)
+    act_on("replay", once, item_ids, chosen, yes=yes, as_json=as_json)
 
 
 @dead_letters.command(epilog="Example: tierqueue dead-letters export dead.jsonl --since 7d")
@@ -207,4 +207,4 @@ def discard(item_ids: tuple[str, ...], yes: bool, as_json: bool, **chosen: str |
         with ledger.write() as connection:
             return len(letters.discard(connection, ids, operator(), chosen_by=chosen_by).ended)
 
-    each("discard", once, item_ids, chosen, yes=yes, as_json=as_json)
+    act_on("discard", once, item_ids, chosen, yes=yes, as_json=as_json)

@@ -73,7 +73,7 @@ def wanted_by(
     return DeadLetterQuery(**stated, job=job_id, since=begin, before=end)
 
 
-def each(
+def act_on(
     what: str,
     once: Callable[[Ledger, list[str], DeadLetterQuery | None], int],
     item_ids: tuple[str, ...],

@@ -1,11 +1,16 @@
 """SQLite's log of moves: what it adds to jobs' sums, and that it stays short."""
 
-from sqlalchemy import func, select, text, update
+import sqlite3
+from contextlib import closing
+
+import pytest
+from sqlalchemy import func, make_url, select, text, update
+from sqlalchemy.exc import DatabaseError
 
 from tests.ledger.moves import Moves, settlement
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.operations.job_counts import counted
-from tierqueue.ledger.session import Ledger
+from tierqueue.ledger.session import Ledger, refused, unreachable
 from tierqueue.ledger.sqlite.job_moves import MOST
 from tierqueue.ledger.tables import items, job_counts, job_moves
 
@@ -95,5 +100,25 @@ def test_moves_between_the_queue_and_a_call_are_not_logged(sqlite_url: str) -> N
             connection.execute(text("UPDATE items SET state = 'queued', ready_at = 5"))
             connection.execute(text("UPDATE items SET state = 'running', fence = 1, held = 7"))
         assert _logged(ledger) == before
+    finally:
+        ledger.close()
+
+
+def test_a_damaged_log_is_told_as_the_database_s_own_refusal(sqlite_url: str) -> None:
+    ledger = Ledger(sqlite_url)
+    try:
+        path = make_url(sqlite_url).database
+        assert path is not None
+        with closing(sqlite3.connect(path)) as raw:
+            raw.execute("PRAGMA writable_schema = ON")
+            raw.execute(
+                "UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE"
+                " type = 'index' AND sql IS NOT NULL LIMIT 1) WHERE name = 'job_moves'"
+            )
+            raw.commit()
+        with pytest.raises(DatabaseError) as raised, ledger.write():
+            pass
+        assert refused(raised.value)
+        assert not unreachable(raised.value)
     finally:
         ledger.close()
