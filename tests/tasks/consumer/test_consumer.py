@@ -164,23 +164,24 @@ no_database = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 @no_database
 def test_an_id_that_is_a_sentence_is_refused_and_in_no_line_of_the_log(queue: Queue) -> None:
-    for task in ("tierqueue.complete", "tierqueue.wake"):
+    for task in ("tierqueue.complete", "tierqueue.wake", "tierqueue.slice"):
         message = call(task=task)
         message["headers"]["id"] = SECRET
         queue.read(entry(message))
     queue.good()
-    assert queue.kept() == 2
+    assert queue.kept() == 3
     assert SECRET not in queue.worker.log.read_text()
 
 
 @no_database
 def test_what_a_sender_calls_its_call_is_in_no_line_of_the_log(queue: Queue) -> None:
     asked, wake = call(), call(task="tierqueue.wake")
-    for message in (asked, wake):
+    work = call(task="tierqueue.slice", deployment="small", items=[["an-item", 1, 10]])
+    for message in (asked, wake, work):
         message["headers"]["shadow"] = SECRET
         queue.read(entry(message))
     until(lambda: queue.producer.item(asked["headers"]["id"]))
-    ended = f"tierqueue.wake[{wake['headers']['id']}] succeeded in"
+    ended = f"tierqueue.slice[{work['headers']['id']}] succeeded in"
     until(lambda: ended in queue.worker.log.read_text())
     assert SECRET not in queue.worker.log.read_text()
 
