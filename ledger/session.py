@@ -44,6 +44,8 @@ _START_PATIENCE = 30.0
 _DIALECTS = ("sqlite", "postgresql")
 _FRESH_SECONDS = 0.25
 """Seconds after a transaction in which its connection is taken to be alive still."""
+_PLANS_SECONDS = 1.0
+"""Seconds for which PostgreSQL goes by the plan it made for a statement."""
 
 READ_ONLY = "25006"
 """How PostgreSQL says that a transaction cannot write."""
@@ -240,8 +242,6 @@ def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        # A plan made while a table was small would go on scanning it whole as it grows.
-        connection.execute("SET plan_cache_mode = force_custom_plan")
         connection.execute(f"SET idle_in_transaction_session_timeout = {round(frozen * 1000)}")
         connection.commit()
 
@@ -250,14 +250,21 @@ def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
         record.info["rests_since"] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
-    def _ask(connection: Any, record: Any, _proxy: Any) -> None:
-        # As pre-ping, which asks before every transaction: one that ended just now needs no proof.
-        if time.monotonic() - record.info.get("rests_since", math.inf) < _FRESH_SECONDS:
+    def _plan_anew(connection: Any, record: Any, _proxy: Any) -> None:
+        # A plan made while a table was small would go on scanning it whole as it grows, and to plan
+        # each time costs more than to execute. It also proves, as pre-ping does before every
+        # transaction, that the connection is alive: one that was used just now needs no proof.
+        at = time.monotonic()
+        rested = at - record.info.get("rests_since", -math.inf)
+        if rested < _FRESH_SECONDS and at - record.info["planned_at"] < _PLANS_SECONDS:
             return
         try:
-            engine.dialect.do_ping(connection)
+            connection.autocommit = True
+            connection.execute("DISCARD PLANS")
+            connection.autocommit = False
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError("the database has closed this connection") from error
+        record.info["planned_at"] = at
 
     @event.listens_for(engine, "do_executemany")
     def _one_by_one(cursor: Any, statement: str, rows: Any, _context: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A process that is stopped in the middle of a transaction does not stop the others."""
+"""Transactions: a stopped process keeps no lock, a start waits, and no plan is kept for long."""
 
 from contextlib import AbstractContextManager
 
@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.ledger.placed import column, place
+from tierqueue.ledger import session
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.tables import items
 from tierqueue.migrations import check
@@ -72,3 +73,60 @@ def test_a_read_may_stand_still_for_longer_than_a_write_where_that_was_asked(
         stand_still(ledger.write())
     ledger.close()
     clock.close()
+
+
+ASKED = "SELECT tier FROM items WHERE id = :id"
+OFTEN = 20
+"""Times after which the driver has prepared a statement and the database keeps a plan for it."""
+
+
+def ask_often(ledger: Ledger) -> None:
+    for _ in range(OFTEN):
+        with ledger.read() as connection:
+            connection.execute(text(ASKED), {"id": "x"})
+
+
+def plan_kept(connection: Connection) -> str:
+    """The plan by which the statement asked often would be executed now."""
+    prepared = (
+        "SELECT name FROM pg_prepared_statements WHERE statement LIKE 'SELECT tier FROM items%'"
+    )
+    name = connection.execute(text(prepared)).scalar_one()
+    return "\n".join(connection.execute(text(f"EXPLAIN EXECUTE {name}('x')")).scalars())
+
+
+@pytest.mark.parametrize(("seconds", "scans"), [(0.0, "Index Scan"), (3600.0, "Seq Scan")])
+def test_postgresql_goes_by_the_plan_of_a_small_table_for_so_many_seconds_alone(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, seconds: float, scans: str
+) -> None:
+    monkeypatch.setattr(session, "_PLANS_SECONDS", seconds)
+    monkeypatch.setattr(session, "_FRESH_SECONDS", 3600.0)
+    ledger, other = Ledger(postgresql_url), Ledger(postgresql_url)
+    item_id = place(other, "routed")
+    with other.write() as connection:
+        connection.execute(text("ANALYZE items"))
+    ask_often(ledger)
+    with ledger.read() as connection:
+        assert "Seq Scan" in plan_kept(connection)
+    names = ", ".join(f'"{column.name}"' for column in items.c if column.name != "id")
+    with other.write() as connection:
+        connection.execute(
+            text(
+                f"INSERT INTO items (id, {names}) SELECT id || number, {names} FROM items, "
+                "generate_series(1, 5000) AS number WHERE id = :id"
+            ),
+            {"id": item_id},
+        )
+    with ledger.read() as connection:
+        assert scans in plan_kept(connection)
+    ledger.close()
+    other.close()
+
+
+def test_a_plan_is_kept_between_transactions_on_postgresql(postgresql_url: str) -> None:
+    ledger = Ledger(postgresql_url)
+    ask_often(ledger)
+    with ledger.read() as connection:
+        kept = "SELECT sum(generic_plans) FROM pg_prepared_statements"
+        assert connection.execute(text(kept)).scalar_one() > 0
+    ledger.close()
