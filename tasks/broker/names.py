@@ -1,5 +1,7 @@
 """Names that travel: kinds of process, queues, control tasks, keys at the broker."""
 
+from collections.abc import Iterable
+
 from tierqueue.router.item import Tier
 
 ROUTING = "routing"
@@ -73,3 +75,44 @@ def promise_marker(promise_id: str, replays: int) -> str:
 def dead_letter_marker(item_id: str, ended_at: int) -> str:
     """A key at the broker: this end (epoch microseconds) is being announced, or was."""
     return f"tierqueue-dead-{item_id}-{ended_at}"
+
+
+class LimiterKeys:
+    """Keys at the broker: what the limiter knows; ``prefix`` begins every one.
+
+    Of most it knows each scope: the deployment, its tier, and what its calls share with others'
+    (``shared``, by their keys).
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def windows(self, deployment: str, tier: str, shared: Iterable[str] = ()) -> list[str]:
+        """The windows of each scope."""
+        return self._of_scopes("windows", deployment, tier, shared)
+
+    def slots(self, deployment: str, tier: str, shared: Iterable[str] = ()) -> list[str]:
+        """The calls in flight of each scope."""
+        return self._of_scopes("calls", deployment, tier, shared)
+
+    def memory(self, deployment: str, tier: str, shared: Iterable[str] = ()) -> list[str]:
+        """What is known of the calls in flight of each scope."""
+        return self._of_scopes("known", deployment, tier, shared)
+
+    def whole(self, deployment: str, tier: str, shared: Iterable[str] = ()) -> list[str]:
+        """Of each scope its windows, its calls in flight, what is known of those."""
+        scopes = deployment, tier, tuple(shared)
+        of_each = zip(self.windows(*scopes), self.slots(*scopes), self.memory(*scopes), strict=True)
+        return [key for scope in of_each for key in scope]
+
+    def learned(self, deployment: str) -> str:
+        """What was learned of a deployment's limits."""
+        return f"{self.prefix}:learned:{deployment}"
+
+    def expected(self, deployment: str) -> str:
+        """What the calls of a deployment used, the last one first."""
+        return f"{self.prefix}:expected:{deployment}"
+
+    def _of_scopes(self, what: str, deployment: str, tier: str, shared: Iterable[str]) -> list[str]:
+        own = (f"{what}:{deployment}", f"tier-{what}:{tier}")
+        return [f"{self.prefix}:{key}" for key in (*own, *(f"shared-{what}:{s}" for s in shared))]

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import redis
 
+from tierqueue.tasks.broker.names import LimiterKeys
 from tierqueue.workers.limits.bounds import Spent, Want
 
 FEWEST = 100
@@ -47,12 +48,12 @@ class Expected:
 
     Input and output are expected each for itself, of calls of one task type at one deployment whose
     bounds are alike. A process goes by what it has seen itself, and by what the others have where
-    it knows too little; ``prefix`` begins the key of each deployment.
+    it knows too little.
     """
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, keys: LimiterKeys) -> None:
         self._client = client
-        self._prefix = prefix
+        self._keys = keys
         self._lock = threading.Lock()
         self._unused: dict[tuple[str, str, str, int], deque[int]] = {}
         self._asked: dict[str, float] = {}
@@ -71,16 +72,12 @@ class Expected:
             return
         self._note(deployment, seen)
         told = [json.dumps([one.task, one.tokens, one.output, *used]) for one, used in seen]
-        key = self.key(deployment)
+        key = self._keys.expected(deployment)
         with suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
             pipe.lpush(key, *told)
             pipe.ltrim(key, 0, KEPT - 1)
             pipe.expire(key, KEY_LIFE_SECONDS)
             pipe.execute()
-
-    def key(self, deployment: str) -> str:
-        """Where stands what the calls of a deployment used, the last one first."""
-        return f"{self._prefix}:expected:{deployment}"
 
     def _note(self, deployment: str, seen: Iterable[tuple[Want, tuple[int, int]]]) -> None:
         with self._lock:
@@ -100,7 +97,7 @@ class Expected:
             self._asked[deployment] = now
         with suppress(redis.RedisError, ValueError, TypeError):
             # Redis is typed for its asynchronous client too.
-            told: list[bytes] = self._client.lrange(self.key(deployment), 0, -1)  # type: ignore[assignment]
+            told: list[bytes] = self._client.lrange(self._keys.expected(deployment), 0, -1)  # type: ignore[assignment]
             seen = []
             for task, tokens, output, read, written in map(json.loads, reversed(told)):
                 if min(read, written) < 0:

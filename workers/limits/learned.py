@@ -11,6 +11,7 @@ from tierqueue.ledger.in_force.learned_limits import REFUSED, TOLD, LearnedLimit
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.outcome import DIMENSIONS, PerMinute
+from tierqueue.tasks.broker.names import LimiterKeys
 
 KEY_LIFE_SECONDS = 3600
 """Seconds it is kept at the broker after its last change."""
@@ -33,14 +34,10 @@ _MOMENT_US = 10_000_000
 class Learned:
     """What ``learned.lua`` keeps of each deployment; safe for threads."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, keys: LimiterKeys) -> None:
         self._client = client
-        self._prefix = prefix
+        self._keys = keys
         self._told: dict[str, tuple[float, PerMinute]] = {}
-
-    def key(self, deployment: str) -> str:
-        """Where it is kept."""
-        return f"{self._prefix}:learned:{deployment}"
 
     def note_stated(self, deployment: str, rates: PerMinute) -> None:
         """Bound a deployment by what its provider states, over all workers from the next grant on.
@@ -50,7 +47,7 @@ class Learned:
         at, before = self._told.get(deployment, (-TOLD_AGAIN_SECONDS, None))
         if rates == before and time.monotonic() - at < TOLD_AGAIN_SECONDS:
             return
-        key = self.key(deployment)
+        key = self._keys.learned(deployment)
         with suppress(redis.RedisError), self._client.pipeline() as pipe:
             for number, rate in enumerate(rates, 1):
                 pipe.hset(key, f"told{number}", "" if rate is None else str(rate))
@@ -67,7 +64,7 @@ class Learned:
         with self._client.pipeline() as pipe:
             pipe.time()
             for deployment in names:
-                pipe.hgetall(self.key(deployment))
+                pipe.hgetall(self._keys.learned(deployment))
             (seconds, micro), *found = pipe.execute()
         now = seconds * 1_000_000 + micro
         return [
@@ -83,7 +80,7 @@ class Learned:
         """
         # Said again by the next reply, too: this may be old.
         self._told.pop(deployment, None)
-        key = self.key(deployment)
+        key = self._keys.learned(deployment)
         with suppress(redis.RedisError):
             seconds, micro = self._client.time()
             ahead = seconds * 1_000_000 + micro - now

@@ -38,8 +38,8 @@ import structlog
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.lifecycle import LIMITS
 from tierqueue.router.outcome import DIMENSIONS, PerMinute
-from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.client import deadline_client
+from tierqueue.tasks.broker.names import LIMITER, LimiterKeys
 from tierqueue.workers.limits.bounds import (
     FORGOTTEN,
     TIER_FORGOTTEN,
@@ -52,7 +52,7 @@ from tierqueue.workers.limits.bounds import (
 from tierqueue.workers.limits.expected import Expected
 from tierqueue.workers.limits.learned import Learned
 from tierqueue.workers.limits.rates import Shared
-from tierqueue.workers.limits.scripts import Entry, Keys, Scripts, micro, scopes_of
+from tierqueue.workers.limits.scripts import Entry, Scripts, micro, scopes_of
 
 _log = structlog.get_logger(__name__)
 
@@ -69,9 +69,10 @@ KEY_LIFE_SECONDS = 3600
 class Limiter:
     """The limiter of all deployments behind one Redis; safe for threads, blocks for one reply.
 
-    ``prefix`` begins every key; ``lease`` is how long, in seconds, a call in flight counts without
-    a ``renew``. How long a silent Redis is waited for is the client's ``socket_timeout`` and
-    ``retry``. A reply lost after the script ran costs tokens, never a second slot.
+    ``prefix`` begins every one of its ``keys``; ``lease`` is how long, in seconds, a call in flight
+    counts without a ``renew``. How long a silent Redis is waited for is the client's
+    ``socket_timeout`` and ``retry``. A reply lost after the script ran costs tokens, never a second
+    slot.
     """
 
     minute = 60.0
@@ -85,22 +86,21 @@ class Limiter:
     scripts = Scripts()
 
     def __init__(self, client: redis.Redis, prefix: str, lease: float) -> None:
-        self._prefix = prefix
-        self._keys = Keys(prefix)
+        self.keys = LimiterKeys(prefix)
         self._lease = round(lease * 1_000_000)
         self._grant = client.register_script(self.scripts.grant)
         self._renew = client.register_script(self.scripts.renew)
         self._settle = client.register_script(self.scripts.settle)
         self._restore = client.register_script(self.scripts.restore)
         self._client = client
-        self.learned = Learned(client, prefix)
-        self._expected = Expected(client, prefix)
+        self.learned = Learned(client, self.keys)
+        self._expected = Expected(client, self.keys)
         self.seen: dict[str, ScopeUsage] = {}
 
     @classmethod
     def at(cls, broker_url: str, lease: float) -> "Limiter":
         """The limiter of all workers of this broker, whose address is as Celery writes it."""
-        return cls(deadline_client(broker_url), names.LIMITER, lease)
+        return cls(deadline_client(broker_url), LIMITER, lease)
 
     def grant(self, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
         """Decide ``wanted`` item by item, in order; what is granted holds its slots.
@@ -121,8 +121,10 @@ class Limiter:
         arguments += KEY_LIFE_SECONDS, scopes, int(not bounds.trial), *scopes_of(bounds)
         held = self._expected.of(bounds.deployment, wanted)
         arguments.append(json.dumps([(want.id, *held[want.id]) for want in wanted]))
+        shared = tuple(one.key for one in bounds.shared)
+        keys = self.keys.whole(bounds.deployment, bounds.tier, shared)
+        keys.append(self.keys.learned(bounds.deployment))
         try:
-            keys = [*self._keys.all_of(bounds), self.learned.key(bounds.deployment)]
             count, wait, full, at, *now = self._grant(keys=keys, args=arguments)
         except redis.RedisError as error:
             raise SpendingRefused(
@@ -131,7 +133,6 @@ class Limiter:
                 {"deployment": bounds.deployment},
             ) from error
         until = [int(now[6 * scope]) for scope in range(scopes)]
-        shared = tuple(one.key for one in bounds.shared)
         self._note(bounds, shared, now)
         return Grant(
             granted=tuple(want.id for want in wanted[:count]),
@@ -178,9 +179,10 @@ class Limiter:
         arguments += len(longest), *longest, json.dumps([_argument(one) for one in ended])
         self._expected.learn(bounds.deployment, ended)
         scopes = bounds.deployment, bounds.tier, shared
-        each = zip(self._keys.windows(*scopes), self._keys.slots(*scopes), strict=True)
+        of_each = zip(self.keys.windows(*scopes), self.keys.slots(*scopes), strict=True)
+        keys = [key for scope in of_each for key in scope]
+        keys.append(self.keys.learned(bounds.deployment))
         try:
-            keys = [*(key for pair in each for key in pair), self.learned.key(bounds.deployment)]
             self._settle(keys=keys, args=arguments)
         except redis.RedisError as error:
             name = type(error).__name__
@@ -209,7 +211,7 @@ class Limiter:
             arguments += phase, micro(stands), *counts
         keys = [] if shared is None else [shared.key]
         with suppress(redis.RedisError):
-            windows = self._keys.windows(bounds.deployment, bounds.tier, keys)
+            windows = self.keys.windows(bounds.deployment, bounds.tier, keys)
             self._restore(keys=[windows[-1 if keys else 0]], args=arguments)
 
     def renew(
@@ -223,7 +225,7 @@ class Limiter:
             return True
         scopes = deployment, tier, shared
         try:
-            keys = [*self._keys.slots(*scopes), *self._keys.memory(*scopes)]
+            keys = [*self.keys.slots(*scopes), *self.keys.memory(*scopes)]
             self._renew(keys=keys, args=[self._lease, KEY_LIFE_SECONDS, *members])
         except redis.RedisError as error:
             _log.warning("slots_not_renewed", deployment=deployment, error=type(error).__name__)
@@ -239,7 +241,7 @@ class Limiter:
             return True
         try:
             with self._client.pipeline(transaction=False) as pipe:
-                for key in self._keys.slots(deployment, tier, shared):
+                for key in self.keys.slots(deployment, tier, shared):
                     pipe.zrem(key, *members)
                 pipe.execute()
         except redis.RedisError as error:
@@ -255,7 +257,7 @@ class Limiter:
 
         Where Redis gives no answer it stays as it is, and the next ``grant`` says so.
         """
-        own, tiers, *others = self._keys.memory(deployment, tier, shared)
+        own, tiers, *others = self.keys.memory(deployment, tier, shared)
         known = zip((FORGOTTEN, TIER_FORGOTTEN), (own, tiers), strict=True)
         keys = [*(key for reason, key in known if reason in forgotten), *others]
         with suppress(redis.RedisError):

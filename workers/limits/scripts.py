@@ -1,6 +1,5 @@
 """The limiter's scripts, each put together from the parts it needs, and what they are told."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,44 +33,6 @@ class Entry(NamedTuple):
     requests: int
     input: int
     output: int
-
-
-class Keys:
-    """The keys of each scope behind one Redis; ``prefix`` begins every one.
-
-    The scopes are the deployment, its tier, and what its calls share with others' (``shared``, by
-    their keys).
-    """
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-
-    def all_of(self, bounds: Bounds) -> list[str]:
-        """Of each scope its windows, its calls in flight, what is known of those."""
-        shared = [one.key for one in bounds.shared]
-        of_each = zip(
-            self.windows(bounds.deployment, bounds.tier, shared),
-            self.slots(bounds.deployment, bounds.tier, shared),
-            self.memory(bounds.deployment, bounds.tier, shared),
-            strict=True,
-        )
-        return [key for scope in of_each for key in scope]
-
-    def windows(self, deployment: str, tier: str, shared: Iterable[str] = ()) -> list[str]:
-        """Where the windows of each scope stand."""
-        return self._named("windows", deployment, tier, shared)
-
-    def memory(self, deployment: str, tier: str, shared: Iterable[str] = ()) -> list[str]:
-        """Where stands what is known of each scope's calls in flight."""
-        return self._named("known", deployment, tier, shared)
-
-    def slots(self, deployment: str, tier: str, shared: Iterable[str] = ()) -> list[str]:
-        """Where each scope's calls in flight stand."""
-        return self._named("calls", deployment, tier, shared)
-
-    def _named(self, what: str, deployment: str, tier: str, shared: Iterable[str]) -> list[str]:
-        own = (f"{what}:{deployment}", f"tier-{what}:{tier}")
-        return [f"{self._prefix}:{key}" for key in (*own, *(f"shared-{what}:{s}" for s in shared))]
 
 
 def scopes_of(bounds: Bounds) -> list[str | int]:

@@ -8,6 +8,7 @@ import redis
 
 from tests.workers.limits.limiter.limiter_twin import on_redis
 from tests.workers.limits.limiter.test_limiter import bounds
+from tierqueue.tasks.broker.names import LimiterKeys
 from tierqueue.workers.limits.bounds import Slot, Spent, Want
 from tierqueue.workers.limits.expected import FEWEST, LATELY, Expected
 
@@ -31,7 +32,7 @@ def prefix() -> str:
 
 @pytest.fixture
 def expected(client: redis.Redis, prefix: str) -> Expected:
-    return Expected(client, prefix)
+    return Expected(client, LimiterKeys(prefix))
 
 
 def learn(expected: Expected, wanted: Want, *used: tuple[int, int], times: int = FEWEST) -> None:
@@ -97,8 +98,8 @@ def test_a_worker_that_has_just_started_goes_by_what_the_others_have_seen(
 ) -> None:
     learn(expected, want(), (300, 90), times=1)
     learn(expected, want(), (30, 10), times=LATELY)
-    assert told(Expected(client, prefix), want()) == (33, 11)
-    assert told(Expected(client, prefix), want(task="label")) == (400, 100)
+    assert told(Expected(client, LimiterKeys(prefix)), want()) == (33, 11)
+    assert told(Expected(client, LimiterKeys(prefix)), want(task="label")) == (400, 100)
 
 
 @pytest.mark.parametrize(
@@ -107,16 +108,16 @@ def test_a_worker_that_has_just_started_goes_by_what_the_others_have_seen(
 def test_what_somebody_else_left_at_the_broker_is_not_believed(
     client: redis.Redis, prefix: str, left: str
 ) -> None:
-    started = Expected(client, prefix)
-    client.lpush(started.key("d"), *[left] * FEWEST)
+    started = Expected(client, LimiterKeys(prefix))
+    client.lpush(LimiterKeys(prefix).expected("d"), *[left] * FEWEST)
     assert told(started, want()) == (400, 100)
 
 
 def test_without_an_answer_from_the_broker_a_process_goes_by_its_own_calls(
     client: redis.Redis, prefix: str
 ) -> None:
-    alone = Expected(client, prefix)
-    client.set(alone.key("d"), "no list")
+    alone = Expected(client, LimiterKeys(prefix))
+    client.set(LimiterKeys(prefix).expected("d"), "no list")
     learn(alone, want(), (30, 10))
     assert told(alone, want()) == (33, 11)
 

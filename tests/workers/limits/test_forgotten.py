@@ -23,7 +23,7 @@ def client(valkey_socket: str) -> Iterator[redis.Redis]:
 
 def prefix_of(bench: Bench) -> str:
     assert isinstance(bench.limiter, Limiter)
-    return bench.limiter._prefix
+    return bench.limiter.keys.prefix
 
 
 def test_calls_that_redis_forgot_are_waited_for_until_those_who_live_have_renewed_theirs(
@@ -89,8 +89,8 @@ def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
     held_off = forgotten.grant(ledger, limiter, limit, calls(3))
     assert (held_off.granted, held_off.full) == ((), (RATE_FORGOTTEN,))
     assert 0 < held_off.retry_after <= Limiter.travel
-    arrived = Limiter(client, limiter._prefix, LEASE)
-    client.hset(f"{limiter._prefix}:windows:{WORKER.deployment}", "from", held_off.at)
+    arrived = Limiter(client, limiter.keys.prefix, LEASE)
+    client.hset(f"{limiter.keys.prefix}:windows:{WORKER.deployment}", "from", held_off.at)
     assert len(forgotten.grant(ledger, arrived, limit, calls(3)).granted) == 2
 
 

@@ -256,7 +256,7 @@ def test_a_trial_waits_where_the_provider_says_that_it_would_be_refused(bench: B
 def test_redis_that_forgot_all_has_learned_nothing(bench: Bench, client: redis.Redis) -> None:
     limiter = limiter_of(bench)
     limiter.learned.note_stated("d", PerMinute(requests=3))
-    client.delete(f"{limiter._prefix}:learned:d")
+    client.delete(f"{limiter.keys.prefix}:learned:d")
     assert learned_of(bench) == PerMinute()
 
 
@@ -265,13 +265,13 @@ def test_redis_that_forgot_all_has_learned_nothing(bench: Bench, client: redis.R
 def test_what_somebody_else_left_of_what_was_learned_stops_nobody(
     bench: Bench, client: redis.Redis, field: str, number: str
 ) -> None:
-    key = f"{limiter_of(bench)._prefix}:learned:d"
+    key = f"{limiter_of(bench).keys.prefix}:learned:d"
     client.hset(key, mapping={"low1": "100", "was1": "200", "cut1": str(bench.now), field: number})
     assert len(bench.grant(unstated(), *calls(60)).granted) == 60
 
 
 def test_a_cut_that_lies_ahead_counts_nothing(bench: Bench, client: redis.Redis) -> None:
-    key = f"{limiter_of(bench)._prefix}:learned:d"
+    key = f"{limiter_of(bench).keys.prefix}:learned:d"
     client.hset(key, mapping={"low1": "1", "was1": "1", "cut1": str(bench.now + 10**9)})
     assert learned_of(bench) == PerMinute()
 
@@ -279,5 +279,5 @@ def test_a_cut_that_lies_ahead_counts_nothing(bench: Bench, client: redis.Redis)
 def test_what_is_of_another_type_is_as_if_nothing_had_been_learned(
     bench: Bench, client: redis.Redis
 ) -> None:
-    client.set(f"{limiter_of(bench)._prefix}:learned:d", "x")
+    client.set(f"{limiter_of(bench).keys.prefix}:learned:d", "x")
     assert len(bench.grant(unstated(), *calls(5)).granted) == 5

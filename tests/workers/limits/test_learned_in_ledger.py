@@ -42,7 +42,7 @@ def written(ledger: Ledger) -> dict[tuple[str, str], LearnedLimit]:
 
 
 def forget(bench: Bench, client: redis.Redis) -> None:
-    for key in client.scan_iter(f"{limiter_of(bench)._prefix}:*"):
+    for key in client.scan_iter(f"{limiter_of(bench).keys.prefix}:*"):
         if not key.endswith(b":clock"):
             client.delete(key)
 

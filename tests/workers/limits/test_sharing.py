@@ -173,7 +173,7 @@ def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
     within = of("another", shared)
     held_off = forgotten.grant(ledger, limiter, within, calls(3))
     assert (held_off.granted, held_off.full) == ((), (shared.forgotten,))
-    client.hset(f"{limiter._prefix}:shared-windows:{shared.key}", "from", held_off.at)
+    client.hset(f"{limiter.keys.prefix}:shared-windows:{shared.key}", "from", held_off.at)
     assert len(forgotten.grant(ledger, limiter, within, calls(3)).granted) == 2
 
 
@@ -192,7 +192,7 @@ def test_calls_in_flight_that_redis_forgot_are_waited_for_where_there_are_some(
     shared = a_scope("account", in_flight=3)
     assert forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted == ()
     moves.settle(settlement(claim))
-    client.hset(f"{limiter._prefix}:shared-windows:{shared.key}", "from", "0")
+    client.hset(f"{limiter.keys.prefix}:shared-windows:{shared.key}", "from", "0")
     assert len(forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted) == 1
 
 
@@ -211,7 +211,7 @@ def test_what_was_called_while_no_limit_was_set_counts_where_one_is_set_again(
     again = of("another", replace(shared, since=SET + 1))
     held_off = forgotten.grant(ledger, limiter, again, calls(3))
     assert (held_off.granted, held_off.full) == ((), (shared.forgotten,))
-    client.hset(f"{limiter._prefix}:shared-windows:{shared.key}", "from", held_off.at)
+    client.hset(f"{limiter.keys.prefix}:shared-windows:{shared.key}", "from", held_off.at)
     assert len(forgotten.grant(ledger, limiter, again, calls(3)).granted) == 2
     assert not forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted
 
@@ -229,7 +229,7 @@ def test_calls_in_flight_that_began_while_no_limit_was_set_are_waited_for(
     again = of("another", replace(shared, since=SET + 1))
     assert forgotten.grant(ledger, limiter, again, calls(1)).granted == ()
     moves.settle(settlement(claim))
-    client.hset(f"{limiter._prefix}:shared-windows:{shared.key}", "from", "0")
+    client.hset(f"{limiter.keys.prefix}:shared-windows:{shared.key}", "from", "0")
     assert len(forgotten.grant(ledger, limiter, again, calls(1)).granted) == 1
 
 
@@ -251,7 +251,7 @@ def test_an_engine_of_the_house_counts_its_calls_anew_where_its_limit_is_set_aga
     assert held_off.granted == ()
     assert {Wait.RATE_FORGOTTEN, Wait.IN_FLIGHT_FORGOTTEN} == set(held_off.full)
     moves.settle(settlement(claim))
-    client.hset(f"{limiter._prefix}:windows:{WORKER.deployment}", "from", held_off.at)
+    client.hset(f"{limiter.keys.prefix}:windows:{WORKER.deployment}", "from", held_off.at)
     assert len(forgotten.grant(ledger, limiter, again, calls(3)).granted) == 2
 
 

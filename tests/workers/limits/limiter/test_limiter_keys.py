@@ -64,7 +64,7 @@ def test_windows_whose_beginning_cannot_be_read_are_forgotten(
 ) -> None:
     limiter, stated = Limiter(client, f"odd-{next(names)}", LEASE), _bounds(requests_per_minute=9)
     assert granted(limiter, stated, _calls(1)).granted
-    client.hset(f"{limiter._prefix}:windows:d", field, number)
+    client.hset(f"{limiter.keys.prefix}:windows:d", field, number)
     assert limiter.grant(stated, _calls(1)).full == (RATE_FORGOTTEN,)
 
 
@@ -73,7 +73,7 @@ def test_what_is_no_count_counts_nothing(client: redis.Redis, number: str) -> No
     limiter, stated = Limiter(client, f"odd-{next(names)}", LEASE), _bounds(requests_per_minute=2)
     assert granted(limiter, stated, _calls(1)).granted
     soon = round((time.time() + 30) * 4)
-    client.hset(f"{limiter._prefix}:windows:d", f"s{soon}", number)
+    client.hset(f"{limiter.keys.prefix}:windows:d", f"s{soon}", number)
     assert len(limiter.grant(stated, _calls(3)).granted) == 1
 
 

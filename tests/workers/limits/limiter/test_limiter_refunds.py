@@ -86,7 +86,7 @@ def test_slots_of_killed_workers_do_not_pile_up_where_only_a_rate_is_stated(
     bench.later(LEASE + 1)
     bench.grant(stated, *calls(1))
     assert isinstance(bench.limiter, Limiter)
-    assert client.zcard(f"{bench.limiter._prefix}:calls:d") == 1
+    assert client.zcard(f"{bench.limiter.keys.prefix}:calls:d") == 1
 
 
 def test_what_was_never_sent_counts_nowhere(client: redis.Redis) -> None:
