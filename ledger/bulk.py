@@ -51,7 +51,7 @@ class _Texts(TypeDecorator[Sequence[str]]):
         return texts if dialect.name == "postgresql" else encoded(texts)
 
 
-class _Among(FunctionElement[Any]):
+class _Membership(FunctionElement[Any]):
     # A Boolean would become `… = 1` on SQLite, which reads the whole table.
     type = NullType()
     inherit_cache = True
@@ -59,17 +59,17 @@ class _Among(FunctionElement[Any]):
 
 def among(column: Column[Any], name: str = "ids") -> ColumnElement[Any]:
     """Whether ``column`` is one of the texts given as parameter ``name``, however many."""
-    return _Among(column, bindparam(name, type_=_Texts()))
+    return _Membership(column, bindparam(name, type_=_Texts()))
 
 
-@compiles(_Among, "sqlite")
-def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+@compiles(_Membership, "sqlite")
+def _among_sqlite(element: _Membership, compiler: SQLCompiler, **how: Any) -> str:
     column, texts = (compiler.process(clause, **how) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({texts}))"  # noqa: S608
 
 
-@compiles(_Among, "postgresql")
-def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+@compiles(_Membership, "postgresql")
+def _among_postgresql(element: _Membership, compiler: SQLCompiler, **how: Any) -> str:
     column, texts = (compiler.process(clause, **how) for clause in element.clauses)
     return f"{column} = ANY({texts})"
 
@@ -79,7 +79,7 @@ _MANY = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedRows:
     """Rows ready to be written: what took time was done before the transaction."""
 
     statement: str
@@ -91,14 +91,14 @@ class Prepared:
             connection.exec_driver_sql(self.statement, self.parameters)
 
 
-def prepare_insert(dialect: str, table: Table, rows: Rows) -> Prepared:
+def prepare_insert(dialect: str, table: Table, rows: Rows) -> PreparedRows:
     """Make rows ready for ``insert_many``; ``dialect`` is the ledger's."""
     return _prepare(dialect, table, (), rows)
 
 
 def prepare_update(
     dialect: str, table: Table, keys: tuple[str, ...], rows: Rows, adding: tuple[str, ...] = ()
-) -> Prepared:
+) -> PreparedRows:
     """Make rows ready for ``update_many``; what ``adding`` names is added to what stands there."""
     return _prepare(dialect, table, keys, rows, adding)
 
@@ -129,9 +129,9 @@ def upsert_in(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
 
 def _prepare(
     dialect: str, table: Table, keys: tuple[str, ...], rows: Rows, adding: tuple[str, ...] = ()
-) -> Prepared:
+) -> PreparedRows:
     if not rows:
-        return Prepared("", None)
+        return PreparedRows("", None)
     names = tuple(sorted(rows[0], key=lambda name: name in keys))
     given = zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True)
     columns = {
@@ -140,7 +140,7 @@ def _prepare(
     }
     if dialect == "sqlite":
         statement = _sqlite(table, keys, names, adding)
-        return Prepared(statement, list(zip(*columns.values(), strict=True)))
+        return PreparedRows(statement, list(zip(*columns.values(), strict=True)))
     alike = tuple(name for name, values in columns.items() if name not in keys and _alike(values))
     if len(rows) < _MANY or len(alike) == len(names):
         alike = ()
@@ -149,7 +149,7 @@ def _prepare(
     parameters = {"rows": encoded([dict(zip(own, values, strict=True)) for values in each])}
     if alike:
         parameters["alike"] = encoded({name: columns[name][0] for name in alike})
-    return Prepared(_postgresql(table, keys, names, adding, alike), parameters)
+    return PreparedRows(_postgresql(table, keys, names, adding, alike), parameters)
 
 
 def _texts(values: Sequence[Any]) -> list[str | None]:

@@ -8,7 +8,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 
 
-class Job(NamedTuple):
+class JobRecord(NamedTuple):
     """A file of work, in the table's order."""
 
     id: str
@@ -118,8 +118,8 @@ class SinkRow(NamedTuple):
         return f"SinkRow({self.answer!r})"
 
 
-JOB = tuple(jobs.c[name] for name in Job._fields)
-"""The columns of a ``Job``, in its order."""
+JOB = tuple(jobs.c[name] for name in JobRecord._fields)
+"""The columns of a ``JobRecord``, in its order."""
 
 ROW_ANSWER = (
     *(job_rows.c[name] for name in ("number", "content", "fingerprint")),

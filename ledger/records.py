@@ -170,7 +170,7 @@ class Attempt(NamedTuple):
         return cls._make(row)
 
 
-class Part(NamedTuple):
+class DocumentPart(NamedTuple):
     """An item of a document in pieces, with what came of it: a piece, or what joins pieces."""
 
     id: str
@@ -220,8 +220,8 @@ ITEM = tuple(items.c[name] for name in Item._fields)
 ATTEMPT = tuple(attempts.c[name] for name in Attempt._fields)
 """The columns of an ``Attempt``, in its order."""
 
-PART = tuple(items.c[name] for name in Part._fields)
-"""The columns of a ``Part``, in its order."""
+PART = tuple(items.c[name] for name in DocumentPart._fields)
+"""The columns of a ``DocumentPart``, in its order."""
 
 
 _FORMER = {

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.evaluation import reviews
 from tierqueue.ledger.in_force import conditions, observed, policies, surrogates, tier_concurrency
-from tierqueue.ledger.in_force.policies import Applied
+from tierqueue.ledger.in_force.policies import AppliedPolicy
 from tierqueue.ledger.monitoring import backlog, endings, writes
 from tierqueue.ledger.monitoring import progress as ledger_progress
 from tierqueue.ledger.monitoring.progress import Progress
-from tierqueue.ledger.monitoring.writes import Refusal
+from tierqueue.ledger.monitoring.writes import WriteRefusal
 from tierqueue.ledger.operations import jobs, schedules
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Transaction, unreachable
@@ -48,7 +48,7 @@ class Health:
 
     progress: Progress | None
     findings: list[Finding]
-    applied: Applied | None = None
+    applied: AppliedPolicy | None = None
 
     @property
     def well(self) -> bool:
@@ -110,7 +110,7 @@ _TAKE_WRITES: Mapping[writes.Cause, str] = {
 }
 
 
-def takes_no_writes(refusal: Refusal) -> Finding:
+def takes_no_writes(refusal: WriteRefusal) -> Finding:
     """A ledger that answers, and to which nothing can be written."""
     return Finding(
         code="ledger_refuses",
@@ -178,7 +178,7 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
     return []
 
 
-def _ledger(app: TierqueueApp) -> tuple[Progress, Applied | None, list[Finding]]:
+def _ledger(app: TierqueueApp) -> tuple[Progress, AppliedPolicy | None, list[Finding]]:
     from tierqueue.migrations import check
 
     ledger = app.installation.ledger
@@ -263,7 +263,7 @@ def _broker(app: TierqueueApp) -> list[Finding]:
 
 def diagnosis(app: TierqueueApp) -> list[Finding]:
     """Everything there is to say, also where settings or the policy are wrong."""
-    applied: Applied | None = None
+    applied: AppliedPolicy | None = None
 
     def checked() -> list[Finding]:
         nonlocal applied
@@ -282,7 +282,7 @@ def diagnosis(app: TierqueueApp) -> list[Finding]:
     return in_order(found)
 
 
-def _stated(app: TierqueueApp, applied: Applied | None) -> list[Finding]:
+def _stated(app: TierqueueApp, applied: AppliedPolicy | None) -> list[Finding]:
     """Deployments of the policy in force; those of a file here that is not in force, as notes."""
     if applied is None:
         return deployments(app.installation.policy, os.environ)

@@ -9,9 +9,9 @@ from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.conditions import by_deployment
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.monitoring import backlog, endings, progress, writes
-from tierqueue.ledger.monitoring.backlog import Backlog, Running, Waiting
+from tierqueue.ledger.monitoring.backlog import Backlog, RunningCalls, WaitingItems
 from tierqueue.ledger.monitoring.progress import Process
-from tierqueue.ledger.monitoring.writes import Refusal
+from tierqueue.ledger.monitoring.writes import WriteRefusal
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.operations.health import concurrency_in_force
@@ -80,12 +80,12 @@ class Status:
     """
 
     at: int
-    refusal: Refusal | None
+    refusal: WriteRefusal | None
     unrouted: Backlog | None
     routing_stages: int
     tiers: list[TierStatus]
     deployments: list[DeploymentStatus]
-    waiting: list[Waiting]
+    waiting: list[WaitingItems]
     near: list[CeilingStatus]
     dead: Mapping[str, int]
     paused: list[Pause]
@@ -99,7 +99,7 @@ def status(ledger: Ledger, policy: Policy) -> Status:
         return _status(connection, policy, refusal)
 
 
-def _status(connection: Transaction, policy: Policy, refusal: Refusal | None) -> Status:
+def _status(connection: Transaction, policy: Policy, refusal: WriteRefusal | None) -> Status:
     now = database_now(connection)
     paused = pauses.in_force(connection)
     ready = backlog.ready(connection, now, paused)
@@ -138,8 +138,8 @@ def _status(connection: Transaction, policy: Policy, refusal: Refusal | None) ->
 def _deployments(
     connection: Transaction,
     policy: Policy,
-    running: Sequence[Running],
-    waiting: Sequence[Waiting],
+    running: Sequence[RunningCalls],
+    waiting: Sequence[WaitingItems],
     known: list[Process],
 ) -> list[DeploymentStatus]:
     """Every deployment of the policy, in the order of the tiers."""
@@ -175,7 +175,9 @@ def _deployments(
     ]
 
 
-def _of_work(ceilings: Sequence[CeilingStatus], waiting: Sequence[Waiting]) -> list[CeilingStatus]:
+def _of_work(
+    ceilings: Sequence[CeilingStatus], waiting: Sequence[WaitingItems]
+) -> list[CeilingStatus]:
     """Without the ceilings of jobs for which nothing waits: most of those jobs are done."""
     full = {group.ceiling.id for group in waiting if group.ceiling is not None}
     return [ceiling for ceiling in ceilings if ceiling.scope != "job" or ceiling.balance_id in full]

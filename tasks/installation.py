@@ -10,7 +10,7 @@ from tierqueue.router.errors import Misconfigured
 from tierqueue.tasks.broker import memory, names
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.in_force.policies import Applied
+    from tierqueue.ledger.in_force.policies import AppliedPolicy
     from tierqueue.ledger.session import Ledger
     from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.broker.task_events import ItemEvents
@@ -98,7 +98,7 @@ class Installation:
             self.policy = self.read_applied(applied)
         return self.policy
 
-    def read_applied(self, applied: "Applied") -> "Policy":
+    def read_applied(self, applied: "AppliedPolicy") -> "Policy":
         """The policy that was applied; raises ``InvalidPolicy`` where this release knows less."""
         from tierqueue.router.policy.policy import parse_policy
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.ceilings.books import Held, Need
+from tierqueue.ledger.ceilings.books import Hold, Need
 from tierqueue.router.item import Tier
 from tierqueue.tasks.app import app
 from tierqueue.workers.tier_worker import TierWorker
@@ -41,9 +41,9 @@ def hold_nothing(
     connection: Connection,  # noqa: ARG001 - stands in for ``ceilings.hold``
     now: int,  # noqa: ARG001
     needs: Sequence[Need],
-) -> list[Held]:
+) -> list[Hold]:
     """The broken twin of ``ceilings.hold``: everything may go, nothing is held or booked."""
-    return [Held(()) for _ in needs]
+    return [Hold(()) for _ in needs]
 
 
 if os.environ.get("BENCH_HOLD") == "off":

@@ -27,7 +27,7 @@ def without_fence() -> None:
     """A settle that ignores fences: whoever comes last is believed."""
     real = settlements.settle
 
-    def settle(connection: Any, ready: settlements.Ready) -> Any:
+    def settle(connection: Any, ready: settlements.PreparedSettlements) -> Any:
         for settlement in ready.settlements:
             connection.execute(
                 update(items)
@@ -53,7 +53,7 @@ def without_hold() -> None:
     """A claim that holds nothing and asks no ceiling."""
 
     def hold(_connection: Any, _now: int, needs: Sequence[Any], **_: Any) -> list[Any]:
-        return [books.Held(()) for _ in needs]
+        return [books.Hold(()) for _ in needs]
 
     _patch(books, "hold", hold)
 

@@ -14,7 +14,7 @@ from tierqueue.router.outcome import TOKEN_CLASSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ReportLine:
     """Attempts of one tier, deployment, outcome and truth: how many, tokens, nano-dollars.
 
     ``outcome`` is ``None`` while the call runs; ``simulated`` is ``None`` where no reply said.
@@ -41,7 +41,7 @@ class Report:
     states: dict[str, int]
     dead: dict[str, int]
     below: dict[str, int] = field(default_factory=dict)
-    lines: list[Line] = field(default_factory=list)
+    lines: list[ReportLine] = field(default_factory=list)
 
     @property
     def cost(self) -> int:
@@ -96,7 +96,7 @@ def report(connection: Transaction, *, job: str | None = None, since: int | None
     return Report(states=dict(states), dead=dead, below=without, lines=_lines(connection, meant))
 
 
-def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
+def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[ReportLine]:
     keys = (attempts.c.tier, attempts.c.deployment, attempts.c.outcome, attempts.c.simulated)
     tokens = [func.sum(attempts.c.usage[name].as_string().cast(Integer)) for name in TOKEN_CLASSES]
     open_hold = func.sum(attempts.c.held).filter(attempts.c.ended_at.is_(None))
@@ -109,7 +109,7 @@ def _lines(connection: Transaction, meant: ColumnElement[bool]) -> list[Line]:
         .order_by(attempts.c.tier, attempts.c.deployment, attempts.c.outcome)
     )
     return [
-        Line(
+        ReportLine(
             tier=tier,
             deployment=deployment,
             outcome=outcome,

@@ -27,7 +27,7 @@ Call = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Booked:
+class DailyCharge:
     """What the books charged a deployment on one day (UTC, of the call's begin), in nano-dollars;
     ``unknown`` is the part of it that was booked for lost replies.
     """
@@ -49,7 +49,7 @@ class UnknownCharge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class Resolution:
     """What an unknown charge turned out to be, in nano-dollars, with the tokens billed."""
 
     charge: UnknownCharge
@@ -58,7 +58,9 @@ class Resolved:
     output_tokens: int
 
 
-def booked(connection: Transaction, deployment: str, first: date, last: date) -> dict[date, Booked]:
+def booked(
+    connection: Transaction, deployment: str, first: date, last: date
+) -> dict[date, DailyCharge]:
     """What was charged on each day from ``first`` to ``last``; days without a call are left out."""
     day = cast(attempts.c.started_at // DAY_US, Integer)
     unknown = case((attempts.c.outcome.in_(BOOKED), attempts.c.cost))
@@ -74,7 +76,8 @@ def booked(connection: Transaction, deployment: str, first: date, last: date) ->
         .order_by(day)
     )
     return {
-        _EPOCH + timedelta(days=row[0]): Booked(int(row[1]), int(row[2]), row[3]) for row in rows
+        _EPOCH + timedelta(days=row[0]): DailyCharge(int(row[1]), int(row[2]), row[3])
+        for row in rows
     }
 
 
@@ -115,7 +118,7 @@ def fences(
 
 
 def resolve(
-    connection: Transaction, resolved: Sequence[Resolved], *, source: str, by: str, now: int
+    connection: Transaction, resolved: Sequence[Resolution], *, source: str, by: str, now: int
 ) -> int:
     """Correct unknown charges to what they were; returns by how much the books moved.
 
@@ -133,7 +136,7 @@ def resolve(
     return moved
 
 
-def _still_unknown(connection: Transaction, resolved: Sequence[Resolved]) -> list[Resolved]:
+def _still_unknown(connection: Transaction, resolved: Sequence[Resolution]) -> list[Resolution]:
     """Those whose late reply has not come meanwhile; their items are locked from now on."""
     ids = {"ids": sorted({resolution.charge.call[0] for resolution in resolved})}
     locked = select(items.c.id).where(among(items.c.id)).order_by(items.c.id).with_for_update()
@@ -145,7 +148,7 @@ def _still_unknown(connection: Transaction, resolved: Sequence[Resolved]) -> lis
     return [resolution for resolution in resolved if resolution.charge.call in unknown]
 
 
-def _settlement(resolved: Resolved, source: str) -> Settlement:
+def _settlement(resolved: Resolution, source: str) -> Settlement:
     item_id, fence = resolved.charge.call
     # Whatever was held is spent by now: the settling finds a stale fence and corrects its charge.
     held = resolved.charge.cost

@@ -47,7 +47,7 @@ class SpendingQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class GroupSpending:
     """The calls of one group; money in nano-dollars. Simulated money stands apart from real.
 
     ``items``: that a call was made for; ``degraded``: of these, that a fallback was used for;
@@ -76,7 +76,7 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class UsageCount:
     """``calls`` calls of one group and deployment with one and the same usage."""
 
     key: str
@@ -86,7 +86,7 @@ class Used:
     calls: int
 
 
-def spending(connection: Transaction, by: str, asked: SpendingQuery) -> list[Spent]:
+def spending(connection: Transaction, by: str, asked: SpendingQuery) -> list[GroupSpending]:
     """What was spent, by one of ``DIMENSIONS``, in the order of the keys."""
     key, simulated = _KEYS[by], of_call(asked.simulated)
     accepted = attempts.c.outcome == "accepted"
@@ -114,7 +114,7 @@ def spending(connection: Transaction, by: str, asked: SpendingQuery) -> list[Spe
         .order_by(key, simulated)
     )
     return [
-        Spent(
+        GroupSpending(
             key=_named(by, row[0]),
             simulated=bool(row[1]),
             items=row[2],
@@ -135,7 +135,7 @@ def spending(connection: Transaction, by: str, asked: SpendingQuery) -> list[Spe
 
 def usages(
     connection: Transaction, by: str, asked: SpendingQuery, *, accepted: bool = True
-) -> Iterator[Used]:
+) -> Iterator[UsageCount]:
     """The usage of every accepted call, or of every one that was counted; equal ones together."""
     key, simulated = _KEYS[by], of_call(asked.simulated)
     counts = [func.coalesce(_tokens(name), 0) for name in TOKEN_CLASSES]
@@ -149,7 +149,7 @@ def usages(
     )
     for row in rows:
         tokens = dict(zip(TOKEN_CLASSES, row[3:-1], strict=True))
-        yield Used(
+        yield UsageCount(
             key=_named(by, row[0]),
             simulated=bool(row[1]),
             deployment=row[2],
@@ -167,7 +167,7 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class CallHistory:
     """What one deployment's calls for one task type were like, those that have ended.
 
     ``items``: for how many items it was called at all; ``accepted`` and ``rejected``: answers;
@@ -196,7 +196,9 @@ _IN_LANE: dict[Lane, ColumnElement[bool]] = {
 }
 
 
-def past(connection: Transaction, task: str, asked: SpendingQuery) -> dict[tuple[str, bool], Past]:
+def past(
+    connection: Transaction, task: str, asked: SpendingQuery
+) -> dict[tuple[str, bool], CallHistory]:
     """The past of a task type, by deployment and whether its answers were simulated."""
     simulated, answered = of_call(asked.simulated), attempts.c.outcome.in_(("accepted", "rejected"))
     tokens = sum((_tokens(name) for name in (*INPUT_CLASSES, "output_tokens")), literal(0))
@@ -245,7 +247,7 @@ def past(connection: Transaction, task: str, asked: SpendingQuery) -> dict[tuple
         ).group_by(costs.c.deployment, costs.c.simulated)
     )
     return {
-        (row.deployment, bool(row.simulated)): Past(
+        (row.deployment, bool(row.simulated)): CallHistory(
             items=row.items,
             accepted=int(row.accepted),
             rejected=int(row.rejected),

@@ -14,7 +14,7 @@ _PARTS = select(
 ).where(among(balances.c.id))
 
 
-class InWindow(Protocol):
+class WindowedCeiling(Protocol):
     """A ceiling: over which scope, which name of it, in which calendar window."""
 
     @property
@@ -46,7 +46,7 @@ def by_id(connection: Connection, ids: Iterable[str]) -> dict[str, Balance]:
     return {row.id: Balance(row.scope, row.name, row.window, row.start) for row in rows}
 
 
-def label(ceiling: InWindow) -> str:
+def label(ceiling: WindowedCeiling) -> str:
     """A ceiling as people write it, such as ``budget:acme day``."""
     whole = ceiling.scope if ceiling.name == "*" else f"{ceiling.scope}:{ceiling.name}"
     return f"{whole} {ceiling.window}"

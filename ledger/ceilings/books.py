@@ -51,14 +51,14 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Hold:
     """The bound is held in each of ``balances`` (ids)."""
 
     balances: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
+class Shortfall:
     """The bound does not fit; nothing of it is held.
 
     ``hopeless``: it would not fit even if every hold came back. All figures in nano-dollars.
@@ -88,7 +88,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class _Locked:
+class _LockedBalance:
     limit: int
     spent: int
     held: int
@@ -136,14 +136,14 @@ def put(
     return before
 
 
-def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held | Full]:
+def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Hold | Shortfall]:
     """Hold each need in all its ceilings or in none, decided one after the other."""
     asked = {scope for need in needs for scope in need.scopes}
     covering = _covering(connection, now, asked)
     locked = _lock(connection, dict(pair for pairs in covering.values() for pair in pairs))
     read_again = False
     ids_of: dict[tuple[Scope, ...], tuple[str, ...]] = {}
-    decisions: list[Held | Full] = []
+    decisions: list[Hold | Shortfall] = []
     written: list[Entry] = []
     for need in needs:
         scopes = tuple(need.scopes)
@@ -164,12 +164,12 @@ def hold(connection: Connection, now: int, needs: Sequence[Need]) -> list[Held |
             # A ceiling that can never fit is the one to name: waiting for it is in vain.
             worst = min(tight, key=lambda key: locked[key].limit - locked[key].spent)
             row = locked[worst]
-            decisions.append(Full(worst, row.limit, row.spent, row.held, need.bound))
+            decisions.append(Shortfall(worst, row.limit, row.spent, row.held, need.bound))
             continue
         for key in ids:
             locked[key].held += need.bound
             written.append(Entry(key, need.item_id, need.fence, "hold", need.bound, 0))
-        decisions.append(Held(ids))
+        decisions.append(Hold(ids))
     write(connection, now, written)
     return decisions
 
@@ -230,7 +230,7 @@ def write(connection: Connection, now: int, changes: Sequence[Entry]) -> None:
     )
 
 
-def _headroom(row: _Locked) -> int:
+def _headroom(row: _LockedBalance) -> int:
     return row.limit - row.spent - row.held
 
 
@@ -251,7 +251,7 @@ def _covering(
     return found
 
 
-def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _Locked]:
+def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _LockedBalance]:
     if not limits:
         return {}
     by_id = {balance.id: (balance, limit) for balance, limit in limits.items()}
@@ -260,7 +260,7 @@ def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _L
     known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
     _create(connection, [by_id[key][0] for key in ids if key not in known])
     rows = {row.id: row for row in connection.execute(_LOCK, {"ids": ids})}
-    return {key: _Locked(by_id[key][1], rows[key].spent, rows[key].held) for key in ids}
+    return {key: _LockedBalance(by_id[key][1], rows[key].spent, rows[key].held) for key in ids}
 
 
 def _create(connection: Connection, new: Sequence[Balance]) -> None:

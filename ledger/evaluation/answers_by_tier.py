@@ -16,7 +16,7 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class TierAnswer:
     """One answer: which tier gave it, and whether it was accepted. ``output`` is ``None`` where it
     was not kept.
     """
@@ -28,7 +28,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class AnsweredItem:
     """An item that models answered, in the order in which they were asked.
 
     ``correct``: what people said of its answer, ``None`` where nobody said anything; ``truth``:
@@ -38,13 +38,13 @@ class Answered:
 
     budget: str | None
     drawn: bool
-    answers: Sequence[Answer]
+    answers: Sequence[TierAnswer]
     correct: bool | None
     arguments: Mapping[str, Any] = field(repr=False)
     truth: Any = field(repr=False)
 
 
-def answered(connection: Transaction, task: str, most: int) -> Iterator[Answered]:
+def answered(connection: Transaction, task: str, most: int) -> Iterator[AnsweredItem]:
     """The newest items of a task type that have ended and that models answered, ``most`` at the
     most, read in pages. Left out are erased ones, and those under another prompt than its own.
     """
@@ -67,7 +67,7 @@ def answered(connection: Transaction, task: str, most: int) -> Iterator[Answered
                 yield _answered(row, given[row.id])
 
 
-def _given(connection: Transaction, output: Mapping[str, Any]) -> dict[str, list[Answer]]:
+def _given(connection: Transaction, output: Mapping[str, Any]) -> dict[str, list[TierAnswer]]:
     kept = (refused_answers.c.item_id == attempts.c.item_id) & (
         refused_answers.c.fence == attempts.c.fence
     )
@@ -78,10 +78,10 @@ def _given(connection: Transaction, output: Mapping[str, Any]) -> dict[str, list
         .where(among(attempts.c.item_id), attempts.c.outcome.in_(("accepted", "rejected")))
         .order_by(attempts.c.item_id, attempts.c.fence)
     )
-    given: dict[str, list[Answer]] = {}
+    given: dict[str, list[TierAnswer]] = {}
     for row in connection.execute(found, {"ids": sorted(output)}):
         accepted = row.outcome == "accepted"
-        answer = Answer(
+        answer = TierAnswer(
             tier=row.tier,
             accepted=accepted,
             simulated=bool(row.simulated),
@@ -91,8 +91,8 @@ def _given(connection: Transaction, output: Mapping[str, Any]) -> dict[str, list
     return given
 
 
-def _answered(row: Any, answers: Sequence[Answer]) -> Answered:
-    return Answered(
+def _answered(row: Any, answers: Sequence[TierAnswer]) -> AnsweredItem:
+    return AnsweredItem(
         budget=row.budget,
         drawn=row.second_to is not None or row.pinned is not None or row.fresh,
         answers=answers,

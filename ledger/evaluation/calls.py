@@ -15,7 +15,7 @@ _TOKENS = (*INPUT_CLASSES, "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RecordedCall:
     """One call; ``cost`` in nano-dollars, ``tokens`` of input and output, 0 where none were told.
 
     ``seconds``: how long it took, where an answer came.
@@ -30,7 +30,7 @@ class Call:
     simulated: bool
 
 
-def by_item(connection: Transaction, item_ids: Sequence[str]) -> dict[str, list[Call]]:
+def by_item(connection: Transaction, item_ids: Sequence[str]) -> dict[str, list[RecordedCall]]:
     """The calls of these items, each item's in their order."""
     names = ("tier", "deployment", "outcome", "cost", "usage", "seconds", "simulated")
     found = (
@@ -38,9 +38,9 @@ def by_item(connection: Transaction, item_ids: Sequence[str]) -> dict[str, list[
         .where(among(attempts.c.item_id))
         .order_by(attempts.c.item_id, attempts.c.fence)
     )
-    calls: dict[str, list[Call]] = {}
+    calls: dict[str, list[RecordedCall]] = {}
     for row in connection.execute(found, {"ids": sorted(set(item_ids))}):
-        call = Call(
+        call = RecordedCall(
             row.tier,
             row.deployment,
             row.outcome,

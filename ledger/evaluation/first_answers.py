@@ -26,7 +26,7 @@ class FirstAnswers:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class LabelCounts:
     """How many of a deployment's answers to a task type people have judged, and called right."""
 
     answers: int
@@ -59,7 +59,7 @@ def first_answers(connection: Transaction, since: int | None) -> list[FirstAnswe
     ]
 
 
-def judged(connection: Transaction) -> dict[tuple[str, str], Judged]:
+def judged(connection: Transaction) -> dict[tuple[str, str], LabelCounts]:
     """By task type and deployment, what people said of its answers."""
     right = func.sum(cast(case((labels.c.correct, 1), else_=0), BigInteger))
     found = (
@@ -69,6 +69,6 @@ def judged(connection: Transaction) -> dict[tuple[str, str], Judged]:
         .group_by(labels.c.task, labels.c.deployment)
     )
     return {
-        (task, deployment): Judged(answers, int(good))
+        (task, deployment): LabelCounts(answers, int(good))
         for task, deployment, answers, good in connection.execute(found)
     }

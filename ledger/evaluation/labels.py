@@ -16,7 +16,7 @@ from tierqueue.router.lifecycle import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgeable:
+class LabelledItem:
     """What a label needs to know of its item."""
 
     id: str
@@ -45,7 +45,7 @@ class Label:
     corrected: Any = field(default=None, repr=False)
 
 
-def judgeable(connection: Transaction, item_id: str) -> Judgeable | None:
+def judgeable(connection: Transaction, item_id: str) -> LabelledItem | None:
     """The item, its row locked; ``None`` where there is none."""
     names = (
         *("id", "task", "state", "deployment", "erased_at", "arguments", "output"),
@@ -61,7 +61,7 @@ def judgeable(connection: Transaction, item_id: str) -> Judgeable | None:
     row = connection.execute(found).first()
     if row is None:
         return None
-    return Judgeable(
+    return LabelledItem(
         id=row.id,
         task=row.task,
         state=State(row.state),
@@ -85,7 +85,7 @@ def of_item(connection: Transaction, item_id: str) -> Label | None:
     return None if row is None else Label(correct=row.correct, by=row.by, corrected=row.corrected)
 
 
-def put(connection: Transaction, item: Judgeable, label: Label, *, noted: bool = True) -> None:
+def put(connection: Transaction, item: LabelledItem, label: Label, *, noted: bool = True) -> None:
     """Keep what is said of an item that ``judgeable`` has locked, instead of what was said before;
     ``noted``: in the audit log too.
 
@@ -106,7 +106,7 @@ def put(connection: Transaction, item: Judgeable, label: Label, *, noted: bool =
         audit_log.note(connection, by=label.by, what="feedback", detail=detail)
 
 
-def write(connection: Transaction, item: Judgeable, of: str | None, label: Label) -> None:
+def write(connection: Transaction, item: LabelledItem, of: str | None, label: Label) -> None:
     """Keep a label alone, of the answer of the deployment ``of``."""
     row = {
         "task": item.task,

@@ -8,7 +8,7 @@ from sqlalchemy import Select, bindparam, case, exists, func, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.evaluation import labels
-from tierqueue.ledger.evaluation.labels import Judgeable, Label
+from tierqueue.ledger.evaluation.labels import Label, LabelledItem
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.lifecycle.items import Death, die
 from tierqueue.ledger.results.promises import Ending, Ends, ends_of
@@ -26,7 +26,7 @@ _OPEN = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
+class WaitingReview:
     """An item that waits for a person: why, whose it is, and until when (epoch microseconds).
 
     ``spent``: what its calls have cost, in nano-dollars.
@@ -42,7 +42,7 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class RefusedAnswer:
     """An answer that was refused: by which attempt (``fence``), whose, why, how sure it was.
 
     ``answer`` is an output, or the text where it had no form; ``None`` where it was not kept.
@@ -57,7 +57,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class ReviewBacklog:
     """How many items wait for a person, how many of them not longer than until a moment, and when
     the first runs out of time (epoch microseconds); ``None`` where none waits.
     """
@@ -93,8 +93,8 @@ def _reviews() -> Select[Any]:
     )
 
 
-def _review(row: Any) -> Review:
-    return Review(
+def _review(row: Any) -> WaitingReview:
+    return WaitingReview(
         item=row.item_id,
         task=row.task,
         reason=row.reason,
@@ -107,7 +107,7 @@ def _review(row: Any) -> Review:
 
 def pending(
     connection: Transaction, *, task: str | None = None, assignee: str | None = None, most: int
-) -> list[Review]:
+) -> list[WaitingReview]:
     """What waits for a person, the first that runs out of time first, ``most`` at the most."""
     found = _reviews().limit(most)
     if task is not None:
@@ -117,13 +117,13 @@ def pending(
     return [_review(row) for row in connection.execute(found)]
 
 
-def of_item(connection: Transaction, item_id: str) -> Review | None:
+def of_item(connection: Transaction, item_id: str) -> WaitingReview | None:
     """The item's review; ``None`` where it does not wait for one."""
     row = connection.execute(_reviews().where(reviews.c.item_id == item_id)).first()
     return None if row is None else _review(row)
 
 
-def refused(connection: Transaction, item_id: str) -> list[Refused]:
+def refused(connection: Transaction, item_id: str) -> list[RefusedAnswer]:
     """The answers that were refused of an item, in their order."""
     names = ("fence", "tier", "deployment", "detail", "confidence")
     kept = (refused_answers.c.item_id == attempts.c.item_id) & (
@@ -136,7 +136,7 @@ def refused(connection: Transaction, item_id: str) -> list[Refused]:
         .order_by(attempts.c.fence)
     )
     return [
-        Refused(
+        RefusedAnswer(
             fence=row.fence,
             tier=row.tier,
             deployment=row.deployment,
@@ -148,16 +148,16 @@ def refused(connection: Transaction, item_id: str) -> list[Refused]:
     ]
 
 
-def waiting(connection: Transaction, until: int) -> Waiting:
+def waiting(connection: Transaction, until: int) -> ReviewBacklog:
     """How much waits for a person, and how much of it runs out of time by then."""
     soon = func.count().filter(reviews.c.due <= until)
     found = select(func.count(), soon, func.min(reviews.c.due))
     row = connection.execute(found.where(*_OPEN)).one()
-    return Waiting(items=row[0], soon=row[1], first_due=row[2])
+    return ReviewBacklog(items=row[0], soon=row[1], first_due=row[2])
 
 
 def assign(
-    connection: Transaction, item: Judgeable, *, assignee: str | None, due: int | None, by: str
+    connection: Transaction, item: LabelledItem, *, assignee: str | None, due: int | None, by: str
 ) -> int:
     """Give a review that ``labels.judgeable`` has locked to somebody, and another time until which
     it is to be decided (epoch microseconds, at the most until the item's deadline); ``None`` leaves
@@ -177,7 +177,7 @@ def assign(
     return until
 
 
-def decide(connection: Transaction, item: Judgeable, decision: Decision) -> Ends:
+def decide(connection: Transaction, item: LabelledItem, decision: Decision) -> Ends:
     """Bring an item to its end that ``labels.judgeable`` has locked in ``review``.
 
     What the person said is a label of the answer that was judged, and evidence where that was

@@ -16,7 +16,7 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RecordedAnswer:
     """One item's answer; ``cost`` in nano-dollars over all its calls, ``seconds`` of the calls
     alone. ``refused``: its last answer was; ``output`` is ``None`` where there is none (any more).
     """
@@ -39,14 +39,14 @@ class Pair:
     """
 
     purpose: str
-    first: Answer
-    second: Answer
+    first: RecordedAnswer
+    second: RecordedAnswer
     correct: bool | None
     corrected: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class SecondItem:
     """A second item in a line: ``asked`` is the candidate, or the tier that it asks."""
 
     item: str
@@ -76,12 +76,12 @@ def pairs(connection: Transaction, task: str, since: int | None, most: int) -> I
             )
 
 
-def of_item(connection: Transaction, item_id: str) -> list[Beside]:
+def of_item(connection: Transaction, item_id: str) -> list[SecondItem]:
     """The second items of an item."""
     shown = (items.c.id, items.c.purpose, items.c.candidate, items.c.pinned, items.c.state)
     found = select(*shown).where(items.c.second_to.is_not(None), items.c.second_to == item_id)
     return [
-        Beside(row.id, row.purpose, row.candidate or row.pinned, State(row.state))
+        SecondItem(row.id, row.purpose, row.candidate or row.pinned, State(row.state))
         for row in connection.execute(found.order_by(items.c.id))
     ]
 
@@ -101,9 +101,9 @@ def _seconds(task: str, since: int | None) -> Select[Any]:
     return found if since is None else found.where(items.c.submitted_at >= since)
 
 
-def _answer(row: Any, of: str, made: Sequence[calls.Call]) -> Answer:
+def _answer(row: Any, of: str, made: Sequence[calls.RecordedCall]) -> RecordedAnswer:
     shown = {name: getattr(row, of + name) for name in _SHOWN}
-    return Answer(
+    return RecordedAnswer(
         item=shown["id"],
         deployment=shown["deployment"] or row.candidate or row.pinned,
         state=State(shown["state"]),

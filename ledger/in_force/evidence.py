@@ -36,7 +36,7 @@ ByTask = dict[str, dict[str, Evidence]]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedAnswer:
     """One answer that was judged: by which deployment, of which task type, and with what result."""
 
     task: str
@@ -67,7 +67,7 @@ def by_task(connection: Transaction) -> ByTask:
     return found
 
 
-def add(connection: Transaction, judged: Collection[Judged]) -> None:
+def add(connection: Transaction, judged: Collection[JudgedAnswer]) -> None:
     """Add what these answers showed. Rows are locked in the order of their keys, after those of
     items and balances.
 
@@ -99,8 +99,8 @@ def add(connection: Transaction, judged: Collection[Judged]) -> None:
 
 
 def _with_what_was_refused_before(
-    connection: Transaction, judged: Collection[Judged]
-) -> Collection[Judged]:
+    connection: Transaction, judged: Collection[JudgedAnswer]
+) -> Collection[JudgedAnswer]:
     seconds = [one.second for one in judged if one.second is not None and one.accepted]
     if not seconds:
         return judged
@@ -109,7 +109,7 @@ def _with_what_was_refused_before(
         for row in connection.execute(_OF_THE_FIRST, {"ids": sorted(seconds)})
     }
 
-    def refused(one: Judged) -> bool:
+    def refused(one: JudgedAnswer) -> bool:
         return one.second is not None and _drawn(one.second) >= first.get(one.second, 1.0)
 
     return [replace(one, accepted=one.accepted and not refused(one)) for one in judged]

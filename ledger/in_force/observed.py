@@ -35,7 +35,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ModelChange:
     """Another model than before answers for ``deployment``, ``since`` (epoch microseconds)."""
 
     deployment: str
@@ -45,28 +45,28 @@ class Changed:
     since: int
 
 
-def see(connection: Connection, seen: Iterable[Observation], at: int) -> list[Changed]:
+def see(connection: Connection, seen: Iterable[Observation], at: int) -> list[ModelChange]:
     """Write down what was seen ``at`` (epoch microseconds).
 
     Returns the models that answer where another did within the week before: each once, to whoever
     wrote it down first.
     """
-    changed: list[Changed] = []
+    changed: list[ModelChange] = []
     for one in sorted(seen):
         if one.what == MODEL and _too_many(connection, one):
             continue
         before = _last_other(connection, one, at) if one.what == MODEL else None
         if _is_new(connection, one, at) and before is not None:
-            changed.append(Changed(one.deployment, one.asked, before, one.value, at))
+            changed.append(ModelChange(one.deployment, one.asked, before, one.value, at))
     return changed
 
 
-def changes(connection: Connection, at: int) -> list[Changed]:
+def changes(connection: Connection, at: int) -> list[ModelChange]:
     """The models that have answered for less than a week where another did in the week before."""
     rows = connection.execute(
         select(observations).where(observations.c.what == MODEL).order_by(observations.c.since)
     ).all()
-    found: list[Changed] = []
+    found: list[ModelChange] = []
     for row in rows:
         others = [
             other
@@ -77,7 +77,7 @@ def changes(connection: Connection, at: int) -> list[Changed]:
         ]
         if others and at - row.since < WEEK_US:
             last = max(others, key=lambda other: int(other.seen_at))
-            found.append(Changed(row.deployment, row.asked, last.value, row.value, row.since))
+            found.append(ModelChange(row.deployment, row.asked, last.value, row.value, row.since))
     return found
 
 

@@ -127,7 +127,7 @@ _ALL = _of_budgets(_WAITING.subquery())
 _FIRST = _of_budgets(_WAITING.order_by(items.c.ready_at).limit(bindparam("most")).subquery())
 
 
-class OutOfRate:
+class RateLimitedBudgets:
     """The budgets of which items wait for the budget's own limits, as if they were paused: what
     else they have would wait with them, in others' places.
     """

@@ -39,7 +39,7 @@ Cursor = tuple[str, int, str]
 _FIRST: Cursor = ("", -1, "")
 
 
-class Applied(NamedTuple):
+class AppliedPolicy(NamedTuple):
     """A policy that somebody applied."""
 
     id: int
@@ -61,8 +61,8 @@ class Applied(NamedTuple):
         return cls._make(row)
 
 
-APPLIED = tuple(policy_versions.c[name] for name in Applied._fields)
-"""The columns of an ``Applied``, in its order."""
+APPLIED = tuple(policy_versions.c[name] for name in AppliedPolicy._fields)
+"""The columns of an ``AppliedPolicy``, in its order."""
 
 _NEWEST = select(*APPLIED).order_by(policy_versions.c.id.desc()).limit(1)
 _EARLIER = policy_versions.alias()
@@ -96,15 +96,15 @@ def in_force(connection: Connection) -> str | None:
     return connection.execute(_LAST).scalar()
 
 
-def applied(connection: Connection) -> Applied | None:
+def applied(connection: Connection) -> AppliedPolicy | None:
     """What was applied last; ``None``: nothing ever was, and files count."""
     row = connection.execute(_NEWEST).one_or_none()
-    return None if row is None else Applied.from_row(row)
+    return None if row is None else AppliedPolicy.from_row(row)
 
 
-def applied_since(connection: Connection, since: int) -> list[Applied]:
+def applied_since(connection: Connection, since: int) -> list[AppliedPolicy]:
     """What was in force by being applied at any time since then (epoch µs), the newest last."""
-    return [Applied.from_row(row) for row in connection.execute(_SINCE, {"since": since})]
+    return [AppliedPolicy.from_row(row) for row in connection.execute(_SINCE, {"since": since})]
 
 
 def applied_digest(connection: Connection) -> str | None:

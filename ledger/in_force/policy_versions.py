@@ -4,7 +4,7 @@ from sqlalchemy import insert, select
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.in_force import policies
-from tierqueue.ledger.in_force.policies import APPLIED, Applied
+from tierqueue.ledger.in_force.policies import APPLIED, AppliedPolicy
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import policy_versions
@@ -13,7 +13,7 @@ from tierqueue.router.policy.policy import Policy, digest_of
 
 def apply(
     connection: Transaction, policy: Policy, text: str, *, by: str, reason: str | None
-) -> Applied:
+) -> AppliedPolicy:
     """Put ``policy``, whose ``text`` this is, in force for every process.
 
     Its ceilings are to be seeded in the same transaction.
@@ -37,28 +37,28 @@ def record_file(connection: Transaction, text: str, *, by: str) -> None:
 
 def _written(
     connection: Transaction, digest: str, text: str, by: str, reason: str | None
-) -> Applied:
+) -> AppliedPolicy:
     now = database_now(connection)
     row = {"digest": digest, "text": text, "at": now, "by": by, "reason": reason}
     key = connection.execute(insert(policy_versions).values(row)).inserted_primary_key
     assert key is not None
-    return Applied(key[0], digest, text, now, by, reason)
+    return AppliedPolicy(key[0], digest, text, now, by, reason)
 
 
-def history(connection: Transaction, limit: int) -> list[Applied]:
+def history(connection: Transaction, limit: int) -> list[AppliedPolicy]:
     """What was applied, the newest first."""
     found = select(*APPLIED).order_by(policy_versions.c.id.desc()).limit(limit)
-    return [Applied.from_row(row) for row in connection.execute(found)]
+    return [AppliedPolicy.from_row(row) for row in connection.execute(found)]
 
 
-def version(connection: Transaction, number: int) -> Applied | None:
+def version(connection: Transaction, number: int) -> AppliedPolicy | None:
     """The version of this number."""
     found = select(*APPLIED).where(policy_versions.c.id == number)
     row = connection.execute(found).one_or_none()
-    return None if row is None else Applied.from_row(row)
+    return None if row is None else AppliedPolicy.from_row(row)
 
 
-def before(connection: Transaction, applied: Applied) -> Applied | None:
+def before(connection: Transaction, applied: AppliedPolicy) -> AppliedPolicy | None:
     """The last version before this one that says anything else."""
     found = (
         select(*APPLIED)
@@ -67,4 +67,4 @@ def before(connection: Transaction, applied: Applied) -> Applied | None:
         .limit(1)
     )
     row = connection.execute(found).one_or_none()
-    return None if row is None else Applied.from_row(row)
+    return None if row is None else AppliedPolicy.from_row(row)

@@ -20,7 +20,7 @@ class ReuseKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
+class FormerItem:
     """The item that was asked the same: its answer, where it has one that still stands.
 
     ``open``: it has not ended. ``ended_at`` in epoch microseconds.
@@ -58,11 +58,11 @@ _VALID = (
 )
 
 
-def former(connection: Connection, keys: Sequence[str]) -> dict[str, Former]:
+def former(connection: Connection, keys: Sequence[str]) -> dict[str, FormerItem]:
     """Who was asked the same before, by key; a key that nobody asked is left out."""
     found = connection.execute(_FORMER, {"ids": sorted(set(keys))})
     return {
-        row.key: Former(
+        row.key: FormerItem(
             item_id=row.id,
             open=State(row.state) not in ENDS,
             ended_at=row.ended_at or 0,

@@ -15,7 +15,7 @@ from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.flows import is_in
-from tierqueue.ledger.lifecycle.leases import Lapsed
+from tierqueue.ledger.lifecycle.leases import LapsedLease
 from tierqueue.ledger.lifecycle.settlements import BOOKED
 from tierqueue.ledger.records import ATTEMPT, ITEM, Attempt, Fence, Item
 from tierqueue.ledger.session import Transaction
@@ -85,7 +85,7 @@ class LostBatch(Exception):
     """Another process looks after the batch now."""
 
 
-class Collected(NamedTuple):
+class BatchBacklog(NamedTuple):
     """What waits for a batch of a deployment: how many (at most as many as asked for), and when
     the first of them was submitted (epoch µs).
     """
@@ -96,7 +96,7 @@ class Collected(NamedTuple):
 
 def collected(
     connection: Transaction, deployment: str, most: int, paused: Sequence[Pause]
-) -> Collected:
+) -> BatchBacklog:
     """What could be handed over now."""
     first = (
         select(items.c.submitted_at)
@@ -105,7 +105,7 @@ def collected(
         .subquery()
     )
     found = select(func.count(), func.min(first.c.submitted_at)).select_from(first)
-    return Collected._make(connection.execute(found).one())
+    return BatchBacklog._make(connection.execute(found).one())
 
 
 def candidates(
@@ -276,7 +276,7 @@ _OVERDUE = (
 )
 
 
-def overdue(connection: Transaction, now: int, most: int) -> list[Lapsed]:
+def overdue(connection: Transaction, now: int, most: int) -> list[LapsedLease]:
     """Items in batches whose deadline is too close to wait any longer, locked."""
     rows = connection.execute(_OVERDUE, {"before": now + GIVEN_UP_US, "most": most}).all()
     if not rows:
@@ -286,4 +286,4 @@ def overdue(connection: Transaction, now: int, most: int) -> list[Lapsed]:
         select(*ATTEMPT).where(among(attempts.c.item_id), attempts.c.ended_at.is_(None)),
         {"ids": sorted(late)},
     )
-    return [Lapsed(late[attempt.item_id], attempt) for attempt in map(Attempt.from_row, made)]
+    return [LapsedLease(late[attempt.item_id], attempt) for attempt in map(Attempt.from_row, made)]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from tierqueue.ledger.bulk import among, insert_many
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.ceilings.books import Full, Held, Need, Scope
+from tierqueue.ledger.ceilings.books import Hold, Need, Scope, Shortfall
 from tierqueue.ledger.in_force import call_seconds, conditions, policies, prompts
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle import second_items
@@ -22,7 +22,7 @@ from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
 
 
-class Known(NamedTuple):
+class KnownItem(NamedTuple):
     """An item of a slice and what it was called with, read before its claim."""
 
     item: Item
@@ -177,20 +177,20 @@ def _scopes(row: _Queued, claimant: Claimant) -> list[Scope]:
     return scopes if job_id is None else [*scopes, ("job", job_id)]
 
 
-def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, Known]:
+def read(connection: Connection, item_ids: Iterable[str]) -> dict[str, KnownItem]:
     """The items of a slice, by id, with all that their calls need; locks nothing.
 
     It takes long, and on SQLite nobody else writes while a claim is open: ``claim`` comes after.
     """
     rows = connection.execute(_KNOWN, {"ids": sorted(item_ids)})
-    return {row.id: Known(Item.from_row(row[:-2]), row.arguments, row.system) for row in rows}
+    return {row.id: KnownItem(Item.from_row(row[:-2]), row.arguments, row.system) for row in rows}
 
 
 def claim(
     connection: Connection,
     claimant: Claimant,
     wanted: Mapping[str, int],
-    known: Mapping[str, Known],
+    known: Mapping[str, KnownItem],
     now: int,
     held_back: Mapping[str, int] = _NOTHING,
 ) -> Claims:
@@ -229,7 +229,7 @@ def claim(
     anew += may_hold_less
     for row, decision in decisions:
         match decision:
-            case Held(balances):
+            case Hold(balances):
                 claimed.append(
                     Claim(
                         item=known[row.id].item,
@@ -242,12 +242,14 @@ def claim(
                         started_at=now,
                     )
                 )
-            case Full() if decision.hopeless and (to := _below(row, claimant.tier)) is not None:
+            case Shortfall() if (
+                decision.hopeless and (to := _below(row, claimant.tier)) is not None
+            ):
                 refused = ceiling_exceeded(row.id, decision).fields
                 falling[row.id] = {**fallen(to, row.deployment, "ceiling"), "refused": refused}
-            case Full() if decision.hopeless:
+            case Shortfall() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
-            case Full():
+            case Shortfall():
                 until = now + claimant.patience
                 waits.append(_wait(row, until, Wait.CEILING, decision.ceiling))
     _write_claims(connection, claimant, claimed, now)
@@ -263,9 +265,9 @@ def claim(
 def _apart(
     connection: Connection,
     claimant: Claimant,
-    decisions: list[tuple[_Queued, Held | Full]],
-    known: Mapping[str, Known],
-) -> tuple[list[tuple[_Queued, Held | Full]], list[str]]:
+    decisions: list[tuple[_Queued, Hold | Shortfall]],
+    known: Mapping[str, KnownItem],
+) -> tuple[list[tuple[_Queued, Hold | Shortfall]], list[str]]:
     """The decisions, and apart from them the items that do not fit because their whole timeout was
     to be held, when too little was known of such calls.
     """
@@ -273,7 +275,7 @@ def _apart(
         row.id: known[row.id].item.task
         for row, decision in decisions
         if claimant.by_the_hour
-        and isinstance(decision, Full)
+        and isinstance(decision, Shortfall)
         and row.policy == claimant.policy
         and known[row.id].item.calls == 0
         and (known[row.id].item.route or {}).get("measured") is False
@@ -287,7 +289,7 @@ def _as_dispatched(
     rows: Sequence[_Queued],
     claimant: Claimant,
     wanted: Mapping[str, int],
-    known: Mapping[str, Known],
+    known: Mapping[str, KnownItem],
 ) -> Iterator[_Queued]:
     """The rows that are as they were when their slice was sent, and when they were read."""
     before = State.QUEUED if claimant.batch is None else State.WAITING

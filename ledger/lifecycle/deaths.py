@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from tierqueue.ledger.bulk import update_many
-from tierqueue.ledger.ceilings.books import Full
+from tierqueue.ledger.ceilings.books import Shortfall
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle.items import Death, die
-from tierqueue.ledger.lifecycle.routes import Routed
+from tierqueue.ledger.lifecycle.routes import RoutedItem
 from tierqueue.ledger.results.promises import Ending, Ends, ends_of
 from tierqueue.ledger.tables import items
 from tierqueue.router.condition import Condition
@@ -45,7 +45,7 @@ def expired(item_id: str, deadline: int, now: int, waited_for: Condition | None 
     return Death(item_id, "deadline", message, fields)
 
 
-def ceiling_exceeded(item_id: str, full: Full) -> Death:
+def ceiling_exceeded(item_id: str, full: Shortfall) -> Death:
     """The dead letter of an item that a ceiling can never cover."""
     return Death(
         item_id,
@@ -87,19 +87,19 @@ _SPARED = dict.fromkeys(("deployment", "bound", "token_bound"))
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnswerWithoutCall:
     """An item's answer and receipt, and who gave it (``by``); ``routed`` is where it would have
     gone, and what it demands; ``of``: the item whose answer it is.
     """
 
     by: Below
-    routed: Routed
+    routed: RoutedItem
     output: Mapping[str, Any]
     receipt: Mapping[str, Any]
     of: str | None = None
 
 
-def answer(connection: Connection, answered: Sequence[Answered], at: int) -> Ends:
+def answer(connection: Connection, answered: Sequence[AnswerWithoutCall], at: int) -> Ends:
     """End submitted items, whose rows the caller has locked, with their answers."""
     rows = []
     for one in answered:

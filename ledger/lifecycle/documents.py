@@ -12,7 +12,7 @@ from sqlalchemy import and_, bindparam, exists, literal_column, or_, select, upd
 from tierqueue.ledger.bulk import among, insert_many
 from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.lifecycle.items import Death, NewItem, die, prepare
-from tierqueue.ledger.records import PART, Part
+from tierqueue.ledger.records import PART, DocumentPart
 from tierqueue.ledger.results import chords
 from tierqueue.ledger.results.promises import Ending, Ends, Promise, ends_of
 from tierqueue.ledger.session import Transaction
@@ -177,13 +177,13 @@ def give_deadline(connection: Transaction, document: str, deadline: int) -> None
     connection.execute(update(items).where(of, none).values(deadline=deadline))
 
 
-def parts_of(connection: Transaction, document: str) -> list[Part]:
+def parts_of(connection: Transaction, document: str) -> list[DocumentPart]:
     """Everything of a document that was submitted so far, in the order of its pieces.
 
     Without the arguments of each: together they are the whole document.
     """
     found = select(*PART).where(items.c.part_of == document).order_by(items.c.id)
-    parts = map(Part.from_row, connection.execute(found))
+    parts = map(DocumentPart.from_row, connection.execute(found))
     return sorted(parts, key=lambda part: (part.span[1], -part.span[0]))
 
 

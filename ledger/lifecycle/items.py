@@ -9,7 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_insert, update_many, upsert
+from tierqueue.ledger.bulk import (
+    PreparedRows,
+    among,
+    insert_many,
+    prepare_insert,
+    update_many,
+    upsert,
+)
 from tierqueue.ledger.contents import content_store
 from tierqueue.ledger.contents.content_store import Content
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
@@ -122,8 +129,8 @@ def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str
     return new.id
 
 
-def prepare(dialect: str, new: Sequence[NewItem], at: int) -> Prepared:
-    """Make items ready for ``Prepared.write``: such as nobody waits for by name, a job's rows.
+def prepare(dialect: str, new: Sequence[NewItem], at: int) -> PreparedRows:
+    """Make items ready for ``PreparedRows.write``: such as nobody waits for by name, a job's rows.
 
     No key, no promise, and no contents, which are kept apart. ``at``: the ledger's clock, when they
     are submitted.

@@ -54,7 +54,7 @@ def any_claimed(
     return connection.execute(select(items.c.id).where(*where).limit(1)).first() is not None
 
 
-class Lapsed(NamedTuple):
+class LapsedLease(NamedTuple):
     """A running item whose lease has ended, and its open attempt."""
 
     item: Item
@@ -70,7 +70,7 @@ _LAPSED = (
 )
 
 
-def lapsed(connection: Connection, now: int, most: int) -> list[Lapsed]:
+def lapsed(connection: Connection, now: int, most: int) -> list[LapsedLease]:
     """Running items whose lease has ended, locked."""
     rows = connection.execute(_LAPSED, {"now": now, "most": most}).all()
     if not rows:
@@ -81,7 +81,7 @@ def lapsed(connection: Connection, now: int, most: int) -> list[Lapsed]:
     )
     made = [Attempt.from_row(row) for row in found]
     by_claim = {(attempt.item_id, attempt.fence): attempt for attempt in made}
-    return [Lapsed(item, by_claim[item.id, item.fence]) for item in silent]
+    return [LapsedLease(item, by_claim[item.id, item.fence]) for item in silent]
 
 
 def most_lost(connection: Connection, workers: Collection[str]) -> dict[str, int]:

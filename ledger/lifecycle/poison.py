@@ -13,7 +13,7 @@ from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
-from tierqueue.ledger.lifecycle.routes import READY, Ready
+from tierqueue.ledger.lifecycle.routes import READY, ReadyItem
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
@@ -54,7 +54,7 @@ def queue(
     again_at: int,
     paused: Sequence[Pause] = (),
     held: Sequence[str] = (),
-) -> tuple[list[Ready], bool]:
+) -> tuple[list[ReadyItem], bool]:
     """Queue the next suspect of each of ``tiers`` that has none queued or running.
 
     Returns them, each to be sent in a slice of its own, and whether any suspect
@@ -86,7 +86,7 @@ def queue(
     }
     given = {"ids": [row.id for row in next_of.values()], "again_at": again_at}
     queued = set(connection.execute(_QUEUE, given).scalars()) if next_of else set()
-    return [Ready.from_row(row) for row in next_of.values() if row.id in queued], True
+    return [ReadyItem.from_row(row) for row in next_of.values() if row.id in queued], True
 
 
 def _still_routed(connection: Transaction, item_ids: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,7 @@ from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.flows import is_in
-from tierqueue.ledger.lifecycle.routes import READY, Ready
+from tierqueue.ledger.lifecycle.routes import READY, ReadyItem
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier
@@ -86,7 +86,7 @@ def queue_for_trial(
     deployment: str,
     again_at: int,
     paused: Sequence[Pause] = (),
-) -> Ready | None:
+) -> ReadyItem | None:
     """Queue one routed item of the deployment, another each time: who was turned away least.
 
     ``again_at``: epoch microseconds, as for ``routes.queue``.
@@ -104,4 +104,4 @@ def queue_for_trial(
         return None
     queued = {"state": State.QUEUED.value, "ready_at": again_at, "reason": None}
     connection.execute(update(items).where(items.c.id == row.id).values(**queued))
-    return Ready.from_row(row)
+    return ReadyItem.from_row(row)

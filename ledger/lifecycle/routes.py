@@ -21,7 +21,7 @@ from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
 
 
-class Ready(NamedTuple):
+class ReadyItem(NamedTuple):
     """A routed item on its way into a slice."""
 
     id: str
@@ -49,11 +49,11 @@ class Ready(NamedTuple):
         return cls._make(row[: len(cls._fields)])
 
 
-READY = tuple(items.c[name] for name in Ready._fields)
-"""The columns of a ``Ready``, in its order."""
+READY = tuple(items.c[name] for name in ReadyItem._fields)
+"""The columns of a ``ReadyItem``, in its order."""
 
 
-class Routed(NamedTuple):
+class RoutedItem(NamedTuple):
     """An item's route, and what the policy made of what it demands."""
 
     id: str
@@ -108,23 +108,23 @@ class Routed(NamedTuple):
     """The size of its prompt with that."""
 
 
-class _Due(NamedTuple):
+class _DueItem(NamedTuple):
     """An item whose turn it is to go into a slice."""
 
-    ready: Ready
+    ready: ReadyItem
     outdated: bool
     """Whether it was routed under another policy than the one in force."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:
         """The item of a row of ``_DUE``."""
-        return cls(Ready.from_row(row), row[-1])
+        return cls(ReadyItem.from_row(row), row[-1])
 
 
 _DUE = (*READY, OUTDATED.label("outdated"))
 
 _SUBMITTED, _SUBMITTED_LOCKED = (Reading(ITEM, Item.from_row, lock=lock) for lock in (False, True))
-_READY = Reading(_DUE, _Due.from_row, (items.c.lost_claims < bindparam("last"),))
+_READY = Reading(_DUE, _DueItem.from_row, (items.c.lost_claims < bindparam("last"),))
 _QUEUE = (
     update(items)
     .where(among(items.c.id))
@@ -177,7 +177,7 @@ def arguments(connection: Connection, item_ids: Sequence[str]) -> dict[str, Mapp
     return {row.id: row.arguments for row in rows if row.arguments is not None}
 
 
-def route(connection: Connection, routed: Sequence[Routed]) -> None:
+def route(connection: Connection, routed: Sequence[RoutedItem]) -> None:
     """Write chosen routes."""
     update_many(connection, items, ("id",), [chosen._asdict() for chosen in routed])
 
@@ -190,7 +190,7 @@ def queue(
     paused: Sequence[Pause] = (),
     last: int = MANY,
     held: Sequence[str] = (),
-) -> list[Ready]:
+) -> list[ReadyItem]:
     """Move routed items of a tier to ``queued``: of each flow at most so many, those due first.
 
     Those that have lost ``last`` claims or more are left to ``suspects.queue``.
@@ -208,7 +208,7 @@ def queue(
     return _queued(connection, flows.first_of(connection, tier, wanted, read, given), again_at)
 
 
-def _queued(connection: Connection, due: Sequence[_Due], again_at: int) -> list[Ready]:
+def _queued(connection: Connection, due: Sequence[_DueItem], again_at: int) -> list[ReadyItem]:
     policies.route_anew(connection, [item.ready.id for item in due if item.outdated])
     ready = [item.ready for item in due if not item.outdated]
     if ready:
@@ -224,10 +224,10 @@ _UNCLAIMED = (
 )
 
 
-def unclaimed(connection: Connection, now: int, again_at: int, most: int) -> list[Ready]:
+def unclaimed(connection: Connection, now: int, again_at: int, most: int) -> list[ReadyItem]:
     """Queued items whose slice was not claimed in time, to be sent again."""
     found = connection.execute(_UNCLAIMED, {"now": now, "most": most})
-    return _queued(connection, [_Due.from_row(row) for row in found], again_at)
+    return _queued(connection, [_DueItem.from_row(row) for row in found], again_at)
 
 
 def wake_due(connection: Connection, now: int) -> int:

@@ -20,7 +20,7 @@ from tierqueue.router.lifecycle import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Second:
+class SecondItemTerms:
     """What a second item is for and demands; ``bound``: nano-dollars that its call can cost.
 
     ``stated``: its demands, which take the place of the first item's; ``sensitivity``: the least
@@ -50,7 +50,9 @@ unfit for it, and by which keys an erasure finds it."""
 _NONE_YET = ("fence", "calls", "lost_claims", "throttles", "spent", "held", "priority")
 
 
-def make(connection: Connection, first: str, seconds: Sequence[Second], at: int) -> list[str]:
+def make(
+    connection: Connection, first: str, seconds: Sequence[SecondItemTerms], at: int
+) -> list[str]:
     """Submit the second items of ``first``, whose row the caller has locked and ends; their ids.
 
     One that its purpose's ceiling could never cover is not made. ``at``: epoch microseconds.
@@ -63,7 +65,7 @@ def make(connection: Connection, first: str, seconds: Sequence[Second], at: int)
     return made
 
 
-def _made(connection: Connection, first: str, second: Second, at: int) -> str:
+def _made(connection: Connection, first: str, second: SecondItemTerms, at: int) -> str:
     item_id = new_id()
     own: dict[str, Any] = {
         **dict.fromkeys(_NONE_YET, 0),

@@ -11,14 +11,21 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from tierqueue.ledger.bulk import Prepared, among, insert_many, prepare_update, update_many, upsert
+from tierqueue.ledger.bulk import (
+    PreparedRows,
+    among,
+    insert_many,
+    prepare_update,
+    update_many,
+    upsert,
+)
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Entry
 from tierqueue.ledger.in_force import evidence
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.lifecycle import second_items
 from tierqueue.ledger.lifecycle.items import fall_back
-from tierqueue.ledger.lifecycle.second_items import Second
+from tierqueue.ledger.lifecycle.second_items import SecondItemTerms
 from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results.promises import Ending, Ends, ends_of
 from tierqueue.ledger.tables import attempts, items, refused_answers, reviews
@@ -27,7 +34,7 @@ from tierqueue.router.money import NOTHING, NanoUSD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parked:
+class Parking:
     """Until when a person may decide (epoch µs), and whose it is."""
 
     due: int
@@ -69,17 +76,17 @@ class Settlement:
     too_small: Mapping[str, str] | None = None
     degraded: Mapping[str, str] | None = None
     lane: str | None = None
-    judged: Judged | None = None
+    judged: JudgedAnswer | None = None
     refused: Any = field(default=None, repr=False)
-    parked: Parked | None = None
-    again: Sequence[Second] = ()
+    parked: Parking | None = None
+    again: Sequence[SecondItemTerms] = ()
     calls_more: int = 0
     lost_more: int = 0
     throttles_more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettlementResult:
     """What the settling changed: which items ended, and which stale fences were refused."""
 
     ends: Ends
@@ -113,22 +120,22 @@ _FENCES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedSettlements:
     """Settlements ready to be written: what takes time was done before the transaction."""
 
     settlements: Sequence[Settlement]
     now: int
-    items: Prepared
-    attempts: Prepared
+    items: PreparedRows
+    attempts: PreparedRows
 
 
-def prepare(dialect: str, settlements: Sequence[Settlement], now: int) -> Ready:
+def prepare(dialect: str, settlements: Sequence[Settlement], now: int) -> PreparedSettlements:
     """Make settlements ready for ``settle``; ``dialect`` and ``now`` are the ledger's."""
     moved, closed = (
         [_moved(settlement, now) for settlement in settlements],
         [_closed(settlement, now) for settlement in settlements],
     )
-    return Ready(
+    return PreparedSettlements(
         settlements,
         now,
         prepare_update(dialect, items, ("id",), moved, adding=_COUNTS),
@@ -136,10 +143,10 @@ def prepare(dialect: str, settlements: Sequence[Settlement], now: int) -> Ready:
     )
 
 
-def settle(connection: Connection, ready: Ready) -> Settled:
+def settle(connection: Connection, ready: PreparedSettlements) -> SettlementResult:
     """Settle attempts to what they cost and move their items on, each under its own fence."""
     if not ready.settlements:
-        return Settled(Ends([], []), [])
+        return SettlementResult(Ends([], []), [])
     stale: list[Settlement] = []
     ids = sorted({settlement.item_id for settlement in ready.settlements})
     rows = {row.id: row for row in connection.execute(_FENCES, {"ids": ids})}
@@ -190,7 +197,7 @@ def settle(connection: Connection, ready: Ready) -> Settled:
         second_items.make(connection, done.item_id, done.again, ready.now)
     evidence.add(connection, [done.judged for done in settled if done.judged is not None])
     ended = [_ending(settlement) for settlement in settled if settlement.next_state in ENDS]
-    return Settled(ends_of(connection, ended), stale)
+    return SettlementResult(ends_of(connection, ended), stale)
 
 
 def _end_late(connection: Connection, more: Mapping[str | None, int]) -> None:

@@ -40,7 +40,7 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class WaitingItems:
     """Items of one tier and deployment that wait for one reason.
 
     ``code`` is a ``Wait``, a deployment's ``Trouble`` or the kind of a failed call; ``ceiling`` is
@@ -58,7 +58,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class RunningCalls:
     """Calls in flight on one deployment, and since when the oldest runs."""
 
     tier: str
@@ -132,7 +132,7 @@ def _ready_since(connection: Transaction, ids: Iterable[str]) -> Mapping[str, in
     return {row.id: row.ready_at or row.submitted_at for row in rows}
 
 
-def waiting(connection: Transaction, now: int) -> list[Waiting]:
+def waiting(connection: Transaction, now: int) -> list[WaitingItems]:
     """Items that wait at ``now`` (epoch µs), by reason, tier and deployment; of very many those
     that are due first. What was handed over in batches waits for those (``handed_over``).
     """
@@ -156,7 +156,7 @@ def waiting(connection: Transaction, now: int) -> list[Waiting]:
         groups[key] = (others + count, min(lowest, bound), min(earliest, first))
     known = balance.by_id(connection, {full for _, full, _, _ in groups if full is not None})
     return [
-        Waiting(
+        WaitingItems(
             code=code,
             ceiling=known.get(full or ""),
             tier=tier,
@@ -169,12 +169,12 @@ def waiting(connection: Transaction, now: int) -> list[Waiting]:
     ] + _handed_over(connection, now)
 
 
-def _handed_over(connection: Transaction, now: int) -> list[Waiting]:
+def _handed_over(connection: Transaction, now: int) -> list[WaitingItems]:
     keys = (items.c.tier, items.c.deployment)
     figures = (func.count(), func.min(items.c.bound), func.min(items.c.submitted_at))
     found = select(*keys, *figures).where(is_in(State.HANDED_OVER)).group_by(*keys).order_by(*keys)
     return [
-        Waiting(
+        WaitingItems(
             code=State.HANDED_OVER.value,
             ceiling=None,
             tier=tier,
@@ -206,7 +206,7 @@ def routed_to(connection: Transaction, deployments: Sequence[str]) -> dict[str, 
     return {name: found[name] for name in deployments if found[name]}
 
 
-def running(connection: Transaction, now: int) -> list[Running]:
+def running(connection: Transaction, now: int) -> list[RunningCalls]:
     """Calls in flight by tier and deployment."""
     keys = (attempts.c.tier, attempts.c.deployment)
     rows = connection.execute(
@@ -216,7 +216,7 @@ def running(connection: Transaction, now: int) -> list[Running]:
         .order_by(*keys)
     )
     return [
-        Running(
+        RunningCalls(
             tier=tier,
             deployment=deployment,
             calls=count,

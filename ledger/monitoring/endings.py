@@ -68,7 +68,7 @@ class Toll:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class SuccessCost:
     """What an item that succeeded cost over all its calls (nano-dollars), and where."""
 
     tier: str
@@ -79,7 +79,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class ItemCost:
     """Where an item was last, and what it cost so far in nano-dollars, any of it ``simulated``."""
 
     tier: str | None
@@ -92,10 +92,10 @@ _SPENT = select(items.c.id, items.c.tier, items.c.spent).where(among(items.c.id)
 
 def spent(
     connection: Transaction, item_ids: Sequence[str], simulated: Collection[str] = ()
-) -> dict[str, Spent]:
+) -> dict[str, ItemCost]:
     """Of each of these items, by its id; ``simulated``: those that are."""
     rows = connection.execute(_SPENT, {"ids": list(item_ids)})
-    return {row.id: Spent(row.tier, row.spent, row.id in simulated) for row in rows}
+    return {row.id: ItemCost(row.tier, row.spent, row.id in simulated) for row in rows}
 
 
 def toll(connection: Transaction, since: int) -> Toll:
@@ -125,13 +125,13 @@ def by_reason(connection: Transaction, since: int) -> dict[str, int]:
     return {row.reason: row[1] for row in connection.execute(counted)}
 
 
-def lately(connection: Transaction) -> list[Ended]:
+def lately(connection: Transaction) -> list[SuccessCost]:
     """The items that succeeded among those that ended last."""
     columns = (items.c.tier, items.c.deployment, items.c.budget, items.c.job_id, items.c.spent)
     last = _last_ended(items.c.state, *columns).limit(SAMPLE).subquery()
     rows = connection.execute(select(last).where(last.c.state == State.SUCCEEDED.value))
     return [
-        Ended(
+        SuccessCost(
             tier=row.tier,
             deployment=row.deployment,
             budget=row.budget,

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, delete, func, insert, literal_column, select,
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.monitoring import backlog, endings
-from tierqueue.ledger.monitoring.backlog import Backlog, Running, Waiting
+from tierqueue.ledger.monitoring.backlog import Backlog, RunningCalls, WaitingItems
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, processes, promises, raw_messages
@@ -48,8 +48,8 @@ class Progress:
 
     processes: list[Process]
     backlog: Mapping[str, Backlog]
-    waiting: list[Waiting]
-    running: list[Running]
+    waiting: list[WaitingItems]
+    running: list[RunningCalls]
     paused: list[Pause]
     dead: Mapping[str, int]
     overdue_leases: int

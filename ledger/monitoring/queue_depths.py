@@ -71,7 +71,7 @@ _AHEAD_OF_MANY = _ahead()
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class QueueDepth:
     """A tier's queue: how many items were sent and not yet claimed, whether more are routed, and
     whether somebody waits for one of those.
     """
@@ -82,7 +82,7 @@ class Filling:
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class ItemsAhead:
     """How many items were routed to a tier and not called yet, and how many of those somebody
     waits for: of either, in either state, at most ``COUNTED``.
     """
@@ -91,26 +91,26 @@ class Ahead:
     urgent: int
 
 
-def ahead(connection: Transaction) -> dict[str, Ahead]:
+def ahead(connection: Transaction) -> dict[str, ItemsAhead]:
     """What is ahead of a new item in each tier, by the tier's name.
 
     What is paused, but for a whole tier, is ahead of nobody, and is not looked through.
     """
     paused = pauses.in_force(connection)
-    found: dict[str, Ahead] = {}
+    found: dict[str, ItemsAhead] = {}
     for tier in TIERS:
         having = flows.with_work(connection, tier.value)
         names = [flow.name for flow in having if not pauses.holds(paused, flow.names)]
         many = len(having) == flows.MOST
         counted = connection.execute(_AHEAD_OF_MANY[tier] if many else _AHEAD[tier], {"ids": names})
         routed, urgent, queued, urgent_queued = counted.one()
-        found[tier.value] = Ahead(routed + queued, urgent + urgent_queued)
+        found[tier.value] = ItemsAhead(routed + queued, urgent + urgent_queued)
     return found
 
 
-def fillings(connection: Transaction) -> dict[str, Filling]:
+def fillings(connection: Transaction) -> dict[str, QueueDepth]:
     """Every tier's queue, by the tier's name."""
     return {
-        row.tier: Filling(row.queued, bool(row.routed), bool(row.urgent))
+        row.tier: QueueDepth(row.queued, bool(row.routed), bool(row.urgent))
         for row in connection.execute(_FILLINGS)
     }

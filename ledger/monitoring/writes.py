@@ -38,14 +38,14 @@ _SYSTEM: dict[int, Cause] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class WriteRefusal:
     """Why nothing can be written: the cause, and what the database said, without a row of it."""
 
     cause: Cause
     said: str
 
 
-def refused(ledger: Ledger) -> Refusal | None:
+def refused(ledger: Ledger) -> WriteRefusal | None:
     """Try to write; returns why that cannot be done now, and ``None`` where it can.
 
     Raises what says anything else, that the database is away for one.
@@ -76,7 +76,7 @@ def be_hasty(connection: Connection) -> None:
         connection.execute(text(limit))
 
 
-def refusal(error: BaseException) -> Refusal | None:
+def refusal(error: BaseException) -> WriteRefusal | None:
     """What ``error`` says of a ledger that takes no writes; ``None`` for any other error."""
     if not isinstance(error, DBAPIError) or not unreachable(error):
         return None
@@ -88,4 +88,4 @@ def refusal(error: BaseException) -> Refusal | None:
         cause = _SQLITE.get(getattr(said, "sqlite_errorcode", 0) & 0xFF)
     elif said is not None:
         cause = _POSTGRESQL.get(getattr(said, "sqlstate", None) or "")
-    return None if cause is None else Refusal(cause, str(said).partition("\n")[0])
+    return None if cause is None else WriteRefusal(cause, str(said).partition("\n")[0])

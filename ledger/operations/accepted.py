@@ -15,14 +15,14 @@ _PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedAnswer:
     """What an item was called with, and the output that was accepted for it."""
 
     arguments: Mapping[str, Any]
     output: Any
 
 
-def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted]:
+def accepted(connection: Transaction, task: str, most: int) -> Iterator[AcceptedAnswer]:
     """The newest accepted answers of a task type, ``most`` at the most, read in pages.
 
     Where somebody corrected one, what would have been right stands for it, also of an item that has
@@ -49,4 +49,6 @@ def accepted(connection: Transaction, task: str, most: int) -> Iterator[Accepted
     )
     for rows in paging.newest(connection, found, most, _PAGE):
         for row in rows:
-            yield Accepted(row.arguments, row.output if row.corrected is None else row.corrected)
+            yield AcceptedAnswer(
+                row.arguments, row.output if row.corrected is None else row.corrected
+            )

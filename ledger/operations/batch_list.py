@@ -11,7 +11,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 
 
-class Line(NamedTuple):
+class BatchItem(NamedTuple):
     """An item of a batch."""
 
     item_id: str
@@ -40,7 +40,7 @@ def starting(connection: Transaction, beginning: str, limit: int) -> list[Batch]
     return [Batch.from_row(row) for row in connection.execute(found.limit(limit))]
 
 
-def items_of(connection: Transaction, batch_id: str, limit: int) -> list[Line]:
+def items_of(connection: Transaction, batch_id: str, limit: int) -> list[BatchItem]:
     """Up to ``limit`` of its items, by their ids."""
     rows = connection.execute(
         select(attempts.c.item_id, attempts.c.outcome, attempts.c.cost, items.c.state)
@@ -49,7 +49,7 @@ def items_of(connection: Transaction, batch_id: str, limit: int) -> list[Line]:
         .order_by(attempts.c.item_id)
         .limit(limit)
     )
-    return [Line(row.item_id, row.outcome, row.cost, State(row.state)) for row in rows]
+    return [BatchItem(row.item_id, row.outcome, row.cost, State(row.state)) for row in rows]
 
 
 def cost_of(connection: Transaction, batch_id: str) -> NanoUSD:

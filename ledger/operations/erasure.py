@@ -14,7 +14,7 @@ from tierqueue.ledger.in_force import reusable
 from tierqueue.ledger.lifecycle import items as items_of_ledger
 from tierqueue.ledger.lifecycle import second_items
 from tierqueue.ledger.lifecycle.documents import parts_of
-from tierqueue.ledger.records import Part
+from tierqueue.ledger.records import DocumentPart
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.results.promises import ids_of
 from tierqueue.ledger.session import Transaction
@@ -146,7 +146,7 @@ def need_what_is_gone(connection: Transaction, documents: Collection[str]) -> se
     return {one for one in found - partial if _needs_erased(parts_of(connection, one))}
 
 
-def _needs_erased(parts: Sequence[Part]) -> bool:
+def _needs_erased(parts: Sequence[DocumentPart]) -> bool:
     """Whether an erased part is in no answer that joins it with others and is there."""
     joined = [
         part.span for part in parts if part.state == State.SUCCEEDED and part.erased_at is None

@@ -77,7 +77,7 @@ def rows(url: str, statement: str) -> Iterator[tuple[Sequence[str], Sequence[Any
             yield names, tuple(row)
 
 
-class Filled:
+class TargetTable:
     """A table whose rows are filled in by their ``key``; what it lacks of ``columns`` is left out.
 
     ``left_out``: columns that came and are not in the table.
@@ -156,7 +156,7 @@ class Filled:
 
 
 @contextmanager
-def filled(url: str, name: str, key: str, seconds: int | None = None) -> Iterator[Filled]:
+def filled(url: str, name: str, key: str, seconds: int | None = None) -> Iterator[TargetTable]:
     """The table ``name`` (or ``schema.name``) at an address, to be filled in by ``key``.
 
     ``seconds``: how long the database may take for a connection and, PostgreSQL, for a statement.
@@ -192,7 +192,7 @@ def filled(url: str, name: str, key: str, seconds: int | None = None) -> Iterato
             " that no row stands there twice",
             {"kind": f"{key} is not unique"},
         )
-    yield Filled(engine, table, key, seconds)
+    yield TargetTable(engine, table, key, seconds)
 
 
 def _engine(url: str, seconds: int | None = None) -> Engine:

@@ -27,7 +27,7 @@ _FEW = 5_000
 """Items in one state that are sorted in no time; more of them are met soon on the way back."""
 
 
-class Listed(NamedTuple):
+class ListedItem(NamedTuple):
     """An item as it is listed."""
 
     id: str
@@ -69,7 +69,7 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meant:
+class ItemFilter:
     """Which items; ``None`` is any. Submitted from ``since`` on, before ``until`` (epoch µs).
 
     ``reason`` is a whole reason or its code: ``ceiling`` is a wait for any ceiling.
@@ -87,8 +87,8 @@ class Meant:
 
 
 def newest(
-    connection: Transaction, meant: Meant, limit: int, after: str | None = None
-) -> list[Listed]:
+    connection: Transaction, meant: ItemFilter, limit: int, after: str | None = None
+) -> list[ListedItem]:
     """A page of items; the next one comes ``after`` the id of its last row."""
     stated = {
         items.c.task: meant.task,
@@ -97,7 +97,7 @@ def newest(
         items.c.budget: meant.budget,
         items.c.job_id: meant.job,
     }
-    found = select(*(items.c[name] for name in Listed._fields)).where(
+    found = select(*(items.c[name] for name in ListedItem._fields)).where(
         *(column == value for column, value in stated.items() if value is not None)
     )
     if meant.reason is not None:
@@ -118,10 +118,10 @@ def newest(
         asked = select(items.c.submitted_at).where(items.c.id == after)
         place = connection.execute(asked).scalar_one(), after
     ordered = page(found, first, items.c.id, limit, place)
-    return [Listed.from_row(row) for row in connection.execute(ordered)]
+    return [ListedItem.from_row(row) for row in connection.execute(ordered)]
 
 
-class Recorded(NamedTuple):
+class RecordedItem(NamedTuple):
     """An item that was routed."""
 
     item: Item
@@ -132,7 +132,7 @@ class Recorded(NamedTuple):
     """Epoch microseconds."""
 
 
-def recorded(connection: Transaction, since: int, most: int) -> list[Recorded]:
+def recorded(connection: Transaction, since: int, most: int) -> list[RecordedItem]:
     """The newest items that were routed, submitted from ``since`` on (epoch µs); second items are
     left out.
     """
@@ -156,10 +156,10 @@ def recorded(connection: Transaction, since: int, most: int) -> list[Recorded]:
     return [_recorded(Item.from_row(row[:-3]), *row[-3:]) for row in connection.execute(found)]
 
 
-def _recorded(item: Item, first: str | None, state: str, ended_at: int | None) -> Recorded:
+def _recorded(item: Item, first: str | None, state: str, ended_at: int | None) -> RecordedItem:
     if first is None and item.tier in set(Below):
         first = item.tier
-    return Recorded(item, first, ended_at if state == State.SUCCEEDED else None)
+    return RecordedItem(item, first, ended_at if state == State.SUCCEEDED else None)
 
 
 def of_reason(code: str) -> ColumnElement[bool]:

@@ -45,7 +45,7 @@ _FIRST = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class TierCount:
     """The items of a job in one tier (``None``: not routed yet) that went on to it from another
     (``went_on``), or were asked there first.
 
@@ -69,7 +69,7 @@ class Pace:
 
 
 @dataclass(slots=True)
-class Counted:
+class JobCounts:
     """Rows of a job by the ``states`` of their items, dead letters by reason; money as ``Progress``
     has it. ``reused``: rows that have another row's item, or its answer. ``under_way``: what of
     ``spent`` are pieces of documents that have not ended, ``documents`` of them.
@@ -83,7 +83,7 @@ class Counted:
     reused: int = 0
     under_way: int = 0
     documents: int = 0
-    paces: list[Pace] = field(default_factory=list)
+    paces: list[TierCount] = field(default_factory=list)
 
     @property
     def submitted(self) -> int:
@@ -181,9 +181,9 @@ _GROUPS = union_all(
 """In one statement, so that everything is of one moment."""
 
 
-def counted(connection: Transaction, job_id: str, since: int) -> Counted:
+def counted(connection: Transaction, job_id: str, since: int) -> JobCounts:
     """Where a job's rows are, and which of its own items ended after ``since`` (epoch µs)."""
-    found = Counted()
+    found = JobCounts()
     paces: dict[tuple[str, bool], dict[str, Any]] = {}
     given = {"job": job_id, "since": max(1, since // SECOND_US)}
     for row in map(_Group.from_row, connection.execute(_GROUPS, given)):
@@ -212,14 +212,14 @@ def counted(connection: Transaction, job_id: str, since: int) -> Counted:
         found.under_way = 0
     found.states = {state: rows for state, rows in found.states.items() if rows}
     found.paces = [
-        Pace(tier=tier or None, went_on=went_on, **pace)
+        TierCount(tier=tier or None, went_on=went_on, **pace)
         for (tier, went_on), pace in sorted(paces.items())
         if pace.get("ended") or pace.get("left")
     ]
     return found
 
 
-def _add(found: Counted, row: _Group) -> None:
+def _add(found: JobCounts, row: _Group) -> None:
     found.states[row.state] = found.states.get(row.state, 0) + row.rows
     if row.state == State.DEAD and row.rows:
         found.dead[row.reason] = found.dead.get(row.reason, 0) + row.rows

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select, update
 
 from tierqueue.ledger import tables
-from tierqueue.ledger.bulk import Prepared, among, prepare_insert
-from tierqueue.ledger.job_records import JOB, ROW_ANSWER, Job, RowAnswer
+from tierqueue.ledger.bulk import PreparedRows, among, prepare_insert
+from tierqueue.ledger.job_records import JOB, ROW_ANSWER, JobRecord, RowAnswer
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.results import simulated
 from tierqueue.ledger.session import Transaction
@@ -33,8 +33,8 @@ class JobRow(NamedTuple):
     fingerprint: str | None
 
 
-def prepare(dialect: str, rows: Sequence[JobRow]) -> Prepared:
-    """Make rows ready for ``Prepared.write``, in the transaction that writes their own items."""
+def prepare(dialect: str, rows: Sequence[JobRow]) -> PreparedRows:
+    """Make rows ready for ``PreparedRows.write``, in the transaction that writes their items."""
     return prepare_insert(dialect, _ROWS, [row._asdict() for row in rows])
 
 
@@ -191,9 +191,9 @@ def close(connection: Transaction, job_id: str) -> None:
     )
 
 
-def _open(connection: Transaction, run: str) -> Job | None:
+def _open(connection: Transaction, run: str) -> JobRecord | None:
     found = select(*JOB).where(
         _JOBS.c.run == run, _JOBS.c.complete.is_(False), _JOBS.c.cancelled_at.is_(None)
     )
     row = connection.execute(found).first()
-    return None if row is None else Job.from_row(row)
+    return None if row is None else JobRecord.from_row(row)

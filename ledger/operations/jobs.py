@@ -9,11 +9,11 @@ from sqlalchemy import false, select, update
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.job_records import JOB, Job
+from tierqueue.ledger.job_records import JOB, JobRecord
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.operations import job_counts
-from tierqueue.ledger.operations.job_counts import Counted, Pace
+from tierqueue.ledger.operations.job_counts import JobCounts, TierCount
 from tierqueue.ledger.paging import page
 from tierqueue.ledger.results import simulated
 from tierqueue.ledger.session import Transaction
@@ -32,7 +32,7 @@ at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class JobProgress:
     """Where a job's items are; money in nano-dollars.
 
     ``states``: rows by the state of their item; ``dead``: dead letters by reason; ``total``: rows
@@ -142,25 +142,27 @@ def complete(connection: Transaction, job_id: str, total: int) -> None:
     connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(**whole))
 
 
-def get(connection: Transaction, job_id: str) -> Job | None:
+def get(connection: Transaction, job_id: str) -> JobRecord | None:
     """One job, or ``None``."""
     row = connection.execute(select(*JOB).where(_JOBS.c.id == job_id)).first()
-    return None if row is None else Job.from_row(row)
+    return None if row is None else JobRecord.from_row(row)
 
 
-def newest(connection: Transaction, limit: int, after: Job | None = None) -> list[Job]:
+def newest(connection: Transaction, limit: int, after: JobRecord | None = None) -> list[JobRecord]:
     """The jobs submitted last, the newest first; the next page comes ``after`` the last of one."""
     place = None if after is None else (after.submitted_at, after.id)
     found = page(select(*JOB), _JOBS.c.submitted_at, _JOBS.c.id, limit, place)
-    return [Job.from_row(row) for row in connection.execute(found)]
+    return [JobRecord.from_row(row) for row in connection.execute(found)]
 
 
-def progress(connection: Transaction, job_id: str) -> Progress:
+def progress(connection: Transaction, job_id: str) -> JobProgress:
     """Where the job's items are now; raises ``KeyError`` for an unknown job."""
     return with_paces(connection, job_id, database_now(connection))[0]
 
 
-def with_paces(connection: Transaction, job_id: str, since: int) -> tuple[Progress, list[Pace]]:
+def with_paces(
+    connection: Transaction, job_id: str, since: int
+) -> tuple[JobProgress, list[TierCount]]:
     """``progress``, and of the same moment what its own items cost and which ended after ``since``
     (epoch microseconds).
     """
@@ -170,11 +172,11 @@ def with_paces(connection: Transaction, job_id: str, since: int) -> tuple[Progre
     return _progress(connection, job, counted), counted.paces
 
 
-def _progress(connection: Transaction, job: Job, counted: Counted) -> Progress:
+def _progress(connection: Transaction, job: JobRecord, counted: JobCounts) -> JobProgress:
     submitted = counted.submitted
     complete = job.complete or job.cancelled_at is not None
     sampled = not complete and job.is_sample
-    return Progress(
+    return JobProgress(
         states=counted.states,
         dead=counted.dead,
         spent=counted.spent,
@@ -193,7 +195,7 @@ def _progress(connection: Transaction, job: Job, counted: Counted) -> Progress:
     )
 
 
-def stopped(connection: Transaction, limit: int) -> list[tuple[Job, int]]:
+def stopped(connection: Transaction, limit: int) -> list[tuple[JobRecord, int]]:
     """Jobs whose submission ended before their file did, the newest first, and how many of their
     rows are items.
     """
@@ -202,12 +204,12 @@ def stopped(connection: Transaction, limit: int) -> list[tuple[Job, int]]:
     now = database_now(connection)
     return [
         (job, job_counts.counted(connection, job.id, now).submitted)
-        for job in map(Job.from_row, connection.execute(newest_first).all())
+        for job in map(JobRecord.from_row, connection.execute(newest_first).all())
         if not job.is_sample and _silent(connection, job, now)
     ]
 
 
-def _silent(connection: Transaction, job: Job, now: int) -> bool:
+def _silent(connection: Transaction, job: JobRecord, now: int) -> bool:
     """Whether no row of a job has been added for long."""
     last = (
         select(_ITEMS.c.submitted_at)

@@ -16,7 +16,7 @@ MAX_ANNOUNCED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class Announcement:
     """A dead letter to be announced; ``tier`` is ``None`` where it was never routed."""
 
     item_id: str
@@ -30,14 +30,14 @@ _OWED = select(items.c.id, items.c.tier, items.c.reason, items.c.ended_at).where
 )
 
 
-def of_items(connection: Transaction, item_ids: Sequence[str]) -> list[DeadLetter]:
+def of_items(connection: Transaction, item_ids: Sequence[str]) -> list[Announcement]:
     """Those of these items that are dead and not announced."""
     if not item_ids:
         return []
     return _letters(connection, _OWED.where(among(items.c.id)), {"ids": list(item_ids)})
 
 
-def overdue(connection: Transaction, before: int, most: int) -> list[DeadLetter]:
+def overdue(connection: Transaction, before: int, most: int) -> list[Announcement]:
     """Up to ``most`` dead letters from before ``before`` (epoch µs) that nobody announced."""
     found = _OWED.where(items.c.ended_at < before).order_by(items.c.ended_at).limit(most)
     return _letters(connection, found, {})
@@ -73,8 +73,8 @@ def forget(connection: Transaction, announced_before: int, announced_after: int 
 
 def _letters(
     connection: Transaction, found: object, parameters: dict[str, object]
-) -> list[DeadLetter]:
+) -> list[Announcement]:
     return [
-        DeadLetter(row.id, row.tier and Tier(row.tier), str(row.reason), row.ended_at)
+        Announcement(row.id, row.tier and Tier(row.tier), str(row.reason), row.ended_at)
         for row in connection.execute(found, parameters)  # type: ignore[call-overload]
     ]

@@ -20,7 +20,7 @@ _FOUND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierItem:
     """One item; both are ``None`` once it was erased, and ``output`` until it has succeeded.
 
     ``sensitivity`` is what was stated until it was routed, then what holds.
@@ -33,11 +33,11 @@ class Earlier:
     erased: bool
 
 
-def earlier(connection: Transaction, call_ids: Sequence[str]) -> dict[str, Earlier]:
+def earlier(connection: Transaction, call_ids: Sequence[str]) -> dict[str, EarlierItem]:
     """By the Celery id of the call; those that are not known are left out."""
     rows = connection.execute(_FOUND, {"ids": sorted(set(call_ids))})
     return {
-        row.call: Earlier(
+        row.call: EarlierItem(
             State(row.state), row.arguments, row.output, row.sensitivity, row.erased_at is not None
         )
         for row in rows

@@ -23,7 +23,7 @@ _FOUND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class ItemSpending:
     """One item: ``calls`` made for it and what they cost, in nano-dollars; tokens are those of the
     accepted call, 0 where there is none.
     """
@@ -37,7 +37,7 @@ class Spent:
     output_tokens: int
 
 
-def spent(connection: Transaction, call_ids: Sequence[str]) -> dict[str, Spent]:
+def spent(connection: Transaction, call_ids: Sequence[str]) -> dict[str, ItemSpending]:
     """By the Celery id of the call; calls whose item is not there yet are left out."""
     if not call_ids:
         return {}
@@ -45,9 +45,9 @@ def spent(connection: Transaction, call_ids: Sequence[str]) -> dict[str, Spent]:
     return {row.call: _read(row) for row in rows}
 
 
-def _read(row: Any) -> Spent:
+def _read(row: Any) -> ItemSpending:
     tokens = (row.receipt or {}).get("tokens") or {}
-    return Spent(
+    return ItemSpending(
         row.id,
         State(row.state),
         row.reason,

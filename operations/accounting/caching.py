@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tierqueue.ledger.accounting.spending import Used
+from tierqueue.ledger.accounting.spending import UsageCount
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import Deployment
@@ -31,12 +31,12 @@ class Cached:
     saved: int | None
 
 
-def cached(used: Sequence[Used], policy: Policy, at: datetime) -> list[Cached]:
+def cached(used: Sequence[UsageCount], policy: Policy, at: datetime) -> list[Cached]:
     """Each deployment whose calls met a cache, at the prices of ``at``; ``used`` is by deployment.
 
     Deployments that the policy does not know any more have no price.
     """
-    groups: dict[tuple[str, bool], list[Used]] = {}
+    groups: dict[tuple[str, bool], list[UsageCount]] = {}
     for usage in used:
         groups.setdefault((usage.deployment, usage.simulated), []).append(usage)
     found = [
@@ -47,7 +47,11 @@ def cached(used: Sequence[Used], policy: Policy, at: datetime) -> list[Cached]:
 
 
 def _of(
-    name: str, simulated: bool, used: Sequence[Used], deployment: Deployment | None, at: datetime
+    name: str,
+    simulated: bool,
+    used: Sequence[UsageCount],
+    deployment: Deployment | None,
+    at: datetime,
 ) -> Cached:
     whole = sum(one.usage.total_input * one.calls for one in used)
     read = sum(one.usage.cache_read_tokens * one.calls for one in used)
@@ -62,7 +66,7 @@ def _of(
     )
 
 
-def _saved(used: Iterable[Used], deployment: Deployment, at: datetime) -> int | None:
+def _saved(used: Iterable[UsageCount], deployment: Deployment, at: datetime) -> int | None:
     if deployment.gpu_hour is not None:
         return None
     saved = 0

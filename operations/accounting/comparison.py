@@ -6,7 +6,7 @@ from datetime import datetime
 from fractions import Fraction
 from math import ceil
 
-from tierqueue.ledger.accounting.spending import Spent, Used
+from tierqueue.ledger.accounting.spending import GroupSpending, UsageCount
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Deployment
@@ -65,7 +65,7 @@ class Idle:
     break_even: tuple[BreakEven, ...]
 
 
-def all_on_frontier(used: Sequence[Used], policy: Policy, at: datetime) -> Elsewhere | None:
+def all_on_frontier(used: Sequence[UsageCount], policy: Policy, at: datetime) -> Elsewhere | None:
     """The cheapest frontier deployment for all of this; ``None`` where none has token prices."""
     frontier = [deployment for deployment in _by_token(policy) if deployment.tier is Tier.FRONTIER]
     priced = [cost for cost in (_elsewhere(used, d, at) for d in frontier) if cost is not None]
@@ -73,7 +73,11 @@ def all_on_frontier(used: Sequence[Used], policy: Policy, at: datetime) -> Elsew
 
 
 def idle(
-    policy: Policy, spent: Iterable[Spent], used: Sequence[Used], seconds: float, at: datetime
+    policy: Policy,
+    spent: Iterable[GroupSpending],
+    used: Sequence[UsageCount],
+    seconds: float,
+    at: datetime,
 ) -> list[Idle]:
     """Each deployment paid by the hour over ``seconds``; ``spent`` is by deployment."""
     charged: dict[str, int] = {}
@@ -102,7 +106,7 @@ def idle(
 
 
 def _break_even(
-    hourly: Deployment, used: Sequence[Used], policy: Policy, at: datetime
+    hourly: Deployment, used: Sequence[UsageCount], policy: Policy, at: datetime
 ) -> Iterable[BreakEven]:
     assert hourly.gpu_hour is not None
     tokens = _tokens(used)
@@ -117,7 +121,9 @@ def _break_even(
             )
 
 
-def _elsewhere(used: Iterable[Used], deployment: Deployment, at: datetime) -> Elsewhere | None:
+def _elsewhere(
+    used: Iterable[UsageCount], deployment: Deployment, at: datetime
+) -> Elsewhere | None:
     costs: dict[Group, int] = {}
     try:
         for usage in used:
@@ -133,5 +139,5 @@ def _by_token(policy: Policy) -> list[Deployment]:
     return [deployment for deployment in policy.deployments.values() if deployment.gpu_hour is None]
 
 
-def _tokens(used: Iterable[Used]) -> int:
+def _tokens(used: Iterable[UsageCount]) -> int:
     return sum((one.usage.total_input + one.usage.output_tokens) * one.calls for one in used)

@@ -7,8 +7,8 @@ after it: it is paid for every item, and saves what the expensive one costs as o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tierqueue.ledger.accounting.spending import Past
-from tierqueue.ledger.evaluation.first_answers import FirstAnswers, Judged
+from tierqueue.ledger.accounting.spending import CallHistory
+from tierqueue.ledger.evaluation.first_answers import FirstAnswers, LabelCounts
 from tierqueue.router.item import TIERS, Sensitivity, Tier
 from tierqueue.router.learned.certify import Between, share_of
 from tierqueue.router.policy.deployment import Deployment
@@ -54,8 +54,8 @@ def overspent(
     answers: Sequence[FirstAnswers],
     policy: Policy,
     evidence: Mapping[str, ByDeployment],
-    judged: Mapping[tuple[str, str], Judged],
-    past: Mapping[str, Mapping[tuple[str, bool], Past]],
+    judged: Mapping[tuple[str, str], LabelCounts],
+    past: Mapping[str, Mapping[tuple[str, bool], CallHistory]],
 ) -> list[Overspent]:
     """What each group of answers could have been spared, the most first; nothing is sent.
 
@@ -116,11 +116,11 @@ def _cheaper(
     group: FirstAnswers,
     there: Deployment,
     known: ByDeployment,
-    judged: Mapping[tuple[str, str], Judged],
-    past: Mapping[tuple[str, bool], Past],
+    judged: Mapping[tuple[str, str], LabelCounts],
+    past: Mapping[tuple[str, bool], CallHistory],
     policy: Policy,
 ) -> Cheaper:
-    seen, said = known.get(there.name), judged.get((group.task, there.name), Judged(0, 0))
+    seen, said = known.get(there.name), judged.get((group.task, there.name), LabelCounts(0, 0))
     before = past.get((there.name, there.simulated))
     answers = 0 if seen is None else seen.answers
     if seen is None or not seen.enough or before is None or not before.items:

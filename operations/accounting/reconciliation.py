@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from tierqueue.ledger.accounting.reconciliation import Booked, Call, Resolved, UnknownCharge
+from tierqueue.ledger.accounting.reconciliation import Call, DailyCharge, Resolution, UnknownCharge
 from tierqueue.operations.accounting.usage_export import Billed
 from tierqueue.router.served import same_model
 
@@ -44,7 +44,7 @@ def resolve(
     rows: Sequence[Billed],
     unknown: Sequence[UnknownCharge],
     fences: Mapping[str, Sequence[int]],
-) -> tuple[list[Resolved], list[Unresolved]]:
+) -> tuple[list[Resolution], list[Unresolved]]:
     """Match unknown charges to the rows of their very calls.
 
     A row that names an item and no fence is taken where the item was called once (``fences``: of
@@ -63,12 +63,12 @@ def resolve(
             calls.setdefault((row.item, of_item[0]), []).append(row)
         else:
             ambiguous.add(row.item)
-    resolved: list[Resolved] = []
+    resolved: list[Resolution] = []
     unresolved: list[Unresolved] = []
     for charge in unknown:
         if found := calls.get(charge.call):
             resolved.append(
-                Resolved(
+                Resolution(
                     charge=charge,
                     cost=sum(row.cost for row in found),
                     input_tokens=sum(row.input_tokens for row in found),
@@ -84,7 +84,7 @@ def resolve(
 
 
 def days(
-    rows: Sequence[Billed], booked: Mapping[date, Booked], resolved: Sequence[Resolved]
+    rows: Sequence[Billed], booked: Mapping[date, DailyCharge], resolved: Sequence[Resolution]
 ) -> list[Day]:
     """Every day of the export or the books, the earliest first."""
     billed: dict[date, int] = {}
@@ -94,7 +94,7 @@ def days(
     for resolution in resolved:
         day = resolution.charge.day
         corrected[day] = corrected.get(day, 0) + resolution.cost - resolution.charge.cost
-    nothing = Booked(0, 0, 0)
+    nothing = DailyCharge(0, 0, 0)
     return [
         Day(
             day=day,

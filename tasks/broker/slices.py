@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from tierqueue.ledger.lifecycle.flows import is_urgent
-from tierqueue.ledger.lifecycle.routes import Ready
+from tierqueue.ledger.lifecycle.routes import ReadyItem
 from tierqueue.ledger.records import Fence
 from tierqueue.router.errors import Undecodable
 from tierqueue.tasks.bounded_values import INT4, storable
@@ -74,7 +74,7 @@ def _name(said: Any) -> str:
     return storable(said)
 
 
-def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:
+def cut(ready: Iterable[ReadyItem], most: int) -> Iterator[Slice]:
     """Cut items, those that go first in front, into slices of at most ``most``.
 
     Items that share a prefix stand side by side, the longest first, and a prefix with enough items
@@ -82,8 +82,8 @@ def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:
     shares slices. Items keep their turn from slice to slice. What somebody waits for is in small
     slices of its own, which come first.
     """
-    usual: list[Ready] = []
-    urgent: list[Ready] = []
+    usual: list[ReadyItem] = []
+    urgent: list[ReadyItem] = []
     for item in ready:
         (urgent if is_urgent(item.flow) else usual).append(item)
     for deployment, items in _cut(urgent, min(most, URGENT_ITEMS)):
@@ -92,15 +92,15 @@ def cut(ready: Iterable[Ready], most: int) -> Iterator[Slice]:
         yield _slice(deployment, items, urgent=False)
 
 
-def _cut(ready: Iterable[Ready], most: int) -> list[tuple[str, list[Ready]]]:
+def _cut(ready: Iterable[ReadyItem], most: int) -> list[tuple[str, list[ReadyItem]]]:
     place: dict[str, int] = {}
-    deployments: dict[str, dict[str, list[Ready]]] = {}
+    deployments: dict[str, dict[str, list[ReadyItem]]] = {}
     for item in ready:
         place[item.id] = len(place)
         deployments.setdefault(item.deployment, {}).setdefault(item.prefix, []).append(item)
-    slices: list[tuple[str, list[Ready]]] = []
+    slices: list[tuple[str, list[ReadyItem]]] = []
     for deployment, prefixes in deployments.items():
-        rest: list[Ready] = []
+        rest: list[ReadyItem] = []
         for sharing in prefixes.values():
             whole = len(sharing) - len(sharing) % most
             slices += [(deployment, _sorted(part)) for part in _parts(sharing[:whole], most)]
@@ -110,15 +110,15 @@ def _cut(ready: Iterable[Ready], most: int) -> list[tuple[str, list[Ready]]]:
     return slices
 
 
-def _sorted(sharing: list[Ready]) -> list[Ready]:
+def _sorted(sharing: list[ReadyItem]) -> list[ReadyItem]:
     return sorted(sharing, key=lambda item: -item.token_bound)
 
 
-def _parts(items: list[Ready], most: int) -> list[list[Ready]]:
+def _parts(items: list[ReadyItem], most: int) -> list[list[ReadyItem]]:
     return [items[start : start + most] for start in range(0, len(items), most)]
 
 
-def _slice(deployment: str, ready: list[Ready], *, urgent: bool) -> Slice:
+def _slice(deployment: str, ready: list[ReadyItem], *, urgent: bool) -> Slice:
     items = [
         SliceItem(item.id, item.fence, item.token_bound, item.output_limit, item.task)
         for item in ready

@@ -8,7 +8,7 @@ import structlog
 from celery import Celery
 from celery.events import EventDispatcher
 
-from tierqueue.ledger.monitoring.endings import Spent
+from tierqueue.ledger.monitoring.endings import ItemCost
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.errors import BY_REASON
 from tierqueue.router.money import NanoUSD, format_usd
@@ -29,7 +29,7 @@ _LONGEST = 500
 _SPEAKS_OF_CONTENTS = frozenset({"invalid", "rejected", "low_confidence", "undecodable"})
 """Reasons whose messages may quote a call's arguments or its answer."""
 
-_NOTHING: Mapping[str, Spent] = {}
+_NOTHING: Mapping[str, ItemCost] = {}
 
 _PAUSE_AFTER_FAILURE = 2.0
 _Event = tuple[str, dict[str, Any]]
@@ -92,7 +92,7 @@ class ItemEvents:
         self,
         owed: Sequence[tuple[Promise, Ending]],
         runtime: float | None = None,
-        spent: Mapping[str, Spent] = _NOTHING,
+        spent: Mapping[str, ItemCost] = _NOTHING,
     ) -> None:
         """Their items ended; ``runtime`` is seconds of the last call.
 
@@ -133,7 +133,7 @@ def _not_sent(_: list[_Event], error: Exception, again: bool) -> None:
         _log.warning("events_not_sent", error=type(error).__name__)
 
 
-def _end(promise: Promise, ending: Ending, runtime: float | None, spent: Spent | None) -> _Event:
+def _end(promise: Promise, ending: Ending, runtime: float | None, spent: ItemCost | None) -> _Event:
     if ending.state == "succeeded":
         told = {"uuid": promise.id, "result": _where(ending), "runtime": runtime}
         return "task-succeeded", told
@@ -157,7 +157,7 @@ def message_of(error: Mapping[str, Any] | None) -> str:
     return str(error.get("message", ""))[:_LONGEST]
 
 
-def _why(ending: Ending, spent: Spent | None) -> str:
+def _why(ending: Ending, spent: ItemCost | None) -> str:
     kind = BY_REASON.get(str((ending.error or {}).get("reason")))
     said = kind.__name__ if kind else "DeadLettered"
     if message := message_of(ending.error):

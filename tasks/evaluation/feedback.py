@@ -14,7 +14,7 @@ from tierqueue.tasks.results import plain
 from tierqueue.tasks.submission.item_task import ItemTask
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.evaluation.labels import Judgeable, Label
+    from tierqueue.ledger.evaluation.labels import Label, LabelledItem
 
 
 def feedback(
@@ -51,7 +51,7 @@ def feedback(
         labels.put(connection, found, label)
 
 
-def refuse_unfit(item: "Judgeable", label: "Label") -> None:
+def refuse_unfit(item: "LabelledItem", label: "Label") -> None:
     """Raise ``InvalidItem`` for an item of which this cannot be said."""
     if item.erased:
         raise InvalidItem(f"item {item.id} was erased: nobody can say what is right of it")
@@ -65,7 +65,7 @@ def refuse_unfit(item: "Judgeable", label: "Label") -> None:
         )
 
 
-def checked(item: "Judgeable", output: Any) -> Any:
+def checked(item: "LabelledItem", output: Any) -> Any:
     """An output as an accepted answer to the item would be kept; of free text the text will
     do, and of an output of one field what it holds.
 

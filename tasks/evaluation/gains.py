@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tierqueue.ledger.evaluation.answers_by_tier import Answer, Answered
+from tierqueue.ledger.evaluation.answers_by_tier import AnsweredItem, TierAnswer
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.learned.gain import Traits
 from tierqueue.router.learned.gain_training import Labelled
@@ -33,7 +33,7 @@ class _Question:
     """Where work of this kind went first, and whether it was accepted there; ``None``: it is only
     known of an evaluation."""
     truths: list[Any] = field(default_factory=list)
-    answers: dict[str, list[tuple[Answer, bool | None]]] = field(default_factory=dict)
+    answers: dict[str, list[tuple[TierAnswer, bool | None]]] = field(default_factory=dict)
     """By tier, each with what people said of it."""
 
 
@@ -72,7 +72,7 @@ class Gains:
         self._field, self._believe = field_name, believe
         self._asked: dict[str, _Question] = {}
 
-    def add(self, item: Answered) -> None:
+    def add(self, item: AnsweredItem) -> None:
         """One more item, the newest first."""
         content = item.arguments.get(self._argument)
         if not isinstance(content, str):

@@ -5,7 +5,7 @@ from typing import Any
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.evaluation import labels
-from tierqueue.ledger.evaluation.labels import Judgeable, Label
+from tierqueue.ledger.evaluation.labels import Label, LabelledItem
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.evaluation.feedback import checked
@@ -45,7 +45,7 @@ def label(ledger: Ledger, labelled: LabelledSet, way: Way, by: str) -> int:
     return said
 
 
-def _truth(item: Judgeable, truth: Any) -> Any:
+def _truth(item: LabelledItem, truth: Any) -> Any:
     """What would have been right, where the set says the whole output."""
     try:
         return checked(item, _read(truth))

@@ -14,7 +14,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation import reviews
-    from tierqueue.ledger.evaluation.labels import Judgeable
+    from tierqueue.ledger.evaluation.labels import LabelledItem
 
 _LONGEST_SECONDS = 366 * 86_400.0
 """Seconds that a person may be given."""
@@ -25,7 +25,7 @@ _MOST_WORDS = 500
 
 def pending_reviews(
     *, task: str | None = None, assignee: str | None = None, most: int = 1_000
-) -> "list[reviews.Review]":
+) -> "list[reviews.WaitingReview]":
     """Items that wait for a person, the first that runs out of time first."""
     from tierqueue.ledger.evaluation import reviews
 
@@ -46,7 +46,7 @@ class Review:
     def __repr__(self) -> str:
         return f"Review({self.named!r})"
 
-    def answers(self) -> "list[reviews.Refused]":
+    def answers(self) -> "list[reviews.RefusedAnswer]":
         """The answers that were refused, in their order, each with why."""
         from tierqueue.ledger.evaluation import reviews
 
@@ -140,7 +140,7 @@ class Review:
 
         return next(iter(items_of(connection, [self.named])), self.named)
 
-    def _locked(self, connection: Any) -> "Judgeable":
+    def _locked(self, connection: Any) -> "LabelledItem":
         from tierqueue.ledger.evaluation import labels
 
         found = labels.judgeable(connection, self._id(connection))
@@ -157,14 +157,14 @@ class Review:
         app.installation.wakes.call()
 
 
-def _confidence(item: "Judgeable", taken: "reviews.Refused") -> dict[str, Any]:
+def _confidence(item: "LabelledItem", taken: "reviews.RefusedAnswer") -> dict[str, Any]:
     kind = ItemTask.declared[item.task]
     told = kind.answer_model is not None and "confidence" in kind.answer_model.model_fields
     return {"confidence": taken.confidence} if told else {}
 
 
 def _receipt(
-    item: "Judgeable", by: str, word: str, why: str, deployment: str | None
+    item: "LabelledItem", by: str, word: str, why: str, deployment: str | None
 ) -> dict[str, Any]:
     """Who decided, and what the models' answers have cost; the person costs nothing here."""
     spent = NanoUSD(item.spent)

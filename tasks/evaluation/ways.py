@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 
 from tierqueue.ledger.evaluation import calls
-from tierqueue.ledger.evaluation.calls import Call
+from tierqueue.ledger.evaluation.calls import RecordedCall
 from tierqueue.ledger.job_records import RowAnswer
 from tierqueue.ledger.operations import job_rows
 from tierqueue.ledger.session import Ledger
@@ -107,7 +107,9 @@ def measured(ledger: Ledger, labelled: LabelledSet, name: str, job_id: str) -> W
     return way
 
 
-def _row(labelled: LabelledSet, row: RowAnswer, made: Sequence[Call], *, again: bool) -> Row:
+def _row(
+    labelled: LabelledSet, row: RowAnswer, made: Sequence[RecordedCall], *, again: bool
+) -> Row:
     answered = row.state == State.SUCCEEDED
     return Row(
         item=row.id,

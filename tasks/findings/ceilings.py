@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from tierqueue.ledger.ceilings.balance import InWindow, label
+from tierqueue.ledger.ceilings.balance import WindowedCeiling, label
 from tierqueue.ledger.ceilings.status import CeilingStatus
-from tierqueue.ledger.monitoring.backlog import Waiting
-from tierqueue.ledger.monitoring.endings import Ended
+from tierqueue.ledger.monitoring.backlog import WaitingItems
+from tierqueue.ledger.monitoring.endings import SuccessCost
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.findings.finding import Facts, Finding
 from tierqueue.tasks.plural import count
@@ -16,7 +16,7 @@ NEAR = 0.8
 
 def full_of_holds(facts: Facts) -> Iterator[Finding]:
     """Items that wait for others' holds: some come back, and what does not fit then dies."""
-    groups: dict[str, list[Waiting]] = {}
+    groups: dict[str, list[WaitingItems]] = {}
     for group in facts.progress.waiting:
         if group.ceiling is not None:
             groups.setdefault(group.ceiling.id, []).append(group)
@@ -26,7 +26,7 @@ def full_of_holds(facts: Facts) -> Iterator[Finding]:
             yield _waiting_for(facts, present[balance_id], waiting)
 
 
-def _waiting_for(facts: Facts, ceiling: CeilingStatus, waiting: Sequence[Waiting]) -> Finding:
+def _waiting_for(facts: Facts, ceiling: CeilingStatus, waiting: Sequence[WaitingItems]) -> Finding:
     items = sum(group.items for group in waiting)
     least = min(group.least for group in waiting)
     left = ceiling.limit - ceiling.spent
@@ -104,12 +104,12 @@ def near(ceilings: Sequence[CeilingStatus]) -> list[CeilingStatus]:
     return sorted(full, key=lambda ceiling: -(ceiling.spent + ceiling.held) / ceiling.limit)
 
 
-def raise_command(ceiling: InWindow) -> str:
+def raise_command(ceiling: WindowedCeiling) -> str:
     """The command that raises it and brings back what it ended."""
     return f"tierqueue ceilings raise {label(ceiling)} LIMIT --replay"
 
 
-def _covers(ceiling: CeilingStatus, ended: Ended, facts: Facts) -> bool:
+def _covers(ceiling: CeilingStatus, ended: SuccessCost, facts: Facts) -> bool:
     deployment = facts.deployments.get(ended.deployment)
     names = {
         "everything": "*",

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierqueue.ledger.ceilings.status import CeilingStatus
-from tierqueue.ledger.evaluation.reviews import Waiting
-from tierqueue.ledger.in_force.observed import Changed
-from tierqueue.ledger.in_force.policies import Applied
+from tierqueue.ledger.evaluation.reviews import ReviewBacklog
+from tierqueue.ledger.in_force.observed import ModelChange
+from tierqueue.ledger.in_force.policies import AppliedPolicy
 from tierqueue.ledger.in_force.surrogates import SwitchOff
-from tierqueue.ledger.job_records import Job
-from tierqueue.ledger.monitoring.endings import Ended, Toll
+from tierqueue.ledger.job_records import JobRecord
+from tierqueue.ledger.monitoring.endings import SuccessCost, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
 from tierqueue.ledger.operations.schedules import Run, Schedule
 from tierqueue.ledger.results.sinks import Sink
@@ -66,15 +66,15 @@ class Facts:
     routed: Mapping[str, int]
     ceilings: Sequence[CeilingStatus]
     toll: Toll
-    lately: Sequence[Ended]
-    stopped_jobs: Sequence[tuple[Job, int]] = ()
+    lately: Sequence[SuccessCost]
+    stopped_jobs: Sequence[tuple[JobRecord, int]] = ()
     sinks: Sequence[Sink] = ()
     surrogates_off: Sequence[SwitchOff] = ()
     schedules: Sequence[tuple[Schedule, Run | None]] = ()
-    reviews: Waiting | None = None
-    models_changed: Sequence[Changed] = ()
+    reviews: ReviewBacklog | None = None
+    models_changed: Sequence[ModelChange] = ()
     policy: str | None = None
-    applied: Applied | None = None
+    applied: AppliedPolicy | None = None
     file: str | None = None
     acknowledged_at: int | None = None
     now: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tierqueue.ledger.monitoring.backlog import Waiting
+from tierqueue.ledger.monitoring.backlog import WaitingItems
 from tierqueue.router.lifecycle import State, Wait
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive
 from tierqueue.tasks.plural import count
@@ -74,7 +74,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _in_vain(facts: Facts, group: Waiting) -> bool:
+def _in_vain(facts: Facts, group: WaitingItems) -> bool:
     """Whether items wait for what no time mends, and nobody who waits like them gets on.
 
     An item may be old for other reasons, and wait for this since a moment ago: as long as its

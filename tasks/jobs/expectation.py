@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from math import sqrt
 
-from tierqueue.ledger.accounting.spending import Past
+from tierqueue.ledger.accounting.spending import CallHistory
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
@@ -78,7 +78,7 @@ def share(policy: Policy, name: str, part: str) -> Fraction:
 
 
 def outlay(
-    steps: Sequence[Route], past: Mapping[str, Past], policy: Policy
+    steps: Sequence[Route], past: Mapping[str, CallHistory], policy: Policy
 ) -> tuple[Outlay, tuple[float, ...]] | None:
     """What an item takes that is asked along ``steps``, as ``expected`` says, part by part."""
     reached: tuple[float, ...] = ()
@@ -96,7 +96,7 @@ def outlay(
     return Outlay(parts["cash"], parts["engines"], parts["hours"].over(_NANO)), reached
 
 
-def _scaled(past: Past, share: Fraction) -> Past:
+def _scaled(past: CallHistory, share: Fraction) -> CallHistory:
     if share == 1:
         return past
     times = float(share)
@@ -105,7 +105,7 @@ def _scaled(past: Past, share: Fraction) -> Past:
 
 
 def expected(
-    steps: Sequence[tuple[str, int]], past: Mapping[str, Past]
+    steps: Sequence[tuple[str, int]], past: Mapping[str, CallHistory]
 ) -> tuple[Expected, tuple[float, ...]] | None:
     """What an item costs that is asked along ``steps``, each step a deployment and its bound.
 
@@ -126,7 +126,7 @@ def expected(
     return whole, tuple(reached)
 
 
-def refused(known: Past | None) -> Expected:
+def refused(known: CallHistory | None) -> Expected:
     """The chance that an answer is refused: Laplace's rule, and Wilson's range about it.
 
     Of ``n`` answers of which none was refused the next one is with a chance of 1 in n + 2.
@@ -148,7 +148,7 @@ def chance_of(bad: int, count: int) -> Expected:
     return Expected(max(0.0, min(value, middle - spread)), value, min(1.0, middle + spread))
 
 
-def _own(known: Past | None, bound: int) -> Expected:
+def _own(known: CallHistory | None, bound: int) -> Expected:
     """What the calls at one deployment cost an item, its retries there included."""
     if known is None:
         return Expected(0.0, bound, bound)
@@ -170,8 +170,8 @@ def student(freedom: int) -> float:
 
 
 def repriced(
-    steps: Iterable[Route], past: Mapping[str, Past], policy: Policy, now: int
-) -> dict[str, Past]:
+    steps: Iterable[Route], past: Mapping[str, CallHistory], policy: Policy, now: int
+) -> dict[str, CallHistory]:
     """The ``past`` of the deployments of ``steps`` as if all calls had gone by the step's lane.
 
     What went by another one counts by how the most that this item can cost differs between the two
@@ -184,7 +184,7 @@ def repriced(
     }
 
 
-def _as_by(step: Route, there: Past, policy: Policy, now: int) -> Past:
+def _as_by(step: Route, there: CallHistory, policy: Policy, now: int) -> CallHistory:
     if not there.lanes.keys() - {step.lane}:
         return there
     cost, squares = 0.0, 0.0

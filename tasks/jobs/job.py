@@ -14,8 +14,8 @@ from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.pieces import Pieces
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.job_records import Job as JobRecord
-    from tierqueue.ledger.operations.jobs import Progress
+    from tierqueue.ledger.job_records import JobRecord
+    from tierqueue.ledger.operations.jobs import JobProgress
     from tierqueue.tasks.jobs.export.into_table import IntoTable
     from tierqueue.tasks.jobs.outlook import Outlook
 
@@ -32,7 +32,7 @@ class Job:
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
 
-    def progress(self) -> "Progress":
+    def progress(self) -> "JobProgress":
         """Where its rows are and what they have cost, in nano-dollars.
 
         Raises ``InvalidItem`` for a job that is not there.
@@ -54,7 +54,7 @@ class Job:
         self._row()
         return outlook_of(app.installation.ledger, self.id)[1]
 
-    def wait(self, timeout: float | None = None) -> "Progress":
+    def wait(self, timeout: float | None = None) -> "JobProgress":
         """Wait until every row has ended and, where the job has a table, stands in it.
 
         Raises ``TimeoutError`` after ``timeout`` seconds, and ``InvalidItem`` where rows cannot be
@@ -70,7 +70,7 @@ class Job:
             time.sleep(min(_TICK_SECONDS, left))
         return now
 
-    def _unwritten(self, now: "Progress") -> bool:
+    def _unwritten(self, now: "JobProgress") -> bool:
         """Whether rows of the job, which is over, are still to be written into its table."""
         from tierqueue.ledger.results import sinks
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from tierqueue.ledger.accounting.spending import Past
+from tierqueue.ledger.accounting.spending import CallHistory
 from tierqueue.ledger.operations import job_counts, jobs
-from tierqueue.ledger.operations.job_counts import Pace
-from tierqueue.ledger.operations.jobs import Progress
+from tierqueue.ledger.operations.job_counts import TierCount
+from tierqueue.ledger.operations.jobs import JobProgress
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier
@@ -59,7 +59,7 @@ class Outlook:
     tiers: Mapping[str, InTier]
 
 
-def outlook_of(ledger: Ledger, job_id: str) -> tuple[Progress, Outlook]:
+def outlook_of(ledger: Ledger, job_id: str) -> tuple[JobProgress, Outlook]:
     """Where a job is and where it goes; raises ``KeyError`` for an unknown one."""
     with ledger.read() as connection:
         now = database_now(connection)
@@ -71,7 +71,7 @@ def outlook_of(ledger: Ledger, job_id: str) -> tuple[Progress, Outlook]:
 
 
 def outlook(
-    progress: Progress, paces: Sequence[Pace], now: int, began: int | None = None
+    progress: JobProgress, paces: Sequence[TierCount], now: int, began: int | None = None
 ) -> Outlook:
     """What follows ``now`` (epoch µs) from the ``paces`` of a job's own items; ``began``: when the
     first calls of a job did of which little is known.
@@ -98,12 +98,12 @@ def outlook(
     return Outlook(cost, rate, _last(paces, rates, coming), tiers)
 
 
-def _first(paces: Sequence[Pace]) -> int | None:
+def _first(paces: Sequence[TierCount]) -> int | None:
     """The first second that is known in which an item ended."""
     return min((second for pace in paces for second in pace.ends), default=None)
 
 
-def _rates(paces: Sequence[Pace], now: int, began: int | None) -> list[float]:
+def _rates(paces: Sequence[TierCount], now: int, began: int | None) -> list[float]:
     """Items a second, pace by pace: by whole seconds, after the one in which the first ended.
 
     Many end at once at first, and the second that is under way is not over. Where there are too few
@@ -123,7 +123,7 @@ def _rates(paces: Sequence[Pace], now: int, began: int | None) -> list[float]:
     ]
 
 
-def _last(paces: Sequence[Pace], rates: Sequence[float], coming: float) -> float | None:
+def _last(paces: Sequence[TierCount], rates: Sequence[float], coming: float) -> float | None:
     """Seconds until the last of the tiers is done, which work side by side, each at its pace.
 
     What has no tier yet goes where the others went, and as many go on to another as so far.
@@ -158,7 +158,9 @@ def _seconds(left: float, rate: float) -> float | None:
     return left / rate if rate else None
 
 
-def _cost(so_far: int, left: float, paces: Sequence[Pace], under_way: int = 0) -> Expected | None:
+def _cost(
+    so_far: int, left: float, paces: Sequence[TierCount], under_way: int = 0
+) -> Expected | None:
     """The money at the end: what is spent, and for each item to come what one has cost, of which
     ``under_way`` is spent already.
     """
@@ -181,7 +183,7 @@ def _cost(so_far: int, left: float, paces: Sequence[Pace], under_way: int = 0) -
     return Expected(*(so_far + max(0.0, cost - under_way) for cost in coming))
 
 
-def _longer(paces: Sequence[Pace]) -> float:
+def _longer(paces: Sequence[TierCount]) -> float:
     """What an item to come costs more than those that have ended, because its prompt is longer.
 
     The longest of a slice are sent first, so that those that end first are no fair sample.
@@ -198,7 +200,7 @@ def _longer(paces: Sequence[Pace]) -> float:
     return slope * (sum(pace.size_left for pace in paces) / left - size / count)
 
 
-def _mean(paces: Sequence[Pace], left: float) -> Expected:
+def _mean(paces: Sequence[TierCount], left: float) -> Expected:
     """What an item of ``left`` to come costs on average, with the range of that average."""
     count = sum(pace.ended for pace in paces)
     if not count:
@@ -215,7 +217,7 @@ def _mean(paces: Sequence[Pace], left: float) -> Expected:
 def time_of(
     visits: Mapping[str, float],
     policy: Policy,
-    known: Mapping[str, Past],
+    known: Mapping[str, CallHistory],
     concurrency: Mapping[Tier, int],
     chosen: Mapping[str, Mapping[str, int]],
     paid_by: Mapping[tuple[str, str], float],
@@ -263,7 +265,7 @@ class _Demand:
     output: float = 0.0
 
     @classmethod
-    def of(cls, rows: float, past: Past) -> "_Demand":
+    def of(cls, rows: float, past: CallHistory) -> "_Demand":
         """What so many rows ask that are as those were."""
         one = (past.seconds or 0.0, 1.0, past.tokens - past.output, past.output)
         return cls(*(rows * part for part in one))

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tierqueue.ledger.accounting.spending import Past
-from tierqueue.ledger.operations.item_list import Recorded
+from tierqueue.ledger.accounting.spending import CallHistory
+from tierqueue.ledger.operations.item_list import RecordedItem
 from tierqueue.ledger.records import Item
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import WorkItem
@@ -96,9 +96,9 @@ class Replayed:
 
 
 def replayed(
-    items: Iterable[Recorded],
+    items: Iterable[RecordedItem],
     policy: Policy,
-    past: Mapping[str, Mapping[tuple[str, bool], Past]],
+    past: Mapping[str, Mapping[tuple[str, bool], CallHistory]],
     measured: Measured,
     predicted: Mapping[str, Predicted],
     below: ItemsBelow,
@@ -163,7 +163,7 @@ def _likely(
     signals: Signals,
     policy: Policy,
     conditions: Conditions,
-    known: Mapping[str, Past],
+    known: Mapping[str, CallHistory],
 ) -> Expected | None:
     """What an item that goes by ``route`` is expected to cost in all; ``None``: nothing is known
     of it.
@@ -188,7 +188,7 @@ def _unpredicted(
     signals: Signals,
     policy: Policy,
     conditions: Conditions,
-    known: Mapping[str, Past],
+    known: Mapping[str, CallHistory],
 ) -> Expected:
     """What the item is expected to cost without the predictor that was asked; its effect counts."""
     assert signals.predicted is not None
@@ -209,7 +209,7 @@ def _afresh(item: Item, policy: Policy) -> WorkItem:
     return replace(work, refused_by=(), too_small={}, spent=NOTHING, only=None, called=False)
 
 
-def _known(past: Mapping[tuple[str, bool], Past], policy: Policy) -> dict[str, Past]:
+def _known(past: Mapping[tuple[str, bool], CallHistory], policy: Policy) -> dict[str, CallHistory]:
     return {
         name: there
         for name, deployment in policy.deployments.items()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tierqueue.ledger.accounting.spending import Past
+from tierqueue.ledger.accounting.spending import CallHistory
 from tierqueue.ledger.lifecycle.items import Death, NewItem
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import InvalidItem
@@ -37,7 +37,7 @@ class Part:
     tier: Tier | Below
     deployment: str
     simulated: bool
-    past: Past | None
+    past: CallHistory | None
     counted: bool = True
     lane: Lane = Lane.LIVE
     rows: int = 0
@@ -122,7 +122,7 @@ class Quote:
 def quote(
     made: Iterable[tuple[NewItem, Death | None]],
     policy: Policy,
-    past: Mapping[tuple[str, bool], Past],
+    past: Mapping[tuple[str, bool], CallHistory],
     concurrency: Mapping[Tier, int],
     now: int,
     measured: Measured,
@@ -189,7 +189,7 @@ def _add(
     found: Quote,
     steps: Sequence[Route],
     policy: Policy,
-    known: Mapping[str, Past],
+    known: Mapping[str, CallHistory],
     now: int,
     budget: str | None,
 ) -> None:
@@ -249,7 +249,7 @@ def _refuse(found: Quote, reason: str, index: int, why: str) -> None:
 def _seconds(
     found: Quote,
     policy: Policy,
-    known: Mapping[str, Past],
+    known: Mapping[str, CallHistory],
     concurrency: Mapping[Tier, int],
     measured: Measured,
 ) -> float | None:

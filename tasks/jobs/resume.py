@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tierqueue.ledger.job_records import Job
+from tierqueue.ledger.job_records import JobRecord
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.files.source import Reading
 from tierqueue.tasks.jobs.submission import Submission
@@ -12,7 +12,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.pieces import Pieces
 
 
-def resume(job: Job, task: ItemTask) -> tuple[Submission, dict[str, bool]]:
+def resume(job: JobRecord, task: ItemTask) -> tuple[Submission, dict[str, bool]]:
     """The submission of a job that has rows to come, as it was begun, and how it is submitted.
 
     Raises ``InvalidItem`` where nothing is to come, or where what is asked has changed since.

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tierqueue.ledger.accounting import spending
-from tierqueue.ledger.accounting.spending import Past, SpendingQuery
+from tierqueue.ledger.accounting.spending import CallHistory, SpendingQuery
 from tierqueue.ledger.evaluation import calls
-from tierqueue.ledger.evaluation.calls import Call
+from tierqueue.ledger.evaluation.calls import RecordedCall
 from tierqueue.ledger.in_force import stated_limits
 from tierqueue.ledger.job_records import RowAnswer
 from tierqueue.ledger.lifecycle.claims import budgets
@@ -104,7 +104,7 @@ def _whole(
 
 def _own(
     rows: Sequence[RowAnswer],
-    made: Mapping[str, Sequence[Call]],
+    made: Mapping[str, Sequence[RecordedCall]],
     policy: Policy,
     part: str,
 ) -> dict[str, float]:
@@ -128,7 +128,7 @@ def _time(
     found: SampleReport,
     layers: Sequence[Layer],
     policy: Policy,
-    past: Mapping[tuple[str, bool], Past],
+    past: Mapping[tuple[str, bool], CallHistory],
     concurrency: Mapping[Tier, int],
     limits: Mapping[str, Mapping[str, int]],
     paid_by: Mapping[tuple[str, str], int],
@@ -154,7 +154,7 @@ def _time(
 
 
 def _places(
-    made: Mapping[str, Sequence[Call]], paid: Mapping[str, str | None]
+    made: Mapping[str, Sequence[RecordedCall]], paid: Mapping[str, str | None]
 ) -> Counter[tuple[str, str]]:
     """For how many items, each at which deployment, a budget paid."""
     places: Counter[tuple[str, str]] = Counter()

@@ -16,7 +16,7 @@ from tierqueue.tasks.kinds.summarize import Summary
 from tierqueue.tasks.results.async_answer import ItemResult
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.results.spent import Spent
+    from tierqueue.ledger.results.spent import ItemSpending
 
 Out = TypeVar("Out")
 
@@ -178,13 +178,13 @@ class DocumentResult(Generic[Out]):
         """Cancel what has not ended of it."""
         self.items[0].app.control.revoke([item.id for item in self.items])
 
-    def _spent(self) -> "Mapping[str, Spent]":
+    def _spent(self) -> "Mapping[str, ItemSpending]":
         from tierqueue.ledger.results.spent import spent
 
         with self.items[0].app.installation.ledger.read() as connection:
             return spent(connection, [item.id for item in self.items])
 
-    def _missing(self, spent: "Mapping[str, Spent]") -> tuple[Missing, ...]:
+    def _missing(self, spent: "Mapping[str, ItemSpending]") -> tuple[Missing, ...]:
         found: dict[int, Missing] = {}
         own = [(at, at + 1) for at in range(len(self._pieces.spans))]
         for item, (begin, end) in zip(self.items, [*own, *self._pieces.joined], strict=True):

@@ -13,7 +13,7 @@ from celery import Signature
 from tierqueue.ledger.lifecycle import documents
 from tierqueue.ledger.lifecycle.documents import Cut, Document, DocumentEnd
 from tierqueue.ledger.lifecycle.items import Death, NewItem, new_id
-from tierqueue.ledger.records import Part
+from tierqueue.ledger.records import DocumentPart
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.router.errors import Erased
 from tierqueue.router.lifecycle import ENDS, State
@@ -158,7 +158,7 @@ class JobDocument:
                 name, index, outer = place
                 body.set(group_id=name, group_index=index, chord=outer)
 
-    def end(self, parts: Sequence[Part]) -> DocumentEnd | None:
+    def end(self, parts: Sequence[DocumentPart]) -> DocumentEnd | None:
         """What the document's parts have come to; ``None`` while something is still to come."""
         if any(part.state not in ENDS for part in parts):
             return None
@@ -177,7 +177,7 @@ class JobDocument:
             tree.missing() if partial else [],
         )
 
-    def _dead(self, parts: Sequence[Part]) -> DocumentEnd:
+    def _dead(self, parts: Sequence[DocumentPart]) -> DocumentEnd:
         dead = [part for part in parts if not _answers(part)]
         # What was erased is named first: a replay does not bring it back.
         first = min(dead, key=lambda part: part.erased_at is None)
@@ -194,7 +194,10 @@ class JobDocument:
         return DocumentEnd(None, death, spent, bound, first.tier, first.deployment)
 
     def _answered(
-        self, last: Sequence[Part], parts: Sequence[Part], missing: Sequence[Mapping[str, Any]]
+        self,
+        last: Sequence[DocumentPart],
+        parts: Sequence[DocumentPart],
+        missing: Sequence[Mapping[str, Any]],
     ) -> DocumentEnd:
         spent = sum(part.spent for part in parts)
         receipts = [part.receipt or {} for part in parts]
@@ -234,7 +237,7 @@ class JobDocument:
 class _Tree:
     """The parts of a document that are there, and which of them has what others answered."""
 
-    def __init__(self, how: Mapping[str, Any], parts: Sequence[Part]) -> None:
+    def __init__(self, how: Mapping[str, Any], parts: Sequence[DocumentPart]) -> None:
         self.parts = {part.span: part for part in parts}
         self._partial = how["on_failure"] == "partial"
         self._spans = how["spans"]
@@ -285,11 +288,11 @@ class _Tree:
         return [lost[piece] for piece in sorted(lost)]
 
 
-def _answers(part: Part) -> bool:
+def _answers(part: DocumentPart) -> bool:
     return part.state == State.SUCCEEDED and part.output is not None
 
 
-def _reason(part: Part) -> str:
+def _reason(part: DocumentPart) -> str:
     gone = part.state == State.SUCCEEDED
     return Erased.reason if gone else part.reason or part.state
 

@@ -11,7 +11,7 @@ import structlog
 from celery import Celery
 from kombu import Exchange, Queue
 
-from tierqueue.ledger.results.announcements import MAX_ANNOUNCED, DeadLetter
+from tierqueue.ledger.results.announcements import MAX_ANNOUNCED, Announcement
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory, names
 from tierqueue.tasks.broker.once import once
@@ -22,7 +22,7 @@ _SENDING_SECONDS = 60
 """How long one announcer may take before another may try."""
 
 
-def announce(app: TierqueueApp, letters: Sequence[DeadLetter]) -> list[str]:
+def announce(app: TierqueueApp, letters: Sequence[Announcement]) -> list[str]:
     """Put dead letters on their queues; returns the ids of those that stand there now.
 
     Raises nothing: what the broker did not take is announced by a later tick. A letter that
@@ -39,7 +39,7 @@ def announce(app: TierqueueApp, letters: Sequence[DeadLetter]) -> list[str]:
     return announced
 
 
-def _publish(app: TierqueueApp, queue: str, letters: Sequence[DeadLetter]) -> list[str]:
+def _publish(app: TierqueueApp, queue: str, letters: Sequence[Announcement]) -> list[str]:
     by_marker = {
         names.dead_letter_marker(letter.item_id, letter.ended_at): letter for letter in letters
     }
@@ -49,7 +49,7 @@ def _publish(app: TierqueueApp, queue: str, letters: Sequence[DeadLetter]) -> li
     return [by_marker[marker].item_id for marker in (*marked.ours, *marked.before)]
 
 
-def _send(app: Celery, queue: str, letters: Sequence[DeadLetter]) -> None:
+def _send(app: Celery, queue: str, letters: Sequence[Announcement]) -> None:
     if not letters:
         return
     target = Queue(queue, Exchange(queue), routing_key=queue)
@@ -65,8 +65,8 @@ def _send(app: Celery, queue: str, letters: Sequence[DeadLetter]) -> None:
             )
 
 
-def _by_queue(letters: Sequence[DeadLetter]) -> dict[str, list[DeadLetter]]:
-    found: dict[str, list[DeadLetter]] = {}
+def _by_queue(letters: Sequence[Announcement]) -> dict[str, list[Announcement]]:
+    found: dict[str, list[Announcement]] = {}
     for letter in letters:
         found.setdefault(names.dead_queue(letter.tier), []).append(letter)
     return found

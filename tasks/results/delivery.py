@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import structlog
 
 from tierqueue.ledger.monitoring import endings
-from tierqueue.ledger.monitoring.endings import Spent
+from tierqueue.ledger.monitoring.endings import ItemCost
 from tierqueue.ledger.results import announcements, promises, simulated
-from tierqueue.ledger.results.announcements import DeadLetter
+from tierqueue.ledger.results.announcements import Announcement
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.lifecycle import State
@@ -47,8 +47,8 @@ class Delivery:
         by_item = {ending.item_id: ending for ending in ends.ended}
         pairs = [(promise, by_item[promise.item_id]) for promise in ends.owed]
         ids = [letter.item_id for letter in dead]
-        spent: dict[str, Spent] = {}
-        letters: list[DeadLetter] = []
+        spent: dict[str, ItemCost] = {}
+        letters: list[Announcement] = []
         if dead:
             with self._ledger.read() as connection:
                 made_up = simulated.of_items(connection, ids, self._app.installation.simulated)
@@ -58,7 +58,7 @@ class Delivery:
         self.fulfil(pairs)
         self.announce(letters)
 
-    def announce(self, letters: Sequence[DeadLetter]) -> None:
+    def announce(self, letters: Sequence[Announcement]) -> None:
         """Announce these dead letters and write down which stand at the broker."""
         if letters and (announced := announce(self._app, letters)):
             with self._ledger.write() as connection:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tierqueue.ledger.operations.jobs import Progress
+from tierqueue.ledger.operations.jobs import JobProgress
 from tierqueue.ledger.results.webhooks import Webhook
 from tierqueue.router.errors import InvalidItem
 
@@ -67,7 +67,7 @@ def signed(secret: bytes, body: bytes, seconds: int) -> Mapping[str, str]:
     return {"Tierqueue-Timestamp": str(seconds), "Tierqueue-Signature": f"v1={told}"}
 
 
-def due_event(hook: Webhook, progress: Progress, now: int) -> str | None:
+def due_event(hook: Webhook, progress: JobProgress, now: int) -> str | None:
     """What a job has become, ``None`` while it gets on: `done`, `stopped` or `stalled`."""
     if progress.cancelled or (progress.complete and progress.over):
         return "done"

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.surrogates import Audit, Record
-from tierqueue.ledger.lifecycle.deaths import Answered
+from tierqueue.ledger.lifecycle.deaths import AnswerWithoutCall
 from tierqueue.ledger.lifecycle.items import NewItem
-from tierqueue.ledger.lifecycle.routes import Routed
+from tierqueue.ledger.lifecycle.routes import RoutedItem
 from tierqueue.ledger.records import Item
 from tierqueue.router.item import Below, Tier
 from tierqueue.router.learned.certify import tail
@@ -117,14 +117,14 @@ class Versions:
     ) -> Chosen:
         """``chosen``, with what is answered here instead of routed, and what is to be audited."""
 
-        def offer(item: Item, route: Routed) -> Offer | None:
+        def offer(item: Item, route: RoutedItem) -> Offer | None:
             return self.offer(item, route.floor, arguments.get(item.id), off)
 
         return offered(chosen, offer, paused)
 
 
 def offered(
-    chosen: Chosen, offer: Callable[[Item, Routed], Offer | None], paused: Sequence[Pause]
+    chosen: Chosen, offer: Callable[[Item, RoutedItem], Offer | None], paused: Sequence[Pause]
 ) -> Chosen:
     """``chosen``, with what is answered here instead of routed, and what is to be audited.
 
@@ -134,7 +134,7 @@ def offered(
     """
     items = {item.id: item for item in chosen.items}
     audited = {audit.item_id for audit in chosen.audits}
-    routed: list[Routed] = []
+    routed: list[RoutedItem] = []
     answered, audits = list(chosen.answered), list(chosen.audits)
     for route in chosen.routed:
         item = items[route.id]
@@ -154,7 +154,7 @@ def offered(
     return replace(chosen, routed=routed, answered=answered, audits=audits)
 
 
-def held_back(item: Item, route: Routed, paused: Sequence[Pause]) -> bool:
+def held_back(item: Item, route: RoutedItem, paused: Sequence[Pause]) -> bool:
     """Whether nobody below the tiers may answer the item, whatever its prompt: an evaluation asks
     one tier, a model had its turn already, or somebody holds it back.
     """
@@ -237,7 +237,7 @@ def fitted(
     return output
 
 
-def receipt_of(item: Item, route: Routed, kind: ItemTask, why: Sequence[str]) -> dict[str, Any]:
+def receipt_of(item: Item, route: RoutedItem, kind: ItemTask, why: Sequence[str]) -> dict[str, Any]:
     """What an answer says of itself that took no call; who gave it is to be added."""
     return {
         "item": item.id,
@@ -255,7 +255,7 @@ def receipt_of(item: Item, route: Routed, kind: ItemTask, why: Sequence[str]) ->
     }
 
 
-def _answered(offer: Offer, item: Item, route: Routed) -> Answered:
+def _answered(offer: Offer, item: Item, route: RoutedItem) -> AnswerWithoutCall:
     receipt = {
         **receipt_of(item, route, ItemTask.declared[item.task], [offer.why]),
         "tier": offer.by.value,
@@ -267,4 +267,4 @@ def _answered(offer: Offer, item: Item, route: Routed) -> Answered:
         "simulated": False,
         **offer.says,
     }
-    return Answered(offer.by, route, offer.output, receipt)
+    return AnswerWithoutCall(offer.by, route, offer.output, receipt)

@@ -7,10 +7,10 @@ from typing import Any
 
 from tierqueue.ledger.in_force.reusable import ReuseKey
 from tierqueue.ledger.in_force.surrogates import Audit
-from tierqueue.ledger.lifecycle.deaths import Answered, expired
+from tierqueue.ledger.lifecycle.deaths import AnswerWithoutCall, expired
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.lifecycle.items import Death, NewItem, fallen
-from tierqueue.ledger.lifecycle.routes import Routed
+from tierqueue.ledger.lifecycle.routes import RoutedItem
 from tierqueue.ledger.records import Item
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.condition import Condition
@@ -47,9 +47,9 @@ class Chosen:
     """What was chosen for each of ``items``: a route, an answer without a call, or death."""
 
     items: Sequence[Item]
-    routed: list[Routed]
+    routed: list[RoutedItem]
     deaths: list[Death]
-    answered: list[Answered] = field(default_factory=list)
+    answered: list[AnswerWithoutCall] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
     """Of items that are routed, and that a rule or a surrogate would have answered."""
     asked: list[ReuseKey] = field(default_factory=list)
@@ -82,12 +82,12 @@ def choose_all(
     the conditions of deployments. One that may be tried is chosen for one item as if it served.
     ``measured``: what the answers so far have shown; ``predicted``: what predictors say of items.
     """
-    routed: list[Routed] = []
+    routed: list[RoutedItem] = []
     deaths: list[Death] = []
     away = {name: known[name] for name in unavailable(known or {}, policy)} if known else {}
     tried = {name for name, condition in away.items() if condition.wants_probe(now)}
     conditions = _conditions(now, away, tried, measured)
-    alike: dict[tuple[Any, ...], Routed] = {}
+    alike: dict[tuple[Any, ...], RoutedItem] = {}
     for came in items:
         item = drawn(came, policy)
         alone = away or item.id in counted or item.id in predicted or item.prompt is not None
@@ -287,10 +287,10 @@ def _routed(
     policy: Policy,
     degraded: Mapping[str, Any] | None,
     reason: str | None,
-) -> Routed:
+) -> RoutedItem:
     demands, in_batch = work.demands, route.lane is Lane.BATCH
     deployment = policy.deployments[route.deployment]
-    return Routed(
+    return RoutedItem(
         id=item.id,
         risk=demands.risk,
         sensitivity=demands.sensitivity,

@@ -9,7 +9,7 @@ import structlog
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.lifecycle import reroutes
-from tierqueue.ledger.lifecycle.routes import Ready
+from tierqueue.ledger.lifecycle.routes import ReadyItem
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.condition import Condition
 from tierqueue.router.policy.deployment import Deployment
@@ -84,9 +84,9 @@ class Failover:
 
     def trials(
         self, connection: Transaction, known: Conditions, now: int, paused: Sequence[Pause]
-    ) -> list[Ready]:
+    ) -> list[ReadyItem]:
         """Queue one item for each deployment that should be tried, to be sent by itself."""
-        found: list[Ready] = []
+        found: list[ReadyItem] = []
         ticked, self._ticked = self._ticked, False
         for name, condition in sorted(known.items()):
             deployment = self._policy.deployments.get(name)

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.in_force.reusable import Former, ReuseKey
+from tierqueue.ledger.in_force.reusable import FormerItem, ReuseKey
 from tierqueue.ledger.in_force.surrogates import Audit
-from tierqueue.ledger.lifecycle.deaths import Answered
+from tierqueue.ledger.lifecycle.deaths import AnswerWithoutCall
 from tierqueue.ledger.lifecycle.items import NewItem
-from tierqueue.ledger.lifecycle.routes import Routed
+from tierqueue.ledger.lifecycle.routes import RoutedItem
 from tierqueue.ledger.records import Item
 from tierqueue.router.item import TIERS, Below, Demands, Tier
 from tierqueue.router.policy.duration import SECOND_US
@@ -75,7 +75,7 @@ class Reuse:
         self,
         chosen: Chosen,
         asking: Mapping[str, Asking],
-        former: Mapping[str, Former],
+        former: Mapping[str, FormerItem],
         now: int,
     ) -> Chosen:
         """``chosen``, with what earlier answers end instead of a call, and what is asked now.
@@ -84,8 +84,8 @@ class Reuse:
         is still under way is not waited for.
         """
         items = {item.id: item for item in chosen.items}
-        routed: list[Routed] = []
-        answered: list[Answered] = []
+        routed: list[RoutedItem] = []
+        answered: list[AnswerWithoutCall] = []
         asked: dict[str, ReuseKey] = {}
         audits = list(chosen.audits)
         for route in chosen.routed:
@@ -118,7 +118,7 @@ class Reuse:
     def _asking(
         self,
         item: Item,
-        route: Routed,
+        route: RoutedItem,
         arguments: Mapping[str, Mapping[str, Any]],
         paused: Sequence[Pause],
     ) -> Asking | None:
@@ -127,7 +127,7 @@ class Reuse:
         return self.asking_of(item, arguments.get(item.id), route)
 
     def asking_of(
-        self, item: Item | NewItem, called: Mapping[str, Any] | None, demands: Routed | Demands
+        self, item: Item | NewItem, called: Mapping[str, Any] | None, demands: RoutedItem | Demands
     ) -> Asking | None:
         """What an item asks; ``None`` where nobody else's answer may do for it."""
         kind = ItemTask.declared.get(item.task)
@@ -145,14 +145,14 @@ class Reuse:
         return ended_at >= now - self._lives[task]
 
     def _serves(
-        self, there: Former | None, task: str, route: Routed, asks: Asking, now: int
+        self, there: FormerItem | None, task: str, route: RoutedItem, asks: Asking, now: int
     ) -> bool:
         refusals = route.route.get("refusals", ())
         return self.does(there, task, asks, route.floor, refusals, now)
 
     def does(
         self,
-        there: Former | None,
+        there: FormerItem | None,
         task: str,
         asks: Asking,
         floor: str | None,
@@ -208,7 +208,7 @@ def _fits(kind: ItemTask, asks: Asking, output: Any) -> bool:
         return False
 
 
-def _answered(item: Item, route: Routed, there: Former, now: int) -> Answered:
+def _answered(item: Item, route: RoutedItem, there: FormerItem, now: int) -> AnswerWithoutCall:
     former, ago = there.receipt, (now - there.ended_at) / SECOND_US
     why = [
         f"item {there.item_id} asked the same, and its answer was accepted {ago:,.0f} s before",
@@ -225,4 +225,4 @@ def _answered(item: Item, route: Routed, there: Former, now: int) -> Answered:
         "simulated": bool(former.get("simulated")),
         "reused_from": there.item_id,
     }
-    return Answered(Below.REUSED, route, there.output, receipt, of=there.item_id)
+    return AnswerWithoutCall(Below.REUSED, route, there.output, receipt, of=there.item_id)

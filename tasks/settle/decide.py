@@ -5,7 +5,7 @@ from typing import Any, assert_never
 
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.items import fallen
-from tierqueue.ledger.lifecycle.settlements import Parked, Settlement
+from tierqueue.ledger.lifecycle.settlements import Parking, Settlement
 from tierqueue.router import escalation, retry
 from tierqueue.router.item import Sensitivity, Tier
 from tierqueue.router.lifecycle import State, Wait
@@ -204,7 +204,7 @@ def _next_or_dead(
     review = _review_of(call)
     if review is not None and outcome == "rejected" and reason in _REVIEWED:
         due = min(item.deadline or call.now, call.now + (review.within or _UNTIL_DEADLINE_US))
-        parked = Parked(due=due, assignee=review.assignee)
+        parked = Parking(due=due, assignee=review.assignee)
         return settled(call, outcome, State.REVIEW, reason=reason, parked=parked, **spent)
     used_up = f"all {call.policy.retry.calls} calls that the policy allows are used up"
     left = "no other deployment may try" if step is None else used_up

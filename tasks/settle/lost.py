@@ -1,6 +1,6 @@
 """Claims whose lease ended without a settle: what is booked, and where their items go."""
 
-from tierqueue.ledger.lifecycle.leases import Lapsed
+from tierqueue.ledger.lifecycle.leases import LapsedLease
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router import retry
 from tierqueue.router.lifecycle import State, Wait
@@ -10,7 +10,7 @@ from tierqueue.tasks.settle.write import cancellation, engine_time
 
 
 def lost(
-    lapsed: Lapsed,
+    lapsed: LapsedLease,
     deployment: Deployment | None,
     policy: Policy,
     now: int,
@@ -60,7 +60,7 @@ def lost(
     )
 
 
-def given_up(lapsed: Lapsed, deployment: Deployment | None, policy: Policy) -> Settlement:
+def given_up(lapsed: LapsedLease, deployment: Deployment | None, policy: Policy) -> Settlement:
     """What becomes of an item in a batch whose deadline is too close: it goes live.
 
     Its line may be billed yet, so that its hold is booked until the batch says what it did cost.

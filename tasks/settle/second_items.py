@@ -8,7 +8,7 @@ is not asked.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from tierqueue.ledger.lifecycle.second_items import Second
+from tierqueue.ledger.lifecycle.second_items import SecondItemTerms
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import TIERS, Latency, Purpose, WorkItem
 from tierqueue.router.money import NOTHING, NanoUSD
@@ -21,7 +21,7 @@ from tierqueue.tasks.routing.decide import own_of, work_item_of
 from tierqueue.tasks.settle.write import Settling
 
 
-def second_items_of(call: Settling, cost: NanoUSD) -> tuple[Second, ...]:
+def second_items_of(call: Settling, cost: NanoUSD) -> tuple[SecondItemTerms, ...]:
     """The second items of an item that is accepted now; ``cost``: nano-dollars of this call."""
     item, policy = call.claim.item, call.policy
     usual = policy.tasks.get(item.task)
@@ -107,14 +107,14 @@ def _route(work: WorkItem, call: Settling) -> Route | None:
 
 def _second(
     call: Settling, work: WorkItem, purpose: Purpose, route: Route, candidate: str | None
-) -> Second:
+) -> SecondItemTerms:
     item, demands = call.claim.item, work.demands
     stated = {name: value for name, value in own_of(item).items() if name != "fallback"}
     stated["latency"] = Latency.BACKGROUND.value
     if demands.max_cost is not None:
         stated["max_cost"] = int(demands.max_cost)
     assert demands.sensitivity is not None
-    return Second(
+    return SecondItemTerms(
         purpose=purpose.value,
         pinned=route.tier.value,
         candidate=candidate,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router.condition import Condition
@@ -111,13 +111,13 @@ def cancellation(item_id: str) -> dict[str, Any]:
     return {"reason": "cancelled", "message": message, "fields": {"item": item_id}}
 
 
-def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> Judged | None:
+def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> JudgedAnswer | None:
     """What an answer shows of the deployment that gave it; by the flex tier nothing of how soon,
     and under another prompt nothing of the task type's own.
     """
     if call.claim.item.lane == Lane.FLEX or call.claim.item.prompt is not None:
         return None
-    return Judged(
+    return JudgedAnswer(
         call.claim.item.task,
         call.deployment.name,
         accepted,

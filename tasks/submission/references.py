@@ -12,7 +12,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.tasks.results.async_answer import ItemResult
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.results.earlier import Earlier
+    from tierqueue.ledger.results.earlier import EarlierItem
     from tierqueue.ledger.session import Ledger
 
 _ANSWER, _ARGUMENT = "tierqueue.answer_of", "tierqueue.argument_of"
@@ -94,7 +94,7 @@ def _call(reference: Mapping[str, Any]) -> str:
     return str(told if kind == _ANSWER else told[0])
 
 
-def _read(found: "Mapping[str, Earlier]", where: str, value: Any) -> Any:
+def _read(found: "Mapping[str, EarlierItem]", where: str, value: Any) -> Any:
     if not _is_reference(value):
         return value
     call = _call(value)

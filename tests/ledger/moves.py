@@ -10,8 +10,8 @@ from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import claims, flows, items, routes, settlements
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant, Claims
 from tierqueue.ledger.lifecycle.items import NewItem, new_id
-from tierqueue.ledger.lifecycle.routes import Routed
-from tierqueue.ledger.lifecycle.settlements import Settled, Settlement
+from tierqueue.ledger.lifecycle.routes import RoutedItem
+from tierqueue.ledger.lifecycle.settlements import Settlement, SettlementResult
 from tierqueue.ledger.records import Attempt, Item
 from tierqueue.ledger.results.promises import Promise
 from tierqueue.ledger.session import Ledger, Transaction
@@ -79,7 +79,7 @@ def settlement(claim: Claim, **changed: Any) -> Settlement:
     return Settlement(**{**filled, **changed})
 
 
-def routed(item: Item, deadline: int, **chosen: Any) -> Routed:
+def routed(item: Item, deadline: int, **chosen: Any) -> RoutedItem:
     """A route to ``WORKER`` bounded by 100 nano-dollars, but for what is ``chosen``."""
     filled: dict[str, Any] = {
         "id": item.id,
@@ -108,7 +108,7 @@ def routed(item: Item, deadline: int, **chosen: Any) -> Routed:
         "prompt": item.prompt,
         "prompt_bytes": item.prompt_bytes,
     }
-    return Routed(**{**filled, **chosen})
+    return RoutedItem(**{**filled, **chosen})
 
 
 def of_each(connection: Transaction, tier: str | None, most: int) -> dict[str, int]:
@@ -169,13 +169,15 @@ class Moves:
         with self.ledger.write() as connection:
             return routes.wake_due(connection, database_now(connection) + 10**15)
 
-    def settle(self, *settled: Settlement, now: int | None = None) -> Settled:
+    def settle(self, *settled: Settlement, now: int | None = None) -> SettlementResult:
         with self.ledger.write() as connection:
             at = database_now(connection) if now is None else now
             ready = settlements.prepare(self.ledger.dialect, settled, at)
             return settlements.settle(connection, ready)
 
-    def expire(self, claim: Claim, *, cost: int, next_state: State = State.ROUTED) -> Settled:
+    def expire(
+        self, claim: Claim, *, cost: int, next_state: State = State.ROUTED
+    ) -> SettlementResult:
         """What the tick does with a claim whose lease has ended: its hold is booked."""
         lost = settlement(
             claim,

@@ -34,7 +34,7 @@ from tierqueue.ledger.evaluation import labels, reviews
 from tierqueue.ledger.lifecycle import claims, items, leases, routes
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.deaths import end_overdue
-from tierqueue.ledger.lifecycle.settlements import Parked
+from tierqueue.ledger.lifecycle.settlements import Parking
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
@@ -263,7 +263,7 @@ class LedgerMachine(ReviewRules):
             "output": {"by": each.fence} if accepted else None,
             "receipt": {"cost": cost} if accepted else None,
             "ready_at": self.now + 5 * SECOND,
-            "parked": Parked(due=self.now + 30 * SECOND) if outcome == "doubtful" else None,
+            "parked": Parking(due=self.now + 30 * SECOND) if outcome == "doubtful" else None,
             "refused": {"by": each.fence} if outcome == "doubtful" else None,
             "reason": "low_confidence" if outcome == "doubtful" else None,
         }

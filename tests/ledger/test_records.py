@@ -8,11 +8,11 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Integer, Table
 
 from tests.ledger.moves import Moves
 from tierqueue.ledger import tables
-from tierqueue.ledger.job_records import Job, RowAnswer
+from tierqueue.ledger.job_records import JobRecord, RowAnswer
 from tierqueue.ledger.lifecycle import claims, leases
-from tierqueue.ledger.lifecycle.routes import Ready, Routed
+from tierqueue.ledger.lifecycle.routes import ReadyItem, RoutedItem
 from tierqueue.ledger.operations.dead_letters import DeadLetter
-from tierqueue.ledger.operations.item_list import Listed
+from tierqueue.ledger.operations.item_list import ListedItem
 from tierqueue.ledger.records import Attempt, Item
 from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.lifecycle import State
@@ -20,12 +20,12 @@ from tierqueue.router.lifecycle import State
 RECORDS = [
     (Item, tables.items),
     (WholeItem, tables.items),
-    (Listed, tables.items),
+    (ListedItem, tables.items),
     (DeadLetter, tables.items),
     (Attempt, tables.attempts),
-    (Job, tables.jobs),
-    (Ready, tables.items),
-    (Routed, tables.items),
+    (JobRecord, tables.jobs),
+    (ReadyItem, tables.items),
+    (RoutedItem, tables.items),
     (claims._Queued, tables.items),
 ]
 SET_ONCE_DEAD = {"reason", "ended_at"}
@@ -69,7 +69,7 @@ def test_a_field_is_of_its_columns_type_and_none_where_that_may_be_null(
         if kind_of(column) is not object:
             assert kinds(hints[name]) in ({kind_of(column)}, {State}), name
         may_be_null = column.nullable and not (
-            record in (Ready, Routed, claims._Queued) and name in SET_ONCE_ROUTED
+            record in (ReadyItem, RoutedItem, claims._Queued) and name in SET_ONCE_ROUTED
         )
         if may_be_null and not (record is DeadLetter and name in SET_ONCE_DEAD):
             assert NoneType in get_args(hints[name]), name

@@ -14,7 +14,7 @@ from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.lifecycle import caller_session
 from tierqueue.ledger.lifecycle.items import submit
 from tierqueue.ledger.operations import item_list
-from tierqueue.ledger.operations.item_list import Meant
+from tierqueue.ledger.operations.item_list import ItemFilter
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.errors import LedgerMismatch, Misconfigured
 
@@ -47,7 +47,7 @@ def test_a_ledger_that_was_never_migrated_says_what_to_run(empty: Ledger) -> Non
     assert refusal.message.startswith("the ledger was never migrated: run `tierqueue migrate`")
     assert not unreachable(refusal)
     with pytest.raises(LedgerMismatch), empty.read() as connection:
-        item_list.newest(connection, Meant(), 1)
+        item_list.newest(connection, ItemFilter(), 1)
 
 
 def test_a_file_that_was_never_migrated_is_named_whole_for_it_may_be_another_folders(
@@ -118,7 +118,7 @@ def test_a_database_that_a_test_gives_back_is_empty_for_the_next(postgresql: Pos
     assert postgresql.migrated_database() == url
     ledger = Ledger(url)
     with ledger.read() as connection:
-        assert item_list.newest(connection, Meant(), 1) == []
+        assert item_list.newest(connection, ItemFilter(), 1) == []
     ledger.close()
     postgresql.give_back(url)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from tierqueue.ledger.lifecycle.claims import Claim, Known
+from tierqueue.ledger.lifecycle.claims import Claim, KnownItem
 from tierqueue.ledger.records import Fence
 from tierqueue.router.money import NOTHING
 from tierqueue.router.policy.lanes import Batch
@@ -46,7 +46,7 @@ def _hashed(item: str) -> str:
     return sha256(item.encode()).hexdigest()[:40]
 
 
-def to_be_claimed(known: Known) -> Claim:
+def to_be_claimed(known: KnownItem) -> Claim:
     """The claim that an item will have, as far as its request depends on it."""
     return Claim(
         item=known.item,

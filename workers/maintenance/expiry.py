@@ -14,7 +14,7 @@ import structlog
 from tierqueue.ledger.evaluation import reviews
 from tierqueue.ledger.lifecycle import batches, leases, settlements
 from tierqueue.ledger.lifecycle.deaths import end_overdue
-from tierqueue.ledger.lifecycle.leases import Lapsed
+from tierqueue.ledger.lifecycle.leases import LapsedLease
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, unreachable
@@ -96,7 +96,7 @@ class Expiry:
         if found:
             self._ended(ends)
 
-    def _lost(self, lapsed: Lapsed, now: int, most: Mapping[str, int]) -> Settlement:
+    def _lost(self, lapsed: LapsedLease, now: int, most: Mapping[str, int]) -> Settlement:
         item, attempt = lapsed
         deployment = self._policy.deployments.get(attempt.deployment)
         if deployment is None:
@@ -128,7 +128,7 @@ class Expiry:
             self._ended(ends)
 
 
-def give_up(ledger: Ledger, policy: Policy, now: int) -> tuple[list[Lapsed], Ends]:
+def give_up(ledger: Ledger, policy: Policy, now: int) -> tuple[list[LapsedLease], Ends]:
     """Have items in batches go live whose deadline is too close ``now`` (epoch microseconds).
 
     Returns them, and the ends of those that somebody has cancelled.

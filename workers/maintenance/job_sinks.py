@@ -9,7 +9,7 @@ import structlog
 
 from tierqueue.ledger.job_records import SinkRow
 from tierqueue.ledger.operations import jobs
-from tierqueue.ledger.operations.foreign_database import Filled, filled
+from tierqueue.ledger.operations.foreign_database import TargetTable, filled
 from tierqueue.ledger.results import earlier_sinks, sinks
 from tierqueue.ledger.results.sinks import Sink
 from tierqueue.ledger.session import Ledger
@@ -127,7 +127,7 @@ class _Check:
         self._of_documents = of_documents
         self._shape = Shape(sink.prefix, flat=True)
         self._to = IntoTable(sink.place, sink.table_name, sink.key, sink.prefix)
-        self._into: Filled | None = None
+        self._into: TargetTable | None = None
         self.superseded = False
 
     def pages(self, after: int, *, refused: bool) -> int | None:
@@ -189,7 +189,7 @@ class _Check:
             return
         self._mark(rows, None)
 
-    def _table(self) -> Filled:
+    def _table(self) -> TargetTable:
         if self._into is None:
             to = self._to
             with filled(to.url(), to.table, to.key, _SECONDS) as self._into:

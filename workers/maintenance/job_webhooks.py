@@ -5,7 +5,7 @@ import json
 import structlog
 
 from tierqueue.ledger.operations import jobs
-from tierqueue.ledger.operations.jobs import Progress
+from tierqueue.ledger.operations.jobs import JobProgress
 from tierqueue.ledger.results import webhooks
 from tierqueue.ledger.results.webhooks import Webhook
 from tierqueue.ledger.session import Ledger
@@ -51,7 +51,7 @@ class JobWebhooks:
         return True
 
     def _note(
-        self, hook: Webhook, progress: Progress, what: str | None, why: str | None, now: int
+        self, hook: Webhook, progress: JobProgress, what: str | None, why: str | None, now: int
     ) -> None:
         again: int | None = now + _TICK_US
         tries = 0
@@ -76,7 +76,7 @@ class JobWebhooks:
             )
 
 
-def _post(hook: Webhook, progress: Progress, what: str, now: int) -> str | None:
+def _post(hook: Webhook, progress: JobProgress, what: str, now: int) -> str | None:
     """Why the address did not take it, or ``None``."""
     told = {
         "job": hook.job_id,

@@ -11,7 +11,7 @@ import structlog
 
 from tierqueue.ledger.in_force import pauses, reusable, surrogates
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.in_force.reusable import Former
+from tierqueue.ledger.in_force.reusable import FormerItem
 from tierqueue.ledger.in_force.surrogates import Record, SwitchOff
 from tierqueue.ledger.lifecycle.deaths import answer
 from tierqueue.ledger.results.promises import Ends
@@ -89,7 +89,7 @@ class BelowTheTiers:
             chosen = self._rules.serve(chosen, arguments, off, paused)
         if self._reuse:
             asking = self._reuse.asking(chosen, arguments, paused)
-            former: dict[str, Former] = {}
+            former: dict[str, FormerItem] = {}
             if asking:
                 with ledger.read() as connection:
                     former = reusable.former(connection, [asks.key for asks in asking.values()])

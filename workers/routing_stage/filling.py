@@ -10,8 +10,8 @@ from tierqueue.ledger.in_force import pauses, tier_concurrency
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.lifecycle import flows, poison, routes
 from tierqueue.ledger.lifecycle.flows import Flow, is_urgent
-from tierqueue.ledger.lifecycle.routes import Ready
-from tierqueue.ledger.monitoring.queue_depths import Filling, fillings
+from tierqueue.ledger.lifecycle.routes import ReadyItem
+from tierqueue.ledger.monitoring.queue_depths import QueueDepth, fillings
 from tierqueue.ledger.records import Item
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.item import TIERS, Tier
@@ -84,7 +84,7 @@ class Fill:
             if not _worth(known[tier], capacity, headroom):
                 continue
 
-            def take(wanted: Mapping[str, int], tier: Tier = tier) -> list[Ready]:
+            def take(wanted: Mapping[str, int], tier: Tier = tier) -> list[ReadyItem]:
                 return routes.queue(connection, tier, wanted, again_at, paused, last, held)
 
             having = self._flows(connection, tier)
@@ -124,7 +124,7 @@ def _apart(having: Sequence[Flow]) -> tuple[list[Flow], list[Flow]]:
     return urgent, [flow for flow in having if not is_urgent(flow.name)]
 
 
-def _worth(known: Filling, capacity: int, headroom: int) -> bool:
+def _worth(known: QueueDepth, capacity: int, headroom: int) -> bool:
     return known.routed if capacity > 0 else known.urgent and headroom > 0
 
 

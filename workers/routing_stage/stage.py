@@ -95,7 +95,7 @@ class RoutingStage:
         self._awake = awake
         self._owed: SimpleQueue[Ends] = SimpleQueue()
         self._in_force = True
-        self._applied: policies.Applied | None = None
+        self._applied: policies.AppliedPolicy | None = None
         self._rolled_out_at = 0
         self._refused = 0
         self._wanted = threading.Event()
@@ -108,7 +108,7 @@ class RoutingStage:
         self._failover = Failover(policy, self._resend)
         self._fill = Fill(policy, self._resend)
         self._limited = self._budgets_limited()
-        self._out_of_rate = pauses.OutOfRate()
+        self._out_of_rate = pauses.RateLimitedBudgets()
         self._sweep.use(policy)
         self._to_renew = [(state, tier) for state in _RENEWED for tier in TIERS]
         self._renewed_to: policies.Cursor | None = None

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from tierqueue.ledger.lifecycle.flows import Flow
-from tierqueue.ledger.lifecycle.routes import Ready
+from tierqueue.ledger.lifecycle.routes import ReadyItem
 from tierqueue.ledger.monitoring import rate_waits
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.policy.policy import Policy
@@ -22,7 +22,7 @@ LATELY_US = 1_000_000
 FEWEST = 16
 """Items of such a deployment that go around at the least."""
 
-Take = Callable[[Mapping[str, int]], list[Ready]]
+Take = Callable[[Mapping[str, int]], list[ReadyItem]]
 
 
 class UsedUp:
@@ -52,7 +52,7 @@ class UsedUp:
         """``take``, of each deployment in ``few`` at most so many together, which it counts off."""
         deployment_of = {flow.name: flow.deployment for flow in flows}
 
-        def taken(wanted: Mapping[str, int]) -> list[Ready]:
+        def taken(wanted: Mapping[str, int]) -> list[ReadyItem]:
             left, some = dict(few), dict(wanted)
             for name in wanted:
                 deployment = deployment_of.get(name)

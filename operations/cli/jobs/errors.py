@@ -15,7 +15,7 @@ from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.operations.jobs import Progress
+    from tierqueue.ledger.operations.jobs import JobProgress
     from tierqueue.tasks.jobs.errors import Group
 
 _BATCH = 500
@@ -121,7 +121,7 @@ def _as_dict(line: int, group: Group) -> dict[str, Any]:
 
 def _print(
     job_id: str,
-    progress: Progress,
+    progress: JobProgress,
     ids: list[str],
     bound: int,
     done: int,

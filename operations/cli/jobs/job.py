@@ -40,8 +40,8 @@ from tierqueue.tasks.durations import age
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.job_records import Job
-    from tierqueue.ledger.operations.jobs import Progress
+    from tierqueue.ledger.job_records import JobRecord
+    from tierqueue.ledger.operations.jobs import JobProgress
 
 
 _BEGINNING = 18
@@ -251,7 +251,7 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
         say(f"there may be more: --after {found[-1][0].id}", err=not on_terminal())
 
 
-def _state(row: "Job", progress: "Progress") -> str:
+def _state(row: "JobRecord", progress: "JobProgress") -> str:
     if progress.cancelled:
         return "cancelled"
     if not row.complete:

@@ -26,7 +26,7 @@ from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.job_records import Job
+    from tierqueue.ledger.job_records import JobRecord
     from tierqueue.ledger.session import Ledger
     from tierqueue.tasks.files.source import Format
     from tierqueue.tasks.jobs.export.answers import Shape
@@ -194,7 +194,7 @@ def _fill(sink: "IntoTable", found: "JobResults", rows: Iterator[dict[str, Any]]
         say(f"{sink.table} has no {', '.join(sorted(into.left_out))}: left out", err=True)
 
 
-def _line(job: "Job", told: "Summary") -> str:
+def _line(job: "JobRecord", told: "Summary") -> str:
     """The summary: what came of the rows, and for how much."""
     from tierqueue.router.item import Below
     from tierqueue.router.money import format_usd

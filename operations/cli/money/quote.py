@@ -40,7 +40,7 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tierqueue.ledger.accounting.spending import Past
+    from tierqueue.ledger.accounting.spending import CallHistory
     from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.jobs.expectation import Expected
@@ -197,7 +197,7 @@ def _emit(found: Quote, limit: NanoUSD | None, long: LongRows, policy: Policy) -
     )
 
 
-def _past(past: Past) -> dict[str, Any]:
+def _past(past: CallHistory) -> dict[str, Any]:
     told = record(asdict(past), money=("cost",))
     return {name: value for name, value in told.items() if name not in ("squares", "lanes")}
 

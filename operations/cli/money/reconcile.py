@@ -19,7 +19,7 @@ from tierqueue.router.policy.policy_errors import there_is_no
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.accounting.reconciliation import Resolved
+    from tierqueue.ledger.accounting.reconciliation import Resolution
     from tierqueue.operations.accounting.reconciliation import Day, Unresolved
 
 
@@ -78,7 +78,7 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
 
 def _emit(
     compared: Sequence[Day],
-    resolved: Sequence[Resolved],
+    resolved: Sequence[Resolution],
     unresolved: Sequence[Unresolved],
     moved: int,
     applied: bool,
@@ -124,7 +124,7 @@ def _emit(
 
 def _print(
     compared: Sequence[Day],
-    resolved: Sequence[Resolved],
+    resolved: Sequence[Resolution],
     unresolved: Sequence[Unresolved],
     moved: int,
     applied: bool,

@@ -30,7 +30,7 @@ from tierqueue.router.money import NanoUSD, format_usd
 
 if TYPE_CHECKING:
     from tierqueue.ledger.accounting import audit
-    from tierqueue.ledger.accounting.spending import Spent
+    from tierqueue.ledger.accounting.spending import GroupSpending
     from tierqueue.operations.accounting.caching import Cached
     from tierqueue.operations.accounting.comparison import Elsewhere, Idle
     from tierqueue.router.policy.policy import Policy
@@ -120,7 +120,7 @@ def _policy() -> Policy:
 def _emit(
     report: audit.Report,
     by: str,
-    groups: Sequence[Spent],
+    groups: Sequence[GroupSpending],
     frontier: Elsewhere | None,
     engines: Sequence[Idle],
     caches: Sequence[Cached],
@@ -169,7 +169,7 @@ def _emit(
 
 
 def _print(
-    report: audit.Report, by: str, groups: Sequence[Spent], frontier: Elsewhere | None
+    report: audit.Report, by: str, groups: Sequence[GroupSpending], frontier: Elsewhere | None
 ) -> None:
     most = max((group.cost for group in groups), default=0)
     there = {} if frontier is None else frontier.costs

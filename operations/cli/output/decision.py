@@ -14,8 +14,8 @@ from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.evaluation.second_answers import Beside
-    from tierqueue.ledger.records import Attempt, Part
+    from tierqueue.ledger.evaluation.second_answers import SecondItem
+    from tierqueue.ledger.records import Attempt, DocumentPart
     from tierqueue.ledger.whole_item import WholeItem
 
 Section = tuple[str, list[str]]
@@ -28,8 +28,8 @@ FORMER_RULES = {"dearer": "more_expensive"}
 def sections(
     item: WholeItem,
     attempts: Sequence[Attempt],
-    parts: Sequence[Part],
-    beside: Sequence[Beside],
+    parts: Sequence[DocumentPart],
+    beside: Sequence[SecondItem],
     in_force: str | None,
     now: int,
     simulated: Collection[str],
@@ -155,7 +155,9 @@ def _tried(number: int, attempt: Attempt, simulated: Collection[str]) -> str:
     return f"{who}: {told}; {format_usd(attempt.cost or 0)}{seconds}{sure}"
 
 
-def _again(item: WholeItem, beside: Sequence[Beside], simulated: Collection[str]) -> Iterator[str]:
+def _again(
+    item: WholeItem, beside: Sequence[SecondItem], simulated: Collection[str]
+) -> Iterator[str]:
     if item.second_to is not None:
         asked = item.candidate or item.pinned
         yield f"it answers a second time what {item.second_to} was accepted for:"

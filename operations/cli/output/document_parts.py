@@ -11,16 +11,18 @@ from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.records import Part
+    from tierqueue.ledger.records import DocumentPart
     from tierqueue.ledger.whole_item import WholeItem
 
 
-def spent(parts: Sequence[Part]) -> NanoUSD:
+def spent(parts: Sequence[DocumentPart]) -> NanoUSD:
     """What the calls of all parts have cost so far, in nano-dollars."""
     return NanoUSD(sum(part.spent for part in parts))
 
 
-def line(item: WholeItem, parts: Sequence[Part], simulated: Collection[str] = ()) -> str | None:
+def line(
+    item: WholeItem, parts: Sequence[DocumentPart], simulated: Collection[str] = ()
+) -> str | None:
     """What an item has to do with a document in pieces, in a line; ``None``: nothing.
 
     ``simulated``: the ids of items whose money is.
@@ -37,7 +39,7 @@ def line(item: WholeItem, parts: Sequence[Part], simulated: Collection[str] = ()
     return f"a document of {pieces}: {count(len(parts), 'item')}, {whole}"
 
 
-def shown(item: WholeItem, parts: Sequence[Part]) -> list[dict[str, Any]]:
+def shown(item: WholeItem, parts: Sequence[DocumentPart]) -> list[dict[str, Any]]:
     """Each part for scripts: its pieces from one to before another, and characters of the text."""
     return [
         {
@@ -52,7 +54,7 @@ def shown(item: WholeItem, parts: Sequence[Part]) -> list[dict[str, Any]]:
     ]
 
 
-def print_parts(item: WholeItem, parts: Sequence[Part], simulated: Collection[str]) -> None:
+def print_parts(item: WholeItem, parts: Sequence[DocumentPart], simulated: Collection[str]) -> None:
     """A line a part, what joins behind what it joins; ``simulated`` are ids of items."""
     table(
         [
@@ -87,7 +89,7 @@ def _pieces(split: Mapping[str, int]) -> str:
     return f"piece {last}" if first == last else f"joins {first} to {last}"
 
 
-def _characters(item: WholeItem, part: Part) -> tuple[int, int]:
+def _characters(item: WholeItem, part: DocumentPart) -> tuple[int, int]:
     assert item.split is not None
     spans = item.split["spans"]
     return spans[part.split["from"]][0], spans[part.split["to"] - 1][1]

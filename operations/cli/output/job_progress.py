@@ -27,7 +27,7 @@ _SAY_SECONDS = 2.0
 paused = time.sleep
 """Waits between two checks."""
 
-Said = Callable[[jobs.Progress, Outlook], None]
+Said = Callable[[jobs.JobProgress, Outlook], None]
 
 
 def follow(
@@ -37,7 +37,7 @@ def follow(
     console: Console,
     as_json: bool = False,
     patience: float | None = None,
-) -> jobs.Progress:
+) -> jobs.JobProgress:
     """Tell how a job gets on until every row has ended; returns the last state.
 
     ``patience``: seconds without any progress after which waiting ends all the same. Raises
@@ -80,14 +80,14 @@ def follow(
     ) as bar:
         task = bar.add_task(f"job {job_id[:13]}", total=None, said="")
 
-        def draw(now: jobs.Progress, then: Outlook) -> None:
+        def draw(now: jobs.JobProgress, then: Outlook) -> None:
             said = _ends(now) + ahead(now, then)
             bar.update(task, completed=now.ended, total=now.total, said=said)
 
         return _follow(ledger, job_id, draw, patience)
 
 
-def as_dict(job_id: str, now: jobs.Progress) -> dict[str, object]:
+def as_dict(job_id: str, now: jobs.JobProgress) -> dict[str, object]:
     """A job's state for scripts."""
     return {
         "job": job_id,
@@ -131,7 +131,7 @@ def as_told(then: Outlook) -> dict[str, object]:
     }
 
 
-def ahead(now: jobs.Progress, then: Outlook) -> str:
+def ahead(now: jobs.JobProgress, then: Outlook) -> str:
     """What is ahead of a job, for people; nothing once it is over."""
     if now.over:
         return ""
@@ -153,7 +153,7 @@ def ahead(now: jobs.Progress, then: Outlook) -> str:
     return "".join(f"; {part}" for part in said)
 
 
-def line(job_id: str, now: jobs.Progress) -> str:
+def line(job_id: str, now: jobs.JobProgress) -> str:
     """A job's state for people."""
     return f"job {job_id}: {now.ended} of {now.total} rows ended ({_ends(now)})"
 
@@ -179,7 +179,7 @@ def sink_dict(ledger: Ledger, job_id: str) -> dict[str, object]:
     }
 
 
-def sink_line(ledger: Ledger, job_id: str, now: jobs.Progress) -> list[str]:
+def sink_line(ledger: Ledger, job_id: str, now: jobs.JobProgress) -> list[str]:
     """Where a job's rows go back, for people: a line, or none; what is ahead of it too."""
     words = _sink(ledger, job_id)
     with ledger.read() as connection:
@@ -190,7 +190,7 @@ def sink_line(ledger: Ledger, job_id: str, now: jobs.Progress) -> list[str]:
 
 
 def follow_sink(
-    ledger: Ledger, job_id: str, last: jobs.Progress, *, console: Console, as_json: bool
+    ledger: Ledger, job_id: str, last: jobs.JobProgress, *, console: Console, as_json: bool
 ) -> bool:
     """Tell how the rows of a job that is over get back into their table until all are written or
     that fails, which is tried again; returns whether none is left to write.
@@ -226,7 +226,7 @@ def _sink(ledger: Ledger, job_id: str) -> list[str]:
     return [said]
 
 
-def _ends(now: jobs.Progress) -> str:
+def _ends(now: jobs.JobProgress) -> str:
     states = ", ".join(f"{count} {state}" for state, count in sorted(now.states.items()))
     most = "" if now.max_cost is None else f" of at most {format_usd(now.max_cost)}"
     money = [f"{format_usd(now.spent)}{AMONG if now.simulated else ''} spent{most}"]
@@ -245,7 +245,7 @@ def _every(seconds: float, say: Said) -> Said:
     """``say``, at most once in so many seconds, and always for the end."""
     last = 0.0
 
-    def sometimes(now: jobs.Progress, then: Outlook) -> None:
+    def sometimes(now: jobs.JobProgress, then: Outlook) -> None:
         nonlocal last
         if now.over or time.monotonic() - last >= seconds:
             last = time.monotonic()
@@ -254,9 +254,9 @@ def _every(seconds: float, say: Said) -> Said:
     return sometimes
 
 
-def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> jobs.Progress:
+def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> jobs.JobProgress:
     moved = time.monotonic()
-    before: jobs.Progress | None = None
+    before: jobs.JobProgress | None = None
     while True:
         try:
             now, then = outlook_of(ledger, job_id)

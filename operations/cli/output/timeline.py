@@ -19,7 +19,7 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from tierqueue.ledger.audit_log import Action
     from tierqueue.ledger.operations.item_list import ItemPromise
-    from tierqueue.ledger.records import Attempt, Part
+    from tierqueue.ledger.records import Attempt, DocumentPart
     from tierqueue.ledger.whole_item import WholeItem
 
 _DEMANDS = ("risk", "sensitivity", "latency", "floor", "budget")
@@ -48,7 +48,7 @@ class Event:
 def headline(
     item: WholeItem,
     attempts: Sequence[Attempt],
-    parts: Sequence[Part],
+    parts: Sequence[DocumentPart],
     now: int,
     simulated: Collection[str],
 ) -> list[str]:

@@ -33,7 +33,7 @@ from tierqueue.operations.cli.system.policy_tried import print_replayed, replaye
 from tierqueue.router.errors import InvalidPolicy
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.in_force.policies import Applied
+    from tierqueue.ledger.in_force.policies import AppliedPolicy
     from tierqueue.ledger.session import Ledger, Transaction
     from tierqueue.router.policy.policy import Policy
 
@@ -174,7 +174,7 @@ def history(version: int | None, limit: int, as_json: bool) -> None:
     )
 
 
-def _record(applied: Applied) -> dict[str, Any]:
+def _record(applied: AppliedPolicy) -> dict[str, Any]:
     return {
         "version": applied.id,
         "at_epoch_us": applied.at,

@@ -94,14 +94,14 @@ def list_(
 ) -> None:
     """List work items, the newest first."""
     from tierqueue.ledger.operations import item_list
-    from tierqueue.ledger.operations.item_list import Meant
+    from tierqueue.ledger.operations.item_list import ItemFilter
     from tierqueue.ledger.results.simulated import of_items
     from tierqueue.ledger.session import now as database_now
     from tierqueue.operations.cli.input.filters import refuse_unknown
 
     begin, end = between(since, older_than)
     with opened() as ledger, ledger.read() as connection:
-        meant = Meant(
+        meant = ItemFilter(
             **filters,
             job=None if job is None else job_named(connection, job),
             since=begin,

@@ -16,8 +16,8 @@ from tierqueue.operations.cli.output.decision import refusals, sections
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record, say
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.evaluation.second_answers import Beside
-    from tierqueue.ledger.records import Attempt, Part
+    from tierqueue.ledger.evaluation.second_answers import SecondItem
+    from tierqueue.ledger.records import Attempt, DocumentPart
     from tierqueue.ledger.whole_item import WholeItem
 
 
@@ -74,8 +74,8 @@ _TIMES = ("deadline", "started_at", "ended_at")
 def _for_scripts(
     item: WholeItem,
     attempts: Sequence[Attempt],
-    parts: Sequence[Part],
-    beside: Sequence[Beside],
+    parts: Sequence[DocumentPart],
+    beside: Sequence[SecondItem],
     in_force: str | None,
 ) -> dict[str, Any]:
     """The same for scripts; a decision that was not made is null."""

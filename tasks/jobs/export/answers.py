@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierqueue.ledger.job_records import Job, RowAnswer
+from tierqueue.ledger.job_records import JobRecord, RowAnswer
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.tasks.answers.citations import citations, unread
@@ -62,7 +62,7 @@ def added(answer: RowAnswer | None, output: Any, error: str | None, shape: Shape
     return {f"{shape.prefix}{name}": value for name, value in {**given, **said}.items()}
 
 
-def of_documents(job: Job) -> tuple[str, ...]:
+def of_documents(job: JobRecord) -> tuple[str, ...]:
     """The columns that rows of a job have which may be documents in pieces; none of other jobs."""
     if (job.reading or {}).get("pieces") is None:
         return ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tierqueue.ledger.job_records import Job, RowAnswer
+from tierqueue.ledger.job_records import JobRecord, RowAnswer
 from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.operations.jobs import Result
 from tierqueue.ledger.session import Ledger
@@ -55,7 +55,9 @@ class JobResults:
     that is no column, and names of added columns that the source has too.
     """
 
-    def __init__(self, ledger: Ledger, job: Job, shape: Shape, path: Path | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, job: JobRecord, shape: Shape, path: Path | None = None
+    ) -> None:
         self._ledger = ledger
         self._job = job.id
         assert job.path is not None, job.id

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tierqueue.ledger.in_force import surrogates
-from tierqueue.ledger.in_force.reusable import Former
+from tierqueue.ledger.in_force.reusable import FormerItem
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.records import Item
 from tierqueue.ledger.session import Transaction
@@ -98,7 +98,7 @@ class AskedFirst:
         )
 
     def reused(
-        self, there: Former | None, item: WorkItem, asks: Asking, route: Route, now: int
+        self, there: FormerItem | None, item: WorkItem, asks: Asking, route: Route, now: int
     ) -> bool:
         """Whether an earlier answer does for an item that would go by ``route``."""
         refusals = [refusal.to_json() for refusal in route.refusals]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tierqueue.ledger.in_force import reusable
-from tierqueue.ledger.in_force.reusable import Former
+from tierqueue.ledger.in_force.reusable import FormerItem
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.operations import job_rows
 from tierqueue.ledger.session import Ledger
@@ -50,7 +50,7 @@ class RowsBelow:
             reused = self._first.reused(there, work, asks, route, self._now)
         return foreseen.answer(reused=reused)
 
-    def _former(self, keys: Sequence[str]) -> Mapping[str, Former]:
+    def _former(self, keys: Sequence[str]) -> Mapping[str, FormerItem]:
         with self._ledger.read() as connection:
             return reusable.former(connection, keys)
 

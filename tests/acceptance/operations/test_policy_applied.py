@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.waiting import until
 from tierqueue.ledger.in_force import policy_versions
-from tierqueue.ledger.in_force.policies import Applied
+from tierqueue.ledger.in_force.policies import AppliedPolicy
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.defaults import prompt_version
@@ -33,7 +33,7 @@ def digests(running: RunningSystem) -> dict[str, Any]:
     return {process.id: process.detail.get("policy") for process in living}
 
 
-def applied(running: RunningSystem, text: str) -> Applied:
+def applied(running: RunningSystem, text: str) -> AppliedPolicy:
     with running.ledger.write() as connection:
         policy = parse_policy(text, "test")
         return policy_versions.apply(connection, policy, text, by="ada", reason=None)

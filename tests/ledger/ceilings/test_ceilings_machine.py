@@ -19,7 +19,7 @@ from sqlalchemy import event, func, select
 
 from tests.ledger.moves import SECOND, ceiling
 from tierqueue.ledger.ceilings import books
-from tierqueue.ledger.ceilings.books import Entry, Full, Held, Need
+from tierqueue.ledger.ceilings.books import Entry, Hold, Need, Shortfall
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import balances, entries
 
@@ -39,7 +39,7 @@ an_act = st.one_of(
 )
 
 
-class Hold:
+class OpenHold:
     """One hold that stands: its entry's key, its bound and the balances it was made in."""
 
     def __init__(self, need: Need, ids: tuple[str, ...]) -> None:
@@ -66,7 +66,7 @@ class Books(RuleBasedStateMachine):
         self.terms = dict(zip(self.scopes, zip(windows, zones, strict=True), strict=True))
         for scope in self.scopes:
             self._put(scope)
-        self.open: list[Hold] = []
+        self.open: list[OpenHold] = []
         self.items = count()
         self.spent: Counter[str] = Counter()
         self.over: Counter[str] = Counter()
@@ -134,18 +134,18 @@ class Books(RuleBasedStateMachine):
                 decisions = books.hold(connection, self.now, needs)
             for need, decision in zip(needs, decisions, strict=True):
                 match decision:
-                    case Held(ids):
+                    case Hold(ids):
                         assert len(ids) == len([s for s in need.scopes if s in self.scopes])
-                        self.open.append(Hold(need, ids))
+                        self.open.append(OpenHold(need, ids))
                         self.seen["held"] += 1
-                    case Full() as full:
+                    case Shortfall() as full:
                         assert full.needed == need.bound
                         assert full.spent + full.held + full.needed > full.limit, "timid"
                         self.seen["hopeless" if full.hopeless else "full of holds"] += 1
 
         return hold
 
-    def _closing(self, hold: Hold, cost: int) -> Callable[[], None]:
+    def _closing(self, hold: OpenHold, cost: int) -> Callable[[], None]:
         kind = "settle" if cost else "release"
         need = hold.need
         for key in hold.ids:

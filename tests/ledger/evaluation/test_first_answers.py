@@ -2,7 +2,7 @@
 
 from tests.ledger.moves import Moves, settlement
 from tierqueue.ledger.evaluation import first_answers, labels
-from tierqueue.ledger.evaluation.first_answers import FirstAnswers, Judged
+from tierqueue.ledger.evaluation.first_answers import FirstAnswers, LabelCounts
 from tierqueue.ledger.evaluation.labels import Label
 from tierqueue.router.lifecycle import State
 
@@ -41,4 +41,6 @@ def test_what_people_said_is_counted_by_deployment(moves: Moves) -> None:
             item = labels.judgeable(connection, claim.item.id)
             assert item is not None
             labels.put(connection, item, Label(correct=correct, by="ada"))
-        assert first_answers.judged(connection) == {("tierqueue.classify", "small"): Judged(2, 1)}
+        assert first_answers.judged(connection) == {
+            ("tierqueue.classify", "small"): LabelCounts(2, 1)
+        }

@@ -11,12 +11,12 @@ from tierqueue.ledger.evaluation import labels, reviews
 from tierqueue.ledger.evaluation.labels import Label
 from tierqueue.ledger.evaluation.reviews import Decision
 from tierqueue.ledger.in_force import evidence
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.lifecycle import items
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.deaths import end_overdue
 from tierqueue.ledger.lifecycle.items import Death
-from tierqueue.ledger.lifecycle.settlements import Parked
+from tierqueue.ledger.lifecycle.settlements import Parking
 from tierqueue.ledger.operations import dead_letters, erasure
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ends
@@ -39,9 +39,9 @@ def park(moves: Moves, *, due: int | None = None, assignee: str | None = None) -
         receipt=None,
         confidence=0.25,
         detail={"reasons": ["the confidence is below 0.9"]},
-        judged=Judged(TASK, "small", False, 10, 2, 0.5),
+        judged=JudgedAnswer(TASK, "small", False, 10, 2, 0.5),
         refused={"label": "login"},
-        parked=Parked(due=due or moves.now() + 3_600 * SECOND, assignee=assignee),
+        parked=Parking(due=due or moves.now() + 3_600 * SECOND, assignee=assignee),
     )
     moves.settle(doubt)
     return claim
@@ -140,7 +140,7 @@ def test_one_that_was_cancelled_while_it_ran_is_not_parked(moves: Moves) -> None
     (claim,) = moves.running()
     with moves.ledger.write() as connection:
         items.cancel(connection, [claim.item.id], "ada")
-    parked = Parked(due=moves.now() + SECOND)
+    parked = Parking(due=moves.now() + SECOND)
     moves.settle(
         settlement(
             claim,
@@ -166,7 +166,7 @@ def test_a_stale_worker_parks_nothing(moves: Moves) -> None:
         output=None,
         receipt=None,
         refused={"label": "x"},
-        parked=Parked(due=1),
+        parked=Parking(due=1),
     )
     assert moves.settle(stale).stale
     with moves.ledger.read() as connection:

@@ -5,18 +5,18 @@ from dataclasses import replace
 from tests.ledger.moves import WORKER, Moves, ceiling, settlement
 from tierqueue.ledger.in_force import call_seconds, evidence
 from tierqueue.ledger.in_force.call_seconds import MOST
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.router.lifecycle import State
 from tierqueue.router.selection.call_seconds import ENOUGH
 
 CLASSIFY = "tierqueue.classify"
 
 
-def judged(seconds: float, *, by_the_hour: bool = True, task: str = CLASSIFY) -> Judged:
-    return Judged(task, "small", True, 100, 10, seconds, by_the_hour)
+def judged(seconds: float, *, by_the_hour: bool = True, task: str = CLASSIFY) -> JudgedAnswer:
+    return JudgedAnswer(task, "small", True, 100, 10, seconds, by_the_hour)
 
 
-def seen(moves: Moves, *answers: Judged) -> None:
+def seen(moves: Moves, *answers: JudgedAnswer) -> None:
     with moves.ledger.write() as connection:
         evidence.add(connection, answers)
 

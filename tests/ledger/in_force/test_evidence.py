@@ -2,13 +2,13 @@
 
 from tests.ledger.moves import Moves, settlement
 from tierqueue.ledger.in_force import evidence
-from tierqueue.ledger.in_force.evidence import MOST, ByTask, Judged
+from tierqueue.ledger.in_force.evidence import MOST, ByTask, JudgedAnswer
 from tierqueue.router.lifecycle import State
 from tierqueue.router.selection.evidence import Evidence
 
 
-def judged(deployment: str = "small", *, accepted: bool = True, task: str = "t") -> Judged:
-    return Judged(task, deployment, accepted, 100, 10, 0.5)
+def judged(deployment: str = "small", *, accepted: bool = True, task: str = "t") -> JudgedAnswer:
+    return JudgedAnswer(task, deployment, accepted, 100, 10, 0.5)
 
 
 def known(moves: Moves) -> ByTask:

@@ -2,7 +2,7 @@
 
 from tests.ledger.moves import Moves
 from tierqueue.ledger.in_force import observed
-from tierqueue.ledger.in_force.observed import MODEL, WEEK_US, WITHOUT, Changed, Observation
+from tierqueue.ledger.in_force.observed import MODEL, WEEK_US, WITHOUT, ModelChange, Observation
 from tierqueue.router.policy.policy import parse_policy
 
 DAY = 86_400_000_000
@@ -13,12 +13,12 @@ def model(served: str, asked: str = "gpt", deployment: str = "best") -> Observat
     return Observation(deployment, asked, MODEL, served)
 
 
-def see(moves: Moves, *seen: Observation, at: int = NOW) -> list[Changed]:
+def see(moves: Moves, *seen: Observation, at: int = NOW) -> list[ModelChange]:
     with moves.ledger.write() as connection:
         return observed.see(connection, seen, at)
 
 
-def changes(moves: Moves, at: int = NOW) -> list[Changed]:
+def changes(moves: Moves, at: int = NOW) -> list[ModelChange]:
     with moves.ledger.read() as connection:
         return observed.changes(connection, at)
 
@@ -26,7 +26,7 @@ def changes(moves: Moves, at: int = NOW) -> list[Changed]:
 def test_another_model_than_last_weeks_is_told_once(moves: Moves) -> None:
     assert see(moves, model("gpt-1")) == []
     assert see(moves, model("gpt-1"), at=NOW + DAY) == []
-    changed = Changed("best", "gpt", "gpt-1", "gpt-2", NOW + 2 * DAY)
+    changed = ModelChange("best", "gpt", "gpt-1", "gpt-2", NOW + 2 * DAY)
     assert see(moves, model("gpt-2"), at=NOW + 2 * DAY) == [changed]
     # A second process sees it too, and a gateway may go back and forth.
     assert see(moves, model("gpt-2"), at=NOW + 2 * DAY) == []
@@ -39,7 +39,7 @@ def test_what_nobody_saw_for_a_week_is_news_again(moves: Moves) -> None:
     see(moves, model("gpt-1"))
     see(moves, model("gpt-2"), at=NOW + DAY)
     see(moves, model("gpt-2"), at=NOW + WEEK_US)
-    back = Changed("best", "gpt", "gpt-2", "gpt-1", NOW + WEEK_US + DAY)
+    back = ModelChange("best", "gpt", "gpt-2", "gpt-1", NOW + WEEK_US + DAY)
     assert see(moves, model("gpt-1"), at=NOW + WEEK_US + DAY) == [back]
     assert changes(moves, NOW + WEEK_US + DAY) == [back]
 

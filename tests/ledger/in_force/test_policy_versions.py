@@ -4,7 +4,7 @@ import pytest
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.in_force import policies, policy_versions
-from tierqueue.ledger.in_force.policies import Applied
+from tierqueue.ledger.in_force.policies import AppliedPolicy
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.policy.policy import parse_policy
 
@@ -12,7 +12,7 @@ FIRST = '[[ceilings]]\nscope = "everything"\nlimit = "5usd"\n'
 SECOND = FIRST.replace("5usd", "7usd")
 
 
-def applied(ledger: Ledger, text: str, reason: str | None = None) -> Applied:
+def applied(ledger: Ledger, text: str, reason: str | None = None) -> AppliedPolicy:
     with ledger.write() as connection:
         policy = parse_policy(text, "test")
         return policy_versions.apply(connection, policy, text, by="ada", reason=reason)

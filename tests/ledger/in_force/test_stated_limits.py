@@ -70,7 +70,7 @@ def test_who_waits_for_a_limit_that_is_changed_asks_again_once_it_is_in_force_ev
         return moves.now() + 2 * SECOND
 
     def waiting(connection: Transaction) -> list[str]:
-        found = pauses.OutOfRate().ask(connection, in_force(), wholly=True)
+        found = pauses.RateLimitedBudgets().ask(connection, in_force(), wholly=True)
         return [one.name for one in found]
 
     with ledger.write() as connection:
@@ -102,7 +102,7 @@ def test_between_two_looks_at_all_that_waits_the_soonest_are_read_and_the_others
         wanted = moves.ready(budget=budget)
         with ledger.write() as connection:
             routes.give_back(connection, wanted, at + seconds * SECOND, why)
-    out_of_rate = pauses.OutOfRate()
+    out_of_rate = pauses.RateLimitedBudgets()
     with ledger.read() as connection:
 
         def known(after: int, *, wholly: bool) -> list[str]:

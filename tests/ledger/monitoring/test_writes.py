@@ -118,7 +118,7 @@ def test_an_input_output_error_is_what_a_full_disk_may_be_called() -> None:
     said = sqlite3.OperationalError("disk I/O error")
     said.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
     refusal = writes.refusal(OperationalError("BEGIN", None, said))
-    assert refusal == writes.Refusal("full", "disk I/O error")
+    assert refusal == writes.WriteRefusal("full", "disk I/O error")
 
 
 def test_another_error_is_none_of_these(ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from tierqueue.ledger import tables
 from tierqueue.ledger.lifecycle import batches, claims, documents, items
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.operations import dead_letters, erasure, job_counts, job_rows, jobs
-from tierqueue.ledger.operations.job_counts import Counted
+from tierqueue.ledger.operations.job_counts import JobCounts
 from tierqueue.ledger.operations.job_rows import JobRow
 from tierqueue.router.lifecycle import State
 
@@ -47,7 +47,7 @@ def _job(moves: Moves, own: int, shared: list[str]) -> tuple[str, list[str]]:
     return job_id, [item.id for item in new]
 
 
-def _counted(moves: Moves, job_id: str) -> Counted:
+def _counted(moves: Moves, job_id: str) -> JobCounts:
     with moves.ledger.read() as connection:
         return job_counts.counted(connection, job_id, 1)
 
@@ -85,7 +85,7 @@ def _by_hand(moves: Moves, job_id: str) -> dict[str, Any]:
     }
 
 
-def _told(found: Counted) -> dict[str, Any]:
+def _told(found: JobCounts) -> dict[str, Any]:
     sums = ("ended", "left", "spent", "squares", "size", "size_squares", "size_spent", "size_left")
     return {
         **{name: getattr(found, name) for name in ("states", "dead", "spent", "booked")},

@@ -20,7 +20,7 @@ def _job(moves: Moves, rows: int, max_cost: int | None = None, at: int = 1) -> s
     return job_id
 
 
-def _progress(moves: Moves, job_id: str) -> jobs.Progress:
+def _progress(moves: Moves, job_id: str) -> jobs.JobProgress:
     with moves.ledger.read() as connection:
         return jobs.progress(connection, job_id)
 

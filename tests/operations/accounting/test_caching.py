@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierqueue.ledger.accounting.spending import Used
+from tierqueue.ledger.accounting.spending import UsageCount
 from tierqueue.operations.accounting.caching import cached
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.policy import Policy, parse_policy
@@ -24,7 +24,7 @@ prices = { input = "4", cache_read = "0.4", cache_write_5m = "5", output = "20" 
 
 def of(*usages: Usage, policy: Policy | None = None) -> Any:
     used = [
-        Used(key="best", simulated=False, deployment="best", usage=usage, calls=1)
+        UsageCount(key="best", simulated=False, deployment="best", usage=usage, calls=1)
         for usage in usages
     ]
     return cached(used, policy or parse_policy(POLICY, "test"), AT)

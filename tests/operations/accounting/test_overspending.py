@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tierqueue.ledger.accounting.spending import Past
-from tierqueue.ledger.evaluation.first_answers import FirstAnswers, Judged
+from tierqueue.ledger.accounting.spending import CallHistory
+from tierqueue.ledger.evaluation.first_answers import FirstAnswers, LabelCounts
 from tierqueue.operations.accounting.overspending import Overspent, overspent
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.selection.evidence import Evidence
@@ -31,7 +31,7 @@ prices = { input = "5", output = "25" }
 """,
     "test",
 )
-PAST = Past(
+PAST = CallHistory(
     items=100, accepted=90, rejected=10, cost=10_000, squares=1e6, seconds=1.0, tokens=100.0
 )
 
@@ -51,7 +51,7 @@ def paid(**stated: Any) -> FirstAnswers:
 
 
 def found(
-    group: FirstAnswers, answers: int = 100, accepted: int = 90, judged: Judged | None = None
+    group: FirstAnswers, answers: int = 100, accepted: int = 90, judged: LabelCounts | None = None
 ) -> Overspent:
     seen = {"t": {"small": Evidence(answers, accepted, 1, 1, 1.0)}}
     said = {} if judged is None else {("t", "small"): judged}
@@ -73,8 +73,8 @@ def test_the_cheaper_tier_is_paid_for_every_item_and_spares_what_it_passes() -> 
 
 
 def test_what_people_said_counts_from_thirty_answers_on() -> None:
-    few = found(paid(), judged=Judged(29, 0)).cheaper
-    many = found(paid(), accepted=70, judged=Judged(40, 20)).cheaper
+    few = found(paid(), judged=LabelCounts(29, 0)).cheaper
+    many = found(paid(), accepted=70, judged=LabelCounts(40, 20)).cheaper
     assert few is not None
     assert few.passes is not None
     assert many is not None

@@ -4,18 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierqueue.ledger.lifecycle.flows import URGENT, USUAL
-from tierqueue.ledger.lifecycle.routes import Ready
+from tierqueue.ledger.lifecycle.routes import ReadyItem
 from tierqueue.ledger.records import Fence
 from tierqueue.tasks.broker.slices import Slice, cut
 
 
 def ready(
     name: str, *, prefix: str, tokens: int = 10, deployment: str = "own", flow: str = USUAL
-) -> Ready:
-    return Ready(name, Fence(0), "gpu", deployment, prefix, tokens, flow, 5, "sum")
+) -> ReadyItem:
+    return ReadyItem(name, Fence(0), "gpu", deployment, prefix, tokens, flow, 5, "sum")
 
 
-def names(items: list[Ready], most: int) -> list[list[str]]:
+def names(items: list[ReadyItem], most: int) -> list[list[str]]:
     return [list(slice_.items) for slice_ in cut(items, most)]
 
 

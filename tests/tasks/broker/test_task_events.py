@@ -9,7 +9,7 @@ from celery.events.state import State
 
 from tests.tasks.producer import Producer
 from tests.waiting import until
-from tierqueue.ledger.monitoring.endings import Spent
+from tierqueue.ledger.monitoring.endings import ItemCost
 from tierqueue.ledger.results.promises import Ending, Promise
 from tierqueue.router.lifecycle import State as ItemState
 from tierqueue.tasks.broker.task_events import ItemEvents
@@ -51,7 +51,10 @@ def test_every_item_shows_its_name_and_true_state_and_nothing_it_says(
         events.retried(["again"], "throttled")
         events.ended([(promise("done"), ending("done", "succeeded"))], runtime=0.5)
         dead = ending("dead", "dead", "cost_ceiling", "the ceiling is full")
-        spent = {"dead": Spent("frontier", 12_300_000), "refused": Spent("gpu", 0, simulated=True)}
+        spent = {
+            "dead": ItemCost("frontier", 12_300_000),
+            "refused": ItemCost("gpu", 0, simulated=True),
+        }
         events.ended([(promise("dead"), dead)], spent=spent)
         refused = ending("refused", "dead", "rejected", "its answer was Quillfeather")
         events.ended([(promise("refused"), refused)], spent=spent)

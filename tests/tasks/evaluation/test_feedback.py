@@ -11,7 +11,7 @@ from tierqueue.ledger import audit_log
 from tierqueue.ledger.evaluation import labels
 from tierqueue.ledger.evaluation.labels import Label
 from tierqueue.ledger.in_force import evidence
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.operations.accepted import accepted
 from tierqueue.ledger.session import Ledger
@@ -43,7 +43,7 @@ def said(ledger: Ledger, item_id: str) -> Label | None:
 def answered(ledger: Ledger, **stated: Any) -> str:
     """An item that was answered with ``login``, which is evidence."""
     with ledger.write() as connection:
-        evidence.add(connection, [Judged("tierqueue.classify", "house", True, 10, 2, 0.5)])
+        evidence.add(connection, [JudgedAnswer("tierqueue.classify", "house", True, 10, 2, 0.5)])
     return place(ledger, "succeeded", **{**CLASSIFY, "output": {"label": "login"}, **stated})
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tierqueue.ledger.evaluation.answers_by_tier import Answer, Answered
+from tierqueue.ledger.evaluation.answers_by_tier import AnsweredItem, TierAnswer
 from tierqueue.router.item import Tier
 from tierqueue.tasks.evaluation.gains import Gains
 
@@ -15,14 +15,16 @@ def gains(*, believe: bool = False) -> Gains:
     return Gains("t", "text", "1", None, believe=believe)
 
 
-def said(tier: str, label: str | None, *, accepted: bool = True, simulated: bool = False) -> Answer:
+def said(
+    tier: str, label: str | None, *, accepted: bool = True, simulated: bool = False
+) -> TierAnswer:
     output = None if label is None else {"label": label, "confidence": 0.5}
-    return Answer(tier=tier, accepted=accepted, simulated=simulated, output=output)
+    return TierAnswer(tier=tier, accepted=accepted, simulated=simulated, output=output)
 
 
-def item(text: str, *answers: Answer, drawn: bool = False, **known: Any) -> Answered:
+def item(text: str, *answers: TierAnswer, drawn: bool = False, **known: Any) -> AnsweredItem:
     usual: dict[str, Any] = {"correct": None, "truth": None}
-    return Answered(
+    return AnsweredItem(
         budget="acme", drawn=drawn, answers=answers, arguments={"text": text}, **{**usual, **known}
     )
 

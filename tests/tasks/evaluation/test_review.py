@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.ledger.moves import SECOND, Moves, settlement
-from tierqueue.ledger.lifecycle.settlements import Parked
+from tierqueue.ledger.lifecycle.settlements import Parking
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
@@ -44,7 +44,7 @@ def parked(moves: Moves, answer: Any = None) -> str:
             receipt=None,
             confidence=0.25,
             refused={"label": "login"} if answer is None else answer,
-            parked=Parked(due=moves.now() + 3_600 * SECOND, assignee="claims"),
+            parked=Parking(due=moves.now() + 3_600 * SECOND, assignee="claims"),
         )
     )
     return claim.item.id

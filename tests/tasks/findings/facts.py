@@ -4,7 +4,7 @@ from typing import Any
 
 from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.ceilings.status import CeilingStatus
-from tierqueue.ledger.monitoring.backlog import Backlog, Waiting
+from tierqueue.ledger.monitoring.backlog import Backlog, WaitingItems
 from tierqueue.ledger.monitoring.endings import Deaths, Toll
 from tierqueue.ledger.monitoring.progress import Process, Progress
 from tierqueue.router.item import TIERS
@@ -87,8 +87,8 @@ def notes(looked: Facts) -> dict[str, Finding]:
 
 def waits(
     code: str, items: int, ceiling: Balance | None = None, least: int = 0, seconds: float = 0.0
-) -> Waiting:
-    return Waiting(
+) -> WaitingItems:
+    return WaitingItems(
         code=code,
         ceiling=ceiling,
         tier="gpu",

@@ -19,8 +19,8 @@ from tests.tasks.findings.facts import (
     wrong,
 )
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.in_force.policies import Applied
-from tierqueue.ledger.monitoring.backlog import Backlog, Running
+from tierqueue.ledger.in_force.policies import AppliedPolicy
+from tierqueue.ledger.monitoring.backlog import Backlog, RunningCalls
 from tierqueue.ledger.monitoring.progress import Process
 from tierqueue.router.condition import Condition
 from tierqueue.router.item import Tier
@@ -76,7 +76,7 @@ def test_work_that_waits_while_nothing_ends_is_wrong_although_something_is_claim
 
 def test_a_call_that_runs_has_the_time_its_deployment_allows() -> None:
     busy = process("worker", "gpu", since={"claimed": 31.0, "ended": 31.0})
-    runs = [Running(tier="gpu", deployment="house", calls=8, oldest_seconds=31.0)]
+    runs = [RunningCalls(tier="gpu", deployment="house", calls=8, oldest_seconds=31.0)]
     assert wrong(facts(ROUTING, busy, backlog=ready(5, 45.0), running=runs)) == {}
     hung = process("worker", "gpu", since={"claimed": 95.0, "ended": 95.0})
     assert "tier_stuck" in wrong(facts(ROUTING, hung, backlog=ready(5, 99.0), running=runs))
@@ -314,7 +314,7 @@ def test_a_worker_with_another_policy_than_the_one_in_force_is_told() -> None:
 
 
 def test_a_policy_file_that_counts_for_nothing_is_told() -> None:
-    applied = Applied(3, "a", "", 0, "ada", None)
+    applied = AppliedPolicy(3, "a", "", 0, "ada", None)
     assert findings(facts(ROUTING, policy="a", applied=applied, file="a")) == []
     found = notes(facts(ROUTING, policy="a", applied=applied, file="b"))
     assert "version 3, which ada applied, is" in found["policy_file_differs"].what

@@ -1,9 +1,9 @@
 """What the doctor says of models: another one answers, or an engine cannot hold a team's own."""
 
 from tests.tasks.findings.facts import GPU, HOUSE, NOW, ROUTING, facts, process, wrong
-from tierqueue.ledger.in_force.observed import Changed
+from tierqueue.ledger.in_force.observed import ModelChange
 
-CHANGED = Changed("house", "m", "m-1", "m-2", NOW - 1_000_000)
+CHANGED = ModelChange("house", "m", "m-1", "m-2", NOW - 1_000_000)
 
 
 def test_another_model_is_wrong_until_somebody_acknowledged_it() -> None:
@@ -16,7 +16,7 @@ def test_another_model_is_wrong_until_somebody_acknowledged_it() -> None:
 
 
 def test_what_the_policy_no_longer_asks_for_is_not_told() -> None:
-    other = Changed("house", "former", "m-1", "m-2", NOW)
+    other = ModelChange("house", "former", "m-1", "m-2", NOW)
     told = {"models_changed": [other], "deployments": {"house": HOUSE}}
     assert "served_model_changed" not in wrong(facts(ROUTING, **told))
 

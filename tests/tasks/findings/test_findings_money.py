@@ -4,14 +4,14 @@ import pytest
 
 from tests.tasks.findings.facts import ROUTING, ceiling, died, facts, notes, toll, waits, wrong
 from tierqueue.ledger.ceilings.balance import Balance
-from tierqueue.ledger.monitoring.endings import Ended
+from tierqueue.ledger.monitoring.endings import SuccessCost
 from tierqueue.tasks.findings import findings
 
 FULL = Balance("budget", "acme", "day", "2026-11-20")
 
 
-def lately(cost: int) -> list[Ended]:
-    return [Ended(tier="gpu", deployment="house", budget="acme", job=None, spent=cost)] * 5
+def lately(cost: int) -> list[SuccessCost]:
+    return [SuccessCost(tier="gpu", deployment="house", budget="acme", job=None, spent=cost)] * 5
 
 
 def test_what_waits_for_a_ceiling_and_will_not_fit_is_wrong() -> None:

@@ -59,7 +59,7 @@ def _items(ledger: Ledger) -> int:
         return connection.execute(select(func.count()).select_from(items)).scalar_one()
 
 
-def _progress(ledger: Ledger, job_id: str) -> jobs.Progress:
+def _progress(ledger: Ledger, job_id: str) -> jobs.JobProgress:
     with ledger.read() as connection:
         return jobs.progress(connection, job_id)
 

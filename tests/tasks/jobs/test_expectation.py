@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierqueue.ledger.accounting.spending import Past
+from tierqueue.ledger.accounting.spending import CallHistory
 from tierqueue.tasks.jobs.expectation import expected, refused, student
 
 
-def past(accepted: int, rejected: int = 0, cost: int = 100, spread: int = 0) -> Past:
+def past(accepted: int, rejected: int = 0, cost: int = 100, spread: int = 0) -> CallHistory:
     """One item an answer, each for ``cost``, but for ``spread`` more or less by turns."""
     items = accepted + rejected
-    return Past(
+    return CallHistory(
         items=items,
         accepted=accepted,
         rejected=rejected,
@@ -102,10 +102,10 @@ def test_the_range_holds_the_true_cost_nineteen_times_in_twenty() -> None:
     assert held >= 0.95 * 400
 
 
-def _seen(costs: list[float], rejected: int) -> Past:
+def _seen(costs: list[float], rejected: int) -> CallHistory:
     squares = sum(cost * cost for cost in costs)
     accepted, whole = len(costs) - rejected, round(sum(costs))
-    return Past(
+    return CallHistory(
         items=len(costs),
         accepted=accepted,
         rejected=rejected,

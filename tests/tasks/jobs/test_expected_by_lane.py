@@ -3,7 +3,7 @@
 import pytest
 
 from tests.router.specs import FRONTIER, a_spec, policy_text
-from tierqueue.ledger.accounting.spending import Costs, Past
+from tierqueue.ledger.accounting.spending import CallHistory, Costs
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import parse_policy
@@ -16,10 +16,10 @@ SPECS = [a_spec("far", FRONTIER, boundary="vendor:a", price=("2", "4"))]
 HALF, NO_BATCH = (parse_policy(policy_text(SPECS) + more, "test") for more in (BATCH, ""))
 
 
-def past(**costs: int) -> Past:
+def past(**costs: int) -> CallHistory:
     """Ten items, each with the same share of what each lane cost."""
     lanes = {Lane(name): Costs(cost, cost * cost / 10) for name, cost in costs.items()}
-    return Past(
+    return CallHistory(
         items=10,
         accepted=10,
         rejected=0,

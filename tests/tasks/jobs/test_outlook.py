@@ -8,9 +8,9 @@ import pytest
 
 from tests.operations.cli.command import ONE_DEPLOYMENT
 from tests.tasks.jobs.answered import answer
-from tierqueue.ledger.accounting.spending import Past
-from tierqueue.ledger.operations.job_counts import Pace
-from tierqueue.ledger.operations.jobs import Progress
+from tierqueue.ledger.accounting.spending import CallHistory
+from tierqueue.ledger.operations.job_counts import TierCount
+from tierqueue.ledger.operations.jobs import JobProgress
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import complete
@@ -29,8 +29,8 @@ def _over_ten_seconds(ended: int) -> dict[int, int]:
 
 def _pace(
     tier: str | None, ended: int, left: int, cost: float = 100.0, *, on: bool = False
-) -> Pace:
-    return Pace(
+) -> TierCount:
+    return TierCount(
         tier=tier,
         went_on=on,
         ended=ended,
@@ -45,8 +45,8 @@ def _pace(
     )
 
 
-def _progress(total: int, submitted: int, spent: int = 0, reused: int = 0) -> Progress:
-    return Progress(
+def _progress(total: int, submitted: int, spent: int = 0, reused: int = 0) -> JobProgress:
+    return JobProgress(
         states={},
         dead={},
         spent=spent,
@@ -93,7 +93,7 @@ def test_the_more_expensive_tier_of_rows_that_went_on_widens_the_range() -> None
 
 def test_rows_that_are_shorter_than_those_that_ended_first_are_expected_to_cost_less() -> None:
     sizes, costs = range(100, 200), [50.0 + 2 * size for size in range(100, 200)]
-    pace = Pace(
+    pace = TierCount(
         tier="gpu",
         went_on=False,
         ended=100,
@@ -129,7 +129,7 @@ def test_after_a_tenth_of_the_rows_the_final_cost_is_mostly_in_the_range() -> No
         for on in (False, True):
             ended = [cost for cost, its in zip(costs[:200], went_on, strict=False) if its is on]
             paces.append(
-                Pace(
+                TierCount(
                     tier="gpu",
                     went_on=on,
                     ended=len(ended),
@@ -181,7 +181,7 @@ def test_of_a_job_that_has_just_begun_the_time_counts_in_which_its_calls_ran() -
     assert found.rate == 50.0
 
 
-def _at(tier: str, ended: int, left: int, rate: int, *, on: bool = False) -> Pace:
+def _at(tier: str, ended: int, left: int, rate: int, *, on: bool = False) -> TierCount:
     """A tier in which so many end in each of the last ten seconds."""
     ends = {NOW // 1_000_000 - 10 + n: rate for n in range(10)}
     return replace(_pace(tier, ended, left, on=on), ends=ends)
@@ -277,7 +277,7 @@ def test_rows_take_as_long_as_the_tightest_limit_of_input_and_of_output(
     scope: str, limit: dict[str, int], seconds: float
 ) -> None:
     policy = parse_policy(f"{ONE_DEPLOYMENT}[tiers.frontier]\nconcurrency = 1\n", "policy")
-    past = Past(
+    past = CallHistory(
         items=10,
         accepted=10,
         rejected=0,

@@ -9,7 +9,7 @@ from tests.ledger.moves import Moves, settlement
 from tests.ledger.priced import PRICED
 from tests.operations.cli.command import Command
 from tierqueue.ledger.in_force import evidence
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -155,7 +155,7 @@ def test_a_deadline_that_is_shorter_than_such_calls_take_is_foreseen(
     claims = moves.claim(submitted(moves, 40, deadline=in_an_hour)).claimed
     moves.settle(*(settlement(claim, seconds=10_000.0) for claim in claims))
     with moves.ledger.write() as connection:
-        judged = Judged(claims[0].item.task, "small", True, 10, 10, 10_000.0)
+        judged = JudgedAnswer(claims[0].item.task, "small", True, 10, 10, 10_000.0)
         evidence.add(connection, [judged] * 40)
     told = tierqueue.json("policy", "replay", policy(tmp_path, HOUSE_ONLY), status=1)
     assert len(told["refused"]["deadline"]) == 40

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 from tests.operations.cli.command import ONE_DEPLOYMENT
 from tests.tasks.jobs.answered import answer
 from tierqueue.ledger.in_force import stated_limits
-from tierqueue.ledger.job_records import Job
+from tierqueue.ledger.job_records import JobRecord
 from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import attempts, items
@@ -81,7 +81,7 @@ def _submit(ledger: Ledger, made: Submission, **how: Any) -> Submitted:
     return made.submit(ledger, lambda: None, max_cost=None, progress=lambda *_: None, **how)
 
 
-def _job(ledger: Ledger, job_id: str) -> tuple[Job, jobs.Progress]:
+def _job(ledger: Ledger, job_id: str) -> tuple[JobRecord, jobs.JobProgress]:
     with ledger.read() as connection:
         job = jobs.get(connection, job_id)
         assert job is not None

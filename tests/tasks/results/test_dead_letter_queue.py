@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.tasks.producer import Producer
-from tierqueue.ledger.results.announcements import DeadLetter
+from tierqueue.ledger.results.announcements import Announcement
 from tierqueue.router.item import Tier
 from tierqueue.tasks.results import dead_letter_queue
 from tierqueue.tasks.results.dead_letter_queue import announce
@@ -14,8 +14,8 @@ from tierqueue.tasks.results.dead_letter_queue import announce
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def letter(item_id: str, tier: Tier | None = Tier.GPU, ended_at: int = 1) -> DeadLetter:
-    return DeadLetter(item_id, tier, "exhausted", ended_at)
+def letter(item_id: str, tier: Tier | None = Tier.GPU, ended_at: int = 1) -> Announcement:
+    return Announcement(item_id, tier, "exhausted", ended_at)
 
 
 def entries_of(producer: Producer, queue: str) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.ledger.placed import place
 from tests.tasks.producer import Producer
-from tierqueue.ledger.monitoring.endings import Spent
+from tierqueue.ledger.monitoring.endings import ItemCost
 from tierqueue.ledger.results.promises import Ending, Ends
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.policy import parse_policy
@@ -38,7 +38,7 @@ def test_flower_is_told_whether_the_money_of_a_dead_item_is_simulated(
     installation = producer.app.installation
     policy = parse_policy("allow_simulated = true\n" + POLICY.format(name=name), "t")
     monkeypatch.setattr(installation, "policy", policy)
-    told: list[Mapping[str, Spent]] = []
+    told: list[Mapping[str, ItemCost]] = []
 
     def ended(_: Any, runtime: float | None = None, spent: Any = None) -> None:
         told.append(spent)
@@ -48,4 +48,4 @@ def test_flower_is_told_whether_the_money_of_a_dead_item_is_simulated(
     error = {"reason": "exhausted", "message": "m", "fields": {}}
     ending = Ending(item_id=item, state=State.DEAD, answer=None, error=error)
     Delivery(producer.app).ended(Ends([ending], []))
-    assert told == [{item: Spent("gpu", 5, simulated=simulated)}]
+    assert told == [{item: ItemCost("gpu", 5, simulated=simulated)}]

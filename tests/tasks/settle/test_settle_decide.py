@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.ledger.claimed import a_claim, an_attempt, an_item
 from tierqueue.ledger.lifecycle.claims import Claim
-from tierqueue.ledger.lifecycle.leases import Lapsed
+from tierqueue.ledger.lifecycle.leases import LapsedLease
 from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router.condition import Condition
 from tierqueue.router.lifecycle import State
@@ -100,7 +100,7 @@ def silent(
     opened = {"held": HELD, "started_at": 10 * SECOND, "fence": 3, "metered": metered}
     attempt = an_attempt(**{**opened, "deployment": deployment or "gone"})
     there = None if deployment is None else POLICY.deployments[deployment]
-    found = Lapsed(an_item(**stated), attempt)
+    found = LapsedLease(an_item(**stated), attempt)
     return lost(found, there, POLICY, 12 * SECOND, 0.5, blamed=blamed)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tasks.settle.test_settle_decide import DEPLOYMENTS, SECOND, USAGE, at, settled
-from tierqueue.ledger.lifecycle.settlements import Parked
+from tierqueue.ledger.lifecycle.settlements import Parking
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import Failed, Rejected
 from tierqueue.router.policy.policy import parse_policy
@@ -25,9 +25,9 @@ def test_what_the_top_is_not_sure_of_waits_for_a_person(reason: str) -> None:
     assert (made.next_state, made.reason, made.error) == (State.REVIEW, reason, None)
     assert made.refused == {"label": "a"}
     assert made.cost == 120_000
-    assert made.parked == Parked(due=12 * SECOND + 3_600 * SECOND, assignee="claims")
+    assert made.parked == Parking(due=12 * SECOND + 3_600 * SECOND, assignee="claims")
     soon = settled(at("open", deadline=20 * SECOND), doubtful(reason), REVIEWED)
-    assert soon.parked == Parked(due=20 * SECOND, assignee="claims")
+    assert soon.parked == Parking(due=20 * SECOND, assignee="claims")
 
 
 def test_a_person_is_asked_after_every_tier_and_of_answers_alone() -> None:

@@ -85,6 +85,6 @@ class Job:
 
         until(known)
 
-    def progress(self) -> jobs.Progress:
+    def progress(self) -> jobs.JobProgress:
         with self.producer.ledger.read() as connection:
             return jobs.progress(connection, self.id)

@@ -15,11 +15,11 @@ from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.tasks.routing.tokenizer import write_tokenizer
 from tierqueue.ledger import tables
 from tierqueue.ledger.in_force import evidence, pauses, policy_versions, prompts, stated_limits
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.monitoring import queue_depths
 from tierqueue.ledger.monitoring.progress import beat
-from tierqueue.ledger.monitoring.queue_depths import Ahead
+from tierqueue.ledger.monitoring.queue_depths import ItemsAhead
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
@@ -165,7 +165,9 @@ def test_a_choice_made_ahead_is_dropped_for_what_is_not_as_it_was(
 def test_what_answers_have_shown_and_what_waits_decide_where_an_item_goes(ledger: Ledger) -> None:
     policy = parse_policy(POLICY.format(tokenizer=""), "test")
     with ledger.write() as connection:
-        slow = [Judged("tierqueue.complete", "house", True, 500, 16, 60.0) for _ in range(ENOUGH)]
+        slow = [
+            JudgedAnswer("tierqueue.complete", "house", True, 500, 16, 60.0) for _ in range(ENOUGH)
+        ]
         evidence.add(connection, slow)
         now = database_now(connection)
     stage = stage_on(ledger, policy)
@@ -190,8 +192,8 @@ def test_what_was_routed_to_a_tier_and_not_called_yet_is_ahead_of_what_comes(
         pauses.pause(connection, "budget", "paused", "ada")
         pauses.pause(connection, "tier", "gpu", "ada")
         ahead = queue_depths.ahead(connection)
-    none = Ahead(0, 0)
-    assert ahead == {"gpu": Ahead(3, 1), "open_weight": none, "frontier": none}
+    none = ItemsAhead(0, 0)
+    assert ahead == {"gpu": ItemsAhead(3, 1), "open_weight": none, "frontier": none}
 
 
 @pytest.mark.parametrize(

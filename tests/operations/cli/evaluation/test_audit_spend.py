@@ -5,7 +5,7 @@ import pytest
 from tests.ledger.moves import Moves, settlement
 from tests.operations.cli.command import Command
 from tierqueue.ledger.in_force import evidence
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.lifecycle.claims import Claimant
 from tierqueue.ledger.session import Ledger
 
@@ -47,7 +47,7 @@ def test_what_could_be_saved_is_told_or_what_it_takes_to_know(
     _answers(ledger, "frontier", "best", 50_000_000)
     _answers(ledger, "open_weight", "small", 1_000_000)
     with ledger.write() as connection:
-        judged = Judged("tierqueue.classify", "small", True, 10, 2, 0.5)
+        judged = JudgedAnswer("tierqueue.classify", "small", True, 10, 2, 0.5)
         evidence.add(connection, [judged] * known)
     out = tierqueue("audit-spend")
     (first, *_) = tierqueue.json("audit-spend", "--since", "1h")

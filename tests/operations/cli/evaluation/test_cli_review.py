@@ -2,7 +2,7 @@
 
 from tests.ledger.moves import SECOND, Moves, settlement
 from tests.operations.cli.command import Command
-from tierqueue.ledger.lifecycle.settlements import Parked
+from tierqueue.ledger.lifecycle.settlements import Parking
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
 
@@ -20,7 +20,7 @@ def _parked(moves: Moves) -> str:
             detail={"reasons": ["not sure"]},
             confidence=0.25,
             refused={"label": "login"},
-            parked=Parked(due=moves.now() + 1_800 * SECOND, assignee="claims"),
+            parked=Parking(due=moves.now() + 1_800 * SECOND, assignee="claims"),
         )
     )
     return claim.item.id

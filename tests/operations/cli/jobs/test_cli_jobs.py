@@ -151,7 +151,7 @@ def test_a_sample_says_what_the_file_will_come_to_and_the_job_goes_on(
     spent = 2_000_000
     follow = job_progress.follow
 
-    def answered(*asked: Any, **how: Any) -> jobs.Progress:
+    def answered(*asked: Any, **how: Any) -> jobs.JobProgress:
         answer(moves.ledger, lambda said: {"label": "a"}, spent=spent)
         return follow(*asked, **how)
 

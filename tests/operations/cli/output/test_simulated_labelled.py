@@ -13,7 +13,7 @@ from tests.operations.cli.command import Command
 from tests.operations.cli.commands import commands
 from tierqueue.ledger.lifecycle import batches, claims
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
-from tierqueue.ledger.lifecycle.settlements import Parked
+from tierqueue.ledger.lifecycle.settlements import Parking
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import balances, items
 from tierqueue.router.lifecycle import State
@@ -116,7 +116,7 @@ class Filled:
             "outcome": "rejected",
         }
         refused |= {"output": None, "receipt": None, "refused": {"label": "card"}}
-        self._end(claim, **refused, parked=Parked(due=self.moves.now() + 10**12, assignee=None))
+        self._end(claim, **refused, parked=Parking(due=self.moves.now() + 10**12, assignee=None))
         return claim.item.id
 
     def in_batch(self) -> str:

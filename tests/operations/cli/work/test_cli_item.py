@@ -11,13 +11,13 @@ from sqlalchemy import event, insert
 from tests.ledger.moves import Moves, new_item, promise_of, settlement
 from tests.operations.cli.command import Command
 from tests.operations.cli.terminal import in_terminal
-from tierqueue.ledger.ceilings.books import Full
+from tierqueue.ledger.ceilings.books import Shortfall
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.lifecycle.claims import Claimant
 from tierqueue.ledger.lifecycle.deaths import ceiling_exceeded
 from tierqueue.ledger.lifecycle.items import Death, die, submit
 from tierqueue.ledger.operations import item_list, jobs
-from tierqueue.ledger.operations.item_list import Meant
+from tierqueue.ledger.operations.item_list import ItemFilter
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
@@ -104,7 +104,7 @@ def test_a_page_is_read_off_the_index_however_deep_it_is(ledger: Ledger) -> None
     asked: list[tuple[str, Any]] = []
     with ledger.read() as connection:
         event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
-        page = item_list.newest(connection, Meant(), 50, "i001000")
+        page = item_list.newest(connection, ItemFilter(), 50, "i001000")
     assert [row.id for row in page] == [f"i{number:06}" for number in range(999, 949, -1)]
     statement, values = asked[-1]
     explain = "EXPLAIN QUERY PLAN " if ledger.dialect == "sqlite" else "EXPLAIN "
@@ -126,7 +126,7 @@ def test_the_few_items_of_a_state_are_found_by_it_and_not_along_all_others(ledge
     asked: list[tuple[str, Any]] = []
     with ledger.read() as connection:
         event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
-        (only,) = item_list.newest(connection, Meant(state="submitted"), 50)
+        (only,) = item_list.newest(connection, ItemFilter(state="submitted"), 50)
     assert only.id == "i000000"
     statement, values = asked[-1]
     explain = "EXPLAIN QUERY PLAN " if ledger.dialect == "sqlite" else "EXPLAIN "
@@ -293,7 +293,7 @@ def test_what_has_not_ended_says_what_it_waits_for_and_until_when(
 
 def test_an_item_that_a_ceiling_ended_says_so_in_dollars(tierqueue: Command, moves: Moves) -> None:
     (item_id,) = moves.submit()
-    full = Full("budget:acme:day:2026-11-26", 2 * 10**9, 10**9, 5 * 10**8, 7 * 10**8)
+    full = Shortfall("budget:acme:day:2026-11-26", 2 * 10**9, 10**9, 5 * 10**8, 7 * 10**8)
     death = ceiling_exceeded(item_id, full)
     assert "nano" not in death.message
     assert "$0.70" in death.message

@@ -16,7 +16,7 @@ from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.in_force import evidence
-from tierqueue.ledger.in_force.evidence import Judged
+from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts
@@ -31,7 +31,9 @@ WHOLE = 61 * A_SECOND
 def took(ledger: Ledger, *seconds: float) -> None:
     """So many answers of the house came, each in so many seconds."""
     with ledger.write() as connection:
-        evidence.add(connection, [Judged("ticket", "house", True, 9, 9, s, True) for s in seconds])
+        evidence.add(
+            connection, [JudgedAnswer("ticket", "house", True, 9, 9, s, True) for s in seconds]
+        )
 
 
 def figures(ledger: Ledger) -> tuple[int, int]:
