@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, func, select
 
-from bench.stage.null_engine import CALLS
+from bench.stage.noted_engine import CALLS
 from bench.stage.system import DATABASES, ON_DISK, databases, our_system, run, say
 from bench.texts import tickets
 from tierqueue.ledger.session import Ledger

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.stage.null_engine import CALLS
+from bench.stage.noted_engine import CALLS
 from bench.stage.system import DATABASES, ON_DISK, databases, our_system, run, say
 
 SAMPLES = 300

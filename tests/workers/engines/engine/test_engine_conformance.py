@@ -13,9 +13,12 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
+from bench.chaos.hook import Hook
+from bench.chaos.house_engine import HouseEngine
+from bench.null_engine import NullEngine
+from bench.stage.noted_engine import NotedEngine
 from examples.tiny_tickets import NAME
 from examples.tiny_tickets.serve import serve
-from tests.engine_twin import TwinEngine
 from tests.tiny_model import make_tiny_model
 from tests.workers.engines.engine_calls import BOUNDED, LABEL, LABELS, SCHEMA, a_call, a_sandbox
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Unknown
@@ -32,6 +35,9 @@ WITHOUT_VLLM = pytest.mark.skipif(
 )
 # vLLM and torch warn of what other libraries will drop.
 VLLM = pytest.param("vllm", marks=[WITHOUT_VLLM, pytest.mark.filterwarnings("ignore")])
+
+NULL = ("null", "noted", "storm")
+"""The null engine, and what the benches make of it."""
 
 
 @dataclass
@@ -50,13 +56,13 @@ class Subject:
     @contextlib.contextmanager
     def slow(self) -> Iterator[Call]:
         """A call that takes far longer than any test waits."""
-        if isinstance(self.engine, TwinEngine):
+        if isinstance(self.engine, NullEngine):
             self.engine.seconds = 600.0
         if self.model == NAME:  # it says little, so that it has much to read
             yield a_call(self.model, "word " * 1_500, output_limit=4)
         else:
             yield a_call(self.model, "[[sandbox:hang seconds=600]]", output_limit=900)
-        if isinstance(self.engine, TwinEngine):
+        if isinstance(self.engine, NullEngine):
             self.engine.seconds = 0.0
 
 
@@ -77,14 +83,18 @@ def made(kind: str, address: str, folder: Path) -> tuple[Any, str]:
         return OpenAIEngine(metered=False, **told), NAME
     if kind == "anthropic":
         return AnthropicEngine(base_url=address, metered=True, **told), "frontier-large"
-    if kind == "twin":
-        return TwinEngine(), "twin"
+    if kind == "null":
+        return NullEngine(), "null"
+    if kind == "noted":
+        return NotedEngine(str(folder / "calls")), "null"
+    if kind == "storm":
+        return HouseEngine(folder / "calls.jsonl", 0.0, Hook(folder, "worker")), "null"
     model = str(make_tiny_model(folder))
     options = {"max_model_len": 1024, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 64}
     return VllmEngine(deployment=kind, model=model, options=options), model
 
 
-@pytest.fixture(scope="module", params=["openai", "anthropic", "twin", "llama.cpp", VLLM])
+@pytest.fixture(scope="module", params=["openai", "anthropic", *NULL, "llama.cpp", VLLM])
 def subject(
     request: pytest.FixtureRequest, sandbox: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Subject]:
@@ -169,9 +179,9 @@ def test_no_probabilities_come_unasked(subject: Subject) -> None:
 
 
 def test_the_output_limit_ends_an_answer_and_says_so(subject: Subject) -> None:
-    answer = completed(subject.complete(a_call(subject.model, output_limit=2)))
+    answer = completed(subject.complete(a_call(subject.model, output_limit=1)))
     assert answer.finish == "length"
-    assert answer.usage.output_tokens <= 2
+    assert answer.usage.output_tokens <= 1
 
 
 def test_the_same_prompt_has_the_same_input_tokens_however_they_were_cached(
@@ -258,7 +268,7 @@ def test_an_engine_that_serves_is_healthy_and_has_not_failed(subject: Subject) -
     assert not subject.loop.run(watched(), timeout=60)
 
 
-@pytest.mark.parametrize("kind", ["openai", "anthropic", "twin"])
+@pytest.mark.parametrize("kind", ["openai", "anthropic", *NULL])
 def test_a_closed_engine_is_unavailable_and_can_be_closed_again(kind: str, tmp_path: Path) -> None:
     engine, model = made(kind, "http://127.0.0.1:9", tmp_path)
 
