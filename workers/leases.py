@@ -10,8 +10,8 @@ from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.leases import renew
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers.limits.limiter import Limiter
-from tierqueue.workers.process.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 

@@ -34,6 +34,7 @@ from tierqueue.tasks.broker import names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.routing.side_by_side import Policies
+from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers import engines
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Hook, Message
@@ -64,7 +65,6 @@ from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.policy_follower import PolicyFollower
-from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.settler import Ended, Settler
 
 _log = structlog.get_logger(__name__)

@@ -3,20 +3,20 @@
 Whoever takes a run has its lease and renews it. After a kill another goes on in the same job.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tierqueue.ledger.operations import jobs, schedules
 from tierqueue.ledger.operations.schedules import DueRun
-from tierqueue.ledger.session import Ledger, unreachable
+from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Cancelled, InvalidItem
 from tierqueue.tasks.files.source import Reading
 from tierqueue.tasks.jobs.export.into_table import IntoTable
 from tierqueue.tasks.jobs.submission import Submission
 from tierqueue.tasks.schedules.firing import task_of
+from tierqueue.tasks.ticker import Ticker
 
 LEASE_US = 60_000_000
 """Microseconds after which a silent process's job is taken from it."""
@@ -79,23 +79,16 @@ def _is_whole(ledger: Ledger, job_id: str | None) -> bool:
 
 @contextmanager
 def _leased(ledger: Ledger, owed: DueRun) -> Iterator[None]:
-    done = threading.Event()
-
     def renew() -> None:
-        while not done.wait(_RENEW_SECONDS):
-            try:
-                with ledger.write() as connection:
-                    until = database_now(connection) + LEASE_US
-                    schedules.note_run(connection, owed.schedule.name, owed.due, lease_until=until)
-            except Exception as error:
-                # It is tried again: the lease outlasts a short outage.
-                if not unreachable(error):
-                    raise
+        with ledger.write() as connection:
+            until = database_now(connection) + LEASE_US
+            schedules.note_run(connection, owed.schedule.name, owed.due, lease_until=until)
 
-    renewing = threading.Thread(target=renew, name="scheduled job's lease", daemon=True)
-    renewing.start()
+    # The lease outlasts a short outage of the ledger.
+    ticker = Ticker("scheduled job's lease", renew, _RENEW_SECONDS)
+    ticker.start()
     try:
         yield
     finally:
-        done.set()
-        renewing.join()
+        # A renewal after the run was noted as done would have it submitted again.
+        ticker.stop(wait=None)

@@ -18,6 +18,7 @@ from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.policy.duration import HOUR_US, SECOND_US
 from tierqueue.router.policy.lanes import PROMOTED_US
 from tierqueue.tasks.routing.side_by_side import Policies
+from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.observing import Observing
 from tierqueue.workers.batch_lane.collect import AGAIN_US, LEASE_US, Collector
@@ -27,7 +28,6 @@ from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, NotUnde
 from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
-from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.request import Contents
 
 _log = structlog.get_logger(__name__)

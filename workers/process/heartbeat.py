@@ -11,7 +11,7 @@ import structlog
 
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger
-from tierqueue.workers.process.ticker import Ticker
+from tierqueue.tasks.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 

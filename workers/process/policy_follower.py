@@ -10,7 +10,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import TierqueueError
 from tierqueue.tasks.installation import Installation
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US, Policies
-from tierqueue.workers.process.ticker import Ticker
+from tierqueue.tasks.ticker import Ticker
 
 _log = structlog.get_logger(__name__)
 

@@ -19,13 +19,13 @@ from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.consumer.request import HIDDEN
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.schedules import jobs as scheduled_jobs
+from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers.maintenance import job_sinks, job_webhooks, upkeep
 from tierqueue.workers.maintenance.documents import Documents
 from tierqueue.workers.maintenance.expiry import Expiry
 from tierqueue.workers.process import celery_options
 from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.heartbeat import Heartbeat
-from tierqueue.workers.process.ticker import Ticker
 from tierqueue.workers.routing_stage.pace import TICK_SECONDS
 from tierqueue.workers.routing_stage.stage import RoutingStage
 

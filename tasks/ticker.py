@@ -30,10 +30,12 @@ class Ticker:
         """Tick from now on; once only."""
         self._thread.start()
 
-    def stop(self, wait: float = 0.0) -> None:
-        """End after the tick under way, for which at most ``wait`` seconds are waited."""
+    def stop(self, wait: float | None = 0.0) -> None:
+        """End after the tick under way, for which at most ``wait`` seconds are waited; ``None``: as
+        long as it takes.
+        """
         self._stopping.set()
-        if wait and self._thread.is_alive():
+        if wait != 0 and self._thread.is_alive():
             self._thread.join(wait)
 
     @property

@@ -1,5 +1,6 @@
 """A ticker goes on whatever a tick raises, goes on at once while there is more, and ends."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.waiting import until
-from tierqueue.workers.process.ticker import Ticker
+from tierqueue.tasks.ticker import Ticker
 
 LONG = 3600.0
 SHORT = 0.01
@@ -66,6 +67,22 @@ def test_what_a_tick_raises_is_logged_and_the_next_tries_again(
     (entry,) = logs
     assert (entry["event"], entry["log_level"], entry["of"]) == (event, level, "test")
     assert entry["error"] == type(error).__name__
+
+
+def test_one_that_is_stopped_may_be_waited_for_until_its_tick_is_over() -> None:
+    began, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def tick() -> None:
+        began.set()
+        go_on.wait(30)
+        ended.set()
+
+    ticker = Ticker("test", tick, LONG)
+    ticker.start()
+    assert began.wait(30)
+    threading.Timer(0.05, go_on.set).start()
+    ticker.stop(wait=None)
+    assert ended.is_set()
 
 
 def test_one_that_was_never_started_can_be_stopped() -> None:
