@@ -14,7 +14,7 @@ from tierqueue.router.lifecycle import ENDS, State
 _OURS = 1
 """``begun_at`` of a chord that is known to be ours, and whose body nobody is sending."""
 
-_SENDING_US = 60_000_000
+SENDING_US = 15_000_000
 """Microseconds one sender may take before another may try."""
 
 
@@ -74,10 +74,10 @@ def parts(connection: Transaction, group_id: str) -> Sequence[Ending] | None:
 def begin(connection: Transaction, group_id: str) -> bool | None:
     """Whether the caller is to send the body; ``None`` where it has been sent.
 
-    Somebody who began and did not finish is followed by another in a minute.
+    Somebody who began and did not finish is followed by another after ``SENDING_US``.
     """
     now = database_now(connection)
-    free = (chords.c.body_sent_at.is_(None), chords.c.begun_at < now - _SENDING_US)
+    free = (chords.c.body_sent_at.is_(None), chords.c.begun_at < now - SENDING_US)
     begun = update(chords).where(chords.c.group_id == group_id, *free).values(begun_at=now)
     if connection.execute(begun).rowcount:
         return True

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 _DONE = b"sent"
 
+DOING_SECONDS = 15
+"""How long one process may take before another may try: far longer than what is done takes."""
+
 
 class Marked(NamedTuple):
     """Of some keys: those marked here and now as being done, and those that were done before."""
@@ -15,17 +18,17 @@ class Marked(NamedTuple):
 
 
 @contextmanager
-def once(backend: Any, keys: Sequence[str], *, seconds: int, kept: int | None) -> Iterator[Marked]:
+def once(backend: Any, keys: Sequence[str], *, kept: int | None) -> Iterator[Marked]:
     """Mark what nobody does or did as being done; as done, once the block has ended.
 
-    A block that raises leaves it to others at once, a process that dies after ``seconds``. What is
-    done is remembered for ``kept`` seconds (``None`` or 0: as long as the broker remembers), and
-    by the broker alone. Raises the broker's own errors.
+    A block that raises leaves it to others at once, a process that dies after ``DOING_SECONDS``.
+    What is done is remembered for ``kept`` seconds (``None`` or 0: as long as the broker
+    remembers), and by the broker alone. Raises the broker's own errors.
     """
     client = backend.client
     with client.pipeline(transaction=False) as pipe:
         for key in keys:
-            pipe.set(key, "sending", nx=True, ex=seconds)
+            pipe.set(key, "sending", nx=True, ex=DOING_SECONDS)
         pipe.mget(keys)
         *first, states = pipe.execute()
     marked = Marked(

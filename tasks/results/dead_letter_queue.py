@@ -18,9 +18,6 @@ from tierqueue.tasks.broker.once import once
 
 _log = structlog.get_logger(__name__)
 
-_SENDING_SECONDS = 60
-"""How long one announcer may take before another may try."""
-
 
 def announce(app: TierqueueApp, letters: Sequence[Announcement]) -> list[str]:
     """Put dead letters on their queues; returns the ids of those that stand there now.
@@ -44,7 +41,7 @@ def _publish(app: TierqueueApp, queue: str, letters: Sequence[Announcement]) -> 
         names.dead_letter_marker(letter.item_id, letter.ended_at): letter for letter in letters
     }
     kept = app.backend.expires
-    with once(app.backend, list(by_marker), seconds=_SENDING_SECONDS, kept=kept) as marked:
+    with once(app.backend, list(by_marker), kept=kept) as marked:
         _send(app, queue, [by_marker[marker] for marker in marked.ours])
     return [by_marker[marker].item_id for marker in (*marked.ours, *marked.before)]
 

@@ -28,9 +28,6 @@ _log = structlog.get_logger(__name__)
 
 OwedPromise = tuple[Promise, Ending]
 
-_SENDING_SECONDS = 15
-"""How long one process may take to send what follows before another may try."""
-
 PARTIAL = "without_failed"
 """An option of a chord's body: it is sent without the parts that failed, if one has an answer."""
 
@@ -273,7 +270,7 @@ def _once(app: TierqueueApp, promise: Promise) -> Iterator[bool]:
     """
     key = names.promise_marker(promise.id, promise.replays)
     kept = app.backend.expires
-    with once(app.backend, [key], seconds=_SENDING_SECONDS, kept=kept) as marked:
+    with once(app.backend, [key], kept=kept) as marked:
         if not any(marked):
             raise RuntimeError("another process is fulfilling this promise")
         unseen = _unattended.set(True)

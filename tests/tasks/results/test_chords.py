@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from celery import chord, group
 from celery.exceptions import ChordError
+from sqlalchemy import select, update
 
 from tests.tasks.foreign_app import echo, mourn, tally
 from tests.tasks.foreign_app import foreign as foreign_app
 from tests.tasks.producer import Producer
 from tests.waiting import until
+from tierqueue.ledger.results import chords as ledger_chords
+from tierqueue.ledger.tables import chords
 from tierqueue.router.errors import NoRoute
 from tierqueue.tasks import complete, extract
 from tierqueue.tasks.results.replay import replay
@@ -40,6 +43,27 @@ def test_a_chord_of_items_runs_a_body_of_ours_once(producer: Producer) -> None:
     assert [row.id for row in bodies] == [asked.id]
     producer.tell(producer.answer(asked.id, {"text": "done"}))
     assert asked.get(timeout=60)["output"] == {"text": "done"}
+
+
+def test_a_chord_whose_sender_was_killed_is_sent_by_another_after_15_seconds(
+    producer: Producer,
+) -> None:
+    asked = chord([complete.s("one"), complete.s("two")], complete.si("both are in")).apply_async()
+    *_, last = [producer.answer(part.id, {"text": "."}) for part in asked.parent.results]
+    with producer.ledger.write() as connection:
+        (group_id,) = connection.execute(select(chords.c.group_id)).scalars()
+        assert ledger_chords.begin(connection, group_id)
+
+    def seconds_later(seconds: int) -> None:
+        earlier = chords.c.begun_at - seconds * 1_000_000
+        with producer.ledger.write() as connection:
+            connection.execute(update(chords).values(begun_at=earlier))
+        producer.tell(last)
+
+    seconds_later(14)
+    assert producer.item(asked.id) is None
+    seconds_later(1)
+    assert producer.item(asked.id) is not None
 
 
 def test_a_chord_with_a_dead_header_fails_its_body(producer: Producer) -> None:
