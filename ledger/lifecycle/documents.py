@@ -109,9 +109,12 @@ def soon(connection: Transaction, document: str) -> None:
     connection.execute(known.values(ready_at=0))
 
 
-def later(connection: Transaction, document: str, at: int) -> None:
-    """Nothing is to be done for the document before ``at`` (epoch µs), unless something ends."""
-    connection.execute(update(items).where(items.c.id == document, *_WAITS).values(ready_at=at))
+def rest(connection: Transaction, document: str, taken_until: int, at: int) -> None:
+    """Nothing is to be done before ``at`` (epoch µs) for a document that the caller took until
+    ``taken_until``, unless something of it has ended since.
+    """
+    taken = (items.c.id == document, *_WAITS, items.c.ready_at == taken_until)
+    connection.execute(update(items).where(*taken).values(ready_at=at))
 
 
 def as_one(connection: Transaction, document: str) -> None:

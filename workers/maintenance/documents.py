@@ -8,6 +8,7 @@ from tierqueue.ledger.lifecycle.documents import AGAIN_US, DocumentEnd
 from tierqueue.ledger.lifecycle.items import Death
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
+from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.choose import Conditions
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Demands
@@ -25,12 +26,14 @@ MOST = 64
 
 class Documents:
     """Cuts documents that are longer than a piece, unless the whole costs no more by ``policy``,
-    and ends those whose pieces have ended. Many stages share them through the ledger.
+    and ends those whose pieces have ended. Many stages share them through the ledger: who takes a
+    document and is killed is followed by another after ``lease`` seconds.
     """
 
-    def __init__(self, ledger: Ledger, policy: Policy, delivery: Delivery) -> None:
+    def __init__(self, ledger: Ledger, policy: Policy, delivery: Delivery, *, lease: float) -> None:
         self._ledger = ledger
         self._delivery = delivery
+        self._lease = round(lease * 1_000_000)
         self.use(policy)
 
     def use(self, policy: Policy) -> None:
@@ -43,14 +46,7 @@ class Documents:
             now = database_now(connection)
             due = documents.due(connection, now, MOST)
         for document in due:
-            try:
-                self._check(document)
-            except Exception as error:
-                if unreachable(error):
-                    raise
-                _log.exception("document_failed", item=document, error=type(error).__name__)
-                with self._ledger.write() as connection:
-                    documents.later(connection, document, now + AGAIN_US)
+            self._check(document)
         return len(due) == MOST
 
     def _check(self, document: str) -> None:
@@ -59,9 +55,20 @@ class Documents:
         if row is None or row.ready_at > now:
             return
         # What takes long is done by one stage; whatever ends from here on has it looked at again.
+        taken_until = now + self._lease
         with self._ledger.write() as connection:
-            if not documents.take(connection, document, now, now + AGAIN_US):
+            if not documents.take(connection, document, now, taken_until):
                 return
+        try:
+            self._cut_or_end(document, row, now)
+        except Exception as error:
+            if unreachable(error):
+                raise
+            _log.exception("document_failed", item=document, error=type(error).__name__)
+        with self._ledger.write() as connection:
+            documents.rest(connection, document, taken_until, now + AGAIN_US)
+
+    def _cut_or_end(self, document: str, row: WholeItem, now: int) -> None:
         deadline = row.deadline or self._deadline(row.task, now)
         if "spans" in (row.split or ()):
             if row.deadline is None:

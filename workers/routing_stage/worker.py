@@ -71,7 +71,7 @@ class RoutingWorker:
             self._stage = self._build()
             self._expiry = self._build_expiry(self._stage)
             ledger = self._app.installation.ledger
-            self._documents = Documents(ledger, self._app.installation.policy, Delivery(self._app))
+            self._documents = self._build_documents()
             ledger.await_answer(self._stage.start)
         except TierqueueError as error:
             sys.stderr.write(f"routing stage cannot start: {error}\n")
@@ -129,6 +129,11 @@ class RoutingWorker:
             ended=stage.ended,
             checkpoint=self._checkpoint,
         )
+
+    def _build_documents(self) -> Documents:
+        installation = self._app.installation
+        lease = installation.settings.lease
+        return Documents(installation.ledger, installation.policy, Delivery(self._app), lease=lease)
 
     def _build_upkeep(self) -> upkeep.Upkeep:
         installation = self._app.installation

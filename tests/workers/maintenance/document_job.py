@@ -26,6 +26,7 @@ TEXT = "\n\n".join(
 )
 SHORT = "Only this page begins here."
 ALWAYS = Pieces(1_300, "always")
+LEASE_SECONDS = 10.0
 RECEIPT = {"tokens": {"input": 300, "output": 20}, "tier": "gpu"}
 
 
@@ -35,7 +36,12 @@ class Job:
     def __init__(self, producer: Producer, path: Path) -> None:
         self.producer = producer
         self.path = path
-        self.documents = Documents(producer.ledger, Policy(digest="d"), Delivery(producer.app))
+        self.documents = self.stage()
+
+    def stage(self, lease: float = LEASE_SECONDS) -> Documents:
+        """A routing stage, as far as documents are concerned; ``lease`` in seconds."""
+        told = Delivery(self.producer.app)
+        return Documents(self.producer.ledger, Policy(digest="d"), told, lease=lease)
 
     def submit(
         self,

@@ -1,5 +1,6 @@
 """Documents of a job in pieces: cut once, joined, ended, counted as rows."""
 
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -10,16 +11,15 @@ from tests.workers.maintenance.document_job import SHORT, TEXT, Job
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle import documents, routes
 from tierqueue.ledger.lifecycle.documents import Cut
+from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.policy.defaults import TaskDefaults
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks import classify, extract, summarize
 from tierqueue.tasks.kinds.job_document import JobDocument
-from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.results.replay import replay
 from tierqueue.workers.maintenance import documents as workers_documents
-from tierqueue.workers.maintenance.documents import Documents
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),
@@ -139,7 +139,7 @@ def test_the_books_agree(job: Job) -> None:
 
 def test_two_routing_stages_cut_a_document_once(job: Job) -> None:
     job.submit([TEXT])
-    other = Documents(job.producer.ledger, Policy(digest="d"), Delivery(job.producer.app))
+    other = job.stage()
     job.documents.tick()
     other.tick()
     assert len(job.parts()) == 4
@@ -153,7 +153,7 @@ def test_a_row_that_no_task_type_joins_is_refused(job: Job) -> None:
 
 def test_what_one_stage_cuts_no_other_begins(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.submit([TEXT])
-    other = Documents(job.producer.ledger, Policy(digest="d"), Delivery(job.producer.app))
+    other = job.stage()
     begun: list[str] = []
     cut = JobDocument.cut
 
@@ -167,6 +167,67 @@ def test_what_one_stage_cuts_no_other_begins(job: Job, monkeypatch: pytest.Monke
     job.documents.tick()
     assert begun == ["cut"]
     assert len(job.parts()) == 4
+
+
+class Killed(BaseException):
+    """In the place of a SIGKILL: nothing behind it is done any more."""
+
+
+@pytest.mark.parametrize("at", ["cut", "end"])
+def test_what_a_killed_stage_had_taken_goes_on_after_a_lease(
+    job: Job, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    job.submit([TEXT], extract, fields={"tenant": "string"})
+    if at == "end":
+        job.documents.tick()
+        for row in job.parts():
+            job.finish(row, {"tenant": "Ada"})
+    with monkeypatch.context() as patched:
+        patched.setattr(JobDocument, at, Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            job.stage(lease=0.5).tick()
+    job.documents.tick()
+    assert (job.rows()[0].state, len(job.parts())) == ("waiting", 0 if at == "cut" else 4)
+
+    def goes_on() -> bool:
+        job.documents.tick()
+        return bool(job.parts()) if at == "cut" else job.rows()[0].state == "succeeded"
+
+    until(goes_on, 5)
+
+
+def test_what_was_taken_in_vain_has_time(job: Job) -> None:
+    job.submit([TEXT])
+    job.documents.tick()
+    (document,) = job.rows()
+    with job.producer.ledger.write() as connection:
+        documents.soon(connection, document.id)
+        now = database_now(connection)
+    job.documents.tick()
+    assert job.rows()[0].ready_at >= now + documents.AGAIN_US
+
+
+def test_what_ends_while_a_stage_looks_has_the_document_looked_at_again(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.submit([TEXT], extract, fields={"tenant": "string"})
+    job.documents.tick()
+    (document,) = job.rows()
+    looked = documents.goes_on
+
+    def then_all_end(*asked: Any) -> bool:
+        goes_on = looked(*asked)
+        for row in job.open():
+            job.finish(row, {"tenant": "Ada"})
+        return goes_on
+
+    with job.producer.ledger.write() as connection:
+        documents.soon(connection, document.id)
+    monkeypatch.setattr(documents, "goes_on", then_all_end)
+    job.documents.tick()
+    assert job.rows()[0].state == "waiting"
+    job.documents.tick()
+    assert job.rows()[0].state == "succeeded"
 
 
 def test_a_document_of_which_a_part_goes_on_is_not_read(
