@@ -13,13 +13,13 @@ from random import Random
 from statistics import mean, median
 
 from bench.texts.foreign import foreign
-from tierqueue.router.learned.certify import Uncertified
+from tierqueue.router.learned.certify import NoCertificate
 from tierqueue.router.learned.embedding import Embedding
-from tierqueue.router.learned.surrogate import Promise, Surrogate
+from tierqueue.router.learned.surrogate import Guarantee, Surrogate
 from tierqueue.router.learned.surrogate_training import (
-    Answer,
-    Purpose,
-    Trained,
+    SurrogateScope,
+    TrainingAnswer,
+    TrainingResult,
     calibrate,
     train,
     written,
@@ -36,7 +36,7 @@ DELTA = 0.05
 MISTAKEN = 0.02
 SPLITS, DRAWN, TIMED = 50, 0.9, 500
 VIOLATIONS_AT = 0.95
-PURPOSE = Purpose("bench", "text", "")
+PURPOSE = SurrogateScope("bench", "text", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class Measured:
     right: float
 
 
-def tickets(file: Path) -> list[Answer]:
+def tickets(file: Path) -> list[TrainingAnswer]:
     """The tickets of a file, with the labels that people gave them."""
     with file.open(encoding="utf-8", newline="") as opened:
-        return [Answer(row["text"], row["category"]) for row in csv.DictReader(opened)]
+        return [TrainingAnswer(row["text"], row["category"]) for row in csv.DictReader(opened)]
 
 
-def taught(answers: Sequence[Answer]) -> list[Answer]:
+def taught(answers: Sequence[TrainingAnswer]) -> list[TrainingAnswer]:
     """What a teacher says that is wrong in 2 of 100, by a hash of the text."""
     labels = sorted({answer.label for answer in answers})
     said = []
@@ -63,21 +63,23 @@ def taught(answers: Sequence[Answer]) -> list[Answer]:
         wrong = int.from_bytes(digest[:4]) / 2**32 < MISTAKEN
         others = [label for label in labels if label != answer.label]
         other = others[int.from_bytes(digest[4:8]) % len(others)]
-        said.append(Answer(answer.text, other if wrong else answer.label))
+        said.append(TrainingAnswer(answer.text, other if wrong else answer.label))
     return said
 
 
-def certified(trained: Trained, promised: float) -> Surrogate | Uncertified:
+def certified(trained: TrainingResult, promised: float) -> Surrogate | NoCertificate:
     """The surrogate as it is shipped: written, and read again by its hash."""
-    found = calibrate(trained, Promise(round(1 - promised, 6), DELTA))
-    if isinstance(found, Uncertified):
+    found = calibrate(trained, Guarantee(round(1 - promised, 6), DELTA))
+    if isinstance(found, NoCertificate):
         return found
     meaning = trained.linear.meaning
     embedding = None if meaning is None else meaning.embedding
     return Surrogate.load(written(trained.linear, PURPOSE, found), embedding=embedding)
 
 
-def measured(surrogate: Surrogate, said: Sequence[Answer], true: Sequence[Answer]) -> Measured:
+def measured(
+    surrogate: Surrogate, said: Sequence[TrainingAnswer], true: Sequence[TrainingAnswer]
+) -> Measured:
     """Coverage and agreement over all of ``said``, the teacher's answers."""
     found = [surrogate.answer(answer.text) for answer in said]
     kept = [
@@ -91,9 +93,9 @@ def measured(surrogate: Surrogate, said: Sequence[Answer], true: Sequence[Answer
 
 
 def table(
-    train_rows: Sequence[Answer],
-    said: Sequence[Answer],
-    true: Sequence[Answer],
+    train_rows: Sequence[TrainingAnswer],
+    said: Sequence[TrainingAnswer],
+    true: Sequence[TrainingAnswer],
     embedding: Embedding | None = None,
 ) -> Mapping[str, Mapping[str, object]]:
     """Size of the training set -> promise -> what came of it, or why it was not certified."""
@@ -105,9 +107,9 @@ def table(
         line = lines.setdefault(str(size or len(mixed)), {})
         for promised in PROMISED:
             surrogate = (
-                trained if isinstance(trained, Uncertified) else certified(trained, promised)
+                trained if isinstance(trained, NoCertificate) else certified(trained, promised)
             )
-            if isinstance(surrogate, Uncertified):
+            if isinstance(surrogate, NoCertificate):
                 line[f"{promised:.2f}"] = f"cannot be certified: {surrogate.why}"
                 continue
             got = measured(surrogate, said, true)
@@ -119,8 +121,8 @@ def table(
 
 
 def broken(
-    rows: Sequence[Answer],
-    test: Sequence[Answer],
+    rows: Sequence[TrainingAnswer],
+    test: Sequence[TrainingAnswer],
     splits: int,
     embedding: Embedding | None = None,
 ) -> Mapping[str, float]:
@@ -130,9 +132,9 @@ def broken(
         some = Random(seed).sample(list(rows), round(len(rows) * DRAWN))
         trained = train(some, seed, embedding)
         surrogate = (
-            trained if isinstance(trained, Uncertified) else certified(trained, VIOLATIONS_AT)
+            trained if isinstance(trained, NoCertificate) else certified(trained, VIOLATIONS_AT)
         )
-        if isinstance(surrogate, Uncertified):
+        if isinstance(surrogate, NoCertificate):
             found.append(False)
             covered.append(0.0)
             continue
@@ -153,7 +155,7 @@ def leaks(surrogate: Surrogate) -> dict[str, float]:
     return shares | {"all": round(mean(everything), 4), "texts": len(everything)}
 
 
-def microseconds(surrogate: Surrogate, test: Sequence[Answer]) -> float:
+def microseconds(surrogate: Surrogate, test: Sequence[TrainingAnswer]) -> float:
     """The median time of an answer or a deferral."""
     took = []
     for answer in test[:TIMED]:
@@ -178,12 +180,12 @@ def main() -> None:
     noisy = table(taught(rows), taught(test), test, embedding)
     began = time.perf_counter()
     trained = train(rows, embedding=embedding)
-    surrogate = trained if isinstance(trained, Uncertified) else certified(trained, 0.95)
+    surrogate = trained if isinstance(trained, NoCertificate) else certified(trained, 0.95)
     seconds = time.perf_counter() - began
-    if isinstance(trained, Uncertified) or isinstance(surrogate, Uncertified):
+    if isinstance(trained, NoCertificate) or isinstance(surrogate, NoCertificate):
         sys.exit("a promise of .95 cannot be certified from these tickets")
-    calibrated = calibrate(trained, Promise(0.05, DELTA))
-    assert not isinstance(calibrated, Uncertified)
+    calibrated = calibrate(trained, Guarantee(0.05, DELTA))
+    assert not isinstance(calibrated, NoCertificate)
     leak = leaks(surrogate)
     everything = str(len(rows))
     line = {

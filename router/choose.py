@@ -17,7 +17,7 @@ from tierqueue.router.route import Choice, Refusal, Route, bars
 from tierqueue.router.selection.call_seconds import ByTask
 from tierqueue.router.selection.candidate import (
     Candidate,
-    Paying,
+    PayingBudget,
     candidates_of,
     highest,
     limited,
@@ -55,7 +55,7 @@ class Conditions:
     call_seconds: ByTask = field(default_factory=dict)
 
 
-class _Weighed(NamedTuple):
+class _Survey(NamedTuple):
     """What came of looking at every candidate: who breaks no wall, and why not the others."""
 
     candidates: tuple[Candidate, ...]
@@ -151,7 +151,7 @@ def _in_its_lane(route: Route, candidate: Candidate, slack: Slack) -> Route:
     )
 
 
-def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditions) -> _Weighed:
+def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditions) -> _Survey:
     """Hold every deployment of the policy against every wall."""
     demands, now = item.demands, conditions.now
     if demands.sensitivity is None or demands.floor is None:
@@ -200,7 +200,7 @@ def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
                 rank_of = TIERS.index(candidate.tier)
                 paid = candidate if price is candidate.price else replace(candidate, price=price)
                 fitting.append(Fit(more, rank_of, candidate.name, bound, paid))
-    return _Weighed(candidates, rank, fitting, too_expensive, refusals, slack)
+    return _Survey(candidates, rank, fitting, too_expensive, refusals, slack)
 
 
 def _elsewhere(candidate: Candidate, item: WorkItem) -> Refusal | None:
@@ -215,11 +215,11 @@ def _elsewhere(candidate: Candidate, item: WorkItem) -> Refusal | None:
     return None
 
 
-def _paying(budget: str | None, policy: Policy, conditions: Conditions) -> Paying | None:
+def _paying(budget: str | None, policy: Policy, conditions: Conditions) -> PayingBudget | None:
     """The budget that pays, where it has limits."""
     scope = f"budget:{budget}"
     limits = set_in(policy.limits_of(scope), conditions.limits.get(scope))
-    return Paying(budget, limits) if budget is not None and limits != Limits() else None
+    return PayingBudget(budget, limits) if budget is not None and limits != Limits() else None
 
 
 def _price(candidate: Candidate, slack: Slack) -> MaxRate | Refusal:
@@ -277,7 +277,7 @@ def _taken(
     order: list[Fit],
     best: Fit,
     item: WorkItem,
-    weighed: _Weighed,
+    weighed: _Survey,
     signals: Signals,
     conditions: Conditions,
     known: ByDeployment,

@@ -128,7 +128,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class ServedCall:
     """A call was answered ``at`` that had been ``begun``, both in epoch microseconds."""
 
     item: str
@@ -151,13 +151,15 @@ class Fault:
     draw: float = 0.0
 
 
-def seen_in(outcome: Outcome, item: str, begun: int, at: int, draw: float) -> Served | Fault | None:
+def seen_in(
+    outcome: Outcome, item: str, begun: int, at: int, draw: float
+) -> ServedCall | Fault | None:
     """What the end of a call says of its deployment; ``None`` where it says nothing.
 
     A refused request was answered all the same; what we ended ourselves says nothing. ``begun``
     and ``at`` in epoch microseconds, ``draw`` uniform in [0, 1).
     """
-    served = Served(item=item, begun=begun, at=at)
+    served = ServedCall(item=item, begun=begun, at=at)
     code: Trouble = "outage"
     wait: float | None = None
     match outcome:
@@ -195,16 +197,16 @@ def its_own(condition: Condition, item: str, since: int) -> bool:
     return faulted is None or faulted <= served or condition.faulted_by == item
 
 
-def after(condition: Condition, event: Served | Fault) -> Condition:
+def after(condition: Condition, event: ServedCall | Fault) -> Condition:
     """The condition once this has happened."""
     match event:
-        case Served():
+        case ServedCall():
             return _served(condition, event)
         case Fault():
             return _faulted(condition, event)
 
 
-def _served(condition: Condition, event: Served) -> Condition:
+def _served(condition: Condition, event: ServedCall) -> Condition:
     served = replace(condition, served_at=max(condition.served_at or 0, event.at))
     if condition.code is None:
         return served
@@ -247,7 +249,7 @@ def _faulted(condition: Condition, event: Fault) -> Condition:
     return replace(changed, rounds=rounds, until=event.at + wait, probe=None, probe_until=None)
 
 
-def _under_way(condition: Condition, event: Served | Fault) -> bool:
+def _under_way(condition: Condition, event: ServedCall | Fault) -> bool:
     """Whether the call had begun before anybody might try what is held back: what came of it tells
     of the time before, however late it comes.
     """

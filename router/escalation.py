@@ -81,7 +81,7 @@ def all_too_small(too_small: Mapping[str, str], policy: Policy) -> dict[str, str
 
 
 @dataclass(frozen=True, slots=True)
-class Onward:
+class Escalation:
     """Where an item goes on that a deployment could not do: ``reason`` is the item's, ``too_small``
     and ``refused_by`` are what it is to remember.
     """
@@ -101,7 +101,7 @@ def onward(
     task: str,
     sensitivity: Sensitivity,
     may_climb: bool,
-) -> Onward | None:
+) -> Escalation | None:
     """Who may try next what ``at`` could not do for this ``reason``; ``None``: nobody.
 
     What did not fit it goes to another of its tier first, anything else a tier up.
@@ -118,8 +118,8 @@ def onward(
         # Routed to it again, by a routing stage that does not know of this, it goes up.
         new = at.name not in too_small
         if new and any(too_small_too(deployment, more, policy) is None for deployment in beside):
-            return Onward(reason, more)
+            return Escalation(reason, more)
     refused_by = (*refused_by, at.tier)
     if not may_climb or after_rejection(refused_by, policy, task, sensitivity) is None:
         return None
-    return Onward("escalated", more, refused_by)
+    return Escalation("escalated", more, refused_by)

@@ -12,7 +12,7 @@ from tierqueue.router.money import NanoUSD, round_up
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.lanes import Lane
-from tierqueue.router.policy.prices import MaxRate, Rates
+from tierqueue.router.policy.prices import MaxRate, TokenRates
 
 LATE_SECONDS = 1
 """Seconds of engine time that a call may take to end after its timeout."""
@@ -106,9 +106,9 @@ def _whole(deployment: Deployment) -> NanoUSD:
 
 
 @lru_cache(maxsize=1024)
-def _rates(deployment: Deployment) -> Rates:
+def _rates(deployment: Deployment) -> TokenRates:
     assert deployment.prices is not None
-    return Rates.of(deployment.prices)
+    return TokenRates.of(deployment.prices)
 
 
 def _unpriced(deployment: Deployment, why: str) -> Unpriced:

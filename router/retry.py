@@ -13,7 +13,7 @@ LONGEST_WAIT = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Try again in ``delay`` seconds; the item waits in the ledger, not in a worker."""
 
     delay: float
@@ -33,7 +33,7 @@ def _backoff(policy: RetryPolicy, times: int) -> float:
     return min(policy.cap, policy.base * 2.0 ** min(times - 1, 64))
 
 
-def after_failure(failed: Failed, calls: int, policy: RetryPolicy, draw: float) -> Again | End:
+def after_failure(failed: Failed, calls: int, policy: RetryPolicy, draw: float) -> Retry | End:
     """What follows a failed call.
 
     ``calls`` counts the calls made over the item's life, this one included; ``draw`` is uniform
@@ -50,10 +50,10 @@ def after_failure(failed: Failed, calls: int, policy: RetryPolicy, draw: float) 
             f"({why}). Replay the dead letter when the cause is gone."
         )
         return End("exhausted", message, last)
-    return Again(draw * _backoff(policy, calls))
+    return Retry(draw * _backoff(policy, calls))
 
 
-def after_throttle(throttled: Throttled, throttles: int, policy: RetryPolicy, draw: float) -> Again:
+def after_throttle(throttled: Throttled, throttles: int, policy: RetryPolicy, draw: float) -> Retry:
     """When to ask again after "not now"; it is not an attempt, so it never ends the item.
 
     ``throttles`` counts those in a row, this one included. Never sooner than a stated
@@ -61,16 +61,16 @@ def after_throttle(throttled: Throttled, throttles: int, policy: RetryPolicy, dr
     """
     after = throttled.after
     if after is not None and isfinite(after) and after >= 0:
-        return Again(min(after, LONGEST_WAIT) + draw * policy.base)
-    return Again(_backoff(policy, throttles) * (1 + draw) / 2)
+        return Retry(min(after, LONGEST_WAIT) + draw * policy.base)
+    return Retry(_backoff(policy, throttles) * (1 + draw) / 2)
 
 
-def after_unavailable(times: int, policy: RetryPolicy, draw: float) -> Again:
+def after_unavailable(times: int, policy: RetryPolicy, draw: float) -> Retry:
     """When to ask again a deployment that could not serve; it is no attempt and ends no item.
 
     ``times`` counts how often the item was turned away, this time included.
     """
-    return Again(_backoff(policy, times) * (1 + draw) / 2)
+    return Retry(_backoff(policy, times) * (1 + draw) / 2)
 
 
 def after_unknown(
@@ -81,7 +81,7 @@ def after_unknown(
     *,
     metered: bool,
     outage: bool = False,
-) -> Again | End:
+) -> Retry | End:
     """What follows a call whose reply is lost and that counts as the item's.
 
     Where a vendor may have billed it (``metered``) the policy says whether another call may be
@@ -100,7 +100,7 @@ def after_unknown(
             f"is lost ({unknown.kind}). Replay the dead letter to try again."
         )
         return End("unknown" if metered else "exhausted", message, {"calls": calls})
-    return Again(draw * _backoff(policy, calls))
+    return Retry(draw * _backoff(policy, calls))
 
 
 def may_pay_again(unknown: Unknown, policy: RetryPolicy, *, outage: bool) -> bool:
@@ -115,7 +115,7 @@ def may_pay_again(unknown: Unknown, policy: RetryPolicy, *, outage: bool) -> boo
 
 def after_lost_claim(
     lost: int, policy: RetryPolicy, draw: float, *, paid_call_begun: bool = False
-) -> Again | End:
+) -> Retry | End:
     """What follows a claim that ended without a settle (its worker died or hung).
 
     ``lost`` counts them over the item's life, this one included. ``paid_call_begun``: a metered
@@ -133,4 +133,4 @@ def after_lost_claim(
             "Look at the attempts, then replay or discard the dead letter."
         )
         return End("poison", message, {"lost_claims": lost})
-    return Again(draw * _backoff(policy, lost))
+    return Retry(draw * _backoff(policy, lost))

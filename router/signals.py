@@ -18,7 +18,7 @@ LEAST = 1 / 30
 
 
 @dataclass(frozen=True, slots=True)
-class Predicted:
+class Prediction:
     """Chances, 0 to 1: ``right`` that the ``cheaper`` tier is right, ``above`` that the
     ``stronger`` one is, ``rescued`` that it is where the cheaper one is wrong. ``mistake``: what a
     wrong answer costs, in nano-dollars; ``None`` where the policy does not say.
@@ -66,7 +66,7 @@ class Signals:
     output_tokens_bound: int
     counted: Mapping[str, int] = field(default_factory=dict)
     images: Mapping[str, int] = field(default_factory=dict)
-    predicted: Predicted | None = None
+    predicted: Prediction | None = None
 
     def input_tokens(self, deployment: str) -> int:
         """The most input tokens of a call to this deployment."""
@@ -75,7 +75,7 @@ class Signals:
 
 
 def measure(
-    item: WorkItem, counted: Mapping[str, int], predicted: Predicted | None = None
+    item: WorkItem, counted: Mapping[str, int], predicted: Prediction | None = None
 ) -> Signals:
     """The bounds for ``item``; ``counted`` is the tokens of its prompt by deployment.
 

@@ -11,7 +11,7 @@ from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.in_force.conditions import Change
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.condition import Condition, Fault, Served, after, its_own, seen_in
+from tierqueue.router.condition import Condition, Fault, ServedCall, after, its_own, seen_in
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.settle.write import Verdict
@@ -57,7 +57,7 @@ class Judge:
     def judge(self, calls: Sequence[EndedCall], now: int) -> Judgement:
         """Say of each call whose fault it was, ``now`` (epoch µs) that they end together."""
         seen = [self._fault_or_serving(call, now) for call in calls]
-        events: dict[str, list[Served | Fault]] = {}
+        events: dict[str, list[ServedCall | Fault]] = {}
         for call, event in zip(calls, seen, strict=True):
             if event is not None:
                 events.setdefault(call.deployment.name, []).append(event)
@@ -75,7 +75,7 @@ class Judge:
         # Where all are served there is nothing to tell apart.
         own = self._fold(calls, seen, known, ended) if faults else [False] * len(calls)
         for name, happened in events.items():
-            if any(isinstance(event, Served) for event in happened):
+            if any(isinstance(event, ServedCall) for event in happened):
                 self._served[name] = now
         verdicts = [
             Verdict(condition=known.get(call.deployment.name) if call.telling else None, own=its)
@@ -93,7 +93,7 @@ class Judge:
             self._noted[change.now.deployment] = time.monotonic()
             log_change(change)
 
-    def _fault_or_serving(self, call: EndedCall, now: int) -> Served | Fault | None:
+    def _fault_or_serving(self, call: EndedCall, now: int) -> ServedCall | Fault | None:
         if not call.telling:
             return None
         draw = random.random()  # noqa: S311 - jitter
@@ -103,7 +103,7 @@ class Judge:
     def _fold(
         self,
         calls: Sequence[EndedCall],
-        seen: Sequence[Served | Fault | None],
+        seen: Sequence[ServedCall | Fault | None],
         known: dict[str, Condition],
         ended: dict[str, int],
     ) -> list[bool]:
@@ -124,7 +124,7 @@ class Judge:
             own.append(its)
         return own
 
-    def _worth_noting(self, name: str, events: Sequence[Served | Fault]) -> bool:
+    def _worth_noting(self, name: str, events: Sequence[ServedCall | Fault]) -> bool:
         if any(isinstance(event, Fault) for event in events) or not self._breaker.clear(name):
             return True
         return time.monotonic() - self._noted.get(name, float("-inf")) >= SERVED_EVERY_SECONDS

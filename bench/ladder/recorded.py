@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.surrogate import certified, tickets
 from bench.tiny import IN_FLIGHT, Asking, deployed, read
-from tierqueue.router.learned.certify import Uncertified
+from tierqueue.router.learned.certify import NoCertificate
 from tierqueue.router.learned.surrogate_training import train
 from tierqueue.tasks.kinds.classify import classify
 from tierqueue.workers.engines import build
@@ -64,8 +64,8 @@ def write(outcomes: Sequence[Outcome]) -> None:
 def below(train_file: Path, test: Path) -> Mapping[str, bool]:
     """Whether the surrogate is right on each ticket that it answers, by the ticket's name."""
     trained = train(tickets(train_file))
-    surrogate = trained if isinstance(trained, Uncertified) else certified(trained, PROMISED)
-    if isinstance(surrogate, Uncertified):
+    surrogate = trained if isinstance(trained, NoCertificate) else certified(trained, PROMISED)
+    if isinstance(surrogate, NoCertificate):
         raise SystemExit(f"{PROMISED} cannot be certified from {train_file}: {surrogate.why}")
     guesses = {one: surrogate.answer(one.text) for one in tickets(test)}
     return {named(one.text): g.label == one.label for one, g in guesses.items() if g is not None}

@@ -15,11 +15,11 @@ from bench.routing.tables import figures, gsm8k, mmlu
 from bench.texts import shifted
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import Demands, Risk, Sensitivity, Tier, WorkItem
-from tierqueue.router.learned.certify import Certified, certify, over_all
+from tierqueue.router.learned.certify import Certificate, certify, over_all
 from tierqueue.router.learned.gain import Gain
-from tierqueue.router.learned.gain_training import Labelled, train
+from tierqueue.router.learned.gain_training import LabelledPair, train
 from tierqueue.router.policy.policy import Policy, parse_policy
-from tierqueue.router.signals import Predicted, measure
+from tierqueue.router.signals import Prediction, measure
 
 ALPHA, DELTA, CALIBRATION = 0.05, 0.10, 1_000
 GRID = [share / 40 for share in range(1, 41)]
@@ -37,12 +37,12 @@ class Split:
     """A predictor trained on some rows, and all the others with what it says of them."""
 
     predictor: Gain
-    train: Sequence[Labelled]
-    test: Sequence[Labelled]
+    train: Sequence[LabelledPair]
+    test: Sequence[LabelledPair]
     scores: Sequence[float]
 
 
-def split(rows: Sequence[Labelled], labels: int, seed: int) -> Split:
+def split(rows: Sequence[LabelledPair], labels: int, seed: int) -> Split:
     """Labels drawn at random from all rows; the test rows are all the others."""
     mixed = list(rows)
     Random(seed).shuffle(mixed)
@@ -52,7 +52,7 @@ def split(rows: Sequence[Labelled], labels: int, seed: int) -> Split:
     return Split(predictor, known, test, scores)
 
 
-def predicted(predictor: Gain, rows: Sequence[Labelled]) -> list[float]:
+def predicted(predictor: Gain, rows: Sequence[LabelledPair]) -> list[float]:
     """The gain of each row, as the routing stage asks for a batch."""
     by_task: dict[str, list[int]] = {}
     for at, row in enumerate(rows):
@@ -100,7 +100,7 @@ def threshold(made: Split, random: Random) -> tuple[float | None, float, float]:
         [keeps[at] for at in calibration], [harmed[at] for at in calibration], thresholds
     )
     found = certify(trials, ALPHA, DELTA)
-    if not isinstance(found, Certified):
+    if not isinstance(found, Certificate):
         return None, 0.0, 1.0
     kept = [at for at in rest if keeps[at] >= found.threshold]
     return found.threshold, sum(harmed[at] for at in kept) / len(rest), 1 - len(kept) / len(rest)
@@ -155,7 +155,7 @@ prices = { input = "3.00", output = "15.00" }
 """
 
 
-def decide(row: Labelled, policy: Policy, said: Predicted | None) -> None:
+def decide(row: LabelledPair, policy: Policy, said: Prediction | None) -> None:
     """The routing decision as the routing stage takes it, walls and prices and all."""
     demands = Demands(risk=Risk.INTERNAL, sensitivity=Sensitivity.PUBLIC, floor=Tier.GPU)
     size = len(row.prompt.encode())

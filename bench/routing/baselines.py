@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from tierqueue.router.learned import text
-from tierqueue.router.learned.gain_training import Labelled
+from tierqueue.router.learned.gain_training import LabelledPair
 from tierqueue.router.learned.matrix import matrix
 
 NEIGHBOURS = 40
@@ -13,24 +13,24 @@ PSEUDO_ROWS = 20
 """Rows of the overall mean that a task type's own mean is shrunk with."""
 
 Scores = Sequence[float]
-Baseline = Callable[[Sequence[Labelled], Sequence[Labelled], int], Scores]
+Baseline = Callable[[Sequence[LabelledPair], Sequence[LabelledPair], int], Scores]
 """Scores for the second rows, from labels of the first alone and a seed."""
 
 
-def chance(train: Sequence[Labelled], test: Sequence[Labelled], seed: int) -> Scores:
+def chance(train: Sequence[LabelledPair], test: Sequence[LabelledPair], seed: int) -> Scores:
     """A score that knows nothing."""
     del train
     drawn = Random(seed)
     return [drawn.random() for _ in test]
 
 
-def length(train: Sequence[Labelled], test: Sequence[Labelled], seed: int) -> Scores:
+def length(train: Sequence[LabelledPair], test: Sequence[LabelledPair], seed: int) -> Scores:
     """The longer prompt goes to the stronger model."""
     del train, seed
     return [float(len(row.prompt)) for row in test]
 
 
-def prior(train: Sequence[Labelled], test: Sequence[Labelled], seed: int) -> Scores:
+def prior(train: Sequence[LabelledPair], test: Sequence[LabelledPair], seed: int) -> Scores:
     """The shrunk mean gain of the task type; within it, by chance."""
     mean = sum(row.gain for row in train) / len(train)
     sums: dict[str, list[int]] = {}
@@ -44,7 +44,7 @@ def prior(train: Sequence[Labelled], test: Sequence[Labelled], seed: int) -> Sco
     return [means.get(row.task, mean) + 1e-9 * drawn.random() for row in test]
 
 
-def neighbours(train: Sequence[Labelled], test: Sequence[Labelled], seed: int) -> Scores:
+def neighbours(train: Sequence[LabelledPair], test: Sequence[LabelledPair], seed: int) -> Scores:
     """The mean gain of the nearest labelled texts, in a space of 128 dimensions."""
     import numpy as np
     from scipy import sparse
@@ -62,7 +62,7 @@ def neighbours(train: Sequence[Labelled], test: Sequence[Labelled], seed: int) -
     return [float(score) for score in found]
 
 
-def oracle(train: Sequence[Labelled], test: Sequence[Labelled], seed: int) -> Scores:
+def oracle(train: Sequence[LabelledPair], test: Sequence[LabelledPair], seed: int) -> Scores:
     """Who knows both answers beforehand."""
     del train, seed
     return [float(row.gain) for row in test]

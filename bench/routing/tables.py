@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierqueue.router.learned.gain_training import Labelled
+from tierqueue.router.learned.gain_training import LabelledPair
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 
-def mmlu(folder: Path) -> list[Labelled]:
+def mmlu(folder: Path) -> list[LabelledPair]:
     """Every question, with its domain as the task type."""
     files = sorted((folder / "mmlu").glob("mmlu_*.csv"))
     dropped = _contaminated(folder / "mmlu_contaminated_prompts.jsonl")
     return [row for file in files for row in _rows(file, file.stem[5:], dropped)]
 
 
-def gsm8k(folder: Path) -> list[Labelled]:
+def gsm8k(folder: Path) -> list[LabelledPair]:
     """Every sum, all of one task type."""
     dropped = _contaminated(folder / "gsm8k_contaminated_prompts.jsonl")
     return list(_rows(folder / "gsm8k_responses.csv", "gsm8k", dropped))
@@ -36,17 +36,17 @@ def _contaminated(file: Path) -> set[str]:
     return {json.loads(line)["eval_prompt"] for line in lines if line.strip()}
 
 
-def _rows(file: Path, task: str, dropped: set[str]) -> list[Labelled]:
+def _rows(file: Path, task: str, dropped: set[str]) -> list[LabelledPair]:
     with file.open(encoding="utf-8", newline="") as opened:
         rows = list(csv.reader(opened))[1:]
     return [
-        Labelled(task, row[0], row[1] == "True", row[2] == "True")
+        LabelledPair(task, row[0], row[1] == "True", row[2] == "True")
         for row in rows
         if row[0] not in dropped
     ]
 
 
-def curve(scores: Sequence[float], rows: Sequence[Labelled]) -> "Numbers":
+def curve(scores: Sequence[float], rows: Sequence[LabelledPair]) -> "Numbers":
     """The share of the gap recovered when the first 0, 1, 2 ... by score get the strong model."""
     import numpy as np
 
@@ -56,7 +56,7 @@ def curve(scores: Sequence[float], rows: Sequence[Labelled]) -> "Numbers":
     return recovered
 
 
-def figures(scores: Sequence[float], rows: Sequence[Labelled]) -> dict[str, float]:
+def figures(scores: Sequence[float], rows: Sequence[LabelledPair]) -> dict[str, float]:
     """APGR, and CPT50 and CPT80 in percent of strong calls."""
     import numpy as np
 

@@ -13,10 +13,10 @@ from sqlalchemy import RowMapping, func, select, tuple_, update
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, conditions, items
-from tierqueue.router.condition import Condition, Fault, Served, after
+from tierqueue.router.condition import Condition, Fault, ServedCall, after
 from tierqueue.router.lifecycle import State
 
-Events = Mapping[str, Sequence[Served | Fault]]
+Events = Mapping[str, Sequence[ServedCall | Fault]]
 """What happened at each deployment, in its order."""
 
 

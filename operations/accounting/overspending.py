@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tierqueue.ledger.accounting.spending import CallHistory
 from tierqueue.ledger.evaluation.first_answers import FirstAnswers, LabelCounts
 from tierqueue.router.item import TIERS, Sensitivity, Tier
-from tierqueue.router.learned.certify import Between, share_of
+from tierqueue.router.learned.certify import Interval, share_of
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import barred
@@ -28,8 +28,8 @@ class Cheaper:
     deployment: str
     answers: int
     labels: int
-    passes: Between | None = None
-    saves: Between | None = None
+    passes: Interval | None = None
+    saves: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +131,11 @@ def _cheaper(
         right = share_of(said.right, said.answers)
         wrong = said.answers - said.right
         whole = share_of(min(seen.answers, seen.accepted + wrong), seen.answers)
-        passes = Between(whole.low * right.low, whole.value * right.value, whole.high * right.high)
+        passes = Interval(whole.low * right.low, whole.value * right.value, whole.high * right.high)
     now = group.cost / group.items
     # By the hour one more item costs nothing, and no ceiling counts it.
     more = before.cost / before.items if policy.counts(there) else 0.0
-    saves = Between(*(group.items * (share * now - more) for share in _ends(passes)))
+    saves = Interval(*(group.items * (share * now - more) for share in _ends(passes)))
     return Cheaper(
         tier=there.tier,
         deployment=there.name,
@@ -146,5 +146,5 @@ def _cheaper(
     )
 
 
-def _ends(between: Between) -> tuple[float, float, float]:
+def _ends(between: Interval) -> tuple[float, float, float]:
     return between.low, between.value, between.high

@@ -24,7 +24,7 @@ class Header(NamedTuple):
     height: int
 
 
-class _Wrong(Exception):
+class _BadImage(Exception):
     """What is wrong with an image, in words."""
 
 
@@ -40,7 +40,7 @@ def header_of(body: bytes) -> Header:
         )
     try:
         found = _read(body)
-    except _Wrong as wrong:
+    except _BadImage as wrong:
         raise InvalidItem(str(wrong)) from None
     except (IndexError, ValueError):
         raise InvalidItem("the image is cut off, or damaged") from None
@@ -63,7 +63,7 @@ def _read(body: bytes) -> Header:
         return Header("image/webp", *_webp(body))
     if body[:6] in (b"GIF87a", b"GIF89a"):
         return Header("image/gif", *_gif(body))
-    raise _Wrong("it is no image that providers take: PNG, JPEG, WebP or GIF, by its content")
+    raise _BadImage("it is no image that providers take: PNG, JPEG, WebP or GIF, by its content")
 
 
 def _big(body: bytes, at: int, size: int) -> int:
@@ -88,7 +88,7 @@ def _png(body: bytes) -> tuple[int, int]:
         if kind == b"IHDR":
             size = (_big(body, at + 8, 4), _big(body, at + 12, 4))
         elif kind == b"acTL":
-            raise _Wrong(_MOVES)
+            raise _BadImage(_MOVES)
         elif kind == b"IEND":
             return size
         at += length + 12
@@ -125,7 +125,7 @@ def _webp(body: bytes) -> tuple[int, int]:
     match body[12:16]:
         case b"VP8X":
             if body[20] & 0x02:
-                raise _Wrong(_MOVES)
+                raise _BadImage(_MOVES)
             return _little(body, 24, 3) + 1, _little(body, 27, 3) + 1
         case b"VP8L":
             bits = _little(body, 21, 4)
@@ -139,7 +139,7 @@ def _gif(body: bytes) -> tuple[int, int]:
     width, height = _little(body, 6, 2), _little(body, 8, 2)
     frames = list(_gif_frames(body))
     if len(frames) > 1:
-        raise _Wrong(_MOVES)
+        raise _BadImage(_MOVES)
     if not frames:
         raise ValueError
     (of_frame,) = frames

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ThresholdTrial:
     """What a threshold does on rows whose answers are known: ``wrong`` of ``rows``."""
 
     threshold: float
@@ -15,12 +15,12 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
+class Certificate:
     """The loosest threshold whose share of wrong is at most ``alpha``, but for a chance of
     ``delta``; ``bound`` is what can be said of the share at the same chance.
     """
 
-    trial: Trial
+    trial: ThresholdTrial
     alpha: float
     delta: float
     bound: float
@@ -32,7 +32,7 @@ class Certified:
 
 
 @dataclass(frozen=True, slots=True)
-class Uncertified:
+class NoCertificate:
     """No threshold could be certified: ``why``, and what it would take, in a sentence each."""
 
     why: str
@@ -78,7 +78,7 @@ _TAIL = 0.025
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
+class Interval:
     """A figure, and the range in which its true value lies at 95 %."""
 
     low: float
@@ -86,15 +86,17 @@ class Between:
     high: float
 
 
-def share_of(some: int, rows: int) -> Between:
+def share_of(some: int, rows: int) -> Interval:
     """The share ``some`` of ``rows``, in its exact interval; of no rows nothing is known."""
     if rows == 0:
-        return Between(0.0, 0.0, 1.0)
+        return Interval(0.0, 0.0, 1.0)
     low = 1.0 - upper_bound(rows - some, rows, _TAIL)
-    return Between(low, some / rows, upper_bound(some, rows, _TAIL))
+    return Interval(low, some / rows, upper_bound(some, rows, _TAIL))
 
 
-def certify(trials: Sequence[Trial], alpha: float, delta: float) -> Certified | Uncertified:
+def certify(
+    trials: Sequence[ThresholdTrial], alpha: float, delta: float
+) -> Certificate | NoCertificate:
     """Go through ``trials`` from strict to loose, until one fails its test at level ``delta``.
 
     The thresholds must be fixed before the rows they are tried on were looked at; then the chance
@@ -103,29 +105,29 @@ def certify(trials: Sequence[Trial], alpha: float, delta: float) -> Certified | 
     """
     if not 0.0 < alpha < 1.0 or not 0.0 < delta < 1.0:
         raise ValueError(f"alpha and delta are between 0 and 1, not {alpha} and {delta}")
-    passed: Trial | None = None
+    passed: ThresholdTrial | None = None
     for trial in trials:
         if tail(trial.wrong, trial.rows, alpha) > delta:
             break
         passed = trial
     if passed is not None:
-        return Certified(passed, alpha, delta, upper_bound(passed.wrong, passed.rows, delta))
+        return Certificate(passed, alpha, delta, upper_bound(passed.wrong, passed.rows, delta))
     return _cannot(trials, alpha, delta)
 
 
 def over_all(
     scores: Sequence[float], wrong: Sequence[bool], thresholds: Sequence[float]
-) -> list[Trial]:
+) -> list[ThresholdTrial]:
     """Trials of the share of ALL rows that are kept and wrong: harm over the whole of the work."""
     kept = _counted(scores, wrong, thresholds)
-    return [Trial(threshold, len(scores), errors) for threshold, _, errors in kept]
+    return [ThresholdTrial(threshold, len(scores), errors) for threshold, _, errors in kept]
 
 
 def among_kept(
     scores: Sequence[float], wrong: Sequence[bool], thresholds: Sequence[float]
-) -> list[Trial]:
+) -> list[ThresholdTrial]:
     """Trials of the share of KEPT rows that are wrong: agreement of what is answered."""
-    return [Trial(*kept) for kept in _counted(scores, wrong, thresholds)]
+    return [ThresholdTrial(*kept) for kept in _counted(scores, wrong, thresholds)]
 
 
 def _counted(
@@ -142,11 +144,11 @@ def _counted(
     return found
 
 
-def _cannot(trials: Sequence[Trial], alpha: float, delta: float) -> Uncertified:
+def _cannot(trials: Sequence[ThresholdTrial], alpha: float, delta: float) -> NoCertificate:
     needed = fewest_rows(alpha, delta)
     if not trials or trials[0].rows < needed:
         held = trials[0].rows if trials else 0
-        return Uncertified(
+        return NoCertificate(
             f"the strictest threshold keeps {held} rows, and {needed} without a wrong one are the "
             f"fewest that prove a share of at most {alpha:g} at delta {delta:g}",
             f"It would take about {max(2, math.ceil(needed / max(held, 1)))} times as many rows "
@@ -158,13 +160,13 @@ def _cannot(trials: Sequence[Trial], alpha: float, delta: float) -> Uncertified:
         rows = first.rows
         while tail(round(observed * rows), rows, alpha) > delta and rows < 1 << 40:
             rows *= 2
-        return Uncertified(
+        return NoCertificate(
             f"{first.wrong} of {first.rows} are wrong even at the strictest threshold: too few "
             f"rows to prove a share of at most {alpha:g} at delta {delta:g}",
             f"It would take about {rows // first.rows} times as many rows with known answers, or "
             "a larger alpha.",
         )
-    return Uncertified(
+    return NoCertificate(
         f"{first.wrong} of {first.rows} are wrong even at the strictest threshold, which is more "
         f"than {alpha:g}",
         "More rows alone will not help: it takes features or answers that are right more often, "

@@ -16,7 +16,7 @@ from tierqueue.router.learned import artefact, text
 from tierqueue.router.learned.language import language
 from tierqueue.router.learned.surface import SIGNS, surfaces
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.signals import LEAST, Predicted
+from tierqueue.router.signals import LEAST, Prediction
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,16 +148,16 @@ class Gain:
         prompts: Sequence[str],
         mistake: NanoUSD | None,
         traits: Sequence[Traits] | None = None,
-    ) -> list[Predicted]:
+    ) -> list[Prediction]:
         """The same as routing reads it; ``mistake``: what a wrong answer costs."""
         return [self._predicted(one, mistake) for one in self.chances(task, prompts, traits)]
 
-    def _predicted(self, found: Chances, mistake: NanoUSD | None) -> Predicted:
+    def _predicted(self, found: Chances, mistake: NanoUSD | None) -> Prediction:
         right = min(1.0, max(LEAST, found.cheaper))
         above = min(1.0, max(LEAST, found.cheaper + found.gain))
         wrong = max(LEAST, 1.0 - found.cheaper)
         rescued = min(1.0, max(LEAST, (found.gain + self.lost) / wrong))
-        return Predicted(
+        return Prediction(
             self.version,
             self.cheaper,
             self.stronger,

@@ -30,7 +30,7 @@ _SEED = 20_261_126
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledPair:
     """An item that both tiers answered, and who was right.
 
     ``weight``: for how many items it stands, where not all were as likely to be drawn.
@@ -50,7 +50,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class TierPair:
     """Whose answers the labels compare, and which argument of a call holds the text."""
 
     cheaper: Tier = Tier.GPU
@@ -58,7 +58,7 @@ class Compared:
     argument: str = "text"
 
 
-def train(rows: Sequence[Labelled], compared: Compared = Compared()) -> bytes:
+def train(rows: Sequence[LabelledPair], compared: TierPair = TierPair()) -> bytes:
     """A predictor trained from ``rows`` (at least two), as an artefact."""
     import numpy as np
     from scipy import sparse
@@ -118,7 +118,7 @@ def train(rows: Sequence[Labelled], compared: Compared = Compared()) -> bytes:
     )
 
 
-def _traits(rows: Sequence[Labelled]) -> "tuple[list[Trait], csr_matrix]":
+def _traits(rows: Sequence[LabelledPair]) -> "tuple[list[Trait], csr_matrix]":
     """The traits that have priors, and a row a row with the strength of each of its own."""
     from scipy import sparse
 

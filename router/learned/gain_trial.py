@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tierqueue.router.learned.gain import Gain
-from tierqueue.router.learned.gain_training import Labelled, train
+from tierqueue.router.learned.gain_training import LabelledPair, train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ _SEED = 20_261_127
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class GainTrial:
     """The area under the curve of the gap recovered against the stronger tier's calls (APGR), on
     rows that did not train it, with its range at 95 %. 0.5 is what chance reaches.
 
@@ -44,7 +44,7 @@ class Trial:
         return self.low > CHANCE
 
 
-def tried(rows: Sequence[Labelled]) -> Trial | None:
+def tried(rows: Sequence[LabelledPair]) -> GainTrial | None:
     """Each fifth of the rows judged by a predictor of the others; ``None`` where the stronger tier
     is right no more often than the cheaper one, so that there is nothing to predict.
     """
@@ -69,7 +69,7 @@ def tried(rows: Sequence[Labelled]) -> Trial | None:
         if gains[some].sum() > 0:
             areas.append(_area(scores[some], gains[some], weights[some]))
     low, high = np.percentile(areas, [2.5, 97.5])
-    return Trial(
+    return GainTrial(
         _area(scores, gains, weights),
         float(low),
         float(high),

@@ -37,7 +37,7 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class GuessBounds:
     """What a guess must reach to be an answer."""
 
     margin: float
@@ -91,7 +91,7 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Guarantee:
     """What is certified: of the answers at most ``alpha`` differ from those of the tier it stands
     for, but for a chance of ``delta`` that the certificate itself is wrong.
     """
@@ -113,8 +113,8 @@ class Surrogate:
     argument: str
     surroundings: str
     linear: Linear
-    bounds: Bounds
-    promise: Promise
+    bounds: GuessBounds
+    promise: Guarantee
 
     def answer(self, content: str) -> Guess | None:
         """What it answers; ``None`` where it defers."""
@@ -149,7 +149,7 @@ class Surrogate:
         if len(labels) < 2:
             raise InvalidArtefact(f"the artefact {held.version} has fewer than two labels")
         numbers = {name: held.fact(name, float) for name in ("margin", "claim", "near")}
-        promise = Promise(held.fact("alpha", float), held.fact("delta", float))
+        promise = Guarantee(held.fact("alpha", float), held.fact("delta", float))
         return cls(
             held.version,
             held.fact("task", str),
@@ -163,7 +163,7 @@ class Surrogate:
                 unpacked(held, "centres", width, len(labels)),
                 meaning,
             ),
-            Bounds(**numbers),
+            GuessBounds(**numbers),
             promise,
         )
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from tierqueue.router.learned import artefact
 from tierqueue.router.learned.certify import (
-    Certified,
-    Uncertified,
+    Certificate,
+    NoCertificate,
     among_kept,
     certify,
     fewest_rows,
 )
 from tierqueue.router.learned.embedding import Embedding, Meaning
 from tierqueue.router.learned.matrix import matrix
-from tierqueue.router.learned.surrogate import KIND, Bounds, Guess, Linear, Promise, packed
+from tierqueue.router.learned.surrogate import KIND, Guarantee, Guess, GuessBounds, Linear, packed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ _SOFTNESS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TrainingAnswer:
     """A text and the label that was accepted for it."""
 
     text: str
@@ -52,7 +52,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Purpose:
+class SurrogateScope:
     """What a surrogate is for; see ``Surrogate``."""
 
     task: str
@@ -61,7 +61,7 @@ class Purpose:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class HeldOutGuess:
     """What a classifier that never saw a text said of it, and the answer that was accepted."""
 
     guess: Guess
@@ -69,26 +69,26 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """A classifier of all answers; what sets its bounds, and what certifies it."""
 
     linear: Linear
-    setting: Sequence[Judged]
-    certifying: Sequence[Judged]
+    setting: Sequence[HeldOutGuess]
+    certifying: Sequence[HeldOutGuess]
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CalibratedBounds:
     """Bounds with their certificate; ``covered`` is the share of the certifying rows answered."""
 
-    bounds: Bounds
-    certificate: Certified
+    bounds: GuessBounds
+    certificate: Certificate
     covered: float
 
 
 def train(
-    answers: Sequence[Answer], seed: int = 0, embedding: Embedding | None = None
-) -> Trained | Uncertified:
+    answers: Sequence[TrainingAnswer], seed: int = 0, embedding: Embedding | None = None
+) -> TrainingResult | NoCertificate:
     """Train on all ``answers``, and judge them in parts by classifiers that did not see the part.
 
     Raises ``InvalidArtefact`` where the ``embedding`` refuses a text.
@@ -101,7 +101,7 @@ def train(
     mixed = [answers[row] for row in np.random.RandomState(seed).permutation(len(answers))]
     labels = sorted({answer.label for answer in mixed})
     if len(mixed) < FEWEST or len(labels) < 2:
-        return Uncertified(
+        return NoCertificate(
             f"there are {len(mixed)} accepted answers with {len(labels)} different labels",
             f"It takes at least {FEWEST} answers, and two labels.",
         )
@@ -114,30 +114,30 @@ def train(
         vectors = np.stack([meaning.vector(answer.text) for answer in mixed])
         words = sparse.hstack([words, sparse.csr_matrix(vectors)], format="csr")
     at = np.array([labels.index(answer.label) for answer in mixed])
-    judged: dict[int, Judged] = {}
+    judged: dict[int, HeldOutGuess] = {}
     for part in range(FOLDS):
         others = np.flatnonzero(np.arange(len(mixed)) % FOLDS != part)
         if len(set(at[others])) < 2:
-            return Uncertified(
+            return NoCertificate(
                 f"all but a few of the {len(mixed)} accepted answers have one label",
                 "It takes more answers with other labels; one label alone needs no surrogate.",
             )
         linear = _fitted(words[others], at[others], labels, rarity, meaning)
         for row in range(part, len(mixed), FOLDS):
             guess = linear.of(words[row].toarray()[0])
-            judged[row] = Judged(guess, mixed[row].label)
+            judged[row] = HeldOutGuess(guess, mixed[row].label)
     setting = max(SETTING, round(len(mixed) * SET))
     rows = [judged[row] for row in range(len(mixed))]
     linear = _fitted(words, at, labels, rarity, meaning)
-    return Trained(linear, rows[:setting], rows[setting:])
+    return TrainingResult(linear, rows[:setting], rows[setting:])
 
 
-def calibrate(trained: Trained, promise: Promise) -> Calibrated | Uncertified:
+def calibrate(trained: TrainingResult, promise: Guarantee) -> CalibratedBounds | NoCertificate:
     """The loosest bounds under which the promise is certified."""
     import numpy as np
 
     seen = [row.guess for row in trained.setting]
-    tests = Bounds(
+    tests = GuessBounds(
         -1.0,
         float(np.quantile([guess.claim for guess in seen], UNCLAIMED)),
         float(np.quantile([guess.near for guess in seen], FAR)),
@@ -153,13 +153,13 @@ def calibrate(trained: Trained, promise: Promise) -> Calibrated | Uncertified:
     scores = [row.guess.margin if tests.familiar(row.guess) else -1.0 for row in trained.certifying]
     wrong = [row.guess.label != row.label for row in trained.certifying]
     certificate = certify(among_kept(scores, wrong, thresholds), promise.alpha, promise.delta)
-    if isinstance(certificate, Uncertified):
+    if isinstance(certificate, NoCertificate):
         return certificate
     bounds = replace(tests, margin=certificate.threshold)
-    return Calibrated(bounds, certificate, certificate.trial.rows / rows)
+    return CalibratedBounds(bounds, certificate, certificate.trial.rows / rows)
 
 
-def written(linear: Linear, purpose: Purpose, calibrated: Calibrated) -> bytes:
+def written(linear: Linear, purpose: SurrogateScope, calibrated: CalibratedBounds) -> bytes:
     """The surrogate as an artefact."""
     weights, weight_steps = packed(linear.weights)
     centres, centre_steps = packed(linear.centres)

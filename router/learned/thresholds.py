@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from tierqueue.router.learned.certify import (
-    Certified,
-    Uncertified,
+    Certificate,
+    NoCertificate,
     among_kept,
     certify,
     fewest_rows,
@@ -19,7 +19,7 @@ ROOMY = 2
 
 def calibrated(
     confidences: Sequence[float], wrong: Sequence[bool], alpha: float, delta: float
-) -> Certified | Uncertified:
+) -> Certificate | NoCertificate:
     """The lowest confidence from which on at most ``alpha`` of the answers are wrong, but for a
     chance of ``delta``. Which thresholds are tried follows from the confidences alone, never from
     what is wrong.

@@ -91,7 +91,7 @@ class GenaiPrice(Table):
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class TokenRates:
     """What a token of each class costs: nano-dollars for ``scale`` tokens, exactly."""
 
     scale: int

@@ -35,7 +35,7 @@ def _around(char: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class AnswerTable:
     """A table: the answer of each text, by its key."""
 
     answers: Mapping[str, str]

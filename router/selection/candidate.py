@@ -159,7 +159,7 @@ def set_in(limits: Limits, chosen: Mapping[str, int] | None) -> Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Paying:
+class PayingBudget:
     """The budget that pays for an item, and what it may be called for."""
 
     name: str
@@ -167,7 +167,7 @@ class Paying:
 
 
 def over_window(
-    candidate: Candidate, inputs: int, outputs: int, paying: Paying | None = None
+    candidate: Candidate, inputs: int, outputs: int, paying: PayingBudget | None = None
 ) -> Refusal | None:
     """Why it can never take so many tokens in one call for who pays; ``None``: it can."""
     tokens = inputs + outputs

@@ -105,7 +105,7 @@ def soon(
     return _without(fitting, late)
 
 
-class _Expected(NamedTuple):
+class _ExpectedAnswer(NamedTuple):
     """When an answer is expected, and how many items are ahead of it."""
 
     seconds: float
@@ -117,13 +117,13 @@ class _Expected(NamedTuple):
 
 def _expected(
     fit: Fit, known: ByDeployment, queues: Mapping[Tier, Queue], *, urgent: bool
-) -> _Expected | None:
+) -> _ExpectedAnswer | None:
     seen = known.get(fit.name)
     if seen is None or not seen.enough:
         return None
     queue = queues.get(fit.candidate.tier, _EMPTY)
     ahead = queue.urgent if urgent else queue.ahead
-    return _Expected(seen.mean_seconds * (1 + ahead / max(1, queue.calls)), ahead)
+    return _ExpectedAnswer(seen.mean_seconds * (1 + ahead / max(1, queue.calls)), ahead)
 
 
 def _without(fitting: Sequence[Fit], late: dict[str, str]) -> tuple[list[Fit], dict[str, str]]:

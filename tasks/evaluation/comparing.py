@@ -7,7 +7,7 @@ from math import sqrt
 from statistics import fmean, stdev
 
 from tierqueue.ledger.evaluation.second_answers import Pair
-from tierqueue.router.learned.certify import Between, share_of
+from tierqueue.router.learned.certify import Interval, share_of
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.tasks.evaluation.labelled import compared, same
 from tierqueue.tasks.jobs.expectation import student
@@ -22,7 +22,7 @@ class Delta:
     items: int
     first: float
     second: float
-    more: Between | None
+    more: Interval | None
 
 
 @dataclass(slots=True)
@@ -56,12 +56,12 @@ class Compared:
         return self._accepted + self._refused
 
     @property
-    def accepted(self) -> Between:
+    def accepted(self) -> Interval:
         """The share of the second answers that were accepted; all first ones were."""
         return share_of(self._accepted, self.answers)
 
     @property
-    def agree(self) -> Between | None:
+    def agree(self) -> Interval | None:
         """The share of accepted pairs that say the same; ``None`` where none can be read."""
         return share_of(sum(self._agree), len(self._agree)) if self._agree else None
 
@@ -127,6 +127,6 @@ def _delta(pairs: Sequence[tuple[float, float]]) -> Delta | None:
     value, between = fmean(more), None
     if len(pairs) > 1:
         off = student(len(pairs) - 1) * stdev(more) / sqrt(len(pairs))
-        between = Between(value - off, value, value + off)
+        between = Interval(value - off, value, value + off)
     first, second = (fmean(of) for of in zip(*pairs, strict=True))
     return Delta(len(pairs), first, second, between)

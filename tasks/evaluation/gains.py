@@ -15,7 +15,7 @@ from typing import Any
 from tierqueue.ledger.evaluation.answers_by_tier import AnsweredItem, TierAnswer
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.learned.gain import Traits
-from tierqueue.router.learned.gain_training import Labelled
+from tierqueue.router.learned.gain_training import LabelledPair
 from tierqueue.router.learned.surrogate import surroundings
 from tierqueue.tasks.evaluation.labelled import compared, same
 
@@ -45,7 +45,7 @@ class Learned:
     """
 
     pair: Pair
-    rows: list[Labelled]
+    rows: list[LabelledPair]
     believed: int
     unsaid: int
     apart: int
@@ -102,7 +102,7 @@ class Gains:
 
     def of(self, pair: Pair) -> Learned:
         """The rows of a pair of tiers."""
-        rows: dict[tuple[str, bool] | None, list[Labelled]] = {}
+        rows: dict[tuple[str, bool] | None, list[LabelledPair]] = {}
         came: Counter[tuple[str, bool] | None] = Counter()
         believed = unsaid = simulated = 0
         for asked in self._asked.values():
@@ -118,7 +118,7 @@ class Gains:
                 unsaid += 1
                 continue
             simulated += any(one.simulated for t in pair for one, _ in asked.answers[t.value])
-            row = Labelled(self._task, asked.content, right[0], right[1], asked.traits)
+            row = LabelledPair(self._task, asked.content, right[0], right[1], asked.traits)
             rows.setdefault(asked.first, []).append(row)
         apart = _without_their_like(rows)
         return Learned(pair, _weighed(rows, came), believed, unsaid, apart, simulated)
@@ -145,7 +145,7 @@ def _accepted(asked: _Question, tier: Tier) -> Any:
     return next((one.output for one, _ in asked.answers[tier.value] if one.accepted), None)
 
 
-def _without_their_like(rows: dict[tuple[str, bool] | None, list[Labelled]]) -> int:
+def _without_their_like(rows: dict[tuple[str, bool] | None, list[LabelledPair]]) -> int:
     """Take out what was refused where nothing is known of what was accepted; returns how many."""
     alone = [
         first
@@ -156,9 +156,9 @@ def _without_their_like(rows: dict[tuple[str, bool] | None, list[Labelled]]) -> 
 
 
 def _weighed(
-    rows: Mapping[tuple[str, bool] | None, list[Labelled]],
+    rows: Mapping[tuple[str, bool] | None, list[LabelledPair]],
     came: Counter[tuple[str, bool] | None],
-) -> list[Labelled]:
+) -> list[LabelledPair]:
     """Each row with the number of items that it stands for, at a mean of one; those of evaluations
     count once.
     """

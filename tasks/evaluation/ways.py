@@ -10,7 +10,7 @@ from tierqueue.ledger.evaluation.calls import RecordedCall
 from tierqueue.ledger.job_records import RowAnswer
 from tierqueue.ledger.operations import job_rows
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.learned.certify import Between, share_of
+from tierqueue.router.learned.certify import Interval, share_of
 from tierqueue.router.lifecycle import State
 from tierqueue.tasks.evaluation.labelled import LabelledSet
 
@@ -44,7 +44,7 @@ class Way:
     rows: dict[int, Row] = field(default_factory=dict)
 
     @property
-    def right(self) -> Between:
+    def right(self) -> Interval:
         """How many rows were answered rightly; what failed is wrong."""
         return share_of(sum(row.right for row in self.rows.values()), len(self.rows))
 

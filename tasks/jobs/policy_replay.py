@@ -13,7 +13,7 @@ from tierqueue.router.item import WorkItem
 from tierqueue.router.money import NOTHING
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
-from tierqueue.router.signals import Predicted, Signals, measure
+from tierqueue.router.signals import Prediction, Signals, measure
 from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
 from tierqueue.tasks.jobs.quote import escalations
 from tierqueue.tasks.routing.answered_below.recorded import ItemsBelow
@@ -100,7 +100,7 @@ def replayed(
     policy: Policy,
     past: Mapping[str, Mapping[tuple[str, bool], CallHistory]],
     measured: Measured,
-    predicted: Mapping[str, Predicted],
+    predicted: Mapping[str, Prediction],
     below: ItemsBelow,
 ) -> Replayed:
     """Choose for each item, as at its submission, by ``policy``. ``past`` is by task type;

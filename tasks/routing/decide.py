@@ -34,12 +34,12 @@ from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
 from tierqueue.router.selection.evidence import probes
-from tierqueue.router.signals import Predicted, measure
+from tierqueue.router.signals import Prediction, measure
 from tierqueue.tasks.routing.drawn_prompts import drawn
 from tierqueue.tasks.routing.failover import unavailable
 from tierqueue.tasks.routing.measured import NOTHING_MEASURED, Measured
 
-NOTHING_PREDICTED: Mapping[str, Predicted] = {}
+NOTHING_PREDICTED: Mapping[str, Prediction] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def choose_all(
     counted: Mapping[str, Mapping[str, int]],
     known: Mapping[str, Condition] | None = None,
     measured: Measured = NOTHING_MEASURED,
-    predicted: Mapping[str, Predicted] = NOTHING_PREDICTED,
+    predicted: Mapping[str, Prediction] = NOTHING_PREDICTED,
 ) -> Chosen:
     """Choose for every item ``now`` (epoch microseconds).
 

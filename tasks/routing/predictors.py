@@ -12,7 +12,7 @@ from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.defaults import DEFAULT_BUDGET
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.policy_errors import dotted, there_is_no
-from tierqueue.router.signals import Predicted
+from tierqueue.router.signals import Prediction
 from tierqueue.tasks.submission.item_task import ItemTask
 
 
@@ -57,7 +57,7 @@ class Predictors:
 
     def predict(
         self, called: Iterable[tuple[str, str, Mapping[str, Any], str | None]]
-    ) -> dict[str, Predicted]:
+    ) -> dict[str, Prediction]:
         """What is predicted of items, by their ids; each comes with its task type, its arguments
         and who pays.
 
@@ -69,7 +69,7 @@ class Predictors:
             content = None if asked is None else arguments.get(asked.gain.argument)
             if isinstance(content, str):
                 texts.setdefault(task, {})[key] = content, self._traits(task, arguments, budget)
-        found: dict[str, Predicted] = {}
+        found: dict[str, Prediction] = {}
         for task, contents in texts.items():
             asked = self._by_task[task]
             prompts, traits = zip(*contents.values(), strict=True)
@@ -77,7 +77,7 @@ class Predictors:
             found.update(zip(contents, said, strict=True))
         return found
 
-    def of(self, task: str, arguments: Mapping[str, Any], budget: str | None) -> Predicted | None:
+    def of(self, task: str, arguments: Mapping[str, Any], budget: str | None) -> Prediction | None:
         """What is predicted of one call."""
         return self.predict([("", task, arguments, budget)]).get("")
 

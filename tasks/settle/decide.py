@@ -149,7 +149,7 @@ def _flex_refused(call: Settling, outcome: FlexRefused) -> Settlement:
     if flex is not None and item.deadline is not None:
         # Not beyond the time at which it has to go live.
         until = max(0, item.deadline - flex.least - call.now) / 1_000_000
-        again = retry.Again(min(again.delay, until))
+        again = retry.Retry(min(again.delay, until))
     return _again(call, "throttled", again, Wait.FLEX.value, cost=NOTHING, throttles_more=1)
 
 
@@ -336,13 +336,13 @@ def _with_all_its_time(call: Settling, spent: dict[str, Any]) -> Settlement:
 
 
 def _again(
-    call: Settling, outcome: str, step: retry.Again | retry.End, reason: str, **more: Any
+    call: Settling, outcome: str, step: retry.Retry | retry.End, reason: str, **more: Any
 ) -> Settlement:
     """Wait and try again, end as a dead letter, or honour a cancellation."""
     if call.cancelled:
         return cancelled(call, outcome, **more)
     match step:
-        case retry.Again(delay=delay):
+        case retry.Retry(delay=delay):
             ready_at = call.now + round(delay * 1_000_000)
             return settled(call, outcome, State.WAITING, reason=reason, ready_at=ready_at, **more)
         case retry.End(reason=end, message=message, fields=fields):

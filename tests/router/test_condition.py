@@ -16,7 +16,7 @@ from tierqueue.router.condition import (
     REFUSALS,
     Condition,
     Fault,
-    Served,
+    ServedCall,
     after,
     its_own,
     seen_in,
@@ -47,9 +47,9 @@ def fault(
     return Fault(item=item, begun=start, at=end, code=code, detail="HTTP 503", after=wait)
 
 
-def served(at: float, begun: float | None = None, item: str = "s") -> Served:
+def served(at: float, begun: float | None = None, item: str = "s") -> ServedCall:
     start = at if begun is None else begun
-    return Served(item=item, begun=round(start * SECOND), at=round(at * SECOND))
+    return ServedCall(item=item, begun=round(start * SECOND), at=round(at * SECOND))
 
 
 def down(at: float = 1.0, times: int = FAULTS, code: Trouble = "outage") -> Condition:
@@ -223,7 +223,7 @@ def played(events: list[tuple[Any, ...]]) -> tuple[Condition, int]:
     for event in events:
         now += event[0]
         if len(event) == 3:
-            condition = after(condition, Served(item=event[1], begun=now - event[2], at=now))
+            condition = after(condition, ServedCall(item=event[1], begun=now - event[2], at=now))
         else:
             _, item, code, wait, draw, took = event
             told = {"code": code, "detail": "x", "after": wait, "draw": draw}
@@ -245,7 +245,7 @@ def test_whatever_happened_one_call_that_begins_later_and_is_served_clears_it(
 ) -> None:
     condition, now = played(events)
     later = max(now, condition.until or 0) + 1
-    cleared = after(condition, Served(item="s", begun=later, at=later + 1))
+    cleared = after(condition, ServedCall(item="s", begun=later, at=later + 1))
     assert cleared == Condition(deployment="d", served_at=later + 1)
 
 
@@ -289,7 +289,7 @@ def test_bills_that_cannot_be_true_and_other_models_are_the_deployments_fault(
     outcome: Outcome, code: Trouble | None
 ) -> None:
     seen = seen_in(outcome, "i", 0, SECOND, 0.0)
-    assert isinstance(seen, Fault | Served)
+    assert isinstance(seen, Fault | ServedCall)
     assert (seen.code if isinstance(seen, Fault) else None) == code
 
 

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from tierqueue.router.escalation import Onward, after_rejection, onward, rank_after
+from tierqueue.router.escalation import Escalation, after_rejection, onward, rank_after
 from tierqueue.router.item import TIERS, Sensitivity, Tier
 from tierqueue.router.policy.policy import Policy, parse_policy
 
@@ -112,7 +112,7 @@ def test_only_what_was_too_large_goes_to_another_of_the_tier(
     policy = _two_open(window)
     first = policy.deployments["first"]
     step = _onward(first, reason, (), {}, policy, may_climb=True)
-    assert step == (Onward(reason, {"first": reason}) if beside else None)
+    assert step == (Escalation(reason, {"first": reason}) if beside else None)
 
 
 def test_where_a_routing_stage_asks_the_same_one_again_it_goes_up_the_tiers() -> None:
@@ -121,4 +121,4 @@ def test_where_a_routing_stage_asks_the_same_one_again_it_goes_up_the_tiers() ->
     assert _onward(first, "too_large", (), {"first": "too_large"}, policy, may_climb=True) is None
     gone = {"gone from the policy": "too_large"}
     step = _onward(first, "too_large", (), gone, policy, may_climb=False)
-    assert step == Onward("too_large", {**gone, "first": "too_large"})
+    assert step == Escalation("too_large", {**gone, "first": "too_large"})

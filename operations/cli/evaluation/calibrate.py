@@ -15,7 +15,7 @@ from tierqueue.operations.cli.output.printing import say as say_line
 from tierqueue.router.errors import InvalidItem
 
 if TYPE_CHECKING:
-    from tierqueue.router.learned.certify import Certified, Uncertified
+    from tierqueue.router.learned.certify import Certificate, NoCertificate
 
 _SHARE = click.FloatRange(0, 0.5, min_open=True)
 
@@ -41,7 +41,7 @@ def calibrate(task: str, alpha: float, delta: float, most: int, as_json: bool) -
     says what it would take.
     """
     from tierqueue.ledger.evaluation import labels
-    from tierqueue.router.learned.certify import Certified
+    from tierqueue.router.learned.certify import Certificate
     from tierqueue.router.learned.thresholds import calibrated
 
     task = task_named(task).name
@@ -56,15 +56,15 @@ def calibrate(task: str, alpha: float, delta: float, most: int, as_json: bool) -
         emit([_as_dict(name, sizes[name], one) for name, one in found.items()])
     else:
         _print(task, sizes, found)
-    if not any(isinstance(one, Certified) for one in found.values()):
+    if not any(isinstance(one, Certificate) for one in found.values()):
         raise click.exceptions.Exit(1)
 
 
-def _as_dict(name: str, judged: int, found: Certified | Uncertified) -> dict[str, Any]:
-    from tierqueue.router.learned.certify import Uncertified
+def _as_dict(name: str, judged: int, found: Certificate | NoCertificate) -> dict[str, Any]:
+    from tierqueue.router.learned.certify import NoCertificate
 
     told: dict[str, Any] = {"deployment": name, "judged": judged}
-    if isinstance(found, Uncertified):
+    if isinstance(found, NoCertificate):
         return {**told, "certified": False, "why": found.why, "takes": found.takes}
     return {
         **told,
@@ -78,8 +78,8 @@ def _as_dict(name: str, judged: int, found: Certified | Uncertified) -> dict[str
     }
 
 
-def _print(task: str, sizes: dict[str, int], found: dict[str, Certified | Uncertified]) -> None:
-    from tierqueue.router.learned.certify import Certified, Uncertified
+def _print(task: str, sizes: dict[str, int], found: dict[str, Certificate | NoCertificate]) -> None:
+    from tierqueue.router.learned.certify import Certificate, NoCertificate
 
     table(
         [
@@ -100,12 +100,12 @@ def _print(task: str, sizes: dict[str, int], found: dict[str, Certified | Uncert
                 f"{one.bound:.1%}",
             )
             for name, one in found.items()
-            if isinstance(one, Certified)
+            if isinstance(one, Certificate)
         ],
         empty="no confidence can be certified",
     )
     for name, one in found.items():
-        if isinstance(one, Uncertified):
+        if isinstance(one, NoCertificate):
             paragraph("", f"{name} cannot be certified: {one.why}. {one.takes}")
     if not found:
         paragraph(

@@ -23,7 +23,7 @@ from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.router.learned.certify import Between
+    from tierqueue.router.learned.certify import Interval
     from tierqueue.tasks.evaluation.comparing import Compared, Delta
 
 
@@ -74,7 +74,7 @@ def _as_dict(one: Compared) -> dict[str, Any]:
     }
 
 
-def _share(found: Between | None) -> dict[str, float] | None:
+def _share(found: Interval | None) -> dict[str, float] | None:
     return None if found is None else {k: round(v, 6) for k, v in asdict(found).items()}
 
 

@@ -15,7 +15,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.router.item import Tier
-    from tierqueue.router.learned.gain_trial import Trial
+    from tierqueue.router.learned.gain_trial import GainTrial
     from tierqueue.tasks.evaluation.gains import Gains, Learned, Pair
     from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -40,7 +40,7 @@ def train_predictor(
     to be better than chance; else say why not, and what it takes, with exit 1.
     """
     from tierqueue.ledger.evaluation.answers_by_tier import answered
-    from tierqueue.router.learned.gain_training import Compared, train
+    from tierqueue.router.learned.gain_training import TierPair, train
     from tierqueue.router.learned.gain_trial import LEAST, tried
     from tierqueue.tasks.evaluation.gains import Gains
 
@@ -68,7 +68,7 @@ def train_predictor(
             f" {trial.low:.3f} and {trial.high:.3f}, of which chance reaches 0.5"
         )
         _refuse(why, f"more items may show more; {_takes(learned)}", learned, as_json)
-    content = train(learned.rows, Compared(*pair, argument))
+    content = train(learned.rows, TierPair(*pair, argument))
     try:
         Path(out).write_bytes(content)
     except OSError as error:
@@ -117,7 +117,7 @@ def _refuse(why: str, takes: str, learned: Learned | None, as_json: bool) -> NoR
 
 
 def _print(
-    task: str, out: str, content: bytes, learned: Learned, trial: Trial, as_json: bool
+    task: str, out: str, content: bytes, learned: Learned, trial: GainTrial, as_json: bool
 ) -> None:
     digest, (low, high) = sha256(content).hexdigest(), learned.pair
     if as_json:

@@ -15,7 +15,7 @@ from tierqueue.operations.cli.output.simulated import say_among
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.prompts import PromptResults
-    from tierqueue.router.learned.certify import Between
+    from tierqueue.router.learned.certify import Interval
 
 _Z = 1.96
 """Deviations of a mean within which the true one lies at 95 %."""
@@ -79,7 +79,7 @@ def _row(one: PromptResults) -> tuple[str, ...]:
     )
 
 
-def _between(one: Between) -> str:
+def _between(one: Interval) -> str:
     return f"{one.low:.1%} to {one.high:.1%}"
 
 

@@ -24,9 +24,9 @@ from tierqueue.router.item import TIERS, Tier
 
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
-    from tierqueue.router.learned.certify import Uncertified
+    from tierqueue.router.learned.certify import NoCertificate
     from tierqueue.router.learned.embedding import Embedding
-    from tierqueue.router.learned.surrogate_training import Answer, Calibrated
+    from tierqueue.router.learned.surrogate_training import CalibratedBounds, TrainingAnswer
     from tierqueue.tasks.submission.item_task import ItemTask
 
 _SHARE = click.FloatRange(0, 0.5, min_open=True)
@@ -43,7 +43,7 @@ class _Learned:
     """Answers to calls that differ in their text alone; ``others`` were to other calls."""
 
     surroundings: str
-    answers: list[Answer]
+    answers: list[TrainingAnswer]
     others: int
 
 
@@ -106,9 +106,9 @@ def train(
     refused below), where feedback, reviews or a labelled set say what is right. It is tried on
     items that do not train it. Exit 1, and nothing written, where it is not better than chance.
     """
-    from tierqueue.router.learned.certify import Uncertified
-    from tierqueue.router.learned.surrogate import Promise
-    from tierqueue.router.learned.surrogate_training import Purpose, calibrate, written
+    from tierqueue.router.learned.certify import NoCertificate
+    from tierqueue.router.learned.surrogate import Guarantee
+    from tierqueue.router.learned.surrogate_training import SurrogateScope, calibrate, written
     from tierqueue.router.learned.surrogate_training import train as fit
 
     _needs_the_extra()
@@ -125,12 +125,12 @@ def train(
     with opened() as ledger:
         learned = _read(ledger, kind, argument, most)
     trained = fit(learned.answers, embedding=held)
-    if isinstance(trained, Uncertified):
+    if isinstance(trained, NoCertificate):
         _refuse(trained, as_json)
-    found = calibrate(trained, Promise(alpha, delta))
-    if isinstance(found, Uncertified):
+    found = calibrate(trained, Guarantee(alpha, delta))
+    if isinstance(found, NoCertificate):
         _refuse(found, as_json)
-    purpose = Purpose(task, argument, learned.surroundings)
+    purpose = SurrogateScope(task, argument, learned.surroundings)
     content = written(trained.linear, purpose, found)
     try:
         Path(out).write_bytes(content)
@@ -190,16 +190,16 @@ def _kind(task: str, argument: str) -> ItemTask[..., Any]:
 def _read(ledger: Ledger, kind: ItemTask[..., Any], argument: str, most: int) -> _Learned:
     from tierqueue.ledger.operations.accepted import accepted
     from tierqueue.router.learned.surrogate import surroundings
-    from tierqueue.router.learned.surrogate_training import Answer
+    from tierqueue.router.learned.surrogate_training import TrainingAnswer
 
-    found: dict[str, list[Answer]] = {}
+    found: dict[str, list[TrainingAnswer]] = {}
     with ledger.read() as connection:
         for row in accepted(connection, kind.name, most):
             label = row.output.get("label") if isinstance(row.output, dict) else None
             content = row.arguments.get(argument)
             if isinstance(label, str) and isinstance(content, str):
                 here = surroundings(row.arguments, argument, kind.prompt_version)
-                found.setdefault(here, []).append(Answer(content, label))
+                found.setdefault(here, []).append(TrainingAnswer(content, label))
     counted = Counter({here: len(answers) for here, answers in found.items()})
     if not counted:
         return _Learned("", [], 0)
@@ -207,7 +207,7 @@ def _read(ledger: Ledger, kind: ItemTask[..., Any], argument: str, most: int) ->
     return _Learned(here, found[here], counted.total() - size)
 
 
-def _refuse(found: Uncertified, as_json: bool) -> NoReturn:
+def _refuse(found: NoCertificate, as_json: bool) -> NoReturn:
     if as_json:
         emit({"certified": False, "why": found.why, "takes": found.takes})
     else:
@@ -221,7 +221,7 @@ def _print(
     content: bytes,
     embedding: str | None,
     learned: _Learned,
-    found: Calibrated,
+    found: CalibratedBounds,
     as_json: bool,
 ) -> None:
     digest, trial = sha256(content).hexdigest(), found.certificate.trial

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tierqueue.ledger.session import Transaction
     from tierqueue.router.policy.policy import Policy
-    from tierqueue.router.signals import Predicted
+    from tierqueue.router.signals import Prediction
     from tierqueue.tasks.jobs.policy_replay import Replayed
 
 MOST = 20_000
@@ -55,7 +55,7 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
         for one in items
         if predictors.wants(one.item.task) or below.first.wants(one.item.task)
     ]
-    predicted: dict[str, Predicted] = {}
+    predicted: dict[str, Prediction] = {}
     for part in (wanted[at : at + _READ] for at in range(0, len(wanted), _READ)):
         arguments = routes.arguments(connection, [item.id for item in part])
         read = [item for item in part if item.id in arguments]

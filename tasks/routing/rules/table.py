@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.policy.defaults import RuleTable
 from tierqueue.router.policy.policy_errors import complaint, dotted, placed, there_is_no
-from tierqueue.router.rules.matching import Listed, Phrases, key_of, words_of
+from tierqueue.router.rules.matching import AnswerTable, Phrases, key_of, words_of
 from tierqueue.tasks.routing.below import form_of
 from tierqueue.tasks.routing.rules.task_types import not_declared
 from tierqueue.tasks.submission.item_task import ItemTask
@@ -31,7 +31,7 @@ class Read:
     stored and all but the one that is looked at, of the calls they are for.
     """
 
-    match: Listed | Phrases
+    match: AnswerTable | Phrases
     others: Mapping[str, Any]
 
 
@@ -170,7 +170,7 @@ def _listed(kind: ItemTask, stated: RuleTable, content: str) -> Read:
         lines[key] = line
     if fitting is None:
         raise _Wrong(f"{file}: has no rows below its first line")
-    return Read(Listed(answers), fitting.others)
+    return Read(AnswerTable(answers), fitting.others)
 
 
 def _key(row: Sequence[str], lines: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from tests.ledger.placed import place
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.in_force.conditions import Change
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.condition import FAULTS, Condition, Fault, Served
+from tierqueue.router.condition import FAULTS, Condition, Fault, ServedCall
 from tierqueue.router.lifecycle import State
 
 SECOND = 1_000_000
@@ -24,7 +24,7 @@ DOWN = [
 ]
 
 
-def noted(ledger: Ledger, *events: Served | Fault, deployment: str = "house") -> Change:
+def noted(ledger: Ledger, *events: ServedCall | Fault, deployment: str = "house") -> Change:
     with ledger.write() as connection:
         [change] = conditions.note(connection, {deployment: events})
     return change
@@ -44,7 +44,7 @@ def test_what_is_noted_is_what_every_process_reads(ledger: Ledger) -> None:
     assert change.before == Condition(deployment="house")
     assert change.now.unavailable
     assert read(ledger) == {"house": change.now}
-    cleared = noted(ledger, Served(item="s", begun=60 * SECOND, at=61 * SECOND))
+    cleared = noted(ledger, ServedCall(item="s", begun=60 * SECOND, at=61 * SECOND))
     assert cleared.before == change.now
     assert read(ledger) == {"house": Condition(deployment="house", served_at=61 * SECOND)}
 
@@ -79,7 +79,7 @@ def test_somebody_is_told_once_and_once_of_its_end(ledger: Ledger) -> None:
     noted(ledger, *DOWN)
     with ledger.write() as connection:
         assert [conditions.note_notified(connection, "house", at) for at in (7, 8)] == [True, False]
-    noted(ledger, Served(item="s", begun=60 * SECOND, at=61 * SECOND))
+    noted(ledger, ServedCall(item="s", begun=60 * SECOND, at=61 * SECOND))
     with ledger.write() as connection:
         assert [conditions.note_notified(connection, "house", None) for _ in range(2)] == [
             True,

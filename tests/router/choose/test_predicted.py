@@ -9,15 +9,17 @@ from tests.router.specs import FRONTIER, OPEN, a_spec, an_item, policy_of
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import Tier
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.signals import LEAST, Predicted
+from tierqueue.router.signals import LEAST, Prediction
 
 
-def said(right: float, above: float, rescued: float = 0.5, mistake: int | None = None) -> Predicted:
+def said(
+    right: float, above: float, rescued: float = 0.5, mistake: int | None = None
+) -> Prediction:
     cost = None if mistake is None else NanoUSD(mistake)
-    return Predicted("gain-1", OPEN, FRONTIER, right, above, rescued, cost)
+    return Prediction("gain-1", OPEN, FRONTIER, right, above, rescued, cost)
 
 
-def taken(predicted: Predicted) -> str:
+def taken(predicted: Prediction) -> str:
     signals = replace(SIGNALS, predicted=predicted)
     return route_to(choose(an_item(), signals, policy_of([CHEAP, BEST]), Conditions(0))).deployment
 

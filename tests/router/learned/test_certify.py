@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierqueue.router.learned.certify import (
-    Certified,
-    Trial,
-    Uncertified,
+    Certificate,
+    NoCertificate,
+    ThresholdTrial,
     among_kept,
     certify,
     fewest_rows,
@@ -48,9 +48,13 @@ def test_the_bound_is_where_the_tail_meets_delta(rows: int, data: st.DataObject)
 
 
 def test_the_sequence_ends_at_its_first_failure_whatever_comes_later() -> None:
-    trials = [Trial(0.9, 100, 0), Trial(0.5, 200, 60), Trial(0.1, 2_000, 3)]
+    trials = [
+        ThresholdTrial(0.9, 100, 0),
+        ThresholdTrial(0.5, 200, 60),
+        ThresholdTrial(0.1, 2_000, 3),
+    ]
     found = certify(trials, 0.05, 0.1)
-    assert isinstance(found, Certified)
+    assert isinstance(found, Certificate)
     assert (found.threshold, found.trial.rows) == (0.9, 100)
     assert found.bound < 0.05
 
@@ -58,9 +62,9 @@ def test_the_sequence_ends_at_its_first_failure_whatever_comes_later() -> None:
 def test_what_is_kept_is_counted_from_strict_to_loose() -> None:
     scores, wrong = [0.9, 0.8, 0.8, 0.1], [False, True, False, True]
     assert among_kept(scores, wrong, [0.1, 0.8, 0.95]) == [
-        Trial(0.95, 0, 0),
-        Trial(0.8, 3, 1),
-        Trial(0.1, 4, 2),
+        ThresholdTrial(0.95, 0, 0),
+        ThresholdTrial(0.8, 3, 1),
+        ThresholdTrial(0.1, 4, 2),
     ]
     assert [trial.rows for trial in over_all(scores, wrong, [0.8, 0.1])] == [4, 4]
 
@@ -69,16 +73,16 @@ def test_what_is_kept_is_counted_from_strict_to_loose() -> None:
     ("trials", "why", "takes"),
     [
         ([], "keeps 0 rows, and 45", "times as many rows"),
-        ([Trial(0.9, 20, 0)], "keeps 20 rows, and 45", "3 times as many rows"),
-        ([Trial(0.9, 100, 4)], "too few", "times as many rows"),
-        ([Trial(0.9, 100, 9)], "9 of 100 are wrong", "More rows alone will not help"),
+        ([ThresholdTrial(0.9, 20, 0)], "keeps 20 rows, and 45", "3 times as many rows"),
+        ([ThresholdTrial(0.9, 100, 4)], "too few", "times as many rows"),
+        ([ThresholdTrial(0.9, 100, 9)], "9 of 100 are wrong", "More rows alone will not help"),
     ],
 )
 def test_what_cannot_be_certified_says_why_and_what_it_would_take(
-    trials: list[Trial], why: str, takes: str
+    trials: list[ThresholdTrial], why: str, takes: str
 ) -> None:
     found = certify(trials, 0.05, 0.1)
-    assert isinstance(found, Uncertified)
+    assert isinstance(found, NoCertificate)
     assert why in found.why
     assert takes in found.takes
 
@@ -92,11 +96,11 @@ def test_the_promise_is_broken_no_more_often_than_delta() -> None:
         # Of the rows that score at least t, the mean chance to be wrong is (1 - t) / 5.
         wrong = [random.random() < 0.4 * (1 - score) for score in scores]
         found = certify(among_kept(scores, wrong, thresholds), alpha, delta)
-        broken += isinstance(found, Certified) and (1 - found.threshold) / 5 > alpha
+        broken += isinstance(found, Certificate) and (1 - found.threshold) / 5 > alpha
     assert broken / runs <= delta + 3 * (delta * (1 - delta) / runs) ** 0.5
 
 
 @pytest.mark.parametrize(("alpha", "delta"), [(0.0, 0.1), (1.0, 0.1), (0.1, 0.0), (0.1, 1.0)])
 def test_a_promise_of_nothing_or_everything_is_refused(alpha: float, delta: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
-        certify([Trial(0.5, 10, 0)], alpha, delta)
+        certify([ThresholdTrial(0.5, 10, 0)], alpha, delta)

@@ -8,17 +8,17 @@ import pytest
 from tierqueue.router.errors import InvalidArtefact
 from tierqueue.router.learned import artefact
 from tierqueue.router.learned.gain import Gain, Traits
-from tierqueue.router.learned.gain_training import Labelled, train
+from tierqueue.router.learned.gain_training import LabelledPair, train
 
 
-def rows() -> list[Labelled]:
+def rows() -> list[LabelledPair]:
     """Sums need the expensive tier where they are long; greetings never do."""
     made = []
     for number in range(300):
         long = number % 3 == 0
         what = f"integrate x^{number} over the unit ball" if long else f"add {number} and 3"
-        made.append(Labelled("sum", what, not long, expensive_right=True))
-        made.append(Labelled("greeting", f"good morning number {number}", True, True))
+        made.append(LabelledPair("sum", what, not long, expensive_right=True))
+        made.append(LabelledPair("greeting", f"good morning number {number}", True, True))
     return made
 
 
@@ -106,7 +106,9 @@ def test_who_pays_and_by_which_template_it_is_asked_is_learned_too() -> None:
         tenant, template = ("acme", "beta")[number % 2], ("short", "long")[number // 2 % 2]
         hard = tenant == "acme" and template == "long"
         traits = Traits(tenant, template)
-        made.append(Labelled("sum", f"add {number}", not hard, expensive_right=True, traits=traits))
+        made.append(
+            LabelledPair("sum", f"add {number}", not hard, expensive_right=True, traits=traits)
+        )
     gain = Gain.load(train(made))
     asked = [Traits("acme", "long"), Traits("beta", "short"), Traits("gamma"), Traits()]
     hard_one, cheap, unknown, none = gain.chances("sum", ["add 7"] * 4, asked)
@@ -120,7 +122,7 @@ def test_who_pays_and_by_which_template_it_is_asked_is_learned_too() -> None:
 def test_a_language_is_learned_where_it_tells() -> None:
     said = {"de": "ich habe die Karte nicht und das ist {}", "en": "I have the card and it is {}"}
     made = [
-        Labelled("t", text.format(number), spoken == "en", expensive_right=True)
+        LabelledPair("t", text.format(number), spoken == "en", expensive_right=True)
         for number in range(100)
         for spoken, text in said.items()
     ]
@@ -129,8 +131,8 @@ def test_a_language_is_learned_where_it_tells() -> None:
 
 
 def test_a_row_counts_for_as_many_items_as_it_stands_for() -> None:
-    hard = [Labelled("t", "a text", False, expensive_right=True)] * 10
-    easy = [Labelled("t", "a text", True, expensive_right=True)] * 10
+    hard = [LabelledPair("t", "a text", False, expensive_right=True)] * 10
+    easy = [LabelledPair("t", "a text", True, expensive_right=True)] * 10
     once = Gain.load(train([*hard, *easy])).predict("t", "a text")
     heavy = [replace(row, weight=9.0) for row in easy]
     assert once == pytest.approx(0.5, abs=0.01)

@@ -9,13 +9,19 @@ import pytest
 from tests.tiny_embedding import NUMBERS, TOKENIZER
 from tierqueue.router.errors import InvalidArtefact
 from tierqueue.router.learned import artefact, text
-from tierqueue.router.learned.certify import Certified, Trial, Uncertified
+from tierqueue.router.learned.certify import Certificate, NoCertificate, ThresholdTrial
 from tierqueue.router.learned.embedding import Embedding
-from tierqueue.router.learned.surrogate import Bounds, Linear, Promise, Surrogate, surroundings
+from tierqueue.router.learned.surrogate import (
+    Guarantee,
+    GuessBounds,
+    Linear,
+    Surrogate,
+    surroundings,
+)
 from tierqueue.router.learned.surrogate_training import (
-    Answer,
-    Calibrated,
-    Purpose,
+    CalibratedBounds,
+    SurrogateScope,
+    TrainingAnswer,
     calibrate,
     train,
     written,
@@ -27,18 +33,20 @@ SAID = {
     "login": ("I cannot log in, it says {}", "the app says {} at login", "login {} again"),
 }
 THINGS = ("declined", "lost", "not", "pending", "wrong", "blocked", "failed", "late", "broken")
-PROMISE = Promise(0.1, 0.1)
-PURPOSE = Purpose("tierqueue.classify", "text", "same")
+PROMISE = Guarantee(0.1, 0.1)
+PURPOSE = SurrogateScope("tierqueue.classify", "text", "same")
 
 
-def answers(count: int, wrong: float = 0.0) -> list[Answer]:
+def answers(count: int, wrong: float = 0.0) -> list[TrainingAnswer]:
     """So many answers, of which a share is wrong at random."""
     random, labels = Random(5), sorted(SAID)
     made = []
     for number in range(count):
         label = random.choice(labels)
         content = random.choice(SAID[label]).format(random.choice(THINGS)) + f" {number}"
-        made.append(Answer(content, random.choice(labels) if random.random() < wrong else label))
+        made.append(
+            TrainingAnswer(content, random.choice(labels) if random.random() < wrong else label)
+        )
     return made
 
 
@@ -46,9 +54,9 @@ def answers(count: int, wrong: float = 0.0) -> list[Answer]:
 def content() -> bytes:
     """A certified surrogate of three labels."""
     trained = train(answers(800))
-    assert not isinstance(trained, Uncertified)
+    assert not isinstance(trained, NoCertificate)
     calibrated = calibrate(trained, PROMISE)
-    assert not isinstance(calibrated, Uncertified)
+    assert not isinstance(calibrated, NoCertificate)
     assert calibrated.covered > 0.8
     return written(trained.linear, PURPOSE, calibrated)
 
@@ -71,15 +79,15 @@ def test_it_defers_what_is_unlike_its_training(content: bytes, foreign: str) -> 
 
 def test_the_same_answers_train_the_same_surrogate(content: bytes) -> None:
     trained = train(answers(800))
-    assert not isinstance(trained, Uncertified)
+    assert not isinstance(trained, NoCertificate)
     calibrated = calibrate(trained, PROMISE)
-    assert not isinstance(calibrated, Uncertified)
+    assert not isinstance(calibrated, NoCertificate)
     assert written(trained.linear, PURPOSE, calibrated) == content
 
 
 def test_what_answers_is_what_was_certified_to_the_last_bit(content: bytes) -> None:
     trained = train(answers(800))
-    assert not isinstance(trained, Uncertified)
+    assert not isinstance(trained, NoCertificate)
     loaded = Surrogate.load(content).linear
     assert (loaded.weights == trained.linear.weights).all()
     assert (loaded.centres == trained.linear.centres).all()
@@ -87,9 +95,9 @@ def test_what_answers_is_what_was_certified_to_the_last_bit(content: bytes) -> N
 
 def test_answers_at_random_are_never_certified() -> None:
     trained = train(answers(800, wrong=1.0))
-    assert not isinstance(trained, Uncertified)
+    assert not isinstance(trained, NoCertificate)
     found = calibrate(trained, PROMISE)
-    assert isinstance(found, Uncertified)
+    assert isinstance(found, NoCertificate)
     assert "More rows alone will not help" in found.takes
 
 
@@ -98,16 +106,19 @@ def test_answers_at_random_are_never_certified() -> None:
     [
         ([], "0 accepted answers"),
         (answers(150), "150 accepted answers"),
-        ([Answer(f"text {number}", "one") for number in range(300)], "1 different labels"),
+        ([TrainingAnswer(f"text {number}", "one") for number in range(300)], "1 different labels"),
         (
-            [Answer(f"text {number}", "two" if number == 7 else "one") for number in range(300)],
+            [
+                TrainingAnswer(f"text {number}", "two" if number == 7 else "one")
+                for number in range(300)
+            ],
             "have one label",
         ),
     ],
 )
-def test_what_cannot_be_learned_is_said(given: list[Answer], why: str) -> None:
+def test_what_cannot_be_learned_is_said(given: list[TrainingAnswer], why: str) -> None:
     found = train(given)
-    assert isinstance(found, Uncertified)
+    assert isinstance(found, NoCertificate)
     assert why in found.why
     assert found.takes.startswith("It takes")
 
@@ -115,7 +126,7 @@ def test_what_cannot_be_learned_is_said(given: list[Answer], why: str) -> None:
 def test_two_labels_are_enough() -> None:
     two = [answer for answer in answers(1_200) if answer.label != "login"]
     trained = train(two)
-    assert not isinstance(trained, Uncertified)
+    assert not isinstance(trained, NoCertificate)
     assert trained.linear.labels == ("card", "transfer")
     assert trained.linear.guess("the transfer has not arrived").label == "transfer"
 
@@ -147,9 +158,9 @@ def tiny() -> Embedding:
 def embedded(tiny: Embedding) -> bytes:
     """A surrogate of the same answers that looks at it too."""
     trained = train(answers(800), embedding=tiny)
-    assert not isinstance(trained, Uncertified)
+    assert not isinstance(trained, NoCertificate)
     calibrated = calibrate(trained, PROMISE)
-    assert not isinstance(calibrated, Uncertified)
+    assert not isinstance(calibrated, NoCertificate)
     assert calibrated.covered > 0.8
     loaded = Surrogate.load(written(trained.linear, PURPOSE, calibrated), embedding=tiny).linear
     assert (loaded.weights == trained.linear.weights).all()
@@ -208,9 +219,9 @@ def test_a_surrogate_of_n_grams_alone_is_written_and_guesses_as_it_always_did() 
     made = rows.reshape(text.WIDTH, 2).astype(np.float32)
     ones, nothing = np.ones(text.WIDTH, np.float32), np.zeros(2, np.float32)
     linear = Linear(("a", "b"), ones, made, nothing, made)
-    certificate = Certified(Trial(0.5, 100, 1), 0.05, 0.05, 0.04)
-    calibrated = Calibrated(Bounds(0.5, -1000.0, -1000.0), certificate, 0.5)
-    found = written(linear, Purpose("t", "text", "same"), calibrated)
+    certificate = Certificate(ThresholdTrial(0.5, 100, 1), 0.05, 0.05, 0.04)
+    calibrated = CalibratedBounds(GuessBounds(0.5, -1000.0, -1000.0), certificate, 0.5)
+    found = written(linear, SurrogateScope("t", "text", "same"), calibrated)
     assert sha256(found).hexdigest() == (
         "c4f3c4bb4cd93c429d964a40bd189eeba02ff90b252a839058dd7c9a8e851e56"
     )

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from tierqueue.router.learned.certify import Certified, Uncertified
+from tierqueue.router.learned.certify import Certificate, NoCertificate
 from tierqueue.router.learned.thresholds import calibrated
 
 
@@ -21,7 +21,7 @@ def test_a_promise_is_broken_no_more_often_than_it_says() -> None:
     random, broken, certified = Random(3), 0, 0
     for _ in range(200):
         found = calibrated(*judged(random, 600), 0.10, 0.10)
-        if isinstance(found, Certified):
+        if isinstance(found, Certificate):
             certified += 1
             broken += share_wrong(found.threshold) > 0.10
     assert certified > 150
@@ -30,25 +30,25 @@ def test_a_promise_is_broken_no_more_often_than_it_says() -> None:
 
 def test_of_right_answers_any_confidence_will_do() -> None:
     found = calibrated([0.2, 0.9] * 50, [False] * 100, 0.05, 0.10)
-    assert isinstance(found, Certified)
+    assert isinstance(found, Certificate)
     assert (found.threshold, found.trial.rows) == (0.0, 100)
 
 
 def test_what_cannot_be_certified_says_what_it_would_take() -> None:
     few = calibrated([0.9] * 20, [False] * 20, 0.05, 0.10)
-    assert isinstance(few, Uncertified)
+    assert isinstance(few, NoCertificate)
     assert "20 rows" in few.why
     assert "times as many rows" in few.takes
     bad = calibrated([0.9] * 200, [True] * 200, 0.05, 0.10)
-    assert isinstance(bad, Uncertified)
+    assert isinstance(bad, NoCertificate)
     assert "More rows alone will not help" in bad.takes
-    assert isinstance(calibrated([], [], 0.05, 0.10), Uncertified)
+    assert isinstance(calibrated([], [], 0.05, 0.10), NoCertificate)
 
 
 def test_which_thresholds_are_tried_does_not_depend_on_what_is_wrong() -> None:
     confidences = [number / 400 for number in range(400)]
     found = calibrated(confidences, [number < 160 for number in range(400)], 0.05, 0.10)
     other = calibrated(confidences, [number < 170 for number in range(400)], 0.05, 0.10)
-    assert isinstance(found, Certified)
-    assert isinstance(other, Certified)
+    assert isinstance(found, Certificate)
+    assert isinstance(other, Certificate)
     assert found.threshold <= other.threshold

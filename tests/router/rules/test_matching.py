@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierqueue.router.rules.matching import Listed, Phrases, key_of, words_of
+from tierqueue.router.rules.matching import AnswerTable, Phrases, key_of, words_of
 
 PHRASES = Phrases(
     {
@@ -44,7 +44,7 @@ def test_a_phrase_matches_its_words_one_after_the_other_and_two_labels_none(
 
 
 def test_a_table_matches_whole_texts_in_capitals_and_other_spaces_too() -> None:
-    listed = Listed({key_of("Straße 5, Köln"): "here"})
+    listed = AnswerTable({key_of("Straße 5, Köln"): "here"})
     assert listed.answer("  STRASSE 5,\tKo\u0308ln\n") == "here"
     assert listed.answer("Straße 5 Köln") is None
     assert listed.answer("Straße 5, Köln.") is None

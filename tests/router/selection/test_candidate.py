@@ -9,7 +9,7 @@ from tierqueue.router.item import Sensitivity
 from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.selection.candidate import (
     Candidate,
-    Paying,
+    PayingBudget,
     candidates_of,
     highest,
     limited,
@@ -25,7 +25,9 @@ def a_candidate(more: str = "", **stated: object) -> Candidate:
     return found
 
 
-def refused(candidate: Candidate, inputs: int, outputs: int, paying: Paying | None = None) -> str:
+def refused(
+    candidate: Candidate, inputs: int, outputs: int, paying: PayingBudget | None = None
+) -> str:
     refusal = over_window(candidate, inputs, outputs, paying)
     return "" if refusal is None else refusal.rule
 
@@ -61,7 +63,7 @@ def test_what_an_operator_chose_stands_in_place_of_the_policys_limit() -> None:
 def test_a_budget_that_allows_less_in_a_minute_refuses_and_says_so(
     key: str, fits: tuple[int, int], more: tuple[int, int]
 ) -> None:
-    paying = Paying("acme", Limits.model_validate({key: 100}))
+    paying = PayingBudget("acme", Limits.model_validate({key: 100}))
     candidate = a_candidate()
     assert over_window(candidate, *fits, paying) is None
     refusal = over_window(candidate, *more, paying)

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tierqueue.router.item import Tier
-from tierqueue.router.learned.gain_training import Compared, Labelled, train
+from tierqueue.router.learned.gain_training import LabelledPair, TierPair, train
 from tierqueue.router.policy.policy import Policy, parse_policy
 
 TASK = "tierqueue.complete"
@@ -46,8 +46,8 @@ def content() -> bytes:
     for number in range(300):
         hard = number % 3 == 0
         what = f"integrate x^{number} over the unit ball" if hard else f"add {number} and 3"
-        rows.append(Labelled(TASK, what, not hard, expensive_right=True))
-    return train(rows, Compared(Tier.OPEN_WEIGHT, Tier.FRONTIER, "prompt"))
+        rows.append(LabelledPair(TASK, what, not hard, expensive_right=True))
+    return train(rows, TierPair(Tier.OPEN_WEIGHT, Tier.FRONTIER, "prompt"))
 
 
 def text(folder: Path, more: str = "", task: str = TASK, sha: str | None = None) -> str:

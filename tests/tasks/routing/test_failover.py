@@ -11,7 +11,7 @@ from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.condition import Condition, Fault, Served
+from tierqueue.router.condition import Condition, Fault, ServedCall
 from tierqueue.router.item import Tier
 from tierqueue.router.outcome import Trouble
 from tierqueue.router.policy.policy import Policy, parse_policy
@@ -121,7 +121,7 @@ def serves(ledger: Ledger, deployment: str) -> None:
     with ledger.write() as connection:
         condition = conditions.by_deployment(connection)[deployment]
         at = max(database_now(connection), condition.until or 0)
-        conditions.note(connection, {deployment: [Served(item="x", begun=at, at=at + 1)]})
+        conditions.note(connection, {deployment: [ServedCall(item="x", begun=at, at=at + 1)]})
 
 
 def known(ledger: Ledger, deployment: str) -> Condition:

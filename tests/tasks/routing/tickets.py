@@ -6,12 +6,12 @@ from pathlib import Path
 from random import Random
 
 from tests.tiny_embedding import FOLDER
-from tierqueue.router.learned.certify import Uncertified
+from tierqueue.router.learned.certify import NoCertificate
 from tierqueue.router.learned.embedding import Embedding
-from tierqueue.router.learned.surrogate import Promise, surroundings
+from tierqueue.router.learned.surrogate import Guarantee, surroundings
 from tierqueue.router.learned.surrogate_training import (
-    Answer,
-    Purpose,
+    SurrogateScope,
+    TrainingAnswer,
     calibrate,
     train,
     written,
@@ -65,13 +65,13 @@ def content(embedding: Embedding | None = None) -> bytes:
     for number in range(600):
         label = random.choice(LABELS)
         said = random.choice(_SAID[label]).format(random.choice(_THINGS))
-        answers.append(Answer(f"{said} {number}", label))
+        answers.append(TrainingAnswer(f"{said} {number}", label))
     here = surroundings(arguments(""), "text", classify.prompt_version)
     trained = train(answers, embedding=embedding)
-    assert not isinstance(trained, Uncertified)
-    calibrated = calibrate(trained, Promise(0.1, 0.05))
-    assert not isinstance(calibrated, Uncertified)
-    return written(trained.linear, Purpose("tierqueue.classify", "text", here), calibrated)
+    assert not isinstance(trained, NoCertificate)
+    calibrated = calibrate(trained, Guarantee(0.1, 0.05))
+    assert not isinstance(calibrated, NoCertificate)
+    return written(trained.linear, SurrogateScope("tierqueue.classify", "text", here), calibrated)
 
 
 def policy(folder: Path, audit: float = 0.01, more: str = "") -> Policy:

@@ -16,7 +16,7 @@ from tierqueue.ledger.lifecycle.items import Death, NewItem, die, new_id
 from tierqueue.ledger.operations import dead_letters
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.condition import Fault, Served
+from tierqueue.router.condition import Fault, ServedCall
 from tierqueue.router.money import format_usd
 from tierqueue.router.outcome import Trouble
 from tierqueue.router.policy.policy import CeilingRule, Policy, WarningPolicy, parse_policy
@@ -264,7 +264,7 @@ def test_a_refused_key_is_told_once_with_what_waits_and_what_to_do_and_so_is_its
     assert alarmed(ledger) == []
     with ledger.write() as connection:
         at = conditions.by_deployment(connection)["open"].until or 0
-        conditions.note(connection, {"open": [Served(item="i", begun=at, at=at)]})
+        conditions.note(connection, {"open": [ServedCall(item="i", begun=at, at=at)]})
     assert alarmed(ledger) == [{"what": "deployment_back", "deployment": "open"}]
     assert alarmed(ledger) == []
 
