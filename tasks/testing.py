@@ -74,7 +74,7 @@ def answering(say: Say | Mapping[str, Sequence[Any]], *, attempts: int = 2) -> I
         item_id = task_id or new_id()
         arguments = task.checked_arguments(args or (), kwargs or {})
         ending = _ending(task, arguments, item_id, speak, calls, attempts)
-        result = _Told(item_id, backend=DisabledBackend(task.app), app=task.app)
+        result = _ReadyResult(item_id, backend=DisabledBackend(task.app), app=task.app)
         result.model = task.answer_model
         result.ending = ending
         return result
@@ -113,7 +113,7 @@ def recorded(path: Path) -> Say:
     return say
 
 
-class _Told(ItemResult[Any]):
+class _ReadyResult(ItemResult[Any]):
     """A result that is there: nobody is asked for it."""
 
     ending: Ending

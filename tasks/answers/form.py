@@ -14,9 +14,9 @@ from tierqueue.tasks.answers.output_model import refuse_unfit
 from tierqueue.tasks.answers.schema import (
     ANTHROPIC,
     OPENAI,
-    Bounds,
     Inexpressible,
     Schema,
+    SchemaBounds,
     grammatical,
     strict,
 )
@@ -97,7 +97,7 @@ def texts(model: type[BaseModel]) -> list[str]:
 
 
 @lru_cache(maxsize=1024)
-def _strict(model: type[BaseModel], bounds: Bounds) -> Schema | None:
+def _strict(model: type[BaseModel], bounds: SchemaBounds) -> Schema | None:
     try:
         return strict(schema_of(model), bounds)
     except Inexpressible:

@@ -36,7 +36,7 @@ class Inexpressible(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class SchemaBounds:
     """What a vendor takes at the most, over a whole schema; ``unions``: choices between types."""
 
     depth: int
@@ -48,16 +48,16 @@ class Bounds:
     name: re.Pattern[str]
 
 
-OPENAI = Bounds(10, 5_000, 1_000, 15_000, 120_000, 5_000, re.compile(r"[^\x00-\x1f\x7f]+"))
+OPENAI = SchemaBounds(10, 5_000, 1_000, 15_000, 120_000, 5_000, re.compile(r"[^\x00-\x1f\x7f]+"))
 """https://platform.openai.com/docs/guides/structured-outputs, "Supported schemas" (2026).
 The characters of an enum count from its 251st value on; here they always do."""
 
-ANTHROPIC = Bounds(10, 500, 1_000, 15_000, 120_000, 16, re.compile(r"[a-zA-Z0-9_.-]{1,64}"))
+ANTHROPIC = SchemaBounds(10, 500, 1_000, 15_000, 120_000, 16, re.compile(r"[a-zA-Z0-9_.-]{1,64}"))
 """https://platform.claude.com/docs/en/build-with-claude/structured-outputs, "Schema complexity
 limits" (2026): 16 union types; the names are those that its tools take."""
 
 
-def strict(schema: Schema, bounds: Bounds) -> dict[str, Any]:
+def strict(schema: Schema, bounds: SchemaBounds) -> dict[str, Any]:
     """``schema`` in the subset that every vendor's strict mode takes: each field required, no
     others allowed, no bounds (they become a note in the description).
 
@@ -227,7 +227,7 @@ def _refuse_recursion(root: Any, definitions: Schema, within: tuple[str, ...] = 
         _refuse_recursion(definitions.get(name), definitions, (*within, name))
 
 
-def _refuse_excess(made: dict[str, Any], bounds: Bounds) -> None:
+def _refuse_excess(made: dict[str, Any], bounds: SchemaBounds) -> None:
     definitions = made.get("$defs", {})
     properties = enum_values = characters = unions = 0
     for node in (made, *definitions.values()):

@@ -10,7 +10,7 @@ DOING_SECONDS = 15
 """How long one process may take before another may try: far longer than what is done takes."""
 
 
-class Marked(NamedTuple):
+class Marks(NamedTuple):
     """Of some keys: those marked here and now as being done, and those that were done before."""
 
     ours: list[str]
@@ -18,7 +18,7 @@ class Marked(NamedTuple):
 
 
 @contextmanager
-def once(backend: Any, keys: Sequence[str], *, kept: int | None) -> Iterator[Marked]:
+def once(backend: Any, keys: Sequence[str], *, kept: int | None) -> Iterator[Marks]:
     """Mark what nobody does or did as being done; as done, once the block has ended.
 
     A block that raises leaves it to others at once, a process that dies after ``DOING_SECONDS``.
@@ -31,7 +31,7 @@ def once(backend: Any, keys: Sequence[str], *, kept: int | None) -> Iterator[Mar
             pipe.set(key, "sending", nx=True, ex=DOING_SECONDS)
         pipe.mget(keys)
         *first, states = pipe.execute()
-    marked = Marked(
+    marked = Marks(
         [key for key, mine in zip(keys, first, strict=True) if mine],
         [key for key, state in zip(keys, states, strict=True) if state == _DONE],
     )

@@ -68,7 +68,7 @@ class _Signature(TypedDict, total=False):
     subtask_type: str | None
 
 
-class Following(_Strict):
+class Continuation(_Strict):
     """What is sent once the call has ended."""
 
     callbacks: list[_Signature] | None = None
@@ -103,7 +103,7 @@ class TaskMessage:
         }
         after: dict[str, Any] = {
             name: None if name in self.wrong else plain(self.following.get(name))
-            for name in Following.model_fields
+            for name in Continuation.model_fields
         }
         return Promise(
             id=call_id,
@@ -140,7 +140,7 @@ def read(message: Message) -> TaskMessage:
     if following is not None and not isinstance(following, dict):
         wrong.add("embed")
         following = None
-    wrong |= _wrong(Following, following or {})
+    wrong |= _wrong(Continuation, following or {})
     if not isinstance(args, list | tuple):
         wrong.add("args")
     if not isinstance(kwargs, dict):

@@ -26,7 +26,7 @@ class Delta:
 
 
 @dataclass(slots=True)
-class Compared:
+class Comparison:
     """The pairs of one purpose, one deployment that answered first and one that answered again.
 
     ``waiting``: second items that have not ended; ``failed``: those that ended without an answer,
@@ -109,13 +109,13 @@ class Compared:
             self._right.append((same(said, right), accepted and same(again, right)))
 
 
-def compare(pairs: Iterable[Pair], field_name: str | None = None) -> list[Compared]:
+def compare(pairs: Iterable[Pair], field_name: str | None = None) -> list[Comparison]:
     """The pairs by who answered first and who again, the most answers first."""
-    groups: dict[tuple[str, str, str, bool], Compared] = {}
+    groups: dict[tuple[str, str, str, bool], Comparison] = {}
     for pair in pairs:
         simulated = pair.first.simulated or pair.second.simulated
         key = (pair.purpose, pair.first.deployment, pair.second.deployment, simulated)
-        groups.setdefault(key, Compared(*key)).add(pair, field_name)
+        groups.setdefault(key, Comparison(*key)).add(pair, field_name)
     return sorted(groups.values(), key=lambda one: (-one.answers, one.purpose, one.first))
 
 

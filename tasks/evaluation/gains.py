@@ -38,7 +38,7 @@ class _Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class TrainingRows:
     """Rows of a pair of tiers. ``believed``: of so many the stronger tier's answer counts as right,
     because nobody has said what is; ``unsaid``: so many are left out for that. ``apart``: so many
     were refused below, and left out, since nobody was asked twice of what was accepted there.
@@ -100,7 +100,7 @@ class Gains:
             found.update((low, high) for at, low in enumerate(there) for high in there[at + 1 :])
         return found
 
-    def of(self, pair: Pair) -> Learned:
+    def of(self, pair: Pair) -> TrainingRows:
         """The rows of a pair of tiers."""
         rows: dict[tuple[str, bool] | None, list[LabelledPair]] = {}
         came: Counter[tuple[str, bool] | None] = Counter()
@@ -121,7 +121,7 @@ class Gains:
             row = LabelledPair(self._task, asked.content, right[0], right[1], asked.traits)
             rows.setdefault(asked.first, []).append(row)
         apart = _without_their_like(rows)
-        return Learned(pair, _weighed(rows, came), believed, unsaid, apart, simulated)
+        return TrainingRows(pair, _weighed(rows, came), believed, unsaid, apart, simulated)
 
     def _right(self, asked: _Question, tier: Tier, truth: Any) -> bool | None:
         """Whether the tier was right; ``None`` where that is not known."""

@@ -13,12 +13,12 @@ from tierqueue.ledger.session import Ledger, unstorable
 from tierqueue.router.errors import InvalidItem
 
 
-class Changed(Exception):
+class RowChanged(Exception):
     """A row that was committed before reads otherwise now: the file, or what is asked of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class NewRow:
     """What a row becomes: an item, perhaps dead from the start, and what was read and asked.
 
     ``key``: by what it goes back into somebody's table, ``None`` where it does not; ``pages``: with
@@ -39,11 +39,11 @@ class Made:
         return self.new.job_index
 
 
-def unusable(new: NewItem, content: str, wrong: str, where: dict[str, Any] | None = None) -> Made:
+def unusable(new: NewItem, content: str, wrong: str, where: dict[str, Any] | None = None) -> NewRow:
     """An item that is dead from the start, so that the job's counts add up."""
     told = {"item": new.id, "job": new.job_id, "index": new.job_index, **(where or {})}
     kept = new if where else replace(new, arguments={}, metadata=None, budget=None)
-    return Made(kept, Death(new.id, InvalidItem.reason, wrong, told), content, content)
+    return NewRow(kept, Death(new.id, InvalidItem.reason, wrong, told), content, content)
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Counts:
     known: int = 0
 
 
-class Committing:
+class RowCommitter:
     """Adds rows to one job. ``run``: its rows may be answered by items of that run's jobs, those
     that have failed too where ``failed_too``; without it every row is an item of its own.
     ``goes_back``: the job has a sink, and its rows their keys.
@@ -81,23 +81,23 @@ class Committing:
         self._keys: dict[int, tuple[Any, Sequence[int]]] = {}
         self.counts = Counts()
 
-    def add(self, made: Sequence[Made]) -> None:
+    def add(self, made: Sequence[NewRow]) -> None:
         """Commit a batch of rows in the file's order.
 
-        Raises ``Cancelled`` when the job was cancelled meanwhile, ``Changed`` where a row that is
-        there reads otherwise.
+        Raises ``Cancelled`` when the job was cancelled meanwhile, ``RowChanged`` where a row that
+        is there reads otherwise.
         """
         self._keys = {row.number: (row.key, row.pages) for row in made}
         while not self._added(made):
             pass  # somebody else committed some of them meanwhile
 
     def ends_at(self, total: int) -> None:
-        """Raises ``Changed`` where the job has rows beyond the ``total`` of its file."""
+        """Raises ``RowChanged`` where the job has rows beyond the ``total`` of its file."""
         with self._ledger.read() as connection:
             if job_rows.answers(connection, self._job, total - 1, 1):
-                raise Changed
+                raise RowChanged
 
-    def _added(self, made: Sequence[Made]) -> bool:
+    def _added(self, made: Sequence[NewRow]) -> bool:
         with self._ledger.read() as connection:
             there = job_rows.between(connection, self._job, made[0].number, made[-1].number)
             missing = [row for row in made if row.number not in there]
@@ -117,8 +117,8 @@ class Committing:
                 sinks.add(connection, self._job, self._keys)
         for row in made:
             if row.number in there and _differs(row, *there[row.number]):
-                raise Changed
-        own: list[Made] = []
+                raise RowChanged
+        own: list[NewRow] = []
         rows: list[JobRow] = []
         for row in missing:
             shared = known.get(row.fingerprint)
@@ -133,7 +133,7 @@ class Committing:
             return True
         return False
 
-    def _row(self, made: Made, shared: str | None) -> JobRow:
+    def _row(self, made: NewRow, shared: str | None) -> JobRow:
         return JobRow(
             job_id=self._job,
             number=made.number,
@@ -143,7 +143,7 @@ class Committing:
         )
 
     def _write(
-        self, own: Sequence[Made], rows: Sequence[JobRow], first: int, last: int, there: int
+        self, own: Sequence[NewRow], rows: Sequence[JobRow], first: int, last: int, there: int
     ) -> bool:
         """Commit rows and their own items in one transaction; false where others are there."""
         deaths = [made.death for made in own if made.death is not None]
@@ -173,7 +173,7 @@ class Committing:
         self.counts.malformed += len(deaths)
         return True
 
-    def _write_apart(self, own: Sequence[Made], rows: Sequence[JobRow]) -> bool:
+    def _write_apart(self, own: Sequence[NewRow], rows: Sequence[JobRow]) -> bool:
         """One row that the database can never hold must not take its neighbours with it."""
         if len(rows) == 1:
             ((made,),) = (own,)
@@ -190,7 +190,7 @@ class Committing:
         return whole
 
 
-def _differs(made: Made, content: str, fingerprint: str | None) -> bool:
+def _differs(made: NewRow, content: str, fingerprint: str | None) -> bool:
     if content and content != made.content:
         return True
     return bool(fingerprint) and fingerprint != made.fingerprint

@@ -20,7 +20,7 @@ _VARIES = re.compile(
 
 
 @dataclass(slots=True)
-class Group:
+class ErrorGroup:
     """Rows that failed alike. ``cost``: nano-dollars that their own items have cost so far;
     ``bound``: the most that one more call for each of ``items`` can cost.
 
@@ -50,9 +50,9 @@ def kind_of(message: str) -> str:
     return said[:200]
 
 
-def groups(ledger: Ledger, job_id: str) -> list[Group]:
+def groups(ledger: Ledger, job_id: str) -> list[ErrorGroup]:
     """The groups of a job's failed rows, the one with most rows first."""
-    found: dict[tuple[str, str], Group] = {}
+    found: dict[tuple[str, str], ErrorGroup] = {}
     after = -1
     while True:
         with ledger.read() as connection:
@@ -64,7 +64,7 @@ def groups(ledger: Ledger, job_id: str) -> list[Group]:
             if key not in found and len(found) >= _MOST:
                 key = (row.reason or "", _OTHERS)
             example = (row.number, row.id, message)
-            group = found.setdefault(key, Group(*key, example))
+            group = found.setdefault(key, ErrorGroup(*key, example))
             group.rows += 1
             group.cost += row.spent if row.fingerprint is not None else 0
             back = row.erased_at is None and row.id not in gone

@@ -22,23 +22,23 @@ _Z = 1.96
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class Estimate:
     """Nano-dollars: the expected value, and the range in which its true value lies at 95 %."""
 
     low: float = 0.0
     value: float = 0.0
     high: float = 0.0
 
-    def __add__(self, other: "Expected") -> "Expected":
-        return Expected(self.low + other.low, self.value + other.value, self.high + other.high)
+    def __add__(self, other: "Estimate") -> "Estimate":
+        return Estimate(self.low + other.low, self.value + other.value, self.high + other.high)
 
-    def over(self, count: float) -> "Expected":
+    def over(self, count: float) -> "Estimate":
         """A part of so many equal ones."""
-        return Expected(self.low / count, self.value / count, self.high / count)
+        return Estimate(self.low / count, self.value / count, self.high / count)
 
-    def times(self, chance: "Expected") -> "Expected":
+    def times(self, chance: "Estimate") -> "Estimate":
         """The same, should it happen with ``chance``."""
-        return Expected(self.low * chance.low, self.value * chance.value, self.high * chance.high)
+        return Estimate(self.low * chance.low, self.value * chance.value, self.high * chance.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,16 @@ class Outlay:
     the time of the house's engines, which are paid by the hour anyway, and ``hours`` of that.
     """
 
-    cash: Expected = Expected()
-    engines: Expected = Expected()
-    hours: Expected = Expected()
+    cash: Estimate = Estimate()
+    engines: Estimate = Estimate()
+    hours: Estimate = Estimate()
 
     def __add__(self, other: "Outlay") -> "Outlay":
         return Outlay(
             self.cash + other.cash, self.engines + other.engines, self.hours + other.hours
         )
 
-    def counted(self, policy: Policy) -> Expected:
+    def counted(self, policy: Policy) -> Estimate:
         """What ceilings count of it, in nano-dollars."""
         return self.cash + self.engines if policy.ceilings_count == "everything" else self.cash
 
@@ -82,11 +82,11 @@ def outlay(
 ) -> tuple[Outlay, tuple[float, ...]] | None:
     """What an item takes that is asked along ``steps``, as ``expected`` says, part by part."""
     reached: tuple[float, ...] = ()
-    parts: dict[str, Expected] = {}
+    parts: dict[str, Estimate] = {}
     for part in _PARTS:
         shares = {step.deployment: share(policy, step.deployment, part) for step in steps}
         if part != "cash" and not any(shares.values()):
-            parts[part] = Expected()
+            parts[part] = Estimate()
             continue
         scaled = {name: _scaled(past[name], its) for name, its in shares.items() if name in past}
         bounds = [(step.deployment, round(step.bound * shares[step.deployment])) for step in steps]
@@ -106,7 +106,7 @@ def _scaled(past: CallHistory, share: Fraction) -> CallHistory:
 
 def expected(
     steps: Sequence[tuple[str, int]], past: Mapping[str, CallHistory]
-) -> tuple[Expected, tuple[float, ...]] | None:
+) -> tuple[Estimate, tuple[float, ...]] | None:
     """What an item costs that is asked along ``steps``, each step a deployment and its bound.
 
     It goes on to the next deployment when an answer is refused. Retries, lost replies and hidden
@@ -116,7 +116,7 @@ def expected(
     """
     if not steps or steps[0][0] not in past:
         return None
-    whole = Expected()
+    whole = Estimate()
     for name, bound in reversed(steps):
         known = past.get(name)
         whole = _own(known, bound) + whole.times(refused(known))
@@ -126,7 +126,7 @@ def expected(
     return whole, tuple(reached)
 
 
-def refused(known: CallHistory | None) -> Expected:
+def refused(known: CallHistory | None) -> Estimate:
     """The chance that an answer is refused: Laplace's rule, and Wilson's range about it.
 
     Of ``n`` answers of which none was refused the next one is with a chance of 1 in n + 2.
@@ -136,28 +136,28 @@ def refused(known: CallHistory | None) -> Expected:
     return chance_of(known.rejected, known.accepted + known.rejected)
 
 
-def chance_of(bad: int, count: int) -> Expected:
+def chance_of(bad: int, count: int) -> Estimate:
     """The chance of what came ``bad`` times of ``count``, as ``refused`` has it."""
     if not count:
-        return Expected(0.0, 0.5, 1.0)
+        return Estimate(0.0, 0.5, 1.0)
     share, square = bad / count, _Z * _Z
     middle = (share + square / (2 * count)) / (1 + square / count)
     spread = _Z * sqrt(share * (1 - share) / count + square / (4 * count * count))
     spread /= 1 + square / count
     value = (bad + 1) / (count + 2)
-    return Expected(max(0.0, min(value, middle - spread)), value, min(1.0, middle + spread))
+    return Estimate(max(0.0, min(value, middle - spread)), value, min(1.0, middle + spread))
 
 
-def _own(known: CallHistory | None, bound: int) -> Expected:
+def _own(known: CallHistory | None, bound: int) -> Estimate:
     """What the calls at one deployment cost an item, its retries there included."""
     if known is None:
-        return Expected(0.0, bound, bound)
+        return Estimate(0.0, bound, bound)
     mean = known.cost / known.items
     if known.items < 2:
-        return Expected(0.0, mean, max(mean, bound))
+        return Estimate(0.0, mean, max(mean, bound))
     variance = max(0.0, (known.squares - known.items * mean * mean) / (known.items - 1))
     spread = student(known.items - 1) * sqrt(variance / known.items)
-    return Expected(max(0.0, mean - spread), mean, mean + spread)
+    return Estimate(max(0.0, mean - spread), mean, mean + spread)
 
 
 def student(freedom: int) -> float:

@@ -18,7 +18,7 @@ from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Limits
 from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.jobs.expectation import Expected, chance_of, student
+from tierqueue.tasks.jobs.expectation import Estimate, chance_of, student
 
 WINDOW_US = 60_000_000
 """Microseconds that a rate is measured over, at the most."""
@@ -31,7 +31,7 @@ ENOUGH = 20
 
 
 @dataclass(frozen=True, slots=True)
-class InTier:
+class TierOutlook:
     """A job's own items in one tier: how many ended and are left there, and what they cost.
 
     ``rate`` is in items a second over the last minute; ``seconds`` until those left have ended,
@@ -53,10 +53,10 @@ class Outlook:
     where none ends now.
     """
 
-    expected: Expected | None
+    expected: Estimate | None
     rate: float
     seconds: float | None
-    tiers: Mapping[str, InTier]
+    tiers: Mapping[str, TierOutlook]
 
 
 def outlook_of(ledger: Ledger, job_id: str) -> tuple[JobProgress, Outlook]:
@@ -81,12 +81,12 @@ def outlook(
     coming = 0.0 if progress.cancelled else (progress.total - progress.submitted) * share
     left = sum(pace.left for pace in paces) + coming
     rates = _rates(paces, now, began)
-    tiers: dict[str, InTier] = {}
+    tiers: dict[str, TierOutlook] = {}
     for name in sorted({pace.tier for pace in paces if pace.tier is not None}):
         here = [pace for pace in paces if pace.tier == name]
         rate = sum(its for pace, its in zip(paces, rates, strict=True) if pace.tier == name)
         waiting = sum(pace.left for pace in here)
-        tiers[name] = InTier(
+        tiers[name] = TierOutlook(
             sum(pace.ended for pace in here),
             waiting,
             round(sum(pace.spent for pace in here)),
@@ -160,13 +160,13 @@ def _seconds(left: float, rate: float) -> float | None:
 
 def _cost(
     so_far: int, left: float, paces: Sequence[TierCount], under_way: int = 0
-) -> Expected | None:
+) -> Estimate | None:
     """The money at the end: what is spent, and for each item to come what one has cost, of which
     ``under_way`` is spent already.
     """
     count = sum(pace.ended for pace in paces)
     if not left:
-        return Expected(so_far, so_far, so_far)
+        return Estimate(so_far, so_far, so_far)
     if count < ENOUGH:
         return None
     plain, onward = ([pace for pace in paces if pace.went_on is one] for one in (False, True))
@@ -180,7 +180,7 @@ def _cost(
         (1 - chance.high) * first.high + chance.high * then.high + longer + abs(longer) / 2
     )
     coming = (min(low, value), value, max(high, value))
-    return Expected(*(so_far + max(0.0, cost - under_way) for cost in coming))
+    return Estimate(*(so_far + max(0.0, cost - under_way) for cost in coming))
 
 
 def _longer(paces: Sequence[TierCount]) -> float:
@@ -200,18 +200,18 @@ def _longer(paces: Sequence[TierCount]) -> float:
     return slope * (sum(pace.size_left for pace in paces) / left - size / count)
 
 
-def _mean(paces: Sequence[TierCount], left: float) -> Expected:
+def _mean(paces: Sequence[TierCount], left: float) -> Estimate:
     """What an item of ``left`` to come costs on average, with the range of that average."""
     count = sum(pace.ended for pace in paces)
     if not count:
-        return Expected()
+        return Estimate()
     total, squares = sum(pace.spent for pace in paces), sum(pace.squares for pace in paces)
     mean = total / count
     if count < 2:
-        return Expected(0.0, mean, 2 * mean)
+        return Estimate(0.0, mean, 2 * mean)
     variance = max(0.0, (squares - total * mean) / (count - 1))
     reach = student(count - 1) * sqrt(variance / count + variance / max(left, 1.0))
-    return Expected(max(0.0, mean - reach), mean, mean + reach)
+    return Estimate(max(0.0, mean - reach), mean, mean + reach)
 
 
 def time_of(

@@ -14,12 +14,12 @@ from tierqueue.router.money import NOTHING
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Prediction, Signals, measure
-from tierqueue.tasks.jobs.expectation import Expected, expected, repriced
+from tierqueue.tasks.jobs.expectation import Estimate, expected, repriced
 from tierqueue.tasks.jobs.quote import escalations
 from tierqueue.tasks.routing.answered_below.recorded import ItemsBelow
 from tierqueue.tasks.routing.decide import work_item_of
-from tierqueue.tasks.routing.foreseen_refusals import Refusals, Spending, late
-from tierqueue.tasks.routing.measured import Measured
+from tierqueue.tasks.routing.foreseen_refusals import ExpectedSpending, Refusals, late
+from tierqueue.tasks.routing.measured import Measurements
 
 NOWHERE = "nowhere"
 """Where an item goes that is refused."""
@@ -41,7 +41,7 @@ class Move:
 
 
 @dataclass(slots=True)
-class Replayed:
+class PolicyReplay:
     """What a policy would have done with recorded items; money in nano-dollars.
 
     ``spent`` is what they did cost, ``expected`` what they would; ``unknown`` counts those of which
@@ -52,7 +52,7 @@ class Replayed:
 
     items: int = 0
     spent: int = 0
-    expected: Expected = field(default_factory=Expected)
+    expected: Estimate = field(default_factory=Estimate)
     unknown: int = 0
     before: Counter[str] = field(default_factory=Counter)
     after: Counter[str] = field(default_factory=Counter)
@@ -60,7 +60,7 @@ class Replayed:
     moves: list[Move] = field(default_factory=list)
     predicted: Counter[str] = field(default_factory=Counter)
     swayed: Counter[str] = field(default_factory=Counter)
-    without: Expected = field(default_factory=Expected)
+    without: Estimate = field(default_factory=Estimate)
 
     @property
     def by_deployment(self) -> dict[str, tuple[int, int]]:
@@ -99,15 +99,15 @@ def replayed(
     items: Iterable[RecordedItem],
     policy: Policy,
     past: Mapping[str, Mapping[tuple[str, bool], CallHistory]],
-    measured: Measured,
+    measured: Measurements,
     predicted: Mapping[str, Prediction],
     below: ItemsBelow,
-) -> Replayed:
+) -> PolicyReplay:
     """Choose for each item, as at its submission, by ``policy``. ``past`` is by task type;
     ``measured``: what routing is told, of which the queues of today say nothing of then;
     ``predicted``: what predictors say; ``below``: who answers what without a call.
     """
-    found, spending = Replayed(), Spending(policy)
+    found, spending = PolicyReplay(), ExpectedSpending(policy)
     for item, before, answered_at in sorted(items, key=lambda one: one.item.submitted_at):
         found.items += 1
         found.spent += item.spent
@@ -117,7 +117,7 @@ def replayed(
         known = _known(past.get(item.task, {}), policy)
         signals = measure(work, {}, predicted.get(item.id))
         chosen = choose(work, signals, policy, conditions)
-        after, cost = NOWHERE, Expected()
+        after, cost = NOWHERE, Estimate()
         first = below.answers(item, answered_at) if isinstance(chosen, Route) else None
         if first is not None:
             after, rule = first.by.value, first.by.value
@@ -164,7 +164,7 @@ def _likely(
     policy: Policy,
     conditions: Conditions,
     known: Mapping[str, CallHistory],
-) -> Expected | None:
+) -> Estimate | None:
     """What an item that goes by ``route`` is expected to cost in all; ``None``: nothing is known
     of it.
     """
@@ -176,20 +176,20 @@ def _likely(
     return None if likely is None else likely[0]
 
 
-def _bound(route: Route) -> Expected:
-    return Expected(0.0, float(route.bound), float(route.bound))
+def _bound(route: Route) -> Estimate:
+    return Estimate(0.0, float(route.bound), float(route.bound))
 
 
 def _unpredicted(
-    found: Replayed,
+    found: PolicyReplay,
     work: WorkItem,
     chosen: Choice,
-    cost: Expected,
+    cost: Estimate,
     signals: Signals,
     policy: Policy,
     conditions: Conditions,
     known: Mapping[str, CallHistory],
-) -> Expected:
+) -> Estimate:
     """What the item is expected to cost without the predictor that was asked; its effect counts."""
     assert signals.predicted is not None
     version, signals = signals.predicted.version, replace(signals, predicted=None)

@@ -13,19 +13,19 @@ from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Signals
-from tierqueue.tasks.jobs.expectation import Expected, Outlay, outlay, repriced, share
+from tierqueue.tasks.jobs.expectation import Estimate, Outlay, outlay, repriced, share
 from tierqueue.tasks.jobs.outlook import time_of
-from tierqueue.tasks.routing.answered_below.asked_first import First
+from tierqueue.tasks.routing.answered_below.asked_first import ForeseenAnswer
 from tierqueue.tasks.routing.answered_below.rows import RowsBelow
 from tierqueue.tasks.routing.decide import work_item_of
 from tierqueue.tasks.routing.foreseen import signals_of
-from tierqueue.tasks.routing.measured import Measured
+from tierqueue.tasks.routing.measured import Measurements
 from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.token_counter import TokenCounter
 
 
 @dataclass(slots=True)
-class Part:
+class QuotePart:
     """The rows that go to one deployment by one ``lane``, or that are answered without a call
     (``Below``, by the version ``deployment``, at no cost); money in nano-dollars.
 
@@ -42,7 +42,7 @@ class Part:
     lane: Lane = Lane.LIVE
     rows: int = 0
     bound: int = 0
-    expected: Expected | None = None
+    expected: Estimate | None = None
     outlay: Outlay | None = None
 
     @property
@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Refused:
+class RefusedRows:
     """Rows that would be dead letters, by one reason: how many, the first (from 0) and its why."""
 
     rows: int
@@ -71,8 +71,8 @@ class Quote:
 
     rows: int = 0
     in_pieces: int = 0
-    parts: dict[str, Part] = field(default_factory=dict)
-    refused: dict[str, Refused] = field(default_factory=dict)
+    parts: dict[str, QuotePart] = field(default_factory=dict)
+    refused: dict[str, RefusedRows] = field(default_factory=dict)
     seconds: float | None = None
     visits: dict[str, float] = field(default_factory=dict)
     paid_by: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -93,9 +93,9 @@ class Quote:
         return sum(part.bound for part in self.parts.values())
 
     @property
-    def expected(self) -> Expected | None:
+    def expected(self) -> Estimate | None:
         """What all rows are expected to cost; ``None`` where nothing is known of some."""
-        whole = Expected()
+        whole = Estimate()
         for part in self.parts.values():
             if part.expected is None:
                 return None
@@ -125,7 +125,7 @@ def quote(
     past: Mapping[tuple[str, bool], CallHistory],
     concurrency: Mapping[Tier, int],
     now: int,
-    measured: Measured,
+    measured: Measurements,
     calls_of: Callable[[NewItem], Sequence[NewItem]] = lambda new: [new],
     below: RowsBelow | None = None,
 ) -> Quote:
@@ -179,9 +179,9 @@ def quote(
     return found
 
 
-def _answered(found: Quote, first: First) -> None:
+def _answered(found: Quote, first: ForeseenAnswer) -> None:
     """One row that takes no call."""
-    nothing = Part(first.by, first.version, False, None, expected=Expected(), outlay=Outlay())
+    nothing = QuotePart(first.by, first.version, False, None, expected=Estimate(), outlay=Outlay())
     found.parts.setdefault(first.version, nothing).rows += 1
 
 
@@ -203,7 +203,7 @@ def _add(
         simulated = policy.deployments[chosen.deployment].simulated
         there = known.get(chosen.deployment)
         counted = policy.counts(policy.deployments[chosen.deployment])
-        part = Part(chosen.tier, chosen.deployment, simulated, there, counted, chosen.lane)
+        part = QuotePart(chosen.tier, chosen.deployment, simulated, there, counted, chosen.lane)
         found.parts[lane] = part
     part.rows += 1
     part.bound += _counted(chosen, policy)
@@ -243,7 +243,7 @@ def _refuse(found: Quote, reason: str, index: int, why: str) -> None:
     if reason in found.refused:
         found.refused[reason].rows += 1
     else:
-        found.refused[reason] = Refused(1, index, why)
+        found.refused[reason] = RefusedRows(1, index, why)
 
 
 def _seconds(
@@ -251,7 +251,7 @@ def _seconds(
     policy: Policy,
     known: Mapping[str, CallHistory],
     concurrency: Mapping[Tier, int],
-    measured: Measured,
+    measured: Measurements,
 ) -> float | None:
     if unknown := [part.deployment for part in found.parts.values() if part.expected is None]:
         found.untimed = f"no item of this task type has ended on {', '.join(unknown)}"

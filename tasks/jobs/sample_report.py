@@ -16,7 +16,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.jobs.expectation import Expected, Outlay, share
+from tierqueue.tasks.jobs.expectation import Estimate, Outlay, share
 from tierqueue.tasks.jobs.outlook import time_of
 from tierqueue.tasks.jobs.sampled_cost import Stratum, whole
 from tierqueue.tasks.jobs.sampling import Layer
@@ -36,8 +36,8 @@ class SampleReport:
     failed: dict[str, int] = field(default_factory=dict)
     tiers: dict[str, int] = field(default_factory=dict)
     outlay: Outlay = field(default_factory=Outlay)
-    cost: Expected = field(default_factory=Expected)
-    seconds: Expected | None = None
+    cost: Estimate = field(default_factory=Estimate)
+    seconds: Estimate | None = None
     untimed: str = ""
 
 
@@ -87,7 +87,7 @@ def _whole(
     rows: Sequence[RowAnswer],
     own: Mapping[str, float],
     most_more: float,
-) -> Expected:
+) -> Estimate:
     by_number = {row.number: row for row in rows}
     strata: list[Stratum] = []
     more: list[float] = []
@@ -150,7 +150,7 @@ def _time(
     busy = whole(strata, [])
     if seconds is not None and busy.value:
         low, high = busy.low / busy.value, busy.high / busy.value
-        found.seconds = Expected(seconds * low, seconds, seconds * high)
+        found.seconds = Estimate(seconds * low, seconds, seconds * high)
 
 
 def _places(

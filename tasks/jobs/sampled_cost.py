@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from tierqueue.tasks.jobs.expectation import Expected, chance_of, student
+from tierqueue.tasks.jobs.expectation import Estimate, chance_of, student
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Stratum:
     unsure: float = 0.0
 
 
-def whole(strata: Sequence[Stratum], more: Sequence[float], most_more: float = 0.0) -> Expected:
+def whole(strata: Sequence[Stratum], more: Sequence[float], most_more: float = 0.0) -> Estimate:
     """The sum over all rows of ``strata``, with the range in which it lies at 95 %.
 
     ``strata`` hold what the rows came to where they were asked first, and ``more`` what those came
@@ -34,19 +34,19 @@ def whole(strata: Sequence[Stratum], more: Sequence[float], most_more: float = 0
     count = sum(len(stratum.seen) for stratum in strata)
     rows = sum(stratum.rows for stratum in strata)
     if count >= rows:
-        return base + Expected(sum(more), sum(more), sum(more))
+        return base + Estimate(sum(more), sum(more), sum(more))
     chance = chance_of(len(more), count)
     price = _mean(more, most_more)
     value = rows * len(more) / count * price.value if count and more else 0.0
-    return base + Expected(
+    return base + Estimate(
         min(value, rows * chance.low * price.low), value, rows * chance.high * price.high
     )
 
 
-def _base(strata: Sequence[Stratum]) -> Expected:
+def _base(strata: Sequence[Stratum]) -> Estimate:
     known = [stratum for stratum in strata if stratum.seen]
     if not known:
-        return Expected()
+        return Estimate()
     pooled = _variance([figure for stratum in known for figure in stratum.seen])
     total = variance = least = 0.0
     for stratum in known:
@@ -64,18 +64,18 @@ def _base(strata: Sequence[Stratum]) -> Expected:
     scale = rows / covered if covered else 1.0
     seen = sum(len(stratum.seen) for stratum in known)
     reach = student(max(1, seen - len(known))) * sqrt(variance)
-    return Expected(max(least, total - reach) * scale, total * scale, (total + reach) * scale)
+    return Estimate(max(least, total - reach) * scale, total * scale, (total + reach) * scale)
 
 
-def _mean(figures: Sequence[float], most_more: float) -> Expected:
+def _mean(figures: Sequence[float], most_more: float) -> Estimate:
     if not figures:
-        return Expected(0.0, 0.0, most_more)
+        return Estimate(0.0, 0.0, most_more)
     mean, highest = sum(figures) / len(figures), max(figures)
     if len(figures) == 1:
-        return Expected(0.0, mean, max(2 * mean, most_more))
+        return Estimate(0.0, mean, max(2 * mean, most_more))
     reach = student(len(figures) - 1) * sqrt(_variance(figures) / len(figures))
     # Of few the highest that was seen is no limit, and of any the mean is not above the most_more.
-    return Expected(max(0.0, mean - reach), mean, min(mean + reach, max(2 * highest, most_more)))
+    return Estimate(max(0.0, mean - reach), mean, min(mean + reach, max(2 * highest, most_more)))
 
 
 def _variance(figures: Sequence[float]) -> float:

@@ -22,7 +22,7 @@ from tierqueue.tasks.files.source import Reading, Source, SourceRow, without
 from tierqueue.tasks.files.spooled.query import is_database
 from tierqueue.tasks.jobs import sampling
 from tierqueue.tasks.jobs.argument_text import cell_value, image_file
-from tierqueue.tasks.jobs.committing import Changed, Committing, Made, unusable
+from tierqueue.tasks.jobs.committing import NewRow, RowChanged, RowCommitter, unusable
 from tierqueue.tasks.jobs.export.into_table import IntoTable, key_of
 from tierqueue.tasks.jobs.sampling import Layer
 from tierqueue.tasks.submission import fingerprint
@@ -46,7 +46,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
+class SubmittedJob:
     """A job that was handed over: every one of its ``total`` rows has an item.
 
     ``new``: items that were made for it, of which ``malformed`` are dead from the start;
@@ -127,7 +127,7 @@ class Submission:
         into: IntoTable | None = None,
         by: str = "python",
         begun: Callable[[str], None] = lambda _: None,
-    ) -> Submitted:
+    ) -> SubmittedJob:
         """Commit the job, its ceiling (``max_cost``, nano-dollars) and every row, in batches.
 
         A submission of the same that was not brought to its end goes on. A row that asks what
@@ -172,12 +172,12 @@ class Submission:
             self._key = None if sink is None else sink.key
             begun(job_id)
             reuse = None if anew else run
-            committing = Committing(
+            committing = RowCommitter(
                 ledger, job_id, run=reuse, failed_too=not retry_failed, goes_back=sink is not None
             )
             try:
                 self._add(committing, job_id, wake, progress, only)
-            except Changed:
+            except RowChanged:
                 with ledger.write() as connection:
                     job_rows.close(connection, job_id)
                 self.file = self._opened()
@@ -186,7 +186,7 @@ class Submission:
                 with ledger.write() as connection:
                     jobs.complete(connection, job_id, self.file.total)
             counts = committing.counts
-            return Submitted(
+            return SubmittedJob(
                 *(job_id, self.file.total, counts.paid, counts.malformed, counts.reused, resumed)
             )
         raise InvalidItem(
@@ -231,7 +231,7 @@ class Submission:
 
     def _add(
         self,
-        committing: Committing,
+        committing: RowCommitter,
         job_id: str,
         wake: Callable[[], None],
         progress: Progress,
@@ -245,7 +245,7 @@ class Submission:
             wake()
             progress(committed, len(only) or self.file.total)
         if not only and committed != self.file.total:
-            raise Changed  # it grew or lost rows since they were counted
+            raise RowChanged  # it grew or lost rows since they were counted
         committing.ends_at(self.file.total)
 
     def made(self) -> Iterator[tuple[NewItem, Death | None]]:
@@ -256,7 +256,7 @@ class Submission:
             made = self._made(row, None)
             yield made.new, made.death
 
-    def _made(self, row: SourceRow, job_id: str | None) -> Made:
+    def _made(self, row: SourceRow, job_id: str | None) -> NewRow:
         item_id = new_id()
         content = fingerprint.of_row(row.columns, self._column)
         key = None if self._key is None else key_of(row, self._key)
@@ -274,7 +274,7 @@ class Submission:
                 if self._pieces is not None:
                     new = replace(new, split=self._pieces.of(new.arguments))
                 own = fingerprint.of_item(self._task, new)
-                return Made(new, None, content, own, key, row.pages)
+                return NewRow(new, None, content, own, key, row.pages)
         empty = NewItem(
             id=item_id,
             task=self._task.name,
@@ -371,9 +371,9 @@ class Submission:
                 raise
 
 
-def _batches(made: Iterator[Made]) -> Iterator[list[Made]]:
+def _batches(made: Iterator[NewRow]) -> Iterator[list[NewRow]]:
     """Rows in batches, of which each carries no more bytes than are well in memory."""
-    batch: list[Made] = []
+    batch: list[NewRow] = []
     size = 0
     for row in made:
         carried = sum(len(content.body or b"") for content in row.new.contents)

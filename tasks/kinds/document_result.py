@@ -99,7 +99,7 @@ Reader = Callable[[list[Any], tuple[Missing, ...]], Out]
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
+class DocumentPieces:
     """The pages of a document, where in them each of its pieces begins and ends, and the pieces,
     from one to before another, whose answers each item that joins has.
     """
@@ -128,7 +128,7 @@ class DocumentResult(Generic[Out]):
         self,
         items: Sequence[ItemResult[Any]],
         last: Sequence[ItemResult[Any]],
-        pieces: Pieces,
+        pieces: DocumentPieces,
         read: Reader[Out],
         *,
         partial: bool = False,

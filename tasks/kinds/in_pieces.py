@@ -21,7 +21,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 if TYPE_CHECKING:
     from tierqueue.router.choose import Conditions
     from tierqueue.router.policy.policy import Policy
-    from tierqueue.tasks.routing.splitting import Splitting
+    from tierqueue.tasks.routing.splitting import DocumentPlans
 
 WIDTH = 8
 """Answers that one item joins."""
@@ -89,7 +89,7 @@ def foreseen(
     conditions: "Conditions",
     *,
     characters: int = CHARACTERS,
-) -> "Splitting | None":
+) -> "DocumentPlans | None":
     """Whether a document that is asked this is done whole or in pieces; commits nothing.
 
     ``None`` where it fits one piece, and for task types that are not asked of pieces.
@@ -110,7 +110,7 @@ def _compared(
     demands: Mapping[str, Any],
     policy: "Policy",
     conditions: "Conditions",
-) -> "Splitting":
+) -> "DocumentPlans":
     from tierqueue.tasks.routing.splitting import compare
     from tierqueue.tasks.routing.token_counter import TokenCounter
 
@@ -131,7 +131,7 @@ def both_ways(
     pieces: Sequence[str],
     own: Mapping[str, Any],
     demands: Mapping[str, Any],
-) -> "Splitting | None":
+) -> "DocumentPlans | None":
     """The comparison by the policy of this process; ``None`` where it has none that it can use."""
     from tierqueue.ledger.in_force import evidence
     from tierqueue.router.choose import Conditions

@@ -31,7 +31,7 @@ from tierqueue.tasks.submission.item_task import ItemTask
 if TYPE_CHECKING:
     from tierqueue.router.choose import Conditions
     from tierqueue.router.policy.policy import Policy
-    from tierqueue.tasks.routing.splitting import Splitting
+    from tierqueue.tasks.routing.splitting import DocumentPlans
     from tierqueue.tasks.routing.token_counter import TokenCounter
 
 _ASKED: Mapping[str, ItemTask[..., Any]] = {task.name: task for task in (ask, summarize, extract)}
@@ -80,7 +80,7 @@ class JobDocument:
 
     def compared(
         self, policy: "Policy", conditions: "Conditions", counter: "TokenCounter"
-    ) -> "Splitting":
+    ) -> "DocumentPlans":
         """Whether it costs less whole or in pieces; raises ``InvalidItem`` for what is no item."""
         from tierqueue.tasks.routing.splitting import compare
 

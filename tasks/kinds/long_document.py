@@ -19,9 +19,9 @@ from tierqueue.tasks.files.documents.document import BETWEEN
 from tierqueue.tasks.kinds.ask import ask
 from tierqueue.tasks.kinds.document_result import (
     Cited,
+    DocumentPieces,
     DocumentResult,
     Merged,
-    Pieces,
     Reader,
     Summarized,
     cited,
@@ -182,5 +182,5 @@ def _submitted(
         called.apply_async()
     spans = [(start, start + len(text)) for start, text in chunks.items()]
     last = items[-len(level) :]
-    places = Pieces(pages, spans, joined)
+    places = DocumentPieces(pages, spans, joined)
     return DocumentResult(items, last, places, read, partial=on_failure == "partial", why=why)

@@ -33,7 +33,7 @@ _SUBMITTING = 8
 """Threads that submit: as many calls stand in the database at once."""
 
 
-class Waiting:
+class ResultWaiter:
     """What one event loop waits for. Its threads end with the process, its task with the need."""
 
     def __init__(self) -> None:
@@ -122,12 +122,12 @@ def _fulfil(future: "asyncio.Future[Any]", got: tuple[Any, BaseException | None]
         future.set_exception(error)
 
 
-_OF_LOOP: "WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting]" = WeakKeyDictionary()
+_OF_LOOP: "WeakKeyDictionary[asyncio.AbstractEventLoop, ResultWaiter]" = WeakKeyDictionary()
 
 
-def waiting() -> Waiting:
+def waiting() -> ResultWaiter:
     """What the running event loop waits for."""
     loop = asyncio.get_running_loop()
     if loop not in _OF_LOOP:
-        _OF_LOOP[loop] = Waiting()
+        _OF_LOOP[loop] = ResultWaiter()
     return _OF_LOOP[loop]

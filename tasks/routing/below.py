@@ -20,7 +20,7 @@ from tierqueue.router.item import Below, Tier
 from tierqueue.router.learned.certify import tail
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.results import plain
-from tierqueue.tasks.routing.decide import Chosen, own_of
+from tierqueue.tasks.routing.decide import Decisions, own_of
 from tierqueue.tasks.submission.item_task import ItemTask
 
 CHANCE = 0.001
@@ -29,7 +29,7 @@ were its promise kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class AuditTerms:
     """What audits hold a version to: of its answers to a task type at most a share ``alpha`` is
     another than the model's.
     """
@@ -67,7 +67,7 @@ class Version(Protocol):
         """What receipts and audits name it by, and whoever retires it."""
 
     @property
-    def promise(self) -> Promise:
+    def promise(self) -> AuditTerms:
         """What audits hold it to."""
 
     def offer(self, arguments: Mapping[str, Any]) -> Offer | None:
@@ -89,7 +89,7 @@ class Versions:
         return self._by_task.keys()
 
     @property
-    def promises(self) -> dict[str, Promise]:
+    def promises(self) -> dict[str, AuditTerms]:
         """What each is held to, by its version."""
         return {one.version: one.promise for one in self._by_task.values()}
 
@@ -110,11 +110,11 @@ class Versions:
 
     def serve(
         self,
-        chosen: Chosen,
+        chosen: Decisions,
         arguments: Mapping[str, Mapping[str, Any]],
         off: Collection[str],
         paused: Sequence[Pause],
-    ) -> Chosen:
+    ) -> Decisions:
         """``chosen``, with what is answered here instead of routed, and what is to be audited."""
 
         def offer(item: Item, route: RoutedItem) -> Offer | None:
@@ -124,8 +124,8 @@ class Versions:
 
 
 def offered(
-    chosen: Chosen, offer: Callable[[Item, RoutedItem], Offer | None], paused: Sequence[Pause]
-) -> Chosen:
+    chosen: Decisions, offer: Callable[[Item, RoutedItem], Offer | None], paused: Sequence[Pause]
+) -> Decisions:
     """``chosen``, with what is answered here instead of routed, and what is to be audited.
 
     Only items that have a route are answered: walls come first. One that is to be audited is left

@@ -37,13 +37,13 @@ from tierqueue.router.selection.evidence import probes
 from tierqueue.router.signals import Prediction, measure
 from tierqueue.tasks.routing.drawn_prompts import drawn
 from tierqueue.tasks.routing.failover import unavailable
-from tierqueue.tasks.routing.measured import NOTHING_MEASURED, Measured
+from tierqueue.tasks.routing.measured import NOTHING_MEASURED, Measurements
 
 NOTHING_PREDICTED: Mapping[str, Prediction] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Decisions:
     """What was chosen for each of ``items``: a route, an answer without a call, or death."""
 
     items: Sequence[Item]
@@ -55,9 +55,9 @@ class Chosen:
     asked: list[ReuseKey] = field(default_factory=list)
     """Of items that are routed, and whose answers may answer others."""
 
-    def those(self, ids: Collection[str]) -> "Chosen":
+    def those(self, ids: Collection[str]) -> "Decisions":
         """The same for these ids alone."""
-        return Chosen(
+        return Decisions(
             [item for item in self.items if item.id in ids],
             [chosen for chosen in self.routed if chosen.id in ids],
             [death for death in self.deaths if death.item_id in ids],
@@ -73,9 +73,9 @@ def choose_all(
     now: int,
     counted: Mapping[str, Mapping[str, int]],
     known: Mapping[str, Condition] | None = None,
-    measured: Measured = NOTHING_MEASURED,
+    measured: Measurements = NOTHING_MEASURED,
     predicted: Mapping[str, Prediction] = NOTHING_PREDICTED,
-) -> Chosen:
+) -> Decisions:
     """Choose for every item ``now`` (epoch microseconds).
 
     ``counted``: item id -> deployment -> input tokens, where a tokenizer counted them. ``known``:
@@ -132,7 +132,7 @@ def choose_all(
                     conditions = _conditions(now, away, tried, measured)
             case DeadLettered() as error:
                 deaths.append(Death(item.id, error.reason, error.message, error.fields))
-    return Chosen(items, routed, deaths)
+    return Decisions(items, routed, deaths)
 
 
 _ITS_OWN = frozenset({"id", "priority", "submitted_at", "ready_at"})
@@ -155,7 +155,7 @@ def _kind_of(item: Item) -> tuple[Any, ...] | None:
 
 
 def _conditions(
-    now: int, away: Mapping[str, Condition], tried: Collection[str], measured: Measured
+    now: int, away: Mapping[str, Condition], tried: Collection[str], measured: Measurements
 ) -> Conditions:
     held = {name: condition.in_words() for name, condition in away.items() if name not in tried}
     return replace(measured.conditions(now), unavailable=held)

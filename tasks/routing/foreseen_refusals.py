@@ -56,7 +56,7 @@ def late(work: WorkItem, route: Route, conditions: Conditions) -> str | None:
     return f"{took}, and it had {max(0.0, left):,.0f} s until its deadline"
 
 
-class Spending:
+class ExpectedSpending:
     """What recorded items are expected to spend of a policy's ceilings, in order of submission.
 
     Each ceiling begins empty with the first item: what was spent before says nothing of it.

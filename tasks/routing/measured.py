@@ -22,7 +22,7 @@ from tierqueue.tasks.findings.finding import ready_tiers
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurements:
     """What the ledger knows of answers, by task type and deployment, and of each tier's queue.
 
     ``silent`` are deployments whose servers refuse log-probabilities; ``limits`` are those that
@@ -48,17 +48,17 @@ class Measured:
         )
 
 
-NOTHING_MEASURED = Measured()
+NOTHING_MEASURED = Measurements()
 
 
-def measure(connection: Transaction, policy: Policy, now: int) -> Measured:
+def measure(connection: Transaction, policy: Policy, now: int) -> Measurements:
     """What is known ``now`` (epoch microseconds); of queues nothing where none changes a route."""
     silent = observed.silent(connection, policy.deployments, now)
     limits = stated_limits.all_set(connection)
     seconds = call_seconds.by_task(connection) if policy.ceilings_count == "everything" else {}
     known, within = evidence.by_task(connection), policy.interactive_within
     if not known and not within:
-        return Measured(silent=silent, limits=limits, call_seconds=seconds)
+        return Measurements(silent=silent, limits=limits, call_seconds=seconds)
     in_force = tier_concurrency.all_concurrency(connection)
     ahead = queue_depths.ahead(connection)
     ready = ready_tiers(progress.living(connection, now)) if within else set(TIERS)
@@ -71,4 +71,4 @@ def measure(connection: Transaction, policy: Policy, now: int) -> Measured:
         )
         for tier in TIERS
     }
-    return Measured(known, queues, silent, limits, seconds)
+    return Measurements(known, queues, silent, limits, seconds)

@@ -18,7 +18,7 @@ from tierqueue.router.item import TIERS, Below, Demands, Tier
 from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.below import form_of, held_back, receipt_of
-from tierqueue.tasks.routing.decide import Chosen
+from tierqueue.tasks.routing.decide import Decisions
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -30,7 +30,7 @@ _DEMANDS = ("risk", "sensitivity", "floor", "budget")
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class ReuseQuestion:
     """What an item asks: the ``key`` of it, and the form that its answer must fit."""
 
     key: str
@@ -55,8 +55,8 @@ class Reuse:
         return self._lives.keys()
 
     def asking(
-        self, chosen: Chosen, arguments: Mapping[str, Mapping[str, Any]], paused: Sequence[Pause]
-    ) -> dict[str, Asking]:
+        self, chosen: Decisions, arguments: Mapping[str, Mapping[str, Any]], paused: Sequence[Pause]
+    ) -> dict[str, ReuseQuestion]:
         """What is asked by items that another one's answer might do for, by item.
 
         Only items that have a route are among them: walls come first. One that is to be audited
@@ -73,11 +73,11 @@ class Reuse:
 
     def serve(
         self,
-        chosen: Chosen,
-        asking: Mapping[str, Asking],
+        chosen: Decisions,
+        asking: Mapping[str, ReuseQuestion],
         former: Mapping[str, FormerItem],
         now: int,
-    ) -> Chosen:
+    ) -> Decisions:
         """``chosen``, with what earlier answers end instead of a call, and what is asked now.
 
         ``former``: who was asked the same before, by key; ``now`` in epoch microseconds. One that
@@ -121,14 +121,14 @@ class Reuse:
         route: RoutedItem,
         arguments: Mapping[str, Mapping[str, Any]],
         paused: Sequence[Pause],
-    ) -> Asking | None:
+    ) -> ReuseQuestion | None:
         if item.task not in self._lives or held_back(item, route, paused):
             return None
         return self.asking_of(item, arguments.get(item.id), route)
 
     def asking_of(
         self, item: Item | NewItem, called: Mapping[str, Any] | None, demands: RoutedItem | Demands
-    ) -> Asking | None:
+    ) -> ReuseQuestion | None:
         """What an item asks; ``None`` where nobody else's answer may do for it."""
         kind = ItemTask.declared.get(item.task)
         if item.task not in self._lives or kind is None or called is None or item.fresh:
@@ -138,14 +138,14 @@ class Reuse:
             return None
         stated = {name: getattr(demands, name) for name in _DEMANDS}
         stated["output_limit"] = item.output_limit
-        return Asking(fingerprint.of_answer(kind, called, form, stated), called, form)
+        return ReuseQuestion(fingerprint.of_answer(kind, called, form, stated), called, form)
 
     def lives(self, task: str, ended_at: int, now: int) -> bool:
         """Whether an answer that was given then (epoch microseconds) is young enough."""
         return ended_at >= now - self._lives[task]
 
     def _serves(
-        self, there: FormerItem | None, task: str, route: RoutedItem, asks: Asking, now: int
+        self, there: FormerItem | None, task: str, route: RoutedItem, asks: ReuseQuestion, now: int
     ) -> bool:
         refusals = route.route.get("refusals", ())
         return self.does(there, task, asks, route.floor, refusals, now)
@@ -154,7 +154,7 @@ class Reuse:
         self,
         there: FormerItem | None,
         task: str,
-        asks: Asking,
+        asks: ReuseQuestion,
         floor: str | None,
         refusals: Sequence[Mapping[str, str]],
         now: int,
@@ -192,7 +192,7 @@ class Reuse:
         return rules <= _NO_WALLS
 
 
-def _fits(kind: ItemTask, asks: Asking, output: Any) -> bool:
+def _fits(kind: ItemTask, asks: ReuseQuestion, output: Any) -> bool:
     """Whether the answer would be accepted today: its form and the checks may have changed."""
     if asks.form is None:
         return isinstance(output, Mapping) and isinstance(output.get("text"), str)

@@ -20,7 +20,7 @@ _AGAIN_US = 500_000
 """Microseconds after which an item that this process's own policy forbids is looked at again."""
 
 
-class Before(NamedTuple):
+class FormerPolicy(NamedTuple):
     """A policy that another has followed."""
 
     policy: Policy
@@ -33,12 +33,12 @@ class Policies:
     """The policy that a process goes by, and those before it whose walls may still hold."""
 
     own: Policy
-    before: Sequence[Before] = ()
+    before: Sequence[FormerPolicy] = ()
 
     def followed_by(self, policy: Policy, applied_at: int) -> "Policies":
         """The same process once it goes by ``policy``."""
         kept = [one for one in self.before if one.until > applied_at]
-        return Policies(policy, (*kept, Before(self.own, applied_at + ROLL_OUT_US)))
+        return Policies(policy, (*kept, FormerPolicy(self.own, applied_at + ROLL_OUT_US)))
 
     def held_back(self, items: Iterable[Item], called: Deployment, now: int) -> dict[str, int]:
         """The ids of routed items that may not be called at ``called`` yet, with until when.

@@ -21,7 +21,7 @@ from tierqueue.tasks.routing.token_counter import TokenCounter
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class DocumentPlan:
     """One way to do a document: in so many calls, at these deployments, for at most ``cost`` in
     nano-dollars, as far as ceilings count it. ``None``: some call of it would go nowhere.
     """
@@ -32,11 +32,11 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Splitting:
+class DocumentPlans:
     """Both ways to do one document."""
 
-    whole: Way
-    pieces: Way
+    whole: DocumentPlan
+    pieces: DocumentPlan
 
     @property
     def split(self) -> bool:
@@ -60,25 +60,25 @@ def compare(
     policy: Policy,
     conditions: Conditions,
     counter: TokenCounter,
-) -> Splitting:
+) -> DocumentPlans:
     """Route the document both ways, as items would be now; commits nothing."""
-    return Splitting(
+    return DocumentPlans(
         _way([whole], policy, conditions, counter), _way(pieces, policy, conditions, counter)
     )
 
 
 def _way(
     items: Sequence[NewItem], policy: Policy, conditions: Conditions, counter: TokenCounter
-) -> Way:
+) -> DocumentPlan:
     at: Counter[str] = Counter()
     cost = 0
     for new in items:
         chosen = decide(new, policy, conditions, counter)
         if not isinstance(chosen, Route):
-            return Way(len(items), (), None)
+            return DocumentPlan(len(items), (), None)
         at[chosen.deployment] += 1
         cost += _accepted(new.task, chosen, policy, conditions)
-    return Way(len(items), tuple(name for name, _ in at.most_common()), NanoUSD(cost))
+    return DocumentPlan(len(items), tuple(name for name, _ in at.most_common()), NanoUSD(cost))
 
 
 def _accepted(task: str, route: Route, policy: Policy, conditions: Conditions) -> int:
@@ -91,7 +91,7 @@ def _accepted(task: str, route: Route, policy: Policy, conditions: Conditions) -
     return ceil(route.bound * seen.answers / max(seen.accepted, 1))
 
 
-def _cost_of(way: Way) -> str:
+def _cost_of(way: DocumentPlan) -> str:
     if way.cost is None:
         return "no deployment may or can do it"
     return f"at {', '.join(way.deployments)}, at most {format_usd(way.cost)}"

@@ -13,12 +13,12 @@ from tierqueue.router.learned.surrogate import KIND, Surrogate, embedding_of, su
 from tierqueue.router.policy.defaults import SurrogateRule
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.policy.policy_errors import dotted
-from tierqueue.tasks.routing.below import Offer, Promise, Versions, fitted
+from tierqueue.tasks.routing.below import AuditTerms, Offer, Versions, fitted
 from tierqueue.tasks.submission.item_task import ItemTask
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class SurrogateInService:
     """A surrogate in service for a task type, and the share of its items that is audited."""
 
     surrogate: Surrogate
@@ -30,9 +30,9 @@ class Served:
         return self.surrogate.version
 
     @property
-    def promise(self) -> Promise:
+    def promise(self) -> AuditTerms:
         """What it was certified for."""
-        return Promise(Below.SURROGATE, self.surrogate.task, self.surrogate.promise.alpha)
+        return AuditTerms(Below.SURROGATE, self.surrogate.task, self.surrogate.promise.alpha)
 
     def offer(self, arguments: Mapping[str, Any]) -> Offer | None:
         """What it says to a call; ``None`` where it defers."""
@@ -81,11 +81,11 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Deferring:
+class DeferringSurrogate:
     """A surrogate that has not the embedding here that it was trained with: it answers nothing."""
 
     version: str
-    promise: Promise
+    promise: AuditTerms
     why: str
 
     def offer(self, arguments: Mapping[str, Any]) -> Offer | None:  # noqa: ARG002 - of any call
@@ -110,9 +110,11 @@ class Surrogates(Versions):
         super().__init__(self._served)
 
     @property
-    def deferring(self) -> dict[str, Deferring]:
+    def deferring(self) -> dict[str, DeferringSurrogate]:
         """Those whose embedding is not here, by task type."""
-        return {task: one for task, one in self._served.items() if isinstance(one, Deferring)}
+        return {
+            task: one for task, one in self._served.items() if isinstance(one, DeferringSurrogate)
+        }
 
     def why_none(self, task: str, arguments: Mapping[str, Any]) -> str:
         """Why the one of a task type has no answer to a call, in words."""
@@ -139,7 +141,9 @@ def embedding_in(folder: str) -> Embedding:
     return Embedding.read(tokenizer, numbers)
 
 
-def _load(task: str, policy: Policy, rule: SurrogateRule) -> Served | Deferring:
+def _load(
+    task: str, policy: Policy, rule: SurrogateRule
+) -> SurrogateInService | DeferringSurrogate:
     where, file = dotted("tasks", task, "surrogate"), policy.place_of(rule.file)
     try:
         held = artefact.read(Path(file).read_bytes(), KIND, rule.sha256)
@@ -155,8 +159,8 @@ def _load(task: str, policy: Policy, rule: SurrogateRule) -> Served | Deferring:
         message = f"{where}: {file} is a surrogate for {of}, not for {task}"
         raise Misconfigured(message, {"task": task})
     if surrogate is None:
-        return Deferring(rule.version, Promise(Below.SURROGATE, task, alpha), str(why))
-    return Served(surrogate, rule.audit)
+        return DeferringSurrogate(rule.version, AuditTerms(Below.SURROGATE, task, alpha), str(why))
+    return SurrogateInService(surrogate, rule.audit)
 
 
 def _embedding(

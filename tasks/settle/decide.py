@@ -32,7 +32,7 @@ from tierqueue.tasks.routing.decide import may_fall
 from tierqueue.tasks.settle.receipt import receipt_of
 from tierqueue.tasks.settle.second_items import second_items_of
 from tierqueue.tasks.settle.write import (
-    Settling,
+    EndedAttempt,
     Verdict,
     cancelled,
     charged,
@@ -82,7 +82,7 @@ def settlement(
     ``now``: epoch microseconds; ``draw``: uniform in [0, 1), it spreads retries. ``stopped``:
     somebody cancelled the item while it ran.
     """
-    call = Settling(
+    call = EndedAttempt(
         claim=claim,
         deployment=deployment,
         policy=policy,
@@ -135,7 +135,7 @@ def settlement(
             assert_never(outcome)
 
 
-def _flex_refused(call: Settling, outcome: FlexRefused) -> Settlement:
+def _flex_refused(call: EndedAttempt, outcome: FlexRefused) -> Settlement:
     """Live where the tier does not take the model, else again there while there is time for it.
 
     Whatever waits goes by the choice again, which sends it live once its time is too short.
@@ -153,7 +153,7 @@ def _flex_refused(call: Settling, outcome: FlexRefused) -> Settlement:
     return _again(call, "throttled", again, Wait.FLEX.value, cost=NOTHING, throttles_more=1)
 
 
-def _rejected(call: Settling, outcome: Rejected) -> Settlement:
+def _rejected(call: EndedAttempt, outcome: Rejected) -> Settlement:
     charge = charged(call, outcome.usage)
     spent: dict[str, Any] = {
         "cost": charge.cost,
@@ -179,7 +179,7 @@ def _rejected(call: Settling, outcome: Rejected) -> Settlement:
 
 
 def _next_or_dead(
-    call: Settling,
+    call: EndedAttempt,
     outcome: str,
     reason: str,
     said: str,
@@ -212,14 +212,14 @@ def _next_or_dead(
     return dead(call, outcome, reason, message, fields, **spent)
 
 
-def _review_of(call: Settling) -> ReviewRule | None:
+def _review_of(call: EndedAttempt) -> ReviewRule | None:
     """Who decides what no tier's answer is good enough for; nobody in an evaluation of a tier."""
     item = call.claim.item
     usual = call.policy.tasks.get(item.task)
     return None if usual is None or item.pinned is not None else usual.review
 
 
-def _failed(call: Settling, failed: Failed) -> Settlement:
+def _failed(call: EndedAttempt, failed: Failed) -> Settlement:
     calls = call.claim.item.calls + 1
     spent = {**_turned_away(call, failed), "calls_more": 1}
     if failed.reason in escalation.UNFIT and not call.cancelled:
@@ -233,7 +233,7 @@ def _failed(call: Settling, failed: Failed) -> Settlement:
     return _again(call, "failed", next_step, failed.kind, **spent)
 
 
-def _unavailable(call: Settling, outcome: Unavailable) -> Settlement:
+def _unavailable(call: EndedAttempt, outcome: Unavailable) -> Settlement:
     """A fault of the deployment's, which is no call of the item's unless it brings it about."""
     item, kind, spent = call.claim.item, outcome.kind, _turned_away(call, outcome)
     if kind == "engine_died":
@@ -246,7 +246,7 @@ def _unavailable(call: Settling, outcome: Unavailable) -> Settlement:
     return _waits(call, "unavailable", kind, **spent)
 
 
-def _unknown(call: Settling, unknown: Unknown) -> Settlement:
+def _unknown(call: EndedAttempt, unknown: Unknown) -> Settlement:
     """The hold is booked, whatever follows; another call may be paid for where the policy says so.
 
     What an outage loses is no call of the item's: it waits for the deployment, or another takes
@@ -273,11 +273,11 @@ def _unknown(call: Settling, unknown: Unknown) -> Settlement:
     return _again(call, "unknown", step, reason, calls_more=1, **booked)
 
 
-def _engine_time(call: Settling) -> NanoUSD:
+def _engine_time(call: EndedAttempt) -> NanoUSD:
     return engine_time(call.deployment, call.claim.started_at, call.now, call.claim.held)
 
 
-def _waits(call: Settling, outcome: str, code: Trouble, **spent: Any) -> Settlement:
+def _waits(call: EndedAttempt, outcome: str, code: Trouble, **spent: Any) -> Settlement:
     """Wait for the deployment, which uses up no calls, or for another to take over."""
     condition = call.verdict.condition
     if condition is not None and condition.unavailable and not call.cancelled:
@@ -287,7 +287,7 @@ def _waits(call: Settling, outcome: str, code: Trouble, **spent: Any) -> Settlem
     return _again(call, outcome, again, code, throttles_more=1, **spent)
 
 
-def _turned_away(call: Settling, outcome: Failed | Unavailable) -> dict[str, Any]:
+def _turned_away(call: EndedAttempt, outcome: Failed | Unavailable) -> dict[str, Any]:
     charge = charged(call, outcome.usage)
     detail = {"kind": outcome.kind, "message": outcome.message}
     return {
@@ -298,19 +298,19 @@ def _turned_away(call: Settling, outcome: Failed | Unavailable) -> dict[str, Any
     }
 
 
-def _may_fall(call: Settling, event: str, cost: NanoUSD) -> Tier | None:
+def _may_fall(call: EndedAttempt, event: str, cost: NanoUSD) -> Tier | None:
     if call.cancelled:
         return None
     counted = cost if call.claim.counted else NOTHING
     return may_fall(call.claim.item, event, counted, call.policy, call.now)
 
 
-def _fallen(call: Settling, outcome: str, to: Tier, on: str, **more: Any) -> Settlement:
+def _fallen(call: EndedAttempt, outcome: str, to: Tier, on: str, **more: Any) -> Settlement:
     degraded = fallen(to, call.deployment.name, on)
     return settled(call, outcome, State.SUBMITTED, reason="fallback", degraded=degraded, **more)
 
 
-def _interrupted(call: Settling, outcome: Interrupted) -> Settlement:
+def _interrupted(call: EndedAttempt, outcome: Interrupted) -> Settlement:
     charge = charged(call, outcome.usage)
     spent: dict[str, Any] = {
         "cost": charge.cost,
@@ -325,7 +325,7 @@ def _interrupted(call: Settling, outcome: Interrupted) -> Settlement:
     return settled(call, "interrupted", State.ROUTED, **spent)
 
 
-def _with_all_its_time(call: Settling, spent: dict[str, Any]) -> Settlement:
+def _with_all_its_time(call: EndedAttempt, spent: dict[str, Any]) -> Settlement:
     """It took longer than others of its kind: a call that is called again has its whole timeout."""
     calls, spent = call.claim.item.calls + 1, {**spent, "calls_more": 1}
     if calls < call.policy.retry.calls:
@@ -336,7 +336,7 @@ def _with_all_its_time(call: Settling, spent: dict[str, Any]) -> Settlement:
 
 
 def _again(
-    call: Settling, outcome: str, step: retry.Retry | retry.End, reason: str, **more: Any
+    call: EndedAttempt, outcome: str, step: retry.Retry | retry.End, reason: str, **more: Any
 ) -> Settlement:
     """Wait and try again, end as a dead letter, or honour a cancellation."""
     if call.cancelled:

@@ -18,10 +18,10 @@ from tierqueue.router.route import Route
 from tierqueue.router.signals import measure
 from tierqueue.tasks.routing.below import drawn
 from tierqueue.tasks.routing.decide import own_of, work_item_of
-from tierqueue.tasks.settle.write import Settling
+from tierqueue.tasks.settle.write import EndedAttempt
 
 
-def second_items_of(call: Settling, cost: NanoUSD) -> tuple[SecondItemTerms, ...]:
+def second_items_of(call: EndedAttempt, cost: NanoUSD) -> tuple[SecondItemTerms, ...]:
     """The second items of an item that is accepted now; ``cost``: nano-dollars of this call."""
     item, policy = call.claim.item, call.policy
     usual = policy.tasks.get(item.task)
@@ -44,7 +44,7 @@ def second_items_of(call: Settling, cost: NanoUSD) -> tuple[SecondItemTerms, ...
     return tuple(_second(call, work, *way) for way in ways)
 
 
-def _drawn(call: Settling, usual: TaskDefaults) -> list[Purpose]:
+def _drawn(call: EndedAttempt, usual: TaskDefaults) -> list[Purpose]:
     """For what the item is drawn: most are for nothing, and that is found before all else."""
     explore, shadow, item_id = usual.explore, usual.shadow, call.claim.item.id
     purposes: list[Purpose] = []
@@ -58,7 +58,7 @@ def _drawn(call: Settling, usual: TaskDefaults) -> list[Purpose]:
     return purposes
 
 
-def _anew(call: Settling, usual: TaskDefaults, cost: NanoUSD) -> WorkItem:
+def _anew(call: EndedAttempt, usual: TaskDefaults, cost: NanoUSD) -> WorkItem:
     """The item as if it were submitted now, and nobody waited for it.
 
     Of its own ``max_cost`` there is what the first call has left, for all second items together.
@@ -77,7 +77,7 @@ def _anew(call: Settling, usual: TaskDefaults, cost: NanoUSD) -> WorkItem:
 
 
 def _ways(
-    call: Settling, usual: TaskDefaults, work: WorkItem, purposes: Sequence[Purpose]
+    call: EndedAttempt, usual: TaskDefaults, work: WorkItem, purposes: Sequence[Purpose]
 ) -> Iterator[tuple[Purpose, Route, str | None]]:
     """For what it is drawn, where it would go, and the candidate, if it is in the shadow of one.
 
@@ -99,14 +99,14 @@ def _ways(
             yield Purpose.SHADOW, route, candidate
 
 
-def _route(work: WorkItem, call: Settling) -> Route | None:
+def _route(work: WorkItem, call: EndedAttempt) -> Route | None:
     # Bounded by its bytes where a tokenizer would count: at worst it is not asked.
     found = choose(work, measure(work, {}), call.policy, Conditions(now=call.now))
     return found if isinstance(found, Route) else None
 
 
 def _second(
-    call: Settling, work: WorkItem, purpose: Purpose, route: Route, candidate: str | None
+    call: EndedAttempt, work: WorkItem, purpose: Purpose, route: Route, candidate: str | None
 ) -> SecondItemTerms:
     item, demands = call.claim.item, work.demands
     stated = {name: value for name, value in own_of(item).items() if name != "fallback"}
@@ -128,6 +128,6 @@ def _second(
     )
 
 
-def _lane(call: Settling) -> str | None:
+def _lane(call: EndedAttempt) -> str | None:
     """It goes live where the first did, so that both are compared at the same price."""
     return None if call.claim.item.lane in (Lane.BATCH, Lane.FLEX) else Lane.LIVE.value

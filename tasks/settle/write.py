@@ -33,7 +33,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settling:
+class EndedAttempt:
     """A claim that is being settled, and what that is decided by."""
 
     claim: Claim
@@ -50,7 +50,7 @@ class Settling:
 
 
 def settled(
-    call: Settling,
+    call: EndedAttempt,
     outcome: str,
     next_state: State,
     *,
@@ -83,7 +83,7 @@ def settled(
 
 
 def dead(
-    call: Settling,
+    call: EndedAttempt,
     outcome: str,
     reason: str,
     message: str,
@@ -99,7 +99,7 @@ def dead(
     return settled(call, outcome, State.DEAD, reason=reason, error=error, **more)
 
 
-def cancelled(call: Settling, outcome: str, **more: Any) -> Settlement:
+def cancelled(call: EndedAttempt, outcome: str, **more: Any) -> Settlement:
     """The item ends because somebody cancelled it."""
     error = cancellation(call.claim.item.id)
     return settled(call, outcome, State.CANCELLED, reason="cancelled", error=error, **more)
@@ -111,7 +111,9 @@ def cancellation(item_id: str) -> dict[str, Any]:
     return {"reason": "cancelled", "message": message, "fields": {"item": item_id}}
 
 
-def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> JudgedAnswer | None:
+def judged(
+    call: EndedAttempt, usage: Usage, seconds: float, *, accepted: bool
+) -> JudgedAnswer | None:
     """What an answer shows of the deployment that gave it; by the flex tier nothing of how soon,
     and under another prompt nothing of the task type's own.
     """
@@ -129,7 +131,7 @@ def judged(call: Settling, usage: Usage, seconds: float, *, accepted: bool) -> J
     )
 
 
-def charged(call: Settling, usage: Usage) -> Charge:
+def charged(call: EndedAttempt, usage: Usage) -> Charge:
     """What a call cost, by its provider's own usage and the price when it began.
 
     A counted share of a house engine's hour is at most what was held of it.

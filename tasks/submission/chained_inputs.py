@@ -9,13 +9,13 @@ from tierqueue.router.item import Sensitivity, strictest
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class PredecessorOutput:
     """A predecessor's output among the arguments, until it is known what is wanted there."""
 
     value: Any
 
 
-class Inherited:
+class InheritedSensitivity:
     """The sensitivities of the predecessors whose answers are among the arguments."""
 
     def __init__(self) -> None:
@@ -28,19 +28,19 @@ class Inherited:
 
 def take(
     args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[list[Any], dict[str, Any], Inherited]:
-    """The arguments with each predecessor's answer replaced by its ``Output``.
+) -> tuple[list[Any], dict[str, Any], InheritedSensitivity]:
+    """The arguments with each predecessor's answer replaced by its ``PredecessorOutput``.
 
     A list of answers (a chord's header) becomes the list of their outputs.
     """
-    inherited = Inherited()
+    inherited = InheritedSensitivity()
 
     def opened(value: Any) -> Any:
         if isinstance(value, list):
             return [part if isinstance(part, str) else opened(part) for part in value]
         if isinstance(value, dict) and value.keys() == {"output", "receipt"}:
             inherited.levels.append(_sensitivity(value["receipt"]))
-            return Output(value["output"])
+            return PredecessorOutput(value["output"])
         return value
 
     return (
@@ -52,9 +52,9 @@ def take(
 
 def fit(value: Any, *, as_text: bool) -> Any:
     """An argument as its task type wants it: outputs as they are, or written out as one text."""
-    if isinstance(value, Output):
+    if isinstance(value, PredecessorOutput):
         return _text(value.value) if as_text else value.value
-    if isinstance(value, list) and any(isinstance(part, Output) for part in value):
+    if isinstance(value, list) and any(isinstance(part, PredecessorOutput) for part in value):
         parts = [fit(part, as_text=as_text) for part in value]
         return "\n\n".join(map(_text, parts)) if as_text else parts
     return value

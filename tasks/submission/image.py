@@ -58,7 +58,7 @@ class NamedImage:
 
 
 @dataclass(slots=True)
-class Taking:
+class ImageIntake:
     """How the images of one call are taken; ``bodies`` holds their bytes by hash.
 
     ``unattended``: the call came through the broker, or follows another one's answer. Then nobody
@@ -117,7 +117,7 @@ def _read(path: Path) -> bytes:
 
 
 def _taken(value: Any, info: ValidationInfo) -> str:
-    if not isinstance(info.context, Taking):
+    if not isinstance(info.context, ImageIntake):
         raise ValueError("an image is taken by a task type alone")
     try:
         return info.context.take(value)

@@ -19,7 +19,7 @@ from tierqueue.tasks.submission.prompt import Prompt
 # A producer imports its task types at every start: the ledger comes with the first call.
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
-    from tierqueue.tasks.submission.image import Taking
+    from tierqueue.tasks.submission.image import ImageIntake
 
 OutputModel = type[BaseModel]
 Check = Callable[[Mapping[str, Any], Any], str | None]
@@ -91,13 +91,13 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
         ``stands``: what else the ``NewItem`` says, such as its row of a job.
         """
         from tierqueue.ledger.lifecycle.items import NewItem
-        from tierqueue.tasks.submission.image import NamedImage, Taking
+        from tierqueue.tasks.submission.image import ImageIntake, NamedImage
 
         args, kwargs, inherited = chained_inputs.take(args, kwargs)
         given = {name: value for name, value in kwargs.items() if name in NAMES}
         stated = StatedDemands.read({**self.defaults, **given}, self.name)
         own = {name: value for name, value in kwargs.items() if name not in NAMES}
-        taking = Taking(unattended=unattended)
+        taking = ImageIntake(unattended=unattended)
         arguments = self._arguments(args, own, taking)
         try:
             prompt, model = self.prompt(arguments), self.output_model(arguments)
@@ -168,7 +168,7 @@ class TaskType(Task):  # type: ignore[misc]  # celery ships no types
         return dict(self.new_item(args, kwargs, item_id="").arguments)
 
     def _arguments(
-        self, args: Sequence[Any], own: Mapping[str, Any], taking: "Taking"
+        self, args: Sequence[Any], own: Mapping[str, Any], taking: "ImageIntake"
     ) -> dict[str, Any]:
         takes = self.signature_of_build.parameters
         for name in own.keys() - takes.keys():

@@ -18,8 +18,8 @@ from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
 from tierqueue.router.item import Below
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.routing.below import Promise, agrees
-from tierqueue.tasks.routing.decide import Chosen
+from tierqueue.tasks.routing.below import AuditTerms, agrees
+from tierqueue.tasks.routing.decide import Decisions
 from tierqueue.tasks.routing.reuse import Reuse
 from tierqueue.tasks.routing.rules.serving import Rules
 from tierqueue.tasks.routing.surrogates import Surrogates
@@ -78,11 +78,11 @@ class BelowTheTiers:
     def serve(
         self,
         ledger: Ledger,
-        chosen: Chosen,
+        chosen: Decisions,
         arguments: Mapping[str, Mapping[str, Any]],
         out_of_service: OutOfService,
         now: int,
-    ) -> Chosen:
+    ) -> Decisions:
         """Answer what can be answered of ``chosen``; nothing is written yet."""
         off, paused = out_of_service.versions, out_of_service.paused
         if self._rules:
@@ -98,7 +98,7 @@ class BelowTheTiers:
             chosen = self._surrogates.serve(chosen, arguments, off, paused)
         return chosen
 
-    def confirm(self, connection: Transaction, chosen: Chosen) -> Chosen:
+    def confirm(self, connection: Transaction, chosen: Decisions) -> Decisions:
         """``chosen``, in the transaction that writes it: an answer that was erased meanwhile, or
         said to be wrong, answers nothing, and its item goes its way.
         """
@@ -110,7 +110,7 @@ class BelowTheTiers:
         kept = [one for one in chosen.answered if one.of in stands]
         return replace(chosen, routed=[*chosen.routed, *gone], answered=kept)
 
-    def write(self, connection: Transaction, chosen: Chosen, now: int) -> Ends:
+    def write(self, connection: Transaction, chosen: Decisions, now: int) -> Ends:
         """Write answers, audits and what is asked, in the transaction that routes the rest."""
         reusable.ask(connection, chosen.asked, now)
         surrogates.audit(connection, chosen.audits, now)
@@ -129,7 +129,7 @@ class BelowTheTiers:
                 _cry(version, promise, record)
 
 
-def _cry(version: str, promise: Promise, record: Record) -> None:
+def _cry(version: str, promise: AuditTerms, record: Record) -> None:
     said = {
         "task": promise.task,
         "version": version,

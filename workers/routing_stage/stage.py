@@ -26,7 +26,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.tasks.results.delivery import Delivery
-from tierqueue.tasks.routing.decide import Chosen, choose_all
+from tierqueue.tasks.routing.decide import Decisions, choose_all
 from tierqueue.tasks.routing.failover import Conditions, Failover
 from tierqueue.tasks.routing.measured import NOTHING_MEASURED, measure
 from tierqueue.tasks.routing.predictors import Predictors
@@ -314,7 +314,7 @@ class RoutingStage:
             self._to_renew = self._to_renew[1:]
         return bool(self._to_renew)
 
-    def _choose_ahead(self) -> Chosen:
+    def _choose_ahead(self) -> Decisions:
         with self._ledger.read() as connection:
             now = database_now(connection)
             submitted = self._fill.submitted(connection, BATCH, lock=False)

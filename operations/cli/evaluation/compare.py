@@ -24,7 +24,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.router.learned.certify import Interval
-    from tierqueue.tasks.evaluation.comparing import Compared, Delta
+    from tierqueue.tasks.evaluation.comparing import Comparison, Delta
 
 
 @click.command(epilog="Example: tierqueue router compare tierqueue.classify --since 7d")
@@ -55,7 +55,7 @@ def compare(task: str, since: str | None, field: str | None, most: int, as_json:
         _print(name, found)
 
 
-def _as_dict(one: Compared) -> dict[str, Any]:
+def _as_dict(one: Comparison) -> dict[str, Any]:
     return {
         "purpose": one.purpose,
         "first": one.first,
@@ -85,7 +85,7 @@ def _difference(found: Delta | None) -> dict[str, Any] | None:
     return {"items": found.items, **means, "more": _share(found.more)}
 
 
-def _print(task: str, found: list[Compared]) -> None:
+def _print(task: str, found: list[Comparison]) -> None:
     table(
         [
             "purpose",
@@ -107,7 +107,7 @@ def _print(task: str, found: list[Compared]) -> None:
             paragraph("", line)
 
 
-def _row(one: Compared) -> tuple[str, ...]:
+def _row(one: Comparison) -> tuple[str, ...]:
     agree, accepted, right = one.agree, one.accepted, one.right
     return (
         one.purpose,
@@ -125,7 +125,7 @@ def _row(one: Compared) -> tuple[str, ...]:
     )
 
 
-def _lines(one: Compared) -> list[str]:
+def _lines(one: Comparison) -> list[str]:
     """What the figures of a line say in words, and what is missing."""
     first = marked(one.first, one.first_simulated)
     who = f"{marked(one.second, one.second_simulated)} beside {first}"

@@ -226,7 +226,7 @@ def _quoted(
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.jobs.quote import quote
-    from tierqueue.tasks.routing.answered_below.asked_first import AskedFirst
+    from tierqueue.tasks.routing.answered_below.asked_first import Answerers
     from tierqueue.tasks.routing.answered_below.rows import RowsBelow
     from tierqueue.tasks.routing.measured import measure
 
@@ -235,7 +235,7 @@ def _quoted(
         in_force = tier_concurrency.all_concurrency(connection)
         now = database_now(connection)
         measured = measure(connection, policy, now)
-        first = AskedFirst.in_service(connection, policy)
+        first = Answerers.in_service(connection, policy)
     submission = asked.labelled.submission(asked.tier)
     return quote(
         submission.made(),

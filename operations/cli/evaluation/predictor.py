@@ -16,7 +16,7 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from tierqueue.router.item import Tier
     from tierqueue.router.learned.gain_trial import GainTrial
-    from tierqueue.tasks.evaluation.gains import Gains, Learned, Pair
+    from tierqueue.tasks.evaluation.gains import Gains, Pair, TrainingRows
     from tierqueue.tasks.submission.item_task import ItemTask
 
 _EXPLORE = (
@@ -91,7 +91,7 @@ def _pair(gains: Gains, tiers: tuple[Tier | None, Tier | None]) -> Pair | None:
     return max(fitting, key=lambda pair: (fitting[pair], pair), default=None)
 
 
-def _takes(learned: Learned) -> str:
+def _takes(learned: TrainingRows) -> str:
     said = [_EXPLORE]
     if learned.unsaid:
         unsaid = count(learned.unsaid, "item")
@@ -107,7 +107,7 @@ def _takes(learned: Learned) -> str:
     return ". ".join(said)
 
 
-def _refuse(why: str, takes: str, learned: Learned | None, as_json: bool) -> NoReturn:
+def _refuse(why: str, takes: str, learned: TrainingRows | None, as_json: bool) -> NoReturn:
     if as_json:
         rows = 0 if learned is None else len(learned.rows)
         emit({"trained": False, "rows": rows, "why": why, "takes": takes})
@@ -117,7 +117,7 @@ def _refuse(why: str, takes: str, learned: Learned | None, as_json: bool) -> NoR
 
 
 def _print(
-    task: str, out: str, content: bytes, learned: Learned, trial: GainTrial, as_json: bool
+    task: str, out: str, content: bytes, learned: TrainingRows, trial: GainTrial, as_json: bool
 ) -> None:
     digest, (low, high) = sha256(content).hexdigest(), learned.pair
     if as_json:

@@ -16,7 +16,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.operations.jobs import JobProgress
-    from tierqueue.tasks.jobs.errors import Group
+    from tierqueue.tasks.jobs.errors import ErrorGroup
 
 _BATCH = 500
 """Dead letters that are replayed in one transaction."""
@@ -78,7 +78,7 @@ def _replay(ids: list[str]) -> int:
     return done
 
 
-def _show(found: list[tuple[int, Group]], as_json: bool, simulated: bool) -> None:
+def _show(found: list[tuple[int, ErrorGroup]], as_json: bool, simulated: bool) -> None:
     if as_json:
         emit([{**_as_dict(line, group), "simulated": simulated} for line, group in found])
         return
@@ -105,7 +105,7 @@ def _show(found: list[tuple[int, Group]], as_json: bool, simulated: bool) -> Non
     )
 
 
-def _as_dict(line: int, group: Group) -> dict[str, Any]:
+def _as_dict(line: int, group: ErrorGroup) -> dict[str, Any]:
     row, item, message = group.example
     return {
         "group": line,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tierqueue.tasks.files.source import Format
     from tierqueue.tasks.jobs.export.answers import Shape
     from tierqueue.tasks.jobs.export.into_table import IntoTable
-    from tierqueue.tasks.jobs.export.results import JobResults, Summary
+    from tierqueue.tasks.jobs.export.results import JobResults, ResultsSummary
 
 _CELLS = frozenset({"csv", "tsv", "parquet", "xlsx", "xlsm", "xls", "xlsb", "ods"})
 """Kinds of files whose rows are cells: an answer is a column for each of its fields there."""
@@ -194,7 +194,7 @@ def _fill(sink: "IntoTable", found: "JobResults", rows: Iterator[dict[str, Any]]
         say(f"{sink.table} has no {', '.join(sorted(into.left_out))}: left out", err=True)
 
 
-def _line(job: "JobRecord", told: "Summary") -> str:
+def _line(job: "JobRecord", told: "ResultsSummary") -> str:
     """The summary: what came of the rows, and for how much."""
     from tierqueue.router.item import Below
     from tierqueue.router.money import format_usd

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.job_records import RowAnswer
     from tierqueue.ledger.session import Ledger
     from tierqueue.router.policy.policy import Policy
-    from tierqueue.tasks.jobs.expectation import Expected
+    from tierqueue.tasks.jobs.expectation import Estimate
     from tierqueue.tasks.jobs.sample_report import SampleReport
     from tierqueue.tasks.jobs.sampling import Layer
     from tierqueue.tasks.jobs.submission import Submission
@@ -130,7 +130,7 @@ def _as_dict(job_id: str, total: int, found: SampleReport, policy: Policy) -> di
     }
 
 
-def _seconds(found: Expected | None) -> dict[str, float | None]:
+def _seconds(found: Estimate | None) -> dict[str, float | None]:
     names = (("expected", "value"), ("low", "low"), ("high", "high"))
     return {
         f"{said}_seconds": None if found is None else getattr(found, name) for said, name in names

@@ -9,7 +9,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import Death, NewItem
-    from tierqueue.tasks.routing.splitting import Splitting
+    from tierqueue.tasks.routing.splitting import DocumentPlans
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class LongRows:
     def counting(
         self,
         made: "Iterable[tuple[NewItem, Death | None]]",
-        both_ways: "Callable[[NewItem], Splitting | None]",
+        both_ways: "Callable[[NewItem], DocumentPlans | None]",
     ) -> "Iterator[tuple[NewItem, Death | None]]":
         """The same items; the long ones among them are added up."""
         for new, death in made:
@@ -38,7 +38,7 @@ class LongRows:
                 self._add(found)
             yield new, death
 
-    def _add(self, found: "Splitting") -> None:
+    def _add(self, found: "DocumentPlans") -> None:
         self.rows += 1
         if found.pieces.cost is None or not found.split:
             return

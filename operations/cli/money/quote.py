@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from tierqueue.ledger.accounting.spending import CallHistory
     from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.router.policy.policy import Policy
-    from tierqueue.tasks.jobs.expectation import Expected
-    from tierqueue.tasks.jobs.quote import Part, Quote
-    from tierqueue.tasks.routing.splitting import Splitting
+    from tierqueue.tasks.jobs.expectation import Estimate
+    from tierqueue.tasks.jobs.quote import Quote, QuotePart
+    from tierqueue.tasks.routing.splitting import DocumentPlans
 
 
 @click.command(
@@ -97,7 +97,7 @@ def quote(
     from tierqueue.tasks.jobs.submission import Submission
     from tierqueue.tasks.kinds.in_pieces import foreseen
     from tierqueue.tasks.kinds.job_document import JobDocument
-    from tierqueue.tasks.routing.answered_below.asked_first import AskedFirst
+    from tierqueue.tasks.routing.answered_below.asked_first import Answerers
     from tierqueue.tasks.routing.answered_below.rows import RowsBelow
     from tierqueue.tasks.routing.measured import measure
     from tierqueue.tasks.routing.token_counter import TokenCounter
@@ -121,11 +121,11 @@ def quote(
             in_force = tier_concurrency.all_concurrency(connection)
             now = database_now(connection)
             measured = measure(connection, policy, now)
-            first = AskedFirst.in_service(connection, policy)
+            first = Answerers.in_service(connection, policy)
         long, conditions = LongRows(), measured.conditions(now)
         counter = TokenCounter(policy)
 
-        def both_ways(new: NewItem) -> Splitting | None:
+        def both_ways(new: NewItem) -> DocumentPlans | None:
             if split is not None:
                 return None
             return foreseen(task, new.arguments, given(demands), policy, conditions)
@@ -205,12 +205,12 @@ def _past(past: CallHistory) -> dict[str, Any]:
 _LANES = {"live": "", "batch": ", in batches", "flex": ", by flex"}
 
 
-def _engine(part: Part) -> str:
+def _engine(part: QuotePart) -> str:
     hours = None if part.outlay is None else part.outlay.hours.value
     return duration(hours * 3_600) if hours else ""
 
 
-def _learned_from(part: Part) -> str:
+def _learned_from(part: QuotePart) -> str:
     if not part.calls:
         return ""
     return "nothing" if part.past is None else count(part.past.items, "item")
@@ -271,7 +271,7 @@ def _print(found: Quote, policy: Policy) -> None:
         say(f"time: about {duration(found.seconds)} once it begins")
 
 
-def _range(expected: Expected) -> str:
+def _range(expected: Estimate) -> str:
     return f"{dollars(expected.low)} and {dollars(expected.high)}"
 
 

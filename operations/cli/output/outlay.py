@@ -7,12 +7,12 @@ from tierqueue.tasks.durations import duration
 
 if TYPE_CHECKING:
     from tierqueue.router.policy.policy import Policy
-    from tierqueue.tasks.jobs.expectation import Expected, Outlay
+    from tierqueue.tasks.jobs.expectation import Estimate, Outlay
 
 _NAMES = (("expected", "value"), ("low", "low"), ("high", "high"))
 
 
-def money(found: "Expected | None") -> dict[str, int | None]:
+def money(found: "Estimate | None") -> dict[str, int | None]:
     """An expected amount for scripts, in nano-dollars."""
     return {
         f"{name}_nanousd": None if found is None else round(getattr(found, field))
@@ -46,6 +46,6 @@ def outlay_lines(found: "Outlay", policy: "Policy") -> list[str]:
     return [*lines, f"ceilings count {counted} (ceilings_count = {policy.ceilings_count!r})"]
 
 
-def within(found: "Expected") -> str:
+def within(found: "Estimate") -> str:
     """An amount with its range."""
     return f"{dollars(found.value)}, between {dollars(found.low)} and {dollars(found.high)}"

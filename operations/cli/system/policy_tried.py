@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.session import Transaction
     from tierqueue.router.policy.policy import Policy
     from tierqueue.router.signals import Prediction
-    from tierqueue.tasks.jobs.policy_replay import Replayed
+    from tierqueue.tasks.jobs.policy_replay import PolicyReplay
 
 MOST = 20_000
 """Most items that are replayed, the newest."""
@@ -27,7 +27,7 @@ _READ = 500
 """Items whose arguments are read at once, where a predictor is asked."""
 
 
-def through(connection: Transaction, found: Policy, since: str) -> Replayed:
+def through(connection: Transaction, found: Policy, since: str) -> PolicyReplay:
     """What ``found`` would have done with items submitted in the last ``since`` (``7d``)."""
     from tierqueue.ledger.accounting import spending
     from tierqueue.ledger.accounting.spending import SpendingQuery
@@ -35,7 +35,7 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.session import now
     from tierqueue.tasks.jobs.policy_replay import replayed
-    from tierqueue.tasks.routing.answered_below.asked_first import AskedFirst
+    from tierqueue.tasks.routing.answered_below.asked_first import Answerers
     from tierqueue.tasks.routing.answered_below.recorded import ItemsBelow
     from tierqueue.tasks.routing.measured import measure
     from tierqueue.tasks.routing.predictors import Predictors
@@ -45,7 +45,7 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     items = item_list.recorded(connection, begin, MOST)
     if any(usual.rules is not None or usual.reuse is not None for usual in found.tasks.values()):
         task_types()
-    below = ItemsBelow(AskedFirst.in_service(connection, found), found)
+    below = ItemsBelow(Answerers.in_service(connection, found), found)
     asked = SpendingQuery(simulated=found.simulated)
     tasks = sorted({one.item.task for one in items})
     past = {task: spending.past(connection, task, asked) for task in tasks}
@@ -67,12 +67,12 @@ def through(connection: Transaction, found: Policy, since: str) -> Replayed:
     return replayed(items, found, past, known, predicted, below)
 
 
-def replayed_dict(outcome: Replayed, simulated: Collection[str]) -> dict[str, Any]:
+def replayed_dict(outcome: PolicyReplay, simulated: Collection[str]) -> dict[str, Any]:
     """A replay for scripts, with which of its deployments are simulated."""
     return {**outcome.to_json(), "simulated": sorted(outcome.by_deployment.keys() & simulated)}
 
 
-def print_replayed(outcome: Replayed, shown: int, simulated: Collection[str]) -> None:
+def print_replayed(outcome: PolicyReplay, shown: int, simulated: Collection[str]) -> None:
     refused = outcome.refused
     of = count(outcome.items, "item")
     say(f"{len(refused):,} of {of} {'is' if len(refused) == 1 else 'are'} expected to be refused")

@@ -25,7 +25,7 @@ _BELOW = frozenset(who.value for who in Below if who is not Below.REUSED)
 
 
 @dataclass(slots=True)
-class Summary:
+class ResultsSummary:
     """What came of a job's rows. ``cost`` in nano-dollars and ``tokens`` are of its own items.
 
     ``failed``: rows by reason; ``reused``: rows with another item's answer; ``below``: own items
@@ -67,7 +67,7 @@ class JobResults:
         self._of_documents = answers.of_documents(job)
         self.source: Source = _source(path or Path(job.path), Reading(**how), self._job)
         self._shape = shape
-        self.summary = Summary()
+        self.summary = ResultsSummary()
         own = self.source.columns
         for key in shape.keys:
             if key not in own:

@@ -14,13 +14,13 @@ from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
 from tierqueue.tasks.routing.below import Offer, drawn
 from tierqueue.tasks.routing.drawn_prompts import falls
-from tierqueue.tasks.routing.reuse import Asking, Reuse
+from tierqueue.tasks.routing.reuse import Reuse, ReuseQuestion
 from tierqueue.tasks.routing.rules.serving import Rules
 from tierqueue.tasks.routing.surrogates import Surrogates
 
 
 @dataclass(frozen=True, slots=True)
-class First:
+class ForeseenAnswer:
     """Who would answer a call, and by which version; ``audited``: a model answers all the same."""
 
     by: Below
@@ -29,16 +29,16 @@ class First:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
+class Forecast:
     """What would be said to a call below the tiers, whoever may say it first; ``asking``: what an
     earlier answer must have been asked.
     """
 
-    rule: First | None = None
-    asking: Asking | None = None
-    surrogate: First | None = None
+    rule: ForeseenAnswer | None = None
+    asking: ReuseQuestion | None = None
+    surrogate: ForeseenAnswer | None = None
 
-    def answer(self, *, reused: bool) -> First | None:
+    def answer(self, *, reused: bool) -> ForeseenAnswer | None:
         """Who answers in the end, where an earlier answer does for it (``reused``) or does not;
         ``None``: a model.
         """
@@ -50,11 +50,11 @@ class Foreseen:
         return None if found is None or found.audited else found
 
 
-REUSED = First(Below.REUSED, Below.REUSED.value)
-NOBODY = Foreseen()
+REUSED = ForeseenAnswer(Below.REUSED, Below.REUSED.value)
+NOBODY = Forecast()
 
 
-class AskedFirst:
+class Answerers:
     """Whoever a policy lets answer below the tiers; false where it is nobody. ``off``: versions
     that are out of service. What somebody holds back now says nothing of later.
 
@@ -81,7 +81,7 @@ class AskedFirst:
 
     def foreseen(
         self, item: NewItem | Item, arguments: Mapping[str, Any], demands: Demands, draw: str
-    ) -> Foreseen:
+    ) -> Forecast:
         """What would be said to an item as it comes in. ``draw``: what audits and prompts are drawn
         by, the item's id where it has one.
         """
@@ -91,21 +91,21 @@ class AskedFirst:
         if usual.prompt is not None and not item.fresh and falls(usual.prompt, draw):
             return NOBODY
         called = (item, demands.floor, arguments, self._off)
-        return Foreseen(
+        return Forecast(
             _first(self._rules.offer(*called), draw),
             self.reuse.asking_of(item, arguments, demands),
             _first(self._surrogates.offer(*called), draw),
         )
 
     def reused(
-        self, there: FormerItem | None, item: WorkItem, asks: Asking, route: Route, now: int
+        self, there: FormerItem | None, item: WorkItem, asks: ReuseQuestion, route: Route, now: int
     ) -> bool:
         """Whether an earlier answer does for an item that would go by ``route``."""
         refusals = [refusal.to_json() for refusal in route.refusals]
         return self.reuse.does(there, item.task, asks, item.demands.floor, refusals, now)
 
 
-def _first(offer: Offer | None, draw: str) -> First | None:
+def _first(offer: Offer | None, draw: str) -> ForeseenAnswer | None:
     if offer is None:
         return None
-    return First(offer.by, offer.version, drawn(offer.version, draw, offer.audit))
+    return ForeseenAnswer(offer.by, offer.version, drawn(offer.version, draw, offer.audit))

@@ -6,7 +6,12 @@ from typing import Any
 
 from tierqueue.ledger.records import Item
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.routing.answered_below.asked_first import NOBODY, AskedFirst, First, Foreseen
+from tierqueue.tasks.routing.answered_below.asked_first import (
+    NOBODY,
+    Answerers,
+    Forecast,
+    ForeseenAnswer,
+)
 from tierqueue.tasks.routing.decide import demands_of
 
 
@@ -16,9 +21,9 @@ class ItemsBelow:
     rule, the answer to an earlier one of them, a surrogate.
     """
 
-    first: AskedFirst
+    first: Answerers
     policy: Policy
-    _foreseen: dict[str, Foreseen] = field(default_factory=dict)
+    _foreseen: dict[str, Forecast] = field(default_factory=dict)
     _given: dict[str, int] = field(default_factory=dict)
     """When a model's answer was given, by what was asked."""
 
@@ -29,7 +34,7 @@ class ItemsBelow:
         if found != NOBODY:
             self._foreseen[item.id] = found
 
-    def answers(self, item: Item, answered_at: int | None) -> First | None:
+    def answers(self, item: Item, answered_at: int | None) -> ForeseenAnswer | None:
         """Who answers it; ``None``: a model, whose answer of then (``answered_at``, epoch
         microseconds, where there was one) may answer later ones.
         """

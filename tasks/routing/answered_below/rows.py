@@ -10,7 +10,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import WorkItem
 from tierqueue.router.route import Route
 from tierqueue.router.signals import Signals
-from tierqueue.tasks.routing.answered_below.asked_first import REUSED, AskedFirst, First
+from tierqueue.tasks.routing.answered_below.asked_first import REUSED, Answerers, ForeseenAnswer
 from tierqueue.tasks.submission import fingerprint
 from tierqueue.tasks.submission.item_task import ItemTask
 
@@ -24,14 +24,14 @@ class RowsBelow:
     have asked some already, which is not paid again.
     """
 
-    def __init__(self, ledger: Ledger, first: AskedFirst, now: int, run: str | None = None) -> None:
+    def __init__(self, ledger: Ledger, first: Answerers, now: int, run: str | None = None) -> None:
         self._ledger, self._first, self._now = ledger, first, now
         self._seen: set[int] = set()
         if run is not None:
             with ledger.read() as connection:
                 self._seen.update(map(_number, job_rows.fingerprints(connection, run)))
 
-    def answers(self, new: NewItem, routed: Routes, number: int) -> First | None:
+    def answers(self, new: NewItem, routed: Routes, number: int) -> ForeseenAnswer | None:
         """Who answers the row; ``None``: a model. What is audited, and asked under another prompt,
         is drawn by the row's ``number``: as many as of the items that it will be, not the same.
         """

@@ -8,18 +8,18 @@ from typing import Any
 from tierqueue.router.item import Below
 from tierqueue.router.policy.defaults import RuleTable
 from tierqueue.router.policy.policy import Policy
-from tierqueue.tasks.routing.below import Offer, Promise, Versions, fitted
-from tierqueue.tasks.routing.rules.table import Read, read
+from tierqueue.tasks.routing.below import AuditTerms, Offer, Versions, fitted
+from tierqueue.tasks.routing.rules.table import RuleSet, read
 from tierqueue.tasks.submission.item_task import ItemTask
 
 
 @dataclass(frozen=True, slots=True)
-class InService:
+class RulesInService:
     """Rules for a task type: as the policy states them, and what they match."""
 
     task: str
     stated: RuleTable
-    read: Read
+    read: RuleSet
 
     def why_none(self, arguments: Mapping[str, Any]) -> str:
         """Why they have no answer to a call, in words."""
@@ -61,9 +61,9 @@ class InService:
         return self.stated.version
 
     @property
-    def promise(self) -> Promise:
+    def promise(self) -> AuditTerms:
         """The agreement that the policy states."""
-        return Promise(Below.RULE, self.task, 1 - self.stated.agreement)
+        return AuditTerms(Below.RULE, self.task, 1 - self.stated.agreement)
 
     def offer(self, arguments: Mapping[str, Any]) -> Offer | None:
         """What they say to a call; ``None`` where they have no answer."""
@@ -78,14 +78,14 @@ class InService:
         return Offer(Below.RULE, stated.version, stated.audit, said, output, why, says)
 
 
-def in_service(policy: Policy, task: str) -> InService | None:
+def in_service(policy: Policy, task: str) -> RulesInService | None:
     """The rules of a task type; ``None`` where it has none. Raises as ``Rules`` does."""
     usual = policy.tasks.get(task)
     if usual is None or (stated := usual.rules) is None:
         return None
     if stated.file is not None:
         stated = stated.model_copy(update={"file": policy.place_of(stated.file)})
-    return InService(task, stated, read(task, stated))
+    return RulesInService(task, stated, read(task, stated))
 
 
 class Rules(Versions):

@@ -17,7 +17,7 @@ from tierqueue.tasks import classify
 from tierqueue.tasks.jobs import submission as module
 from tierqueue.tasks.jobs.export.answers import Shape
 from tierqueue.tasks.jobs.export.results import JobResults, every_result
-from tierqueue.tasks.jobs.submission import Submission, Submitted
+from tierqueue.tasks.jobs.submission import Submission, SubmittedJob
 
 LABELS = ["billing", "login"]
 
@@ -39,7 +39,7 @@ def _write(tmp_path: Path, texts: Sequence[str], notes: str = "n") -> Path:
 
 def _submit(
     ledger: Ledger, path: Path, *, killed_after: int | None = None, **how: Any
-) -> Submitted:
+) -> SubmittedJob:
     batches = 0
 
     def wake() -> None:
@@ -223,7 +223,7 @@ def test_a_ceiling_stated_anew_holds_for_the_job_that_goes_on(
 
 def test_two_of_the_same_command_at_once_are_one_job(ledger: Ledger, tmp_path: Path) -> None:
     path = _write(tmp_path, [f"t{n}" for n in range(30)])
-    done: list[Submitted] = []
+    done: list[SubmittedJob] = []
     threads = [Thread(target=lambda: done.append(_submit(ledger, path))) for _ in range(3)]
     for thread in threads:
         thread.start()

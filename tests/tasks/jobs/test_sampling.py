@@ -23,7 +23,7 @@ from tierqueue.tasks.files.source import Reading, SourceRow
 from tierqueue.tasks.jobs.resume import resume
 from tierqueue.tasks.jobs.sample_report import report
 from tierqueue.tasks.jobs.sampling import Layer, draw
-from tierqueue.tasks.jobs.submission import Submission, Submitted
+from tierqueue.tasks.jobs.submission import Submission, SubmittedJob
 
 LABELS = ["billing", "login"]
 
@@ -77,7 +77,7 @@ def tickets(tmp_path: Path) -> Path:
     return path
 
 
-def _submit(ledger: Ledger, made: Submission, **how: Any) -> Submitted:
+def _submit(ledger: Ledger, made: Submission, **how: Any) -> SubmittedJob:
     return made.submit(ledger, lambda: None, max_cost=None, progress=lambda *_: None, **how)
 
 

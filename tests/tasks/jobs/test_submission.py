@@ -14,7 +14,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import Cancelled, InvalidItem
 from tierqueue.tasks import ask_image, classify, complete, extract
 from tierqueue.tasks.jobs.export.results import every_result
-from tierqueue.tasks.jobs.submission import BATCH, Submission, Submitted
+from tierqueue.tasks.jobs.submission import BATCH, Submission, SubmittedJob
 
 LABELS = ["billing", "login"]
 Write = Callable[[str], Path]
@@ -41,7 +41,7 @@ def jsonl(tmp_path: Path) -> Callable[[Sequence[Any]], Path]:
     return write
 
 
-def submit(ledger: Ledger, submission: Submission, **options: Any) -> Submitted:
+def submit(ledger: Ledger, submission: Submission, **options: Any) -> SubmittedJob:
     return submission.submit(
         ledger,
         options.get("wake", lambda: None),
@@ -267,7 +267,7 @@ def test_a_link_out_of_the_folder_is_not_followed(
 
 
 def test_an_image_that_changed_is_asked_again(ledger: Ledger, scans: Path) -> None:
-    def whole() -> Submitted:
+    def whole() -> SubmittedJob:
         return submit(ledger, Submission(ask_image, scans, {"question": "What is it?"}))
 
     first = whole()

@@ -11,7 +11,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.below import Versions
-from tierqueue.tasks.routing.decide import Chosen, choose_all
+from tierqueue.tasks.routing.decide import Decisions, choose_all
 
 _NOT_AUDITED = "item-1"
 """An id that the draw of the audit leaves out: about one in a hundred is drawn."""
@@ -27,7 +27,7 @@ def served(
     paused: tuple[Pause, ...] = (),
     called: dict[str, object] | None = None,
     **columns: Any,
-) -> Chosen:
+) -> Decisions:
     """What becomes of one submitted item."""
     place(
         ledger,

@@ -5,7 +5,7 @@ from tierqueue.router.choose import Conditions
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.selection.evidence import ENOUGH, Evidence
 from tierqueue.tasks.kinds import ask
-from tierqueue.tasks.routing.splitting import Splitting, compare
+from tierqueue.tasks.routing.splitting import DocumentPlans, compare
 from tierqueue.tasks.routing.token_counter import TokenCounter
 
 POLICY = """
@@ -40,7 +40,7 @@ def item(text: str) -> NewItem:
 
 def compared(
     small: str, large: str, *, text: str = TEXT, evidence: dict[str, Evidence] | None = None
-) -> Splitting:
+) -> DocumentPlans:
     policy = parse_policy(POLICY.format(small=small, large=large), "test")
     pieces = [item(text[at : at + 8_000]) for at in range(0, len(text), 8_000)]
     known = {} if evidence is None else {ask.name: evidence}

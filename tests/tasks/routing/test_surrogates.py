@@ -16,11 +16,11 @@ from tierqueue.router.errors import InvalidPolicy, Misconfigured
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.routing import surrogates
 from tierqueue.tasks.routing.below import agrees, named
-from tierqueue.tasks.routing.decide import Chosen
+from tierqueue.tasks.routing.decide import Decisions
 from tierqueue.tasks.routing.surrogates import Surrogates
 
 
-def served(ledger: Ledger, policy: Policy, text: str = KNOWN, **stated: Any) -> Chosen:
+def served(ledger: Ledger, policy: Policy, text: str = KNOWN, **stated: Any) -> Decisions:
     """What becomes of one submitted item."""
     return in_front.served(Surrogates(policy), ledger, policy, text, **stated)
 

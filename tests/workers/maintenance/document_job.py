@@ -14,7 +14,7 @@ from tierqueue.ledger.results.promises import Ending
 from tierqueue.ledger.tables import items
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks import ask
-from tierqueue.tasks.jobs.submission import Submission, Submitted
+from tierqueue.tasks.jobs.submission import Submission, SubmittedJob
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.pieces import Pieces
@@ -49,7 +49,7 @@ class Job:
         task: ItemTask[..., Any] = ask,
         pieces: Pieces = ALWAYS,
         **fixed: Any,
-    ) -> Submitted:
+    ) -> SubmittedJob:
         self.path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
         if task is ask:
             fixed = {"question": "Where does each page begin?", **fixed}

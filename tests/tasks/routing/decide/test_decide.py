@@ -14,7 +14,7 @@ from tierqueue.router.item import Sensitivity, Tier
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.selection.evidence import Evidence, probes
 from tierqueue.tasks.routing.decide import choose_all, may_fall, work_item_of
-from tierqueue.tasks.routing.measured import Measured
+from tierqueue.tasks.routing.measured import Measurements
 
 POLICY = parse_policy('default_sensitivity = "internal"', "test")
 STRICT = parse_policy("", "test")
@@ -83,7 +83,7 @@ def test_no_wall_opens_for_a_pinned_item() -> None:
     assert choose_all([secret], PRICED, 0, {}).deaths[0].reason == "no_route"
 
 
-KNOWN = Measured(
+KNOWN = Measurements(
     evidence={
         "t": {
             "small": Evidence(200, 20, 20_000, 2_000, 100.0),

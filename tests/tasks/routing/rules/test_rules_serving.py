@@ -12,13 +12,13 @@ from tierqueue.ledger.in_force.surrogates import Record
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.routing.below import agrees, named
-from tierqueue.tasks.routing.decide import Chosen
+from tierqueue.tasks.routing.decide import Decisions
 from tierqueue.tasks.routing.rules.serving import Rules
 
 KNOWN = "I have lost my card"
 
 
-def served(ledger: Ledger, policy: Policy, text: str = KNOWN, **stated: Any) -> Chosen:
+def served(ledger: Ledger, policy: Policy, text: str = KNOWN, **stated: Any) -> Decisions:
     """What becomes of one submitted item."""
     return in_front.served(Rules(policy), ledger, policy, text, **stated)
 
